@@ -1,0 +1,1 @@
+"""The bus as a user sees it."""

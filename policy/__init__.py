@@ -1,0 +1,1 @@
+"""Configuration files, and the policy that they state."""

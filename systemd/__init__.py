@@ -1,0 +1,1 @@
+"""The few lines that speak to systemd."""

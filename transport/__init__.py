@@ -1,0 +1,1 @@
+"""Addresses, listeners and the two ways a message can go."""
