@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+#include "marshal.h"
+
+#include <stdlib.h>
+
+enum {
+    OFFSET_BODY_LENGTH = 4,
+    FIRST_CAPACITY = 256,
+};
+
+/* Room for n more bytes; NULL once failed. */
+static uint8_t *reserve(struct marshal *w, size_t n)
+{
+    if (w->failed)
+        return NULL;
+    if (n > MESSAGE_MAX_SIZE - w->size) {
+        w->failed = true;
+        return NULL;
+    }
+    if (n > w->capacity - w->size) {
+        size_t capacity = w->capacity ? w->capacity : FIRST_CAPACITY;
+        while (capacity < w->size + n)
+            capacity *= 2;
+        uint8_t *data = realloc(w->data, capacity);
+        if (!data) {
+            w->failed = true;
+            return NULL;
+        }
+        w->data = data;
+        w->capacity = capacity;
+    }
+    uint8_t *at = w->data + w->size;
+    w->size += n;
+    return at;
+}
+
+static void store32(uint8_t *at, uint32_t value)
+{
+    at[0] = (uint8_t)value;
+    at[1] = (uint8_t)(value >> 8);
+    at[2] = (uint8_t)(value >> 16);
+    at[3] = (uint8_t)(value >> 24);
+}
+
+void marshal_raw(struct marshal *w, const void *bytes, size_t n)
+{
+    uint8_t *at = reserve(w, n);
+    if (at && n)
+        memcpy(at, bytes, n);
+}
+
+void marshal_align(struct marshal *w, unsigned alignment)
+{
+    size_t n = -w->size & (alignment - 1);
+    uint8_t *at = reserve(w, n);
+    if (at)
+        memset(at, 0, n);
+}
+
+void marshal_byte(struct marshal *w, uint8_t value)
+{
+    marshal_raw(w, &value, 1);
+}
+
+void marshal_uint32(struct marshal *w, uint32_t value)
+{
+    marshal_align(w, 4);
+    uint8_t *at = reserve(w, 4);
+    if (at)
+        store32(at, value);
+}
+
+void marshal_uint64(struct marshal *w, uint64_t value)
+{
+    marshal_align(w, 8);
+    uint8_t *at = reserve(w, 8);
+    if (at) {
+        store32(at, (uint32_t)value);
+        store32(at + 4, (uint32_t)(value >> 32));
+    }
+}
+
+void marshal_boolean(struct marshal *w, bool value)
+{
+    marshal_uint32(w, value);
+}
+
+void marshal_string(struct marshal *w, struct span text)
+{
+    marshal_uint32(w, text.n);
+    marshal_raw(w, text.s, text.n);
+    marshal_byte(w, 0);
+}
+
+void marshal_signature(struct marshal *w, struct span signature)
+{
+    if (signature.n > MESSAGE_MAX_SIGNATURE) {
+        w->failed = true;
+        return;
+    }
+    marshal_byte(w, (uint8_t)signature.n);
+    marshal_raw(w, signature.s, signature.n);
+    marshal_byte(w, 0);
+}
+
+size_t marshal_array_begin(struct marshal *w, unsigned alignment)
+{
+    marshal_uint32(w, 0);
+    size_t mark = w->size;
+    marshal_align(w, alignment);
+    return mark;
+}
+
+void marshal_array_end(struct marshal *w, size_t mark, unsigned alignment)
+{
+    if (w->failed)
+        return;
+    size_t first = (mark + alignment - 1) & ~(size_t)(alignment - 1);
+    if (w->size - first > MESSAGE_MAX_ARRAY)
+        w->failed = true;
+    else
+        store32(w->data + mark - 4, (uint32_t)(w->size - first));
+}
+
+void marshal_string_array(struct marshal *w, const struct span *texts, size_t n)
+{
+    size_t mark = marshal_array_begin(w, 4);
+    for (size_t i = 0; i < n; i++)
+        marshal_string(w, texts[i]);
+    marshal_array_end(w, mark, 4);
+}
+
+static void put_field(struct marshal *w, enum message_field field, char type)
+{
+    marshal_align(w, 8);
+    marshal_byte(w, (uint8_t)field);
+    marshal_signature(w, (struct span){&type, 1});
+}
+
+static void put_text_field(struct marshal *w, enum message_field field, char type, struct span text)
+{
+    if (!text.s)
+        return;
+    put_field(w, field, type);
+    if (type == 'g')
+        marshal_signature(w, text);
+    else
+        marshal_string(w, text);
+}
+
+static void put_number_field(struct marshal *w, enum message_field field, uint32_t number)
+{
+    if (number == 0)
+        return;
+    put_field(w, field, 'u');
+    marshal_uint32(w, number);
+}
+
+void marshal_begin(struct marshal *w, const struct marshal_header *header)
+{
+    w->size = 0;
+    w->body = 0;
+    w->failed = false;
+
+    const uint8_t fixed[4] = {'l', header->type, header->flags, 1};
+    marshal_raw(w, fixed, sizeof(fixed));
+    marshal_uint32(w, 0);
+    marshal_uint32(w, header->serial);
+    size_t mark = marshal_array_begin(w, 8);
+    put_text_field(w, FIELD_PATH, 'o', header->path);
+    put_text_field(w, FIELD_INTERFACE, 's', header->interface);
+    put_text_field(w, FIELD_MEMBER, 's', header->member);
+    put_text_field(w, FIELD_ERROR_NAME, 's', header->error_name);
+    put_number_field(w, FIELD_REPLY_SERIAL, header->reply_serial);
+    put_text_field(w, FIELD_DESTINATION, 's', header->destination);
+    put_text_field(w, FIELD_SENDER, 's', header->sender);
+    if (header->signature.n)
+        put_text_field(w, FIELD_SIGNATURE, 'g', header->signature);
+    put_number_field(w, FIELD_UNIX_FDS, header->n_fds);
+    marshal_array_end(w, mark, 8);
+    marshal_align(w, 8);
+    w->body = w->size;
+}
+
+bool marshal_end(struct marshal *w)
+{
+    if (w->failed)
+        return false;
+    store32(w->data + OFFSET_BODY_LENGTH, (uint32_t)(w->size - w->body));
+    return true;
+}
+
+void marshal_free(struct marshal *w)
+{
+    free(w->data);
+    *w = (struct marshal){0};
+}
