@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_MATCH_H
+#define OMNIBUS_MATCH_H
+
+#include "message.h"
+
+#define MATCH_MAX_RULE_TEXT 1024u
+
+struct match_rule; /* D-Bus specification, "Match Rules" */
+struct match_index;
+
+/*
+ * Parses a rule. 0; -ENOMEM; -EINVAL (MatchRuleInvalid) or -E2BIG (LimitsExceeded: longer than
+ * MATCH_MAX_RULE_TEXT), with the reference's sentence in why.
+ */
+int match_rule_parse(struct span text, struct match_rule **rule, char *why, size_t why_size);
+void match_rule_free(struct match_rule *rule); /* NULL is fine; must not be in an index */
+bool match_rule_equal(const struct match_rule *a, const struct match_rule *b);
+bool match_rule_eavesdrops(const struct match_rule *rule);
+/* The rule in the reference's canonical words; returns the length that it has, like snprintf. */
+size_t match_rule_text(const struct match_rule *rule, char *out, size_t size);
+size_t match_rule_memory(const struct match_rule *rule); /* bytes, for accounting */
+
+/* The rules of one connection, in the order of AddMatch; the index and the list share the rule. */
+struct match_list {
+    struct match_rule *first, *last;
+    uint32_t count;
+    void *owner; /* the connection; handed to the visitor */
+};
+
+int match_index_new(struct match_index **index);
+void match_index_free(struct match_index *index); /* rules still in it are freed */
+uint32_t match_index_count(const struct match_index *index);
+uint32_t match_index_eavesdroppers(const struct match_index *index); /* rules with eavesdrop=true */
+/* Takes the rule over on success. 0 or -ENOMEM. */
+int match_index_add(struct match_index *index, struct match_list *list, struct match_rule *rule);
+/* Removes and frees the latest rule of the list that equals the given one; false: there is none. */
+bool match_index_remove(struct match_index *index, struct match_list *list, const struct match_rule *like);
+void match_index_clear(struct match_index *index, struct match_list *list);
+/* The rules of a list, for exports: NULL starts, NULL ends. */
+const struct match_rule *match_list_next(const struct match_list *list, const struct match_rule *rule);
+
+/* What a rule is compared with, besides the message. */
+struct match_subject {
+    const struct message *m;
+    const struct span *sender_names; /* the sender's unique name, then all well-known names that it owns */
+    uint32_t n_sender_names;
+    const struct span *recipient_names; /* of the addressed recipient; none for a broadcast */
+    uint32_t n_recipient_names;
+    bool eavesdropping; /* only rules with eavesdrop=true are asked (the message is not a broadcast) */
+};
+
+typedef void (*match_visit)(void *context, void *owner);
+/* Calls visit for the owner of every rule that matches; the same owner may come more than once. */
+void match_index_find(struct match_index *index, const struct match_subject *subject, match_visit visit, void *context);
+/* The same for a single list, without the index: for monitors, and as the test oracle. */
+bool match_list_matches(const struct match_list *list, const struct match_subject *subject);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_RELAY_H
+#define OMNIBUS_RELAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The native data plane as the control plane sees it. All functions belong to the control plane's one
+ * thread. Commands collect in a batch; relay_commit() hands the batch over, and the data plane applies it
+ * as one step. All return 0 or a negative errno; the only error of a well-formed command is -ENOMEM.
+ *
+ * build.py gives the part between the cffi marks to cffi as it stands.
+ */
+
+/* cffi: begin */
+struct relay;
+
+struct relay_limits { /* names as in dbus-daemon(1); times in milliseconds, -1: never */
+    uint64_t max_incoming_bytes;
+    uint64_t max_outgoing_bytes;
+    uint64_t max_incoming_unix_fds;
+    uint64_t max_outgoing_unix_fds;
+    uint32_t max_message_size;
+    uint32_t max_message_unix_fds;
+    uint32_t max_match_rules_per_connection;
+    uint32_t max_replies_per_connection;
+    int64_t reply_timeout;
+    int64_t pending_fd_timeout;
+};
+
+struct relay_credentials {
+    uint32_t uid;          /* 0xffffffff: anonymous */
+    uint32_t pid;          /* 0: unknown */
+    const uint32_t *gids;  /* in the order of the kernel, the primary group first */
+    uint32_t n_gids;
+    _Bool at_console;
+    _Bool fd_passing;      /* NEGOTIATE_UNIX_FD was agreed */
+    _Bool privileged;      /* root or the bus's own user */
+    const char *loginfo;   /* uid=0 pid=1 comm="init" ...: for what the log says of a denial */
+};
+
+struct relay_early_fd { /* a descriptor that came together with what followed BEGIN */
+    int fd;
+    uint32_t offset; /* of the byte it came with, in the leftover bytes */
+};
+
+enum relay_event_kind {
+    RELAY_EVENT_CALL = 1, /* a message for the driver; its sender is stopped until relay_resume */
+    RELAY_EVENT_PARKED,   /* a message to a name without owner waits for relay_deliver or relay_reject */
+    RELAY_EVENT_GONE,     /* the connection is lost; relay_forget frees what is left of it */
+    RELAY_EVENT_EXPORT,   /* what relay_export asked for: body is JSON text */
+    RELAY_EVENT_LOG,      /* body is a line for the log; type: syslog's severity */
+};
+
+struct relay_event { /* pointers hold until the batch with the command that answers the event is committed */
+    uint32_t kind;
+    uint32_t serial;
+    uint64_t peer; /* the sender, or who is gone */
+    uint64_t parked;
+    uint8_t type;
+    uint8_t flags;
+    _Bool big_endian;
+    _Bool active; /* the sender has said Hello */
+    uint32_t n_fds;
+    const char *path, *interface, *member, *error_name, *destination, *signature; /* NULL: absent */
+    const uint8_t *body;
+    uint32_t body_size;
+    uint32_t reason; /* RELAY_EVENT_GONE: enum relay_gone */
+};
+
+enum relay_gone {
+    RELAY_GONE_CLOSED = 0,    /* by the client */
+    RELAY_GONE_INVALID,       /* it sent what is no D-Bus message */
+    RELAY_GONE_DISCONNECTED,  /* relay_disconnect */
+    RELAY_GONE_OVERFLOW,      /* it did not read what was for it */
+    RELAY_GONE_FDS,           /* it sent descriptors that it may not send, or never finished a message */
+    RELAY_GONE_MEMORY,
+};
+
+enum relay_export_kind {
+    RELAY_EXPORT_CONNECTIONS = 1,
+    RELAY_EXPORT_NAMES,
+    RELAY_EXPORT_MATCHES,
+    RELAY_EXPORT_REPLIES,
+    RELAY_EXPORT_PARKED,
+    RELAY_EXPORT_TOTALS,
+};
+
+int relay_new(struct relay **out, const char *guid);
+int relay_start(struct relay *relay);  /* starts the thread; all signals are blocked in it */
+void relay_free(struct relay *relay);  /* stops the thread, closes all connections, frees everything */
+int relay_event_fd(struct relay *relay); /* readable while events wait */
+uint32_t relay_events(struct relay *relay, struct relay_event *events, uint32_t max);
+
+int relay_set_limits(struct relay *relay, const struct relay_limits *limits);
+/* The block of omnibus.policy; -EINVAL if it is not one. */
+int relay_load_policy(struct relay *relay, const uint8_t *block, size_t size);
+
+/* The socket and the descriptors belong to the data plane from here on, also on failure. */
+int relay_attach(struct relay *relay, uint64_t peer, int fd, const struct relay_credentials *credentials,
+                 const uint8_t *leftover, size_t size, const struct relay_early_fd *fds, uint32_t n_fds);
+/* Hello is answered: reply, NameOwnerChanged and NameAcquired, and the sender goes on. */
+int relay_welcome(struct relay *relay, uint64_t peer, uint32_t serial);
+/* The name's queue from now on, owner first. The signals of the change are sent by this command. */
+int relay_set_queue(struct relay *relay, const char *name, const uint64_t *peers, uint32_t n);
+int relay_reply(struct relay *relay, uint64_t peer, uint32_t serial, const char *signature,
+                const uint8_t *body, size_t size, const int *fds, uint32_t n_fds);
+int relay_error(struct relay *relay, uint64_t peer, uint32_t serial, const char *name, const char *text);
+/* A signal of the driver, to all whose rules match (peer 0xffffffffffffffff) or to one connection. */
+int relay_signal(struct relay *relay, uint64_t peer, const char *path, const char *interface,
+                 const char *member, const char *signature, const uint8_t *body, size_t size);
+int relay_resume(struct relay *relay, uint64_t peer);
+int relay_deliver(struct relay *relay, uint64_t parked); /* judged again by the tables of that moment */
+int relay_reject(struct relay *relay, uint64_t parked, const char *name, const char *text);
+/* Closes after what is queued for it was tried once; RELAY_EVENT_GONE follows. */
+int relay_disconnect(struct relay *relay, uint64_t peer);
+/* After RELAY_EVENT_GONE and the relay_set_queue for its names: NoReply to its callers, then it is freed. */
+int relay_forget(struct relay *relay, uint64_t peer);
+int relay_export(struct relay *relay, uint32_t kind);
+int relay_commit(struct relay *relay);
+/* cffi: end */
+
+#endif

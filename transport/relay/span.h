@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_SPAN_H
+#define OMNIBUS_SPAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+/* A piece of text that lives in somebody else's buffer. s is NULL where there is none. */
+struct span {
+    const char *s;
+    uint32_t n;
+};
+
+#define SPAN(literal) ((struct span){(literal), sizeof(literal) - 1})
+
+static inline struct span span_of(const char *s)
+{
+    return (struct span){s, s ? (uint32_t)strlen(s) : 0};
+}
+
+static inline bool span_equal(struct span a, struct span b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.s, b.s, a.n) == 0);
+}
+
+static inline bool span_starts(struct span a, struct span prefix)
+{
+    return a.n >= prefix.n && (prefix.n == 0 || memcmp(a.s, prefix.s, prefix.n) == 0);
+}
+
+/* prefix itself, or prefix followed by separator and more */
+static inline bool span_below(struct span a, struct span prefix, char separator)
+{
+    return span_starts(a, prefix) && (a.n == prefix.n || a.s[prefix.n] == separator);
+}
+
+/* FNV-1a, seeded so that peers can't choose colliding strings */
+static inline uint64_t span_hash(struct span a, uint64_t seed)
+{
+    uint64_t h = 0xcbf29ce484222325u ^ seed;
+    for (uint32_t i = 0; i < a.n; i++)
+        h = (h ^ (uint8_t)a.s[i]) * 0x100000001b3u;
+    return h ^ (h >> 32);
+}
+
+#endif
