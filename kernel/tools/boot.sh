@@ -1,0 +1,41 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# boot.sh [-c CPUS] [-m MIB] [-t SECONDS] [-i] KERNELDIR RESULTS COMMAND...
+# Boots KERNELDIR/vmlinux in QEMU under software emulation with the host's files shared read-only, runs the shell
+# command as root and powers off. RESULTS (writable in the guest as /run/results) gets: output, status, dmesg, console.
+# -i counts instructions: one CPU, a nanosecond of guest time is an instruction.
+set -eu
+. "$(dirname "$0")/common.sh"
+
+cpus=2 memory=1024 seconds=600 icount=
+while getopts c:m:t:i option; do
+	case $option in
+	c) cpus=$OPTARG ;;
+	m) memory=$OPTARG ;;
+	t) seconds=$OPTARG ;;
+	i) icount=1 ;;
+	*) exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+kernel=$1 results=$2
+shift 2
+
+need qemu-system-x86_64 qemu-system-x86
+mkdir -p "$results"
+rm -f "$results"/{output,status,dmesg,console,command}
+printf '%s\n' "export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp" "$*" >"$results/command"
+
+accel="-accel tcg,thread=multi -smp $cpus"
+[ -z "$icount" ] || accel="-accel tcg,thread=single -icount shift=0,sleep=off -smp 1"
+append="console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check"
+# shellcheck disable=SC2086
+timeout "$seconds" qemu-system-x86_64 -M q35 -cpu max $accel -m "$memory" -nodefaults -nographic -no-reboot \
+	-serial file:"$results/console" -kernel "$kernel/vmlinux" -initrd "$kernel/initramfs.cpio.gz" \
+	-append "$append ${APPEND:-}" \
+	-fsdev local,id=host,path=/,readonly=on,security_model=none,multidevs=remap \
+	-device virtio-9p-pci,fsdev=host,mount_tag=host \
+	-fsdev local,id=results,path="$results",security_model=none \
+	-device virtio-9p-pci,fsdev=results,mount_tag=results </dev/null ||
+	{ tail -n 30 "$results/console" >&2; die "the guest did not finish"; }
+[ -e "$results/status" ] || { tail -n 30 "$results/console" >&2; die "the guest left no status"; }

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-2.0
+# Sourced by the scripts beside it: where things are kept, and how packages are asked for.
+
+TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+KERNEL_DIR=$(dirname "$TOOLS")
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/omnibus/kernel
+mkdir -p "$CACHE"
+
+die() { echo "$(basename "$0"): $*" >&2; exit 1; }
+say() { echo "== $*" >&2; }
+
+# need COMMAND PACKAGE ...: every command must exist, or the missing packages are named at once.
+need() {
+	local missing=()
+	while [ $# -gt 0 ]; do
+		command -v "$1" >/dev/null || [ -e "$1" ] || missing+=("$2")
+		shift 2
+	done
+	[ ${#missing[@]} -eq 0 ] || die "missing Debian packages: ${missing[*]} (see kernel/tools/install-packages.sh)"
+}
