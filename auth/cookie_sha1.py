@@ -1,0 +1,85 @@
+"""DBUS_COOKIE_SHA1: the client can read a secret in the home of the bus's user (spec, "DBUS_COOKIE_SHA1")."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha1
+from hmac import compare_digest
+from typing import Protocol
+
+from .mechanism import Accepted, Answer, Challenge, Refused
+
+CHALLENGE_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Cookie:
+    """A line of a cookie file: ``created`` in seconds since 1970, ``secret`` in lower-case hex."""
+
+    id: int
+    created: int
+    secret: str
+
+
+class KeyringError(Exception):
+    """There is no cookie to be had; the text says why."""
+
+
+class Keyring(Protocol):
+    """Where cookies come from."""
+
+    @property
+    def context(self) -> str:
+        """The name of the set of cookies."""
+
+    @property
+    def uid(self) -> int:
+        """Whose keyring it is."""
+
+    def owned_by(self, identity: bytes) -> bool:
+        """Tell whether the identity, a uid or a login name, is that of the owner."""
+
+    def best_cookie(self) -> Cookie:
+        """Return a cookie that is new enough to authenticate with, made if need be, or raise KeyringError."""
+
+
+class CookieSha1:
+    """One attempt: identity, challenge, response.
+
+    Only the user whose process this is can authenticate. For anybody else the keyring would be in a home
+    directory that he controls, and symbolic links in it would make the bus read and write where he likes
+    (CVE-2019-12749).
+    """
+
+    def __init__(self, keyring: Keyring, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
+        self._keyring = keyring
+        self._random_bytes = random_bytes
+        self._cookie: Cookie | None = None
+        self._challenge = b""
+
+    def respond(self, response: bytes) -> Answer:
+        """Take the identity first and the proof then."""
+        return self._identity(response) if self._cookie is None else self._proof(response, self._cookie)
+
+    def _identity(self, identity: bytes) -> Answer:
+        if not self._keyring.owned_by(identity):
+            return Refused("the identity is not that of the bus")
+        try:
+            self._cookie = self._keyring.best_cookie()
+        except KeyringError as error:
+            return Refused(str(error))
+        self._challenge = self._random_bytes(CHALLENGE_BYTES).hex().encode()
+        return Challenge(f"{self._keyring.context} {self._cookie.id} ".encode() + self._challenge)
+
+    def _proof(self, response: bytes, cookie: Cookie) -> Answer:
+        challenge, _, digest = response.replace(b"\t", b" ").partition(b" ")
+        digest = digest.lstrip(b" ")
+        if not challenge or not digest:
+            return Refused("the response is not a challenge and a digest")
+        composite = b":".join((self._challenge, challenge, cookie.secret.encode()))
+        expected = sha1(composite, usedforsecurity=False).hexdigest().encode()
+        if not compare_digest(digest, expected):
+            return Refused("the digest is wrong")
+        return Accepted(self._keyring.uid)
