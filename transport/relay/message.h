@@ -30,6 +30,7 @@ enum message_field {
     FIELD_SENDER = 7,
     FIELD_SIGNATURE = 8,
     FIELD_UNIX_FDS = 9,
+    FIELD_CONTAINER_INSTANCE = 10, /* libdbus knows it since 1.13; buses take it out */
 };
 
 #define MESSAGE_FIXED_SIZE 16u /* up to and with the length of the fields array */
@@ -38,6 +39,7 @@ enum message_field {
 #define MESSAGE_MAX_DEPTH 64u
 #define MESSAGE_MAX_NAME 255u
 #define MESSAGE_MAX_SIGNATURE 255u
+#define MESSAGE_MAX_STAMP_PREFIX (MESSAGE_FIXED_SIZE + 8u + MESSAGE_MAX_NAME + 1u)
 #define MESSAGE_MAX_MATCH_ARGS 64u
 
 /* One message as it stands in a buffer: nothing is copied, all spans point into data. */
@@ -53,7 +55,7 @@ struct message {
     uint8_t type;
     uint8_t flags;
     bool big_endian;
-    bool rewrite; /* carries a SENDER or unknown fields: its header can't be stitched */
+    bool rewrite; /* carries a SENDER or fields to be left out: its header can't be stitched */
     struct span path, interface, member, error_name, destination, sender, signature;
 };
 
@@ -103,12 +105,20 @@ enum message_error message_frame(const uint8_t *data, size_t available, uint32_t
  */
 enum message_error message_parse(struct message *m, const uint8_t *data, uint32_t size);
 
-/* The message as it goes on: SENDER replaced by sender, unknown fields left out, byte order kept. */
+/*
+ * The message as it goes on: SENDER replaced by sender (a valid bus name), unknown fields and
+ * CONTAINER_INSTANCE left out, byte order kept. The result may be longer than any limit that the message was
+ * held against.
+ */
 /* Bytes that message_stamp needs at out; never more than m->body_offset + sender.n + 32. */
 uint32_t message_stamped_header_size(const struct message *m, struct span sender);
-/* Writes the header (with its padding) only; what follows it is m->data + m->body_offset, m->body_size bytes.
- */
+/* Writes the header and its padding; what follows is m->data + m->body_offset, m->body_size bytes. */
 uint32_t message_stamp(const struct message *m, struct span sender, uint8_t *out);
+/*
+ * Without copying the fields, if m->rewrite is false: writes at most MESSAGE_MAX_STAMP_PREFIX bytes and
+ * returns how many; what follows is m->data + MESSAGE_FIXED_SIZE, m->size - MESSAGE_FIXED_SIZE bytes.
+ */
+uint32_t message_stamp_prefix(const struct message *m, struct span sender, uint8_t *out);
 
 /* The body's arguments one by one, for match rules. Only on a message that message_parse accepted. */
 struct message_args {
