@@ -1,0 +1,155 @@
+"""A bus for each test: a shared one that allows everything, or one of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.daemon import Daemon, config, start
+from support.raw import DEADLINE, Client
+
+Connect = Callable[..., Client]
+StartDaemon = Callable[..., Daemon]
+
+
+@pytest.fixture(scope="session")
+def executable(request: pytest.FixtureRequest) -> str:
+    """The daemon under test."""
+    path = str(request.config.option.daemon)
+    if not os.access(path, os.X_OK):
+        pytest.fail(f"no daemon to test at {path}: build it with `make`, or use --daemon=reference")
+    return path
+
+
+@pytest.fixture
+def start_daemon(executable: str) -> Iterator[StartDaemon]:
+    """Start a daemon of the test's own, by default with the configuration of the shared bus."""
+    with contextlib.ExitStack() as stack:
+
+        def begin(text: str | None = None, *arguments: str, **options: Any) -> Daemon:
+            if text is None and not any(one.startswith("--config-file") for one in arguments):
+                text = config("unix:path={dir}/bus")
+            daemon = start(executable, text, arguments, **options)
+            stack.callback(daemon.stop)
+            return daemon
+
+        yield begin
+
+
+class SharedBus:
+    """The bus that tests have in common; started again when a test has ended it."""
+
+    def __init__(self, executable: str) -> None:
+        self.executable = executable
+        self.daemon: Daemon | None = None
+        self.monitor: Client | None = None
+
+    def running(self) -> Daemon:
+        if self.daemon is None or self.daemon.process.poll() is not None:
+            self.stop()
+            self.daemon = start(self.executable, config("unix:path={dir}/bus"))
+            self.monitor = Client(self.daemon.address)
+        return self.daemon
+
+    def settle(self) -> None:
+        """Wait until the bus has noticed that nobody but us is there."""
+        assert self.daemon and self.monitor
+        assert self.daemon.process.poll() is None, f"the daemon has ended: {self.daemon.stderr}"
+        deadline = time.monotonic() + DEADLINE
+        expected = ["org.freedesktop.DBus", self.monitor.unique]
+        while (names := sorted(self.monitor.driver("ListNames"), reverse=True)) != sorted(expected, reverse=True):
+            assert time.monotonic() < deadline, f"names without an owner: {names}"
+
+    def stop(self) -> None:
+        if self.monitor:
+            self.monitor.close()
+        if self.daemon:
+            self.daemon.stop()
+        self.daemon = self.monitor = None
+
+
+@pytest.fixture(scope="session")
+def shared_bus(executable: str) -> Iterator[SharedBus]:
+    shared = SharedBus(executable)
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture
+def bus(shared_bus: SharedBus) -> Iterator[Daemon]:
+    """A session bus that allows everything; its clients end with the test, and it must outlive them."""
+    daemon = shared_bus.running()
+    yield daemon
+    daemon.close_clients()
+    shared_bus.settle()
+
+
+@pytest.fixture
+def connect(bus: Daemon) -> Connect:
+    """Make clients of ``bus``."""
+    return bus.connect
+
+
+@pytest.fixture
+def client(connect: Connect) -> Client:
+    return connect()
+
+
+@pytest.fixture
+def other(connect: Connect) -> Client:
+    return connect()
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def name() -> str:
+    """A well-known name that no other test uses."""
+    return f"org.example.Name{next(_numbers)}"
+
+
+@pytest.fixture
+def name2() -> str:
+    """A second one."""
+    return f"org.example.Name{next(_numbers)}"
+
+
+@pytest.fixture(scope="session")
+def unprivileged() -> int:
+    """The uid of a user with no rights."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to be somebody else")
+    return 65534
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """A pipe: the end to read from and the end to write to."""
+    ends = os.pipe2(os.O_CLOEXEC)
+    yield ends
+    for end in ends:
+        with contextlib.suppress(OSError):
+            os.close(end)
+
+
+@pytest.fixture
+def same_file() -> Callable[[int, int], bool]:
+    """Tell whether two descriptors are the same file."""
+
+    def same(one: int, two: int) -> bool:
+        return os.path.sameopenfile(one, two)
+
+    return same
+
+
+@pytest.fixture
+def programs() -> Path:
+    """Where the client programs of the suite are."""
+    return Path(__file__).parent.parent / "support" / "peers"

@@ -1,0 +1,34 @@
+"""Where omnibus means to differ from the reference, each difference with its name and its reason.
+
+``@pytest.mark.deviation("name")`` on a test says: this is what omnibus does, and the reference does not. Run
+against the reference such a test must fail, so that the list can't outlive its reasons.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Why omnibus differs; ``until`` is the first release of the reference that does the same, if there is one."""
+
+    reason: str
+    until: tuple[int, int] | None = None
+
+
+DEVIATIONS = {
+    "error-location": Deviation("every error in a configuration names file and line; the reference: only bad XML"),
+    "early-descriptors": Deviation(
+        "descriptors that arrive before the end of authentication belong to the message they were sent with; "
+        "the reference loses them or gives them to another message"
+    ),
+    "unknown-user": Deviation("a user without an entry in the user database may connect, if policy lets him"),
+    "process-fd": Deviation("GetConnectionCredentials has ProcessFD", until=(1, 16)),
+}
+
+
+def differs(name: str, reference: tuple[int, int]) -> bool:
+    """Tell whether this release of the reference differs from omnibus in this."""
+    until = DEVIATIONS[name].until
+    return until is None or reference < until
