@@ -25,11 +25,12 @@ size_t match_rule_memory(const struct match_rule *rule); /* bytes, for accountin
 struct match_list {
     struct match_rule *first, *last;
     uint32_t count;
-    void *owner; /* the connection; handed to the visitor */
+    size_t memory; /* of all of them, as match_rule_memory has it */
+    void *owner;   /* the connection; handed to the visitor */
 };
 
 int match_index_new(struct match_index **index);
-void match_index_free(struct match_index *index); /* rules still in it are freed */
+void match_index_free(struct match_index *index); /* rules still in it are freed; no list is touched */
 uint32_t match_index_count(const struct match_index *index);
 uint32_t match_index_eavesdroppers(const struct match_index *index); /* rules with eavesdrop=true */
 /* Takes the rule over on success. 0 or -ENOMEM. */
@@ -37,6 +38,11 @@ int match_index_add(struct match_index *index, struct match_list *list, struct m
 /* Removes and frees the latest rule of the list that equals the given one; false: there is none. */
 bool match_index_remove(struct match_index *index, struct match_list *list, const struct match_rule *like);
 void match_index_clear(struct match_index *index, struct match_list *list);
+/*
+ * A unique name is gone for good: removes the rules of all lists that have it as sender or destination, as
+ * the reference does when a connection ends.
+ */
+void match_index_forget(struct match_index *index, struct span name);
 /* The rules of a list, for exports: NULL starts, NULL ends. */
 const struct match_rule *match_list_next(const struct match_list *list, const struct match_rule *rule);
 
@@ -51,8 +57,10 @@ struct match_subject {
 };
 
 typedef void (*match_visit)(void *context, void *owner);
-/* Calls visit for the owner of every rule that matches; the same owner may come more than once. */
-void match_index_find(struct match_index *index, const struct match_subject *subject, match_visit visit, void *context);
+/* Calls visit for the owner of every rule that matches, in no order; the same owner may come more than once.
+ */
+void match_index_find(struct match_index *index, const struct match_subject *subject, match_visit visit,
+                      void *context);
 /* The same for a single list, without the index: for monitors, and as the test oracle. */
 bool match_list_matches(const struct match_list *list, const struct match_subject *subject);
 

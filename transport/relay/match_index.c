@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+#include "match_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int match_index_new(struct match_index **out)
+{
+    struct match_index *index = calloc(1, sizeof(*index));
+    *out = index;
+    if (!index)
+        return -ENOMEM;
+    list_init(&index->order);
+    int error = symbols_init(&index->symbols);
+    if (!error)
+        error = table_init(&index->shapes);
+    if (!error)
+        error = table_init(&index->patterns);
+    if (error) {
+        match_index_free(index);
+        *out = NULL;
+    }
+    return error;
+}
+
+uint32_t match_index_count(const struct match_index *index)
+{
+    return index->count;
+}
+
+uint32_t match_index_eavesdroppers(const struct match_index *index)
+{
+    return index->eavesdroppers;
+}
+
+static uint64_t form_hash(const struct match_index *index, const struct match_form *form)
+{
+    struct span bytes = {(const char *)form, sizeof(*form)};
+    return span_hash(bytes, index->symbols.seed[0]);
+}
+
+/* The shape of a form, made if need be. NULL: no memory. */
+static struct match_shape *shape_get(struct match_index *index, const struct match_form *form)
+{
+    uint64_t hash = form_hash(index, form);
+    for (struct table_node *node = table_first(&index->shapes, hash); node; node = table_again(node)) {
+        struct match_shape *shape = CONTAINER_OF(node, struct match_shape, node);
+        if (memcmp(&shape->form, form, sizeof(*form)) == 0)
+            return shape;
+    }
+    struct match_shape *shape = calloc(1, sizeof(*shape));
+    if (!shape)
+        return NULL;
+    shape->form = *form;
+    list_init(&shape->patterns);
+    list_append(&index->order, &shape->in_index);
+    table_insert(&index->shapes, &shape->node, hash);
+    return shape;
+}
+
+static void shape_drop_if_empty(struct match_index *index, struct match_shape *shape)
+{
+    if (shape->count)
+        return;
+    table_remove(&index->shapes, &shape->node);
+    list_unlink(&shape->in_index);
+    free(shape);
+}
+
+static uint64_t pattern_hash(const struct match_shape *shape, struct symbol *const *values)
+{
+    uint64_t hash = match_hash_start(shape);
+    for (unsigned i = 0; i < shape->form.n; i++)
+        hash = match_hash_next(hash, values[i]);
+    return hash;
+}
+
+struct match_pattern *match_index_pattern(const struct match_index *index, const struct match_shape *shape,
+                                          struct symbol *const *values, uint64_t hash)
+{
+    for (struct table_node *node = table_first(&index->patterns, hash); node; node = table_again(node)) {
+        struct match_pattern *pattern = CONTAINER_OF(node, struct match_pattern, node);
+        if (pattern->shape == shape && memcmp(pattern->values, values, shape->form.n * sizeof(*values)) == 0)
+            return pattern;
+    }
+    return NULL;
+}
+
+static void values_release(struct match_index *index, struct match_pattern *pattern)
+{
+    for (unsigned i = 0; i < pattern->form.n; i++)
+        symbols_release(&index->symbols, pattern->values[i]);
+}
+
+static void pattern_enter(struct match_index *index, struct match_pattern *pattern, struct match_shape *shape,
+                          uint64_t hash)
+{
+    struct match_mention *mention = match_pattern_mentions(pattern);
+    for (unsigned i = 0; i < pattern->form.n; i++) {
+        if (!match_value_is_unique(pattern, i))
+            continue;
+        mention->pattern = pattern;
+        list_append(&pattern->values[i]->mentions, &mention->in_symbol);
+        mention++;
+    }
+    pattern->shape = shape;
+    shape->count++;
+    list_append(&shape->patterns, &pattern->in_shape);
+    table_insert(&index->patterns, &pattern->node, hash);
+}
+
+static void pattern_drop(struct match_index *index, struct match_pattern *pattern)
+{
+    struct match_mention *mention = match_pattern_mentions(pattern);
+    for (unsigned i = 0; i < pattern->form.n; i++) {
+        if (match_value_is_unique(pattern, i))
+            list_unlink(&mention++->in_symbol);
+    }
+    table_remove(&index->patterns, &pattern->node);
+    list_unlink(&pattern->in_shape);
+    pattern->shape->count--;
+    shape_drop_if_empty(index, pattern->shape);
+    values_release(index, pattern);
+    free(pattern);
+}
+
+static void list_enter(struct match_list *list, struct match_rule *rule)
+{
+    rule->list = list;
+    rule->next = NULL;
+    rule->previous = list->last;
+    *(list->last ? &list->last->next : &list->first) = rule;
+    list->last = rule;
+    list->count++;
+    list->memory += match_rule_memory(rule);
+}
+
+static void list_leave(struct match_list *list, struct match_rule *rule)
+{
+    *(rule->previous ? &rule->previous->next : &list->first) = rule->next;
+    *(rule->next ? &rule->next->previous : &list->last) = rule->previous;
+    list->count--;
+    list->memory -= match_rule_memory(rule);
+}
+
+int match_index_add(struct match_index *index, struct match_list *list, struct match_rule *rule)
+{
+    struct match_pattern *own = rule->pattern;
+    struct match_shape *shape = shape_get(index, &own->form);
+    if (!shape)
+        return -ENOMEM;
+    for (unsigned i = 0; i < own->form.n; i++)
+        own->values[i] = symbols_share(&index->symbols, own->values[i]);
+    uint64_t hash = pattern_hash(shape, own->values);
+    struct match_pattern *shared = match_index_pattern(index, shape, own->values, hash);
+    if (shared) {
+        values_release(index, own);
+        free(own);
+    } else {
+        pattern_enter(index, own, shape, hash);
+    }
+    rule->pattern = shared ? shared : own;
+    list_append(&rule->pattern->rules, &rule->in_pattern);
+    list_enter(list, rule);
+    index->count++;
+    index->eavesdroppers += rule->pattern->form.eavesdrop;
+    return 0;
+}
+
+static void rule_drop(struct match_index *index, struct match_rule *rule)
+{
+    struct match_pattern *pattern = rule->pattern;
+    index->count--;
+    index->eavesdroppers -= pattern->form.eavesdrop;
+    list_unlink(&rule->in_pattern);
+    if (list_empty(&pattern->rules))
+        pattern_drop(index, pattern);
+    free(rule);
+}
+
+static void rule_remove(struct match_index *index, struct match_rule *rule)
+{
+    list_leave(rule->list, rule);
+    rule_drop(index, rule);
+}
+
+/* The pattern in the index that says what a rule outside says; NULL: there is none. */
+static struct match_pattern *pattern_like(const struct match_index *index, const struct match_rule *like)
+{
+    const struct match_pattern *own = like->pattern;
+    struct symbol *values[MATCH_MAX_KEYS];
+    uint64_t form = form_hash(index, &own->form);
+    for (unsigned i = 0; i < own->form.n; i++) {
+        values[i] = symbols_find(&index->symbols, symbol_span(own->values[i]));
+        if (!values[i])
+            return NULL;
+    }
+    for (struct table_node *node = table_first(&index->shapes, form); node; node = table_again(node)) {
+        struct match_shape *shape = CONTAINER_OF(node, struct match_shape, node);
+        if (memcmp(&shape->form, &own->form, sizeof(own->form)) == 0)
+            return match_index_pattern(index, shape, values, pattern_hash(shape, values));
+    }
+    return NULL;
+}
+
+/* Both the pattern and the list hold the rule: whichever is shorter ends the search. */
+static struct match_rule *rule_of(struct match_pattern *pattern, struct match_list *list)
+{
+    struct match_rule *in_list = list->last;
+    for (struct list *at = pattern->rules.previous; at != &pattern->rules && in_list; at = at->previous) {
+        struct match_rule *in_pattern = CONTAINER_OF(at, struct match_rule, in_pattern);
+        if (in_pattern->list == list)
+            return in_pattern;
+        if (in_list->pattern == pattern)
+            return in_list;
+        in_list = in_list->previous;
+    }
+    return NULL;
+}
+
+bool match_index_remove(struct match_index *index, struct match_list *list, const struct match_rule *like)
+{
+    struct match_pattern *pattern = pattern_like(index, like);
+    struct match_rule *rule = pattern ? rule_of(pattern, list) : NULL;
+    if (!rule)
+        return false;
+    rule_remove(index, rule);
+    return true;
+}
+
+void match_index_clear(struct match_index *index, struct match_list *list)
+{
+    while (list->last)
+        rule_remove(index, list->last);
+}
+
+void match_index_forget(struct match_index *index, struct span name)
+{
+    struct symbol *symbol = symbols_find(&index->symbols, name);
+    if (!symbol)
+        return;
+    symbol->references++; /* it must outlive the last mention */
+    while (!list_empty(&symbol->mentions)) {
+        struct match_pattern *pattern =
+            CONTAINER_OF(symbol->mentions.next, struct match_mention, in_symbol)->pattern;
+        rule_remove(index, CONTAINER_OF(pattern->rules.next, struct match_rule, in_pattern));
+    }
+    symbols_release(&index->symbols, symbol);
+}
+
+const struct match_rule *match_list_next(const struct match_list *list, const struct match_rule *rule)
+{
+    return rule ? rule->next : list->first;
+}
+
+void match_index_free(struct match_index *index)
+{
+    if (!index)
+        return;
+    while (!list_empty(&index->order)) {
+        struct match_shape *shape = CONTAINER_OF(index->order.next, struct match_shape, in_index);
+        struct match_pattern *pattern = CONTAINER_OF(shape->patterns.next, struct match_pattern, in_shape);
+        rule_drop(index, CONTAINER_OF(pattern->rules.next, struct match_rule, in_pattern));
+    }
+    table_free(&index->shapes);
+    table_free(&index->patterns);
+    symbols_free(&index->symbols);
+    free(index);
+}
