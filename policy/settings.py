@@ -1,0 +1,119 @@
+"""The configuration as the serving process uses it: plain, frozen, and quick to import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The <limit> elements by their names: bytes, milliseconds (-1: never) or counts.
+
+    The defaults are what dbus-daemon has without a <limit>.
+    """
+
+    max_incoming_bytes: int = 127 * 1024 * 1024
+    max_incoming_unix_fds: int = 64
+    max_outgoing_bytes: int = 127 * 1024 * 1024
+    max_outgoing_unix_fds: int = 64
+    max_message_size: int = 32 * 1024 * 1024
+    max_message_unix_fds: int = 16
+    service_start_timeout: int = 25_000
+    auth_timeout: int = 30_000
+    pending_fd_timeout: int = 150_000
+    reply_timeout: int = -1
+    max_completed_connections: int = 2048
+    max_incomplete_connections: int = 64
+    max_connections_per_user: int = 256
+    max_pending_service_starts: int = 512
+    max_names_per_connection: int = 512
+    max_match_rules_per_connection: int = 512
+    max_replies_per_connection: int = 128
+    max_containers: int = 512
+    max_containers_per_user: int = 16
+    max_connections_per_container: int = 8
+    max_container_metadata_bytes: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDir:
+    """A directory of .service files.
+
+    watch: a change in it reloads the configuration.
+    strict_naming: a file must be called after the name that it provides.
+    transient: it is the session's own, below XDG_RUNTIME_DIR, and the bus makes it if it isn't there.
+    """
+
+    path: str
+    watch: bool = True
+    strict_naming: bool = False
+    transient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigWarning:
+    """Something in the configuration that was passed over; line is 0 if it is about a whole file."""
+
+    file: str
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that the configuration files say.
+
+    listen, auth: in the order of the files; an empty auth means every mechanism there is.
+    service_dirs: in the order in which they are searched, each path once.
+    selinux: (bus name, security context) pairs; apparmor: "required", "enabled" or "disabled".
+    policy: the rules, as policy.block lays them out.
+    files: every file that was read; watched_dirs: the directories whose changes mean a reload.
+    """
+
+    bus_type: str | None = None
+    user: str | None = None
+    fork: bool = False
+    keep_umask: bool = False
+    pidfile: str | None = None
+    syslog: bool = False
+    listen: tuple[str, ...] = ()
+    auth: tuple[str, ...] = ()
+    allow_anonymous: bool = False
+    service_dirs: tuple[ServiceDir, ...] = ()
+    servicehelper: str | None = None
+    limits: Limits = Limits()
+    selinux: tuple[tuple[str, str], ...] = ()
+    apparmor: str = "enabled"
+    policy: bytes = b""
+    files: tuple[str, ...] = ()
+    watched_dirs: tuple[str, ...] = ()
+    warnings: tuple[ConfigWarning, ...] = ()
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the settings as tuples, strings, numbers and bytes, which marshal takes."""
+        plain = {item.name: getattr(self, item.name) for item in fields(self)}
+        plain["limits"] = _values(self.limits)
+        plain["service_dirs"] = tuple(map(_values, self.service_dirs))
+        plain["warnings"] = tuple(map(_values, self.warnings))
+        return plain
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Settings:
+        """Make the settings again from what to_plain() gave."""
+        return cls(
+            **plain
+            | {
+                "limits": Limits(*plain["limits"]),
+                "service_dirs": tuple(ServiceDir(*values) for values in plain["service_dirs"]),
+                "warnings": tuple(ConfigWarning(*values) for values in plain["warnings"]),
+            }
+        )
+
+
+def _values(record: Limits | ServiceDir | ConfigWarning) -> tuple[Any, ...]:
+    return tuple(getattr(record, item.name) for item in fields(record))
