@@ -1,0 +1,284 @@
+"""The values of a configuration file, checked by pydantic.
+
+This module and what imports it are loaded only where files are read, never in the serving process.
+A refusal is worded as dbus-daemon words it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, LiteralString, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
+
+from .rules import MESSAGE_TYPES, NO_MAXIMUM
+from .settings import Limits
+from .xml import Element
+
+# The largest message has room for no more.
+MAX_MESSAGE_FDS = 0x2000000
+_INT_MAX = 2**31 - 1
+_LONG_MAX = 2**63 - 1
+
+# Limits that dbus-daemon keeps in a long; the others must fit an int.
+_LONG_LIMITS = frozenset(
+    {f"max_{way}_{what}" for way in ("incoming", "outgoing") for what in ("bytes", "unix_fds")}
+    | {"max_message_size", "max_message_unix_fds"}
+)
+_LIMITS = frozenset(Limits.__dataclass_fields__)
+
+_NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?)(?:0[xX]([0-9a-fA-F]+)|0([0-7]*)|([1-9][0-9]*))")
+
+
+def refusal(reason: LiteralString, /, **values: object) -> PydanticCustomError:
+    """Return the error that makes pydantic refuse a value with this reason."""
+    return PydanticCustomError("config", reason, values)
+
+
+def parse_long(text: str) -> int | None:
+    """Return the number that the text begins with, or None; what follows the number is passed over.
+
+    That is C's strtol with base 0, which dbus-daemon uses: 0x10 is 16 and 010 is 8.
+    """
+    match = _NUMBER.match(text)
+    if match is None:
+        return None
+    sign, hexadecimal, octal, decimal = match.groups()
+    digits, base = (hexadecimal, 16) if hexadecimal else (decimal, 10) if decimal else (octal or "0", 8)
+    number = int(sign + digits, base)
+    return number if -_LONG_MAX - 1 <= number <= _LONG_MAX else None
+
+
+def _yes_or_no(value: str, info: ValidationInfo) -> bool:
+    if value not in ("yes", "no"):
+        raise refusal('{name} attribute must have value "yes" or "no"', name=info.field_name)
+    return value == "yes"
+
+
+def _true_or_false(value: str, info: ValidationInfo) -> bool:
+    if value not in ("true", "false"):
+        reason = 'Bad value "{value}" for {name} attribute, must be true or false'
+        raise refusal(reason, value=value, name=info.field_name)
+    return value == "true"
+
+
+def _message_type(value: str) -> int:
+    if value == "*":
+        return 0
+    if value not in MESSAGE_TYPES:
+        raise refusal('Bad message type "{value}"', value=value)
+    return MESSAGE_TYPES[value]
+
+
+def _fd_count(value: str, info: ValidationInfo) -> int:
+    count = parse_long(value)
+    if count is None or not 0 <= count <= MAX_MESSAGE_FDS:
+        reason = 'Bad value "{value}" for {name} attribute, must be an integer in range 0 to {max} inclusive'
+        raise refusal(reason, value=value, name=info.field_name, max=MAX_MESSAGE_FDS)
+    return count
+
+
+_YesNo = Annotated[bool, BeforeValidator(_yes_or_no)]
+_TrueFalse = Annotated[bool, BeforeValidator(_true_or_false)]
+_MessageType = Annotated[int, BeforeValidator(_message_type)]
+_FdCount = Annotated[int, BeforeValidator(_fd_count)]
+
+
+class _Model(BaseModel):
+    # A model is built at its first use: most files have no <apparmor> and no <associate>.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Include(_Model):
+    """<include>: the attributes, with their defaults."""
+
+    ignore_missing: _YesNo = False
+    if_selinux_enabled: _YesNo = False
+    selinux_root_relative: _YesNo = False
+
+
+class Limit(_Model):
+    """<limit>: the name, and the number that the text begins with."""
+
+    name: str
+    value: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check(cls, given: dict[str, str]) -> dict[str, object]:
+        name = given.get("name")
+        if name is None:
+            raise refusal('<limit> element must have a "name" attribute')
+        value = parse_long(given["text"])
+        if value is None:
+            reason = '<limit name="{name}"> element has invalid value (could not parse as integer)'
+            raise refusal(reason, name=name)
+        if name not in _LIMITS:
+            raise refusal('There is no limit called "{name}"', name=name)
+        if value < 0:
+            raise refusal('<limit name="{name}"> must be a positive number', name=name)
+        if value > _INT_MAX and name not in _LONG_LIMITS:
+            raise refusal('<limit name="{name}"> value is too large', name=name)
+        return {"name": name, "value": value}
+
+
+class Policy(_Model):
+    """<policy>: the one attribute that says to whom it applies."""
+
+    context: str | None = None
+    user: str | None = None
+    group: str | None = None
+    at_console: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Policy:
+        if len(self.model_fields_set) != 1:
+            raise refusal(
+                "<policy> element must have exactly one of (context|user|group|at_console) attributes"
+            )
+        if self.context not in (None, "default", "mandatory"):
+            raise refusal(
+                'context attribute on <policy> must have the value "default" or "mandatory", not "{value}"',
+                value=self.context,
+            )
+        if self.at_console not in (None, "true", "false"):
+            reason = 'Unknown value "{value}" for at_console in message bus configuration file'
+            raise refusal(reason, value=self.at_console)
+        return self
+
+
+class Associate(_Model):
+    """<associate>: the SELinux context of a bus name."""
+
+    own: str | None = None
+    context: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Associate:
+        if self.own is None or self.context is None:
+            raise refusal(
+                'Element <associate> must have attributes own="<servicename>" and context="<selinux context>"'
+            )
+        return self
+
+
+def _mode(value: str) -> str:
+    if value not in ("required", "enabled", "disabled"):
+        reason = (
+            'Mode attribute on <apparmor> must have value "required", "enabled" or "disabled", not "{value}"'
+        )
+        raise refusal(reason, value=value)
+    return value
+
+
+class AppArmor(_Model):
+    """<apparmor>: the mode, if it is given."""
+
+    mode: Annotated[str, BeforeValidator(_mode)] | None = None
+
+
+class RuleAttributes(_Model):
+    """<allow> and <deny>: the attributes as they were given, and which of them go together."""
+
+    element: Literal["allow", "deny"]
+    send_interface: str | None = None
+    send_member: str | None = None
+    send_error: str | None = None
+    send_destination: str | None = None
+    send_destination_prefix: str | None = None
+    send_path: str | None = None
+    send_type: _MessageType = 0
+    send_broadcast: _TrueFalse | None = None
+    send_requested_reply: _TrueFalse | None = None
+    receive_interface: str | None = None
+    receive_member: str | None = None
+    receive_error: str | None = None
+    receive_sender: str | None = None
+    receive_path: str | None = None
+    receive_type: _MessageType = 0
+    receive_requested_reply: _TrueFalse | None = None
+    eavesdrop: _TrueFalse = False
+    min_fds: _FdCount = 0
+    max_fds: _FdCount = NO_MAXIMUM
+    # dbus-daemon takes any value here, and everything but "true" for false.
+    log: str | None = None
+    own: str | None = None
+    own_prefix: str | None = None
+    user: str | None = None
+    group: str | None = None
+
+    @property
+    def is_send(self) -> bool:
+        """True if any send_ attribute is given."""
+        return any(name.startswith("send_") for name in self.model_fields_set)
+
+    @property
+    def is_receive(self) -> bool:
+        """True if any receive_ attribute is given, or a bare eavesdrop, which means receive_sender="*"."""
+        if any(name.startswith("receive_") for name in self.model_fields_set):
+            return True
+        return "eavesdrop" in self.model_fields_set and not self.is_send
+
+    @model_validator(mode="after")
+    def _check(self) -> RuleAttributes:
+        alone = len(self.model_fields_set & {"own", "own_prefix", "user", "group"})
+        about_message = self.is_send or self.is_receive or self.model_fields_set & {"min_fds", "max_fds"}
+        if not (self.is_send or self.is_receive or alone):
+            raise refusal("Element <{element}> must have one or more attributes", element=self.element)
+        self._check_members()
+        if bool(about_message) + alone > 1:
+            raise self._combination(
+                "own, own_prefix, user, group and the message-related attributes cannot be combined"
+            )
+        if self.is_send and self.is_receive:
+            raise self._combination("send and receive attributes cannot be combined")
+        self._check_message()
+        return self
+
+    def _check_members(self) -> None:
+        given = self.model_fields_set
+        for side in ("send", "receive"):
+            if f"{side}_member" in given and not given & {f"{side}_interface", f"{side}_path"}:
+                reason = (
+                    "On element <{element}>, if you specify a member you must specify an interface or a path."
+                    " Keep in mind that not all messages have an interface field."
+                )
+                raise refusal(reason, element=self.element)
+
+    def _check_message(self) -> None:
+        given = self.model_fields_set
+        if "send_error" in given and given & {"send_member", "send_interface"}:
+            raise self._combination("send_error cannot be combined with send_member or send_interface")
+        if {"send_destination", "send_destination_prefix"} <= given:
+            raise self._combination("send_destination cannot be combined with send_destination_prefix")
+        if "receive_error" in given and given & {"receive_member", "receive_interface"}:
+            raise self._combination(
+                "receive_error cannot be combined with receive_member or receive_interface"
+            )
+        if self.send_broadcast and self.send_destination not in (None, "*"):
+            reason = (
+                'Rule with send_broadcast="true" and send_destination="{destination}" cannot match anything'
+            )
+            raise refusal(reason, destination=self.send_destination)
+
+    def _combination(self, reason: str) -> PydanticCustomError:
+        return refusal(
+            "Invalid combination of attributes on element <{element}>: {reason}",
+            element=self.element,
+            reason=reason,
+        )
+
+
+_M = TypeVar("_M", bound=_Model)
+
+
+def validate(model: type[_M], element: Element, /, **more: Any) -> _M:
+    """Return the element's attributes, and what else is given, as the model.
+
+    Raises ConfigError with the element's line and the first thing that is wrong with it.
+    """
+    try:
+        return model.model_validate(element.attributes | more)
+    except ValidationError as error:
+        element.fail(error.errors(include_url=False, include_context=False)[0]["msg"])

@@ -1,0 +1,283 @@
+"""From configuration files to Settings: the elements in their order, with what they include."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from . import block, models, principals, selinux, service_dirs, xml
+from .compiler import UnknownPrincipalError, compile_rule
+from .error import ConfigError
+from .rules import ANYONE, Context, Rule
+from .settings import ConfigWarning, Limits, ServiceDir, Settings
+from .xml import Element
+
+# Circular inclusion is refused by itself; this bounds a chain of distinct files.
+MAX_INCLUDE_DEPTH = 64
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What one file says, with what it includes merged in."""
+
+    base: str
+    limits: dict[str, int] = field(default_factory=dict)
+    apparmor: str = "enabled"
+    bus_type: str | None = None
+    user: str | None = None
+    pidfile: str | None = None
+    servicehelper: str | None = None
+    fork: bool = False
+    keep_umask: bool = False
+    syslog: bool = False
+    allow_anonymous: bool = False
+    listen: list[str] = field(default_factory=list)
+    auth: list[str] = field(default_factory=list)
+    service_dirs: dict[str, ServiceDir] = field(default_factory=dict)
+    conf_dirs: list[str] = field(default_factory=list)
+    contexts: dict[str, str] = field(default_factory=dict)
+    rules: list[Rule] = field(default_factory=list)
+
+    def add_service_dir(self, new: ServiceDir) -> None:
+        """Add a directory; named twice, it keeps its first place and is treated in the laxer of both ways."""
+        old = self.service_dirs.get(new.path)
+        if old is not None:
+            new = ServiceDir(
+                new.path,
+                watch=old.watch or new.watch,
+                strict_naming=old.strict_naming and new.strict_naming,
+                transient=old.transient or new.transient,
+            )
+        self.service_dirs[new.path] = new
+
+    def merge(self, other: _Draft) -> None:
+        """Take in an included file. As in dbus-daemon, <syslog> counts in the outermost file only."""
+        self.limits = other.limits
+        self.apparmor = other.apparmor
+        for name in ("bus_type", "user", "pidfile", "servicehelper"):
+            if getattr(other, name) is not None:
+                setattr(self, name, getattr(other, name))
+        self.fork |= other.fork
+        self.keep_umask |= other.keep_umask
+        self.allow_anonymous |= other.allow_anonymous
+        self.listen += other.listen
+        self.auth += other.auth
+        self.conf_dirs += other.conf_dirs
+        self.rules += other.rules
+        self.contexts |= other.contexts
+        for directory in other.service_dirs.values():
+            self.add_service_dir(directory)
+
+
+class Reader:
+    """Reads one configuration, once."""
+
+    def __init__(self) -> None:
+        self._files: list[str] = []
+        self._warnings: list[ConfigWarning] = []
+        self._including: list[str] = []
+
+    def read(self, file: str) -> Settings:
+        """Return the settings that the file and all that it includes make up.
+
+        Raises ConfigError.
+        """
+        root = self._parse(file)
+        draft = self._collect(root, _Draft(str(Path(file).parent)))
+        if not draft.listen:
+            root.fail("Configuration file needs one or more <listen> elements giving addresses")
+        watched = [directory.path for directory in draft.service_dirs.values() if directory.watch]
+        return Settings(
+            bus_type=draft.bus_type,
+            user=draft.user,
+            fork=draft.fork,
+            keep_umask=draft.keep_umask,
+            pidfile=draft.pidfile,
+            syslog=draft.syslog,
+            listen=tuple(draft.listen),
+            auth=tuple(draft.auth),
+            allow_anonymous=draft.allow_anonymous,
+            service_dirs=tuple(draft.service_dirs.values()),
+            servicehelper=draft.servicehelper,
+            limits=replace(Limits(), **draft.limits),
+            selinux=tuple(draft.contexts.items()),
+            apparmor=draft.apparmor,
+            policy=block.encode(draft.rules),
+            files=tuple(self._files),
+            watched_dirs=tuple(dict.fromkeys(draft.conf_dirs + watched)),
+            warnings=tuple(self._warnings),
+        )
+
+    def _parse(self, file: str) -> Element:
+        data = xml.read_file(file)
+        self._files.append(file)
+        return xml.parse(data, file)
+
+    def _collect(self, root: Element, draft: _Draft) -> _Draft:
+        for element in root.children:
+            _HANDLERS[element.name](self, draft, element)
+        return draft
+
+    def _warn(self, element: Element, reason: str) -> None:
+        self._warnings.append(ConfigWarning(element.file, element.line, reason))
+
+    def _string(self, draft: _Draft, element: Element) -> None:
+        setattr(draft, "bus_type" if element.name == "type" else element.name, element.text)
+
+    def _flag(self, draft: _Draft, element: Element) -> None:
+        setattr(draft, element.name, True)
+
+    def _strings(self, draft: _Draft, element: Element) -> None:
+        (draft.listen if element.name == "listen" else draft.auth).append(element.text)
+
+    def _servicehelper(self, draft: _Draft, element: Element) -> None:
+        draft.servicehelper = _full_path(draft.base, element.text)
+
+    def _servicedir(self, draft: _Draft, element: Element) -> None:
+        draft.add_service_dir(ServiceDir(_full_path(draft.base, element.text)))
+
+    def _session_dirs(self, draft: _Draft, element: Element) -> None:
+        try:
+            transient = service_dirs.transient_dir()
+        except OSError as error:
+            self._warn(element, f"Unable to set up transient service directory: {error}")
+        else:
+            if transient is not None:
+                draft.add_service_dir(transient)
+        for directory in service_dirs.session_dirs():
+            draft.add_service_dir(directory)
+
+    def _system_dirs(self, draft: _Draft, element: Element) -> None:
+        for directory in service_dirs.system_dirs():
+            draft.add_service_dir(directory)
+
+    def _limit(self, draft: _Draft, element: Element) -> None:
+        limit = models.validate(models.Limit, element, text=element.text)
+        draft.limits[limit.name] = limit.value
+
+    def _selinux(self, draft: _Draft, element: Element) -> None:
+        for child in element.children:
+            associate = models.validate(models.Associate, child)
+            assert associate.own is not None and associate.context is not None, "the model has checked it"
+            draft.contexts[associate.own] = associate.context
+
+    def _apparmor(self, draft: _Draft, element: Element) -> None:
+        mode = models.validate(models.AppArmor, element).mode
+        if mode is not None:
+            draft.apparmor = mode
+
+    def _policy(self, draft: _Draft, element: Element) -> None:
+        policy = models.validate(models.Policy, element)
+        found = self._applies_to(policy, element)
+        for child in element.children:
+            # Even rules for nobody are checked.
+            attributes = models.validate(models.RuleAttributes, child, element=child.name)
+            context, principal = found or (Context.DEFAULT, ANYONE)
+            try:
+                rule = compile_rule(attributes, context, principal, child)
+            except UnknownPrincipalError as error:
+                self._warn(child, str(error))
+                continue
+            if not rule.is_per_client and context in (Context.USER, Context.GROUP):
+                name = context.name.lower()
+                child.fail(f"<{child.name}> rule cannot be per-{name} because it has bus-global semantics")
+            if found:
+                draft.rules.append(rule)
+
+    def _applies_to(self, policy: models.Policy, element: Element) -> tuple[Context, int] | None:
+        """Return the context of a <policy> and its uid or gid; None if the system knows no such principal."""
+        if policy.context is not None:
+            return (Context.DEFAULT if policy.context == "default" else Context.MANDATORY), ANYONE
+        if policy.at_console is not None:
+            return (Context.AT_CONSOLE if policy.at_console == "true" else Context.NO_CONSOLE), ANYONE
+        if policy.user is not None:
+            context, kind, text = Context.USER, "username", policy.user
+            found = principals.user_id(text)
+        else:
+            context, kind, text = Context.GROUP, "group", policy.group or ""
+            found = principals.group_id(text)
+        if found is None:
+            self._warn(element, f'Unknown {kind} "{text}" in message bus configuration file')
+            return None
+        return context, found
+
+    def _include(self, draft: _Draft, element: Element) -> None:
+        include = models.validate(models.Include, element)
+        if include.if_selinux_enabled and not selinux.is_enabled():
+            return
+        base = selinux.policy_root() if include.selinux_root_relative else draft.base
+        try:
+            self._include_file(draft, _full_path(base, element.text), element)
+        except ConfigError as error:
+            if not (include.ignore_missing and error.missing):
+                raise
+
+    def _include_file(self, draft: _Draft, file: str, element: Element) -> None:
+        identity = os.path.realpath(file)
+        if identity in self._including:
+            element.fail(f"Circular inclusion of file '{file}'")
+        if len(self._including) >= MAX_INCLUDE_DEPTH:
+            element.fail(f"Inclusion of file '{file}' is nested too deeply")
+        self._including.append(identity)
+        try:
+            # A file that is refused must leave no limit behind.
+            inner = _Draft(str(Path(file).parent), limits=dict(draft.limits), apparmor=draft.apparmor)
+            draft.merge(self._collect(self._parse_included(file, element), inner))
+        finally:
+            self._including.pop()
+
+    def _parse_included(self, file: str, element: Element) -> Element:
+        try:
+            return self._parse(file)
+        except ConfigError as error:
+            if error.line:
+                raise
+            # There is no line in a file that can't be read: name the one that asks for it.
+            raise ConfigError(element.file, element.line, error.reason, error.missing) from None
+
+    def _includedir(self, draft: _Draft, element: Element) -> None:
+        directory = _full_path(draft.base, element.text)
+        try:
+            names = sorted(entry.name for entry in Path(directory).iterdir())
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            element.fail(f'Failed to read directory "{directory}": {error.strerror}')
+        for name in names:
+            if not name.endswith(".conf"):
+                continue
+            try:
+                self._include_file(draft, service_dirs.join(directory, name), element)
+            except ConfigError as error:
+                # One bad file of one package must not stop the bus.
+                self._warnings.append(ConfigWarning(error.file, error.line, error.reason))
+        draft.conf_dirs.append(directory)
+
+
+def _full_path(base: str, path: str) -> str:
+    return path if path.startswith("/") else service_dirs.join(base, path)
+
+
+_HANDLERS: dict[str, Callable[[Reader, _Draft, Element], None]] = {
+    "type": Reader._string,
+    "user": Reader._string,
+    "pidfile": Reader._string,
+    "fork": Reader._flag,
+    "keep_umask": Reader._flag,
+    "syslog": Reader._flag,
+    "allow_anonymous": Reader._flag,
+    "listen": Reader._strings,
+    "auth": Reader._strings,
+    "include": Reader._include,
+    "includedir": Reader._includedir,
+    "servicedir": Reader._servicedir,
+    "standard_session_servicedirs": Reader._session_dirs,
+    "standard_system_servicedirs": Reader._system_dirs,
+    "servicehelper": Reader._servicehelper,
+    "limit": Reader._limit,
+    "policy": Reader._policy,
+    "selinux": Reader._selinux,
+    "apparmor": Reader._apparmor,
+}
