@@ -1,0 +1,263 @@
+"""What the policy decides, and which rule it was.
+
+This is the reference evaluation: the data plane decides about messages by the same rules in C, and is
+tested against this. Who may connect and who may own a name is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from .block import decode
+from .rules import ANYONE, Context, Kind, Rule
+
+_SIGNAL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided, and by what.
+
+    rule: the rule that decided, or None when none matched and the default did.
+    matched: how many rules matched; dbus-daemon names the number in its error messages.
+    reason: one line for an administrator.
+    """
+
+    allowed: bool
+    rule: Rule | None
+    matched: int
+    default: str = "no rule matched"
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+    @property
+    def log(self) -> bool:
+        """True if the rule that decided asks that the message be logged."""
+        return self.rule is not None and self.rule.log
+
+    @property
+    def reason(self) -> str:
+        """Why it was decided so: the rule and where it stands."""
+        outcome = "allowed" if self.allowed else "denied"
+        if self.rule is None:
+            return f"{outcome}: {self.default}"
+        return f"{outcome} by {self.rule} ({self.rule.file}:{self.rule.line})"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the policy looks at in a message. None: the message has no such field.
+
+    type: 1 to 4, as in the message header. is_reply: the message has a reply serial.
+    """
+
+    type: int
+    destination: str | None = None
+    sender: str | None = None
+    path: str | None = None
+    interface: str | None = None
+    member: str | None = None
+    error_name: str | None = None
+    is_reply: bool = False
+    n_fds: int = 0
+
+    @property
+    def is_broadcast(self) -> bool:
+        """True for a signal to whom it may concern."""
+        return self.type == _SIGNAL and self.destination is None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom a connection speaks for. uid is None for one that stays anonymous.
+
+    gids: in the order in which the system gives them; the rules of a later group win.
+    """
+
+    uid: int | None
+    gids: tuple[int, ...] = ()
+    at_console: bool = False
+
+
+class Policy:
+    """The rules of the whole bus."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.rules = tuple(rules)
+
+    @classmethod
+    def from_block(cls, block: bytes) -> Policy:
+        """Read the rules from a block. Raises ValueError if it isn't one."""
+        return cls(decode(block))
+
+    def can_connect(self, uid: int, gids: Collection[int] | None, bus_owner_uid: int) -> Verdict:
+        """Decide if a user may connect; gids is None if the user's groups can't be looked up.
+
+        Without a rule only the bus's own user may. Rules in <policy context="mandatory"> come last.
+        """
+        if gids is None:
+            return Verdict(False, None, 0, f"the groups of uid {uid} are not known")
+        rule, matched = None, 0
+        for context in (Context.DEFAULT, Context.MANDATORY):
+            for candidate in self.rules:
+                if candidate.context == context and _is_about(candidate, uid, gids):
+                    rule, matched = candidate, matched + 1
+        if rule is None:
+            return Verdict(uid == bus_owner_uid, None, 0, "only the bus's own user may connect by default")
+        return Verdict(rule.allow, rule, matched)
+
+    def for_identity(self, identity: Identity) -> ClientPolicy:
+        """Return what applies to one identity, in the order in which it is judged."""
+        chosen = self._of(Context.DEFAULT)
+        for gid in identity.gids:
+            chosen += self._of(Context.GROUP, gid)
+        if identity.uid is not None:
+            chosen += self._of(Context.USER, identity.uid)
+            chosen += self._of(Context.AT_CONSOLE if identity.at_console else Context.NO_CONSOLE)
+        chosen += self._of(Context.MANDATORY)
+        return ClientPolicy(chosen)
+
+    def _of(self, context: Context, principal: int = ANYONE) -> list[Rule]:
+        return [
+            rule
+            for rule in self.rules
+            if rule.context == context and rule.is_per_client and rule.principal == principal
+        ]
+
+
+class ClientPolicy:
+    """The rules that apply to one identity. Of those that match, the last decides; if none does, it is no."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        kinds: dict[Kind, list[Rule]] = {Kind.SEND: [], Kind.RECEIVE: [], Kind.OWN: []}
+        for rule in rules:
+            of_kind = kinds[rule.kind]
+            if rule.is_catch_all:
+                of_kind.clear()
+            of_kind.append(rule)
+        self.send = tuple(kinds[Kind.SEND])
+        self.receive = tuple(kinds[Kind.RECEIVE])
+        self.own = tuple(kinds[Kind.OWN])
+
+    def can_own(self, name: str) -> Verdict:
+        """Decide if a well-known name may be asked for."""
+        return _last(rule for rule in self.own if _covers_name(rule, name))
+
+    def can_send(
+        self, message: Header, receiver_names: Collection[str] | None, requested_reply: bool = False
+    ) -> Verdict:
+        """Decide if a message may be sent to one receiver.
+
+        receiver_names: all names that the receiver owns or waits for, its unique name too; None if
+        there is no receiver yet, or it is the bus itself: then the message's destination counts.
+        requested_reply: the message answers a call that the receiver made.
+        """
+        return _last(
+            rule
+            for rule in self.send
+            if _matches_header(rule, message, requested_reply)
+            and _matches_broadcast(rule, message)
+            and _matches_receiver(rule, message, receiver_names)
+        )
+
+    def can_receive(
+        self,
+        message: Header,
+        sender_names: Collection[str] | None,
+        requested_reply: bool = False,
+        eavesdropping: bool = False,
+    ) -> Verdict:
+        """Decide if a message may reach the connection that this policy is for.
+
+        sender_names: all names that the sender owns or waits for; None if it is the bus itself.
+        eavesdropping: the message has a destination and it is another connection.
+        """
+        return _last(
+            rule
+            for rule in self.receive
+            if _matches_header(rule, message, requested_reply)
+            and _matches_eavesdropping(rule, eavesdropping)
+            and _matches_sender(rule, message, sender_names)
+        )
+
+
+def _last(matching: Iterable[Rule]) -> Verdict:
+    rule, matched = None, 0
+    for candidate in matching:
+        rule, matched = candidate, matched + 1
+    return Verdict(rule is not None and rule.allow, rule, matched)
+
+
+def _is_about(rule: Rule, uid: int, gids: Collection[int]) -> bool:
+    if rule.kind == Kind.CONNECT_USER:
+        return rule.principal in (ANYONE, uid)
+    return rule.kind == Kind.CONNECT_GROUP and (rule.principal == ANYONE or rule.principal in gids)
+
+
+def is_below(name: str, prefix: str) -> bool:
+    """Return True if the name is the prefix or continues it after a dot."""
+    return name == prefix or name.startswith(prefix + ".")
+
+
+def _covers_name(rule: Rule, name: str) -> bool:
+    if rule.destination is None:
+        return True
+    return is_below(name, rule.destination) if rule.prefix else name == rule.destination
+
+
+def _matches_header(rule: Rule, message: Header, requested_reply: bool) -> bool:
+    if rule.message_type not in (0, message.type):
+        return False
+    if message.is_reply and not _matches_reply(rule, requested_reply):
+        return False
+    # A field that the message doesn't have is not held against the rule ...
+    for wanted, found in (
+        (rule.path, message.path),
+        (rule.member, message.member),
+        (rule.error, message.error_name),
+    ):
+        if wanted is not None and found is not None and wanted != found:
+            return False
+    # ... but an interface left out must not get past the rules: it is denied, and not allowed.
+    if rule.interface is not None and message.interface is None and rule.allow:
+        return False
+    if rule.interface is not None and message.interface not in (None, rule.interface):
+        return False
+    return rule.min_fds <= message.n_fds <= rule.max_fds
+
+
+def _matches_reply(rule: Rule, requested_reply: bool) -> bool:
+    if rule.allow:
+        return requested_reply or not rule.requested_reply or rule.eavesdrop
+    return not requested_reply or rule.requested_reply
+
+
+def _matches_broadcast(rule: Rule, message: Header) -> bool:
+    return rule.broadcast is None or rule.broadcast == message.is_broadcast
+
+
+def _matches_eavesdropping(rule: Rule, eavesdropping: bool) -> bool:
+    # "eavesdrop" widens an allow rule to what is not meant for the receiver, and narrows a deny rule to it.
+    if rule.allow:
+        return rule.eavesdrop or not eavesdropping
+    return eavesdropping or not rule.eavesdrop
+
+
+def _matches_receiver(rule: Rule, message: Header, receiver_names: Collection[str] | None) -> bool:
+    if rule.destination is None:
+        return True
+    if receiver_names is None:
+        return message.destination is not None and _covers_name(rule, message.destination)
+    if rule.prefix:
+        return any(_covers_name(rule, name) for name in receiver_names)
+    return rule.destination in receiver_names
+
+
+def _matches_sender(rule: Rule, message: Header, sender_names: Collection[str] | None) -> bool:
+    if rule.destination is None:
+        return True
+    if sender_names is None:
+        return rule.destination == message.sender
+    return rule.destination in sender_names
