@@ -1,0 +1,61 @@
+"""Reading a configuration: in this process, or in a short-lived child that hands the result back.
+
+Nothing here imports pydantic before a file is read, so that the serving process can import this module.
+"""
+
+from __future__ import annotations
+
+import gc
+import marshal
+import os
+from typing import TYPE_CHECKING
+
+from .error import ConfigError
+
+if TYPE_CHECKING:
+    from .settings import Settings
+
+
+def load(path: str) -> Settings:
+    """Return the settings that the file at path and all that it includes make up.
+
+    Raises ConfigError.
+    """
+    from .reader import Reader
+
+    return Reader().read(path)
+
+
+def run_child(path: str, fd: int) -> int:
+    """Read the configuration and write the result to fd; return the exit code.
+
+    Meant for a process that does nothing else and ends with this: right after os.fork(), or
+    ``python -m omnibus.policy``. What it writes is for read_result(): 0 goes with settings, 1 with an error.
+    """
+    # The process won't live long enough for garbage to matter, and looking for pydantic's plugins
+    # takes longer than reading session.conf.
+    gc.disable()
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+    try:
+        result, code = {"settings": load(path).to_plain()}, 0
+    except ConfigError as error:
+        result, code = {"error": error.to_plain()}, 1
+    with open(fd, "wb", closefd=False) as stream:
+        stream.write(marshal.dumps(result))
+    return code
+
+
+def read_result(data: bytes) -> Settings:
+    """Return the settings that run_child() wrote.
+
+    Raises ConfigError: the one that the child met, or one that says that the child gave no answer.
+    """
+    from .settings import Settings
+
+    try:
+        result = marshal.loads(data)
+    except (EOFError, ValueError, TypeError):
+        raise ConfigError("configuration", 0, "The process that reads it ended without a result") from None
+    if "error" in result:
+        raise ConfigError.from_plain(result["error"])
+    return Settings.from_plain(result["settings"])
