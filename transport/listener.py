@@ -1,0 +1,58 @@
+"""What listening on an address gives: sockets, the address for clients, and what to remove at the end."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .address import Address, join
+
+
+class ListenError(Exception):
+    """Nobody can listen there now; the message is the reference's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What listening depends on besides the address.
+
+    ``environment`` has XDG_RUNTIME_DIR and TMPDIR. ``take_inherited`` hands over the descriptors that the
+    service manager passed, which then belong to the caller; a second call has nothing left to hand over.
+    """
+
+    environment: Mapping[str, str]
+    take_inherited: Callable[[], Sequence[int]]
+
+
+def new_guid() -> str:
+    """Make the GUID of an address: 96 random bits and the time (spec, "UUIDs")."""
+    return os.urandom(12).hex() + f"{int(time.time()) & 0xFFFFFFFF:08x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Listening, non-blocking sockets and the addresses under which clients reach them.
+
+    Sockets of the family AF_UNIX can pass descriptors. ``nonce`` is what a client has to send first, empty
+    but for nonce-tcp. ``guid`` is the one that clients are told of when they have authenticated.
+    """
+
+    sockets: Sequence[socket.socket]
+    addresses: Sequence[Address]
+    nonce: bytes = b""
+    guid: str = field(default_factory=new_guid)
+    remove: Callable[[], None] = lambda: None
+
+    @property
+    def connectable_address(self) -> str:
+        """The address that clients connect to, GUID included."""
+        return join(Address(one.transport, {**one.options, "guid": self.guid}) for one in self.addresses)
+
+    def close(self) -> None:
+        """Close the sockets, unlink what was made in the file system, as far as permissions still allow."""
+        for one in self.sockets:
+            one.close()
+        self.remove()

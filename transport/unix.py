@@ -1,0 +1,111 @@
+"""Listening on Unix domain sockets (spec, "Unix Domain Sockets")."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from .address import Address, AddressError
+from .listener import Listener, ListenError, Surroundings
+
+KEYS = ("path", "tmpdir", "abstract", "runtime", "dir")
+MAX_NAME = 99  # bytes: libdbus connects to no longer ones
+MODE = 0o777  # who may connect is for the policy to say
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def listen(address: Address, surroundings: Surroundings) -> Listener:
+    """Listen as one of ``path``, ``dir``, ``tmpdir``, ``abstract`` and ``runtime`` says.
+
+    Raises AddressError if it is not exactly one, ListenError if the socket can't be made.
+    """
+    keys = [key for key in KEYS if key in address.options]
+    if not keys:
+        raise AddressError(
+            "Server address of type unix was missing argument path or tmpdir or abstract or runtime or dir"
+        )
+    if len(keys) > 1:
+        raise AddressError(
+            'Could not parse server address: cannot specify two of "path", "tmpdir", "abstract", "runtime" '
+            'and "dir" at the same time'
+        )
+    key = keys[0]
+    value = address.options[key]
+    if key == "abstract":
+        return _listen_abstract(value)
+    if key == "runtime":
+        return _listen_path(_runtime_path(value, surroundings.environment))
+    if key == "path":
+        return _listen_path(value)
+    return _listen_path(f"{value}{'' if value.endswith('/') else '/'}dbus-{random_letters(10)}")
+
+
+def random_letters(count: int) -> str:
+    """Make a part of a file name that nobody guesses."""
+    return "".join(_LETTERS[byte % len(_LETTERS)] for byte in os.urandom(count))
+
+
+def _runtime_path(value: str, environment: Mapping[str, str]) -> str:
+    if value != "yes":
+        raise AddressError(
+            'Could not parse server address: if given, the only value allowed for "runtime" is "yes"'
+        )
+    directory = environment.get("XDG_RUNTIME_DIR")
+    if not directory:
+        raise ListenError('"XDG_RUNTIME_DIR" is not set')
+    return f"{directory}{'' if directory.endswith('/') else '/'}bus"
+
+
+def _listen_abstract(name: str) -> Listener:
+    encoded = b"\0" + os.fsencode(name)
+    if len(encoded) > MAX_NAME:
+        raise ListenError("Abstract socket name too long")
+    return Listener([_bound_socket(name, encoded)], [Address("unix", {"abstract": name})])
+
+
+def _listen_path(path: str) -> Listener:
+    encoded = os.fsencode(path)
+    if len(encoded) > MAX_NAME:
+        raise ListenError("Socket name too long")
+    _remove_stale(Path(path))
+    listening = _bound_socket(path, encoded)
+    with suppress(OSError):  # whoever may still connect then is better than nobody
+        Path(path).chmod(MODE)
+    return Listener([listening], [Address("unix", {"path": path})], remove=_remover(Path(path).absolute()))
+
+
+def _bound_socket(name: str, encoded: bytes) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        listening.bind(encoded)
+        listening.listen(socket.SOMAXCONN)
+    except OSError as error:
+        listening.close()
+        raise ListenError(f'Failed to bind socket "{name}": {error.strerror}') from error
+    return listening
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket that an earlier bus left behind, and never anything but a socket."""
+    with suppress(OSError):
+        if path.is_socket():
+            path.unlink()
+
+
+def _remover(path: Path) -> Callable[[], None]:
+    """Return what unlinks the socket at ``path``, unless by then another bus has replaced it with its own."""
+    try:
+        made = path.lstat()
+    except OSError:
+        return lambda: None
+
+    def remove() -> None:
+        with suppress(OSError):
+            found = path.lstat()
+            if (found.st_dev, found.st_ino) == (made.st_dev, made.st_ino):
+                path.unlink()
+
+    return remove
