@@ -1,0 +1,47 @@
+"""Sockets passed by the service manager (sd_listen_fds(3))."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+
+LISTEN_FDS_START = 3
+_VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
+
+
+@dataclass(frozen=True, slots=True)
+class PassedFd:
+    """A descriptor and its FileDescriptorName=, "" if the manager gave none."""
+
+    fd: int
+    name: str = ""
+
+
+class ListenFdsError(Exception):
+    """The environment announces descriptors that there are not, or is malformed."""
+
+
+def take_listen_fds(environment: MutableMapping[str, str] = os.environ) -> list[PassedFd]:
+    """Return the descriptors meant for this process, closed on exec from now on.
+
+    The variables are removed, so that no child and no second call believes them. To be called before any fork,
+    since they name one process. Raises ListenFdsError.
+    """
+    pid, count, names, _ = (environment.pop(variable, "") for variable in _VARIABLES)
+    if not pid or not count:
+        return []
+    if not pid.isdecimal() or not count.isdecimal():
+        raise ListenFdsError("Failed to acquire systemd socket: Invalid argument")
+    if int(pid) != os.getpid():
+        return []
+    listed = names.split(":") if names else []
+    passed = []
+    for index in range(int(count)):
+        fd = LISTEN_FDS_START + index
+        try:
+            os.set_inheritable(fd, False)
+        except OSError as error:
+            raise ListenFdsError(f"Failed to acquire systemd socket: {error.strerror}") from error
+        passed.append(PassedFd(fd, listed[index] if index < len(listed) else ""))
+    return passed

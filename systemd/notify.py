@@ -1,0 +1,74 @@
+"""Telling the service manager how it goes (sd_notify(3)): one datagram a message."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+
+PATIENCE = 1.0  # seconds
+
+
+class Notifier:
+    """The way to the service manager, which is silent if $NOTIFY_SOCKET names none.
+
+    Nothing here raises. A message for which the manager has no room waits a second at most, and then is lost.
+    """
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        name = environment.get("NOTIFY_SOCKET", "")
+        self._address = os.fsencode("\0" + name[1:] if name.startswith("@") else name)
+        self._socket: socket.socket | None = None
+        if name.startswith(("@", "/")):
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._socket.settimeout(PATIENCE)
+        self.watchdog_interval = _watchdog_interval(environment) if self._socket else None
+
+    def ready(self, status: str = "") -> None:
+        """Say that clients can connect, or that reloading is over."""
+        self._send("READY=1", *_status(status))
+
+    def reloading(self) -> None:
+        """Say that a reload begins; ``ready`` must follow."""
+        microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._send("RELOADING=1", f"MONOTONIC_USEC={microseconds}")
+
+    def stopping(self) -> None:
+        """Say that the end begins."""
+        self._send("STOPPING=1")
+
+    def status(self, text: str) -> None:
+        """Say in one line how it goes."""
+        self._send(*_status(text))
+
+    def watchdog(self) -> None:
+        """Say that all is well; to be called every ``watchdog_interval`` seconds, if that is not None."""
+        self._send("WATCHDOG=1")
+
+    def close(self) -> None:
+        """Give up the socket; what is said from now on is not heard."""
+        if self._socket:
+            self._socket.close()
+            self._socket = None
+
+    def _send(self, *assignments: str) -> None:
+        if self._socket is None:
+            return
+        try:
+            self._socket.sendto("\n".join(assignments).encode(), self._address)
+        except OSError:
+            pass
+
+
+def _status(text: str) -> tuple[str, ...]:
+    return (f"STATUS={' '.join(text.split())}",) if text else ()
+
+
+def _watchdog_interval(environment: Mapping[str, str]) -> float | None:
+    """Return half of what $WATCHDOG_USEC allows, in seconds, if it is meant for this process."""
+    limit = environment.get("WATCHDOG_USEC", "")
+    for_whom = environment.get("WATCHDOG_PID", str(os.getpid()))
+    if not limit.isdecimal() or int(limit) == 0 or for_whom != str(os.getpid()):
+        return None
+    return int(limit) / 2e6
