@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+#include "match_letter.h"
+
+/* D-Bus specification, "Match Rules": the index finds what asking every rule finds, whatever came and went.
+ */
+
+static const struct span sender[] = {SPAN(":1.7"), SPAN("s.one"), SPAN("s.two")};
+static const struct span recipient[] = {SPAN(":1.9"), SPAN("d.one")};
+
+static struct match_subject subject_of(const struct message *m)
+{
+    return (struct match_subject){
+        .m = m,
+        .sender_names = sender,
+        .n_sender_names = CHECK_COUNT(sender),
+        .recipient_names = recipient,
+        .n_recipient_names = m->destination.s ? CHECK_COUNT(recipient) : 0,
+        .eavesdropping = m->destination.s != NULL,
+    };
+}
+
+static uint32_t random_state;
+
+static uint32_t random_below(uint32_t n)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 17;
+    random_state ^= random_state << 5;
+    return random_state % n;
+}
+
+#define ONE_OF(words) (words)[random_below(CHECK_COUNT(words))]
+
+static const char *const paths[] = {"/", "/a", "/a/b", "/ab", "/a/b/c", "/a/bc"};
+static const char *const interfaces[] = {"i.f", "i.g"};
+static const char *const members[] = {"M", "N"};
+static const char *const names[] = {
+    ":1.7", ":1.8", ":1.9", "s.one", "s.two", "d.one", "org.freedesktop.DBus"};
+static const char *const namespaces[] = {"s", "s.one", "s.one.more", "d", ":1", ":1.7"};
+static const char *const texts[] = {"",           "/",      "//", "/a",    "/a/",   "/a/b",
+                                    "/a/b/",      "/a/b/c", "a/", "s.one", "s.two", "s.",
+                                    "s.one.more", "s.one.", "s",  ":1.7",  ":1",    "x"};
+
+/* Short rules are more likely, as they match more. */
+static void random_rule(char *out, size_t size)
+{
+    static const char *const types[] = {"signal", "signal", "method_call", "error"};
+    size_t n = 0;
+    out[0] = '\0';
+#define PART(likely, ...)                                                                                    \
+    if (random_below(100) < (likely))                                                                        \
+    n += (size_t)snprintf(out + n, size - n, __VA_ARGS__)
+    PART(30, "type=%s,", ONE_OF(types));
+    PART(15, "sender=%s,", ONE_OF(names));
+    PART(15, "interface=%s,", ONE_OF(interfaces));
+    PART(15, "member=%s,", ONE_OF(members));
+    PART(20, "path%s=%s,", random_below(2) ? "_namespace" : "", ONE_OF(paths));
+    PART(10, "destination=%s,", ONE_OF(names));
+    PART(20, "eavesdrop=true,");
+    PART(15, "arg0=%s,", ONE_OF(texts));
+    else PART(20, "arg0path=%s,", ONE_OF(texts));
+    else PART(20, "arg0namespace=%s,", ONE_OF(namespaces));
+    PART(15, "arg%u%s=%s,", 1 + random_below(3), random_below(2) ? "path" : "", ONE_OF(texts));
+#undef PART
+}
+
+static bool random_message(struct message *m)
+{
+    struct letter letter = {.type = MESSAGE_SIGNAL};
+    if (random_below(3) == 0)
+        letter.type = (uint8_t)(1 + random_below(4));
+    bool reply = letter.type == MESSAGE_METHOD_RETURN || letter.type == MESSAGE_ERROR;
+    letter.path = reply ? NULL : ONE_OF(paths);
+    letter.interface = reply ? NULL : ONE_OF(interfaces);
+    letter.member = reply ? NULL : ONE_OF(members);
+    letter.destination = random_below(4) ? NULL : ONE_OF(names);
+    unsigned n = random_below(LETTER_ARGS + 1);
+    for (unsigned i = 0; i < n; i++) {
+        static const char types[] = "sssssoua";
+        letter.args[i].type = types[random_below(8)];
+        letter.args[i].text = letter.args[i].type == 'o' ? ONE_OF(paths) : ONE_OF(texts);
+    }
+    return letter_message(&letter, m);
+}
+
+#define LISTS 12
+
+struct bed {
+    struct match_index *index;
+    struct match_list lists[LISTS];
+    uint32_t visits[LISTS];
+};
+
+static bool bed_make(struct bed *bed)
+{
+    *bed = (struct bed){0};
+    for (unsigned i = 0; i < LISTS; i++)
+        bed->lists[i].owner = &bed->visits[i];
+    return match_index_new(&bed->index) == 0;
+}
+
+/* Each rule that matches is met exactly once. */
+static void bed_find(struct bed *bed, const struct match_subject *subject)
+{
+    memset(bed->visits, 0, sizeof(bed->visits));
+    match_index_find(bed->index, subject, count_visit, NULL);
+    for (unsigned i = 0; i < LISTS; i++) {
+        uint32_t matches = count_matches(&bed->lists[i], subject);
+        CHECK_EQUAL(bed->visits[i], matches);
+        CHECK_EQUAL(match_list_matches(&bed->lists[i], subject), matches > 0);
+    }
+}
+
+static void bed_find_random(struct bed *bed, unsigned n)
+{
+    struct message m;
+    while (n--) {
+        REQUIRE(random_message(&m));
+        struct match_subject subject = subject_of(&m);
+        subject.n_sender_names = random_below(CHECK_COUNT(sender) + 1);
+        subject.n_recipient_names = random_below(subject.n_recipient_names + 1);
+        bed_find(bed, &subject);
+    }
+}
+
+/* The lists and the counts tell the same. */
+static void bed_check_counts(const struct bed *bed)
+{
+    uint32_t count = 0, eavesdroppers = 0;
+    for (unsigned i = 0; i < LISTS; i++) {
+        const struct match_list *list = &bed->lists[i];
+        uint32_t n = 0;
+        size_t memory = 0;
+        for (const struct match_rule *rule = NULL; (rule = match_list_next(list, rule));) {
+            n++;
+            memory += match_rule_memory(rule);
+            eavesdroppers += match_rule_eavesdrops(rule);
+        }
+        CHECK_EQUAL(list->count, n);
+        CHECK_EQUAL(list->memory, memory);
+        count += n;
+    }
+    CHECK_EQUAL(match_index_count(bed->index), count);
+    CHECK_EQUAL(match_index_eavesdroppers(bed->index), eavesdroppers);
+}
+
+static uint32_t count_equal(const struct match_list *list, const struct match_rule *like)
+{
+    uint32_t n = 0;
+    for (const struct match_rule *rule = list->first; rule; rule = rule->next)
+        n += match_rule_equal(rule, like);
+    return n;
+}
+
+static void bed_add_random(struct bed *bed, unsigned n)
+{
+    char text[512];
+    while (n--) {
+        random_rule(text, sizeof(text));
+        check_case = text;
+        REQUIRE(rule_add(bed->index, &bed->lists[random_below(LISTS)], text));
+    }
+    check_case = NULL;
+}
+
+static void bed_remove_random(struct bed *bed, unsigned n)
+{
+    char text[512];
+    while (n--) {
+        struct match_list *list = &bed->lists[random_below(LISTS)];
+        if (random_below(2) && list->last) /* one that is there */
+            match_rule_text(list->last, text, sizeof(text));
+        else
+            random_rule(text, sizeof(text));
+        struct match_rule *like = rule_new(text);
+        REQUIRE(like);
+        uint32_t before = list->count, equal = count_equal(list, like);
+        CHECK_EQUAL(match_index_remove(bed->index, list, like), equal > 0);
+        CHECK_EQUAL(list->count, before - (equal > 0));
+        CHECK_EQUAL(count_equal(list, like), equal - (equal > 0));
+        match_rule_free(like);
+    }
+}
+
+static void finds_what_asking_every_rule_finds(void)
+{
+    for (uint32_t seed = 1; seed <= 40 && !check_failures; seed++) {
+        struct bed bed;
+        random_state = seed * 2654435761u;
+        REQUIRE(bed_make(&bed));
+        bed_find_random(&bed, 3);
+        for (unsigned round = 0; round < 3; round++) {
+            bed_add_random(&bed, seed * 8);
+            bed_check_counts(&bed);
+            bed_find_random(&bed, 60);
+            bed_remove_random(&bed, seed * 2);
+            match_index_clear(bed.index, &bed.lists[random_below(LISTS)]);
+            bed_check_counts(&bed);
+            bed_find_random(&bed, 60);
+        }
+        match_index_free(bed.index);
+    }
+}
+
+static void forgets_the_rules_that_name_who_is_gone(void)
+{
+    struct bed bed;
+    REQUIRE(bed_make(&bed));
+    rule_add(bed.index, &bed.lists[0], "sender=:1.7,member=M");
+    rule_add(bed.index, &bed.lists[0], "sender=:1.7,member=N");
+    rule_add(bed.index, &bed.lists[1], "sender=:1.7,member=M");
+    rule_add(bed.index, &bed.lists[1], "sender=:1.7,destination=:1.7,eavesdrop=true");
+    rule_add(bed.index, &bed.lists[1], "sender=:1.8,destination=:1.7");
+    rule_add(bed.index, &bed.lists[1], "arg0=:1.7");
+    rule_add(bed.index, &bed.lists[2], "sender=:1.8");
+    rule_add(bed.index, &bed.lists[2], "sender=s.one");
+    match_index_forget(bed.index, SPAN(":1.99"));
+    match_index_forget(bed.index, SPAN("s.one"));
+    CHECK_EQUAL(match_index_count(bed.index), 8);
+    match_index_forget(bed.index, SPAN(":1.7"));
+    CHECK_EQUAL(bed.lists[0].count, 0);
+    CHECK_EQUAL(bed.lists[1].count, 1);
+    CHECK_EQUAL(bed.lists[2].count, 2);
+    bed_check_counts(&bed);
+    match_index_forget(bed.index, SPAN(":1.8"));
+    CHECK_EQUAL(bed.lists[2].count, 1);
+    match_index_free(bed.index);
+}
+
+static void removes_the_latest_of_equal_rules(void)
+{
+    struct bed bed;
+    char text[64];
+    REQUIRE(bed_make(&bed));
+    rule_add(bed.index, &bed.lists[0], "member=M");
+    rule_add(bed.index, &bed.lists[1], "member=M");
+    rule_add(bed.index, &bed.lists[0], "member=N");
+    rule_add(bed.index, &bed.lists[0], "member=M");
+    CHECK(rule_drop(bed.index, &bed.lists[0], " member='M',"));
+    match_rule_text(bed.lists[0].last, text, sizeof(text));
+    CHECK_SPAN(span_of(text), "member='N'");
+    CHECK(rule_drop(bed.index, &bed.lists[0], "member=M"));
+    CHECK(!rule_drop(bed.index, &bed.lists[0], "member=M"));
+    CHECK(!rule_drop(bed.index, &bed.lists[0], "member=O"));
+    CHECK(!rule_drop(bed.index, &bed.lists[0], "member=N,interface=i.f"));
+    CHECK_EQUAL(bed.lists[1].count, 1);
+    bed_check_counts(&bed);
+    match_index_free(bed.index);
+}
+
+static void bounds_the_combinations_of_prefixes(void)
+{
+    struct bed bed;
+    struct message m;
+    char path[1200] = "", rule[1024];
+    REQUIRE(bed_make(&bed));
+    for (unsigned i = 1; i <= 450; i++) {
+        strcat(path, "/a");
+        snprintf(rule, sizeof(rule), "path_namespace=%s", path);
+        REQUIRE(rule_add(bed.index, &bed.lists[0], rule));
+        if (i > 240)
+            continue;
+        snprintf(rule, sizeof(rule), "path_namespace=%s,arg0path=%s/,arg1path=%s/", path, path, path);
+        rule_add(bed.index, &bed.lists[1], rule);
+    }
+    struct letter letter = {MESSAGE_SIGNAL, path, "i.f", "M", NULL, {{'s', path}, {'s', path}}};
+    REQUIRE(letter_message(&letter, &m));
+    struct match_subject subject = subject_of(&m);
+    bed_find(&bed, &subject);
+    CHECK_EQUAL(bed.visits[0], 450);
+    CHECK(bed.visits[1] > 100);
+    match_index_free(bed.index);
+}
+
+static void tells_apart_64_arguments(void)
+{
+    struct match_index *index;
+    uint32_t visits = 0;
+    struct match_list list = {.owner = &visits};
+    struct message m;
+    char signature[71];
+    memset(signature, 's', 70);
+    signature[70] = '\0';
+    marshal_begin(&letter_writer, &(struct marshal_header){.type = MESSAGE_SIGNAL,
+                                                           .serial = 1,
+                                                           .path = SPAN("/"),
+                                                           .interface = SPAN("i.f"),
+                                                           .member = SPAN("M"),
+                                                           .signature = span_of(signature)});
+    for (unsigned i = 0; i < 70; i++)
+        marshal_string(&letter_writer, i == 63 ? SPAN("last") : SPAN("other"));
+    REQUIRE(marshal_end(&letter_writer));
+    REQUIRE(message_parse(&m, letter_writer.data, (uint32_t)letter_writer.size) == MESSAGE_OK);
+    REQUIRE(match_index_new(&index) == 0);
+    REQUIRE(rule_add(index, &list, "arg63=last,arg62=other") && rule_add(index, &list, "arg62=last"));
+    struct match_subject subject = subject_of(&m);
+    match_index_find(index, &subject, count_visit, NULL);
+    CHECK_EQUAL(visits, 1);
+    match_index_free(index);
+}
+
+static const struct check_test tests[] = {
+    TEST(finds_what_asking_every_rule_finds), TEST(forgets_the_rules_that_name_who_is_gone),
+    TEST(removes_the_latest_of_equal_rules),  TEST(bounds_the_combinations_of_prefixes),
+    TEST(tells_apart_64_arguments),
+};
+
+int main(int argc, char **argv)
+{
+    int result = check_main(tests, CHECK_COUNT(tests), argc, argv);
+    marshal_free(&letter_writer);
+    return result;
+}
