@@ -140,16 +140,6 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 @pytest.fixture
-def same_file() -> Callable[[int, int], bool]:
-    """Tell whether two descriptors are the same file."""
-
-    def same(one: int, two: int) -> bool:
-        return os.path.sameopenfile(one, two)
-
-    return same
-
-
-@pytest.fixture
 def programs() -> Path:
     """Where the client programs of the suite are."""
     return Path(__file__).parent.parent / "support" / "peers"

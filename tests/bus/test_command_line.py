@@ -332,6 +332,7 @@ class TestFork:
     def test_standard_descriptors(self, place: Place) -> None:
         """A daemon lets go of the terminal: descriptors 0, 1 and 2 are /dev/null."""
         _, pid = self.fork(place, "--fork")
+        Client(f"unix:path={place.socket}").close()
         assert {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)} == {"/dev/null"}
 
     def test_closed_descriptors(self, place: Place) -> None:
@@ -382,7 +383,7 @@ class TestPidFile:
 
     def test_written_and_removed(self, place: Place) -> None:
         pidfile = self.configure(place)
-        process = place.begin(f"--config-file={place.conf}", "--nofork", "--print-address")
+        process = place.begin(f"--config-file={place.conf}", "--nofork", "--print-pid")
         line_of(process)
         assert pidfile.read_text() == f"{process.pid}\n"
         assert place.finish(process) == 0
@@ -413,7 +414,7 @@ class TestPidFile:
     def test_nopidfile(self, place: Place) -> None:
         """Don't write a PID file even if one is configured in the configuration files."""
         pidfile = self.configure(place)
-        process = place.begin(f"--config-file={place.conf}", "--nofork", "--print-address", "--nopidfile")
+        process = place.begin(f"--config-file={place.conf}", "--nofork", "--print-pid", "--nopidfile")
         line_of(process)
         assert not pidfile.exists()
         assert place.finish(process) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import subprocess
 from pathlib import Path
@@ -277,10 +276,9 @@ class TestSessionPolicy:
         assert caller.reply_to(serial).sender == service.unique
 
     def test_stranger(self, start_session: StartDaemon, unprivileged: int) -> None:
-        client = start_session().connect(uid=unprivileged, hello=False)
-        with contextlib.suppress(Closed):
-            client.driver("Hello")
-        client.expect_closed()
+        daemon = start_session()
+        with pytest.raises(Closed):
+            daemon.connect(uid=unprivileged)
 
 
 class TestSystemPolicy:

@@ -188,7 +188,7 @@ def launch(
     """
     command = [executable, *arguments]
     if shell:
-        command = ["/bin/sh", "-c", shell + '; exec "$0" "$@"', *command]
+        command = ["/bin/bash", "-c", shell + '; exec "$0" "$@"', *command]
     options.setdefault("env", {k: v for k, v in os.environ.items() if not k.startswith("DBUS_")})
     options.setdefault("stdin", subprocess.DEVNULL)
     with (directory / "stderr").open("wb") as stderr:
