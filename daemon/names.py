@@ -1,0 +1,147 @@
+"""Who owns which well-known name, and who waits for it.
+
+Specification: "Message Bus Names". Nothing here does input or output: every change is handed back as the
+name's new queue, and the caller tells the data plane.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+
+class NameFlag(IntFlag):
+    """What RequestName's second argument may hold; other bits are ignored, as in the reference."""
+
+    ALLOW_REPLACEMENT = 1
+    REPLACE_EXISTING = 2
+    DO_NOT_QUEUE = 4
+
+
+class RequestReply(IntEnum):
+    """The answers of RequestName."""
+
+    PRIMARY_OWNER = 1
+    IN_QUEUE = 2
+    EXISTS = 3
+    ALREADY_OWNER = 4
+
+
+class ReleaseReply(IntEnum):
+    """The answers of ReleaseName."""
+
+    RELEASED = 1
+    NON_EXISTENT = 2
+    NOT_OWNER = 3
+
+
+@dataclass(slots=True)
+class Claim:
+    """One connection's place in a name's queue, with the flags of its latest request."""
+
+    peer: int
+    allow_replacement: bool
+    do_not_queue: bool
+
+
+Queue = tuple[int, ...]
+"""Ids of connections, the owner first; empty when the name is free."""
+
+
+class NameRegistry:
+    """All well-known names and their queues. Unique names are not in here: they never change hands."""
+
+    def __init__(self) -> None:
+        self._claims: dict[str, list[Claim]] = {}
+        # A dict for its order: names are released in the reverse order in which they were asked for.
+        self._names_of: dict[int, dict[str, None]] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._claims)
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    def owner(self, name: str) -> int | None:
+        """Return the id of the connection that owns ``name``, or None."""
+        claims = self._claims.get(name)
+        return claims[0].peer if claims else None
+
+    def queue(self, name: str) -> Queue:
+        """Return the owner and all who wait for ``name``."""
+        return tuple(claim.peer for claim in self._claims.get(name, ()))
+
+    def count(self, peer: int) -> int:
+        """Return how many names ``peer`` owns or waits for."""
+        return len(self._names_of.get(peer, ()))
+
+    def request(self, name: str, peer: int, flags: int) -> tuple[RequestReply, Queue]:
+        """Ask for ``name`` (specification: "RequestName"); return the answer and the queue from now on."""
+        claims = self._claims.get(name)
+        if claims is None:
+            self._claims[name] = [_claim(peer, flags)]
+            self._names_of.setdefault(peer, {})[name] = None
+            return RequestReply.PRIMARY_OWNER, (peer,)
+        reply = self._contend(name, claims, peer, flags)
+        return reply, self.queue(name)
+
+    def release(self, name: str, peer: int) -> tuple[ReleaseReply, Queue]:
+        """Give up ``name``, or one's place in its queue (specification: "ReleaseName")."""
+        if name not in self._claims:
+            return ReleaseReply.NON_EXISTENT, ()
+        if name not in self._names_of.get(peer, ()):
+            return ReleaseReply.NOT_OWNER, self.queue(name)
+        self._drop(name, peer)
+        return ReleaseReply.RELEASED, self.queue(name)
+
+    def disconnect(self, peer: int) -> list[tuple[str, Queue]]:
+        """Release all that ``peer`` has; return the changed names, the one asked for last first."""
+        changes = []
+        for name in reversed(self._names_of.get(peer, {}).copy()):
+            self._drop(name, peer)
+            changes.append((name, self.queue(name)))
+        return changes
+
+    def _contend(self, name: str, claims: list[Claim], peer: int, flags: int) -> RequestReply:
+        owner = claims[0]
+        if owner.peer == peer:
+            claims[0] = _claim(peer, flags)
+            return RequestReply.ALREADY_OWNER
+        if flags & NameFlag.REPLACE_EXISTING and owner.allow_replacement:
+            self._enqueue(name, claims, peer, flags)
+            if owner.do_not_queue:
+                self._drop(name, owner.peer)
+            else:
+                claims[0], claims[1] = claims[1], owner
+            return RequestReply.PRIMARY_OWNER
+        if flags & NameFlag.DO_NOT_QUEUE:
+            self._drop(name, peer)
+            return RequestReply.EXISTS
+        self._enqueue(name, claims, peer, flags)
+        return RequestReply.IN_QUEUE
+
+    def _enqueue(self, name: str, claims: list[Claim], peer: int, flags: int) -> None:
+        """Put ``peer`` behind all, or next to the owner if it wants to replace; who waits keeps its place."""
+        place = next((i for i, claim in enumerate(claims) if claim.peer == peer), len(claims))
+        if place < len(claims):
+            del claims[place]
+        if flags & NameFlag.REPLACE_EXISTING:
+            place = 1
+        claims.insert(place, _claim(peer, flags))
+        self._names_of.setdefault(peer, {})[name] = None
+
+    def _drop(self, name: str, peer: int) -> None:
+        """Remove ``peer`` from the queue of ``name``, if it is there."""
+        names = self._names_of.get(peer)
+        if names is None or name not in names:
+            return
+        del names[name]
+        if not names:
+            del self._names_of[peer]
+        claims = self._claims[name]
+        claims[:] = [claim for claim in claims if claim.peer != peer]
+        if not claims:
+            del self._claims[name]
+
+
+def _claim(peer: int, flags: int) -> Claim:
+    return Claim(peer, bool(flags & NameFlag.ALLOW_REPLACEMENT), bool(flags & NameFlag.DO_NOT_QUEUE))

@@ -1,0 +1,184 @@
+"""Specification, "Message Bus Names": RequestName, ReleaseName and the queue between them."""
+
+import pytest
+
+from omnibus.daemon.names import NameFlag, NameRegistry, ReleaseReply, RequestReply
+
+ALLOW, REPLACE, NO_QUEUE = NameFlag.ALLOW_REPLACEMENT, NameFlag.REPLACE_EXISTING, NameFlag.DO_NOT_QUEUE
+NONE = NameFlag(0)
+NAME = "org.example.Name"
+FIRST, SECOND, THIRD, FOURTH = 1, 2, 3, 4
+
+PRIMARY, QUEUED = RequestReply.PRIMARY_OWNER, RequestReply.IN_QUEUE
+EXISTS, ALREADY = RequestReply.EXISTS, RequestReply.ALREADY_OWNER
+
+
+def every(*flags: NameFlag) -> list[NameFlag]:
+    """All combinations of all flags that contain these."""
+    required = NameFlag(sum(flags))
+    return [NameFlag(value) for value in range(8) if value & required == required]
+
+
+@pytest.fixture
+def names() -> NameRegistry:
+    return NameRegistry()
+
+
+class TestFreeName:
+    @pytest.mark.parametrize("flags", every())
+    def test_request(self, names: NameRegistry, flags: NameFlag) -> None:
+        """The caller is now the primary owner of the name, replacing nobody."""
+        assert names.request(NAME, FIRST, flags) == (PRIMARY, (FIRST,))
+        assert names.owner(NAME) == FIRST
+
+    def test_release(self, names: NameRegistry) -> None:
+        """The given name does not exist on this bus."""
+        assert names.release(NAME, FIRST) == (ReleaseReply.NON_EXISTENT, ())
+
+    def test_unknown_flags_are_ignored(self, names: NameRegistry) -> None:
+        assert names.request(NAME, FIRST, 0xFFFFFFF8) == (PRIMARY, (FIRST,))
+        assert names.request(NAME, SECOND, 8 | REPLACE)[0] == QUEUED
+
+
+class TestOwnName:
+    @pytest.mark.parametrize("before", every())
+    @pytest.mark.parametrize("after", every())
+    def test_request_again(self, names: NameRegistry, before: NameFlag, after: NameFlag) -> None:
+        """The application trying to request ownership of a name is already the owner of it."""
+        names.request(NAME, FIRST, before)
+        assert names.request(NAME, FIRST, after) == (ALREADY, (FIRST,))
+
+    @pytest.mark.parametrize(("flags", "reply"), [(ALLOW, PRIMARY), (NONE, QUEUED)])
+    def test_new_flags_count(self, names: NameRegistry, flags: NameFlag, reply: RequestReply) -> None:
+        """... and the flags specified replace the ones of before."""
+        names.request(NAME, FIRST, ALLOW ^ flags)
+        names.request(NAME, FIRST, flags)
+        assert names.request(NAME, SECOND, REPLACE)[0] == reply
+
+
+# Who asks for a name that FIRST owns: (owner's flags, asker's flags) → answer and queue.
+CONTENTION = [
+    (
+        owner,
+        asker,
+        QUEUED if not asker & NO_QUEUE else EXISTS,
+        (FIRST, SECOND) if not asker & NO_QUEUE else (FIRST,),
+    )
+    for owner in every()
+    for asker in every()
+    if not (owner & ALLOW and asker & REPLACE)
+] + [
+    (owner, asker, PRIMARY, (SECOND,) if owner & NO_QUEUE else (SECOND, FIRST))
+    for owner in every(ALLOW)
+    for asker in every(REPLACE)
+]
+
+
+class TestContention:
+    def test_every_combination_is_here(self) -> None:
+        assert len(CONTENTION) == 64
+
+    @pytest.mark.parametrize(("owner", "asker", "reply", "queue"), CONTENTION)
+    def test_request(
+        self,
+        names: NameRegistry,
+        owner: NameFlag,
+        asker: NameFlag,
+        reply: RequestReply,
+        queue: tuple[int, ...],
+    ) -> None:
+        """Both applications have to agree on a replacement; who doesn't want to queue is not put there."""
+        names.request(NAME, FIRST, owner)
+        assert names.request(NAME, SECOND, asker) == (reply, queue)
+        assert names.queue(NAME) == queue
+        assert (names.count(FIRST), names.count(SECOND)) == (FIRST in queue, SECOND in queue)
+
+    def test_replaced_owner_stands_next(self, names: NameRegistry) -> None:
+        names.request(NAME, FIRST, ALLOW)
+        names.request(NAME, SECOND, NONE)
+        names.request(NAME, THIRD, NONE)
+        assert names.request(NAME, FOURTH, REPLACE) == (PRIMARY, (FOURTH, FIRST, SECOND, THIRD))
+
+    def test_replaced_owner_that_does_not_queue_is_out(self, names: NameRegistry) -> None:
+        names.request(NAME, FIRST, ALLOW | NO_QUEUE)
+        names.request(NAME, SECOND, NONE)
+        assert names.request(NAME, THIRD, REPLACE) == (PRIMARY, (THIRD, SECOND))
+
+
+class TestQueue:
+    @pytest.fixture(autouse=True)
+    def three(self, names: NameRegistry) -> None:
+        for peer in (FIRST, SECOND, THIRD):
+            names.request(NAME, peer, NONE)
+
+    def test_order_of_requests(self, names: NameRegistry) -> None:
+        assert names.queue(NAME) == (FIRST, SECOND, THIRD)
+
+    def test_asking_again_keeps_the_place(self, names: NameRegistry) -> None:
+        assert names.request(NAME, SECOND, ALLOW) == (QUEUED, (FIRST, SECOND, THIRD))
+
+    def test_wanting_to_replace_comes_next(self, names: NameRegistry) -> None:
+        """Who wants to replace an owner that doesn't agree waits in front of all others."""
+        assert names.request(NAME, THIRD, REPLACE) == (QUEUED, (FIRST, THIRD, SECOND))
+        assert names.request(NAME, FOURTH, REPLACE) == (QUEUED, (FIRST, FOURTH, THIRD, SECOND))
+
+    def test_replacement_from_the_queue(self, names: NameRegistry) -> None:
+        names.request(NAME, FIRST, ALLOW)
+        assert names.request(NAME, THIRD, REPLACE) == (PRIMARY, (THIRD, FIRST, SECOND))
+        assert names.count(THIRD) == 1
+
+    def test_not_wanting_to_queue_any_more(self, names: NameRegistry) -> None:
+        assert names.request(NAME, SECOND, NO_QUEUE) == (EXISTS, (FIRST, THIRD))
+        assert names.count(SECOND) == 0
+
+    def test_owner_releases(self, names: NameRegistry) -> None:
+        """The next in the queue becomes the owner."""
+        assert names.release(NAME, FIRST) == (ReleaseReply.RELEASED, (SECOND, THIRD))
+
+    def test_waiting_one_releases(self, names: NameRegistry) -> None:
+        assert names.release(NAME, SECOND) == (ReleaseReply.RELEASED, (FIRST, THIRD))
+
+    def test_somebody_else_releases(self, names: NameRegistry) -> None:
+        """The caller was not the primary owner of this name, and was not waiting for it."""
+        assert names.release(NAME, FOURTH) == (ReleaseReply.NOT_OWNER, (FIRST, SECOND, THIRD))
+
+    def test_everybody_releases(self, names: NameRegistry) -> None:
+        for peer in (FIRST, SECOND, THIRD):
+            names.release(NAME, peer)
+        assert names.owner(NAME) is None
+        assert list(names) == []
+        assert len(names) == 0
+
+    def test_flags_of_the_waiting_count_when_they_own(self, names: NameRegistry) -> None:
+        names.request(NAME, SECOND, ALLOW)
+        names.release(NAME, FIRST)
+        assert names.request(NAME, FOURTH, REPLACE) == (PRIMARY, (FOURTH, SECOND, THIRD))
+
+
+class TestDisconnect:
+    def test_latest_first(self, names: NameRegistry) -> None:
+        """The reference gives names up in the reverse order in which they were asked for."""
+        for name in ("org.example.A", "org.example.B", "org.example.C"):
+            names.request(name, FIRST, NONE)
+        names.request("org.example.B", SECOND, NONE)
+        assert names.disconnect(FIRST) == [
+            ("org.example.C", ()),
+            ("org.example.B", (SECOND,)),
+            ("org.example.A", ()),
+        ]
+        assert names.count(FIRST) == 0
+
+    def test_from_the_queue(self, names: NameRegistry) -> None:
+        names.request(NAME, FIRST, NONE)
+        names.request(NAME, SECOND, NONE)
+        assert names.disconnect(SECOND) == [(NAME, (FIRST,))]
+
+    def test_asked_for_again_after_release(self, names: NameRegistry) -> None:
+        for name in ("org.example.A", "org.example.B"):
+            names.request(name, FIRST, NONE)
+        names.release("org.example.A", FIRST)
+        names.request("org.example.A", FIRST, NONE)
+        assert [name for name, _ in names.disconnect(FIRST)] == ["org.example.A", "org.example.B"]
+
+    def test_nothing_owned(self, names: NameRegistry) -> None:
+        assert names.disconnect(FIRST) == []
