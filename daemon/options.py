@@ -1,0 +1,152 @@
+"""The command line, as dbus-daemon(1) has it and as the reference really reads it."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+STOCK_FILES: Final = "/usr/share/dbus-1"
+MAX_FD: Final = 0x7FFF_FFFF
+# What strtol() takes, signs aside.
+NUMBER: Final = re.compile(r"[ \t\n\v\f\r]*\+?(0[xX][0-9A-Fa-f]+|0[0-7]*|[1-9][0-9]*)")
+
+USAGE: Final = (
+    "omnibusd: a message bus.\n"
+    "usage: omnibusd [--session] [--system] [--config-file=FILE] [--address=ADDRESS]\n"
+    "  [--print-address[=DESCRIPTOR]] [--print-pid[=DESCRIPTOR]] [--nopidfile] [--fork] [--nofork]\n"
+    "  [--syslog] [--nosyslog] [--syslog-only] [--systemd-activation]\n"
+    "  [--introspect] [--version] [--help]\n"
+)
+
+
+class Exit(Exception):
+    """The program ends here: its exit code, and what goes to standard output and standard error."""
+
+    def __init__(self, code: int, out: str = "", err: str = "") -> None:
+        super().__init__(code, out, err)
+        self.code = code
+        self.out = out
+        self.err = err
+
+
+@dataclass(slots=True)
+class Options:
+    """What was asked for. None: the configuration file decides, or nothing is wanted.
+
+    ``print_address`` and ``print_pid`` are descriptors. ``syslog_only``: nothing to standard error.
+    """
+
+    config_file: str = ""
+    address: str | None = None
+    print_address: int | None = None
+    print_pid: int | None = None
+    fork: bool | None = None
+    syslog: bool | None = None
+    syslog_only: bool = False
+    write_pidfile: bool = True
+    systemd_activation: bool = False
+
+
+FLAGS: Final[dict[str, tuple[tuple[str, bool], ...]]] = {
+    "--nosyslog": (("syslog", False),),
+    "--syslog": (("syslog", True),),
+    "--syslog-only": (("syslog", True), ("syslog_only", True)),
+    "--nofork": (("fork", False),),
+    "--fork": (("fork", True),),
+    "--systemd-activation": (("systemd_activation", True),),
+    "--nopidfile": (("write_pidfile", False),),
+}
+
+# In the order in which the reference looks for them: whatever follows one of them is its value, unless it is
+# a flag or an option that stands before it here.
+WITH_VALUE: Final = ("--config-file", "--address", "--print-address", "--print-pid")
+
+ALREADY: Final = {
+    "config-file": "configuration file {} already requested",
+    "address": "address {} already requested",
+    "print-address": "printing address to {} already requested",
+    "print-pid": "printing pid to {} already requested",
+}
+
+
+def parse(arguments: Sequence[str], version: str, stock_files: str = STOCK_FILES) -> Options:
+    """Read the arguments (without the program's name); raises Exit for what ends the program.
+
+    ``--introspect`` ends it too: Exit with code 0 and no text, for the caller to fill in.
+    """
+    options = Options()
+    values: dict[str, str] = {}
+    wanted: set[str] = set()
+    previous = ""
+    for argument in arguments:
+        if argument in ("--help", "-h", "-?"):
+            raise Exit(1, err=USAGE)
+        if argument == "--version":
+            raise Exit(0, out=version)
+        if argument == "--introspect":
+            raise Exit(0)
+        if argument in FLAGS:
+            for name, value in FLAGS[argument]:
+                setattr(options, name, value)
+        elif argument in ("--session", "--system"):
+            name = argument[2:]
+            _set(values, "config-file", _stock_file(stock_files, name), name)
+        else:
+            _read_value(argument, previous, values, wanted)
+        previous = argument
+    return _conclude(options, values, wanted)
+
+
+def _read_value(argument: str, previous: str, values: dict[str, str], wanted: set[str]) -> None:
+    for option in WITH_VALUE:
+        name = option[2:]
+        if argument.startswith(option + "="):
+            wanted.add(name)
+            return _set(values, name, argument.partition("=")[2])
+        if previous == option:
+            return _set(values, name, argument)
+        if argument == option:
+            wanted.add(name)
+            return None
+    raise Exit(1, err=USAGE)
+
+
+def _set(values: dict[str, str], name: str, value: str, said: str = "") -> None:
+    """Note a value; an empty one counts as none, a second one is an error."""
+    if values.get(name):
+        raise Exit(1, err=f"--{said or name} specified but {ALREADY[name].format(values[name])}\n")
+    values[name] = value
+
+
+def _conclude(options: Options, values: dict[str, str], wanted: set[str]) -> Options:
+    options.config_file = values.get("config-file", "")
+    if not options.config_file:
+        raise Exit(1, err="No configuration file specified.\n" + USAGE)
+    options.address = values.get("address") or None
+    if "print-address" in wanted:
+        options.print_address = _descriptor(values.get("print-address", ""))
+    if "print-pid" in wanted:
+        options.print_pid = _descriptor(values.get("print-pid", ""))
+    return options
+
+
+def _descriptor(text: str) -> int:
+    if not text:
+        return 1
+    number = NUMBER.fullmatch(text)
+    if number is None:
+        raise Exit(1, err=f'Invalid file descriptor: "{text}"\n')
+    octal = number[1].startswith("0") and number[1].isdigit()
+    descriptor = int(number[1], 8 if octal else 0)
+    if descriptor > MAX_FD:
+        raise Exit(1, err=f'Invalid file descriptor: "{text}"\n')
+    return descriptor
+
+
+def _stock_file(directory: str, name: str) -> str:
+    """Return the distribution's file for ``--session`` or ``--system``, ours if there is none."""
+    path = f"{directory}/{name}.conf"
+    if os.path.exists(path):
+        return path
+    return os.path.join(os.path.dirname(os.path.abspath(__file__)), "conf", f"{name}.conf")
