@@ -1,0 +1,49 @@
+"""Bodies of messages to and from the driver; the one module that knows dbus-fast.
+
+The data plane has validated every body before it gets here, and it writes the headers of everything that the
+bus says itself: only bodies are read and made.
+"""
+
+import io
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from dbus_fast import Variant
+from dbus_fast._private.marshaller import Marshaller
+from dbus_fast._private.unmarshaller import Unmarshaller
+
+__all__ = ["Variant", "make_body", "read_body"]
+
+METHOD_RETURN = 2
+
+
+def read_body(signature: str, body: bytes, big_endian: bool) -> list[Any]:
+    """Return the values in ``body``, one for each complete type in ``signature``.
+
+    Variants come as ``Variant`` (``.signature``, ``.value``), descriptors as their index.
+    """
+    if not signature:
+        return []
+    frame = _header(signature, len(body), ">" if big_endian else "<") + body
+    message = Unmarshaller(io.BytesIO(frame)).unmarshall()  # type: ignore[arg-type]  # any reader does
+    if message is None:
+        raise ValueError(f"a body of signature {signature!r} ends early")
+    return message.body
+
+
+def make_body(signature: str, values: Sequence[Any]) -> bytes:
+    """Marshal ``values`` in little endian. Variants are written as ``Variant(signature, value)``."""
+    if not signature:
+        return b""
+    return bytes(Marshaller(signature, list(values)).marshall())
+
+
+def _header(signature: str, size: int, order: str) -> bytes:
+    """Make the smallest header there is, for the unmarshaller takes nothing but whole messages."""
+    text = signature.encode("ascii")
+    fields = struct.pack(f"{order}B3sI", 5, b"\x01u\x00", 1)  # REPLY_SERIAL
+    fields += b"\x08\x01g\x00" + bytes([len(text)]) + text + b"\x00"  # SIGNATURE
+    mark = b"B" if order == ">" else b"l"
+    header = mark + struct.pack(f"{order}BBBIII", METHOD_RETURN, 0, 1, size, 1, len(fields)) + fields
+    return header + bytes(-len(header) % 8)

@@ -1,0 +1,109 @@
+"""The bus as its clients see it: org.freedesktop.DBus, one module an interface."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from .. import errors
+from ..codec import read_body
+from ..errors import DBusError
+from .dbus import DBUS
+from .introspectable import INTROSPECTABLE, describe
+from .method import BUS_NAME, BUS_PATH, Call, Interface, Method, Reply
+from .peer import PEER, PEER_NAME
+from .properties import PROPERTIES
+
+if TYPE_CHECKING:
+    from ..bus import Bus
+    from ..peers import Peer
+    from ..plane import Event
+
+__all__ = ["BUS_NAME", "BUS_PATH", "INTERFACES", "Call", "Driver", "Interface", "Method", "Reply"]
+
+INTERFACES: Final = (DBUS, PROPERTIES, INTROSPECTABLE, PEER)
+"""In the order in which a call without an interface looks for its method."""
+
+
+class Driver:
+    """Finds the method that a call means, checks the call, and calls it."""
+
+    def __init__(self, interfaces: tuple[Interface, ...] = INTERFACES) -> None:
+        self.interfaces = interfaces
+
+    def introspection(self) -> str:
+        """Return the XML of the object at the bus's own path, as ``--introspect`` prints it."""
+        return describe(self.interfaces, BUS_PATH)
+
+    def handle(self, bus: Bus, peer: Peer, message: Event) -> tuple[Method, Reply | None]:
+        """Return the method that was called and its reply, None if it answers by itself; raises DBusError."""
+        if message.destination is None:
+            method = self._without_destination(message)
+        elif not peer.active and message.member != "Hello":
+            raise DBusError(
+                errors.ACCESS_DENIED,
+                "Client tried to send a message other than Hello without being registered",
+            )
+        else:
+            method = self._find(message)
+            self._check(bus, peer, message, method)
+        if method.handler is None:
+            return method, self._answered_below(method)
+        args = read_body(method.inputs, message.body, message.big_endian) if method.inputs else []
+        call = Call(peer, message.serial, message.flags, message.path or "/", args)
+        return method, method.handler(bus, call)
+
+    def _find(self, message: Event) -> Method:
+        """Find the method; a call may leave out the interface (specification: "Message Types")."""
+        found_interface = False
+        for interface in self.interfaces:
+            if not interface.any_path and message.path != BUS_PATH:
+                continue
+            if message.interface is not None and message.interface != interface.name:
+                continue
+            found_interface = True
+            method = interface.method(message.member or "")
+            if method is not None:
+                return method
+        raise DBusError(
+            errors.UNKNOWN_METHOD if found_interface else errors.UNKNOWN_INTERFACE,
+            f"{BUS_NAME} does not understand message {message.member}",
+        )
+
+    def _check(self, bus: Bus, peer: Peer, message: Event, method: Method) -> None:
+        """Check the caller, the path and the signature, in the reference's order."""
+        if method.privileged and not peer.privileged:
+            who = f"connection {peer.unique_name} ({peer.credentials.loginfo})"
+            uid = "unknown uid" if peer.credentials.uid is None else f"uid {peer.credentials.uid}"
+            text = f"rejected attempt to call {method.name} by {who} with {uid}"
+            bus.log.security(text)
+            raise DBusError(errors.ACCESS_DENIED, text)
+        if not method.any_path and message.path != BUS_PATH:
+            raise DBusError(
+                errors.ACCESS_DENIED,
+                f"Method '{method.name}' is only available at the canonical object path '{BUS_PATH}'",
+            )
+        if message.signature != method.inputs:
+            raise DBusError(
+                errors.INVALID_ARGS,
+                f"Call to {method.name} has wrong args ({message.signature}, expected {method.inputs})\n",
+            )
+
+    def _without_destination(self, message: Event) -> Method:
+        """Answer as any connection's other end would: the reference's library does, not its bus."""
+        if message.interface != PEER_NAME:
+            interface = "(null)" if message.interface is None else message.interface
+            raise DBusError(
+                errors.UNKNOWN_METHOD,
+                f'Method "{message.member}" with signature "{message.signature}"'
+                f' on interface "{interface}" doesn\'t exist\n',
+            )
+        method = PEER.method(message.member or "")
+        if method is None:
+            raise DBusError(errors.UNKNOWN_METHOD, f"Unknown method invoked on {PEER_NAME} interface")
+        return method
+
+    def _answered_below(self, method: Method) -> Reply:
+        """Answer what the data plane hands up all the same: a Ping without destination."""
+        if method.outputs or method.inputs:
+            raise DBusError(errors.FAILED, f"{method.name} can't be answered here")
+        return Reply()

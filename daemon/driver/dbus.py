@@ -1,0 +1,214 @@
+"""org.freedesktop.DBus: names, and who is behind them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from .. import errors
+from ..codec import Variant
+from ..errors import DBusError
+from ..signature import is_bus_name
+from .method import BUS_NAME, Call, Interface, Method, Property, Reply, Signal
+
+if TYPE_CHECKING:
+    from ..bus import Bus
+    from ..peers import Peer
+
+
+def hello(bus: Bus, call: Call) -> None:
+    """Hello() → s: the connection gets its unique name and becomes active."""
+    if call.peer.active:
+        raise DBusError(errors.FAILED, "Already handled an Hello message")
+    bus.peers.check_limits(call.peer)
+    bus.welcome(call.peer, call.serial)
+
+
+def request_name(bus: Bus, call: Call) -> Reply:
+    """RequestName(s name, u flags) → u: see RequestReply."""
+    name, flags = call.args
+    if not is_bus_name(name):
+        raise DBusError(errors.INVALID_ARGS, f'Requested bus name "{name}" is not valid')
+    if name.startswith(":"):
+        raise DBusError(errors.INVALID_ARGS, f"Cannot acquire a service starting with ':' such as \"{name}\"")
+    denied = f'Connection "{call.peer.unique_name}" is not allowed to own'
+    if name == BUS_NAME:
+        # The missing space is the reference's, and programs compare.
+        raise DBusError(
+            errors.INVALID_ARGS, f'{denied} the service "{name}"because it is reserved for D-Bus\' use only'
+        )
+    if not bus.can_own(call.peer, name):
+        raise DBusError(
+            errors.ACCESS_DENIED,
+            f'{denied} the service "{name}" due to security policies in the configuration file',
+        )
+    limit = bus.limits.max_names_per_connection
+    # The unique name counts.
+    if 1 + bus.names.count(call.peer.id) >= limit:
+        text = (
+            f"{denied} more services (increase limits in configuration file if required;"
+            f" max_names_per_connection={limit})"
+        )
+        bus.log.warning(text)
+        raise DBusError(errors.LIMITS_EXCEEDED, text)
+    before = bus.names.queue(name)
+    reply, queue = bus.names.request(name, call.peer.id, flags)
+    if queue != before:
+        bus.relay.set_queue(name, queue)
+    return Reply((int(reply),))
+
+
+def release_name(bus: Bus, call: Call) -> Reply:
+    """ReleaseName(s name) → u: see ReleaseReply."""
+    (name,) = call.args
+    if not is_bus_name(name):
+        raise DBusError(errors.INVALID_ARGS, f'Given bus name "{name}" is not valid')
+    if name.startswith(":"):
+        raise DBusError(errors.INVALID_ARGS, f"Cannot release a service starting with ':' such as \"{name}\"")
+    if name == BUS_NAME:
+        raise DBusError(
+            errors.INVALID_ARGS, f"Cannot release the {name} service because it is owned by the bus"
+        )
+    before = bus.names.queue(name)
+    reply, queue = bus.names.release(name, call.peer.id)
+    if queue != before:
+        bus.relay.set_queue(name, queue)
+    return Reply((int(reply),))
+
+
+def start_service_by_name(bus: Bus, call: Call) -> Reply:
+    """StartServiceByName(s name, u flags) → u: 1 started, 2 already running."""
+    name, _ = call.args
+    if bus.owner(name) is not None:
+        return Reply((2,))
+    raise DBusError(errors.SERVICE_UNKNOWN, f"The name {name} was not provided by any .service files")
+
+
+def list_activatable_names(bus: Bus, call: Call) -> Reply:
+    """ListActivatableNames() → as."""
+    return Reply(([BUS_NAME],))
+
+
+def list_queued_owners(bus: Bus, call: Call) -> Reply:
+    """ListQueuedOwners(s name) → as: unique names, the owner first."""
+    (name,) = call.args
+    if name == BUS_NAME:
+        return Reply(([BUS_NAME],))
+    owner = bus.owner(name)
+    if owner is None:
+        raise DBusError(errors.NAME_HAS_NO_OWNER, f"Could not get owners of name '{name}': no such name")
+    queue = bus.names.queue(name) or (owner.id,)
+    return Reply(([bus.peers[peer].unique_name for peer in queue],))
+
+
+def get_connection_credentials(bus: Bus, call: Call) -> Reply:
+    """GetConnectionCredentials(s name) → a{sv}: what is known; what is not is left out."""
+    owner = _find(bus, call, "credentials")
+    if owner is None:
+        known = {"ProcessID": Variant("u", os.getpid()), "UnixUserID": Variant("u", os.geteuid())}
+        return Reply((known,))
+    who = owner.credentials
+    known = {}
+    if who.pid is not None:
+        known["ProcessID"] = Variant("u", who.pid)
+    if who.uid is not None:
+        known["UnixUserID"] = Variant("u", who.uid)
+    if who.gids:
+        known["UnixGroupIDs"] = Variant("au", sorted(set(who.gids)))
+    if who.label:
+        known["LinuxSecurityLabel"] = Variant("ay", who.label + b"\x00")
+    if who.pidfd is None or not call.peer.fd_passing:
+        return Reply((known,))
+    known["ProcessFD"] = Variant("h", 0)
+    return Reply((known,), (who.pidfd,))
+
+
+def get_adt_audit_session_data(bus: Bus, call: Call) -> NoReturn:
+    """GetAdtAuditSessionData(s name) → ay: a thing of Solaris."""
+    _find(bus, call, "audit session data")
+    raise DBusError(
+        errors.ADT_AUDIT_DATA_UNKNOWN, f"Could not determine audit session data for '{call.args[0]}'"
+    )
+
+
+def get_connection_selinux_security_context(bus: Bus, call: Call) -> NoReturn:
+    """GetConnectionSELinuxSecurityContext(s name) → ay: an error where SELinux doesn't rule the bus."""
+    _find(bus, call, "security context")
+    raise DBusError(
+        errors.SELINUX_SECURITY_CONTEXT_UNKNOWN, f"Could not determine security context for '{call.args[0]}'"
+    )
+
+
+def update_activation_environment(bus: Bus, call: Call) -> Reply:
+    """UpdateActivationEnvironment(a{ss}): variables for the services that are started from now on."""
+    if bus.is_system:
+        raise DBusError(errors.ACCESS_DENIED, "Cannot change activation environment on a system bus.")
+    bus.activation_environment.update(call.args[0])
+    return Reply()
+
+
+def reload_config(bus: Bus, call: Call) -> None:
+    """ReloadConfig(): answered once the new configuration is in force, or has been found to be bad."""
+    bus.reload(call)
+
+
+def _find(bus: Bus, call: Call, what: str) -> Peer | None:
+    """Return who owns the name that the first argument names, None for the bus itself."""
+    name: str = call.args[0]
+    if name == BUS_NAME:
+        return None
+    owner = bus.owner(name)
+    if owner is None:
+        raise DBusError(errors.NAME_HAS_NO_OWNER, f"Could not get {what} of name '{name}': no such name")
+    return owner
+
+
+def _features(bus: Bus) -> Any:
+    features = ["ActivatableServicesChanged", "HeaderFiltering"]
+    if bus.systemd_activation:
+        features.append("SystemdActivation")
+    return features
+
+
+def _interfaces(bus: Bus) -> Any:
+    return [interface.name for interface in bus.driver.interfaces if interface.listed]
+
+
+DBUS: Final = Interface(
+    BUS_NAME,
+    (
+        Method("Hello", "", "s", hello),
+        Method("RequestName", "su", "u", request_name),
+        Method("ReleaseName", "s", "u", release_name),
+        Method("StartServiceByName", "su", "u", start_service_by_name),
+        Method(
+            "UpdateActivationEnvironment",
+            "a{ss}",
+            "",
+            update_activation_environment,
+            any_path=False,
+            privileged=True,
+        ),
+        Method("NameHasOwner", "s", "b", None),
+        Method("ListNames", "", "as", None),
+        Method("ListActivatableNames", "", "as", list_activatable_names),
+        Method("AddMatch", "s", "", None),
+        Method("RemoveMatch", "s", "", None),
+        Method("GetNameOwner", "s", "s", None),
+        Method("ListQueuedOwners", "s", "as", list_queued_owners),
+        Method("GetConnectionUnixUser", "s", "u", None),
+        Method("GetConnectionUnixProcessID", "s", "u", None),
+        Method("GetAdtAuditSessionData", "s", "ay", get_adt_audit_session_data),
+        Method("GetConnectionSELinuxSecurityContext", "s", "ay", get_connection_selinux_security_context),
+        Method("ReloadConfig", "", "", reload_config),
+        Method("GetId", "", "s", None),
+        Method("GetConnectionCredentials", "s", "a{sv}", get_connection_credentials),
+    ),
+    properties=(Property("Features", "as", _features), Property("Interfaces", "as", _interfaces)),
+    signals=(
+        Signal("NameOwnerChanged", ((None, "s"), (None, "s"), (None, "s"))),
+        Signal("NameLost", ((None, "s"),)),
+        Signal("NameAcquired", ((None, "s"),)),
+        Signal("ActivatableServicesChanged"),
+    ),
+)

@@ -1,0 +1,92 @@
+"""What the driver's interfaces are made of: declared methods, properties and signals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from ..bus import Bus
+    from ..peers import Peer
+
+BUS_NAME: Final = "org.freedesktop.DBus"
+BUS_PATH: Final = "/org/freedesktop/DBus"
+
+NO_REPLY_EXPECTED: Final = 1
+NO_AUTO_START: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A method call to the driver that fits the signature of the method it names."""
+
+    peer: Peer
+    serial: int
+    flags: int
+    path: str
+    args: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The values of a reply, and the descriptors that go with it; these stay the caller's own."""
+
+    values: tuple[Any, ...] = ()
+    fds: tuple[int, ...] = ()
+
+
+Handler = Callable[["Bus", Call], Reply | None]
+"""Returns the reply, or None if it answers and lets the sender go on by itself; raises DBusError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method.
+
+    ``handler`` None: the data plane answers it. ``any_path``: not only at /org/freedesktop/DBus, which the
+    methods of old are. ``privileged``: for root and the bus's own user alone.
+    """
+
+    name: str
+    inputs: str
+    outputs: str
+    handler: Handler | None
+    any_path: bool = True
+    privileged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A constant property: its signature, and how to find its value."""
+
+    name: str
+    signature: str
+    value: Callable[[Bus], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A signal, as introspection shows it: pairs of an argument's name (or None) and its type."""
+
+    name: str
+    args: tuple[tuple[str | None, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One interface of the driver.
+
+    ``any_path``: it is found at every object path. ``listed``: the property Interfaces names it.
+    """
+
+    name: str
+    methods: tuple[Method, ...]
+    properties: tuple[Property, ...] = ()
+    signals: tuple[Signal, ...] = ()
+    any_path: bool = True
+    listed: bool = False
+
+    def method(self, name: str) -> Method | None:
+        """Find a method by its name."""
+        return next((method for method in self.methods if method.name == name), None)

@@ -1,0 +1,27 @@
+"""The errors that the bus answers with."""
+
+from typing import Final
+
+ACCESS_DENIED: Final = "org.freedesktop.DBus.Error.AccessDenied"
+ADT_AUDIT_DATA_UNKNOWN: Final = "org.freedesktop.DBus.Error.AdtAuditDataUnknown"
+FAILED: Final = "org.freedesktop.DBus.Error.Failed"
+FILE_NOT_FOUND: Final = "org.freedesktop.DBus.Error.FileNotFound"
+INVALID_ARGS: Final = "org.freedesktop.DBus.Error.InvalidArgs"
+LIMITS_EXCEEDED: Final = "org.freedesktop.DBus.Error.LimitsExceeded"
+NAME_HAS_NO_OWNER: Final = "org.freedesktop.DBus.Error.NameHasNoOwner"
+PROPERTY_READ_ONLY: Final = "org.freedesktop.DBus.Error.PropertyReadOnly"
+SELINUX_SECURITY_CONTEXT_UNKNOWN: Final = "org.freedesktop.DBus.Error.SELinuxSecurityContextUnknown"
+SERVICE_UNKNOWN: Final = "org.freedesktop.DBus.Error.ServiceUnknown"
+UNIX_PROCESS_ID_UNKNOWN: Final = "org.freedesktop.DBus.Error.UnixProcessIdUnknown"
+UNKNOWN_INTERFACE: Final = "org.freedesktop.DBus.Error.UnknownInterface"
+UNKNOWN_METHOD: Final = "org.freedesktop.DBus.Error.UnknownMethod"
+UNKNOWN_PROPERTY: Final = "org.freedesktop.DBus.Error.UnknownProperty"
+
+
+class DBusError(Exception):
+    """A method call's failure: the error's name and the text that the caller gets."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{name}: {text}")
+        self.name = name
+        self.text = text

@@ -1,0 +1,30 @@
+"""Signatures and names, by the rules of the specification's "Valid Names" and "Summary of types"."""
+
+import re
+from typing import Final
+
+MAX_NAME: Final = 255
+
+_ELEMENT = r"[A-Za-z_-][A-Za-z0-9_-]*"
+_WELL_KNOWN: Final = re.compile(rf"{_ELEMENT}(\.{_ELEMENT})+", re.ASCII)
+_UNIQUE: Final = re.compile(r":[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII)
+
+
+def is_bus_name(name: str) -> bool:
+    """Tell whether ``name`` may be a bus name, unique or well-known."""
+    if len(name) > MAX_NAME:
+        return False
+    pattern = _UNIQUE if name.startswith(":") else _WELL_KNOWN
+    return pattern.fullmatch(name) is not None
+
+
+def complete_types(signature: str) -> list[str]:
+    """Cut a valid signature into its single complete types: "a{sv}u" → ["a{sv}", "u"]."""
+    types = []
+    start = depth = 0
+    for end, token in enumerate(signature, 1):
+        depth += (token in "({") - (token in ")}")
+        if depth == 0 and token != "a":
+            types.append(signature[start:end])
+            start = end
+    return types
