@@ -1,0 +1,164 @@
+"""The control plane: decides what the data plane reports, and never waits for anything."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+from ..policy.evaluate import ClientPolicy, Identity, Policy
+from ..policy.settings import Settings
+from . import errors
+from .codec import make_body
+from .driver import BUS_NAME, BUS_PATH, Call, Driver, Method, Reply
+from .driver.method import NO_AUTO_START, NO_REPLY_EXPECTED
+from .errors import DBusError
+from .logging import Log
+from .machine_id import read_machine_id
+from .names import NameRegistry
+from .peers import Peer, Peers, TooManyConnections
+from .plane import EVERYBODY, DataPlane, Event, EventKind
+
+
+class Bus:
+    """Peers, names and the driver above one data plane.
+
+    The hooks are set by who starts the bus: ``on_active`` and ``on_gone`` tell the server about connections,
+    ``on_reload`` begins to read the configuration again.
+    """
+
+    def __init__(
+        self, relay: DataPlane, settings: Settings, log: Log, *, systemd_activation: bool = False
+    ) -> None:
+        self.relay = relay
+        self.log = log
+        self.driver = Driver()
+        self.names = NameRegistry()
+        self.systemd_activation = systemd_activation
+        self.activation_environment: dict[str, str] = {}
+        self.on_active: Callable[[Peer], None] = lambda peer: None
+        self.on_gone: Callable[[Peer], None] = lambda peer: None
+        self.on_reload: Callable[[], None] = lambda: None
+        self._waiting_for_reload: list[Call] = []
+        self.configure(settings)
+        self.peers = Peers(self.limits)
+
+    def configure(self, settings: Settings) -> None:
+        """Put limits and policy in force, for those who are connected too."""
+        self.settings = settings
+        self.limits = settings.limits
+        self.policy = Policy.from_block(settings.policy)
+        self._client_policies: dict[Identity, ClientPolicy] = {}
+        self.relay.set_limits(settings.limits)
+        self.relay.load_policy(settings.policy)
+
+    @property
+    def is_system(self) -> bool:
+        """True if services are started through a helper program that changes the user."""
+        return self.settings.servicehelper is not None
+
+    def machine_id(self) -> str:
+        """Return the machine's id."""
+        try:
+            return read_machine_id()
+        except OSError as error:
+            raise DBusError(errors.FILE_NOT_FOUND, str(error)) from error
+
+    def owner(self, name: str) -> Peer | None:
+        """Return the connection that has this name, unique or well-known."""
+        if name.startswith(":"):
+            return self.peers.by_name(name)
+        owner = self.names.owner(name)
+        return None if owner is None else self.peers[owner]
+
+    def can_own(self, peer: Peer, name: str) -> bool:
+        """Ask the policy whether ``peer`` may have a well-known name."""
+        policy = self._client_policies.get(peer.identity)
+        if policy is None:
+            policy = self._client_policies[peer.identity] = self.policy.for_identity(peer.identity)
+        return bool(policy.can_own(name))
+
+    def dispatch(self) -> None:
+        """Handle what the data plane reports; the answers to all of it go down as one batch."""
+        for event in self.relay.events():
+            if event.kind == EventKind.CALL:
+                self._call(event)
+            elif event.kind == EventKind.PARKED:
+                self._parked(event)
+            elif event.kind == EventKind.GONE:
+                self._gone(event)
+            elif event.kind == EventKind.LOG:
+                self.log.event(event.type, event.body.decode("utf-8", "replace"))
+        self.relay.commit()
+
+    def welcome(self, peer: Peer, serial: int) -> None:
+        """Answer Hello; the sender goes on by this."""
+        self.peers.activate(peer)
+        self.relay.welcome(peer.id, serial)
+        self.on_active(peer)
+
+    def reload(self, call: Call | None = None) -> None:
+        """Read the configuration again; ``call`` is answered when that is done."""
+        if call is not None:
+            self._waiting_for_reload.append(call)
+        self.on_reload()
+
+    def reloaded(self, result: Settings | Exception) -> None:
+        """Put new settings in force, or stay with the old ones, and answer all who asked for it."""
+        if isinstance(result, Settings):
+            self.configure(result)
+            self.peers.limits = result.limits
+            self.log.info("Reloaded configuration")
+        else:
+            self.log.info(f"Unable to reload configuration: {result}")
+        for call in self._waiting_for_reload:
+            if isinstance(result, Settings):
+                self.relay.reply(call.peer.id, call.serial, "", b"")
+            else:
+                self.relay.error(call.peer.id, call.serial, errors.FAILED, str(result))
+            self.relay.resume(call.peer.id)
+        self._waiting_for_reload.clear()
+        self.relay.signal(EVERYBODY, BUS_PATH, BUS_NAME, "ActivatableServicesChanged", "", b"")
+        self.relay.commit()
+
+    def _call(self, event: Event) -> None:
+        peer = self.peers[event.peer]
+        try:
+            method, reply = self.driver.handle(self, peer, event)
+        except DBusError as error:
+            if isinstance(error, TooManyConnections):
+                self.log.warning(f"{error.text} ({error.limit}={error.value})")
+            self.relay.error(peer.id, event.serial, error.name, error.text)
+            self.relay.resume(peer.id)
+        except Exception:
+            # Whatever went wrong, nobody may stay stopped for it.
+            self.log.warning(traceback.format_exc())
+            self.relay.error(peer.id, event.serial, errors.FAILED, "The message bus failed to answer")
+            self.relay.resume(peer.id)
+        else:
+            if reply is not None:
+                self._reply(event, method, reply)
+
+    def _reply(self, event: Event, method: Method, reply: Reply) -> None:
+        # The reference withholds only replies that say nothing but "done".
+        if method.outputs or not event.flags & NO_REPLY_EXPECTED:
+            body = make_body(method.outputs, reply.values)
+            self.relay.reply(event.peer, event.serial, method.outputs, body, reply.fds)
+        self.relay.resume(event.peer)
+
+    def _parked(self, event: Event) -> None:
+        """Refuse a message to a name without owner: there is nothing to start yet."""
+        if event.flags & NO_AUTO_START:
+            text = f'Name "{event.destination}" does not exist'
+            self.relay.reject(event.parked, errors.NAME_HAS_NO_OWNER, text)
+        else:
+            text = f"The name {event.destination} was not provided by any .service files"
+            self.relay.reject(event.parked, errors.SERVICE_UNKNOWN, text)
+
+    def _gone(self, event: Event) -> None:
+        peer = self.peers[event.peer]
+        for name, queue in self.names.disconnect(peer.id):
+            self.relay.set_queue(name, queue)
+        self.relay.forget(peer.id)
+        self._waiting_for_reload = [call for call in self._waiting_for_reload if call.peer is not peer]
+        self.peers.remove(peer)
+        self.on_gone(peer)
