@@ -1,0 +1,92 @@
+"""One client's authentication, on its socket."""
+
+import array
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from ..auth.server import Authenticated, Server
+
+READ_SIZE: Final = 4096
+MAX_FDS: Final = 253  # SCM_MAX_FD: what one sendmsg can carry
+CONTROL_SIZE: Final = socket.CMSG_SPACE(MAX_FDS * 4)
+RECEIVE_FLAGS: Final = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
+SEND_FLAGS: Final = socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT
+
+EarlyFd = tuple[int, int]
+"""A descriptor that came before its message was handed over, and the position of the bytes it came with."""
+
+
+class Refused(Exception):
+    """The connection is to be closed, and this is why."""
+
+
+class Handshake:
+    """Feeds the machine from the socket until there is an outcome. The caller watches the socket."""
+
+    def __init__(self, sock: socket.socket, machine: Server, max_fds: int) -> None:
+        self.sock = sock
+        self._machine = machine
+        self._max_fds = max_fds
+        self._fds: list[EarlyFd] = []
+        self._unsent = b""
+
+    @property
+    def wants_to_send(self) -> bool:
+        """True while the client does not take what there is to say."""
+        return bool(self._unsent)
+
+    def receive(self) -> Authenticated | None:
+        """Read once; return the outcome when there is one and all has been said. Raises Refused."""
+        position = self._machine.received
+        try:
+            data, control, flags, _ = self.sock.recvmsg(READ_SIZE, CONTROL_SIZE, RECEIVE_FLAGS)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise Refused(error.strerror) from error
+        self._keep(control, position)
+        if flags & socket.MSG_CTRUNC or len(self._fds) > self._max_fds:
+            raise Refused("too many descriptors")
+        if not data:
+            raise Refused("closed by the client")
+        self._machine.receive_data(data)
+        self._unsent += self._machine.data_to_send()
+        return self.send()
+
+    def send(self) -> Authenticated | None:
+        """Write what there is to say; see ``receive``."""
+        if self._unsent:
+            try:
+                sent = self.sock.send(self._unsent, SEND_FLAGS)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                raise Refused(error.strerror) from error
+            self._unsent = self._unsent[sent:]
+        outcome = self._machine.outcome
+        if outcome is None or self._unsent:
+            return None
+        if isinstance(outcome, Authenticated):
+            return outcome
+        raise Refused(outcome.reason)
+
+    def take_fds(self, offset: Callable[[int], int]) -> Sequence[EarlyFd]:
+        """Hand over the descriptors, their positions turned into offsets."""
+        fds, self._fds = self._fds, []
+        return [(fd, offset(position)) for fd, position in fds]
+
+    def close(self) -> None:
+        """Close everything that is still in hand."""
+        self.sock.close()
+        for fd, _ in self._fds:
+            os.close(fd)
+        self._fds.clear()
+
+    def _keep(self, control: Sequence[tuple[int, int, bytes]], position: int) -> None:
+        for level, kind, data in control:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds = array.array("i")
+                fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+                self._fds += [(fd, position) for fd in fds]

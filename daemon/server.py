@@ -1,0 +1,237 @@
+"""Takes in connections: accepts them, lets them authenticate, and hands them to the data plane."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from ..auth.mechanism import Mechanisms
+from ..auth.server import Authenticated
+from ..auth.server import Server as Authentication
+from ..transport.listener import Listener
+from ..transport.relay import Credentials as RelayCredentials
+from ..transport.relay import Relay
+from .bus import Bus
+from .credentials import Credentials, at_console, from_socket, look_up_groups, socket_uid, with_groups
+from .handshake import Handshake, Refused
+from .peers import Peer
+
+ACCEPTS_AT_ONCE: Final = 16
+PAUSE_AFTER_ERROR: Final = 1.0  # seconds without accept() when descriptors or memory have run out
+
+
+class Server:
+    """The listeners of one bus, and the connections that have not said Hello yet.
+
+    These are what max_incomplete_connections and auth_timeout are about.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        bus: Bus,
+        relay: Relay,
+        listeners: Sequence[Listener],
+        mechanisms: Mechanisms,
+    ) -> None:
+        self._loop = loop
+        self._bus = bus
+        self._relay = relay
+        self._listeners = listeners
+        self._mechanisms = mechanisms
+        self._owner = os.geteuid()
+        self._handshakes: dict[Handshake, asyncio.TimerHandle] = {}
+        self._silent: dict[Peer, asyncio.TimerHandle] = {}
+        self._accepting = False
+        self._pause: asyncio.TimerHandle | None = None
+        bus.on_active = self._complete
+        bus.on_gone = self._complete
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._set_accepting(True)
+
+    def stop(self) -> None:
+        """Accept no more, drop who has not authenticated yet."""
+        self._set_accepting(False)
+        if self._pause is not None:
+            self._pause.cancel()
+        for handshake in list(self._handshakes):
+            self._drop(handshake)
+        for timer in self._silent.values():
+            timer.cancel()
+
+    def _set_accepting(self, accepting: bool) -> None:
+        if accepting == self._accepting:
+            return
+        self._accepting = accepting
+        for listener in self._listeners:
+            for sock in listener.sockets:
+                if accepting:
+                    self._loop.add_reader(sock.fileno(), self._accept, listener, sock)
+                else:
+                    self._loop.remove_reader(sock.fileno())
+
+    def _has_room(self) -> bool:
+        return len(self._handshakes) + len(self._silent) < self._bus.limits.max_incomplete_connections
+
+    def _watch_room(self) -> None:
+        """Go on accepting, or stop, as there is room."""
+        if self._pause is None:
+            self._set_accepting(self._has_room())
+
+    def _accept(self, listener: Listener, sock: socket.socket) -> None:
+        for _ in range(ACCEPTS_AT_ONCE):
+            if not self._has_room():
+                break
+            try:
+                connection, _ = sock.accept()
+            except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+                break
+            except OSError as error:
+                self._bus.log.warning(f"Failed to accept a client connection: {error.strerror}")
+                self._set_accepting(False)
+                self._pause = self._loop.call_later(PAUSE_AFTER_ERROR, self._resume)
+                return
+            self._begin(listener, connection)
+        self._watch_room()
+
+    def _resume(self) -> None:
+        self._pause = None
+        self._watch_room()
+
+    def _begin(self, listener: Listener, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        machine = Authentication(
+            listener.guid,
+            self._mechanisms,
+            socket_uid(sock),
+            fd_passing=sock.family == socket.AF_UNIX,
+            nonce=listener.nonce,
+        )
+        handshake = Handshake(sock, machine, self._bus.limits.max_incoming_unix_fds)
+        timeout = self._bus.limits.auth_timeout / 1000
+        self._handshakes[handshake] = self._loop.call_later(timeout, self._expire, handshake)
+        self._loop.add_reader(sock.fileno(), self._receive, handshake)
+
+    def _receive(self, handshake: Handshake) -> None:
+        try:
+            outcome = handshake.receive()
+        except Refused:
+            self._drop(handshake)
+            return
+        self._continue(handshake, outcome)
+
+    def _send(self, handshake: Handshake) -> None:
+        try:
+            outcome = handshake.send()
+        except Refused:
+            self._drop(handshake)
+            return
+        self._continue(handshake, outcome)
+
+    def _continue(self, handshake: Handshake, outcome: Authenticated | None) -> None:
+        """Wait for the client to write, or to read, or hand it on."""
+        fd = handshake.sock.fileno()
+        if handshake.wants_to_send:
+            # What it says before it reads would only pile up here.
+            self._loop.remove_reader(fd)
+            self._loop.add_writer(fd, self._send, handshake)
+            return
+        self._loop.remove_writer(fd)
+        if outcome is None:
+            self._loop.add_reader(fd, self._receive, handshake)
+            return
+        self._loop.remove_reader(fd)
+        self._identify(handshake, outcome)
+
+    def _identify(self, handshake: Handshake, outcome: Authenticated) -> None:
+        """Find out who it is; if that takes the user database, in a thread of its own."""
+        credentials = from_socket(handshake.sock, outcome.uid)
+        if credentials.gids is not None:
+            self._admit(handshake, outcome, credentials)
+            return
+        assert credentials.uid is not None
+        threading.Thread(
+            target=self._look_up, args=(handshake, outcome, credentials, credentials.uid), daemon=True
+        ).start()
+
+    def _look_up(
+        self, handshake: Handshake, outcome: Authenticated, credentials: Credentials, uid: int
+    ) -> None:
+        found = with_groups(credentials, look_up_groups(uid))
+        self._loop.call_soon_threadsafe(self._admit, handshake, outcome, found)
+
+    def _admit(self, handshake: Handshake, outcome: Authenticated, credentials: Credentials) -> None:
+        """Ask the policy whether it may connect, and attach it."""
+        timer = self._handshakes.get(handshake)
+        if timer is None or not self._may_connect(credentials):
+            credentials.close()
+            self._drop(handshake)
+            return
+        peer = self._bus.peers.add(
+            credentials,
+            fd_passing=outcome.fd_passing,
+            privileged=credentials.uid in (0, self._owner),
+            at_console=at_console(credentials.uid),
+        )
+        del self._handshakes[handshake]
+        # The deadline is for Hello, and counts from the beginning.
+        remaining = timer.when() - self._loop.time()
+        timer.cancel()
+        self._silent[peer] = self._loop.call_later(max(0.0, remaining), self._expire, peer)
+        fds = handshake.take_fds(outcome.offset)
+        self._relay.attach(peer.id, handshake.sock.detach(), _for_relay(peer), outcome.leftover, fds)
+        self._relay.commit()
+
+    def _may_connect(self, credentials: Credentials) -> bool:
+        if credentials.uid is None:
+            return self._bus.settings.allow_anonymous
+        return bool(self._bus.policy.can_connect(credentials.uid, credentials.gids, self._owner))
+
+    def _expire(self, who: Handshake | Peer) -> None:
+        timeout = self._bus.limits.auth_timeout
+        self._bus.log.warning(
+            "Connection has not authenticated soon enough, closing it"
+            f" (auth_timeout={timeout}ms, elapsed: {timeout}ms)"
+        )
+        if isinstance(who, Handshake):
+            self._drop(who)
+        else:
+            self._relay.disconnect(who.id)
+            self._relay.commit()
+
+    def _drop(self, handshake: Handshake) -> None:
+        timer = self._handshakes.pop(handshake, None)
+        if timer is not None:
+            timer.cancel()
+        fd = handshake.sock.fileno()
+        if fd >= 0:
+            self._loop.remove_reader(fd)
+            self._loop.remove_writer(fd)
+        handshake.close()
+        self._watch_room()
+
+    def _complete(self, peer: Peer) -> None:
+        """Note that a connection has said Hello, or is gone."""
+        timer = self._silent.pop(peer, None)
+        if timer is not None:
+            timer.cancel()
+            self._watch_room()
+
+
+def _for_relay(peer: Peer) -> RelayCredentials:
+    who = peer.credentials
+    return RelayCredentials(
+        uid=who.uid,
+        pid=who.pid,
+        gids=who.gids or (),
+        at_console=peer.at_console,
+        fd_passing=peer.fd_passing,
+        privileged=peer.privileged,
+        loginfo=who.loginfo,
+    )
