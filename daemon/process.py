@@ -1,0 +1,137 @@
+"""What the process does to itself at its start: descriptors, limits, going into the background, the user."""
+
+import fcntl
+import os
+import pwd
+import resource
+import signal
+from typing import Final
+
+ENOUGH_FDS: Final = 65536
+
+
+class ProcessError(Exception):
+    """The bus can't be started; the text is the reference's."""
+
+
+def prepare_descriptors() -> None:
+    """Make 0, 1 and 2 what they should be, and let no program that is started have any other.
+
+    Standard input is never needed. Closed ones become /dev/null, lest a socket gets one of these numbers.
+    """
+    for fd in (0, 1, 2):
+        try:
+            fcntl.fcntl(fd, fcntl.F_GETFD)
+        except OSError:
+            _null_to(fd)
+    _null_to(0)
+    for name in os.listdir("/proc/self/fd"):
+        if (fd := int(name)) > 2:
+            try:
+                os.set_inheritable(fd, False)
+            except OSError:
+                pass  # the directory's own, closed by now
+
+
+def check_open(fd: int) -> None:
+    """Raise ProcessError if a descriptor that the caller named isn't open: soon it might be one of ours."""
+    try:
+        os.fstat(fd)
+    except OSError as error:
+        raise ProcessError(f"Writing to pipe: {error.strerror}") from error
+
+
+def reset_signals() -> None:
+    """Undo what the caller, or Python, did about signals; a child that ends must be noticed."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def print_line(fd: int, text: str) -> None:
+    """Write a line to a descriptor that the caller named, and close it unless it is a standard one.
+
+    Raises ProcessError.
+    """
+    data = text.encode("utf-8", "surrogateescape") + b"\n"
+    try:
+        while data:
+            data = data[os.write(fd, data) :]
+        if fd > 2:
+            os.close(fd)
+    except OSError as error:
+        raise ProcessError(f"Writing to pipe: {error.strerror}") from error
+
+
+def raise_fd_limit() -> tuple[int, int]:
+    """Allow as many descriptors as can be; return the old soft and hard limit, which programs are to have."""
+    old = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = old
+    if os.geteuid() == 0 and hard < ENOUGH_FDS and hard != resource.RLIM_INFINITY:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (ENOUGH_FDS, ENOUGH_FDS))
+            return old
+        except (OSError, ValueError):
+            pass  # root without CAP_SYS_RESOURCE
+    if hard == resource.RLIM_INFINITY:
+        hard, ceiling = ENOUGH_FDS, hard
+    else:
+        ceiling = hard
+    if soft == resource.RLIM_INFINITY or soft >= hard:
+        return old
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, ceiling))
+    except (OSError, ValueError) as error:
+        raise ProcessError(f"Failed to set fd limit to {hard}: {error}") from error
+    return old
+
+
+def fork() -> int:
+    """Go into the background: return the child's id in the parent, 0 in the child."""
+    try:
+        os.chdir("/")
+    except OSError as error:
+        raise ProcessError("Could not chdir() to root directory") from error
+    try:
+        return os.fork()
+    except OSError as error:
+        raise ProcessError(f"Failed to fork daemon: {error.strerror}") from error
+
+
+def detach(*, keep_umask: bool) -> None:
+    """Leave the caller's terminal and session, in the child."""
+    for fd in (0, 1, 2):
+        _null_to(fd)
+    if not keep_umask:
+        os.umask(0o022)
+    os.setsid()
+
+
+def find_user(name: str) -> pwd.struct_passwd:
+    """Look up whom to become, by name or number; raises ProcessError."""
+    try:
+        return pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
+    except (KeyError, OverflowError):
+        raise ProcessError(f'Could not get UID and GID for username "{name}"') from None
+
+
+def become(user: pwd.struct_passwd) -> None:
+    """Give up all rights but those of ``user``; raises ProcessError. There is no way back."""
+    try:
+        if os.geteuid() == 0:
+            os.initgroups(user.pw_name, user.pw_gid)
+        os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
+    except OSError as error:
+        raise ProcessError(f"Failed to set GID to {user.pw_gid}: {error.strerror}") from error
+    try:
+        os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
+    except OSError as error:
+        raise ProcessError(f"Failed to set UID to {user.pw_uid}: {error.strerror}") from error
+
+
+def _null_to(fd: int) -> None:
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    if null == fd:
+        os.set_inheritable(fd, True)
+    else:
+        os.dup2(null, fd)
+        os.close(null)

@@ -1,0 +1,196 @@
+"""The life of the daemon, from its configuration to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import pwd
+import signal
+import syslog
+from collections.abc import Sequence
+
+import uvloop
+
+from ..auth.mechanism import Mechanisms
+from ..auth.mechanisms import UnsupportedMechanism, choose
+from ..policy.error import ConfigError
+from ..policy.service_dirs import make_transient_dir
+from ..policy.settings import Settings
+from ..systemd.listen_fds import ListenFdsError, take_listen_fds
+from ..systemd.notify import Notifier
+from ..transport.address import AddressError
+from ..transport.listen import listen
+from ..transport.listener import Listener, ListenError, new_guid
+from ..transport.relay import Relay
+from . import pidfile, process
+from .bus import Bus
+from .configuration import FirstReading, Rereading
+from .logging import Log
+from .options import Options
+from .server import Server
+
+StartErrors = (
+    AddressError,
+    ConfigError,
+    ListenError,
+    ListenFdsError,
+    UnsupportedMechanism,
+    pidfile.PidFileError,
+    process.ProcessError,
+)
+
+
+class Service:
+    """One daemon. ``run`` returns the exit code."""
+
+    def __init__(self, options: Options, reading: FirstReading) -> None:
+        self._options = options
+        self._reading = reading
+        # Relative to where we were started, not to where a daemon lives.
+        self._config_file = os.path.abspath(options.config_file)
+        self._log = Log()
+        self._listeners: list[Listener] = []
+        self._pidfile: str | None = None
+        self._signal = signal.SIGTERM
+        self.old_fd_limit: tuple[int, int] | None = None
+
+    def run(self) -> int:
+        """Start, serve, end."""
+        try:
+            settings = self._reading.result()
+            mechanisms = self._prepare(settings)
+            self._listen(settings)
+            if not self._daemonize(settings):
+                return 0
+        except StartErrors as error:
+            self._log.write(syslog.LOG_WARNING, f"Failed to start message bus: {error}")
+            self._clean()
+            return 1
+        self._serve(settings, mechanisms)
+        self._clean()
+        if self._signal == signal.SIGINT:
+            # Whoever waits for us shall see what ended us.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+        return 0
+
+    def _prepare(self, settings: Settings) -> Mechanisms:
+        """Check what can be checked before anything is touched."""
+        options = self._options
+        to_syslog = settings.syslog if options.syslog is None else options.syslog
+        to_stderr = not (to_syslog and options.syslog_only)
+        self._log.configure(settings.bus_type, to_syslog=to_syslog, to_stderr=to_stderr)
+        for warning in settings.warnings:
+            self._log.warning(str(warning))
+        if settings.pidfile is not None and options.write_pidfile:
+            pidfile.check(settings.pidfile)
+        for directory in settings.service_dirs:
+            if directory.transient:
+                try:
+                    make_transient_dir(directory)
+                except OSError as error:
+                    self._log.warning(str(error))
+        return choose(settings.auth, os.environ)
+
+    def _listen(self, settings: Settings) -> None:
+        """Listen on all addresses, and print them, the last one first: it is preferred."""
+        taken = take_listen_fds()
+        addresses = settings.listen if self._options.address is None else (self._options.address,)
+
+        def take() -> Sequence[int]:
+            fds = [one.fd for one in taken]
+            taken.clear()
+            return fds
+
+        for address in addresses:
+            self._listeners.append(listen(address, take_inherited=take))
+        if self._options.print_address is not None:
+            text = ";".join(one.connectable_address for one in reversed(self._listeners))
+            process.print_line(self._options.print_address, text)
+
+    def _daemonize(self, settings: Settings) -> bool:
+        """Fork if that is wanted, write the pid, give up rights; return False in the parent of a daemon."""
+        options = self._options
+        user = None if settings.user is None else process.find_user(settings.user)
+        path = settings.pidfile if options.write_pidfile else None
+        pid = os.getpid()
+        forks = settings.fork if options.fork is None else options.fork
+        child = process.fork() if forks else 0
+        if not forks or child:
+            try:
+                if path is not None:
+                    pidfile.write(path, child or pid)
+                    self._pidfile = path
+                if options.print_pid is not None:
+                    process.print_line(options.print_pid, str(child or pid))
+            except StartErrors:
+                if child:
+                    os.kill(child, signal.SIGTERM)
+                raise
+            if child:
+                return False
+        else:
+            self._pidfile = path
+            process.detach(keep_umask=settings.keep_umask)
+        self._give_up_rights(user)
+        return True
+
+    def _give_up_rights(self, user: pwd.struct_passwd | None) -> None:
+        try:
+            self.old_fd_limit = process.raise_fd_limit()
+        except process.ProcessError as error:
+            self._log.warning(str(error))
+        if user is not None:
+            process.become(user)
+
+    def _serve(self, settings: Settings, mechanisms: Mechanisms) -> None:
+        loop = uvloop.new_event_loop()
+        asyncio.set_event_loop(loop)
+        relay = Relay(self._listeners[0].guid if self._listeners else new_guid())
+        bus = Bus(relay, settings, self._log, systemd_activation=self._options.systemd_activation)
+        server = Server(loop, bus, relay, self._listeners, mechanisms)
+        notifier = Notifier()
+        self._handle_signals(loop, bus, notifier)
+        relay.commit()
+        relay.start()
+        loop.add_reader(relay.event_fd, bus.dispatch)
+        server.start()
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+        notifier.ready()
+        loop.run_forever()
+        notifier.stopping()
+        server.stop()
+        loop.remove_reader(relay.event_fd)
+        for listener in self._listeners:
+            listener.close()
+        relay.close()
+        loop.close()
+
+    def _handle_signals(self, loop: asyncio.AbstractEventLoop, bus: Bus, notifier: Notifier) -> None:
+        def stop(number: signal.Signals) -> None:
+            self._signal = number
+            loop.stop()
+
+        def done(result: Settings | Exception) -> None:
+            bus.reloaded(result)
+            notifier.ready()
+
+        rereading = Rereading(loop, self._config_file, done)
+
+        def reload() -> None:
+            notifier.reloading()
+            rereading.start()
+
+        bus.on_reload = reload
+        loop.add_signal_handler(signal.SIGTERM, stop, signal.SIGTERM)
+        loop.add_signal_handler(signal.SIGINT, stop, signal.SIGINT)
+        loop.add_signal_handler(signal.SIGHUP, reload)
+
+    def _clean(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        if self._pidfile is not None:
+            pidfile.remove(self._pidfile)
