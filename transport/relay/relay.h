@@ -30,14 +30,14 @@ struct relay_limits { /* names as in dbus-daemon(1); times in milliseconds, -1: 
 };
 
 struct relay_credentials {
-    uint32_t uid;          /* 0xffffffff: anonymous */
-    uint32_t pid;          /* 0: unknown */
-    const uint32_t *gids;  /* in the order of the kernel, the primary group first */
+    uint32_t uid;         /* 0xffffffff: anonymous */
+    uint32_t pid;         /* 0: unknown */
+    const uint32_t *gids; /* in the order of the kernel, the primary group first */
     uint32_t n_gids;
     _Bool at_console;
-    _Bool fd_passing;      /* NEGOTIATE_UNIX_FD was agreed */
-    _Bool privileged;      /* root or the bus's own user */
-    const char *loginfo;   /* uid=0 pid=1 comm="init" ...: for what the log says of a denial */
+    _Bool fd_passing;    /* NEGOTIATE_UNIX_FD was agreed */
+    _Bool privileged;    /* root or the bus's own user */
+    const char *loginfo; /* uid=0 pid=1 comm="init" ...: for what the log says of a denial */
 };
 
 struct relay_early_fd { /* a descriptor that came together with what followed BEGIN */
@@ -70,11 +70,11 @@ struct relay_event { /* pointers hold until the batch with the command that answ
 };
 
 enum relay_gone {
-    RELAY_GONE_CLOSED = 0,    /* by the client */
-    RELAY_GONE_INVALID,       /* it sent what is no D-Bus message */
-    RELAY_GONE_DISCONNECTED,  /* relay_disconnect */
-    RELAY_GONE_OVERFLOW,      /* it did not read what was for it */
-    RELAY_GONE_FDS,           /* it sent descriptors that it may not send, or never finished a message */
+    RELAY_GONE_CLOSED = 0,   /* by the client */
+    RELAY_GONE_INVALID,      /* it sent what is no D-Bus message */
+    RELAY_GONE_DISCONNECTED, /* relay_disconnect */
+    RELAY_GONE_OVERFLOW,     /* it did not read what was for it */
+    RELAY_GONE_FDS,          /* it sent descriptors that it may not send, or never finished a message */
     RELAY_GONE_MEMORY,
 };
 
@@ -88,8 +88,8 @@ enum relay_export_kind {
 };
 
 int relay_new(struct relay **out, const char *guid);
-int relay_start(struct relay *relay);  /* starts the thread; all signals are blocked in it */
-void relay_free(struct relay *relay);  /* stops the thread, closes all connections, frees everything */
+int relay_start(struct relay *relay);    /* starts the thread; all signals are blocked in it */
+void relay_free(struct relay *relay);    /* stops the thread, closes all connections, frees everything */
 int relay_event_fd(struct relay *relay); /* readable while events wait */
 uint32_t relay_events(struct relay *relay, struct relay_event *events, uint32_t max);
 

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+#include "bus.h"
+
+#include "input.h"
+#include "output.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define LOG_EVENTS 256u /* that the control plane has not read; more are counted, not kept */
+
+/* A policy without rules allows nothing. */
+static const uint8_t empty_policy[] = "OMNIPOL1\0\0\0\0\x40\0\0\0\x20\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0";
+
+static const struct relay_limits first_limits = {
+    .max_incoming_bytes = 127u << 20,
+    .max_outgoing_bytes = 127u << 20,
+    .max_incoming_unix_fds = 64,
+    .max_outgoing_unix_fds = 64,
+    .max_message_size = 32u << 20,
+    .max_message_unix_fds = 16,
+    .max_match_rules_per_connection = 512,
+    .max_replies_per_connection = 128,
+    .reply_timeout = -1,
+    .pending_fd_timeout = 150000,
+};
+
+int bus_init(struct bus *bus, struct events *events, const char *guid)
+{
+    uint64_t seeds[2] = {0};
+    memset(bus, 0, sizeof(*bus));
+    bus->events = events;
+    bus->limits = first_limits;
+    list_init(&bus->touched);
+    list_init(&bus->ready);
+    list_init(&bus->paused);
+    list_init(&bus->replies.by_time);
+    snprintf(bus->guid, sizeof(bus->guid), "%s", guid);
+    bus->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (bus->epoll < 0)
+        return -errno;
+    ssize_t got = getrandom(seeds, sizeof(seeds), GRND_NONBLOCK);
+    (void)got; /* early at boot there may be no entropy yet: zero seeds are no reason not to start */
+    if (table_init(&bus->peers) < 0 || registry_init(&bus->registry, seeds[0]) < 0 ||
+        replies_init(&bus->replies) < 0 || parking_init(&bus->parking, seeds[1]) < 0 ||
+        batch_init(&bus->batch) < 0 || match_index_new(&bus->matches) < 0 ||
+        policy_new(&bus->policy, empty_policy, sizeof(empty_policy), 1) < 0) {
+        bus_free(bus);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+static void forget_all(struct bus *bus)
+{
+    struct table_node *node = NULL;
+    if (!bus->peers.buckets)
+        return;
+    while ((node = table_walk(&bus->peers, node)))
+        bus_lose(bus, CONTAINER_OF(node, struct peer, node), RELAY_GONE_DISCONNECTED);
+    replies_free(&bus->replies);
+    parking_free(&bus->parking);
+    registry_free(&bus->registry);
+    while ((node = table_walk(&bus->peers, NULL))) {
+        table_remove(&bus->peers, node);
+        peer_free(CONTAINER_OF(node, struct peer, node));
+    }
+    table_free(&bus->peers);
+}
+
+void bus_free(struct bus *bus)
+{
+    batch_reset(&bus->batch);
+    forget_all(bus);
+    batch_free(&bus->batch);
+    if (bus->matches)
+        match_index_free(bus->matches);
+    policy_free(bus->policy);
+    marshal_free(&bus->marshal);
+    if (bus->epoll >= 0)
+        close(bus->epoll);
+    bus->epoll = -1;
+}
+
+struct peer *bus_peer(const struct bus *bus, uint64_t id)
+{
+    struct table_node *node = table_first(&bus->peers, hash_u64(id));
+    for (; node; node = table_again(node)) {
+        struct peer *peer = CONTAINER_OF(node, struct peer, node);
+        if (peer->id == id)
+            return peer;
+    }
+    return NULL;
+}
+
+/* ":1." and a number without leading zeros */
+static bool unique_id(struct span name, uint64_t *id)
+{
+    if (name.n < 4 || name.n > 22 || !span_starts(name, SPAN(":1.")) || (name.s[3] == '0' && name.n > 4))
+        return false;
+    uint64_t value = 0;
+    for (uint32_t i = 3; i < name.n; i++) {
+        if (name.s[i] < '0' || name.s[i] > '9')
+            return false;
+        value = value * 10 + (uint64_t)(name.s[i] - '0');
+    }
+    *id = value;
+    return true;
+}
+
+struct peer *bus_find(const struct bus *bus, struct span name)
+{
+    uint64_t id;
+    if (name.n > 0 && name.s[0] == ':')
+        return unique_id(name, &id) ? bus_peer(bus, id) : NULL;
+    return name_owner(registry_find(&bus->registry, name));
+}
+
+void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
+{
+    if (peer->gone)
+        return;
+    peer->gone = true;
+    close(peer->fd); /* the kernel takes it out of the epoll set */
+    peer->fd = -1;
+    output_drop(bus, peer);
+    input_drop(peer);
+    list_unlink(&peer->in_ready);
+    list_unlink(&peer->in_paused);
+    list_unlink(&peer->in_touched);
+    match_index_clear(bus->matches, &peer->matches);
+    LIST_FOR_SAFE(at, after, &peer->calls)
+    replies_remove(&bus->replies, CONTAINER_OF(at, struct reply, in_caller));
+    LIST_FOR_SAFE(at, after, &peer->parked)
+    parking_drop(&bus->parking, CONTAINER_OF(at, struct parked, in_sender));
+    if (peer->active)
+        bus->n_active--;
+    peer->gone_event.view.kind = RELAY_EVENT_GONE;
+    peer->gone_event.view.peer = peer->id;
+    peer->gone_event.view.reason = reason;
+    peer->gone_event.view.active = peer->active;
+    events_push(bus->events, &peer->gone_event);
+}
+
+void bus_log(struct bus *bus, int severity, const char *format, ...)
+{
+    if (bus->n_log >= LOG_EVENTS)
+        return;
+    char text[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    size_t size = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
+    struct event *event = calloc(1, sizeof(*event) + size);
+    if (!event)
+        return;
+    memcpy(event + 1, text, size);
+    event->owned = true;
+    event->view.kind = RELAY_EVENT_LOG;
+    event->view.type = (uint8_t)severity;
+    event->view.body = (uint8_t *)(event + 1);
+    event->view.body_size = (uint32_t)size;
+    bus->n_log++;
+    events_push(bus->events, event);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_BUS_H
+#define OMNIBUS_BUS_H
+
+#include "batch.h"
+#include "event.h"
+#include "list.h"
+#include "marshal.h"
+#include "match.h"
+#include "parked.h"
+#include "peer.h"
+#include "policy.h"
+#include "registry.h"
+#include "reply.h"
+
+#define BUS_NAME SPAN("org.freedesktop.DBus")
+#define BUS_PATH SPAN("/org/freedesktop/DBus")
+
+struct bus_totals {
+    uint64_t messages_in, messages_out, bytes_in, bytes_out;
+    uint64_t broadcasts, refused, denied, wakeups, sends, receives;
+};
+
+/* All that the data plane knows; its thread alone touches it. */
+struct bus {
+    int epoll;
+    bool stop;
+    char guid[33];
+    struct relay_limits limits;
+    struct table peers; /* by id, the ones that are gone but not forgotten too */
+    struct registry registry;
+    struct match_index *matches;
+    struct replies replies;
+    struct parking parking;
+    struct policy *policy; /* never NULL: at first one that allows nothing */
+    struct events *events;
+    struct batch batch;
+    struct list touched, ready, paused;
+    struct marshal marshal; /* the message of the bus itself that is being written */
+    uint32_t serial;        /* of the latest of those */
+    uint32_t n_active;
+    uint32_t n_log; /* log events that the control plane has not taken yet */
+    uint64_t mark;
+    struct bus_totals totals;
+};
+
+int bus_init(struct bus *bus, struct events *events, const char *guid);
+void bus_free(struct bus *bus);
+struct peer *bus_peer(const struct bus *bus, uint64_t id);      /* NULL: unknown or forgotten */
+struct peer *bus_find(const struct bus *bus, struct span name); /* the owner, gone or not; NULL: none */
+void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason); /* once; later calls do nothing */
+void bus_log(struct bus *bus, int severity, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

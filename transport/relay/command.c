@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+#include "command.h"
+
+#include "export.h"
+#include "input.h"
+#include "judge.h"
+#include "output.h"
+#include "route.h"
+#include "say.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+struct command *command_new(enum command_kind kind, uint64_t id, const char *const texts[COMMAND_TEXTS],
+                            const void *body, size_t size)
+{
+    size_t total = size;
+    for (uint32_t i = 0; texts && i < COMMAND_TEXTS; i++)
+        total += texts[i] ? strlen(texts[i]) + 1 : 0;
+    struct command *command = calloc(1, sizeof(*command) + total);
+    if (!command)
+        return NULL;
+    command->kind = kind;
+    command->id = id;
+    uint8_t *to = command->data;
+    if (size)
+        memcpy(to, body, size);
+    command->body = to;
+    command->size = size;
+    to += size;
+    for (uint32_t i = 0; texts && i < COMMAND_TEXTS; i++) {
+        if (!texts[i])
+            continue;
+        command->text[i] = (struct span){(char *)to, (uint32_t)strlen(texts[i])};
+        memcpy(to, texts[i], command->text[i].n + 1);
+        to += command->text[i].n + 1;
+    }
+    return command;
+}
+
+void command_free(struct command *command)
+{
+    fds_unref(command->fds);
+    peer_free(command->peer);
+    policy_free(command->policy);
+    free(command);
+}
+
+void command_batch_free(struct command_batch *batch)
+{
+    while (batch && batch->first) {
+        struct command *command = batch->first;
+        batch->first = command->next;
+        command_free(command);
+    }
+    free(batch);
+}
+
+static void apply_set_limits(struct bus *bus, struct command *command)
+{
+    memcpy(&bus->limits, command->body, sizeof(bus->limits));
+}
+
+static void apply_load_policy(struct bus *bus, struct command *command)
+{
+    struct policy *old = bus->policy;
+    bus->policy = command->policy;
+    bus->policy->generation = old->generation + 1;
+    command->policy = old;
+}
+
+static void apply_attach(struct bus *bus, struct command *command)
+{
+    struct peer *peer = command->peer;
+    command->peer = NULL;
+    table_insert(&bus->peers, &peer->node, hash_u64(peer->id));
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = peer};
+    if (epoll_ctl(bus->epoll, EPOLL_CTL_ADD, peer->fd, &event) < 0) {
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
+        return;
+    }
+    peer->readable = true;
+    input_resume(bus, peer);
+}
+
+/* The answer to the message for which the sender was stopped. */
+static void resume(struct bus *bus, struct peer *peer)
+{
+    held_free(peer->call);
+    peer->call = NULL;
+    peer->stopped = false;
+    input_resume(bus, peer);
+}
+
+static void apply_resume(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (peer)
+        resume(bus, peer);
+}
+
+static void apply_welcome(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (!peer || peer->gone)
+        return;
+    peer->active = true;
+    bus->n_active++;
+    marshal_string(say_reply(bus, peer, command->serial, SPAN("s"), 0), peer->unique);
+    say_end(bus, peer, NULL);
+    say_owner_changed(bus, peer->unique, SPAN(""), peer->unique);
+    say_name_acquired(bus, peer, peer->unique);
+    resume(bus, peer);
+}
+
+static struct span owner_span(const struct peer *peer)
+{
+    return peer ? peer->unique : SPAN("");
+}
+
+static void apply_set_queue(struct bus *bus, struct command *command)
+{
+    struct span text = command->text[0];
+    uint32_t n = 0;
+    struct peer **peers = calloc((size_t)command->serial + 1, sizeof(*peers));
+    for (uint32_t i = 0; peers && i < command->serial; i++) {
+        uint64_t id;
+        memcpy(&id, command->body + i * sizeof(id), sizeof(id));
+        struct peer *peer = bus_peer(bus, id);
+        if (peer)
+            peers[n++] = peer;
+    }
+    struct peer *old = name_owner(registry_find(&bus->registry, text));
+    int error = peers ? registry_set_queue(&bus->registry, text, peers, n) : -ENOMEM;
+    struct peer *new = error == 0 && n > 0 ? peers[0] : NULL;
+    free(peers);
+    if (error < 0) {
+        bus_log(bus, 3, "no memory for the owners of %s", text.s);
+        return;
+    }
+    if (old == new)
+        return;
+    if (old && !old->gone)
+        say_name_lost(bus, old, text);
+    say_owner_changed(bus, text, owner_span(old), owner_span(new));
+    if (new && !new->gone)
+        say_name_acquired(bus, new, text);
+}
+
+static void apply_reply(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (!peer || peer->gone)
+        return;
+    uint32_t n_fds = command->fds ? command->fds->n : 0;
+    marshal_raw(say_reply(bus, peer, command->serial, command->text[0], n_fds), command->body, command->size);
+    say_end(bus, peer, command->fds);
+}
+
+static void apply_error(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (peer && !peer->gone)
+        say_error(bus, peer, command->serial, command->text[0].s, command->text[1].s);
+}
+
+static void apply_signal(struct bus *bus, struct command *command)
+{
+    struct peer *peer = NULL;
+    if (command->id != UINT64_MAX) {
+        peer = bus_peer(bus, command->id);
+        if (!peer || peer->gone)
+            return;
+    }
+    struct marshal *w =
+        say_signal(bus, peer, command->text[0], command->text[1], command->text[2], command->text[3]);
+    marshal_raw(w, command->body, command->size);
+    say_end(bus, peer, NULL);
+}
+
+static void apply_deliver(struct bus *bus, struct command *command)
+{
+    struct parked *parked = parking_find(&bus->parking, command->id);
+    if (parked)
+        route_parked(bus, parked);
+}
+
+static void apply_reject(struct bus *bus, struct command *command)
+{
+    struct parked *parked = parking_find(&bus->parking, command->id);
+    if (!parked)
+        return;
+    if (parked->sender)
+        say_error(bus, parked->sender, parked->held->m.serial, command->text[0].s, command->text[1].s);
+    parking_remove(&bus->parking, parked);
+}
+
+static void apply_disconnect(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (peer && !peer->gone)
+        output_close(bus, peer, RELAY_GONE_DISCONNECTED);
+}
+
+static void answer_owed(struct bus *bus, struct peer *peer)
+{
+    LIST_FOR_SAFE(at, after, &peer->owed)
+    {
+        struct reply *reply = CONTAINER_OF(at, struct reply, in_callee);
+        struct peer *caller = reply->caller;
+        uint32_t serial = reply->serial;
+        replies_remove(&bus->replies, reply);
+        say_error(bus, caller, serial, ERROR_NO_REPLY,
+                  "Message recipient disconnected from message bus without replying");
+    }
+}
+
+static void apply_forget(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (!peer || !peer->gone)
+        return;
+    if (peer->active)
+        say_owner_changed(bus, peer->unique, peer->unique, SPAN(""));
+    table_remove(&bus->peers, &peer->node);
+    registry_leave(&bus->registry, peer);
+    answer_owed(bus, peer);
+    peer_free(peer);
+}
+
+static void apply_export(struct bus *bus, struct command *command)
+{
+    export_table(bus, command->serial);
+}
+
+static void apply_logs_read(struct bus *bus, struct command *command)
+{
+    bus->n_log -= command->serial < bus->n_log ? command->serial : bus->n_log;
+}
+
+static void apply_stop(struct bus *bus, struct command *command)
+{
+    (void)command;
+    bus->stop = true;
+}
+
+static void (*const appliers[COMMAND_COUNT])(struct bus *bus, struct command *command) = {
+    [COMMAND_SET_LIMITS] = apply_set_limits, [COMMAND_LOAD_POLICY] = apply_load_policy,
+    [COMMAND_ATTACH] = apply_attach,         [COMMAND_WELCOME] = apply_welcome,
+    [COMMAND_SET_QUEUE] = apply_set_queue,   [COMMAND_REPLY] = apply_reply,
+    [COMMAND_ERROR] = apply_error,           [COMMAND_SIGNAL] = apply_signal,
+    [COMMAND_RESUME] = apply_resume,         [COMMAND_DELIVER] = apply_deliver,
+    [COMMAND_REJECT] = apply_reject,         [COMMAND_DISCONNECT] = apply_disconnect,
+    [COMMAND_FORGET] = apply_forget,         [COMMAND_EXPORT] = apply_export,
+    [COMMAND_LOGS_READ] = apply_logs_read,   [COMMAND_STOP] = apply_stop,
+};
+
+void command_batch_apply(struct bus *bus, struct command_batch *batch)
+{
+    for (struct command *command = batch->first; command; command = command->next)
+        appliers[command->kind](bus, command);
+    command_batch_free(batch);
+}

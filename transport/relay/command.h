@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_COMMAND_H
+#define OMNIBUS_COMMAND_H
+
+#include "bus.h"
+
+enum command_kind {
+    COMMAND_SET_LIMITS,
+    COMMAND_LOAD_POLICY,
+    COMMAND_ATTACH,
+    COMMAND_WELCOME,
+    COMMAND_SET_QUEUE,
+    COMMAND_REPLY,
+    COMMAND_ERROR,
+    COMMAND_SIGNAL,
+    COMMAND_RESUME,
+    COMMAND_DELIVER,
+    COMMAND_REJECT,
+    COMMAND_DISCONNECT,
+    COMMAND_FORGET,
+    COMMAND_EXPORT,
+    COMMAND_LOGS_READ,
+    COMMAND_STOP,
+    COMMAND_COUNT,
+};
+
+#define COMMAND_TEXTS 4u
+
+/* What the control plane wants done. Texts and body point into data. */
+struct command {
+    struct command *next;
+    enum command_kind kind;
+    uint64_t id;     /* of a peer, or of what is parked */
+    uint32_t serial; /* or a count, or a kind of export */
+    struct span text[COMMAND_TEXTS];
+    const uint8_t *body;
+    size_t size;
+    struct fds *fds;
+    struct peer *peer;     /* COMMAND_ATTACH */
+    struct policy *policy; /* COMMAND_LOAD_POLICY */
+    uint8_t data[];
+};
+
+struct command_batch {
+    struct stack_node node;
+    struct command *first, *last;
+};
+
+/* NULL: no memory. The texts may be NULL. */
+struct command *command_new(enum command_kind kind, uint64_t id, const char *const texts[COMMAND_TEXTS],
+                            const void *body, size_t size);
+void command_free(struct command *command); /* and what it still owns */
+void command_batch_free(struct command_batch *batch);
+/* Applies and frees. */
+void command_batch_apply(struct bus *bus, struct command_batch *batch);
+
+#endif

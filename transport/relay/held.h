@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_HELD_H
+#define OMNIBUS_HELD_H
+
+#include "account.h"
+#include "message.h"
+#include "outgoing.h"
+
+/* A message that waits for the control plane, with its own copy of the bytes, its descriptors and its charge.
+ */
+struct held {
+    struct message m; /* its spans point into data */
+    struct fds *fds;
+    struct token token;
+    uint8_t data[];
+};
+
+struct held *held_new(const struct message *m, struct fds *fds, struct account *payer); /* NULL: no memory */
+void held_free(struct held *held);                                                      /* NULL is fine */
+
+#endif

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+#include "input.h"
+
+#include "output.h"
+#include "route.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define INPUT_FDS 253 /* the kernel's SCM_MAX_FD */
+#define INPUT_COPIED_TAIL                                                                                    \
+    (64u * 1024) /* a longer one grows where it is, instead of being copied at every read */
+
+static int tail_reserve(struct peer *peer, size_t capacity)
+{
+    if (capacity <= peer->tail_capacity)
+        return 0;
+    uint8_t *tail = realloc(peer->tail, capacity);
+    if (!tail)
+        return -ENOMEM;
+    peer->tail = tail;
+    peer->tail_capacity = capacity;
+    return 0;
+}
+
+static void tail_free(struct peer *peer)
+{
+    free(peer->tail);
+    peer->tail = NULL;
+    peer->tail_size = peer->tail_capacity = peer->tail_start = 0;
+}
+
+static int tail_set(struct peer *peer, const uint8_t *bytes, size_t size)
+{
+    if (size == 0) {
+        if (peer->tail)
+            tail_free(peer);
+        return 0;
+    }
+    peer->tail_start = 0;
+    if (tail_reserve(peer, size) < 0)
+        return -ENOMEM;
+    memcpy(peer->tail, bytes, size);
+    peer->tail_size = size;
+    return 0;
+}
+
+static int fds_append(struct peer *peer, const int *fds, uint32_t n)
+{
+    int *all = realloc(peer->fds, ((size_t)peer->n_fds + n) * sizeof(*fds));
+    if (!all) {
+        for (uint32_t i = 0; i < n; i++)
+            close(fds[i]);
+        return -ENOMEM;
+    }
+    memcpy(all + peer->n_fds, fds, n * sizeof(*fds));
+    peer->fds = all;
+    peer->n_fds += n;
+    return 0;
+}
+
+static int take_control(struct peer *peer, struct msghdr *header)
+{
+    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(header); cmsg; cmsg = CMSG_NXTHDR(header, cmsg)) {
+        if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+            continue;
+        int fds[INPUT_FDS];
+        uint32_t n = (uint32_t)((cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(fds, CMSG_DATA(cmsg), n * sizeof(int));
+        if (!peer->fd_passing) {
+            for (uint32_t i = 0; i < n; i++)
+                close(fds[i]);
+        } else if (fds_append(peer, fds, n) < 0) {
+            return -ENOMEM;
+        }
+    }
+    return header->msg_flags & MSG_CTRUNC ? -EMSGSIZE : 0;
+}
+
+/* One recvmsg. The bytes that came; 0 when there is nothing now, or when the peer was lost. */
+static size_t receive(struct bus *bus, struct peer *peer, uint8_t *to, size_t size)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(INPUT_FDS * sizeof(int))];
+    } control;
+    struct iovec iov = {to, size};
+    struct msghdr header = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    ssize_t n = recvmsg(peer->fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    bus->totals.receives++;
+    peer->readable = false;
+    if (n < 0) {
+        if (errno == EINTR || errno == ENOMEM)
+            peer->readable = true;
+        else if (errno != EAGAIN)
+            bus_lose(bus, peer, RELAY_GONE_CLOSED);
+        return 0;
+    }
+    if (n == 0) {
+        bus_lose(bus, peer, RELAY_GONE_CLOSED);
+        return 0;
+    }
+    /* the kernel ends a read at descriptors, so only a short read without any means that all was read */
+    peer->readable = (size_t)n == size || header.msg_controllen > 0 || peer->hung_up;
+    if (header.msg_controllen > 0) {
+        int error = take_control(peer, &header);
+        if (error < 0) {
+            bus_lose(bus, peer, error == -ENOMEM ? RELAY_GONE_MEMORY : RELAY_GONE_FDS);
+            return 0;
+        }
+    }
+    peer->statistics.bytes_in += (uint64_t)n;
+    bus->totals.bytes_in += (uint64_t)n;
+    return (size_t)n;
+}
+
+/* The descriptors that belong to a message; *fds stays NULL if it has none. */
+static bool claim_fds(struct bus *bus, struct peer *peer, const struct message *m, struct fds **fds)
+{
+    if (m->n_fds == 0)
+        return true;
+    if (m->n_fds > peer->n_fds || m->n_fds > bus->limits.max_message_unix_fds) {
+        bus_log(bus, 4, "%s claims %u file descriptors and sent %u", peer->unique_text, m->n_fds,
+                peer->n_fds);
+        bus_lose(bus, peer, RELAY_GONE_FDS);
+        return false;
+    }
+    *fds = fds_new(peer->fds, m->n_fds);
+    peer->n_fds -= m->n_fds;
+    memmove(peer->fds, peer->fds + m->n_fds, peer->n_fds * sizeof(*peer->fds));
+    if (!*fds)
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
+    return *fds != NULL;
+}
+
+static void lose_invalid(struct bus *bus, struct peer *peer, enum message_error error)
+{
+    bus_log(bus, 6, "%s (%s) sent an invalid message: %s", peer->unique_text, peer->loginfo,
+            message_error_text(error));
+    bus_lose(bus, peer, RELAY_GONE_INVALID);
+}
+
+static bool over_quota(const struct bus *bus, const struct peer *peer)
+{
+    return peer->account->bytes > bus->limits.max_incoming_bytes ||
+           peer->account->fds > bus->limits.max_incoming_unix_fds;
+}
+
+static bool may_go_on(struct bus *bus, struct peer *peer)
+{
+    if (!peer->paused && over_quota(bus, peer)) {
+        peer->paused = true;
+        list_append(&bus->paused, &peer->in_paused);
+    }
+    return !peer->gone && !peer->stopped && !peer->paused && !peer->closing;
+}
+
+/* Routes the whole messages at data; returns the bytes that were used. */
+static size_t parse(struct bus *bus, struct peer *peer, const uint8_t *data, size_t size)
+{
+    size_t at = 0;
+    while (may_go_on(bus, peer)) {
+        uint32_t n;
+        enum message_error error = message_frame(data + at, size - at, bus->limits.max_message_size, &n);
+        if (error == MESSAGE_INCOMPLETE || (error == MESSAGE_OK && n > size - at))
+            break;
+        struct message m;
+        if (error == MESSAGE_OK)
+            error = message_parse(&m, data + at, n);
+        if (error != MESSAGE_OK) {
+            lose_invalid(bus, peer, error);
+            break;
+        }
+        struct fds *fds = NULL;
+        if (!claim_fds(bus, peer, &m, &fds))
+            break;
+        if (batch_full(&bus->batch))
+            output_flush(bus);
+        peer->statistics.messages_in++;
+        bus->totals.messages_in++;
+        route_message(bus, peer, &m, fds);
+        fds_unref(fds);
+        at += n;
+    }
+    return at;
+}
+
+/* Descriptors that wait for a message which is not whole yet are bounded by what one message may have. */
+static void check_fds(struct bus *bus, struct peer *peer)
+{
+    if (peer->gone || peer->stopped || peer->paused || peer->n_fds <= bus->limits.max_message_unix_fds)
+        return;
+    bus_log(bus, 4, "%s sent %u file descriptors that belong to no message", peer->unique_text, peer->n_fds);
+    bus_lose(bus, peer, RELAY_GONE_FDS);
+}
+
+/* Parses what the peer owns itself. What goes out points into it, so all is flushed before it is freed. */
+static void parse_tail(struct bus *bus, struct peer *peer)
+{
+    peer->reading = true;
+    size_t used = parse(bus, peer, peer->tail + peer->tail_start, peer->tail_size - peer->tail_start);
+    peer->tail_start += used;
+    if (used > 0)
+        output_flush(bus);
+    peer->reading = false;
+    if (peer->gone || peer->tail_start == peer->tail_size)
+        tail_free(peer);
+}
+
+static void read_into_tail(struct bus *bus, struct peer *peer, uint32_t claimed)
+{
+    size_t have = peer->tail_size - peer->tail_start;
+    if (peer->tail_start > 0) {
+        memmove(peer->tail, peer->tail + peer->tail_start, have);
+        peer->tail_start = 0;
+        peer->tail_size = have;
+    }
+    size_t capacity = have + (have < INPUT_READ_SIZE ? INPUT_READ_SIZE : have);
+    if (capacity > claimed)
+        capacity = claimed;
+    if (tail_reserve(peer, capacity) < 0) {
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
+        return;
+    }
+    size_t room = peer->tail_capacity < claimed ? peer->tail_capacity - have : claimed - have;
+    peer->tail_size += receive(bus, peer, peer->tail + have, room);
+    if (!peer->gone && peer->tail_size == claimed)
+        parse_tail(bus, peer);
+}
+
+static void read_into_batch(struct bus *bus, struct peer *peer)
+{
+    struct batch *batch = &bus->batch;
+    size_t have = peer->tail_size - peer->tail_start;
+    if (BATCH_INPUT_SIZE - batch->input_used < have + INPUT_READ_SIZE) {
+        output_flush(bus);
+        batch->input_used = 0;
+    }
+    uint8_t *data = batch->input + batch->input_used;
+    if (have)
+        memcpy(data, peer->tail + peer->tail_start, have);
+    size_t n = receive(bus, peer, data + have, INPUT_READ_SIZE);
+    if (n == 0)
+        return;
+    size_t size = have + n;
+    batch->input_used += (size + 63) & ~(size_t)63;
+    if (batch->input_used > BATCH_INPUT_SIZE)
+        batch->input_used = BATCH_INPUT_SIZE;
+    size_t used = parse(bus, peer, data, size);
+    if (!peer->gone && tail_set(peer, data + used, size - used) < 0)
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
+}
+
+/* The size of the long message that the tail begins; 0: no long message is under way. */
+static uint32_t long_message(const struct bus *bus, const struct peer *peer)
+{
+    size_t have = peer->tail_size - peer->tail_start;
+    uint32_t claimed = 0;
+    if (have < MESSAGE_FIXED_SIZE)
+        return 0;
+    const uint8_t *at = peer->tail + peer->tail_start;
+    if (message_frame(at, have, bus->limits.max_message_size, &claimed) != MESSAGE_OK || claimed <= have)
+        return 0;
+    return have > INPUT_COPIED_TAIL || claimed > INPUT_READ_SIZE ? claimed : 0;
+}
+
+void input_read(struct bus *bus, struct peer *peer)
+{
+    peer->readable = true;
+    if (!may_go_on(bus, peer))
+        return;
+    uint32_t claimed = long_message(bus, peer);
+    if (claimed)
+        read_into_tail(bus, peer, claimed);
+    else
+        read_into_batch(bus, peer);
+    check_fds(bus, peer);
+    if (peer->readable && !peer->gone && !list_linked(&peer->in_ready))
+        list_append(&bus->ready, &peer->in_ready);
+}
+
+void input_resume(struct bus *bus, struct peer *peer)
+{
+    if (peer->gone || peer->stopped || peer->paused)
+        return;
+    peer->waiting = true;
+    if (!list_linked(&peer->in_ready))
+        list_append(&bus->ready, &peer->in_ready);
+}
+
+void input_continue(struct bus *bus, struct peer *peer)
+{
+    if (peer->waiting) {
+        peer->waiting = false;
+        if (peer->tail)
+            parse_tail(bus, peer);
+        check_fds(bus, peer);
+    }
+    if (peer->readable && !peer->gone)
+        input_read(bus, peer);
+}
+
+void input_unpause(struct bus *bus)
+{
+    LIST_FOR_SAFE(at, after, &bus->paused)
+    {
+        struct peer *peer = CONTAINER_OF(at, struct peer, in_paused);
+        if (over_quota(bus, peer))
+            continue;
+        peer->paused = false;
+        list_unlink(at);
+        input_resume(bus, peer);
+    }
+}
+
+int input_leftover(struct peer *peer, const uint8_t *bytes, size_t size, const int *fds, uint32_t n_fds)
+{
+    if (n_fds > 0 && fds_append(peer, fds, n_fds) < 0)
+        return -ENOMEM;
+    return tail_set(peer, bytes, size);
+}
+
+void input_drop(struct peer *peer)
+{
+    if (!peer->reading)
+        tail_free(peer);
+    for (uint32_t i = 0; i < peer->n_fds; i++)
+        close(peer->fds[i]);
+    peer->n_fds = 0;
+}

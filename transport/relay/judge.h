@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_JUDGE_H
+#define OMNIBUS_JUDGE_H
+
+#include "bus.h"
+
+#define JUDGE_TEXT 4096u
+
+/* Why a message does not go to somebody: an error's name and text. */
+struct denial {
+    const char *name;
+    char text[JUDGE_TEXT];
+};
+
+/* May it go, by the policies of both sides? denial is filled only if it is not NULL. */
+bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial);
+void deny(struct denial *denial, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#define ERROR_ACCESS_DENIED "org.freedesktop.DBus.Error.AccessDenied"
+#define ERROR_LIMITS_EXCEEDED "org.freedesktop.DBus.Error.LimitsExceeded"
+#define ERROR_NOT_SUPPORTED "org.freedesktop.DBus.Error.NotSupported"
+#define ERROR_NO_MEMORY "org.freedesktop.DBus.Error.NoMemory"
+#define ERROR_NO_REPLY "org.freedesktop.DBus.Error.NoReply"
+#define ERROR_NAME_HAS_NO_OWNER "org.freedesktop.DBus.Error.NameHasNoOwner"
+#define ERROR_MATCH_RULE_INVALID "org.freedesktop.DBus.Error.MatchRuleInvalid"
+#define ERROR_MATCH_RULE_NOT_FOUND "org.freedesktop.DBus.Error.MatchRuleNotFound"
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_LIST_H
+#define OMNIBUS_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A circular doubly linked list whose links live in the objects. An unlinked link points to nothing. */
+struct list {
+    struct list *next, *previous;
+};
+
+static inline void list_init(struct list *head)
+{
+    head->next = head->previous = head;
+}
+
+static inline bool list_empty(const struct list *head)
+{
+    return head->next == head;
+}
+
+static inline bool list_linked(const struct list *link)
+{
+    return link->next != NULL;
+}
+
+static inline void list_append(struct list *head, struct list *link)
+{
+    link->previous = head->previous;
+    link->next = head;
+    head->previous->next = link;
+    head->previous = link;
+}
+
+static inline void list_unlink(struct list *link)
+{
+    if (!link->next)
+        return;
+    link->previous->next = link->next;
+    link->next->previous = link->previous;
+    link->next = link->previous = NULL;
+}
+
+#define LIST_FOR(at, head) for (struct list *at = (head)->next; at != (head); at = at->next)
+/* the same where at may be unlinked in the body */
+#define LIST_FOR_SAFE(at, after, head)                                                                       \
+    for (struct list *at = (head)->next, *after = at->next; at != (head); at = after, after = at->next)
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+#include "loop.h"
+
+#include "clock.h"
+#include "input.h"
+#include "judge.h"
+#include "output.h"
+#include "say.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+#define LOOP_EVENTS 128
+
+static void peer_event(struct bus *bus, struct peer *peer, uint32_t events)
+{
+    if (peer->gone)
+        return;
+    if (events & EPOLLOUT)
+        output_continue(bus, peer);
+    if (peer->gone || !(events & ~(uint32_t)EPOLLOUT))
+        return;
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        peer->hung_up = true;
+    input_read(bus, peer);
+}
+
+/* Each peer that is ready now gets one turn; those that become ready meanwhile wait for the next wake-up. */
+static void ready_turns(struct bus *bus)
+{
+    struct list turns;
+    list_init(&turns);
+    LIST_FOR_SAFE(at, after, &bus->ready)
+    {
+        list_unlink(at);
+        list_append(&turns, at);
+    }
+    while (!list_empty(&turns)) {
+        struct peer *peer = CONTAINER_OF(turns.next, struct peer, in_ready);
+        list_unlink(&peer->in_ready);
+        input_continue(bus, peer);
+    }
+}
+
+static int64_t reply_deadline(const struct bus *bus)
+{
+    if (bus->limits.reply_timeout < 0 || list_empty(&bus->replies.by_time))
+        return -1;
+    const struct reply *oldest = CONTAINER_OF(bus->replies.by_time.next, struct reply, in_time);
+    return oldest->since ? oldest->since + bus->limits.reply_timeout : -1;
+}
+
+static void expire_replies(struct bus *bus)
+{
+    int64_t deadline = reply_deadline(bus);
+    int64_t now = deadline >= 0 ? clock_now() : 0;
+    for (; deadline >= 0 && deadline <= now; deadline = reply_deadline(bus)) {
+        struct reply *reply = CONTAINER_OF(bus->replies.by_time.next, struct reply, in_time);
+        struct peer *caller = reply->caller;
+        uint32_t serial = reply->serial;
+        replies_remove(&bus->replies, reply);
+        say_error(bus, caller, serial, ERROR_NO_REPLY,
+                  "Message did not receive a reply (timeout by message bus)");
+    }
+}
+
+static int wait_time(const struct bus *bus)
+{
+    if (!list_empty(&bus->ready))
+        return 0;
+    int64_t deadline = reply_deadline(bus);
+    if (deadline < 0)
+        return -1;
+    int64_t left = deadline - clock_now();
+    return left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
+}
+
+void loop_once(struct bus *bus, int timeout, loop_commands commands, void *context)
+{
+    struct epoll_event events[LOOP_EVENTS];
+    bool commanded = false;
+    int n = epoll_wait(bus->epoll, events, LOOP_EVENTS, timeout);
+    bus->totals.wakeups++;
+    for (int i = 0; i < n; i++) {
+        if (events[i].data.ptr)
+            peer_event(bus, events[i].data.ptr, events[i].events);
+        else
+            commanded = true;
+    }
+    /* last, as a command may free a peer that an event of this wake-up names */
+    if (commanded)
+        commands(context);
+    ready_turns(bus);
+    expire_replies(bus);
+    output_flush(bus);
+    bus->batch.input_used = 0;
+    if (!list_empty(&bus->paused))
+        input_unpause(bus);
+    events_wake(bus->events);
+}
+
+void loop_run(struct bus *bus, loop_commands commands, void *context)
+{
+    while (!bus->stop)
+        loop_once(bus, wait_time(bus), commands, context);
+    output_flush(bus);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_OUTGOING_H
+#define OMNIBUS_OUTGOING_H
+
+#include "account.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Descriptors on their way, shared by all who get them; closed with the last reference. */
+struct fds {
+    uint32_t references;
+    uint32_t n;
+    int fd[];
+};
+
+struct fds *fds_new(const int *fd,
+                    uint32_t n);      /* takes the descriptors over; NULL: no memory, they are closed */
+struct fds *fds_ref(struct fds *fds); /* NULL is fine in both */
+void fds_unref(struct fds *fds);
+
+/*
+ * A message as it goes out, the same bytes for all receivers: a head and the rest. While its wake-up lasts it
+ * points into the buffers of the wake-up; what a socket would not take is kept as a copy, made once.
+ */
+struct outgoing {
+    const uint8_t *head;
+    const uint8_t *rest;
+    uint32_t head_size;
+    uint32_t rest_size;
+    struct fds *fds;
+    struct account *payer; /* who pays for a copy that is kept; NULL: the bus */
+    struct outgoing *kept; /* the copy, once it was made */
+    struct outgoing *next; /* in the list of the wake-up */
+    uint32_t references;   /* of a copy; 0 while it belongs to the wake-up */
+    struct token token;    /* of a copy */
+};
+
+static inline uint64_t outgoing_size(const struct outgoing *out)
+{
+    return (uint64_t)out->head_size + out->rest_size;
+}
+
+struct outgoing *outgoing_keep(struct outgoing *out); /* a reference to the copy; NULL: no memory */
+void outgoing_unref(struct outgoing *kept);
+
+/* One message to one receiver. */
+struct delivery {
+    struct delivery *next;
+    struct outgoing *out;
+};
+
+struct delivery_list {
+    struct delivery *first, *last;
+};
+
+static inline void delivery_append(struct delivery_list *list, struct delivery *delivery)
+{
+    delivery->next = NULL;
+    if (list->last)
+        list->last->next = delivery;
+    else
+        list->first = delivery;
+    list->last = delivery;
+}
+
+static inline struct delivery *delivery_take(struct delivery_list *list)
+{
+    struct delivery *delivery = list->first;
+    list->first = delivery->next;
+    if (!list->first)
+        list->last = NULL;
+    return delivery;
+}
+
+#endif

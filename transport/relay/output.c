@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+#include "output.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#define OUTPUT_IOVECS 256
+#define OUTPUT_BYTES (4u * 1024 * 1024) /* in one send */
+#define OUTPUT_FDS 253                  /* the kernel's SCM_MAX_FD */
+
+struct gathered {
+    struct iovec iov[OUTPUT_IOVECS];
+    size_t n;
+    size_t bytes;
+    struct fds *fds;
+};
+
+static void touch(struct bus *bus, struct peer *peer)
+{
+    if (!list_linked(&peer->in_touched))
+        list_append(&bus->touched, &peer->in_touched);
+}
+
+void output_add(struct bus *bus, struct peer *peer, struct outgoing *out)
+{
+    struct delivery *delivery = batch_delivery(&bus->batch);
+    if (!delivery) {
+        output_close(bus, peer, RELAY_GONE_MEMORY);
+        return;
+    }
+    delivery->out = out;
+    delivery_append(&peer->pending, delivery);
+    peer->pending_bytes += outgoing_size(out);
+    peer->statistics.messages_out++;
+    bus->totals.messages_out++;
+    touch(bus, peer);
+}
+
+void output_close(struct bus *bus, struct peer *peer, enum relay_gone reason)
+{
+    if (!peer->closing)
+        peer->closing_reason = reason;
+    peer->closing = true;
+    touch(bus, peer);
+}
+
+/* Neighbours in memory become one iovec. */
+static void gather_bytes(struct gathered *g, const uint8_t *bytes, size_t size)
+{
+    if (size == 0)
+        return;
+    g->bytes += size;
+    if (g->n > 0) {
+        struct iovec *last = &g->iov[g->n - 1];
+        if ((const uint8_t *)last->iov_base + last->iov_len == bytes) {
+            last->iov_len += size;
+            return;
+        }
+    }
+    g->iov[g->n++] = (struct iovec){(void *)bytes, size};
+}
+
+/* As much as one send takes; descriptors go only with the first message, so each set gets a send of its own.
+ */
+static void gather(struct gathered *g, const struct delivery *delivery, size_t offset)
+{
+    g->n = 0;
+    g->bytes = 0;
+    g->fds = offset == 0 ? delivery->out->fds : NULL;
+    const struct delivery *first = delivery;
+    for (; delivery && g->n + 2 <= OUTPUT_IOVECS && g->bytes < OUTPUT_BYTES; delivery = delivery->next) {
+        const struct outgoing *out = delivery->out;
+        if (delivery != first && out->fds)
+            return;
+        size_t skip = offset < out->head_size ? offset : out->head_size;
+        gather_bytes(g, out->head + skip, out->head_size - skip);
+        gather_bytes(g, out->rest + (offset - skip), out->rest_size - (offset - skip));
+        offset = 0;
+    }
+}
+
+static ssize_t send_gathered(const struct peer *peer, struct gathered *g)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(OUTPUT_FDS * sizeof(int))];
+    } control;
+    struct msghdr header = {.msg_iov = g->iov, .msg_iovlen = g->n};
+    if (g->fds && g->fds->n > 0) {
+        size_t size = g->fds->n * sizeof(int);
+        header.msg_control = &control;
+        header.msg_controllen = CMSG_SPACE(size);
+        memset(&control, 0, CMSG_SPACE(size));
+        struct cmsghdr *cmsg = CMSG_FIRSTHDR(&header);
+        cmsg->cmsg_level = SOL_SOCKET;
+        cmsg->cmsg_type = SCM_RIGHTS;
+        cmsg->cmsg_len = CMSG_LEN(size);
+        memcpy(CMSG_DATA(cmsg), g->fds->fd, size);
+    }
+    return sendmsg(peer->fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Asked for again, the kernel tells at once if the socket is writable: the way out where no edge would come.
+ */
+static void ask_writable(struct bus *bus, struct peer *peer, bool want)
+{
+    if (peer->gone)
+        return;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET | (want ? EPOLLOUT : 0),
+                                .data.ptr = peer};
+    if (epoll_ctl(bus->epoll, EPOLL_CTL_MOD, peer->fd, &event) == 0)
+        peer->writing = want;
+    else
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
+}
+
+static void want_writable(struct bus *bus, struct peer *peer, bool want)
+{
+    if (peer->writing != want)
+        ask_writable(bus, peer, want);
+}
+
+/* What to do after a send that failed. */
+enum refused { REFUSED_LATER, REFUSED_MESSAGE, REFUSED_PEER };
+
+static enum refused refused(int error)
+{
+    switch (error) {
+    case EAGAIN:
+    case EINTR:
+    case ENOBUFS:
+    case ENOMEM:
+        return REFUSED_LATER;
+    case ETOOMANYREFS: /* its descriptors can't be in flight now: the message is dropped, not the receiver */
+    case EBADF:
+        return REFUSED_MESSAGE;
+    default:
+        return REFUSED_PEER;
+    }
+}
+
+static void keep(struct bus *bus, struct peer *peer, struct outgoing *out)
+{
+    struct delivery *delivery = malloc(sizeof(*delivery));
+    struct outgoing *kept = delivery ? outgoing_keep(out) : NULL;
+    if (!kept) {
+        free(delivery);
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
+        return;
+    }
+    delivery->out = kept;
+    delivery_append(&peer->queue, delivery);
+    peer->queued_bytes += outgoing_size(kept);
+    peer->queued_fds += kept->fds ? kept->fds->n : 0;
+    if (peer->queued_bytes > peer->statistics.peak_queued_bytes)
+        peer->statistics.peak_queued_bytes = peer->queued_bytes;
+    if (peer->queued_fds > peer->statistics.peak_queued_fds)
+        peer->statistics.peak_queued_fds = peer->queued_fds;
+}
+
+static void keep_pending(struct bus *bus, struct peer *peer)
+{
+    while (peer->pending.first && !peer->gone)
+        keep(bus, peer, delivery_take(&peer->pending)->out);
+    peer->pending_bytes = 0;
+    want_writable(bus, peer, true);
+}
+
+/* Takes what was sent off the list; returns the bytes of its first message that were sent already. */
+static size_t take_sent(struct delivery_list *list, size_t sent)
+{
+    while (list->first && sent >= outgoing_size(list->first->out)) {
+        sent -= outgoing_size(list->first->out);
+        delivery_take(list);
+    }
+    return sent;
+}
+
+static void count_sent(struct bus *bus, struct peer *peer, size_t sent)
+{
+    peer->statistics.bytes_out += sent;
+    bus->totals.bytes_out += sent;
+    bus->totals.sends++;
+}
+
+static void flush_peer(struct bus *bus, struct peer *peer)
+{
+    struct gathered g;
+    while (peer->pending.first && !peer->queue.first && !peer->gone) {
+        gather(&g, peer->pending.first, 0);
+        ssize_t n = send_gathered(peer, &g);
+        if (n < 0) {
+            enum refused answer = refused(errno);
+            if (answer == REFUSED_LATER)
+                break;
+            if (answer == REFUSED_PEER)
+                bus_lose(bus, peer, RELAY_GONE_CLOSED);
+            else
+                delivery_take(&peer->pending);
+            continue;
+        }
+        count_sent(bus, peer, (size_t)n);
+        size_t offset = take_sent(&peer->pending, (size_t)n);
+        if ((size_t)n < g.bytes) {
+            peer->queue_offset = offset;
+            break;
+        }
+    }
+    if (peer->pending.first && !peer->gone)
+        keep_pending(bus, peer);
+    peer->pending_bytes = 0;
+}
+
+void output_flush(struct bus *bus)
+{
+    LIST_FOR_SAFE(at, after, &bus->touched)
+    {
+        struct peer *peer = CONTAINER_OF(at, struct peer, in_touched);
+        flush_peer(bus, peer);
+        peer->pending = (struct delivery_list){0};
+        list_unlink(at);
+        if (peer->closing)
+            bus_lose(bus, peer, peer->closing_reason);
+    }
+    batch_reset(&bus->batch);
+}
+
+static void queue_take(struct peer *peer)
+{
+    struct delivery *delivery = delivery_take(&peer->queue);
+    peer->queued_bytes -= outgoing_size(delivery->out);
+    peer->queued_fds -= delivery->out->fds ? delivery->out->fds->n : 0;
+    outgoing_unref(delivery->out);
+    free(delivery);
+}
+
+static void queue_take_sent(struct peer *peer, size_t sent)
+{
+    sent += peer->queue_offset;
+    while (peer->queue.first && sent >= outgoing_size(peer->queue.first->out)) {
+        sent -= outgoing_size(peer->queue.first->out);
+        queue_take(peer);
+    }
+    peer->queue_offset = sent;
+}
+
+void output_continue(struct bus *bus, struct peer *peer)
+{
+    struct gathered g;
+    while (peer->queue.first && !peer->gone) {
+        gather(&g, peer->queue.first, peer->queue_offset);
+        ssize_t n = send_gathered(peer, &g);
+        if (n < 0) {
+            enum refused answer = refused(errno);
+            if (answer == REFUSED_LATER) {
+                if (errno != EAGAIN)
+                    ask_writable(bus, peer, true);
+                return;
+            }
+            if (answer == REFUSED_PEER) {
+                bus_lose(bus, peer, RELAY_GONE_CLOSED);
+                return;
+            }
+            queue_take(peer);
+            continue;
+        }
+        count_sent(bus, peer, (size_t)n);
+        queue_take_sent(peer, (size_t)n);
+        if ((size_t)n < g.bytes)
+            return;
+    }
+    want_writable(bus, peer, false);
+}
+
+void output_drop(struct bus *bus, struct peer *peer)
+{
+    (void)bus;
+    while (peer->queue.first)
+        queue_take(peer);
+    peer->pending = (struct delivery_list){0};
+    peer->pending_bytes = 0;
+    peer->queue_offset = 0;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_PARKED_H
+#define OMNIBUS_PARKED_H
+
+#include "event.h"
+#include "held.h"
+#include "list.h"
+#include "table.h"
+
+struct peer;
+
+/* A message to a name that has no owner; it waits until the control plane says what becomes of it. */
+struct parked {
+    struct table_node by_id;   /* parking.ids */
+    struct table_node by_name; /* parking.names, by destination */
+    struct list in_sender;     /* peer.parked */
+    uint64_t id;
+    struct peer *sender; /* NULL: it is gone */
+    struct held *held;
+    struct event event;
+};
+
+struct parking {
+    struct table ids, names;
+    uint64_t next;
+    uint64_t seed;
+};
+
+int parking_init(struct parking *parking, uint64_t seed);
+void parking_free(struct parking *parking);
+struct parked *parking_find(const struct parking *parking, uint64_t id);
+bool parking_has(const struct parking *parking, struct span name);
+/* Takes held over; NULL: no memory, held is freed. */
+struct parked *parking_add(struct parking *parking, struct peer *sender, struct held *held);
+/* The sender is gone: nobody waits for the message any more; it is freed when the control plane answers. */
+void parking_drop(struct parking *parking, struct parked *parked);
+void parking_remove(struct parking *parking, struct parked *parked);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#include "peer.h"
+
+#include "held.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#define LOGINFO_SIZE 512u
+
+/* It goes into error messages, which have to be UTF-8: what is not printable ASCII becomes a question mark.
+ */
+static char *loginfo_new(const char *text)
+{
+    char *copy = strndup(text ? text : "", LOGINFO_SIZE);
+    for (char *at = copy; at && *at; at++) {
+        if (*at < ' ' || *at > '~')
+            *at = '?';
+    }
+    return copy;
+}
+
+static bool peer_set_credentials(struct peer *peer, const struct relay_credentials *credentials)
+{
+    peer->uid = credentials->uid;
+    peer->pid = credentials->pid;
+    peer->at_console = credentials->at_console;
+    peer->fd_passing = credentials->fd_passing;
+    peer->privileged = credentials->privileged;
+    peer->n_gids = credentials->n_gids;
+    peer->gids = calloc((size_t)credentials->n_gids + 1, sizeof(*peer->gids));
+    peer->loginfo = loginfo_new(credentials->loginfo);
+    if (!peer->gids || !peer->loginfo)
+        return false;
+    if (credentials->n_gids)
+        memcpy(peer->gids, credentials->gids, credentials->n_gids * sizeof(*peer->gids));
+    return true;
+}
+
+struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *credentials)
+{
+    struct peer *peer = calloc(1, sizeof(*peer));
+    if (!peer)
+        return NULL;
+    peer->id = id;
+    peer->fd = -1;
+    list_init(&peer->names);
+    list_init(&peer->calls);
+    list_init(&peer->owed);
+    list_init(&peer->parked);
+    peer->matches.owner = peer;
+    int n = snprintf(peer->unique_text, sizeof(peer->unique_text), ":1.%llu", (unsigned long long)id);
+    peer->unique = (struct span){peer->unique_text, (uint32_t)n};
+    peer->account = account_new();
+    if (!peer->account || !peer_set_credentials(peer, credentials)) {
+        peer_free(peer);
+        return NULL;
+    }
+    peer->fd = fd;
+    return peer;
+}
+
+void peer_free(struct peer *peer)
+{
+    if (!peer)
+        return;
+    if (peer->fd >= 0)
+        close(peer->fd);
+    for (uint32_t i = 0; i < peer->n_fds; i++)
+        close(peer->fds[i]);
+    held_free(peer->call);
+    account_unref(peer->account);
+    free(peer->fds);
+    free(peer->known);
+    free(peer->tail);
+    free(peer->gids);
+    free(peer->loginfo);
+    free(peer);
+}
+
+const struct identity *peer_identity(struct peer *peer, struct policy *policy)
+{
+    if (!peer->identity || peer->generation != policy->generation) {
+        peer->identity = policy_identity(policy, peer->uid, peer->gids, peer->n_gids, peer->at_console);
+        peer->generation = policy->generation;
+    }
+    return peer->identity;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_PEER_H
+#define OMNIBUS_PEER_H
+
+#include "account.h"
+#include "event.h"
+#include "list.h"
+#include "match.h"
+#include "outgoing.h"
+#include "policy.h"
+#include "relay.h"
+#include "table.h"
+
+struct bus;
+
+struct peer_statistics {
+    uint64_t messages_in, bytes_in, messages_out, bytes_out;
+    uint64_t peak_queued_bytes, peak_queued_fds;
+    uint64_t refused; /* messages for it that found its queue full */
+    uint32_t peak_matches, peak_names;
+};
+
+/* One authenticated connection. It stays until relay_forget, with gone set from the loss on. */
+struct peer {
+    struct table_node node; /* bus.peers, by id */
+    uint64_t id;
+    int fd;
+    bool active;   /* has said Hello */
+    bool gone;     /* its socket is closed; its names wait for the control plane */
+    bool stopped;  /* the control plane has a message of it; what comes after waits */
+    bool paused;   /* it has too much under way */
+    bool waiting;  /* what it had sent before it was stopped is to be parsed */
+    bool readable; /* there may be more in the socket */
+    bool hung_up;  /* read until the end is seen */
+    bool writing;  /* EPOLLOUT is asked for */
+    bool closing;  /* relay_disconnect: gone once this wake-up's output was tried */
+    bool reading;  /* its input is being parsed further up the stack */
+    bool fd_passing;
+    bool privileged;
+    bool at_console;
+
+    enum relay_gone closing_reason;
+    struct span unique;
+    char unique_text[24]; /* ":1." and 20 digits */
+    uint32_t uid, pid;
+    uint32_t n_gids;
+    uint32_t *gids;
+    char *loginfo;
+    const struct identity *identity;
+    uint64_t generation; /* of the policy that identity belongs to */
+
+    struct account *account; /* what it sent that is still under way */
+    uint8_t *tail;           /* an incomplete message, or what waits while it is stopped */
+    size_t tail_start, tail_size, tail_capacity;
+    int *fds; /* came, and no message has claimed them yet */
+    uint32_t n_fds;
+
+    struct delivery_list pending; /* said in this wake-up */
+    struct delivery_list queue;   /* what the socket would not take */
+    size_t queue_offset;          /* of the first in queue */
+    uint64_t pending_bytes, queued_bytes, queued_fds;
+
+    struct list in_touched; /* bus.touched: has pending */
+    struct list in_ready;   /* bus.ready: to be read again without waiting */
+    struct list in_paused;  /* bus.paused */
+    struct list names;      /* membership.in_peer */
+    struct list calls;      /* reply.in_caller */
+    struct list owed;       /* reply.in_callee */
+    struct list parked;     /* parked.in_sender */
+    struct span *known;     /* registry_names: the unique name and the names that it owns */
+    uint32_t n_known;       /* 0: the unique name alone */
+    bool known_valid;
+    struct match_list matches;
+    uint32_t n_calls;
+    uint64_t mark; /* of the last broadcast that chose it */
+
+    struct held *call; /* the message that it is stopped for */
+    struct event call_event, gone_event;
+    struct peer_statistics statistics;
+};
+
+struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *credentials); /* NULL: no memory */
+void peer_free(struct peer *peer); /* no table knows it any more */
+/* Its rules under the policy in force; NULL: no memory. */
+const struct identity *peer_identity(struct peer *peer, struct policy *policy);
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+#include "registry.h"
+
+#include "peer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int registry_init(struct registry *registry, uint64_t seed)
+{
+    registry->seed = seed;
+    return table_init(&registry->names);
+}
+
+static void membership_free(struct membership *membership)
+{
+    membership->peer->known_valid = false;
+    list_unlink(&membership->in_name);
+    list_unlink(&membership->in_peer);
+    free(membership);
+}
+
+static void name_free(struct registry *registry, struct name *name)
+{
+    LIST_FOR_SAFE(at, after, &name->queue)
+    membership_free(CONTAINER_OF(at, struct membership, in_name));
+    table_remove(&registry->names, &name->node);
+    free(name);
+}
+
+void registry_free(struct registry *registry)
+{
+    if (!registry->names.buckets)
+        return;
+    struct table_node *node;
+    while ((node = table_walk(&registry->names, NULL)))
+        name_free(registry, CONTAINER_OF(node, struct name, node));
+    table_free(&registry->names);
+}
+
+struct name *registry_find(const struct registry *registry, struct span text)
+{
+    struct table_node *node = table_first(&registry->names, span_hash(text, registry->seed));
+    for (; node; node = table_again(node)) {
+        struct name *name = CONTAINER_OF(node, struct name, node);
+        if (span_equal(name_span(name), text))
+            return name;
+    }
+    return NULL;
+}
+
+struct peer *name_owner(const struct name *name)
+{
+    if (!name || list_empty(&name->queue))
+        return NULL;
+    return CONTAINER_OF(name->queue.next, struct membership, in_name)->peer;
+}
+
+struct span name_span(const struct name *name)
+{
+    return (struct span){name->text, name->size};
+}
+
+static struct name *name_new(struct registry *registry, struct span text)
+{
+    struct name *name = calloc(1, sizeof(*name) + text.n + 1);
+    if (!name)
+        return NULL;
+    list_init(&name->queue);
+    name->size = text.n;
+    memcpy(name->text, text.s, text.n);
+    table_insert(&registry->names, &name->node, span_hash(text, registry->seed));
+    return name;
+}
+
+/* The new queue is made beside the old one, so that a lack of memory changes nothing. */
+static int queue_new(struct list *queue, struct name *name, struct peer *const *peers, uint32_t n)
+{
+    list_init(queue);
+    for (uint32_t i = 0; i < n; i++) {
+        struct membership *membership = calloc(1, sizeof(*membership));
+        if (!membership) {
+            LIST_FOR_SAFE(at, after, queue)
+            membership_free(CONTAINER_OF(at, struct membership, in_name));
+            return -ENOMEM;
+        }
+        membership->name = name;
+        membership->peer = peers[i];
+        list_append(queue, &membership->in_name);
+    }
+    return 0;
+}
+
+int registry_set_queue(struct registry *registry, struct span text, struct peer *const *peers, uint32_t n)
+{
+    struct name *name = registry_find(registry, text);
+    if (!name && n == 0)
+        return 0;
+    if (!name && !(name = name_new(registry, text)))
+        return -ENOMEM;
+    struct list queue;
+    int error = queue_new(&queue, name, peers, n);
+    if (error == 0) {
+        LIST_FOR_SAFE(at, after, &name->queue)
+        membership_free(CONTAINER_OF(at, struct membership, in_name));
+        LIST_FOR_SAFE(at, after, &queue)
+        {
+            struct membership *membership = CONTAINER_OF(at, struct membership, in_name);
+            list_unlink(at);
+            list_append(&name->queue, at);
+            list_append(&membership->peer->names, &membership->in_peer);
+            membership->peer->known_valid = false;
+        }
+    }
+    if (list_empty(&name->queue))
+        name_free(registry, name);
+    return error;
+}
+
+void registry_leave(struct registry *registry, struct peer *peer)
+{
+    LIST_FOR_SAFE(at, after, &peer->names)
+    {
+        struct membership *membership = CONTAINER_OF(at, struct membership, in_peer);
+        struct name *name = membership->name;
+        membership_free(membership);
+        if (list_empty(&name->queue))
+            name_free(registry, name);
+    }
+}
+
+static uint32_t owned_names(const struct peer *peer, struct span *out)
+{
+    uint32_t n = 0;
+    LIST_FOR(at, &peer->names)
+    {
+        const struct name *name = CONTAINER_OF(at, struct membership, in_peer)->name;
+        if (name_owner(name) != peer)
+            continue;
+        if (out)
+            out[n] = name_span(name);
+        n++;
+    }
+    return n;
+}
+
+const struct span *registry_names(struct peer *peer, uint32_t *n)
+{
+    if (!peer->known_valid) {
+        uint32_t owned = owned_names(peer, NULL);
+        struct span *known = owned ? realloc(peer->known, ((size_t)owned + 1) * sizeof(*known)) : NULL;
+        peer->n_known = 0;
+        if (known) {
+            known[0] = peer->unique;
+            peer->n_known = owned_names(peer, known + 1) + 1;
+            peer->known = known;
+        }
+        /* without memory it is tried again at the next message */
+        peer->known_valid = known || owned == 0;
+    }
+    *n = peer->n_known ? peer->n_known : 1;
+    return peer->n_known ? peer->known : &peer->unique;
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+#include "relay.h"
+
+#include "command.h"
+#include "input.h"
+#include "loop.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct relay {
+    struct bus bus; /* the data plane's; the rest is the control plane's, but for the two stacks */
+    struct events events;
+    struct stack commands;
+    int command_fd;
+    struct command_batch *open; /* commands that wait for relay_commit */
+    struct event *unread;       /* taken from events.stack and not handed out yet */
+    uint32_t logs_read;
+    struct event *read; /* events of their own that were handed out, freed at the next relay_events */
+    pthread_t thread;
+    bool started;
+};
+
+static void apply_commands(void *context)
+{
+    struct relay *relay = context;
+    uint64_t count;
+    ssize_t n = read(relay->command_fd, &count, sizeof(count));
+    (void)n; /* EAGAIN: what there was is applied all the same */
+    struct stack_node *node = stack_take(&relay->commands);
+    while (node) {
+        struct stack_node *next = node->next;
+        command_batch_apply(&relay->bus, CONTAINER_OF(node, struct command_batch, node));
+        node = next;
+    }
+}
+
+int relay_new(struct relay **out, const char *guid)
+{
+    struct relay *relay = calloc(1, sizeof(*relay));
+    if (!relay)
+        return -ENOMEM;
+    relay->events.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    relay->command_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int error = relay->events.fd < 0 || relay->command_fd < 0 ? -errno : 0;
+    if (error == 0)
+        error = bus_init(&relay->bus, &relay->events, guid);
+    else
+        relay->bus.epoll = -1;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    if (error == 0 && epoll_ctl(relay->bus.epoll, EPOLL_CTL_ADD, relay->command_fd, &event) < 0)
+        error = -errno;
+    if (error < 0) {
+        relay_free(relay);
+        return error;
+    }
+    *out = relay;
+    return 0;
+}
+
+static void *relay_thread(void *context)
+{
+    struct relay *relay = context;
+    loop_run(&relay->bus, apply_commands, relay);
+    return NULL;
+}
+
+int relay_start(struct relay *relay)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&relay->thread, NULL, relay_thread, relay);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    relay->started = error == 0;
+    return -error;
+}
+
+static void free_read(struct relay *relay)
+{
+    while (relay->read) {
+        struct event *event = relay->read;
+        relay->read = CONTAINER_OF(event->node.next, struct event, node);
+        if (!event->node.next)
+            relay->read = NULL;
+        if (event->view.kind == RELAY_EVENT_EXPORT)
+            free((void *)event->view.body);
+        free(event);
+    }
+}
+
+/* Events that have memory of their own are freed at the next call. */
+static void retire(struct relay *relay, struct event *event)
+{
+    if (!event->owned)
+        return;
+    relay->logs_read += event->view.kind == RELAY_EVENT_LOG;
+    event->node.next = relay->read ? &relay->read->node : NULL;
+    relay->read = event;
+}
+
+uint32_t relay_events(struct relay *relay, struct relay_event *events, uint32_t max)
+{
+    free_read(relay);
+    if (!relay->unread) {
+        uint64_t count;
+        ssize_t got = read(relay->events.fd, &count, sizeof(count));
+        (void)got;
+        struct stack_node *node = stack_take(&relay->events.stack);
+        relay->unread = node ? CONTAINER_OF(node, struct event, node) : NULL;
+    }
+    uint32_t n = 0;
+    while (relay->unread && n < max) {
+        struct event *event = relay->unread;
+        struct stack_node *next = event->node.next;
+        relay->unread = next ? CONTAINER_OF(next, struct event, node) : NULL;
+        events[n++] = event->view;
+        retire(relay, event);
+    }
+    return n;
+}
+
+int relay_event_fd(struct relay *relay)
+{
+    return relay->events.fd;
+}
+
+static int push(struct relay *relay, struct command *command)
+{
+    if (!command)
+        return -ENOMEM;
+    if (!relay->open && !(relay->open = calloc(1, sizeof(*relay->open)))) {
+        command_free(command);
+        return -ENOMEM;
+    }
+    if (relay->open->last)
+        relay->open->last->next = command;
+    else
+        relay->open->first = command;
+    relay->open->last = command;
+    return 0;
+}
+
+static int push_new(struct relay *relay, enum command_kind kind, uint64_t id, uint32_t serial)
+{
+    struct command *command = command_new(kind, id, NULL, NULL, 0);
+    if (command)
+        command->serial = serial;
+    return push(relay, command);
+}
+
+int relay_commit(struct relay *relay)
+{
+    if (relay->logs_read && push_new(relay, COMMAND_LOGS_READ, 0, relay->logs_read) == 0)
+        relay->logs_read = 0;
+    if (!relay->open)
+        return 0;
+    bool wake = stack_push(&relay->commands, &relay->open->node);
+    relay->open = NULL;
+    uint64_t one = 1;
+    if (wake && write(relay->command_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+        return -errno;
+    return 0;
+}
+
+void relay_free(struct relay *relay)
+{
+    if (!relay)
+        return;
+    if (relay->started) {
+        while (push_new(relay, COMMAND_STOP, 0, 0) < 0 || relay_commit(relay) < 0)
+            usleep(1000);
+        pthread_join(relay->thread, NULL);
+    }
+    struct relay_event event;
+    while (relay_events(relay, &event, 1) > 0)
+        continue;
+    free_read(relay);
+    command_batch_free(relay->open);
+    struct stack_node *node = stack_take(&relay->commands);
+    while (node) {
+        struct stack_node *next = node->next;
+        command_batch_free(CONTAINER_OF(node, struct command_batch, node));
+        node = next;
+    }
+    bus_free(&relay->bus);
+    if (relay->events.fd >= 0)
+        close(relay->events.fd);
+    if (relay->command_fd >= 0)
+        close(relay->command_fd);
+    free(relay);
+}
+
+int relay_set_limits(struct relay *relay, const struct relay_limits *limits)
+{
+    return push(relay, command_new(COMMAND_SET_LIMITS, 0, NULL, limits, sizeof(*limits)));
+}
+
+int relay_load_policy(struct relay *relay, const uint8_t *block, size_t size)
+{
+    struct policy *policy;
+    int error = policy_new(&policy, block, size, 0);
+    if (error < 0)
+        return error;
+    struct command *command = command_new(COMMAND_LOAD_POLICY, 0, NULL, NULL, 0);
+    if (command)
+        command->policy = policy;
+    else
+        policy_free(policy);
+    return push(relay, command);
+}
+
+static void close_early(const struct relay_early_fd *fds, uint32_t n_fds)
+{
+    for (uint32_t i = 0; i < n_fds; i++)
+        close(fds[i].fd);
+}
+
+int relay_attach(struct relay *relay, uint64_t id, int fd, const struct relay_credentials *credentials,
+                 const uint8_t *leftover, size_t size, const struct relay_early_fd *fds, uint32_t n_fds)
+{
+    struct peer *peer = peer_new(id, fd, credentials);
+    struct command *command = peer ? command_new(COMMAND_ATTACH, id, NULL, NULL, 0) : NULL;
+    int *numbers = calloc((size_t)n_fds + 1, sizeof(*numbers));
+    if (!command || !numbers) {
+        close_early(fds, n_fds);
+        if (!peer)
+            close(fd);
+        peer_free(peer);
+        free(command);
+        free(numbers);
+        return -ENOMEM;
+    }
+    /* they came in the order of the messages that claim them */
+    for (uint32_t i = 0; i < n_fds; i++)
+        numbers[i] = fds[i].fd;
+    command->peer = peer;
+    int error = input_leftover(peer, leftover, size, numbers, n_fds);
+    free(numbers);
+    if (error < 0) {
+        command_free(command);
+        return error;
+    }
+    return push(relay, command);
+}
+
+int relay_welcome(struct relay *relay, uint64_t peer, uint32_t serial)
+{
+    return push_new(relay, COMMAND_WELCOME, peer, serial);
+}
+
+int relay_set_queue(struct relay *relay, const char *name, const uint64_t *peers, uint32_t n)
+{
+    const char *const texts[COMMAND_TEXTS] = {name};
+    struct command *command = command_new(COMMAND_SET_QUEUE, 0, texts, peers, (size_t)n * sizeof(*peers));
+    if (command)
+        command->serial = n;
+    return push(relay, command);
+}
+
+int relay_reply(struct relay *relay, uint64_t peer, uint32_t serial, const char *signature,
+                const uint8_t *body, size_t size, const int *fds, uint32_t n_fds)
+{
+    const char *const texts[COMMAND_TEXTS] = {signature};
+    struct fds *owned = n_fds ? fds_new(fds, n_fds) : NULL;
+    if (n_fds && !owned)
+        return -ENOMEM;
+    struct command *command = command_new(COMMAND_REPLY, peer, texts, body, size);
+    if (!command) {
+        fds_unref(owned);
+        return -ENOMEM;
+    }
+    command->serial = serial;
+    command->fds = owned;
+    return push(relay, command);
+}
+
+int relay_error(struct relay *relay, uint64_t peer, uint32_t serial, const char *name, const char *text)
+{
+    const char *const texts[COMMAND_TEXTS] = {name, text};
+    struct command *command = command_new(COMMAND_ERROR, peer, texts, NULL, 0);
+    if (command)
+        command->serial = serial;
+    return push(relay, command);
+}
+
+int relay_signal(struct relay *relay, uint64_t peer, const char *path, const char *interface,
+                 const char *member, const char *signature, const uint8_t *body, size_t size)
+{
+    const char *const texts[COMMAND_TEXTS] = {path, interface, member, signature};
+    return push(relay, command_new(COMMAND_SIGNAL, peer, texts, body, size));
+}
+
+int relay_resume(struct relay *relay, uint64_t peer)
+{
+    return push_new(relay, COMMAND_RESUME, peer, 0);
+}
+
+int relay_deliver(struct relay *relay, uint64_t parked)
+{
+    return push_new(relay, COMMAND_DELIVER, parked, 0);
+}
+
+int relay_reject(struct relay *relay, uint64_t parked, const char *name, const char *text)
+{
+    const char *const texts[COMMAND_TEXTS] = {name, text};
+    return push(relay, command_new(COMMAND_REJECT, parked, texts, NULL, 0));
+}
+
+int relay_disconnect(struct relay *relay, uint64_t peer)
+{
+    return push_new(relay, COMMAND_DISCONNECT, peer, 0);
+}
+
+int relay_forget(struct relay *relay, uint64_t peer)
+{
+    return push_new(relay, COMMAND_FORGET, peer, 0);
+}
+
+int relay_export(struct relay *relay, uint32_t kind)
+{
+    return push_new(relay, COMMAND_EXPORT, 0, kind);
+}

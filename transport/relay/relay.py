@@ -1,0 +1,153 @@
+"""The thin façade over the native data plane; return codes become exceptions, nothing else happens here."""
+
+import errno
+import os
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any, Final
+
+from ._relay import ffi, lib
+from .credentials import Credentials
+from .event import Event
+from .limits import RelayLimits
+
+ALL: Final = 0xFFFF_FFFF_FFFF_FFFF
+_ANONYMOUS: Final = 0xFFFF_FFFF
+_EVENTS: Final = 256
+
+
+def _check(result: int) -> None:
+    if result == -errno.ENOMEM:
+        raise MemoryError
+    if result == -errno.EINVAL:
+        raise ValueError("the data plane can't read this")
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))
+
+
+class Relay:
+    """The data plane: a thread that moves messages by the tables it was given.
+
+    Commands collect until `commit`, which hands them over as one step.
+    """
+
+    def __init__(self, guid: str) -> None:
+        out = ffi.new("struct relay **")
+        _check(lib.relay_new(out, guid.encode("ascii")))
+        self._relay: Any = out[0]
+        self._events = ffi.new("struct relay_event[]", _EVENTS)
+
+    def start(self) -> None:
+        """Starts the thread. Not before the process has forked and dropped its privileges."""
+        _check(lib.relay_start(self._relay))
+
+    def close(self) -> None:
+        """Stops the thread, closes every connection and frees everything."""
+        if self._relay:
+            lib.relay_free(self._relay)
+            self._relay = None
+
+    @property
+    def event_fd(self) -> int:
+        """Readable while events wait."""
+        return int(lib.relay_event_fd(self._relay))
+
+    def events(self) -> list[Event]:
+        """The next events, the oldest first; an empty list when none waits."""
+        n = lib.relay_events(self._relay, self._events, _EVENTS)
+        events = self._events
+        return [Event(events[i]) for i in range(n)]
+
+    def set_limits(self, limits: RelayLimits) -> None:
+        """Puts new limits in force, for all connections."""
+        values = {field.name: getattr(limits, field.name) for field in fields(limits)}
+        _check(lib.relay_set_limits(self._relay, ffi.new("struct relay_limits *", values)))
+
+    def load_policy(self, block: bytes) -> None:
+        """Puts a policy in force. ValueError: not a block of omnibus.policy."""
+        _check(lib.relay_load_policy(self._relay, ffi.from_buffer(block), len(block)))
+
+    def attach(
+        self,
+        peer: int,
+        fd: int,
+        credentials: Credentials,
+        leftover: bytes = b"",
+        fds: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        """Hands an authenticated connection over; `fd` and `fds` belong to the data plane from here on.
+
+        `fds` are pairs of a descriptor and the offset in `leftover` that it came with.
+        """
+        gids = ffi.new("uint32_t[]", list(credentials.gids))
+        loginfo = ffi.new("char[]", credentials.loginfo.encode("utf-8", "replace"))
+        native = ffi.new("struct relay_credentials *")
+        native.uid = _ANONYMOUS if credentials.uid is None else credentials.uid
+        native.pid = credentials.pid or 0
+        native.gids = gids
+        native.n_gids = len(credentials.gids)
+        native.at_console = credentials.at_console
+        native.fd_passing = credentials.fd_passing
+        native.privileged = credentials.privileged
+        native.loginfo = loginfo
+        early = ffi.new("struct relay_early_fd[]", list(fds))
+        _check(lib.relay_attach(self._relay, peer, fd, native, leftover, len(leftover), early, len(fds)))
+
+    def welcome(self, peer: int, serial: int) -> None:
+        """Answers Hello: the reply, NameOwnerChanged and NameAcquired; the sender goes on."""
+        _check(lib.relay_welcome(self._relay, peer, serial))
+
+    def set_queue(self, name: str, peers: Sequence[int]) -> None:
+        """States a name's queue, the owner first, and sends the signals of the change."""
+        _check(lib.relay_set_queue(self._relay, name.encode("ascii"), peers, len(peers)))
+
+    def reply(self, peer: int, serial: int, signature: str, body: bytes, fds: Sequence[int] = ()) -> None:
+        """Sends a method return of the bus; the body is little-endian. `fds` belong to the data plane."""
+        _check(
+            lib.relay_reply(
+                self._relay, peer, serial, signature.encode("ascii"), body, len(body), fds, len(fds)
+            )
+        )
+
+    def error(self, peer: int, serial: int, name: str, text: str) -> None:
+        """Sends an error of the bus."""
+        _check(lib.relay_error(self._relay, peer, serial, name.encode("ascii"), _utf8(text)))
+
+    def signal(
+        self, peer: int, path: str, interface: str, member: str, signature: str, body: bytes
+    ) -> None:
+        """Sends a signal of the bus, to one connection or to ALL whose rules match."""
+        texts = [text.encode("ascii") for text in (path, interface, member, signature)]
+        _check(lib.relay_signal(self._relay, peer, *texts, body, len(body)))
+
+    def resume(self, peer: int) -> None:
+        """Lets a sender go on whose CALL was answered."""
+        _check(lib.relay_resume(self._relay, peer))
+
+    def deliver(self, parked: int) -> None:
+        """Delivers a parked message to who owns the name now; without an owner it is PARKED again."""
+        _check(lib.relay_deliver(self._relay, parked))
+
+    def reject(self, parked: int, name: str, text: str) -> None:
+        """Answers a parked message with an error."""
+        _check(lib.relay_reject(self._relay, parked, name.encode("ascii"), _utf8(text)))
+
+    def disconnect(self, peer: int) -> None:
+        """Closes a connection once what was said to it was tried; GONE follows."""
+        _check(lib.relay_disconnect(self._relay, peer))
+
+    def forget(self, peer: int) -> None:
+        """Frees a connection that is GONE, after its names were given to others."""
+        _check(lib.relay_forget(self._relay, peer))
+
+    def export(self, kind: int) -> None:
+        """Asks for a table as JSON; EXPORT follows."""
+        _check(lib.relay_export(self._relay, kind))
+
+    def commit(self) -> None:
+        """Hands over all commands since the last commit; they are applied as one step."""
+        _check(lib.relay_commit(self._relay))
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "replace").replace(b"\0", b"?")

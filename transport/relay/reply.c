@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#include "reply.h"
+
+#include "peer.h"
+
+int replies_init(struct replies *replies)
+{
+    list_init(&replies->by_time);
+    return table_init(&replies->table);
+}
+
+void replies_free(struct replies *replies)
+{
+    if (!replies->table.buckets)
+        return;
+    struct table_node *node;
+    while ((node = table_walk(&replies->table, NULL)))
+        replies_remove(replies, CONTAINER_OF(node, struct reply, node));
+    table_free(&replies->table);
+}
+
+static uint64_t reply_hash(const struct peer *caller, uint32_t serial)
+{
+    return hash_u64(caller->id << 32 ^ serial);
+}
+
+struct reply *replies_find(const struct replies *replies, const struct peer *caller, uint32_t serial)
+{
+    struct table_node *node = table_first(&replies->table, reply_hash(caller, serial));
+    for (; node; node = table_again(node)) {
+        struct reply *reply = CONTAINER_OF(node, struct reply, node);
+        if (reply->caller == caller && reply->serial == serial)
+            return reply;
+    }
+    return NULL;
+}
+
+struct reply *replies_add(struct replies *replies, struct peer *caller, struct peer *callee, uint32_t serial,
+                          int64_t now)
+{
+    struct reply *reply = calloc(1, sizeof(*reply));
+    if (!reply)
+        return NULL;
+    reply->caller = caller;
+    reply->callee = callee;
+    reply->serial = serial;
+    reply->since = now;
+    caller->n_calls++;
+    list_append(&caller->calls, &reply->in_caller);
+    list_append(&callee->owed, &reply->in_callee);
+    list_append(&replies->by_time, &reply->in_time);
+    table_insert(&replies->table, &reply->node, reply_hash(caller, serial));
+    return reply;
+}
+
+void replies_remove(struct replies *replies, struct reply *reply)
+{
+    reply->caller->n_calls--;
+    list_unlink(&reply->in_caller);
+    list_unlink(&reply->in_callee);
+    list_unlink(&reply->in_time);
+    table_remove(&replies->table, &reply->node);
+    free(reply);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_SAY_H
+#define OMNIBUS_SAY_H
+
+#include "bus.h"
+
+/*
+ * What the bus itself says. say_* begin a message in bus->marshal, where its arguments are put;
+ * say_end hands it to the one way out. Only one is under way at a time.
+ */
+struct marshal *say_reply(struct bus *bus, const struct peer *to, uint32_t serial, struct span signature,
+                          uint32_t n_fds);
+struct marshal *say_signal(struct bus *bus, const struct peer *to, struct span path, struct span interface,
+                           struct span member, struct span signature);
+void say_end(struct bus *bus, struct peer *to, struct fds *fds); /* to NULL: to all whose rules match */
+
+void say_error(struct bus *bus, struct peer *to, uint32_t serial, const char *name, const char *text);
+/* NameOwnerChanged; an empty span for no owner */
+void say_owner_changed(struct bus *bus, struct span name, struct span old_owner, struct span new_owner);
+void say_name_acquired(struct bus *bus, struct peer *to, struct span name);
+void say_name_lost(struct bus *bus, struct peer *to, struct span name);
+
+#endif
