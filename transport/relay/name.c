@@ -1,68 +1,115 @@
 /* SPDX-License-Identifier: MIT */
-#include "message.h"
+#include "wire.h"
 
 /* D-Bus specification, "Valid Names" and "Valid Object Paths"; where libdbus is more lenient, libdbus. */
 
-enum {
-    LETTER = 1, /* and '_' */
-    DIGIT = 2,
-    DASH = 4,
-    DOT = 8,
-    SLASH = 16,
-};
-
-static const uint8_t classes[256] = {
-    ['A' ... 'Z'] = LETTER, ['a' ... 'z'] = LETTER, ['_'] = LETTER,
-    ['0' ... '9'] = DIGIT,  ['-'] = DASH,           ['.'] = DOT,
-    ['/'] = SLASH,
-};
-
-/*
- * Elements with separators between them: an element's first character must be of the class first, each other
- * one of rest. No branch depends on the text, so that nothing is mispredicted. *separators counts them.
+/* What a text is made of: elements with a separator between them, of letters, '_', digits and perhaps dashes.
  */
-static bool elements_are_valid(const char *s, uint32_t n, uint8_t first, uint8_t rest, uint8_t separator,
-                               uint32_t *separators)
+struct manner {
+    char separator;
+    bool dashes;
+    bool digits_first; /* an element may begin with a digit */
+};
+
+/* Sixteen characters at once: many names are checked for every message. In a mask, a byte is 0xff for "yes".
+ */
+typedef uint8_t block __attribute__((vector_size(16)));
+typedef uint64_t block_words __attribute__((vector_size(16)));
+
+struct scan {
+    block bad;
+    block separators;
+};
+
+static inline bool any(block mask)
 {
-    uint8_t allowed = first;
-    uint32_t bad = 0, count = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        uint8_t class = classes[(uint8_t)s[i]];
-        bad |= !(class & allowed);
-        count += class == separator;
-        allowed = class == separator ? first : rest | separator;
-    }
-    *separators = count;
-    /* allowed is still first when nothing followed the last separator */
-    return !bad && allowed != first;
+    const block_words words = (block_words)mask;
+    return words[0] | words[1];
 }
 
-/* An interface's or a well-known name's manner: letters first, with at least so many dots. */
-static bool is_dotted(struct span name, uint8_t more, uint32_t least)
+static inline block load_block(const char *s)
 {
-    uint32_t dots;
-    if (name.n > MESSAGE_MAX_NAME)
-        return false;
-    return elements_are_valid(name.s, name.n, LETTER | more, LETTER | DIGIT | more, DOT, &dots) &&
-           dots >= least;
+    block v;
+    memcpy(&v, s, sizeof(v));
+    return v;
+}
+
+static inline block in_range(block v, char low, char high)
+{
+    return (block)(v - (uint8_t)low <= (uint8_t)(high - low));
+}
+
+/* before holds the characters in front of each of v's. */
+static inline void scan_block(struct scan *scan, block v, block before, struct manner manner)
+{
+    const block digits = in_range(v, '0', '9');
+    const block separators = (block)(v == (uint8_t)manner.separator);
+    block first = in_range(v | 0x20, 'a', 'z') | (block)(v == '_');
+    if (manner.dashes)
+        first |= (block)(v == '-');
+    if (manner.digits_first)
+        first |= digits;
+    scan->bad |= (block)(before == (uint8_t)manner.separator) & ~first;
+    scan->bad |= ~(first | digits | separators);
+    scan->separators |= separators;
+}
+
+/* n characters (1 to 8), the first one in the lowest byte, and letters behind them */
+static inline uint64_t load_word(const char *text, uint32_t n)
+{
+    const uint8_t *s = (const uint8_t *)text;
+    if (n == 8)
+        return wire_load64_le(s);
+    uint64_t v = UINT64_C(0x6161616161616161) << 8 * n;
+    for (uint32_t i = 0; i < n; i++)
+        v |= (uint64_t)s[i] << 8 * i;
+    return v;
+}
+
+/* Up to sixteen characters from the beginning, where a separator may not stand */
+static inline void scan_beginning(struct scan *scan, struct span text, struct manner manner)
+{
+    uint64_t low = load_word(text.s, text.n < 8 ? text.n : 8);
+    uint64_t high = UINT64_C(0x6161616161616161);
+    if (text.n > 8)
+        high = load_word(text.s + 8, text.n < 16 ? text.n - 8 : 8);
+    const block_words v = {low, high};
+    const block_words before = {low << 8 | (uint8_t)manner.separator, high << 8 | low >> 56};
+    scan_block(scan, (block)v, (block)before, manner);
+}
+
+static inline __attribute__((always_inline)) struct scan scan_text(struct span text, struct manner manner)
+{
+    struct scan scan = {0};
+    if (text.n == 0 || text.s[text.n - 1] == manner.separator) {
+        scan.bad = ~scan.bad;
+        return scan;
+    }
+    scan_beginning(&scan, text, manner);
+    uint32_t i = 16;
+    for (; i + 16 <= text.n; i += 16)
+        scan_block(&scan, load_block(text.s + i), load_block(text.s + i - 1), manner);
+    if (i < text.n) /* the last sixteen, some of them for the second time */
+        scan_block(&scan, load_block(text.s + text.n - 16), load_block(text.s + text.n - 17), manner);
+    return scan;
 }
 
 bool name_is_unique(struct span name)
 {
-    /* ":" alone passes, as in libdbus; so does ":.1" */
-    uint32_t dots;
-    const uint8_t class = LETTER | DIGIT | DASH;
+    /* libdbus takes ":" alone, and ":.1" too */
+    const struct manner manner = {.separator = '.', .dashes = true, .digits_first = true};
     if (name.n == 0 || name.n > MESSAGE_MAX_NAME || name.s[0] != ':')
         return false;
     if (name.n == 1)
         return true;
-    uint32_t from = name.s[1] == '.' ? 2 : 1;
-    return elements_are_valid(name.s + from, name.n - from, class, class, DOT, &dots);
+    const uint32_t from = name.s[1] == '.' ? 2 : 1;
+    return !any(scan_text((struct span){name.s + from, name.n - from}, manner).bad);
 }
 
 bool name_is_well_known(struct span name)
 {
-    return is_dotted(name, DASH, 1);
+    const struct scan scan = scan_text(name, (struct manner){.separator = '.', .dashes = true});
+    return name.n <= MESSAGE_MAX_NAME && !any(scan.bad) && any(scan.separators);
 }
 
 bool name_is_bus_name(struct span name)
@@ -72,12 +119,16 @@ bool name_is_bus_name(struct span name)
 
 bool name_is_namespace(struct span name)
 {
-    return name.n && name.s[0] == ':' ? name_is_unique(name) : is_dotted(name, DASH, 0);
+    if (name.n && name.s[0] == ':')
+        return name_is_unique(name);
+    return name.n <= MESSAGE_MAX_NAME &&
+           !any(scan_text(name, (struct manner){.separator = '.', .dashes = true}).bad);
 }
 
 bool name_is_interface(struct span name)
 {
-    return is_dotted(name, 0, 1);
+    const struct scan scan = scan_text(name, (struct manner){.separator = '.'});
+    return name.n <= MESSAGE_MAX_NAME && !any(scan.bad) && any(scan.separators);
 }
 
 bool name_is_error(struct span name)
@@ -87,15 +138,14 @@ bool name_is_error(struct span name)
 
 bool name_is_member(struct span name)
 {
-    uint32_t none;
-    return name.n <= MESSAGE_MAX_NAME && elements_are_valid(name.s, name.n, LETTER, LETTER | DIGIT, 0, &none);
+    const struct scan scan = scan_text(name, (struct manner){.separator = '.'});
+    return name.n <= MESSAGE_MAX_NAME && !any(scan.bad) && !any(scan.separators);
 }
 
 bool name_is_path(struct span path)
 {
-    uint32_t slashes;
+    const struct manner manner = {.separator = '/', .digits_first = true};
     if (path.n == 0 || path.s[0] != '/')
         return false;
-    return path.n == 1 ||
-           elements_are_valid(path.s + 1, path.n - 1, LETTER | DIGIT, LETTER | DIGIT, SLASH, &slashes);
+    return path.n == 1 || !any(scan_text((struct span){path.s + 1, path.n - 1}, manner).bad);
 }

@@ -89,12 +89,19 @@ static void put_known_fields(struct field_writer *w, const struct message *m)
 
 uint32_t message_stamp_prefix(const struct message *m, struct span sender, uint8_t *out)
 {
-    struct field_writer w = begin(m, out);
-    put_text_field(&w, FIELD_SENDER, 's', sender);
-    const uint32_t fields_size =
-        m->fields_size ? w.at - MESSAGE_FIXED_SIZE + m->fields_size : w.end - MESSAGE_FIXED_SIZE;
-    wire_store32(out + OFFSET_FIELDS_SIZE, fields_size, w.swap);
-    return w.at;
+    const bool swap = m->big_endian != WIRE_HOST_BIG_ENDIAN;
+    const uint32_t end = MESSAGE_FIXED_SIZE + 8 + sender.n + 1;
+    const uint32_t padded = wire_align(end, 8);
+    uint8_t *field = out + MESSAGE_FIXED_SIZE;
+    memcpy(out, m->data, MESSAGE_FIXED_SIZE);
+    memcpy(field, (const uint8_t[]){FIELD_SENDER, 1, 's', 0}, 4);
+    wire_store32(field + 4, sender.n, swap);
+    memset(out + padded - 8, 0, 8);
+    memcpy(field + 8, sender.s, sender.n);
+    /* the padding is part of the array only if there is more behind it */
+    const uint32_t fields_end = m->fields_size ? padded + m->fields_size : end;
+    wire_store32(out + OFFSET_FIELDS_SIZE, fields_end - MESSAGE_FIXED_SIZE, swap);
+    return padded;
 }
 
 /* The header written anew; with no out it is only counted. */
@@ -112,9 +119,7 @@ uint32_t message_stamped_header_size(const struct message *m, struct span sender
 {
     if (m->rewrite)
         return rewrite(m, sender, NULL);
-    struct field_writer w = begin(m, NULL);
-    put_text_field(&w, FIELD_SENDER, 's', sender);
-    return w.at + m->body_offset - MESSAGE_FIXED_SIZE;
+    return wire_align(8 + sender.n + 1, 8) + m->body_offset;
 }
 
 uint32_t message_stamp(const struct message *m, struct span sender, uint8_t *out)

@@ -43,6 +43,8 @@ bool text_is_utf8(struct span text)
     for (;;) {
         while (text.n - i >= 8 && is_plain(text.s + i))
             i += 8;
+        if (text.n >= 8 && text.n - i < 8 && is_plain(text.s + text.n - 8))
+            return true;
         /* a few one by one, then it may be plain again */
         const uint32_t stop = text.n - i > 8 ? i + 8 : text.n;
         while (i < stop) {

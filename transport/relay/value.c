@@ -101,7 +101,8 @@ enum message_error wire_read_variant(struct wire_reader *r, unsigned depth)
     enum message_error error = read_signature_text(r, &text);
     if (error)
         return error == MESSAGE_BAD_STRING ? MESSAGE_BAD_VARIANT : error;
-    if (wire_read_signature(text, ends) != 1)
+    const bool simple = text.n == 1 && (wire_type(text.s[0]).basic || text.s[0] == 'v');
+    if (!simple && wire_read_signature(text, ends) != 1)
         return MESSAGE_BAD_VARIANT;
     if (depth == MESSAGE_MAX_DEPTH)
         return MESSAGE_BAD_DEPTH;
