@@ -1,0 +1,418 @@
+"""Specification, "Message Protocol": what a bus passes on, what it adds, and what it takes away."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from support.daemon import Daemon
+from support.message import BIG, HEADER, LITTLE, Field, Flag, Message, Type, frame, frame_length
+from support.raw import BUS, BUS_PATH, Client, Closed
+from support.wire import Variant, marshal
+
+from .conftest import Connect
+
+ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied"
+INTERFACE = "org.example.Interface"
+EVERYTHING = (
+    "ybnqiuxtdsogvasa{sv}a(ii)(y(xs))aaau",
+    7,
+    True,
+    -2,
+    3,
+    -(2**31),
+    2**32 - 1,
+    -(2**63),
+    2**64 - 1,
+    0.5,
+    "grüß dich",
+    "/org/example",
+    "a{sv}",
+    Variant("(sv)", ("inner", Variant("as", ["x", "y"]))),
+    ["a", "", "b"],
+    {"key": Variant("u", 5), "other": Variant("b", False)},
+    [(1, 2), (-3, 4)],
+    (9, (-5, "z")),
+    [[[1, 2], []], [[3]]],
+)
+ORDERS = pytest.mark.parametrize("order", [LITTLE, BIG], ids=["little", "big"])
+
+
+@pytest.fixture
+def listener(connect: Connect) -> Client:
+    client = connect()
+    client.match(f"type='signal',interface='{INTERFACE}'")
+    return client
+
+
+def raw_message(client: Client) -> bytes:
+    """Take the bytes of the next message."""
+    deadline = time.monotonic() + client.deadline
+    length = frame_length(client.read_bytes(HEADER, deadline))
+    data = client.read_bytes(length, deadline)
+    del client.buffer[:length]
+    return data
+
+
+@ORDERS
+class TestByteOrder:
+    """"l" for little-endian, "B" for big-endian; either may come from any client."""
+
+    def test_body(self, connect: Connect, listener: Client, order: str) -> None:
+        """Every type arrives as it was sent."""
+        connect(order=order).signal("News", *EVERYTHING)
+        received = listener.expect(member="News", signature=EVERYTHING[0])
+        assert received.body == EVERYTHING[1:]
+
+    def test_body_is_not_touched(self, connect: Connect, listener: Client, order: str) -> None:
+        """The bytes of the body are those that the sender made, in his byte order."""
+        sender = connect(order=order)
+        sender.signal("News", *EVERYTHING)
+        data = raw_message(listener)
+        body = marshal(EVERYTHING[0], EVERYTHING[1:], order)
+        assert data[:1] == order.encode()
+        assert data[-len(body) :] == body
+
+    def test_call_and_reply(self, connect: Connect, client: Client, order: str) -> None:
+        """Caller and callee need not have the same byte order."""
+        callee = connect(order=order)
+        serial = client.start_call(callee.unique, "Hail", "s", "x")
+        callee.reply(callee.expect(member="Hail", body=("x",)), "i", -5)
+        assert client.reply_to(serial).body == (-5,)
+
+    def test_driver(self, connect: Connect, order: str) -> None:
+        """The bus understands both."""
+        client = connect(order=order)
+        assert client.driver("GetNameOwner", "s", client.unique) == client.unique
+        assert client.driver("RequestName", "su", "org.example.Order", 4) == 1
+        assert client.driver("ReleaseName", "s", "org.example.Order") == 1
+        serial = client.start_call("org.example.Nobody", "Hail")
+        assert client.expect_error(serial, "org.freedesktop.DBus.Error.ServiceUnknown")
+
+    def test_hello(self, bus: Daemon, order: str) -> None:
+        client = bus.connect(order=order, hello=False)
+        assert client.hello().startswith(":1.")
+
+
+class TestSender:
+    """SENDER: the message bus controls it, so that it is as reliable as the bus."""
+
+    def test_added(self, client: Client, listener: Client) -> None:
+        client.signal("News")
+        listener.expect(member="News", sender=client.unique)
+
+    @ORDERS
+    @pytest.mark.parametrize("forged", ["org.freedesktop.DBus", ":1.0", "org.example.Very.Long" + ".Name" * 20])
+    def test_forged(self, connect: Connect, listener: Client, forged: str, order: str) -> None:
+        """A SENDER that the client wrote is replaced."""
+        client = connect(order=order)
+        client.signal("News", "u", 5, sender=forged)
+        listener.expect(member="News", sender=client.unique, body=(5,))
+
+    def test_forged_in_a_call(self, client: Client, other: Client) -> None:
+        serial = client.start_call(other.unique, "Hail", sender="org.freedesktop.DBus")
+        call = other.expect(member="Hail", sender=client.unique)
+        other.reply(call, sender=":1.0")
+        assert client.reply_to(serial).sender == other.unique
+
+    def test_forged_to_the_bus(self, client: Client, other: Client, name: str) -> None:
+        """The bus isn't fooled either."""
+        assert client.driver("RequestName", "su", name, 0, sender=other.unique) == 1
+        assert client.driver("GetNameOwner", "s", name) == client.unique
+
+    def test_forged_twice(self, client: Client, listener: Client) -> None:
+        """A second one is an invalid message."""
+        client.signal("News", sender=":1.0", extra=((Field.SENDER, "s", ":1.0"),))
+        client.expect_closed()
+        listener.expect_nothing()
+
+    def test_one_only(self, client: Client, listener: Client) -> None:
+        client.signal("News", sender=":1.0")
+        assert raw_message(listener).count(b"\7\1s\0") == 1
+
+
+class TestUnknownFields:
+    """Header fields that the bus doesn't know are taken away, so that it can promise that those there are right."""
+
+    @pytest.mark.parametrize(
+        "extra",
+        [
+            (11, "s", "x"),
+            (100, "a{sv}", {"a": Variant("v", Variant("u", 1))}),
+            (200, "as", ["x"] * 50),
+            (255, "(yy)", (1, 2)),
+            (10, "o", "/org/example/Container"),
+        ],
+    )
+    @ORDERS
+    def test_stripped(self, connect: Connect, listener: Client, extra: tuple[int, str, object], order: str) -> None:
+        connect(order=order).signal("News", "s", "body", extra=(extra,))
+        received = listener.expect(member="News", body=("body",))
+        assert received.extra == ()
+
+    def test_several_between(self, connect: Connect, listener: Client) -> None:
+        """Wherever they are among the others."""
+        client = connect()
+        fields = [
+            (50, "s", "x"),
+            (Field.PATH, "o", "/org/example"),
+            (51, "u", 5),
+            (Field.INTERFACE, "s", INTERFACE),
+            (52, "as", ["a", "b"]),
+            (Field.SIGNATURE, "g", "su"),
+            (53, "t", 1),
+            (Field.MEMBER, "s", "News"),
+            (54, "y", 1),
+        ]
+        client.send_bytes(frame(fields, marshal("su", ["x", 7]), type=Type.SIGNAL, serial=99))
+        received = listener.expect(member="News", path="/org/example", interface=INTERFACE, body=("x", 7), serial=99)
+        assert received.extra == ()
+
+    def test_in_a_call(self, client: Client, other: Client) -> None:
+        client.start_call(other.unique, "Hail", extra=((77, "s", "x"),))
+        assert other.expect(member="Hail").extra == ()
+
+    def test_to_the_bus(self, client: Client) -> None:
+        assert client.driver("GetId", extra=((77, "s", "x"),))
+
+    def test_must_be_valid(self, client: Client) -> None:
+        """An unknown field must be well-formed nevertheless."""
+        client.signal("News", extra=((77, "o", "not a path"),))
+        client.expect_closed()
+
+
+class TestPassedOn:
+    def test_serial(self, client: Client, listener: Client) -> None:
+        """The serial is the sender's."""
+        for serial in (5, 5, 1, 0xFFFFFFFF):
+            client.signal("News", serial=serial)
+            listener.expect(member="News", serial=serial)
+
+    @pytest.mark.parametrize("flags", [0, 1, 2, 4, 7])
+    def test_flags(self, client: Client, other: Client, flags: int) -> None:
+        """The flags are those that were sent."""
+        client.start_call(other.unique, "Hail", flags=flags)
+        other.expect(member="Hail", flags=flags)
+
+    def test_unknown_flags(self, client: Client, other: Client) -> None:
+        """Unknown flags must be ignored."""
+        client.start_call(other.unique, "Hail", flags=0xF0)
+        assert other.expect(member="Hail").flags & 0x0F == 0
+
+    def test_header_fields(self, client: Client, other: Client) -> None:
+        client.start_call(other.unique, "Hail", "as", ["x"], path="/", interface=None)
+        other.expect(
+            type=Type.METHOD_CALL,
+            path="/",
+            interface=None,
+            member="Hail",
+            destination=other.unique,
+            signature="as",
+            body=(["x"],),
+        )
+
+    def test_destination_is_the_name_that_was_written(self, client: Client, other: Client, name: str) -> None:
+        other.own(name)
+        client.start_call(name, "Hail")
+        other.expect(member="Hail", destination=name)
+
+    def test_signal_with_reply_serial(self, client: Client, listener: Client) -> None:
+        """Fields that a type doesn't need are passed on."""
+        client.signal("News", reply_serial=5, error_name="org.example.Error")
+        listener.expect(member="News", reply_serial=5, error_name="org.example.Error")
+
+    def test_error_without_text(self, client: Client, other: Client) -> None:
+        serial = client.start_call(other.unique, "Hail")
+        call = other.expect(member="Hail")
+        other.send(
+            other.message(
+                Type.ERROR, error_name="org.example.Error", reply_serial=call.serial, destination=client.unique
+            )
+        )
+        assert client.expect_error(serial, "org.example.Error") == ""
+
+
+class TestUnknownType:
+    """Unknown types must be ignored by receivers; the bus does not relay them."""
+
+    @pytest.mark.parametrize("type", [5, 100, 255])
+    def test_to_somebody(self, client: Client, other: Client, type: int) -> None:
+        message = client.message(type, path="/a", interface=INTERFACE, member="Odd", destination=other.unique)
+        text = client.expect_error(client.send(message), ACCESS_DENIED)
+        assert text == "Message bus will not accept messages of unknown type"
+        other.expect_nothing(client)
+
+    @pytest.mark.parametrize("type", [5, 255])
+    def test_to_nobody(self, client: Client, other: Client, type: int) -> None:
+        other.match("")
+        client.send(client.message(type, path="/a", interface=INTERFACE, member="Odd"))
+        other.expect_nothing(client)
+
+    def test_to_the_bus(self, client: Client) -> None:
+        message = client.message(9, path=BUS_PATH, interface=BUS, member="GetId", destination=BUS)
+        text = client.expect_error(client.send(message), ACCESS_DENIED)
+        assert text == "Message bus will not accept messages of unknown type"
+
+    def test_without_fields(self, client: Client) -> None:
+        """No header field is required of a type that isn't known."""
+        client.send_bytes(frame([], type=77, serial=50))
+        client.expect_nothing()
+
+
+class TestNoDestination:
+    """A message without DESTINATION that is no signal is for the bus itself, which knows Peer."""
+
+    def test_ping(self, client: Client) -> None:
+        reply = client.call(None, "Ping", interface=f"{BUS}.Peer", path="/")
+        assert reply.body == ()
+
+    def test_machine_id(self, client: Client) -> None:
+        reply = client.call(None, "GetMachineId", interface=f"{BUS}.Peer", path="/")
+        assert reply.body == (client.driver("GetMachineId", interface=f"{BUS}.Peer"),)
+
+    def test_method(self, client: Client) -> None:
+        serial = client.start_call(None, "GetId", interface=BUS, path=BUS_PATH)
+        assert client.expect_error(serial, "org.freedesktop.DBus.Error.UnknownMethod")
+
+    def test_reply(self, client: Client, other: Client) -> None:
+        """A reply to nobody reaches nobody."""
+        other.match("eavesdrop=true")
+        client.send(client.message(Type.METHOD_RETURN, reply_serial=1))
+        client.send(client.message(Type.ERROR, reply_serial=1, error_name="org.example.Error"))
+        client.sync()
+        other.sync()
+        assert [one for one in other.inbox if one.sender == client.unique and one.destination is None] == []
+
+
+class TestToTheBus:
+    def test_signal(self, client: Client) -> None:
+        """A signal to the bus is ignored."""
+        client.signal("News", destination=BUS)
+        client.expect_nothing()
+
+    def test_reply(self, client: Client) -> None:
+        """So is a reply to it."""
+        client.send(client.message(Type.METHOD_RETURN, reply_serial=1, destination=BUS))
+        client.expect_nothing()
+
+
+class TestStream:
+    """Messages come in any pieces."""
+
+    @ORDERS
+    def test_byte_by_byte(self, connect: Connect, listener: Client, order: str) -> None:
+        client = connect(order=order)
+        message = client.message(Type.SIGNAL, "su", "x", 5, path="/a", interface=INTERFACE, member="News")
+        for byte in message.encode():
+            client.send_bytes(bytes([byte]))
+        listener.expect(member="News", body=("x", 5), sender=client.unique)
+
+    def test_every_cut(self, client: Client, listener: Client) -> None:
+        """Two messages in two writes, wherever the cut is."""
+        data = b"".join(self.signals(client, 2))
+        for cut in range(1, len(data)):
+            client.send_bytes(data[:cut])
+            client.send_bytes(data[cut:])
+        for _ in range(1, len(data)):
+            listener.expect(member="News", body=(0,))
+            listener.expect(member="News", body=(1,))
+
+    def signals(self, client: Client, count: int) -> list[bytes]:
+        return [
+            client.message(Type.SIGNAL, "u", number, path="/a", interface=INTERFACE, member="News").encode()
+            for number in range(count)
+        ]
+
+    def test_many_in_one_write(self, client: Client, listener: Client) -> None:
+        client.send_bytes(b"".join(self.signals(client, 1000)))
+        for number in range(1000):
+            listener.expect(member="News", body=(number,))
+
+    def test_mixed_orders_in_one_write(self, client: Client, listener: Client) -> None:
+        """Each message has its own byte order."""
+        data = b""
+        for number in range(20):
+            order = BIG if number % 2 else LITTLE
+            data += client.message(
+                Type.SIGNAL, "u", number, path="/a", interface=INTERFACE, member="News", order=order
+            ).encode()
+        client.send_bytes(data)
+        for number in range(20):
+            listener.expect(member="News", body=(number,))
+
+    def test_end_after_the_last_byte(self, connect: Connect, listener: Client) -> None:
+        """What was sent whole is passed on, though the sender is gone."""
+        client = connect()
+        client.send_bytes(b"".join(self.signals(client, 50)))
+        client.socket.close()
+        for number in range(50):
+            listener.expect(member="News", body=(number,))
+
+    def test_shut_for_writing(self, client: Client, other: Client) -> None:
+        """A client that will send nothing more is gone."""
+        import socket
+
+        client.socket.shutdown(socket.SHUT_WR)
+        client.expect_closed()
+        assert other.driver("NameHasOwner", "s", client.unique) is False
+
+
+class TestSize:
+    @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 65_535, 65_536, 1 << 20, 5 << 20])
+    def test_large(self, client: Client, other: Client, size: int) -> None:
+        """A body of any size up to the limit arrives whole."""
+        data = bytes(range(256)) * (size // 256) + bytes(size % 256)
+        serial = client.start_call(other.unique, "Hail", "ay", data)
+        call = other.expect(member="Hail")
+        assert call.body == (data,)
+        other.reply(call, "ay", data)
+        assert client.reply_to(serial).body == (data,)
+
+    def test_large_header(self, client: Client, listener: Client) -> None:
+        """A header may be long, too."""
+        path = "/x" * 30_000
+        client.signal("News", "s", "x" * 1000, path=path)
+        listener.expect(member="News", path=path)
+
+    def test_large_broadcast(self, client: Client, listener: Client, connect: Connect) -> None:
+        second = connect()
+        second.match(f"type='signal',interface='{INTERFACE}'")
+        data = b"ab" * (1 << 19)
+        client.signal("News", "ay", data)
+        assert listener.expect(member="News").body == second.expect(member="News").body == (data,)
+
+    def test_large_to_the_bus(self, client: Client) -> None:
+        """A name may not be that long."""
+        serial = client.start_call(BUS, "GetNameOwner", "s", "a." + "b" * (1 << 20), interface=BUS, path=BUS_PATH)
+        assert client.expect_error(serial, "org.freedesktop.DBus.Error.NameHasNoOwner")
+
+    def test_depth(self, client: Client, other: Client) -> None:
+        """32 arrays and 32 structs."""
+        signature = "a" * 32 + "(" * 32 + "y" + ")" * 32
+        client.start_call(other.unique, "Hail", signature, [])
+        other.expect(member="Hail", signature=signature)
+
+
+class TestReplyFlags:
+    def test_bus_replies_are_marked(self, client: Client) -> None:
+        """Replies of the bus expect no reply themselves."""
+        reply = client.call(BUS, "GetId", interface=BUS, path=BUS_PATH)
+        assert reply.flags & Flag.NO_REPLY_EXPECTED
+        assert reply.sender == BUS
+        assert reply.destination == client.unique
+        assert reply.serial > 0
+
+    def test_closed_is_seen(self, connect: Connect) -> None:
+        """After an invalid message nothing is answered any more."""
+        client = connect()
+        client.send_bytes(b"\0" * 100)
+        with pytest.raises(Closed):
+            client.driver("GetId")
+
+
+def test_message_helper() -> None:
+    """A message that is read back is the same: the helper is right in itself."""
+    message = Message(type=Type.SIGNAL, serial=3, path="/a", interface="a.b", member="C", order=BIG)
+    from support.message import parse
+
+    assert parse(message.encode()) == message

@@ -1,0 +1,104 @@
+"""A data plane that writes down what it is told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omnibus.daemon.credentials import Credentials
+from omnibus.daemon.logging import Log
+from omnibus.daemon.plane import EventKind
+from omnibus.policy.settings import Limits
+
+BUS = "org.freedesktop.DBus"
+BUS_PATH = "/org/freedesktop/DBus"
+
+
+@dataclass
+class FakeEvent:
+    """An event; a call of a method of the bus unless it says otherwise."""
+
+    kind: int = EventKind.CALL
+    peer: int = 0
+    parked: int = 0
+    serial: int = 1
+    type: int = 1
+    flags: int = 0
+    path: str | None = BUS_PATH
+    interface: str | None = BUS
+    member: str | None = None
+    destination: str | None = BUS
+    signature: str = ""
+    body: bytes = b""
+    big_endian: bool = False
+
+
+class FakePlane:
+    """Gives the events it was given, and keeps the commands of the last batch."""
+
+    def __init__(self) -> None:
+        self.waiting: list[FakeEvent] = []
+        self.batch: list[tuple[Any, ...]] = []
+        self.committed: list[tuple[Any, ...]] = []
+
+    def events(self) -> Sequence[FakeEvent]:
+        events, self.waiting = self.waiting, []
+        return events
+
+    def take(self) -> list[tuple[Any, ...]]:
+        """Return the commands that were committed since the last time."""
+        committed, self.committed = self.committed, []
+        return committed
+
+    def commit(self) -> None:
+        self.committed += self.batch
+        self.batch = []
+
+    def set_limits(self, limits: Limits) -> None:
+        self.batch.append(("set_limits", limits))
+
+    def load_policy(self, block: bytes) -> None:
+        self.batch.append(("load_policy", block))
+
+    def welcome(self, peer: int, serial: int) -> None:
+        self.batch.append(("welcome", peer, serial))
+
+    def set_queue(self, name: str, peers: Sequence[int]) -> None:
+        self.batch.append(("set_queue", name, tuple(peers)))
+
+    def reply(self, peer: int, serial: int, signature: str, body: bytes, fds: Sequence[int] = ()) -> None:
+        self.batch.append(("reply", peer, serial, signature, body, tuple(fds)))
+
+    def error(self, peer: int, serial: int, name: str, text: str) -> None:
+        self.batch.append(("error", peer, serial, name, text))
+
+    def signal(self, peer: int, path: str, interface: str, member: str, signature: str, body: bytes) -> None:
+        self.batch.append(("signal", peer, path, interface, member, signature, body))
+
+    def resume(self, peer: int) -> None:
+        self.batch.append(("resume", peer))
+
+    def reject(self, parked: int, name: str, text: str) -> None:
+        self.batch.append(("reject", parked, name, text))
+
+    def disconnect(self, peer: int) -> None:
+        self.batch.append(("disconnect", peer))
+
+    def forget(self, peer: int) -> None:
+        self.batch.append(("forget", peer))
+
+
+class Lines(Log):
+    """A log that keeps its lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def write(self, severity: int, text: str) -> None:
+        self.lines.append(text)
+
+
+def somebody(uid: int | None = 1000, pid: int | None = 42) -> Credentials:
+    return Credentials(uid, pid, (uid,) if uid is not None else (), loginfo=f"uid={uid} pid={pid}")
+
+
