@@ -2,7 +2,6 @@
 
 from .credentials import Credentials
 from .event import Event, Gone, Kind
-from .limits import RelayLimits
 from .relay import ALL, Relay
 
-__all__ = ["ALL", "Credentials", "Event", "Gone", "Kind", "Relay", "RelayLimits"]
+__all__ = ["ALL", "Credentials", "Event", "Gone", "Kind", "Relay"]

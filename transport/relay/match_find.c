@@ -9,10 +9,11 @@
  */
 
 #define POOL_SIZE 256u
+#define LENGTH_WORDS (sizeof(struct match_lengths) / sizeof(uint64_t))
 
 struct choices {
     uint16_t first, n; /* in the pool */
-    bool unbounded;    /* too many, or not to be had by look-ups */
+    bool unbounded;    /* too many to list */
 };
 
 struct search {
@@ -32,11 +33,8 @@ struct search {
     struct message_arg arg[MESSAGE_MAX_MATCH_ARGS];
 };
 
-static void choose(struct search *search, struct choices *choices, struct span text)
+static void add_choice(struct search *search, struct choices *choices, struct symbol *symbol)
 {
-    struct symbol *symbol = symbols_find(&search->index->symbols, text);
-    if (!symbol)
-        return;
     if (search->pool_used == POOL_SIZE) {
         choices->unbounded = true;
         return;
@@ -45,23 +43,55 @@ static void choose(struct search *search, struct choices *choices, struct span t
     choices->n++;
 }
 
+static void choose(struct search *search, struct choices *choices, struct span text)
+{
+    struct symbol *symbol = symbols_find(&search->index->symbols, text);
+    if (symbol)
+        add_choice(search, choices, symbol);
+}
+
 static void choose_names(struct search *search, struct choices *choices, const struct span *names, uint32_t n)
 {
     for (uint32_t i = 0; i < n && !choices->unbounded; i++)
         choose(search, choices, names[i]);
 }
 
-/* The text itself, and its beginnings before a separator, or with it. */
-static void choose_beginnings(struct search *search, struct choices *choices, struct span text,
-                              char separator, bool with)
+/* Whether a value of length n, if the text begins with it, is a prefix in the key's sense; n is at most
+ * text.n. */
+static bool is_prefix(uint8_t key, struct span text, uint32_t n)
 {
-    uint32_t longest = search->index->symbols.longest;
-    for (uint32_t i = 0; i < text.n && i <= longest && !choices->unbounded; i++) {
-        uint32_t n = i + with;
-        if (text.s[i] == separator && n < text.n)
-            choose(search, choices, (struct span){text.s, n});
+    if (n == text.n)
+        return true;
+    if (key == KEY_PATH_NAMESPACE)
+        return n == 1 || text.s[n] == '/'; /* "/" has everything below it */
+    if (match_arg_kind(key) == ARG_PATH)
+        return n > 0 && text.s[n - 1] == '/';
+    return text.s[n] == '.';
+}
+
+static void choose_prefixes(struct search *search, struct choices *choices, uint8_t key,
+                            const struct match_lengths *lengths, struct span text)
+{
+    for (uint32_t word = 0; word < LENGTH_WORDS && word <= text.n / 64; word++) {
+        for (uint64_t bits = lengths->bits[word]; bits; bits &= bits - 1) {
+            uint32_t n = word * 64 + (uint32_t)__builtin_ctzll(bits);
+            if (n > text.n || choices->unbounded)
+                return;
+            if (is_prefix(key, text, n))
+                choose(search, choices, (struct span){text.s, n});
+        }
     }
-    choose(search, choices, text);
+}
+
+/* What is below a text that ends in '/'; the text itself is among its prefixes. */
+static void choose_below(struct search *search, struct choices *choices, struct span text)
+{
+    const struct match_paths *paths = &search->index->paths;
+    uint32_t first, n = match_paths_below(paths, text, &first);
+    for (uint32_t i = first; i < first + n && !choices->unbounded; i++) {
+        if (paths->paths[i].symbol->size > text.n)
+            add_choice(search, choices, paths->paths[i].symbol);
+    }
 }
 
 static void choose_destination(struct search *search, struct choices *choices)
@@ -73,16 +103,6 @@ static void choose_destination(struct search *search, struct choices *choices)
         choose_names(search, choices, subject->recipient_names, subject->n_recipient_names);
     else
         choose(search, choices, subject->m->destination);
-}
-
-static void choose_path_namespace(struct search *search, struct choices *choices)
-{
-    struct span path = search->subject->m->path;
-    if (!path.s)
-        return;
-    if (path.n > 1)
-        choose(search, choices, SPAN("/"));
-    choose_beginnings(search, choices, path, '/', false);
 }
 
 /* NULL: the message has no such argument. */
@@ -102,6 +122,7 @@ static const struct message_arg *argument(struct search *search, unsigned number
 static void choose_arg(struct search *search, struct choices *choices, uint8_t key)
 {
     const struct message_arg *arg = argument(search, match_arg_number(key));
+    const struct match_index *index = search->index;
     enum match_arg_kind kind = match_arg_kind(key);
     if (!arg || (arg->type != 's' && (arg->type != 'o' || kind != ARG_PATH)))
         return;
@@ -110,12 +131,12 @@ static void choose_arg(struct search *search, struct choices *choices, uint8_t k
         choose(search, choices, arg->text);
         break;
     case ARG_PATH:
-        choose_beginnings(search, choices, arg->text, '/', true);
-        /* all paths below match */
-        choices->unbounded |= arg->text.n && arg->text.s[arg->text.n - 1] == '/';
+        choose_prefixes(search, choices, key, &index->arg_paths, arg->text);
+        if (arg->text.n && arg->text.s[arg->text.n - 1] == '/')
+            choose_below(search, choices, arg->text);
         break;
     case ARG_NAMESPACE:
-        choose_beginnings(search, choices, arg->text, '.', false);
+        choose_prefixes(search, choices, key, &index->arg_namespaces, arg->text);
         break;
     }
 }
@@ -135,7 +156,8 @@ static void make_choices(struct search *search, struct choices *choices, uint8_t
         choose(search, choices, subject->m->path);
         break;
     case KEY_PATH_NAMESPACE:
-        choose_path_namespace(search, choices);
+        if (subject->m->path.s)
+            choose_prefixes(search, choices, key, &search->index->path_namespaces, subject->m->path);
         break;
     case KEY_SENDER:
         choose_names(search, choices, subject->sender_names, subject->n_sender_names);

@@ -92,11 +92,38 @@ static void values_release(struct match_index *index, struct match_pattern *patt
         symbols_release(&index->symbols, pattern->values[i]);
 }
 
+static void lengths_add(struct match_lengths *lengths, uint32_t n)
+{
+    lengths->bits[n / 64] |= UINT64_C(1) << (n % 64);
+}
+
+/* A symbol begins to be the value of a key. */
+static void value_enter(struct match_index *index, uint8_t key, struct symbol *value)
+{
+    if (key == KEY_PATH_NAMESPACE)
+        lengths_add(&index->path_namespaces, value->size);
+    if (key < KEY_ARGS)
+        return;
+    if (match_arg_kind(key) == ARG_NAMESPACE)
+        lengths_add(&index->arg_namespaces, value->size);
+    if (match_arg_kind(key) == ARG_PATH) {
+        lengths_add(&index->arg_paths, value->size);
+        match_paths_add(&index->paths, value);
+    }
+}
+
+static void value_leave(struct match_index *index, uint8_t key, const struct symbol *value)
+{
+    if (key >= KEY_ARGS && match_arg_kind(key) == ARG_PATH)
+        match_paths_remove(&index->paths, value);
+}
+
 static void pattern_enter(struct match_index *index, struct match_pattern *pattern, struct match_shape *shape,
                           uint64_t hash)
 {
     struct match_mention *mention = match_pattern_mentions(pattern);
     for (unsigned i = 0; i < pattern->form.n; i++) {
+        value_enter(index, pattern->form.keys[i], pattern->values[i]);
         if (!match_value_is_unique(pattern, i))
             continue;
         mention->pattern = pattern;
@@ -113,6 +140,7 @@ static void pattern_drop(struct match_index *index, struct match_pattern *patter
 {
     struct match_mention *mention = match_pattern_mentions(pattern);
     for (unsigned i = 0; i < pattern->form.n; i++) {
+        value_leave(index, pattern->form.keys[i], pattern->values[i]);
         if (match_value_is_unique(pattern, i))
             list_unlink(&mention++->in_symbol);
     }
@@ -146,6 +174,8 @@ static void list_leave(struct match_list *list, struct match_rule *rule)
 int match_index_add(struct match_index *index, struct match_list *list, struct match_rule *rule)
 {
     struct match_pattern *own = rule->pattern;
+    if (match_paths_reserve(&index->paths, own->form.n) != 0)
+        return -ENOMEM;
     struct match_shape *shape = shape_get(index, &own->form);
     if (!shape)
         return -ENOMEM;
@@ -264,6 +294,7 @@ void match_index_free(struct match_index *index)
     }
     table_free(&index->shapes);
     table_free(&index->patterns);
+    match_paths_free(&index->paths);
     symbols_free(&index->symbols);
     free(index);
 }

@@ -4,6 +4,7 @@
 
 #include "list.h"
 #include "match.h"
+#include "match_paths.h"
 #include "symbol.h"
 #include "table.h"
 
@@ -84,8 +85,15 @@ struct match_shape {
     struct match_form form;
 };
 
+/* The lengths that the values of a kind of prefix have, or had: only those beginnings are looked for. */
+struct match_lengths {
+    uint64_t bits[MATCH_MAX_RULE_TEXT / 64 + 1];
+};
+
 struct match_index {
     struct symbols symbols;
+    struct match_lengths path_namespaces, arg_namespaces, arg_paths;
+    struct match_paths paths; /* the values of all argNpath */
     struct table shapes, patterns;
     struct list order; /* of match_shape.in_index */
     uint32_t count, eavesdroppers;

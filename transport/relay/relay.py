@@ -3,17 +3,19 @@
 import errno
 import os
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any, Final
 
+from ...policy.settings import Limits
 from ._relay import ffi, lib
 from .credentials import Credentials
 from .event import Event
-from .limits import RelayLimits
 
 ALL: Final = 0xFFFF_FFFF_FFFF_FFFF
 _ANONYMOUS: Final = 0xFFFF_FFFF
 _EVENTS: Final = 256
+_LIMITS: Final = {
+    field: 2 ** (8 * ffi.sizeof(kind.type)) - 1 for field, kind in ffi.typeof("struct relay_limits").fields
+}
 
 
 def _check(result: int) -> None:
@@ -58,9 +60,9 @@ class Relay:
         events = self._events
         return [Event(events[i]) for i in range(n)]
 
-    def set_limits(self, limits: RelayLimits) -> None:
+    def set_limits(self, limits: Limits) -> None:
         """Puts new limits in force, for all connections."""
-        values = {field.name: getattr(limits, field.name) for field in fields(limits)}
+        values = {name: min(getattr(limits, name), most) for name, most in _LIMITS.items()}
         _check(lib.relay_set_limits(self._relay, ffi.new("struct relay_limits *", values)))
 
     def load_policy(self, block: bytes) -> None:
@@ -113,9 +115,7 @@ class Relay:
         """Sends an error of the bus."""
         _check(lib.relay_error(self._relay, peer, serial, name.encode("ascii"), _utf8(text)))
 
-    def signal(
-        self, peer: int, path: str, interface: str, member: str, signature: str, body: bytes
-    ) -> None:
+    def signal(self, peer: int, path: str, interface: str, member: str, signature: str, body: bytes) -> None:
         """Sends a signal of the bus, to one connection or to ALL whose rules match."""
         texts = [text.encode("ascii") for text in (path, interface, member, signature)]
         _check(lib.relay_signal(self._relay, peer, *texts, body, len(body)))
