@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import marshal
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .error import ConfigError
 
@@ -37,12 +37,12 @@ def run_child(path: str, fd: int) -> int:
     gc.disable()
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     try:
-        result, code = {"settings": load(path).to_plain()}, 0
+        result: dict[str, Any] = {"settings": load(path).to_plain()}
     except ConfigError as error:
-        result, code = {"error": error.to_plain()}, 1
+        result = {"error": error.to_plain()}
     with open(fd, "wb", closefd=False) as stream:
         stream.write(marshal.dumps(result))
-    return code
+    return int("error" in result)
 
 
 def read_result(data: bytes) -> Settings:

@@ -93,20 +93,22 @@ def read_file(file: str) -> bytes:
     Raises ConfigError: not there (``missing``), not readable, too large, not a regular file.
     """
     try:
-        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        # Not to wait for a writer if it is a FIFO.
+        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         raise ConfigError(file, 0, f'Failed to open "{file}": {error.strerror}', missing) from None
-    with os.fdopen(fd, "rb") as stream:
+    try:
         status = os.fstat(fd)
         if status.st_size > MAX_FILE_SIZE:
             raise ConfigError(file, 0, f'File size {status.st_size} of "{file}" is too large.')
         if not stat.S_ISREG(status.st_mode):
             raise ConfigError(file, 0, f'"{file}" is not a regular file')
-        try:
-            return stream.read(MAX_FILE_SIZE)
-        except OSError as error:
-            raise ConfigError(file, 0, f'Error reading "{file}": {error.strerror}') from None
+        return os.read(fd, MAX_FILE_SIZE)
+    except OSError as error:
+        raise ConfigError(file, 0, f'Error reading "{file}": {error.strerror}') from None
+    finally:
+        os.close(fd)
 
 
 def parse(data: bytes, file: str) -> Element:
@@ -126,7 +128,6 @@ class _Builder:
         self._root: Element | None = None
         # dbus-daemon reads UTF-8, whatever the XML declaration says.
         self._expat = pyexpat.ParserCreate("UTF-8")
-        self._expat.buffer_text = True
         self._expat.StartElementHandler = self._start
         self._expat.EndElementHandler = self._end
         self._expat.CharacterDataHandler = self._text
@@ -136,8 +137,8 @@ class _Builder:
         try:
             self._expat.Parse(data, True)
         except pyexpat.ExpatError as error:
-            reason = f"{pyexpat.ErrorString(error.code)} (column {error.offset})"
-            raise ConfigError(self._file, error.lineno, reason) from None
+            reason = pyexpat.ErrorString(error.code) or "not well-formed"
+            raise ConfigError(self._file, error.lineno, reason, column=error.offset) from None
         assert self._root is not None, "expat refuses a document without an element"
         return self._root
 
