@@ -1,0 +1,171 @@
+"""Reading in a child process: nothing of it may stay in the process that serves."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from omnibus.policy.error import ConfigError
+from omnibus.policy.evaluate import Policy
+from omnibus.policy.load import load, read_result, run_child
+from omnibus.policy.settings import Settings
+
+from .conftest import Write
+
+RICH = (
+    "<type>session</type><fork/><auth>EXTERNAL</auth><servicedir>/a</servicedir>",
+    '<limit name="auth_timeout">5</limit>',
+    '<policy user="no-such-user"/><policy context="default"><allow own="*"/></policy>',
+    '<selinux><associate own="a.b" context="c"/></selinux><includedir>.</includedir>',
+)
+REPOSITORY = Path(__file__).parents[2]
+
+
+def in_a_child(path: Path) -> tuple[bytes, int]:
+    """Fork, read the configuration there, and return what came through the pipe and the exit code."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        os._exit(run_child(str(path), writing))
+    os.close(writing)
+    with os.fdopen(reading, "rb") as stream:
+        data = stream.read()
+    return data, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+class TestPlain:
+    def test_round_trip(self, write: Write) -> None:
+        settings = load(str(write(*RICH)))
+        assert settings.warnings and settings.policy and settings.service_dirs
+        plain = marshal.loads(marshal.dumps(settings.to_plain()))
+        assert Settings.from_plain(plain) == settings
+
+    def test_defaults(self) -> None:
+        assert Settings.from_plain(Settings().to_plain()) == Settings()
+
+    def test_error(self) -> None:
+        for error in (
+            ConfigError("a", 1, "b"),
+            ConfigError("a", 0, "b", True),
+            ConfigError("a", 1, "b", column=0),
+        ):
+            again = ConfigError.from_plain(marshal.loads(marshal.dumps(error.to_plain())))
+            assert (str(again), again.missing) == (str(error), error.missing)
+
+    def test_frozen(self) -> None:
+        settings = Settings()
+        with pytest.raises(AttributeError):
+            settings.fork = True  # type: ignore[misc]
+        with pytest.raises(AttributeError):
+            settings.limits.auth_timeout = 1  # type: ignore[misc]
+
+
+class TestChild:
+    def test_settings(self, write: Write) -> None:
+        path = write(*RICH)
+        data, code = in_a_child(path)
+        assert code == 0
+        assert read_result(data) == load(str(path))
+
+    def test_error(self, write: Write) -> None:
+        data, code = in_a_child(write("<bees/>"))
+        assert code == 1
+        with pytest.raises(ConfigError, match=r"bus.conf:3: Element <bees> not allowed inside <busconfig>"):
+            read_result(data)
+
+    @pytest.mark.parametrize("data", [b"", b"x", marshal.dumps({"settings": {}})[:-3]])
+    def test_no_result(self, data: bytes) -> None:
+        """A child that was killed has told nothing, or not all."""
+        with pytest.raises(ConfigError, match="ended without a result"):
+            read_result(data)
+
+
+class TestCommand:
+    """python -m omnibus.policy FILE --fd N"""
+
+    def run(self, *arguments: str, fd: int | None = None) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [sys.executable, "-m", "omnibus.policy", *arguments],
+            capture_output=True,
+            pass_fds=() if fd is None else (fd,),
+            check=False,
+        )
+
+    def test_settings(self, write: Write) -> None:
+        path = write(*RICH)
+        reading, writing = os.pipe()
+        done = self.run(str(path), "--fd", str(writing), fd=writing)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as stream:
+            assert read_result(stream.read()) == load(str(path))
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+    def test_error_on_standard_output(self, tmp_path: Path) -> None:
+        done = self.run(str(tmp_path / "nothing"))
+        assert done.returncode == 1
+        with pytest.raises(ConfigError) as caught:
+            read_result(done.stdout)
+        assert caught.value.missing
+
+
+class TestImports:
+    """pydantic is never imported in the serving process."""
+
+    def modules_after(self, code: str) -> set[str]:
+        printing = f"{code}\nimport sys; print(*sys.modules)"
+        done = subprocess.run([sys.executable, "-c", printing], capture_output=True, text=True, check=True)
+        return set(done.stdout.split())
+
+    def test_serving(self) -> None:
+        names = ("load", "settings", "evaluate", "block", "rules", "error", "service_dirs")
+        modules = self.modules_after("\n".join(f"import omnibus.policy.{name}" for name in names))
+        assert "omnibus.policy.evaluate" in modules
+        assert not {
+            name for name in modules if name.startswith(("pydantic", "omnibus.policy.models", "email"))
+        }
+
+    def test_run_child_comes_cheap(self) -> None:
+        """The child is forked before its parent has imported much."""
+        modules = self.modules_after("from omnibus.policy.load import run_child")
+        assert not modules & {"omnibus.policy.settings", "omnibus.policy.reader", "pydantic"}
+
+
+class TestShippedFiles:
+    """daemon/conf has what the distribution's own files have, for systems that have none."""
+
+    @pytest.mark.parametrize("name", ["session", "system"])
+    def test_equivalent(self, name: str) -> None:
+        stock = Path(f"/usr/share/dbus-1/{name}.conf")
+        if not stock.exists():
+            pytest.skip(f"{stock} is not installed")
+        ours, theirs = load(str(REPOSITORY / f"daemon/conf/{name}.conf")), load(str(stock))
+        fields = ("bus_type", "user", "fork", "keep_umask", "pidfile", "syslog", "listen", "auth")
+        for field in (
+            *fields,
+            "allow_anonymous",
+            "service_dirs",
+            "servicehelper",
+            "limits",
+            "apparmor",
+            "selinux",
+        ):
+            assert getattr(ours, field) == getattr(theirs, field)
+        assert ours.warnings == theirs.warnings
+
+    @pytest.mark.parametrize("name", ["session", "system"])
+    def test_equivalent_rules(self, name: str) -> None:
+        stock = Path(f"/usr/share/dbus-1/{name}.conf")
+        if not stock.exists():
+            pytest.skip(f"{stock} is not installed")
+        ours, theirs = (
+            [replace(rule, file="", line=0) for rule in Policy.from_block(load(str(path)).policy).rules]
+            for path in (REPOSITORY / f"daemon/conf/{name}.conf", stock)
+        )
+        assert ours == theirs
