@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.daemon import Daemon, config, start
+from support.daemon import OPEN_POLICY, STRICT_POLICY, Daemon, config, start
 from support.raw import DEADLINE, Client
 
 Connect = Callable[..., Client]
@@ -45,15 +45,16 @@ def start_daemon(executable: str) -> Iterator[StartDaemon]:
 class SharedBus:
     """The bus that tests have in common; started again when a test has ended it."""
 
-    def __init__(self, executable: str) -> None:
+    def __init__(self, executable: str, policy: str) -> None:
         self.executable = executable
+        self.policy = policy
         self.daemon: Daemon | None = None
         self.monitor: Client | None = None
 
     def running(self) -> Daemon:
         if self.daemon is None or self.daemon.process.poll() is not None:
             self.stop()
-            self.daemon = start(self.executable, config("unix:path={dir}/bus"))
+            self.daemon = start(self.executable, config("unix:path={dir}/bus", policy=self.policy))
             self.monitor = Client(self.daemon.address)
         return self.daemon
 
@@ -74,9 +75,24 @@ class SharedBus:
         self.daemon = self.monitor = None
 
 
+    def lend(self) -> Iterator[Daemon]:
+        """Give the bus to a test, and take it back."""
+        daemon = self.running()
+        yield daemon
+        daemon.close_clients()
+        self.settle()
+
+
 @pytest.fixture(scope="session")
 def shared_bus(executable: str) -> Iterator[SharedBus]:
-    shared = SharedBus(executable)
+    shared = SharedBus(executable, OPEN_POLICY)
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_strict_bus(executable: str) -> Iterator[SharedBus]:
+    shared = SharedBus(executable, STRICT_POLICY)
     yield shared
     shared.stop()
 
@@ -84,10 +100,13 @@ def shared_bus(executable: str) -> Iterator[SharedBus]:
 @pytest.fixture
 def bus(shared_bus: SharedBus) -> Iterator[Daemon]:
     """A session bus that allows everything; its clients end with the test, and it must outlive them."""
-    daemon = shared_bus.running()
-    yield daemon
-    daemon.close_clients()
-    shared_bus.settle()
+    yield from shared_bus.lend()
+
+
+@pytest.fixture
+def strict_bus(shared_strict_bus: SharedBus) -> Iterator[Daemon]:
+    """A bus with a policy like that of a system bus: no eavesdropping, and no replies but those asked for."""
+    yield from shared_strict_bus.lend()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
 import pytest
@@ -350,8 +351,6 @@ class TestStream:
 
     def test_shut_for_writing(self, client: Client, other: Client) -> None:
         """A client that will send nothing more is gone."""
-        import socket
-
         client.socket.shutdown(socket.SHUT_WR)
         client.expect_closed()
         assert other.driver("NameHasOwner", "s", client.unique) is False
@@ -408,11 +407,3 @@ class TestReplyFlags:
         client.send_bytes(b"\0" * 100)
         with pytest.raises(Closed):
             client.driver("GetId")
-
-
-def test_message_helper() -> None:
-    """A message that is read back is the same: the helper is right in itself."""
-    message = Message(type=Type.SIGNAL, serial=3, path="/a", interface="a.b", member="C", order=BIG)
-    from support.message import parse
-
-    assert parse(message.encode()) == message

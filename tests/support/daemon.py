@@ -30,6 +30,18 @@ OPEN_POLICY = """<policy context="default">
   <allow own="*"/>
   <allow user="*"/>
 </policy>"""
+STRICT_POLICY = """<policy context="default">
+  <allow user="*"/>
+  <allow own="*"/>
+  <allow send_type="method_call"/>
+  <allow send_type="signal"/>
+  <allow send_requested_reply="true" send_type="method_return"/>
+  <allow send_requested_reply="true" send_type="error"/>
+  <allow receive_type="method_call"/>
+  <allow receive_type="method_return"/>
+  <allow receive_type="error"/>
+  <allow receive_type="signal"/>
+</policy>"""
 WIDE_LIMITS = {
     "max_incoming_bytes": 1000000000,
     "max_incoming_unix_fds": 250000000,
