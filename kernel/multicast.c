@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+/* One message to all whose ingress filter says yes: all of them, or ask. */
+
+#include <linux/sched.h>
+
+#include "umc.h"
+
+/* The receivers, in index order, into group->hits. multicast held. */
+static int umc_find_receivers(struct umc_send *send, u32 *found)
+{
+	struct umc_group *group = send->member->group;
+	u32 i, n = 0, work = group->rest ? group->rest->length : 0;
+
+	send->message->mark = send->member->mark;
+	if ((umc_filter_run(group->rest, send->message) & UMC_KIND_MASK) != UMC_NO)
+		return UMC_ASKED_REST;
+	for (i = 0; i < group->top; i++) {
+		struct umc_member *to = rcu_dereference_protected(group->table[i],
+							lockdep_is_held(&group->multicast));
+
+		if (!to)
+			continue;
+		work += to->ingress ? to->ingress->length : 0;
+		if (work > group->budget)
+			return UMC_ASKED_BUDGET;
+		switch (umc_filter_run(to->ingress, send->message) & UMC_KIND_MASK) {
+		case UMC_YES:
+			group->hits[n++] = to;
+			break;
+		case UMC_NO:
+			break;
+		default:
+			return UMC_ASKED_INGRESS;
+		}
+		if (i % 16 == 15)
+			cond_resched();
+	}
+	*found = n;
+	return 0;
+}
+
+/* Reserves all receivers and sees that each has room; keeps none on failure. */
+static int umc_reserve(struct umc_send *send, u32 *count)
+{
+	struct umc_group *group = send->member->group;
+	size_t length = send->message->len + send->member->stamp_length;
+	u32 i, kept = 0;
+	int reason = 0;
+
+	for (i = 0; i < *count; i++) {
+		struct umc_member *to = group->hits[i];
+
+		reason = umc_rx_begin(send, to);
+		if (reason)
+			break;
+		group->hits[kept++] = to;
+		reason = umc_room(to, length);
+		if (reason == UMC_ASKED_FULL && group->mode == UMC_MODE_DROP) {
+			to->dropped++;
+			umc_rx_end(to);
+			kept--;
+			reason = 0;
+		}
+		if (reason)
+			break;
+	}
+	if (!reason) {
+		*count = kept;
+		return 0;
+	}
+	if (reason == UMC_ASKED_FULL && group->mode == UMC_MODE_BLOCK) {
+		send->wait_for = group->hits[kept - 1];
+		kref_get(&send->wait_for->ref);
+		reason = UMC_WAIT_FOR_ROOM;
+	}
+	while (kept)
+		umc_rx_end(group->hits[--kept]);
+	return reason;
+}
+
+/*
+ * Nothing can refuse any more.  Whoever is gone has got it; whatever fails for
+ * want of memory, or was cut short, is for the daemon to finish.
+ */
+static void umc_deliver_all(struct umc_send *send, u32 count)
+{
+	struct umc_group *group = send->member->group;
+	struct sk_buff *message = send->message;
+	u32 i;
+
+	for (i = 0; i < count; i++) {
+		struct umc_member *to = group->hits[i];
+		int ret = umc_deliver(message, to);
+
+		if (ret != message->len && ret != -EPIPE && ret != -ECONNRESET)
+			umc_spill(send->member, message, to, max(ret, 0));
+	}
+	for (i = 0; i < count; i++)
+		umc_rx_end(group->hits[i]);
+	send->member->direct++;
+	send->member->multicast++;
+	send->member->copies += count;
+}
+
+/**
+ * umc_multicast - deliver to all matching members
+ * @send:	the message, tx of its sender held
+ * @verdict:	of its egress filter
+ *
+ * Return: 0, the reason to ask, or UMC_WAIT_FOR_ROOM
+ */
+int umc_multicast(struct umc_send *send, u32 verdict)
+{
+	struct umc_group *group = send->member->group;
+	u32 count;
+	int reason;
+
+	if (verdict & (UMC_VERDICT_CALL | UMC_VERDICT_REPLY))
+		return UMC_ASKED_REPLY;
+	if (!umc_try_mutex(&group->multicast))
+		return UMC_ASKED_BUSY;
+	send->message->sk = send->member->sk;
+	reason = umc_find_receivers(send, &count);
+	send->message->sk = NULL;
+	if (!reason)
+		reason = umc_reserve(send, &count);
+	if (!reason) {
+		reason = umc_buffer_stamp(send->message, send->member, verdict);
+		if (!reason)
+			umc_deliver_all(send, count);
+		else
+			while (count)
+				umc_rx_end(group->hits[--count]);
+	}
+	mutex_unlock(&group->multicast);
+	return reason;
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A member's sendmsg: directly to another member, or ask. */
+
+#include <linux/sched.h>
+
+
+#include "umc.h"
+
+/*
+ * Somebody else's filters must not run, and locks must not be waited for, in a
+ * task that memory reclaim depends on (nbd over a member).
+ */
+static bool umc_foreign_context(const struct sock *sk)
+{
+	return current->flags & (PF_KTHREAD | PF_MEMALLOC | PF_MEMALLOC_NOFS | PF_MEMALLOC_NOIO) ||
+	       !(sk->sk_allocation & __GFP_FS);
+}
+
+/*
+ * UMC_RELEASE clears dirty first and looks at asking afterwards; here it is the
+ * other way round, so one of the two sees the other.
+ */
+static void umc_ask_begin(struct umc_hook *hook)
+{
+	atomic_inc(&hook->asking);
+	smp_mb__after_atomic();
+	WRITE_ONCE(hook->dirty, 1);
+}
+
+/* May block as ever, therefore without tx. */
+static int umc_ask(struct umc_hook *hook, struct socket *sock, struct msghdr *msg, size_t len)
+{
+	int ret = hook->original->sendmsg(sock, msg, len);
+
+	smp_mb__before_atomic();
+	atomic_dec(&hook->asking);
+	return ret;
+}
+
+static int umc_key(const struct sk_buff *message, u32 verdict, u32 *key)
+{
+	u32 offset = (verdict & UMC_VERDICT_KEY_MASK) >> UMC_VERDICT_KEY_SHIFT << 2;
+
+	if (offset + 4 > message->len)
+		return UMC_ASKED_REPLY;
+	*key = verdict & UMC_VERDICT_BIG_ENDIAN ? get_unaligned_be32(message->data + offset) :
+						  get_unaligned_le32(message->data + offset);
+	return *key ? 0 : UMC_ASKED_REPLY;
+}
+
+/*
+ * A call is noted before it is delivered, since the answer may come at once on
+ * another CPU. A reply's call is taken before, and put back if delivery fails.
+ */
+static int umc_note_call(struct umc_send *send, u32 callee, u32 verdict, u32 *key)
+{
+	struct umc_hook *hook = send->hook;
+	int reason = umc_key(send->message, verdict, key);
+
+	if (reason)
+		return reason;
+	if (!hook->spare)
+		return UMC_ASKED_MEMORY;
+	reason = umc_call_insert(send->member, hook->spare, callee, *key);
+	if (!reason)
+		hook->spare = NULL;
+	return reason;
+}
+
+static int umc_match_reply(struct umc_send *send, u32 caller, u32 verdict, struct umc_call **call)
+{
+	u32 key;
+	int reason = umc_key(send->message, verdict, &key);
+
+	if (reason)
+		return reason;
+	*call = umc_call_take(send->member->group, caller, send->member->index, key);
+	return *call ? 0 : UMC_ASKED_REPLY;
+}
+
+static void umc_call_recycle(struct umc_hook *hook, struct umc_call *call)
+{
+	if (hook->spare)
+		umc_call_free(call);
+	else
+		hook->spare = call;
+}
+
+static int umc_deliver_one(struct umc_send *send, struct umc_member *to)
+{
+	struct sk_buff *message = send->message;
+	struct umc_member *from = send->member;
+	int mode = from->group->mode;
+	int ret;
+
+	ret = umc_rx_begin(send, to);
+	if (ret)
+		return ret;
+	ret = umc_room(to, message->len);
+	if (!ret) {
+		ret = umc_deliver(message, to);
+		if (ret == -EAGAIN)
+			ret = UMC_ASKED_FULL;
+		else if (ret == -EPIPE || ret == -ECONNRESET)
+			ret = UMC_ASKED_DEAD;
+		else if (ret < 0)
+			ret = UMC_ASKED_MEMORY;
+		else if (ret < message->len)
+			umc_spill(from, message, to, ret), ret = 0;
+		else
+			ret = 0;
+	}
+	if (ret == UMC_ASKED_FULL && mode == UMC_MODE_DROP) {
+		to->dropped++;
+		ret = 0;
+	}
+	umc_rx_end(to);
+	if (ret == UMC_ASKED_FULL && mode == UMC_MODE_BLOCK) {
+		kref_get(&to->ref);
+		send->wait_for = to;
+		ret = UMC_WAIT_FOR_ROOM;
+	}
+	return ret;
+}
+
+static int umc_unicast(struct umc_send *send, u32 verdict)
+{
+	struct umc_member *from = send->member;
+	struct umc_call *call = NULL;
+	struct umc_member *to;
+	u32 key = 0;
+	int reason;
+
+	to = umc_member_get(from->group, verdict & UMC_VERDICT_INDEX_MASK);
+	if (!to)
+		return UMC_ASKED_DEAD;
+	switch (verdict & (UMC_VERDICT_CALL | UMC_VERDICT_REPLY)) {
+	case 0:
+		reason = 0;
+		break;
+	case UMC_VERDICT_CALL:
+		reason = umc_note_call(send, to->index, verdict, &key);
+		break;
+	case UMC_VERDICT_REPLY:
+		reason = umc_match_reply(send, to->index, verdict, &call);
+		break;
+	default:
+		reason = UMC_ASKED_REPLY;
+	}
+	if (reason)
+		goto out;
+	reason = umc_buffer_stamp(send->message, from, verdict);
+	if (!reason)
+		reason = umc_deliver_one(send, to);
+	if (!reason) {
+		from->direct++;
+		if (call)
+			umc_call_recycle(send->hook, call);
+		goto out;
+	}
+	if (call)
+		umc_call_restore(from->group, call);
+	if (key) {
+		call = umc_call_take(from->group, from->index, to->index, key);
+		if (call)
+			umc_call_recycle(send->hook, call);
+	}
+out:
+	umc_member_put(to);
+	return reason;
+}
+
+/*
+ * tx held.  Return: 0 when delivered, the reason to ask, or UMC_PASS_ON or
+ * UMC_WAIT_FOR_ROOM.
+ */
+static int umc_direct(struct umc_send *send)
+{
+	struct sock *sk = send->member->sk;
+	u32 verdict;
+
+	if (READ_ONCE(send->hook->dirty))
+		return UMC_ASKED_DIRTY;
+	if (READ_ONCE(send->member->group->gated))
+		return UMC_ASKED_GATE;
+	if (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN || READ_ONCE(sk->sk_err))
+		return UMC_ASKED_SHUTDOWN;
+	send->message->sk = sk;
+	send->message->mark = 0;
+	verdict = umc_filter_run(send->member->egress, send->message);
+	send->message->sk = NULL;
+	switch (verdict & UMC_KIND_MASK) {
+	case UMC_UNICAST:
+		return umc_unicast(send, verdict);
+	case UMC_MULTICAST:
+		return umc_multicast(send, verdict);
+	}
+	return UMC_ASKED_VERDICT;
+}
+
+static int umc_try_direct(struct umc_send *send, struct msghdr *msg, size_t len)
+{
+	struct umc_hook *hook = send->hook;
+	struct umc_call *spare = NULL;
+	int reason = UMC_ASKED_DIRTY;
+
+	if (!READ_ONCE(hook->dirty)) {
+		reason = umc_buffer_fill(hook, msg, len, &send->message);
+		if (!READ_ONCE(hook->spare))
+			spare = umc_call_new();
+	}
+	mutex_lock(&hook->tx);
+	send->member = hook->member;
+	if (!hook->spare) {
+		hook->spare = spare;
+		spare = NULL;
+	}
+	if (!send->member)
+		reason = UMC_PASS_ON;
+	else if (!reason)
+		reason = umc_direct(send);
+	if (reason > 0) {
+		send->member->asked[reason]++;
+		umc_ask_begin(hook);
+	}
+	mutex_unlock(&hook->tx);
+	umc_call_free(spare);
+	umc_buffer_put(hook, send->message);
+	send->message = NULL;
+	return reason;
+}
+
+/**
+ * umc_sendmsg - proto_ops of a member that has a daemon's end
+ * @sock:	member's
+ * @msg:	advanced by what is returned
+ * @len:	bytes
+ *
+ * Return: as sendmsg(2)
+ */
+int umc_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
+{
+	struct umc_hook *hook = umc_hook(sock);
+	struct umc_send send = { .hook = hook };
+	struct iov_iter saved = msg->msg_iter;
+	int err;
+
+	if (!READ_ONCE(hook->member))
+		return hook->original->sendmsg(sock, msg, len);
+	if (umc_foreign_context(sock->sk)) {
+		atomic64_inc(&hook->foreign);
+		umc_ask_begin(hook);
+		return umc_ask(hook, sock, msg, len);
+	}
+	send.timeout = sock_sndtimeo(sock->sk, msg->msg_flags & MSG_DONTWAIT);
+	do {
+		err = umc_try_direct(&send, msg, len);
+		if (!err)
+			return len;
+		msg->msg_iter = saved;
+		if (err == UMC_WAIT_FOR_ROOM)
+			err = umc_room_wait(&send);
+	} while (err == UMC_WAIT_FOR_ROOM);
+	if (err == UMC_PASS_ON)
+		return hook->original->sendmsg(sock, msg, len);
+	if (err > 0)
+		return umc_ask(hook, sock, msg, len);
+	return err;
+}

@@ -1,0 +1,33 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# build-module.sh KERNELDIR [MAKEARG...]: builds the module for a kernel of the cache, outside of the source tree, and
+# prints the folder it is in. Other arguments (UMC_INJECT=y) build into a folder of their own.
+set -eu
+. "$(dirname "$0")/common.sh"
+
+kernel=$1
+shift
+variant=$(echo "$*" | tr -c 'A-Za-z0-9_\n' -)
+dir=$CACHE/module/$(basename "$kernel")${variant:+-$variant}
+arch=
+case $(basename "$kernel") in
+uml*) arch=ARCH=um ;;
+esac
+
+mkdir -p "$dir/include/uapi/linux"
+for file in Makefile *.c *.h include/uapi/linux/unix_multicast.h; do
+	for source in "$KERNEL_DIR"/$file; do
+		to=$dir/${source#"$KERNEL_DIR"/}
+		cmp -s "$source" "$to" || cp "$source" "$to"
+	done
+done
+# What was taken out of the source tree must not be built any more.
+for file in "$dir"/*.[ch]; do
+	[ -e "$KERNEL_DIR/$(basename "$file")" ] || case $file in *.mod.c) ;; *) rm -f "$file" ;; esac
+done
+make -C "$kernel/build" M="$dir" $arch W=1 "$@" modules >"$dir/log" 2>&1 || { cat "$dir/log" >&2; die "the module did not build"; }
+if grep -q 'warning:' "$dir/log"; then
+	grep -A5 'warning:' "$dir/log" >&2
+	die "warnings"
+fi
+echo "$dir"

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What the daemon writes to members, and how it lets them send directly again. */
+
+#include <linux/file.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+
+#include "umc.h"
+
+/* How long the daemon waits for a delivery that is going on. */
+#define UMC_PATIENCE	max_t(long, msecs_to_jiffies(2), 1)
+#define UMC_FEW		8
+
+/* One entry on its way. */
+struct umc_writing {
+	struct umc_write_entry entry;
+	struct umc_member *member;	/* NULL: no such member */
+};
+
+/*
+ * Held first, then see whether a delivery is going on: none begins after that.
+ * A held member's deliveries are the daemon's alone.
+ */
+static int umc_hold(struct umc_member *member)
+{
+	WRITE_ONCE(member->held, true);
+	smp_mb();
+	if (!umc_try_rx(member) && down_timeout(&member->rx, UMC_PATIENCE))
+		return -EBUSY;
+	up(&member->rx);
+	return member->is_spilled ? -EBUSY : 0;
+}
+
+static int umc_write_control(struct msghdr *msg, const struct umc_write_entry *entry)
+{
+	if (!entry->control_length)
+		return 0;
+	if (entry->control_length > UMC_MAX_CONTROL)
+		return -EINVAL;
+	/* Its layout is the native one. */
+	if (in_compat_syscall())
+		return -EOPNOTSUPP;
+	msg->msg_control = memdup_user(u64_to_user_ptr(entry->control), entry->control_length);
+	if (IS_ERR(msg->msg_control))
+		return PTR_ERR(msg->msg_control);
+	msg->msg_controllen = entry->control_length;
+	return 0;
+}
+
+/* The length of the message in *length; returns what was written of it. */
+static ssize_t umc_write_one(struct umc_member *member, const struct umc_write_entry *entry,
+			     size_t *length)
+{
+	struct msghdr msg = { .msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL };
+	struct iovec few[UMC_FEW], *iov = few;
+	struct file *file;
+	ssize_t ret;
+
+	ret = import_iovec(ITER_SOURCE, u64_to_user_ptr(entry->iov), entry->iov_count,
+			   ARRAY_SIZE(few), &iov, &msg.msg_iter);
+	if (ret <= 0)
+		goto free_iov;
+	*length = ret;
+	ret = umc_write_control(&msg, entry);
+	if (ret)
+		goto free_iov;
+	file = umc_sock_file(member->daemon);
+	if (file) {
+		ret = member->hook->original->sendmsg(sock_from_file(file), &msg, *length);
+		fput(file);
+	} else {
+		ret = -EPIPE;
+	}
+	kfree(msg.msg_control);
+free_iov:
+	kfree(iov);
+	return ret;
+}
+
+/* An entry that did not go through stops later ones for the same member. */
+static u32 umc_write_batch(struct umc_writing *batch, u32 count)
+{
+	u32 i, complete = 0;
+
+	for (i = 0; i < count; i++) {
+		struct umc_writing *w = batch + i;
+		size_t length = 0;
+
+		if (!w->member)
+			continue;
+		if (w->member->write_stopped && !w->entry.result)
+			w->entry.result = -EAGAIN;
+		else if (!w->entry.result)
+			w->entry.result = umc_write_one(w->member, &w->entry, &length);
+		if (w->entry.result >= 0 && w->entry.result == length)
+			complete++;
+		else
+			w->member->write_stopped = true;
+		w->member->write_hold = w->entry.flags & UMC_WRITE_HOLD;
+	}
+	return complete;
+}
+
+/* Where all was written, and the last entry does not say otherwise. */
+static void umc_unhold(struct umc_writing *batch, u32 count)
+{
+	u32 i;
+
+	for (i = 0; i < count; i++) {
+		struct umc_member *member = batch[i].member;
+
+		/* After all that was queued. */
+		if (member && !member->write_stopped && !member->write_hold)
+			smp_store_release(&member->held, false);
+	}
+}
+
+static int umc_write_fetch(struct umc_group *group, const struct umc_write *write,
+			   struct umc_writing *batch)
+{
+	struct umc_write_entry __user *entries = u64_to_user_ptr(write->entries);
+	u32 i;
+
+	for (i = 0; i < write->count; i++)
+		if (copy_from_user(&batch[i].entry, entries + i, sizeof(batch[i].entry)))
+			return -EFAULT;
+	for (i = 0; i < write->count; i++)
+		if (batch[i].entry.flags & ~UMC_WRITE_HOLD)
+			return -EINVAL;
+	for (i = 0; i < write->count; i++) {
+		batch[i].entry.result = -ENOENT;
+		batch[i].member = umc_member_get(group, batch[i].entry.index);
+		if (!batch[i].member)
+			continue;
+		batch[i].member->write_stopped = false;
+		batch[i].entry.result = umc_hold(batch[i].member);
+	}
+	return 0;
+}
+
+static int umc_write_report(const struct umc_write *write, const struct umc_writing *batch)
+{
+	struct umc_write_entry __user *entries = u64_to_user_ptr(write->entries);
+	u32 i;
+
+	for (i = 0; i < write->count; i++)
+		if (put_user(batch[i].entry.result, &entries[i].result))
+			return -EFAULT;
+	return 0;
+}
+
+/**
+ * umc_write - UMC_WRITE
+ * @group:	of connections
+ * @write:	entries
+ *
+ * Holds every receiver before it writes to the first, so that nobody who reacts
+ * to one of these messages reaches another receiver before it has got its own.
+ *
+ * Return: number of entries written completely, or a negative error
+ */
+int umc_write(struct umc_group *group, const struct umc_write *write)
+{
+	struct umc_writing few[UMC_FEW] = {}, *batch = few;
+	int ret;
+	u32 i;
+
+	if (write->flags || write->count > UMC_MAX_ENTRIES)
+		return -EINVAL;
+	if (group->address)
+		return -EOPNOTSUPP;
+	if (write->count > UMC_FEW) {
+		batch = kvcalloc(write->count, sizeof(*batch), GFP_KERNEL_ACCOUNT);
+		if (!batch)
+			return -ENOMEM;
+	}
+	mutex_lock(&group->write);
+	ret = umc_write_fetch(group, write, batch);
+	if (!ret) {
+		ret = umc_write_batch(batch, write->count);
+		umc_unhold(batch, write->count);
+		if (umc_write_report(write, batch))
+			ret = -EFAULT;
+	}
+	mutex_unlock(&group->write);
+	for (i = 0; i < write->count; i++)
+		if (batch[i].member)
+			umc_member_put(batch[i].member);
+	if (batch != few)
+		kvfree(batch);
+	return ret;
+}
+
+/*
+ * Clean, if nothing of it is on its way to the daemon, or waits there unread.
+ * The daemon vouches for what it has read already.  See umc_ask_begin().
+ */
+static int umc_release_one(struct umc_group *group, u32 index)
+{
+	struct umc_member *member = umc_member_get(group, index);
+	struct umc_hook *hook;
+	int err = -EBUSY;
+
+	if (!member)
+		return -ENOENT;
+	hook = member->hook;
+	if (umc_try_mutex(&hook->tx)) {
+		if (hook->member != member) {
+			err = -ENOENT;
+		} else {
+			WRITE_ONCE(hook->dirty, 0);
+			smp_mb();
+			if (!atomic_read(&hook->asking) &&
+			    skb_queue_empty_lockless(&member->daemon->sk_receive_queue))
+				err = 0;
+			else
+				WRITE_ONCE(hook->dirty, 1);
+		}
+		mutex_unlock(&hook->tx);
+	}
+	umc_member_put(member);
+	return err;
+}
+
+int umc_release(struct umc_group *group, const struct umc_release *release)
+{
+	struct umc_release_entry __user *entries = u64_to_user_ptr(release->entries);
+	struct umc_release_entry entry;
+	int clean = 0;
+	u32 i;
+
+	if (release->flags || release->count > UMC_MAX_ENTRIES)
+		return -EINVAL;
+	if (group->address)
+		return -EOPNOTSUPP;
+	for (i = 0; i < release->count; i++) {
+		if (copy_from_user(&entry, entries + i, sizeof(entry)))
+			return -EFAULT;
+		entry.result = umc_release_one(group, entry.index);
+		clean += !entry.result;
+		if (put_user(entry.result, &entries[i].result))
+			return -EFAULT;
+	}
+	return clean;
+}
+
+/* Closed: everything asks.  Every tx taken once: nothing is under way any more. */
+int umc_gate(struct umc_group *group, bool closed)
+{
+	int err = 0;
+	u32 i;
+
+	mutex_lock(&group->config);
+	WRITE_ONCE(group->gated, closed);
+	for (i = 0; closed && !err && i < group->max_members; i++) {
+		struct umc_member *member = umc_member_locked(group, i);
+
+		if (!member)
+			continue;
+		err = mutex_lock_killable(&member->hook->tx);
+		if (!err)
+			mutex_unlock(&member->hook->tx);
+	}
+	mutex_unlock(&group->config);
+	return err;
+}
