@@ -100,5 +100,3 @@ class Lines(Log):
 
 def somebody(uid: int | None = 1000, pid: int | None = 42) -> Credentials:
     return Credentials(uid, pid, (uid,) if uid is not None else (), loginfo=f"uid={uid} pid={pid}")
-
-

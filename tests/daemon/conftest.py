@@ -1,0 +1,75 @@
+"""A bus above a data plane that only writes down what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from omnibus.daemon.bus import Bus
+from omnibus.daemon.credentials import Credentials
+from omnibus.daemon.peers import Peer
+from omnibus.policy.block import encode
+from omnibus.policy.rules import Kind, Rule
+from omnibus.policy.settings import Limits, Settings
+from support.plane import FakeEvent, FakePlane, Lines, somebody
+from support.wire import marshal
+
+OWN_ANYTHING_BELOW_ORG = [Rule(Kind.OWN, allow=True, destination="org", prefix=True)]
+
+
+class Desk:
+    """The bus, its data plane and its log, and the hand that brings it events."""
+
+    def __init__(
+        self, *, limits: Limits | None = None, rules: Sequence[Rule] = OWN_ANYTHING_BELOW_ORG, **settings: Any
+    ) -> None:
+        self.plane = FakePlane()
+        self.log = Lines()
+        self.settings = Settings(limits=limits or Limits(), policy=encode(rules), **settings)
+        self.bus = Bus(self.plane, self.settings, self.log)
+        self.plane.batch.clear()
+
+    def attach(
+        self, credentials: Credentials | None = None, *, hello: bool = True, fd_passing: bool = True
+    ) -> Peer:
+        """Let somebody connect; privileged is root."""
+        who = credentials or somebody()
+        peer = self.bus.peers.add(who, fd_passing=fd_passing, privileged=who.uid == 0)
+        if hello:
+            self.bus.peers.activate(peer)
+        return peer
+
+    def happen(self, *events: FakeEvent) -> list[tuple[Any, ...]]:
+        """Let events come up as one batch; return the commands that go down."""
+        self.plane.waiting += events
+        self.bus.dispatch()
+        assert self.plane.batch == []
+        return self.plane.take()
+
+    def call(
+        self, peer: Peer, member: str, signature: str = "", *args: Any, **fields: Any
+    ) -> list[tuple[Any, ...]]:
+        """Let a method be called."""
+        body = marshal(signature, args)
+        return self.happen(FakeEvent(peer=peer.id, member=member, signature=signature, body=body, **fields))
+
+    def fails(
+        self, peer: Peer, member: str, signature: str = "", *args: Any, **fields: Any
+    ) -> tuple[str, str]:
+        """Call a method, which must lead to an error and to nothing else; return its name and text."""
+        error, resume = self.call(peer, member, signature, *args, **fields)
+        assert error[:3] == ("error", peer.id, fields.get("serial", 1))
+        assert resume == ("resume", peer.id)
+        return error[3], error[4]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.fixture
+def peer(desk: Desk) -> Peer:
+    return desk.attach()

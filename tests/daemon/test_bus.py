@@ -1,0 +1,427 @@
+"""The control plane: names, connections, what has no owner, reloading."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from omnibus.daemon.credentials import Credentials
+from omnibus.daemon.peers import Peer
+from omnibus.daemon.plane import EVERYBODY, EventKind
+from omnibus.policy.block import encode
+from omnibus.policy.rules import Context, Kind, Rule
+from omnibus.policy.settings import Limits, Settings
+from support.plane import FakeEvent, somebody
+from support.wire import Variant, unmarshal
+
+from .conftest import Desk
+
+BUS = "org.freedesktop.DBus"
+ERROR = BUS + ".Error."
+NAME = "org.example.Name"
+
+
+def result(command: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the values of a reply."""
+    assert command[0] == "reply", command
+    return unmarshal(command[3], command[4])
+
+
+class TestHello:
+    def test_hello(self, desk: Desk) -> None:
+        silent = desk.attach(hello=False)
+        assert desk.call(silent, "Hello", serial=7) == [("welcome", 0, 7)]
+        assert silent.unique_name == ":1.0"
+
+    def test_ids_are_never_used_again(self, desk: Desk) -> None:
+        first = desk.attach()
+        desk.happen(FakeEvent(EventKind.GONE, first.id))
+        assert desk.attach().unique_name == ":1.1"
+
+    def test_second_hello(self, desk: Desk, peer: Peer) -> None:
+        assert desk.fails(peer, "Hello") == (ERROR + "Failed", "Already handled an Hello message")
+
+    def test_max_completed_connections(self) -> None:
+        """The connection is not closed: it may try again when there is room."""
+        desk = Desk(limits=Limits(max_completed_connections=1))
+        first, second = desk.attach(), desk.attach(hello=False)
+        text = "The maximum number of active connections has been reached"
+        assert desk.fails(second, "Hello") == (ERROR + "LimitsExceeded", text)
+        assert desk.log.lines == [f"{text} (max_completed_connections=1)"]
+        desk.happen(FakeEvent(EventKind.GONE, first.id))
+        assert desk.call(second, "Hello") == [("welcome", second.id, 1)]
+
+    def test_max_connections_per_user(self) -> None:
+        desk = Desk(limits=Limits(max_connections_per_user=1))
+        first, second, other = (
+            desk.attach(),
+            desk.attach(hello=False),
+            desk.attach(somebody(1001), hello=False),
+        )
+        text = "The maximum number of active connections for UID 1000 has been reached"
+        assert desk.fails(second, "Hello") == (ERROR + "LimitsExceeded", text)
+        assert desk.log.lines == [f"{text} (max_connections_per_user=1)"]
+        assert desk.call(other, "Hello")[0][0] == "welcome"
+        desk.happen(FakeEvent(EventKind.GONE, first.id))
+        assert desk.call(second, "Hello")[0][0] == "welcome"
+
+    def test_hooks(self, desk: Desk) -> None:
+        active: list[Peer] = []
+        gone: list[Peer] = []
+        desk.bus.on_active, desk.bus.on_gone = active.append, gone.append
+        silent = desk.attach(hello=False)
+        desk.call(silent, "Hello")
+        assert (active, gone) == ([silent], [])
+        desk.happen(FakeEvent(EventKind.GONE, silent.id))
+        assert gone == [silent]
+
+
+class TestRequestName:
+    def test_queue_first_then_the_reply(self, desk: Desk, peer: Peer) -> None:
+        """The signals of the change are sent before the reply."""
+        assert desk.call(peer, "RequestName", "su", NAME, 0) == [
+            ("set_queue", NAME, (0,)),
+            ("reply", 0, 1, "u", b"\1\0\0\0", ()),
+            ("resume", 0),
+        ]
+
+    def test_nothing_changes(self, desk: Desk, peer: Peer) -> None:
+        desk.call(peer, "RequestName", "su", NAME, 0)
+        reply, _ = desk.call(peer, "RequestName", "su", NAME, 0)
+        assert result(reply) == (4,)
+
+    def test_queue_alone_changes(self, desk: Desk, peer: Peer) -> None:
+        """Who waits is told too: the policy looks at all names that a connection waits for."""
+        desk.call(peer, "RequestName", "su", NAME, 0)
+        queue, reply, _ = desk.call(desk.attach(), "RequestName", "su", NAME, 0)
+        assert queue == ("set_queue", NAME, (0, 1))
+        assert result(reply) == (2,)
+
+    @pytest.mark.parametrize("name", ["", "x", "a..b", ":1."])
+    def test_invalid(self, desk: Desk, peer: Peer, name: str) -> None:
+        expected = (ERROR + "InvalidArgs", f'Requested bus name "{name}" is not valid')
+        assert desk.fails(peer, "RequestName", "su", name, 0) == expected
+
+    def test_unique_name(self, desk: Desk, peer: Peer) -> None:
+        expected = (ERROR + "InvalidArgs", "Cannot acquire a service starting with ':' such as \":1.0\"")
+        assert desk.fails(peer, "RequestName", "su", ":1.0", 0) == expected
+
+    def test_name_of_the_bus(self, desk: Desk, peer: Peer) -> None:
+        text = (
+            f'Connection ":1.0" is not allowed to own the service "{BUS}"because it is reserved'
+            " for D-Bus' use only"
+        )
+        assert desk.fails(peer, "RequestName", "su", BUS, 0) == (ERROR + "InvalidArgs", text)
+
+    def test_policy(self, desk: Desk, peer: Peer) -> None:
+        text = (
+            'Connection ":1.0" is not allowed to own the service "com.example.Name" due to security policies'
+            " in the configuration file"
+        )
+        assert desk.fails(peer, "RequestName", "su", "com.example.Name", 0) == (ERROR + "AccessDenied", text)
+
+    def test_policy_of_the_user(self) -> None:
+        rules = [
+            Rule(Kind.OWN, True, Context.USER, 1000),
+            Rule(Kind.OWN, True, Context.GROUP, 50, destination="a.b"),
+        ]
+        desk = Desk(rules=rules)
+        member = Credentials(1001, 1, (1001, 50))
+        assert desk.call(desk.attach(), "RequestName", "su", "x.y", 0)[0] == ("set_queue", "x.y", (0,))
+        assert desk.call(desk.attach(member), "RequestName", "su", "a.b", 0)[0] == ("set_queue", "a.b", (1,))
+        assert (
+            desk.fails(desk.attach(somebody(1002)), "RequestName", "su", "a.b", 0)[0]
+            == ERROR + "AccessDenied"
+        )
+
+    def test_limit(self) -> None:
+        """The unique name counts, and so does a place in a queue."""
+        desk = Desk(limits=Limits(max_names_per_connection=2))
+        peer = desk.attach()
+        desk.call(peer, "RequestName", "su", "org.a", 0)
+        text = (
+            'Connection ":1.0" is not allowed to own more services (increase limits in configuration file'
+            " if required; max_names_per_connection=2)"
+        )
+        assert desk.fails(peer, "RequestName", "su", "org.b", 0) == (ERROR + "LimitsExceeded", text)
+        assert desk.log.lines == [text]
+        desk.call(peer, "ReleaseName", "s", "org.a")
+        assert desk.call(peer, "RequestName", "su", "org.b", 0)[0] == ("set_queue", "org.b", (0,))
+
+
+class TestReleaseName:
+    def test_release(self, desk: Desk, peer: Peer) -> None:
+        desk.call(peer, "RequestName", "su", NAME, 0)
+        assert desk.call(peer, "ReleaseName", "s", NAME) == [
+            ("set_queue", NAME, ()),
+            ("reply", 0, 1, "u", b"\1\0\0\0", ()),
+            ("resume", 0),
+        ]
+
+    def test_not_owned(self, desk: Desk, peer: Peer) -> None:
+        assert result(desk.call(peer, "ReleaseName", "s", NAME)[0]) == (2,)
+        desk.call(peer, "RequestName", "su", NAME, 0)
+        assert result(desk.call(desk.attach(), "ReleaseName", "s", NAME)[0]) == (3,)
+
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("x", 'Given bus name "x" is not valid'),
+            (":1.0", "Cannot release a service starting with ':' such as \":1.0\""),
+            (BUS, f"Cannot release the {BUS} service because it is owned by the bus"),
+        ],
+    )
+    def test_refused(self, desk: Desk, peer: Peer, name: str, text: str) -> None:
+        assert desk.fails(peer, "ReleaseName", "s", name) == (ERROR + "InvalidArgs", text)
+
+
+class TestListQueuedOwners:
+    def test_owner_first(self, desk: Desk, peer: Peer) -> None:
+        other = desk.attach()
+        desk.call(other, "RequestName", "su", NAME, 0)
+        desk.call(peer, "RequestName", "su", NAME, 0)
+        assert result(desk.call(peer, "ListQueuedOwners", "s", NAME)[0]) == ([":1.1", ":1.0"],)
+
+    @pytest.mark.parametrize("name", [BUS, ":1.0"])
+    def test_owns_itself(self, desk: Desk, peer: Peer, name: str) -> None:
+        assert result(desk.call(peer, "ListQueuedOwners", "s", name)[0]) == ([name],)
+
+    @pytest.mark.parametrize("name", [NAME, ":1.9", ":1.00", ":1.٠", ""])
+    def test_no_owner(self, desk: Desk, peer: Peer, name: str) -> None:
+        expected = (ERROR + "NameHasNoOwner", f"Could not get owners of name '{name}': no such name")
+        assert desk.fails(peer, "ListQueuedOwners", "s", name) == expected
+
+
+class TestGetConnectionCredentials:
+    def credentials(self, desk: Desk, peer: Peer, name: str) -> tuple[dict[str, Variant], tuple[int, ...]]:
+        reply, _ = desk.call(peer, "GetConnectionCredentials", "s", name)
+        return result(reply)[0], reply[5]
+
+    def test_all(self, desk: Desk, peer: Peer) -> None:
+        fd = os.open(os.devnull, os.O_RDONLY)
+        desk.attach(Credentials(7, 8, (50, 7, 50), fd, b"label"))
+        known, fds = self.credentials(desk, peer, ":1.1")
+        assert known == {
+            "UnixUserID": Variant("u", 7),
+            "ProcessID": Variant("u", 8),
+            "UnixGroupIDs": Variant("au", [7, 50]),
+            "LinuxSecurityLabel": Variant("ay", b"label\0"),
+            "ProcessFD": Variant("h", 0),
+        }
+        assert fds == (fd,)
+        desk.happen(FakeEvent(EventKind.GONE, 1))
+        with pytest.raises(OSError):
+            os.fstat(fd)
+
+    def test_no_descriptor_for_who_takes_none(self, desk: Desk) -> None:
+        asker = desk.attach(fd_passing=False)
+        desk.attach(Credentials(7, 8, (), os.open(os.devnull, os.O_RDONLY)))
+        known, fds = self.credentials(desk, asker, ":1.1")
+        assert (set(known), fds) == ({"UnixUserID", "ProcessID"}, ())
+        desk.happen(FakeEvent(EventKind.GONE, 1))
+
+    def test_anonymous(self, desk: Desk, peer: Peer) -> None:
+        desk.attach(Credentials(None, None))
+        assert self.credentials(desk, peer, ":1.1") == ({}, ())
+
+    def test_by_well_known_name(self, desk: Desk, peer: Peer) -> None:
+        desk.call(peer, "RequestName", "su", NAME, 0)
+        assert self.credentials(desk, peer, NAME)[0]["ProcessID"] == Variant("u", 42)
+
+    def test_of_the_bus(self, desk: Desk, peer: Peer) -> None:
+        known, _ = self.credentials(desk, peer, BUS)
+        assert known == {"ProcessID": Variant("u", os.getpid()), "UnixUserID": Variant("u", os.geteuid())}
+
+
+class TestWhatIsNotKnown:
+    @pytest.mark.parametrize(
+        ("member", "what"),
+        [
+            ("GetConnectionCredentials", "credentials"),
+            ("GetAdtAuditSessionData", "audit session data"),
+            ("GetConnectionSELinuxSecurityContext", "security context"),
+        ],
+    )
+    def test_no_owner(self, desk: Desk, peer: Peer, member: str, what: str) -> None:
+        expected = (ERROR + "NameHasNoOwner", "Could not get " + what + " of name 'no.such': no such name")
+        assert desk.fails(peer, member, "s", "no.such") == expected
+
+    @pytest.mark.parametrize("name", [BUS, ":1.0"])
+    @pytest.mark.parametrize(
+        ("member", "error", "what"),
+        [
+            ("GetAdtAuditSessionData", "AdtAuditDataUnknown", "audit session data"),
+            ("GetConnectionSELinuxSecurityContext", "SELinuxSecurityContextUnknown", "security context"),
+        ],
+    )
+    def test_never_known(self, desk: Desk, peer: Peer, name: str, member: str, error: str, what: str) -> None:
+        expected = (ERROR + error, f"Could not determine {what} for '{name}'")
+        assert desk.fails(peer, member, "s", name) == expected
+
+    def test_no_machine_id(self, desk: Desk, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail() -> str:
+            raise OSError("nowhere")
+
+        monkeypatch.setattr("omnibus.daemon.bus.read_machine_id", fail)
+        name, text = desk.fails(peer, "GetMachineId", interface=BUS + ".Peer")
+        assert (name, text) == (ERROR + "FileNotFound", "nowhere")
+
+
+class TestProperties:
+    PROPERTIES = BUS + ".Properties"
+
+    def test_features(self, desk: Desk, peer: Peer) -> None:
+        reply, _ = desk.call(peer, "Get", "ss", BUS, "Features", interface=self.PROPERTIES)
+        assert result(reply) == (Variant("as", ["ActivatableServicesChanged", "HeaderFiltering"]),)
+
+    def test_features_of_systemd_activation(self, desk: Desk, peer: Peer) -> None:
+        desk.bus.systemd_activation = True
+        reply, _ = desk.call(peer, "Get", "ss", BUS, "Features", interface=self.PROPERTIES)
+        assert "SystemdActivation" in result(reply)[0].value
+
+    def test_get_all(self, desk: Desk, peer: Peer) -> None:
+        reply, _ = desk.call(peer, "GetAll", "s", BUS, interface=self.PROPERTIES)
+        assert set(result(reply)[0]) == {"Features", "Interfaces"}
+        reply, _ = desk.call(peer, "GetAll", "s", BUS + ".Peer", interface=self.PROPERTIES)
+        assert result(reply) == ({},)
+
+    @pytest.mark.parametrize(
+        ("member", "args", "error", "text"),
+        [
+            ("Get", ["x", "y"], "UnknownInterface", 'Interface "x" not found'),
+            ("GetAll", ["x"], "UnknownInterface", 'Interface "x" not found'),
+            ("Get", [BUS, "y"], "UnknownProperty", f'Property "{BUS}.y" not found'),
+            ("Set", [BUS, "y", Variant("u", 1)], "UnknownProperty", f'Property "{BUS}.y" not found'),
+            ("Set", ["x", "y", Variant("u", 1)], "UnknownInterface", 'Interface "x" not found'),
+            (
+                "Set",
+                [BUS, "Features", Variant("u", 1)],
+                "PropertyReadOnly",
+                f"Property '{BUS}.Features' cannot be set",
+            ),
+        ],
+    )
+    def test_errors(
+        self, desk: Desk, peer: Peer, member: str, args: list[Any], error: str, text: str
+    ) -> None:
+        signature = {"Get": "ss", "GetAll": "s", "Set": "ssv"}[member]
+        failure = desk.fails(peer, member, signature, *args, interface=self.PROPERTIES)
+        assert failure == (ERROR + error, text)
+
+
+class TestActivation:
+    def test_parked(self, desk: Desk) -> None:
+        event = FakeEvent(EventKind.PARKED, parked=9, destination=NAME)
+        text = f"The name {NAME} was not provided by any .service files"
+        assert desk.happen(event) == [("reject", 9, ERROR + "ServiceUnknown", text)]
+
+    def test_parked_with_no_auto_start(self, desk: Desk) -> None:
+        event = FakeEvent(EventKind.PARKED, parked=9, destination=NAME, flags=2)
+        assert desk.happen(event) == [
+            ("reject", 9, ERROR + "NameHasNoOwner", f'Name "{NAME}" does not exist')
+        ]
+
+    def test_start_service_that_runs(self, desk: Desk, peer: Peer) -> None:
+        desk.call(peer, "RequestName", "su", NAME, 0)
+        assert result(desk.call(peer, "StartServiceByName", "su", NAME, 0)[0]) == (2,)
+        assert result(desk.call(peer, "StartServiceByName", "su", ":1.0", 0)[0]) == (2,)
+
+    @pytest.mark.parametrize("name", [NAME, BUS, ""])
+    def test_start_service_that_there_is_not(self, desk: Desk, peer: Peer, name: str) -> None:
+        expected = (ERROR + "ServiceUnknown", f"The name {name} was not provided by any .service files")
+        assert desk.fails(peer, "StartServiceByName", "su", name, 0) == expected
+
+    def test_environment(self, desk: Desk) -> None:
+        root = desk.attach(somebody(uid=0))
+        desk.call(root, "UpdateActivationEnvironment", "a{ss}", {"A": "1", "B": "2"})
+        reply, _ = desk.call(root, "UpdateActivationEnvironment", "a{ss}", {"B": "3"})
+        assert reply == ("reply", root.id, 1, "", b"", ())
+        assert desk.bus.activation_environment == {"A": "1", "B": "3"}
+
+    def test_environment_of_a_system_bus(self) -> None:
+        desk = Desk(servicehelper="/usr/lib/helper")
+        root = desk.attach(somebody(uid=0))
+        failure = desk.fails(root, "UpdateActivationEnvironment", "a{ss}", {"A": "1"})
+        assert failure == (ERROR + "AccessDenied", "Cannot change activation environment on a system bus.")
+
+
+class TestDisconnect:
+    def test_order(self, desk: Desk, peer: Peer) -> None:
+        """Names in the reverse order in which they were asked for; the unique name last, by forget."""
+        other = desk.attach()
+        for name in ("org.a", "org.b"):
+            desk.call(peer, "RequestName", "su", name, 0)
+        desk.call(other, "RequestName", "su", "org.b", 0)
+        assert desk.happen(FakeEvent(EventKind.GONE, peer.id)) == [
+            ("set_queue", "org.b", (1,)),
+            ("set_queue", "org.a", ()),
+            ("forget", 0),
+        ]
+        assert [one.id for one in desk.bus.peers] == [1]
+
+    def test_before_hello(self, desk: Desk) -> None:
+        silent = desk.attach(hello=False)
+        assert desk.happen(FakeEvent(EventKind.GONE, silent.id)) == [("forget", 0)]
+
+    def test_one_batch_for_all(self, desk: Desk, peer: Peer) -> None:
+        """What happened together is answered as one step."""
+        other = desk.attach()
+        events = [FakeEvent(peer=one.id, member="Nope") for one in (peer, other)]
+        assert [command[0] for command in desk.happen(*events)] == ["error", "resume"] * 2
+
+
+class TestLog:
+    def test_line_of_the_data_plane(self, desk: Desk) -> None:
+        desk.happen(FakeEvent(EventKind.LOG, type=4, body=b"denied \xff"))
+        assert desk.log.lines == ["denied \ufffd"]
+
+
+class TestReload:
+    NEW = Settings(limits=Limits(max_names_per_connection=1), policy=encode([]))
+    CHANGED = ("signal", EVERYBODY, "/org/freedesktop/DBus", BUS, "ActivatableServicesChanged", "", b"")
+
+    def test_caller_waits(self, desk: Desk, peer: Peer) -> None:
+        begun: list[bool] = []
+        desk.bus.on_reload = lambda: begun.append(True)
+        assert desk.call(peer, "ReloadConfig", serial=5) == []
+        assert begun == [True]
+        desk.bus.reloaded(self.NEW)
+        assert desk.plane.take() == [
+            ("set_limits", self.NEW.limits),
+            ("load_policy", self.NEW.policy),
+            ("reply", 0, 5, "", b"", ()),
+            ("resume", 0),
+            self.CHANGED,
+        ]
+        assert desk.log.lines == ["Reloaded configuration"]
+
+    def test_in_force(self, desk: Desk, peer: Peer) -> None:
+        """Also for who is connected already."""
+        assert desk.call(peer, "RequestName", "su", "org.a", 0)[0][0] == "set_queue"
+        desk.bus.reloaded(self.NEW)
+        desk.plane.take()
+        assert desk.fails(peer, "RequestName", "su", "org.b", 0)[0] == ERROR + "AccessDenied"
+        desk.bus.reloaded(Settings(limits=Limits(max_names_per_connection=1), policy=desk.settings.policy))
+        desk.plane.take()
+        assert desk.fails(peer, "RequestName", "su", "org.b", 0)[0] == ERROR + "LimitsExceeded"
+        assert desk.bus.peers.limits.max_names_per_connection == 1
+
+    def test_bad_configuration(self, desk: Desk, peer: Peer) -> None:
+        """The old one stays."""
+        desk.call(peer, "ReloadConfig", serial=5)
+        desk.bus.reloaded(ValueError("line 3: no"))
+        assert desk.plane.take() == [
+            ("error", 0, 5, ERROR + "Failed", "line 3: no"),
+            ("resume", 0),
+            self.CHANGED,
+        ]
+        assert desk.log.lines == ["Unable to reload configuration: line 3: no"]
+        assert desk.bus.settings is desk.settings
+
+    def test_caller_that_is_gone(self, desk: Desk, peer: Peer) -> None:
+        desk.call(peer, "ReloadConfig")
+        desk.happen(FakeEvent(EventKind.GONE, peer.id))
+        desk.bus.reloaded(ValueError("no"))
+        assert desk.plane.take() == [self.CHANGED]

@@ -1,0 +1,120 @@
+"""Who is at the other end of a socket."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from omnibus.daemon.credentials import at_console, from_socket, look_up_groups, socket_uid, with_groups
+
+
+@pytest.fixture
+def pair() -> Iterator[socket.socket]:
+    """A socket whose other end is this process's too."""
+    ours, theirs = socket.socketpair()
+    yield ours
+    ours.close()
+    theirs.close()
+
+
+@pytest.fixture
+def tcp() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+        ours, _ = server.accept()
+        with ours:
+            yield ours
+
+
+class TestUnixSocket:
+    def test_uid(self, pair: socket.socket) -> None:
+        assert socket_uid(pair) == os.geteuid()
+
+    def test_all(self, pair: socket.socket) -> None:
+        known = from_socket(pair, os.geteuid())
+        assert (known.uid, known.pid) == (os.geteuid(), os.getpid())
+        assert known.gids is not None
+        assert known.gids[0] == os.getegid()
+        assert set(known.gids) == {os.getegid(), *os.getgroups()}
+        known.close()
+
+    def test_loginfo(self, pair: socket.socket) -> None:
+        """The reference's words: the command line, at most 50 bytes of it, with blanks for its NULs."""
+        known = from_socket(pair, os.geteuid())
+        command = Path("/proc/self/cmdline").read_bytes()[:50].replace(b"\0", b" ").decode()
+        assert known.loginfo.startswith(f'uid={os.geteuid()} pid={os.getpid()} comm="{command}"')
+        assert sys.executable[:10] in known.loginfo
+        known.close()
+
+    def test_pidfd(self, pair: socket.socket) -> None:
+        known = from_socket(pair, os.geteuid())
+        if known.pidfd is None:
+            pytest.skip("this kernel has no SO_PEERPIDFD")
+        info = Path(f"/proc/self/fdinfo/{known.pidfd}").read_text()
+        assert f"Pid:\t{os.getpid()}\n" in info
+        assert not os.get_inheritable(known.pidfd)
+        known.close()
+        with pytest.raises(OSError):
+            os.fstat(known.pidfd)
+
+    def test_other_identity(self, pair: socket.socket) -> None:
+        """Who authenticated as somebody else has other groups than the socket: they are looked up."""
+        known = from_socket(pair, os.geteuid() + 1)
+        assert (known.uid, known.gids) == (os.geteuid() + 1, None)
+        assert with_groups(known, (1, 2)).gids == (1, 2)
+        known.close()
+
+    def test_anonymous(self, pair: socket.socket) -> None:
+        known = from_socket(pair, None)
+        assert (known.uid, known.pid, known.gids) == (None, os.getpid(), ())
+        assert known.loginfo.startswith(f"pid={os.getpid()} ")
+        known.close()
+
+
+class TestTcp:
+    def test_nothing_is_known(self, tcp: socket.socket) -> None:
+        assert socket_uid(tcp) is None
+        known = from_socket(tcp, 7)
+        assert (known.uid, known.pid, known.gids, known.pidfd, known.loginfo) == (
+            7,
+            None,
+            None,
+            None,
+            "uid=7",
+        )
+        assert from_socket(tcp, None).gids == ()
+
+
+class TestGroups:
+    def test_known_user(self) -> None:
+        me = pwd.getpwuid(os.geteuid())
+        groups = look_up_groups(me.pw_uid)
+        assert groups[0] == me.pw_gid
+        assert set(groups) == set(os.getgrouplist(me.pw_name, me.pw_gid))
+
+    def test_unknown_user(self) -> None:
+        assert look_up_groups(0x7FFF_FFF0) == ()
+
+
+class TestConsole:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("NAME=a\nSEATS=seat0\n", True),
+            ("SEATS=\n", False),
+            ("NAME=a\nACTIVE_SEATS=seat0\n", False),
+            ("", False),
+        ],
+    )
+    def test_seat(self, tmp_path: Path, text: str, expected: bool) -> None:
+        (tmp_path / "7").write_text(text)
+        assert at_console(7, str(tmp_path)) is expected
+
+    @pytest.mark.parametrize("uid", [None, 8])
+    def test_nobody(self, tmp_path: Path, uid: int | None) -> None:
+        assert not at_console(uid, str(tmp_path))

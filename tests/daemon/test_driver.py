@@ -1,0 +1,210 @@
+"""How the driver finds and checks a method (the reference's order and words)."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from omnibus.daemon.driver import INTERFACES, Driver, Method
+from omnibus.daemon.driver.introspectable import describe
+from omnibus.daemon.peers import Peer
+from support.plane import BUS_PATH, FakeEvent, somebody
+
+from .conftest import Desk
+
+ERROR = "org.freedesktop.DBus.Error."
+PEER = "org.freedesktop.DBus.Peer"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+
+
+class TestFindingTheMethod:
+    def test_unknown_method(self, desk: Desk, peer: Peer) -> None:
+        expected = (ERROR + "UnknownMethod", "org.freedesktop.DBus does not understand message Nope")
+        assert desk.fails(peer, "Nope") == expected
+        assert desk.fails(peer, "Nope", interface=None) == expected
+
+    def test_unknown_interface(self, desk: Desk, peer: Peer) -> None:
+        expected = (ERROR + "UnknownInterface", "org.freedesktop.DBus does not understand message GetId")
+        assert desk.fails(peer, "GetId", interface="no.such") == expected
+
+    def test_method_of_another_interface(self, desk: Desk, peer: Peer) -> None:
+        assert desk.fails(peer, "Ping")[0] == ERROR + "UnknownMethod"
+
+    def test_without_interface(self, desk: Desk, peer: Peer) -> None:
+        """A call may leave out the interface."""
+        reply, _ = desk.call(peer, "ListActivatableNames", interface=None)
+        assert reply[0] == "reply"
+
+    def test_interface_of_the_canonical_path(self, desk: Desk, peer: Peer) -> None:
+        """Properties is only at /org/freedesktop/DBus: elsewhere it isn't known at all."""
+        text = "org.freedesktop.DBus does not understand message Get"
+        assert desk.fails(peer, "Get", interface=PROPERTIES, path="/") == (ERROR + "UnknownInterface", text)
+        assert desk.fails(peer, "Get", interface=None, path="/") == (ERROR + "UnknownMethod", text)
+
+    def test_method_of_the_canonical_path(self, desk: Desk) -> None:
+        root = desk.attach(somebody(uid=0))
+        expected = (
+            ERROR + "AccessDenied",
+            "Method 'UpdateActivationEnvironment' is only available at the canonical object path "
+            "'/org/freedesktop/DBus'",
+        )
+        assert desk.fails(root, "UpdateActivationEnvironment", path="/") == expected
+
+    def test_any_path(self, desk: Desk, peer: Peer) -> None:
+        reply, _ = desk.call(peer, "ListActivatableNames", path="/any/where")
+        assert reply[0] == "reply"
+
+
+class TestCheckingTheCall:
+    @pytest.mark.parametrize(
+        ("member", "given", "args", "expected"),
+        [("ListNames", "s", ["x"], ""), ("RequestName", "", [], "su"), ("RequestName", "s", ["a.b"], "su")],
+    )
+    def test_wrong_arguments(
+        self, desk: Desk, peer: Peer, member: str, given: str, args: list[Any], expected: str
+    ) -> None:
+        text = f"Call to {member} has wrong args ({given}, expected {expected})\n"
+        assert desk.fails(peer, member, given, *args) == (ERROR + "InvalidArgs", text)
+
+    def test_privileged(self, desk: Desk, peer: Peer) -> None:
+        """Privilege is checked before the path and the arguments."""
+        text = "rejected attempt to call UpdateActivationEnvironment by connection :1.0 (uid=1000 pid=42)"
+            " with uid 1000"
+        assert desk.fails(peer, "UpdateActivationEnvironment", path="/") == (ERROR + "AccessDenied", text)
+        assert desk.log.lines == [text]
+
+    def test_privileged_needs_a_known_uid(self, desk: Desk) -> None:
+        nobody = desk.attach(somebody(uid=None))
+        assert desk.fails(nobody, "UpdateActivationEnvironment")[1].endswith("with unknown uid")
+
+    def test_nothing_but_hello_before_hello(self, desk: Desk) -> None:
+        silent = desk.attach(hello=False)
+        text = "Client tried to send a message other than Hello without being registered"
+        assert desk.fails(silent, "ListNames") == (ERROR + "AccessDenied", text)
+
+    def test_what_the_data_plane_should_have_answered(self, desk: Desk, peer: Peer) -> None:
+        assert desk.fails(peer, "GetId")[0] == ERROR + "Failed"
+
+    def test_big_endian(self, desk: Desk, peer: Peer) -> None:
+        body = b"\0\0\0\7org.foo\0\0\0\0\0\0\0\0\4"
+        event = FakeEvent(
+            peer=peer.id, member="RequestName", signature="su", body=body[:12] + body[16:], big_endian=True
+        )
+        assert desk.happen(event)[0] == ("set_queue", "org.foo", (0,))
+
+
+class TestWithoutDestination:
+    """A call without destination is for the bus's end of the connection, Hello or not."""
+
+    @pytest.fixture(params=[True, False])
+    def anybody(self, desk: Desk, request: pytest.FixtureRequest) -> Peer:
+        return desk.attach(hello=request.param)
+
+    def test_ping(self, desk: Desk, anybody: Peer) -> None:
+        commands = desk.call(anybody, "Ping", interface=PEER, destination=None)
+        assert commands == [("reply", anybody.id, 1, "", b"", ()), ("resume", anybody.id)]
+
+    def test_machine_id(self, desk: Desk, anybody: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("omnibus.daemon.bus.read_machine_id", lambda: "0" * 32)
+        reply, _ = desk.call(anybody, "GetMachineId", interface=PEER, destination=None)
+        assert reply[3:5] == ("s", b"\x20\0\0\0" + b"0" * 32 + b"\0")
+
+    def test_unknown_method_of_peer(self, desk: Desk, anybody: Peer) -> None:
+        expected = (ERROR + "UnknownMethod", "Unknown method invoked on org.freedesktop.DBus.Peer interface")
+        assert desk.fails(anybody, "Nope", interface=PEER, destination=None) == expected
+
+    @pytest.mark.parametrize(("interface", "shown"), [("x.y", "x.y"), (None, "(null)")])
+    def test_anything_else(self, desk: Desk, anybody: Peer, interface: str | None, shown: str) -> None:
+        text = f'Method "ListNames" with signature "s" on interface "{shown}" doesn\'t exist\n'
+        failure = desk.fails(anybody, "ListNames", "s", "x", interface=interface, destination=None)
+        assert failure == (ERROR + "UnknownMethod", text)
+
+
+class TestNoReplyExpected:
+    def test_nothing_to_say(self, desk: Desk, peer: Peer) -> None:
+        """A reply that says nothing but "done" is withheld."""
+        assert desk.call(peer, "Ping", interface=PEER, destination=None, flags=1) == [("resume", peer.id)]
+
+    def test_something_to_say(self, desk: Desk, peer: Peer) -> None:
+        """The reference replies all the same when there is a result ..."""
+        assert desk.call(peer, "ListActivatableNames", flags=1)[0][0] == "reply"
+
+    def test_error(self, desk: Desk, peer: Peer) -> None:
+        """... or an error."""
+        assert desk.fails(peer, "Nope", flags=1)[0] == ERROR + "UnknownMethod"
+
+
+class TestFailingHandler:
+    def test_nobody_stays_stopped(self, desk: Desk, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> tuple[Method, None]:
+            raise ZeroDivisionError("oops")
+
+        monkeypatch.setattr(desk.bus.driver, "handle", fail)
+        assert desk.fails(peer, "ListNames") == (ERROR + "Failed", "The message bus failed to answer")
+        assert "oops" in desk.log.lines[0]
+
+
+class TestIntrospection:
+    def interfaces(self, path: str) -> dict[str | None, ElementTree.Element]:
+        root = ElementTree.fromstring(describe(INTERFACES, path))
+        return {child.get("name"): child for child in root if child.tag == "interface"}
+
+    def test_every_method(self) -> None:
+        """Parameters are single complete types."""
+        for interface in INTERFACES:
+            shown = self.interfaces(BUS_PATH)[interface.name]
+            for method in interface.methods:
+                (element,) = (one for one in shown.iter("method") if one.get("name") == method.name)
+                for direction, signature in (("in", method.inputs), ("out", method.outputs)):
+                    args = [arg.get("type") for arg in element if arg.get("direction") == direction]
+                    assert "".join(str(arg) for arg in args) == signature
+
+    def test_properties_and_signals(self) -> None:
+        shown = self.interfaces(BUS_PATH)["org.freedesktop.DBus"]
+        assert [one.get("name") for one in shown.iter("property")] == ["Features", "Interfaces"]
+        assert {one.get("access") for one in shown.iter("property")} == {"read"}
+        assert [one.get("name") for one in shown.iter("signal")] == [
+            "NameOwnerChanged",
+            "NameLost",
+            "NameAcquired",
+            "ActivatableServicesChanged",
+        ]
+
+    def test_named_arguments(self) -> None:
+        (signal,) = self.interfaces(BUS_PATH)[PROPERTIES].iter("signal")
+        assert [arg.get("name") for arg in signal] == [
+            "interface_name",
+            "changed_properties",
+            "invalidated_properties",
+        ]
+
+    def test_other_path(self) -> None:
+        assert set(self.interfaces("/x")) == {
+            "org.freedesktop.DBus",
+            "org.freedesktop.DBus.Introspectable",
+            "org.freedesktop.DBus.Peer",
+        }
+
+    @pytest.mark.parametrize(
+        ("path", "child"),
+        [
+            ("/", "org/freedesktop/DBus"),
+            ("/org", "freedesktop/DBus"),
+            ("/org/freedesktop", "DBus"),
+            ("/x", None),
+        ],
+    )
+    def test_way_to_the_bus(self, path: str, child: str | None) -> None:
+        root = ElementTree.fromstring(describe(INTERFACES, path))
+        assert [node.get("name") for node in root.iter("node") if node is not root] == (
+            [child] if child else []
+        )
+
+    def test_introspect(self, desk: Desk, peer: Peer) -> None:
+        reply, _ = desk.call(peer, "Introspect", interface="org.freedesktop.DBus.Introspectable", path="/org")
+        assert describe(INTERFACES, "/org").encode() in reply[4]
+
+    def test_on_the_command_line(self) -> None:
+        assert Driver().introspection() == describe(INTERFACES, BUS_PATH)

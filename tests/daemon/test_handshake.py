@@ -1,0 +1,141 @@
+"""Authentication on a real socket: pieces, descriptors, a client that doesn't read."""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from omnibus.auth.mechanism import Accepted
+from omnibus.auth.server import Authenticated, Server
+from omnibus.daemon.handshake import Handshake, Refused
+
+GUID = "0123456789abcdef0123456789abcdef"
+
+
+class Yes:
+    """A mechanism that takes everybody for nobody in particular."""
+
+    def respond(self, response: bytes) -> Accepted:
+        return Accepted(7)
+
+
+class Ends:
+    """Both ends of a connection."""
+
+    def __init__(self) -> None:
+        ours, self.client = socket.socketpair()
+        ours.setblocking(False)
+        self.client.settimeout(5)
+        machine = Server(GUID, {"EXTERNAL": lambda uid: Yes()}, None)
+        self.handshake = Handshake(ours, machine, max_fds=3)
+
+    def say(self, text: bytes, fds: int = 0) -> Authenticated | None:
+        """Let the client write, with so many descriptors, and the handshake read."""
+        null = os.open(os.devnull, os.O_RDONLY)
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [null] * fds))] if fds else []
+        self.client.sendmsg([text], rights)
+        os.close(null)
+        return self.handshake.receive()
+
+    def close(self) -> None:
+        self.handshake.close()
+        self.client.close()
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    with closing(Ends()) as ends:
+        yield ends
+
+
+def open_fds() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_conversation(ends: Ends) -> None:
+    assert ends.say(b"\0AUTH EXT") is None
+    assert ends.say(b"ERNAL\r\n") is None
+    assert ends.client.recv(100) == f"OK {GUID}\r\n".encode()
+    outcome = ends.say(b"BEGIN\r\nl\1\0\1")
+    assert outcome == Authenticated(7, False, b"l\1\0\1", 23)
+
+
+def test_nothing_to_read(ends: Ends) -> None:
+    assert ends.handshake.receive() is None
+
+
+def test_everything_at_once(ends: Ends) -> None:
+    outcome = ends.say(b"\0AUTH EXTERNAL\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\nl\1")
+    assert outcome is not None
+    assert (outcome.leftover, outcome.fd_passing) == (b"l\1", True)
+    assert ends.client.recv(100) == f"OK {GUID}\r\nAGREE_UNIX_FD\r\n".encode()
+
+
+def test_closed_by_the_client(ends: Ends) -> None:
+    ends.client.close()
+    with pytest.raises(Refused, match="closed by the client"):
+        ends.handshake.receive()
+
+
+def test_rejected(ends: Ends) -> None:
+    """What there is to say is said before it ends."""
+    with pytest.raises(Refused, match="BEGIN before"):
+        ends.say(b"\0AUTH NO\r\nBEGIN\r\n")
+    assert ends.client.recv(100) == b"REJECTED EXTERNAL\r\n"
+
+
+class TestDescriptors:
+    def test_positions(self, ends: Ends) -> None:
+        """A descriptor belongs to the bytes it came with; an early one, to the first message."""
+        ends.say(b"\0AUTH EXTERNAL\r\n", fds=1)
+        outcome = ends.say(b"BEGIN\r\nl\1", fds=2)
+        assert outcome is not None
+        fds = ends.handshake.take_fds(outcome.offset)
+        assert [offset for _, offset in fds] == [0, 0, 0]
+        assert not any(os.get_inheritable(fd) for fd, _ in fds)
+        for fd, _ in fds:
+            os.close(fd)
+
+    def test_too_many(self, ends: Ends) -> None:
+        with pytest.raises(Refused, match="too many descriptors"):
+            ends.say(b"\0", fds=4)
+
+    def test_too_many_in_all(self, ends: Ends) -> None:
+        ends.say(b"\0", fds=3)
+        with pytest.raises(Refused, match="too many descriptors"):
+            ends.say(b"AUTH", fds=1)
+
+    def test_none_is_left_open(self) -> None:
+        before = open_fds()
+        with closing(Ends()) as ends:
+            ends.say(b"\0AUTH", fds=3)
+        assert open_fds() == before
+
+
+class TestClientThatDoesNotRead:
+    def test_waits(self, ends: Ends) -> None:
+        """The outcome comes when all that there is to say is said, and the client is not heard before."""
+        stuffing = b"x" * 4096
+        try:
+            while True:
+                ends.handshake.sock.send(stuffing, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            pass
+        assert ends.say(b"\0AUTH EXTERNAL\r\nBEGIN\r\n") is None
+        assert ends.handshake.wants_to_send
+        assert ends.handshake.send() is None
+        received = b""
+        outcome = None
+        while outcome is None:
+            received = ends.client.recv(1 << 20)[-100:]
+            outcome = ends.handshake.send()
+        assert outcome.uid == 7
+        assert not ends.handshake.wants_to_send
+        while not received.endswith(b"\r\n"):
+            received += ends.client.recv(1 << 20)
+        assert received.endswith(f"xOK {GUID}\r\n".encode())

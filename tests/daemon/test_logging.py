@@ -1,0 +1,75 @@
+"""Where lines go and what they look like."""
+
+from __future__ import annotations
+
+import os
+import syslog
+
+import pytest
+
+from omnibus.daemon.logging import Log
+
+
+@pytest.fixture
+def to_syslog(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
+    lines: list[tuple[int, str]] = []
+    monkeypatch.setattr(syslog, "syslog", lambda priority, text: lines.append((priority, text)))
+    monkeypatch.setattr(syslog, "openlog", lambda *_: None)
+    return lines
+
+
+def test_before_the_configuration_is_known(capfd: pytest.CaptureFixture[str]) -> None:
+    Log().warning("text")
+    assert capfd.readouterr() == ("", f"omnibusd[{os.getpid()}]: text\n")
+
+
+@pytest.mark.parametrize(
+    ("bus_type", "prefix"),
+    [
+        ("system", "[system] "),
+        ("session", f"[session uid={os.geteuid()} pid={os.getpid()}] "),
+        ("other", ""),
+        (None, ""),
+    ],
+)
+def test_prefix(capfd: pytest.CaptureFixture[str], bus_type: str | None, prefix: str) -> None:
+    """It says which bus speaks."""
+    log = Log()
+    log.configure(bus_type, to_syslog=False, to_stderr=True)
+    log.info("text")
+    assert capfd.readouterr().err == f"omnibusd[{os.getpid()}]: {prefix}text\n"
+
+
+def test_syslog(capfd: pytest.CaptureFixture[str], to_syslog: list[tuple[int, str]]) -> None:
+    """Refusals go to the facility for authentication."""
+    log = Log()
+    log.configure("system", to_syslog=True, to_stderr=False)
+    log.info("a")
+    log.warning("b")
+    log.security("c")
+    log.event(syslog.LOG_NOTICE, "d")
+    log.event(syslog.LOG_ERR, "e")
+    assert to_syslog == [
+        (syslog.LOG_DAEMON | syslog.LOG_INFO, "[system] a"),
+        (syslog.LOG_DAEMON | syslog.LOG_WARNING, "[system] b"),
+        (syslog.LOG_AUTH | syslog.LOG_NOTICE, "[system] c"),
+        (syslog.LOG_AUTH | syslog.LOG_NOTICE, "[system] d"),
+        (syslog.LOG_DAEMON | syslog.LOG_ERR, "[system] e"),
+    ]
+    assert capfd.readouterr().err == ""
+
+
+def test_both(capfd: pytest.CaptureFixture[str], to_syslog: list[tuple[int, str]]) -> None:
+    log = Log()
+    log.configure(None, to_syslog=True, to_stderr=True)
+    log.info("a")
+    assert len(to_syslog) == 1
+    assert capfd.readouterr().err.endswith(": a\n")
+
+
+def test_nobody_reads_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(fd: int, data: bytes) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(os, "write", fail)
+    Log().info("text")
