@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+#   make        build .venv with everything in it: .venv/bin/omnibusd
+#   make run    start a private bus in the foreground
+#   make test   check and test everything
+#   make fuzz   fuzz the C code, ten minutes a target
+
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
+VENV = .venv
+BIN = $(VENV)/bin
+BUILT = $(VENV)/built
+LINK = $(VENV)/link
+JOBS ?= 4
+
+ROOMS = auth daemon policy systemd transport
+C_FILES = $(wildcard transport/relay/*.[ch] tests/relay/*.[ch] daemon/launch/*.[ch])
+C_SOURCES = $(filter-out %/_relay.c,$(wildcard transport/relay/*.[ch] daemon/launch/*.[ch]))
+
+all: $(BUILT)
+
+# The package is linked into the environment, not found by an import hook, which would cost every start 25 ms.
+$(VENV)/installed: pyproject.toml setup.py .ci/packages
+	.ci/packages python3-venv python3-dev gcc
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check --upgrade 'setuptools>=66' wheel 'cffi>=1.16'
+	$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e '.[test]'
+	site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	    rm -f "$$site"/__editable__*omnibus* && ln -sfn "$(CURDIR)" "$$site/omnibus"
+	mkdir -p $(LINK) && ln -sfn "$(CURDIR)" $(LINK)/omnibus
+	touch $@
+
+$(BUILT): $(VENV)/installed $(C_SOURCES) $(wildcard transport/relay/build.py)
+	$(BIN)/python setup.py -q build_ext --inplace
+	touch $@
+
+run: $(BUILT)
+	@directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && \
+	address="unix:path=$$directory/bus" && \
+	echo "Talk to it: dbus-send --bus=$$address --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.ListNames" && \
+	$(BIN)/omnibusd --session --nofork --nopidfile --address="$$address" --print-address
+
+lint: $(BUILT)
+	$(BIN)/ruff check -q .
+	$(BIN)/ruff format -q --check .
+	$(if $(C_FILES),clang-format --dry-run --Werror $(filter-out %/_relay.c,$(C_FILES)))
+	cd $(LINK) && ../../$(BIN)/mypy --cache-dir ../../.mypy_cache --config-file ../../pyproject.toml \
+	    $(addprefix omnibus/,$(ROOMS))
+
+test-packages: tests/packages.txt
+	@.ci/packages tests/packages.txt
+
+test: $(BUILT) test-packages
+	$(MAKE) -s lint
+	$(BIN)/pytest -q -n $(JOBS)
+
+fuzz:
+	.ci/packages tests/packages.txt
+	$(MAKE) -C tests/relay fuzz
+
+clean:
+	rm -rf $(VENV) build *.egg-info transport/relay/_relay.c transport/relay/_relay.*.so tests/relay/build
+
+.PHONY: all run lint test test-packages fuzz clean
+.DELETE_ON_ERROR:
+
+-include kernel/targets.mk
