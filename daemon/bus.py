@@ -10,7 +10,7 @@ from ..policy.settings import Settings
 from . import errors
 from .codec import make_body
 from .driver import BUS_NAME, BUS_PATH, Call, Driver, Method, Reply
-from .driver.method import NO_AUTO_START, NO_REPLY_EXPECTED
+from .driver.method import METHOD_CALL, NO_AUTO_START, NO_REPLY_EXPECTED
 from .errors import DBusError
 from .logging import Log
 from .machine_id import read_machine_id
@@ -80,8 +80,11 @@ class Bus:
     def dispatch(self) -> None:
         """Handle what the data plane reports; the answers to all of it go down as one batch."""
         for event in self.relay.events():
-            if event.kind == EventKind.CALL:
+            if event.kind == EventKind.CALL and event.type == METHOD_CALL:
                 self._call(event)
+            elif event.kind == EventKind.CALL:
+                # Nobody has anything else to say to the bus.
+                self.relay.resume(event.peer)
             elif event.kind == EventKind.PARKED:
                 self._parked(event)
             elif event.kind == EventKind.GONE:

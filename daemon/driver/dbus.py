@@ -119,8 +119,12 @@ def get_connection_credentials(bus: Bus, call: Call) -> Reply:
         known["LinuxSecurityLabel"] = Variant("ay", who.label + b"\x00")
     if who.pidfd is None or not call.peer.fd_passing:
         return Reply((known,))
+    try:
+        fd = os.dup(who.pidfd)
+    except OSError:
+        return Reply((known,))  # a luxury: what else is known is told all the same
     known["ProcessFD"] = Variant("h", 0)
-    return Reply((known,), (who.pidfd,))
+    return Reply((known,), (fd,))
 
 
 def get_adt_audit_session_data(bus: Bus, call: Call) -> NoReturn:

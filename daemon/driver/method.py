@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 BUS_NAME: Final = "org.freedesktop.DBus"
 BUS_PATH: Final = "/org/freedesktop/DBus"
 
+METHOD_CALL: Final = 1
 NO_REPLY_EXPECTED: Final = 1
 NO_AUTO_START: Final = 2
 
@@ -30,7 +31,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The values of a reply, and the descriptors that go with it; these stay the caller's own."""
+    """The values of a reply, and the descriptors that go with it and are given away with it."""
 
     values: tuple[Any, ...] = ()
     fds: tuple[int, ...] = ()

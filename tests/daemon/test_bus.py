@@ -210,7 +210,10 @@ class TestGetConnectionCredentials:
             "LinuxSecurityLabel": Variant("ay", b"label\0"),
             "ProcessFD": Variant("h", 0),
         }
-        assert fds == (fd,)
+        (copy,) = fds
+        assert copy != fd
+        assert os.path.sameopenfile(copy, fd)
+        os.close(copy)
         desk.happen(FakeEvent(EventKind.GONE, 1))
         with pytest.raises(OSError):
             os.fstat(fd)

@@ -70,8 +70,10 @@ class TestCheckingTheCall:
 
     def test_privileged(self, desk: Desk, peer: Peer) -> None:
         """Privilege is checked before the path and the arguments."""
-        text = "rejected attempt to call UpdateActivationEnvironment by connection :1.0 (uid=1000 pid=42)"
+        text = (
+            "rejected attempt to call UpdateActivationEnvironment by connection :1.0 (uid=1000 pid=42)"
             " with uid 1000"
+        )
         assert desk.fails(peer, "UpdateActivationEnvironment", path="/") == (ERROR + "AccessDenied", text)
         assert desk.log.lines == [text]
 
@@ -93,6 +95,13 @@ class TestCheckingTheCall:
             peer=peer.id, member="RequestName", signature="su", body=body[:12] + body[16:], big_endian=True
         )
         assert desk.happen(event)[0] == ("set_queue", "org.foo", (0,))
+
+
+class TestOtherMessages:
+    @pytest.mark.parametrize("kind", [2, 3, 4])
+    def test_ignored(self, desk: Desk, peer: Peer, kind: int) -> None:
+        """The bus takes no signals and waits for no replies, but their sender goes on."""
+        assert desk.happen(FakeEvent(peer=peer.id, type=kind, member="Hello")) == [("resume", peer.id)]
 
 
 class TestWithoutDestination:
