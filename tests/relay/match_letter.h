@@ -90,6 +90,22 @@ static inline bool rule_drop(struct match_index *index, struct match_list *list,
     return removed;
 }
 
+/* A message comes from :1.7, and goes to :1.9 unless it is a broadcast. */
+static const struct span letter_sender[] = {SPAN(":1.7"), SPAN("s.one"), SPAN("s.two")};
+static const struct span letter_recipient[] = {SPAN(":1.9"), SPAN("d.one")};
+
+static inline struct match_subject subject_of(const struct message *m)
+{
+    return (struct match_subject){
+        .m = m,
+        .sender_names = letter_sender,
+        .n_sender_names = CHECK_COUNT(letter_sender),
+        .recipient_names = letter_recipient,
+        .n_recipient_names = m->destination.s ? CHECK_COUNT(letter_recipient) : 0,
+        .eavesdropping = m->destination.s != NULL,
+    };
+}
+
 /* The owner of a list is a counter here. */
 static inline void count_visit(void *context, void *owner)
 {

@@ -4,21 +4,6 @@
 /* D-Bus specification, "Match Rules": the index finds what asking every rule finds, whatever came and went.
  */
 
-static const struct span sender[] = {SPAN(":1.7"), SPAN("s.one"), SPAN("s.two")};
-static const struct span recipient[] = {SPAN(":1.9"), SPAN("d.one")};
-
-static struct match_subject subject_of(const struct message *m)
-{
-    return (struct match_subject){
-        .m = m,
-        .sender_names = sender,
-        .n_sender_names = CHECK_COUNT(sender),
-        .recipient_names = recipient,
-        .n_recipient_names = m->destination.s ? CHECK_COUNT(recipient) : 0,
-        .eavesdropping = m->destination.s != NULL,
-    };
-}
-
 static uint32_t random_state;
 
 static uint32_t random_below(uint32_t n)
@@ -117,7 +102,7 @@ static void bed_find_random(struct bed *bed, unsigned n)
     while (n--) {
         REQUIRE(random_message(&m));
         struct match_subject subject = subject_of(&m);
-        subject.n_sender_names = random_below(CHECK_COUNT(sender) + 1);
+        subject.n_sender_names = random_below(CHECK_COUNT(letter_sender) + 1);
         subject.n_recipient_names = random_below(subject.n_recipient_names + 1);
         bed_find(bed, &subject);
     }
