@@ -1,0 +1,422 @@
+"""Specification, "Message Bus Names" and "org.freedesktop.DBus.RequestName": owners, queues, and who is told what."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+
+import pytest
+from support.daemon import Daemon
+from support.message import Type
+from support.raw import BUS, BUS_PATH, BusError, Client
+
+from .conftest import Connect
+
+ERROR = "org.freedesktop.DBus.Error."
+ALLOW_REPLACEMENT, REPLACE_EXISTING, DO_NOT_QUEUE = 1, 2, 4
+PRIMARY_OWNER, IN_QUEUE, EXISTS, ALREADY_OWNER = 1, 2, 3, 4
+RELEASED, NON_EXISTENT, NOT_OWNER = 1, 2, 3
+
+
+@dataclass
+class Queue:
+    """The queue of a name as the specification describes it: who wants it, with which flags, the owner first."""
+
+    entries: list[tuple[str, int]] = field(default_factory=list)
+
+    @property
+    def owner(self) -> str:
+        return self.entries[0][0] if self.entries else ""
+
+    def names(self) -> list[str]:
+        return [who for who, _ in self.entries]
+
+    def request(self, who: str, flags: int) -> int:
+        entry = (who, flags)
+        if not self.entries:
+            self.entries = [entry]
+            return PRIMARY_OWNER
+        if self.owner == who:
+            self.entries[0] = entry
+            return ALREADY_OWNER
+        owner_flags = self.entries[0][1]
+        if flags & REPLACE_EXISTING and owner_flags & ALLOW_REPLACEMENT:
+            rest = [one for one in self.entries if one[0] != who]
+            self.entries = [entry, *(rest[1:] if owner_flags & DO_NOT_QUEUE else rest)]
+            return PRIMARY_OWNER
+        if flags & DO_NOT_QUEUE:
+            self.entries = [one for one in self.entries if one[0] != who]
+            return EXISTS
+        if flags & REPLACE_EXISTING:
+            rest = [one for one in self.entries if one[0] != who]
+            self.entries = [rest[0], entry, *rest[1:]]
+        elif who in self.names():
+            self.entries[self.names().index(who)] = entry
+        else:
+            self.entries.append(entry)
+        return IN_QUEUE
+
+    def release(self, who: str) -> int:
+        if not self.entries:
+            return NON_EXISTENT
+        if who not in self.names():
+            return NOT_OWNER
+        self.entries = [one for one in self.entries if one[0] != who]
+        return RELEASED
+
+
+class Stage:
+    """Three clients who want one name. After each step everybody must have been told what the model says.
+
+    In this order: NameLost to the old owner, NameOwnerChanged to everybody, NameAcquired to the new owner, the
+    reply to the caller.
+    """
+
+    def __init__(self, bus: Daemon, name: str) -> None:
+        self.name = name
+        self.queue = Queue()
+        self.clients = {who: bus.connect() for who in "ABC"}
+        self.unique = {who: client.unique for who, client in self.clients.items()} | {"": ""}
+        for client in self.clients.values():
+            client.match(f"type='signal',sender='{BUS}',member='NameOwnerChanged',arg0='{name}'")
+
+    def request(self, who: str, flags: int) -> int:
+        before = self.queue.owner
+        expected = self.queue.request(who, flags)
+        serial = self.call(who, "RequestName", "su", self.name, flags)
+        self.check(before, who, serial, expected)
+        return expected
+
+    def release(self, who: str) -> int:
+        before = self.queue.owner
+        expected = self.queue.release(who)
+        serial = self.call(who, "ReleaseName", "s", self.name)
+        self.check(before, who, serial, expected)
+        return expected
+
+    def leave(self, who: str) -> None:
+        before = self.queue.owner
+        self.queue.release(who)
+        self.clients.pop(who).close()
+        if before == who:
+            self.check(before, "", 0, 0)
+
+    def call(self, who: str, member: str, signature: str, *body: object) -> int:
+        return self.clients[who].start_call(BUS, member, signature, *body, interface=BUS, path=BUS_PATH)
+
+    def check(self, before: str, caller: str, serial: int, result: int) -> None:
+        after = self.queue.owner
+        for who in sorted(self.clients, key=lambda one: one != caller):
+            client = self.clients[who]
+            if before != after:
+                if who == before:
+                    client.expect(member="NameLost", body=(self.name,), destination=client.unique, sender=BUS)
+                client.expect(member="NameOwnerChanged", body=(self.name, self.unique[before], self.unique[after]))
+                if who == after:
+                    client.expect(member="NameAcquired", body=(self.name,), destination=client.unique, sender=BUS)
+            if who == caller:
+                client.expect(type=Type.METHOD_RETURN, reply_serial=serial, body=(result,))
+            client.driver("GetId")
+            assert client.inbox == []
+        self.check_queue()
+
+    def check_queue(self) -> None:
+        client = next(iter(self.clients.values()))
+        if self.queue.entries:
+            expected = [self.unique[who] for who in self.queue.names()]
+            assert client.driver("ListQueuedOwners", "s", self.name) == expected
+        else:
+            assert client.driver("NameHasOwner", "s", self.name) is False
+
+
+@pytest.fixture
+def stage(bus: Daemon, name: str) -> Stage:
+    return Stage(bus, name)
+
+
+class TestRequestName:
+    def test_free(self, stage: Stage) -> None:
+        """PRIMARY_OWNER: the caller is now the primary owner, and was not before."""
+        assert stage.request("A", 0) == PRIMARY_OWNER
+
+    def test_in_queue(self, stage: Stage) -> None:
+        """IN_QUEUE: the name already had an owner who can't be replaced, or who isn't to be."""
+        stage.request("A", 0)
+        assert stage.request("B", 0) == IN_QUEUE
+        assert stage.request("C", REPLACE_EXISTING) == IN_QUEUE
+
+    def test_next_in_line(self, stage: Stage) -> None:
+        """Who would replace an owner that doesn't allow it is the next in the queue, before those who only wait."""
+        stage.request("A", 0)
+        stage.request("B", 0)
+        assert stage.request("C", REPLACE_EXISTING) == IN_QUEUE
+        assert stage.queue.names() == ["A", "C", "B"]
+
+    def test_exists(self, stage: Stage) -> None:
+        """EXISTS: the name has an owner, and DO_NOT_QUEUE was specified."""
+        stage.request("A", 0)
+        assert stage.request("B", DO_NOT_QUEUE) == EXISTS
+        assert stage.request("C", DO_NOT_QUEUE | REPLACE_EXISTING) == EXISTS
+
+    def test_already_owner(self, stage: Stage) -> None:
+        """ALREADY_OWNER: the application already is the owner."""
+        stage.request("A", 0)
+        assert stage.request("A", 0) == ALREADY_OWNER
+
+    def test_replacement(self, stage: Stage) -> None:
+        """The owner that allowed it is replaced and goes to the place behind the new one."""
+        stage.request("A", ALLOW_REPLACEMENT)
+        stage.request("B", 0)
+        assert stage.request("C", REPLACE_EXISTING) == PRIMARY_OWNER
+        assert stage.queue.names() == ["C", "A", "B"]
+
+    def test_replacement_of_who_does_not_queue(self, stage: Stage) -> None:
+        """... or out of the queue, if that is what he said."""
+        stage.request("A", ALLOW_REPLACEMENT | DO_NOT_QUEUE)
+        assert stage.request("B", REPLACE_EXISTING) == PRIMARY_OWNER
+        assert stage.queue.names() == ["B"]
+
+    def test_replacement_from_the_queue(self, stage: Stage) -> None:
+        stage.request("A", ALLOW_REPLACEMENT)
+        stage.request("B", 0)
+        stage.request("C", 0)
+        assert stage.request("C", REPLACE_EXISTING) == PRIMARY_OWNER
+        assert stage.queue.names() == ["C", "A", "B"]
+
+    def test_owner_changes_his_mind(self, stage: Stage) -> None:
+        """If the caller is the owner, his flags are updated."""
+        stage.request("A", 0)
+        assert stage.request("A", ALLOW_REPLACEMENT) == ALREADY_OWNER
+        assert stage.request("B", REPLACE_EXISTING) == PRIMARY_OWNER
+
+    def test_who_waits_keeps_his_place(self, stage: Stage) -> None:
+        """A second request of who is in the queue only updates his flags."""
+        stage.request("A", 0)
+        stage.request("B", 0)
+        stage.request("C", 0)
+        assert stage.request("B", ALLOW_REPLACEMENT) == IN_QUEUE
+        stage.release("A")
+        assert stage.request("C", REPLACE_EXISTING) == PRIMARY_OWNER
+
+    def test_who_will_not_queue_leaves(self, stage: Stage) -> None:
+        """DO_NOT_QUEUE takes who is in the queue out of it."""
+        stage.request("A", 0)
+        stage.request("B", 0)
+        assert stage.request("B", DO_NOT_QUEUE) == EXISTS
+        assert stage.queue.names() == ["A"]
+
+    def test_unknown_flags(self, stage: Stage) -> None:
+        """Bits that mean nothing are ignored."""
+        assert stage.request("A", 0xFFFFFFF8) == PRIMARY_OWNER
+        assert stage.request("B", 0xFFFFFFFF) == EXISTS
+
+    @pytest.mark.parametrize("first", range(8))
+    def test_all_flags(self, bus: Daemon, name: str, first: int) -> None:
+        """Every combination of flags of three who ask one after the other, and then all over again."""
+        stage = Stage(bus, name)
+        for second, third in itertools.product(range(8), range(8)):
+            stage.request("A", first)
+            stage.request("B", second)
+            stage.request("C", third)
+            stage.request("A", second)
+            stage.request("B", first)
+            for who in "BAC":
+                stage.release(who)
+
+
+class TestReleaseName:
+    def test_results(self, stage: Stage) -> None:
+        """RELEASED, NON_EXISTENT, NOT_OWNER."""
+        assert stage.release("A") == NON_EXISTENT
+        stage.request("A", 0)
+        assert stage.release("B") == NOT_OWNER
+        assert stage.release("A") == RELEASED
+        assert stage.release("A") == NON_EXISTENT
+
+    def test_next_in_queue(self, stage: Stage) -> None:
+        """The next in the queue becomes the owner."""
+        for who in "ABC":
+            stage.request(who, 0)
+        stage.release("A")
+        assert stage.queue.owner == "B"
+
+    def test_from_the_queue(self, stage: Stage) -> None:
+        """Who is in the queue leaves it, and nobody else is told."""
+        for who in "ABC":
+            stage.request(who, 0)
+        assert stage.release("B") == RELEASED
+        stage.release("A")
+        assert stage.queue.owner == "C"
+
+
+class TestEndOfAnOwner:
+    def test_owner(self, stage: Stage) -> None:
+        """A connection that ends loses its names; the next in the queue gets them."""
+        for who in "ABC":
+            stage.request(who, 0)
+        stage.leave("A")
+        assert stage.queue.owner == "B"
+        stage.leave("B")
+        assert stage.queue.owner == "C"
+
+    def test_in_the_queue(self, stage: Stage) -> None:
+        for who in "ABC":
+            stage.request(who, 0)
+        gone = stage.clients["B"].unique
+        stage.leave("B")
+        while stage.clients["A"].driver("NameHasOwner", "s", gone):
+            pass
+        stage.release("A")
+        assert stage.queue.owner == "C"
+
+    def test_last(self, stage: Stage) -> None:
+        stage.request("A", 0)
+        stage.leave("A")
+        assert stage.queue.owner == ""
+
+
+class TestRefusedNames:
+    """"Bus names": what can't be requested, with the reason."""
+
+    @pytest.mark.parametrize("bad", ["", "a", ".a.b", "a.b.", "a..b", "a.1b", "1a.b", "a.b c", "a." + "b" * 254, "ä.b"])
+    def test_invalid(self, client: Client, bad: str) -> None:
+        with pytest.raises(BusError) as caught:
+            client.driver("RequestName", "su", bad, 0)
+        assert caught.value.name == ERROR + "InvalidArgs"
+        assert caught.value.text == f'Requested bus name "{bad}" is not valid'
+        with pytest.raises(BusError) as caught:
+            client.driver("ReleaseName", "s", bad)
+        assert caught.value.name == ERROR + "InvalidArgs"
+        assert caught.value.text == f'Given bus name "{bad}" is not valid'
+
+    @pytest.mark.parametrize("unique", [":1.99999", ":a.b"])
+    def test_unique(self, client: Client, unique: str) -> None:
+        """Names that begin with a colon are assigned by the bus."""
+        with pytest.raises(BusError) as caught:
+            client.driver("RequestName", "su", unique, 0)
+        assert caught.value.name == ERROR + "InvalidArgs"
+        assert caught.value.text == f'Cannot acquire a service starting with \':\' such as "{unique}"'
+        with pytest.raises(BusError) as caught:
+            client.driver("ReleaseName", "s", unique)
+        assert caught.value.name == ERROR + "InvalidArgs"
+        assert caught.value.text == f'Cannot release a service starting with \':\' such as "{unique}"'
+
+    def test_own_unique(self, client: Client) -> None:
+        with pytest.raises(BusError) as caught:
+            client.driver("ReleaseName", "s", client.unique)
+        assert caught.value.name == ERROR + "InvalidArgs"
+
+    def test_of_the_bus(self, client: Client) -> None:
+        """org.freedesktop.DBus is the bus's own."""
+        with pytest.raises(BusError) as caught:
+            client.driver("RequestName", "su", BUS, 0)
+        assert caught.value.name == ERROR + "InvalidArgs"
+        assert caught.value.text == (
+            f'Connection "{client.unique}" is not allowed to own the service "{BUS}"because '
+            "it is reserved for D-Bus' use only"
+        )
+        with pytest.raises(BusError) as caught:
+            client.driver("ReleaseName", "s", BUS)
+        assert caught.value.name == ERROR + "InvalidArgs"
+        assert caught.value.text == f"Cannot release the {BUS} service because it is owned by the bus"
+
+    @pytest.mark.parametrize("good", ["a.b", "a-b.c-d", "_a._1", "a." + "b" * 253, "A.b.C.d.E.f"])
+    def test_valid(self, client: Client, good: str) -> None:
+        assert client.own(good) == PRIMARY_OWNER
+        assert client.driver("ReleaseName", "s", good) == RELEASED
+
+
+class TestUniqueNames:
+    """Unique names begin with a colon and are never used twice on one bus."""
+
+    def test_form(self, connect: Connect) -> None:
+        first, second = (int(connect().unique.removeprefix(":1.")) for _ in range(2))
+        assert second > first
+
+    def test_never_again(self, connect: Connect) -> None:
+        seen = set()
+        for _ in range(20):
+            client = connect()
+            assert client.unique not in seen
+            seen.add(client.unique)
+            client.close()
+
+    def test_hello_announces(self, client: Client, bus: Daemon) -> None:
+        """A new connection's name has an owner: NameOwnerChanged, from nobody to itself."""
+        client.match("type='signal',member='NameOwnerChanged'")
+        new = bus.connect()
+        client.expect(member="NameOwnerChanged", body=(new.unique, "", new.unique))
+        new.close()
+        client.expect(member="NameOwnerChanged", body=(new.unique, new.unique, ""))
+
+    def test_order_of_hello(self, bus: Daemon) -> None:
+        """The reply to Hello comes first, then NameAcquired."""
+        client = bus.connect(hello=False)
+        serial = client.start_call(BUS, "Hello", interface=BUS, path=BUS_PATH)
+        reply = client.expect(type=Type.METHOD_RETURN, reply_serial=serial, sender=BUS)
+        client.expect(type=Type.SIGNAL, member="NameAcquired", body=reply.body, destination=reply.body[0])
+        assert reply.destination == reply.body[0]
+
+    def test_hello_twice(self, client: Client) -> None:
+        with pytest.raises(BusError) as caught:
+            client.driver("Hello")
+        assert caught.value.name == ERROR + "Failed"
+        assert caught.value.text == "Already handled an Hello message"
+
+    def test_no_announcement_without_hello(self, client: Client, bus: Daemon) -> None:
+        client.match("type='signal',member='NameOwnerChanged'")
+        silent = bus.connect(hello=False)
+        silent.close()
+        client.expect_nothing()
+
+
+class TestSignals:
+    """NameOwnerChanged is broadcast; NameAcquired and NameLost go to one connection."""
+
+    def test_form(self, client: Client, other: Client, name: str) -> None:
+        other.match(f"type='signal',member='NameOwnerChanged',arg0='{name}'")
+        client.own(name)
+        other.expect(
+            type=Type.SIGNAL,
+            sender=BUS,
+            path=BUS_PATH,
+            interface=BUS,
+            member="NameOwnerChanged",
+            destination=None,
+            signature="sss",
+            body=(name, "", client.unique),
+            flags=1,
+        )
+
+    def test_form_of_the_others(self, client: Client, name: str) -> None:
+        client.driver("RequestName", "su", name, 0)
+        form = dict(type=Type.SIGNAL, sender=BUS, path=BUS_PATH, interface=BUS, signature="s", body=(name,), flags=1)
+        client.expect(member="NameAcquired", destination=client.unique, **form)
+        client.driver("ReleaseName", "s", name)
+        client.expect(member="NameLost", destination=client.unique, **form)
+
+    def test_not_without_a_rule(self, client: Client, other: Client, name: str) -> None:
+        client.own(name)
+        other.expect_nothing(client)
+
+    def test_of_several_names(self, client: Client, connect: Connect) -> None:
+        """A connection with several names: one by one, the unique name last."""
+        owner = connect()
+        names = [f"org.example.Several{owner.unique.replace(':1.', 'N')}.A{number}" for number in range(5)]
+        for one in names:
+            owner.own(one)
+        client.match("type='signal',member='NameOwnerChanged'")
+        owner.close()
+        gone = [client.expect(member="NameOwnerChanged").body for _ in range(6)]
+        assert gone == [(one, owner.unique, "") for one in [*reversed(names), owner.unique]]
+
+    def test_no_reply_comes_after_them(self, client: Client, connect: Connect, name: str) -> None:
+        """At the end of a callee: its names first, then NoReply for the calls, the last one first."""
+        callee = connect()
+        callee.own(name)
+        client.match("type='signal',member='NameOwnerChanged'")
+        serials = [client.start_call(callee.unique, "Hail") for _ in range(3)]
+        callee.close()
+        messages = [client.receive() for _ in range(5)]
+        kinds = [one.body[0] if one.type == Type.SIGNAL else one.reply_serial for one in messages]
+        assert kinds == [name, callee.unique, *reversed(serials)]
