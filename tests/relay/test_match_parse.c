@@ -266,7 +266,10 @@ static void compares_rules_by_what_they_say(void)
 static void tells_who_eavesdrops(void)
 {
     struct match_rule *a = parse("eavesdrop=true,member=A"), *b = parse("member=A");
+    REQUIRE(a && b);
     CHECK(match_rule_eavesdrops(a) && !match_rule_eavesdrops(b));
+    match_rule_set_eavesdrop(b);
+    CHECK(match_rule_eavesdrops(b) && match_rule_equal(a, b));
     match_rule_free(a);
     match_rule_free(b);
 }

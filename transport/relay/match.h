@@ -17,6 +17,8 @@ int match_rule_parse(struct span text, struct match_rule **rule, char *why, size
 void match_rule_free(struct match_rule *rule); /* NULL is fine; must not be in an index */
 bool match_rule_equal(const struct match_rule *a, const struct match_rule *b);
 bool match_rule_eavesdrops(const struct match_rule *rule);
+/* As if it said eavesdrop='true', which monitors needn't say; not once it is in an index. */
+void match_rule_set_eavesdrop(struct match_rule *rule);
 /* The rule in the reference's canonical words; returns the length that it has, like snprintf. */
 size_t match_rule_text(const struct match_rule *rule, char *out, size_t size);
 size_t match_rule_memory(const struct match_rule *rule); /* bytes, for accounting */
@@ -51,17 +53,20 @@ struct match_subject {
     const struct message *m;
     const struct span *sender_names; /* the sender's unique name, then all well-known names that it owns */
     uint32_t n_sender_names;
-    const struct span *recipient_names; /* of the addressed recipient; none for a broadcast */
+    /* of the addressed recipient; none where that is not known: then the message's own DESTINATION counts */
+    const struct span *recipient_names;
     uint32_t n_recipient_names;
     bool eavesdropping; /* only rules with eavesdrop=true are asked (the message is not a broadcast) */
 };
 
 typedef void (*match_visit)(void *context, void *owner);
-/* Calls visit for the owner of every rule that matches, in no order; the same owner may come more than once.
+/*
+ * Calls visit for the owner of every rule that matches, in no order; the same owner may come more than once.
+ * visit must not change the index.
  */
 void match_index_find(struct match_index *index, const struct match_subject *subject, match_visit visit,
                       void *context);
-/* The same for a single list, without the index: for monitors, and as the test oracle. */
+/* Whether a rule of the list matches, one by one and without the index: as the test oracle. */
 bool match_list_matches(const struct match_list *list, const struct match_subject *subject);
 
 #endif

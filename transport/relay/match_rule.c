@@ -103,6 +103,11 @@ bool match_rule_eavesdrops(const struct match_rule *rule)
     return rule->pattern->form.eavesdrop;
 }
 
+void match_rule_set_eavesdrop(struct match_rule *rule)
+{
+    rule->pattern->form.eavesdrop = true;
+}
+
 size_t match_rule_memory(const struct match_rule *rule)
 {
     return sizeof(*rule) + match_pattern_memory(rule->pattern);

@@ -14,6 +14,7 @@ int symbols_init(struct symbols *symbols)
     while (n < 0 && errno == EINTR);
     if (n != sizeof(symbols->seed))
         return n < 0 ? -errno : -EIO;
+    symbols->seed[1] |= 1; /* it is multiplied with */
     return table_init(&symbols->table);
 }
 
@@ -29,9 +30,8 @@ static inline uint64_t fold(uint64_t a, uint64_t b)
     unsigned __int128 product = (unsigned __int128)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 #else
-    uint64_t cross = (a >> 32) * (uint32_t)b + ((uint32_t)a * (uint64_t)(uint32_t)b >> 32);
-    uint64_t high = (a >> 32) * (b >> 32) + ((cross + (uint32_t)a * (b >> 32)) >> 32);
-    return (a * b) ^ high;
+    uint64_t cross = (a >> 32) * (uint32_t)b + (uint32_t)a * (b >> 32);
+    return (a * b) ^ ((a >> 32) * (b >> 32) + (cross >> 32));
 #endif
 }
 
@@ -51,10 +51,8 @@ static uint64_t symbol_hash(const struct symbols *symbols, struct span text)
     for (; i + 8 < text.n; i += 8)
         h = fold(h ^ load(text.s + i, 8), secret);
     if (text.n >= 8)
-        h = fold(h ^ load(text.s + text.n - 8, 8), secret); /* may overlap the one before */
-    else
-        h = fold(h ^ load(text.s, text.n), secret);
-    return fold(h, 0x9e3779b97f4a7c15u);
+        return fold(h ^ load(text.s + text.n - 8, 8), secret); /* may overlap the one before */
+    return fold(h ^ load(text.s, text.n), secret);
 }
 
 static struct symbol *find(const struct symbols *symbols, struct span text, uint64_t hash)
