@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The bus of the tests: a daemon and its clients in one process. */
+
+#include "umc.h"
+
+struct message *message_new(uint32_t verdict, uint32_t length, uint32_t sequence)
+{
+	struct message *message = calloc(1, length < MINIMUM ? MINIMUM : length);
+
+	CHECK(message);
+	message->verdict = htonl(verdict);
+	message->length = htonl(length);
+	message->sequence = sequence;
+	message->key = sequence;
+	for (uint32_t i = MINIMUM; i < length; i++)
+		((char *)message)[i] = (char)(sequence + i);
+	return message;
+}
+
+int device_open(void)
+{
+	int fd = open(UMC_DEVICE, O_RDWR | O_CLOEXEC);
+
+	CHECK(fd >= 0);
+	return fd;
+}
+
+int group_new(int device, uint32_t mode)
+{
+	struct umc_create create = {
+		.version = UMC_VERSION,
+		.mode = mode,
+		.max_members = 64,
+		.max_pending = 64,
+		.address_fd = -1,
+	};
+
+	return ioctl(device, UMC_CREATE, &create);
+}
+
+void client_connect(struct bus *bus, struct client *client)
+{
+	client->fd = socket(AF_UNIX, socket_type | SOCK_CLOEXEC, 0);
+	CHECK(client->fd >= 0);
+	CHECK(!connect(client->fd, (struct sockaddr *)&bus->address, bus->address_length));
+	client->daemon = accept4(bus->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	CHECK(client->daemon >= 0);
+}
+
+int client_add(struct bus *bus, struct client *client, uint32_t index)
+{
+	struct umc_add add = {
+		.listener_fd = bus->listener,
+		.accepted_fd = client->daemon,
+		.index = index,
+		.mark = 1000 + index,
+	};
+
+	client->index = index;
+	return ioctl(bus->group, UMC_ADD, &add);
+}
+
+void client_close(struct client *client)
+{
+	if (client->fd >= 0)
+		close(client->fd);
+	if (client->daemon >= 0)
+		close(client->daemon);
+	client->fd = -1;
+	client->daemon = -1;
+}
+
+struct bus *bus_new_mode(unsigned int clients, uint32_t mode)
+{
+	struct bus *bus = calloc(1, sizeof(*bus));
+
+	CHECK(bus);
+	bus->device = device_open();
+	bus->group = group_new(bus->device, mode);
+	CHECK(bus->group >= 0);
+	bus->listener = socket(AF_UNIX, socket_type | SOCK_CLOEXEC, 0);
+	bus->address.sun_family = AF_UNIX;
+	CHECK(!bind(bus->listener, (struct sockaddr *)&bus->address, sizeof(sa_family_t)));
+	bus->address_length = sizeof(bus->address);
+	CHECK(!getsockname(bus->listener, (struct sockaddr *)&bus->address, &bus->address_length));
+	CHECK(!listen(bus->listener, 64));
+	for (unsigned int i = 0; i < clients; i++) {
+		client_connect(bus, &bus->client[i]);
+		CHECK(!client_add(bus, &bus->client[i], i));
+	}
+	bus->clients = clients;
+	set_standard_filters(bus);
+	release_all(bus);
+	return bus;
+}
+
+/* A bus in the mode D-Bus uses. */
+struct bus *bus_new(unsigned int clients)
+{
+	return bus_new_mode(clients, UMC_MODE_ASK);
+}
+
+void bus_free(struct bus *bus)
+{
+	for (unsigned int i = 0; i < bus->clients; i++)
+		client_close(&bus->client[i]);
+	close(bus->group);
+	close(bus->listener);
+	close(bus->device);
+	free(bus);
+}
+
+static int send_message(struct client *from, struct message *message, uint32_t length)
+{
+	int sent = send(from->fd, message, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	int error = errno;
+
+	free(message);
+	errno = error;
+	return sent;
+}
+
+int send_sized(struct client *from, uint32_t verdict, uint32_t sequence, uint32_t length)
+{
+	return send_message(from, message_new(verdict, length, sequence), length);
+}
+
+int send_to(struct client *from, uint32_t verdict, uint32_t sequence)
+{
+	return send_sized(from, verdict, sequence, MINIMUM);
+}
+
+int send_topic(struct client *from, uint32_t topic, uint32_t sequence)
+{
+	struct message *message = message_new(UMC_MULTICAST, MINIMUM, sequence);
+
+	message->topic = htonl(topic);
+	return send_message(from, message, MINIMUM);
+}
+
+int send_key(struct client *from, uint32_t verdict, uint32_t sequence, uint32_t key)
+{
+	struct message *message = message_new(verdict, MINIMUM, sequence);
+
+	message->key = key;
+	return send_message(from, message, MINIMUM);
+}
+
+static int receive_all(int fd, void *to, size_t size)
+{
+	size_t got = 0;
+
+	while (got < size) {
+		int n = recv(fd, (char *)to + got, size - got, MSG_DONTWAIT);
+
+		if (n < 0 && errno == EAGAIN && got && readable(fd, 2000))
+			continue;
+		if (n <= 0)
+			return got ? (int)got : n;
+		got += n;
+	}
+	return got;
+}
+
+int receive_message(int fd, struct message *message, size_t size)
+{
+	uint32_t length;
+	int type, n;
+
+	CHECK(!getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &(socklen_t){ sizeof(type) }));
+	if (type != SOCK_STREAM)
+		return recv(fd, message, size, MSG_DONTWAIT);
+	n = receive_all(fd, message, MINIMUM);
+	if (n < (int)MINIMUM)
+		return n;
+	length = ntohl(message->length);
+	CHECK(length >= MINIMUM && length <= size);
+	EQUAL(receive_all(fd, message->body, length - MINIMUM), length - MINIMUM);
+	return length;
+}
+
+int receive(int fd)
+{
+	static char buffer[LARGE + 1000];
+	struct message *message = (struct message *)buffer;
+	int n = receive_message(fd, message, sizeof(buffer));
+
+	if (n <= 0)
+		return -1;
+	EQUAL(n, ntohl(message->length));
+	for (int i = MINIMUM; i < n; i++)
+		CHECK(buffer[i] == (char)(message->sequence + i));
+	return message->sequence;
+}
+
+void expect(int fd, uint32_t sequence)
+{
+	EQUAL(receive(fd), sequence);
+}
+
+void expect_nothing(int fd)
+{
+	char byte;
+
+	EQUAL(recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK), -1);
+	EQUAL(errno, EAGAIN);
+}
+
+bool readable(int fd, int ms)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+
+	return poll(&poll_fd, 1, ms) == 1;
+}
+
+/* 0, or minus the errno that was reported for this member. */
+int release(struct bus *bus, uint32_t index)
+{
+	struct umc_release_entry entry = { .index = index };
+	struct umc_release call = { .entries = (uintptr_t)&entry, .count = 1 };
+
+	EQUAL(ioctl(bus->group, UMC_RELEASE, &call), entry.result == 0);
+	return entry.result;
+}
+
+void release_all(struct bus *bus)
+{
+	for (unsigned int i = 0; i < bus->clients; i++)
+		EQUAL(release(bus, bus->client[i].index), 0);
+}
+
+int set_filter(struct bus *bus, uint32_t which, uint32_t index, const struct sock_filter *code,
+	       unsigned int length)
+{
+	struct umc_program program = { .instructions = (uintptr_t)code, .length = length };
+	struct umc_filter filter = {
+		.index = index,
+		.which = which,
+		.count = code ? 1 : 0,
+		.programs = (uintptr_t)&program,
+	};
+
+	return ioctl(bus->group, UMC_SET_FILTER, &filter);
+}
+
+/* Egress: the message's own verdict, if its length is right. */
+static const struct sock_filter own_verdict[] = {
+	BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
+	BPF_STMT(BPF_MISC | BPF_TAX, 0),
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct message, length)),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_X, 0, 1, 0),
+	BPF_STMT(BPF_RET | BPF_K, UMC_ASK),
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct message, verdict)),
+	BPF_STMT(BPF_RET | BPF_A, 0),
+};
+
+void set_verdict(struct bus *bus, uint32_t which, uint32_t index, uint32_t verdict)
+{
+	const struct sock_filter code[] = { BPF_STMT(BPF_RET | BPF_K, verdict) };
+
+	CHECK(!set_filter(bus, which, index, code, 1));
+}
+
+/* Everybody takes every multicast, and nobody but members listens. */
+void set_standard_filters(struct bus *bus)
+{
+	set_verdict(bus, UMC_FILTER_REST, UMC_ANY, UMC_NO);
+	for (unsigned int i = 0; i < bus->clients; i++) {
+		uint32_t index = bus->client[i].index;
+
+		CHECK(!set_filter(bus, UMC_FILTER_EGRESS, index, own_verdict,
+				  ARRAY_SIZE(own_verdict)));
+		set_verdict(bus, UMC_FILTER_INGRESS, index, UMC_YES);
+	}
+}
+
+void set_ingress_topic(struct bus *bus, uint32_t index, uint32_t topic)
+{
+	const struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct message, topic)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, topic, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, UMC_YES),
+		BPF_STMT(BPF_RET | BPF_K, UMC_NO),
+	};
+
+	CHECK(!set_filter(bus, UMC_FILTER_INGRESS, index, code, ARRAY_SIZE(code)));
+}
+
+int remove_member(struct bus *bus, uint32_t index)
+{
+	return ioctl(bus->group, UMC_REMOVE, &(struct umc_index){ .index = index });
+}
+
+int forget(struct bus *bus, uint32_t index)
+{
+	return ioctl(bus->group, UMC_FORGET, &(struct umc_index){ .index = index });
+}
+
+int gate(struct bus *bus, bool closed)
+{
+	return ioctl(bus->group, UMC_GATE, &(struct umc_gate){ .closed = closed });
+}
+
+int64_t daemon_write(struct bus *bus, uint32_t index, const void *data, size_t length,
+		     uint32_t flags)
+{
+	struct iovec iov = { .iov_base = (void *)data, .iov_len = length };
+	struct umc_write_entry entry = {
+		.index = index,
+		.flags = flags,
+		.iov = (uintptr_t)&iov,
+		.iov_count = length ? 1 : 0,
+	};
+	struct umc_write call = { .entries = (uintptr_t)&entry, .count = 1 };
+
+	CHECK(ioctl(bus->group, UMC_WRITE, &call) >= 0);
+	return entry.result;
+}
+
+int64_t daemon_send(struct bus *bus, uint32_t index, uint32_t sequence)
+{
+	struct message *message = message_new(0, MINIMUM, sequence);
+	int64_t result = daemon_write(bus, index, message, MINIMUM, 0);
+
+	free(message);
+	return result;
+}
+
+int set_stamp(struct bus *bus, uint32_t index, const void *bytes, uint32_t length,
+	      uint32_t offset, uint32_t length_offset, uint32_t flags)
+{
+	struct umc_stamp stamp = {
+		.index = index,
+		.flags = flags,
+		.length = length,
+		.offset = offset,
+		.length_offset = length_offset,
+	};
+
+	if (length <= sizeof(stamp.bytes))
+		memcpy(stamp.bytes, bytes, length);
+	return ioctl(bus->group, UMC_SET_STAMP, &stamp);
+}
+
+struct umc_stats stats_of(struct bus *bus, uint32_t index)
+{
+	struct umc_stats stats = { .index = index };
+
+	CHECK(!ioctl(bus->group, UMC_GET_STATS, &stats));
+	return stats;
+}
+
+uint32_t state_of(struct bus *bus, uint32_t index)
+{
+	struct umc_member_info info = { .index = index };
+
+	CHECK(!ioctl(bus->group, UMC_GET_MEMBER, &info));
+	return info.state;
+}
+
+uint64_t asked(struct bus *bus, uint32_t index, int reason)
+{
+	return stats_of(bus, index).asked[reason];
+}
+
+int pending_count(struct bus *bus, uint32_t caller, uint32_t callee)
+{
+	struct umc_pending_list list = { .caller = caller, .callee = callee };
+
+	CHECK(!ioctl(bus->group, UMC_PENDING_LIST, &list));
+	return list.count;
+}
+
+int pending_take(struct bus *bus, uint32_t caller, uint32_t callee, uint32_t key)
+{
+	struct umc_pending pending = { .caller = caller, .callee = callee, .key = key };
+
+	return ioctl(bus->group, UMC_PENDING_TAKE, &pending);
+}
+
+int fill(struct bus *bus, struct client *from, struct client *to)
+{
+	int sent = 0;
+
+	while (send_sized(from, TO(to->index), sent, 8000) == 8000 &&
+	       !(state_of(bus, from->index) & UMC_STATE_DIRTY))
+		sent++;
+	/* The last one asked. */
+	expect(from->daemon, sent);
+	EQUAL(release(bus, from->index), 0);
+	CHECK(sent > 3);
+	return sent;
+}
+
+void settle(struct bus *bus)
+{
+	for (unsigned int i = 0; i < bus->clients; i++)
+		while (receive(bus->client[i].daemon) >= 0)
+			;
+	release_all(bus);
+}

@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# run-tests.sh [-k SERIES] [-s] [-r RESULTS] [PATTERN...]: builds module and tests, boots a stock kernel, runs them there.
+# -s runs the smoke subset. Prints the guest's result lines; fails if one is "not ok" or the kernel complained.
+set -eu
+. "$(dirname "$0")/common.sh"
+
+series=6.1 smoke= results=
+while getopts k:sr: option; do
+	case $option in
+	k) series=$OPTARG ;;
+	s) smoke=-s ;;
+	r) results=$OPTARG ;;
+	*) exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+
+"$TOOLS/install-packages.sh" test
+kernel=$("$TOOLS/fetch-kernel.sh" "$series")
+build=$CACHE/tests
+make -s -C "$KERNEL_DIR/tests" OUT="$build"
+module=$("$TOOLS/build-module.sh" "$kernel")
+inject=
+[ -n "$smoke" ] || inject=$("$TOOLS/build-module.sh" "$kernel" UMC_INJECT=y)
+if [ -z "$results" ]; then
+	results=$(mktemp -d)
+	trap 'rm -rf "$results"' EXIT
+fi
+
+command="
+insmod $module/unix_multicast.ko || { echo 'not ok insmod'; exit 1; }
+$build/unix-multicast-test $smoke $*
+echo module references after all: \$(cat /sys/module/unix_multicast/refcnt)
+rmmod unix_multicast && echo 'ok rmmod' || echo 'not ok rmmod'
+"
+[ -z "$inject" ] || command="$command
+insmod $inject/unix_multicast.ko || echo 'not ok insmod'
+$build/unix-multicast-test -i $*
+rmmod unix_multicast && echo 'ok rmmod after failures' || echo 'not ok rmmod after failures'
+"
+"$TOOLS/boot.sh" "$kernel" "$results" "$command"
+cat "$results/output"
+if grep -E 'WARNING|BUG|Oops|general protection|RCU stall|possible deadlock|refcount_t' "$results/dmesg"; then
+	echo "not ok kernel log"
+	exit 1
+fi
+echo "ok kernel log"
+! grep -q '^not ok' "$results/output"
+grep -q '^ok rmmod' "$results/output"
