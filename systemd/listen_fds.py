@@ -25,7 +25,7 @@ class ListenFdsError(Exception):
 def take_listen_fds(environment: MutableMapping[str, str] = os.environ) -> list[PassedFd]:
     """Return the descriptors meant for this process, closed on exec from now on.
 
-    The variables are removed, so that no child and no second call believes them. To be called before any fork,
+    The variables are removed, so that no child and no second call believes them. To be called before a fork,
     since they name one process. Raises ListenFdsError.
     """
     pid, count, names, _ = (environment.pop(variable, "") for variable in _VARIABLES)
