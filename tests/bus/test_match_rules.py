@@ -1,0 +1,443 @@
+"""Specification, "Match Rules": which messages each key selects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.daemon import Daemon
+from support.message import BIG, LITTLE, Flag, Type
+from support.raw import BUS, BUS_PATH, Client
+from support.wire import Variant
+
+from .conftest import Connect
+
+
+# (rule, body signature, body, whether it matches): arguments.
+ARGUMENTS: list[tuple[str, str, tuple[Any, ...], bool]] = [
+    ("arg0='a'", "s", ("a",), True),
+    ("arg0='a'", "s", ("b",), False),
+    ("arg0='a'", "s", ("ab",), False),
+    ("arg0='a'", "s", ("",), False),
+    ("arg0='a'", "", (), False),
+    ("arg0=''", "s", ("",), True),
+    ("arg0=''", "", (), False),
+    ("arg0='a'", "ss", ("a", "b"), True),
+    ("arg1='b'", "ss", ("a", "b"), True),
+    ("arg1='b'", "s", ("b",), False),
+    ("arg0='a',arg1='b'", "ss", ("a", "b"), True),
+    ("arg0='a',arg1='b'", "ss", ("a", "c"), False),
+    ("arg1='b'", "us", (1, "b"), True),
+    ("arg1='b'", "a{sv}s", ({"x": Variant("s", "y")}, "b"), True),
+    ("arg2='c'", "(ss)vs", (("a", "b"), Variant("as", ["x"]), "c"), True),
+    ("arg1='b'", "ays", (b"xyz", "b"), True),
+    ("arg1='b'", "axs", ([], "b"), True),
+    ("arg0='5'", "u", (5,), False),
+    ("arg0='/a'", "o", ("/a",), False),
+    ("arg0='a'", "g", ("a{sv}",), False),
+    ("arg0='a'", "as", (["a"],), False),
+    ("arg0='a'", "v", (Variant("s", "a"),), False),
+    ("arg63='z'", "s" * 64, ("x",) * 63 + ("z",), True),
+    ("arg63='z'", "s" * 64, ("z",) * 63 + ("x",), False),
+    ("arg63='z'", "y" * 63 + "s", (1,) * 63 + ("z",), True),
+    ("arg0='ü,= '", "s", ("ü,= ",), True),
+    (r"arg0='it'\''s'", "s", ("it's",), True),
+    (r"arg0=\\", "s", ("\\\\",), True),
+    (r"arg0='\'", "s", ("\\",), True),
+    ("arg0= x ", "s", (" x ",), True),
+]
+# argNpath: equal, or one is a prefix of the other that ends in a slash.
+ARGUMENT_PATHS: list[tuple[str, str, tuple[Any, ...], bool]] = [
+    ("arg0path='/aa/bb/'", "s", ("/",), True),
+    ("arg0path='/aa/bb/'", "s", ("/aa/",), True),
+    ("arg0path='/aa/bb/'", "s", ("/aa/bb/",), True),
+    ("arg0path='/aa/bb/'", "s", ("/aa/bb/cc/",), True),
+    ("arg0path='/aa/bb/'", "s", ("/aa/bb/cc",), True),
+    ("arg0path='/aa/bb/'", "s", ("/aa/b",), False),
+    ("arg0path='/aa/bb/'", "s", ("/aa",), False),
+    ("arg0path='/aa/bb/'", "s", ("/aa/bb",), False),
+    ("arg0path='/aa/bb'", "s", ("/aa/bb",), True),
+    ("arg0path='/aa/bb'", "s", ("/aa/bb/",), False),
+    ("arg0path='/aa/bb'", "s", ("/aa/",), True),
+    ("arg0path='/aa/bb'", "o", ("/aa/bb",), True),
+    ("arg0path='/aa/'", "o", ("/aa/bb",), True),
+    ("arg0path='/'", "o", ("/aa/bb",), True),
+    ("arg0path='/aa/bb'", "o", ("/",), True),
+    ("arg0path='relative/'", "s", ("relative/x",), True),
+    ("arg0path=''", "s", ("",), True),
+    ("arg0path='/a'", "u", (5,), False),
+    ("arg0path='/a'", "", (), False),
+    ("arg1path='/a/'", "ss", ("/x", "/a/b"), True),
+    ("arg63path='/a/'", "y" * 63 + "o", (1,) * 63 + ("/a/b",), True),
+]
+# arg0namespace: the name itself, or one that begins with it and a full stop.
+ARGUMENT_NAMESPACES: list[tuple[str, str, tuple[Any, ...], bool]] = [
+    ("arg0namespace='com.example.backend1'", "s", ("com.example.backend1",), True),
+    ("arg0namespace='com.example.backend1'", "s", ("com.example.backend1.foo",), True),
+    ("arg0namespace='com.example.backend1'", "s", ("com.example.backend1.foo.bar",), True),
+    ("arg0namespace='com.example.backend1'", "s", ("com.example.backend12",), False),
+    ("arg0namespace='com.example.backend1'", "s", ("com.example",), False),
+    ("arg0namespace='com.example.backend1'", "s", ("com.example.backend1.",), True),
+    ("arg0namespace='com'", "s", ("com.example",), True),
+    ("arg0namespace='com'", "s", ("com",), True),
+    ("arg0namespace='com'", "s", ("",), False),
+    ("arg0namespace='com'", "", (), False),
+    ("arg0namespace='com'", "o", ("/com",), False),
+    ("arg0namespace='com'", "u", (1,), False),
+]
+# (rule, path of the signal, whether it matches)
+PATHS = [
+    ("path='/a/b'", "/a/b", True),
+    ("path='/a/b'", "/a", False),
+    ("path='/a/b'", "/a/b/c", False),
+    ("path='/'", "/", True),
+    ("path='/'", "/a", False),
+    ("path_namespace='/com/example/foo'", "/com/example/foo", True),
+    ("path_namespace='/com/example/foo'", "/com/example/foo/bar", True),
+    ("path_namespace='/com/example/foo'", "/com/example/foobar", False),
+    ("path_namespace='/com/example/foo'", "/com/example", False),
+    ("path_namespace='/'", "/", True),
+    ("path_namespace='/'", "/a/b", True),
+]
+
+
+@pytest.fixture
+def sender(connect: Connect) -> Client:
+    return connect()
+
+
+def matches(sender: Client, listener: Client, rule: str, **signal: Any) -> bool:
+    """Tell whether a signal of ``sender`` comes to a listener with only this rule."""
+    body = signal.pop("body", ())
+    signature = signal.pop("signature", "")
+    listener.match(rule)
+    serial = sender.signal(signal.pop("member", "News"), signature, *body, **signal)
+    sender.sync()
+    listener.sync()
+    found, listener.inbox[:] = list(listener.inbox), []
+    listener.driver("RemoveMatch", "s", rule)
+    assert len(found) <= 1
+    assert all((one.serial, one.sender) == (serial, sender.unique) for one in found)
+    return bool(found)
+
+
+class TestType:
+    """type='signal', 'method_call', 'method_return', 'error'"""
+
+    @pytest.mark.parametrize("type", ["method_call", "method_return", "error"])
+    def test_of_a_broadcast(self, sender: Client, other: Client, type: str) -> None:
+        assert not matches(sender, other, f"type='{type}'")
+
+    def test_signal(self, sender: Client, other: Client) -> None:
+        assert matches(sender, other, "type='signal'")
+
+    def test_any(self, sender: Client, other: Client) -> None:
+        """An omitted key matches everything; the empty rule matches all."""
+        assert matches(sender, other, "")
+
+
+class TestSender:
+    """sender='bus or unique name'"""
+
+    def test_unique(self, sender: Client, other: Client) -> None:
+        assert matches(sender, other, f"sender='{sender.unique}'")
+        assert not matches(sender, other, f"sender='{other.unique}'")
+
+    def test_well_known(self, sender: Client, other: Client, name: str) -> None:
+        """A well-known name stands for its owner."""
+        assert not matches(sender, other, f"sender='{name}'")
+        sender.own(name)
+        assert matches(sender, other, f"sender='{name}'")
+
+    def test_owner_changes(self, sender: Client, other: Client, connect: Connect, name: str) -> None:
+        """... whoever that is when the signal is sent."""
+        listener = connect()
+        listener.match(f"sender='{name}',interface='org.example.Interface'")
+        sender.own(name)
+        other.own(name)
+        sender.signal("News", "u", 1)
+        other.signal("News", "u", 2)
+        sender.driver("ReleaseName", "s", name)
+        sender.signal("News", "u", 3)
+        other.sync()
+        other.signal("News", "u", 4)
+        listener.expect(body=(1,), sender=sender.unique)
+        listener.expect(body=(4,), sender=other.unique)
+        other.driver("ReleaseName", "s", name)
+        other.signal("News", "u", 5)
+        listener.expect_nothing(sender, other)
+
+    def test_queued(self, sender: Client, other: Client, connect: Connect, name: str) -> None:
+        """Only the primary owner is the sender by that name."""
+        other.own(name)
+        sender.own(name)
+        assert not matches(sender, connect(), f"sender='{name}'")
+
+    def test_several_names(self, sender: Client, other: Client, name: str, name2: str) -> None:
+        """One sender may have several names."""
+        sender.own(name)
+        sender.own(name2)
+        for one in (name, name2, sender.unique):
+            assert matches(sender, other, f"sender='{one}'")
+
+    def test_bus(self, client: Client, other: Client, name: str) -> None:
+        other.match(f"sender='{BUS}',arg0='{name}'")
+        client.own(name)
+        other.expect(member="NameOwnerChanged", body=(name, "", client.unique))
+        client.signal("News", "s", name)
+        other.expect_nothing(client)
+
+    def test_forged(self, sender: Client, other: Client) -> None:
+        """The SENDER that counts is the true one."""
+        other.match(f"sender='{BUS}',member='News'")
+        sender.signal("News", sender=BUS)
+        other.expect_nothing(sender)
+        other.match(f"sender='{sender.unique}'")
+        sender.signal("News", sender=BUS)
+        other.expect(member="News", sender=sender.unique)
+
+
+class TestInterfaceAndMember:
+    def test_interface(self, sender: Client, other: Client) -> None:
+        """interface: what is in the INTERFACE field, and nothing like it."""
+        assert matches(sender, other, "interface='org.example.Interface'")
+        for another in ("org.example", "org.example.Interface2", "org.example.Interface.Sub", "Org.Example.Interface"):
+            assert not matches(sender, other, f"interface='{another}'")
+
+    def test_member(self, sender: Client, other: Client) -> None:
+        """member: the MEMBER field."""
+        assert matches(sender, other, "member='News'")
+        for another in ("New", "News2", "news"):
+            assert not matches(sender, other, f"member='{another}'")
+
+    def test_all_must_match(self, sender: Client, other: Client) -> None:
+        """All keys must match."""
+        rule = "type='signal',interface='org.example.Interface',member='{}',path='{}'"
+        assert matches(sender, other, rule.format("News", "/org/example/Object"))
+        assert not matches(sender, other, rule.format("Else", "/org/example/Object"))
+        assert not matches(sender, other, rule.format("News", "/org/example/Else"))
+
+
+class TestPath:
+    @pytest.mark.parametrize(("rule", "path", "expected"), PATHS)
+    def test_path(self, sender: Client, other: Client, rule: str, path: str, expected: bool) -> None:
+        """path: that object; path_namespace: that object and those below it."""
+        assert matches(sender, other, rule, path=path) is expected
+
+
+@pytest.mark.parametrize("order", [LITTLE, BIG])
+class TestArguments:
+    @pytest.fixture
+    def sender(self, connect: Connect, order: str) -> Client:
+        return connect(order=order)
+
+    @pytest.mark.parametrize(("rule", "signature", "body", "expected"), ARGUMENTS)
+    def test_string(
+        self, sender: Client, other: Client, rule: str, signature: str, body: tuple[Any, ...], expected: bool
+    ) -> None:
+        """argN: only arguments of type STRING, compared as a whole; N is 0 to 63."""
+        assert matches(sender, other, rule, signature=signature, body=body) is expected
+
+    @pytest.mark.parametrize(("rule", "signature", "body", "expected"), ARGUMENT_PATHS)
+    def test_path(
+        self, sender: Client, other: Client, rule: str, signature: str, body: tuple[Any, ...], expected: bool
+    ) -> None:
+        """argNpath: STRING or OBJECT_PATH; equal, or either begins with the other and that ends in '/'."""
+        assert matches(sender, other, rule, signature=signature, body=body) is expected
+
+    @pytest.mark.parametrize(("rule", "signature", "body", "expected"), ARGUMENT_NAMESPACES)
+    def test_namespace(
+        self, sender: Client, other: Client, rule: str, signature: str, body: tuple[Any, ...], expected: bool
+    ) -> None:
+        """arg0namespace: a STRING that is this name or one in its namespace."""
+        assert matches(sender, other, rule, signature=signature, body=body) is expected
+
+
+class TestNameOwnerChanged:
+    def test_namespace_of_names(self, client: Client, other: Client, name: str) -> None:
+        """arg0namespace is made for this: the names of a family."""
+        other.match(f"member='NameOwnerChanged',arg0namespace='{name}'")
+        client.own(f"{name}.sub")
+        client.own(f"{name}2")
+        other.expect(member="NameOwnerChanged", body=(f"{name}.sub", "", client.unique))
+        other.expect_nothing(client)
+
+    def test_new_owner_only(self, client: Client, other: Client, name: str) -> None:
+        """arg2='': only when a name loses its owner."""
+        other.match(f"member='NameOwnerChanged',arg0='{name}',arg2=''")
+        client.own(name)
+        client.driver("ReleaseName", "s", name)
+        other.expect(body=(name, client.unique, ""))
+
+
+class TestDestination:
+    """destination: messages to a name. Without eavesdropping those of others don't come."""
+
+    def test_broadcast_has_none(self, sender: Client, other: Client) -> None:
+        assert not matches(sender, other, f"destination='{other.unique}'")
+
+    def test_of_another(self, sender: Client, other: Client, connect: Connect) -> None:
+        third = connect()
+        third.match(f"destination='{other.unique}'")
+        sender.signal("News", destination=other.unique)
+        sender.start_call(other.unique, "Hail")
+        third.expect_nothing(sender)
+
+    def test_of_oneself(self, sender: Client, other: Client) -> None:
+        """One's own messages come anyway, and once."""
+        other.match(f"destination='{other.unique}'")
+        sender.signal("News", destination=other.unique)
+        other.expect(member="News")
+        other.expect_nothing(sender)
+
+
+class TestNoEavesdropping:
+    """Without eavesdrop='true' a rule matches broadcasts only."""
+
+    @pytest.mark.parametrize("rule", ["", "type='signal'", "type='method_call'", "member='News'", "member='Hail'"])
+    def test_unicast(self, sender: Client, other: Client, connect: Connect, rule: str) -> None:
+        third = connect()
+        third.match(rule)
+        sender.start_call(other.unique, "Hail", flags=Flag.NO_REPLY_EXPECTED)
+        sender.signal("News", destination=other.unique)
+        sender.sync()
+        third.sync()
+        assert [one.member for one in third.inbox if one.sender == sender.unique] == []
+
+
+class TestEavesdropping:
+    """eavesdrop='true': messages to others too, if the policy allows it; a session bus does."""
+
+    @pytest.fixture
+    def spy(self, connect: Connect) -> Client:
+        return connect()
+
+    def test_signal(self, sender: Client, other: Client, spy: Client) -> None:
+        spy.match("eavesdrop='true',member='News'")
+        sender.signal("News", destination=other.unique)
+        other.expect(member="News")
+        spy.expect(member="News", sender=sender.unique, destination=other.unique)
+
+    def test_call_and_reply(self, sender: Client, other: Client, spy: Client) -> None:
+        spy.match(f"eavesdrop='true',sender='{sender.unique}'")
+        spy.match(f"eavesdrop='true',destination='{sender.unique}'")
+        serial = sender.start_call(other.unique, "Hail", "s", "x")
+        other.reply(other.expect(member="Hail"), "s", "y")
+        sender.reply_to(serial)
+        spy.expect(type=Type.METHOD_CALL, member="Hail", body=("x",), destination=other.unique)
+        spy.expect(type=Type.METHOD_RETURN, reply_serial=serial, body=("y",), destination=sender.unique)
+
+    def test_error(self, sender: Client, other: Client, spy: Client) -> None:
+        spy.match("eavesdrop='true',type='error'")
+        sender.start_call(other.unique, "Hail")
+        other.error(other.expect(member="Hail"), "org.example.Error", "x")
+        spy.expect(type=Type.ERROR, error_name="org.example.Error", destination=sender.unique)
+
+    def test_call_of_the_bus(self, sender: Client, spy: Client) -> None:
+        """Calls of the bus are seen too, and so are its replies."""
+        spy.match(f"eavesdrop='true',sender='{sender.unique}',type='method_call'")
+        spy.match(f"eavesdrop='true',destination='{sender.unique}',type='method_return'")
+        serial = sender.start_call(BUS, "GetId", interface=BUS, path=BUS_PATH)
+        spy.take(type=Type.METHOD_CALL, member="GetId", serial=serial, destination=BUS)
+        spy.take(type=Type.METHOD_RETURN, sender=BUS, reply_serial=serial, destination=sender.unique)
+
+    def test_destination(self, sender: Client, other: Client, spy: Client, name: str) -> None:
+        """destination='name': messages to whoever owns the name."""
+        other.own(name)
+        spy.match(f"eavesdrop='true',destination='{name}'")
+        sender.signal("News", "u", 1, destination=name)
+        sender.signal("News", "u", 2, destination=sender.unique)
+        spy.expect(body=(1,), destination=name)
+        spy.expect_nothing(sender)
+
+    def test_descriptors(self, sender: Client, other: Client, spy: Client, pipe: tuple[int, int]) -> None:
+        spy.match("eavesdrop='true',member='Take'")
+        sender.start_call(other.unique, "Take", "h", 0, fds=pipe[:1])
+        assert len(other.expect(member="Take").fds) == 1
+        assert len(spy.expect(member="Take").fds) == 1
+
+    def test_false(self, sender: Client, other: Client, spy: Client) -> None:
+        spy.match("eavesdrop='false',member='News'")
+        sender.signal("News", destination=other.unique)
+        spy.expect_nothing(sender)
+
+    def test_removed(self, sender: Client, other: Client, spy: Client) -> None:
+        spy.match("eavesdrop='true',member='News'")
+        spy.driver("RemoveMatch", "s", "eavesdrop='true',member='News'")
+        sender.signal("News", destination=other.unique)
+        spy.expect_nothing(sender)
+
+    def test_receiver_gets_it_once(self, sender: Client, other: Client) -> None:
+        other.match("eavesdrop='true',member='News'")
+        sender.signal("News", destination=other.unique)
+        other.expect(member="News")
+        other.expect_nothing(sender)
+
+    def test_not_allowed(self, strict_bus: Daemon) -> None:
+        """With a policy like that of a system bus the rule is accepted, and nothing comes."""
+        sender, other, spy = (strict_bus.connect() for _ in range(3))
+        spy.match("eavesdrop='true'")
+        sender.start_call(other.unique, "Hail")
+        other.expect(member="Hail")
+        sender.sync()
+        spy.sync()
+        assert [one for one in spy.inbox if one.member == "Hail"] == []
+
+
+class TestManyRules:
+    def test_each_matches_its_own(self, client: Client, other: Client) -> None:
+        """Among many rules those that match are found."""
+        rules = [f"type='signal',interface='org.example.I{number % 50}',member='M{number}'" for number in range(500)]
+        for rule in rules:
+            other.match(rule)
+        for number in (0, 49, 250, 499):
+            client.signal(f"M{number}", interface=f"org.example.I{number % 50}")
+            client.signal(f"M{number}", interface=f"org.example.I{(number + 1) % 50}")
+            other.expect(member=f"M{number}", interface=f"org.example.I{number % 50}")
+        other.expect_nothing(client)
+        for rule in rules[::2]:
+            other.driver("RemoveMatch", "s", rule)
+        client.signal("M250", interface="org.example.I0")
+        client.signal("M499", interface="org.example.I49")
+        other.expect(member="M499")
+
+    def test_of_many_connections(self, client: Client, connect: Connect) -> None:
+        listeners = [connect() for _ in range(40)]
+        for number, listener in enumerate(listeners):
+            listener.match(f"arg0='{number}'")
+            listener.match(f"sender='{client.unique}',arg0path='/group{number % 4}/'")
+        for number in range(40):
+            client.signal("News", "s", str(number))
+        client.signal("News", "s", "/group1/x")
+        for number, listener in enumerate(listeners):
+            listener.expect(body=(str(number),))
+            if number % 4 == 1:
+                listener.expect(body=("/group1/x",))
+            listener.expect_nothing()
+
+    def test_gone_with_the_connection(self, client: Client, connect: Connect) -> None:
+        """Rules end with their connection, and with the connection that they name."""
+        for _ in range(20):
+            listener = connect()
+            listener.match(f"sender='{client.unique}'")
+            listener.match("type='signal'")
+            listener.close()
+        watcher, gone = connect(), connect()
+        watcher.match(f"sender='{gone.unique}'")
+        gone.close()
+        client.signal("News")
+        watcher.expect_nothing(client)
+        assert watcher.driver("RemoveMatch", "s", f"sender='{gone.unique}'") is None
+
+
+class TestAtOnce:
+    def test_pipelined(self, client: Client, other: Client) -> None:
+        """A rule is in force for what comes after it, without waiting for the answer."""
+        for number in range(20):
+            rule = f"type='signal',member='News{number}'"
+            client.start_call(BUS, "AddMatch", "s", rule, interface=BUS, path=BUS_PATH)
+            client.signal(f"News{number}")
+            client.start_call(BUS, "RemoveMatch", "s", rule, interface=BUS, path=BUS_PATH)
+            client.signal(f"News{number}")
+        client.sync()
+        assert [one.member for one in client.inbox if one.type == Type.SIGNAL] == [f"News{n}" for n in range(20)]
