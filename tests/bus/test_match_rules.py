@@ -334,12 +334,12 @@ class TestEavesdropping:
         spy.expect(type=Type.ERROR, error_name="org.example.Error", destination=sender.unique)
 
     def test_call_of_the_bus(self, sender: Client, spy: Client) -> None:
-        """Calls of the bus are seen too, and so are its replies."""
-        spy.match(f"eavesdrop='true',sender='{sender.unique}',type='method_call'")
-        spy.match(f"eavesdrop='true',destination='{sender.unique}',type='method_return'")
-        serial = sender.start_call(BUS, "GetId", interface=BUS, path=BUS_PATH)
-        spy.take(type=Type.METHOD_CALL, member="GetId", serial=serial, destination=BUS)
-        spy.take(type=Type.METHOD_RETURN, sender=BUS, reply_serial=serial, destination=sender.unique)
+        """Calls of the bus are seen too, but not its replies."""
+        spy.match(f"eavesdrop='true',sender='{sender.unique}'")
+        spy.match(f"eavesdrop='true',destination='{sender.unique}'")
+        for _ in range(2):
+            serial = sender.start_call(BUS, "GetId", interface=BUS, path=BUS_PATH)
+            spy.expect(type=Type.METHOD_CALL, member="GetId", serial=serial, destination=BUS)
 
     def test_destination(self, sender: Client, other: Client, spy: Client, name: str) -> None:
         """destination='name': messages to whoever owns the name."""
