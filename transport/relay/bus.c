@@ -133,6 +133,7 @@ void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
     list_unlink(&peer->in_paused);
     list_unlink(&peer->in_touched);
     match_index_clear(bus->matches, &peer->matches);
+    match_index_forget(bus->matches, peer->unique);
     LIST_FOR_SAFE(at, after, &peer->calls)
     replies_remove(&bus->replies, CONTAINER_OF(at, struct reply, in_caller));
     LIST_FOR_SAFE(at, after, &peer->parked)

@@ -59,6 +59,8 @@ void command_batch_free(struct command_batch *batch)
 static void apply_set_limits(struct bus *bus, struct command *command)
 {
     memcpy(&bus->limits, command->body, sizeof(bus->limits));
+    if (bus->limits.max_message_size > MESSAGE_MAX_SIZE)
+        bus->limits.max_message_size = MESSAGE_MAX_SIZE;
 }
 
 static void apply_load_policy(struct bus *bus, struct command *command)

@@ -27,12 +27,12 @@ static struct peer *owner_of(const struct bus *bus, struct span name, bool *foun
 static bool get_name_owner(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
 {
     bool found;
-    if (name.n > MESSAGE_MAX_NAME)
-        return false;
     struct peer *owner = owner_of(bus, name, &found);
     if (!found) {
         char text[MESSAGE_MAX_NAME + 64];
-        snprintf(text, sizeof(text), "Could not get owner of name '%s': no such name", name.s);
+        bool long_name = name.n > MESSAGE_MAX_NAME; /* it is no name, and may be cut within a character */
+        snprintf(text, sizeof(text), "Could not get owner of name '%s': no such name",
+                 long_name ? "..." : name.s);
         say_error(bus, sender, m->serial, ERROR_NAME_HAS_NO_OWNER, text);
         return true;
     }

@@ -75,7 +75,8 @@ static void gather(struct gathered *g, const struct delivery *delivery, size_t o
             return;
         size_t skip = offset < out->head_size ? offset : out->head_size;
         gather_bytes(g, out->head + skip, out->head_size - skip);
-        gather_bytes(g, out->rest + (offset - skip), out->rest_size - (offset - skip));
+        if (out->rest_size > offset - skip)
+            gather_bytes(g, out->rest + (offset - skip), out->rest_size - (offset - skip));
         offset = 0;
     }
 }

@@ -84,9 +84,8 @@ static void free_read(struct relay *relay)
 {
     while (relay->read) {
         struct event *event = relay->read;
-        relay->read = CONTAINER_OF(event->node.next, struct event, node);
-        if (!event->node.next)
-            relay->read = NULL;
+        struct stack_node *next = event->node.next;
+        relay->read = next ? CONTAINER_OF(next, struct event, node) : NULL;
         if (event->view.kind == RELAY_EVENT_EXPORT)
             free((void *)event->view.body);
         free(event);

@@ -19,17 +19,18 @@ void replies_free(struct replies *replies)
     table_free(&replies->table);
 }
 
-static uint64_t reply_hash(const struct peer *caller, uint32_t serial)
+static uint64_t reply_hash(const struct peer *caller, const struct peer *callee, uint32_t serial)
 {
-    return hash_u64(caller->id << 32 ^ serial);
+    return hash_u64(hash_u64(caller->id << 32 ^ serial) + callee->id);
 }
 
-struct reply *replies_find(const struct replies *replies, const struct peer *caller, uint32_t serial)
+struct reply *replies_find(const struct replies *replies, const struct peer *caller,
+                           const struct peer *callee, uint32_t serial)
 {
-    struct table_node *node = table_first(&replies->table, reply_hash(caller, serial));
+    struct table_node *node = table_first(&replies->table, reply_hash(caller, callee, serial));
     for (; node; node = table_again(node)) {
         struct reply *reply = CONTAINER_OF(node, struct reply, node);
-        if (reply->caller == caller && reply->serial == serial)
+        if (reply->caller == caller && reply->callee == callee && reply->serial == serial)
             return reply;
     }
     return NULL;
@@ -49,7 +50,7 @@ struct reply *replies_add(struct replies *replies, struct peer *caller, struct p
     list_append(&caller->calls, &reply->in_caller);
     list_append(&callee->owed, &reply->in_callee);
     list_append(&replies->by_time, &reply->in_time);
-    table_insert(&replies->table, &reply->node, reply_hash(caller, serial));
+    table_insert(&replies->table, &reply->node, reply_hash(caller, callee, serial));
     return reply;
 }
 

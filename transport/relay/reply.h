@@ -9,7 +9,7 @@ struct peer;
 
 /* A call that may be answered once: callee may send the caller a reply to serial. */
 struct reply {
-    struct table_node node; /* replies.table, by caller and serial */
+    struct table_node node; /* replies.table, by caller, callee and serial */
     struct list in_caller;  /* peer.calls */
     struct list in_callee;  /* peer.owed, the oldest first */
     struct list in_time;    /* replies.by_time, the oldest first */
@@ -25,7 +25,8 @@ struct replies {
 
 int replies_init(struct replies *replies);
 void replies_free(struct replies *replies); /* all peers are gone by then */
-struct reply *replies_find(const struct replies *replies, const struct peer *caller, uint32_t serial);
+struct reply *replies_find(const struct replies *replies, const struct peer *caller,
+                           const struct peer *callee, uint32_t serial);
 struct reply *replies_add(struct replies *replies, struct peer *caller, struct peer *callee, uint32_t serial,
                           int64_t now); /* NULL: no memory */
 void replies_remove(struct replies *replies, struct reply *reply);

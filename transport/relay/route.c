@@ -19,7 +19,7 @@ static bool can_take(struct bus *bus, struct peer *peer, const struct fds *fds, 
 {
     if (fds && !peer->fd_passing) {
         deny(denial, ERROR_NOT_SUPPORTED,
-             "Tried to send message with Unix file descriptors to a client that doesn't support that.");
+             "Tried to send message with Unix file descriptorsto a client that doesn't support that.");
         return false;
     }
     if (!has_room(bus, peer)) {
@@ -93,7 +93,7 @@ static bool expect_reply(struct transit *t, struct peer *callee, struct denial *
     struct peer *caller = t->sender;
     if (t->m->type != MESSAGE_METHOD_CALL || t->m->flags & MESSAGE_NO_REPLY_EXPECTED)
         return true;
-    if (replies_find(&bus->replies, caller, t->m->serial)) {
+    if (replies_find(&bus->replies, caller, callee, t->m->serial)) {
         deny(denial, ERROR_ACCESS_DENIED,
              "Message has the same reply serial as a currently-outstanding existing method call");
         return false;
@@ -110,17 +110,11 @@ static bool expect_reply(struct transit *t, struct peer *callee, struct denial *
     return false;
 }
 
-static struct reply *awaited(const struct bus *bus, const struct peer *callee, const struct peer *caller,
-                             const struct message *m)
-{
-    struct reply *reply = m->reply_serial ? replies_find(&bus->replies, caller, m->reply_serial) : NULL;
-    return reply && reply->callee == callee ? reply : NULL;
-}
-
 static bool unicast(struct transit *t, struct peer *to, struct denial *denial)
 {
     struct bus *bus = t->bus;
-    struct reply *reply = awaited(bus, t->sender, to, t->m);
+    struct reply *reply =
+        t->m->reply_serial ? replies_find(&bus->replies, to, t->sender, t->m->reply_serial) : NULL;
     struct policy_case c = {.m = t->m,
                             .registry = &bus->registry,
                             .sender = t->sender,
@@ -257,6 +251,11 @@ void route_message(struct bus *bus, struct peer *sender, const struct message *m
     }
     if (!m->destination.s) {
         route_without_destination(&t);
+        return;
+    }
+    if (m->type > MESSAGE_SIGNAL) {
+        say_error(bus, sender, m->serial, ERROR_ACCESS_DENIED,
+                  "Message bus will not accept messages of unknown type");
         return;
     }
     if (span_equal(m->destination, BUS_NAME)) {

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: MIT */
+#include "plane.h"
+
+#define BUS "org.freedesktop.DBus"
+#define CLIENT_0 ":1.0"
+#define CLIENT_1 ":1.1"
+
+static void unicast_is_stamped(void)
+{
+    struct plane p;
+    struct message m;
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    struct marshal w = client_signal(a, CLIENT_1, "One");
+    client_send(a, &w);
+    REQUIRE(client_expect(b, &m));
+    CHECK_SPAN(m.sender, CLIENT_0);
+    CHECK_SPAN(m.destination, CLIENT_1);
+    CHECK_SPAN(m.member, "One");
+    CHECK_EQUAL(m.serial, a->serial);
+    client_drop(b, &m);
+    plane_close(&p);
+}
+
+static void broadcast_meets_its_rules(void)
+{
+    struct plane p;
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    client_match(b, "type='signal',member='Two'");
+    const char *const members[] = {"One", "Two", "Three"};
+    for (size_t i = 0; i < CHECK_COUNT(members); i++) {
+        struct marshal w = client_signal(a, NULL, members[i]);
+        client_send(a, &w);
+    }
+    client_sync(a);
+    client_expects(b, MESSAGE_SIGNAL, "Two", CLIENT_0);
+    client_sync(b); /* nothing else comes before its answer */
+    plane_close(&p);
+}
+
+static void long_messages_arrive_whole(void)
+{
+    struct plane p;
+    struct message m;
+    static char text[3u << 20];
+    memset(text, 'x', sizeof(text) - 1);
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    struct marshal w = client_call(a, CLIENT_1, "Long", "s");
+    marshal_string(&w, span_of(text));
+    REQUIRE(marshal_end(&w));
+    /* neither end may block, so both are served in turn */
+    CHECK_EQUAL(fcntl(a->fd, F_SETFL, O_NONBLOCK), 0);
+    for (size_t sent = 0; sent < w.size || b->size < w.size;) {
+        ssize_t n = sent < w.size ? send(a->fd, w.data + sent, w.size - sent, MSG_NOSIGNAL) : -1;
+        sent += n > 0 ? (size_t)n : 0;
+        struct pollfd pollers[2] = {{.fd = b->fd, .events = POLLIN},
+                                    {.fd = a->fd, .events = sent < w.size ? POLLOUT : 0}};
+        REQUIRE(poll(pollers, 2, PLANE_DEADLINE) > 0);
+        if (pollers[0].revents)
+            client_receive(b);
+    }
+    REQUIRE(client_expect(b, &m));
+    CHECK_EQUAL(m.body_size, sizeof(text) - 1 + 5);
+    CHECK_SPAN(m.sender, CLIENT_0);
+    marshal_free(&w);
+    plane_close(&p);
+}
+
+static void descriptors_go_along(void)
+{
+    struct plane p;
+    struct message m;
+    int ends[2];
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    CHECK_EQUAL(pipe(ends), 0);
+    struct marshal w = {0};
+    struct marshal_header header = {.type = MESSAGE_SIGNAL,
+                                    .serial = 7,
+                                    .path = SPAN("/t"),
+                                    .interface = SPAN("t.t"),
+                                    .member = SPAN("Fd"),
+                                    .destination = SPAN(CLIENT_1),
+                                    .n_fds = 1};
+    marshal_begin(&w, &header);
+    REQUIRE(marshal_end(&w));
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    control.header = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.header), &ends[1], sizeof(int));
+    struct iovec iov = {w.data, w.size};
+    struct msghdr out = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    CHECK_EQUAL(sendmsg(a->fd, &out, 0), w.size);
+    marshal_free(&w);
+    close(ends[1]);
+    REQUIRE(client_expect(b, &m));
+    CHECK_EQUAL(m.n_fds, 1);
+    REQUIRE(b->n_fds == 1);
+    CHECK_EQUAL(write(b->fds[0], "x", 1), 1);
+    char byte;
+    CHECK_EQUAL(read(ends[0], &byte, 1), 1);
+    close(ends[0]);
+    client_drop(b, &m);
+    plane_close(&p);
+}
+
+static void claimed_descriptors_must_be_there(void)
+{
+    struct plane p;
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0);
+    struct marshal w = {0};
+    struct marshal_header header = {.type = MESSAGE_SIGNAL,
+                                    .serial = 7,
+                                    .path = SPAN("/t"),
+                                    .interface = SPAN("t.t"),
+                                    .member = SPAN("Fd"),
+                                    .n_fds = 2};
+    marshal_begin(&w, &header);
+    client_send(a, &w);
+    CHECK(client_closed(a));
+    plane_event(&p, RELAY_EVENT_LOG);
+    plane_event(&p, RELAY_EVENT_GONE);
+    CHECK_EQUAL(p.event.reason, RELAY_GONE_FDS);
+    plane_close(&p);
+}
+
+static void garbage_ends_its_sender_alone(void)
+{
+    struct plane p;
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    CHECK_EQUAL(send(a->fd, "this is no message, is it?", 26, 0), 26);
+    CHECK(client_closed(a));
+    plane_event(&p, RELAY_EVENT_LOG);
+    plane_event(&p, RELAY_EVENT_GONE);
+    CHECK_EQUAL(p.event.reason, RELAY_GONE_INVALID);
+    client_sync(b);
+    plane_close(&p);
+}
+
+static void only_awaited_replies_pass(void)
+{
+    struct plane p;
+    struct message m;
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    struct marshal w = client_call(a, CLIENT_1, "Question", NULL);
+    client_send(a, &w);
+    REQUIRE(client_expect(b, &m));
+    uint32_t serial = m.serial;
+    client_drop(b, &m);
+    for (int i = 0; i < 2; i++) {
+        struct marshal reply = {0};
+        struct marshal_header header = {.type = MESSAGE_METHOD_RETURN,
+                                        .serial = 100,
+                                        .reply_serial = serial,
+                                        .destination = SPAN(CLIENT_0)};
+        marshal_begin(&reply, &header);
+        client_send(b, &reply);
+    }
+    client_expects(a, MESSAGE_METHOD_RETURN, NULL, CLIENT_1);
+    client_expects(b, MESSAGE_ERROR, "org.freedesktop.DBus.Error.AccessDenied", BUS);
+    client_sync(a);
+    plane_close(&p);
+}
+
+static void a_lost_callee_answers_no_reply(void)
+{
+    struct plane p;
+    struct message m;
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    struct marshal w = client_call(a, CLIENT_1, "Question", NULL);
+    client_send(a, &w);
+    REQUIRE(client_expect(b, &m));
+    client_close(b);
+    plane_event(&p, RELAY_EVENT_GONE);
+    CHECK_EQUAL(p.event.peer, 1);
+    relay_forget(p.relay, 1);
+    relay_commit(p.relay);
+    client_expects(a, MESSAGE_ERROR, "org.freedesktop.DBus.Error.NoReply", BUS);
+    plane_close(&p);
+}
+
+static void a_name_is_handed_over_in_one_step(void)
+{
+    struct plane p;
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    client_match(a, "member='NameOwnerChanged'");
+    const uint64_t first[] = {0, 1}, second[] = {1};
+    relay_set_queue(p.relay, "a.name", first, 2);
+    relay_set_queue(p.relay, "a.name", second, 1);
+    relay_commit(p.relay);
+    client_expects(a, MESSAGE_SIGNAL, "NameOwnerChanged", BUS);
+    client_expects(a, MESSAGE_SIGNAL, "NameAcquired", BUS);
+    client_expects(a, MESSAGE_SIGNAL, "NameLost", BUS);
+    client_expects(a, MESSAGE_SIGNAL, "NameOwnerChanged", BUS);
+    client_expects(b, MESSAGE_SIGNAL, "NameAcquired", BUS);
+    struct marshal w = client_signal(a, "a.name", "ToTheName");
+    client_send(a, &w);
+    client_expects(b, MESSAGE_SIGNAL, "ToTheName", CLIENT_0);
+    plane_close(&p);
+}
+
+static void parked_messages_keep_their_order(void)
+{
+    struct plane p;
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    struct marshal w = client_signal(a, "a.name", "First");
+    client_send(a, &w);
+    plane_event(&p, RELAY_EVENT_PARKED);
+    uint64_t first = p.event.parked;
+    const uint64_t owner[] = {1};
+    relay_set_queue(p.relay, "a.name", owner, 1);
+    relay_commit(p.relay);
+    client_expects(b, MESSAGE_SIGNAL, "NameAcquired", BUS);
+    /* the name has an owner now, but what came before still waits */
+    w = client_signal(a, "a.name", "Second");
+    client_send(a, &w);
+    plane_event(&p, RELAY_EVENT_PARKED);
+    CHECK_SPAN(span_of(p.event.member), "Second");
+    relay_deliver(p.relay, first);
+    relay_deliver(p.relay, p.event.parked);
+    relay_commit(p.relay);
+    client_expects(b, MESSAGE_SIGNAL, "First", CLIENT_0);
+    client_expects(b, MESSAGE_SIGNAL, "Second", CLIENT_0);
+    plane_close(&p);
+}
+
+static void parked_messages_are_rejected_with_an_error(void)
+{
+    struct plane p;
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0);
+    struct marshal w = client_call(a, "no.name", "Question", NULL);
+    client_send(a, &w);
+    plane_event(&p, RELAY_EVENT_PARKED);
+    relay_reject(p.relay, p.event.parked, "some.Error", "because");
+    relay_reject(p.relay, p.event.parked, "some.Error", "again");
+    relay_reject(p.relay, 4711, "some.Error", "unknown");
+    relay_commit(p.relay);
+    client_expects(a, MESSAGE_ERROR, "some.Error", BUS);
+    client_sync(a);
+    plane_close(&p);
+}
+
+static void a_parked_sender_may_leave(void)
+{
+    struct plane p;
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    struct marshal w = client_signal(a, "a.name", "Orphan");
+    client_send(a, &w);
+    client_close(a);
+    plane_event(&p, RELAY_EVENT_PARKED);
+    uint64_t parked = p.event.parked;
+    plane_event(&p, RELAY_EVENT_GONE);
+    const uint64_t owner[] = {1};
+    relay_set_queue(p.relay, "a.name", owner, 1);
+    relay_deliver(p.relay, parked);
+    relay_forget(p.relay, 0);
+    relay_commit(p.relay);
+    client_expects(b, MESSAGE_SIGNAL, "NameAcquired", BUS);
+    client_sync(b);
+    plane_close(&p);
+}
+
+static void a_call_for_the_control_plane_stops_its_sender(void)
+{
+    struct plane p;
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    struct marshal w = client_call(a, BUS, "Cold", NULL);
+    uint32_t serial = a->serial;
+    client_send(a, &w);
+    w = client_signal(a, CLIENT_1, "After");
+    client_send(a, &w);
+    plane_event(&p, RELAY_EVENT_CALL);
+    CHECK_SPAN(span_of(p.event.member), "Cold");
+    client_sync(b); /* nobody else is stopped, and nothing of what came after has passed */
+    const uint64_t owner[] = {0};
+    relay_set_queue(p.relay, "a.name", owner, 1);
+    relay_reply(p.relay, 0, serial, "", NULL, 0, NULL, 0);
+    relay_resume(p.relay, 0);
+    relay_commit(p.relay);
+    client_expects(a, MESSAGE_SIGNAL, "NameAcquired", BUS);
+    client_expects(a, MESSAGE_METHOD_RETURN, NULL, BUS);
+    client_expects(b, MESSAGE_SIGNAL, "After", CLIENT_0);
+    plane_close(&p);
+}
+
+static void before_hello_there_is_nothing_but_hello(void)
+{
+    struct plane p;
+    plane_open(&p);
+    plane_attach(&p, 0);
+    struct client *a = &p.clients[0];
+    struct marshal w = client_call(a, BUS, "GetId", NULL);
+    client_send(a, &w);
+    client_expects(a, MESSAGE_ERROR, "org.freedesktop.DBus.Error.AccessDenied", BUS);
+    plane_close(&p);
+}
+
+static void a_full_queue_refuses_and_keeps_what_it_has(void)
+{
+    struct plane p;
+    plane_open(&p);
+    struct relay_limits limits = {.max_incoming_bytes = 1u << 30,
+                                  .max_outgoing_bytes = 1u << 20,
+                                  .max_incoming_unix_fds = 64,
+                                  .max_outgoing_unix_fds = 64,
+                                  .max_message_size = 32u << 20,
+                                  .max_message_unix_fds = 16,
+                                  .max_match_rules_per_connection = 2,
+                                  .max_replies_per_connection = 2,
+                                  .reply_timeout = -1,
+                                  .pending_fd_timeout = -1};
+    relay_set_limits(p.relay, &limits);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    static char text[60000];
+    memset(text, 'y', sizeof(text) - 1);
+    uint32_t delivered = 0;
+    struct message m;
+    for (int refused = 0; refused == 0;) {
+        struct marshal w = {0};
+        struct marshal_header header = {.type = MESSAGE_SIGNAL,
+                                        .serial = ++a->serial,
+                                        .path = SPAN("/t"),
+                                        .interface = SPAN("t.t"),
+                                        .member = SPAN("Flood"),
+                                        .destination = SPAN(CLIENT_1),
+                                        .signature = SPAN("s")};
+        marshal_begin(&w, &header);
+        marshal_string(&w, span_of(text));
+        client_send(a, &w);
+        w = client_call(a, BUS, "GetId", NULL);
+        client_send(a, &w);
+        REQUIRE(client_expect(a, &m));
+        refused = m.type == MESSAGE_ERROR;
+        if (refused)
+            CHECK_SPAN(m.error_name, "org.freedesktop.DBus.Error.LimitsExceeded");
+        delivered += !refused;
+        client_drop(a, &m);
+        REQUIRE(delivered < 1000);
+    }
+    CHECK(delivered > 17); /* at least what the limit allows */
+    for (uint32_t i = 0; i < delivered; i++) {
+        if (!client_expects(b, MESSAGE_SIGNAL, "Flood", CLIENT_0))
+            break;
+    }
+    client_sync(b);
+    plane_close(&p);
+}
+
+static void limits_are_told(void)
+{
+    struct plane p;
+    plane_open(&p);
+    struct relay_limits limits = {.max_incoming_bytes = 1u << 20,
+                                  .max_outgoing_bytes = 1u << 20,
+                                  .max_incoming_unix_fds = 64,
+                                  .max_outgoing_unix_fds = 64,
+                                  .max_message_size = 4096,
+                                  .max_message_unix_fds = 16,
+                                  .max_match_rules_per_connection = 1,
+                                  .max_replies_per_connection = 1,
+                                  .reply_timeout = 20,
+                                  .pending_fd_timeout = -1};
+    relay_set_limits(p.relay, &limits);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    client_match(a, "member='A'");
+    struct marshal w = client_call(a, BUS, "AddMatch", "s");
+    marshal_string(&w, SPAN("member='B'"));
+    client_send(a, &w);
+    client_expects(a, MESSAGE_ERROR, "org.freedesktop.DBus.Error.LimitsExceeded", BUS);
+    for (int i = 0; i < 2; i++) {
+        w = client_call(a, CLIENT_1, "Question", NULL);
+        client_send(a, &w);
+    }
+    client_expects(a, MESSAGE_ERROR, "org.freedesktop.DBus.Error.LimitsExceeded", BUS);
+    client_expects(a, MESSAGE_ERROR, "org.freedesktop.DBus.Error.NoReply", BUS);
+    static char text[8192];
+    memset(text, 'z', sizeof(text) - 1);
+    w = client_call(b, CLIENT_0, "TooLong", "s");
+    marshal_string(&w, span_of(text));
+    client_send(b, &w);
+    CHECK(client_closed(b));
+    plane_close(&p);
+}
+
+static void a_broken_policy_is_refused(void)
+{
+    struct relay *relay;
+    uint8_t block[sizeof(plane_policy)];
+    CHECK_EQUAL(relay_new(&relay, "0123456789abcdef0123456789abcdef"), 0);
+    CHECK_EQUAL(relay_load_policy(relay, plane_policy, 31), -22);
+    for (size_t i = 0; i < 32; i++) {
+        memcpy(block, plane_policy, sizeof(block));
+        block[i] ^= 0xff;
+        int result = relay_load_policy(relay, block, sizeof(block));
+        CHECK(result == -22 || i >= 24);
+    }
+    memcpy(block, plane_policy, sizeof(block));
+    block[32] = 9; /* the kind of the first rule */
+    CHECK_EQUAL(relay_load_policy(relay, block, sizeof(block)), -22);
+    relay_free(relay);
+}
+
+static void tables_are_exported(void)
+{
+    struct plane p;
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0);
+    client_match(a, "arg0='a\"b'");
+    const uint64_t owner[] = {0};
+    relay_set_queue(p.relay, "a.name", owner, 1);
+    for (uint32_t kind = RELAY_EXPORT_CONNECTIONS; kind <= RELAY_EXPORT_TOTALS; kind++) {
+        relay_export(p.relay, kind);
+        relay_commit(p.relay);
+        REQUIRE(plane_event(&p, RELAY_EVENT_EXPORT));
+        CHECK_EQUAL(p.event.serial, kind);
+        REQUIRE(p.event.body_size > 1);
+        CHECK(p.event.body[0] == '[' || p.event.body[0] == '{');
+    }
+    plane_close(&p);
+}
+
+static void an_unread_peer_may_be_cut_off(void)
+{
+    struct plane p;
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0);
+    struct marshal w = client_call(a, BUS, "Cold", NULL);
+    client_send(a, &w);
+    plane_event(&p, RELAY_EVENT_CALL);
+    relay_error(p.relay, 0, p.event.serial, "last.Words", "and then nothing");
+    relay_disconnect(p.relay, 0);
+    relay_commit(p.relay);
+    client_expects(a, MESSAGE_ERROR, "last.Words", BUS);
+    CHECK(client_closed(a));
+    plane_event(&p, RELAY_EVENT_GONE);
+    CHECK_EQUAL(p.event.reason, RELAY_GONE_DISCONNECTED);
+    relay_forget(p.relay, 0);
+    relay_forget(p.relay, 0);
+    relay_resume(p.relay, 0);
+    relay_commit(p.relay);
+    plane_close(&p);
+}
+
+static const struct check_test tests[] = {
+    TEST(unicast_is_stamped),
+    TEST(broadcast_meets_its_rules),
+    TEST(long_messages_arrive_whole),
+    TEST(descriptors_go_along),
+    TEST(claimed_descriptors_must_be_there),
+    TEST(garbage_ends_its_sender_alone),
+    TEST(only_awaited_replies_pass),
+    TEST(a_lost_callee_answers_no_reply),
+    TEST(a_name_is_handed_over_in_one_step),
+    TEST(parked_messages_keep_their_order),
+    TEST(parked_messages_are_rejected_with_an_error),
+    TEST(a_parked_sender_may_leave),
+    TEST(a_call_for_the_control_plane_stops_its_sender),
+    TEST(before_hello_there_is_nothing_but_hello),
+    TEST(a_full_queue_refuses_and_keeps_what_it_has),
+    TEST(limits_are_told),
+    TEST(a_broken_policy_is_refused),
+    TEST(tables_are_exported),
+    TEST(an_unread_peer_may_be_cut_off),
+};
+CHECK_MAIN(tests)
