@@ -27,7 +27,7 @@ def test_before_the_configuration_is_known(capfd: pytest.CaptureFixture[str]) ->
     ("bus_type", "prefix"),
     [
         ("system", "[system] "),
-        ("session", f"[session uid={os.geteuid()} pid={os.getpid()}] "),
+        ("session", "[session uid={uid} pid={pid}] "),
         ("other", ""),
         (None, ""),
     ],
@@ -37,7 +37,8 @@ def test_prefix(capfd: pytest.CaptureFixture[str], bus_type: str | None, prefix:
     log = Log()
     log.configure(bus_type, to_syslog=False, to_stderr=True)
     log.info("text")
-    assert capfd.readouterr().err == f"omnibusd[{os.getpid()}]: {prefix}text\n"
+    said = prefix.format(uid=os.geteuid(), pid=os.getpid())
+    assert capfd.readouterr().err == f"omnibusd[{os.getpid()}]: {said}text\n"
 
 
 def test_syslog(capfd: pytest.CaptureFixture[str], to_syslog: list[tuple[int, str]]) -> None:
