@@ -147,6 +147,15 @@ class TestPath:
         old.close()
         assert connects(str(directory / "bus"))
 
+    def test_removed_by_another(self, open_listener, directory, monkeypatch):
+        """What is not there any more need not be removed, not even if it was not there for long."""
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "chmod", lambda path, _mode: path.unlink())
+            vanished = open_listener("unix:path={dir}/bus")
+        open_listener("unix:path={dir}/bus")
+        vanished.close()
+        assert connects(str(directory / "bus"))
+
     def test_no_directory(self, open_listener, directory):
         with pytest.raises(ListenError) as error:
             open_listener("unix:path={dir}/no/bus")
