@@ -141,7 +141,8 @@ class Service:
             self.old_fd_limit = process.raise_fd_limit()
         except process.ProcessError as error:
             self._log.warning(str(error))
-        if user is not None:
+        # Who isn't root has no rights to give up, and stays who he is.
+        if user is not None and os.geteuid() == 0:
             process.become(user)
 
     def _serve(self, settings: Settings, mechanisms: Mechanisms) -> None:

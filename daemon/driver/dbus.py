@@ -101,6 +101,24 @@ def list_queued_owners(bus: Bus, call: Call) -> Reply:
     return Reply(([bus.peers[peer].unique_name for peer in queue],))
 
 
+def get_connection_unix_user(bus: Bus, call: Call) -> Reply:
+    """GetConnectionUnixUser(s name) → u; the data plane answers for connections whose user is known."""
+    owner = _find(bus, call, "UID")
+    uid = os.geteuid() if owner is None else owner.credentials.uid
+    if uid is None:
+        raise DBusError(errors.FAILED, f"Could not determine UID for '{call.args[0]}'")
+    return Reply((uid,))
+
+
+def get_connection_unix_process_id(bus: Bus, call: Call) -> Reply:
+    """GetConnectionUnixProcessID(s name) → u; the data plane answers for connections whose process is known."""
+    owner = _find(bus, call, "PID")
+    pid = os.getpid() if owner is None else owner.credentials.pid
+    if pid is None:
+        raise DBusError(errors.UNIX_PROCESS_ID_UNKNOWN, f"Could not determine PID for '{call.args[0]}'")
+    return Reply((pid,))
+
+
 def get_connection_credentials(bus: Bus, call: Call) -> Reply:
     """GetConnectionCredentials(s name) → a{sv}: what is known; what is not is left out."""
     owner = _find(bus, call, "credentials")
@@ -200,8 +218,8 @@ DBUS: Final = Interface(
         Method("RemoveMatch", "s", "", None),
         Method("GetNameOwner", "s", "s", None),
         Method("ListQueuedOwners", "s", "as", list_queued_owners),
-        Method("GetConnectionUnixUser", "s", "u", None),
-        Method("GetConnectionUnixProcessID", "s", "u", None),
+        Method("GetConnectionUnixUser", "s", "u", get_connection_unix_user),
+        Method("GetConnectionUnixProcessID", "s", "u", get_connection_unix_process_id),
         Method("GetAdtAuditSessionData", "s", "ay", get_adt_audit_session_data),
         Method("GetConnectionSELinuxSecurityContext", "s", "ay", get_connection_selinux_security_context),
         Method("ReloadConfig", "", "", reload_config),

@@ -243,6 +243,8 @@ class TestWhatIsNotKnown:
         ("member", "what"),
         [
             ("GetConnectionCredentials", "credentials"),
+            ("GetConnectionUnixUser", "UID"),
+            ("GetConnectionUnixProcessID", "PID"),
             ("GetAdtAuditSessionData", "audit session data"),
             ("GetConnectionSELinuxSecurityContext", "security context"),
         ],
@@ -262,6 +264,24 @@ class TestWhatIsNotKnown:
     def test_never_known(self, desk: Desk, peer: Peer, name: str, member: str, error: str, what: str) -> None:
         expected = (ERROR + error, f"Could not determine {what} for '{name}'")
         assert desk.fails(peer, member, "s", name) == expected
+
+    @pytest.mark.parametrize(
+        ("member", "error", "what"),
+        [
+            ("GetConnectionUnixUser", "Failed", "UID"),
+            ("GetConnectionUnixProcessID", "UnixProcessIdUnknown", "PID"),
+        ],
+    )
+    def test_somebody_from_elsewhere(
+        self, desk: Desk, peer: Peer, member: str, error: str, what: str
+    ) -> None:
+        desk.attach(Credentials(None, None))
+        expected = (ERROR + error, f"Could not determine {what} for ':1.1'")
+        assert desk.fails(peer, member, "s", ":1.1") == expected
+
+    def test_the_bus_itself(self, desk: Desk, peer: Peer) -> None:
+        assert result(desk.call(peer, "GetConnectionUnixUser", "s", BUS)[0]) == (os.geteuid(),)
+        assert result(desk.call(peer, "GetConnectionUnixProcessID", "s", BUS)[0]) == (os.getpid(),)
 
     def test_no_machine_id(self, desk: Desk, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail() -> str:
