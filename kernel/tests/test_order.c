@@ -1,0 +1,496 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Order between the direct way and the daemon's: dirty, held, and what they prevent. */
+
+#include <pthread.h>
+#include <sys/syscall.h>
+
+#include "umc.h"
+
+TEST(a_new_member_is_dirty, SMOKE | EACH_TYPE)
+{
+	struct bus *bus = bus_new(2);
+	struct client other;
+
+	client_connect(bus, &other);
+	CHECK(!client_add(bus, &other, 9));
+	CHECK(state_of(bus, 9) & UMC_STATE_DIRTY);
+	set_verdict(bus, UMC_FILTER_EGRESS, 9, TO(1));
+	send_to(&other, 0, 1);
+	expect(other.daemon, 1);
+	EQUAL(asked(bus, 9, UMC_ASKED_DIRTY), 1);
+	EQUAL(release(bus, 9), 0);
+	send_to(&other, 0, 2);
+	expect(bus->client[1].fd, 2);
+	client_close(&other);
+	bus_free(bus);
+}
+
+TEST(after_an_ask_everything_asks_until_released, SMOKE | EACH_TYPE)
+{
+	struct bus *bus = bus_new(2);
+
+	send_to(&bus->client[0], UMC_ASK, 1);
+	send_to(&bus->client[0], TO(1), 2);
+	EQUAL(release(bus, 0), -EBUSY);
+	expect(bus->client[0].daemon, 1);
+	EQUAL(release(bus, 0), -EBUSY);
+	send_to(&bus->client[0], UMC_MULTICAST, 3);
+	expect(bus->client[0].daemon, 2);
+	expect(bus->client[0].daemon, 3);
+	expect_nothing(bus->client[1].fd);
+	EQUAL(release(bus, 0), 0);
+	send_to(&bus->client[0], TO(1), 4);
+	expect(bus->client[1].fd, 4);
+	bus_free(bus);
+}
+
+TEST(release_reports_each_member, SMOKE | EACH_TYPE)
+{
+	struct umc_release_entry entries[3] = { { .index = 0 }, { .index = 1 }, { .index = 40 } };
+	struct umc_release call = { .entries = (uintptr_t)entries, .count = 3 };
+	struct bus *bus = bus_new(2);
+
+	send_to(&bus->client[1], UMC_ASK, 1);
+	EQUAL(ioctl(bus->group, UMC_RELEASE, &call), 1);
+	EQUAL(entries[0].result, 0);
+	EQUAL(entries[1].result, -EBUSY);
+	EQUAL(entries[2].result, -ENOENT);
+	call.count = UMC_MAX_ENTRIES + 1;
+	FAILS(ioctl(bus->group, UMC_RELEASE, &call), EINVAL);
+	bus_free(bus);
+}
+
+TEST(held_receiver_gets_everything_through_the_daemon, SMOKE | EACH_TYPE)
+{
+	struct bus *bus = bus_new(2);
+
+	EQUAL(daemon_write(bus, 1, NULL, 0, UMC_WRITE_HOLD), 0);
+	CHECK(state_of(bus, 1) & UMC_STATE_HELD);
+	send_to(&bus->client[0], TO(1), 1);
+	expect(bus->client[0].daemon, 1);
+	EQUAL(asked(bus, 0, UMC_ASKED_HELD), 1);
+	EQUAL(daemon_send(bus, 1, 1), MINIMUM);
+	CHECK(!(state_of(bus, 1) & UMC_STATE_HELD));
+	EQUAL(release(bus, 0), 0);
+	send_to(&bus->client[0], TO(1), 2);
+	expect(bus->client[1].fd, 1);
+	expect(bus->client[1].fd, 2);
+	bus_free(bus);
+}
+
+/* ---- C reacts before B is flushed ---- */
+
+struct reaction {
+	struct bus *bus;
+	struct client *from, *to;
+	uint32_t sequence;
+};
+
+static void *react(void *argument)
+{
+	struct reaction *r = argument;
+	char buffer[MINIMUM];
+
+	/* Blocks until the daemon's message is there, then answers to B at once. */
+	CHECK(recv(r->from->fd, buffer, sizeof(buffer), MSG_WAITALL) == (int)MINIMUM);
+	send_to(r->from, TO(r->to->index), r->sequence);
+	return NULL;
+}
+
+TEST(c_reacts_before_b_is_flushed, SMOKE | EACH_TYPE)
+{
+	struct bus *bus = bus_new(3);
+	struct client *b = &bus->client[1], *c = &bus->client[2];
+
+	for (uint32_t round = 1; round < 200; round++) {
+		struct message *cause = message_new(0, MINIMUM, round);
+		struct iovec iov = { cause, MINIMUM };
+		struct umc_write_entry entries[2] = {
+			{ .index = c->index, .iov = (uintptr_t)&iov, .iov_count = 1 },
+			{ .index = b->index, .iov = (uintptr_t)&iov, .iov_count = 1 },
+		};
+		struct umc_write call = { .entries = (uintptr_t)entries, .count = 2 };
+		struct reaction r = { bus, c, b, 1000 + round };
+		pthread_t thread;
+
+		CHECK(!pthread_create(&thread, NULL, react, &r));
+		/* C is written first; what it does then must not reach B before the cause. */
+		EQUAL(ioctl(bus->group, UMC_WRITE, &call), 2);
+		pthread_join(thread, NULL);
+		expect(b->fd, round);
+		if (receive(b->fd) != (int)(1000 + round)) {
+			expect(c->daemon, 1000 + round);
+			EQUAL(release(bus, c->index), 0);
+		}
+		free(cause);
+	}
+	bus_free(bus);
+}
+
+TEST(c_reacts_while_the_daemon_still_holds_for_b, SMOKE | EACH_TYPE)
+{
+	struct bus *bus = bus_new(3);
+	struct client *b = &bus->client[1], *c = &bus->client[2];
+
+	/* B is full, so its part of the batch waits in the daemon; C has its own. */
+	int before = fill(bus, &bus->client[0], b);
+
+	CHECK(daemon_send(bus, b->index, 1) < 0);
+	EQUAL(daemon_send(bus, c->index, 1), MINIMUM);
+	expect(c->fd, 1);
+	send_to(c, TO(b->index), 2);
+	expect(c->daemon, 2);
+	EQUAL(asked(bus, c->index, UMC_ASKED_HELD), 1);
+	for (int i = 0; i < before; i++)
+		expect(b->fd, i);
+	expect_nothing(b->fd);
+	EQUAL(daemon_send(bus, b->index, 1), MINIMUM);
+	EQUAL(daemon_send(bus, b->index, 2), MINIMUM);
+	expect(b->fd, 1);
+	expect(b->fd, 2);
+	bus_free(bus);
+}
+
+/* ---- two crossing broadcasts, one relayed ---- */
+
+struct crossing {
+	struct client *from;
+	uint32_t rounds;
+	_Atomic bool done;
+};
+
+static void *broadcast(void *argument)
+{
+	struct crossing *c = argument;
+
+	for (uint32_t i = 1; i <= c->rounds; i++) {
+		while (send_to(c->from, UMC_MULTICAST, i) != (int)MINIMUM)
+			sched_yield();
+		sched_yield();
+	}
+	c->done = true;
+	return NULL;
+}
+
+/* Writes one message to several members as one batch. */
+static void relay(struct bus *bus, const uint32_t *to, unsigned int count, uint32_t sequence)
+{
+	struct message *message = message_new(0, MINIMUM, sequence);
+	struct iovec iov = { message, MINIMUM };
+	struct umc_write_entry entries[MAX_CLIENTS];
+	struct umc_write call = { .entries = (uintptr_t)entries, .count = count };
+
+	for (unsigned int i = 0; i < count; i++)
+		entries[i] = (struct umc_write_entry){
+			.index = to[i], .iov = (uintptr_t)&iov, .iov_count = 1,
+		};
+	/* A delivery may just be going on: then its receiver is held, and it is tried again. */
+	while (count) {
+		unsigned int left = 0;
+
+		CHECK(ioctl(bus->group, UMC_WRITE, &call) >= 0);
+		for (unsigned int i = 0; i < count; i++) {
+			if (entries[i].result == (int)MINIMUM)
+				continue;
+			CHECK(entries[i].result == -EBUSY || entries[i].result == -EAGAIN);
+			entries[left++] = entries[i];
+		}
+		count = call.count = left;
+	}
+	free(message);
+}
+
+TEST(two_crossing_broadcasts_one_relayed, SMOKE | EACH_TYPE)
+{
+	static const uint32_t receivers[] = { 1, 2 };
+	enum { ROUNDS = 1500, RELAYED = 1 << 20 };
+	struct bus *bus = bus_new(4);
+	struct crossing c = { .from = &bus->client[0], .rounds = ROUNDS };
+	uint32_t relayed = 0, last = 0, direct = 0;
+	bool finished = false;
+	pthread_t thread;
+
+	set_verdict(bus, UMC_FILTER_INGRESS, 0, UMC_NO);
+	set_verdict(bus, UMC_FILTER_INGRESS, 3, UMC_NO);
+	CHECK(!pthread_create(&thread, NULL, broadcast, &c));
+	while (!finished) {
+		int asked_for, first, second;
+
+		finished = c.done && !readable(bus->client[0].daemon, 0);
+		relay(bus, receivers, 2, RELAYED + relayed++);
+		for (int i = 0; i < 50 && (asked_for = receive(bus->client[0].daemon)) >= 0; i++)
+			relay(bus, receivers, 2, asked_for);
+		release(bus, 0);
+		/* Both see the same things in the same order, and nothing is missing. */
+		while ((first = receive(bus->client[1].fd)) >= 0) {
+			CHECK(readable(bus->client[2].fd, 2000));
+			second = receive(bus->client[2].fd);
+			EQUAL(first, second);
+			if (first < RELAYED)
+				EQUAL(first, ++last);
+		}
+	}
+	pthread_join(thread, NULL);
+	EQUAL(last, ROUNDS);
+	direct = stats_of(bus, 0).multicast;
+	printf("# %u direct, %u relayed\n", direct, relayed);
+	CHECK(direct > 0);
+	bus_free(bus);
+}
+
+/* ---- a send in flight while the member is added ---- */
+
+static _Atomic int blocking_thread;
+
+static void *block_in_send(void *argument)
+{
+	struct client *client = argument;
+	struct message *message = message_new(TO(1), 60000, 1);
+
+	blocking_thread = syscall(SYS_gettid);
+
+	/* Blocks: the queue is full. Then, at once, one that a filter lets go directly. */
+	CHECK(send(client->fd, message, 60000, 0) == 60000);
+	free(message);
+	send_to(client, TO(1), 2);
+	return NULL;
+}
+
+/* The thread sleeps: it is inside the original sendmsg. */
+static void wait_until_it_blocks(void)
+{
+	char path[64], line[256], state = 0;
+
+	while (!blocking_thread)
+		sched_yield();
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", blocking_thread);
+	while (state != 'S') {
+		FILE *file = fopen(path, "r");
+
+		CHECK(file && fgets(line, sizeof(line), file));
+		fclose(file);
+		state = strrchr(line, ')')[2];
+		sched_yield();
+	}
+}
+
+TEST(a_send_in_flight_while_the_member_is_added, SMOKE | EACH_TYPE)
+{
+	struct bus *bus = bus_new(2);
+	struct client late;
+	int filler = 0, got;
+	pthread_t thread;
+
+	client_connect(bus, &late);
+	while (send_sized(&late, 0, filler, 8000) == 8000)
+		filler++;
+	CHECK(!pthread_create(&thread, NULL, block_in_send, &late));
+	wait_until_it_blocks();
+	CHECK(!client_add(bus, &late, 9));
+	set_verdict(bus, UMC_FILTER_EGRESS, 9, TO(1));
+	/* The daemon reads all there is and releases as soon as it may. */
+	for (int next = 0; next <= filler;) {
+		while (!readable(late.daemon, 0) && release(bus, 9))
+			sched_yield();
+		got = receive(late.daemon);
+		if (got < 0)
+			continue;
+		if (next == filler) {
+			EQUAL(got, 1);
+			break;
+		}
+		EQUAL(got, next++);
+	}
+	/* Message 1 is with the daemon, not dispatched yet: 2 must not overtake it. */
+	CHECK(readable(late.daemon, 2000));
+	expect(late.daemon, 2);
+	expect_nothing(bus->client[1].fd);
+	pthread_join(thread, NULL);
+	client_close(&late);
+	bus_free(bus);
+}
+
+TEST(release_waits_for_an_ask_that_is_blocked, EACH_TYPE)
+{
+	struct bus *bus = bus_new(2);
+	struct client *from = &bus->client[0];
+	struct umc_member_info info = { .index = 0 };
+	int filler = 0;
+	pthread_t thread;
+
+	while (send_sized(from, UMC_ASK, filler, 8000) == 8000)
+		filler++;
+	CHECK(!pthread_create(&thread, NULL, block_in_send, from));
+	do {
+		sched_yield();
+		CHECK(!ioctl(bus->group, UMC_GET_MEMBER, &info));
+	} while (!info.asking);
+	for (int i = 0; i < filler; i++) {
+		EQUAL(release(bus, 0), -EBUSY);
+		expect(from->daemon, i);
+	}
+	while (receive(from->daemon) != 1)
+		EQUAL(release(bus, 0), -EBUSY);
+	CHECK(readable(from->daemon, 2000));
+	expect(from->daemon, 2);
+	pthread_join(thread, NULL);
+	bus_free(bus);
+}
+
+/* ---- a direct message must not land inside a half-written one ---- */
+
+TEST(half_written_message_is_not_broken, SMOKE | EACH_TYPE)
+{
+	struct bus *bus = bus_new(2);
+	struct message *large = message_new(0, LARGE, 1);
+	int64_t written;
+
+	if (socket_type != SOCK_STREAM)
+		test_skip("packets are whole");
+	CHECK(!setsockopt(bus->client[1].daemon, SOL_SOCKET, SO_SNDBUF, &(int){ 50000 }, sizeof(int)));
+	written = daemon_write(bus, 1, large, LARGE, 0);
+	CHECK(written > 0 && written < LARGE);
+	CHECK(state_of(bus, 1) & UMC_STATE_HELD);
+	send_to(&bus->client[0], TO(1), 2);
+	expect(bus->client[0].daemon, 2);
+	for (size_t read = 0; read < LARGE;) {
+		char buffer[65536];
+		int n = recv(bus->client[1].fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+
+		CHECK(n > 0 && !memcmp(buffer, (char *)large + read, n));
+		read += n;
+		if (written < LARGE) {
+			int64_t more = daemon_write(bus, 1, (char *)large + written, LARGE - written, 0);
+
+			if (more > 0)
+				written += more;
+		}
+	}
+	CHECK(!(state_of(bus, 1) & UMC_STATE_HELD));
+	free(large);
+	bus_free(bus);
+}
+
+TEST(an_entry_stops_later_ones_for_its_member, EACH_TYPE)
+{
+	struct bus *bus = bus_new(3);
+	struct message *small = message_new(0, MINIMUM, 5);
+	struct iovec iov = { small, MINIMUM };
+	struct umc_write_entry entries[4] = {
+		{ .index = 1, .iov = (uintptr_t)&iov, .iov_count = 1 },
+		{ .index = 2, .iov = (uintptr_t)&iov, .iov_count = 1 },
+		{ .index = 1, .iov = (uintptr_t)&iov, .iov_count = 1 },
+		{ .index = 2, .flags = UMC_WRITE_HOLD, .iov = (uintptr_t)&iov, .iov_count = 1 },
+	};
+	struct umc_write call = { .entries = (uintptr_t)entries, .count = 4 };
+
+	fill(bus, &bus->client[0], &bus->client[1]);
+	EQUAL(ioctl(bus->group, UMC_WRITE, &call), 2);
+	EQUAL(entries[0].result, -EAGAIN);
+	EQUAL(entries[1].result, MINIMUM);
+	EQUAL(entries[2].result, -EAGAIN);
+	EQUAL(entries[3].result, MINIMUM);
+	CHECK(state_of(bus, 1) & UMC_STATE_HELD);
+	CHECK(state_of(bus, 2) & UMC_STATE_HELD);
+	EQUAL(daemon_write(bus, 2, NULL, 0, 0), 0);
+	CHECK(!(state_of(bus, 2) & UMC_STATE_HELD));
+	call.entries = 8;
+	FAILS(ioctl(bus->group, UMC_WRITE, &call), EFAULT);
+	call.count = UMC_MAX_ENTRIES + 1;
+	FAILS(ioctl(bus->group, UMC_WRITE, &call), EINVAL);
+	free(small);
+	bus_free(bus);
+}
+
+TEST(write_passes_descriptors, SMOKE | EACH_TYPE)
+{
+	struct bus *bus = bus_new(1);
+	struct message *message = message_new(0, MINIMUM, 5);
+	union { struct cmsghdr header; char bytes[CMSG_SPACE(sizeof(int))]; } control = {
+		.header = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS },
+	}, got;
+	struct iovec iov = { message, MINIMUM };
+	struct umc_write_entry entry = {
+		.index = 0, .iov = (uintptr_t)&iov, .iov_count = 1,
+		.control = (uintptr_t)&control, .control_length = sizeof(control),
+	};
+	struct umc_write call = { .entries = (uintptr_t)&entry, .count = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &got, .msg_controllen = sizeof(got),
+	};
+
+	memcpy(CMSG_DATA(&control.header), &bus->device, sizeof(int));
+	EQUAL(ioctl(bus->group, UMC_WRITE, &call), 1);
+	EQUAL(recvmsg(bus->client[0].fd, &msg, 0), MINIMUM);
+	EQUAL(got.header.cmsg_type, SCM_RIGHTS);
+	entry.control_length = UMC_MAX_CONTROL + 1;
+	EQUAL(ioctl(bus->group, UMC_WRITE, &call), 0);
+	EQUAL(entry.result, -EINVAL);
+	free(message);
+	bus_free(bus);
+}
+
+/* ---- several threads on one socket ---- */
+
+struct sender {
+	struct client *client;
+	uint32_t base;
+	uint32_t count;
+};
+
+static void *send_series(void *argument)
+{
+	struct sender *s = argument;
+
+	for (uint32_t i = 0; i < s->count; i++)
+		while (send_to(s->client, TO(1), s->base + i) != (int)MINIMUM)
+			sched_yield();
+	return NULL;
+}
+
+TEST(several_threads_on_one_socket, SMOKE | EACH_TYPE)
+{
+	enum { THREADS = 4, EACH = 400 };
+	struct bus *bus = bus_new(2);
+	struct sender senders[THREADS];
+	pthread_t threads[THREADS];
+	uint32_t next[THREADS] = {}, total = 0;
+
+	for (int i = 0; i < THREADS; i++) {
+		senders[i] = (struct sender){ &bus->client[0], i * 100000, EACH };
+		CHECK(!pthread_create(&threads[i], NULL, send_series, &senders[i]));
+	}
+	while (total < THREADS * EACH) {
+		struct pollfd fds[2] = {
+			{ .fd = bus->client[1].fd, .events = POLLIN },
+			{ .fd = bus->client[0].daemon, .events = POLLIN },
+		};
+		int got;
+
+		CHECK(poll(fds, 2, 5000) > 0);
+		/* What asked comes after what went directly: the daemon relays it. */
+		while ((got = receive(bus->client[0].daemon)) >= 0) {
+			int64_t written;
+
+			do {
+				int direct;
+
+				while ((direct = receive(bus->client[1].fd)) >= 0) {
+					EQUAL(direct % 100000, next[direct / 100000]++);
+					total++;
+				}
+				written = daemon_send(bus, 1, got);
+			} while (written == -EAGAIN || written == -EBUSY);
+			EQUAL(written, MINIMUM);
+		}
+		release(bus, 0);
+		while ((got = receive(bus->client[1].fd)) >= 0) {
+			EQUAL(got % 100000, next[got / 100000]++);
+			total++;
+		}
+	}
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	CHECK(stats_of(bus, 0).direct > 0);
+	bus_free(bus);
+}
