@@ -73,7 +73,8 @@ class Header:
 class Identity:
     """Whom a connection speaks for. uid is None for one that stays anonymous.
 
-    gids: in the order in which the system gives them; the rules of a later group win.
+    gids: as dbus-daemon has them, what the socket says (SO_PEERGROUPS and the peer's own gid) in ascending
+    order; the rules of a later group win. Groups that belong to the uid by name don't count here.
     """
 
     uid: int | None
@@ -95,6 +96,7 @@ class Policy:
     def can_connect(self, uid: int, gids: Collection[int] | None, bus_owner_uid: int) -> Verdict:
         """Decide if a user may connect; gids is None if the user's groups can't be looked up.
 
+        Here gids are those of the uid by name, whatever groups the connecting process has.
         Without a rule only the bus's own user may. Rules in <policy context="mandatory"> come last.
         """
         if gids is None:
