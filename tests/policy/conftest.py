@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +19,7 @@ Write = Callable[..., Path]
 Read = Callable[..., Settings]
 Refuse = Callable[..., ConfigError]
 
+REFERENCE = shutil.which("dbus-daemon")
 LISTEN = "<listen>unix:path=/run/test/bus</listen>"
 
 
@@ -52,3 +57,41 @@ def refuse(write: Write) -> Refuse:
         return caught.value
 
     return begin
+
+
+class Reference:
+    """Starts dbus-daemon on a configuration to see if it likes it."""
+
+    def __init__(self, executable: str) -> None:
+        self.executable = executable
+
+    def __call__(self, path: Path) -> str | None:
+        """Return what dbus-daemon has against the file, or None if it would run with it."""
+        with subprocess.Popen(
+            [
+                self.executable,
+                f"--config-file={path}",
+                f"--address=unix:abstract=omnibus-{uuid.uuid4()}",
+                "--print-address",
+                "--nofork",
+                "--nosyslog",
+                "--nopidfile",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"},
+        ) as process:
+            assert process.stdout is not None and process.stderr is not None
+            if process.stdout.readline():
+                process.kill()
+                return None
+            return process.stderr.read().decode().partition("Failed to start message bus: ")[2]
+
+
+@pytest.fixture
+def reference() -> Reference:
+    """The daemon whose opinion counts."""
+    if REFERENCE is None:
+        pytest.skip("dbus-daemon is not installed")
+    return Reference(REFERENCE)

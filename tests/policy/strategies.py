@@ -84,8 +84,16 @@ def policies(
     kinds: tuple[Kind, ...] = (Kind.SEND, Kind.SEND, Kind.RECEIVE, Kind.RECEIVE, Kind.OWN),
     max_size: int = 12,
 ) -> list[Rule]:
-    """Rules in all contexts; rules about who may connect only where they may stand."""
+    """Rules in all contexts, most often after some that allow everything, as on a session bus.
+
+    Rules about who may connect stand only where they may.
+    """
     found = []
+    if draw(st.sampled_from((True, True, False))):
+        eavesdrop, requested = draw(st.booleans()), draw(st.booleans())
+        for kind in (Kind.SEND, Kind.RECEIVE):
+            found.append(Rule(kind, True, eavesdrop=eavesdrop, requested_reply=requested))
+        found.append(Rule(Kind.OWN, True))
     for rule in draw(st.lists(rules(kinds), max_size=max_size)):
         contexts = tuple(Context) if rule.is_per_client else (Context.DEFAULT, Context.MANDATORY)
         context = draw(st.sampled_from(contexts))

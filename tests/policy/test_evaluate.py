@@ -85,7 +85,7 @@ class TestOrder:
         assert not self.own(Identity(0), yes, no)
 
     def test_a_later_group_wins(self) -> None:
-        """Groups count in the order in which the system gives them."""
+        """Groups count in the order that the identity has them in."""
         rules = ((Context.GROUP, 1, True), (Context.GROUP, 2, False))
         assert self.own(Identity(0, (2, 1)), *rules)
         assert not self.own(Identity(0, (1, 2)), *rules)
@@ -234,7 +234,7 @@ class TestMessage:
 
 
 class TestReplies:
-    """For allow, requested_reply="true" means only what was asked for; for deny, "false" means only the rest."""
+    """For allow, requested_reply means only replies that were asked for; for deny, not only the others."""
 
     @pytest.mark.parametrize("kind", [Kind.SEND, Kind.RECEIVE])
     @pytest.mark.parametrize("message", [RETURN, ERROR, replace(CALL, is_reply=True)])
