@@ -1,0 +1,98 @@
+"""GLib, libdbus, sd-bus and dbus-fast, unmodified, as services and as callers of one another."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from support.daemon import Daemon, config, start
+from support.message import Type
+from support.programs import Program, need_modules, peer_command, run
+from support.raw import BusError, Client
+
+PEERS = ["glib", "libdbus", "sdbus", "fast"]
+PATH, INTERFACE = "/org/omnibus/Peer", "org.omnibus.Peer"
+
+
+def need(peer: str) -> None:
+    need_modules(*{"glib": ["gi"], "libdbus": ["dbus", "gi"]}.get(peer, []))
+
+
+@pytest.fixture(scope="module")
+def library_bus(executable: str) -> Iterator[Daemon]:
+    daemon = start(executable, config("unix:path={dir}/bus"))
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture(scope="module")
+def services(library_bus: Daemon) -> Iterator[dict[str, Program]]:
+    """The services that were needed so far; see ``service``."""
+    running: dict[str, Program] = {}
+    yield running
+    for program in running.values():
+        program.stop()
+
+
+def service(peer: str, services: dict[str, Program], bus: Daemon) -> str:
+    """Start a peer's service unless it runs, and return its name."""
+    need(peer)
+    name = f"org.omnibus.{peer}"
+    if peer not in services:
+        services[peer] = Program(peer_command(peer, "service", name), bus.environment())
+        services[peer].read_until("ready")
+    return name
+
+
+@pytest.mark.parametrize(("caller", "callee"), list(itertools.product(PEERS, PEERS)))
+def test_one_calls_the_other(caller: str, callee: str, services: dict[str, Program], library_bus: Daemon) -> None:
+    """Arguments, errors, a signal that follows a new match rule, and descriptors both ways."""
+    need(caller)
+    name = service(callee, services, library_bus)
+    done = run(peer_command(caller, "call", name), library_bus.environment(), status=None)
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done
+
+
+@pytest.mark.parametrize("peer", PEERS)
+class TestService:
+    @pytest.fixture
+    def client(self, library_bus: Daemon) -> Iterator[Client]:
+        client = Client(library_bus.address)
+        yield client
+        client.close()
+
+    def test_two_callers_at_once(
+        self, peer: str, client: Client, services: dict[str, Program], library_bus: Daemon
+    ) -> None:
+        """Calls that are under way together are answered each to its caller."""
+        name = service(peer, services, library_bus)
+        second = Client(library_bus.address)
+        serials = [
+            (one, one.start_call(name, "Echo", "sai", f"{number}", [number], path=PATH, interface=INTERFACE), number)
+            for number in range(20)
+            for one in (client, second)
+        ]
+        for one, serial, number in serials:
+            assert one.reply_to(serial).body == (f"{number}", [number])
+        second.close()
+
+    def test_unknown_method(
+        self, peer: str, client: Client, services: dict[str, Program], library_bus: Daemon
+    ) -> None:
+        """What the library answers by itself arrives, too."""
+        name = service(peer, services, library_bus)
+        with pytest.raises(BusError, match="UnknownMethod|NoReply|UnknownObject"):
+            client.call(name, "NoSuchMethod", path="/nothing/here", interface="org.example.None")
+
+    def test_end(self, peer: str, client: Client, library_bus: Daemon) -> None:
+        """When a service ends, its name is free, and the next one can have it."""
+        need(peer)
+        name = f"org.omnibus.Ending.{peer}"
+        client.match(f"type='signal',member='NameOwnerChanged',arg0='{name}'")
+        for _ in range(2):
+            program = Program(peer_command(peer, "service", name), library_bus.environment())
+            program.read_until("ready")
+            owner = client.expect(type=Type.SIGNAL, member="NameOwnerChanged").body[2]
+            program.stop()
+            client.expect(type=Type.SIGNAL, member="NameOwnerChanged", body=(name, owner, ""))
