@@ -3,7 +3,6 @@
 
 #include <linux/uio.h>
 
-
 #include "umc.h"
 
 /* Fits a page with its headroom; a hook keeps one of these. */

@@ -4,6 +4,7 @@
 #include <linux/file.h>
 #include <linux/moduleparam.h>
 #include <linux/security.h>
+#include <linux/slab.h>
 #include <linux/uio.h>
 
 #include "umc.h"
@@ -17,6 +18,43 @@ static unsigned int inject;
 module_param(inject, uint, 0644);
 MODULE_PARM_DESC(inject, "let every so many-th delivery fail for want of memory");
 static atomic_t deliveries;
+#endif
+
+#ifdef UMC_BREAK
+/*
+ * A build that is wrong on purpose, to see that the detectors see: a lock order
+ * turned round, memory used after it was freed, sleeping under a spinlock, a
+ * leak.
+ */
+static void umc_break(struct umc_member *to)
+{
+	static int once;
+	u8 *gone;
+
+	switch (once++) {
+	case 0:
+		mutex_lock(&to->group->multicast);
+		mutex_lock(&to->group->config);
+		mutex_unlock(&to->group->config);
+		mutex_unlock(&to->group->multicast);
+		break;
+	case 1:
+		gone = kmalloc(100, GFP_KERNEL);
+		kfree(gone);
+		to->received += READ_ONCE(gone[10]);
+		break;
+	case 2:
+		spin_lock(&to->group->spill_lock);
+		might_sleep();
+		spin_unlock(&to->group->spill_lock);
+		break;
+	case 3:
+		gone = kmalloc(123, GFP_KERNEL);
+		OPTIMIZER_HIDE_VAR(gone);
+		gone = NULL;
+		break;
+	}
+}
 #endif
 
 /* The holder, if it runs, is done in a moment; if it does not run, ask. */
@@ -143,6 +181,9 @@ int umc_deliver(struct sk_buff *message, struct umc_member *to)
 	struct msghdr msg = { .msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL };
 	int ret;
 
+#ifdef UMC_BREAK
+	umc_break(to);
+#endif
 #ifdef UMC_INJECT
 	if (inject && !(atomic_inc_return(&deliveries) % inject))
 		return -ENOBUFS;

@@ -45,18 +45,18 @@ static int umc_dgram_bind(struct socket *sock)
 	struct unix_address *address;
 	int err;
 
-	if (!smp_load_acquire(&unix_sk(sock->sk)->addr)) {
+	if (!umc_address(sock->sk)) {
 		err = kernel_bind(sock, (struct sockaddr *)&any, sizeof(any.sun_family));
 		if (err)
 			return err;
 	}
-	address = smp_load_acquire(&unix_sk(sock->sk)->addr);
+	address = umc_address(sock->sk);
 	return !address->name->sun_path[0] || address->name->sun_path[0] == '/' ? 0 : -EINVAL;
 }
 
 static int umc_dgram_deliver(struct umc_send *send, struct umc_member *to)
 {
-	struct unix_address *address = smp_load_acquire(&unix_sk(to->sk)->addr);
+	struct unix_address *address = umc_address(to->sk);
 	struct kvec vec = { send->message->data, send->message->len };
 	struct msghdr msg = {
 		.msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL,

@@ -120,8 +120,9 @@ int umc_filter_set(struct umc_group *group, const struct umc_filter *filter)
 	int err;
 
 	if (filter->flags || filter->prog_type || filter->prog_fd ||
-	    filter->which > UMC_FILTER_REST ||
-	    (filter->which == UMC_FILTER_REST) != (filter->index == UMC_ANY))
+	    filter->which > UMC_FILTER_REST)
+		return -EINVAL;
+	if (filter->which == UMC_FILTER_REST ? filter->index != UMC_ANY : filter->index == UMC_ANY)
 		return -EINVAL;
 	if (filter->which == UMC_FILTER_REST && group->address)
 		return -EOPNOTSUPP;

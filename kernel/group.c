@@ -92,7 +92,7 @@ static int umc_group_name(struct umc_group *group, int fd)
 		return err;
 	if (READ_ONCE(sock->ops)->family != PF_UNIX || sock->type != SOCK_DGRAM)
 		err = -EINVAL;
-	else if (!smp_load_acquire(&unix_sk(sock->sk)->addr))
+	else if (!umc_address(sock->sk))
 		err = -EADDRNOTAVAIL;
 	if (!err) {
 		group->address = sock->sk;
@@ -109,7 +109,7 @@ static int umc_group_name(struct umc_group *group, int fd)
 bool umc_address_is(const struct sock *sk, const void *name, u32 length)
 {
 	const u32 start = offsetof(struct sockaddr_un, sun_path);
-	struct unix_address *address = smp_load_acquire(&unix_sk(sk)->addr);
+	struct unix_address *address = umc_address(sk);
 	const struct sockaddr_un *given = name;
 	u32 path;
 

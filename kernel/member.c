@@ -7,6 +7,7 @@
 
 #include "umc.h"
 
+/* The swap of proto_ops; see the lock order in umc.h. */
 DEFINE_MUTEX(umc_swap_mutex);
 
 /*
@@ -145,6 +146,7 @@ static struct umc_hook *umc_hook_install(struct socket *sock)
 	mutex_init(&hook->tx);
 	init_waitqueue_head(&hook->room);
 	__module_get(THIS_MODULE);
+	/* Senders find the hook through ops. */
 	smp_store_release(&sock->ops, &hook->ops);
 	return hook;
 }
@@ -252,8 +254,8 @@ static int umc_admission(const struct socket *listener, const struct socket *acc
 		return -EINVAL;
 	if (READ_ONCE(listener->sk->sk_state) != TCP_LISTEN)
 		return -EPERM;
-	address = smp_load_acquire(&unix_sk(listener->sk)->addr);
-	if (!address || address != smp_load_acquire(&unix_sk(accepted->sk)->addr))
+	address = umc_address(listener->sk);
+	if (!address || address != umc_address(accepted->sk))
 		return -EPERM;
 	return 0;
 }

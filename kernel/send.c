@@ -3,7 +3,6 @@
 
 #include <linux/sched.h>
 
-
 #include "umc.h"
 
 /*
@@ -23,6 +22,7 @@ static bool umc_foreign_context(const struct sock *sk)
 static void umc_ask_begin(struct umc_hook *hook)
 {
 	atomic_inc(&hook->asking);
+	/* Pairs with umc_release_one(). */
 	smp_mb__after_atomic();
 	WRITE_ONCE(hook->dirty, 1);
 }
@@ -32,6 +32,7 @@ static int umc_ask(struct umc_hook *hook, struct socket *sock, struct msghdr *ms
 {
 	int ret = hook->original->sendmsg(sock, msg, len);
 
+	/* What was queued is seen before nothing is under way any more. */
 	smp_mb__before_atomic();
 	atomic_dec(&hook->asking);
 	return ret;

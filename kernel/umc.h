@@ -86,7 +86,7 @@ struct umc_hook {
 	struct proto_ops ops;		/* first */
 	const struct proto_ops *original;
 	struct kref ref;		/* the socket's and each membership's */
-	struct mutex tx;
+	struct mutex tx;		/* one direct delivery at a time */
 	struct umc_member *member;	/* tx; set under tx and config */
 	struct umc_call *spare;		/* tx */
 	struct sk_buff *buffer;		/* xchg */
@@ -148,21 +148,21 @@ struct umc_group {
 	u32 max_calls;
 	u32 budget;			/* filter instructions of one multicast */
 	struct umc_user *user;
-	struct mutex config;
+	struct mutex config;		/* see above, as for the other locks */
 	struct umc_member __rcu **table;	/* written under config and multicast */
 	unsigned long *dead;		/* config: removed, not forgotten */
 	u32 top;			/* above the highest index in use */
 	u32 members;			/* config */
 	bool closed;			/* config */
 	bool gated;
-	struct mutex write;
-	struct mutex multicast;
+	struct mutex write;		/* one UMC_WRITE at a time */
+	struct mutex multicast;		/* one multicast at a time */
 	struct umc_chain *rest;		/* multicast */
 	struct umc_member **hits;	/* multicast: the receivers */
-	spinlock_t spill_lock;
+	spinlock_t spill_lock;		/* spills */
 	struct list_head spills;
 	wait_queue_head_t spill_wait;
-	spinlock_t calls_lock;
+	spinlock_t calls_lock;		/* calls, call_ages, member->calls */
 	struct list_head call_ages;
 	struct hlist_head *calls;
 	struct umc_stats retired;	/* config: of members that went */
@@ -224,6 +224,13 @@ static inline struct umc_hook *umc_hook(const struct socket *sock)
 static inline bool umc_may_charge(const struct sock *sk)
 {
 	return sk_wmem_alloc_get(sk) < READ_ONCE(sk->sk_sndbuf);
+}
+
+/* Set once, and never changed while the socket lives. */
+static inline struct unix_address *umc_address(const struct sock *sk)
+{
+	/* Pairs with af_unix's bind. */
+	return smp_load_acquire(&unix_sk(sk)->addr);
 }
 
 /* ends.c */

@@ -17,11 +17,11 @@ static unsigned int max_members = 1024;
 module_param(max_members, uint, 0644);
 MODULE_PARM_DESC(max_members, "members of all groups of a user without CAP_NET_ADMIN");
 
-static unsigned int max_work = 1 << 18;
+static unsigned int max_work = 0x40000;
 module_param(max_work, uint, 0644);
 MODULE_PARM_DESC(max_work, "filter instructions of a multicast in a group of such a user");
 
-#define UMC_PRIVILEGED_WORK	(1 << 22)
+#define UMC_PRIVILEGED_WORK	0x400000
 
 struct umc_user {
 	struct hlist_node node;

@@ -25,6 +25,7 @@ struct umc_writing {
 static int umc_hold(struct umc_member *member)
 {
 	WRITE_ONCE(member->held, true);
+	/* Held before rx is looked at; a delivery takes rx, then looks at held. */
 	smp_mb();
 	if (!umc_try_rx(member) && down_timeout(&member->rx, UMC_PATIENCE))
 		return -EBUSY;
@@ -110,9 +111,10 @@ static void umc_unhold(struct umc_writing *batch, u32 count)
 	for (i = 0; i < count; i++) {
 		struct umc_member *member = batch[i].member;
 
+		if (!member || member->write_stopped || member->write_hold)
+			continue;
 		/* After all that was queued. */
-		if (member && !member->write_stopped && !member->write_hold)
-			smp_store_release(&member->held, false);
+		smp_store_release(&member->held, false);
 	}
 }
 
@@ -210,6 +212,7 @@ static int umc_release_one(struct umc_group *group, u32 index)
 			err = -ENOENT;
 		} else {
 			WRITE_ONCE(hook->dirty, 0);
+			/* Pairs with umc_ask_begin(). */
 			smp_mb();
 			if (!atomic_read(&hook->asking) &&
 			    skb_queue_empty_lockless(&member->daemon->sk_receive_queue))

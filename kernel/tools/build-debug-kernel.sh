@@ -10,31 +10,13 @@ fragment=$TOOLS/config/$flavour.config
 [ -e "$fragment" ] || die "unknown flavour $flavour"
 need gcc gcc make make flex flex bison bison bc bc xz xz-utils
 
-version=$(apt-cache show --no-all-versions linux-source-6.1 2>/dev/null | sed -n 's/^Version: //p' | head -n 1)
-if [ -z "$version" ]; then
-	# Offline: the newest that was built before.
-	dir=$(ls -d "$CACHE/debug/$flavour-"*/ 2>/dev/null | sort -V | tail -n 1)
-	[ -n "$dir" ] || die "apt offers no linux-source-6.1"
-	echo "${dir%/}"
-	exit 0
-fi
+source=$("$TOOLS/fetch-source.sh")
+version=$(basename "$source")
 key=$flavour-$version-$(sha256sum "$fragment" | cut -c 1-12)
 dir=$CACHE/debug/$key
 if [ -e "$dir/ready" ]; then
 	echo "$dir"
 	exit 0
-fi
-
-source=$CACHE/source/$version
-if [ ! -e "$source/Makefile" ]; then
-	mkdir -p "$CACHE/source"
-	work=$source.tmp.$$
-	mkdir -p "$work"
-	(cd "$work" && apt-get download -qq linux-source-6.1 2>/dev/null) || die "apt-get download failed"
-	dpkg-deb --fsys-tarfile "$work"/*.deb | tar -xO ./usr/src/linux-source-6.1.tar.xz |
-		tar -xJ -C "$work" --strip-components=1
-	rm -f "$work"/*.deb
-	mv "$work" "$source"
 fi
 
 arch=x86

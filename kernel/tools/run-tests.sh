@@ -19,7 +19,7 @@ shift $((OPTIND - 1))
 "$TOOLS/install-packages.sh" test
 kernel=$("$TOOLS/fetch-kernel.sh" "$series")
 build=$CACHE/tests
-make -s -C "$KERNEL_DIR/tests" OUT="$build"
+flock "$build.lock" make -s -C "$KERNEL_DIR/tests" OUT="$build"
 module=$("$TOOLS/build-module.sh" "$kernel")
 inject=
 [ -n "$smoke" ] || inject=$("$TOOLS/build-module.sh" "$kernel" UMC_INJECT=y)

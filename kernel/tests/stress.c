@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * unix-multicast-stress SECONDS [SEED]: members come, send, go and are killed; filters are swapped; the gate closes and opens;
+ * the group is closed under load and made anew.  The daemon checks that what it reads is whole; the kernel's own detectors
+ * say the rest.
+ */
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "umc.h"
+
+#define SLOTS	16
+
+int socket_type = SOCK_STREAM;
+
+static struct bus bus;
+static pid_t children[SLOTS];
+static unsigned long long added, asked_for, written, spilled;
+
+/* Called by CHECK of bus.c, which is also used here. */
+void test_fail(const char *file, int line, const char *format, ...)
+{
+	(void)format;
+	printf("not ok stress: %s:%d, errno %d\n", file, line, errno);
+	fflush(stdout);
+	_exit(1);
+}
+
+static void *drain(void *argument)
+{
+	char buffer[65536];
+
+	while (recv(*(int *)argument, buffer, sizeof(buffer), 0) > 0)
+		;
+	return NULL;
+}
+
+static void *talk(void *argument)
+{
+	struct client self = { .fd = *(int *)argument };
+	unsigned int seed = self.fd * 31 + getpid();
+
+	for (uint32_t i = 0;; i++) {
+		static const uint32_t sizes[] = { 24, 24, 24, 100, 3000, 5000, 30000 };
+		uint32_t to = rand_r(&seed) % SLOTS, verdict = TO(to);
+
+		switch (rand_r(&seed) % 12) {
+		case 0: case 1: verdict = UMC_MULTICAST; break;
+		case 2: verdict = UMC_ASK; break;
+		case 3: case 4: verdict = CALL(to); break;
+		case 5: verdict = REPLY(to); break;
+		case 6: setsockopt(self.fd, SOL_SOCKET, SO_PASSCRED, &(int){ i % 2 }, sizeof(int)); break;
+		}
+		if (send_sized(&self, verdict, 1 + rand_r(&seed) % 8, sizes[rand_r(&seed) % 7]) < 0 &&
+		    errno != EAGAIN && errno != ENOMEM && errno != ENOBUFS)
+			return NULL;
+		if (i % 64 == 63)
+			sched_yield();
+	}
+}
+
+/* A client: two threads send, one reads. */
+static void client(void)
+{
+	pthread_t threads[3];
+	int fd = socket(AF_UNIX, socket_type, 0);
+
+	signal(SIGPIPE, SIG_IGN);
+	if (connect(fd, (struct sockaddr *)&bus.address, bus.address_length))
+		_exit(1);
+	pthread_create(&threads[0], NULL, talk, &fd);
+	pthread_create(&threads[1], NULL, talk, &fd);
+	pthread_create(&threads[2], NULL, drain, &fd);
+	alarm(20);
+	pthread_join(threads[0], NULL);
+	_exit(0);
+}
+
+static const struct sock_filter own_verdict[] = {
+	BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
+	BPF_STMT(BPF_MISC | BPF_TAX, 0),
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 4),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_X, 0, 1, 0),
+	BPF_STMT(BPF_RET | BPF_K, UMC_ASK),
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+	BPF_STMT(BPF_RET | BPF_A, 0),
+};
+
+static void set_ingress(uint32_t index, uint32_t verdict)
+{
+	const struct sock_filter code[] = { BPF_STMT(BPF_RET | BPF_K, verdict) };
+
+	set_filter(&bus, UMC_FILTER_INGRESS, index, code, 1);
+}
+
+/* The rest is for later if memory fails: a member without filters asks. */
+static void attach(uint32_t slot)
+{
+	set_filter(&bus, UMC_FILTER_EGRESS, slot, own_verdict, ARRAY_SIZE(own_verdict));
+	set_ingress(slot, UMC_YES);
+	set_stamp(&bus, slot, "12345678", 8 * (slot % 2), 24, 20, UMC_STAMP_LENGTH);
+}
+
+static void come(uint32_t slot)
+{
+	struct client *c = &bus.client[slot];
+
+	children[slot] = fork();
+	if (children[slot] == 0)
+		client();
+	c->daemon = accept4(bus.listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (c->daemon < 0)
+		return;
+	if (!client_add(&bus, c, slot))
+		added++;
+	attach(slot);
+}
+
+static void go(uint32_t slot)
+{
+	struct client *c = &bus.client[slot];
+
+	if (children[slot] > 0) {
+		kill(children[slot], SIGKILL);
+		if (slot % 3)
+			waitpid(children[slot], NULL, 0);
+	}
+	remove_member(&bus, slot);
+	if (c->daemon >= 0)
+		close(c->daemon);
+	c->daemon = -1;
+	forget(&bus, slot);
+	if (children[slot] > 0)
+		waitpid(children[slot], NULL, 0);
+	children[slot] = 0;
+}
+
+static void group_again(void)
+{
+	const struct sock_filter no = BPF_STMT(BPF_RET | BPF_K, UMC_NO);
+
+	if (bus.group >= 0)
+		close(bus.group);
+	do
+		bus.group = group_new(bus.device, rand() % 3);
+	while (bus.group < 0);
+	fcntl(bus.group, F_SETFL, O_NONBLOCK);
+	set_filter(&bus, UMC_FILTER_REST, UMC_ANY, &no, 1);
+	for (uint32_t i = 0; i < SLOTS; i++)
+		if (bus.client[i].daemon >= 0 && !client_add(&bus, &bus.client[i], i))
+			attach(i);
+}
+
+/* Reads what was asked, writes some of it to others, and releases. */
+static void serve(uint32_t slot)
+{
+	static char buffer[70000];
+	int fd = bus.client[slot].daemon, n;
+	struct umc_release_entry entry = { .index = slot };
+	struct umc_release call = { .entries = (uintptr_t)&entry, .count = 1 };
+
+	if (fd < 0)
+		return;
+	for (int i = 0; i < 8 && (n = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT)) > 0; i++) {
+		asked_for++;
+		if (daemon_write(&bus, rand() % SLOTS, buffer, n, rand() % 8 ? 0 : UMC_WRITE_HOLD) > 0)
+			written++;
+	}
+	ioctl(bus.group, UMC_RELEASE, &call);
+	while (read(bus.group, buffer, sizeof(buffer)) > 0)
+		spilled++;
+}
+
+static void disturb(uint32_t slot)
+{
+	struct umc_stats stats = { .index = UMC_ANY };
+	struct umc_pending_list list = { .caller = UMC_ANY, .callee = UMC_ANY };
+	static const uint32_t verdicts[] = { UMC_YES, UMC_YES, UMC_NO, UMC_ASK };
+
+	switch (rand() % 16) {
+	case 0: go(slot); come(slot); break;
+	case 1: set_ingress(slot, verdicts[rand() % 4]); break;
+	case 2: attach(slot); break;
+	case 3: gate(&bus, true); gate(&bus, false); break;
+	case 4: if (!(rand() % 20)) group_again(); break;
+	case 5: ioctl(bus.group, UMC_GET_STATS, &stats); break;
+	case 6: ioctl(bus.group, UMC_PENDING_LIST, &list); break;
+	case 7: daemon_write(&bus, slot, NULL, 0, 0); break;
+	case 8: if (!(rand() % 4)) remove_member(&bus, slot); break;
+	case 9: pending_take(&bus, slot, rand() % SLOTS, 1 + rand() % 8); break;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	time_t end = time(NULL) + (argc > 1 ? atoi(argv[1]) : 10);
+
+	srand(argc > 2 ? atoi(argv[2]) : 1);
+	if (argc > 3 && !strcmp(argv[3], "seqpacket"))
+		socket_type = SOCK_SEQPACKET;
+	signal(SIGPIPE, SIG_IGN);
+	bus.device = device_open();
+	bus.group = -1;
+	bus.listener = socket(AF_UNIX, socket_type | SOCK_CLOEXEC, 0);
+	bus.address.sun_family = AF_UNIX;
+	CHECK(!bind(bus.listener, (struct sockaddr *)&bus.address, sizeof(sa_family_t)));
+	bus.address_length = sizeof(bus.address);
+	CHECK(!getsockname(bus.listener, (struct sockaddr *)&bus.address, &bus.address_length));
+	CHECK(!listen(bus.listener, 64));
+	for (uint32_t i = 0; i < SLOTS; i++)
+		bus.client[i].daemon = -1;
+	group_again();
+	for (uint32_t i = 0; i < SLOTS; i++)
+		come(i);
+	while (time(NULL) < end)
+		for (uint32_t i = 0; i < SLOTS; i++) {
+			serve(i);
+			disturb(rand() % SLOTS);
+		}
+	for (uint32_t i = 0; i < SLOTS; i++)
+		go(i);
+	close(bus.group);
+	printf("# %llu added, %llu read, %llu written, %llu spilled\n", added, asked_for, written, spilled);
+	printf("ok stress\n");
+	return 0;
+}

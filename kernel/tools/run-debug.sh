@@ -1,0 +1,92 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# run-debug.sh [-t STRESS_SECONDS] [uml-debug|qemu-debug...]: tests and stress under kernels with KASAN, PROVE_LOCKING,
+# DEBUG_ATOMIC_SLEEP, kmemleak and failslab. No report is the result wanted; a build that is broken on purpose must make
+# each of the detectors speak.
+set -eu
+. "$(dirname "$0")/common.sh"
+
+stress=60
+while getopts t: option; do
+	case $option in
+	t) stress=$OPTARG ;;
+	*) exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+[ $# -gt 0 ] || set -- uml-debug qemu-debug
+
+REPORTS='KASAN|WARNING|BUG|INFO: |Oops|general protection|refcount_t|possible deadlock|unreferenced object|kmemleak: [0-9]'
+"$TOOLS/install-packages.sh" all
+build=$CACHE/tests
+flock "$build.lock" make -s -C "$KERNEL_DIR/tests" OUT="$build"
+
+boot() {
+	case $(basename "$kernel") in
+	uml*) "$TOOLS/boot-uml.sh" -t 3000 "$@" ;;
+	*) "$TOOLS/boot.sh" -t 3000 "$@" ;;
+	esac
+}
+
+# What the kernel said after the module was loaded; what it says of itself at boot is not ours.
+reports() { sed -n '/unix_multicast tests begin/,$p' "$1/dmesg" | grep -E "$REPORTS" || true; }
+
+LEAKS='
+sleep 6
+[ ! -e /sys/kernel/debug/kmemleak ] || for i in 1 2; do echo scan >/sys/kernel/debug/kmemleak; sleep 6; done
+[ ! -e /sys/kernel/debug/kmemleak ] || grep -A12 unix_multicast /sys/kernel/debug/kmemleak'
+FAILSLAB='
+cd /sys/kernel/debug/failslab
+echo Y >task-filter; echo 10 >probability; echo -1 >times; echo 0 >verbose; echo N >ignore-gfp-wait
+cd /'
+
+failed=0
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+for flavour in "$@"; do
+	kernel=$("$TOOLS/build-debug-kernel.sh" "$flavour")
+	module=$("$TOOLS/build-module.sh" "$kernel" UMC_INJECT=y)
+	broken=$("$TOOLS/build-module.sh" "$kernel" UMC_BREAK=y)
+	boot "$kernel" "$results" "
+echo unix_multicast tests begin >/dev/kmsg
+insmod $module/unix_multicast.ko || echo 'not ok insmod'
+$build/unix-multicast-test
+$build/unix-multicast-test -i
+$build/unix-multicast-stress $stress 1 stream
+$build/unix-multicast-stress $stress 2 seqpacket
+$FAILSLAB
+echo 13 >/sys/module/unix_multicast/parameters/inject
+sh -c 'echo 1 >/proc/self/make-it-fail; exec $build/unix-multicast-stress $stress 3 stream'
+echo 0 >/sys/kernel/debug/failslab/probability
+rmmod unix_multicast && echo 'ok rmmod' || echo 'not ok rmmod'
+$LEAKS"
+	sed "s/^/$flavour: /" "$results/output" | grep -vE ': ok (stream|seqpacket)/'
+	echo "$flavour: $(grep -c '^ok' "$results/output") ok, $(grep -c '^not ok' "$results/output" || true) not ok"
+	found=$(reports "$results")
+	if [ -n "$found" ]; then
+		echo "$flavour: reports"
+		sed -n '/unix_multicast tests begin/,$p' "$results/dmesg" | grep -E -A40 "$REPORTS" | head -n 200
+	else
+		echo "$flavour: no reports"
+	fi
+	if [ -n "$found" ] || grep -q '^not ok' "$results/output" || grep -q 'unreferenced object' "$results/output"; then
+		failed=1
+	fi
+
+	boot "$kernel" "$results" "
+echo unix_multicast tests begin >/dev/kmsg
+insmod $broken/unix_multicast.ko
+timeout 300 $build/unix-multicast-test unicast_goes member_can_not multicast_reaches
+rmmod unix_multicast
+$LEAKS"
+	{ reports "$results"; grep 'unreferenced object' "$results/output" || true; } | sort | uniq -c >"$results/seen"
+	for detector in 'circular locking' 'use-after-free' 'sleeping function' 'unreferenced object'; do
+		if grep -q "$detector" "$results/seen" || grep -q "$detector" "$results/dmesg"; then
+			echo "$flavour: the broken build is seen: $detector"
+		else
+			echo "$flavour: the broken build is NOT seen: $detector"
+			failed=1
+		fi
+	done
+done
+exit $failed
