@@ -2,6 +2,7 @@
 #include "plane.h"
 
 #define BUS "org.freedesktop.DBus"
+#define DENIED "org.freedesktop.DBus.Error.AccessDenied"
 #define CLIENT_0 ":1.0"
 #define CLIENT_1 ":1.1"
 
@@ -297,6 +298,73 @@ static void a_call_for_the_control_plane_stops_its_sender(void)
     plane_close(&p);
 }
 
+static void send_answer(struct client *c, uint32_t reply_serial)
+{
+    struct marshal w = {0};
+    struct marshal_header header = {.type = MESSAGE_METHOD_RETURN,
+                                    .serial = ++c->serial,
+                                    .reply_serial = reply_serial,
+                                    .destination = SPAN(BUS)};
+    marshal_begin(&w, &header);
+    client_send(c, &w);
+}
+
+static void the_driver_asks_and_is_answered_once(void)
+{
+    struct plane p;
+    struct message m;
+    const uint32_t serial = 0x80000007;
+    const uint64_t owner[] = {0};
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0);
+    send_answer(a, serial); /* to a question that nobody asked */
+    client_expects(a, MESSAGE_ERROR, DENIED, BUS);
+    relay_set_queue(p.relay, "a.name", owner, 1);
+    relay_send(p.relay, MESSAGE_METHOD_CALL, serial, "a.name", "/", "an.Interface", "Ask", "", NULL, 0);
+    relay_commit(p.relay);
+    client_expects(a, MESSAGE_SIGNAL, "NameAcquired", BUS);
+    REQUIRE(client_expect(a, &m));
+    CHECK_SPAN(m.member, "Ask");
+    CHECK_SPAN(m.destination, "a.name");
+    CHECK_EQUAL(m.serial, serial);
+    CHECK_EQUAL(m.flags, 0);
+    client_drop(a, &m);
+    send_answer(a, serial + 1);
+    client_expects(a, MESSAGE_ERROR, DENIED, BUS);
+    send_answer(a, serial);
+    plane_event(&p, RELAY_EVENT_CALL);
+    CHECK_EQUAL(p.event.type, MESSAGE_METHOD_RETURN);
+    CHECK_EQUAL(p.event.reply_serial, serial);
+    relay_resume(p.relay, 0);
+    relay_commit(p.relay);
+    send_answer(a, serial);
+    client_expects(a, MESSAGE_ERROR, DENIED, BUS);
+    plane_close(&p);
+}
+
+static void the_driver_tells_the_owner_of_a_name(void)
+{
+    struct plane p;
+    struct message m;
+    const uint64_t owner[] = {0};
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0);
+    relay_send(p.relay, MESSAGE_SIGNAL, 0, "a.name", "/", "an.Interface", "Lost", "", NULL, 0);
+    relay_set_queue(p.relay, "a.name", owner, 1);
+    relay_send(p.relay, MESSAGE_SIGNAL, 0, "a.name", "/", "an.Interface", "Told", "y", (const uint8_t *)"!",
+               1);
+    relay_send(p.relay, MESSAGE_METHOD_CALL, 0, "a.name", "/", "an.Interface", "Do", "", NULL, 0);
+    relay_commit(p.relay);
+    client_expects(a, MESSAGE_SIGNAL, "NameAcquired", BUS);
+    client_expects(a, MESSAGE_SIGNAL, "Told", BUS);
+    REQUIRE(client_expect(a, &m));
+    CHECK_SPAN(m.member, "Do");
+    CHECK_EQUAL(m.flags, MESSAGE_NO_REPLY_EXPECTED);
+    CHECK(m.serial < 0x80000000);
+    client_drop(a, &m);
+    plane_close(&p);
+}
+
 static void before_hello_there_is_nothing_but_hello(void)
 {
     struct plane p;
@@ -469,6 +537,8 @@ static const struct check_test tests[] = {
     TEST(parked_messages_are_rejected_with_an_error),
     TEST(a_parked_sender_may_leave),
     TEST(a_call_for_the_control_plane_stops_its_sender),
+    TEST(the_driver_asks_and_is_answered_once),
+    TEST(the_driver_tells_the_owner_of_a_name),
     TEST(before_hello_there_is_nothing_but_hello),
     TEST(a_full_queue_refuses_and_keeps_what_it_has),
     TEST(limits_are_told),

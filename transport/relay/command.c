@@ -180,6 +180,24 @@ static void apply_signal(struct bus *bus, struct command *command)
     say_end(bus, peer, NULL);
 }
 
+static void apply_send(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_find(bus, command->text[4]);
+    if (!peer || peer->gone)
+        return;
+    struct marshal_header header = {.type = (uint8_t)command->id,
+                                    .serial = command->serial,
+                                    .path = command->text[0],
+                                    .interface = command->text[1],
+                                    .member = command->text[2],
+                                    .signature = command->text[3],
+                                    .destination = command->text[4]};
+    if (command->serial)
+        peer->asked = command->serial;
+    marshal_raw(say_to_name(bus, &header), command->body, command->size);
+    say_end(bus, peer, NULL);
+}
+
 static void apply_deliver(struct bus *bus, struct command *command)
 {
     struct parked *parked = parking_find(&bus->parking, command->id);
@@ -247,14 +265,23 @@ static void apply_stop(struct bus *bus, struct command *command)
 }
 
 static void (*const appliers[COMMAND_COUNT])(struct bus *bus, struct command *command) = {
-    [COMMAND_SET_LIMITS] = apply_set_limits, [COMMAND_LOAD_POLICY] = apply_load_policy,
-    [COMMAND_ATTACH] = apply_attach,         [COMMAND_WELCOME] = apply_welcome,
-    [COMMAND_SET_QUEUE] = apply_set_queue,   [COMMAND_REPLY] = apply_reply,
-    [COMMAND_ERROR] = apply_error,           [COMMAND_SIGNAL] = apply_signal,
-    [COMMAND_RESUME] = apply_resume,         [COMMAND_DELIVER] = apply_deliver,
-    [COMMAND_REJECT] = apply_reject,         [COMMAND_DISCONNECT] = apply_disconnect,
-    [COMMAND_FORGET] = apply_forget,         [COMMAND_EXPORT] = apply_export,
-    [COMMAND_LOGS_READ] = apply_logs_read,   [COMMAND_STOP] = apply_stop,
+    [COMMAND_SET_LIMITS] = apply_set_limits,
+    [COMMAND_LOAD_POLICY] = apply_load_policy,
+    [COMMAND_ATTACH] = apply_attach,
+    [COMMAND_WELCOME] = apply_welcome,
+    [COMMAND_SET_QUEUE] = apply_set_queue,
+    [COMMAND_REPLY] = apply_reply,
+    [COMMAND_ERROR] = apply_error,
+    [COMMAND_SIGNAL] = apply_signal,
+    [COMMAND_SEND] = apply_send,
+    [COMMAND_RESUME] = apply_resume,
+    [COMMAND_DELIVER] = apply_deliver,
+    [COMMAND_REJECT] = apply_reject,
+    [COMMAND_DISCONNECT] = apply_disconnect,
+    [COMMAND_FORGET] = apply_forget,
+    [COMMAND_EXPORT] = apply_export,
+    [COMMAND_LOGS_READ] = apply_logs_read,
+    [COMMAND_STOP] = apply_stop,
 };
 
 void command_batch_apply(struct bus *bus, struct command_batch *batch)

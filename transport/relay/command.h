@@ -13,6 +13,7 @@ enum command_kind {
     COMMAND_REPLY,
     COMMAND_ERROR,
     COMMAND_SIGNAL,
+    COMMAND_SEND,
     COMMAND_RESUME,
     COMMAND_DELIVER,
     COMMAND_REJECT,
@@ -24,13 +25,13 @@ enum command_kind {
     COMMAND_COUNT,
 };
 
-#define COMMAND_TEXTS 4u
+#define COMMAND_TEXTS 5u
 
 /* What the control plane wants done. Texts and body point into data. */
 struct command {
     struct command *next;
     enum command_kind kind;
-    uint64_t id;     /* of a peer, or of what is parked */
+    uint64_t id;     /* of a peer, or of what is parked; or a message's type */
     uint32_t serial; /* or a count, or a kind of export */
     struct span text[COMMAND_TEXTS];
     const uint8_t *body;

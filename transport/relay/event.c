@@ -7,6 +7,7 @@ void event_describe(struct event *event, const struct message *m)
 {
     struct relay_event *view = &event->view;
     view->serial = m->serial;
+    view->reply_serial = m->reply_serial;
     view->type = m->type;
     view->flags = m->flags;
     view->big_endian = m->big_endian;

@@ -50,6 +50,11 @@ class Event:
         return int(self._view.serial)
 
     @property
+    def reply_serial(self) -> int:
+        """The REPLY_SERIAL field, 0 if it has none."""
+        return int(self._view.reply_serial)
+
+    @property
     def parked(self) -> int:
         """The id by which a parked message is delivered or rejected."""
         return int(self._view.parked)

@@ -72,7 +72,8 @@ struct peer {
     bool known_valid;
     struct match_list matches;
     uint32_t n_calls;
-    uint64_t mark; /* of the last broadcast that chose it */
+    uint32_t asked; /* serial of the driver's call that it may answer; 0: none */
+    uint64_t mark;  /* of the last broadcast that chose it */
 
     struct held *call; /* the message that it is stopped for */
     struct event call_event, gone_event;

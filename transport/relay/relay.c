@@ -294,6 +294,17 @@ int relay_signal(struct relay *relay, uint64_t peer, const char *path, const cha
     return push(relay, command_new(COMMAND_SIGNAL, peer, texts, body, size));
 }
 
+int relay_send(struct relay *relay, uint8_t type, uint32_t serial, const char *destination, const char *path,
+               const char *interface, const char *member, const char *signature, const uint8_t *body,
+               size_t size)
+{
+    const char *const texts[COMMAND_TEXTS] = {path, interface, member, signature, destination};
+    struct command *command = command_new(COMMAND_SEND, type, texts, body, size);
+    if (command)
+        command->serial = serial;
+    return push(relay, command);
+}
+
 int relay_resume(struct relay *relay, uint64_t peer)
 {
     return push_new(relay, COMMAND_RESUME, peer, 0);

@@ -56,7 +56,8 @@ enum relay_event_kind {
 struct relay_event { /* pointers hold until the batch with the command that answers the event is committed */
     uint32_t kind;
     uint32_t serial;
-    uint64_t peer; /* the sender, or who is gone */
+    uint32_t reply_serial; /* 0: none */
+    uint64_t peer;         /* the sender, or who is gone */
     uint64_t parked;
     uint8_t type;
     uint8_t flags;
@@ -110,6 +111,14 @@ int relay_error(struct relay *relay, uint64_t peer, uint32_t serial, const char 
 /* A signal of the driver, to all whose rules match (peer 0xffffffffffffffff) or to one connection. */
 int relay_signal(struct relay *relay, uint64_t peer, const char *path, const char *interface,
                  const char *member, const char *signature, const uint8_t *body, size_t size);
+/*
+ * A method call or a signal of the driver, which goes to the owner of a name and bears that name as its
+ * destination; without an owner it is lost. A call with a serial, 0x80000000 or more, wants a reply, which
+ * comes as RELAY_EVENT_CALL; a connection owes one reply at a time.
+ */
+int relay_send(struct relay *relay, uint8_t type, uint32_t serial, const char *destination, const char *path,
+               const char *interface, const char *member, const char *signature, const uint8_t *body,
+               size_t size);
 int relay_resume(struct relay *relay, uint64_t peer);
 int relay_deliver(struct relay *relay, uint64_t parked); /* judged again by the tables of that moment */
 int relay_reject(struct relay *relay, uint64_t parked, const char *name, const char *text);

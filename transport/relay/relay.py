@@ -120,6 +120,24 @@ class Relay:
         texts = [text.encode("ascii") for text in (path, interface, member, signature)]
         _check(lib.relay_signal(self._relay, peer, *texts, body, len(body)))
 
+    def send(
+        self,
+        type: int,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str,
+        body: bytes,
+        serial: int = 0,
+    ) -> None:
+        """Sends a call or a signal of the bus to the owner of a name, to nobody if it has none.
+
+        The reply to a call with a serial, 2**31 or more, comes as CALL; a connection owes one at a time.
+        """
+        texts = [text.encode("utf-8") for text in (destination, path, interface, member, signature)]
+        _check(lib.relay_send(self._relay, type, serial, *texts, body, len(body)))
+
     def resume(self, peer: int) -> None:
         """Lets a sender go on whose CALL was answered."""
         _check(lib.relay_resume(self._relay, peer))

@@ -218,16 +218,30 @@ static void route_inactive(struct bus *bus, struct peer *sender, const struct me
         bus_lose(bus, sender, RELAY_GONE_INVALID);
 }
 
+/* Is it the reply to the call of the driver that the sender has yet to answer? */
+static bool answers_driver(const struct transit *t)
+{
+    const struct message *m = t->m;
+    return (m->type == MESSAGE_METHOD_RETURN || m->type == MESSAGE_ERROR) &&
+           m->reply_serial == t->sender->asked;
+}
+
 static void route_to_driver(struct transit *t)
 {
     struct denial denial;
-    struct policy_case c = {.m = t->m, .registry = &t->bus->registry, .sender = t->sender};
+    struct policy_case c = {
+        .m = t->m, .registry = &t->bus->registry, .sender = t->sender, .requested_reply = answers_driver(t)};
     if (!judge(t->bus, &c, &denial)) {
         t->bus->totals.denied++;
         answer_denial(t->bus, t->sender, t->m, &denial);
         return;
     }
     overhear(t, NULL);
+    if (c.requested_reply) {
+        t->sender->asked = 0;
+        route_up(t->bus, t->sender, t->m, t->fds);
+        return;
+    }
     if (t->m->type != MESSAGE_METHOD_CALL && t->m->type != MESSAGE_SIGNAL)
         return;
     if (!driver_answer(t->bus, t->sender, t->m))

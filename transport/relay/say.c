@@ -3,12 +3,16 @@
 
 #include "route.h"
 
+#define ASKING_SERIALS 0x80000000u /* from here on they are the control plane's */
+
 static struct marshal *begin(struct bus *bus, struct marshal_header *header, const struct peer *to)
 {
-    if (++bus->serial == 0)
-        bus->serial = 1;
-    header->serial = bus->serial;
-    header->flags = MESSAGE_NO_REPLY_EXPECTED;
+    if (header->serial == 0) {
+        if (++bus->serial >= ASKING_SERIALS)
+            bus->serial = 1;
+        header->serial = bus->serial;
+        header->flags = MESSAGE_NO_REPLY_EXPECTED;
+    }
     header->sender = BUS_NAME;
     if (header->signature.n == 0)
         header->signature.s = NULL;
@@ -35,6 +39,11 @@ struct marshal *say_signal(struct bus *bus, const struct peer *to, struct span p
                                     .member = member,
                                     .signature = signature};
     return begin(bus, &header, to);
+}
+
+struct marshal *say_to_name(struct bus *bus, struct marshal_header *header)
+{
+    return begin(bus, header, NULL);
 }
 
 void say_end(struct bus *bus, struct peer *to, struct fds *fds)

@@ -12,6 +12,8 @@ struct marshal *say_reply(struct bus *bus, const struct peer *to, uint32_t seria
                           uint32_t n_fds);
 struct marshal *say_signal(struct bus *bus, const struct peer *to, struct span path, struct span interface,
                            struct span member, struct span signature);
+/* With header's destination; a reply is wanted if there is a serial in it. */
+struct marshal *say_to_name(struct bus *bus, struct marshal_header *header);
 void say_end(struct bus *bus, struct peer *to, struct fds *fds); /* to NULL: to all whose rules match */
 
 void say_error(struct bus *bus, struct peer *to, uint32_t serial, const char *name, const char *text);
