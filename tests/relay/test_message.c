@@ -68,6 +68,7 @@ static void frame_refuses_what_can_never_become_a_message(void)
         {"body above 128 MiB", BYTES("l\1\0\1\1\0\0\10\1\0\0\0\0\0\0\0"), MESSAGE_TOO_LONG},
         {"body that overflows", BYTES("l\1\0\1\377\377\377\377\1\0\0\0\20\0\0\0"), MESSAGE_TOO_LONG},
         {"both, just too long", BYTES("B\1\0\1\7\377\377\351\0\0\0\1\0\0\0\1"), MESSAGE_TOO_LONG},
+        {"fields of 64 MiB", BYTES("B\1\0\1\3\377\377\360\0\0\0\1\4\0\0\0"), MESSAGE_OK},
         {"both, just right", BYTES("B\1\0\1\7\377\377\350\0\0\0\1\0\0\0\1"), MESSAGE_OK},
     };
     for (size_t i = 0; i < CHECK_COUNT(rows); i++) {
@@ -240,6 +241,9 @@ static void refuses_wrong_values_of_fields(void)
         {"field of no type", {FIELD_DESTINATION, "", .text = "a.b"}, MESSAGE_BAD_FIELD},
         {"text cut off", {FIELD_DESTINATION, "s", .raw = BYTES("\0")}, MESSAGE_BAD_FIELD},
         {"padding at the end", {FIELD_UNIX_FDS, "u", .raw = BYTES("\0\0\0\0\0\0\0\0")}, MESSAGE_BAD_FIELD},
+        {"padding counted",
+         {FIELD_DESTINATION, "s", .raw = BYTES("\3\0\0\0a.b\0\0\0\0\0")},
+         MESSAGE_BAD_FIELD},
         {"unknown", {99, "u", .number = 5}, MESSAGE_OK},
         {"unknown dict", {99, "a{sv}", .raw = BYTES("\0\0\0\0")}, MESSAGE_BAD_FIELD},
         {"unknown, two types", {99, "uu", .raw = BYTES("\0\0\0\0\0\0\0\0")}, MESSAGE_BAD_VARIANT},

@@ -70,6 +70,8 @@ static void booleans(void)
         {"array", "ab", BYTES("\10\0\0\0\0\0\0\0\1\0\0\0"), BYTES("\0\0\0\10\0\0\0\0\0\0\0\1"), MESSAGE_OK},
         {"3 in an array", "ab", BYTES("\10\0\0\0\1\0\0\0\3\0\0\0"), BYTES("\0\0\0\10\0\0\0\1\0\0\0\3"),
          MESSAGE_BAD_BOOLEAN},
+        {"3 before 1", "ab", BYTES("\10\0\0\0\3\0\0\0\1\0\0\0"), BYTES("\0\0\0\10\0\0\0\3\0\0\0\1"),
+         MESSAGE_BAD_BOOLEAN},
     };
     check_rows(rows, CHECK_COUNT(rows));
 }
