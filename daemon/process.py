@@ -8,6 +8,7 @@ import signal
 from typing import Final
 
 ENOUGH_FDS: Final = 65536
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class ProcessError(Exception):
@@ -45,6 +46,19 @@ def reset_signals() -> None:
     """Undo what the caller, or Python, did about signals; a child that ends must be noticed."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def hold_signals() -> None:
+    """Let the signals that end or reload the bus wait, from when there is something to clean up.
+
+    The loop would lose what comes between the installation of its handlers and its first turn.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def release_signals() -> None:
+    """Let them in."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def print_line(fd: int, text: str) -> None:

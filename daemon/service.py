@@ -60,6 +60,7 @@ class Service:
         try:
             settings = self._reading.result()
             mechanisms = self._prepare(settings)
+            process.hold_signals()
             self._listen(settings)
             if not self._daemonize(settings):
                 return 0
@@ -160,7 +161,8 @@ class Service:
         gc.collect()
         gc.freeze()
         gc.enable()
-        notifier.ready()
+        loop.call_soon(process.release_signals)
+        loop.call_soon(notifier.ready)
         loop.run_forever()
         notifier.stopping()
         server.stop()

@@ -102,7 +102,7 @@ def list_queued_owners(bus: Bus, call: Call) -> Reply:
 
 
 def get_connection_unix_user(bus: Bus, call: Call) -> Reply:
-    """GetConnectionUnixUser(s name) → u; the data plane answers for connections whose user is known."""
+    """GetConnectionUnixUser(s name) → u; the data plane answers for those whose user is known."""
     owner = _find(bus, call, "UID")
     uid = os.geteuid() if owner is None else owner.credentials.uid
     if uid is None:
@@ -111,7 +111,7 @@ def get_connection_unix_user(bus: Bus, call: Call) -> Reply:
 
 
 def get_connection_unix_process_id(bus: Bus, call: Call) -> Reply:
-    """GetConnectionUnixProcessID(s name) → u; the data plane answers for connections whose process is known."""
+    """GetConnectionUnixProcessID(s name) → u; the data plane answers for those whose process is known."""
     owner = _find(bus, call, "PID")
     pid = os.getpid() if owner is None else owner.credentials.pid
     if pid is None:
