@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ..policy.error import ConfigError
 from ..policy.load import read_result, run_child
 from ..policy.settings import Settings
+
+if TYPE_CHECKING:
+    # Not at run time: the child is to begin before this process imports what takes long.
+    import asyncio
 
 
 class FirstReading:
