@@ -35,9 +35,12 @@ int bus_init(struct bus *bus, struct events *events, const char *guid)
     memset(bus, 0, sizeof(*bus));
     bus->events = events;
     bus->limits = first_limits;
+    bus->tick = -1;
     list_init(&bus->touched);
     list_init(&bus->ready);
     list_init(&bus->paused);
+    list_init(&bus->backlogs);
+    list_init(&bus->fd_waits);
     list_init(&bus->replies.by_time);
     snprintf(bus->guid, sizeof(bus->guid), "%s", guid);
     bus->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -45,9 +48,10 @@ int bus_init(struct bus *bus, struct events *events, const char *guid)
         return -errno;
     ssize_t got = getrandom(seeds, sizeof(seeds), GRND_NONBLOCK);
     (void)got; /* early at boot there may be no entropy yet: zero seeds are no reason not to start */
-    if (table_init(&bus->peers) < 0 || registry_init(&bus->registry, seeds[0]) < 0 ||
-        replies_init(&bus->replies) < 0 || parking_init(&bus->parking, seeds[1]) < 0 ||
-        batch_init(&bus->batch) < 0 || match_index_new(&bus->matches) < 0 ||
+    if (table_init(&bus->peers) < 0 || table_init(&bus->uids) < 0 ||
+        registry_init(&bus->registry, seeds[0]) < 0 || replies_init(&bus->replies) < 0 ||
+        parking_init(&bus->parking, seeds[1]) < 0 || batch_init(&bus->batch) < 0 ||
+        match_index_new(&bus->matches) < 0 ||
         policy_new(&bus->policy, empty_policy, sizeof(empty_policy), 1) < 0) {
         bus_free(bus);
         return -ENOMEM;
@@ -70,6 +74,7 @@ static void forget_all(struct bus *bus)
         peer_free(CONTAINER_OF(node, struct peer, node));
     }
     table_free(&bus->peers);
+    table_free(&bus->uids);
 }
 
 void bus_free(struct bus *bus)
@@ -131,6 +136,7 @@ void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
     input_drop(peer);
     list_unlink(&peer->in_ready);
     list_unlink(&peer->in_paused);
+    list_unlink(&peer->in_fd_waits);
     list_unlink(&peer->in_touched);
     match_index_clear(bus->matches, &peer->matches);
     match_index_forget(bus->matches, peer->unique);

@@ -36,6 +36,11 @@ struct bus {
     struct events *events;
     struct batch batch;
     struct list touched, ready, paused;
+    struct list backlogs; /* peer.in_backlogs */
+    struct list fd_waits; /* peer.in_fd_waits */
+    struct table uids;    /* quota_uid */
+    int64_t next_tick;
+    int tick;               /* milliseconds until the next look at the quotas; -1: none is needed */
     struct marshal marshal; /* the message of the bus itself that is being written */
     uint32_t serial;        /* of the latest of those */
     uint32_t n_active;

@@ -2,6 +2,7 @@
 #include "input.h"
 
 #include "output.h"
+#include "quota.h"
 #include "route.h"
 
 #include <errno.h>
@@ -143,15 +144,9 @@ static void lose_invalid(struct bus *bus, struct peer *peer, enum message_error 
     bus_lose(bus, peer, RELAY_GONE_INVALID);
 }
 
-static bool over_quota(const struct bus *bus, const struct peer *peer)
-{
-    return peer->account->bytes > bus->limits.max_incoming_bytes ||
-           peer->account->fds > bus->limits.max_incoming_unix_fds;
-}
-
 static bool may_go_on(struct bus *bus, struct peer *peer)
 {
-    if (!peer->paused && over_quota(bus, peer)) {
+    if (!peer->paused && quota_exceeded(bus, peer)) {
         peer->paused = true;
         list_append(&bus->paused, &peer->in_paused);
     }
@@ -191,6 +186,8 @@ static size_t parse(struct bus *bus, struct peer *peer, const uint8_t *data, siz
 /* Descriptors that wait for a message which is not whole yet are bounded by what one message may have. */
 static void check_fds(struct bus *bus, struct peer *peer)
 {
+    if (peer->n_fds > 0 || list_linked(&peer->in_fd_waits))
+        quota_fds_wait(bus, peer);
     if (peer->gone || peer->stopped || peer->paused || peer->n_fds <= bus->limits.max_message_unix_fds)
         return;
     bus_log(bus, 4, "%s sent %u file descriptors that belong to no message", peer->unique_text, peer->n_fds);
@@ -308,7 +305,7 @@ void input_unpause(struct bus *bus)
     LIST_FOR_SAFE(at, after, &bus->paused)
     {
         struct peer *peer = CONTAINER_OF(at, struct peer, in_paused);
-        if (over_quota(bus, peer))
+        if (quota_exceeded(bus, peer))
             continue;
         peer->paused = false;
         list_unlink(at);

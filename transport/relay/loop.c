@@ -5,6 +5,7 @@
 #include "input.h"
 #include "judge.h"
 #include "output.h"
+#include "quota.h"
 #include "say.h"
 
 #include <errno.h>
@@ -70,9 +71,10 @@ static int wait_time(const struct bus *bus)
         return 0;
     int64_t deadline = reply_deadline(bus);
     if (deadline < 0)
-        return -1;
+        return bus->tick;
     int64_t left = deadline - clock_now();
-    return left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
+    left = left < 0 ? 0 : left > 3600000 ? 3600000 : left;
+    return bus->tick >= 0 && bus->tick < left ? bus->tick : (int)left;
 }
 
 void loop_once(struct bus *bus, int timeout, loop_commands commands, void *context)
@@ -94,6 +96,7 @@ void loop_once(struct bus *bus, int timeout, loop_commands commands, void *conte
     expire_replies(bus);
     output_flush(bus);
     bus->batch.input_used = 0;
+    bus->tick = quota_tick(bus);
     if (!list_empty(&bus->paused))
         input_unpause(bus);
     events_wake(bus->events);

@@ -44,7 +44,7 @@ static struct outgoing *outgoing_copy(const struct outgoing *out)
     memcpy(data, out->head, out->head_size);
     if (out->rest_size)
         memcpy(data + out->head_size, out->rest, out->rest_size);
-    *copy = (struct outgoing){.head = data, .head_size = (uint32_t)size, .references = 1};
+    *copy = (struct outgoing){.head = data, .head_size = (uint32_t)size, .references = 1, .uid = out->uid};
     copy->fds = fds_ref(out->fds);
     if (out->payer)
         token_charge(&copy->token, out->payer, size, out->fds ? out->fds->n : 0);

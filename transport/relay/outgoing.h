@@ -29,6 +29,7 @@ struct outgoing {
     uint32_t head_size;
     uint32_t rest_size;
     struct fds *fds;
+    uint32_t uid;          /* of the sender; 0xffffffff: the bus */
     struct account *payer; /* who pays for a copy that is kept; NULL: the bus */
     struct outgoing *kept; /* the copy, once it was made */
     struct outgoing *next; /* in the list of the wake-up */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "output.h"
 
+#include "quota.h"
+
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -152,12 +154,7 @@ static void keep(struct bus *bus, struct peer *peer, struct outgoing *out)
     }
     delivery->out = kept;
     delivery_append(&peer->queue, delivery);
-    peer->queued_bytes += outgoing_size(kept);
-    peer->queued_fds += kept->fds ? kept->fds->n : 0;
-    if (peer->queued_bytes > peer->statistics.peak_queued_bytes)
-        peer->statistics.peak_queued_bytes = peer->queued_bytes;
-    if (peer->queued_fds > peer->statistics.peak_queued_fds)
-        peer->statistics.peak_queued_fds = peer->queued_fds;
+    quota_keep(bus, peer, kept);
 }
 
 static void keep_pending(struct bus *bus, struct peer *peer)
@@ -227,21 +224,20 @@ void output_flush(struct bus *bus)
     batch_reset(&bus->batch);
 }
 
-static void queue_take(struct peer *peer)
+static void queue_take(struct bus *bus, struct peer *peer)
 {
     struct delivery *delivery = delivery_take(&peer->queue);
-    peer->queued_bytes -= outgoing_size(delivery->out);
-    peer->queued_fds -= delivery->out->fds ? delivery->out->fds->n : 0;
+    quota_take(bus, peer, delivery->out);
     outgoing_unref(delivery->out);
     free(delivery);
 }
 
-static void queue_take_sent(struct peer *peer, size_t sent)
+static void queue_take_sent(struct bus *bus, struct peer *peer, size_t sent)
 {
     sent += peer->queue_offset;
     while (peer->queue.first && sent >= outgoing_size(peer->queue.first->out)) {
         sent -= outgoing_size(peer->queue.first->out);
-        queue_take(peer);
+        queue_take(bus, peer);
     }
     peer->queue_offset = sent;
 }
@@ -263,11 +259,12 @@ void output_continue(struct bus *bus, struct peer *peer)
                 bus_lose(bus, peer, RELAY_GONE_CLOSED);
                 return;
             }
-            queue_take(peer);
+            queue_take(bus, peer);
             continue;
         }
         count_sent(bus, peer, (size_t)n);
-        queue_take_sent(peer, (size_t)n);
+        quota_progress(peer);
+        queue_take_sent(bus, peer, (size_t)n);
         if ((size_t)n < g.bytes)
             return;
     }
@@ -276,9 +273,8 @@ void output_continue(struct bus *bus, struct peer *peer)
 
 void output_drop(struct bus *bus, struct peer *peer)
 {
-    (void)bus;
     while (peer->queue.first)
-        queue_take(peer);
+        queue_take(bus, peer);
     peer->pending = (struct delivery_list){0};
     peer->pending_bytes = 0;
     peer->queue_offset = 0;

@@ -12,6 +12,8 @@
 #include "table.h"
 
 struct bus;
+struct quota_share;
+struct quota_uid;
 
 struct peer_statistics {
     uint64_t messages_in, bytes_in, messages_out, bytes_out;
@@ -59,16 +61,24 @@ struct peer {
     struct delivery_list queue;   /* what the socket would not take */
     size_t queue_offset;          /* of the first in queue */
     uint64_t pending_bytes, queued_bytes, queued_fds;
+    int64_t progress; /* when the socket last took something, while there is a queue */
+    bool stalled;     /* what waits for it is charged to itself */
+    bool refusal_told;
+    struct quota_uid *usage;    /* of its uid, while there is a queue */
+    struct quota_share *shares; /* of those who sent what is in the queue */
+    int64_t fds_since;
 
-    struct list in_touched; /* bus.touched: has pending */
-    struct list in_ready;   /* bus.ready: to be read again without waiting */
-    struct list in_paused;  /* bus.paused */
-    struct list names;      /* membership.in_peer */
-    struct list calls;      /* reply.in_caller */
-    struct list owed;       /* reply.in_callee */
-    struct list parked;     /* parked.in_sender */
-    struct span *known;     /* registry_names: the unique name and the names that it owns */
-    uint32_t n_known;       /* 0: the unique name alone */
+    struct list in_touched;  /* bus.touched: has pending */
+    struct list in_ready;    /* bus.ready: to be read again without waiting */
+    struct list in_paused;   /* bus.paused */
+    struct list in_backlogs; /* bus.backlogs */
+    struct list in_fd_waits; /* bus.fd_waits */
+    struct list names;       /* membership.in_peer */
+    struct list calls;       /* reply.in_caller */
+    struct list owed;        /* reply.in_callee */
+    struct list parked;      /* parked.in_sender */
+    struct span *known;      /* registry_names: the unique name and the names that it owns */
+    uint32_t n_known;        /* 0: the unique name alone */
     bool known_valid;
     struct match_list matches;
     uint32_t n_calls;

@@ -5,26 +5,21 @@
 #include "driver.h"
 #include "judge.h"
 #include "output.h"
+#include "quota.h"
 #include "say.h"
 #include "transit.h"
 
-static bool has_room(const struct bus *bus, const struct peer *peer)
-{
-    return peer->queued_bytes + peer->pending_bytes <= bus->limits.max_outgoing_bytes &&
-           peer->queued_fds <= bus->limits.max_outgoing_unix_fds;
-}
-
 /* Everything that can keep a message from somebody but his own rules. */
-static bool can_take(struct bus *bus, struct peer *peer, const struct fds *fds, struct denial *denial)
+static bool can_take(struct bus *bus, const struct peer *sender, struct peer *peer, const struct fds *fds,
+                     bool owed, struct denial *denial)
 {
     if (fds && !peer->fd_passing) {
         deny(denial, ERROR_NOT_SUPPORTED,
              "Tried to send message with Unix file descriptorsto a client that doesn't support that.");
         return false;
     }
-    if (!has_room(bus, peer)) {
-        peer->statistics.refused++;
-        bus->totals.refused++;
+    if (!owed && !quota_has_room(bus, sender, peer)) {
+        quota_refused(bus, peer);
         deny(denial, ERROR_LIMITS_EXCEEDED, "Rejected: destination has a full message queue");
         return false;
     }
@@ -54,7 +49,7 @@ static void spread_to(void *context, void *owner)
         bus->totals.denied++;
         return;
     }
-    if (!can_take(bus, peer, t->fds, NULL))
+    if (!can_take(bus, t->sender, peer, t->fds, false, NULL))
         return;
     if (!transit_deliver(t, peer))
         bus_log(bus, 4, "no memory to send a message to %s", peer->unique_text);
@@ -124,10 +119,12 @@ static bool unicast(struct transit *t, struct peer *to, struct denial *denial)
         bus->totals.denied++;
         return false;
     }
-    if (!can_take(bus, to, t->fds, denial) || !expect_reply(t, to, denial))
+    if (!can_take(bus, t->sender, to, t->fds, reply != NULL, denial) || !expect_reply(t, to, denial))
         return false;
-    if (reply)
+    if (reply) {
         replies_remove(&bus->replies, reply);
+        t->payer = to->account; /* who asked has to read, and is the one to suffer if he doesn't */
+    }
     if (!transit_deliver(t, to)) {
         deny(denial, ERROR_NO_MEMORY, "Not enough memory");
         return false;
@@ -297,8 +294,9 @@ void route_said(struct bus *bus, struct peer *to, const struct message *m, struc
         return;
     struct policy_case c = {
         .m = m, .registry = &bus->registry, .recipient = to, .requested_reply = m->reply_serial != 0};
-    if ((to->active && !judge(bus, &c, NULL)) || !can_take(bus, to, fds, NULL))
+    if ((to->active && !judge(bus, &c, NULL)) || !can_take(bus, NULL, to, fds, true, NULL))
         return;
+    t.payer = to->account;
     if (!transit_deliver(&t, to))
         bus_log(bus, 4, "no memory to send a message to %s", to->unique_text);
     overhear(&t, to);

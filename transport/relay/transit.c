@@ -16,6 +16,7 @@ static uint8_t *head_memory(struct transit *t, size_t size)
     kept->head = (uint8_t *)(kept + 1);
     kept->head_size = (uint32_t)size;
     kept->fds = fds_ref(t->fds);
+    kept->uid = t->out->uid;
     if (t->out->payer)
         token_charge(&kept->token, t->out->payer, size, t->fds ? t->fds->n : 0);
     t->out->kept = kept;
@@ -83,7 +84,9 @@ static bool transit_prepare(struct transit *t)
     if (!out)
         return false;
     out->fds = fds_ref(t->fds);
-    out->payer = t->sender ? account_ref(t->sender->account) : NULL;
+    struct account *payer = t->payer ? t->payer : t->sender ? t->sender->account : NULL;
+    out->payer = payer ? account_ref(payer) : NULL;
+    out->uid = t->sender ? t->sender->uid : UINT32_MAX;
     t->out = out;
     bool made = !t->sender ? copy_whole(t) : t->m->rewrite ? rewrite(t) : stitch(t);
     if (!made)

@@ -10,6 +10,7 @@ struct transit {
     struct peer *sender; /* NULL: the bus itself */
     const struct message *m;
     struct fds *fds;
+    struct account *payer; /* who pays for what has to wait; NULL: the sender, or nobody if that is the bus */
     struct outgoing *out;
 };
 
