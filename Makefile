@@ -12,10 +12,11 @@ LINK = $(VENV)/link
 JOBS ?= 4
 
 ROOMS = auth daemon policy systemd transport
+PYTHON_FILES = __init__.py $(wildcard $(addsuffix /*.py,$(ROOMS)) $(addsuffix /*/*.py,$(ROOMS)))
 C_FILES = $(wildcard transport/relay/*.[ch] tests/relay/*.[ch] daemon/launch/*.[ch])
 C_SOURCES = $(filter-out %/_relay.c,$(wildcard transport/relay/*.[ch] daemon/launch/*.[ch]))
 
-all: $(BUILT)
+all: $(VENV)/compiled
 
 # The package is linked into the environment, not found by an import hook, which would cost every start 25 ms.
 $(VENV)/installed: pyproject.toml setup.py .ci/packages
@@ -28,17 +29,22 @@ $(VENV)/installed: pyproject.toml setup.py .ci/packages
 	mkdir -p $(LINK) && ln -sfn "$(CURDIR)" $(LINK)/omnibus
 	touch $@
 
-$(BUILT): $(VENV)/installed $(C_SOURCES) $(wildcard transport/relay/build.py)
+$(BUILT): $(VENV)/installed $(C_SOURCES) $(wildcard */*/build.py)
 	$(BIN)/python setup.py -q build_ext --inplace
 	touch $@
 
-run: $(BUILT)
+# A start must not depend on whether Python may write here.
+$(VENV)/compiled: $(BUILT) $(PYTHON_FILES)
+	$(BIN)/python -m compileall -q $(PYTHON_FILES)
+	touch $@
+
+run: all
 	@directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && \
 	address="unix:path=$$directory/bus" && \
 	echo "Talk to it: dbus-send --bus=$$address --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.ListNames" && \
 	$(BIN)/omnibusd --session --nofork --nopidfile --address="$$address" --print-address
 
-lint: $(BUILT)
+lint: all
 	$(BIN)/ruff check -q .
 	$(BIN)/ruff format -q --check .
 	$(if $(C_FILES),clang-format --dry-run --Werror $(filter-out %/_relay.c,$(C_FILES)))
@@ -48,7 +54,7 @@ lint: $(BUILT)
 test-packages: tests/packages.txt
 	@.ci/packages tests/packages.txt
 
-test: $(BUILT) test-packages
+test: all test-packages
 	$(MAKE) -s lint
 	$(BIN)/pytest -q -n $(JOBS)
 

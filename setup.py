@@ -1,9 +1,11 @@
-"""What pyproject.toml can't say: the native module, and which files are no part of the package."""
+"""What pyproject.toml can't say: the native modules, and which files are no part of the package."""
+
+from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-BUILD_ONLY = {("omnibus", "setup"), ("omnibus.transport.relay", "build")}
+BUILDERS = sorted(Path().glob("*/*/build.py"))
 
 
 class BuildPy(build_py):
@@ -11,7 +13,7 @@ class BuildPy(build_py):
 
     def find_package_modules(self, package, package_dir):
         modules = super().find_package_modules(package, package_dir)
-        return [module for module in modules if (module[0], module[1]) not in BUILD_ONLY]
+        return [one for one in modules if one[1] != "build" and one[:2] != ("omnibus", "setup")]
 
 
-setup(cffi_modules=["transport/relay/build.py:ffibuilder"], cmdclass={"build_py": BuildPy})
+setup(cffi_modules=[f"{path}:ffibuilder" for path in BUILDERS], cmdclass={"build_py": BuildPy})
