@@ -138,8 +138,10 @@ void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
     list_unlink(&peer->in_paused);
     list_unlink(&peer->in_fd_waits);
     list_unlink(&peer->in_touched);
+    /* like the reference, which looks for rules that name the peer only if it has rules itself */
+    if (peer->matches.count > 0)
+        match_index_forget(bus->matches, peer->unique);
     match_index_clear(bus->matches, &peer->matches);
-    match_index_forget(bus->matches, peer->unique);
     LIST_FOR_SAFE(at, after, &peer->calls)
     replies_remove(&bus->replies, CONTAINER_OF(at, struct reply, in_caller));
     LIST_FOR_SAFE(at, after, &peer->parked)

@@ -222,11 +222,11 @@ static void apply_disconnect(struct bus *bus, struct command *command)
         output_close(bus, peer, RELAY_GONE_DISCONNECTED);
 }
 
+/* The latest call first, as in the reference. */
 static void answer_owed(struct bus *bus, struct peer *peer)
 {
-    LIST_FOR_SAFE(at, after, &peer->owed)
-    {
-        struct reply *reply = CONTAINER_OF(at, struct reply, in_callee);
+    while (!list_empty(&peer->owed)) {
+        struct reply *reply = CONTAINER_OF(peer->owed.previous, struct reply, in_callee);
         struct peer *caller = reply->caller;
         uint32_t serial = reply->serial;
         replies_remove(&bus->replies, reply);

@@ -27,15 +27,15 @@ static const char *or_unset(struct span span)
 }
 
 /* The words that administrators search their logs for. */
-static void complain(struct denial *denial, const struct policy_case *c, struct policy_verdict verdict,
-                     const char *direction)
+void complain(struct denial *denial, const char *name, const char *complaint, const struct policy_case *c,
+              uint32_t matched)
 {
     const struct message *m = c->m;
-    deny(denial, ERROR_ACCESS_DENIED,
-         "Rejected %s message, %u matched rules; type=\"%s\", sender=\"%s\" (%s) interface=\"%s\" "
+    deny(denial, name,
+         "%s, %u matched rules; type=\"%s\", sender=\"%s\" (%s) interface=\"%s\" "
          "member=\"%s\" "
          "error name=\"%s\" requested_reply=\"%d\" destination=\"%s\" (%s)",
-         direction, verdict.matched, type_name(m->type), c->sender ? c->sender->unique_text : "(unset)",
+         complaint, matched, type_name(m->type), c->sender ? c->sender->unique_text : "(unset)",
          c->sender ? c->sender->loginfo : "bus", or_unset(m->interface), or_unset(m->member),
          or_unset(m->error_name), c->requested_reply, m->destination.s ? m->destination.s : BUS_NAME.s,
          c->recipient ? c->recipient->loginfo : "bus");
@@ -47,7 +47,7 @@ bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial)
         const struct identity *identity = peer_identity(c->sender, bus->policy);
         struct policy_verdict verdict = identity ? policy_can_send(identity, c) : (struct policy_verdict){0};
         if (!verdict.allow) {
-            complain(denial, c, verdict, "send");
+            complain(denial, ERROR_ACCESS_DENIED, "Rejected send message", c, verdict.matched);
             return false;
         }
         if (verdict.log)
@@ -59,7 +59,7 @@ bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial)
         struct policy_verdict verdict =
             identity ? policy_can_receive(identity, c) : (struct policy_verdict){0};
         if (!verdict.allow) {
-            complain(denial, c, verdict, "receive");
+            complain(denial, ERROR_ACCESS_DENIED, "Rejected receive message", c, verdict.matched);
             return false;
         }
     }

@@ -14,6 +14,10 @@ struct denial {
 
 /* May it go, by the policies of both sides? denial is filled only if it is not NULL. */
 bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial);
+/* A denial in the reference's words: what is wrong, how many rules fitted, and all that is known of the
+ * message. */
+void complain(struct denial *denial, const char *name, const char *complaint, const struct policy_case *c,
+              uint32_t matched);
 void deny(struct denial *denial, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

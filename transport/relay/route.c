@@ -10,17 +10,18 @@
 #include "transit.h"
 
 /* Everything that can keep a message from somebody but his own rules. */
-static bool can_take(struct bus *bus, const struct peer *sender, struct peer *peer, const struct fds *fds,
-                     bool owed, struct denial *denial)
+static bool can_take(struct bus *bus, const struct policy_case *c, const struct fds *fds, bool owed,
+                     struct denial *denial)
 {
+    struct peer *peer = c->recipient;
     if (fds && !peer->fd_passing) {
         deny(denial, ERROR_NOT_SUPPORTED,
              "Tried to send message with Unix file descriptorsto a client that doesn't support that.");
         return false;
     }
-    if (!owed && !quota_has_room(bus, sender, peer)) {
+    if (!owed && !quota_has_room(bus, c->sender, peer)) {
         quota_refused(bus, peer);
-        deny(denial, ERROR_LIMITS_EXCEEDED, "Rejected: destination has a full message queue");
+        complain(denial, ERROR_LIMITS_EXCEEDED, "Rejected: destination has a full message queue", c, 0);
         return false;
     }
     return true;
@@ -49,7 +50,7 @@ static void spread_to(void *context, void *owner)
         bus->totals.denied++;
         return;
     }
-    if (!can_take(bus, t->sender, peer, t->fds, false, NULL))
+    if (!can_take(bus, &c, t->fds, false, NULL))
         return;
     if (!transit_deliver(t, peer))
         bus_log(bus, 4, "no memory to send a message to %s", peer->unique_text);
@@ -119,7 +120,7 @@ static bool unicast(struct transit *t, struct peer *to, struct denial *denial)
         bus->totals.denied++;
         return false;
     }
-    if (!can_take(bus, t->sender, to, t->fds, reply != NULL, denial) || !expect_reply(t, to, denial))
+    if (!can_take(bus, &c, t->fds, reply != NULL, denial) || !expect_reply(t, to, denial))
         return false;
     if (reply) {
         replies_remove(&bus->replies, reply);
@@ -199,7 +200,7 @@ void route_up(struct bus *bus, struct peer *sender, const struct message *m, str
 static bool is_hello(const struct message *m)
 {
     return m->type == MESSAGE_METHOD_CALL && span_equal(m->destination, BUS_NAME) &&
-           span_equal(m->member, SPAN("Hello")) && span_equal(m->interface, BUS_NAME);
+           span_equal(m->member, SPAN("Hello")) && (!m->interface.s || span_equal(m->interface, BUS_NAME));
 }
 
 static void route_inactive(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)
@@ -294,10 +295,9 @@ void route_said(struct bus *bus, struct peer *to, const struct message *m, struc
         return;
     struct policy_case c = {
         .m = m, .registry = &bus->registry, .recipient = to, .requested_reply = m->reply_serial != 0};
-    if ((to->active && !judge(bus, &c, NULL)) || !can_take(bus, NULL, to, fds, true, NULL))
+    if ((to->active && !judge(bus, &c, NULL)) || !can_take(bus, &c, fds, true, NULL))
         return;
     t.payer = to->account;
     if (!transit_deliver(&t, to))
         bus_log(bus, 4, "no memory to send a message to %s", to->unique_text);
-    overhear(&t, to);
 }
