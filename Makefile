@@ -69,3 +69,4 @@ clean:
 .DELETE_ON_ERROR:
 
 -include kernel/targets.mk
+-include systemd/targets.mk

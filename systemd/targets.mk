@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+# Included by the Makefile of the project's root.
+#   make wheels          dist/: a wheel of omnibus, and those of everything it needs at run time
+#   make install-units   units, sysusers.d and tmpfiles.d below $(DESTDIR)$(PREFIX)
+#   make systemd-test    boot systemd with omnibus in a container over this machine's root file system; root only
+
+PREFIX ?= /usr/local
+WHEEL_BUILD = $(CURDIR)/$(VENV)/wheel
+
+# Not built in build/, where modules stay that are long gone from the sources.
+wheels: $(BUILT)
+	rm -rf $(WHEEL_BUILD) dist && mkdir -p $(WHEEL_BUILD)
+	printf '[build]\nbuild_base = %s\n' $(WHEEL_BUILD) >$(WHEEL_BUILD)/setup.cfg
+	DIST_EXTRA_CONFIG=$(WHEEL_BUILD)/setup.cfg $(BIN)/pip wheel -q --disable-pip-version-check \
+	    --no-build-isolation --wheel-dir=dist .
+
+install-units:
+	for scope in system user; do \
+	    install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/systemd/$$scope systemd/$$scope/omnibus.service || exit; \
+	done
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/sysusers.d systemd/sysusers/omnibus.conf
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/tmpfiles.d systemd/tmpfiles/omnibus.conf
+
+# In a mount namespace of its own, so that no mount outlives it.
+systemd-test: wheels
+	.ci/packages systemd systemd-container dbus dbus-user-session polkitd libpam-systemd
+	unshare --mount $(BIN)/pytest -q tests/systemd_boot $(TESTS)
+
+.PHONY: wheels install-units systemd-test
