@@ -67,7 +67,8 @@ class Rereading:
             return
         self._running = True
         reading, writing = os.pipe2(os.O_CLOEXEC)
-        arguments = [sys.executable, "-m", "omnibus.policy", self._path, "--fd", str(writing)]
+        # -P: what lies in the current directory is not to be imported by who may be root.
+        arguments = [sys.executable, "-P", "-m", "omnibus.policy", self._path, "--fd", str(writing)]
         # Descriptors that the path itself may name are not kept from the child: /proc/self/fd/N.
         keep = [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in (writing, *_named_fd(self._path))]
         try:

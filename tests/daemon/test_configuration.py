@@ -102,6 +102,21 @@ class TestRereading:
         assert isinstance(result, Settings)
         assert result.bus_type == "better"
 
+    async def test_nothing_from_the_current_directory(
+        self,
+        file: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        reread: Callable[[str], asyncio.Future[Settings | Exception]],
+    ) -> None:
+        """Else whoever can write where the bus was started could run code in it."""
+        (tmp_path / "omnibus").mkdir()
+        (tmp_path / "omnibus/__init__.py").write_text("raise SystemExit")
+        (tmp_path / "marshal.py").write_text("raise SystemExit")
+        monkeypatch.chdir(tmp_path)
+        result = await asyncio.wait_for(reread(str(file)), 30)
+        assert isinstance(result, Settings)
+
     async def test_no_interpreter(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.executable", "/no/such/python")
         results: list[Settings | Exception] = []
