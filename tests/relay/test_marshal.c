@@ -193,10 +193,13 @@ static void nothing_exceeds_the_longest_message(void)
     marshal_array_end(&w, array, 1);
     CHECK(w.failed); /* the array is above 64 MiB */
     w.failed = false;
-    for (uint32_t i = 0; i < 64; i++)
-        marshal_raw(&w, chunk, sizeof(chunk));
+    while (w.size < MESSAGE_MAX_SIZE && !w.failed)
+        marshal_raw(&w, chunk,
+                    sizeof(chunk) < MESSAGE_MAX_SIZE - w.size ? sizeof(chunk) : MESSAGE_MAX_SIZE - w.size);
+    CHECK(!w.failed);
+    marshal_byte(&w, 0);
     CHECK(w.failed);
-    CHECK(w.size <= MESSAGE_MAX_SIZE);
+    CHECK_EQUAL(w.size, MESSAGE_MAX_SIZE);
     CHECK(!marshal_end(&w));
     marshal_free(&w);
 }

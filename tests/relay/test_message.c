@@ -245,6 +245,7 @@ static void refuses_wrong_values_of_fields(void)
          {FIELD_DESTINATION, "s", .raw = BYTES("\3\0\0\0a.b\0\0\0\0\0")},
          MESSAGE_BAD_FIELD},
         {"unknown", {99, "u", .number = 5}, MESSAGE_OK},
+        {"the first unknown", {11, "u", .number = 5}, MESSAGE_OK},
         {"unknown dict", {99, "a{sv}", .raw = BYTES("\0\0\0\0")}, MESSAGE_BAD_FIELD},
         {"unknown, two types", {99, "uu", .raw = BYTES("\0\0\0\0\0\0\0\0")}, MESSAGE_BAD_VARIANT},
         {"unknown, bad boolean", {99, "b", .raw = BYTES("\2\0\0\0")}, MESSAGE_BAD_BOOLEAN},

@@ -57,7 +57,8 @@ static const struct sample samples[] = {
      true},
     {"nothing but the signature, of a type that nobody knows", 9, {SIGNATURE}, false},
 };
-static const char *const senders[] = {":1.1", ":1.42", ":1.4294967295", "org.freedesktop.DBus"};
+static const char *const senders[] = {":1.1",     ":1.42",         ":1.2345",
+                                      ":1.23456", ":1.4294967295", "org.freedesktop.DBus"};
 
 static void make(const struct sample *sample, bool big_endian)
 {
