@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from support.daemon import DEADLINE, config, end_process, private_directory, read_line, subreaper
+from support.daemon import DEADLINE, adoption, config, end_process, private_directory, read_line
 from support.raw import Client
 
 OPTIONS = (
@@ -84,7 +84,7 @@ class Place:
 @pytest.fixture
 def place(executable: str) -> Iterator[Place]:
     found = Place(executable)
-    with subreaper():
+    with adoption():
         yield found
         found.clean()
 
@@ -353,6 +353,28 @@ class TestFork:
         client.close()
         assert {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)} == {"/dev/null"}
 
+    def test_printed_descriptors_are_closed(self, place: Place) -> None:
+        """Who reads address and pid to the end needn't wait for the daemon's end."""
+        address_read, address_write = os.pipe()
+        pid_read, pid_write = os.pipe()
+        process = place.begin(
+            f"--config-file={place.conf}",
+            "--fork",
+            f"--print-address={address_write}",
+            f"--print-pid={pid_write}",
+            pass_fds=(address_write, pid_write),
+        )
+        os.close(address_write)
+        os.close(pid_write)
+        try:
+            assert read_line(address_read).startswith("unix:path=")
+            place.pids.append(int(read_line(pid_read)))
+            assert process.wait(DEADLINE) == 0
+            assert read_line(address_read) == read_line(pid_read) == ""
+        finally:
+            os.close(address_read)
+            os.close(pid_read)
+
     def test_configured_fork(self, place: Place) -> None:
         """<fork/>: the bus forks without being told on the command line."""
         place.write(extra="<fork/>")
@@ -465,6 +487,15 @@ class TestEnd:
         assert place.finish(process) == 0
         client.close()
         assert not place.socket.exists()
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_just_started(self, place: Place, number: signal.Signals) -> None:
+        """Also if it has only just printed its address: no signal is lost."""
+        for _ in range(5):
+            process = place.begin(f"--config-file={place.conf}", "--nofork", "--print-address")
+            line_of(process)
+            process.send_signal(number)
+            assert process.wait(DEADLINE) in (0, -number)
 
     def test_sighup_is_no_end(self, place: Place) -> None:
         """SIGHUP makes the bus read its configuration again; connections stay."""

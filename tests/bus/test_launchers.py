@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.daemon import config, end_process, private_directory, subreaper
+from support.daemon import config, end_process, private_directory, adoption
 from support.programs import SYSTEM_PYTHON, need_modules, need_programs, run
 from support.raw import BUS, Client
 
@@ -24,12 +24,13 @@ def environment(executable: str) -> Iterator[dict[str, str]]:
     wrapper = directory / "dbus-daemon"
     wrapper.write_text(f'#!/bin/sh\nexec "{executable}" "$@"\n')
     wrapper.chmod(0o755)
-    yield {
-        "PATH": f"{directory}:{os.environ['PATH']}",
-        "HOME": str(directory),
-        "XDG_RUNTIME_DIR": str(directory),
-        "G_TEST_DBUS_DAEMON": executable,
-    }
+    with adoption():
+        yield {
+            "PATH": f"{directory}:{os.environ['PATH']}",
+            "HOME": str(directory),
+            "XDG_RUNTIME_DIR": str(directory),
+            "G_TEST_DBUS_DAEMON": executable,
+        }
     subprocess.run(["rm", "-rf", directory], check=True)
 
 
@@ -87,24 +88,20 @@ class TestDbusLaunch:
 
     def test_printed(self, launch: list[str], environment: dict[str, str]) -> None:
         """It prints address and process ID of a bus that goes on."""
-        with subreaper():
-            done = run([*launch, "--sh-syntax"], environment)
-            pid = int(re.findall(r"DBUS_SESSION_BUS_PID=(\d+);", done.stdout)[0])
-            try:
-                (address,) = re.findall(r"DBUS_SESSION_BUS_ADDRESS='(.*)';", done.stdout)
-                client = Client(address)
-                assert client.driver("GetConnectionUnixProcessID", "s", BUS) == pid
-                client.close()
-            finally:
-                end_process(pid)
+        done = run([*launch, "--sh-syntax"], environment)
+        pid = int(re.findall(r"DBUS_SESSION_BUS_PID=(\d+);", done.stdout)[0])
+        (address,) = re.findall(r"DBUS_SESSION_BUS_ADDRESS='(.*)';", done.stdout)
+        client = Client(address)
+        assert client.driver("GetConnectionUnixProcessID", "s", BUS) == pid
+        client.close()
+        end_process(pid)
 
     def test_program(self, launch: list[str], environment: dict[str, str]) -> None:
         """With a program it becomes that program, which has the bus in its environment."""
         need_programs("dbus-send")
         ask = f"dbus-send --print-reply --dest={BUS} / {BUS}.GetConnectionUnixProcessID string:{BUS}"
-        with subreaper():
-            done = run([*launch, *ask.split()], environment)
-            end_process(int(re.findall(r"uint32 (\d+)", done.stdout)[0]))
+        done = run([*launch, *ask.split()], environment)
+        end_process(int(re.findall(r"uint32 (\d+)", done.stdout)[0]))
 
 
 GTESTDBUS = """
@@ -150,10 +147,9 @@ class TestDbusmock:
     def test_service(self, environment: dict[str, str]) -> None:
         """python-dbusmock starts the bus with --fork and reads address and process ID from one pipe."""
         need_modules("dbusmock")
-        with subreaper():
-            done = run([SYSTEM_PYTHON, "-c", DBUSMOCK], environment)
-            *_, answer, pid = done.stdout.splitlines()
-            end_process(int(pid))
+        done = run([SYSTEM_PYTHON, "-c", DBUSMOCK], environment)
+        *_, answer, pid = done.stdout.splitlines()
+        end_process(int(pid))
         assert answer == "42"
 
 

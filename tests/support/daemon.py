@@ -92,14 +92,24 @@ def read_line(fd: int, deadline: float = DEADLINE) -> str:
     return line.decode()
 
 
+def children() -> set[int]:
+    """Return the processes whose parent we are."""
+    return {int(pid) for path in Path("/proc/self/task").iterdir() for pid in (path / "children").read_text().split()}
+
+
 @contextlib.contextmanager
-def subreaper() -> Iterator[None]:
-    """Become the parent of what loses its own, so that daemons that fork can be waited for."""
+def adoption() -> Iterator[None]:
+    """Become the parent of what loses its own, and end whatever is left of that at the end."""
+    before = children()
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
         yield
     finally:
+        while left := children() - before:
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
         prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 

@@ -1,0 +1,218 @@
+"""A booted systemd in a container (systemd-nspawn), and commands in it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from support.overlay import Overlay
+
+BOOT_DEADLINE = 90.0  # seconds
+COMMAND_DEADLINE = 60.0
+HIERARCHIES = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
+SYSTEM_BUS = "/run/dbus/system_bus_socket"
+_numbers = itertools.count(1)
+
+Done = subprocess.CompletedProcess[str]
+
+
+def wait_until(condition: Callable[[], Any], what: str, deadline: float = COMMAND_DEADLINE) -> Any:
+    """Ask again and again until the answer is true, and return it."""
+    end = time.monotonic() + deadline
+    while not (result := condition()):
+        assert time.monotonic() < end, f"not within {deadline} s: {what}"
+        time.sleep(0.05)
+    return result
+
+
+class Cgroup:
+    """A control group of its own for a container, so that two don't share one; where systemd runs, it sees to that."""
+
+    def __init__(self, name: str) -> None:
+        self.paths: list[Path] = []
+        if Path("/run/systemd/system").exists():
+            return
+        for hierarchy in HIERARCHIES:
+            if Path(hierarchy, "cgroup.procs").exists():
+                self.paths.append(Path(hierarchy, name))
+                self.paths[-1].mkdir()
+
+    def enter(self) -> None:
+        """Move this process into it."""
+        for path in self.paths:
+            (path / "cgroup.procs").write_text("0")
+
+    def remove(self) -> None:
+        """Remove it and what the container has left in it."""
+        for path in self.paths:
+            for directory, _, _ in os.walk(path, topdown=False):
+                with contextlib.suppress(OSError):  # a process in it is about to end
+                    os.rmdir(directory)
+
+
+class Machine:
+    """A machine whose root is an overlay. ``boot`` it first; ``stop`` it at the end."""
+
+    def __init__(self, overlay: Overlay) -> None:
+        self.overlay = overlay
+        self.name = f"omnibus-{os.getpid()}-{next(_numbers)}"
+        self.console = overlay.root.parent / "console"
+        self.leader = 0
+        self._cgroup = Cgroup(self.name)
+        self._heard: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify = overlay.root.parent / "notify"
+        self._socket.bind(str(self._notify))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def boot(self) -> None:
+        """Start it and wait until systemd says that it has started."""
+        arguments = ["--quiet", "--register=no", "--private-network", "--link-journal=no", "--notify-ready=yes"]
+        arguments += ["--console=read-only", f"--directory={self.overlay.root}", f"--machine={self.name}", "--boot"]
+        if self._cgroup.paths:
+            arguments.append("--keep-unit")
+        with self.console.open("wb") as console:
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "systemd-nspawn", *arguments, "systemd.unit=omnibus-test.target"],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                env={**os.environ, "NOTIFY_SOCKET": str(self._notify), "SYSTEMD_LOG_LEVEL": "warning"},
+                preexec_fn=self._cgroup.enter,
+                start_new_session=True,
+            )
+        self.wait_for_boot()
+
+    def wait_for_boot(self) -> None:
+        """Wait until systemd is there and says that it has started."""
+        self.leader = int(self._hear("X_NSPAWN_LEADER_PID="))
+        self._hear("READY=1")
+
+    def _hear(self, beginning: str) -> str:
+        """Wait until the container manager says something, and return the rest of its line."""
+        assert self._process
+        end = time.monotonic() + BOOT_DEADLINE
+        while True:
+            while self._heard:
+                line = self._heard.pop(0)
+                if line.startswith(beginning):
+                    return line.removeprefix(beginning)
+            alive = self._process.poll() is None
+            if not select.select([self._socket], [], [], 0.2 if alive else 0)[0]:
+                assert alive and time.monotonic() < end, f"no {beginning}: {self.console.read_text(errors='replace')}"
+                continue
+            self._heard += self._socket.recv(4096).decode().splitlines()
+
+    def enter(self, *arguments: str, user: str = "root") -> list[str]:
+        """Return the command that runs another one inside."""
+        enter = ["nsenter", f"--target={self.leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
+        enter += ["--root", "--wd=/", "setpriv", "--pdeathsig", "KILL"]
+        environment = ["PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin", "LC_ALL=C.UTF-8", "SYSTEMD_PAGER="]
+        if user != "root":
+            uid = self.uid(user)
+            enter += [f"--reuid={uid}", f"--regid={uid}", "--init-groups"]
+            environment += [f"HOME=/home/{user}", f"USER={user}", f"XDG_RUNTIME_DIR=/run/user/{uid}"]
+            environment.append(f"DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/{uid}/bus")
+        return [*enter, "env", "-i", *environment, *arguments]
+
+    def run(self, *arguments: str, user: str = "root", status: int | None = 0) -> Done:
+        """Run a program inside to its end; check its exit status unless that is None."""
+        done = subprocess.run(
+            self.enter(*arguments, user=user),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=COMMAND_DEADLINE,
+        )
+        assert status is None or done.returncode == status, f"{arguments}: {done}\n{self.journal()}"
+        return done
+
+    def output(self, *arguments: str, user: str = "root") -> str:
+        """Run a program inside and return what it prints, without the end of the last line."""
+        return self.run(*arguments, user=user).stdout.rstrip("\n")
+
+    def property(self, unit: str, name: str, *options: str, user: str = "root") -> str:
+        """Return a property of a unit."""
+        return self.output("systemctl", *options, "show", f"--property={name}", "--value", unit, user=user)
+
+    def uid(self, user: str) -> int:
+        """Return the number of a user of the machine."""
+        for line in self.overlay.path("/etc/passwd").read_text().splitlines():
+            fields = line.split(":")
+            if fields[0] == user:
+                return int(fields[2])
+        raise LookupError(user)
+
+    def address(self, path: str = SYSTEM_BUS) -> str:
+        """Return the address of a socket inside for a client outside."""
+        return f"unix:path=/proc/{self.leader}/root{path}"
+
+    def outside(self, path: str) -> Path:
+        """Return where a file inside is, seen from outside, also below /run and /tmp."""
+        return Path(f"/proc/{self.leader}/root{path}")
+
+    def journal(self, *options: str) -> str:
+        """Return the newest lines of the journal."""
+        command = self.enter("journalctl", "--no-pager", "--lines=60", "--output=short-monotonic", *options)
+        return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_DEADLINE).stdout
+
+    def reboot(self) -> None:
+        """Restart it, in order."""
+        self.run("systemctl", "reboot", status=None)
+        self.wait_for_boot()
+
+    def power_off(self) -> None:
+        """End it in order, as a machine is switched off by its button; raise TimeoutExpired if it doesn't."""
+        assert self._process
+        self._process.terminate()
+        self._process.wait(BOOT_DEADLINE)
+
+    def stop(self) -> None:
+        """End it, whatever state it is in."""
+        if self._process and self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.leader or self._process.pid, signal.SIGKILL)
+            self._process.wait(BOOT_DEADLINE)
+        self._socket.close()
+        self._cgroup.remove()
+
+
+@contextlib.contextmanager
+def running(overlay: Overlay) -> Iterator[Machine]:
+    """Boot a machine, and end it."""
+    machine = Machine(overlay)
+    try:
+        machine.boot()
+        yield machine
+    finally:
+        machine.stop()
+
+
+def run_in(root: Path, *arguments: str, binds: Sequence[str] = ()) -> None:
+    """Run a program in a root file system that isn't booted."""
+    cgroup = Cgroup(f"omnibus-{os.getpid()}-{next(_numbers)}")
+    options = ["--quiet", "--register=no", "--private-network", "--link-journal=no", "--pipe", f"--directory={root}"]
+    options += [f"--bind-ro={one}" for one in binds]
+    if cgroup.paths:
+        options.append("--keep-unit")
+    try:
+        done = subprocess.run(
+            ["systemd-nspawn", *options, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            preexec_fn=cgroup.enter,
+            timeout=BOOT_DEADLINE,
+        )
+    finally:
+        cgroup.remove()
+    assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
