@@ -5,6 +5,7 @@
 /* A data plane with clients at the other ends of socketpairs, and a control plane that tests play by hand. */
 
 #include "check.h"
+#include "plane_policy.h"
 
 #include "../../transport/relay/marshal.h"
 #include "../../transport/relay/relay.h"
@@ -31,18 +32,6 @@ struct plane {
     struct client clients[PLANE_CLIENTS];
     struct relay_event event; /* the latest */
 };
-
-/* Everything is allowed. */
-static const uint8_t plane_policy[] = {'O', 'M', 'N', 'I', 'P', 'O', 'L', '1', 2, 0, 0, 0, 64, 0, 0, 0, 160,
-                                       0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-                                       /* send */
-                                       1, 1, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-                                       0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 4, 0, 0, 0, 0, 0,
-                                       0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-                                       /* receive, requested replies and what is overheard */
-                                       2, 1, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-                                       0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 6, 0, 0, 0, 0, 0,
-                                       0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
 
 static inline void plane_open(struct plane *p)
 {
