@@ -19,6 +19,7 @@ from support.overlay import Overlay
 BOOT_DEADLINE = 90.0  # seconds
 COMMAND_DEADLINE = 60.0
 HIERARCHIES = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
+REBOOT = 133  # systemd-nspawn's exit status
 SYSTEM_BUS = "/run/dbus/system_bus_socket"
 _numbers = itertools.count(1)
 
@@ -167,8 +168,14 @@ class Machine:
 
     def reboot(self) -> None:
         """Restart it, in order."""
+        assert self._process
         self.run("systemctl", "reboot", status=None)
-        self.wait_for_boot()
+        if not self._cgroup.paths:
+            self.wait_for_boot()
+            return
+        # Without a service manager outside, starting again is left to the caller.
+        assert self._process.wait(BOOT_DEADLINE) == REBOOT
+        self.boot()
 
     def power_off(self) -> None:
         """End it in order, as a machine is switched off by its button; raise TimeoutExpired if it doesn't."""
@@ -184,6 +191,8 @@ class Machine:
             self._process.wait(BOOT_DEADLINE)
         self._socket.close()
         self._cgroup.remove()
+        with contextlib.suppress(OSError):
+            os.rmdir(f"/run/systemd/nspawn/propagate/{self.name}")
 
 
 @contextlib.contextmanager

@@ -75,10 +75,18 @@ class Program:
 
     def read_until(self, text: str, meanwhile: Callable[[], object] | None = None) -> str:
         """Read its output until ``text`` is in it; do ``meanwhile`` whenever nothing comes for a moment."""
+        return self.read(lambda: text in self.output, meanwhile)
+
+    def read_lines(self, count: int) -> list[str]:
+        """Read so many lines."""
+        return self.read(lambda: self.output.count("\n") >= count).splitlines()
+
+    def read(self, enough: Callable[[], bool], meanwhile: Callable[[], object] | None = None) -> str:
+        """Read its output until it is enough, and return all of it."""
         assert self.process.stdout is not None
         deadline = time.monotonic() + DEADLINE
-        while text not in self.output:
-            assert time.monotonic() < deadline, f"no {text!r} in {self.output!r}"
+        while not enough():
+            assert time.monotonic() < deadline, f"not enough: {self.output!r}"
             if select.select([self.process.stdout], [], [], 0.05 if meanwhile else DEADLINE)[0]:
                 data = os.read(self.process.stdout.fileno(), 65536)
                 assert data, f"the program has ended: {self.output!r}"
