@@ -13,7 +13,8 @@ PATIENCE = 1.0  # seconds
 class Notifier:
     """The way to the service manager, which is silent if $NOTIFY_SOCKET names none.
 
-    Nothing here raises. A message for which the manager has no room waits a second at most, and then is lost.
+    Nothing here raises. A message for which the manager has no room waits a second at most, and then is lost;
+    ``watchdog`` does not wait.
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
@@ -22,7 +23,6 @@ class Notifier:
         self._socket: socket.socket | None = None
         if name.startswith(("@", "/")):
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._socket.settimeout(PATIENCE)
         self.watchdog_interval = _watchdog_interval(environment) if self._socket else None
 
     def ready(self, status: str = "") -> None:
@@ -44,7 +44,7 @@ class Notifier:
 
     def watchdog(self) -> None:
         """Say that all is well; to be called every ``watchdog_interval`` seconds, if that is not None."""
-        self._send("WATCHDOG=1")
+        self._send("WATCHDOG=1", patience=0)
 
     def close(self) -> None:
         """Give up the socket; what is said from now on is not heard."""
@@ -52,9 +52,10 @@ class Notifier:
             self._socket.close()
             self._socket = None
 
-    def _send(self, *assignments: str) -> None:
+    def _send(self, *assignments: str, patience: float | None = None) -> None:
         if self._socket is None:
             return
+        self._socket.settimeout(PATIENCE if patience is None else patience)
         try:
             self._socket.sendto("\n".join(assignments).encode(), self._address)
         except OSError:
@@ -66,9 +67,12 @@ def _status(text: str) -> tuple[str, ...]:
 
 
 def _watchdog_interval(environment: Mapping[str, str]) -> float | None:
-    """Return half of what $WATCHDOG_USEC allows, in seconds, if it is meant for this process."""
+    """Return a third of what $WATCHDOG_USEC allows, in seconds, if it is meant for this process.
+
+    So one message may be lost.
+    """
     limit = environment.get("WATCHDOG_USEC", "")
     for_whom = environment.get("WATCHDOG_PID", str(os.getpid()))
     if not limit.isdecimal() or int(limit) == 0 or for_whom != str(os.getpid()):
         return None
-    return int(limit) / 2e6
+    return int(limit) / 3e6

@@ -129,7 +129,7 @@ def test_closed(manager, notifier):
 
 
 class TestWatchdogInterval:
-    """Half of the time after which the service manager would kill the service, in seconds."""
+    """A third of the time after which the service manager would kill the service, in seconds."""
 
     def interval(self, **environment: str) -> float | None:
         notifier = Notifier({"NOTIFY_SOCKET": "/nonexistent", **environment})
@@ -137,10 +137,10 @@ class TestWatchdogInterval:
         return notifier.watchdog_interval
 
     def test_for_this_process(self):
-        assert self.interval(WATCHDOG_USEC="30000000", WATCHDOG_PID=str(os.getpid())) == 15.0
+        assert self.interval(WATCHDOG_USEC="30000000", WATCHDOG_PID=str(os.getpid())) == 10.0
 
     def test_for_any_process(self):
-        assert self.interval(WATCHDOG_USEC="500000") == 0.25
+        assert self.interval(WATCHDOG_USEC="600000") == 0.2
 
     def test_for_another(self):
         assert self.interval(WATCHDOG_USEC="30000000", WATCHDOG_PID="1") is None
