@@ -77,13 +77,31 @@ class Machine:
 
     def boot(self) -> None:
         """Start it and wait until systemd says that it has started."""
-        arguments = ["--quiet", "--register=no", "--private-network", "--link-journal=no", "--notify-ready=yes"]
-        arguments += ["--console=read-only", f"--directory={self.overlay.root}", f"--machine={self.name}", "--boot"]
+        arguments = [
+            "--quiet",
+            "--register=no",
+            "--private-network",
+            "--link-journal=no",
+            "--notify-ready=yes",
+        ]
+        arguments += [
+            "--console=read-only",
+            f"--directory={self.overlay.root}",
+            f"--machine={self.name}",
+            "--boot",
+        ]
         if self._cgroup.paths:
             arguments.append("--keep-unit")
         with self.console.open("wb") as console:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "systemd-nspawn", *arguments, "systemd.unit=omnibus-test.target"],
+                [
+                    "setpriv",
+                    "--pdeathsig",
+                    "KILL",
+                    "systemd-nspawn",
+                    *arguments,
+                    "systemd.unit=omnibus-test.target",
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -109,15 +127,30 @@ class Machine:
                     return line.removeprefix(beginning)
             alive = self._process.poll() is None
             if not select.select([self._socket], [], [], 0.2 if alive else 0)[0]:
-                assert alive and time.monotonic() < end, f"no {beginning}: {self.console.read_text(errors='replace')}"
+                assert alive and time.monotonic() < end, (
+                    f"no {beginning}: {self.console.read_text(errors='replace')}"
+                )
                 continue
             self._heard += self._socket.recv(4096).decode().splitlines()
 
     def enter(self, *arguments: str, user: str = "root") -> list[str]:
         """Return the command that runs another one inside."""
-        enter = ["nsenter", f"--target={self.leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
+        enter = [
+            "nsenter",
+            f"--target={self.leader}",
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--net",
+            "--pid",
+            "--cgroup",
+        ]
         enter += ["--root", "--wd=/", "setpriv", "--pdeathsig", "KILL"]
-        environment = ["PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin", "LC_ALL=C.UTF-8", "SYSTEMD_PAGER="]
+        environment = [
+            "PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin",
+            "LC_ALL=C.UTF-8",
+            "SYSTEMD_PAGER=",
+        ]
         if user != "root":
             uid = self.uid(user)
             enter += [f"--reuid={uid}", f"--regid={uid}", "--init-groups"]
@@ -209,7 +242,14 @@ def running(overlay: Overlay) -> Iterator[Machine]:
 def run_in(root: Path, *arguments: str, binds: Sequence[str] = ()) -> None:
     """Run a program in a root file system that isn't booted."""
     cgroup = Cgroup(f"omnibus-{os.getpid()}-{next(_numbers)}")
-    options = ["--quiet", "--register=no", "--private-network", "--link-journal=no", "--pipe", f"--directory={root}"]
+    options = [
+        "--quiet",
+        "--register=no",
+        "--private-network",
+        "--link-journal=no",
+        "--pipe",
+        f"--directory={root}",
+    ]
     options += [f"--bind-ro={one}" for one in binds]
     if cgroup.paths:
         options.append("--keep-unit")

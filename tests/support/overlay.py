@@ -10,7 +10,9 @@ from pathlib import Path
 
 def command(*arguments: str | Path) -> None:
     """Run a program that must succeed."""
-    done = subprocess.run([str(one) for one in arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [str(one) for one in arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
 
 
