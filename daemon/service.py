@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import os
 import pwd
@@ -19,6 +20,7 @@ from ..policy.service_dirs import make_transient_dir
 from ..policy.settings import Settings
 from ..systemd.listen_fds import ListenFdsError, take_listen_fds
 from ..systemd.notify import Notifier
+from ..systemd.watchdog import Watchdog
 from ..transport.address import AddressError
 from ..transport.listen import listen
 from ..transport.listener import Listener, ListenError, new_guid
@@ -158,12 +160,16 @@ class Service:
         relay.start()
         loop.add_reader(relay.event_fd, bus.dispatch)
         server.start()
+        # When the watchdog ends us, SIGABRT leaves behind where we were.
+        faulthandler.enable()
         gc.collect()
         gc.freeze()
         gc.enable()
         loop.call_soon(process.release_signals)
-        loop.call_soon(notifier.ready)
+        loop.call_soon(notifier.ready, self._status())
+        watchdog = Watchdog(loop, notifier)
         loop.run_forever()
+        watchdog.stop()
         notifier.stopping()
         server.stop()
         loop.remove_reader(relay.event_fd)
@@ -179,7 +185,8 @@ class Service:
 
         def done(result: Settings | Exception) -> None:
             bus.reloaded(result)
-            notifier.ready()
+            failed = isinstance(result, Exception)
+            notifier.ready(f"Still with the old configuration: {result}" if failed else self._status())
 
         rereading = Rereading(loop, self._config_file, done)
 
@@ -191,6 +198,10 @@ class Service:
         loop.add_signal_handler(signal.SIGTERM, stop, signal.SIGTERM)
         loop.add_signal_handler(signal.SIGINT, stop, signal.SIGINT)
         loop.add_signal_handler(signal.SIGHUP, reload)
+
+    def _status(self) -> str:
+        """Say in a line, for the service manager, what this daemon does."""
+        return "Serving " + ";".join(one.connectable_address for one in self._listeners)
 
     def _clean(self) -> None:
         for listener in self._listeners:
