@@ -161,7 +161,7 @@ class Service:
         loop.add_reader(relay.event_fd, bus.dispatch)
         server.start()
         # When the watchdog ends us, SIGABRT leaves behind where we were.
-        faulthandler.enable()
+        faulthandler.enable(2)
         gc.collect()
         gc.freeze()
         gc.enable()
