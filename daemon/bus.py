@@ -8,6 +8,9 @@ from collections.abc import Callable
 from ..policy.evaluate import ClientPolicy, Identity, Policy
 from ..policy.settings import Settings
 from . import errors
+from .activation.activation import Activation
+from .activation.environment import Environment
+from .activation.tools import NoTools, Tools
 from .codec import make_body
 from .driver import BUS_NAME, BUS_PATH, Call, Driver, Method, Reply
 from .driver.method import METHOD_CALL, NO_AUTO_START, NO_REPLY_EXPECTED
@@ -27,20 +30,28 @@ class Bus:
     """
 
     def __init__(
-        self, relay: DataPlane, settings: Settings, log: Log, *, systemd_activation: bool = False
+        self,
+        relay: DataPlane,
+        settings: Settings,
+        log: Log,
+        *,
+        systemd_activation: bool = False,
+        tools: Tools | None = None,
+        environment: Environment | None = None,
     ) -> None:
         self.relay = relay
         self.log = log
         self.driver = Driver()
         self.names = NameRegistry()
         self.systemd_activation = systemd_activation
-        self.activation_environment: dict[str, str] = {}
         self.on_active: Callable[[Peer], None] = lambda peer: None
         self.on_gone: Callable[[Peer], None] = lambda peer: None
         self.on_reload: Callable[[], None] = lambda: None
         self._waiting_for_reload: list[Call] = []
         self.configure(settings)
         self.peers = Peers(self.limits)
+        self.activation = Activation(self, tools or NoTools(), environment or Environment({}, "", None))
+        self.activation.configure(settings)
 
     def configure(self, settings: Settings) -> None:
         """Put limits and policy in force, for those who are connected too."""
@@ -70,12 +81,16 @@ class Bus:
         owner = self.names.owner(name)
         return None if owner is None else self.peers[owner]
 
-    def can_own(self, peer: Peer, name: str) -> bool:
-        """Ask the policy whether ``peer`` may have a well-known name."""
+    def policy_of(self, peer: Peer) -> ClientPolicy:
+        """Return the policy for a connection."""
         policy = self._client_policies.get(peer.identity)
         if policy is None:
             policy = self._client_policies[peer.identity] = self.policy.for_identity(peer.identity)
-        return bool(policy.can_own(name))
+        return policy
+
+    def can_own(self, peer: Peer, name: str) -> bool:
+        """Ask the policy whether ``peer`` may have a well-known name."""
+        return bool(self.policy_of(peer).can_own(name))
 
     def dispatch(self) -> None:
         """Handle what the data plane reports; the answers to all of it go down as one batch."""
@@ -83,8 +98,7 @@ class Bus:
             if event.kind == EventKind.CALL and event.type == METHOD_CALL:
                 self._call(event)
             elif event.kind == EventKind.CALL:
-                # Nobody has anything else to say to the bus.
-                self.relay.resume(event.peer)
+                self._told(event)
             elif event.kind == EventKind.PARKED:
                 self._parked(event)
             elif event.kind == EventKind.GONE:
@@ -110,6 +124,7 @@ class Bus:
         if isinstance(result, Settings):
             self.configure(result)
             self.peers.limits = result.limits
+            self.activation.configure(result)
             self.log.info("Reloaded configuration")
         else:
             self.log.info(f"Unable to reload configuration: {result}")
@@ -120,8 +135,12 @@ class Bus:
                 self.relay.error(call.peer.id, call.serial, errors.FAILED, str(result))
             self.relay.resume(call.peer.id)
         self._waiting_for_reload.clear()
-        self.relay.signal(EVERYBODY, BUS_PATH, BUS_NAME, "ActivatableServicesChanged", "", b"")
+        self.announce_services()
         self.relay.commit()
+
+    def announce_services(self) -> None:
+        """Say that other services than before may be there to be started."""
+        self.relay.signal(EVERYBODY, BUS_PATH, BUS_NAME, "ActivatableServicesChanged", "", b"")
 
     def _call(self, event: Event) -> None:
         peer = self.peers[event.peer]
@@ -148,19 +167,31 @@ class Bus:
             self.relay.reply(event.peer, event.serial, method.outputs, body, reply.fds)
         self.relay.resume(event.peer)
 
+    def _told(self, event: Event) -> None:
+        """Take a signal, or a reply to a call of the bus's own."""
+        try:
+            self.activation.told(self.peers[event.peer], event)
+        except DBusError as error:
+            self.relay.error(event.peer, event.serial, error.name, error.text)
+        except Exception:
+            self.log.warning(traceback.format_exc())
+        self.relay.resume(event.peer)
+
     def _parked(self, event: Event) -> None:
-        """Refuse a message to a name without owner: there is nothing to start yet."""
-        if event.flags & NO_AUTO_START:
+        """Find an owner for a message: one that the name has by now, or one that can be started."""
+        if self.owner(event.destination or "") is not None:
+            self.relay.deliver(event.parked)
+        elif event.flags & NO_AUTO_START:
             text = f'Name "{event.destination}" does not exist'
             self.relay.reject(event.parked, errors.NAME_HAS_NO_OWNER, text)
         else:
-            text = f"The name {event.destination} was not provided by any .service files"
-            self.relay.reject(event.parked, errors.SERVICE_UNKNOWN, text)
+            self.activation.park(self.peers[event.peer], event)
 
     def _gone(self, event: Event) -> None:
         peer = self.peers[event.peer]
         for name, queue in self.names.disconnect(peer.id):
             self.relay.set_queue(name, queue)
+        self.activation.gone(peer)
         self.relay.forget(peer.id)
         self._waiting_for_reload = [call for call in self._waiting_for_reload if call.peer is not peer]
         self.peers.remove(peer)

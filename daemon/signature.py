@@ -7,6 +7,7 @@ MAX_NAME: Final = 255
 
 _ELEMENT = r"[A-Za-z_-][A-Za-z0-9_-]*"
 _WELL_KNOWN: Final = re.compile(rf"{_ELEMENT}(\.{_ELEMENT})+", re.ASCII)
+_ERROR: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
 _UNIQUE: Final = re.compile(r":[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII)
 
 
@@ -16,6 +17,11 @@ def is_bus_name(name: str) -> bool:
         return False
     pattern = _UNIQUE if name.startswith(":") else _WELL_KNOWN
     return pattern.fullmatch(name) is not None
+
+
+def is_error_name(name: str) -> bool:
+    """Tell whether ``name`` may be an error's name, or an interface's."""
+    return len(name) <= MAX_NAME and _ERROR.fullmatch(name) is not None
 
 
 def complete_types(signature: str) -> list[str]:

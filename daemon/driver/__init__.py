@@ -71,12 +71,8 @@ class Driver:
 
     def _check(self, bus: Bus, peer: Peer, message: Event, method: Method) -> None:
         """Check the caller, the path and the signature, in the reference's order."""
-        if method.privileged and not peer.privileged:
-            who = f"connection {peer.unique_name} ({peer.credentials.loginfo})"
-            uid = "unknown uid" if peer.credentials.uid is None else f"uid {peer.credentials.uid}"
-            text = f"rejected attempt to call {method.name} by {who} with {uid}"
-            bus.log.security(text)
-            raise DBusError(errors.ACCESS_DENIED, text)
+        if method.privileged:
+            self.check_privileged(bus, peer, method.name)
         if not method.any_path and message.path != BUS_PATH:
             raise DBusError(
                 errors.ACCESS_DENIED,
@@ -87,6 +83,16 @@ class Driver:
                 errors.INVALID_ARGS,
                 f"Call to {method.name} has wrong args ({message.signature}, expected {method.inputs})\n",
             )
+
+    def check_privileged(self, bus: Bus, peer: Peer, member: str) -> None:
+        """Raise DBusError unless ``peer`` is root's, or the bus's own user's."""
+        if peer.privileged:
+            return
+        who = f"connection {peer.unique_name} ({peer.credentials.loginfo})"
+        uid = "unknown uid" if peer.credentials.uid is None else f"uid {peer.credentials.uid}"
+        text = f"rejected attempt to call {member} by {who} with {uid}"
+        bus.log.security(text)
+        raise DBusError(errors.ACCESS_DENIED, text)
 
     def _without_destination(self, message: Event) -> Method:
         """Answer as any connection's other end would: the reference's library does, not its bus."""

@@ -55,6 +55,7 @@ def request_name(bus: Bus, call: Call) -> Reply:
     reply, queue = bus.names.request(name, call.peer.id, flags)
     if queue != before:
         bus.relay.set_queue(name, queue)
+        bus.activation.appeared(name)
     return Reply((int(reply),))
 
 
@@ -76,17 +77,14 @@ def release_name(bus: Bus, call: Call) -> Reply:
     return Reply((int(reply),))
 
 
-def start_service_by_name(bus: Bus, call: Call) -> Reply:
+def start_service_by_name(bus: Bus, call: Call) -> None:
     """StartServiceByName(s name, u flags) → u: 1 started, 2 already running."""
-    name, _ = call.args
-    if bus.owner(name) is not None:
-        return Reply((2,))
-    raise DBusError(errors.SERVICE_UNKNOWN, f"The name {name} was not provided by any .service files")
+    bus.activation.start_by_name(call)
 
 
-def list_activatable_names(bus: Bus, call: Call) -> Reply:
+def list_activatable_names(bus: Bus, call: Call) -> None:
     """ListActivatableNames() → as."""
-    return Reply(([BUS_NAME],))
+    bus.activation.list_names(call)
 
 
 def list_queued_owners(bus: Bus, call: Call) -> Reply:
@@ -165,7 +163,7 @@ def update_activation_environment(bus: Bus, call: Call) -> Reply:
     """UpdateActivationEnvironment(a{ss}): variables for the services that are started from now on."""
     if bus.is_system:
         raise DBusError(errors.ACCESS_DENIED, "Cannot change activation environment on a system bus.")
-    bus.activation_environment.update(call.args[0])
+    bus.activation.update_environment(call.args[0])
     return Reply()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from omnibus.daemon.activation.environment import Environment
 from omnibus.daemon.bus import Bus
 from omnibus.daemon.credentials import Credentials
 from omnibus.daemon.peers import Peer
@@ -23,12 +24,17 @@ class Desk:
     """The bus, its data plane and its log, and the hand that brings it events."""
 
     def __init__(
-        self, *, limits: Limits | None = None, rules: Sequence[Rule] = OWN_ANYTHING_BELOW_ORG, **settings: Any
+        self,
+        *,
+        limits: Limits | None = None,
+        rules: Sequence[Rule] = OWN_ANYTHING_BELOW_ORG,
+        environment: Environment | None = None,
+        **settings: Any,
     ) -> None:
         self.plane = FakePlane()
         self.log = Lines()
         self.settings = Settings(limits=limits or Limits(), policy=encode(rules), **settings)
-        self.bus = Bus(self.plane, self.settings, self.log)
+        self.bus = Bus(self.plane, self.settings, self.log, environment=environment)
         self.plane.batch.clear()
 
     def attach(

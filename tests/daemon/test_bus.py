@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from omnibus.daemon.activation.environment import Environment
 from omnibus.daemon.credentials import Credentials
 from omnibus.daemon.peers import Peer
 from omnibus.daemon.plane import EVERYBODY, EventKind
@@ -335,8 +336,8 @@ class TestProperties:
 
 
 class TestActivation:
-    def test_parked(self, desk: Desk) -> None:
-        event = FakeEvent(EventKind.PARKED, parked=9, destination=NAME)
+    def test_parked(self, desk: Desk, peer: Peer) -> None:
+        event = FakeEvent(EventKind.PARKED, peer.id, parked=9, destination=NAME)
         text = f"The name {NAME} was not provided by any .service files"
         assert desk.happen(event) == [("reject", 9, ERROR + "ServiceUnknown", text)]
 
@@ -346,22 +347,27 @@ class TestActivation:
             ("reject", 9, ERROR + "NameHasNoOwner", f'Name "{NAME}" does not exist')
         ]
 
-    def test_start_service_that_runs(self, desk: Desk, peer: Peer) -> None:
+    def test_parked_while_the_name_was_taken(self, desk: Desk, peer: Peer) -> None:
+        """What was parked on its way up, or may not start anything, is delivered all the same."""
         desk.call(peer, "RequestName", "su", NAME, 0)
-        assert result(desk.call(peer, "StartServiceByName", "su", NAME, 0)[0]) == (2,)
-        assert result(desk.call(peer, "StartServiceByName", "su", ":1.0", 0)[0]) == (2,)
+        event = FakeEvent(EventKind.PARKED, peer.id, parked=9, destination=NAME, flags=2)
+        assert desk.happen(event) == [("deliver", 9)]
 
-    @pytest.mark.parametrize("name", [NAME, BUS, ""])
+    @pytest.mark.parametrize("name", ["org.example.Other", BUS, "", ":1.0", NAME])
     def test_start_service_that_there_is_not(self, desk: Desk, peer: Peer, name: str) -> None:
+        """Whether the name has an owner is of no interest for a service without a file."""
+        desk.call(peer, "RequestName", "su", NAME, 0)
         expected = (ERROR + "ServiceUnknown", f"The name {name} was not provided by any .service files")
         assert desk.fails(peer, "StartServiceByName", "su", name, 0) == expected
 
-    def test_environment(self, desk: Desk) -> None:
+    def test_environment(self) -> None:
+        environment = Environment({}, "an:address", None)
+        desk = Desk(environment=environment)
         root = desk.attach(somebody(uid=0))
         desk.call(root, "UpdateActivationEnvironment", "a{ss}", {"A": "1", "B": "2"})
         reply, _ = desk.call(root, "UpdateActivationEnvironment", "a{ss}", {"B": "3"})
         assert reply == ("reply", root.id, 1, "", b"", ())
-        assert desk.bus.activation_environment == {"A": "1", "B": "3"}
+        assert environment.for_program() == {"A": "1", "B": "3", "DBUS_STARTER_ADDRESS": "an:address"}
 
     def test_environment_of_a_system_bus(self) -> None:
         desk = Desk(servicehelper="/usr/lib/helper")

@@ -20,16 +20,19 @@ class FakeEvent:
     kind: int = EventKind.CALL
     peer: int = 0
     parked: int = 0
+    reply_serial: int = 0
     serial: int = 1
     type: int = 1
     flags: int = 0
     path: str | None = BUS_PATH
     interface: str | None = BUS
     member: str | None = None
+    error_name: str | None = None
     destination: str | None = BUS
     signature: str = ""
     body: bytes = b""
     big_endian: bool = False
+    n_fds: int = 0
 
 
 class FakePlane:
@@ -74,8 +77,24 @@ class FakePlane:
     def signal(self, peer: int, path: str, interface: str, member: str, signature: str, body: bytes) -> None:
         self.batch.append(("signal", peer, path, interface, member, signature, body))
 
+    def send(
+        self,
+        type: int,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str,
+        body: bytes,
+        serial: int = 0,
+    ) -> None:
+        self.batch.append(("send", type, destination, path, interface, member, signature, body, serial))
+
     def resume(self, peer: int) -> None:
         self.batch.append(("resume", peer))
+
+    def deliver(self, parked: int) -> None:
+        self.batch.append(("deliver", parked))
 
     def reject(self, parked: int, name: str, text: str) -> None:
         self.batch.append(("reject", parked, name, text))

@@ -1,0 +1,337 @@
+"""Starting services and telling those who wait how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from ...policy.evaluate import Header
+from ...policy.settings import Settings
+from .. import errors, signature
+from ..codec import make_body, read_body
+from ..driver.method import BUS_NAME, Call
+from ..errors import DBusError
+from ..peers import Peer
+from ..plane import Event
+from . import failures, systemd
+from .catalog import Catalog
+from .command_line import InvalidCommandLine, split
+from .environment import Environment
+from .permission import objection
+from .services import Services
+from .start import Start
+from .tools import CannotExecute, CannotFork, Program, Tools
+from .units import Units
+from .waiters import DriverMessage, ParkedMessage, StartCall, StartReply, Waiter
+
+if TYPE_CHECKING:
+    from ..bus import Bus
+
+METHOD_RETURN: Final = 2
+
+
+class Activation:
+    """All starts that are under way, by the name that will come.
+
+    A start begins with a look into the service directories; then the policy is asked, with no more than the
+    name that the service will have, and the service is spawned or systemd is asked for it. It ends when the
+    name has an owner, or with an error.
+    """
+
+    def __init__(self, bus: Bus, tools: Tools, environment: Environment) -> None:
+        self._bus = bus
+        self._tools = tools
+        self._environment = environment
+        self._starts: dict[str, Start] = {}
+        self._waiting = 0
+        self._services = Services(tools, bus.log, bus.announce_services)
+        self._units = Units(bus.relay, tools, self._is_systemd_there, self._unit_failed)
+
+    def configure(self, settings: Settings) -> None:
+        """Look into the directories of a configuration from now on."""
+        self._services.configure(settings.service_dirs, helper=settings.servicehelper is not None)
+
+    # What clients want.
+
+    def park(self, peer: Peer, event: Event) -> None:
+        """Start what a parked message needs; the message is answered for in any case."""
+        header = Header(
+            event.type,
+            event.destination,
+            path=event.path,
+            interface=event.interface,
+            member=event.member,
+            error_name=event.error_name,
+            is_reply=event.reply_serial != 0,
+            n_fds=event.n_fds,
+        )
+        self._ask(event.destination or "", ParkedMessage(peer, event.parked, header))
+
+    def start_by_name(self, call: Call) -> None:
+        """Answer StartServiceByName when it is known how it went."""
+        name: str = call.args[0]
+        waiter = StartCall(call.peer, call.serial)
+        if self._bus.owner(name) is None:
+            self._ask(name, waiter)
+        elif self._needs_no_file(name):
+            waiter.reply(self._bus.relay, StartReply.ALREADY_RUNNING)
+        elif self._waiting >= self._limit:
+            waiter.fail(self._bus.relay, failures.too_many_starts(name, self._limit))
+        else:
+            self._services.ask(partial(self._running, name, waiter))
+
+    def list_names(self, call: Call) -> None:
+        """Answer ListActivatableNames by what is in the directories now."""
+
+        def answer(catalog: Catalog) -> None:
+            body = make_body("as", [[BUS_NAME, *catalog.services]])
+            self._bus.relay.reply(call.peer.id, call.serial, "as", body)
+            self._bus.relay.resume(call.peer.id)
+
+        self._services.ask(answer)
+
+    def update_environment(self, variables: Mapping[str, str]) -> None:
+        """Set variables for what is started from now on, by systemd too; raises DBusError."""
+        if self._bus.systemd_activation:
+            self._tell_systemd(systemd.set_environment(variables))
+        self._environment.update(variables)
+
+    # What happens.
+
+    def appeared(self, name: str) -> None:
+        """The name has an owner: answer those who asked for it, then deliver what waits."""
+        start = self._starts.get(name)
+        if start is None:
+            return
+        if start.running:
+            self._bus.log.info(f"Successfully activated service '{name}'")
+        waiters = self._close(start)
+        for waiter in sorted(waiters, key=lambda one: not isinstance(one, StartCall)):
+            waiter.succeed(self._bus.relay)
+
+    def gone(self, peer: Peer) -> None:
+        """The connection is lost: its messages go with it, what was started for it goes on."""
+        error = DBusError(errors.FAILED, "The sender has disconnected")
+        for start in self._starts.values():
+            lost = [waiter for waiter in start.waiters if waiter.peer is peer]
+            if lost:
+                start.waiters = [waiter for waiter in start.waiters if waiter.peer is not peer]
+                self._waiting -= len(lost) * start.running
+                for waiter in lost:
+                    waiter.fail(self._bus.relay, error)
+        if self._bus.owner(systemd.MANAGER_NAME) is None:
+            self._units.manager_gone()
+
+    def told(self, peer: Peer, event: Event) -> None:
+        """Take what somebody says to the bus that is no method call; raises DBusError."""
+        if event.reply_serial:
+            self._units.answered(event.reply_serial, _unit_state(event))
+        elif event.interface == systemd.ACTIVATOR_INTERFACE and event.member == "ActivationFailure":
+            self._failure_told(peer, event)
+
+    def _failure_told(self, peer: Peer, event: Event) -> None:
+        self._bus.driver.check_privileged(self._bus, peer, "ActivationFailure")
+        log = self._bus.log
+        if self._bus.owner(systemd.MANAGER_NAME) is not peer:
+            log.security(
+                f"Ignoring forged ActivationFailure message from connection {peer.unique_name}"
+                f" ({peer.credentials.loginfo})"
+            )
+        elif not self._bus.systemd_activation:
+            log.warning("Ignoring unexpected ActivationFailure message while not using systemd activation")
+        elif not event.signature.startswith("sss"):
+            log.warning(f"Ignoring ActivationFailure message with wrong args ({event.signature})")
+        else:
+            unit, name, text, *_ = read_body(event.signature, event.body, event.big_endian)
+            valid = signature.is_error_name(name)
+            self._unit_failed(unit, DBusError(name if valid else errors.SPAWN_FAILED, text))
+
+    # The life of a start.
+
+    @property
+    def _limit(self) -> int:
+        return self._bus.limits.max_pending_service_starts
+
+    def _ask(self, name: str, waiter: Waiter) -> None:
+        """Let somebody wait for a name."""
+        start = self._starts.get(name)
+        if self._waiting >= self._limit:
+            waiter.fail(self._bus.relay, failures.too_many_starts(name, self._limit))
+        elif start is None:
+            self._open(name, waiter)
+        elif start.running:
+            self._join(start, waiter)
+        else:
+            start.waiters.append(waiter)
+
+    def _open(self, name: str, waiter: Waiter) -> None:
+        timeout = self._bus.limits.service_start_timeout / 1000
+        start = Start(name, self._tools.later(timeout, lambda: self._timed_out(start)))
+        self._starts[name] = start
+        if self._needs_no_file(name):
+            start.running = True
+            self._join(start, waiter)
+        else:
+            start.waiters.append(waiter)
+            self._services.ask(partial(self._found, start))
+
+    def _found(self, start: Start, catalog: Catalog) -> None:
+        """The directories have been read; the name may have come, or the time gone, meanwhile."""
+        if self._starts.get(start.name) is not start:
+            return
+        start.service = catalog.services.get(start.name)
+        if start.service is None:
+            self._fail(start, failures.unknown_service(start.name))
+            return
+        waiters, start.waiters = start.waiters, []
+        start.running = True
+        for waiter in waiters:
+            self._join(start, waiter)
+        if not start.waiters:
+            self._close(start)
+            return
+        try:
+            self._begin(start)
+        except DBusError as error:
+            self._fail(start, error)
+
+    def _join(self, start: Start, waiter: Waiter) -> None:
+        """Let somebody wait for a service that is being started, if limit and policy allow it."""
+        error = self._objection(start, waiter)
+        if error is not None:
+            waiter.fail(self._bus.relay, error)
+            return
+        start.waiters.append(waiter)
+        self._waiting += 1
+        waiter.begun(self._bus.relay)
+
+    def _objection(self, start: Start, waiter: Waiter) -> DBusError | None:
+        if self._waiting >= self._limit:
+            return failures.too_many_starts(start.name, self._limit)
+        if isinstance(waiter, ParkedMessage) and start.service is not None:
+            return objection(self._bus.policy_of(waiter.peer), waiter.peer, waiter.header, self._bus.log)
+        return None
+
+    def _begin(self, start: Start) -> None:
+        if self._bus.systemd_activation and start.unit is not None:
+            self._start_unit(start, start.unit)
+        else:
+            self._spawn(start)
+
+    def _spawn(self, start: Start) -> None:
+        """Start the service's program, or the helper that does it; raises DBusError."""
+        assert start.service is not None
+        command, suffix, helper = start.service.exec, "", self._bus.settings.servicehelper
+        if helper is not None:
+            command, suffix = f"{helper} {start.name}", " (using servicehelper)"
+            if start.service.user is None:
+                raise failures.no_user()
+        try:
+            program = Program(start.name, split(command), self._environment.for_program())
+        except InvalidCommandLine as error:
+            raise DBusError(errors.INVALID_ARGS, str(error)) from error
+        self._bus.log.info(f"Activating service name='{start.name}' {_requested_by(start)}{suffix}")
+        try:
+            start.child = self._tools.spawn(program, partial(self._ended, start))
+        except CannotFork as error:
+            failure = failures.cannot_fork(error)
+            self._bus.log.info(f"Failed to activate service {start.name}: {failure.text}")
+            raise failure from error
+        except CannotExecute as error:
+            self._died(start, failures.cannot_execute(start.name, error))
+
+    def _ended(self, start: Start, status: int) -> None:
+        start.child = None
+        helper = self._bus.settings.servicehelper is not None
+        error = failures.child_ended(start.name, status, helper=helper)
+        if error is not None and self._starts.get(start.name) is start:
+            self._died(start, error)
+
+    def _died(self, start: Start, error: DBusError) -> None:
+        """Fail all starts that wait for the same program."""
+        self._bus.log.info(f"Activated service '{start.name}' failed: {error.text}")
+        for other in list(self._starts.values()):
+            if other is not start and other.running and other.exec == start.exec:
+                self._fail(other, error)
+        self._fail(start, error)
+
+    def _timed_out(self, start: Start) -> None:
+        if start.child is not None:
+            start.child.kill()
+        error = failures.timed_out(start.name, self._bus.limits.service_start_timeout)
+        self._bus.log.warning(error.text)
+        self._fail(start, error)
+
+    def _running(self, name: str, waiter: StartCall, catalog: Catalog) -> None:
+        """Answer who asked for a name that had an owner: that counts only for a service with a file."""
+        if name not in catalog.services:
+            waiter.fail(self._bus.relay, failures.unknown_service(name))
+        else:
+            waiter.reply(self._bus.relay, StartReply.ALREADY_RUNNING)
+
+    def _fail(self, start: Start, error: DBusError) -> None:
+        for waiter in self._close(start):
+            waiter.fail(self._bus.relay, error)
+
+    def _close(self, start: Start) -> list[Waiter]:
+        """End a start; return who has to be told."""
+        del self._starts[start.name]
+        start.timer.cancel()
+        self._waiting -= len(start.waiters) * start.running
+        if start.unit is not None and all(other.unit != start.unit for other in self._starts.values()):
+            self._units.forget(start.unit)
+        waiters, start.waiters = start.waiters, []
+        return waiters
+
+    # systemd
+
+    def _needs_no_file(self, name: str) -> bool:
+        """Tell whether it is systemd itself, which comes in its own time."""
+        return self._bus.systemd_activation and name == systemd.MANAGER_NAME
+
+    def _is_systemd_there(self) -> bool:
+        return systemd.is_systemd(self._bus.owner(systemd.MANAGER_NAME))
+
+    def _start_unit(self, start: Start, unit: str) -> None:
+        there = self._bus.owner(systemd.MANAGER_NAME) is not None
+        how = "Activating via systemd" if there else "Activating systemd to hand-off"
+        self._bus.log.info(f"{how}: service name='{start.name}' unit='{unit}' {_requested_by(start)}")
+        try:
+            self._tell_systemd(systemd.activation_request(unit, lambda: self._watch(unit)))
+        except DBusError:
+            self._bus.log.info(f"Failed to activate via systemd: service name='{start.name}' unit='{unit}'")
+            raise
+
+    def _tell_systemd(self, message: DriverMessage) -> None:
+        """Say something to systemd, as soon as it is there; raises DBusError."""
+        if self._bus.owner(systemd.MANAGER_NAME) is not None:
+            message.succeed(self._bus.relay)
+        elif self._waiting >= self._limit:
+            raise failures.too_many_starts(systemd.MANAGER_NAME, self._limit)
+        else:
+            self._ask(systemd.MANAGER_NAME, message)
+
+    def _watch(self, unit: str) -> None:
+        """See how the unit does that systemd was just told to start."""
+        if any(start.unit == unit for start in self._starts.values()):
+            self._units.watch(unit)
+
+    def _unit_failed(self, unit: str, error: DBusError) -> None:
+        self._bus.log.info(f"Activation via systemd failed for unit '{unit}': {error.text}")
+        for start in list(self._starts.values()):
+            if start.running and start.unit == unit:
+                self._fail(start, error)
+
+
+def _requested_by(start: Start) -> str:
+    peer = start.waiters[0].peer
+    name, loginfo = (BUS_NAME, "bus") if peer is None else (peer.unique_name, peer.credentials.loginfo)
+    return f"requested by '{name}' ({loginfo})"
+
+
+def _unit_state(event: Event) -> systemd.UnitState | None:
+    if event.type != METHOD_RETURN or event.signature != "a{sv}":
+        return None
+    (properties,) = read_body(event.signature, event.body, event.big_endian)
+    return systemd.UnitState.from_properties(properties)

@@ -1,0 +1,104 @@
+"""All services that can be started, as the directories have them at one moment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from ...policy.settings import ServiceDir
+from .desktop_file import DesktopFileError
+from .service_file import ServiceFile, load
+
+Stamp = tuple[int, ...]
+"""What tells that a file has not changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A file as it was read; ``service`` is None if it is of no use."""
+
+    stamp: Stamp
+    service: ServiceFile | None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Services by their names, and all files by their paths.
+
+    ``warnings`` is for the log: what is wrong with files that are new since the catalogue before.
+    """
+
+    services: Mapping[str, ServiceFile] = field(default_factory=dict)
+    files: Mapping[str, Reading] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+EMPTY: Final = Catalog()
+
+
+def read(directories: Sequence[ServiceDir], known: Catalog, *, helper: bool) -> Catalog:
+    """Read the directories; of ``known`` is taken over what has not changed.
+
+    Of several files that provide the same name, one in an earlier directory counts, then one that is named
+    after the service. ``helper``: services are started by the launch helper, which finds only such files.
+    """
+    reader = _Reader(known, helper)
+    for directory in directories:
+        reader.read_directory(directory)
+    return Catalog(reader.services, reader.files, tuple(reader.warnings))
+
+
+class _Reader:
+    def __init__(self, known: Catalog, helper: bool) -> None:
+        self._known = known
+        self._helper = helper
+        self.services: dict[str, ServiceFile] = {}
+        self.files: dict[str, Reading] = {}
+        self.warnings: list[str] = []
+
+    def read_directory(self, directory: ServiceDir) -> None:
+        try:
+            names = sorted(name for name in os.listdir(directory.path) if name.endswith(".service"))
+        except OSError:
+            return  # most of the standard directories don't exist
+        found = [self._read_file(os.path.join(directory.path, name), directory) for name in names]
+        services = [service for service in found if service is not None]
+        for service in sorted(services, key=lambda one: one.path != one.expected_path):
+            self.services.setdefault(service.name, service)
+
+    def _read_file(self, path: str, directory: ServiceDir) -> ServiceFile | None:
+        try:
+            status = os.stat(path)
+        except OSError:
+            return None  # gone, or a link to nowhere
+        stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev)
+        reading = self._known.files.get(path)
+        new = reading is None or reading.stamp != stamp
+        if reading is None or new:
+            reading = Reading(stamp, self._load(path))
+        self.files[path] = reading
+        service = reading.service
+        if service is None or path == service.expected_path:
+            return service
+        if new and (directory.strict_naming or self._helper):
+            expected = os.path.basename(service.expected_path)
+            consequence = (
+                ": not loading it"
+                if directory.strict_naming
+                else " and will not work with system bus activation"
+            )
+            self.warnings.append(f'Service file "{path}" should have been named "{expected}"{consequence}')
+        return None if directory.strict_naming else service
+
+    def _load(self, path: str) -> ServiceFile | None:
+        try:
+            return load(path)
+        except DesktopFileError as error:
+            self.warnings.append(
+                f"{path}:{error.line}: {error.reason}" if error.line else f"{path}: {error.reason}"
+            )
+        except OSError as error:
+            self.warnings.append(f"{path}: {error.strerror}")
+        return None

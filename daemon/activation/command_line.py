@@ -1,0 +1,52 @@
+"""Command lines, cut into words as a shell does it; nothing in them is expanded."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+PIECE: Final = re.compile(
+    r"""
+      (?P<blank>[ \t]+)
+    | (?P<newline>\n)
+    | (?P<comment>\#(?:[^\n]*\n|[^\n]+\Z))
+    | \\(?:\n|(?P<escaped>.))
+    | '(?P<single>[^']*)'
+    | "(?P<double>(?:\\.|[^"\\])*)"
+    | (?P<plain>[^ \t\n\#\\'"]+)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+ESCAPED_IN_DOUBLE_QUOTES: Final = re.compile(r'\\(["\\`$\n])')
+
+
+class InvalidCommandLine(ValueError):
+    """A command line that can't be cut; the text is the reference's."""
+
+
+def split(text: str) -> list[str]:
+    """Return the words of a command line; raises InvalidCommandLine.
+
+    The rules are the reference's where a shell's are others: a # begins a comment in the middle of a word
+    too, and what the end of the text or a line break cuts off is a word even if it is empty.
+    """
+    words: list[str] = []
+    word, begun, position = "", False, 0
+    while position < len(text):
+        piece = PIECE.match(text, position)
+        if piece is None:
+            raise InvalidCommandLine("Unclosed quotes in command line")
+        position = piece.end()
+        kind = piece.lastgroup
+        if kind == "newline" or (kind == "blank" and begun):
+            words.append(word)
+            word, begun = "", False
+        elif kind is not None and kind not in ("blank", "comment"):
+            begun = True
+            word += _unquoted(kind, piece[kind])
+    words.append(word)
+    return words
+
+
+def _unquoted(kind: str, text: str) -> str:
+    return ESCAPED_IN_DOUBLE_QUOTES.sub(r"\1", text) if kind == "double" else text

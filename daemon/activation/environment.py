@@ -1,0 +1,45 @@
+"""The environment of started programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+NOT_FOR_SERVICES: Final = (
+    # These the service manager set for the bus itself: its log, its sockets, its way to report, its run.
+    "JOURNAL_STREAM",
+    "LISTEN_FDNAMES",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_PIDFDID",
+    "NOTIFY_SOCKET",
+    "INVOCATION_ID",
+)
+
+
+class Environment:
+    """The bus's own variables, what clients set by UpdateActivationEnvironment, and where the bus is.
+
+    ``bus_type`` is the <type> of the configuration, ``address`` what clients connect to.
+    """
+
+    def __init__(self, inherited: Mapping[bytes, bytes], address: str, bus_type: str | None) -> None:
+        variables = {_text(key): _text(value) for key, value in inherited.items()}
+        self._variables = {key: value for key, value in variables.items() if key not in NOT_FOR_SERVICES}
+        self._bus = {"DBUS_STARTER_ADDRESS": address}
+        if bus_type is not None:
+            self._bus["DBUS_STARTER_BUS_TYPE"] = bus_type
+        if bus_type in ("session", "system"):
+            self._bus[f"DBUS_{bus_type.upper()}_BUS_ADDRESS"] = address
+
+    def update(self, variables: Mapping[str, str]) -> None:
+        """Set variables for the programs that are started from now on."""
+        self._variables.update(variables)
+
+    def for_program(self) -> dict[str, str]:
+        """Return the whole environment; where the bus is can't be overruled."""
+        return self._variables | self._bus
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")

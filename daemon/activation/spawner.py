@@ -1,0 +1,94 @@
+"""The programs that the bus has started, and their ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Sequence
+
+from ...systemd.journal import open_stream
+from ..launch._launch import ffi, lib
+from .tools import CannotExecute, CannotFork, Program
+
+INFO = 6
+WARNING = 4
+
+
+class Running:
+    """One program. It is reaped when it ends, whenever that is."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, pid: int, pidfd: int, ended: Callable[[int], None]
+    ) -> None:
+        self._loop = loop
+        self._pid = pid
+        self._pidfd = pidfd
+        self._ended = ended
+        loop.add_reader(pidfd, self._reap)
+
+    def kill(self) -> None:
+        """End it."""
+        try:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        except OSError:
+            pass  # it has ended, or is somebody else's by now: a launch helper changes its user
+
+    def _reap(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        _, status = os.waitpid(self._pid, 0)
+        os.close(self._pidfd)
+        self._ended(status)
+
+
+class Spawner:
+    """Starts programs; ``fd_limit`` is what the bus itself was started with.
+
+    ``to_journal``: what they print goes to the journal under their own names, not the bus's.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        fd_limit: tuple[int, int] | None = None,
+        *,
+        to_journal: bool = False,
+    ) -> None:
+        self._loop = loop
+        self._fd_limit = fd_limit
+        self._to_journal = to_journal
+
+    def spawn(self, program: Program, ended: Callable[[int], None]) -> Running:
+        """Start a program; raises CannotFork or CannotExecute."""
+        streams = [
+            open_stream(program.name, level) if self._to_journal else None for level in (INFO, WARNING)
+        ]
+        try:
+            pid, pidfd = self._start(program, [-1 if fd is None else fd for fd in streams])
+        finally:
+            for fd in streams:
+                if fd is not None:
+                    os.close(fd)
+        return Running(self._loop, pid, pidfd, ended)
+
+    def _start(self, program: Program, streams: Sequence[int]) -> tuple[int, int]:
+        environment = [f"{key}={value}" for key, value in program.environment.items()]
+        argv, environ = _strings(program.argv), _strings(environment)
+        wanted = ffi.new("struct spawn_program *")
+        wanted.argv, wanted.environment = argv[0], environ[0]
+        wanted.output, wanted.error = streams
+        if self._fd_limit is not None:
+            wanted.limit_fds = True
+            wanted.soft_fds, wanted.hard_fds = (limit % 2**64 for limit in self._fd_limit)
+        result = ffi.new("struct spawn_result *")
+        lib.spawn(wanted, result)
+        if result.failed:
+            failure = CannotFork if result.failed == lib.SPAWN_FORK else CannotExecute
+            raise failure(result.error_number, os.strerror(result.error_number))
+        return result.pid, result.pidfd
+
+
+def _strings(texts: Sequence[str]) -> tuple[object, list[object]]:
+    """Return an array of C strings with NULL at its end, and what keeps its memory alive."""
+    strings = [ffi.new("char[]", text.encode("utf-8", "surrogateescape")) for text in texts]
+    return ffi.new("char *[]", [*strings, ffi.NULL]), strings

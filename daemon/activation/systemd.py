@@ -1,0 +1,93 @@
+"""What the bus says to systemd, and what it hears from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..codec import make_body
+from ..driver.method import BUS_PATH
+from ..peers import Peer
+from .waiters import DriverMessage
+
+MANAGER_NAME: Final = "org.freedesktop.systemd1"
+MANAGER_PATH: Final = "/org/freedesktop/systemd1"
+MANAGER_INTERFACE: Final = "org.freedesktop.systemd1.Manager"
+ACTIVATOR_INTERFACE: Final = "org.freedesktop.systemd1.Activator"
+UNIT_INTERFACE: Final = "org.freedesktop.systemd1.Unit"
+
+NOT_FOR_PATHS: Final = re.compile(rb"[^A-Za-z0-9]|\A[0-9]")
+METHOD_CALL: Final = 1
+SIGNAL: Final = 4
+
+
+def activation_request(unit: str, sent: Callable[[], None]) -> DriverMessage:
+    """Make the signal that has a unit started."""
+    return DriverMessage(
+        SIGNAL,
+        MANAGER_NAME,
+        BUS_PATH,
+        ACTIVATOR_INTERFACE,
+        "ActivationRequest",
+        "s",
+        make_body("s", [unit]),
+        sent,
+    )
+
+
+def set_environment(variables: Mapping[str, str]) -> DriverMessage:
+    """Make the call that sets variables for the units that are started from now on."""
+    assignments = [f"{key}={value}" for key, value in variables.items()]
+    return DriverMessage(
+        METHOD_CALL,
+        MANAGER_NAME,
+        MANAGER_PATH,
+        MANAGER_INTERFACE,
+        "SetEnvironment",
+        "as",
+        make_body("as", [assignments]),
+    )
+
+
+def unit_path(unit: str) -> str:
+    """Return the path of a unit's object: what is no letter or digit, or a digit in front, as _xx."""
+    escaped = NOT_FOR_PATHS.sub(lambda match: b"_%02x" % match[0][0], unit.encode("utf-8"))
+    return f"{MANAGER_PATH}/unit/{escaped.decode('ascii') or '_'}"
+
+
+def is_systemd(peer: Peer | None, proc: str = "/proc") -> bool:
+    """Tell whether the owner of systemd's name is systemd: others may take requests, but have no units."""
+    if peer is None or peer.credentials.pid is None:
+        return False
+    try:
+        with open(f"{proc}/{peer.credentials.pid}/comm", "rb", buffering=0) as file:
+            return (file.read(16) or b"").rstrip(b"\n") == b"systemd"
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class UnitState:
+    """How a unit is. ``job``: something is under way with it; times in microseconds of CLOCK_MONOTONIC."""
+
+    active: str
+    job: bool
+    left_inactive: int
+    condition_met: bool
+    condition_checked: int
+
+    @classmethod
+    def from_properties(cls, properties: Mapping[str, Any]) -> UnitState | None:
+        """Read the properties of org.freedesktop.systemd1.Unit; None if they are not what they should be."""
+        try:
+            return cls(
+                str(properties["ActiveState"].value),
+                properties["Job"].value[0] != 0,
+                int(properties["InactiveExitTimestampMonotonic"].value),
+                bool(properties["ConditionResult"].value),
+                int(properties["ConditionTimestampMonotonic"].value),
+            )
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            return None

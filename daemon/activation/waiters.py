@@ -1,0 +1,119 @@
+"""Who waits for a name: each kind knows what it gets when the name is there, and when it won't be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol
+
+from ...policy.evaluate import Header
+from ..codec import make_body
+from ..errors import DBusError
+from ..peers import Peer
+from ..plane import DataPlane
+
+
+class StartReply(IntEnum):
+    """The answers of StartServiceByName."""
+
+    SUCCESS = 1
+    ALREADY_RUNNING = 2
+
+
+class Waiter(Protocol):
+    """Somebody who waits; ``peer`` is None for the bus itself. Exactly one of succeed and fail is called."""
+
+    @property
+    def peer(self) -> Peer | None:
+        """Who it is."""
+
+    def begun(self, relay: DataPlane) -> None:
+        """The start is under way, and may take long."""
+
+    def succeed(self, relay: DataPlane) -> None:
+        """The name has an owner."""
+
+    def fail(self, relay: DataPlane, error: DBusError) -> None:
+        """The name will have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedMessage:
+    """A message that waits in the data plane; ``header`` is what the policy looks at."""
+
+    peer: Peer
+    parked: int
+    header: Header
+
+    def begun(self, relay: DataPlane) -> None:
+        """Do nothing: its sender was never stopped."""
+
+    def succeed(self, relay: DataPlane) -> None:
+        """Deliver it, if the policy still allows that."""
+        relay.deliver(self.parked)
+
+    def fail(self, relay: DataPlane, error: DBusError) -> None:
+        """Answer it with the error."""
+        relay.reject(self.parked, error.name, error.text)
+
+
+@dataclass(slots=True)
+class StartCall:
+    """A call of StartServiceByName; its sender is stopped until the service is found."""
+
+    peer: Peer
+    serial: int
+    stopped: bool = field(default=True, init=False)
+
+    def begun(self, relay: DataPlane) -> None:
+        """Let the sender go on."""
+        if self.stopped:
+            self.stopped = False
+            relay.resume(self.peer.id)
+
+    def succeed(self, relay: DataPlane) -> None:
+        """Say that it was started."""
+        self.reply(relay, StartReply.SUCCESS)
+
+    def reply(self, relay: DataPlane, result: StartReply) -> None:
+        """Answer."""
+        relay.reply(self.peer.id, self.serial, "u", make_body("u", [int(result)]))
+        self.begun(relay)
+
+    def fail(self, relay: DataPlane, error: DBusError) -> None:
+        """Answer with the error."""
+        relay.error(self.peer.id, self.serial, error.name, error.text)
+        self.begun(relay)
+
+
+@dataclass(frozen=True, slots=True)
+class DriverMessage:
+    """What the bus itself has to say to the owner of a name; arguments as of ``DataPlane.send``."""
+
+    type: int
+    destination: str
+    path: str
+    interface: str
+    member: str
+    signature: str
+    body: bytes
+    sent: Callable[[], None] = lambda: None
+
+    @property
+    def peer(self) -> None:
+        """Nobody."""
+        return
+
+    def begun(self, relay: DataPlane) -> None:
+        """Do nothing."""
+
+    def succeed(self, relay: DataPlane) -> None:
+        """Say it."""
+        relay.send(
+            self.type, self.destination, self.path, self.interface, self.member, self.signature, self.body
+        )
+        self.sent()
+
+    def fail(self, relay: DataPlane, error: DBusError) -> None:
+        """Do nothing: who waits for the effect has a time-out of its own."""
