@@ -261,6 +261,7 @@ TEST(filter_swapped_against_a_send_in_flight, EACH_TYPE)
 			receive(bus->client[index].fd);
 			expect_nothing(bus->client[3 - index].fd);
 		}
+		sched_yield();
 		while (receive(bus->client[0].daemon) >= 0)
 			;
 		release(bus, 0);
@@ -288,9 +289,12 @@ TEST(ingress_swapped_against_a_multicast_in_flight, EACH_TYPE)
 			expect_nothing(bus->client[1].fd);
 		}
 		set_verdict(bus, UMC_FILTER_INGRESS, 1, UMC_YES);
-		while (receive(bus->client[2].fd) >= 0 || receive(bus->client[0].daemon) >= 0)
+		for (int i = 0; i < 100 && receive(bus->client[2].fd) >= 0; i++)
+			;
+		while (receive(bus->client[0].daemon) >= 0)
 			;
 		release(bus, 0);
+		sched_yield();
 	}
 	s.stop = true;
 	pthread_join(thread, NULL);

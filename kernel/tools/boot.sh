@@ -29,9 +29,11 @@ printf '%s\n' "export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp" "$*" >"$resu
 accel="-accel tcg,thread=multi -smp $cpus"
 [ -z "$icount" ] || accel="-accel tcg,thread=single -icount shift=0,sleep=off -smp 1"
 append="console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check"
+image=$kernel/vmlinux
+[ ! -e "$kernel/bzImage" ] || image=$kernel/bzImage
 # shellcheck disable=SC2086
 timeout "$seconds" qemu-system-x86_64 -M q35 -cpu max $accel -m "$memory" -nodefaults -nographic -no-reboot \
-	-serial file:"$results/console" -kernel "$kernel/vmlinux" -initrd "$kernel/initramfs.cpio.gz" \
+	-serial file:"$results/console" -kernel "$image" -initrd "$kernel/initramfs.cpio" \
 	-append "$append ${APPEND:-}" \
 	-fsdev local,id=host,path=/,readonly=on,security_model=none,multidevs=remap \
 	-device virtio-9p-pci,fsdev=host,mount_tag=host \

@@ -19,8 +19,9 @@ if [ -e "$dir/ready" ]; then
 	exit 0
 fi
 
+# Not vmlinux: its PVH entry runs instrumented code before there is a shadow.
 arch=x86
-target=vmlinux
+target=bzImage
 case $flavour in
 uml*) arch=um target=linux ;;
 esac
@@ -30,7 +31,10 @@ mkdir -p "$dir/build"
 	make -C "$source" O="$dir/build" ARCH=$arch KCONFIG_ALLCONFIG="$dir/build/fragment" allnoconfig
 	nice -n 19 make -C "$dir/build" ARCH=$arch -j"${JOBS:-1}" "$target" modules
 } >"$dir/log" 2>&1 || { tail -n 20 "$dir/log" >&2; die "the build failed: $dir/log"; }
-cp "$dir/build/$target" "$dir/$target"
+case $target in
+bzImage) cp "$dir/build/arch/x86/boot/bzImage" "$dir/bzImage" ;;
+*) cp "$dir/build/$target" "$dir/$target" ;;
+esac
 : >"$dir/modules.list"
 [ $arch = um ] || "$TOOLS/make-initramfs.sh" "$dir"
 touch "$dir/ready"

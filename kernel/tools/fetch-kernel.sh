@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # fetch-kernel.sh [SERIES]: fetches the newest stock Debian kernel of a series (default 6.1) that apt offers, with its
 # headers, unpacks both below the cache and prints the folder:
-#   version, vmlinux, build/ (for make -C), modules.list (what the guest must insert, in order), initramfs.cpio.gz
+#   version, vmlinux, build/ (for make -C), modules.list (what the guest must insert, in order), initramfs.cpio
 # The first argument "--newest" asks apt again; otherwise a kernel of the cache less than a week old will do.
 set -eu
 . "$(dirname "$0")/common.sh"
@@ -14,7 +14,7 @@ STOCK=$CACHE/stock
 LINK=$STOCK/$SERIES
 GUEST_MODULES="virtio_pci 9pnet_virtio 9p overlay"
 # Raised when what this script leaves in the cache changes.
-LAYOUT=1
+LAYOUT=2
 
 if [ -z "$fresh" ] && [ -e "$LINK/ready.$LAYOUT" ] && [ -n "$(find "$LINK/checked" -mtime -7 2>/dev/null)" ]; then
 	readlink -f "$LINK"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# make-initramfs.sh DIR: DIR/initramfs.cpio.gz with busybox, the modules of DIR/modules.list and guest-init.sh.
+# make-initramfs.sh DIR: DIR/initramfs.cpio with busybox, the modules of DIR/modules.list and guest-init.sh.
 set -eu
 . "$(dirname "$0")/common.sh"
 
@@ -19,4 +19,4 @@ number=100
 	esac >"$root/modules/$number.ko"
 	number=$((number + 1))
 done <"$dir/modules.list"
-(cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc --quiet) | gzip -1 >"$dir/initramfs.cpio.gz"
+(cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc --quiet) >"$dir/initramfs.cpio"
