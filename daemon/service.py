@@ -26,6 +26,9 @@ from ..transport.listen import listen
 from ..transport.listener import Listener, ListenError, new_guid
 from ..transport.relay import Relay
 from . import pidfile, process
+from .activation.environment import Environment, inherited
+from .activation.loop_tools import LoopTools
+from .activation.spawner import Spawner
 from .bus import Bus
 from .configuration import FirstReading, Rereading
 from .logging import Log
@@ -55,7 +58,10 @@ class Service:
         self._listeners: list[Listener] = []
         self._pidfile: str | None = None
         self._signal = signal.SIGTERM
-        self.old_fd_limit: tuple[int, int] | None = None
+        self._to_syslog = False
+        # Readable as long as we are who we were.
+        self._inherited = inherited()
+        self._old_fd_limit: tuple[int, int] | None = None
 
     def run(self) -> int:
         """Start, serve, end."""
@@ -83,6 +89,7 @@ class Service:
         options = self._options
         to_syslog = settings.syslog if options.syslog is None else options.syslog
         to_stderr = not (to_syslog and options.syslog_only)
+        self._to_syslog = to_syslog
         self._log.configure(settings.bus_type, to_syslog=to_syslog, to_stderr=to_stderr)
         for warning in settings.warnings:
             self._log.warning(str(warning))
@@ -109,8 +116,12 @@ class Service:
         for address in addresses:
             self._listeners.append(listen(address, take_inherited=take))
         if self._options.print_address is not None:
-            text = ";".join(one.connectable_address for one in reversed(self._listeners))
-            process.print_line(self._options.print_address, text)
+            process.print_line(self._options.print_address, self._address)
+
+    @property
+    def _address(self) -> str:
+        """What clients connect to."""
+        return ";".join(one.connectable_address for one in reversed(self._listeners))
 
     def _daemonize(self, settings: Settings) -> bool:
         """Fork if that is wanted, write the pid, give up rights; return False in the parent of a daemon."""
@@ -141,7 +152,7 @@ class Service:
 
     def _give_up_rights(self, user: pwd.struct_passwd | None) -> None:
         try:
-            self.old_fd_limit = process.raise_fd_limit()
+            self._old_fd_limit = process.raise_fd_limit()
         except process.ProcessError as error:
             self._log.warning(str(error))
         # Who isn't root has no rights to give up, and stays who he is.
@@ -152,7 +163,15 @@ class Service:
         loop = uvloop.new_event_loop()
         asyncio.set_event_loop(loop)
         relay = Relay(self._listeners[0].guid if self._listeners else new_guid())
-        bus = Bus(relay, settings, self._log, systemd_activation=self._options.systemd_activation)
+        spawner = Spawner(loop, self._old_fd_limit, to_journal=self._to_syslog)
+        bus = Bus(
+            relay,
+            settings,
+            self._log,
+            systemd_activation=self._options.systemd_activation,
+            tools=LoopTools(loop, spawner, relay.commit),
+            environment=Environment(self._inherited, self._address, settings.bus_type),
+        )
         server = Server(loop, bus, relay, self._listeners, mechanisms)
         notifier = Notifier()
         self._handle_signals(loop, bus, notifier)

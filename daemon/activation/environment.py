@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Final
 
@@ -17,15 +18,28 @@ NOT_FOR_SERVICES: Final = (
 )
 
 
+def inherited() -> Mapping[bytes, bytes]:
+    """Return the variables that this process was started with.
+
+    In os.environ there may be an LC_CTYPE that nobody but Python has set (PEP 538).
+    """
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            lines = file.read().split(b"\0")
+    except OSError:
+        return dict(os.environb)
+    return {key: value for key, mark, value in (line.partition(b"=") for line in lines) if mark}
+
+
 class Environment:
     """The bus's own variables, what clients set by UpdateActivationEnvironment, and where the bus is.
 
     ``bus_type`` is the <type> of the configuration, ``address`` what clients connect to.
     """
 
-    def __init__(self, inherited: Mapping[bytes, bytes], address: str, bus_type: str | None) -> None:
-        variables = {_text(key): _text(value) for key, value in inherited.items()}
-        self._variables = {key: value for key, value in variables.items() if key not in NOT_FOR_SERVICES}
+    def __init__(self, variables: Mapping[bytes, bytes], address: str, bus_type: str | None) -> None:
+        texts = {_text(key): _text(value) for key, value in variables.items()}
+        self._variables = {key: value for key, value in texts.items() if key not in NOT_FOR_SERVICES}
         self._bus = {"DBUS_STARTER_ADDRESS": address}
         if bus_type is not None:
             self._bus["DBUS_STARTER_BUS_TYPE"] = bus_type
