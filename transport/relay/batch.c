@@ -94,6 +94,7 @@ void batch_reset(struct batch *batch)
     for (struct outgoing *out = batch->outgoings; out; out = out->next) {
         fds_unref(out->fds);
         outgoing_unref(out->kept);
+        buffer_unref(out->buffer);
         account_unref(out->payer);
     }
     batch->outgoings = NULL;

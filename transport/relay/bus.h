@@ -35,6 +35,7 @@ struct bus {
     struct policy *policy; /* never NULL: at first one that allows nothing */
     struct events *events;
     struct batch batch;
+    struct buffer *parsed; /* that the messages being routed stand in; NULL: in the batch */
     struct list touched, ready, paused;
     struct list backlogs; /* peer.in_backlogs */
     struct list fd_waits; /* peer.in_fd_waits */

@@ -14,37 +14,37 @@
 #define INPUT_COPIED_TAIL                                                                                    \
     (64u * 1024) /* a longer one grows where it is, instead of being copied at every read */
 
-static int tail_reserve(struct peer *peer, size_t capacity)
+static void tail_free(struct peer *peer)
 {
-    if (capacity <= peer->tail_capacity)
-        return 0;
-    uint8_t *tail = realloc(peer->tail, capacity);
-    if (!tail)
-        return -ENOMEM;
+    buffer_unref(peer->tail);
+    peer->tail = NULL;
+    peer->tail_size = peer->tail_start = 0;
+}
+
+/* Keeps these bytes, which may stand in the tail itself, and nothing else. */
+static int tail_set(struct peer *peer, const uint8_t *bytes, size_t size)
+{
+    struct buffer *tail = NULL;
+    if (size > 0) {
+        tail = buffer_grow(NULL, size);
+        if (!tail)
+            return -ENOMEM;
+        memcpy(tail->data, bytes, size);
+    }
+    tail_free(peer);
     peer->tail = tail;
-    peer->tail_capacity = capacity;
+    peer->tail_size = size;
     return 0;
 }
 
-static void tail_free(struct peer *peer)
+static int tail_reserve(struct peer *peer, size_t capacity)
 {
-    free(peer->tail);
-    peer->tail = NULL;
-    peer->tail_size = peer->tail_capacity = peer->tail_start = 0;
-}
-
-static int tail_set(struct peer *peer, const uint8_t *bytes, size_t size)
-{
-    if (size == 0) {
-        if (peer->tail)
-            tail_free(peer);
+    if (capacity <= peer->tail->capacity)
         return 0;
-    }
-    peer->tail_start = 0;
-    if (tail_reserve(peer, size) < 0)
+    struct buffer *tail = buffer_grow(peer->tail, capacity);
+    if (!tail)
         return -ENOMEM;
-    memcpy(peer->tail, bytes, size);
-    peer->tail_size = size;
+    peer->tail = tail;
     return 0;
 }
 
@@ -194,36 +194,33 @@ static void check_fds(struct bus *bus, struct peer *peer)
     bus_lose(bus, peer, RELAY_GONE_FDS);
 }
 
-/* Parses what the peer owns itself. What goes out points into it, so all is flushed before it is freed. */
+/* Parses what the peer owns itself; a long message that goes out takes a share in the buffer. */
 static void parse_tail(struct bus *bus, struct peer *peer)
 {
-    peer->reading = true;
-    size_t used = parse(bus, peer, peer->tail + peer->tail_start, peer->tail_size - peer->tail_start);
-    peer->tail_start += used;
-    if (used > 0)
-        output_flush(bus);
-    peer->reading = false;
-    if (peer->gone || peer->tail_start == peer->tail_size)
+    struct buffer *tail = buffer_ref(peer->tail);
+    bus->parsed = tail;
+    peer->tail_start += parse(bus, peer, tail->data + peer->tail_start, peer->tail_size - peer->tail_start);
+    bus->parsed = NULL;
+    buffer_unref(tail);
+    if (!peer->gone && peer->tail_start == peer->tail_size)
         tail_free(peer);
 }
 
 static void read_into_tail(struct bus *bus, struct peer *peer, uint32_t claimed)
 {
     size_t have = peer->tail_size - peer->tail_start;
-    if (peer->tail_start > 0) {
-        memmove(peer->tail, peer->tail + peer->tail_start, have);
-        peer->tail_start = 0;
-        peer->tail_size = have;
-    }
-    size_t capacity = have + (have < INPUT_READ_SIZE ? INPUT_READ_SIZE : have);
-    if (capacity > claimed)
-        capacity = claimed;
-    if (tail_reserve(peer, capacity) < 0) {
+    if ((peer->tail_start > 0 || peer->tail->references > 1) &&
+        tail_set(peer, peer->tail->data + peer->tail_start, have) < 0) {
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
         return;
     }
-    size_t room = peer->tail_capacity < claimed ? peer->tail_capacity - have : claimed - have;
-    peer->tail_size += receive(bus, peer, peer->tail + have, room);
+    size_t capacity = have + (have < INPUT_READ_SIZE ? INPUT_READ_SIZE : have);
+    if (tail_reserve(peer, capacity < claimed ? capacity : claimed) < 0) {
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
+        return;
+    }
+    size_t room = (peer->tail->capacity < claimed ? peer->tail->capacity : claimed) - have;
+    peer->tail_size += receive(bus, peer, peer->tail->data + have, room);
     if (!peer->gone && peer->tail_size == claimed)
         parse_tail(bus, peer);
 }
@@ -238,7 +235,7 @@ static void read_into_batch(struct bus *bus, struct peer *peer)
     }
     uint8_t *data = batch->input + batch->input_used;
     if (have)
-        memcpy(data, peer->tail + peer->tail_start, have);
+        memcpy(data, peer->tail->data + peer->tail_start, have);
     size_t n = receive(bus, peer, data + have, INPUT_READ_SIZE);
     if (n == 0)
         return;
@@ -258,7 +255,7 @@ static uint32_t long_message(const struct bus *bus, const struct peer *peer)
     uint32_t claimed = 0;
     if (have < MESSAGE_FIXED_SIZE)
         return 0;
-    const uint8_t *at = peer->tail + peer->tail_start;
+    const uint8_t *at = peer->tail->data + peer->tail_start;
     if (message_frame(at, have, bus->limits.max_message_size, &claimed) != MESSAGE_OK || claimed <= have)
         return 0;
     return have > INPUT_COPIED_TAIL || claimed > INPUT_READ_SIZE ? claimed : 0;
@@ -322,8 +319,7 @@ int input_leftover(struct peer *peer, const uint8_t *bytes, size_t size, const i
 
 void input_drop(struct peer *peer)
 {
-    if (!peer->reading)
-        tail_free(peer);
+    tail_free(peer);
     for (uint32_t i = 0; i < peer->n_fds; i++)
         close(peer->fds[i]);
     peer->n_fds = 0;

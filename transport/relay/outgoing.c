@@ -36,18 +36,24 @@ void fds_unref(struct fds *fds)
 
 static struct outgoing *outgoing_copy(const struct outgoing *out)
 {
-    size_t size = (size_t)out->head_size + out->rest_size;
+    size_t rest = out->buffer ? 0 : out->rest_size; /* what stands in a buffer of its own stays there */
+    size_t size = (size_t)out->head_size + rest;
     struct outgoing *copy = malloc(sizeof(*copy) + size);
     if (!copy)
         return NULL;
     uint8_t *data = (uint8_t *)(copy + 1);
     memcpy(data, out->head, out->head_size);
-    if (out->rest_size)
-        memcpy(data + out->head_size, out->rest, out->rest_size);
+    if (rest)
+        memcpy(data + out->head_size, out->rest, rest);
     *copy = (struct outgoing){.head = data, .head_size = (uint32_t)size, .references = 1, .uid = out->uid};
     copy->fds = fds_ref(out->fds);
+    if (out->buffer) {
+        copy->buffer = buffer_ref(out->buffer);
+        copy->rest = out->rest;
+        copy->rest_size = out->rest_size;
+    }
     if (out->payer)
-        token_charge(&copy->token, out->payer, size, out->fds ? out->fds->n : 0);
+        token_charge(&copy->token, out->payer, outgoing_size(out), out->fds ? out->fds->n : 0);
     return copy;
 }
 
@@ -64,6 +70,7 @@ void outgoing_unref(struct outgoing *kept)
     if (!kept || --kept->references > 0)
         return;
     fds_unref(kept->fds);
+    buffer_unref(kept->buffer);
     token_release(&kept->token);
     free(kept);
 }

@@ -3,6 +3,7 @@
 #define OMNIBUS_OUTGOING_H
 
 #include "account.h"
+#include "buffer.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -29,6 +30,7 @@ struct outgoing {
     uint32_t head_size;
     uint32_t rest_size;
     struct fds *fds;
+    struct buffer *buffer; /* that the rest stands in, if it can outlive the wake-up; NULL otherwise */
     uint32_t uid;          /* of the sender; 0xffffffff: the bus */
     struct account *payer; /* who pays for a copy that is kept; NULL: the bus */
     struct outgoing *kept; /* the copy, once it was made */

@@ -72,7 +72,7 @@ void peer_free(struct peer *peer)
     account_unref(peer->account);
     free(peer->fds);
     free(peer->known);
-    free(peer->tail);
+    buffer_unref(peer->tail);
     free(peer->gids);
     free(peer->loginfo);
     free(peer);

@@ -36,7 +36,6 @@ struct peer {
     bool hung_up;  /* read until the end is seen */
     bool writing;  /* EPOLLOUT is asked for */
     bool closing;  /* relay_disconnect: gone once this wake-up's output was tried */
-    bool reading;  /* its input is being parsed further up the stack */
     bool fd_passing;
     bool privileged;
     bool at_console;
@@ -52,8 +51,8 @@ struct peer {
     uint64_t generation; /* of the policy that identity belongs to */
 
     struct account *account; /* what it sent that is still under way */
-    uint8_t *tail;           /* an incomplete message, or what waits while it is stopped */
-    size_t tail_start, tail_size, tail_capacity;
+    struct buffer *tail;     /* an incomplete message, or what waits while it is stopped */
+    size_t tail_start, tail_size;
     int *fds; /* came, and no message has claimed them yet */
     uint32_t n_fds;
 

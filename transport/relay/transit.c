@@ -55,6 +55,7 @@ static bool stitch(struct transit *t)
     } else {
         t->out->rest = m->data + MESSAGE_FIXED_SIZE;
         t->out->rest_size = rest;
+        t->out->buffer = buffer_ref(t->bus->parsed);
     }
     return true;
 }
