@@ -70,10 +70,15 @@ def print_line(fd: int, text: str) -> None:
     try:
         while data:
             data = data[os.write(fd, data) :]
-        if fd > 2:
-            os.close(fd)
     except OSError as error:
         raise ProcessError(f"Writing to pipe: {error.strerror}") from error
+    close_printed(fd)
+
+
+def close_printed(fd: int) -> None:
+    """Close a descriptor that was to be printed to, so that whoever reads it gets to its end."""
+    if fd > 2:
+        os.close(fd)
 
 
 def raise_fd_limit() -> tuple[int, int]:

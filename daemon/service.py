@@ -146,6 +146,8 @@ class Service:
                 return False
         else:
             self._pidfile = path
+            if options.print_pid is not None:
+                process.close_printed(options.print_pid)  # the parent prints
             process.detach(keep_umask=settings.keep_umask)
         self._give_up_rights(user)
         return True
