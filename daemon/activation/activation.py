@@ -94,7 +94,10 @@ class Activation:
     def update_environment(self, variables: Mapping[str, str]) -> None:
         """Set variables for what is started from now on, by systemd too; raises DBusError."""
         if self._bus.systemd_activation:
-            self._tell_systemd(systemd.set_environment(variables))
+            owner = self._bus.owner(systemd.MANAGER_NAME)
+            # So the reference has it: by the well-known name only if that has yet to come.
+            destination = systemd.MANAGER_NAME if owner is None else owner.unique_name
+            self._tell_systemd(systemd.set_environment(variables, destination))
         self._environment.update(variables)
 
     # What happens.

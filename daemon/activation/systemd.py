@@ -37,12 +37,12 @@ def activation_request(unit: str, sent: Callable[[], None]) -> DriverMessage:
     )
 
 
-def set_environment(variables: Mapping[str, str]) -> DriverMessage:
+def set_environment(variables: Mapping[str, str], destination: str) -> DriverMessage:
     """Make the call that sets variables for the units that are started from now on."""
     assignments = [f"{key}={value}" for key, value in variables.items()]
     return DriverMessage(
         METHOD_CALL,
-        MANAGER_NAME,
+        destination,
         MANAGER_PATH,
         MANAGER_INTERFACE,
         "SetEnvironment",
