@@ -133,6 +133,8 @@ static void arrays(void)
         {"empty", "ay", BYTES("\0\0\0\0"), BYTES("\0\0\0\0"), MESSAGE_OK},
         {"bytes", "ay", BYTES("\2\0\0\0\1\2"), BYTES("\0\0\0\2\1\2"), MESSAGE_OK},
         {"longer than the body", "ay", BYTES("\3\0\0\0\1\2"), BYTES("\0\0\0\3\1\2"), MESSAGE_BAD_BODY_LENGTH},
+        {"longer than the body, and more", "ayy", BYTES("\3\0\0\0\1"), BYTES("\0\0\0\3\1"),
+         MESSAGE_BAD_BODY_LENGTH},
         {"no multiple of 4", "au", BYTES("\6\0\0\0\1\2\3\4\5\6"), BYTES("\0\0\0\6\1\2\3\4\5\6"),
          MESSAGE_BAD_ARRAY},
         {"no multiple of 8", "at", BYTES("\4\0\0\0\0\0\0\0\1\2\3\4"), BYTES("\0\0\0\4\0\0\0\0\1\2\3\4"),
@@ -241,6 +243,7 @@ static void depth(void)
     /* as in libdbus, an array adds to it only if it has elements, and they are not of fixed size */
     CHECK_EQUAL(nested("v", 62, "a(y)", byte), MESSAGE_OK);
     CHECK_EQUAL(nested("v", 63, "a(y)", byte), MESSAGE_BAD_DEPTH);
+    CHECK_EQUAL(nested("v", 64, "a(y)", byte), MESSAGE_BAD_DEPTH);
     CHECK_EQUAL(nested("v", 64, "a(y)", none), MESSAGE_OK);
     CHECK_EQUAL(nested("v", 64, "at", eight), MESSAGE_OK);
     CHECK_EQUAL(nested("v", 65, "at", eight), MESSAGE_BAD_DEPTH);
