@@ -1,11 +1,25 @@
-"""What pyproject.toml can't say: the native modules, and which files are no part of the package."""
+"""What pyproject.toml can't say: native modules, the launch helper, and what is no part of the package."""
 
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 BUILDERS = sorted(Path().glob("*/*/build.py"))
+
+HELPER = Path("daemon/launch/omnibus-daemon-launch-helper")
+HELPER_PARTS = ("launch_helper", "bus_config", "command_line", "oom_score", "service_file", "xml")
+COMPILE = [
+    "-std=gnu11",
+    "-O2",
+    "-Wall",
+    "-Wextra",
+    "-fPIE",
+    "-D_FORTIFY_SOURCE=2",
+    "-fstack-protector-strong",
+]
+LINK = ["-pie", "-Wl,-z,relro,-z,now"]
 
 
 class BuildPy(build_py):
@@ -16,4 +30,22 @@ class BuildPy(build_py):
         return [one for one in modules if one[1] != "build" and one[:2] != ("omnibus", "setup")]
 
 
-setup(cffi_modules=[f"{path}:ffibuilder" for path in BUILDERS], cmdclass={"build_py": BuildPy})
+class BuildExt(build_ext):
+    """A program beside the modules; who installs it where it works makes it setuid root."""
+
+    def build_extensions(self):
+        super().build_extensions()
+        sources = [str(HELPER.with_name(f"{part}.c")) for part in HELPER_PARTS]
+        objects = self.compiler.compile(sources, self.build_temp, extra_postargs=COMPILE)
+        target = Path(self.build_lib, "omnibus", HELPER)
+        self.compiler.link_executable(objects, target.name, str(target.parent), extra_postargs=LINK)
+
+    def copy_extensions_to_source(self):
+        super().copy_extensions_to_source()
+        self.copy_file(Path(self.build_lib, "omnibus", HELPER), HELPER)
+
+
+setup(
+    cffi_modules=[f"{path}:ffibuilder" for path in BUILDERS],
+    cmdclass={"build_py": BuildPy, "build_ext": BuildExt},
+)
