@@ -319,6 +319,7 @@ static void the_driver_asks_and_is_answered_once(void)
     struct client *a = plane_connect(&p, 0);
     send_answer(a, serial); /* to a question that nobody asked */
     client_expects(a, MESSAGE_ERROR, DENIED, BUS);
+    plane_event(&p, RELAY_EVENT_LOG);
     relay_set_queue(p.relay, "a.name", owner, 1);
     relay_send(p.relay, MESSAGE_METHOD_CALL, serial, "a.name", "/", "an.Interface", "Ask", "", NULL, 0);
     relay_commit(p.relay);
@@ -331,6 +332,7 @@ static void the_driver_asks_and_is_answered_once(void)
     client_drop(a, &m);
     send_answer(a, serial + 1);
     client_expects(a, MESSAGE_ERROR, DENIED, BUS);
+    plane_event(&p, RELAY_EVENT_LOG);
     send_answer(a, serial);
     plane_event(&p, RELAY_EVENT_CALL);
     CHECK_EQUAL(p.event.type, MESSAGE_METHOD_RETURN);

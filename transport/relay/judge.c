@@ -4,6 +4,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define SECURITY                                                                                             \
+    5 /* syslog's LOG_NOTICE, which the log takes for what an administrator must                             \
+         be able to see */
+
 void deny(struct denial *denial, const char *name, const char *format, ...)
 {
     if (!denial)
@@ -27,41 +31,115 @@ static const char *or_unset(struct span span)
 }
 
 /* The words that administrators search their logs for. */
+static void describe(char *text, size_t size, const char *complaint, const struct policy_case *c,
+                     uint32_t matched)
+{
+    const struct message *m = c->m;
+    snprintf(text, size,
+             "%s, %u matched rules; type=\"%s\", sender=\"%s\" (%s) "
+             "interface=\"%s\" member=\"%s\" "
+             "error name=\"%s\" requested_reply=\"%d\" destination=\"%s\" (%s)",
+             complaint, matched, type_name(m->type), c->sender ? c->sender->unique_text : "(unset)",
+             c->sender ? c->sender->loginfo : "(bus)", or_unset(m->interface), or_unset(m->member),
+             or_unset(m->error_name), c->requested_reply, m->destination.s ? m->destination.s : BUS_NAME.s,
+             c->recipient ? c->recipient->loginfo : "bus");
+}
+
 void complain(struct denial *denial, const char *name, const char *complaint, const struct policy_case *c,
               uint32_t matched)
 {
-    const struct message *m = c->m;
-    deny(denial, name,
-         "%s, %u matched rules; type=\"%s\", sender=\"%s\" (%s) interface=\"%s\" "
-         "member=\"%s\" "
-         "error name=\"%s\" requested_reply=\"%d\" destination=\"%s\" (%s)",
-         complaint, matched, type_name(m->type), c->sender ? c->sender->unique_text : "(unset)",
-         c->sender ? c->sender->loginfo : "bus", or_unset(m->interface), or_unset(m->member),
-         or_unset(m->error_name), c->requested_reply, m->destination.s ? m->destination.s : BUS_NAME.s,
-         c->recipient ? c->recipient->loginfo : "bus");
+    if (!denial)
+        return;
+    denial->name = name;
+    describe(denial->text, sizeof(denial->text), complaint, c, matched);
 }
 
-bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial)
+/* The recipient is who the message is addressed to. */
+static bool is_direct(const struct policy_case *c)
 {
-    if (c->sender) {
-        const struct identity *identity = peer_identity(c->sender, bus->policy);
-        struct policy_verdict verdict = identity ? policy_can_send(identity, c) : (struct policy_verdict){0};
+    return !c->eavesdropping && (!c->recipient || c->m->destination.s);
+}
+
+static void refuse(struct bus *bus, const struct policy_case *c, const char *complaint, uint32_t matched,
+                   struct denial *denial)
+{
+    struct denial own, *to = denial ? denial : &own;
+    if (!denial && !is_direct(c))
+        return;
+    complain(to, ERROR_ACCESS_DENIED, complaint, c, matched);
+    if (is_direct(c))
+        bus_log(bus, SECURITY, "%s", to->text);
+}
+
+static void would_reject(struct bus *bus, const struct policy_case *c, uint32_t matched)
+{
+    char text[JUDGE_TEXT];
+    describe(text, sizeof(text), "Would reject message", c, matched);
+    bus_log(bus, SECURITY, "%s", text);
+}
+
+/* Who is not there yet is judged by the one name that he will have. */
+static bool sides_of(struct policy *policy, const struct policy_case *c, struct policy_side *sender,
+                     struct policy_side *recipient)
+{
+    *sender = *recipient = (struct policy_side){NULL, NULL};
+    if (c->sender ? !peer_side(c->sender, policy, sender) : !(sender->role = policy_role_of_bus(policy)))
+        return false;
+    if (c->recipient)
+        return peer_side(c->recipient, policy, recipient);
+    if (span_equal(c->m->destination, BUS_NAME))
+        recipient->role = policy_role_of_bus(policy);
+    else
+        recipient->role = policy_role_of_name(policy, c->m->destination);
+    return recipient->role != NULL;
+}
+
+/* The same again, with words and numbers. */
+static bool explain(struct bus *bus, const struct policy_case *c, const struct policy_side *sender,
+                    const struct policy_side *recipient, const struct policy_class *class,
+                    struct denial *denial)
+{
+    if (sender->identity) {
+        struct policy_verdict verdict =
+            policy_can_send(bus->policy, sender->identity, recipient->role, class);
         if (!verdict.allow) {
-            complain(denial, ERROR_ACCESS_DENIED, "Rejected send message", c, verdict.matched);
+            refuse(bus, c, "Rejected send message", verdict.matched, denial);
             return false;
         }
         if (verdict.log)
-            bus_log(bus, 6, "Would reject message, %u matched rules; type=\"%s\", sender=\"%s\" (%s)",
-                    verdict.matched, type_name(c->m->type), c->sender->unique_text, c->sender->loginfo);
+            would_reject(bus, c, verdict.matched);
     }
-    if (c->recipient) {
-        const struct identity *identity = peer_identity(c->recipient, bus->policy);
+    if (recipient->identity) {
         struct policy_verdict verdict =
-            identity ? policy_can_receive(identity, c) : (struct policy_verdict){0};
+            policy_can_receive(bus->policy, recipient->identity, sender->role, class);
         if (!verdict.allow) {
-            complain(denial, ERROR_ACCESS_DENIED, "Rejected receive message", c, verdict.matched);
+            refuse(bus, c, "Rejected receive message", verdict.matched, denial);
             return false;
         }
     }
     return true;
+}
+
+bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial)
+{
+    struct policy *policy = bus->policy;
+    struct policy_side sender, recipient;
+    struct policy_class class = c->class;
+    policy_tidy(policy);
+    if (!sides_of(policy, c, &sender, &recipient)) {
+        refuse(bus, c, "Rejected send message", 0, denial);
+        return false;
+    }
+    if (class.bits == 0)
+        policy_classify(policy, c->m, &class);
+    if (c->requested_reply && class.bits & POLICY_IS_REPLY)
+        class.bits |= POLICY_IS_REQUESTED;
+    if (c->eavesdropping)
+        class.bits |= POLICY_IS_EAVESDROPPING;
+    uint32_t outcome = policy_outcome(policy, &sender, &recipient, &class);
+    if (outcome == POLICY_ALLOWED)
+        return true;
+    if (outcome == POLICY_DENIED && !denial && !is_direct(c))
+        return false;
+    return explain(bus, c, &sender, &recipient, &class, denial);
 }

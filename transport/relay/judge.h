@@ -12,10 +12,26 @@ struct denial {
     char text[JUDGE_TEXT];
 };
 
-/* May it go, by the policies of both sides? denial is filled only if it is not NULL. */
+/* What a message is judged by, besides itself. NULL peers: the bus itself. */
+struct policy_case {
+    const struct message *m;
+    struct peer *sender;
+    struct peer *recipient;    /* who would get it; NULL may also be who has yet to
+                                  be started */
+    struct policy_class class; /* of the message, if it is known already: it is
+                                  the same for all recipients */
+    bool requested_reply;
+    bool eavesdropping; /* the recipient is not who it is addressed to */
+};
+
+/*
+ * May it go, by the policies of both sides? denial is filled only if it is not
+ * NULL. What the reference logs is logged: denials, but not of broadcasts and
+ * to eavesdroppers, and what a rule with log="true" allows.
+ */
 bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial);
-/* A denial in the reference's words: what is wrong, how many rules fitted, and all that is known of the
- * message. */
+/* A denial in the reference's words: what is wrong, how many rules fitted, and
+ * all that is known of the message. */
 void complain(struct denial *denial, const char *name, const char *complaint, const struct policy_case *c,
               uint32_t matched);
 void deny(struct denial *denial, const char *name, const char *format, ...)

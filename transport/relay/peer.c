@@ -78,11 +78,15 @@ void peer_free(struct peer *peer)
     free(peer);
 }
 
-const struct identity *peer_identity(struct peer *peer, struct policy *policy)
+bool peer_side(struct peer *peer, struct policy *policy, struct policy_side *side)
 {
-    if (!peer->identity || peer->generation != policy->generation) {
+    if (peer->generation != policy->generation) {
         peer->identity = policy_identity(policy, peer->uid, peer->gids, peer->n_gids, peer->at_console);
+        peer->role = policy_role(policy, peer);
+        if (!peer->identity || !peer->role)
+            return false;
         peer->generation = policy->generation;
     }
-    return peer->identity;
+    *side = (struct policy_side){peer->identity, peer->role};
+    return true;
 }

@@ -48,7 +48,8 @@ struct peer {
     uint32_t *gids;
     char *loginfo;
     const struct identity *identity;
-    uint64_t generation; /* of the policy that identity belongs to */
+    const struct role *role;
+    uint64_t generation; /* of the policy that both belong to; 0: its names have changed since */
 
     struct account *account; /* what it sent that is still under way */
     struct buffer *tail;     /* an incomplete message, or what waits while it is stopped */
@@ -91,7 +92,7 @@ struct peer {
 
 struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *credentials); /* NULL: no memory */
 void peer_free(struct peer *peer); /* no table knows it any more */
-/* Its rules under the policy in force; NULL: no memory. */
-const struct identity *peer_identity(struct peer *peer, struct policy *policy);
+/* Its rules under the policy in force, and what its names mean there; false: no memory. */
+bool peer_side(struct peer *peer, struct policy *policy, struct policy_side *side);
 
 #endif

@@ -6,76 +6,56 @@
 #include "table.h"
 
 struct peer;
-struct registry;
+struct policy_memo;
+struct policy_rule;
+struct policy_section;
 
 #define POLICY_ANY 0xffffffffu
 
-enum policy_kind {
-    POLICY_SEND = 1,
-    POLICY_RECEIVE = 2,
-    POLICY_OWN = 3,
-    POLICY_CONNECT_USER = 4,
-    POLICY_CONNECT_GROUP = 5,
+/*
+ * Rules are compared by numbers. Every text that rules mention is a symbol, and
+ * a message is only known by the symbols in it. Connections to which the same
+ * rules apply share an identity, and those that have the same of the names that
+ * rules mention share a role. A verdict depends on nothing else: it is
+ * remembered by these, and no change of names makes it wrong.
+ */
+
+enum policy_field {
+    POLICY_NAME,
+    POLICY_NAME_PREFIX,
+    POLICY_PATH,
+    POLICY_INTERFACE,
+    POLICY_MEMBER,
+    POLICY_ERROR,
+    POLICY_FIELDS,
 };
 
-enum policy_context {
-    POLICY_DEFAULT = 0,
-    POLICY_GROUP = 1,
-    POLICY_USER = 2,
-    POLICY_AT_CONSOLE = 3,
-    POLICY_MANDATORY = 4,
-    POLICY_NOT_AT_CONSOLE = 5,
+/* The numbers of symbols begin after these. */
+#define POLICY_ABSENT 0u /* a rule does not ask for the field; a message does not have it */
+#define POLICY_OTHER 1u  /* a message has a text that no rule mentions */
+
+/* All that rules can tell apart in a message. */
+struct policy_class {
+    uint32_t interface, member, path, error;
+    uint32_t n_fds; /* 0 where no rule counts them */
+    uint32_t bits;  /* the type and enum policy_bit */
 };
 
-enum policy_flag {
-    POLICY_PREFIX = 1,
-    POLICY_EAVESDROP = 2,
-    POLICY_REQUESTED_REPLY = 4,
-    POLICY_LOG = 8,
-    POLICY_BROADCAST_TRUE = 16,
-    POLICY_BROADCAST_FALSE = 32,
+#define POLICY_TYPE_BITS 0xffu
+enum policy_bit {
+    POLICY_IS_REPLY = 0x100, /* it has a reply serial */
+    POLICY_IS_BROADCAST = 0x200,
+    POLICY_IS_REQUESTED = 0x400,     /* it answers a call of the recipient */
+    POLICY_IS_EAVESDROPPING = 0x800, /* the recipient is not who it is addressed to */
 };
 
-struct policy_rule { /* dbus-daemon(1), <allow> and <deny> */
-    uint8_t kind;
-    bool allow;
-    uint8_t context;
-    uint8_t message_type; /* 0: any */
-    uint16_t flags;
-    uint32_t principal;
-    uint32_t min_fds, max_fds;
-    struct span destination; /* of a receive rule: the sender; s is NULL where not given, as in all spans */
-    struct span path, interface, member, error;
-    struct span file;
-    uint32_t line;
-};
+struct identity;
+struct role;
 
-struct identity { /* the rules of all connections with one uid, the same groups and the same console */
-    struct table_node node;
-    uint32_t uid, n_gids;
-    const uint32_t *gids;
-    bool at_console;
-    uint32_t n_send, n_receive;
-    const struct policy_rule **send; /* the last first: the first that fits decides */
-    const struct policy_rule **receive;
-};
-
-struct policy {
-    uint64_t generation;
-    uint32_t n_rules;
-    struct policy_rule *rules;
-    char *strings;
-    struct table identities;
-};
-
-/* What a message is judged by, besides itself. NULL peers: the bus itself. */
-struct policy_case {
-    const struct message *m;
-    const struct registry *registry;
-    struct peer *sender;
-    struct peer *recipient; /* who would get it */
-    bool requested_reply;
-    bool eavesdropping; /* the recipient is not who it is addressed to */
+/* Whose rules apply on one side, and which names count. */
+struct policy_side {
+    const struct identity *identity; /* NULL: the bus itself, which has no rules */
+    const struct role *role;
 };
 
 struct policy_verdict {
@@ -84,13 +64,49 @@ struct policy_verdict {
     const struct policy_rule *rule; /* the one that decided; NULL: none fitted */
 };
 
+enum policy_outcome {
+    POLICY_DENIED = 1,
+    POLICY_ALLOWED = 2,
+    POLICY_LOGGED = 4, /* as the send rule that decided asks for */
+};
+
+struct policy {
+    uint64_t generation; /* identities and roles of another one are void; never 0 */
+    uint32_t n_rules, n_sections;
+    struct policy_rule *rules; /* by section, then in the order of the files */
+    struct policy_section *sections;
+    char *strings;
+    struct table symbols;
+    uint32_t uses[POLICY_FIELDS]; /* symbols of each field */
+    bool counts_fds;              /* some rule has min_fds or max_fds */
+    struct table identities, roles;
+    uint32_t last_id;
+    const struct role *bus_role; /* NULL: not made yet */
+    uint32_t *scratch;           /* room for a role's names */
+    struct policy_memo *memos;
+};
+
 /* -EINVAL: not a block of omnibus.policy; -ENOMEM. */
 int policy_new(struct policy **out, const uint8_t *block, size_t size, uint64_t generation);
 void policy_free(struct policy *policy);
-/* NULL: no memory */
+
+/* NULL in all of these: no memory. */
 const struct identity *policy_identity(struct policy *policy, uint32_t uid, const uint32_t *gids,
                                        uint32_t n_gids, bool at_console);
-struct policy_verdict policy_can_send(const struct identity *identity, const struct policy_case *c);
-struct policy_verdict policy_can_receive(const struct identity *identity, const struct policy_case *c);
+const struct role *policy_role(struct policy *policy, const struct peer *peer);
+const struct role *policy_role_of_bus(struct policy *policy);
+const struct role *policy_role_of_name(struct policy *policy, struct span name); /* .s is NULL: of no name */
+/* Frees identities and roles when they have become too many, and begins a new
+ * generation. */
+void policy_tidy(struct policy *policy);
+
+void policy_classify(const struct policy *policy, const struct message *m, struct policy_class *class);
+struct policy_verdict policy_can_send(const struct policy *policy, const struct identity *sender,
+                                      const struct role *recipient, const struct policy_class *class);
+struct policy_verdict policy_can_receive(const struct policy *policy, const struct identity *recipient,
+                                         const struct role *sender, const struct policy_class *class);
+/* Both together, remembered: DENIED or ALLOWED, and perhaps LOGGED. */
+uint32_t policy_outcome(struct policy *policy, const struct policy_side *sender,
+                        const struct policy_side *recipient, const struct policy_class *class);
 
 #endif

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "policy.h"
+#include "policy_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-/* The layout is omnibus.policy.block's: a header, records of 64 bytes, NUL-terminated strings. */
+/* The layout is omnibus.policy.block's: a header, records of 64 bytes,
+ * NUL-terminated strings. */
 #define BLOCK_MAGIC "OMNIPOL1"
 #define BLOCK_HEADER 32u
 #define BLOCK_RECORD 64u
@@ -37,9 +38,9 @@ static bool block_open(struct block *block, const uint8_t *data, size_t size)
     return block->strings[block->strings_size - 1] == 0;
 }
 
-/* Offset 0 is the empty string and means: not given. */
-static bool string_at(const struct policy *policy, const struct block *block, const uint8_t *at,
-                      struct span *out)
+/* Offset 0 says that there is none. */
+static bool text_at(const struct policy *policy, const struct block *block, const uint8_t *at,
+                    struct span *out)
 {
     uint32_t offset = u32_at(at);
     *out = (struct span){NULL, 0};
@@ -50,25 +51,119 @@ static bool string_at(const struct policy *policy, const struct block *block, co
     return true;
 }
 
-static bool rule_read(const struct policy *policy, const struct block *block, const uint8_t *p,
-                      struct policy_rule *rule)
+/* 0, -EINVAL or -ENOMEM */
+static int symbol_at(struct policy *policy, const struct block *block, const uint8_t *at,
+                     enum policy_field field, uint32_t *out)
 {
+    struct span text;
+    *out = POLICY_ABSENT;
+    if (!text_at(policy, block, at, &text))
+        return -EINVAL;
+    if (!text.s)
+        return 0;
+    *out = policy_symbol_add(policy, field, text);
+    return *out == POLICY_ABSENT ? -ENOMEM : 0;
+}
+
+static int rule_read_symbols(struct policy *policy, const struct block *block, const uint8_t *p,
+                             struct policy_rule *rule)
+{
+    bool prefix = rule->kind == POLICY_SEND && rule->flags & POLICY_PREFIX;
+    const struct {
+        enum policy_field field;
+        uint32_t *out;
+    } texts[] = {{prefix ? POLICY_NAME_PREFIX : POLICY_NAME, &rule->destination},
+                 {POLICY_PATH, &rule->path},
+                 {POLICY_INTERFACE, &rule->interface},
+                 {POLICY_MEMBER, &rule->member},
+                 {POLICY_ERROR, &rule->error}};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        int error = symbol_at(policy, block, p + 8 + 4 * i, texts[i].field, texts[i].out);
+        if (error < 0)
+            return error;
+    }
+    return 0;
+}
+
+/* The texts of rules that are the control plane's to judge don't become
+ * symbols. */
+static int rule_read(struct policy *policy, const struct block *block, uint32_t place,
+                     struct policy_rule *rule)
+{
+    const uint8_t *p = block->records + (size_t)place * BLOCK_RECORD;
     rule->kind = p[0];
     rule->allow = p[1] != 0;
     rule->context = p[2];
     rule->message_type = p[3];
     rule->principal = u32_at(p + 4);
+    rule->place = place;
     rule->min_fds = u32_at(p + 28);
     rule->max_fds = u32_at(p + 32);
     rule->flags = (uint16_t)(p[36] | p[37] << 8);
-    rule->line = u32_at(p + 44);
-    return rule->kind >= POLICY_SEND && rule->kind <= POLICY_CONNECT_GROUP &&
-           rule->context <= POLICY_NOT_AT_CONSOLE && rule->message_type <= MESSAGE_SIGNAL &&
-           string_at(policy, block, p + 8, &rule->destination) &&
-           string_at(policy, block, p + 12, &rule->path) &&
-           string_at(policy, block, p + 16, &rule->interface) &&
-           string_at(policy, block, p + 20, &rule->member) &&
-           string_at(policy, block, p + 24, &rule->error) && string_at(policy, block, p + 40, &rule->file);
+    if (rule->kind < POLICY_SEND || rule->kind > POLICY_CONNECT_GROUP ||
+        rule->context > POLICY_NOT_AT_CONSOLE || rule->message_type > MESSAGE_SIGNAL)
+        return -EINVAL;
+    if (rule->kind != POLICY_SEND && rule->kind != POLICY_RECEIVE)
+        return 0;
+    policy->counts_fds |= rule->min_fds > 0 || rule->max_fds < POLICY_ANY;
+    return rule_read_symbols(policy, block, p, rule);
+}
+
+static int rules_read(struct policy *policy, const struct block *block)
+{
+    for (uint32_t i = 0; i < block->n_rules; i++) {
+        struct policy_rule *rule = &policy->rules[policy->n_rules];
+        int error = rule_read(policy, block, i, rule);
+        if (error < 0)
+            return error;
+        if (rule->kind == POLICY_SEND || rule->kind == POLICY_RECEIVE)
+            policy->n_rules++;
+    }
+    return 0;
+}
+
+static int compare_rules(const void *a, const void *b)
+{
+    const struct policy_rule *left = a, *right = b;
+    uint64_t x = policy_section_key(left->context, left->principal);
+    uint64_t y = policy_section_key(right->context, right->principal);
+    if (x != y)
+        return x < y ? -1 : 1;
+    return left->place < right->place ? -1 : left->place > right->place;
+}
+
+static void sections_make(struct policy *policy)
+{
+    qsort(policy->rules, policy->n_rules, sizeof(*policy->rules), compare_rules);
+    struct policy_section *section = NULL;
+    for (uint32_t i = 0; i < policy->n_rules; i++) {
+        uint64_t key = policy_section_key(policy->rules[i].context, policy->rules[i].principal);
+        if (!section || section->key != key) {
+            section = &policy->sections[policy->n_sections++];
+            *section = (struct policy_section){key, i, 0};
+        }
+        section->n++;
+    }
+}
+
+static int policy_read(struct policy *policy, const struct block *block)
+{
+    policy->strings = malloc(block->strings_size);
+    policy->rules = calloc((size_t)block->n_rules + 1, sizeof(*policy->rules));
+    policy->sections = calloc((size_t)block->n_rules + 1, sizeof(*policy->sections));
+    policy->memos = calloc(POLICY_MEMOS, sizeof(*policy->memos));
+    if (!policy->strings || !policy->rules || !policy->sections || !policy->memos ||
+        table_init(&policy->symbols) < 0 || table_init(&policy->identities) < 0 ||
+        table_init(&policy->roles) < 0)
+        return -ENOMEM;
+    memcpy(policy->strings, block->strings, block->strings_size);
+    int error = rules_read(policy, block);
+    if (error < 0)
+        return error;
+    sections_make(policy);
+    size_t names = (size_t)policy->uses[POLICY_NAME] + policy->uses[POLICY_NAME_PREFIX];
+    policy->scratch = calloc(names + 1, sizeof(*policy->scratch));
+    return policy->scratch ? 0 : -ENOMEM;
 }
 
 int policy_new(struct policy **out, const uint8_t *data, size_t size, uint64_t generation)
@@ -80,136 +175,25 @@ int policy_new(struct policy **out, const uint8_t *data, size_t size, uint64_t g
     if (!policy)
         return -ENOMEM;
     policy->generation = generation;
-    policy->n_rules = block.n_rules;
-    policy->strings = malloc(block.strings_size);
-    policy->rules = calloc((size_t)block.n_rules + 1, sizeof(*policy->rules));
-    if (!policy->strings || !policy->rules || table_init(&policy->identities) < 0) {
+    int error = policy_read(policy, &block);
+    if (error < 0)
         policy_free(policy);
-        return -ENOMEM;
-    }
-    memcpy(policy->strings, block.strings, block.strings_size);
-    for (uint32_t i = 0; i < block.n_rules; i++) {
-        if (!rule_read(policy, &block, block.records + (size_t)i * BLOCK_RECORD, &policy->rules[i])) {
-            policy_free(policy);
-            return -EINVAL;
-        }
-    }
-    *out = policy;
-    return 0;
-}
-
-static void identity_free(struct identity *identity)
-{
-    free((void *)identity->gids);
-    free((void *)identity->send);
-    free((void *)identity->receive);
-    free(identity);
+    else
+        *out = policy;
+    return error;
 }
 
 void policy_free(struct policy *policy)
 {
     if (!policy)
         return;
-    if (policy->identities.buckets) {
-        struct table_node *node;
-        while ((node = table_walk(&policy->identities, NULL))) {
-            table_remove(&policy->identities, node);
-            identity_free(CONTAINER_OF(node, struct identity, node));
-        }
-        table_free(&policy->identities);
-    }
+    policy_identities_free(policy);
+    policy_roles_free(policy);
+    policy_symbols_free(policy);
+    free(policy->memos);
+    free(policy->scratch);
+    free(policy->sections);
     free(policy->rules);
     free(policy->strings);
     free(policy);
-}
-
-/* Appends the rules of one context to both directions, in the order of the files. */
-static void collect(const struct policy *policy, struct identity *identity, enum policy_context context,
-                    uint32_t principal)
-{
-    for (uint32_t i = 0; i < policy->n_rules; i++) {
-        const struct policy_rule *rule = &policy->rules[i];
-        if (rule->context != context)
-            continue;
-        if ((context == POLICY_GROUP || context == POLICY_USER) && rule->principal != principal)
-            continue;
-        if (rule->kind == POLICY_SEND)
-            identity->send[identity->n_send++] = rule;
-        else if (rule->kind == POLICY_RECEIVE)
-            identity->receive[identity->n_receive++] = rule;
-    }
-}
-
-static void reverse(const struct policy_rule **rules, uint32_t n)
-{
-    for (uint32_t i = 0; i < n / 2; i++) {
-        const struct policy_rule *rule = rules[i];
-        rules[i] = rules[n - 1 - i];
-        rules[n - 1 - i] = rule;
-    }
-}
-
-static void identity_compile(const struct policy *policy, struct identity *identity)
-{
-    collect(policy, identity, POLICY_DEFAULT, 0);
-    for (uint32_t i = 0; i < identity->n_gids; i++) {
-        bool again = false;
-        for (uint32_t k = 0; k < i; k++)
-            again = again || identity->gids[k] == identity->gids[i];
-        if (!again)
-            collect(policy, identity, POLICY_GROUP, identity->gids[i]);
-    }
-    collect(policy, identity, POLICY_USER, identity->uid);
-    collect(policy, identity, identity->at_console ? POLICY_AT_CONSOLE : POLICY_NOT_AT_CONSOLE, 0);
-    collect(policy, identity, POLICY_MANDATORY, 0);
-    reverse(identity->send, identity->n_send);
-    reverse(identity->receive, identity->n_receive);
-}
-
-static bool identity_is(const struct identity *identity, uint32_t uid, const uint32_t *gids, uint32_t n_gids,
-                        bool at_console)
-{
-    return identity->uid == uid && identity->at_console == at_console && identity->n_gids == n_gids &&
-           (n_gids == 0 || memcmp(identity->gids, gids, n_gids * sizeof(*gids)) == 0);
-}
-
-static struct identity *identity_new(const struct policy *policy, uint32_t uid, const uint32_t *gids,
-                                     uint32_t n_gids, bool at_console)
-{
-    struct identity *identity = calloc(1, sizeof(*identity));
-    if (!identity)
-        return NULL;
-    uint32_t *copy = calloc((size_t)n_gids + 1, sizeof(*copy));
-    identity->gids = copy;
-    identity->send = calloc((size_t)policy->n_rules + 1, sizeof(*identity->send));
-    identity->receive = calloc((size_t)policy->n_rules + 1, sizeof(*identity->receive));
-    if (!copy || !identity->send || !identity->receive) {
-        identity_free(identity);
-        return NULL;
-    }
-    if (n_gids)
-        memcpy(copy, gids, n_gids * sizeof(*gids));
-    identity->uid = uid;
-    identity->n_gids = n_gids;
-    identity->at_console = at_console;
-    identity_compile(policy, identity);
-    return identity;
-}
-
-const struct identity *policy_identity(struct policy *policy, uint32_t uid, const uint32_t *gids,
-                                       uint32_t n_gids, bool at_console)
-{
-    uint64_t hash = hash_u64(uid) + at_console;
-    for (uint32_t i = 0; i < n_gids; i++)
-        hash = hash_u64(hash ^ gids[i]);
-    struct table_node *node = table_first(&policy->identities, hash);
-    for (; node; node = table_again(node)) {
-        struct identity *identity = CONTAINER_OF(node, struct identity, node);
-        if (identity_is(identity, uid, gids, n_gids, at_console))
-            return identity;
-    }
-    struct identity *identity = identity_new(policy, uid, gids, n_gids, at_console);
-    if (identity)
-        table_insert(&policy->identities, &identity->node, hash);
-    return identity;
 }

@@ -12,9 +12,15 @@ int registry_init(struct registry *registry, uint64_t seed)
     return table_init(&registry->names);
 }
 
+static void names_changed(struct peer *peer)
+{
+    peer->known_valid = false;
+    peer->generation = 0; /* the policy looks at its names again */
+}
+
 static void membership_free(struct membership *membership)
 {
-    membership->peer->known_valid = false;
+    names_changed(membership->peer);
     list_unlink(&membership->in_name);
     list_unlink(&membership->in_peer);
     free(membership);
@@ -109,7 +115,7 @@ int registry_set_queue(struct registry *registry, struct span text, struct peer 
             list_unlink(at);
             list_append(&name->queue, at);
             list_append(&membership->peer->names, &membership->in_peer);
-            membership->peer->known_valid = false;
+            names_changed(membership->peer);
         }
     }
     if (list_empty(&name->queue))

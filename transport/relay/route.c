@@ -30,6 +30,7 @@ static bool can_take(struct bus *bus, const struct policy_case *c, const struct 
 struct spread {
     struct transit *t;
     struct peer *addressed; /* NULL: a broadcast, or the bus itself */
+    struct policy_class class;
 };
 
 static void spread_to(void *context, void *owner)
@@ -41,10 +42,12 @@ static void spread_to(void *context, void *owner)
     if (peer->mark == bus->mark || peer->gone || peer == spread->addressed)
         return;
     peer->mark = bus->mark;
+    if (spread->class.bits == 0)
+        policy_classify(bus->policy, t->m, &spread->class);
     struct policy_case c = {.m = t->m,
-                            .registry = &bus->registry,
                             .sender = t->sender,
                             .recipient = peer,
+                            .class = spread->class,
                             .eavesdropping = t->m->destination.s != NULL};
     if (!judge(bus, &c, NULL)) {
         bus->totals.denied++;
@@ -61,7 +64,7 @@ static void spread(struct transit *t, struct peer *addressed, bool unicast)
 {
     const struct span bus_name = BUS_NAME;
     struct bus *bus = t->bus;
-    struct spread context = {t, addressed};
+    struct spread context = {.t = t, .addressed = addressed};
     struct match_subject subject = {.m = t->m, .eavesdropping = unicast};
     if (t->sender)
         subject.sender_names = registry_names(t->sender, &subject.n_sender_names);
@@ -111,11 +114,8 @@ static bool unicast(struct transit *t, struct peer *to, struct denial *denial)
     struct bus *bus = t->bus;
     struct reply *reply =
         t->m->reply_serial ? replies_find(&bus->replies, to, t->sender, t->m->reply_serial) : NULL;
-    struct policy_case c = {.m = t->m,
-                            .registry = &bus->registry,
-                            .sender = t->sender,
-                            .recipient = to,
-                            .requested_reply = reply != NULL};
+    struct policy_case c = {
+        .m = t->m, .sender = t->sender, .recipient = to, .requested_reply = reply != NULL};
     if (!judge(bus, &c, denial)) {
         bus->totals.denied++;
         return false;
@@ -227,8 +227,7 @@ static bool answers_driver(const struct transit *t)
 static void route_to_driver(struct transit *t)
 {
     struct denial denial;
-    struct policy_case c = {
-        .m = t->m, .registry = &t->bus->registry, .sender = t->sender, .requested_reply = answers_driver(t)};
+    struct policy_case c = {.m = t->m, .sender = t->sender, .requested_reply = answers_driver(t)};
     if (!judge(t->bus, &c, &denial)) {
         t->bus->totals.denied++;
         answer_denial(t->bus, t->sender, t->m, &denial);
@@ -293,8 +292,7 @@ void route_said(struct bus *bus, struct peer *to, const struct message *m, struc
     }
     if (to->gone)
         return;
-    struct policy_case c = {
-        .m = m, .registry = &bus->registry, .recipient = to, .requested_reply = m->reply_serial != 0};
+    struct policy_case c = {.m = m, .recipient = to, .requested_reply = m->reply_serial != 0};
     if ((to->active && !judge(bus, &c, NULL)) || !can_take(bus, &c, fds, true, NULL))
         return;
     t.payer = to->account;
