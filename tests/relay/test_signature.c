@@ -58,6 +58,8 @@ static void types(void)
         {"a()", -1},
         /* "Implementations must not accept dict entries outside of arrays, ... with zero, one, or more than
            two fields, and ... with non-basic-typed keys" */
+        {"{", -1},
+        {"{y", -1},
         {"{yy}", -1},
         {"({yy})", -1},
         {"a{}", -1},
