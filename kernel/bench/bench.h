@@ -17,11 +17,8 @@
 /* Seen by all processes of one case. */
 struct shared {
 	_Atomic uint64_t wake_ups;	/* of the daemon */
-	_Atomic int ready;
-	_Atomic int go;
 	_Atomic uint64_t received[MANY];
 	_Atomic uint64_t done[MANY];	/* when a receiver had all that it waits for */
-	_Atomic bool over;
 };
 
 /* A way for clients to talk to each other. */

@@ -23,6 +23,56 @@
 struct shared *shared;
 static int rounds = 1000;
 
+/*
+ * Nobody spins: who yields in a loop falls behind the others' virtual run time, and is let catch up with it while it is
+ * being measured.
+ */
+static int ready_pipe[2], go_pipe[2], over_pipe[2];
+
+static void make_pipes(void)
+{
+	if (pipe(ready_pipe) || pipe(go_pipe) || pipe(over_pipe))
+		DIE("pipe");
+}
+
+static void close_pipes(void)
+{
+	close(ready_pipe[0]);
+	close(ready_pipe[1]);
+	close(go_pipe[0]);
+	close(go_pipe[1]);
+	close(over_pipe[0]);
+	close(over_pipe[1]);
+}
+
+/* The other side has closed it. */
+static void wait_for_end(int end[2])
+{
+	char byte;
+
+	if (read(end[0], &byte, 1))
+		DIE("read");
+}
+
+static void be_ready(void)
+{
+	close(go_pipe[1]);
+	close(over_pipe[1]);
+	if (write(ready_pipe[1], "r", 1) != 1)
+		DIE("write");
+	wait_for_end(go_pipe);
+}
+
+static void wait_for_ready(int receivers)
+{
+	char byte;
+
+	while (receivers--)
+		if (read(ready_pipe[0], &byte, 1) != 1)
+			DIE("read");
+	close(go_pipe[1]);
+}
+
 uint64_t now(void)
 {
 	struct timespec t;
@@ -96,9 +146,7 @@ static void receiver(const struct contender *c, int self, int window, int count)
 	char ack[512];
 	size_t ack_length, length;
 
-	shared->ready++;
-	while (!shared->go)
-		sched_yield();
+	be_ready();
 	ack_length = c->make(ack, self, 0, 1);
 	length = read_first(c, fd);
 	send_exactly(fd, ack, ack_length);
@@ -107,8 +155,7 @@ static void receiver(const struct contender *c, int self, int window, int count)
 		ack_length = c->make(ack, self, 0, done + 2);
 		send_exactly(fd, ack, ack_length);
 	}
-	while (!shared->over)
-		sched_yield();
+	wait_for_end(over_pipe);
 	_exit(0);
 }
 
@@ -116,13 +163,6 @@ struct result {
 	double per_message;
 	double wake_ups;
 };
-
-static void wait_for_ready(int receivers)
-{
-	while (shared->ready < receivers)
-		sched_yield();
-	shared->go = 1;
-}
 
 static size_t first_round(const struct contender *c, int fd, int receivers, const void *data, size_t length)
 {
@@ -157,7 +197,7 @@ static void sender(const struct contender *c, int receivers, int window, int cou
 	}
 	result->per_message = (double)(now() - begin) / count;
 	result->wake_ups = (double)(shared->wake_ups - wake_ups) / count;
-	shared->over = true;
+	close(over_pipe[1]);
 }
 
 static struct result measure(const struct contender *c, int receivers, int window, int count)
@@ -167,6 +207,7 @@ static struct result measure(const struct contender *c, int receivers, int windo
 
 	memset(shared, 0, 16384);
 	daemon = c->start(receivers + 1);
+	make_pipes();
 	for (int i = receivers; i >= 0; i--) {
 		pids[i] = fork();
 		if (pids[i])
@@ -176,6 +217,7 @@ static struct result measure(const struct contender *c, int receivers, int windo
 		sender(c, receivers, window, count, result);
 		_exit(0);
 	}
+	close_pipes();
 	for (int i = 0; i <= receivers; i++) {
 		int status;
 
@@ -199,12 +241,10 @@ static void counting_receiver(const struct contender *c, int self, bool slow, in
 	size_t bytes = 0;
 	ssize_t n;
 
-	shared->ready++;
-	while (!shared->go)
-		sched_yield();
+	be_ready();
 	/* The slow one looks away until the sender has done, and the others have all they get. */
-	while (slow && !shared->over)
-		usleep(2000);
+	if (slow)
+		wait_for_end(over_pipe);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	while (shared->received[self] < (uint64_t)count) {
 		n = recv(fd, buffer, sizeof(buffer), 0);
@@ -229,6 +269,7 @@ static void slow_case(const struct contender *c, bool slow, int count)
 
 	memset(shared, 0, 16384);
 	daemon = c->start(SLOW + 1);
+	make_pipes();
 	for (int i = 1; i <= SLOW; i++) {
 		pids[i - 1] = fork();
 		if (!pids[i - 1])
@@ -252,7 +293,7 @@ static void slow_case(const struct contender *c, bool slow, int count)
 	sent = now() - begin;
 	for (int i = 0; i < SLOW - slow; i++)
 		waitpid(pids[i], NULL, 0);
-	shared->over = true;
+	close_pipes();
 	for (int i = SLOW - slow; i < SLOW; i++)
 		waitpid(pids[i], NULL, 0);
 	for (int i = 1; i <= SLOW; i++) {
