@@ -6,7 +6,7 @@ import struct
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnibus.policy.block import decode, encode
@@ -63,10 +63,12 @@ any_rule = st.builds(
 
 
 class TestRoundTrip:
+    @settings(deadline=None)
     @given(st.lists(any_rule, max_size=8))
     def test_any_rules(self, rules: list[Rule]) -> None:
         assert decode(encode(rules)) == tuple(rules)
 
+    @settings(deadline=None)
     @given(policies())
     def test_likely_rules(self, rules: list[Rule]) -> None:
         assert decode(encode(rules)) == tuple(rules)
@@ -175,6 +177,7 @@ class TestDamage:
         with pytest.raises(ValueError, match=reason):
             decode(block)
 
+    @settings(deadline=None)
     @given(st.data())
     def test_any_damage_is_refused_or_harmless(self, data: st.DataObject) -> None:
         block = bytearray(self.BLOCK)

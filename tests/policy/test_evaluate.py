@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnibus.policy.block import encode
@@ -181,6 +181,7 @@ class TestOwn:
         assert policy.can_own("a.c")
         assert not policy.can_own("a.b")
 
+    @settings(deadline=None)
     @given(names, names)
     def test_below(self, name: str, prefix: str) -> None:
         labels = name.split(".")
@@ -394,6 +395,7 @@ class TestReason:
 
 
 class TestAnyPolicy:
+    @settings(deadline=None)
     @given(policies(), identities, headers(), st.booleans(), st.booleans())
     def test_through_a_block(
         self, rules: list[Rule], identity: Identity, message: Header, reply: bool, eavesdropping: bool

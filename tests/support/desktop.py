@@ -52,7 +52,11 @@ EVERYTHING = """<policy context="default">
 <allow receive_requested_reply="false"/>
 </policy>"""
 
-GENERIC = ("org.freedesktop.DBus.Introspectable", "org.freedesktop.DBus.Peer", "org.freedesktop.DBus.Properties")
+GENERIC = (
+    "org.freedesktop.DBus.Introspectable",
+    "org.freedesktop.DBus.Peer",
+    "org.freedesktop.DBus.Properties",
+)
 
 
 @dataclass(frozen=True)
@@ -112,18 +116,20 @@ def _of(prefix: str, words: str) -> tuple[str, ...]:
     return tuple(f"{prefix}.{word}" for word in words.split())
 
 
-FREEDESKTOP = "org.freedesktop"
-NM, LOGIN, SYSTEMD = f"{FREEDESKTOP}.NetworkManager", f"{FREEDESKTOP}.login1", f"{FREEDESKTOP}.systemd1"
-MACHINE, RESOLVE = f"{FREEDESKTOP}.machine1", f"{FREEDESKTOP}.resolve1"
+FD = "org.freedesktop"
+NM, LOGIN, SYSTEMD = f"{FD}.NetworkManager", f"{FD}.login1", f"{FD}.systemd1"
+MACHINE, RESOLVE = f"{FD}.machine1", f"{FD}.resolve1"
 
 SERVICES = (
     Service(
         NM,
         interfaces=(
             NM,
-            *_of(NM, "AccessPoint AgentManager Checkpoint Connection.Active Device Device.Bridge Device.Wired"),
+            *_of(NM, "AccessPoint AgentManager Connection.Active Device Device.Bridge Device.Wired"),
             *_of(NM, "Device.Wireless DHCP4Config DHCP6Config IP4Config IP6Config Settings VPN.Connection"),
-            *_of(NM, "Settings.Connection DnsManager WifiP2PPeer Device.Statistics Device.Generic"),
+            *_of(
+                NM, "Checkpoint Settings.Connection DnsManager WifiP2PPeer Device.Statistics Device.Generic"
+            ),
         ),
         denied=_of(NM, "Device.Modem PPP Settings.System"),
         agent=f"{NM}.SecretAgent",
@@ -136,7 +142,7 @@ SERVICES = (
             *_of(f"{LOGIN}.Manager", "ListUsers ListSeats ListInhibitors Inhibit SetUserLinger FlushDevices"),
             *_of(f"{LOGIN}.Manager", "ActivateSession LockSession LockSessions UnlockSession KillSession"),
             *_of(f"{LOGIN}.Manager", "TerminateSession TerminateUser TerminateSeat AttachDevice PowerOff"),
-            *_of(f"{LOGIN}.Manager", "Reboot Suspend Hibernate CanPowerOff CanReboot CanSuspend CanHibernate"),
+            *_of(f"{LOGIN}.Manager", "Reboot Suspend Hibernate CanPowerOff CanReboot CanSuspend SetIdle"),
             *_of(f"{LOGIN}.Manager", "SetWallMessage ScheduleShutdown CancelScheduledShutdown CanHalt Halt"),
             *_of(f"{LOGIN}.Session", "Activate Lock Unlock TakeControl ReleaseControl TakeDevice SetType"),
             *_of(f"{LOGIN}.Session", "ReleaseDevice PauseDeviceComplete SetIdleHint SetLockedHint Terminate"),
@@ -149,8 +155,8 @@ SERVICES = (
         members=(
             *_of(f"{SYSTEMD}.Manager", "GetUnit GetUnitByPID LoadUnit ListUnits ListUnitsFiltered ListJobs"),
             *_of(f"{SYSTEMD}.Manager", "ListUnitFiles GetUnitFileState GetDefaultTarget Subscribe Dump"),
-            *_of(f"{SYSTEMD}.Manager", "Unsubscribe GetJob StartUnit StopUnit RestartUnit ReloadUnit KillUnit"),
-            *_of(f"{SYSTEMD}.Manager", "EnableUnitFiles DisableUnitFiles MaskUnitFiles SetUnitProperties"),
+            *_of(f"{SYSTEMD}.Manager", "Unsubscribe GetJob StartUnit StopUnit RestartUnit ReloadUnit Kill"),
+            *_of(f"{SYSTEMD}.Manager", "EnableUnitFiles DisableUnitFiles MaskUnitFiles SetProperties"),
             *_of(f"{SYSTEMD}.Manager", "Reload Reexecute ResetFailed GetUnitProcesses ListDependencies"),
             *_of(f"{SYSTEMD}.Unit", "Start Stop Restart Reload TryRestart Kill ResetFailed SetProperties"),
             *_of(f"{SYSTEMD}.Service", "BindMount GetProcesses"),
@@ -167,18 +173,18 @@ SERVICES = (
             *_of(f"{MACHINE}.Image", "Remove Rename Clone MarkReadOnly GetHostname GetOSRelease"),
         ),
     ),
-    Service(f"{FREEDESKTOP}.PolicyKit1", SERVICE_USER, agent=f"{FREEDESKTOP}.PolicyKit1.AuthenticationAgent"),
+    Service(f"{FD}.PolicyKit1", SERVICE_USER, agent=f"{FD}.PolicyKit1.AuthenticationAgent"),
     Service(
-        f"{FREEDESKTOP}.UPower",
-        interfaces=(f"{FREEDESKTOP}.UPower", *_of(f"{FREEDESKTOP}.UPower", "Device KbdBacklight")),
+        f"{FD}.UPower",
+        interfaces=(f"{FD}.UPower", *_of(f"{FD}.UPower", "Device KbdBacklight")),
     ),
     Service("org.bluez", agent="org.bluez.Agent1", group=ADMINISTRATORS, console=True),
     Service("org.bluez.obex", interfaces=_of("org.bluez.obex", "AgentManager1 Client1 Session1 Transfer1")),
     Service(
-        f"{FREEDESKTOP}.Avahi",
+        f"{FD}.Avahi",
         SERVICE_USER,
-        interfaces=_of(f"{FREEDESKTOP}.Avahi", "Server Server2 EntryGroup ServiceBrowser RecordBrowser"),
-        denied=_of(f"{FREEDESKTOP}.Avahi", "HostName"),
+        interfaces=_of(f"{FD}.Avahi", "Server Server2 EntryGroup ServiceBrowser RecordBrowser"),
+        denied=_of(f"{FD}.Avahi", "HostName"),
         group=NETWORK_GROUP,
     ),
     Service(
@@ -188,35 +194,35 @@ SERVICES = (
             *_of(f"{RESOLVE}.Manager", "RegisterService FlushCaches ResetStatistics SetLinkDNS RevertLink"),
         ),
     ),
-    Service(f"{FREEDESKTOP}.network1", SERVICE_USER),
-    Service(f"{FREEDESKTOP}.timesync1", SERVICE_USER),
-    Service(f"{FREEDESKTOP}.hostname1"),
-    Service(f"{FREEDESKTOP}.locale1"),
-    Service(f"{FREEDESKTOP}.timedate1"),
-    Service(f"{FREEDESKTOP}.home1", members=_of(f"{FREEDESKTOP}.home1.Manager", "GetHomeByName ListHomes")),
-    Service(f"{FREEDESKTOP}.oom1", members=_of(f"{FREEDESKTOP}.oom1.Manager", "DumpByFileDescriptor")),
-    Service(f"{FREEDESKTOP}.ModemManager1", interfaces=_of(f"{FREEDESKTOP}.ModemManager1", "Modem Sim Bearer")),
+    Service(f"{FD}.network1", SERVICE_USER),
+    Service(f"{FD}.timesync1", SERVICE_USER),
+    Service(f"{FD}.hostname1"),
+    Service(f"{FD}.locale1"),
+    Service(f"{FD}.timedate1"),
+    Service(f"{FD}.home1", members=_of(f"{FD}.home1.Manager", "GetHomeByName ListHomes")),
+    Service(f"{FD}.oom1", members=_of(f"{FD}.oom1.Manager", "DumpByFileDescriptor")),
+    Service(f"{FD}.ModemManager1", interfaces=_of(f"{FD}.ModemManager1", "Modem Sim Bearer")),
     Service("fi.w1.wpa_supplicant1", group=NETWORK_GROUP),
-    Service(f"{FREEDESKTOP}.nm_dispatcher"),
-    Service(f"{FREEDESKTOP}.portable1", members=_of(f"{FREEDESKTOP}.portable1.Manager", "GetImage ListImages")),
-    Service(f"{FREEDESKTOP}.UDisks2"),
-    Service(f"{FREEDESKTOP}.Accounts", interfaces=_of(f"{FREEDESKTOP}.Accounts", "User Manager")),
-    Service(f"{FREEDESKTOP}.PackageKit", interfaces=_of(f"{FREEDESKTOP}.PackageKit", "Transaction Offline")),
-    Service(f"{FREEDESKTOP}.ColorManager", SERVICE_USER),
-    Service(f"{FREEDESKTOP}.RealtimeKit1", SERVICE_USER),
-    Service(f"{FREEDESKTOP}.GeoClue2", SERVICE_USER, agent=f"{FREEDESKTOP}.GeoClue2.Agent"),
-    Service(f"{FREEDESKTOP}.fwupd", interfaces=(f"{FREEDESKTOP}.fwupd",)),
-    Service(f"{FREEDESKTOP}.bolt", interfaces=_of(f"{FREEDESKTOP}.bolt1", "Manager Device Domain")),
-    Service(f"{FREEDESKTOP}.Flatpak.SystemHelper"),
+    Service(f"{FD}.nm_dispatcher"),
+    Service(f"{FD}.portable1", members=_of(f"{FD}.portable1.Manager", "GetImage ListImages")),
+    Service(f"{FD}.UDisks2"),
+    Service(f"{FD}.Accounts", interfaces=_of(f"{FD}.Accounts", "User Manager")),
+    Service(f"{FD}.PackageKit", interfaces=_of(f"{FD}.PackageKit", "Transaction Offline")),
+    Service(f"{FD}.ColorManager", SERVICE_USER),
+    Service(f"{FD}.RealtimeKit1", SERVICE_USER),
+    Service(f"{FD}.GeoClue2", SERVICE_USER, agent=f"{FD}.GeoClue2.Agent"),
+    Service(f"{FD}.fwupd", interfaces=(f"{FD}.fwupd",)),
+    Service(f"{FD}.bolt", interfaces=_of(f"{FD}.bolt1", "Manager Device Domain")),
+    Service(f"{FD}.Flatpak.SystemHelper"),
     Service("org.opensuse.CupsPkHelper.Mechanism"),
     Service("com.redhat.NewPrinterNotification", console=True),
     Service("com.redhat.PrinterDriversInstaller", console=True),
     Service("net.hadess.PowerProfiles"),
     Service("net.hadess.SensorProxy", SERVICE_USER),
     Service("net.hadess.SwitcherooControl"),
-    Service("org.gnome.DisplayManager", interfaces=_of("org.gnome.DisplayManager", "Manager LocalDisplayFactory")),
+    Service("org.gnome.DisplayManager", interfaces=_of("org.gnome.DisplayManager", "Manager Factory Seat")),
     Service("net.reactivated.Fprint", console=True),
-    Service("org.fedoraproject.FirewallD1", interfaces=_of("org.fedoraproject.FirewallD1", "zone direct policies")),
+    Service("org.fedoraproject.FirewallD1", interfaces=_of("org.fedoraproject.FirewallD1", "zone direct")),
     Service("com.ubuntu.SoftwareProperties"),
     Service("org.kernel.iwd", SERVICE_USER, agent="net.connman.iwd.Agent", group=NETWORK_GROUP),
     Service("org.pulseaudio.Server", SERVICE_USER),

@@ -1,0 +1,118 @@
+"""The evaluation in C: the program tests/relay/judge_cases.c, with the sanitizers, and what to tell it."""
+
+from __future__ import annotations
+
+import fcntl
+import struct
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omnibus.policy.block import encode
+from omnibus.policy.evaluate import Header, Identity
+from omnibus.policy.rules import Rule
+
+RELAY_TESTS = Path(__file__).parent.parent / "relay"
+BUILD = RELAY_TESTS / "build"
+NONE = 0xFFFFFFFF
+
+
+def build(program: str) -> Path:
+    """Make a C program of the relay's tests; one process at a time, because all share the directory."""
+    BUILD.mkdir(exist_ok=True)
+    target = BUILD / program
+    with (BUILD / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = subprocess.run(
+            ["make", "-C", RELAY_TESTS, f"BUILD={BUILD}", target], capture_output=True, text=True, check=False
+        )
+    assert made.returncode == 0, made.stdout + made.stderr
+    return target
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What C says of one message; a side that is the bus itself allows everything."""
+
+    send: tuple[bool, int, bool]  # allowed, rules that matched, log
+    receive: tuple[bool, int]
+
+
+def _text(data: bytes | None) -> bytes:
+    return struct.pack("=I", NONE) if data is None else struct.pack("=I", len(data)) + data
+
+
+def _numbers(numbers: Sequence[int]) -> bytes:
+    return _text(struct.pack(f"={len(numbers)}I", *numbers))
+
+
+class Judge:
+    """The running program. Clients are known by their numbers, None is the bus itself; ":1.N" is a client."""
+
+    def __init__(self, executable: Path) -> None:
+        self._process = subprocess.Popen(
+            [executable], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self._commands = bytearray()
+        self._asked = 0
+
+    def load(self, rules: Sequence[Rule]) -> None:
+        """Put a policy in force; the clients stay."""
+        self._commands += b"P" + _text(encode(rules))
+
+    def clear(self) -> None:
+        """Begin again without clients."""
+        self._commands += b"X"
+
+    def add(self, identity: Identity) -> None:
+        uid = NONE if identity.uid is None else identity.uid
+        self._commands += struct.pack("=cI?", b"C", uid, identity.at_console) + _numbers(identity.gids)
+
+    def queue(self, name: str, clients: Sequence[int]) -> None:
+        """Say who owns a name and who waits for it."""
+        self._commands += b"N" + _text(name.encode()) + _numbers(clients)
+
+    def ask(
+        self,
+        message: Header,
+        sender: int | None,
+        recipient: int | None,
+        requested_reply: bool = False,
+        eavesdropping: bool = False,
+    ) -> None:
+        """Ask for a verdict, which answers() brings."""
+        bits = message.is_reply | requested_reply << 1 | eavesdropping << 2
+        who = [NONE if one is None else one for one in (sender, recipient)]
+        self._commands += struct.pack("=c5I", b"J", *who, bits, message.type, message.n_fds)
+        texts = message.path, message.interface, message.member, message.error_name, message.destination
+        for field in texts:
+            self._commands += _text(None if field is None else field.encode())
+        self._asked += 1
+
+    def answers(self) -> list[Answer]:
+        """Return the verdicts on all that was asked since the last time."""
+        assert self._process.stdin and self._process.stdout
+        asked, self._asked = self._asked, 0
+        try:
+            self._process.stdin.write(self._commands + b"F")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            self._failed()
+        self._commands.clear()
+        return [self._answer(self._process.stdout.readline()) for _ in range(asked)]
+
+    def _answer(self, line: bytes) -> Answer:
+        if not line.endswith(b"\n"):
+            self._failed()
+        can_send, send_matched, log, can_receive, receive_matched = map(int, line.split())
+        return Answer((bool(can_send), send_matched, bool(log)), (bool(can_receive), receive_matched))
+
+    def _failed(self) -> None:
+        assert self._process.stderr
+        raise AssertionError(self._process.stderr.read().decode(errors="replace"))
+
+    def close(self) -> None:
+        """End it; what the sanitizers find at the end counts."""
+        _, errors = self._process.communicate(bytes(self._commands))
+        assert self._process.returncode == 0, errors.decode(errors="replace")

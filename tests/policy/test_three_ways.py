@@ -1,0 +1,250 @@
+"""The evaluator, the evaluation in C, and dbus-daemon: the same random rules, the same random messages.
+
+POLICY_RULE_SETS and POLICY_REFERENCE_RULE_SETS say with how many sets of rules; `make policy-test` with many.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from omnibus.policy.evaluate import ClientPolicy, Header, Identity, Policy, Verdict
+from omnibus.policy.rules import Kind, Rule
+
+from .judge import Judge, build
+from .reference import (
+    ACTIVATABLE,
+    ALWAYS,
+    GIDS,
+    MESSAGE_KINDS,
+    UIDS,
+    Bus,
+    needs_reference,
+    play,
+    running,
+    scripts,
+)
+from .strategies import BUS, NAMES, headers, identities, names, policies, to_xml
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("clang") and shutil.which("make")), reason="clang and make build the C program"
+)
+
+RULE_SETS = int(os.environ.get("POLICY_RULE_SETS", "40"))
+REFERENCE_RULE_SETS = int(os.environ.get("POLICY_REFERENCE_RULE_SETS", "12"))
+PATIENT = settings(deadline=None, suppress_health_check=list(HealthCheck))
+CLIENTS = 3
+
+
+@pytest.fixture(scope="module")
+def counts() -> Iterator[Counter[str]]:
+    """How many verdicts were compared."""
+    counts: Counter[str] = Counter()
+    yield counts
+    print("\n" + ", ".join(f"{number} {what}" for what, number in counts.items()))
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Judge]:
+    judge = Judge(build("judge_cases"))
+    yield judge
+    judge.close()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A message and whom it is between; None is the bus itself, or a recipient who isn't there yet."""
+
+    message: Header
+    sender: int | None
+    recipient: int | None
+    requested_reply: bool = False
+    eavesdropping: bool = False
+
+
+def between_all(message: Header) -> Iterator[Case]:
+    """Everybody sends the message to everybody, in all ways in which it can be sent."""
+    everybody = (None, *range(CLIENTS))
+    flags = (False, True)
+    for sender, recipient, requested, eavesdropping in itertools.product(everybody, everybody, flags, flags):
+        if sender is None and recipient is None:
+            continue
+        header = replace(message, sender=BUS) if sender is None else message
+        yield Case(header, sender, recipient, requested and message.is_reply, eavesdropping)
+
+
+@st.composite
+def special_policies(draw: st.DrawFn) -> list[Rule]:
+    """Rules that may log, and some about unique names, prefixes of them, and the bus."""
+    found = []
+    for rule in draw(policies(kinds=(Kind.SEND, Kind.SEND, Kind.RECEIVE), max_size=16)):
+        if rule.destination is not None and draw(st.integers(0, 4)) == 0:
+            special = (":1", "org", "org.freedesktop") if rule.prefix else (BUS, ":1.0", ":1.2")
+            rule = replace(rule, destination=draw(st.sampled_from(special)))
+        found.append(replace(rule, log=rule.kind == Kind.SEND and draw(st.integers(0, 3)) == 0))
+    return found
+
+
+queues = st.dictionaries(
+    st.sampled_from((*NAMES, "org", "net.nobody.mentions")),
+    st.lists(st.integers(0, CLIENTS - 1), unique=True, max_size=CLIENTS),
+    max_size=4,
+)
+
+
+class TestEvaluators:
+    """Both evaluators allow the same, by the same number of rules, in whatever order they are asked."""
+
+    @settings(PATIENT, max_examples=RULE_SETS)
+    @given(
+        st.lists(special_policies(), min_size=1, max_size=2),
+        st.lists(identities, min_size=CLIENTS, max_size=CLIENTS),
+        st.lists(queues, min_size=1, max_size=2),
+        st.lists(headers(), min_size=4, max_size=8),
+    )
+    def test_verdicts(
+        self,
+        judge: Judge,
+        counts: Counter[str],
+        loaded: list[list[Rule]],
+        who: list[Identity],
+        owned: list[dict[str, list[int]]],
+        messages: list[Header],
+    ) -> None:
+        judge.clear()
+        for one in who:
+            judge.add(one)
+        # Policies and names change while the same clients go on sending.
+        now: dict[str, list[int]] = {}
+        for rules, queue in itertools.product(loaded, owned):
+            judge.load(rules)
+            for name, members in queue.items():
+                judge.queue(name, members)
+            now |= queue
+            policy = Policy(rules)
+            # The C side is given groups in any order.
+            oracle = [policy.for_identity(replace(one, gids=tuple(sorted(one.gids)))) for one in who]
+            names = [{f":1.{i}", *(name for name in now if i in now[name])} for i in range(CLIENTS)]
+            cases = [case for message in messages for case in between_all(message)]
+            compare(judge, oracle, names, cases)
+            counts["verdicts of both evaluators"] += len(cases)
+
+
+def compare(
+    judge: Judge, oracle: Sequence[ClientPolicy], names: Sequence[set[str]], cases: Sequence[Case]
+) -> None:
+    """Ask C and compare with the evaluator."""
+    for case in cases:
+        judge.ask(case.message, case.sender, case.recipient, case.requested_reply, case.eavesdropping)
+    for case, answer in zip(cases, judge.answers(), strict=True):
+        if case.sender is not None:
+            theirs = None if case.recipient is None else names[case.recipient]
+            sent = oracle[case.sender].can_send(case.message, theirs, case.requested_reply)
+            assert answer.send == (sent.allowed, sent.matched, sent.log), (case, sent.reason)
+        if case.recipient is not None:
+            theirs = None if case.sender is None else names[case.sender]
+            received = oracle[case.recipient].can_receive(
+                case.message, theirs, case.requested_reply, case.eavesdropping
+            )
+            assert answer.receive == (received.allowed, received.matched), (case, received.reason)
+
+
+class BothClients:
+    """What both evaluators have for one client. Who it speaks with has names, and no rules of its own."""
+
+    def __init__(self, judge: Judge, rules: Sequence[Rule], one: Identity, counts: Counter[str]) -> None:
+        self._judge = judge
+        self._rules = rules
+        self._identity = one
+        self._oracle = Policy(rules).for_identity(one)
+        self._counts = counts
+
+    def can_own(self, name: str) -> Verdict:
+        return self._oracle.can_own(name)
+
+    def can_send(
+        self, message: Header, receiver_names: Collection[str] | None, requested_reply: bool = False
+    ) -> Verdict:
+        verdict = self._oracle.can_send(message, receiver_names, requested_reply)
+        other = self._meet(receiver_names)
+        self._judge.ask(message, 0, other, requested_reply)
+        (answer,) = self._judge.answers()
+        assert answer.send == (verdict.allowed, verdict.matched, verdict.log), verdict.reason
+        return verdict
+
+    def can_receive(
+        self,
+        message: Header,
+        sender_names: Collection[str] | None,
+        requested_reply: bool = False,
+        eavesdropping: bool = False,
+    ) -> Verdict:
+        verdict = self._oracle.can_receive(message, sender_names, requested_reply, eavesdropping)
+        other = self._meet(sender_names)
+        self._judge.ask(message, other, 0, requested_reply, eavesdropping)
+        (answer,) = self._judge.answers()
+        assert answer.receive == (verdict.allowed, verdict.matched), verdict.reason
+        return verdict
+
+    def _meet(self, names: Collection[str] | None) -> int | None:
+        self._counts["verdicts that dbus-daemon showed, of both evaluators"] += 1
+        self._judge.clear()
+        self._judge.load(self._rules)
+        self._judge.add(self._identity)
+        if names is None:
+            return None
+        self._judge.add(Identity(None))
+        for name in names:
+            if not name.startswith(":"):
+                self._judge.queue(name, [1])
+        return 1
+
+
+@dataclass(frozen=True)
+class BothPolicies:
+    """The policy of the whole bus, by both evaluators."""
+
+    judge: Judge
+    rules: Sequence[Rule]
+    counts: Counter[str]
+
+    def for_identity(self, identity: Identity) -> BothClients:
+        return BothClients(self.judge, self.rules, identity, self.counts)
+
+
+@needs_reference
+class TestReference:
+    """What dbus-daemon lets through, and the number of rules that it names when it doesn't."""
+
+    @settings(PATIENT, max_examples=REFERENCE_RULE_SETS)
+    @given(
+        policies(UIDS, GIDS, MESSAGE_KINDS, max_size=14),
+        st.lists(st.tuples(st.integers(0, 2), names), max_size=6),
+        scripts(),
+        headers().filter(lambda header: header.type in (2, 3)),
+    )
+    def test_verdicts(
+        self,
+        judge: Judge,
+        counts: Counter[str],
+        rules: list[Rule],
+        requests: list[tuple[int, str]],
+        script: list[tuple[int, Header, bool]],
+        answer: Header,
+    ) -> None:
+        with running(to_xml(rules) + ALWAYS) as daemon:
+            bus = Bus(daemon, BothPolicies(judge, rules, counts))
+            for number, name in requests:
+                if name != ACTIVATABLE:
+                    bus.request(bus.peers[number], name)
+            for number, header, answered in script:
+                play(bus, number, header, answer if answered else None)
+            counts["messages through dbus-daemon"] += len(script)
