@@ -11,7 +11,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))  # for `support`
 
-from support.deviations import DEVIATIONS, differs  # noqa: E402
+from support.deviations import DEVIATIONS, differs
 
 CHECKOUT = Path(__file__).parent.parent
 REFERENCE = "/usr/bin/dbus-daemon"
@@ -24,7 +24,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PATH",
         help=f"the daemon to test; 'reference' is {REFERENCE}",
     )
-    parser.addoption("--stress", choices=["short", "long"], default="short", help="how long the stress tests last")
+    parser.addoption(
+        "--stress", choices=["short", "long"], default="short", help="how long the stress tests last"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -7,11 +7,12 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support.daemon import OPEN_POLICY, STRICT_POLICY, Daemon, config, start
+
+from support.daemon import OPEN_POLICY, STRICT_POLICY, Daemon, adoption, config, start
+from support.place import Place
 from support.raw import DEADLINE, Client
 
 Connect = Callable[..., Client]
@@ -42,6 +43,25 @@ def start_daemon(executable: str) -> Iterator[StartDaemon]:
         yield begin
 
 
+@pytest.fixture
+def limited(start_daemon: StartDaemon) -> StartDaemon:
+    """Start a bus with some limits."""
+
+    def begin(**limits: int) -> Daemon:
+        return start_daemon(config("unix:path={dir}/bus", limits=limits))
+
+    return begin
+
+
+@pytest.fixture
+def place(executable: str) -> Iterator[Place]:
+    """A directory with a configuration from which daemons are started by hand."""
+    found = Place(executable)
+    with adoption():
+        yield found
+        found.clean()
+
+
 class SharedBus:
     """The bus that tests have in common; started again when a test has ended it."""
 
@@ -64,7 +84,9 @@ class SharedBus:
         assert self.daemon.process.poll() is None, f"the daemon has ended: {self.daemon.stderr}"
         deadline = time.monotonic() + DEADLINE
         expected = ["org.freedesktop.DBus", self.monitor.unique]
-        while (names := sorted(self.monitor.driver("ListNames"), reverse=True)) != sorted(expected, reverse=True):
+        while (names := sorted(self.monitor.driver("ListNames"), reverse=True)) != sorted(
+            expected, reverse=True
+        ):
             assert time.monotonic() < deadline, f"names without an owner: {names}"
 
     def stop(self) -> None:
@@ -73,7 +95,6 @@ class SharedBus:
         if self.daemon:
             self.daemon.stop()
         self.daemon = self.monitor = None
-
 
     def lend(self) -> Iterator[Daemon]:
         """Give the bus to a test, and take it back."""
@@ -156,9 +177,3 @@ def pipe() -> Iterator[tuple[int, int]]:
     for end in ends:
         with contextlib.suppress(OSError):
             os.close(end)
-
-
-@pytest.fixture
-def programs() -> Path:
-    """Where the client programs of the suite are."""
-    return Path(__file__).parent.parent / "support" / "peers"

@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from support.addresses import fields, guid
 from support.daemon import config, private_directory
 from support.raw import Client
@@ -65,7 +66,7 @@ class TestUnixPath:
         ],
     )
     def test_escaping(self, start_daemon: StartDaemon, name: str, escaped: str) -> None:
-        """Optionally-escaped bytes are [-0-9A-Za-z_/.\\*]; other bytes are a percent sign and two hex digits."""
+        """Optionally-escaped bytes are [-0-9A-Za-z_/.\\*]; others are a percent sign and two hex digits."""
         directory = private_directory()
         if "/" in name:
             (directory / name.partition("/")[0]).mkdir()
@@ -78,7 +79,7 @@ class TestUnixPath:
 class TestUnixDirectory:
     @pytest.mark.parametrize("key", ["dir", "tmpdir"])
     def test_directory(self, start_daemon: StartDaemon, key: str) -> None:
-        """dir, tmpdir: a directory in which a socket file with a random name is made; the address has its path."""
+        """dir, tmpdir: where a socket file with a random name is made; the address has its path."""
         daemon = start_daemon(config(f"unix:{key}={{dir}}"))
         path = Path(fields(daemon.address)[1]["path"].decode())
         assert path.parent == daemon.directory
@@ -94,7 +95,9 @@ class TestUnixDirectory:
     def test_runtime(self, start_daemon: StartDaemon) -> None:
         """runtime=yes: the socket is $XDG_RUNTIME_DIR/bus."""
         directory = private_directory()
-        daemon = start_daemon(config("unix:runtime=yes"), directory=directory, env={"XDG_RUNTIME_DIR": str(directory)})
+        daemon = start_daemon(
+            config("unix:runtime=yes"), directory=directory, env={"XDG_RUNTIME_DIR": str(directory)}
+        )
         assert daemon.address == f"unix:path={directory}/bus,guid={daemon.guid}"
         assert daemon.connect().unique
 
@@ -141,10 +144,11 @@ class TestSystemd:
         """Every socket that was passed is listened on."""
         directory = private_directory()
         with self.listening(directory / "one") as one, self.listening(directory / "two") as two:
-            daemon = start_daemon(
+            start_daemon(
                 config("systemd:"),
                 directory=directory,
-                shell=f"exec 43<&{one.fileno()} 44<&{two.fileno()} 3<&43 4<&44; export LISTEN_PID=$$ LISTEN_FDS=2",
+                shell=f"exec 43<&{one.fileno()} 44<&{two.fileno()} 3<&43 4<&44; "
+                "export LISTEN_PID=$$ LISTEN_FDS=2",
                 pass_fds=(one.fileno(), two.fileno()),
             )
         for name in ("one", "two"):

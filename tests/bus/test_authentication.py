@@ -6,6 +6,7 @@ import os
 import time
 
 import pytest
+
 from support.daemon import Daemon, config
 from support.message import Message, Type, frame
 from support.raw import BUS, BUS_PATH, Client, Closed, Wire
@@ -37,7 +38,9 @@ def say(wire: Wire, line: bytes) -> bytes:
 
 
 def ping(serial: int) -> bytes:
-    return Message(path=BUS_PATH, interface=f"{BUS}.Peer", member="Ping", destination=BUS, serial=serial).encode()
+    return Message(
+        path=BUS_PATH, interface=f"{BUS}.Peer", member="Ping", destination=BUS, serial=serial
+    ).encode()
 
 
 def reply(wire: Wire) -> Message:
@@ -75,7 +78,7 @@ class TestAuthCommand:
         assert say(wire, b"\0AUTH EXTERNAL " + ME) == b"OK " + bus.guid.encode()
 
     def test_data(self, wire: Wire) -> None:
-        """Without an initial response the server sends an empty DATA, and the client answers with its identity."""
+        """Without an initial response the server asks with an empty DATA; the client answers who it is."""
         assert say(wire, b"\0AUTH EXTERNAL") == b"DATA"
         assert say(wire, b"DATA " + ME).startswith(b"OK ")
 
@@ -94,7 +97,9 @@ class TestAuthCommand:
         """The initial response is hex-encoded."""
         assert say(wire, b"\0AUTH EXTERNAL " + response) == b'ERROR "Invalid hex encoding"'
 
-    @pytest.mark.parametrize("mechanism", [b"FOO", b"external", b"ANONYMOUS", b"DBUS_COOKIE_SHA1", b"EXTERNAL2"])
+    @pytest.mark.parametrize(
+        "mechanism", [b"FOO", b"external", b"ANONYMOUS", b"DBUS_COOKIE_SHA1", b"EXTERNAL2"]
+    )
     def test_unknown_mechanism(self, wire: Wire, mechanism: bytes) -> None:
         assert say(wire, b"\0AUTH " + mechanism) == b"REJECTED EXTERNAL"
 
@@ -123,7 +128,7 @@ class TestAuthCommand:
 
 
 class TestStates:
-    """"Server states": what may be said when, and what answers the rest."""
+    """ "Server states": what may be said when, and what answers the rest."""
 
     @pytest.mark.parametrize(
         ("line", "answer"),
@@ -188,7 +193,9 @@ class TestStates:
         assert say(wire, line) == b"REJECTED EXTERNAL"
         assert say(wire, b"AUTH EXTERNAL " + ME).startswith(b"OK ")
 
-    @pytest.mark.parametrize("said", [b"\0BEGIN\r\n", b"\0AUTH EXTERNAL\r\nBEGIN\r\n", b"\0AUTH FOO\r\nBEGIN\r\n"])
+    @pytest.mark.parametrize(
+        "said", [b"\0BEGIN\r\n", b"\0AUTH EXTERNAL\r\nBEGIN\r\n", b"\0AUTH FOO\r\nBEGIN\r\n"]
+    )
     def test_begin_too_early(self, wire: Wire, said: bytes) -> None:
         """BEGIN before OK: the server must disconnect."""
         wire.send_bytes(said + HELLO)
@@ -329,7 +336,9 @@ class TestAfterwards:
     def test_hello_first(self, bus: Daemon) -> None:
         """Messages other than Hello before Hello: an error for calls of the bus, and the end for others."""
         client = bus.connect(hello=False)
-        text = client.expect_error(client.start_call(BUS, "ListNames", interface=BUS, path=BUS_PATH), ACCESS_DENIED)
+        text = client.expect_error(
+            client.start_call(BUS, "ListNames", interface=BUS, path=BUS_PATH), ACCESS_DENIED
+        )
         assert text == "Client tried to send a message other than Hello without being registered"
         assert client.hello()
 
@@ -364,7 +373,9 @@ class TestAfterwards:
     def test_hello_of_another_interface(self, bus: Daemon) -> None:
         client = bus.connect(hello=False)
         serial = client.start_call(BUS, "Hello", path=BUS_PATH)
-        assert client.expect_error(serial, ACCESS_DENIED).startswith("Client tried to send a message other than Hello")
+        assert client.expect_error(serial, ACCESS_DENIED).startswith(
+            "Client tried to send a message other than Hello"
+        )
 
     def test_malformed_before_hello(self, bus: Daemon) -> None:
         client = bus.connect(hello=False)

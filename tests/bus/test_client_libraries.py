@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+
 from support.daemon import Daemon, config, start
 from support.message import Type
 from support.programs import Program, need_modules, peer_command, run
@@ -46,7 +47,9 @@ def service(peer: str, services: dict[str, Program], bus: Daemon) -> str:
 
 
 @pytest.mark.parametrize(("caller", "callee"), list(itertools.product(PEERS, PEERS)))
-def test_one_calls_the_other(caller: str, callee: str, services: dict[str, Program], library_bus: Daemon) -> None:
+def test_one_calls_the_other(
+    caller: str, callee: str, services: dict[str, Program], library_bus: Daemon
+) -> None:
     """Arguments, errors, a signal that follows a new match rule, and descriptors both ways."""
     need(caller)
     name = service(callee, services, library_bus)
@@ -69,7 +72,11 @@ class TestService:
         name = service(peer, services, library_bus)
         second = Client(library_bus.address)
         serials = [
-            (one, one.start_call(name, "Echo", "sai", f"{number}", [number], path=PATH, interface=INTERFACE), number)
+            (
+                one,
+                one.start_call(name, "Echo", "sai", f"{number}", [number], path=PATH, interface=INTERFACE),
+                number,
+            )
             for number in range(20)
             for one in (client, second)
         ]
@@ -82,7 +89,7 @@ class TestService:
     ) -> None:
         """What the library answers by itself arrives, too."""
         name = service(peer, services, library_bus)
-        with pytest.raises(BusError, match="UnknownMethod|NoReply|UnknownObject"):
+        with pytest.raises(BusError, match=r"UnknownMethod|NoReply|UnknownObject"):
             client.call(name, "NoSuchMethod", path="/nothing/here", interface="org.example.None")
 
     def test_end(self, peer: str, client: Client, library_bus: Daemon) -> None:

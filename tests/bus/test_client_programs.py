@@ -1,4 +1,4 @@
-"""The programs that come with D-Bus implementations: dbus-send, dbus-monitor, gdbus, busctl, dbus-test-tool."""
+"""Programs that come with D-Bus implementations: dbus-send, dbus-monitor, gdbus, busctl, dbus-test-tool."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from support.daemon import Daemon
 from support.message import Message, Type
 from support.programs import Program, need_programs, run
@@ -43,7 +44,8 @@ class TestDbusSend:
 
     def test_get_id(self, bus: Daemon, client: Client) -> None:
         done = run(
-            ["dbus-send", "--session", "--print-reply", f"--dest={BUS}", "/", f"{BUS}.GetId"], bus.environment()
+            ["dbus-send", "--session", "--print-reply", f"--dest={BUS}", "/", f"{BUS}.GetId"],
+            bus.environment(),
         )
         assert f'string "{client.driver("GetId")}"' in done.stdout
 
@@ -68,7 +70,9 @@ class TestDbusSend:
 
     def test_unknown_name(self, bus: Daemon) -> None:
         done = run(
-            ["dbus-send", "--print-reply", "--dest=org.example.Nobody", "/", "a.b.C"], bus.environment(), status=1
+            ["dbus-send", "--print-reply", "--dest=org.example.Nobody", "/", "a.b.C"],
+            bus.environment(),
+            status=1,
         )
         assert done.stderr.startswith(
             "Error org.freedesktop.DBus.Error.ServiceUnknown: The name org.example.Nobody was not provided"
@@ -85,10 +89,12 @@ class TestDbusMonitor:
     def test_signals(self, bus: Daemon, client: Client, start_program: StartProgram) -> None:
         """It shows what matches its rule, with or without the Monitoring interface."""
         need_programs("dbus-monitor")
-        program = start_program("dbus-monitor", "--address", bus.address, "type='signal',interface='org.example.I'")
+        program = start_program(
+            "dbus-monitor", "--address", bus.address, "type='signal',interface='org.example.I'"
+        )
         client.own("org.example.Monitored")
         output = program.read_until(
-            "member=News\n   string \"x\"", lambda: client.signal("News", "s", "x", interface="org.example.I")
+            'member=News\n   string "x"', lambda: client.signal("News", "s", "x", interface="org.example.I")
         )
         assert re.search(
             rf"signal time=[0-9.]+ sender={client.unique} -> destination=\(null destination\) serial=\d+ "
@@ -99,7 +105,9 @@ class TestDbusMonitor:
     def test_calls(self, bus: Daemon, client: Client, other: Client, start_program: StartProgram) -> None:
         """It shows calls between others, and their replies."""
         need_programs("dbus-monitor")
-        program = start_program("dbus-monitor", "--session", "member='Hail'", f"destination='{client.unique}'")
+        program = start_program(
+            "dbus-monitor", "--session", "member='Hail'", f"destination='{client.unique}'"
+        )
 
         def hail() -> None:
             serial = client.start_call(other.unique, "Hail")
@@ -131,7 +139,18 @@ class TestGdbus:
     def test_call(self, bus: Daemon, client: Client, name: str, start_program: StartProgram) -> None:
         client.own(name)
         program = start_program(
-            "gdbus", "call", "-a", bus.address, "-d", name, "-o", "/a", "-m", "org.example.I.Hail", "['x']", "5"
+            "gdbus",
+            "call",
+            "-a",
+            bus.address,
+            "-d",
+            name,
+            "-o",
+            "/a",
+            "-m",
+            "org.example.I.Hail",
+            "['x']",
+            "5",
         )
         serve(client, program, "Introspect", "s", "<node/>")
         call = serve(client, program, "Hail", "(su)", ("x", 7))
@@ -155,7 +174,9 @@ class TestGdbus:
         client.own(name)
         program = start_program("gdbus", "monitor", "--session", "-d", name)
         program.read_until(f"The name {name} is owned by {client.unique}")
-        program.read_until("org.example.I.News ('x',)", lambda: client.signal("News", "s", "x", interface="org.example.I"))
+        program.read_until(
+            "org.example.I.News ('x',)", lambda: client.signal("News", "s", "x", interface="org.example.I")
+        )
         client.driver("ReleaseName", "s", name)
         program.read_until(f"The name {name} does not have an owner")
 
@@ -207,7 +228,9 @@ class TestBusctl:
 
     def test_service(self, bus: Daemon, client: Client, name: str, start_program: StartProgram) -> None:
         client.own(name)
-        program = start_program("busctl", "--user", "call", name, "/a", "org.example.I", "Hail", "v", "s", "x")
+        program = start_program(
+            "busctl", "--user", "call", name, "/a", "org.example.I", "Hail", "v", "s", "x"
+        )
         serve(client, program, "Hail", "a{sv}", {})
         assert program.read_all() == "a{sv} 0\n"
 

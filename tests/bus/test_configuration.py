@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.daemon import DEADLINE, DOCTYPE, Daemon, config, private_directory
-from support.raw import BusError, Closed
+
+from support.daemon import DOCTYPE, Daemon, config, private_directory
+from support.raw import DEADLINE, BusError, Closed
 
 from .conftest import StartDaemon
 
@@ -27,7 +28,10 @@ REFUSED = {
     "unknown element": ("<bogus/>", "Element <bogus> not allowed inside <busconfig> in configuration file"),
     "element in the wrong place": ('<allow own="*"/>', "Element <allow> not allowed inside <busconfig>"),
     "root in root": ("<busconfig/>", "<busconfig>"),
-    "unknown attribute": ('<type a="b">session</type>', 'Attribute "a" is invalid on <type> element in this context'),
+    "unknown attribute": (
+        '<type a="b">session</type>',
+        'Attribute "a" is invalid on <type> element in this context',
+    ),
     "text": ("session", "No text content expected inside XML element busconfig in configuration file"),
     "empty listen": ("<listen></listen>", "XML element <listen> was expected to have content inside it"),
     "empty user": ("<user></user>", "XML element <user> was expected to have content inside it"),
@@ -78,8 +82,14 @@ UNUSABLE = {
     "no colon": ("<listen>unix</listen>", "Address does not contain a colon"),
     "two places": ("<listen>unix:path=/a,abstract=b</listen>", "at the same time"),
     "no place": ("<listen>unix:</listen>", "missing argument path or"),
-    "bad escape": ("<listen>unix:path=/tmp/%zz</listen>", "percent character was followed by characters other than"),
-    "no directory": ("<listen>unix:path=/nonexistent/bus</listen>", '"/nonexistent/bus": No such file or directory'),
+    "bad escape": (
+        "<listen>unix:path=/tmp/%zz</listen>",
+        "percent character was followed by characters other than",
+    ),
+    "no directory": (
+        "<listen>unix:path=/nonexistent/bus</listen>",
+        '"/nonexistent/bus": No such file or directory',
+    ),
     "no directory to choose from": ("<listen>unix:dir=/nonexistent</listen>", "No such file or directory"),
     "long path": (f"<listen>unix:path=/tmp/{'x' * 120}</listen>", "Socket name too long"),
     "no runtime directory": ("<listen>unix:runtime=yes</listen>", '"XDG_RUNTIME_DIR" is not set'),
@@ -131,7 +141,9 @@ class TestRefusal:
         assert reason in refuse(document(line))
 
     @pytest.mark.deviation("error-location")
-    @pytest.mark.parametrize("case", [case for case in REFUSED if case not in ("not well-formed", "bad character")])
+    @pytest.mark.parametrize(
+        "case", [case for case in REFUSED if case not in ("not well-formed", "bad character")]
+    )
     def test_place(self, refuse: Refusal, case: str) -> None:
         """Errors name file and line."""
         stderr = refuse(document("<!-- 3 -->", REFUSED[case][0]))
@@ -165,7 +177,9 @@ class TestRefusal:
     def test_directory(self, refuse: Refusal) -> None:
         refuse.path = refuse.directory / "sub"
         refuse.path.mkdir()
-        done = subprocess.run([refuse.executable, f"--config-file={refuse.path}"], capture_output=True, text=True)
+        done = subprocess.run(
+            [refuse.executable, f"--config-file={refuse.path}"], capture_output=True, text=True
+        )
         assert done.returncode == 1
         assert "Failed to start message bus: " in done.stderr
 
@@ -173,7 +187,8 @@ class TestRefusal:
 class TestTolerance:
     def test_unknown_user_in_policy(self, start_daemon: StartDaemon) -> None:
         """A policy for a user or group that doesn't exist is left out."""
-        extra = '<policy user="no-such-user"><deny own="*"/></policy><policy group="no-such"><deny own="*"/></policy>'
+        denial = '<policy {}="no-such-one"><deny own="*"/></policy>'
+        extra = denial.format("user") + denial.format("group")
         daemon = start_daemon(config("unix:path={dir}/bus", extra=extra))
         assert daemon.connect().own("org.example.Name") == 1
 
@@ -221,7 +236,9 @@ class TestInclude:
         """What comes after the include is applied after it."""
         extra = '<include>more.conf</include><policy context="default"><allow own="org.example.A"/></policy>'
         text = config("unix:path={dir}/bus", extra=extra)
-        assert not self.denied(text, start_daemon, "org.example.A", {"more.conf": self.policy("org.example.A")})
+        assert not self.denied(
+            text, start_daemon, "org.example.A", {"more.conf": self.policy("org.example.A")}
+        )
 
     def test_includedir(self, start_daemon: StartDaemon) -> None:
         """<includedir>: every file that ends in .conf, and no other."""
@@ -238,7 +255,9 @@ class TestInclude:
 
     def test_circle(self, refuse: Refusal) -> None:
         """A file that includes itself is refused."""
-        assert f"Circular inclusion of file '{refuse.path}'" in refuse(document("<include>bus.conf</include>"))
+        assert f"Circular inclusion of file '{refuse.path}'" in refuse(
+            document("<include>bus.conf</include>")
+        )
 
     def test_large_circle(self, refuse: Refusal) -> None:
         (refuse.directory / "a.conf").write_text("<busconfig><include>b.conf</include></busconfig>")
@@ -262,7 +281,10 @@ class TestSessionPolicy:
     def start_session(self, start_daemon: StartDaemon) -> StartDaemon:
         def begin() -> Daemon:
             return start_daemon(
-                None, "--config-file=/usr/share/dbus-1/session.conf", "--address=unix:path={dir}/bus", "--nopidfile"
+                None,
+                "--config-file=/usr/share/dbus-1/session.conf",
+                "--address=unix:path={dir}/bus",
+                "--nopidfile",
             )
 
         return begin
@@ -282,16 +304,18 @@ class TestSessionPolicy:
 
 
 class TestSystemPolicy:
-    """system.conf: names and calls are denied unless a file in system.d allows them; signals and replies pass."""
+    """system.conf: names and calls are denied unless a file allows them; signals and replies pass."""
 
     @pytest.fixture
     def start_system(self, start_daemon: StartDaemon) -> StartDaemon:
         def begin(extra: str = "") -> Daemon:
             text = (
-                f'{DOCTYPE}<busconfig><include>/usr/share/dbus-1/system.conf</include>{extra}'
+                f"{DOCTYPE}<busconfig><include>/usr/share/dbus-1/system.conf</include>{extra}"
                 "<listen>unix:path={dir}/bus</listen></busconfig>"
             )
-            return start_daemon(text, "--address=unix:path={dir}/bus", "--nopidfile", directory=open_directory())
+            return start_daemon(
+                text, "--address=unix:path={dir}/bus", "--nopidfile", directory=open_directory()
+            )
 
         return begin
 

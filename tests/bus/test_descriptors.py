@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from support.daemon import Daemon
 from support.message import BIG, LITTLE, Field, Type, frame
 from support.raw import Client
@@ -101,7 +102,9 @@ class TestStream:
             call = other.expect(member="Take", body=(0, number))
             assert os.read(call.fds[0], 10) == b"%d" % number
 
-    def test_several_messages_in_one_write(self, client: Client, other: Client, pipe: tuple[int, int]) -> None:
+    def test_several_messages_in_one_write(
+        self, client: Client, other: Client, pipe: tuple[int, int]
+    ) -> None:
         """A write with descriptors for several messages: they are dealt out in order."""
         data = b"".join(
             client.message(

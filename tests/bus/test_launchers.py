@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.daemon import config, end_process, private_directory, adoption
+
+from support.daemon import adoption, config, end_process, private_directory
 from support.programs import SYSTEM_PYTHON, need_modules, need_programs, run
 from support.raw import BUS, Client
 
@@ -19,7 +20,7 @@ REFERENCE = "/usr/bin/dbus-daemon"
 
 @pytest.fixture
 def environment(executable: str) -> Iterator[dict[str, str]]:
-    """An environment in which ``dbus-daemon`` is the daemon under test, and a home and a runtime directory."""
+    """An environment in which ``dbus-daemon`` is the daemon under test, with a home of its own."""
     directory = private_directory()
     wrapper = directory / "dbus-daemon"
     wrapper.write_text(f'#!/bin/sh\nexec "{executable}" "$@"\n')
@@ -41,7 +42,9 @@ class TestDbusRunSession:
 
     def session(self, executable: str, environment: dict[str, str], script: str, status: int = 0) -> str:
         done = run(
-            ["dbus-run-session", f"--dbus-daemon={executable}", "--", "sh", "-c", script], environment, status=status
+            ["dbus-run-session", f"--dbus-daemon={executable}", "--", "sh", "-c", script],
+            environment,
+            status=status,
         )
         return done.stdout
 
@@ -65,15 +68,21 @@ class TestDbusRunSession:
         directory = Path(environment["HOME"])
         (directory / "my.conf").write_text(config(f"unix:path={directory}/mine"))
         done = run(
-            ["dbus-run-session", f"--dbus-daemon={executable}", f"--config-file={directory}/my.conf", "--"]
-            + ["sh", "-c", "echo $DBUS_SESSION_BUS_ADDRESS"],
+            [
+                "dbus-run-session",
+                f"--dbus-daemon={executable}",
+                f"--config-file={directory}/my.conf",
+                "sh",
+                "-c",
+                "echo $DBUS_SESSION_BUS_ADDRESS",
+            ],
             environment,
         )
         assert done.stdout.startswith(f"unix:path={directory}/mine,guid=")
 
 
 class TestDbusLaunch:
-    """dbus-launch knows one place of the bus only: there the daemon under test is put, in a namespace of its own."""
+    """dbus-launch knows one place of the bus: the daemon under test is put there, in its own namespace."""
 
     @pytest.fixture
     def launch(self, executable: str) -> list[str]:
@@ -111,7 +120,8 @@ for _ in range(2):
     test.up()
     flags = Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION
     bus = Gio.DBusConnection.new_for_address_sync(test.get_bus_address(), flags, None, None)
-    print(bus.call_sync('org.freedesktop.DBus', '/', 'org.freedesktop.DBus', 'ListNames', None, None, 0, -1, None))
+    name = 'org.freedesktop.DBus'
+    print(bus.call_sync(name, '/', name, 'ListNames', None, None, 0, -1, None))
     bus.set_exit_on_close(False)
     bus.close_sync(None)
     del bus
@@ -158,5 +168,8 @@ class TestDbusFast:
         """dbus-fast's own idea of a service and a proxy: introspection, properties, signals."""
         need_programs("dbus-run-session")
         program = Path(__file__).parent.parent / "support" / "peers" / "proxy.py"
-        done = run(["dbus-run-session", f"--dbus-daemon={executable}", "--", sys.executable, str(program)], environment)
+        done = run(
+            ["dbus-run-session", f"--dbus-daemon={executable}", "--", sys.executable, str(program)],
+            environment,
+        )
         assert done.stdout == "ok\n"

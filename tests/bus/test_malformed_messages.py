@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
 from support import malformed
 from support.daemon import Daemon
 from support.message import BIG, LITTLE, Field, Message, Type
@@ -73,7 +74,9 @@ class TestWellFormed:
             malformed.field(Field.UNIX_FDS, "u", 0),
         ],
     )
-    def test_on_the_right_side(self, sender: Client, listener: Client, order: str, case: malformed.Case) -> None:
+    def test_on_the_right_side(
+        self, sender: Client, listener: Client, order: str, case: malformed.Case
+    ) -> None:
         """What is just within the rules is relayed."""
         sender.send_bytes(case(order))
         listener.expect(interface=malformed.INTERFACE, sender=sender.unique)
@@ -83,12 +86,12 @@ class TestWellFormed:
 class TestHeader:
     @pytest.mark.parametrize("case", malformed.HEADER)
     def test_header(self, sender: Client, listener: Client, case: str, order: str) -> None:
-        """"Message Format": fixed part, array of header fields, padding."""
+        """ "Message Format": fixed part, array of header fields, padding."""
         check(sender, listener, malformed.HEADER[case](order))
 
     @pytest.mark.parametrize("case", malformed.REQUIRED)
     def test_required_fields(self, sender: Client, listener: Client, case: str, order: str) -> None:
-        """"Header Fields": which are required for which type of message."""
+        """ "Header Fields": which are required for which type of message."""
         check(sender, listener, malformed.REQUIRED[case](order))
 
     @pytest.mark.parametrize("case", malformed.WRONG_TYPE)
@@ -98,12 +101,12 @@ class TestHeader:
 
     @pytest.mark.parametrize("case", malformed.BAD_NAMES)
     def test_names(self, sender: Client, listener: Client, case: str, order: str) -> None:
-        """"Valid Object Paths", "Valid Names"; org.freedesktop.DBus.Local must not come from a client."""
+        """ "Valid Object Paths", "Valid Names"; org.freedesktop.DBus.Local must not come from a client."""
         check(sender, listener, malformed.BAD_NAMES[case](order))
 
     @pytest.mark.parametrize("case", malformed.SIGNATURES)
     def test_signatures(self, sender: Client, listener: Client, case: str, order: str) -> None:
-        """"Valid Signatures": complete types, brackets that match, depth of 32."""
+        """ "Valid Signatures": complete types, brackets that match, depth of 32."""
         check(sender, listener, malformed.SIGNATURES[case](order))
 
 
@@ -111,7 +114,7 @@ class TestHeader:
 class TestBody:
     @pytest.mark.parametrize("case", malformed.BODIES)
     def test_body(self, sender: Client, listener: Client, case: str, order: str) -> None:
-        """"Marshaling": lengths, padding, booleans, strings, depth of 64."""
+        """ "Marshaling": lengths, padding, booleans, strings, depth of 64."""
         check(sender, listener, malformed.BODIES[case](order))
 
 
@@ -143,7 +146,9 @@ class TestUnixFds:
 class TestAfterwards:
     def test_what_was_right_before_arrives(self, sender: Client, listener: Client) -> None:
         """Messages before the bad one, in the same write, are relayed; those after it are not."""
-        good = Message(type=Type.SIGNAL, serial=8, path="/a", interface="org.example.Interface", member="Good")
+        good = Message(
+            type=Type.SIGNAL, serial=8, path="/a", interface="org.example.Interface", member="Good"
+        )
         bad = malformed.signal(LITTLE, serial=0)
         sender.send_bytes(good.encode() + bad + good.encode())
         sender.expect_closed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from support.raw import BusError, Client
 
 INVALID = "org.freedesktop.DBus.Error.MatchRuleInvalid"
@@ -56,7 +57,8 @@ BAD = [
     ("error_name='a.b'", 'Unknown key "error_name" in match rule'),
     (
         "arg='a'",
-        "Key 'arg' in match rule starts with 'arg' but lacks an arg number. Should be 'arg0' or 'arg7' for example.",
+        "Key 'arg' in match rule starts with 'arg' but lacks an arg number. "
+        "Should be 'arg0' or 'arg7' for example.",
     ),
     (
         "argx='a'",

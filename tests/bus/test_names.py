@@ -1,195 +1,92 @@
-"""Specification, "Message Bus Names" and "org.freedesktop.DBus.RequestName": owners, queues, and who is told what."""
+"""Specification, "Message Bus Names" and "org.freedesktop.DBus.RequestName": owners, queues, who is told."""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
 
 import pytest
+
+from support.claimants import (
+    ALLOW_REPLACEMENT,
+    ALREADY_OWNER,
+    DO_NOT_QUEUE,
+    EXISTS,
+    IN_QUEUE,
+    NON_EXISTENT,
+    NOT_OWNER,
+    PRIMARY_OWNER,
+    RELEASED,
+    REPLACE_EXISTING,
+    Claimants,
+)
 from support.daemon import Daemon
 from support.message import Type
-from support.raw import BUS, BUS_PATH, BusError, Client
+from support.raw import BUS, BUS_PATH, ERROR, BusError, Client
 
 from .conftest import Connect
 
-ERROR = "org.freedesktop.DBus.Error."
-ALLOW_REPLACEMENT, REPLACE_EXISTING, DO_NOT_QUEUE = 1, 2, 4
-PRIMARY_OWNER, IN_QUEUE, EXISTS, ALREADY_OWNER = 1, 2, 3, 4
-RELEASED, NON_EXISTENT, NOT_OWNER = 1, 2, 3
-
-
-@dataclass
-class Queue:
-    """The queue of a name as the specification describes it: who wants it, with which flags, the owner first."""
-
-    entries: list[tuple[str, int]] = field(default_factory=list)
-
-    @property
-    def owner(self) -> str:
-        return self.entries[0][0] if self.entries else ""
-
-    def names(self) -> list[str]:
-        return [who for who, _ in self.entries]
-
-    def request(self, who: str, flags: int) -> int:
-        entry = (who, flags)
-        if not self.entries:
-            self.entries = [entry]
-            return PRIMARY_OWNER
-        if self.owner == who:
-            self.entries[0] = entry
-            return ALREADY_OWNER
-        owner_flags = self.entries[0][1]
-        if flags & REPLACE_EXISTING and owner_flags & ALLOW_REPLACEMENT:
-            rest = [one for one in self.entries if one[0] != who]
-            self.entries = [entry, *(rest[1:] if owner_flags & DO_NOT_QUEUE else rest)]
-            return PRIMARY_OWNER
-        if flags & DO_NOT_QUEUE:
-            self.entries = [one for one in self.entries if one[0] != who]
-            return EXISTS
-        if flags & REPLACE_EXISTING:
-            rest = [one for one in self.entries if one[0] != who]
-            self.entries = [rest[0], entry, *rest[1:]]
-        elif who in self.names():
-            self.entries[self.names().index(who)] = entry
-        else:
-            self.entries.append(entry)
-        return IN_QUEUE
-
-    def release(self, who: str) -> int:
-        if not self.entries:
-            return NON_EXISTENT
-        if who not in self.names():
-            return NOT_OWNER
-        self.entries = [one for one in self.entries if one[0] != who]
-        return RELEASED
-
-
-class Stage:
-    """Three clients who want one name. After each step everybody must have been told what the model says.
-
-    In this order: NameLost to the old owner, NameOwnerChanged to everybody, NameAcquired to the new owner, the
-    reply to the caller.
-    """
-
-    def __init__(self, bus: Daemon, name: str) -> None:
-        self.name = name
-        self.queue = Queue()
-        self.clients = {who: bus.connect() for who in "ABC"}
-        self.unique = {who: client.unique for who, client in self.clients.items()} | {"": ""}
-        for client in self.clients.values():
-            client.match(f"type='signal',sender='{BUS}',member='NameOwnerChanged',arg0='{name}'")
-
-    def request(self, who: str, flags: int) -> int:
-        before = self.queue.owner
-        expected = self.queue.request(who, flags)
-        serial = self.call(who, "RequestName", "su", self.name, flags)
-        self.check(before, who, serial, expected)
-        return expected
-
-    def release(self, who: str) -> int:
-        before = self.queue.owner
-        expected = self.queue.release(who)
-        serial = self.call(who, "ReleaseName", "s", self.name)
-        self.check(before, who, serial, expected)
-        return expected
-
-    def leave(self, who: str) -> None:
-        before = self.queue.owner
-        self.queue.release(who)
-        self.clients.pop(who).close()
-        if before == who:
-            self.check(before, "", 0, 0)
-
-    def call(self, who: str, member: str, signature: str, *body: object) -> int:
-        return self.clients[who].start_call(BUS, member, signature, *body, interface=BUS, path=BUS_PATH)
-
-    def check(self, before: str, caller: str, serial: int, result: int) -> None:
-        after = self.queue.owner
-        for who in sorted(self.clients, key=lambda one: one != caller):
-            client = self.clients[who]
-            if before != after:
-                if who == before:
-                    client.expect(member="NameLost", body=(self.name,), destination=client.unique, sender=BUS)
-                client.expect(member="NameOwnerChanged", body=(self.name, self.unique[before], self.unique[after]))
-                if who == after:
-                    client.expect(member="NameAcquired", body=(self.name,), destination=client.unique, sender=BUS)
-            if who == caller:
-                client.expect(type=Type.METHOD_RETURN, reply_serial=serial, body=(result,))
-            client.driver("GetId")
-            assert client.inbox == []
-        self.check_queue()
-
-    def check_queue(self) -> None:
-        client = next(iter(self.clients.values()))
-        if self.queue.entries:
-            expected = [self.unique[who] for who in self.queue.names()]
-            assert client.driver("ListQueuedOwners", "s", self.name) == expected
-        else:
-            assert client.driver("NameHasOwner", "s", self.name) is False
-
 
 @pytest.fixture
-def stage(bus: Daemon, name: str) -> Stage:
-    return Stage(bus, name)
+def stage(bus: Daemon, name: str) -> Claimants:
+    return Claimants(bus, name)
 
 
 class TestRequestName:
-    def test_free(self, stage: Stage) -> None:
+    def test_free(self, stage: Claimants) -> None:
         """PRIMARY_OWNER: the caller is now the primary owner, and was not before."""
         assert stage.request("A", 0) == PRIMARY_OWNER
 
-    def test_in_queue(self, stage: Stage) -> None:
+    def test_in_queue(self, stage: Claimants) -> None:
         """IN_QUEUE: the name already had an owner who can't be replaced, or who isn't to be."""
         stage.request("A", 0)
         assert stage.request("B", 0) == IN_QUEUE
         assert stage.request("C", REPLACE_EXISTING) == IN_QUEUE
 
-    def test_next_in_line(self, stage: Stage) -> None:
-        """Who would replace an owner that doesn't allow it is the next in the queue, before those who only wait."""
+    def test_next_in_line(self, stage: Claimants) -> None:
+        """Who would replace an owner that doesn't allow it comes before those who only wait."""
         stage.request("A", 0)
         stage.request("B", 0)
         assert stage.request("C", REPLACE_EXISTING) == IN_QUEUE
         assert stage.queue.names() == ["A", "C", "B"]
 
-    def test_exists(self, stage: Stage) -> None:
+    def test_exists(self, stage: Claimants) -> None:
         """EXISTS: the name has an owner, and DO_NOT_QUEUE was specified."""
         stage.request("A", 0)
         assert stage.request("B", DO_NOT_QUEUE) == EXISTS
         assert stage.request("C", DO_NOT_QUEUE | REPLACE_EXISTING) == EXISTS
 
-    def test_already_owner(self, stage: Stage) -> None:
+    def test_already_owner(self, stage: Claimants) -> None:
         """ALREADY_OWNER: the application already is the owner."""
         stage.request("A", 0)
         assert stage.request("A", 0) == ALREADY_OWNER
 
-    def test_replacement(self, stage: Stage) -> None:
+    def test_replacement(self, stage: Claimants) -> None:
         """The owner that allowed it is replaced and goes to the place behind the new one."""
         stage.request("A", ALLOW_REPLACEMENT)
         stage.request("B", 0)
         assert stage.request("C", REPLACE_EXISTING) == PRIMARY_OWNER
         assert stage.queue.names() == ["C", "A", "B"]
 
-    def test_replacement_of_who_does_not_queue(self, stage: Stage) -> None:
+    def test_replacement_of_who_does_not_queue(self, stage: Claimants) -> None:
         """... or out of the queue, if that is what he said."""
         stage.request("A", ALLOW_REPLACEMENT | DO_NOT_QUEUE)
         assert stage.request("B", REPLACE_EXISTING) == PRIMARY_OWNER
         assert stage.queue.names() == ["B"]
 
-    def test_replacement_from_the_queue(self, stage: Stage) -> None:
+    def test_replacement_from_the_queue(self, stage: Claimants) -> None:
         stage.request("A", ALLOW_REPLACEMENT)
         stage.request("B", 0)
         stage.request("C", 0)
         assert stage.request("C", REPLACE_EXISTING) == PRIMARY_OWNER
         assert stage.queue.names() == ["C", "A", "B"]
 
-    def test_owner_changes_his_mind(self, stage: Stage) -> None:
+    def test_owner_changes_his_mind(self, stage: Claimants) -> None:
         """If the caller is the owner, his flags are updated."""
         stage.request("A", 0)
         assert stage.request("A", ALLOW_REPLACEMENT) == ALREADY_OWNER
         assert stage.request("B", REPLACE_EXISTING) == PRIMARY_OWNER
 
-    def test_who_waits_keeps_his_place(self, stage: Stage) -> None:
+    def test_who_waits_keeps_his_place(self, stage: Claimants) -> None:
         """A second request of who is in the queue only updates his flags."""
         stage.request("A", 0)
         stage.request("B", 0)
@@ -198,14 +95,14 @@ class TestRequestName:
         stage.release("A")
         assert stage.request("C", REPLACE_EXISTING) == PRIMARY_OWNER
 
-    def test_who_will_not_queue_leaves(self, stage: Stage) -> None:
+    def test_who_will_not_queue_leaves(self, stage: Claimants) -> None:
         """DO_NOT_QUEUE takes who is in the queue out of it."""
         stage.request("A", 0)
         stage.request("B", 0)
         assert stage.request("B", DO_NOT_QUEUE) == EXISTS
         assert stage.queue.names() == ["A"]
 
-    def test_unknown_flags(self, stage: Stage) -> None:
+    def test_unknown_flags(self, stage: Claimants) -> None:
         """Bits that mean nothing are ignored."""
         assert stage.request("A", 0xFFFFFFF8) == PRIMARY_OWNER
         assert stage.request("B", 0xFFFFFFFF) == EXISTS
@@ -213,7 +110,7 @@ class TestRequestName:
     @pytest.mark.parametrize("first", range(8))
     def test_all_flags(self, bus: Daemon, name: str, first: int) -> None:
         """Every combination of flags of three who ask one after the other, and then all over again."""
-        stage = Stage(bus, name)
+        stage = Claimants(bus, name)
         for second, third in itertools.product(range(8), range(8)):
             stage.request("A", first)
             stage.request("B", second)
@@ -225,7 +122,7 @@ class TestRequestName:
 
 
 class TestReleaseName:
-    def test_results(self, stage: Stage) -> None:
+    def test_results(self, stage: Claimants) -> None:
         """RELEASED, NON_EXISTENT, NOT_OWNER."""
         assert stage.release("A") == NON_EXISTENT
         stage.request("A", 0)
@@ -233,14 +130,14 @@ class TestReleaseName:
         assert stage.release("A") == RELEASED
         assert stage.release("A") == NON_EXISTENT
 
-    def test_next_in_queue(self, stage: Stage) -> None:
+    def test_next_in_queue(self, stage: Claimants) -> None:
         """The next in the queue becomes the owner."""
         for who in "ABC":
             stage.request(who, 0)
         stage.release("A")
         assert stage.queue.owner == "B"
 
-    def test_from_the_queue(self, stage: Stage) -> None:
+    def test_from_the_queue(self, stage: Claimants) -> None:
         """Who is in the queue leaves it, and nobody else is told."""
         for who in "ABC":
             stage.request(who, 0)
@@ -250,7 +147,7 @@ class TestReleaseName:
 
 
 class TestEndOfAnOwner:
-    def test_owner(self, stage: Stage) -> None:
+    def test_owner(self, stage: Claimants) -> None:
         """A connection that ends loses its names; the next in the queue gets them."""
         for who in "ABC":
             stage.request(who, 0)
@@ -259,7 +156,7 @@ class TestEndOfAnOwner:
         stage.leave("B")
         assert stage.queue.owner == "C"
 
-    def test_in_the_queue(self, stage: Stage) -> None:
+    def test_in_the_queue(self, stage: Claimants) -> None:
         for who in "ABC":
             stage.request(who, 0)
         gone = stage.clients["B"].unique
@@ -269,16 +166,18 @@ class TestEndOfAnOwner:
         stage.release("A")
         assert stage.queue.owner == "C"
 
-    def test_last(self, stage: Stage) -> None:
+    def test_last(self, stage: Claimants) -> None:
         stage.request("A", 0)
         stage.leave("A")
         assert stage.queue.owner == ""
 
 
 class TestRefusedNames:
-    """"Bus names": what can't be requested, with the reason."""
+    """ "Bus names": what can't be requested, with the reason."""
 
-    @pytest.mark.parametrize("bad", ["", "a", ".a.b", "a.b.", "a..b", "a.1b", "1a.b", "a.b c", "a." + "b" * 254, "ä.b"])
+    @pytest.mark.parametrize(
+        "bad", ["", "a", ".a.b", "a.b.", "a..b", "a.1b", "1a.b", "a.b c", "a." + "b" * 254, "ä.b"]
+    )
     def test_invalid(self, client: Client, bad: str) -> None:
         with pytest.raises(BusError) as caught:
             client.driver("RequestName", "su", bad, 0)
@@ -295,11 +194,11 @@ class TestRefusedNames:
         with pytest.raises(BusError) as caught:
             client.driver("RequestName", "su", unique, 0)
         assert caught.value.name == ERROR + "InvalidArgs"
-        assert caught.value.text == f'Cannot acquire a service starting with \':\' such as "{unique}"'
+        assert caught.value.text == f"Cannot acquire a service starting with ':' such as \"{unique}\""
         with pytest.raises(BusError) as caught:
             client.driver("ReleaseName", "s", unique)
         assert caught.value.name == ERROR + "InvalidArgs"
-        assert caught.value.text == f'Cannot release a service starting with \':\' such as "{unique}"'
+        assert caught.value.text == f"Cannot release a service starting with ':' such as \"{unique}\""
 
     def test_own_unique(self, client: Client) -> None:
         with pytest.raises(BusError) as caught:
@@ -390,7 +289,9 @@ class TestSignals:
 
     def test_form_of_the_others(self, client: Client, name: str) -> None:
         client.driver("RequestName", "su", name, 0)
-        form = dict(type=Type.SIGNAL, sender=BUS, path=BUS_PATH, interface=BUS, signature="s", body=(name,), flags=1)
+        form = dict(  # noqa: C408
+            type=Type.SIGNAL, sender=BUS, path=BUS_PATH, interface=BUS, signature="s", body=(name,), flags=1
+        )
         client.expect(member="NameAcquired", destination=client.unique, **form)
         client.driver("ReleaseName", "s", name)
         client.expect(member="NameLost", destination=client.unique, **form)
@@ -416,6 +317,7 @@ class TestSignals:
         callee.own(name)
         client.match("type='signal',member='NameOwnerChanged'")
         serials = [client.start_call(callee.unique, "Hail") for _ in range(3)]
+        client.sync()
         callee.close()
         messages = [client.receive() for _ in range(5)]
         kinds = [one.body[0] if one.type == Type.SIGNAL else one.reply_serial for one in messages]

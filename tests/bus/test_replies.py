@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
+
 from support.daemon import Daemon
 from support.message import Flag, Message, Type
-from support.raw import Client
+from support.raw import ERROR, Client
 
 from .conftest import Connect
-
-ERROR = "org.freedesktop.DBus.Error."
 
 
 class TestReply:
@@ -53,7 +52,7 @@ class TestReply:
 class TestUnasked:
     """A reply that nobody has asked for is refused; the text says what it was.
 
-    It takes a policy like that of a system bus: that of a session bus, which allows to eavesdrop, lets it pass.
+    It takes a policy like a system bus's: that of a session bus, which allows to eavesdrop, lets it pass.
     """
 
     @pytest.fixture
@@ -85,7 +84,9 @@ class TestUnasked:
         call = other.expect(member="Hail")
         other.reply(call)
         client.reply_to(serial)
-        self.refused(other, other.message(Type.METHOD_RETURN, reply_serial=serial, destination=client.unique), client)
+        self.refused(
+            other, other.message(Type.METHOD_RETURN, reply_serial=serial, destination=client.unique), client
+        )
         self.refused(
             other,
             other.message(Type.ERROR, error_name="a.b", reply_serial=serial, destination=client.unique),
@@ -96,7 +97,9 @@ class TestUnasked:
         serial = client.start_call(other.unique, "Hail")
         call = other.expect(member="Hail")
         self.refused(
-            other, other.message(Type.METHOD_RETURN, reply_serial=serial + 1, destination=client.unique), client
+            other,
+            other.message(Type.METHOD_RETURN, reply_serial=serial + 1, destination=client.unique),
+            client,
         )
         other.reply(call)
         assert client.reply_to(serial)
@@ -106,7 +109,9 @@ class TestUnasked:
         third = connect()
         serial = client.start_call(other.unique, "Hail")
         call = other.expect(member="Hail")
-        self.refused(third, third.message(Type.METHOD_RETURN, reply_serial=serial, destination=client.unique), client)
+        self.refused(
+            third, third.message(Type.METHOD_RETURN, reply_serial=serial, destination=client.unique), client
+        )
         other.reply(call)
         assert client.reply_to(serial).sender == other.unique
 
@@ -117,7 +122,9 @@ class TestUnasked:
         serial = client.start_call(name, "Hail")
         call = other.expect(member="Hail")
         assert third.own(name, 2) == 1
-        self.refused(third, third.message(Type.METHOD_RETURN, reply_serial=serial, destination=client.unique), client)
+        self.refused(
+            third, third.message(Type.METHOD_RETURN, reply_serial=serial, destination=client.unique), client
+        )
         other.reply(call)
         assert client.reply_to(serial).sender == other.unique
 
@@ -125,18 +132,24 @@ class TestUnasked:
         """NO_REPLY_EXPECTED: no reply is let through."""
         serial = client.start_call(other.unique, "Hail", flags=Flag.NO_REPLY_EXPECTED)
         other.expect(member="Hail")
-        self.refused(other, other.message(Type.METHOD_RETURN, reply_serial=serial, destination=client.unique), client)
+        self.refused(
+            other, other.message(Type.METHOD_RETURN, reply_serial=serial, destination=client.unique), client
+        )
 
     def test_to_a_signal(self, client: Client, other: Client) -> None:
         serial = client.signal("News", destination=other.unique)
         other.expect(member="News")
-        self.refused(other, other.message(Type.METHOD_RETURN, reply_serial=serial, destination=client.unique), client)
+        self.refused(
+            other, other.message(Type.METHOD_RETURN, reply_serial=serial, destination=client.unique), client
+        )
 
     def test_refusal_although_no_reply_is_expected(self, client: Client, other: Client) -> None:
         """The bus tells of it nevertheless."""
         flags = Flag.NO_REPLY_EXPECTED
         self.refused(
-            client, client.message(Type.METHOD_RETURN, reply_serial=77, destination=other.unique, flags=flags), other
+            client,
+            client.message(Type.METHOD_RETURN, reply_serial=77, destination=other.unique, flags=flags),
+            other,
         )
 
     @pytest.mark.parametrize("to", ["org.freedesktop.DBus", ""])
@@ -213,9 +226,14 @@ class TestCalleeGone:
     def test_sender_is_the_bus(self, client: Client, connect: Connect) -> None:
         callee = connect()
         serial = client.start_call(callee.unique, "Hail")
+        callee.expect(member="Hail")
         callee.close()
         client.expect(
-            type=Type.ERROR, reply_serial=serial, sender="org.freedesktop.DBus", destination=client.unique, body=(self.TEXT,)
+            type=Type.ERROR,
+            reply_serial=serial,
+            sender="org.freedesktop.DBus",
+            destination=client.unique,
+            body=(self.TEXT,),
         )
 
     def test_every_call(self, client: Client, other: Client, connect: Connect, name: str) -> None:
@@ -250,7 +268,9 @@ class TestCalleeGone:
             pass
         client.expect_nothing()
 
-    def test_not_if_the_name_changes(self, client: Client, other: Client, connect: Connect, name: str) -> None:
+    def test_not_if_the_name_changes(
+        self, client: Client, other: Client, connect: Connect, name: str
+    ) -> None:
         """Losing the name that was called is no reason."""
         callee = connect()
         callee.own(name)

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support.daemon import config, private_directory, start
+from support.raw import BUS
 
 from .conftest import StartDaemon
-
-BUS = "org.freedesktop.DBus"
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ class TestIdentity:
         assert daemon.connect().driver("GetConnectionUnixProcessID", "s", BUS) == daemon.pid
 
     def test_id_is_in_the_address(self, start_daemon: StartDaemon) -> None:
-        """GetId: the unique ID of the bus. Of one <listen> the address has one GUID, which greets each client."""
+        """The GUID of the address greets each client; GetId is the unique ID of the bus."""
         daemon = start_daemon()
         client = daemon.connect()
         assert client.guid == daemon.guid
@@ -103,7 +103,11 @@ class TestIdentity:
         directory = private_directory()
         os.chown(directory, unprivileged, unprivileged)
         daemon = start_daemon(
-            directory=directory, user=unprivileged, group=unprivileged, extra_groups=[], env={"PATH": "/usr/bin:/bin"}
+            directory=directory,
+            user=unprivileged,
+            group=unprivileged,
+            extra_groups=[],
+            env={"PATH": "/usr/bin:/bin"},
         )
         client = daemon.connect()
         assert client.driver("GetConnectionUnixUser", "s", BUS) == unprivileged
@@ -187,7 +191,7 @@ class TestSessionServices:
 
 class TestDuration:
     def test_listening_within_250_ms(self, executable: str) -> None:
-        """The address is printed within 250 ms; of several rounds the best counts, for the machine may be busy."""
+        """The address is printed within 250 ms; the best of several rounds counts on a busy machine."""
         rounds = (statistics.median(self.durations(executable, 5)) for _ in range(4))
         assert any(seconds < 0.25 for seconds in rounds)
 
@@ -209,5 +213,7 @@ class TestEnd:
         assert len(list(daemon.directory.iterdir())) == 5
         assert daemon.terminate() == 0
         assert sorted(path.name for path in daemon.directory.iterdir()) == ["bus.conf", "stderr"]
-        found = subprocess.run(["ps", "--ppid", str(daemon.pid), "-o", "pid="], capture_output=True, text=True)
+        found = subprocess.run(
+            ["ps", "--ppid", str(daemon.pid), "-o", "pid="], capture_output=True, text=True
+        )
         assert found.stdout == ""

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+
 from support.daemon import Daemon, config
 from support.message import Flag, Type
 from support.programs import PEERS, Program
@@ -45,24 +46,28 @@ class TestManyClients:
     CLIENTS, VICTIMS = 1000, 50
 
     def test_some_are_killed(self, daemon: Daemon) -> None:
-        """1,000 clients at once, 50 of them killed with SIGKILL in the middle of a message: the bus goes on."""
+        """1,000 clients, 50 of them killed with SIGKILL in the middle of a message: the bus goes on."""
         clients = [daemon.connect() for _ in range(self.CLIENTS - self.VICTIMS)]
         watcher, target, caller = clients[:3]
         for client in clients:
             client.match(SIGNALS)
         program = Program(
-            [sys.executable, str(PEERS / "victims.py"), str(self.VICTIMS), target.unique], daemon.environment()
+            [sys.executable, str(PEERS / "victims.py"), str(self.VICTIMS), target.unique],
+            daemon.environment(),
         )
         try:
             lines = program.read_lines(self.VICTIMS)
             victims = {unique: int(pid) for pid, unique in map(str.split, lines)}
-            assert len(set(watcher.driver("ListNames"))) == 1 + self.CLIENTS + self.VICTIMS  # each victim has two
+            assert (
+                len(set(watcher.driver("ListNames"))) == 1 + self.CLIENTS + self.VICTIMS
+            )  # each victim has two
             watcher.match("type='signal',member='NameOwnerChanged',arg2=''")
             serials = [caller.start_call(unique, "Hail") for unique in victims]
+            caller.sync()
             watcher.signal("Before")
             for pid in victims.values():
                 os.kill(pid, signal.SIGKILL)
-            gone = set()
+            gone: set[str] = set()
             while len(gone) < 2 * self.VICTIMS:
                 gone.add(watcher.take(member="NameOwnerChanged").body[0])
             assert gone >= set(victims)
@@ -105,7 +110,9 @@ class TestNoGrowth:
             client.close()
         elif number % 8 == 5:
             client = Client(daemon.address)
-            client.send_bytes(client.message(Type.SIGNAL, "ay", bytes(5000), path="/a", member="M").encode()[:-100])
+            client.send_bytes(
+                client.message(Type.SIGNAL, "ay", bytes(5000), path="/a", member="M").encode()[:-100]
+            )
             client.close()
         else:
             Client(daemon.address).close()
@@ -186,7 +193,9 @@ class TestMuchAtOnce:
                 failures.append(failure)
 
         threads = [threading.Thread(target=guard, args=(send, client)) for client in senders]
-        threads += [threading.Thread(target=guard, args=(receive, client, at)) for at, client in enumerate(receivers)]
+        threads += [
+            threading.Thread(target=guard, args=(receive, client, at)) for at, client in enumerate(receivers)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -67,8 +67,14 @@ def config(
 ) -> str:
     """Write a configuration; ``limits`` replace those of a session bus one by one."""
     lines = [f"<listen>{address}</listen>" for address in listen]
-    lines += [f'<limit name="{name}">{value}</limit>' for name, value in (WIDE_LIMITS | dict(limits or {})).items()]
-    return f"{DOCTYPE}<busconfig>\n<type>{type}</type>\n{auth}\n" + "\n".join([*lines, policy, extra]) + "\n</busconfig>\n"
+    lines += [
+        f'<limit name="{name}">{value}</limit>' for name, value in (WIDE_LIMITS | dict(limits or {})).items()
+    ]
+    return (
+        f"{DOCTYPE}<busconfig>\n<type>{type}</type>\n{auth}\n"
+        + "\n".join([*lines, policy, extra])
+        + "\n</busconfig>\n"
+    )
 
 
 def private_directory() -> Path:
@@ -94,7 +100,11 @@ def read_line(fd: int, deadline: float = DEADLINE) -> str:
 
 def children() -> set[int]:
     """Return the processes whose parent we are."""
-    return {int(pid) for path in Path("/proc/self/task").iterdir() for pid in (path / "children").read_text().split()}
+    return {
+        int(pid)
+        for path in Path("/proc/self/task").iterdir()
+        for pid in (path / "children").read_text().split()
+    }
 
 
 @contextlib.contextmanager

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Deviation:
-    """Why omnibus differs; ``until`` is the first release of the reference that does the same, if there is one."""
+    """Why omnibus differs; ``until`` is the first release of the reference that does the same, if any."""
 
     reason: str
     until: tuple[int, int] | None = None
 
 
 DEVIATIONS = {
-    "error-location": Deviation("every error in a configuration names file and line; the reference: only bad XML"),
+    "error-location": Deviation(
+        "every error in a configuration names file and line; the reference: only bad XML"
+    ),
     "early-descriptors": Deviation(
         "descriptors that arrive before the end of authentication belong to the message they were sent with; "
         "the reference loses them or gives them to another message"

@@ -1,7 +1,7 @@
 """Messages that break one rule each. Every one must end the connection that it came from.
 
-Each case is a function of the byte order. The rest of the message is right: a broadcast signal, unless the case
-is about another type.
+Each case is a function of the byte order. The rest of the message is right: a broadcast signal, unless the
+case is about another type.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def signed(signature: str | bytes) -> Case:
 
 
 def body(signature: str, values: Any) -> Case:
-    """The signal with a body of which ``values`` are marshalled, or are a function of the order that gives bytes."""
+    """The signal with a body: values to be marshalled, or a function of the order that gives bytes."""
 
     def build(order: str) -> bytes:
         data = values(order) if callable(values) else marshal(signature, values, order)
@@ -137,7 +137,9 @@ HEADER: dict[str, Case] = {
     "header fields of 4 GiB": header(fields_length=0xFFFFFFFF),
     "lengths that overflow": header(fields_length=0xFFFFFFF0, body_length=0x20),
     "padding in the header": header(padding=b"\1"),
-    "padding after the header": lambda order: signal(order, (Field.MEMBER, "s", "NewsAgain"), end_padding=b"\1"),
+    "padding after the header": lambda order: signal(
+        order, (Field.MEMBER, "s", "NewsAgain"), end_padding=b"\1"
+    ),
     "field cut": cut_field,
     "string beyond the header": long_string,
     "duplicate field": duplicate_field,
@@ -175,34 +177,36 @@ WRONG_TYPE: dict[str, Case] = {
     "number of descriptors is a byte": field(Field.UNIX_FDS, "y", 1),
 }
 BAD_NAMES: dict[str, Case] = {}
-for _kind, _code, _names in (
-    (
-        "o",
-        Field.PATH,
-        ["", "a", "/a/", "//", "//a", "/a//b", "/a-b", "/a.b", "/ä", "/a b", "/org/freedesktop/DBus/Local"],
-    ),
-    (
-        "s",
-        Field.INTERFACE,
-        ["", "a", "a.", ".a", "a..b", "1a.b", "a.1b", "a-b.c", "a.b c", "ä.b", "a." + "b" * 254]
-        + ["org.freedesktop.DBus.Local"],
-    ),
-    ("s", Field.MEMBER, ["", "a.b", "1a", "a-b", "a b", "ä", "a" * 256]),
-    ("s", Field.DESTINATION, ["", "a", "a.", ".a", "a..b", "1a.b", "a.1b", ":1..2", "a.b c", "a." + "b" * 254]),
-    ("s", Field.SENDER, ["", "a", "a..b", ":1.", "a.b c"]),
-):
-    for _name in _names:
-        BAD_NAMES[f"{Field(_code).name.lower()} {_name[:30]!r}"] = field(_code, _kind, _name)
-for _name in ["", "a", ".a", "a..b", "1a.b", "a-b.c", "a." + "b" * 254]:
+
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+LONG_NAME = "a." + "b" * 254
+_NAMES = {
+    Field.PATH: words("a /a/ // //a /a//b /a-b /a.b /ä /org/freedesktop/DBus/Local"),
+    Field.INTERFACE: words("a a. .a a..b 1a.b a.1b a-b.c ä.b org.freedesktop.DBus.Local"),
+    Field.MEMBER: words("a.b 1a a-b ä"),
+    Field.DESTINATION: words("a a. .a a..b 1a.b a.1b :1..2"),
+    Field.SENDER: words("a a..b :1."),
+}
+for _code, _names in _NAMES.items():
+    for _name in [*_names, "", "a.b c", LONG_NAME]:
+        _kind = "o" if _code == Field.PATH else "s"
+        BAD_NAMES[f"{_code.name.lower()} {_name[:30]!r}"] = field(_code, _kind, _name)
+for _name in [*words("a .a a..b 1a.b a-b.c"), "", LONG_NAME]:
     BAD_NAMES[f"error name {_name[:30]!r}"] = typed(Type.ERROR, REPLY, (Field.ERROR_NAME, "s", _name))
 
 SIGNATURES: dict[str, Case] = {
     f"signature {_signature[:20]!r}{'...' * (len(_signature) > 20)} {len(_signature)}": signed(_signature)
-    for _signature in (
-        ["!", "z", "e", "r", "m", "*", "?", "@", "&", "^", " ", "a", "aa", "(", ")", "()", "(s", "s)", "a(", "a)"]
-        + ["{ss}", "a{", "a{}", "a{s}", "a{sss}", "a{vs}", "a{(s)s}", "a{ass}", "a{ss", "a{ss)", "(a{ss)}", "a{(s})"]
-        + ["a{s(})", "(a)", "a()", "ss}", "a" * 33 + "y", "(" * 33 + "y" + ")" * 33]
-    )
+    for _signature in [
+        *words("! z e r m * ? @ & ^ a aa ( ) () (s s) a( a) {ss} a{ a{} a{s} a{sss} a{vs} a{(s)s} a{ass}"),
+        *words("a{ss a{ss) (a{ss)} a{(s}) a{s(}) (a) a() ss}"),
+        " ",
+        "a" * 33 + "y",
+        "(" * 33 + "y" + ")" * 33,
+    ]
 } | {
     "signature with NUL": signed(b"y\0y"),
     "signature cut": lambda order: signal(order, bytes([Field.SIGNATURE]) + b"\1g\0\xff" + b"y" * 10),
@@ -252,7 +256,9 @@ BODIES: dict[str, Case] = {
     "padding in a struct": body("(yu)", lambda order: b"\1\1\0\0" + struct.pack(ORDER[order] + "I", 1)),
     "padding before an array's elements": body("ax", raw("II", 8, 1, more=b"\0" * 8)),
     "padding before an empty array's elements": body("ax", raw("II", 0, 1)),
-    "padding between strings": body("ss", lambda o: raw("I", 1, more=b"a\0\1\1")(o) + raw("I", 1, more=b"b\0")(o)),
+    "padding between strings": body(
+        "ss", lambda o: raw("I", 1, more=b"a\0\1\1")(o) + raw("I", 1, more=b"b\0")(o)
+    ),
     "padding in a variant": body("v", lambda order: b"\1u\0\1" + struct.pack(ORDER[order] + "I", 1)),
     "65 variants": body("v", lambda order: nested_variants(65)),
     "1000 variants": body("v", lambda order: nested_variants(1000)),

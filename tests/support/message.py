@@ -148,5 +148,12 @@ def parse(data: bytes, fds: Sequence[int] = ()) -> Message:
             extra.append((code, value.signature, value.value))
     body = Reader(data[len(data) - body_length :], order).read(known.get("signature", ""))
     return Message(
-        type=type_, flags=flags, serial=serial, order=order, body=body, extra=tuple(extra), fds=list(fds), **known
+        type=type_,
+        flags=flags,
+        serial=serial,
+        order=order,
+        body=body,
+        extra=tuple(extra),
+        fds=list(fds),
+        **known,
     )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+
 from support.raw import DEADLINE
 
 PEERS = Path(__file__).parent / "peers"
@@ -45,10 +46,17 @@ def need_modules(*names: str) -> None:
             pytest.skip(f"no module {name} for {SYSTEM_PYTHON} (Debian package {PACKAGES[name]})")
 
 
-def run(arguments: Sequence[str], env: Mapping[str, str], status: int | None = 0) -> subprocess.CompletedProcess[str]:
+def run(
+    arguments: Sequence[str], env: Mapping[str, str], status: int | None = 0
+) -> subprocess.CompletedProcess[str]:
     """Run a program to its end and check its exit status."""
     done = subprocess.run(
-        list(arguments), env=dict(env), capture_output=True, text=True, timeout=DEADLINE, stdin=subprocess.DEVNULL
+        list(arguments),
+        env=dict(env),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        stdin=subprocess.DEVNULL,
     )
     assert status is None or done.returncode == status, f"{arguments}: {done}"
     return done
@@ -69,7 +77,11 @@ class Program:
 
     def __init__(self, arguments: Sequence[str], env: Mapping[str, str]) -> None:
         self.process = subprocess.Popen(
-            list(arguments), env=dict(env), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            list(arguments),
+            env=dict(env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         self.output = ""
 

@@ -1,4 +1,4 @@
-"""A client without a client library: one blocking socket with a deadline, and nothing done behind the test's back."""
+"""A client without a client library: one blocking socket with a deadline."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from support.message import HEADER, LITTLE, Flag, Message, Type, frame_length, p
 
 BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
+NOBODY = "org.omnibus.Nobody"
 PEER = "org.freedesktop.DBus.Peer"
 PROPERTIES = "org.freedesktop.DBus.Properties"
+INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
+ERROR = "org.freedesktop.DBus.Error."
 DEADLINE = 20.0
 ROOM_FOR_FDS = socket.CMSG_SPACE(253 * 4)
 
@@ -227,7 +230,9 @@ class Client(Wire):
         )
         return self.send(message, fds)
 
-    def call(self, destination: str | None, member: str, signature: str = "", *body: Any, **fields: Any) -> Message:
+    def call(
+        self, destination: str | None, member: str, signature: str = "", *body: Any, **fields: Any
+    ) -> Message:
         """Call a method and return the reply; raise BusError if it is an error."""
         return self.reply_to(self.start_call(destination, member, signature, *body, **fields))
 
@@ -268,11 +273,20 @@ class Client(Wire):
     ) -> int:
         """Send a signal and return its serial."""
         message = self.message(
-            Type.SIGNAL, signature, *body, path=path, interface=interface, member=member, fds=list(fds), **fields
+            Type.SIGNAL,
+            signature,
+            *body,
+            path=path,
+            interface=interface,
+            member=member,
+            fds=list(fds),
+            **fields,
         )
         return self.send(message, fds)
 
-    def reply(self, call: Message, signature: str = "", *body: Any, fds: Sequence[int] = (), **fields: Any) -> int:
+    def reply(
+        self, call: Message, signature: str = "", *body: Any, fds: Sequence[int] = (), **fields: Any
+    ) -> int:
         """Answer a call that was received."""
         fields.setdefault("destination", call.sender)
         fields.setdefault("reply_serial", call.serial)
@@ -333,9 +347,19 @@ class Client(Wire):
         raise AssertionError(f"no error but {reply}")
 
     def sync(self) -> None:
-        """Return once the bus has dealt with everything that was sent, also with what it had to look up."""
-        self.driver("ReleaseName", "s", "org.omnibus.Never.Owned")
-        self.driver("GetId")
+        """Return once the bus has dealt with everything that was sent.
+
+        Three calls, for each way that a message can go: to nobody, to the bus to be looked up, to the bus.
+        """
+        nobody = self.start_call(NOBODY, "Hail")
+        released = self.start_call(BUS, "ReleaseName", "s", NOBODY, interface=BUS, path=BUS_PATH)
+        asked = self.start_call(BUS, "GetId", interface=BUS, path=BUS_PATH)
+        try:
+            self.reply_to(nobody)
+        except BusError:
+            pass
+        self.reply_to(released)
+        self.reply_to(asked)
 
     def expect_nothing(self, *after: Client) -> None:
         """Prove that nothing has come of what ``after`` have sent."""

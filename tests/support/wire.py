@@ -1,9 +1,9 @@
 """Marshalling of values in both byte orders, by hand (D-Bus specification, "Marshaling (Wire Format)").
 
-Values: integers, floats and ``bool`` as themselves; ``s``, ``o``, ``g`` as ``str``; arrays as lists (``ay`` as
-``bytes``), dictionaries as ``dict``, structs as tuples, variants as ``Variant``; ``h`` as the index of a
-descriptor. Nothing is validated, so that wrong values can be written too: a string given as ``bytes`` goes out
-as it is.
+Values: integers, floats and ``bool`` as themselves; ``s``, ``o``, ``g`` as ``str``; arrays as lists (``ay``
+as ``bytes``), dictionaries as ``dict``, structs as tuples, variants as ``Variant``; ``h`` as the index of a
+descriptor. Nothing is validated, so that wrong values can be written too: a string given as ``bytes`` goes
+out as it is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 LITTLE, BIG = "l", "B"
 ORDER = {LITTLE: "<", BIG: ">"}
 FIXED = {"y": "B", "b": "I", "n": "h", "q": "H", "i": "i", "u": "I", "x": "q", "t": "Q", "d": "d", "h": "I"}
-ALIGNMENT = dict(y=1, g=1, v=1, n=2, q=2, b=4, i=4, u=4, h=4, s=4, o=4, a=4, x=8, t=8, d=8) | {"(": 8, "{": 8}
+ALIGNMENT = {
+    code: size for size, codes in {1: "ygv", 2: "nq", 4: "biuhsoa", 8: "xtd({"}.items() for code in codes
+}
 
 
 class Variant(NamedTuple):

@@ -1,8 +1,8 @@
 """What the four client libraries are asked to do with one another: the same service, the same caller.
 
-Each of the programs here is run as ``PROGRAM service NAME`` or ``PROGRAM call NAME``, with the address of the bus in
-DBUS_SESSION_BUS_ADDRESS. A service prints "ready" once it owns its name, and ends with its standard input. A caller
-uses all of a service and prints "ok".
+Each of the programs here is run as ``PROGRAM service NAME`` or ``PROGRAM call NAME``, with the address of the
+bus in DBUS_SESSION_BUS_ADDRESS. A service prints "ready" once it owns its name, and ends with its standard
+input. A caller uses all of a service and prints "ok".
 """
 
 from __future__ import annotations

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from typing import Any
 
-from common import ADDRESS, ERROR, INTERFACE, NUMBERS, PATH, TEXT, check, pipe_with, read_and_close, ready, run
-from common import write_and_close
+from common import (
+    ADDRESS,
+    ERROR,
+    INTERFACE,
+    NUMBERS,
+    PATH,
+    TEXT,
+    check,
+    pipe_with,
+    read_and_close,
+    ready,
+    run,
+    write_and_close,
+)
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 
@@ -49,7 +60,9 @@ async def serve(name: str) -> None:
 async def use(name: str) -> None:
     bus = await connect()
 
-    async def ask(member: str, signature: str = "", body: list[Any] | None = None, fds: list[int] | None = None) -> Any:
+    async def ask(
+        member: str, signature: str = "", body: list[Any] | None = None, fds: list[int] | None = None
+    ) -> Any:
         reply = await bus.call(
             Message(name, PATH, INTERFACE, member, signature=signature, body=body or [], unix_fds=fds or [])
         )
@@ -66,7 +79,12 @@ async def use(name: str) -> None:
     rule = f"type='signal',sender='{name}',interface='{INTERFACE}',member='Announced',path='{PATH}'"
     await bus.call(
         Message(
-            "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", signature="s", body=[rule]
+            "org.freedesktop.DBus",
+            "/org/freedesktop/DBus",
+            "org.freedesktop.DBus",
+            "AddMatch",
+            signature="s",
+            body=[rule],
         )
     )
     await ask("Announce", "s", [TEXT])
@@ -80,6 +98,4 @@ async def use(name: str) -> None:
     bus.disconnect()
 
 
-if sys.version_info < (3, 11):
-    sys.exit("Python 3.11 or later is needed")
 run(lambda name: asyncio.run(serve(name)), lambda name: asyncio.run(use(name)))

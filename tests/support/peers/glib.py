@@ -5,8 +5,20 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from common import ADDRESS, ERROR, INTERFACE, NUMBERS, PATH, TEXT, check, pipe_with, read_and_close, ready, run
-from common import write_and_close
+from common import (
+    ADDRESS,
+    ERROR,
+    INTERFACE,
+    NUMBERS,
+    PATH,
+    TEXT,
+    check,
+    pipe_with,
+    read_and_close,
+    ready,
+    run,
+    write_and_close,
+)
 from gi.repository import Gio, GLib
 
 XML = f"""<node><interface name="{INTERFACE}">
@@ -25,7 +37,9 @@ def connect() -> Any:
     return Gio.DBusConnection.new_for_address_sync(ADDRESS, flags, None, None)
 
 
-def handle(connection: Any, sender: str, path: str, interface: str, method: str, args: Any, invocation: Any) -> None:
+def handle(
+    connection: Any, sender: str, path: str, interface: str, method: str, args: Any, invocation: Any
+) -> None:
     values = args.unpack()
     if method == "Echo":
         invocation.return_value(args)

@@ -8,8 +8,20 @@ import dbus
 import dbus.bus
 import dbus.mainloop.glib
 import dbus.service
-from common import ADDRESS, ERROR, INTERFACE, NUMBERS, PATH, TEXT, check, pipe_with, read_and_close, ready, run
-from common import write_and_close
+from common import (
+    ADDRESS,
+    ERROR,
+    INTERFACE,
+    NUMBERS,
+    PATH,
+    TEXT,
+    check,
+    pipe_with,
+    read_and_close,
+    ready,
+    run,
+    write_and_close,
+)
 from gi.repository import GLib
 
 dbus.mainloop.glib.DBusGMainLoop(set_as_default=True)
@@ -21,27 +33,27 @@ class Expected(dbus.DBusException):
 
 class Service(dbus.service.Object):
     @dbus.service.method(INTERFACE, in_signature="sai", out_signature="sai")
-    def Echo(self, text, numbers):  # type: ignore[no-untyped-def]  # noqa: N802
+    def Echo(self, text, numbers):  # type: ignore[no-untyped-def]
         return text, numbers
 
     @dbus.service.method(INTERFACE, in_signature="", out_signature="")
-    def Fail(self):  # type: ignore[no-untyped-def]  # noqa: N802
+    def Fail(self):  # type: ignore[no-untyped-def]
         raise Expected(TEXT)
 
     @dbus.service.method(INTERFACE, in_signature="s", out_signature="")
-    def Announce(self, text):  # type: ignore[no-untyped-def]  # noqa: N802
+    def Announce(self, text):  # type: ignore[no-untyped-def]
         self.Announced(text)
 
     @dbus.service.signal(INTERFACE, signature="s")
-    def Announced(self, text):  # type: ignore[no-untyped-def]  # noqa: N802
+    def Announced(self, text):  # type: ignore[no-untyped-def]
         pass
 
     @dbus.service.method(INTERFACE, in_signature="hs", out_signature="")
-    def Write(self, descriptor, text):  # type: ignore[no-untyped-def]  # noqa: N802
+    def Write(self, descriptor, text):  # type: ignore[no-untyped-def]
         write_and_close(descriptor.take(), text)
 
     @dbus.service.method(INTERFACE, in_signature="s", out_signature="h")
-    def Open(self, text):  # type: ignore[no-untyped-def]  # noqa: N802
+    def Open(self, text):  # type: ignore[no-untyped-def]
         read = pipe_with(text)
         found = dbus.types.UnixFd(read)
         os.close(read)

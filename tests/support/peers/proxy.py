@@ -20,22 +20,22 @@ class Counter(ServiceInterface):
         self.number = 0
 
     @dbus_method()
-    def Add(self, step: "i") -> "i":  # type: ignore[name-defined]  # noqa: N802, F821, UP037
+    def Add(self, step: "i") -> "i":  # type: ignore[name-defined]  # noqa: F821, UP037
         self.number += step
         self.Added(step)
         self.emit_properties_changed({"Number": self.number})
         return self.number
 
     @dbus_signal()
-    def Added(self, step: int) -> "i":  # type: ignore[name-defined]  # noqa: N802, F821, UP037
+    def Added(self, step: int) -> "i":  # type: ignore[name-defined]  # noqa: F821, UP037
         return step
 
     @dbus_property()
-    def Number(self) -> "i":  # type: ignore[name-defined]  # noqa: N802, F821, UP037
+    def Number(self) -> "i":  # type: ignore[name-defined]  # noqa: F821, UP037
         return self.number
 
     @Number.setter
-    def Number(self, value: "i") -> None:  # type: ignore[name-defined, no-redef]  # noqa: N802, F811, F821, UP037
+    def Number(self, value: "i") -> None:  # type: ignore[name-defined, no-redef]  # noqa: F821, UP037
         self.number = value
 
 

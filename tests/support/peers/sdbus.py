@@ -8,8 +8,20 @@ import select
 import sys
 from ctypes import POINTER, byref, c_char_p, c_int, c_int32, c_uint64, c_void_p
 
-from common import ADDRESS, ERROR, INTERFACE, NUMBERS, PATH, TEXT, check, pipe_with, read_and_close, ready, run
-from common import write_and_close
+from common import (
+    ADDRESS,
+    ERROR,
+    INTERFACE,
+    NUMBERS,
+    PATH,
+    TEXT,
+    check,
+    pipe_with,
+    read_and_close,
+    ready,
+    run,
+    write_and_close,
+)
 
 sd = ctypes.CDLL("libsystemd.so.0")
 HANDLER = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p)
@@ -94,7 +106,9 @@ class Service:
         message, reply = c_void_p(pointer), c_void_p()
         member = sd.sd_bus_message_get_member(message).decode()
         if member == "Fail":
-            return int(ok(sd.sd_bus_reply_method_error(message, byref(Error(ERROR.encode(), TEXT.encode(), 0)))))
+            return int(
+                ok(sd.sd_bus_reply_method_error(message, byref(Error(ERROR.encode(), TEXT.encode(), 0))))
+            )
         ok(sd.sd_bus_message_new_method_return(message, byref(reply)))
         if member == "Echo":
             append_string(reply, read_string(message))
@@ -112,7 +126,11 @@ class Service:
 
     def announce(self, text: str) -> None:
         signal = c_void_p()
-        ok(sd.sd_bus_message_new_signal(self.bus, byref(signal), PATH.encode(), INTERFACE.encode(), b"Announced"))
+        ok(
+            sd.sd_bus_message_new_signal(
+                self.bus, byref(signal), PATH.encode(), INTERFACE.encode(), b"Announced"
+            )
+        )
         append_string(signal, text)
         ok(sd.sd_bus_send(self.bus, signal, None))
         sd.sd_bus_message_unref(signal)

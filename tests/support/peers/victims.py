@@ -1,7 +1,7 @@
 """Clients that are there to be killed: ``victims.py COUNT TARGET``.
 
-Each is a process of its own. It says Hello, prints its process ID and unique name, and stops in the middle of a
-large call of TARGET.
+Each is a process of its own. It says Hello, prints its process ID and unique name, and stops in the middle
+of a large call of TARGET.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[2]))
-from support.message import Type  # noqa: E402
-from support.raw import Client  # noqa: E402
+from support.message import Type
+from support.raw import Client
 
 
 def victim(number: int, target: str) -> None:
@@ -21,7 +21,9 @@ def victim(number: int, target: str) -> None:
     client = Client(os.environ["DBUS_SESSION_BUS_ADDRESS"])
     client.match("type='signal',interface='org.example.Interface'")
     client.own(f"org.example.Victim{number}")
-    message = client.message(Type.METHOD_CALL, "ay", bytes(50_000), path="/a", member="Half", destination=target)
+    message = client.message(
+        Type.METHOD_CALL, "ay", bytes(50_000), path="/a", member="Half", destination=target
+    )
     client.send_bytes(message.encode()[: 10 + 997 * number])
     os.write(1, f"{os.getpid()} {client.unique}\n".encode())
     while True:

@@ -1,0 +1,81 @@
+"""dbus-daemon(1), max_outgoing_bytes and max_incoming_bytes: receivers who do not read, and their senders."""
+
+from __future__ import annotations
+
+import threading
+
+from support.message import Flag, Type
+from support.raw import ERROR, Client
+
+from .conftest import StartDaemon
+
+
+class TestOutgoing:
+    """max_outgoing_bytes: bytes in messages queued up for a single connection."""
+
+    SIZE = 100_000
+
+    def fill(self, client: Client, stuck: Client) -> tuple[int, str]:
+        """Call who doesn't read until the bus refuses; return how many calls it took, and the reason."""
+        for count in range(500):
+            client.start_call(stuck.unique, "Hail", "ay", bytes(self.SIZE), flags=Flag.NO_REPLY_EXPECTED)
+            client.driver("GetId")
+            if client.inbox:
+                (refusal,) = client.inbox
+                client.inbox.clear()
+                assert (refusal.type, refusal.error_name) == (Type.ERROR, ERROR + "LimitsExceeded")
+                return count, str(refusal.body[0])
+        raise AssertionError("everything was taken")
+
+    def test_full(self, limited: StartDaemon) -> None:
+        """The sender of what doesn't fit any more gets an error; the receiver gets what was taken."""
+        daemon = limited(max_outgoing_bytes=1_000_000)
+        client, stuck = daemon.connect(), daemon.connect()
+        count, text = self.fill(client, stuck)
+        assert text.startswith("Rejected: destination has a full message queue, 0 matched rules; ")
+        assert count * self.SIZE >= 1_000_000
+        for _ in range(count):
+            assert len(stuck.expect(member="Hail").body[0]) == self.SIZE
+        stuck.expect_nothing(client)
+
+    def test_others_are_not_concerned(self, limited: StartDaemon) -> None:
+        daemon = limited(max_outgoing_bytes=1_000_000)
+        client, stuck, other = daemon.connect(), daemon.connect(), daemon.connect()
+        self.fill(client, stuck)
+        client.start_call(other.unique, "Hail")
+        other.expect(member="Hail")
+        assert other.driver("NameHasOwner", "s", stuck.unique) is True
+
+    def test_room_again(self, limited: StartDaemon) -> None:
+        """When he reads again, he is sent to again."""
+        daemon = limited(max_outgoing_bytes=1_000_000)
+        client, stuck = daemon.connect(), daemon.connect()
+        for _ in range(2):
+            for _ in range(self.fill(client, stuck)[0]):
+                stuck.expect(member="Hail")
+            client.signal("News", destination=stuck.unique)
+            stuck.expect(member="News")
+
+
+class TestIncoming:
+    """max_incoming_bytes: bytes in messages incoming from a single connection; more is not read meanwhile."""
+
+    def test_back_pressure(self, limited: StartDaemon) -> None:
+        """Nothing is lost: the sender waits until his receiver has read."""
+        daemon = limited(max_incoming_bytes=500_000)
+        client, slow, other = daemon.connect(), daemon.connect(), daemon.connect()
+        count, size = 40, 100_000
+
+        def send() -> None:
+            for number in range(count):
+                client.start_call(
+                    slow.unique, "Hail", "uay", number, bytes(size), flags=Flag.NO_REPLY_EXPECTED
+                )
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        for _ in range(20):
+            other.sync()
+        for number in range(count):
+            assert slow.expect(member="Hail").body[0] == number
+        thread.join()

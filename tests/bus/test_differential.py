@@ -1,0 +1,129 @@
+"""The same messages to the daemon under test and to the reference: both must do the same with them.
+
+What is compared: whether the sender is disconnected, what he is answered (error names and texts included),
+and what is relayed to somebody else.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from support import malformed
+from support.daemon import Daemon, config, start
+from support.message import BIG, LITTLE
+from support.mutations import any_message
+from support.play import Play
+from support.raw import Closed
+from support.stage import Stage
+
+REFERENCE = "/usr/bin/dbus-daemon"
+OUR_SERIALS = 100_000  # of calls that only wait for the bus
+LIMITS = {
+    "max_names_per_connection": 20,
+    "max_match_rules_per_connection": 30,
+    "max_replies_per_connection": 10,
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat what is random with several seeds, with many of them if the stress is to be long."""
+    if "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", range(100 if metafunc.config.option.stress == "long" else 8))
+
+
+@pytest.fixture(scope="module")
+def daemons(executable: str) -> Iterator[tuple[Daemon, Daemon]]:
+    """The daemon under test and the reference."""
+    if executable == REFERENCE:
+        pytest.skip("the reference needn't be compared with itself")
+    if not os.access(REFERENCE, os.X_OK):
+        pytest.skip(f"no reference at {REFERENCE} (Debian package dbus-daemon)")
+    started = [start(path, config("unix:path={dir}/bus", limits=LIMITS)) for path in (executable, REFERENCE)]
+    yield started[0], started[1]
+    for daemon in started:
+        daemon.stop()
+
+
+class TestMessages:
+    """One message at a time, from a sender who may be gone after it, and a listener to broadcasts."""
+
+    @pytest.fixture
+    def stages(self, daemons: tuple[Daemon, Daemon]) -> Iterator[tuple[Stage, Stage]]:
+        found = Stage(daemons[0], 2), Stage(daemons[1], 2)
+        for stage in found:
+            stage.clients[1].match("type='signal'")
+            stage.clients[1].sync()
+            stage.clients[1].inbox.clear()
+        yield found
+        for stage in found:
+            stage.close()
+
+    def outcome(self, stage: Stage, data: bytes) -> Any:
+        """Send one message, and say what came of it."""
+        sender, listener = stage.clients
+        end: Any = None
+        try:
+            sender.send_bytes(data)
+            sender.serial = OUR_SERIALS
+            sender.sync()
+            end = stage.told(sender)
+        except Closed:
+            end = "disconnected"
+            sender.close()
+            while listener.driver("NameHasOwner", "s", sender.unique):
+                pass
+        listener.sync()
+        relayed = [one for one in stage.told(listener) if one[4] != "NameOwnerChanged"]
+        if end == "disconnected":
+            stage.clients[0] = stage.enter(0)
+            listener.sync()
+            listener.inbox.clear()
+        return end, relayed
+
+    def compare(self, stages: tuple[Stage, Stage], build: Callable[[Stage], bytes]) -> list[str]:
+        """Say what is not the same; an empty list is what we want."""
+        ours, theirs = (self.outcome(stage, build(stage)) for stage in stages)
+        return [] if ours == theirs else [f"{build(stages[0])!r}:\n  ours   {ours}\n  theirs {theirs}"]
+
+    def test_malformed(self, stages: tuple[Stage, Stage]) -> None:
+        differences = []
+        for case in malformed.MALFORMED.values():
+            for order in (LITTLE, BIG):
+                data = case(order)
+                differences += self.compare(stages, lambda _, data=data: data)  # type: ignore[misc]
+        assert differences == []
+
+    def test_mutated(self, stages: tuple[Stage, Stage], seed: int) -> None:
+        """Right messages of which a few bytes have been changed."""
+        chance = random.Random(seed)
+        differences = []
+        for _ in range(150):
+            differences += self.compare(stages, any_message(chance))
+        assert not differences, "\n".join(differences)
+
+
+class TestPlays:
+    def test_random(self, daemons: tuple[Daemon, Daemon], seed: int) -> None:
+        """Names, rules, signals, calls and replies: everybody is told the same, in the same order."""
+        stages = Stage(daemons[0], 3), Stage(daemons[1], 3)
+        play = Play(random.Random(seed))
+        history: list[Any] = []
+        for _ in range(200):
+            who, build = play.choose()
+            results = []
+            for stage in stages:
+                stage.clients[who].send(build(stage))
+                for client in stage.clients:
+                    client.serial = OUR_SERIALS
+                for client in (stage.clients[who], *stage.clients):
+                    client.sync()
+                results.append([stage.told(client) for client in stage.clients])
+            history.append((who, build(stages[0])))
+            assert results[0] == results[1], f"after {history[-8:]}"
+        for stage in stages:
+            stage.close()

@@ -1,0 +1,81 @@
+"""The same clients on two buses, so that what they are told can be compared."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from support.daemon import Daemon
+from support.message import Message, Type
+from support.raw import BUS, Client
+
+# What a text says of processes and rules is not the same in both.
+VARIABLE = re.compile(r"uid=\d+ pid=\d+ comm=\"[^\"]*\"|\d+ matched rules|[0-9a-f]{32}")
+
+
+@dataclass
+class Stage:
+    """Some clients on one bus. ``names`` says who is who, so that two stages can be compared."""
+
+    daemon: Daemon
+    count: int
+    clients: list[Client] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.clients = [self.enter(place) for place in range(self.count)]
+
+    def enter(self, place: int) -> Client:
+        client = Client(self.daemon.address)
+        self.names[client.unique] = f"<{place}>"
+        return client
+
+    def plain(self, value: Any) -> Any:
+        """Replace what differs from one bus to another."""
+        if isinstance(value, str):
+            for unique in sorted(self.names, key=len, reverse=True):
+                value = value.replace(unique, self.names[unique])
+            return VARIABLE.sub("<...>", value).strip()
+        if isinstance(value, dict):
+            return {self.plain(key): self.plain(one) for key, one in value.items()}
+        if isinstance(value, (list, tuple)):
+            return tuple(self.plain(one) for one in value)
+        return value
+
+    def told(self, client: Client) -> list[Any]:
+        """Return what a client has got since the last time.
+
+        Left out are calls of the bus and its replies that an eavesdropper sees: when and which differs.
+        The reference leaves SENDER and DESTINATION out of some answers of its own.
+        """
+        found, client.inbox[:] = list(client.inbox), []
+        found = [one for one in found if BUS not in (one.destination, one.sender) or is_for(client, one)]
+        return [
+            (
+                Type(one.type).name,
+                one.flags,
+                one.path,
+                one.interface,
+                one.member,
+                one.error_name,
+                one.reply_serial,
+                self.plain(one.destination if one.sender else client.unique),
+                self.plain(one.sender or BUS),
+                one.signature,
+                self.plain(one.body),
+                one.unix_fds,
+                one.extra,
+                0 if one.sender in (None, BUS) else one.serial,
+            )
+            for one in found
+        ]
+
+    def close(self) -> None:
+        for client in self.clients:
+            client.close()
+
+
+def is_for(client: Client, message: Message) -> bool:
+    """Tell whether a message of the bus is a broadcast or goes to this client."""
+    return message.sender == BUS and message.destination in (None, client.unique)
