@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import select
+import queue
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -36,7 +37,7 @@ def wait_until(condition: Callable[[], Any], what: str, deadline: float = COMMAN
 
 
 class Cgroup:
-    """A control group of its own for a container, so that two don't share one; where systemd runs, it sees to that."""
+    """A control group for one container, so that two don't share one; where systemd runs, it sees to that."""
 
     def __init__(self, name: str) -> None:
         self.paths: list[Path] = []
@@ -60,6 +61,30 @@ class Cgroup:
                     os.rmdir(directory)
 
 
+class Notifications:
+    """What a container manager says by sd_notify; read at once, because the manager waits until it is."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: queue.Queue[str] = queue.Queue()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while text := self._socket.recv(4096):
+            for line in text.decode().splitlines():
+                self.lines.put(line)
+
+    def close(self) -> None:
+        """Read no more."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", str(self.path))
+        self._thread.join()
+        self._socket.close()
+
+
 class Machine:
     """A machine whose root is an overlay. ``boot`` it first; ``stop`` it at the end."""
 
@@ -69,10 +94,7 @@ class Machine:
         self.console = overlay.root.parent / "console"
         self.leader = 0
         self._cgroup = Cgroup(self.name)
-        self._heard: list[str] = []
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._notify = overlay.root.parent / "notify"
-        self._socket.bind(str(self._notify))
+        self._notifications = Notifications(overlay.root.parent / "notify")
         self._process: subprocess.Popen[bytes] | None = None
 
     def boot(self) -> None:
@@ -105,7 +127,11 @@ class Machine:
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
-                env={**os.environ, "NOTIFY_SOCKET": str(self._notify), "SYSTEMD_LOG_LEVEL": "warning"},
+                env={
+                    **os.environ,
+                    "NOTIFY_SOCKET": str(self._notifications.path),
+                    "SYSTEMD_LOG_LEVEL": "warning",
+                },
                 preexec_fn=self._cgroup.enter,
                 start_new_session=True,
             )
@@ -121,17 +147,15 @@ class Machine:
         assert self._process
         end = time.monotonic() + BOOT_DEADLINE
         while True:
-            while self._heard:
-                line = self._heard.pop(0)
-                if line.startswith(beginning):
-                    return line.removeprefix(beginning)
             alive = self._process.poll() is None
-            if not select.select([self._socket], [], [], 0.2 if alive else 0)[0]:
-                assert alive and time.monotonic() < end, (
-                    f"no {beginning}: {self.console.read_text(errors='replace')}"
-                )
+            try:
+                line = self._notifications.lines.get(timeout=0.2)
+            except queue.Empty:
+                console = self.console.read_text(errors="replace")
+                assert alive and time.monotonic() < end, f"no {beginning}: {console}"
                 continue
-            self._heard += self._socket.recv(4096).decode().splitlines()
+            if line.startswith(beginning):
+                return line.removeprefix(beginning)
 
     def enter(self, *arguments: str, user: str = "root") -> list[str]:
         """Return the command that runs another one inside."""
@@ -145,7 +169,7 @@ class Machine:
             "--pid",
             "--cgroup",
         ]
-        enter += ["--root", "--wd=/", "setpriv", "--pdeathsig", "KILL"]
+        enter += ["--root", "setpriv", "--pdeathsig", "KILL"]
         environment = [
             "PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin",
             "LC_ALL=C.UTF-8",
@@ -156,7 +180,7 @@ class Machine:
             enter += [f"--reuid={uid}", f"--regid={uid}", "--init-groups"]
             environment += [f"HOME=/home/{user}", f"USER={user}", f"XDG_RUNTIME_DIR=/run/user/{uid}"]
             environment.append(f"DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/{uid}/bus")
-        return [*enter, "env", "-i", *environment, *arguments]
+        return [*enter, "env", "-i", "--chdir=/", *environment, *arguments]
 
     def run(self, *arguments: str, user: str = "root", status: int | None = 0) -> Done:
         """Run a program inside to its end; check its exit status unless that is None."""
@@ -222,7 +246,7 @@ class Machine:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.leader or self._process.pid, signal.SIGKILL)
             self._process.wait(BOOT_DEADLINE)
-        self._socket.close()
+        self._notifications.close()
         self._cgroup.remove()
         with contextlib.suppress(OSError):
             os.rmdir(f"/run/systemd/nspawn/propagate/{self.name}")

@@ -1,0 +1,100 @@
+"""Machines with omnibus installed, each with a bus of our choice. Needs root; changes nothing outside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.guide import CHECKOUT, commands
+from support.machine import Machine, run_in, running, wait_until
+from support.overlay import Memory, Overlay
+
+USER = "tester"
+TARGET = """[Unit]
+Description=What there is on a machine for tests
+Requires=basic.target
+Wants=dbus.service systemd-logind.service systemd-user-sessions.service
+After=basic.target dbus.service systemd-logind.service systemd-user-sessions.service
+AllowIsolate=yes
+"""
+PREPARE = "set -eu\ncd /checkout\n"
+BUSES = ("dbus-daemon", "omnibus")
+
+Boot = Callable[..., contextlib.AbstractContextManager[Machine]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.geteuid() != 0:
+        pytest.exit("booting containers takes root: make systemd-test", 1)
+
+
+@pytest.fixture(scope="session")
+def memory() -> Iterator[Path]:
+    """Where everything is that the machines change."""
+    directory = Path(tempfile.mkdtemp(prefix="omnibus-boot-"))
+    memory = Memory(directory)
+    yield directory
+    memory.unmount()
+    directory.rmdir()
+
+
+@pytest.fixture(scope="session")
+def installed(memory: Path) -> Path:
+    """A layer above this machine's root file system: omnibus installed as the guide says, and few units."""
+    overlay = Overlay(memory / "installed", [Path("/")])
+    for one in ("/etc/systemd/system", "/etc/systemd/user", "/etc/dbus-1/system-local.conf"):
+        overlay.remove(one)
+    overlay.write("/etc/systemd/system/omnibus-test.target", TARGET)
+    overlay.path("/checkout").mkdir()
+    script = (
+        PREPARE + commands("install") + commands("systemd-install").replace("systemctl daemon-reload\n", "")
+    )
+    script += f"userdel --force {USER} 2>/dev/null || :\nuseradd --create-home --shell /bin/sh {USER}\n"
+    overlay.write("/prepare", script)
+    run_in(overlay.root, "/bin/sh", "/prepare", binds=[f"{CHECKOUT}:/checkout"])
+    overlay.write(f"/var/lib/systemd/linger/{USER}", "")
+    overlay.unmount()
+    return overlay.upper
+
+
+@pytest.fixture(scope="session")
+def boot(memory: Path, installed: Path) -> Boot:
+    """Boot a machine with this bus, after ``change`` has changed its root file system."""
+
+    @contextlib.contextmanager
+    def begin(bus: str, change: Callable[[Overlay], None] = lambda overlay: None) -> Iterator[Machine]:
+        directory = Path(tempfile.mkdtemp(dir=memory))
+        overlay = Overlay(directory, [installed, Path("/")])
+        if bus == "omnibus":
+            for block in ("systemd-system", "systemd-user"):
+                overlay.write("/prepare", PREPARE + commands(block))
+                run_in(overlay.root, "/bin/sh", "/prepare")
+        change(overlay)
+        try:
+            with running(overlay) as machine:
+                yield machine
+        finally:
+            overlay.unmount()
+            shutil.rmtree(directory)
+
+    return begin
+
+
+@pytest.fixture(scope="module", params=BUSES)
+def bus(request: pytest.FixtureRequest) -> str:
+    """Which bus the machine has."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def machine(boot: Boot, bus: str) -> Iterator[Machine]:
+    """A machine that the tests of one file share, with this bus for the system and for its user."""
+    with boot(bus) as machine:
+        wait_until(machine.outside(f"/run/user/{machine.uid(USER)}/bus").exists, "the bus of the user")
+        yield machine

@@ -1,0 +1,127 @@
+"""The bus of a booted system, in use by systemd and its tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.machine import Machine, wait_until
+from support.raw import Client
+
+USER = "tester"
+PROGRAMS = {"dbus-daemon": "dbus-daemon", "omnibus": "omnibusd"}
+UNITS = {"dbus-daemon": "dbus.service", "omnibus": "omnibus.service"}
+
+
+class TestWhoServes:
+    """The unit behind the name dbus.service."""
+
+    def test_unit(self, machine: Machine, bus: str) -> None:
+        assert machine.property("dbus.service", "Id") == UNITS[bus]
+        assert machine.property("dbus.service", "ActiveState") == "active"
+
+    def test_program(self, machine: Machine, bus: str) -> None:
+        """The process is the wanted one, and not root's."""
+        pid = machine.property("dbus.service", "MainPID")
+        process = machine.outside(f"/proc/{pid}")
+        arguments = (process / "cmdline").read_bytes().split(b"\0")
+        assert any(Path(one.decode()).name == PROGRAMS[bus] for one in arguments[:2])
+        assert process.stat().st_uid == machine.uid("messagebus")
+
+    def test_socket(self, machine: Machine) -> None:
+        """The distribution's socket unit listens, and it is where the bus is."""
+        assert machine.property("dbus.socket", "ActiveState") == "active"
+        client = Client(machine.address())
+        assert "org.freedesktop.systemd1" in client.driver("ListNames")
+        client.close()
+
+    def test_everything_started(self, machine: Machine) -> None:
+        assert machine.output("systemctl", "is-system-running") == "running"
+
+
+class TestTools:
+    """Programs that come with systemd, as an ordinary user, since root's go past the bus."""
+
+    def test_systemctl(self, machine: Machine) -> None:
+        assert machine.property("dbus.socket", "Listen", user=USER) == "/run/dbus/system_bus_socket (Stream)"
+        assert "dbus.socket" in machine.output("systemctl", "list-units", user=USER)
+
+    def test_systemctl_refused(self, machine: Machine) -> None:
+        """What takes more rights is refused by the service, not lost."""
+        done = machine.run(
+            "systemctl", "--no-ask-password", "stop", "systemd-logind.service", user=USER, status=None
+        )
+        assert done.returncode != 0
+        assert "authentication required" in done.stderr
+
+    def test_loginctl(self, machine: Machine) -> None:
+        """pam_systemd registers a session over the bus, and its user sees it."""
+        properties = ["--property=PAMName=login", f"--property=User={USER}"]
+        machine.run("systemd-run", "--quiet", "--unit=test-session", *properties, "sleep", "infinity")
+
+        def sessions() -> str:
+            return machine.output("loginctl", "--no-legend", "list-sessions", user=USER)
+
+        session, _, name = wait_until(sessions, "a session").split()[:3]
+        assert name == USER
+        assert machine.output("loginctl", "show-session", "--value", "-p", "Name", session) == USER
+        machine.run("systemctl", "stop", "test-session.service")
+        assert "Linger=yes" in machine.output("loginctl", "show-user", USER, user=USER)
+
+    def test_busctl_list(self, machine: Machine) -> None:
+        listed = {
+            line.split()[0]: line for line in machine.output("busctl", "list", "--no-legend").splitlines()
+        }
+        assert listed["org.freedesktop.systemd1"].split()[1:4] == ["1", "systemd", "root"]
+        assert "systemd-logind.service" in listed["org.freedesktop.login1"]
+
+    def test_busctl_status(self, machine: Machine) -> None:
+        """busctl finds out what the bus knows about a client."""
+        status = machine.output("busctl", "status", "org.freedesktop.login1").splitlines()
+        assert f"PID={machine.property('systemd-logind.service', 'MainPID')}" in status
+        assert "Unit=systemd-logind.service" in status
+
+    def test_busctl_introspect(self, machine: Machine) -> None:
+        tree = machine.output("busctl", "tree", "--list", "org.freedesktop.login1", user=USER)
+        assert "/org/freedesktop/login1" in tree.splitlines()
+        methods = machine.output(
+            "busctl", "introspect", "org.freedesktop.DBus", "/org/freedesktop/DBus", user=USER
+        )
+        assert ".GetNameOwner" in methods
+
+    def test_dbus_send(self, machine: Machine) -> None:
+        """The reference's own client."""
+        call = [
+            "--system",
+            "--print-reply=literal",
+            "--dest=org.freedesktop.systemd1",
+            "/org/freedesktop/systemd1",
+        ]
+        answer = machine.output("dbus-send", *call, "org.freedesktop.DBus.Peer.GetMachineId", user=USER)
+        assert answer.strip() == machine.outside("/etc/machine-id").read_text().strip()
+
+
+class TestActivation:
+    """systemd starts services that somebody calls."""
+
+    @pytest.mark.parametrize(
+        ("tool", "says", "unit"),
+        [
+            ("hostnamectl", "systemd-nspawn", "systemd-hostnamed.service"),
+            ("timedatectl", "Universal time", "systemd-timedated.service"),
+            ("localectl", "System Locale", "systemd-localed.service"),
+        ],
+    )
+    def test_tools(self, machine: Machine, tool: str, says: str, unit: str) -> None:
+        machine.run("systemctl", "stop", unit)
+        assert says in machine.output(tool, user=USER)
+        assert machine.property(unit, "ActiveState") == "active"
+
+    def test_change(self, machine: Machine) -> None:
+        """A call that changes something arrives with the rights of its sender."""
+        machine.run("hostnamectl", "--static", "set-hostname", "test-machine")
+        assert machine.outside("/etc/hostname").read_text() == "test-machine\n"
+        done = machine.run("hostnamectl", "--no-ask-password", "set-hostname", "evil", user=USER, status=None)
+        assert done.returncode != 0
+        assert machine.outside("/etc/hostname").read_text() == "test-machine\n"
