@@ -7,7 +7,7 @@
 
 #include "umc.h"
 
-#define SECONDS	60
+#define SECONDS	120
 #define SKIPPED	77
 
 int socket_type = SOCK_STREAM;

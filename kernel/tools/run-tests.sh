@@ -5,11 +5,11 @@
 set -eu
 . "$(dirname "$0")/common.sh"
 
-series=6.1 smoke= results=
+series=6.1 smoke= results= schedules=40
 while getopts k:sr: option; do
 	case $option in
 	k) series=$OPTARG ;;
-	s) smoke=-s ;;
+	s) smoke=-s schedules=5 ;;
 	r) results=$OPTARG ;;
 	*) exit 2 ;;
 	esac
@@ -31,6 +31,7 @@ fi
 command="
 insmod $module/unix_multicast.ko || { echo 'not ok insmod'; exit 1; }
 $build/unix-multicast-test $smoke $*
+python3 $KERNEL_DIR/tests/model.py $schedules
 echo module references after all: \$(cat /sys/module/unix_multicast/refcnt)
 rmmod unix_multicast && echo 'ok rmmod' || echo 'not ok rmmod'
 "
