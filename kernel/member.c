@@ -208,6 +208,7 @@ int umc_member_publish(struct umc_member *member, struct socket *sock,
 	} else {
 		umc_hook_override(hook, overrides);
 		WRITE_ONCE(hook->dirty, 1);
+		atomic64_set(&hook->foreign, 0);
 		if (member->daemon)
 			umc_end_watch(member);
 		kref_get(&member->ref);

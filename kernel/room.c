@@ -113,8 +113,6 @@ __poll_t umc_room_poll(struct file *file, struct socket *sock, struct poll_table
 		return mask;
 	if (member->group->mode == UMC_MODE_BLOCK) {
 		poll_wait(file, &hook->room, wait);
-		if (!member->daemon)
-			mask |= EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;
 		if (!umc_all_have_room(member->group, member))
 			mask &= ~(EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND);
 	}

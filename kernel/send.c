@@ -87,41 +87,45 @@ static void umc_call_recycle(struct umc_hook *hook, struct umc_call *call)
 		hook->spare = call;
 }
 
+/* What became of a single delivery: 0, or the reason to ask. A partial one is finished by the daemon. */
+static int umc_outcome(struct umc_send *send, struct umc_member *to, int ret)
+{
+	switch (ret) {
+	case -EAGAIN:
+		return UMC_ASKED_FULL;
+	case -EPIPE:
+	case -ECONNRESET:
+		return UMC_ASKED_DEAD;
+	}
+	if (ret < 0)
+		return UMC_ASKED_MEMORY;
+	if (ret < send->message->len)
+		umc_spill(send->member, send->message, to, ret);
+	return 0;
+}
+
 static int umc_deliver_one(struct umc_send *send, struct umc_member *to)
 {
-	struct sk_buff *message = send->message;
-	struct umc_member *from = send->member;
-	int mode = from->group->mode;
-	int ret;
+	int mode = send->member->group->mode;
+	int reason;
 
-	ret = umc_rx_begin(send, to);
-	if (ret)
-		return ret;
-	ret = umc_room(to, message->len);
-	if (!ret) {
-		ret = umc_deliver(message, to);
-		if (ret == -EAGAIN)
-			ret = UMC_ASKED_FULL;
-		else if (ret == -EPIPE || ret == -ECONNRESET)
-			ret = UMC_ASKED_DEAD;
-		else if (ret < 0)
-			ret = UMC_ASKED_MEMORY;
-		else if (ret < message->len)
-			umc_spill(from, message, to, ret), ret = 0;
-		else
-			ret = 0;
-	}
-	if (ret == UMC_ASKED_FULL && mode == UMC_MODE_DROP) {
+	reason = umc_rx_begin(send, to);
+	if (reason)
+		return reason;
+	reason = umc_room(to, send->message->len);
+	if (!reason)
+		reason = umc_outcome(send, to, umc_deliver(send->message, to));
+	if (reason == UMC_ASKED_FULL && mode == UMC_MODE_DROP) {
 		to->dropped++;
-		ret = 0;
+		reason = 0;
 	}
 	umc_rx_end(to);
-	if (ret == UMC_ASKED_FULL && mode == UMC_MODE_BLOCK) {
+	if (reason == UMC_ASKED_FULL && mode == UMC_MODE_BLOCK) {
 		kref_get(&to->ref);
 		send->wait_for = to;
-		ret = UMC_WAIT_FOR_ROOM;
+		reason = UMC_WAIT_FOR_ROOM;
 	}
-	return ret;
+	return reason;
 }
 
 static int umc_unicast(struct umc_send *send, u32 verdict)

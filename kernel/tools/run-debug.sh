@@ -63,8 +63,8 @@ echo 13 >/sys/module/unix_multicast/parameters/inject
 /tmp/unix-multicast-stress $stress 3 stream failslab
 /tmp/unix-multicast-stress $stress 4 seqpacket failslab
 echo 0 >/sys/kernel/debug/failslab/probability
-/tmp/busybox rmmod unix_multicast && echo 'ok rmmod' || echo 'not ok rmmod'
-$LEAKS"
+$LEAKS
+/tmp/busybox rmmod unix_multicast && echo 'ok rmmod' || echo 'not ok rmmod'"
 	sed "s/^/$flavour: /" "$results/output" | grep -vE ': ok (stream|seqpacket)/'
 	echo "$flavour: $(grep -c '^ok' "$results/output") ok, $(grep -c '^not ok' "$results/output" || true) not ok"
 	found=$(reports "$results")
@@ -82,8 +82,8 @@ $LEAKS"
 echo unix_multicast tests begin >/dev/kmsg
 insmod $broken/unix_multicast.ko
 timeout 300 $build/unix-multicast-test unicast_goes member_can_not multicast_reaches
-rmmod unix_multicast
-$LEAKS"
+$LEAKS
+rmmod unix_multicast"
 	{ reports "$results"; grep 'unreferenced object' "$results/output" || true; } | sort | uniq -c >"$results/seen"
 	detectors=('circular locking' 'use-after-free')
 	# User Mode Linux has no preemption count, and no kmemleak.
