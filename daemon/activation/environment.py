@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 NOT_FOR_SERVICES: Final = (
-    # These the service manager set for the bus itself: its log, its sockets, its way to report, its run.
+    # These the service manager set for the bus itself: its log, its sockets, its way to report, its run, its watchdog.
     "JOURNAL_STREAM",
     "LISTEN_FDNAMES",
     "LISTEN_FDS",
@@ -15,6 +15,8 @@ NOT_FOR_SERVICES: Final = (
     "LISTEN_PIDFDID",
     "NOTIFY_SOCKET",
     "INVOCATION_ID",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
 )
 
 
