@@ -222,7 +222,8 @@ class Service:
 
     def _status(self) -> str:
         """Say in a line, for the service manager, what this daemon does."""
-        return "Serving " + ";".join(one.connectable_address for one in self._listeners)
+        addresses = (one.connectable_address.partition(",guid=")[0] for one in self._listeners)
+        return "Serving " + ";".join(addresses)
 
     def _clean(self) -> None:
         for listener in self._listeners:
