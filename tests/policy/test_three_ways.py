@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from omnibus.policy.evaluate import ClientPolicy, Header, Identity, Policy, Verdict
-from omnibus.policy.rules import Kind, Rule
+from omnibus.policy.rules import Context, Kind, Rule
 
 from .judge import Judge, build
 from .reference import (
@@ -100,13 +100,19 @@ queues = st.dictionaries(
 )
 
 
+# Often several of them are the same to the policy.
+who_are_they = st.lists(identities, min_size=1, max_size=CLIENTS).map(
+    lambda found: (found * CLIENTS)[:CLIENTS]
+)
+
+
 class TestEvaluators:
     """Both evaluators allow the same, by the same number of rules, in whatever order they are asked."""
 
     @settings(PATIENT, max_examples=RULE_SETS)
     @given(
         st.lists(special_policies(), min_size=1, max_size=2),
-        st.lists(identities, min_size=CLIENTS, max_size=CLIENTS),
+        who_are_they,
         st.lists(queues, min_size=1, max_size=2),
         st.lists(headers(), min_size=4, max_size=8),
     )
@@ -122,20 +128,65 @@ class TestEvaluators:
         judge.clear()
         for one in who:
             judge.add(one)
-        # Policies and names change while the same clients go on sending.
+        # Names and policies change while the same clients go on sending.
         now: dict[str, list[int]] = {}
-        for rules, queue in itertools.product(loaded, owned):
+        for rules in loaded:
             judge.load(rules)
-            for name, members in queue.items():
-                judge.queue(name, members)
-            now |= queue
             policy = Policy(rules)
             # The C side is given groups in any order.
             oracle = [policy.for_identity(replace(one, gids=tuple(sorted(one.gids)))) for one in who]
-            names = [{f":1.{i}", *(name for name in now if i in now[name])} for i in range(CLIENTS)]
-            cases = [case for message in messages for case in between_all(message)]
-            compare(judge, oracle, names, cases)
-            counts["verdicts of both evaluators"] += len(cases)
+            for queue in owned:
+                for name, members in queue.items():
+                    judge.queue(name, members)
+                now |= queue
+                names = [{f":1.{i}", *(name for name in now if i in now[name])} for i in range(CLIENTS)]
+                cases = [case for message in messages for case in between_all(message)]
+                compare(judge, oracle, names, cases)
+                counts["verdicts of both evaluators"] += len(cases)
+
+    def agree(self, judge: Judge, rules: list[Rule], one: Identity) -> Verdict:
+        """Let both say whether a client may send a plain signal, and return what they say."""
+        judge.clear()
+        judge.load(rules)
+        judge.add(one)
+        signal = Header(4, path="/", interface="org.example.I", member="Get")
+        judge.ask(signal, 0, None)
+        verdict = (
+            Policy(rules).for_identity(replace(one, gids=tuple(sorted(one.gids)))).can_send(signal, None)
+        )
+        assert judge.answers()[0].send == (verdict.allowed, verdict.matched, verdict.log)
+        return verdict
+
+    @pytest.mark.parametrize("gids", [(4, 7), (7, 4), (4, 7, 4), (9, 7, 4, 1)])
+    def test_later_group_decides(self, judge: Judge, gids: tuple[int, ...]) -> None:
+        """Groups count in ascending order, and each once, however the kernel lists them."""
+        rules = [
+            Rule(Kind.SEND, True, Context.GROUP, 7, interface="org.example.I"),
+            Rule(Kind.SEND, False, Context.GROUP, 4, interface="org.example.I"),
+        ]
+        verdict = self.agree(judge, rules, Identity(1, tuple(dict.fromkeys(gids))))
+        assert (verdict.allowed, verdict.matched) == (True, 2)
+
+    @pytest.mark.parametrize("uid", [None, 1])
+    def test_anonymous_is_nowhere(self, judge: Judge, uid: int | None) -> None:
+        """Who stays anonymous is neither at the console nor away from it."""
+        rules = [
+            Rule(Kind.SEND, True),
+            Rule(Kind.SEND, False, Context.AT_CONSOLE),
+            Rule(Kind.SEND, False, Context.NO_CONSOLE),
+        ]
+        assert self.agree(judge, rules, Identity(uid)).allowed == (uid is None)
+        assert self.agree(judge, rules, Identity(uid, at_console=True)).allowed == (uid is None)
+
+    def test_catch_all_forgets(self, judge: Judge) -> None:
+        """A rule that asks for nothing by name makes all before it count for nothing, even in numbers."""
+        rules = [
+            Rule(Kind.SEND, True, message_type=4),
+            Rule(Kind.SEND, True, min_fds=1),
+            Rule(Kind.SEND, False, Context.MANDATORY, path="/"),
+        ]
+        assert self.agree(judge, rules, Identity(1)).matched == 1
+        assert self.agree(judge, rules[:2], Identity(1)) == Verdict(False, None, 0)
 
 
 def compare(
