@@ -122,6 +122,10 @@ static bool explain(struct bus *bus, const struct policy_case *c, const struct p
 
 bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial)
 {
+    if (c->m->type > MESSAGE_SIGNAL) {
+        deny(denial, ERROR_ACCESS_DENIED, "Message bus will not accept messages of unknown type");
+        return false;
+    }
     struct policy *policy = bus->policy;
     struct policy_side sender, recipient;
     struct policy_class class = c->class;
