@@ -21,7 +21,7 @@ from omnibus.daemon.plane import EventKind
 from omnibus.policy.block import encode
 from omnibus.policy.rules import Kind, Rule
 from omnibus.policy.settings import Limits, ServiceDir, Settings
-from support.daemon import Daemon, config, start
+from support.daemon import Daemon, adoption, config, start
 from support.plane import FakeEvent, FakePlane, Lines, somebody
 from support.wire import marshal
 
@@ -318,6 +318,7 @@ class Services:
         text = config("unix:path={dir}/bus", extra=extra, **settings)
         daemon = start(self.executable, text, arguments, **(options or {}))
         self.stack.callback(daemon.stop)
+        self.daemon = daemon
         return daemon
 
 
@@ -325,5 +326,6 @@ class Services:
 def services(executable: str, tmp_path: Path) -> Iterator[Services]:
     directory = tmp_path / "services"
     directory.mkdir()
-    with contextlib.ExitStack() as stack:
+    # What a daemon has started is left to us when it ends.
+    with adoption(), contextlib.ExitStack() as stack:
         yield Services(executable, directory, stack)

@@ -26,6 +26,9 @@ DEVIATIONS = {
         "the reference loses them or gives them to another message"
     ),
     "unknown-user": Deviation("a user without an entry in the user database may connect, if policy lets him"),
+    "unit-failure": Deviation(
+        "a unit that was started for a name and fails, or whose condition is not met, is told at once"
+    ),
     "process-fd": Deviation("GetConnectionCredentials has ProcessFD", until=(1, 16)),
 }
 
