@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 NOT_FOR_SERVICES: Final = (
-    # These the service manager set for the bus itself: its log, its sockets, its way to report, its run, its watchdog.
+    # These the service manager set for the bus itself: its log, sockets, way to report, run, watchdog.
     "JOURNAL_STREAM",
     "LISTEN_FDNAMES",
     "LISTEN_FDS",
