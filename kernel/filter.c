@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Filters and stamps: what the group's owner attaches to the remote end. */
 
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -21,6 +22,7 @@ u32 umc_filter_run(const struct umc_chain *chain, struct sk_buff *message)
 		verdict = bpf_prog_run_clear_cb(chain->programs[i], message);
 		if (verdict & UMC_KIND_MASK)
 			return verdict;
+		cond_resched();
 	}
 	return UMC_ASK;
 }

@@ -156,6 +156,8 @@ static void umc_hook_override(struct umc_hook *hook, const struct proto_ops *ove
 	WRITE_ONCE(hook->ops.sendmsg, overrides->sendmsg);
 	if (overrides->recvmsg)
 		WRITE_ONCE(hook->ops.recvmsg, overrides->recvmsg);
+	if (overrides->splice_read && hook->original->splice_read)
+		WRITE_ONCE(hook->ops.splice_read, overrides->splice_read);
 	if (overrides->poll)
 		WRITE_ONCE(hook->ops.poll, overrides->poll);
 }
@@ -233,6 +235,7 @@ static const struct proto_ops umc_overrides = {
 static const struct proto_ops umc_blocking_overrides = {
 	.sendmsg = umc_sendmsg,
 	.recvmsg = umc_room_recvmsg,
+	.splice_read = umc_room_splice_read,
 	.poll = umc_room_poll,
 };
 

@@ -71,19 +71,34 @@ void umc_room_wake(struct umc_group *group)
 	rcu_read_unlock();
 }
 
+static void umc_room_made(struct umc_hook *hook)
+{
+	struct umc_member *member = umc_hook_member(hook);
+
+	if (!member)
+		return;
+	umc_room_wake(member->group);
+	umc_member_put(member);
+}
+
 int umc_room_recvmsg(struct socket *sock, struct msghdr *msg, size_t len, int flags)
 {
 	struct umc_hook *hook = umc_hook(sock);
 	int ret = hook->original->recvmsg(sock, msg, len, flags);
-	struct umc_member *member;
 
-	if (ret < 0 || flags & MSG_PEEK)
-		return ret;
-	member = umc_hook_member(hook);
-	if (member) {
-		umc_room_wake(member->group);
-		umc_member_put(member);
-	}
+	if (ret >= 0 && !(flags & MSG_PEEK))
+		umc_room_made(hook);
+	return ret;
+}
+
+ssize_t umc_room_splice_read(struct socket *sock, loff_t *pos, struct pipe_inode_info *pipe,
+			     size_t len, unsigned int flags)
+{
+	struct umc_hook *hook = umc_hook(sock);
+	ssize_t ret = hook->original->splice_read(sock, pos, pipe, len, flags);
+
+	if (ret > 0)
+		umc_room_made(hook);
 	return ret;
 }
 

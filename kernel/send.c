@@ -87,7 +87,7 @@ static void umc_call_recycle(struct umc_hook *hook, struct umc_call *call)
 		hook->spare = call;
 }
 
-/* What became of a single delivery: 0, or the reason to ask. A partial one is finished by the daemon. */
+/* What became of a single delivery: 0, or the reason to ask. The daemon finishes a partial one. */
 static int umc_outcome(struct umc_send *send, struct umc_member *to, int ret)
 {
 	switch (ret) {

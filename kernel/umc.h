@@ -260,6 +260,8 @@ bool umc_has_room(const struct umc_member *member);
 int umc_room_wait(struct umc_send *send);
 void umc_room_wake(struct umc_group *group);
 int umc_room_recvmsg(struct socket *sock, struct msghdr *msg, size_t len, int flags);
+ssize_t umc_room_splice_read(struct socket *sock, loff_t *pos, struct pipe_inode_info *pipe,
+			     size_t len, unsigned int flags);
 __poll_t umc_room_poll(struct file *file, struct socket *sock, struct poll_table_struct *wait);
 
 /* multicast.c */

@@ -46,6 +46,7 @@ extern int receiver_fds[MANY];	/* of those that a send loop writes to */
 
 /* plain.c */
 extern const struct contender direct, relay, group;
+uint64_t group_asked(void);
 /* dbus.c */
 extern const struct contender bus;
 extern const char *bus_path;

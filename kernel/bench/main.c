@@ -305,9 +305,10 @@ static void slow_case(const struct contender *c, bool slow, int count)
 		if (shared->done[i] - begin > last)
 			last = shared->done[i] - begin;
 	}
-	printf("slow-receiver %s slow=%d sender=%.0f others=%.0f lost_by_others=%llu lost_by_slow=%llu of=%d wake_ups=%.3f\n",
+	printf("slow-receiver %s slow=%d sender=%.0f others=%.0f lost_by_others=%llu lost_by_slow=%llu of=%d wake_ups=%.3f asked=%.3f\n",
 	       c->name, slow, (double)sent / count, (double)last / count, (unsigned long long)lost,
-	       (unsigned long long)lost_slow, count, (double)shared->wake_ups / count);
+	       (unsigned long long)lost_slow, count, (double)shared->wake_ups / count,
+	       c == &group ? (double)group_asked() / count : 0);
 	fflush(stdout);
 	if (fd >= 0 && c->fanout_only)
 		close(fd);

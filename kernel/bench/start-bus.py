@@ -91,7 +91,9 @@ def add_listener(controller: socket.socket, listener: socket.socket) -> None:
         (3, "s", call.string, "AddListener"),
         (8, "g", call.signature, "ohv"),
     ]
-    members = [[(call.integer, 1, code), (call.signature, kind), (put, value)] for code, kind, put, value in fields]
+    members = [
+        [(call.integer, 1, code), (call.signature, kind), (put, value)] for code, kind, put, value in fields
+    ]
     members.append([(call.integer, 1, 9), (call.signature, "u"), (call.integer, 4, 1)])
     call.structs(*members)
     call.pad(8)

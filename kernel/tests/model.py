@@ -150,7 +150,9 @@ class World:
         self.clients[index] = client
         self.group.add(self.listener, client.daemon, index)
         length, verdict = instruction(0x80, 0), instruction(0x20, 0)
-        check = instruction(0x07, 0) + instruction(0x20, 4) + instruction(0x1D, 0, 1, 0) + instruction(0x06, 0)
+        check = (
+            instruction(0x07, 0) + instruction(0x20, 4) + instruction(0x1D, 0, 1, 0) + instruction(0x06, 0)
+        )
         self.group.filter(EGRESS, index, length + check + verdict + RETURN_A)
         match = instruction(0x20, 8) + instruction(0x15, client.topic or 99, 0, 1)
         self.group.filter(INGRESS, index, match + instruction(0x06, YES) + instruction(0x06, NO))

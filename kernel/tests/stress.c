@@ -18,7 +18,7 @@ int socket_type = SOCK_STREAM;
 
 static struct bus bus;
 static pid_t children[SLOTS], daemon_pid;
-static unsigned long long added, asked_for, written, spilled;
+static unsigned long long added, direct, multicast, asked_for, written, spilled;
 
 /* Called by CHECK of bus.c, which is also used here. */
 void test_fail(const char *file, int line, const char *format, ...)
@@ -146,12 +146,23 @@ static void go(uint32_t slot)
 	children[slot] = 0;
 }
 
+static void count(void)
+{
+	struct umc_stats stats = { .index = UMC_ANY };
+
+	ioctl(bus.group, UMC_GET_STATS, &stats);
+	direct += stats.direct;
+	multicast += stats.multicast;
+}
+
 static void group_again(void)
 {
 	const struct sock_filter no = BPF_STMT(BPF_RET | BPF_K, UMC_NO);
 
-	if (bus.group >= 0)
+	if (bus.group >= 0) {
+		count();
 		close(bus.group);
+	}
 	do
 		bus.group = group_new(bus.device, rand() % 3);
 	while (bus.group < 0);
@@ -193,7 +204,7 @@ static void disturb(uint32_t slot)
 	case 1: set_ingress(slot, verdicts[rand() % 4]); break;
 	case 2: attach(slot); break;
 	case 3: gate(&bus, true); gate(&bus, false); break;
-	case 4: if (!(rand() % 20)) group_again(); break;
+	case 4: if (!(rand() % 10)) group_again(); break;
 	case 5: ioctl(bus.group, UMC_GET_STATS, &stats); break;
 	case 6: ioctl(bus.group, UMC_PENDING_LIST, &list); break;
 	case 7: daemon_write(&bus, slot, NULL, 0, 0); break;
@@ -204,7 +215,6 @@ static void disturb(uint32_t slot)
 
 int main(int argc, char **argv)
 {
-	struct umc_stats stats = { .index = UMC_ANY };
 	time_t end;
 
 	daemon_pid = getpid();
@@ -231,17 +241,17 @@ int main(int argc, char **argv)
 		CHECK(fd >= 0 && write(fd, "1", 1) == 1);
 	}
 	end = time(NULL) + (argc > 1 ? atoi(argv[1]) : 10);
-	while (time(NULL) < end)
-		for (uint32_t i = 0; i < SLOTS; i++) {
-			serve(i);
-			disturb(rand() % SLOTS);
-		}
+	while (time(NULL) < end) {
+		for (uint32_t i = 0; i < 4 * SLOTS; i++)
+			serve(i % SLOTS);
+		disturb(rand() % SLOTS);
+	}
 	for (uint32_t i = 0; i < SLOTS; i++)
 		go(i);
-	ioctl(bus.group, UMC_GET_STATS, &stats);
+	count();
 	close(bus.group);
-	printf("# %llu added, %llu read, %llu written, %llu spilled; the last group: %llu direct, %llu multicast\n", added,
-	       asked_for, written, spilled, (unsigned long long)stats.direct, (unsigned long long)stats.multicast);
+	printf("# %llu added, %llu direct, %llu multicast, %llu read, %llu written, %llu spilled\n", added, direct, multicast,
+	       asked_for, written, spilled);
 	printf("ok stress\n");
 	return 0;
 }

@@ -116,6 +116,33 @@ TEST(block_ends_with_the_group, EACH_TYPE)
 	bus_free(bus);
 }
 
+TEST(block_ends_when_the_receiver_splices, EACH_TYPE)
+{
+	struct bus *bus = bus_new_mode(2, UMC_MODE_BLOCK);
+	pthread_t thread;
+	void *result;
+	int sent, pipes[2];
+
+	if (socket_type != SOCK_STREAM)
+		test_skip("only streams splice");
+	set_verdict(bus, UMC_FILTER_INGRESS, 0, UMC_NO);
+	sent = fill_by_multicast(bus);
+	CHECK(!pipe(pipes));
+	CHECK(!pthread_create(&thread, NULL, send_blocking, &bus->client[0]));
+	for (int left = sent * 8000; left > 0;) {
+		char buffer[8000];
+		int n = splice(bus->client[1].fd, NULL, pipes[1], NULL, sizeof(buffer), SPLICE_F_MOVE);
+
+		CHECK(n > 0);
+		EQUAL(read(pipes[0], buffer, n), n);
+		left -= n;
+	}
+	pthread_join(thread, &result);
+	EQUAL((long)result, 8000);
+	expect(bus->client[1].fd, 999);
+	bus_free(bus);
+}
+
 TEST(block_respects_the_send_timeout, EACH_TYPE)
 {
 	struct bus *bus = bus_new_mode(2, UMC_MODE_BLOCK);

@@ -40,6 +40,7 @@ def test_the_module_on_a_stock_kernel(tmp_path: Path) -> None:
         "several_threads_on_one_socket",
         "shutdown_and_cut_off",
         "socketpair_and_bind_attack",
+        "model",
         "tiny_sndbuf",
         "two_crossing_broadcasts_one_relayed",
     } <= names
