@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """start-bus.py dbus-daemon|dbus-broker SOCKET COMMAND...: runs a command while that bus listens at SOCKET.
 
-dbus-broker needs a controller that hands it a listening socket and a policy; its own launcher needs systemd. This script
-is the smallest controller that will do.
+dbus-broker needs a controller that hands it a listening socket and a policy; its own launcher needs
+systemd. This script is the smallest controller that will do.
 """
 
 import array
@@ -16,7 +16,9 @@ import tempfile
 import time
 
 CONFIGURATION = """<busconfig><type>session</type><listen>unix:path={path}</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>"""
+<policy context="default">
+<allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>
+</policy></busconfig>"""
 
 
 class Writer:
@@ -116,9 +118,10 @@ def start_broker(path: str) -> subprocess.Popen:
     listener.setblocking(False)
     controller, other = socket.socketpair()
     plenty = str(2**31)
+    options = {"controller": str(other.fileno()), "machine-id": "0" * 31 + "1", "max-fds": "4096"}
+    options |= dict.fromkeys(("max-bytes", "max-objects", "max-matches"), plenty)
     broker = subprocess.Popen(
-        ["dbus-broker", "--controller", str(other.fileno()), "--machine-id", "0" * 31 + "1"]
-        + ["--max-bytes", plenty, "--max-objects", plenty, "--max-matches", plenty, "--max-fds", "4096"],
+        ["dbus-broker", *(word for name, value in options.items() for word in ("--" + name, value))],
         pass_fds=[other.fileno()],
         stderr=subprocess.DEVNULL,
     )

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""model.py [SCHEDULES [SEED]]: random schedules on the real module, checked step by step against a model of its contract.
+"""model.py [SCHEDULES [SEED]]: random schedules on the real module, checked against a model of its contract.
 
-A schedule is a few hundred steps of clients that send and read, a daemon that relays what asks, holds and releases, and
-clients that come and go. The model knows of every message whether it has to go directly, or to the daemon and why; what every
-queue holds, in order; and at the end that all that was sent arrived once, in its sender's order.
+A schedule is a few hundred steps of clients that send and read, a daemon that relays what asks, holds
+and releases, and clients that come and go. The model knows of every message whether it has to go
+directly, or to the daemon and why; what every queue holds, in order; and at the end that all that was
+sent arrived once, in its sender's order.
 """
 
 import ctypes

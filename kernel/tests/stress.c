@@ -60,7 +60,7 @@ static void *talk(void *argument)
 		if (send_sized(&self, verdict, 1 + rand_r(&seed) % 8, sizes[rand_r(&seed) % 7]) < 0 &&
 		    errno != EAGAIN && errno != ENOMEM && errno != ENOBUFS)
 			return NULL;
-		if (i % 32 == 31)
+		if (i % 8 == 7)
 			usleep(1000);
 	}
 }
