@@ -68,5 +68,6 @@ clean:
 .PHONY: all run lint test test-packages fuzz clean
 .DELETE_ON_ERROR:
 
+-include bench/targets.mk
 -include kernel/targets.mk
 -include systemd/targets.mk

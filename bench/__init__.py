@@ -1,0 +1,1 @@
+"""Measurements against other buses: no part of what is installed."""

@@ -1,0 +1,74 @@
+"""What is measured: groups of busbench's cases, the configuration for each, and what counts in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .settings import MANY_FILES, STOCK, WIDE, Setting
+
+
+@dataclass(frozen=True)
+class Group:
+    """One run of busbench."""
+
+    arguments: tuple[str, ...]
+    setting: Setting = WIDE
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of a case: busbench's name for it, and which way is better."""
+
+    key: str
+    more_is_better: bool
+
+    def ratio(self, value: float | None, base: float | None) -> float | None:
+        """How many times better ``value`` is than ``base``."""
+        if not value or not base:
+            return None
+        return value / base if self.more_is_better else base / value
+
+
+TROUBLES = ("alone", "flood-calls", "flood-signals", "stuck-reader", "leak-connections", "leak-fds", "large")
+GROUPS = {
+    "rtt": Group(("rtt",)),
+    "pipeline": Group(("pipeline",)),
+    "pipeline-batch": Group(("--batch", "pipeline")),
+    "window": Group(("--window", "2", "pipeline")),
+    "fanout": Group(("fanout",)),
+    "idle": Group(("--subs", "1", "--idle", "100", "fanout")),
+    "idle-more": Group(("--subs", "1", "--idle", "400", "fanout")),
+    "connect": Group(("connect",)),
+    "driver": Group(("driver",)),
+    "bandwidth": Group(("bandwidth",)),
+    "mixed": Group(("mixed",)),
+    **{f"bystander-{trouble}": Group((f"bystander={trouble}",), STOCK) for trouble in TROUBLES},
+    "bystander-reload": Group(("bystander=reload",), MANY_FILES),
+}
+ALIASES = {"bystander": [name for name in GROUPS if name.startswith("bystander")]}
+FLOORS = ("direct-stream", "direct-seqpacket", "relay-epoll", "relay-spin", "relay-uring")
+MULTICASTS = ("udp-multicast", "netlink", "unix-loop", "unix-uring")
+
+P50 = Metric("p50_us", False)
+P99 = Metric("p99_us", False)
+METRICS = {
+    "rtt": (P50, P99),
+    "pipeline": (Metric("msgs_per_s", True),),
+    "bandwidth": (Metric("mib_per_s", True),),
+    "fanout": (Metric("deliveries_per_s", True),),
+    "connect": (Metric("connects_per_s", True),),
+    "driver": (Metric("calls_per_s", True),),
+    "mixed": (Metric("msgs_per_s", True), P99),
+    "bystander": (P99, P50, Metric("harm_per_s", True)),
+}
+COSTS = tuple(Metric(f"daemon_cpu_us_per_{what}", False) for what in ("msg", "delivery", "connect", "call"))
+
+
+def metrics(case: str) -> tuple[Metric, ...]:
+    """The figures that are compared of a case of busbench; the first is the one that matters."""
+    return next((found for prefix, found in METRICS.items() if case.startswith(prefix)), ())
+
+
+def chosen(text: str) -> list[str]:
+    """Take apart a list of groups and aliases."""
+    return [name for word in text.split(",") for name in ALIASES.get(word, [word])]

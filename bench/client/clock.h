@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BUSBENCH_CLOCK_H
+#define BUSBENCH_CLOCK_H
+
+#include "options.h"
+
+#include <stdint.h>
+#include <time.h>
+
+static inline uint64_t clock_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static inline uint64_t clock_span(double seconds)
+{
+    return (uint64_t)(seconds * 1e9);
+}
+
+/* CPU time of all threads of these processes, in nanoseconds. */
+uint64_t clock_cpu(const struct pids *pids);
+
+#endif

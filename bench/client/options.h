@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BUSBENCH_OPTIONS_H
+#define BUSBENCH_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#define MAX_PIDS 64
+#define MAX_STEPS 16
+
+struct pids {
+    pid_t pid[MAX_PIDS];
+    int n;
+};
+
+struct steps {
+    int at[MAX_STEPS];
+    int n;
+};
+
+/* What the command line says; read only once the cases run, but for batch, which the floors take both ways.
+ */
+struct options {
+    const char *address;
+    const char *label;
+    const char *rule_kind;
+    double seconds, warm;
+    size_t size;
+    int window, rules, idle, clients;
+    uid_t uid; /* of who disturbs */
+    bool size_given, batch, json, pipelined_auth, wellknown;
+    struct steps subs, conns;
+    struct pids daemon;
+};
+
+extern struct options options;
+
+#endif

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+#include "trouble.h"
+
+#include "connection.h"
+#include "pair.h"
+#include "payload.h"
+#include "process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define VICTIM "org.busbench.Victim"
+#define SMALL 64u
+#define MIDDLE 4096u
+#define LARGE (1u << 20)
+#define BATCH 32
+#define FDS 16
+#define MAX_LEAKED 2000
+#define PAUSE_US 1000
+
+static void become_other(void)
+{
+    if (options.uid == getuid())
+        return;
+    if (setresgid(options.uid, options.uid, options.uid) || setresuid(options.uid, options.uid, options.uid))
+        die("can't become %u: %s", options.uid, strerror(errno));
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of the user has cleared it */
+}
+
+static void throw_away_input(int fd)
+{
+    static char bytes[1 << 16];
+    while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+        continue;
+}
+
+/* Sends it all, whatever comes back meanwhile; false: thrown out. */
+static bool pour(struct connection *c, struct msghdr *header)
+{
+    while (header->msg_iov->iov_len) {
+        ssize_t n = sendmsg(c->fd, header, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n > 0) {
+            header->msg_iov->iov_base = (char *)header->msg_iov->iov_base + n;
+            header->msg_iov->iov_len -= (size_t)n;
+            header->msg_controllen = 0;
+            continue;
+        }
+        if (errno == EINTR)
+            continue;
+        /* too many descriptors under way is not being thrown out */
+        if (errno != EAGAIN && errno != ETOOMANYREFS)
+            return false;
+        struct pollfd poller = {c->fd, POLLIN | (errno == EAGAIN ? POLLOUT : 0), 0};
+        poll(&poller, 1, errno == EAGAIN ? -1 : 1);
+        throw_away_input(c->fd);
+    }
+    throw_away_input(c->fd);
+    return true;
+}
+
+static void come(struct connection *c, void (*how)(struct connection *))
+{
+    while (!connection_try(c, how))
+        usleep(PAUSE_US);
+}
+
+static void come_again(struct connection *c, void (*how)(struct connection *))
+{
+    atomic_fetch_add(&shared->cut_off, 1);
+    connection_close(c);
+    come(c, how);
+}
+
+struct load {
+    enum message_type type;
+    uint32_t size;
+    int batch, fds;
+};
+
+static void write_load(struct buffer *out, const struct load *load)
+{
+    struct buffer header = {0};
+    header_write(&header, &(struct header){.type = load->type,
+                                           .flags = NO_REPLY,
+                                           .path = PATH,
+                                           .interface = "org.busbench.Trouble",
+                                           .member = "Trouble",
+                                           .destination = load->type == CALL ? VICTIM : NULL,
+                                           .signature = "ay",
+                                           .unix_fds = (uint32_t)load->fds,
+                                           .body_size = load->size});
+    payload_init(load->size);
+    for (int i = 0; i < load->batch; i++) {
+        buffer_put(out, header.data, header.size);
+        payload_put(out, load->size, (uint64_t)i);
+    }
+}
+
+static void make_load(const struct load *load)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(FDS * sizeof(int))];
+    } control = {.header = {CMSG_LEN(FDS * sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+    struct connection c = {0};
+    struct buffer out = {0};
+    int fds[FDS];
+    become_other();
+    write_load(&out, load);
+    for (int i = 0; i < FDS; i++)
+        fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    memcpy(CMSG_DATA(&control.header), fds, sizeof(fds));
+    connection_open(&c);
+    process_ready();
+    for (;;) {
+        struct iovec iov = {out.data, out.size};
+        struct msghdr header = {.msg_iov = &iov,
+                                .msg_iovlen = 1,
+                                .msg_control = load->fds ? &control : NULL,
+                                .msg_controllen = load->fds ? sizeof(control.space) : 0};
+        if (pour(&c, &header))
+            atomic_fetch_add(&shared->harm, (uint64_t)load->batch);
+        else
+            come_again(&c, connection_open);
+    }
+}
+
+static void flood_calls(void *argument)
+{
+    (void)argument;
+    make_load(&(struct load){CALL, SMALL, BATCH, 0});
+}
+
+static void flood_signals(void *argument)
+{
+    (void)argument;
+    make_load(&(struct load){SIGNAL, SMALL, BATCH, 0});
+}
+
+static void send_to_the_stuck(void *argument)
+{
+    (void)argument;
+    make_load(&(struct load){CALL, MIDDLE, 1, 0});
+}
+
+static void send_large(void *argument)
+{
+    (void)argument;
+    make_load(&(struct load){CALL, LARGE, 1, 0});
+}
+
+static void leak_fds(void *argument)
+{
+    (void)argument;
+    make_load(&(struct load){CALL, SMALL, 1, FDS});
+}
+
+/* Opens as many as it may, and more; keeps them all. */
+static void leak_connections(void *argument)
+{
+    (void)argument;
+    become_other();
+    process_ready();
+    for (int n = 0;;) {
+        struct connection c = {0};
+        if (n < MAX_LEAKED && connection_try(&c, connection_open)) {
+            atomic_fetch_add(&shared->harm, 1);
+            n++;
+        } else {
+            atomic_fetch_add(&shared->cut_off, n < MAX_LEAKED);
+            usleep(PAUSE_US);
+        }
+    }
+}
+
+static void reload(void *argument)
+{
+    struct connection c = {0};
+    struct message m;
+    (void)argument;
+    connection_open(&c);
+    process_ready();
+    for (;;) {
+        driver_call(&c, &m, "ReloadConfig", NULL, NULL, "");
+        atomic_fetch_add(&shared->harm, 1);
+    }
+}
+
+static void open_as_victim(struct connection *c)
+{
+    connection_open(c);
+    driver_request_name(c, VICTIM);
+}
+
+static void open_as_listener(struct connection *c)
+{
+    connection_open(c);
+    driver_add_match(c, "type='signal',interface='org.busbench.Trouble'");
+}
+
+/* Reads all, as fast as it can. */
+static void read_all(void (*open_as)(struct connection *))
+{
+    static char bytes[1 << 18];
+    struct connection c = {0};
+    become_other();
+    come(&c, open_as);
+    process_ready();
+    for (;;)
+        if (recv(c.fd, bytes, sizeof(bytes), 0) <= 0)
+            come_again(&c, open_as);
+}
+
+static void read_calls(void *argument)
+{
+    (void)argument;
+    read_all(open_as_victim);
+}
+
+static void read_signals(void *argument)
+{
+    (void)argument;
+    read_all(open_as_listener);
+}
+
+/* Sees only that it has been cut off. */
+static void read_nothing(void *argument)
+{
+    struct connection c = {0};
+    (void)argument;
+    become_other();
+    come(&c, open_as_victim);
+    process_ready();
+    for (;;) {
+        struct pollfd poller = {c.fd, POLLRDHUP, 0};
+        if (poll(&poller, 1, -1) > 0)
+            come_again(&c, open_as_victim);
+    }
+}
+
+const struct trouble troubles[] = {
+    {"flood-calls", flood_calls, read_calls},
+    {"flood-signals", flood_signals, read_signals},
+    {"stuck-reader", send_to_the_stuck, read_nothing},
+    {"leak-connections", leak_connections, NULL},
+    {"leak-fds", leak_fds, read_nothing},
+    {"large", send_large, read_calls},
+    {"reload", reload, NULL},
+    {0},
+};

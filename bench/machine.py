@@ -1,0 +1,77 @@
+"""The machine: what it is, how busy it is, and a claim on it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+BUSY = 0.15
+"""The part of the machine's CPU time that others may take while we measure."""
+
+
+def description() -> str:
+    """CPU, kernel and number of CPUs, for the report."""
+    model = "unknown CPU"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    uname = os.uname()
+    cpus = len(os.sched_getaffinity(0))
+    return f"{model}, {uname.machine}, {os.cpu_count()} CPUs of which {cpus} used, Linux {uname.release}"
+
+
+def busy(seconds: float = 0.25) -> float:
+    """The part of the machine's CPU time that is taken just now."""
+
+    def read() -> tuple[int, int]:
+        times = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return sum(times), times[3] + times[4]
+
+    all_before, idle_before = read()
+    time.sleep(seconds)
+    all_after, idle_after = read()
+    return 1 - (idle_after - idle_before) / max(1, all_after - all_before)
+
+
+class Quiet:
+    """Waits for others to leave the machine alone, but not for ever."""
+
+    def __init__(self, budget: float) -> None:
+        self._left = budget
+        self.noisy = 0
+        self.runs = 0
+
+    def wait(self) -> float:
+        """Return how busy the machine is when the wait is over."""
+        self.runs += 1
+        now = busy(0.1 if self._left <= 0 else 0.25)
+        while now > BUSY and self._left > 0:
+            before = time.monotonic()
+            time.sleep(0.5)
+            now = busy()
+            self._left -= time.monotonic() - before
+        self.noisy += now > BUSY
+        return now
+
+
+def favour(nice: int) -> None:
+    """Go on in a session of our own, whose niceness counts against other sessions too.
+
+    With autogroups, the default on many machines, a process's niceness counts inside its session only.
+    """
+    pid = os.fork()
+    if pid:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGTERM))
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    os.setsid()
+    os.nice(nice)
+    try:
+        Path("/proc/self/autogroup").write_text(str(nice))
+    except OSError:
+        pass

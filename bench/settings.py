@@ -1,0 +1,85 @@
+"""Configurations that daemons are measured with, in dbus-daemon's XML and in dbus-broker's quotas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+HEAD = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+"""
+ALLOW_ALL = """  <policy context="default">
+    <allow user="*"/>
+    <allow own="*"/>
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+  </policy>
+"""
+WIDE_LIMITS = {
+    "max_incoming_bytes": 1000000000,
+    "max_outgoing_bytes": 1000000000,
+    "max_message_size": 1000000000,
+    "max_completed_connections": 100000,
+    "max_incomplete_connections": 10000,
+    "max_connections_per_user": 100000,
+    "max_names_per_connection": 50000,
+    "max_match_rules_per_connection": 50000,
+    "max_replies_per_connection": 50000,
+}
+DROP_IN = (
+    HEAD
+    + """<busconfig>
+  <policy user="root">
+    <allow own="org.busbench.Service{n}"/>
+  </policy>
+  <policy context="default">
+    <allow send_destination="org.busbench.Service{n}"/>
+    <allow send_destination="org.busbench.Service{n}" send_interface="org.freedesktop.DBus.Properties"/>
+    <deny send_destination="org.busbench.Service{n}" send_interface="org.busbench.Service{n}.Private"/>
+  </policy>
+</busconfig>
+"""
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Limits, policy and files of a configuration.
+
+    ``broker`` are the quotas of dbus-broker that come next to it, as arguments of its command line: what its
+    launcher gives it on the system's bus, or far more.
+    """
+
+    name: str
+    broker: tuple[str, ...]
+    limits: tuple[tuple[str, int], ...] = ()
+    policy: str = ALLOW_ALL
+    files: int = 0
+
+    def write(self, directory: Path, socket: Path) -> Path:
+        """Write the configuration for a bus at ``socket``; return the file to start with."""
+        include = ""
+        if self.files:
+            drop_ins = directory / "bus.d"
+            drop_ins.mkdir(exist_ok=True)
+            for n in range(self.files):
+                (drop_ins / f"{n}.conf").write_text(DROP_IN.format(n=n))
+            include = f"  <includedir>{drop_ins}</includedir>\n"
+        limits = "".join(f'  <limit name="{name}">{value}</limit>\n' for name, value in self.limits)
+        path = directory / "bus.conf"
+        path.write_text(
+            f"{HEAD}<busconfig>\n  <type>session</type>\n  <listen>unix:path={socket}</listen>\n"
+            f"  <auth>EXTERNAL</auth>\n{self.policy}{include}{limits}</busconfig>\n"
+        )
+        return path
+
+
+SYSTEM_QUOTAS = ("--max-bytes", "536870912", "--max-fds", "4096", "--max-matches", "131072")
+NO_QUOTAS = (
+    *("--max-bytes", str(2**31), "--max-objects", str(2**31)),
+    *("--max-matches", str(2**31), "--max-fds", "65536"),
+)
+
+WIDE = Setting("wide", NO_QUOTAS, tuple(WIDE_LIMITS.items()))
+STOCK = Setting("stock", SYSTEM_QUOTAS)
+MANY_FILES = Setting("300-files", SYSTEM_QUOTAS, files=300)

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: MIT
+#   make bench   compare with the buses that are installed; writes bench/report.md. Ten minutes, best as root
+
+ROOMS += bench
+C_FILES += $(wildcard bench/*/*.[ch])
+BENCH_FLAGS ?= --rounds 5 --cpus 1 --syscalls $(if $(filter 0,$(shell id -u)),--nice -10)
+
+bench: all
+	$(BIN)/python -m omnibus.bench.compare $(BENCH_FLAGS) --json bench/report.json --report bench/report.md
+
+.PHONY: bench
