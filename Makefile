@@ -71,3 +71,4 @@ clean:
 -include bench/targets.mk
 -include kernel/targets.mk
 -include systemd/targets.mk
+-include tests/targets.mk

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+# Included by the Makefile of the project's root.
+#   make sanitize-test   the integration tests with a data plane under AddressSanitizer and UBSan
+
+SANE = $(CURDIR)/$(VENV)/sanitize
+SANE_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# What is measured in milliseconds or MiB is another matter here.
+SANE_TESTS ?= tests/bus tests/activation/test_services.py
+
+# A virtual environment inside the other: its own interpreter and its own copy of the package, built anew.
+$(SANE)/built: tests/sanitize/python.c tests/targets.mk $(VENV)/installed $(C_SOURCES) $(PYTHON_FILES)
+	rm -rf $(SANE) && mkdir -p $(SANE)/bin $(SANE)/reports
+	chmod 1777 $(SANE)/reports
+	cp $(VENV)/pyvenv.cfg $(SANE)/
+	gcc -g -Wall -Wextra $(SANE_FLAGS) $$($(PYTHON)-config --cflags --embed) -DREPORTS='"$(SANE)/reports/report"' \
+	    $< -o $(SANE)/bin/python3 $$($(PYTHON)-config --ldflags --embed)
+	site=$$($(SANE)/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && mkdir -p "$$site" && \
+	    $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' >"$$site/outer.pth" && \
+	    CC="gcc $(SANE_FLAGS)" CFLAGS=-O1 $(BIN)/python setup.py -q build \
+	        --build-base=$(SANE)/build --build-lib="$$site"
+	sed '1s|.*|#!$(SANE)/bin/python3|' $(BIN)/omnibusd >$(SANE)/bin/omnibusd && chmod +x $(SANE)/bin/omnibusd
+	touch $@
+
+sanitize-test: all test-packages $(SANE)/built
+	rm -f $(SANE)/reports/*
+	$(BIN)/pytest -q -n $(JOBS) --daemon=$(SANE)/bin/omnibusd $(SANE_TESTS)
+	@for report in $(SANE)/reports/*; do [ ! -e "$$report" ] || { cat $(SANE)/reports/*; exit 1; }; done
+
+.PHONY: sanitize-test
