@@ -189,6 +189,8 @@ class Bus:
 
     def _gone(self, event: Event) -> None:
         peer = self.peers[event.peer]
+        if peer.monitor:
+            self.log.info(f"Monitoring connection {peer.unique_name} closed.")
         for name, queue in self.names.disconnect(peer.id):
             self.relay.set_queue(name, queue)
         self.activation.gone(peer)

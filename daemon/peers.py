@@ -13,7 +13,11 @@ from .errors import DBusError
 
 @dataclass(slots=True, eq=False)
 class Peer:
-    """One connection. ``active``: it has said Hello. ``privileged``: root's, or the bus's own user's."""
+    """One connection.
+
+    ``active``: it has said Hello. ``privileged``: root's, or the bus's own user's. ``monitor``: it only
+    watches, and has given up its names, the unique one too.
+    """
 
     id: int
     credentials: Credentials
@@ -21,6 +25,7 @@ class Peer:
     privileged: bool
     at_console: bool = False
     active: bool = False
+    monitor: bool = False
 
     @property
     def identity(self) -> Identity:
@@ -29,7 +34,7 @@ class Peer:
 
     @property
     def unique_name(self) -> str:
-        """The unique name, which it has once it is active."""
+        """The unique name, which it gets when it becomes active."""
         return f":1.{self.id}" if self.active else "(inactive)"
 
 
@@ -70,7 +75,9 @@ class Peers:
         number = name.removeprefix(":1.")
         # int() takes more spellings of a number than the one that is in the name.
         peer = self._peers.get(int(number)) if number.isdigit() and number.isascii() else None
-        return peer if peer is not None and peer.active and peer.unique_name == name else None
+        if peer is None or not peer.active or peer.monitor:
+            return None
+        return peer if peer.unique_name == name else None
 
     def add(
         self, credentials: Credentials, *, fd_passing: bool, privileged: bool, at_console: bool = False

@@ -1,7 +1,7 @@
 """The data plane as the control plane uses it: what a test can put in the relay's place."""
 
 from collections.abc import Sequence
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import Protocol
 
 from ..policy.settings import Limits
@@ -18,6 +18,14 @@ class EventKind(IntEnum):
     GONE = 3
     EXPORT = 4
     LOG = 5
+
+
+class Audience(IntFlag):
+    """Who gets what the bus says to the owner of a name; the numbers are those of relay.h."""
+
+    OWNER = 1
+    MONITORS = 2
+    ALL = 3
 
 
 class Event(Protocol):
@@ -80,8 +88,11 @@ class DataPlane(Protocol):
         signature: str,
         body: bytes,
         serial: int = 0,
+        audience: int = Audience.ALL,
     ) -> None: ...
+    def become_monitor(self, peer: int, serial: int, rules: Sequence[str]) -> None: ...
     def resume(self, peer: int) -> None: ...
+    def show(self, parked: int) -> None: ...
     def deliver(self, parked: int) -> None: ...
     def reject(self, parked: int, name: str, text: str) -> None: ...
     def disconnect(self, peer: int) -> None: ...

@@ -165,6 +165,7 @@ class Activation:
             self._open(name, waiter)
         elif start.running:
             self._join(start, waiter)
+            self._begun(start, waiter)
         else:
             start.waiters.append(waiter)
 
@@ -175,6 +176,7 @@ class Activation:
         if self._needs_no_file(name):
             start.running = True
             self._join(start, waiter)
+            self._begun(start, waiter)
         else:
             start.waiters.append(waiter)
             self._services.ask(partial(self._found, start))
@@ -198,6 +200,8 @@ class Activation:
             self._begin(start)
         except DBusError as error:
             self._fail(start, error)
+        for waiter in start.waiters:
+            waiter.begun(self._bus.relay)
 
     def _join(self, start: Start, waiter: Waiter) -> None:
         """Let somebody wait for a service that is being started, if limit and policy allow it."""
@@ -207,7 +211,10 @@ class Activation:
             return
         start.waiters.append(waiter)
         self._waiting += 1
-        waiter.begun(self._bus.relay)
+
+    def _begun(self, start: Start, waiter: Waiter) -> None:
+        if waiter in start.waiters:
+            waiter.begun(self._bus.relay)
 
     def _objection(self, start: Start, waiter: Waiter) -> DBusError | None:
         if self._waiting >= self._limit:
@@ -313,7 +320,7 @@ class Activation:
         elif self._waiting >= self._limit:
             raise failures.too_many_starts(systemd.MANAGER_NAME, self._limit)
         else:
-            self._ask(systemd.MANAGER_NAME, message)
+            self._ask(systemd.MANAGER_NAME, message.show(self._bus.relay))
 
     def _watch(self, unit: str) -> None:
         """See how the unit does that systemd was just told to start."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from ...policy.evaluate import Header
 from ..codec import make_body
 from ..errors import DBusError
 from ..peers import Peer
-from ..plane import DataPlane
+from ..plane import Audience, DataPlane
 
 
 class StartReply(IntEnum):
@@ -47,7 +47,8 @@ class ParkedMessage:
     header: Header
 
     def begun(self, relay: DataPlane) -> None:
-        """Do nothing: its sender was never stopped."""
+        """Show it to monitors, behind what the bus has said to begin the start."""
+        relay.show(self.parked)
 
     def succeed(self, relay: DataPlane) -> None:
         """Deliver it, if the policy still allows that."""
@@ -99,6 +100,7 @@ class DriverMessage:
     signature: str
     body: bytes
     sent: Callable[[], None] = lambda: None
+    audience: Audience = Audience.ALL
 
     @property
     def peer(self) -> None:
@@ -110,10 +112,25 @@ class DriverMessage:
 
     def succeed(self, relay: DataPlane) -> None:
         """Say it."""
-        relay.send(
-            self.type, self.destination, self.path, self.interface, self.member, self.signature, self.body
-        )
+        self._say(relay, self.audience)
         self.sent()
+
+    def show(self, relay: DataPlane) -> DriverMessage:
+        """Show monitors now what the bus wants to say; return what the owner is to get once he is there."""
+        self._say(relay, Audience.MONITORS)
+        return replace(self, audience=Audience.OWNER)
+
+    def _say(self, relay: DataPlane, audience: Audience) -> None:
+        relay.send(
+            self.type,
+            self.destination,
+            self.path,
+            self.interface,
+            self.member,
+            self.signature,
+            self.body,
+            audience=audience,
+        )
 
     def fail(self, relay: DataPlane, error: DBusError) -> None:
         """Do nothing: who waits for the effect has a time-out of its own."""

@@ -10,6 +10,7 @@ from ..errors import DBusError
 from .dbus import DBUS
 from .introspectable import INTROSPECTABLE, describe
 from .method import BUS_NAME, BUS_PATH, Call, Interface, Method, Reply
+from .monitoring import MONITORING
 from .peer import PEER, PEER_NAME
 from .properties import PROPERTIES
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BUS_NAME", "BUS_PATH", "INTERFACES", "Call", "Driver", "Interface", "Method", "Reply"]
 
-INTERFACES: Final = (DBUS, PROPERTIES, INTROSPECTABLE, PEER)
+INTERFACES: Final = (DBUS, PROPERTIES, INTROSPECTABLE, MONITORING, PEER)
 """In the order in which a call without an interface looks for its method."""
 
 

@@ -321,7 +321,8 @@ static void the_driver_asks_and_is_answered_once(void)
     client_expects(a, MESSAGE_ERROR, DENIED, BUS);
     plane_event(&p, RELAY_EVENT_LOG);
     relay_set_queue(p.relay, "a.name", owner, 1);
-    relay_send(p.relay, MESSAGE_METHOD_CALL, serial, "a.name", "/", "an.Interface", "Ask", "", NULL, 0);
+    relay_send(p.relay, RELAY_TO_OWNER, MESSAGE_METHOD_CALL, serial, "a.name", "/", "an.Interface", "Ask", "",
+               NULL, 0);
     relay_commit(p.relay);
     client_expects(a, MESSAGE_SIGNAL, "NameAcquired", BUS);
     REQUIRE(client_expect(a, &m));
@@ -351,11 +352,13 @@ static void the_driver_tells_the_owner_of_a_name(void)
     const uint64_t owner[] = {0};
     plane_open(&p);
     struct client *a = plane_connect(&p, 0);
-    relay_send(p.relay, MESSAGE_SIGNAL, 0, "a.name", "/", "an.Interface", "Lost", "", NULL, 0);
+    relay_send(p.relay, RELAY_TO_OWNER, MESSAGE_SIGNAL, 0, "a.name", "/", "an.Interface", "Lost", "", NULL,
+               0);
     relay_set_queue(p.relay, "a.name", owner, 1);
-    relay_send(p.relay, MESSAGE_SIGNAL, 0, "a.name", "/", "an.Interface", "Told", "y", (const uint8_t *)"!",
-               1);
-    relay_send(p.relay, MESSAGE_METHOD_CALL, 0, "a.name", "/", "an.Interface", "Do", "", NULL, 0);
+    relay_send(p.relay, RELAY_TO_OWNER, MESSAGE_SIGNAL, 0, "a.name", "/", "an.Interface", "Told", "y",
+               (const uint8_t *)"!", 1);
+    relay_send(p.relay, RELAY_TO_OWNER, MESSAGE_METHOD_CALL, 0, "a.name", "/", "an.Interface", "Do", "", NULL,
+               0);
     relay_commit(p.relay);
     client_expects(a, MESSAGE_SIGNAL, "NameAcquired", BUS);
     client_expects(a, MESSAGE_SIGNAL, "Told", BUS);

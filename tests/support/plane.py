@@ -6,7 +6,7 @@ from typing import Any
 
 from omnibus.daemon.credentials import Credentials
 from omnibus.daemon.logging import Log
-from omnibus.daemon.plane import EventKind
+from omnibus.daemon.plane import Audience, EventKind
 from omnibus.policy.settings import Limits
 
 BUS = "org.freedesktop.DBus"
@@ -36,12 +36,16 @@ class FakeEvent:
 
 
 class FakePlane:
-    """Gives the events it was given, and keeps the commands of the last batch."""
+    """Gives the events it was given, and keeps the commands of the last batch.
+
+    ``shown``: what monitors see before it goes anywhere, messages of the bus and parked ones.
+    """
 
     def __init__(self) -> None:
         self.waiting: list[FakeEvent] = []
         self.batch: list[tuple[Any, ...]] = []
         self.committed: list[tuple[Any, ...]] = []
+        self.shown: list[str | int] = []
 
     def events(self) -> Sequence[FakeEvent]:
         events, self.waiting = self.waiting, []
@@ -87,11 +91,18 @@ class FakePlane:
         signature: str,
         body: bytes,
         serial: int = 0,
+        audience: int = Audience.ALL,
     ) -> None:
-        self.batch.append(("send", type, destination, path, interface, member, signature, body, serial))
+        if audience & Audience.MONITORS:
+            self.shown.append(member)
+        if audience & Audience.OWNER:
+            self.batch.append(("send", type, destination, path, interface, member, signature, body, serial))
 
     def resume(self, peer: int) -> None:
         self.batch.append(("resume", peer))
+
+    def show(self, parked: int) -> None:
+        self.shown.append(parked)
 
     def deliver(self, parked: int) -> None:
         self.batch.append(("deliver", parked))

@@ -2,6 +2,6 @@
 
 from .credentials import Credentials
 from .event import Event, Gone, Kind
-from .relay import ALL, Relay
+from .relay import ALL, MatchRuleError, Relay
 
-__all__ = ["ALL", "Credentials", "Event", "Gone", "Kind", "Relay"]
+__all__ = ["ALL", "Credentials", "Event", "Gone", "Kind", "MatchRuleError", "Relay"]

@@ -2,6 +2,7 @@
 #include "bus.h"
 
 #include "input.h"
+#include "monitor.h"
 #include "output.h"
 
 #include <errno.h>
@@ -51,7 +52,7 @@ int bus_init(struct bus *bus, struct events *events, const char *guid)
     if (table_init(&bus->peers) < 0 || table_init(&bus->uids) < 0 ||
         registry_init(&bus->registry, seeds[0]) < 0 || replies_init(&bus->replies) < 0 ||
         parking_init(&bus->parking, seeds[1]) < 0 || batch_init(&bus->batch) < 0 ||
-        match_index_new(&bus->matches) < 0 ||
+        match_index_new(&bus->matches) < 0 || monitors_init(&bus->monitors) < 0 ||
         policy_new(&bus->policy, empty_policy, sizeof(empty_policy), 1) < 0) {
         bus_free(bus);
         return -ENOMEM;
@@ -84,6 +85,7 @@ void bus_free(struct bus *bus)
     batch_free(&bus->batch);
     if (bus->matches)
         match_index_free(bus->matches);
+    monitors_free(&bus->monitors);
     policy_free(bus->policy);
     marshal_free(&bus->marshal);
     if (bus->epoll >= 0)
@@ -117,11 +119,16 @@ static bool unique_id(struct span name, uint64_t *id)
     return true;
 }
 
+static struct peer *peer_unless_monitor(struct peer *peer)
+{
+    return peer && !peer->monitor ? peer : NULL;
+}
+
 struct peer *bus_find(const struct bus *bus, struct span name)
 {
     uint64_t id;
     if (name.n > 0 && name.s[0] == ':')
-        return unique_id(name, &id) ? bus_peer(bus, id) : NULL;
+        return unique_id(name, &id) ? peer_unless_monitor(bus_peer(bus, id)) : NULL;
     return name_owner(registry_find(&bus->registry, name));
 }
 
@@ -141,11 +148,19 @@ void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
     /* like the reference, which looks for rules that name the peer only if it has rules itself */
     if (peer->matches.count > 0)
         match_index_forget(bus->matches, peer->unique);
+    if (peer->monitor)
+        monitor_end(bus, peer);
     match_index_clear(bus->matches, &peer->matches);
     LIST_FOR_SAFE(at, after, &peer->calls)
     replies_remove(&bus->replies, CONTAINER_OF(at, struct reply, in_caller));
     LIST_FOR_SAFE(at, after, &peer->parked)
-    parking_drop(&bus->parking, CONTAINER_OF(at, struct parked, in_sender));
+    {
+        struct parked *parked = CONTAINER_OF(at, struct parked, in_sender);
+        /* one that monitors have yet to see stays, as does its sender, until the control plane has answered
+         */
+        if (parked->shown || !monitored(bus))
+            parking_drop(&bus->parking, parked);
+    }
     if (peer->active)
         bus->n_active--;
     peer->gone_event.view.kind = RELAY_EVENT_GONE;

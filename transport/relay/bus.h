@@ -21,6 +21,15 @@ struct bus_totals {
     uint64_t broadcasts, refused, denied, wakeups, sends, receives;
 };
 
+/* Who watches: see monitor.h. */
+struct monitors {
+    struct match_index *rules;
+    uint32_t count; /* 0: nothing is captured */
+    uint64_t mark;
+    struct account *account; /* what waits for them, as long as they do read */
+    struct marshal marshal;  /* an error that nobody else sees; bus.marshal may hold what it is about */
+};
+
 /* All that the data plane knows; its thread alone touches it. */
 struct bus {
     int epoll;
@@ -30,6 +39,7 @@ struct bus {
     struct table peers; /* by id, the ones that are gone but not forgotten too */
     struct registry registry;
     struct match_index *matches;
+    struct monitors monitors;
     struct replies replies;
     struct parking parking;
     struct policy *policy; /* never NULL: at first one that allows nothing */

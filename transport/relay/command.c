@@ -4,6 +4,7 @@
 #include "export.h"
 #include "input.h"
 #include "judge.h"
+#include "monitor.h"
 #include "output.h"
 #include "route.h"
 #include "say.h"
@@ -43,6 +44,7 @@ void command_free(struct command *command)
     fds_unref(command->fds);
     peer_free(command->peer);
     policy_free(command->policy);
+    monitor_free(command->monitor);
     free(command);
 }
 
@@ -85,12 +87,38 @@ static void apply_attach(struct bus *bus, struct command *command)
     input_resume(bus, peer);
 }
 
+/* The latest call first, as in the reference. */
+static void answer_owed(struct bus *bus, struct peer *peer)
+{
+    while (!list_empty(&peer->owed)) {
+        struct reply *reply = CONTAINER_OF(peer->owed.previous, struct reply, in_callee);
+        struct peer *caller = reply->caller;
+        uint32_t serial = reply->serial;
+        replies_remove(&bus->replies, reply);
+        say_error(bus, caller, serial, ERROR_NO_REPLY,
+                  "Message recipient disconnected from message bus without replying");
+    }
+}
+
+/* Who only watches neither answers nor is answered. */
+static void begin_watching(struct bus *bus, struct peer *peer)
+{
+    monitor_watch(bus, peer);
+    LIST_FOR_SAFE(at, after, &peer->calls)
+    replies_remove(&bus->replies, CONTAINER_OF(at, struct reply, in_caller));
+    answer_owed(bus, peer);
+}
+
 /* The answer to the message for which the sender was stopped. */
 static void resume(struct bus *bus, struct peer *peer)
 {
+    if (peer->call)
+        route_answered(bus, peer);
     held_free(peer->call);
     peer->call = NULL;
     peer->stopped = false;
+    if (peer->monitor && !peer->monitor->watching && !peer->gone)
+        begin_watching(bus, peer);
     input_resume(bus, peer);
 }
 
@@ -101,6 +129,12 @@ static void apply_resume(struct bus *bus, struct command *command)
         resume(bus, peer);
 }
 
+static void show_call(struct bus *bus, struct peer *peer)
+{
+    if (peer->call)
+        monitor_late(bus, peer, &peer->call->m, peer->call->fds);
+}
+
 static void apply_welcome(struct bus *bus, struct command *command)
 {
     struct peer *peer = bus_peer(bus, command->id);
@@ -108,6 +142,7 @@ static void apply_welcome(struct bus *bus, struct command *command)
         return;
     peer->active = true;
     bus->n_active++;
+    show_call(bus, peer);
     marshal_string(say_reply(bus, peer, command->serial, SPAN("s"), 0), peer->unique);
     say_end(bus, peer, NULL);
     say_owner_changed(bus, peer->unique, SPAN(""), peer->unique);
@@ -118,6 +153,16 @@ static void apply_welcome(struct bus *bus, struct command *command)
 static struct span owner_span(const struct peer *peer)
 {
     return peer ? peer->unique : SPAN("");
+}
+
+/* Said before it is done, as in the reference: monitors tell by the names of that moment whom it is for. */
+static void say_handover(struct bus *bus, struct span name, struct peer *old, struct peer *new)
+{
+    if (old)
+        say_name_lost(bus, old, name);
+    say_owner_changed(bus, name, owner_span(old), owner_span(new));
+    if (new)
+        say_name_acquired(bus, new, name);
 }
 
 static void apply_set_queue(struct bus *bus, struct command *command)
@@ -133,27 +178,21 @@ static void apply_set_queue(struct bus *bus, struct command *command)
             peers[n++] = peer;
     }
     struct peer *old = name_owner(registry_find(&bus->registry, text));
+    struct peer *new = n > 0 ? peers[0] : NULL;
+    if (peers && old != new)
+        say_handover(bus, text, old, new);
     int error = peers ? registry_set_queue(&bus->registry, text, peers, n) : -ENOMEM;
-    struct peer *new = error == 0 && n > 0 ? peers[0] : NULL;
     free(peers);
-    if (error < 0) {
+    if (error < 0)
         bus_log(bus, 3, "no memory for the owners of %s", text.s);
-        return;
-    }
-    if (old == new)
-        return;
-    if (old && !old->gone)
-        say_name_lost(bus, old, text);
-    say_owner_changed(bus, text, owner_span(old), owner_span(new));
-    if (new && !new->gone)
-        say_name_acquired(bus, new, text);
 }
 
 static void apply_reply(struct bus *bus, struct command *command)
 {
     struct peer *peer = bus_peer(bus, command->id);
-    if (!peer || peer->gone)
+    if (!peer)
         return;
+    show_call(bus, peer);
     uint32_t n_fds = command->fds ? command->fds->n : 0;
     marshal_raw(say_reply(bus, peer, command->serial, command->text[0], n_fds), command->body, command->size);
     say_end(bus, peer, command->fds);
@@ -162,8 +201,10 @@ static void apply_reply(struct bus *bus, struct command *command)
 static void apply_error(struct bus *bus, struct command *command)
 {
     struct peer *peer = bus_peer(bus, command->id);
-    if (peer && !peer->gone)
-        say_error(bus, peer, command->serial, command->text[0].s, command->text[1].s);
+    if (!peer)
+        return;
+    show_call(bus, peer);
+    say_error(bus, peer, command->serial, command->text[0].s, command->text[1].s);
 }
 
 static void apply_signal(struct bus *bus, struct command *command)
@@ -183,8 +224,8 @@ static void apply_signal(struct bus *bus, struct command *command)
 static void apply_send(struct bus *bus, struct command *command)
 {
     struct peer *peer = bus_find(bus, command->text[4]);
-    if (!peer || peer->gone)
-        return;
+    if (peer && peer->gone)
+        peer = NULL;
     struct marshal_header header = {.type = (uint8_t)command->id,
                                     .serial = command->serial,
                                     .path = command->text[0],
@@ -192,10 +233,35 @@ static void apply_send(struct bus *bus, struct command *command)
                                     .member = command->text[2],
                                     .signature = command->text[3],
                                     .destination = command->text[4]};
-    if (command->serial)
+    if (peer && command->serial)
         peer->asked = command->serial;
     marshal_raw(say_to_name(bus, &header), command->body, command->size);
-    say_end(bus, peer, NULL);
+    say_end_as(bus, peer, command->audience);
+}
+
+static void apply_become_monitor(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (!peer || peer->gone || peer->monitor)
+        return;
+    if (command->serial) {
+        say_reply(bus, peer, command->serial, (struct span){0}, 0);
+        say_end(bus, peer, NULL);
+    }
+    if (monitor_begin(bus, peer, command->monitor) < 0) {
+        output_close(bus, peer, RELAY_GONE_MEMORY);
+        return;
+    }
+    command->monitor = NULL;
+    say_name_lost(bus, peer, peer->unique);
+    say_owner_changed(bus, peer->unique, peer->unique, SPAN(""));
+}
+
+static void apply_show(struct bus *bus, struct command *command)
+{
+    struct parked *parked = parking_find(&bus->parking, command->id);
+    if (parked)
+        route_show(bus, parked);
 }
 
 static void apply_deliver(struct bus *bus, struct command *command)
@@ -208,11 +274,8 @@ static void apply_deliver(struct bus *bus, struct command *command)
 static void apply_reject(struct bus *bus, struct command *command)
 {
     struct parked *parked = parking_find(&bus->parking, command->id);
-    if (!parked)
-        return;
-    if (parked->sender)
-        say_error(bus, parked->sender, parked->held->m.serial, command->text[0].s, command->text[1].s);
-    parking_remove(&bus->parking, parked);
+    if (parked)
+        route_reject(bus, parked, command->text[0].s, command->text[1].s);
 }
 
 static void apply_disconnect(struct bus *bus, struct command *command)
@@ -222,26 +285,17 @@ static void apply_disconnect(struct bus *bus, struct command *command)
         output_close(bus, peer, RELAY_GONE_DISCONNECTED);
 }
 
-/* The latest call first, as in the reference. */
-static void answer_owed(struct bus *bus, struct peer *peer)
-{
-    while (!list_empty(&peer->owed)) {
-        struct reply *reply = CONTAINER_OF(peer->owed.previous, struct reply, in_callee);
-        struct peer *caller = reply->caller;
-        uint32_t serial = reply->serial;
-        replies_remove(&bus->replies, reply);
-        say_error(bus, caller, serial, ERROR_NO_REPLY,
-                  "Message recipient disconnected from message bus without replying");
-    }
-}
-
 static void apply_forget(struct bus *bus, struct command *command)
 {
     struct peer *peer = bus_peer(bus, command->id);
     if (!peer || !peer->gone)
         return;
-    if (peer->active)
+    if (peer->active && !peer->monitor) {
+        say_name_lost(bus, peer, peer->unique);
         say_owner_changed(bus, peer->unique, peer->unique, SPAN(""));
+    }
+    LIST_FOR_SAFE(at, after, &peer->parked)
+    parking_drop(&bus->parking, CONTAINER_OF(at, struct parked, in_sender));
     table_remove(&bus->peers, &peer->node);
     registry_leave(&bus->registry, peer);
     answer_owed(bus, peer);
@@ -274,7 +328,9 @@ static void (*const appliers[COMMAND_COUNT])(struct bus *bus, struct command *co
     [COMMAND_ERROR] = apply_error,
     [COMMAND_SIGNAL] = apply_signal,
     [COMMAND_SEND] = apply_send,
+    [COMMAND_BECOME_MONITOR] = apply_become_monitor,
     [COMMAND_RESUME] = apply_resume,
+    [COMMAND_SHOW] = apply_show,
     [COMMAND_DELIVER] = apply_deliver,
     [COMMAND_REJECT] = apply_reject,
     [COMMAND_DISCONNECT] = apply_disconnect,

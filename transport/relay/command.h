@@ -14,7 +14,9 @@ enum command_kind {
     COMMAND_ERROR,
     COMMAND_SIGNAL,
     COMMAND_SEND,
+    COMMAND_BECOME_MONITOR,
     COMMAND_RESUME,
+    COMMAND_SHOW,
     COMMAND_DELIVER,
     COMMAND_REJECT,
     COMMAND_DISCONNECT,
@@ -31,14 +33,16 @@ enum command_kind {
 struct command {
     struct command *next;
     enum command_kind kind;
-    uint64_t id;     /* of a peer, or of what is parked; or a message's type */
-    uint32_t serial; /* or a count, or a kind of export */
+    uint64_t id;       /* of a peer, or of what is parked; or a message's type */
+    uint32_t serial;   /* or a count, or a kind of export */
+    uint32_t audience; /* COMMAND_SEND */
     struct span text[COMMAND_TEXTS];
     const uint8_t *body;
     size_t size;
     struct fds *fds;
-    struct peer *peer;     /* COMMAND_ATTACH */
-    struct policy *policy; /* COMMAND_LOAD_POLICY */
+    struct peer *peer;       /* COMMAND_ATTACH */
+    struct policy *policy;   /* COMMAND_LOAD_POLICY */
+    struct monitor *monitor; /* COMMAND_BECOME_MONITOR */
     uint8_t data[];
 };
 

@@ -59,7 +59,7 @@ static void put_names(struct bus *bus, struct marshal *w)
         marshal_string(w, name_span(CONTAINER_OF(node, struct name, node)));
     while ((node = table_walk(&bus->peers, node))) {
         const struct peer *peer = CONTAINER_OF(node, struct peer, node);
-        if (peer->active)
+        if (peer->active && !peer->monitor)
             marshal_string(w, peer->unique);
     }
     marshal_array_end(w, array, 4);
@@ -136,6 +136,18 @@ static struct match_rule *rule_of(struct bus *bus, struct peer *sender, const st
     return NULL;
 }
 
+/* In the words of the control plane, which says them of the methods that it answers. */
+static void refuse_unprivileged(struct bus *bus, struct peer *sender, const struct message *m)
+{
+    char why[1024], uid[32] = "unknown uid";
+    if (sender->uid != NO_UID)
+        snprintf(uid, sizeof(uid), "uid %u", sender->uid);
+    snprintf(why, sizeof(why), "rejected attempt to call %s by connection %s (%s) with %s", m->member.s,
+             sender->unique_text, sender->loginfo, uid);
+    bus_log(bus, 5, "%s", why);
+    say_error(bus, sender, m->serial, ERROR_ACCESS_DENIED, why);
+}
+
 static bool add_match(struct bus *bus, struct peer *sender, const struct message *m, struct span text)
 {
     if (sender->matches.count >= bus->limits.max_match_rules_per_connection) {
@@ -151,6 +163,11 @@ static bool add_match(struct bus *bus, struct peer *sender, const struct message
     struct match_rule *rule = rule_of(bus, sender, m, text);
     if (!rule)
         return true;
+    if (match_rule_eavesdrops(rule) && !sender->privileged) {
+        match_rule_free(rule);
+        refuse_unprivileged(bus, sender, m);
+        return true;
+    }
     if (match_index_add(bus->matches, &sender->matches, rule) < 0) {
         match_rule_free(rule);
         say_error(bus, sender, m->serial, ERROR_NO_MEMORY, "Not enough memory");

@@ -19,12 +19,6 @@ void deny(struct denial *denial, const char *name, const char *format, ...)
     va_end(arguments);
 }
 
-static const char *type_name(uint8_t type)
-{
-    static const char *const names[] = {"invalid", "method_call", "method_return", "error", "signal"};
-    return type <= MESSAGE_SIGNAL ? names[type] : names[0];
-}
-
 static const char *or_unset(struct span span)
 {
     return span.s ? span.s : "(unset)";
@@ -39,7 +33,7 @@ static void describe(char *text, size_t size, const char *complaint, const struc
              "%s, %u matched rules; type=\"%s\", sender=\"%s\" (%s) "
              "interface=\"%s\" member=\"%s\" "
              "error name=\"%s\" requested_reply=\"%d\" destination=\"%s\" (%s)",
-             complaint, matched, type_name(m->type), c->sender ? c->sender->unique_text : "(unset)",
+             complaint, matched, message_type_name(m->type), c->sender ? c->sender->unique_text : "(unset)",
              c->sender ? c->sender->loginfo : "(bus)", or_unset(m->interface), or_unset(m->member),
              or_unset(m->error_name), c->requested_reply, m->destination.s ? m->destination.s : BUS_NAME.s,
              c->recipient ? c->recipient->loginfo : "bus");
@@ -123,7 +117,7 @@ static bool explain(struct bus *bus, const struct policy_case *c, const struct p
 bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial)
 {
     if (c->m->type > MESSAGE_SIGNAL) {
-        deny(denial, ERROR_ACCESS_DENIED, "Message bus will not accept messages of unknown type");
+        deny(denial, ERROR_ACCESS_DENIED, "Message bus will not accept messages of unknown type\n");
         return false;
     }
     struct policy *policy = bus->policy;

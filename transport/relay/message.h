@@ -91,6 +91,7 @@ enum message_error {
 
 /* What a person would want to read of an error; never NULL. */
 const char *message_error_text(enum message_error error);
+const char *message_type_name(uint8_t type); /* as match rules have it; "invalid" */
 
 /*
  * The size of the message that begins at data, from its first 16 bytes.

@@ -35,3 +35,9 @@ const char *message_error_text(enum message_error error)
     const char *text = (unsigned)error < MESSAGE_ERROR_COUNT ? texts[error] : NULL;
     return text ? text : "an unknown error";
 }
+
+const char *message_type_name(uint8_t type)
+{
+    static const char *const names[] = {"invalid", "method_call", "method_return", "error", "signal"};
+    return type <= MESSAGE_SIGNAL ? names[type] : names[0];
+}

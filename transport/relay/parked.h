@@ -16,6 +16,8 @@ struct parked {
     struct list in_sender;     /* peer.parked */
     uint64_t id;
     struct peer *sender; /* NULL: it is gone */
+    bool shown;          /* to the monitors, if there were any */
+    bool stops;          /* its sender is stopped until then */
     struct held *held;
     struct event event;
 };

@@ -2,6 +2,7 @@
 #include "peer.h"
 
 #include "held.h"
+#include "monitor.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -69,6 +70,7 @@ void peer_free(struct peer *peer)
     for (uint32_t i = 0; i < peer->n_fds; i++)
         close(peer->fds[i]);
     held_free(peer->call);
+    monitor_free(peer->monitor);
     account_unref(peer->account);
     free(peer->fds);
     free(peer->known);

@@ -12,6 +12,7 @@
 #include "table.h"
 
 struct bus;
+struct monitor;
 struct quota_share;
 struct quota_uid;
 
@@ -36,6 +37,7 @@ struct peer {
     bool hung_up;  /* read until the end is seen */
     bool writing;  /* EPOLLOUT is asked for */
     bool closing;  /* relay_disconnect: gone once this wake-up's output was tried */
+    bool unseen;   /* monitors have yet to see its message for the bus */
     bool fd_passing;
     bool privileged;
     bool at_console;
@@ -82,16 +84,23 @@ struct peer {
     bool known_valid;
     struct match_list matches;
     uint32_t n_calls;
-    uint32_t asked; /* serial of the driver's call that it may answer; 0: none */
-    uint64_t mark;  /* of the last broadcast that chose it */
+    uint32_t failed; /* serial of the latest call that the bus answered with an error */
+    uint32_t asked;  /* serial of the driver's call that it may answer; 0: none */
+    uint64_t mark;   /* of the last broadcast that chose it */
 
-    struct held *call; /* the message that it is stopped for */
+    struct monitor *monitor; /* NULL: it is none */
+    struct held *call;       /* the message that it is stopped for */
     struct event call_event, gone_event;
     struct peer_statistics statistics;
 };
 
 struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *credentials); /* NULL: no memory */
 void peer_free(struct peer *peer); /* no table knows it any more */
+/* What the header fields of messages call it. */
+static inline struct span peer_name(const struct peer *peer)
+{
+    return peer->active ? peer->unique : SPAN(":not.active.yet");
+}
 /* Its rules under the policy in force, and what its names mean there; false: no memory. */
 bool peer_side(struct peer *peer, struct policy *policy, struct policy_side *side);
 

@@ -4,6 +4,7 @@
 #include "command.h"
 #include "input.h"
 #include "loop.h"
+#include "monitor.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -294,20 +295,44 @@ int relay_signal(struct relay *relay, uint64_t peer, const char *path, const cha
     return push(relay, command_new(COMMAND_SIGNAL, peer, texts, body, size));
 }
 
-int relay_send(struct relay *relay, uint8_t type, uint32_t serial, const char *destination, const char *path,
-               const char *interface, const char *member, const char *signature, const uint8_t *body,
-               size_t size)
+int relay_send(struct relay *relay, uint32_t audience, uint8_t type, uint32_t serial, const char *destination,
+               const char *path, const char *interface, const char *member, const char *signature,
+               const uint8_t *body, size_t size)
 {
     const char *const texts[COMMAND_TEXTS] = {path, interface, member, signature, destination};
     struct command *command = command_new(COMMAND_SEND, type, texts, body, size);
-    if (command)
+    if (command) {
         command->serial = serial;
+        command->audience = audience;
+    }
+    return push(relay, command);
+}
+
+int relay_become_monitor(struct relay *relay, uint64_t peer, uint32_t serial, const char *const *rules,
+                         uint32_t n, char *why, size_t why_size)
+{
+    struct monitor *monitor;
+    int error = monitor_new(&monitor, rules, n, why, why_size);
+    if (error < 0)
+        return error;
+    struct command *command = command_new(COMMAND_BECOME_MONITOR, peer, NULL, NULL, 0);
+    if (command) {
+        command->serial = serial;
+        command->monitor = monitor;
+    } else {
+        monitor_free(monitor);
+    }
     return push(relay, command);
 }
 
 int relay_resume(struct relay *relay, uint64_t peer)
 {
     return push_new(relay, COMMAND_RESUME, peer, 0);
+}
+
+int relay_show(struct relay *relay, uint64_t parked)
+{
+    return push_new(relay, COMMAND_SHOW, parked, 0);
 }
 
 int relay_deliver(struct relay *relay, uint64_t parked)

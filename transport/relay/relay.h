@@ -111,15 +111,30 @@ int relay_error(struct relay *relay, uint64_t peer, uint32_t serial, const char 
 /* A signal of the driver, to all whose rules match (peer 0xffffffffffffffff) or to one connection. */
 int relay_signal(struct relay *relay, uint64_t peer, const char *path, const char *interface,
                  const char *member, const char *signature, const uint8_t *body, size_t size);
+enum relay_audience {
+    RELAY_TO_OWNER = 1,
+    RELAY_TO_MONITORS = 2, /* they see what the bus wants to say, though the owner may have yet to come */
+};
+
 /*
  * A method call or a signal of the driver, which goes to the owner of a name and bears that name as its
  * destination; without an owner it is lost. A call with a serial, 0x80000000 or more, wants a reply, which
  * comes as RELAY_EVENT_CALL; a connection owes one reply at a time.
  */
-int relay_send(struct relay *relay, uint8_t type, uint32_t serial, const char *destination, const char *path,
-               const char *interface, const char *member, const char *signature, const uint8_t *body,
-               size_t size);
+int relay_send(struct relay *relay, uint32_t audience, uint8_t type, uint32_t serial, const char *destination,
+               const char *path, const char *interface, const char *member, const char *signature,
+               const uint8_t *body, size_t size);
+/*
+ * The peer, stopped for its call, becomes a monitor: the call is answered (serial 0: not), its unique name is
+ * given up, and nothing that it sends is taken any more. The relay_set_queue for its other names follow, then
+ * relay_resume; only then does it see what others do. No rules: everything. -EINVAL or -E2BIG, with a
+ * sentence in why: a rule is wrong, or longer than rules may be.
+ */
+int relay_become_monitor(struct relay *relay, uint64_t peer, uint32_t serial, const char *const *rules,
+                         uint32_t n, char *why, size_t why_size);
 int relay_resume(struct relay *relay, uint64_t peer);
+/* It goes on waiting, and what the bus said because of it is said: monitors see it behind that. */
+int relay_show(struct relay *relay, uint64_t parked);
 int relay_deliver(struct relay *relay, uint64_t parked); /* judged again by the tables of that moment */
 int relay_reject(struct relay *relay, uint64_t parked, const char *name, const char *text);
 /* Closes after what is queued for it was tried once; RELAY_EVENT_GONE follows. */

@@ -11,8 +11,11 @@ from .credentials import Credentials
 from .event import Event
 
 ALL: Final = 0xFFFF_FFFF_FFFF_FFFF
+TO_OWNER: Final = int(lib.RELAY_TO_OWNER)
+TO_MONITORS: Final = int(lib.RELAY_TO_MONITORS)
 _ANONYMOUS: Final = 0xFFFF_FFFF
 _EVENTS: Final = 256
+_WHY: Final = 2048
 _LIMITS: Final = {
     field: 2 ** (8 * ffi.sizeof(kind.type)) - 1 for field, kind in ffi.typeof("struct relay_limits").fields
 }
@@ -25,6 +28,14 @@ def _check(result: int) -> None:
         raise ValueError("the data plane can't read this")
     if result < 0:
         raise OSError(-result, os.strerror(-result))
+
+
+class MatchRuleError(ValueError):
+    """A match rule is wrong, or longer than rules may be (`too_long`)."""
+
+    def __init__(self, text: str, *, too_long: bool) -> None:
+        super().__init__(text)
+        self.too_long = too_long
 
 
 class Relay:
@@ -130,17 +141,36 @@ class Relay:
         signature: str,
         body: bytes,
         serial: int = 0,
+        audience: int = TO_OWNER | TO_MONITORS,
     ) -> None:
         """Sends a call or a signal of the bus to the owner of a name, to nobody if it has none.
 
         The reply to a call with a serial, 2**31 or more, comes as CALL; a connection owes one at a time.
         """
         texts = [text.encode("utf-8") for text in (destination, path, interface, member, signature)]
-        _check(lib.relay_send(self._relay, type, serial, *texts, body, len(body)))
+        _check(lib.relay_send(self._relay, audience, type, serial, *texts, body, len(body)))
+
+    def become_monitor(self, peer: int, serial: int, rules: Sequence[str]) -> None:
+        """Makes a monitor of who is stopped for this call; MatchRuleError.
+
+        The call is answered unless `serial` is 0, the unique name is given up. set_queue for the other names
+        and resume follow. No rules match everything.
+        """
+        texts = [ffi.new("char[]", rule.encode("utf-8", "replace")) for rule in rules]
+        why = ffi.new("char[]", _WHY)
+        result = lib.relay_become_monitor(self._relay, peer, serial, texts, len(texts), why, _WHY)
+        if result in (-errno.EINVAL, -errno.E2BIG):
+            text = str(ffi.string(why), "utf-8", "replace")
+            raise MatchRuleError(text, too_long=result == -errno.E2BIG)
+        _check(result)
 
     def resume(self, peer: int) -> None:
         """Lets a sender go on whose CALL was answered."""
         _check(lib.relay_resume(self._relay, peer))
+
+    def show(self, parked: int) -> None:
+        """Lets monitors see a parked message that goes on waiting: behind what was said because of it."""
+        _check(lib.relay_show(self._relay, parked))
 
     def deliver(self, parked: int) -> None:
         """Delivers a parked message to who owns the name now; without an owner it is PARKED again."""

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "driver.h"
 #include "judge.h"
+#include "monitor.h"
 #include "output.h"
 #include "quota.h"
 #include "say.h"
@@ -33,6 +34,26 @@ struct spread {
     struct policy_class class;
 };
 
+/* Who does not get what his rules match is not told, nor is the sender: only monitors are. */
+static bool may_have(struct transit *t, const struct policy_case *c)
+{
+    struct bus *bus = t->bus;
+    struct denial denial, *told = monitored(bus) ? &denial : NULL;
+    bool allowed = judge(bus, c, told);
+    if (!allowed)
+        bus->totals.denied++;
+    else if (can_take(bus, c, t->fds, false, told))
+        return true;
+    if (!told)
+        return false;
+    if (allowed && t->fds && !c->recipient->fd_passing)
+        deny(told, ERROR_NOT_SUPPORTED,
+             "broadcast cannot be delivered to %s (%s) because it does not support receiving Unix fds",
+             c->recipient->unique_text, c->recipient->loginfo);
+    monitor_denial(bus, t->sender, t->sender, t->m, told);
+    return false;
+}
+
 static void spread_to(void *context, void *owner)
 {
     struct spread *spread = context;
@@ -49,13 +70,7 @@ static void spread_to(void *context, void *owner)
                             .recipient = peer,
                             .class = spread->class,
                             .eavesdropping = t->m->destination.s != NULL};
-    if (!judge(bus, &c, NULL)) {
-        bus->totals.denied++;
-        return;
-    }
-    if (!can_take(bus, &c, t->fds, false, NULL))
-        return;
-    if (!transit_deliver(t, peer))
+    if (may_have(t, &c) && !transit_deliver(t, peer))
         bus_log(bus, 4, "no memory to send a message to %s", peer->unique_text);
 }
 
@@ -141,43 +156,13 @@ static void answer_denial(struct bus *bus, struct peer *sender, const struct mes
         say_error(bus, sender, m->serial, denial->name, denial->text);
 }
 
-static void park(struct transit *t)
+bool route_unicast(struct transit *t, struct peer *to)
 {
-    struct bus *bus = t->bus;
-    struct held *held = held_new(t->m, t->fds, t->sender->account);
-    struct parked *parked = held ? parking_add(&bus->parking, t->sender, held) : NULL;
-    if (!parked) {
-        say_error(bus, t->sender, t->m->serial, ERROR_NO_MEMORY, "Not enough memory");
-        return;
-    }
-    parked->event.view.kind = RELAY_EVENT_PARKED;
-    parked->event.view.peer = t->sender->id;
-    parked->event.view.parked = parked->id;
-    parked->event.view.active = true;
-    event_describe(&parked->event, &held->m);
-    events_push(bus->events, &parked->event);
-}
-
-void route_parked(struct bus *bus, struct parked *parked)
-{
-    struct peer *sender = parked->sender;
-    struct held *held = parked->held;
-    struct peer *to = bus_find(bus, held->m.destination);
-    if (!sender) {
-        parking_remove(&bus->parking, parked);
-        return;
-    }
-    if (!to || to->gone) {
-        events_push(bus->events, &parked->event);
-        return;
-    }
-    struct transit t = {.bus = bus, .sender = sender, .m = &held->m, .fds = held->fds};
     struct denial denial;
-    if (!unicast(&t, to, &denial))
-        answer_denial(bus, sender, &held->m, &denial);
-    if (held->m.size > BATCH_SMALL / 2)
-        output_flush(bus); /* a long message is stitched where it stands, and that is freed now */
-    parking_remove(&bus->parking, parked);
+    if (unicast(t, to, &denial))
+        return true;
+    answer_denial(t->bus, t->sender, t->m, &denial);
+    return false;
 }
 
 void route_up(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)
@@ -197,7 +182,7 @@ void route_up(struct bus *bus, struct peer *sender, const struct message *m, str
 }
 
 /* Before Hello there is nothing but Hello. */
-static bool is_hello(const struct message *m)
+bool route_is_hello(const struct message *m)
 {
     return m->type == MESSAGE_METHOD_CALL && span_equal(m->destination, BUS_NAME) &&
            span_equal(m->member, SPAN("Hello")) && (!m->interface.s || span_equal(m->interface, BUS_NAME));
@@ -205,7 +190,7 @@ static bool is_hello(const struct message *m)
 
 static void route_inactive(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)
 {
-    if (is_hello(m)) {
+    if (route_is_hello(m)) {
         route_up(bus, sender, m, fds);
         return;
     }
@@ -230,10 +215,13 @@ static void route_to_driver(struct transit *t)
     struct policy_case c = {.m = t->m, .sender = t->sender, .requested_reply = answers_driver(t)};
     if (!judge(t->bus, &c, &denial)) {
         t->bus->totals.denied++;
+        monitor_late(t->bus, t->sender, t->m, t->fds);
         answer_denial(t->bus, t->sender, t->m, &denial);
         return;
     }
-    overhear(t, NULL);
+    t->sender->failed = 0;
+    if (t->m->type != MESSAGE_METHOD_CALL)
+        overhear(t, NULL);
     if (c.requested_reply) {
         t->sender->asked = 0;
         route_up(t->bus, t->sender, t->m, t->fds);
@@ -243,6 +231,20 @@ static void route_to_driver(struct transit *t)
         return;
     if (!driver_answer(t->bus, t->sender, t->m))
         route_up(t->bus, t->sender, t->m, t->fds);
+    else if (t->sender->failed != t->m->serial)
+        overhear(t, NULL);
+}
+
+void route_answered(struct bus *bus, struct peer *sender)
+{
+    const struct held *call = sender->call;
+    struct transit t = {.bus = bus, .sender = sender, .m = &call->m, .fds = call->fds};
+    monitor_late(bus, sender, &call->m, call->fds);
+    if (call->m.type == MESSAGE_METHOD_CALL && call->m.destination.s && sender->active &&
+        sender->failed != call->m.serial)
+        overhear(&t, NULL);
+    if (call->m.size > BATCH_SMALL / 2)
+        output_flush(bus); /* it may have gone out, stitched where it stands, and is freed now */
 }
 
 static void route_without_destination(struct transit *t)
@@ -256,26 +258,22 @@ static void route_without_destination(struct transit *t)
 void route_message(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)
 {
     struct transit t = {.bus = bus, .sender = sender, .m = m, .fds = fds};
-    if (!sender->active) {
+    bool to_peer = m->destination.s && sender->active && !span_equal(m->destination, BUS_NAME);
+    struct peer *to = to_peer ? bus_find(bus, m->destination) : NULL;
+    bool reachable = to && !to->gone && to->active;
+    bool parks = to_peer && (!reachable || parking_has(&bus->parking, m->destination));
+    if (monitored(bus) && !monitor_message(&t, reachable ? to : NULL, parks))
+        return;
+    if (!sender->active)
         route_inactive(bus, sender, m, fds);
-        return;
-    }
-    if (!m->destination.s) {
+    else if (!m->destination.s)
         route_without_destination(&t);
-        return;
-    }
-    if (span_equal(m->destination, BUS_NAME)) {
+    else if (!to_peer)
         route_to_driver(&t);
-        return;
-    }
-    struct peer *to = bus_find(bus, m->destination);
-    if (!to || to->gone || !to->active || parking_has(&bus->parking, m->destination)) {
-        park(&t);
-        return;
-    }
-    struct denial denial;
-    if (!unicast(&t, to, &denial))
-        answer_denial(bus, sender, m, &denial);
+    else if (parks)
+        route_park(&t);
+    else
+        route_unicast(&t, to);
 }
 
 void route_said(struct bus *bus, struct peer *to, const struct message *m, struct fds *fds)
@@ -285,10 +283,16 @@ void route_said(struct bus *bus, struct peer *to, const struct message *m, struc
         spread(&t, NULL, false);
         return;
     }
-    if (to->gone)
+    struct denial denial, *told = monitored(bus) ? &denial : NULL;
+    if (to->gone && !told)
         return;
     struct policy_case c = {.m = m, .recipient = to, .requested_reply = m->reply_serial != 0};
-    if ((to->active && !judge(bus, &c, NULL)) || !can_take(bus, &c, fds, true, NULL))
+    if (to->active && !judge(bus, &c, told)) {
+        if (told)
+            monitor_denial(bus, NULL, to, m, told);
+        return;
+    }
+    if (to->gone || !can_take(bus, &c, fds, true, NULL))
         return;
     t.payer = to->account;
     if (!transit_deliver(&t, to))

@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 #include "say.h"
 
+#include "monitor.h"
 #include "route.h"
 
 #define ASKING_SERIALS 0x80000000u /* from here on they are the control plane's */
 
+uint32_t say_serial(struct bus *bus)
+{
+    if (++bus->serial >= ASKING_SERIALS)
+        bus->serial = 1;
+    return bus->serial;
+}
+
 static struct marshal *begin(struct bus *bus, struct marshal_header *header, const struct peer *to)
 {
     if (header->serial == 0) {
-        if (++bus->serial >= ASKING_SERIALS)
-            bus->serial = 1;
-        header->serial = bus->serial;
+        header->serial = say_serial(bus);
         header->flags = MESSAGE_NO_REPLY_EXPECTED;
     }
     header->sender = BUS_NAME;
     if (header->signature.n == 0)
         header->signature.s = NULL;
     if (to)
-        header->destination = to->unique;
+        header->destination = peer_name(to);
     marshal_begin(&bus->marshal, header);
     return &bus->marshal;
 }
@@ -46,24 +52,44 @@ struct marshal *say_to_name(struct bus *bus, struct marshal_header *header)
     return begin(bus, header, NULL);
 }
 
+static bool finish(struct bus *bus, struct message *m)
+{
+    if (!marshal_end(&bus->marshal)) {
+        bus_log(bus, 3, "no memory for a message of the bus itself");
+        return false;
+    }
+    enum message_error error = message_parse(m, bus->marshal.data, (uint32_t)bus->marshal.size);
+    if (error != MESSAGE_OK)
+        bus_log(bus, 3, "the bus itself wrote an invalid message: %s", message_error_text(error));
+    return error == MESSAGE_OK;
+}
+
 void say_end(struct bus *bus, struct peer *to, struct fds *fds)
 {
     struct message m;
-    if (!marshal_end(&bus->marshal)) {
-        bus_log(bus, 3, "no memory for a message of the bus itself");
+    if (!finish(bus, &m))
         return;
-    }
-    enum message_error error = message_parse(&m, bus->marshal.data, (uint32_t)bus->marshal.size);
-    if (error != MESSAGE_OK)
-        bus_log(bus, 3, "the bus itself wrote an invalid message: %s", message_error_text(error));
-    else
-        route_said(bus, to, &m, fds);
+    if (monitored(bus))
+        monitor_said(bus, to, &m, fds);
+    route_said(bus, to, &m, fds);
+}
+
+void say_end_as(struct bus *bus, struct peer *to, uint32_t audience)
+{
+    struct message m;
+    if (!finish(bus, &m))
+        return;
+    if (audience & RELAY_TO_MONITORS && monitored(bus))
+        monitor_said(bus, to, &m, NULL);
+    if (audience & RELAY_TO_OWNER && to)
+        route_said(bus, to, &m, NULL);
 }
 
 void say_error(struct bus *bus, struct peer *to, uint32_t serial, const char *name, const char *text)
 {
     struct marshal_header header = {
         .type = MESSAGE_ERROR, .reply_serial = serial, .error_name = span_of(name), .signature = SPAN("s")};
+    to->failed = serial;
     marshal_string(begin(bus, &header, to), span_of(text));
     say_end(bus, to, NULL);
 }

@@ -12,9 +12,12 @@ struct marshal *say_reply(struct bus *bus, const struct peer *to, uint32_t seria
                           uint32_t n_fds);
 struct marshal *say_signal(struct bus *bus, const struct peer *to, struct span path, struct span interface,
                            struct span member, struct span signature);
+uint32_t say_serial(struct bus *bus); /* for a message of the bus that is said elsewhere */
 /* With header's destination; a reply is wanted if there is a serial in it. */
 struct marshal *say_to_name(struct bus *bus, struct marshal_header *header);
 void say_end(struct bus *bus, struct peer *to, struct fds *fds); /* to NULL: to all whose rules match */
+/* To that peer (NULL: it isn't there), to monitors, or to both: enum relay_audience. */
+void say_end_as(struct bus *bus, struct peer *to, uint32_t audience);
 
 void say_error(struct bus *bus, struct peer *to, uint32_t serial, const char *name, const char *text);
 /* NameOwnerChanged; an empty span for no owner */

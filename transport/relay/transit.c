@@ -41,7 +41,7 @@ static bool stitch(struct transit *t)
 {
     const struct message *m = t->m;
     uint8_t prefix[MESSAGE_MAX_STAMP_PREFIX];
-    uint32_t n = message_stamp_prefix(m, t->sender->unique, prefix);
+    uint32_t n = message_stamp_prefix(m, peer_name(t->sender), prefix);
     uint32_t rest = m->size - MESSAGE_FIXED_SIZE;
     bool small = rest <= BATCH_SMALL - sizeof(prefix);
     uint8_t *to = head_memory(t, n + (small ? rest : 0));
@@ -64,11 +64,11 @@ static bool stitch(struct transit *t)
 static bool rewrite(struct transit *t)
 {
     const struct message *m = t->m;
-    uint64_t size = (uint64_t)message_stamped_header_size(m, t->sender->unique) + m->body_size;
+    uint64_t size = (uint64_t)message_stamped_header_size(m, peer_name(t->sender)) + m->body_size;
     uint8_t *to = size <= MESSAGE_MAX_SIZE + 512u ? head_memory(t, size) : NULL;
     if (!to)
         return false;
-    uint32_t n = message_stamp(m, t->sender->unique, to);
+    uint32_t n = message_stamp(m, peer_name(t->sender), to);
     memcpy(to + n, m->data + m->body_offset, m->body_size);
     t->out->head = to;
     t->out->head_size = n + m->body_size;
