@@ -131,7 +131,8 @@ static void wait_for_out(int poll_fd, int client, bool on)
 {
 	struct epoll_event event = { .events = EPOLLIN | (on ? EPOLLOUT : 0), .data.u32 = client };
 
-	if (epoll_ctl(poll_fd, EPOLL_CTL_MOD, ends[client][1], &event))
+	/* Who has hung up is not watched any more. */
+	if (epoll_ctl(poll_fd, EPOLL_CTL_MOD, ends[client][1], &event) && errno != ENOENT)
 		DIE("epoll_ctl");
 }
 
@@ -202,6 +203,10 @@ static void relay_run(int clients)
 			int from = events[i].data.u32;
 			ssize_t got;
 
+			if (events[i].events & EPOLLHUP) {
+				epoll_ctl(poll_fd, EPOLL_CTL_DEL, ends[from][1], NULL);
+				continue;
+			}
 			if (events[i].events & EPOLLOUT)
 				relay_flush(poll_fd, from);
 			if (!(events[i].events & EPOLLIN))
@@ -363,6 +368,10 @@ static void group_run(int clients)
 			ssize_t got;
 			size_t at = 0;
 
+			if (events[i].events & EPOLLHUP) {
+				epoll_ctl(poll_fd, EPOLL_CTL_DEL, ends[from][1], NULL);
+				continue;
+			}
 			if (events[i].events & EPOLLOUT)
 				touched[from] = true;
 			if (!(events[i].events & EPOLLIN))

@@ -5,7 +5,7 @@
 set -eu
 . "$(dirname "$0")/common.sh"
 
-series=6.1 smoke= results= schedules=40
+series=6.1 smoke= results= schedules=20
 while getopts k:sr: option; do
 	case $option in
 	k) series=$OPTARG ;;
