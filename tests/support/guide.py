@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from support.machine import Machine
+
 CHECKOUT = Path(__file__).parent.parent.parent
 GUIDE = CHECKOUT / "docs/replacing-dbus-daemon.md"
 
@@ -14,3 +16,9 @@ def commands(name: str) -> str:
     found = re.findall(rf"^```sh {re.escape(name)}\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
     assert len(found) == 1, f"{len(found)} blocks {name}"
     return str(found[0])
+
+
+def follow(machine: Machine, *names: str) -> None:
+    """Do on a machine what the guide says; the checkout is at /checkout there."""
+    for name in names:
+        machine.run("sh", "-euc", "cd /checkout\n" + commands(name))

@@ -88,8 +88,9 @@ class Notifications:
 class Machine:
     """A machine whose root is an overlay. ``boot`` it first; ``stop`` it at the end."""
 
-    def __init__(self, overlay: Overlay) -> None:
+    def __init__(self, overlay: Overlay, binds: Sequence[str] = ()) -> None:
         self.overlay = overlay
+        self._binds = [f"--bind-ro={one}" for one in binds]
         self.name = f"omnibus-{os.getpid()}-{next(_numbers)}"
         self.console = overlay.root.parent / "console"
         self.leader = 0
@@ -112,6 +113,7 @@ class Machine:
             f"--machine={self.name}",
             "--boot",
         ]
+        arguments += self._binds
         if self._cgroup.paths:
             arguments.append("--keep-unit")
         with self.console.open("wb") as console:
@@ -202,6 +204,10 @@ class Machine:
         """Return a property of a unit."""
         return self.output("systemctl", *options, "show", f"--property={name}", "--value", unit, user=user)
 
+    def main_pid(self, unit: str, *options: str, user: str = "root") -> int:
+        """Return the main process of a unit, 0 if it has none."""
+        return int(self.property(unit, "MainPID", *options, user=user))
+
     def uid(self, user: str) -> int:
         """Return the number of a user of the machine."""
         for line in self.overlay.path("/etc/passwd").read_text().splitlines():
@@ -253,9 +259,9 @@ class Machine:
 
 
 @contextlib.contextmanager
-def running(overlay: Overlay) -> Iterator[Machine]:
-    """Boot a machine, and end it."""
-    machine = Machine(overlay)
+def running(overlay: Overlay, binds: Sequence[str] = ()) -> Iterator[Machine]:
+    """Boot a machine, and end it. ``binds`` are pairs of a path outside and one inside, as outside:inside."""
+    machine = Machine(overlay, binds)
     try:
         machine.boot()
         yield machine

@@ -14,6 +14,7 @@ import pytest
 from support.guide import CHECKOUT, commands
 from support.machine import Machine, run_in, running, wait_until
 from support.overlay import Memory, Overlay
+from support.services import add_services
 
 USER = "tester"
 TARGET = """[Unit]
@@ -23,6 +24,7 @@ Wants=dbus.service systemd-logind.service systemd-user-sessions.service
 After=basic.target dbus.service systemd-logind.service systemd-user-sessions.service
 AllowIsolate=yes
 """
+BINDS = [f"{CHECKOUT}:/checkout"]
 PREPARE = "set -eu\ncd /checkout\n"
 BUSES = ("dbus-daemon", "omnibus")
 
@@ -51,13 +53,14 @@ def installed(memory: Path) -> Path:
     for one in ("/etc/systemd/system", "/etc/systemd/user", "/etc/dbus-1/system-local.conf"):
         overlay.remove(one)
     overlay.write("/etc/systemd/system/omnibus-test.target", TARGET)
+    add_services(overlay, USER)
     overlay.path("/checkout").mkdir()
     script = (
         PREPARE + commands("install") + commands("systemd-install").replace("systemctl daemon-reload\n", "")
     )
     script += f"userdel --force {USER} 2>/dev/null || :\nuseradd --create-home --shell /bin/sh {USER}\n"
     overlay.write("/prepare", script)
-    run_in(overlay.root, "/bin/sh", "/prepare", binds=[f"{CHECKOUT}:/checkout"])
+    run_in(overlay.root, "/bin/sh", "/prepare", binds=BINDS)
     overlay.write(f"/var/lib/systemd/linger/{USER}", "")
     overlay.unmount()
     return overlay.upper
@@ -77,7 +80,7 @@ def boot(memory: Path, installed: Path) -> Boot:
                 run_in(overlay.root, "/bin/sh", "/prepare")
         change(overlay)
         try:
-            with running(overlay) as machine:
+            with running(overlay, BINDS) as machine:
                 yield machine
         finally:
             overlay.unmount()

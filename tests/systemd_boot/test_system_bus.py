@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import time
 from pathlib import Path
 
 import pytest
 
 from support.machine import Machine, wait_until
 from support.raw import Client
+from support.services import CONDITION, DIRECT, FAILS, MISSING, UNIT, echo, owner_pid, unit_of
 
 USER = "tester"
 PROGRAMS = {"dbus-daemon": "dbus-daemon", "omnibus": "omnibusd"}
@@ -23,8 +26,7 @@ class TestWhoServes:
 
     def test_program(self, machine: Machine, bus: str) -> None:
         """The process is the wanted one, and not root's."""
-        pid = machine.property("dbus.service", "MainPID")
-        process = machine.outside(f"/proc/{pid}")
+        process = machine.outside(f"/proc/{machine.main_pid('dbus.service')}")
         arguments = (process / "cmdline").read_bytes().split(b"\0")
         assert any(Path(one.decode()).name == PROGRAMS[bus] for one in arguments[:2])
         assert process.stat().st_uid == machine.uid("messagebus")
@@ -79,7 +81,7 @@ class TestTools:
     def test_busctl_status(self, machine: Machine) -> None:
         """busctl finds out what the bus knows about a client."""
         status = machine.output("busctl", "status", "org.freedesktop.login1").splitlines()
-        assert f"PID={machine.property('systemd-logind.service', 'MainPID')}" in status
+        assert f"PID={machine.main_pid('systemd-logind.service')}" in status
         assert "Unit=systemd-logind.service" in status
 
     def test_busctl_introspect(self, machine: Machine) -> None:
@@ -125,3 +127,38 @@ class TestActivation:
         done = machine.run("hostnamectl", "--no-ask-password", "set-hostname", "evil", user=USER, status=None)
         assert done.returncode != 0
         assert machine.outside("/etc/hostname").read_text() == "test-machine\n"
+
+    def test_unit(self, machine: Machine) -> None:
+        """A service with a unit of its own is that unit."""
+        echo(machine, UNIT, "system", USER)
+        assert owner_pid(machine, UNIT) == machine.main_pid(unit_of(UNIT)) != 0
+
+    def test_direct(self, machine: Machine) -> None:
+        """A service without a unit is started by the helper, as the user that its file names."""
+        echo(machine, DIRECT, "system", USER)
+        process = machine.outside(f"/proc/{owner_pid(machine, DIRECT)}")
+        assert process.stat().st_uid == machine.uid(USER)
+        limits = (process / "limits").read_text()
+        assert re.search(r"^Max open files +1024 ", limits, re.MULTILINE)
+
+    def test_missing_unit(self, machine: Machine) -> None:
+        """systemd says that there is no such unit, and the caller hears it at once."""
+        done = echo(machine, MISSING, "system", USER, status=1)
+        assert "not found" in done.stderr
+        assert "org.freedesktop.systemd1.NoSuchUnit" in done.stderr
+
+
+class TestFailedActivation:
+    """A unit that won't come up is told at once. The reference lets the caller wait for the time-out."""
+
+    @pytest.fixture(autouse=True)
+    def only_ours(self, bus: str) -> None:
+        if bus == "dbus-daemon":
+            pytest.skip("the reference waits for service_start_timeout")
+
+    @pytest.mark.parametrize("name", [FAILS, CONDITION])
+    def test_failing_unit(self, machine: Machine, name: str) -> None:
+        before = time.monotonic()
+        done = echo(machine, name, "system", USER, status=1)
+        assert "org.freedesktop.DBus.Error.Spawn.Failed" in done.stderr
+        assert time.monotonic() - before < 15

@@ -1,0 +1,73 @@
+"""Services that a machine for tests has, each started, or failing to start, in a way of its own."""
+
+from __future__ import annotations
+
+from support.machine import Done, Machine
+from support.overlay import Overlay
+
+ECHO = "/usr/bin/dbus-test-tool echo"
+DIRECT = "org.example.Direct"  # the bus starts it
+UNIT = "org.example.Unit"  # systemd starts it
+MISSING = "org.example.Missing"  # there is no such unit
+FAILS = "org.example.Fails"  # the unit starts and fails
+CONDITION = "org.example.Condition"  # the unit's condition is not met
+NAMES = (DIRECT, UNIT, MISSING, FAILS, CONDITION)
+
+POLICY = """<busconfig>
+  <policy context="default">
+    <allow own_prefix="org.example"/>
+    <allow send_destination_prefix="org.example"/>
+  </policy>
+</busconfig>
+"""
+# What a unit says beside its name and bus.
+UNITS = {
+    UNIT: ("", ECHO + " --{bus} --name=" + UNIT),
+    FAILS: ("", "/bin/false"),
+    CONDITION: ("ConditionPathExists=/nonexistent", "/bin/false"),
+}
+
+
+def unit_of(name: str) -> str:
+    """Return the unit for a service that is started by systemd."""
+    return f"test-{name.rpartition('.')[2].lower()}.service"
+
+
+def add_services(overlay: Overlay, user: str) -> None:
+    """Write the service files and units for the system's bus and for the users'."""
+    overlay.write("/usr/share/dbus-1/system.d/org.example.conf", POLICY)
+    for bus, directory in (("system", "system-services"), ("session", "services")):
+        for name in NAMES:
+            text = f"[D-BUS Service]\nName={name}\n"
+            if name == DIRECT:
+                text += f"Exec={ECHO} --{bus} --name={name}\n"
+            else:
+                text += f"Exec=/bin/false\nSystemdService={unit_of(name)}\n"
+            if bus == "system":
+                text += f"User={user}\n"
+            overlay.write(f"/usr/share/dbus-1/{directory}/{name}.service", text)
+        scope = "system" if bus == "system" else "user"
+        for name, (section, command) in UNITS.items():
+            text = f"[Unit]\n{section}\n[Service]\nType=dbus\nBusName={name}\n"
+            text += f"ExecStart={command.format(bus=bus)}\n"
+            overlay.write(f"/etc/systemd/{scope}/{unit_of(name)}", text)
+
+
+def echo(machine: Machine, name: str, bus: str, user: str, status: int = 0) -> Done:
+    """Call a service of the tests on a user's bus or, as this user, on the system's."""
+    call = [f"--{bus}", "--print-reply", f"--dest={name}", "/org/example", "org.example.Test.Call"]
+    return machine.run("dbus-send", *call, user=user, status=status)
+
+
+def owner_pid(machine: Machine, name: str, *options: str, user: str = "root") -> int:
+    """Return the process that owns a name."""
+    call = [
+        "call",
+        "org.freedesktop.DBus",
+        "/",
+        "org.freedesktop.DBus",
+        "GetConnectionUnixProcessID",
+        "s",
+        name,
+    ]
+    return int(machine.output("busctl", *options, *call, user=user).split()[1])

@@ -1,0 +1,111 @@
+"""The bus is killed. systemd survives that with the one bus as with the other, and so do its services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from support.machine import Machine, wait_until
+from support.raw import Client, Closed
+from support.services import DIRECT, UNIT, echo, owner_pid
+
+USER = "tester"
+
+
+@pytest.fixture
+def machine(boot: Any, bus: str) -> Iterator[Machine]:
+    """A machine of the test's own."""
+    with boot(bus) as machine:
+        wait_until(machine.outside(f"/run/user/{machine.uid(USER)}/bus").exists, "the bus of the user")
+        yield machine
+
+
+def kill(machine: Machine, *options: str, user: str = "root") -> int:
+    """Kill the bus, wait until systemd has noticed, and return the process that it was."""
+    pid = machine.main_pid("dbus.service", *options, user=user)
+    machine.run("kill", "-KILL", str(pid))
+    wait_until(lambda: machine.main_pid("dbus.service", *options, user=user) != pid, "the end of the bus")
+    return pid
+
+
+def units(machine: Machine) -> set[str]:
+    """Return the services that run."""
+    lines = machine.output(
+        "systemctl", "list-units", "--plain", "--no-legend", "--type=service", "--state=running"
+    )
+    return {line.split()[0].replace("omnibus.service", "dbus.service") for line in lines.splitlines()}
+
+
+def names(machine: Machine) -> set[str]:
+    """Return the well-known names that have owners, as a new client sees them."""
+    client = Client(machine.address())
+    found = {name for name in client.driver("ListNames") if not name.startswith(":")}
+    client.close()
+    return found
+
+
+class TestSystemBus:
+    def test_comes_back(self, machine: Machine) -> None:
+        """The next client starts another, and systemd, logind and the tools are there as before."""
+        machine.run("loginctl", "list-sessions", user=USER)
+        before, running = names(machine), units(machine)
+        client = Client(machine.address())
+        pid = kill(machine)
+        with pytest.raises(Closed):
+            client.driver("GetId")
+        client.close()
+        wait_until(lambda: names(machine) >= before, "the same names as before")
+        assert machine.main_pid("dbus.service") not in (0, pid)
+        wait_until(lambda: units(machine) == running, "the same services as before")
+        assert "systemd-nspawn" in machine.output("hostnamectl", user=USER)
+        assert machine.property("dbus.socket", "ActiveState", user=USER) == "active"
+        assert machine.run("loginctl", "list-sessions", user=USER).returncode == 0
+
+    def test_systemd_lives_on(self, machine: Machine) -> None:
+        """PID 1 and the user's manager are the same as before, answer, and start services."""
+        manager = machine.main_pid(f"user@{machine.uid(USER)}.service")
+        kill(machine)
+        assert machine.output("systemctl", "is-active", "dbus.socket") == "active"
+        assert machine.main_pid(f"user@{machine.uid(USER)}.service") == manager
+        wait_until(lambda: "org.freedesktop.systemd1" in names(machine), "systemd on the bus")
+        for name in (UNIT, DIRECT):
+            echo(machine, name, "system", USER)
+        wait_until(lambda: "org.freedesktop.login1" in names(machine), "logind on the bus")
+
+    def test_unit_survives(self, machine: Machine) -> None:
+        """A service that is a unit outlives the bus; one that the bus has started ends with it."""
+        for name in (UNIT, DIRECT):
+            echo(machine, name, "system", USER)
+        direct = owner_pid(machine, DIRECT)
+        kill(machine)
+        wait_until(lambda: not machine.outside(f"/proc/{direct}").exists(), "the end of the service")
+
+    def test_again_and_again(self, machine: Machine) -> None:
+        """Three times within seconds is not too often."""
+        for _ in range(3):
+            kill(machine)
+            wait_until(lambda: "org.freedesktop.systemd1" in names(machine), "systemd on the bus")
+        wait_until(lambda: "org.freedesktop.login1" in names(machine), "logind on the bus")
+
+    def test_power_off(self, machine: Machine) -> None:
+        """The machine goes down in order afterwards."""
+        kill(machine)
+        machine.power_off()
+
+
+class TestUserBus:
+    def test_comes_back(self, machine: Machine) -> None:
+        """The user's manager lives on, and the next client starts another bus, with the manager on it."""
+        machine.run("busctl", "--user", "list", user=USER)
+        manager = machine.main_pid(f"user@{machine.uid(USER)}.service")
+        pid = kill(machine, "--user", user=USER)
+        wait_until(
+            lambda: "org.freedesktop.systemd1" in machine.output("busctl", "--user", "list", user=USER),
+            "the manager on the bus",
+        )
+        assert machine.main_pid("dbus.service", "--user", user=USER) not in (0, pid)
+        assert machine.main_pid(f"user@{machine.uid(USER)}.service") == manager
+        for name in (UNIT, DIRECT):
+            echo(machine, name, "session", USER)

@@ -1,0 +1,73 @@
+"""docs/replacing-dbus-daemon.md, with systemd: from one bus to another and back."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+
+from support.guide import commands, follow
+from support.machine import Machine, wait_until
+
+USER = "tester"
+
+
+def buses(machine: Machine) -> tuple[str, str]:
+    """Return which programs are the bus of the system and of the user."""
+    uid = machine.uid(USER)
+    wait_until(machine.outside(f"/run/user/{uid}/bus").exists, "the bus of the user")
+    machine.run("busctl", "--user", "list", user=USER)
+    machine.run("busctl", "list", user=USER)
+    pids = machine.main_pid("dbus.service"), machine.main_pid("dbus.service", "--user", user=USER)
+    system, user = (machine.outside(f"/proc/{pid}/comm").read_text().rstrip("\n") for pid in pids)
+    return system, user
+
+
+class TestSwitching:
+    def test_there_and_back(self, boot) -> None:
+        """dbus-daemon, omnibus, dbus-daemon: each serves systemd, logind and the user after a restart."""
+        with boot("dbus-daemon") as machine:
+            assert buses(machine) == ("dbus-daemon", "dbus-daemon")
+            follow(machine, "systemd-system", "systemd-user")
+            machine.reboot()
+            assert buses(machine) == ("omnibusd", "omnibusd")
+            assert machine.output("systemctl", "is-system-running") == "running"
+            follow(machine, "systemd-back")
+            machine.reboot()
+            assert buses(machine) == ("dbus-daemon", "dbus-daemon")
+            assert machine.output("systemctl", "is-system-running") == "running"
+            assert not machine.outside("/etc/systemd/system/dbus.service").is_symlink()
+            assert not machine.outside("/etc/systemd/user/dbus.service").is_symlink()
+
+    @pytest.mark.parametrize(
+        ("block", "expected"),
+        [("systemd-system", ("omnibusd", "dbus-daemon")), ("systemd-user", ("dbus-daemon", "omnibusd"))],
+    )
+    def test_one_of_them(self, boot, block: str, expected: tuple[str, str]) -> None:
+        """The system's bus and the users' are switched each for itself."""
+        with boot("dbus-daemon") as machine:
+            follow(machine, block)
+            machine.reboot()
+            assert buses(machine) == expected
+
+    def test_from_another_bus(self, boot) -> None:
+        """Where dbus.service is an alias already, it has to be freed, as the guide says."""
+        if shutil.which("dbus-broker-launch") is None:
+            pytest.skip("no dbus-broker on this machine")
+        with boot("dbus-daemon") as machine:
+            machine.run("systemctl", "enable", "dbus-broker.service")
+            assert machine.run("sh", "-euc", commands("systemd-system"), status=None).returncode != 0
+            machine.run("systemctl", "disable", "dbus-broker.service")
+            follow(machine, "systemd-system")
+            machine.reboot()
+            assert buses(machine)[0] == "omnibusd"
+
+    def test_off(self, boot) -> None:
+        """A machine with omnibus goes down in order, and by itself."""
+        with boot("omnibus") as machine:
+            assert buses(machine) == ("omnibusd", "omnibusd")
+            machine.power_off()
+            console = machine.console.read_text(errors="replace")
+            assert "Stopped" in console
+            assert not re.search("FAILED|Failed to (start|stop)|timed out", console)

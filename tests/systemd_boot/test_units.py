@@ -1,0 +1,147 @@
+"""The units of omnibus: what they promise holds on a booted machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.guide import follow
+from support.machine import Machine, wait_until
+from support.raw import Client, Closed
+from support.services import FAILS, UNIT, echo
+
+USER = "tester"
+DROP_IN = "/etc/systemd/system/omnibus.service.d/test.conf"
+IMPATIENT = "[Service]\nWatchdogSec=2s\nTimeoutAbortSec=20s\n"
+
+
+@pytest.fixture(scope="module")
+def machine(boot) -> Iterator[Machine]:
+    """A machine with omnibus, whose watchdog is impatient."""
+    with boot("omnibus", lambda overlay: overlay.write(DROP_IN, IMPATIENT)) as machine:
+        yield machine
+
+
+class TestUnits:
+    @pytest.mark.parametrize("options", [(), ("--user",)])
+    def test_verify(self, machine: Machine, options: tuple[str, ...]) -> None:
+        """systemd has nothing to say against them."""
+        user = USER if options else "root"
+        done = machine.run("systemd-analyze", "verify", "--man=no", *options, "omnibus.service", user=user)
+        assert "omnibus" not in done.stderr
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("Type", "notify"),
+            ("OOMScoreAdjust", "-900"),
+            ("OOMPolicy", "continue"),
+            ("LimitNOFILE", "524288"),
+            ("LimitNOFILESoft", "1024"),
+            ("Names", "omnibus.service dbus.service"),
+            ("StatusText", "Serving unix:path=/run/dbus/system_bus_socket"),
+        ],
+    )
+    def test_property(self, machine: Machine, name: str, value: str) -> None:
+        assert sorted(machine.property("omnibus.service", name).split()) == sorted(value.split())
+
+    def test_early(self, machine: Machine) -> None:
+        """What is ordered after basic.target is after the bus."""
+        assert {"basic.target", "shutdown.target"} <= set(
+            machine.property("omnibus.service", "Before").split()
+        )
+        assert "dbus.socket" in machine.property("omnibus.service", "After").split()
+
+    def test_many_descriptors(self, machine: Machine) -> None:
+        """The bus itself may have as many as the unit allows, or the machine."""
+        text = machine.outside(f"/proc/{machine.main_pid('dbus.service')}/limits").read_text()
+        line = next(line for line in text.splitlines() if line.startswith("Max open files"))
+        soft, hard = line.split()[3:5]
+        assert soft == hard != "1024"
+
+    def test_sysusers_and_tmpfiles(self, machine: Machine) -> None:
+        """The files for both are understood, also beside the distribution's own."""
+        for program in (["systemd-sysusers"], ["systemd-tmpfiles", "--create"]):
+            done = machine.run(*program, "omnibus.conf", "dbus.conf")
+            assert "omnibus.conf" not in done.stderr
+
+
+class TestWatchdog:
+    """WatchdogSec=2s."""
+
+    def test_alive(self, machine: Machine) -> None:
+        """The bus says again and again that it is alive, and stays."""
+        pid = machine.main_pid("omnibus.service")
+
+        def last() -> int:
+            return int(machine.property("omnibus.service", "WatchdogTimestampMonotonic"))
+
+        first = last()
+        wait_until(lambda: last() - first > 5_000_000, "a sign of life after five seconds")
+        assert machine.main_pid("omnibus.service") == pid
+
+    def test_alive_under_load(self, machine: Machine) -> None:
+        """Neither an activation that fails nor a reload keeps it from that."""
+        pid = machine.main_pid("omnibus.service")
+        for _ in range(3):
+            echo(machine, FAILS, "system", USER, status=1)
+            machine.run("systemctl", "reload", "omnibus.service")
+        assert machine.main_pid("omnibus.service") == pid
+
+    def test_hangs(self, machine: Machine) -> None:
+        """A bus that hangs is ended, the journal has where it hung, and the next client starts another."""
+        pid = machine.main_pid("omnibus.service")
+        client = Client(machine.address())
+        machine.run("kill", "-STOP", str(pid))
+        client.expect_closed()
+        client.close()
+        wait_until(lambda: machine.main_pid("omnibus.service") != pid, "the end of the bus")
+
+        def served() -> bool:
+            try:
+                client = Client(machine.address())
+            except (OSError, Closed):
+                return False
+            found = "org.freedesktop.systemd1" in client.driver("ListNames")
+            client.close()
+            return found
+
+        wait_until(served, "another bus with systemd on it")
+        journal = machine.journal("--unit=omnibus.service")
+        assert "Watchdog timeout" in journal
+        assert "Fatal Python error: Aborted" in journal
+        assert "run_forever" in journal or "in _serve" in journal
+
+
+@pytest.fixture(scope="module")
+def sandboxed(boot) -> Iterator[Machine]:
+    """A machine on which somebody has followed the guide into the sandbox."""
+    with boot("omnibus") as machine:
+        follow(machine, "systemd-sandbox")
+        machine.reboot()
+        yield machine
+
+
+class TestSandbox:
+    """drop-ins/sandbox.conf."""
+
+    def test_serves(self, sandboxed: Machine) -> None:
+        """Everything that systemd starts works, and so do reloads."""
+        sandboxed.run("systemctl", "reload", "dbus.service")
+        assert "systemd-nspawn" in sandboxed.output("hostnamectl", user=USER)
+        echo(sandboxed, UNIT, "system", USER)
+        assert sandboxed.output("systemctl", "is-system-running") == "running"
+        assert "Spawn.Failed" in echo(sandboxed, FAILS, "system", USER, status=1).stderr
+
+    def test_few_rights(self, sandboxed: Machine) -> None:
+        """The bus can neither become anybody nor write anything."""
+        pid = sandboxed.main_pid("dbus.service")
+        status = dict(
+            line.split(":\t", 1) for line in sandboxed.outside(f"/proc/{pid}/status").read_text().splitlines()
+        )
+        assert status["NoNewPrivs"] == "1"
+        assert int(status["CapEff"], 16) & ~(1 << 29) == 0  # CAP_AUDIT_WRITE
+        mounts = sandboxed.outside(f"/proc/{pid}/mountinfo").read_text()
+        root = next(line for line in mounts.splitlines() if line.split()[4] == "/")
+        assert "ro" in root.split()[5].split(",")
