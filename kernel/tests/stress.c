@@ -61,7 +61,7 @@ static void *talk(void *argument)
 		    errno != EAGAIN && errno != ENOMEM && errno != ENOBUFS)
 			return NULL;
 		if (i % 8 == 7)
-			usleep(1000);
+			usleep(30000);
 	}
 }
 
@@ -185,12 +185,23 @@ static void serve(uint32_t slot)
 		return;
 	for (int i = 0; i < 8 && (n = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT)) > 0; i++) {
 		asked_for++;
-		if (daemon_write(&bus, rand() % SLOTS, buffer, n, rand() % 8 ? 0 : UMC_WRITE_HOLD) > 0)
+		if (daemon_write(&bus, rand() % SLOTS, buffer, n, rand() % 64 ? 0 : UMC_WRITE_HOLD) > 0)
 			written++;
 	}
 	ioctl(bus.group, UMC_RELEASE, &call);
 	while (read(bus.group, buffer, sizeof(buffer)) > 0)
 		spilled++;
+}
+
+/* Out and in again, under load. */
+static void add_again(uint32_t slot)
+{
+	struct client *c = &bus.client[slot];
+
+	remove_member(&bus, slot);
+	forget(&bus, slot);
+	if (c->daemon >= 0 && !client_add(&bus, c, slot))
+		attach(slot);
 }
 
 static void disturb(uint32_t slot)
@@ -208,7 +219,7 @@ static void disturb(uint32_t slot)
 	case 5: ioctl(bus.group, UMC_GET_STATS, &stats); break;
 	case 6: ioctl(bus.group, UMC_PENDING_LIST, &list); break;
 	case 7: daemon_write(&bus, slot, NULL, 0, 0); break;
-	case 8: if (!(rand() % 4)) remove_member(&bus, slot); break;
+	case 8: add_again(slot); break;
 	case 9: pending_take(&bus, slot, rand() % SLOTS, 1 + rand() % 8); break;
 	}
 }

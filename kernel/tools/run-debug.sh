@@ -1,14 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# run-debug.sh [-t STRESS_SECONDS] [uml-debug|qemu-debug...]: tests and stress under kernels with KASAN, PROVE_LOCKING,
+# run-debug.sh [-s] [-t STRESS_SECONDS] [uml-debug|qemu-debug...]: tests and stress under kernels with KASAN, PROVE_LOCKING,
 # DEBUG_ATOMIC_SLEEP, kmemleak and failslab. No report is the result wanted; a build that is broken on purpose must make
-# each of the detectors speak.
+# each of the detectors speak. -s runs the stress alone.
 set -eu
 . "$(dirname "$0")/common.sh"
 
-stress=60
-while getopts t: option; do
+stress=60 only=
+while getopts st: option; do
 	case $option in
+	s) only=stress ;;
 	t) stress=$OPTARG ;;
 	*) exit 2 ;;
 	esac
@@ -54,8 +55,8 @@ for flavour in "$@"; do
 cp $build/unix-multicast-stress $(command -v busybox) /tmp
 echo unix_multicast tests begin >/dev/kmsg
 insmod $module/unix_multicast.ko || echo 'not ok insmod'
-$build/unix-multicast-test
-$build/unix-multicast-test -i
+[ -n '$only' ] || $build/unix-multicast-test
+[ -n '$only' ] || $build/unix-multicast-test -i
 /tmp/unix-multicast-stress $stress 1 stream
 /tmp/unix-multicast-stress $stress 2 seqpacket
 $FAILSLAB
@@ -78,6 +79,7 @@ $LEAKS
 		failed=1
 	fi
 
+	[ -z "$only" ] || continue
 	boot "$kernel" "$results" "
 echo unix_multicast tests begin >/dev/kmsg
 insmod $broken/unix_multicast.ko
