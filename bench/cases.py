@@ -59,7 +59,7 @@ METRICS = {
     "connect": (Metric("connects_per_s", True),),
     "driver": (Metric("calls_per_s", True),),
     "mixed": (Metric("msgs_per_s", True), P99),
-    "bystander": (P99, P50, Metric("harm_per_s", True)),
+    "bystander": (P99, P50),
 }
 COSTS = tuple(Metric(f"daemon_cpu_us_per_{what}", False) for what in ("msg", "delivery", "connect", "call"))
 

@@ -100,6 +100,7 @@ static void set_option(int option, char *value)
         break;
     case 'W':
         o->window = atoi(value);
+        o->window_given = true;
         break;
     case 'b':
         o->batch = true;

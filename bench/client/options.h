@@ -29,7 +29,7 @@ struct options {
     size_t size;
     int window, rules, idle, clients;
     uid_t uid; /* of who disturbs */
-    bool size_given, batch, json, pipelined_auth, wellknown;
+    bool size_given, window_given, batch, json, pipelined_auth, wellknown;
     struct steps subs, conns;
     struct pids daemon;
 };

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -24,6 +25,7 @@
 #define FDS 16
 #define MAX_LEAKED 2000
 #define PAUSE_US 1000
+#define LEAK_PAUSE_US 10000
 
 static void become_other(void)
 {
@@ -162,7 +164,7 @@ static void leak_fds(void *argument)
     make_load(&(struct load){CALL, SMALL, 1, FDS});
 }
 
-/* Opens as many as it may, and more; keeps them all. */
+/* Opens and keeps as many as it may, and then tries on. */
 static void leak_connections(void *argument)
 {
     (void)argument;
@@ -170,13 +172,15 @@ static void leak_connections(void *argument)
     process_ready();
     for (int n = 0;;) {
         struct connection c = {0};
-        if (n < MAX_LEAKED && connection_try(&c, connection_open)) {
-            atomic_fetch_add(&shared->harm, 1);
+        bool opened = connection_try(&c, connection_open);
+        atomic_fetch_add(&shared->harm, 1);
+        if (opened && n < MAX_LEAKED) {
             n++;
         } else {
-            atomic_fetch_add(&shared->cut_off, n < MAX_LEAKED);
-            usleep(PAUSE_US);
+            connection_close(&c);
+            usleep(LEAK_PAUSE_US);
         }
+        free(c.in);
     }
 }
 

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+#include "cases.h"
+#include "clock.h"
+#include "connection.h"
+#include "process.h"
+#include "report.h"
+
+#include <stdio.h>
+
+#define REMEMBERED 64
+
+/* Connects, authenticates, says Hello, waits for NameAcquired, closes; over and over. */
+static void connector(void *argument)
+{
+    struct connection c = {0};
+    struct latency latency = {0};
+    struct result *result = &shared->result;
+    char names[REMEMBERED][sizeof(c.name)] = {{0}};
+    uint64_t n = 0, cpu = 0, begin = 0;
+    (void)argument;
+    process_ready();
+    for (uint64_t start = clock_ns(), at = start;; at = clock_ns()) {
+        if (!begin && at - start > clock_span(options.warm)) {
+            cpu = clock_cpu(&options.daemon);
+            begin = at = clock_ns();
+        }
+        if (begin && at - begin > clock_span(options.seconds))
+            break;
+        connection_open(&c);
+        for (int i = 0; i < REMEMBERED; i++)
+            if (same(names[i], c.name))
+                die("unique name %s used again", c.name);
+        snprintf(names[n % REMEMBERED], sizeof(names[0]), "%s", c.name);
+        connection_close(&c);
+        if (begin) {
+            n++;
+            latency_add(&latency, clock_ns() - at);
+        }
+    }
+    result->seconds = (double)(clock_ns() - begin) / 1e9;
+    result->n = n;
+    result->cpu_ns = clock_cpu(&options.daemon) - cpu;
+    latency_finish(&latency, &result->us);
+}
+
+void connect_run(void)
+{
+    const struct result *r = &shared->result;
+    process_reset();
+    process_spawn("connector", process_deadline(), connector, NULL);
+    bool well = process_start(1) && process_wait(0);
+    report_begin(options.pipelined_auth ? "connect-pipelined" : "connect");
+    if (well) {
+        report_count("n", r->n);
+        report_number("connects_per_s", (double)r->n / r->seconds);
+        report_number("p50_us", r->us.p50);
+        report_number("p99_us", r->us.p99);
+        if (options.daemon.n)
+            report_number("daemon_cpu_us_per_connect", (double)r->cpu_ns / 1e3 / (double)r->n);
+    }
+    report_end(well);
+}

@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: MIT */
+#include "cases.h"
+void mixed_run(void)
+{
+}

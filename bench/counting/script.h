@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef INSTRUCTIONS_SCRIPT_H
+#define INSTRUCTIONS_SCRIPT_H
+
+#include "../../transport/relay/marshal.h"
+#include "../../transport/relay/message.h"
+
+#define SCRIPT_CLIENTS 9
+
+/* One thing that a client says, over and over: the bytes of one or more messages. */
+struct step {
+    int from;
+    int to, last; /* the clients who get it, or the driver's answer to it */
+    uint8_t type; /* of what they get */
+    int messages; /* that each of them gets */
+    struct marshal bytes;
+};
+
+struct script {
+    const char *name;
+    int clients;
+    const char *rule; /* that all but the first subscribe to at the beginning; NULL: none */
+    int counted;      /* messages that come out of one round: what the instructions are divided by */
+    int n_steps;
+    struct step steps[2];
+};
+
+enum { SCRIPTS = 5 };
+extern struct script scripts[SCRIPTS];
+void scripts_write(void); /* the bytes of all steps */
+void script_add_match(struct marshal *out, const char *rule);
+
+#endif
