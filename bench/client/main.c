@@ -149,7 +149,8 @@ static void set_option(int option, char *value)
 static void check_options(void)
 {
     const struct options *o = &options;
-    if (o->size < PAYLOAD_LEAST || o->size > MAX_SIZE || o->window < 1 || o->seconds <= 0 || o->clients < 2)
+    if (o->size < PAYLOAD_LEAST || o->size > MAX_SIZE || o->window < 1 || o->seconds <= 0 || o->clients < 8 ||
+        o->clients > 1000)
         usage(2);
     for (int i = 0; i < o->subs.n; i++)
         if (o->subs.at[i] < 1 || o->subs.at[i] > 1000)

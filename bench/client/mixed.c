@@ -1,5 +1,66 @@
 /* SPDX-License-Identifier: MIT */
 #include "cases.h"
+
+#include "clock.h"
+#include "desk.h"
+#include "payload.h"
+#include "process.h"
+#include "report.h"
+
+#include <unistd.h>
+
+struct sample {
+    uint64_t messages, cpu, at;
+};
+
+static struct sample take_sample(int clients)
+{
+    struct sample sample = {.cpu = clock_cpu(&options.daemon), .at = clock_ns()};
+    for (int i = 0; i < clients; i++)
+        sample.messages += atomic_load(&shared->got[i]);
+    return sample;
+}
+
+/* Lets them warm up, then counts for the measured time, then has them stop. */
+static void measure(int clients, struct result *result)
+{
+    usleep((useconds_t)(options.warm * 1e6));
+    struct sample begin = take_sample(clients);
+    atomic_store(&shared->step, 1);
+    usleep((useconds_t)(options.seconds * 1e6));
+    struct sample end = take_sample(clients);
+    atomic_store(&shared->stop, 1);
+    result->n = end.messages - begin.messages;
+    result->seconds = (double)(end.at - begin.at) / 1e9;
+    result->cpu_ns = end.cpu - begin.cpu;
+}
+
 void mixed_run(void)
 {
+    int services = options.clients / 2, clients = 2 * services;
+    struct result *r = &shared->result;
+    struct desk desk = {.services = services};
+    process_reset();
+    payload_init(options.size);
+    for (desk.index = 0; desk.index < clients; desk.index++)
+        process_spawn(desk.index < services ? "service" : "caller", process_deadline(),
+                      desk.index < services ? desk_service : desk_caller, &desk);
+    bool well = process_start(clients);
+    if (well) {
+        measure(clients, r);
+        well = process_wait(0);
+    }
+    report_begin("mixed");
+    report_count("clients", (uint64_t)clients);
+    report_count("rules", (uint64_t)clients * DESK_RULES);
+    if (well) {
+        report_count("n", r->n);
+        report_number("seconds", r->seconds);
+        report_number("msgs_per_s", (double)r->n / r->seconds);
+        report_number("p50_us", histogram_quantile(&shared->times, 0.5));
+        report_number("p99_us", histogram_quantile(&shared->times, 0.99));
+        if (options.daemon.n)
+            report_number("daemon_cpu_us_per_msg", (double)r->cpu_ns / 1e3 / (double)r->n);
+    }
+    report_end(well);
 }

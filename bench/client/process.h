@@ -2,6 +2,7 @@
 #ifndef BUSBENCH_PROCESS_H
 #define BUSBENCH_PROCESS_H
 
+#include "histogram.h"
 #include "latency.h"
 
 #include <setjmp.h>
@@ -28,6 +29,8 @@ struct shared {
     _Atomic uint64_t got[MAX_PROCESSES], gaps[MAX_PROCESSES], overruns[MAX_PROCESSES];
     _Atomic uint64_t sent, send_errors;
     _Atomic uint64_t harm, cut_off; /* what those who disturb got done, and how often they were thrown out */
+    _Atomic uint64_t said[MAX_PROCESSES][2]; /* signals of each service, by topic */
+    struct histogram times;
     char error[320];
 };
 

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "desk.h"
+
+#include "clock.h"
+#include "desk_client.h"
+#include "pair.h"
+#include "payload.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PROPERTIES_EVERY 4
+#define TICK_EVERY 16
+#define DRIVER_EVERY 20
+#define IDLE_RULE "type='signal',interface='org.busbench.Passing',member='By'"
+
+static void emit(struct desk_client *client, enum topic topic)
+{
+    static struct buffer header;
+    char path[64];
+    int self = client->desk->index;
+    uint64_t number = atomic_fetch_add(&shared->said[self][topic], 1);
+    snprintf(path, sizeof(path), "/org/busbench/desk/%d/object%llu", self, (unsigned long long)number % 10);
+    header_write(&header, &(struct header){.type = SIGNAL,
+                                           .flags = NO_REPLY,
+                                           .path = path,
+                                           .interface = topic == TOPIC_TICK ? TICKS : PROPERTIES,
+                                           .member = topic == TOPIC_TICK ? "Tick" : "PropertiesChanged",
+                                           .signature = "ay",
+                                           .body_size = (uint32_t)options.size});
+    write_u32(header.data + SERIAL_AT, ++client->c.serial);
+    buffer_put(&client->out, header.data, header.size);
+    payload_put(&client->out, options.size, number);
+}
+
+static void answer(struct desk_client *client, const struct message *m)
+{
+    static struct buffer header;
+    payload_check(m, options.size, payload_number(m));
+    header_write(&header, &(struct header){.type = RETURN,
+                                           .flags = NO_REPLY,
+                                           .reply_serial = m->serial,
+                                           .destination = m->sender,
+                                           .signature = "ay",
+                                           .body_size = m->body_size});
+    write_u32(header.data + SERIAL_AT, ++client->c.serial);
+    buffer_put(&client->out, header.data, header.size);
+    buffer_put(&client->out, m->body, m->body_size);
+    connection_send(&client->c, client->out.data, client->out.size);
+    client->out.size = 0;
+}
+
+void desk_service(void *argument)
+{
+    struct desk desk = *(struct desk *)argument;
+    struct desk_client client = {.desk = &desk};
+    struct message m;
+    desk_open(&client);
+    for (uint64_t n = 1;;) {
+        connection_next(&client.c, &m);
+        atomic_fetch_add_explicit(&shared->got[desk.index], 1, memory_order_relaxed);
+        if (m.type != CALL) {
+            desk_hear(&client, &m);
+            continue;
+        }
+        if (!same(m.path, PATH) || !same(m.interface, INTERFACE) || !same(m.member, "Echo"))
+            die("wrong call: member %s sender %s", shown(m.member), shown(m.sender));
+        if (payload_number(&m) == QUIT)
+            break;
+        /* before the reply, so that the caller's next step comes after them */
+        if (n % PROPERTIES_EVERY == 0)
+            emit(&client, TOPIC_PROPERTIES);
+        if (n % TICK_EVERY == 0)
+            emit(&client, TOPIC_TICK);
+        answer(&client, &m);
+        n++;
+    }
+    desk_finish(&client);
+}
+
+static void await(struct desk_client *client, struct message *m, uint32_t serial, const char *sender)
+{
+    for (;;) {
+        connection_next(&client->c, m);
+        atomic_fetch_add_explicit(&shared->got[client->desk->index], 1, memory_order_relaxed);
+        if (m->type != SIGNAL)
+            break;
+        desk_hear(client, m);
+    }
+    if (m->type == ERROR)
+        die("error reply %s: %s", shown(m->error), message_text(m));
+    if (m->type != RETURN || m->reply_serial != serial || !same(m->sender, sender) ||
+        !same(m->destination, client->c.name))
+        die("wrong reply: type %u sender %s", m->type, shown(m->sender));
+}
+
+static void call_service(struct desk_client *client, int service, uint64_t number, uint8_t flags)
+{
+    static struct buffer header;
+    header_write(&header, &(struct header){.type = CALL,
+                                           .flags = flags,
+                                           .path = PATH,
+                                           .interface = INTERFACE,
+                                           .member = "Echo",
+                                           .destination = shared->name[service],
+                                           .signature = "ay",
+                                           .body_size = (uint32_t)options.size});
+    write_u32(header.data + SERIAL_AT, ++client->c.serial);
+    payload_put(&header, options.size, number);
+    connection_send(&client->c, header.data, header.size);
+}
+
+static void call_driver(struct desk_client *client, uint64_t number)
+{
+    static const char *const members[] = {"AddMatch", "GetNameOwner", "RemoveMatch", "NameHasOwner"};
+    struct buffer body = {0};
+    struct message m;
+    const char *member = members[number % 4];
+    buffer_string(&body, number % 2 ? client->c.name : IDLE_RULE);
+    await(client, &m, driver_send(&client->c, member, "s", &body), BUS);
+    atomic_fetch_add_explicit(&shared->got[client->desk->index], 1, memory_order_relaxed); /* the call */
+    if (same(member, "GetNameOwner") && !same(message_text(&m), client->c.name))
+        die("GetNameOwner: %s", message_text(&m));
+    free(body.data);
+}
+
+/* All callers have their last reply; what services said to it has been said before that. */
+static void wait_for_callers(const struct desk *desk)
+{
+    uint32_t done;
+    atomic_fetch_add(&shared->step_done, 1);
+    futex_wake(&shared->step_done);
+    while ((done = atomic_load(&shared->step_done)) < (uint32_t)desk->services)
+        futex_wait(&shared->step_done, done, 100);
+}
+
+void desk_caller(void *argument)
+{
+    struct desk desk = *(struct desk *)argument;
+    struct desk_client client = {.desk = &desk};
+    struct message m;
+    uint32_t random = (uint32_t)desk.index;
+    desk_open(&client);
+    for (uint64_t n = 0; !atomic_load(&shared->stop); n++) {
+        if (n % DRIVER_EVERY == DRIVER_EVERY - 1) {
+            call_driver(&client, n / DRIVER_EVERY);
+            continue;
+        }
+        random = random * 1664525 + 1013904223;
+        int service = (int)((random >> 8) % (uint32_t)desk.services);
+        uint64_t begin = clock_ns();
+        call_service(&client, service, n, 0);
+        await(&client, &m, client.c.serial, shared->name[service]);
+        payload_check(&m, options.size, n);
+        if (atomic_load(&shared->step))
+            histogram_add(&shared->times, clock_ns() - begin);
+    }
+    wait_for_callers(&desk);
+    call_service(&client, desk.index - desk.services, QUIT, NO_REPLY);
+    desk_finish(&client);
+}

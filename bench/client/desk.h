@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BUSBENCH_DESK_H
+#define BUSBENCH_DESK_H
+
+/*
+ * A desktop's load: half of the clients are services, half call them, one call at a time each. A service
+ * says PropertiesChanged with every 4th call and Tick with every 16th. Every 20th call goes to the driver.
+ * All have rules as desktops have them; some match, so that a PropertiesChanged reaches eight and a Tick
+ * four.
+ */
+
+#define DESK_RULES 10
+
+struct desk {
+    int services;
+    int index; /* of this client: the services come first */
+};
+
+void desk_service(void *desk);
+void desk_caller(void *desk);
+
+#endif
