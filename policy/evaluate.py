@@ -87,6 +87,13 @@ class Policy:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = tuple(rules)
+        self._per_client: dict[tuple[Context, int], list[Rule]] = {}
+        self._connect: list[Rule] = []
+        for rule in self.rules:
+            if rule.is_per_client:
+                self._per_client.setdefault((rule.context, rule.principal), []).append(rule)
+            else:
+                self._connect.append(rule)
 
     @classmethod
     def from_block(cls, block: bytes) -> Policy:
@@ -103,7 +110,7 @@ class Policy:
             return Verdict(False, None, 0, f"the groups of uid {uid} are not known")
         rule, matched = None, 0
         for context in (Context.DEFAULT, Context.MANDATORY):
-            for candidate in self.rules:
+            for candidate in self._connect:
                 if candidate.context == context and _is_about(candidate, uid, gids):
                     rule, matched = candidate, matched + 1
         if rule is None:
@@ -112,7 +119,7 @@ class Policy:
 
     def for_identity(self, identity: Identity) -> ClientPolicy:
         """Return what applies to one identity, in the order in which it is judged."""
-        chosen = self._of(Context.DEFAULT)
+        chosen = list(self._of(Context.DEFAULT))
         for gid in identity.gids:
             chosen += self._of(Context.GROUP, gid)
         if identity.uid is not None:
@@ -122,11 +129,7 @@ class Policy:
         return ClientPolicy(chosen)
 
     def _of(self, context: Context, principal: int = ANYONE) -> list[Rule]:
-        return [
-            rule
-            for rule in self.rules
-            if rule.context == context and rule.is_per_client and rule.principal == principal
-        ]
+        return self._per_client.get((context, principal), [])
 
 
 class ClientPolicy:
