@@ -76,6 +76,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._files: list[str] = []
+        self._missing: list[str] = []
         self._warnings: list[ConfigWarning] = []
         self._including: list[str] = []
 
@@ -107,6 +108,7 @@ class Reader:
             policy=block.encode(draft.rules),
             files=tuple(self._files),
             watched_dirs=tuple(dict.fromkeys(draft.conf_dirs + watched)),
+            missing=tuple(self._missing),
             warnings=tuple(self._warnings),
         )
 
@@ -208,11 +210,13 @@ class Reader:
         if include.if_selinux_enabled and not selinux.is_enabled():
             return
         base = selinux.policy_root() if include.selinux_root_relative else draft.base
+        file = _full_path(base, element.text)
         try:
-            self._include_file(draft, _full_path(base, element.text), element)
+            self._include_file(draft, file, element)
         except ConfigError as error:
             if not (include.ignore_missing and error.missing):
                 raise
+            self._missing.append(file)
 
     def _include_file(self, draft: _Draft, file: str, element: Element) -> None:
         identity = os.path.realpath(file)
@@ -242,6 +246,7 @@ class Reader:
         try:
             names = sorted(entry.name for entry in Path(directory).iterdir())
         except FileNotFoundError:
+            self._missing.append(directory)
             return
         except OSError as error:
             element.fail(f'Failed to read directory "{directory}": {error.strerror}')

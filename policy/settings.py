@@ -73,6 +73,7 @@ class Settings:
     selinux: (bus name, security context) pairs; apparmor: "required", "enabled" or "disabled".
     policy: the rules, as policy.block lays them out.
     files: every file that was read; watched_dirs: the directories whose changes mean a reload.
+    missing: files and directories that would have been read, if they were there.
     """
 
     bus_type: str | None = None
@@ -92,6 +93,7 @@ class Settings:
     policy: bytes = b""
     files: tuple[str, ...] = ()
     watched_dirs: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     warnings: tuple[ConfigWarning, ...] = ()
 
     def to_plain(self) -> dict[str, Any]:

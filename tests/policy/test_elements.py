@@ -278,9 +278,10 @@ class TestInclude:
         write("<auth>A</auth>", name="i.conf", listen="")
         assert read("<include>i.conf</include>", "<include>i.conf</include>").auth == ("A", "A")
 
-    def test_ignore_missing(self, read: Read) -> None:
-        """If ignore_missing="yes" the file need not exist."""
-        assert read('<include ignore_missing="yes">nowhere/nothing.conf</include>').files[1:] == ()
+    def test_ignore_missing(self, read: Read, tmp_path: Path) -> None:
+        """If ignore_missing="yes" the file need not exist; when it does, that is a change."""
+        settings = read('<include ignore_missing="yes">nowhere/nothing.conf</include>')
+        assert (settings.files[1:], settings.missing) == ((), (f"{tmp_path}/nowhere/nothing.conf",))
 
     def test_ignore_missing_forgives_what_is_missing_below(self, write: Write, read: Read) -> None:
         write("<user>inner</user>", "<include>nothing.conf</include>", name="i.conf")
@@ -324,9 +325,10 @@ class TestIncludeDir:
         settings = read("<includedir>conf.d</includedir>", "<servicedir>/a</servicedir>")
         assert settings.watched_dirs == (f"{tmp_path}/conf.d", "/a")
 
-    def test_missing_directory(self, read: Read) -> None:
+    def test_missing_directory(self, read: Read, tmp_path: Path) -> None:
         settings = read("<includedir>nowhere</includedir>")
         assert (settings.watched_dirs, settings.warnings) == ((), ())
+        assert settings.missing == (f"{tmp_path}/nowhere",)
 
     def test_bad_files_are_passed_over(self, read: Read, write: Write, tmp_path: Path) -> None:
         """A file that can't be used is left out as a whole, and the rest of the bus comes up."""
