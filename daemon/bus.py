@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 
+from ..policy.error import ConfigError
 from ..policy.evaluate import ClientPolicy, Identity, Policy
 from ..policy.settings import Settings
 from . import errors
@@ -21,12 +22,16 @@ from .names import NameRegistry
 from .peers import Peer, Peers, TooManyConnections
 from .plane import EVERYBODY, DataPlane, Event, EventKind
 
+ReloadFailure = ConfigError | OSError
+Reloaded = Callable[[ReloadFailure | None], None]
+"""Is told that a reload is over, and why it failed."""
+
 
 class Bus:
     """Peers, names and the driver above one data plane.
 
     The hooks are set by who starts the bus: ``on_active`` and ``on_gone`` tell the server about connections,
-    ``on_reload`` begins to read the configuration again.
+    ``on_reload`` begins to read the configuration again, and tells what it is given how that went.
     """
 
     def __init__(
@@ -46,21 +51,25 @@ class Bus:
         self.systemd_activation = systemd_activation
         self.on_active: Callable[[Peer], None] = lambda peer: None
         self.on_gone: Callable[[Peer], None] = lambda peer: None
-        self.on_reload: Callable[[], None] = lambda: None
-        self._waiting_for_reload: list[Call] = []
+        self.on_reload: Callable[[Reloaded], None] = lambda told: None
         self.configure(settings)
         self.peers = Peers(self.limits)
         self.activation = Activation(self, tools or NoTools(), environment or Environment({}, "", None))
         self.activation.configure(settings)
 
-    def configure(self, settings: Settings) -> None:
-        """Put limits and policy in force, for those who are connected too."""
+    def configure(self, settings: Settings, policy: Policy | None = None) -> None:
+        """Put limits and policy in force, for those who are connected too; raises ValueError or MemoryError.
+
+        ``policy`` is that of the settings, if it has been read already.
+        """
+        policy = policy or Policy.from_block(settings.policy)
+        # What may fail comes first.
+        self.relay.load_policy(settings.policy)
+        self.relay.set_limits(settings.limits)
         self.settings = settings
         self.limits = settings.limits
-        self.policy = Policy.from_block(settings.policy)
+        self.policy = policy
         self._client_policies: dict[Identity, ClientPolicy] = {}
-        self.relay.set_limits(settings.limits)
-        self.relay.load_policy(settings.policy)
 
     @property
     def is_system(self) -> bool:
@@ -113,30 +122,35 @@ class Bus:
         self.relay.welcome(peer.id, serial)
         self.on_active(peer)
 
-    def reload(self, call: Call | None = None) -> None:
-        """Read the configuration again; ``call`` is answered when that is done."""
-        if call is not None:
-            self._waiting_for_reload.append(call)
-        self.on_reload()
+    def reload(self, call: Call) -> None:
+        """Read the configuration again; the call is answered when that is done."""
 
-    def reloaded(self, result: Settings | Exception) -> None:
-        """Put new settings in force, or stay with the old ones, and answer all who asked for it."""
-        if isinstance(result, Settings):
-            self.configure(result)
-            self.peers.limits = result.limits
-            self.activation.configure(result)
-            self.log.info("Reloaded configuration")
-        else:
-            self.log.info(f"Unable to reload configuration: {result}")
-        for call in self._waiting_for_reload:
-            if isinstance(result, Settings):
+        def answer(failure: ReloadFailure | None) -> None:
+            if failure is None:
                 self.relay.reply(call.peer.id, call.serial, "", b"")
             else:
-                self.relay.error(call.peer.id, call.serial, errors.FAILED, str(result))
+                missing = isinstance(failure, ConfigError) and failure.missing
+                name = errors.FILE_NOT_FOUND if missing else errors.FAILED
+                self.relay.error(call.peer.id, call.serial, name, str(failure))
             self.relay.resume(call.peer.id)
-        self._waiting_for_reload.clear()
+
+        self.on_reload(answer)
+
+    def reloaded(self, settings: Settings, policy: Policy | None = None) -> None:
+        """Put new settings in force, or raise what ``configure`` raises; who does this commits it."""
+        for warning in settings.warnings:
+            self.log.warning(str(warning))
+        self.configure(settings, policy)
+        self.peers.limits = settings.limits
+        self.activation.configure(settings)
+        self.log.info("Reloaded configuration")
         self.announce_services()
-        self.relay.commit()
+
+    def reload_failed(self, failure: ReloadFailure) -> None:
+        """Stay with the old settings."""
+        self.log.warning(f"Unable to reload configuration: {failure}")
+        # The directories may have changed all the same.
+        self.announce_services()
 
     def announce_services(self) -> None:
         """Say that other services than before may be there to be started."""
@@ -195,6 +209,5 @@ class Bus:
             self.relay.set_queue(name, queue)
         self.activation.gone(peer)
         self.relay.forget(peer.id)
-        self._waiting_for_reload = [call for call in self._waiting_for_reload if call.peer is not peer]
         self.peers.remove(peer)
         self.on_gone(peer)

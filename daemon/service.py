@@ -30,9 +30,10 @@ from .activation.environment import Environment, inherited
 from .activation.loop_tools import LoopTools
 from .activation.spawner import Spawner
 from .bus import Bus
-from .configuration import FirstReading, Rereading
+from .configuration import FirstReading
 from .logging import Log
 from .options import Options
+from .reload import Reloader, reader
 from .server import Server
 
 StartErrors = (
@@ -176,7 +177,15 @@ class Service:
         )
         server = Server(loop, bus, relay, self._listeners, mechanisms)
         notifier = Notifier()
-        self._handle_signals(loop, bus, notifier)
+        reloader = Reloader(
+            loop,
+            bus,
+            reader(loop, self._config_file),
+            notifier,
+            status=self._status(),
+            began=self._reading.began,
+        )
+        self._handle_signals(loop, reloader)
         relay.commit()
         relay.start()
         loop.add_reader(relay.event_fd, bus.dispatch)
@@ -192,6 +201,7 @@ class Service:
         loop.run_forever()
         watchdog.stop()
         notifier.stopping()
+        reloader.stop()
         server.stop()
         loop.remove_reader(relay.event_fd)
         for listener in self._listeners:
@@ -199,26 +209,14 @@ class Service:
         relay.close()
         loop.close()
 
-    def _handle_signals(self, loop: asyncio.AbstractEventLoop, bus: Bus, notifier: Notifier) -> None:
+    def _handle_signals(self, loop: asyncio.AbstractEventLoop, reloader: Reloader) -> None:
         def stop(number: signal.Signals) -> None:
             self._signal = number
             loop.stop()
 
-        def done(result: Settings | Exception) -> None:
-            bus.reloaded(result)
-            failed = isinstance(result, Exception)
-            notifier.ready(f"Still with the old configuration: {result}" if failed else self._status())
-
-        rereading = Rereading(loop, self._config_file, done)
-
-        def reload() -> None:
-            notifier.reloading()
-            rereading.start()
-
-        bus.on_reload = reload
         loop.add_signal_handler(signal.SIGTERM, stop, signal.SIGTERM)
         loop.add_signal_handler(signal.SIGINT, stop, signal.SIGINT)
-        loop.add_signal_handler(signal.SIGHUP, reload)
+        loop.add_signal_handler(signal.SIGHUP, reloader.ask)
 
     def _status(self) -> str:
         """Say in a line, for the service manager, what this daemon does."""

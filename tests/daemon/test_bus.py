@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from omnibus.daemon.activation.environment import Environment
+from omnibus.daemon.bus import Reloaded, ReloadFailure
 from omnibus.daemon.credentials import Credentials
 from omnibus.daemon.peers import Peer
 from omnibus.daemon.plane import EVERYBODY, EventKind
 from omnibus.policy.block import encode
+from omnibus.policy.error import ConfigError
 from omnibus.policy.rules import Context, Kind, Rule
-from omnibus.policy.settings import Limits, Settings
+from omnibus.policy.settings import ConfigWarning, Limits, Settings
 from support.plane import FakeEvent, somebody
 from support.wire import Variant, unmarshal
 
@@ -411,46 +414,90 @@ class TestReload:
     NEW = Settings(limits=Limits(max_names_per_connection=1), policy=encode([]))
     CHANGED = ("signal", EVERYBODY, "/org/freedesktop/DBus", BUS, "ActivatableServicesChanged", "", b"")
 
-    def test_caller_waits(self, desk: Desk, peer: Peer) -> None:
-        begun: list[bool] = []
-        desk.bus.on_reload = lambda: begun.append(True)
+    @pytest.fixture
+    def told(self, desk: Desk) -> list[Reloaded]:
+        """Who is to be told how reloading went."""
+        told: list[Reloaded] = []
+        desk.bus.on_reload = told.append
+        return told
+
+    def reload(self, desk: Desk, settings: Settings) -> list[tuple[Any, ...]]:
+        desk.bus.reloaded(settings)
+        desk.plane.commit()
+        return desk.plane.take()
+
+    def test_caller_waits(self, desk: Desk, peer: Peer, told: list[Reloaded]) -> None:
         assert desk.call(peer, "ReloadConfig", serial=5) == []
-        assert begun == [True]
+        (tell,) = told
+        tell(None)
+        assert desk.plane.batch == [("reply", peer.id, 5, "", b"", ()), ("resume", peer.id)]
+
+    @pytest.mark.parametrize(
+        ("failure", "error"),
+        [
+            (ConfigError("/bus.conf", 3, "no"), ("Failed", "/bus.conf:3: no")),
+            (ConfigError("/bus.conf", 0, "no", missing=True), ("FileNotFound", "/bus.conf: no")),
+            (OSError(12, "Cannot allocate memory"), ("Failed", "[Errno 12] Cannot allocate memory")),
+        ],
+    )
+    def test_caller_is_told_why_it_failed(
+        self,
+        desk: Desk,
+        peer: Peer,
+        told: list[Reloaded],
+        failure: ReloadFailure,
+        error: tuple[str, str],
+    ) -> None:
+        desk.call(peer, "ReloadConfig", serial=5)
+        told[0](failure)
+        assert desk.plane.batch == [
+            ("error", peer.id, 5, ERROR + error[0], error[1]),
+            ("resume", peer.id),
+        ]
+
+    def test_one_step(self, desk: Desk) -> None:
         desk.bus.reloaded(self.NEW)
-        assert desk.plane.take() == [
-            ("set_limits", self.NEW.limits),
+        assert desk.plane.committed == []
+        assert desk.plane.batch == [
             ("load_policy", self.NEW.policy),
-            ("reply", 0, 5, "", b"", ()),
-            ("resume", 0),
+            ("set_limits", self.NEW.limits),
             self.CHANGED,
         ]
-        assert desk.log.lines == ["Reloaded configuration"]
 
     def test_in_force(self, desk: Desk, peer: Peer) -> None:
         """Also for who is connected already."""
         assert desk.call(peer, "RequestName", "su", "org.a", 0)[0][0] == "set_queue"
-        desk.bus.reloaded(self.NEW)
-        desk.plane.take()
+        self.reload(desk, self.NEW)
         assert desk.fails(peer, "RequestName", "su", "org.b", 0)[0] == ERROR + "AccessDenied"
-        desk.bus.reloaded(Settings(limits=Limits(max_names_per_connection=1), policy=desk.settings.policy))
-        desk.plane.take()
+        limits = Limits(max_names_per_connection=1)
+        self.reload(desk, Settings(limits=limits, policy=desk.settings.policy))
         assert desk.fails(peer, "RequestName", "su", "org.b", 0)[0] == ERROR + "LimitsExceeded"
         assert desk.bus.peers.limits.max_names_per_connection == 1
 
-    def test_bad_configuration(self, desk: Desk, peer: Peer) -> None:
+    def test_log(self, desk: Desk) -> None:
+        """What was passed over is said each time."""
+        warning = ConfigWarning("/bus.conf", 3, 'Unknown username "x" in message bus configuration file')
+        desk.bus.reloaded(replace(self.NEW, warnings=(warning,)))
+        assert desk.log.lines == [str(warning), "Reloaded configuration"]
+
+    def test_bad_configuration(self, desk: Desk) -> None:
         """The old one stays."""
-        desk.call(peer, "ReloadConfig", serial=5)
-        desk.bus.reloaded(ValueError("line 3: no"))
-        assert desk.plane.take() == [
-            ("error", 0, 5, ERROR + "Failed", "line 3: no"),
-            ("resume", 0),
-            self.CHANGED,
-        ]
-        assert desk.log.lines == ["Unable to reload configuration: line 3: no"]
+        desk.bus.reload_failed(ConfigError("/bus.conf", 3, "no"))
+        assert desk.plane.batch == [self.CHANGED]
+        assert desk.log.lines == ["Unable to reload configuration: /bus.conf:3: no"]
         assert desk.bus.settings is desk.settings
 
-    def test_caller_that_is_gone(self, desk: Desk, peer: Peer) -> None:
-        desk.call(peer, "ReloadConfig")
-        desk.happen(FakeEvent(EventKind.GONE, peer.id))
-        desk.bus.reloaded(ValueError("no"))
-        assert desk.plane.take() == [self.CHANGED]
+    def test_rules_that_the_data_plane_refuses(
+        self, desk: Desk, peer: Peer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing of the new configuration is in force then."""
+
+        def refuse(block: bytes) -> None:
+            raise MemoryError
+
+        monkeypatch.setattr(desk.plane, "load_policy", refuse)
+        with pytest.raises(MemoryError):
+            desk.bus.reloaded(self.NEW)
+        assert desk.plane.batch == []
+        assert desk.bus.settings is desk.settings
+        assert desk.call(peer, "RequestName", "su", "org.b", 0)[0][0] == "set_queue"

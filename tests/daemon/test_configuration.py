@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from omnibus.daemon.configuration import FirstReading, Rereading
 from omnibus.policy.error import ConfigError
 from omnibus.policy.settings import Settings
+from support.daemon import children
 
 GOOD = "<busconfig><type>good</type><listen>unix:path=/x</listen></busconfig>"
 
@@ -30,7 +32,9 @@ def open_fds() -> set[str]:
 class TestFirstReading:
     def test_settings(self, file: Path) -> None:
         before = open_fds()
-        settings = FirstReading(str(file)).result()
+        reading = FirstReading(str(file))
+        settings = reading.result()
+        assert abs(reading.began - time.time()) < 60
         assert (settings.bus_type, settings.listen) == ("good", ("unix:path=/x",))
         assert open_fds() == before
 
@@ -48,66 +52,46 @@ class TestFirstReading:
             FirstReading(str(file)).result()
 
 
+Result = Settings | ConfigError
+
+
 class TestRereading:
     @pytest.fixture
-    def reread(self) -> Callable[[str], asyncio.Future[Settings | Exception]]:
-        def begin(path: str) -> asyncio.Future[Settings | Exception]:
+    def reread(self) -> Callable[..., asyncio.Future[Result]]:
+        def begin(path: str, **options: float) -> asyncio.Future[Result]:
             loop = asyncio.get_running_loop()
-            future: asyncio.Future[Settings | Exception] = loop.create_future()
-            Rereading(loop, path, future.set_result).start()
+            future: asyncio.Future[Result] = loop.create_future()
+            Rereading(loop, path, future.set_result, **options)
             return future
 
         return begin
 
-    async def test_settings(
-        self, file: Path, reread: Callable[[str], asyncio.Future[Settings | Exception]]
-    ) -> None:
+    async def test_settings(self, file: Path, reread: Callable[..., asyncio.Future[Result]]) -> None:
         before = open_fds()
         result = await asyncio.wait_for(reread(str(file)), 30)
         assert isinstance(result, Settings)
         assert result.bus_type == "good"
         assert open_fds() == before
 
-    async def test_error(
-        self, tmp_path: Path, reread: Callable[[str], asyncio.Future[Settings | Exception]]
-    ) -> None:
+    async def test_error(self, tmp_path: Path, reread: Callable[..., asyncio.Future[Result]]) -> None:
         result = await asyncio.wait_for(reread(str(tmp_path / "none")), 30)
         assert isinstance(result, ConfigError)
         assert "No such file" in str(result)
 
     async def test_file_named_by_a_descriptor(
-        self, file: Path, reread: Callable[[str], asyncio.Future[Settings | Exception]]
+        self, file: Path, reread: Callable[..., asyncio.Future[Result]]
     ) -> None:
         """As the conformance suites give it: a descriptor that is closed on exec."""
         with file.open() as stream:
             result = await asyncio.wait_for(reread(f"/proc/self/fd/{stream.fileno()}"), 30)
         assert isinstance(result, Settings)
 
-    async def test_asked_for_while_it_is_under_way(self, file: Path) -> None:
-        """What changed in between counts: it is read once more, and reported once."""
-        results: list[Settings | Exception] = []
-        done = asyncio.Event()
-
-        def report(result: Settings | Exception) -> None:
-            results.append(result)
-            done.set()
-
-        reading = Rereading(asyncio.get_running_loop(), str(file), report)
-        reading.start()
-        file.write_text(GOOD.replace("good", "better"))  # noqa: ASYNC240
-        reading.start()
-        reading.start()
-        await asyncio.wait_for(done.wait(), 30)
-        (result,) = results
-        assert isinstance(result, Settings)
-        assert result.bus_type == "better"
-
     async def test_nothing_from_the_current_directory(
         self,
         file: Path,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
-        reread: Callable[[str], asyncio.Future[Settings | Exception]],
+        reread: Callable[..., asyncio.Future[Result]],
     ) -> None:
         """Else whoever can write where the bus was started could run code in it."""
         (tmp_path / "omnibus").mkdir()
@@ -119,8 +103,38 @@ class TestRereading:
 
     async def test_no_interpreter(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.executable", "/no/such/python")
-        results: list[Settings | Exception] = []
         before = open_fds()
-        Rereading(asyncio.get_running_loop(), str(file), results.append).start()
-        assert isinstance(results[0], OSError)
+        with pytest.raises(FileNotFoundError):
+            Rereading(asyncio.get_running_loop(), str(file), lambda result: None)
         assert open_fds() == before
+
+    async def test_low_priority(self, stuck: Path) -> None:
+        """Clients come first."""
+        reading = Rereading(asyncio.get_running_loop(), str(stuck), lambda result: None)
+        (child,) = children()
+        assert os.getpriority(os.PRIO_PROCESS, child) >= 10
+        assert os.sched_getscheduler(child) == os.SCHED_BATCH
+        reading.cancel()
+
+    @pytest.fixture
+    def stuck(self, tmp_path: Path) -> Path:
+        """A file that no reading gets to the end of before it is given up."""
+        path = tmp_path / "stuck.conf"
+        path.write_text(GOOD + " " * 1000)
+        return path
+
+    async def test_takes_too_long(self, stuck: Path, reread: Callable[..., asyncio.Future[Result]]) -> None:
+        before = open_fds()
+        result = await asyncio.wait_for(reread(str(stuck), patience=0.0), 30)
+        assert str(result) == f"{stuck}: Reading the configuration took too long"
+        assert open_fds() == before
+        assert not children()
+
+    async def test_cancelled(self, file: Path) -> None:
+        """At the end of the bus."""
+        before = open_fds()
+        results: list[Result] = []
+        Rereading(asyncio.get_running_loop(), str(file), results.append).cancel()
+        assert open_fds() == before
+        assert not children()
+        assert not results

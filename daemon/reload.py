@@ -1,0 +1,133 @@
+"""Reloading the configuration: whoever asks, one at a time, without keeping anybody waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Final, Protocol
+
+from ..policy.block import iterate
+from ..policy.error import ConfigError
+from ..policy.evaluate import Policy
+from ..policy.rules import Rule
+from ..policy.settings import Settings
+from ..systemd.notify import Notifier
+from .bus import Bus, Reloaded, ReloadFailure
+from .configuration import Rereading
+from .watch import Watch
+
+RULES_AT_ONCE: Final = 50  # about a millisecond
+
+
+class Reading(Protocol):
+    """A reading that is under way."""
+
+    def cancel(self) -> None:
+        """Give it up."""
+
+
+Read = Callable[[Callable[[Settings | ConfigError], None]], Reading]
+"""Begins a reading, whose result the given function will be told; raises OSError."""
+
+
+def reader(loop: asyncio.AbstractEventLoop, path: str) -> Read:
+    """Return what reads the configuration in a child."""
+    return lambda done: Rereading(loop, path, done)
+
+
+class Reloader:
+    """Reads the configuration again and puts it in force as one step.
+
+    Who asks while a reading is under way is answered after the next one, since the files may have changed
+    after they were read. ``began``, as of time.time(): when what is in force now began to be read.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        bus: Bus,
+        read: Read,
+        notifier: Notifier,
+        *,
+        status: str,
+        began: float,
+    ) -> None:
+        self._loop = loop
+        self._bus = bus
+        self._read = read
+        self._notifier = notifier
+        self._status = status
+        self._began = began
+        self._reading: Reading | None = None
+        self._busy = False
+        self._told: list[Reloaded] = []
+        self._waiting: list[Reloaded] = []
+        self._watch = Watch(loop, self.ask, bus.log)
+        self._watch.set(bus.settings, began)
+        bus.on_reload = self.ask
+
+    def ask(self, told: Reloaded = lambda failure: None) -> None:
+        """Reload, now or once more when the present reading is over; ``told`` is told how it went."""
+        self._waiting.append(told)
+        if not self._busy:
+            self._notifier.reloading()
+            self._begin()
+
+    def stop(self) -> None:
+        """Give up what is under way."""
+        self._watch.close()
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    def _begin(self) -> None:
+        self._busy = True
+        self._told, self._waiting = self._waiting, []
+        self._watch.catch_up()
+        self._began = time.time()
+        try:
+            self._reading = self._read(self._done)
+        except OSError as error:
+            self._fail(error)
+
+    def _done(self, result: Settings | ConfigError) -> None:
+        self._reading = None
+        if isinstance(result, ConfigError):
+            self._fail(result)
+        else:
+            self._prepare(result, iterate(result.policy), [])
+
+    def _prepare(self, settings: Settings, coming: Iterator[Rule], rules: list[Rule]) -> None:
+        """Take in the rules bit by bit: all at once they would keep clients waiting."""
+        try:
+            some = list(islice(coming, RULES_AT_ONCE))
+            if some:
+                rules += some
+                self._loop.call_soon(self._prepare, settings, coming, rules)
+                return
+            self._bus.reloaded(settings, Policy(rules))
+        except (ValueError, MemoryError) as error:
+            self._fail(ConfigError("configuration", 0, f"The rules can't be put in force: {error!r}"))
+            return
+        self._watch.set(settings, self._began)
+        self._finish(None)
+
+    def _fail(self, failure: ReloadFailure) -> None:
+        self._bus.reload_failed(failure)
+        at_fault = (failure.file,) if isinstance(failure, ConfigError) else ()
+        self._watch.set(self._bus.settings, self._began, at_fault)
+        self._finish(failure)
+
+    def _finish(self, failure: ReloadFailure | None) -> None:
+        for told in self._told:
+            told(failure)
+        # Policy, limits and answers are one step.
+        self._bus.relay.commit()
+        self._busy = False
+        if self._waiting:
+            self._begin()
+        else:
+            failed = f"Still with the old configuration: {failure}"
+            self._notifier.ready(self._status if failure is None else failed)

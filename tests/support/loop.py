@@ -1,0 +1,62 @@
+"""A loop for what needs one: its time passes, and it turns, when a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+
+class Timer:
+    def __init__(self, loop: Loop, when: float, action: Callable[[], None]) -> None:
+        self.loop = loop
+        self.when = when
+        self.action = action
+
+    def cancel(self) -> None:
+        self.loop.timers.remove(self)
+
+
+class Loop(asyncio.AbstractEventLoop):
+    """A loop whose time passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.timers: list[Timer] = []
+        self.readers: dict[int, Callable[[], None]] = {}
+        self.soon: list[Callable[[], None]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, action: Callable[[], None], *args: Any, **options: Any) -> Any:
+        self.timers.append(Timer(self, when, action))
+        return self.timers[-1]
+
+    def add_reader(self, fd: Any, action: Callable[[], None], *args: Any) -> None:
+        self.readers[fd] = action
+
+    def remove_reader(self, fd: Any) -> bool:
+        return self.readers.pop(fd, None) is not None
+
+    def pass_time(self, seconds: float) -> None:
+        """Handle what the kernel has reported, then let time go by."""
+        for reader in list(self.readers.values()):
+            reader()
+        self.now += seconds
+        for timer in [one for one in self.timers if one.when <= self.now]:
+            self.timers.remove(timer)
+            timer.action()
+
+    def call_soon(self, action: Callable[..., None], *args: Any, **options: Any) -> Any:
+        self.soon.append(lambda: action(*args))
+
+    def turn(self) -> int:
+        """Do what is to be done, turn by turn; return their number."""
+        turns = 0
+        while self.soon:
+            due, self.soon = self.soon, []
+            for action in due:
+                action()
+            turns += 1
+        return turns
