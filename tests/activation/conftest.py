@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from omnibus.policy.rules import Kind, Rule
 from omnibus.policy.settings import Limits, ServiceDir, Settings
 from support.daemon import Daemon, adoption, config, start
 from support.plane import FakeEvent, FakePlane, Lines, somebody
+from support.raw import DEADLINE
 from support.wire import marshal
 
 Result = TypeVar("Result")
@@ -297,6 +299,14 @@ def peer(desk: Desk) -> Peer:
 def executable(request: pytest.FixtureRequest) -> str:
     """The daemon under test."""
     return str(request.config.option.daemon)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for something that nobody reports."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 class Services:

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,9 +15,9 @@ import pytest
 
 from support.daemon import STRICT_POLICY, Daemon, children, private_directory, read_line
 from support.message import Type
-from support.raw import BUS, BUS_PATH, DEADLINE, ERROR, BusError, Client
+from support.raw import BUS, BUS_PATH, ERROR, BusError, Client
 
-from .conftest import Services
+from .conftest import Services, wait_until
 
 HERE = Path(__file__).parent
 SERVICE = f"{sys.executable} {HERE / 'service.py'}"
@@ -47,13 +46,6 @@ def failure(client: Client, name: str) -> tuple[str, str]:
 
 def descendants(pid: int) -> set[int]:
     return {int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-
-
-def wait_until(condition: Any) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 class TestStart:
