@@ -11,6 +11,7 @@ import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from omnibus.policy.evaluate import ClientPolicy, Header, Identity, Policy, Verdict
 from omnibus.policy.rules import Context, Kind, Rule
 
+from . import dice
 from .judge import Judge, build
 from .reference import (
     ACTIVATABLE,
@@ -32,7 +34,7 @@ from .reference import (
     running,
     scripts,
 )
-from .strategies import BUS, NAMES, headers, identities, names, policies, to_xml
+from .strategies import BUS, headers, identities, names, policies, to_xml
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("clang") and shutil.which("make")), reason="clang and make build the C program"
@@ -78,45 +80,43 @@ def between_all(message: Header) -> Iterator[Case]:
         if sender is None and recipient is None:
             continue
         header = replace(message, sender=BUS) if sender is None else message
-        yield Case(header, sender, recipient, requested and message.is_reply, eavesdropping)
-
-
-@st.composite
-def special_policies(draw: st.DrawFn) -> list[Rule]:
-    """Rules that may log, and some about unique names, prefixes of them, and the bus."""
-    found = []
-    for rule in draw(policies(kinds=(Kind.SEND, Kind.SEND, Kind.RECEIVE), max_size=16)):
-        if rule.destination is not None and draw(st.integers(0, 4)) == 0:
-            special = (":1", "org", "org.freedesktop") if rule.prefix else (BUS, ":1.0", ":1.2")
-            rule = replace(rule, destination=draw(st.sampled_from(special)))
-        found.append(replace(rule, log=rule.kind == Kind.SEND and draw(st.integers(0, 3)) == 0))
-    return found
-
-
-queues = st.dictionaries(
-    st.sampled_from((*NAMES, "org", "net.nobody.mentions")),
-    st.lists(st.integers(0, CLIENTS - 1), unique=True, max_size=CLIENTS),
-    max_size=4,
-)
-
-
-# Often several of them are the same to the policy.
-who_are_they = st.lists(identities, min_size=1, max_size=CLIENTS).map(
-    lambda found: (found * CLIENTS)[:CLIENTS]
-)
+        yield Case(header, sender, recipient, requested, eavesdropping)
 
 
 class TestEvaluators:
     """Both evaluators allow the same, by the same number of rules, in whatever order they are asked."""
 
     @settings(PATIENT, max_examples=RULE_SETS)
+    @given(st.randoms(use_true_random=True))
+    def test_many(self, judge: Judge, counts: Counter[str], random: Random) -> None:
+        self.meet(
+            judge,
+            counts,
+            loaded=[dice.policy(random) for _ in range(2)],
+            who=dice.identities(random, CLIENTS),
+            owned=[dice.queues(random, CLIENTS) for _ in range(2)],
+            messages=[dice.header(random) for _ in range(4)],
+        )
+
+    @settings(PATIENT, max_examples=RULE_SETS)
     @given(
-        st.lists(special_policies(), min_size=1, max_size=2),
-        who_are_they,
-        st.lists(queues, min_size=1, max_size=2),
-        st.lists(headers(), min_size=4, max_size=8),
+        policies(),
+        st.lists(identities, min_size=CLIENTS, max_size=CLIENTS),
+        st.dictionaries(names, st.lists(st.integers(0, CLIENTS - 1), unique=True), max_size=4),
+        st.lists(headers(), min_size=1, max_size=4),
     )
-    def test_verdicts(
+    def test_few(
+        self,
+        judge: Judge,
+        counts: Counter[str],
+        rules: list[Rule],
+        who: list[Identity],
+        owned: dict[str, list[int]],
+        messages: list[Header],
+    ) -> None:
+        self.meet(judge, counts, [rules], who, [owned], messages)
+
+    def meet(
         self,
         judge: Judge,
         counts: Counter[str],
@@ -125,10 +125,10 @@ class TestEvaluators:
         owned: list[dict[str, list[int]]],
         messages: list[Header],
     ) -> None:
+        """Let names and policies change while the same clients send the same messages, and compare."""
         judge.clear()
         for one in who:
             judge.add(one)
-        # Names and policies change while the same clients go on sending.
         now: dict[str, list[int]] = {}
         for rules in loaded:
             judge.load(rules)

@@ -127,12 +127,16 @@ static void drop_clients(void)
     n_clients = 0;
 }
 
-/* The quick answer, twice, has to be that of the slow ones, and name their numbers. */
-static void compare(const struct policy_case *c, struct policy_verdict send, struct policy_verdict receive)
+/* The quick answers have to be those of the slow ones, and to name their numbers. */
+static void compare(const struct policy_case *c, struct policy_verdict send, struct policy_verdict receive,
+                    uint32_t outcome)
 {
     static struct denial denial;
     char expected[64];
     bool allowed = send.allow && receive.allow;
+    require(outcome ==
+                ((allowed ? POLICY_ALLOWED : POLICY_DENIED) | (send.allow && send.log ? POLICY_LOGGED : 0u)),
+            "the outcome differs");
     snprintf(expected, sizeof(expected), "Rejected %s message, %u matched rules;",
              send.allow ? "receive" : "send", send.allow ? receive.matched : send.matched);
     require(judge(&bus, c, NULL) == allowed, "the first verdict differs");
@@ -155,7 +159,7 @@ static void judge_case(struct policy_case *c, bool is_reply)
         send = policy_can_send(bus.policy, sender.identity, recipient.role, &class);
     if (c->recipient)
         receive = policy_can_receive(bus.policy, recipient.identity, sender.role, &class);
-    compare(c, send, receive);
+    compare(c, send, receive, policy_outcome(bus.policy, &sender, &recipient, &class));
     printf("%d %u %d %d %u\n", send.allow, send.matched, send.log, receive.allow, receive.matched);
 }
 

@@ -160,7 +160,7 @@ static uint32_t memo_number(const struct policy_key *key)
     memcpy(words, key, sizeof(words));
     for (size_t i = 0; i < sizeof(words) / 8; i++)
         h ^= words[i] * factors[i];
-    return (uint32_t)(h >> 32) % POLICY_MEMOS;
+    return (uint32_t)(h >> (64 - POLICY_MEMO_BITS));
 }
 
 uint32_t policy_outcome(struct policy *policy, const struct policy_side *sender,

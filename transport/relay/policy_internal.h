@@ -90,7 +90,8 @@ struct policy_memo {
     uint32_t outcome; /* 0: none yet */
 };
 
-#define POLICY_MEMOS 1024u /* a power of two */
+#define POLICY_MEMO_BITS 10
+#define POLICY_MEMOS (1u << POLICY_MEMO_BITS)
 
 /* The number of a text: OTHER or a symbol's. */
 uint32_t policy_symbol_find(const struct policy *policy, enum policy_field field, struct span text);
