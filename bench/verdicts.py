@@ -1,4 +1,6 @@
-"""What the policy costs a message: instructions of a verdict, counted by valgrind, with few rules and with 400.
+"""What the policy costs a message: instructions of a verdict, with few rules and with 400.
+
+Valgrind counts them.
 
     python bench/verdicts.py [--program FILE]
 
