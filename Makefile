@@ -3,6 +3,7 @@
 #   make run    start a private bus in the foreground
 #   make test   check and test everything
 #   make fuzz   fuzz the C code, ten minutes a target
+#   make policy-test   judge a million random messages by both evaluators, and thousands with dbus-daemon
 
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 VENV = .venv
@@ -58,6 +59,9 @@ test: all test-packages
 	$(MAKE) -s lint
 	$(BIN)/pytest -q -n $(JOBS)
 
+policy-test: all test-packages
+	POLICY_RULE_SETS=1200 POLICY_REFERENCE_RULE_SETS=250 $(BIN)/pytest -q -s tests/policy/test_three_ways.py
+
 fuzz:
 	.ci/packages tests/packages.txt
 	$(MAKE) -C tests/relay fuzz
@@ -65,7 +69,7 @@ fuzz:
 clean:
 	rm -rf $(VENV) build *.egg-info transport/relay/_relay.c transport/relay/_relay.*.so tests/relay/build
 
-.PHONY: all run lint test test-packages fuzz clean
+.PHONY: all run lint test test-packages policy-test fuzz clean
 .DELETE_ON_ERROR:
 
 -include bench/targets.mk
