@@ -1,0 +1,586 @@
+"""Bugs that other buses have had, each a class: in what is sent (docs/bug-classes.md has all of them).
+
+Whatever a client sends, the bus lives on, nobody else notices, and what is refused is refused to its sender.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import time
+from pathlib import Path
+
+import pytest
+
+from support import malformed
+from support.daemon import WIDE_LIMITS, Daemon, config, private_directory
+from support.driver import refused
+from support.message import BIG, LITTLE, Field, Message, Type
+from support.raw import BUS, BUS_PATH, ERROR, Client, Closed, Wire
+from support.wire import ORDER, Variant, marshal
+
+from .conftest import Connect, StartDaemon
+
+ORDERS = pytest.mark.parametrize("order", [LITTLE, BIG], ids=["little", "big"])
+SIGNALS = "type='signal',interface='org.example.Interface'"
+RICH = (
+    "yqa{sv}a(xs)vgo",
+    (
+        1,
+        2,
+        {"key": Variant("ai", [1, 2]), "other": Variant("(yx)", (3, 4))},
+        [(5, "five"), (6, "six")],
+        Variant("v", Variant("as", ["a", "b"])),
+        "a{sv}",
+        "/a/b",
+    ),
+)
+
+
+def ends(sender: Client, data: bytes, fds: tuple[int, ...] = ()) -> None:
+    """Send the bytes, and see that they end this connection."""
+    with contextlib.suppress(Closed):
+        sender.send_bytes(data, fds)
+    sender.expect_closed()
+
+
+def cpu_time(daemon: Daemon) -> int:
+    """Return the nanoseconds that all threads have been running."""
+    tasks = Path(f"/proc/{daemon.pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+
+
+def poor_daemon(start_daemon: StartDaemon, uid: int, descriptors: int, text: str = "") -> Daemon:
+    """Start a bus of an ordinary user who may have only so many descriptors."""
+    directory = private_directory()
+    os.chown(directory, uid, uid)
+    return start_daemon(
+        text or config("unix:path={dir}/bus"),
+        directory=directory,
+        shell=f"ulimit -n {descriptors}",
+        user=uid,
+        group=uid,
+        extra_groups=[],
+    )
+
+
+@ORDERS
+class TestNestingDepth:
+    """CVE-2010-4352: a variant in a variant in a variant ... overflowed the stack; all nesting counts."""
+
+    @pytest.mark.parametrize("depth", [65, 100_000])
+    def test_variants(self, bus: Daemon, client: Client, order: str, depth: int) -> None:
+        ends(client, malformed.body("v", lambda _: malformed.nested_variants(depth))(order))
+        assert bus.connect().driver("GetId")
+
+    def test_arrays_and_variants(self, client: Client, order: str) -> None:
+        data = malformed.in_arrays(32, malformed.nested_variants(33), order)
+        ends(client, malformed.body("v", lambda _: data)(order))
+
+    def test_header_field(self, client: Client, order: str) -> None:
+        """A field that nobody knows is looked at as well."""
+        deep = bytes([99, 1]) + b"v\0" + malformed.nested_variants(70)
+        ends(client, malformed.signal(order, deep))
+
+    def test_just_deep_enough(self, client: Client, other: Client, order: str) -> None:
+        other.match(f"interface='{malformed.INTERFACE}'")
+        client.send_bytes(malformed.body("v", lambda _: malformed.nested_variants(63))(order))
+        other.expect(interface=malformed.INTERFACE)
+
+
+class TestForeignByteOrder:
+    """CVE-2011-2200, CVE-2022-42012: the order was swapped in place, wrongly, and while it was in use."""
+
+    def test_relayed(self, connect: Connect, other: Client) -> None:
+        """Nothing is swapped: what arrives is in the sender's order, SENDER included."""
+        client = connect(order=BIG)
+        client.start_call(other.unique, "Take", RICH[0], *RICH[1])
+        other.expect(order=BIG, sender=client.unique, signature=RICH[0], body=RICH[1])
+
+    def test_descriptors(self, connect: Connect, other: Client, pipe: tuple[int, int]) -> None:
+        client = connect(order=BIG)
+        for _ in range(3):
+            client.start_call(other.unique, "Take", "a{sh}vx", {"a": 1}, Variant("h", 0), 7, fds=pipe)
+            call = other.expect(order=BIG, body=({"a": 1}, Variant("h", 0), 7), unix_fds=2)
+            assert [os.path.sameopenfile(*pair) for pair in zip(call.fds, pipe, strict=True)] == [True, True]
+            other.reply(call, "h", 0, fds=pipe[:1])
+            assert len(client.expect(order=LITTLE, type=Type.METHOD_RETURN).fds) == 1
+
+    def test_descriptors_to_the_bus(self, connect: Connect, pipe: tuple[int, int], name: str) -> None:
+        client = connect(order=BIG)
+        assert client.driver("RequestName", "su", name, 0, fds=pipe) == 1
+        assert refused(client, "InvalidArgs", "RequestName", "hu", 0, 0, fds=pipe)
+
+    def test_parked(self, connect: Connect, pipe: tuple[int, int], name: str) -> None:
+        """What waits for an owner that there will not be."""
+        client = connect(order=BIG)
+        serial = client.start_call(name, "Take", "h", 0, fds=pipe)
+        assert client.expect_error(serial, ERROR + "ServiceUnknown")
+
+
+@ORDERS
+class TestArrayLength:
+    """CVE-2022-42011: an array whose length is no multiple of its elements' size was read past its end."""
+
+    @pytest.mark.parametrize("code", "nqbiuxtdh")
+    def test_not_a_multiple(self, bus: Daemon, code: str, order: str) -> None:
+        size = {"n": 2, "q": 2, "x": 8, "t": 8, "d": 8}.get(code, 4)
+        room = b"\0" * (4 if size == 8 else 0)
+        for length in (1, size - 1, size + 1, 3 * size - 1):
+            data = struct.pack(ORDER[order] + "I", length) + room + b"\0" * length
+            for signature, body in (("a" + code, data), ("v", bytes([2]) + f"a{code}\0".encode() + data)):
+                client = bus.connect()
+                ends(client, malformed.body(signature, lambda _, body=body: body)(order))
+
+
+class TestBrackets:
+    """CVE-2022-42010: brackets that close others than were opened passed as a signature."""
+
+    WRONG = (
+        "a{i(u})",
+        "(a{ii)}",
+        "a{(i}u)",
+        "({)}",
+        "a{s(v}",
+        "(i}",
+        "a{is)",
+        "a{yy}}",
+        "a{{yy}y}",
+        "((",
+        "a(",
+    )
+
+    @pytest.mark.parametrize("signature", WRONG)
+    def test_anywhere(self, bus: Daemon, signature: str) -> None:
+        """As the body's signature, as a value, as a variant's."""
+        variant = bytes([len(signature)]) + signature.encode() + b"\0" + b"\0" * 64
+        cases = (
+            malformed.signed(signature),
+            malformed.body("g", [signature]),
+            malformed.body("v", lambda order: variant),
+        )
+        for case in cases:
+            ends(bus.connect(), case(LITTLE))
+
+
+class TestReadsPastTheEnd:
+    """dbus-broker#291: lengths that lie, wherever they stand. Meant for `make sanitize-test`, too."""
+
+    def message(self, order: str) -> bytes:
+        return malformed.signal(order, (Field.SIGNATURE, "g", RICH[0]), body=marshal(RICH[0], RICH[1], order))
+
+    def spoil(self, bus: Daemon, data: bytes) -> None:
+        """Say it and leave; the bus reads all of it, or ends the connection."""
+        wire = Wire(bus.address)
+        hello = Message(path=BUS_PATH, interface=BUS, member="Hello", destination=BUS, serial=1).encode()
+        uid = str(os.geteuid()).encode().hex().encode()
+        with contextlib.suppress(Closed, OSError):
+            wire.send_bytes(b"\0AUTH EXTERNAL " + uid + b"\r\nBEGIN\r\n" + hello + data)
+            wire.socket.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(Closed):
+            while True:
+                wire.fill(time.monotonic() + wire.deadline)
+        assert wire.buffer.startswith(b"OK ")
+        wire.close()
+
+    @ORDERS
+    @pytest.mark.parametrize("value", [0x00, 0xFF])
+    def test_every_byte(self, bus: Daemon, order: str, value: int) -> None:
+        whole = self.message(order)
+        for at in range(len(whole)):
+            self.spoil(bus, whole[:at] + bytes([value]) + whole[at + 1 :])
+
+    def test_cut(self, bus: Daemon) -> None:
+        """The lengths are right for what is there, and what is there ends too early."""
+        body = marshal(RICH[0], RICH[1])
+        for length in range(0, len(body), 3):
+            ends(bus.connect(), malformed.signal(LITTLE, (Field.SIGNATURE, "g", RICH[0]), body=body[:length]))
+
+
+class TestMisalignedLoads:
+    """dbus-broker#291: a message may begin anywhere in what was read."""
+
+    @ORDERS
+    def test_odd_lengths(self, connect: Connect, other: Client, order: str) -> None:
+        client = connect(order=order)
+        other.match(SIGNALS)
+        data = b""
+        for number in range(40):
+            for signature, body in (("ay", (bytes(number),)), RICH):
+                message = client.message(
+                    Type.SIGNAL, signature, *body, path="/a", interface="org.example.Interface", member="News"
+                )
+                data += message.encode()
+        client.send_bytes(data)
+        for number in range(40):
+            other.expect(member="News", body=(bytes(number),))
+            other.expect(member="News", body=RICH[1])
+
+
+class TestOmittedField:
+    """CVE-2008-0595: who left out the interface slipped past the rules about it."""
+
+    POLICY = """<policy context="default">
+      <allow user="*"/><allow own="*"/>
+      <allow receive_type="method_call"/><allow receive_type="method_return"/><allow receive_type="error"/>
+      <allow receive_type="signal"/>
+      <allow send_destination="org.example.Open"/>
+      <deny send_destination="org.example.Open" send_interface="org.example.Secret"/>
+      <deny send_destination="org.example.Open" send_interface="org.example.Other" send_member="Erase"/>
+      <allow send_destination="org.example.Narrow" send_interface="org.example.Public"/>
+      <allow send_destination="org.freedesktop.DBus"/>
+    </policy>"""
+
+    @pytest.fixture
+    def daemon(self, start_daemon: StartDaemon) -> Daemon:
+        return start_daemon(config("unix:path={dir}/bus", policy=self.POLICY))
+
+    @pytest.mark.parametrize("by_unique_name", [False, True])
+    @pytest.mark.parametrize(
+        ("name", "interface", "member", "allowed"),
+        [
+            ("org.example.Open", "org.example.Public", "Show", True),
+            ("org.example.Open", "org.example.Secret", "Show", False),
+            ("org.example.Open", None, "Show", False),
+            ("org.example.Open", "org.example.Other", "Show", True),
+            ("org.example.Open", "org.example.Other", "Erase", False),
+            ("org.example.Open", None, "Erase", False),
+            ("org.example.Narrow", "org.example.Public", "Show", True),
+            ("org.example.Narrow", None, "Show", False),
+        ],
+    )
+    def test_interface(
+        self,
+        daemon: Daemon,
+        name: str,
+        interface: str | None,
+        member: str,
+        allowed: bool,
+        by_unique_name: bool,
+    ) -> None:
+        """Rules that deny count for a call without interface, rules that allow don't; the name that is
+        written is as good as any other of the owner's."""
+        service, client = daemon.connect(), daemon.connect()
+        service.own(name)
+        to = service.unique if by_unique_name else name
+        serial = client.start_call(to, member, interface=interface)
+        if allowed:
+            service.expect(member=member, interface=interface)
+        else:
+            assert client.expect_error(serial, ERROR + "AccessDenied")
+            service.expect_nothing(client)
+
+    def test_destination(self, daemon: Daemon) -> None:
+        """A call without destination goes to nobody."""
+        client = daemon.connect()
+        serial = client.start_call(None, "Show", interface="org.example.Secret")
+        assert client.expect_error(serial, ERROR + "UnknownMethod")
+
+
+class TestTooManyDescriptors:
+    """CVE-2014-3636: so many descriptors that the message could not be passed on cut off its receiver."""
+
+    def test_in_one_message(self, bus: Daemon, client: Client, other: Client, pipe: tuple[int, int]) -> None:
+        before = bus.open_files()
+        with contextlib.suppress(Closed):
+            client.start_call(other.unique, "Take", fds=pipe[:1] * 253)
+        client.expect_closed()
+        other.expect_nothing()
+        assert bus.open_files() < before
+
+    def test_without_a_message(self, client: Client, other: Client, pipe: tuple[int, int]) -> None:
+        """Descriptors with byte after byte of a message that claims none of them."""
+        message = client.message(
+            Type.METHOD_CALL, path="/a", member="Take", destination=other.unique
+        ).encode()
+        with contextlib.suppress(Closed):
+            for at in range(20):
+                client.send_bytes(message[at : at + 1], pipe)
+        client.expect_closed()
+        other.expect_nothing()
+
+
+class TestTruncatedControlData:
+    """CVE-2014-3635, CVE-2020-12049, dbus-broker v22: descriptors for which the bus has no room."""
+
+    def test_no_room(self, start_daemon: StartDaemon, unprivileged: int, pipe: tuple[int, int]) -> None:
+        """Who sent them is cut off, nothing of them is kept, the others go on."""
+        text = config("unix:path={dir}/bus", limits={"max_message_unix_fds": 250})
+        daemon = poor_daemon(start_daemon, unprivileged, 80, text)
+        other = daemon.connect()
+        before = daemon.open_files()
+        for _ in range(3):
+            client = daemon.connect()
+            with contextlib.suppress(Closed):
+                client.start_call(other.unique, "Take", fds=pipe[:1] * 78)
+            client.expect_closed()
+            other.expect_nothing()
+        other.start_call(other.unique, "Take", fds=pipe)
+        assert len(other.expect(member="Take").fds) == 2
+        other.sync()
+        assert daemon.open_files() == before
+
+
+class TestNeverFinishedMessages:
+    """CVE-2014-3637: descriptors of a message that never ends were kept for ever."""
+
+    @pytest.fixture
+    def daemon(self, limited: StartDaemon) -> Daemon:
+        return limited(pending_fd_timeout=200)
+
+    def half(self, client: Client, *fds: int) -> None:
+        data = malformed.signal(LITTLE, (Field.UNIX_FDS, "u", 1))
+        client.send_bytes(data[: len(data) // 2], fds)
+
+    def test_time_out(self, daemon: Daemon, unprivileged: int) -> None:
+        client = daemon.connect(uid=unprivileged)
+        read, write = os.pipe()
+        self.half(client, write)
+        os.close(write)
+        assert os.read(read, 1) == b""
+        os.close(read)
+        client.expect_closed()
+
+    def test_own_end(self, daemon: Daemon, unprivileged: int) -> None:
+        """The client's own socket: the bus itself keeps it open, and would never see its end."""
+        observer, client = daemon.connect(), daemon.connect(uid=unprivileged)
+        observer.match(f"member='NameOwnerChanged',arg0='{client.unique}'")
+        self.half(client, client.socket.fileno())
+        client.close()
+        observer.expect(member="NameOwnerChanged", body=(client.unique, client.unique, ""))
+
+    def test_no_time_out(self, daemon: Daemon, unprivileged: int, pipe: tuple[int, int]) -> None:
+        """Half a message without descriptors may take its time."""
+        client, other = daemon.connect(uid=unprivileged), daemon.connect(uid=unprivileged)
+        client.send_bytes(malformed.signal(LITTLE)[:50])
+        self.half(other, pipe[0])
+        other.expect_closed()
+        client.send_bytes(malformed.signal(LITTLE)[50:])
+        client.sync()
+
+
+class TestDescriptorToItself:
+    """CVE-2014-3637, the other half: complete messages with the receiver's own socket."""
+
+    def test_socket(self, bus: Daemon, other: Client, connect: Connect) -> None:
+        client = connect()
+        other.match(f"member='NameOwnerChanged',arg0='{client.unique}'")
+        before = bus.open_files()
+        for _ in range(5):
+            client.start_call(client.unique, "Take", "h", 0, fds=[client.socket.fileno()])
+        client.sync()
+        client.close()
+        other.expect(member="NameOwnerChanged")
+        other.sync()
+        assert bus.open_files() < before
+
+
+class TestSeveralMessagesWithDescriptors:
+    """CVE-2014-3533, CVE-2020-12049: one message's descriptors given to the next, or counted for it."""
+
+    def test_back_to_back(self, client: Client, other: Client) -> None:
+        """Each has as many as one message may have, and gets its own, in whatever pieces it all is read."""
+        pipes = [os.pipe() for _ in range(48)]
+        ends_to_read = [read for read, _ in pipes]
+        for number in range(60):
+            first = number % 3 * 16
+            client.start_call(other.unique, "Take", "u", number, fds=ends_to_read[first : first + 16])
+        for number in range(60):
+            call = other.expect(member="Take", body=(number,), unix_fds=16)
+            wanted = ends_to_read[number % 3 * 16 :]
+            assert all(os.path.sameopenfile(*pair) for pair in zip(call.fds, wanted, strict=False))
+            other.close_fds()
+        for pair in pipes:
+            os.close(pair[0])
+            os.close(pair[1])
+
+    def test_of_who_is_gone(self, bus: Daemon, other: Client) -> None:
+        """dbus-broker v36: a closed descriptor's number is used again; nobody gets a file of another's."""
+        sent: dict[str, os.stat_result] = {}
+        for number in range(40):
+            client, file = bus.connect(), os.memfd_create(f"of-{number}")
+            client.start_call(other.unique, "Take", "h", 0, fds=[file])
+            sent[client.unique] = os.fstat(file)
+            os.close(file)
+            client.close()
+        for _ in range(40):
+            call = other.expect(member="Take", unix_fds=1)
+            assert os.path.samestat(os.fstat(call.fds[0]), sent[str(call.sender)])
+
+
+class TestTooManyReferences:
+    """CVE-2014-3532: sendmsg failed with ETOOMANYREFS, and the receiver was cut off for it."""
+
+    def test_victim_stays(self, start_daemon: StartDaemon, unprivileged: int, pipe: tuple[int, int]) -> None:
+        """The kernel lets a user have only so many descriptors under way; a message beyond is not sent."""
+        daemon = poor_daemon(start_daemon, unprivileged, 100)
+        client, idle, victim = daemon.connect(), daemon.connect(), daemon.connect()
+        for _ in range(20):
+            client.signal("Fill", destination=idle.unique, fds=pipe[:1] * 16)
+        client.signal("Lost", destination=victim.unique, fds=pipe)
+        client.signal("Plain", destination=victim.unique)
+        client.sync()
+        victim.expect(member="Plain")
+        assert victim.driver("GetId") == client.driver("GetId")
+        came = 0
+        idle.driver("GetId")
+        for message in idle.inbox:
+            assert (message.member, len(message.fds)) == ("Fill", 16)
+            came += 1
+        assert 3 <= came < 20
+        client.signal("Later", destination=victim.unique, fds=pipe)
+        assert len(victim.expect(member="Later").fds) == 2
+
+
+class TestManyPendingReplies:
+    """CVE-2014-3638: every call and reply walked through all calls that were not answered yet."""
+
+    COUNT, OUTSTANDING = 1500, 10_000
+
+    def cost(self, daemon: Daemon, client: Client, other: Client) -> int:
+        """Make some calls, have them answered, the last one first; return what that took the bus."""
+        before = cpu_time(daemon)
+        for _ in range(self.COUNT // 50):
+            for _ in range(50):
+                client.start_call(other.unique, "Hail")
+            for call in reversed([other.expect(member="Hail") for _ in range(50)]):
+                other.reply(call)
+            for _ in range(50):
+                client.expect(type=Type.METHOD_RETURN)
+        return cpu_time(daemon) - before
+
+    def test_cost(self, start_daemon: StartDaemon) -> None:
+        daemon = start_daemon()
+        client, other = daemon.connect(), daemon.connect()
+        self.cost(daemon, client, other)
+        alone = self.cost(daemon, client, other)
+        for _ in range(self.OUTSTANDING):
+            client.start_call(other.unique, "Wait")
+            other.expect(member="Wait")
+        assert self.cost(daemon, client, other) < 3 * alone
+
+
+class TestQuotaArithmetic:
+    """dbus-broker v19: sizes that were added up went past the largest number there is."""
+
+    def test_largest_limits(self, start_daemon: StartDaemon, pipe: tuple[int, int]) -> None:
+        """With limits as large as can be written, everything is allowed."""
+        sizes = ("max_incoming_bytes", "max_outgoing_bytes", "max_message_size")
+        limits = {name: (1 << 63) - 1 if name in sizes else (1 << 31) - 1 for name in WIDE_LIMITS}
+        daemon = start_daemon(config("unix:path={dir}/bus", limits=limits))
+        client, other = daemon.connect(), daemon.connect()
+        client.own("org.example.A")
+        client.match("member='A'")
+        for size in (0, 1 << 20):
+            serial = client.start_call(other.unique, "Take", "ay", bytes(size), fds=pipe)
+            other.reply(other.expect(member="Take"))
+            assert client.reply_to(serial)
+
+    @pytest.mark.parametrize("name", ["max_match_rules_per_connection", "max_names_per_connection"])
+    def test_no_bits_are_lost(self, limited: StartDaemon, name: str) -> None:
+        """A limit of 2 ** 32 is a mistake in the file, or none at all; it is not 0."""
+        try:
+            daemon = limited(**{name: 1 << 32})
+        except AssertionError as refusal:
+            assert "Failed to start message bus" in str(refusal)
+            return
+        client = daemon.connect()
+        client.match("member='A'")
+        assert client.own("org.example.A") == 1
+
+    def test_claimed_lengths(self, bus: Daemon, other: Client) -> None:
+        """Lengths that only together are too large, and a number of descriptors that is."""
+        for fields, body in ((0xFFFFFFF0, 0x20), (0x7FFFFFF8, 0x7FFFFFF8), (8, 0xFFFFFFFF), (0xFFFFFFFF, 8)):
+            ends(bus.connect(), malformed.signal(LITTLE, fields_length=fields, body_length=body))
+        for count in (0x3FFFFFFF, 0x40000001, 0xFFFFFFFF):
+            ends(bus.connect(), malformed.signal(LITTLE, (Field.UNIX_FDS, "u", count)))
+        other.expect_nothing()
+
+
+class TestAccounting:
+    """dbus-broker v25, v28, v31: rules about a unique name, and the end of those who made or meet them."""
+
+    def test_rules_and_ends(self, limited: StartDaemon) -> None:
+        """Rules that can match no more are gone, and given back once, whoever goes first."""
+        daemon = limited(max_match_rules_per_connection=4, max_names_per_connection=2)
+        stays = daemon.connect()
+        for _ in range(10):
+            first, second = daemon.connect(), daemon.connect()
+            rule = f"sender='{second.unique}'"
+            for one in (first, stays, second):
+                one.match(rule)
+                one.match(rule)
+                one.match(f"sender='{first.unique}',destination='{second.unique}'")
+            second.own("org.example.A")
+            first.own("org.example.A")
+            second.signal("News")
+            first.take(member="News")
+            second.close()
+            first.take(member="NameAcquired", body=("org.example.A",))
+            assert refused(first, "MatchRuleNotFound", "RemoveMatch", "s", rule)
+            first.close()
+        for number in range(4):
+            stays.match(f"member='M{number}'")
+        assert refused(stays, "LimitsExceeded", "AddMatch", "s", "member='M'")
+
+
+class TestFormatStrings:
+    """CVE-2013-2168: a text of a client's was taken for a format."""
+
+    TEXT = "%n%s%1000d%hhn"
+
+    def test_in_messages(self, client: Client, other: Client) -> None:
+        other.match(f"arg0='{self.TEXT}'")
+        client.signal("News", "s", self.TEXT)
+        other.expect(member="News", body=(self.TEXT,))
+        serial = client.start_call(other.unique, "Hail")
+        other.error(other.expect(member="Hail"), "org.example.Error", self.TEXT)
+        assert client.expect_error(serial, "org.example.Error") == self.TEXT
+
+    @pytest.mark.parametrize(
+        ("error", "call"),
+        [
+            ("InvalidArgs", ("RequestName", "su", TEXT, 0)),
+            ("MatchRuleInvalid", ("AddMatch", "s", f"{TEXT}='a'")),
+            ("MatchRuleInvalid", ("AddMatch", "s", f"member='{TEXT}'")),
+            ("NameHasNoOwner", ("GetNameOwner", "s", TEXT)),
+        ],
+    )
+    def test_in_refusals(self, client: Client, error: str, call: tuple[object, ...]) -> None:
+        """It stands in the error's text as it was sent, or not at all."""
+        text = refused(client, error, *call)
+        assert "%" not in text or self.TEXT in text
+        assert client.driver("GetId")
+
+    def test_in_the_log(self, bus: Daemon, unprivileged: int) -> None:
+        """The command line of a program that is refused something."""
+        pid = os.fork()
+        if pid == 0:
+            os.setgroups([])
+            os.setgid(unprivileged)
+            os.setuid(unprivileged)
+            call = "org.freedesktop.DBus.UpdateActivationEnvironment"
+            arguments = [f"--bus={bus.address}", "--print-reply", f"--dest={BUS}", BUS_PATH, call]
+            null = os.open("/dev/null", os.O_WRONLY)
+            os.dup2(null, 1)
+            os.dup2(null, 2)
+            os.execv("/usr/bin/dbus-send", [self.TEXT, *arguments, "dict:string:string:a,b"])
+        os.waitpid(pid, 0)
+        assert f'comm="{self.TEXT} --bus=' in bus.stderr
+
+
+class TestEndOfSomeoneElse:
+    """busd panicked on a client whose own socket has a name in the abstract namespace."""
+
+    def test_bound_client(self, bus: Daemon) -> None:
+        for name in (b"\0omnibus-test-%d" % os.getpid(), os.fsencode(bus.directory / "client")):
+            wire = Wire.__new__(Wire)
+            wire.deadline, wire.buffer, wire.fds, wire.kept = 20.0, bytearray(), [], []
+            wire.socket = socket.socket(socket.AF_UNIX)
+            wire.socket.bind(name)
+            wire.socket.connect(bus.address.partition("path=")[2].partition(",")[0])
+            wire.send_bytes(b"\0AUTH EXTERNAL " + str(os.geteuid()).encode().hex().encode() + b"\r\n")
+            assert wire.read_line().startswith(b"OK ")
+            wire.close()
