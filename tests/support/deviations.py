@@ -29,6 +29,13 @@ DEVIATIONS = {
     "unit-failure": Deviation(
         "a unit that was started for a name and fails, or whose condition is not met, is told at once"
     ),
+    "watched-files": Deviation(
+        "a change of any file that the configuration was read from means a reload, and a directory that is made "
+        "later is watched too; the reference watches the directories that are there"
+    ),
+    "orphans": Deviation(
+        "what waits for a service goes with its sender; the reference keeps it to the time-out"
+    ),
     "process-fd": Deviation("GetConnectionCredentials has ProcessFD", until=(1, 16)),
 }
 
