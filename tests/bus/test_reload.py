@@ -1,13 +1,90 @@
-"""Specification, "ReloadConfig"."""
+"""Specification, "ReloadConfig"; dbus-daemon(1), SIGHUP and changed files."""
 
 from __future__ import annotations
 
+import os
+import pwd
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
+from support.daemon import Daemon, config, private_directory
 from support.driver import refused
-from support.raw import BUS, BUS_PATH, BusError, Client
+from support.raw import BUS, BUS_PATH, DEADLINE, BusError, Client, Closed
 
 from .conftest import StartDaemon
+
+DENIED = "org.example.Denied"
+DENY = f'<policy context="mandatory"><deny own="{DENIED}"/></policy>'
+CHANGED = "ActivatableServicesChanged"
+
+
+class Configured:
+    """A daemon whose configuration changes, and a client that hears when it has been reloaded."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+        self.directory = daemon.directory
+        self.file = daemon.directory / "bus.conf"
+        self.text = self.file.read_text()
+        self.client = daemon.connect()
+        self.client.match(f"type='signal',sender='{BUS}',member='{CHANGED}'")
+
+    def write(self, more: str, name: str = "bus.conf") -> None:
+        """Replace a configuration file: the first one with something added, or another one."""
+        if name == "bus.conf":
+            text = self.text.replace("</busconfig>", f"{more}</busconfig>")
+        else:
+            text = f"<busconfig>{more}</busconfig>"
+        path = self.directory / name
+        new = path.with_suffix(".new")
+        new.write_text(text)
+        new.rename(path)
+
+    def reload(self) -> None:
+        self.client.driver("ReloadConfig")
+
+    def hang_up(self) -> None:
+        os.kill(self.daemon.pid, signal.SIGHUP)
+
+    def wait(self) -> None:
+        """Wait until the bus says that it has been reloaded, or has tried to."""
+        self.client.take(member=CHANGED)
+
+    def wait_for_log(self, text: str) -> None:
+        """Wait for a reload whose outcome is this line."""
+        deadline = time.monotonic() + DEADLINE
+        while text not in self.daemon.stderr:
+            assert time.monotonic() < deadline, self.daemon.stderr
+            self.wait()
+
+    def wait_until(self, may_own: bool) -> None:
+        """Wait for a reload after which the policy says so; there may be others before."""
+        while self.may_own() is not may_own:
+            self.wait()
+
+    def may_own(self, name: str = DENIED) -> bool:
+        """Ask the policy."""
+        try:
+            self.client.driver("RequestName", "su", name, 0)
+        except BusError as error:
+            assert error.name.endswith(".AccessDenied")
+            return False
+        self.client.driver("ReleaseName", "s", name)
+        return True
+
+
+@pytest.fixture
+def configured(start_daemon: StartDaemon) -> Configured:
+    """A bus with an included directory and a directory of services."""
+    directory = private_directory()
+    for name in ("conf.d", "services"):
+        (directory / name).mkdir()
+    extra = "<servicedir>{dir}/services</servicedir><includedir>{dir}/conf.d</includedir>"
+    return Configured(start_daemon(config("unix:path={dir}/bus", extra=extra), directory=directory))
 
 
 class TestReloadConfig:
@@ -28,27 +105,234 @@ class TestReloadConfig:
         other.take(member="News")
         assert client.reply_to(serial).body == ()
 
-    def test_new_policy(self, start_daemon: StartDaemon) -> None:
-        """A new policy is in force when the reply is there, also for those who are connected."""
-        daemon = start_daemon()
-        client = daemon.connect()
-        path = daemon.directory / "bus.conf"
-        text = path.read_text()
-        denied = '<policy context="mandatory"><deny own="org.example.Denied"/></policy></busconfig>'
-        assert client.own("org.example.Denied") == 1
-        assert client.driver("ReleaseName", "s", "org.example.Denied") == 1
-        path.write_text(text.replace("</busconfig>", denied))
-        client.driver("ReloadConfig")
-        assert refused(client, "AccessDenied", "RequestName", "su", "org.example.Denied", 0)
-        path.write_text(text)
-        client.driver("ReloadConfig")
-        assert client.driver("RequestName", "su", "org.example.Denied", 0) == 1
+    def test_two_callers_at_once(self, client: Client, other: Client) -> None:
+        """Both get their answers."""
+        serials = [
+            (one, one.start_call(BUS, "ReloadConfig", interface=BUS, path=BUS_PATH))
+            for one in (client, other)
+        ]
+        for one, serial in serials:
+            assert one.reply_to(serial).body == ()
 
-    def test_bad_file(self, start_daemon: StartDaemon) -> None:
-        """A bad file changes nothing, and the error says why."""
-        daemon = start_daemon()
-        client = daemon.connect()
-        (daemon.directory / "bus.conf").write_text("<busconfig>\n<type>session</typo></busconfig>")
-        with pytest.raises(BusError, match=r"line 2.*mismatched tag"):
-            client.driver("ReloadConfig")
-        assert client.own("org.example.Name") == 1
+    def test_caller_leaves(self, configured: Configured) -> None:
+        """It goes on without its caller."""
+        configured.write(DENY)
+        caller = configured.daemon.connect()
+        caller.start_call(BUS, "ReloadConfig", interface=BUS, path=BUS_PATH)
+        caller.close()
+        configured.wait()
+        assert not configured.may_own()
+
+    def test_unprivileged_caller(self, configured: Configured, unprivileged: int) -> None:
+        """Whoever may send the call may reload."""
+        configured.write(DENY)
+        configured.daemon.connect(uid=unprivileged).driver("ReloadConfig")
+        assert not configured.may_own()
+
+    def test_log(self, configured: Configured) -> None:
+        configured.reload()
+        assert "] Reloaded configuration\n" in configured.daemon.stderr
+
+    def test_services_changed(self, configured: Configured) -> None:
+        """The signal is there before the reply."""
+        configured.reload()
+        assert [message.member for message in configured.client.inbox] == [CHANGED]
+
+
+class TestPolicy:
+    def test_new_policy(self, configured: Configured) -> None:
+        """A new policy is in force when the reply is there, also for those who are connected."""
+        assert configured.may_own()
+        configured.write(DENY)
+        configured.reload()
+        assert not configured.may_own()
+        configured.write("")
+        configured.reload()
+        assert configured.may_own()
+
+    def test_owner_of_a_name_that_is_denied_now(self, configured: Configured) -> None:
+        """It keeps the name: the policy says who may ask for one."""
+        configured.client.own(DENIED)
+        configured.write(DENY)
+        configured.reload()
+        assert configured.client.driver("GetNameOwner", "s", DENIED) == configured.client.unique
+        assert configured.client.driver("ReleaseName", "s", DENIED) == 1
+        assert refused(configured.client, "AccessDenied", "RequestName", "su", DENIED, 0)
+
+    def test_messages(self, configured: Configured) -> None:
+        """What is sent from now on is judged by the new rules, whatever was allowed before."""
+        sender, receiver = configured.daemon.connect(), configured.daemon.connect()
+        deny = '<policy context="mandatory"><deny send_path="/secret"/></policy>'
+        for rules in ("", deny, ""):
+            configured.write(rules)
+            configured.reload()
+            serial = sender.start_call(receiver.unique, "Ask", path="/secret")
+            if rules:
+                sender.expect_error(serial, "AccessDenied")
+            else:
+                receiver.reply(receiver.take(member="Ask"))
+                sender.reply_to(serial)
+
+    def test_who_may_connect(self, configured: Configured, unprivileged: int) -> None:
+        """Who is connected stays, who comes is judged anew."""
+        connected = configured.daemon.connect(uid=unprivileged)
+        user = pwd.getpwuid(unprivileged).pw_name
+        configured.write(f'<policy context="mandatory"><deny user="{user}"/></policy>')
+        configured.reload()
+        assert connected.driver("GetId")
+        with pytest.raises((Closed, ConnectionError)):
+            configured.daemon.connect(uid=unprivileged)
+
+    def test_limits(self, configured: Configured) -> None:
+        """New limits are in force for those who are connected, too."""
+        configured.write('<limit name="max_names_per_connection">2</limit>')
+        configured.reload()
+        assert configured.client.own("org.example.First") == 1
+        assert refused(configured.client, "LimitsExceeded", "RequestName", "su", "org.example.Second", 0)
+
+    def test_what_is_not_reloaded(self, configured: Configured) -> None:
+        """The address and the kind of the bus stay."""
+        text = configured.text
+        address = f"unix:path={configured.directory}/bus"
+        assert address in text
+        configured.text = text.replace(address, address + "2").replace(
+            "<type>session</type>", "<type>other</type>"
+        )
+        configured.write("<pidfile>/nowhere/pid</pidfile><user>nosuchuser</user><fork/>")
+        configured.reload()
+        assert not (configured.directory / "bus2").exists()
+        assert configured.daemon.connect().driver("GetId")
+        assert "] Reloaded configuration\n" in configured.daemon.stderr
+
+
+class TestBadConfiguration:
+    def test_bad_file(self, configured: Configured) -> None:
+        """A bad file changes nothing, and the error says why; so does the log."""
+        configured.text = "<busconfig>\n<type>session</typo></busconfig>"
+        configured.write("")
+        with pytest.raises(BusError, match=r"line 2.*mismatched tag") as caught:
+            configured.reload()
+        assert f"Unable to reload configuration: {caught.value.text}" in configured.daemon.stderr
+        assert configured.may_own()
+
+    @pytest.mark.deviation("error-location")
+    def test_place(self, configured: Configured) -> None:
+        """The place is named."""
+        configured.write("\n<nonsense/>")
+        line = configured.file.read_text()[: configured.file.read_text().index("<nonsense")].count("\n") + 1
+        with pytest.raises(BusError, match=f"{configured.file}:{line}: Element <nonsense> not allowed"):
+            configured.reload()
+
+    def test_removed_file(self, configured: Configured) -> None:
+        configured.file.unlink()
+        with pytest.raises(BusError, match=r"FileNotFound: .*No such file or directory"):
+            configured.reload()
+        configured.write(DENY)
+        configured.reload()
+        assert not configured.may_own()
+
+    def test_bad_included_file(self, configured: Configured) -> None:
+        """In an included directory it is passed over, and the others count."""
+        configured.write("<nonsense/>", "conf.d/a.conf")
+        configured.write(DENY, "conf.d/b.conf")
+        configured.reload()
+        assert not configured.may_own()
+        assert "Element <nonsense> not allowed inside <busconfig>" in configured.daemon.stderr
+        assert f"{configured.directory}/conf.d/a.conf" in configured.daemon.stderr
+
+    def test_dangling_link(self, configured: Configured) -> None:
+        (configured.directory / "conf.d/a.conf").symlink_to("/nowhere")
+        configured.write(DENY, "conf.d/b.conf")
+        configured.reload()
+        assert not configured.may_own()
+
+    def test_unknown_user(self, configured: Configured) -> None:
+        rules = f'<policy user="nosuchuser"><allow own="{DENIED}"/></policy>'
+        configured.write(DENY + rules, "conf.d/a.conf")
+        configured.reload()
+        assert not configured.may_own()
+        assert 'Unknown username "nosuchuser" in message bus configuration file' in configured.daemon.stderr
+
+    def test_broken_and_mended(self, configured: Configured) -> None:
+        """The bus that was refused a configuration takes the next one."""
+        configured.write("<nonsense/>")
+        with pytest.raises(BusError):
+            configured.reload()
+        configured.write(DENY)
+        configured.reload()
+        assert not configured.may_own()
+
+
+class TestSignal:
+    def test_hang_up(self, configured: Configured) -> None:
+        """SIGHUP will cause dbus-daemon to reload its configuration file."""
+        configured.write(DENY)
+        configured.hang_up()
+        configured.wait_until(False)
+
+    def test_bad_file(self, configured: Configured) -> None:
+        """The bus goes on with the old configuration."""
+        configured.write("<nonsense/>")
+        configured.hang_up()
+        configured.wait_for_log("] Unable to reload configuration: ")
+        assert configured.may_own()
+
+
+class TestChangedFiles:
+    """Nobody has to ask for it."""
+
+    @pytest.mark.parametrize(
+        "vanish",
+        [lambda file: file.unlink(), lambda file: file.rename(file.with_suffix(".off"))],
+        ids=["removed", "renamed"],
+    )
+    def test_included_directory(self, configured: Configured, vanish: Callable[[Path], None]) -> None:
+        configured.write(DENY, "conf.d/a.conf")
+        configured.wait_until(False)
+        vanish(configured.directory / "conf.d/a.conf")
+        configured.wait_until(True)
+
+    def test_service(self, configured: Configured) -> None:
+        """A new service can be started at once, and is announced."""
+        path = configured.directory / "services/org.example.New.service"
+        path.write_text("[D-BUS Service]\nName=org.example.New\nExec=/bin/true\n")
+        configured.wait()
+        while "org.example.New" not in configured.client.driver("ListActivatableNames"):
+            configured.wait()
+
+    @pytest.mark.deviation("watched-files")
+    @pytest.mark.parametrize("name", ["bus.conf", "local.conf"])
+    def test_file(self, configured: Configured, name: str) -> None:
+        """The first file and what it includes, even if that is not there yet."""
+        configured.client.deadline = 5.0
+        configured.text = configured.text.replace(
+            "</busconfig>", '<include ignore_missing="yes">local.conf</include></busconfig>'
+        )
+        configured.write("")
+        configured.reload()
+        configured.client.inbox.clear()
+        configured.write(DENY, name)
+        configured.wait_until(False)
+
+    @pytest.mark.deviation("watched-files")
+    def test_new_directory(self, configured: Configured) -> None:
+        """What is not there yet is waited for."""
+        configured.client.deadline = 5.0
+        directory = configured.directory / "conf.d"
+        directory.rmdir()
+        configured.reload()
+        configured.client.inbox.clear()
+        directory.mkdir()
+        configured.wait()
+        configured.write(DENY, "conf.d/a.conf")
+        configured.wait_until(False)
+
+    @pytest.mark.deviation("watched-files")
+    def test_mended_file(self, configured: Configured) -> None:
+        """A configuration that was refused is tried again when it has changed."""
+        configured.client.deadline = 5.0
+        configured.write("<nonsense/>")
+        configured.wait_for_log("] Unable to reload configuration: ")
+        configured.write(DENY)
+        configured.wait_for_log("] Reloaded configuration\n")
+        assert not configured.may_own()
