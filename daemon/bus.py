@@ -21,6 +21,7 @@ from .machine_id import read_machine_id
 from .names import NameRegistry
 from .peers import Peer, Peers, TooManyConnections
 from .plane import EVERYBODY, DataPlane, Event, EventKind
+from .statistics import Statistics
 
 ReloadFailure = ConfigError | OSError
 Reloaded = Callable[[ReloadFailure | None], None]
@@ -49,6 +50,8 @@ class Bus:
         self.driver = Driver()
         self.names = NameRegistry()
         self.systemd_activation = systemd_activation
+        self.statistics = Statistics(relay, log)
+        self.count_incomplete: Callable[[], int] = lambda: 0
         self.on_active: Callable[[Peer], None] = lambda peer: None
         self.on_gone: Callable[[Peer], None] = lambda peer: None
         self.on_reload: Callable[[Reloaded], None] = lambda told: None
@@ -112,6 +115,8 @@ class Bus:
                 self._parked(event)
             elif event.kind == EventKind.GONE:
                 self._gone(event)
+            elif event.kind == EventKind.EXPORT:
+                self.statistics.told(event)
             elif event.kind == EventKind.LOG:
                 self.log.event(event.type, event.body.decode("utf-8", "replace"))
         self.relay.commit()

@@ -50,6 +50,7 @@ class Server:
         self._pause: asyncio.TimerHandle | None = None
         bus.on_active = self._complete
         bus.on_gone = self._complete
+        bus.count_incomplete = self.count_incomplete
 
     def start(self) -> None:
         """Begin to accept."""
@@ -76,8 +77,12 @@ class Server:
                 else:
                     self._loop.remove_reader(sock.fileno())
 
+    def count_incomplete(self) -> int:
+        """Return how many connections have not said Hello yet."""
+        return len(self._handshakes) + len(self._silent)
+
     def _has_room(self) -> bool:
-        return len(self._handshakes) + len(self._silent) < self._bus.limits.max_incomplete_connections
+        return self.count_incomplete() < self._bus.limits.max_incomplete_connections
 
     def _watch_room(self) -> None:
         """Go on accepting, or stop, as there is room."""

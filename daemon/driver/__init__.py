@@ -13,6 +13,7 @@ from .method import BUS_NAME, BUS_PATH, Call, Interface, Method, Reply
 from .monitoring import MONITORING
 from .peer import PEER, PEER_NAME
 from .properties import PROPERTIES
+from .stats import STATS
 
 if TYPE_CHECKING:
     from ..bus import Bus
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BUS_NAME", "BUS_PATH", "INTERFACES", "Call", "Driver", "Interface", "Method", "Reply"]
 
-INTERFACES: Final = (DBUS, PROPERTIES, INTROSPECTABLE, MONITORING, PEER)
+INTERFACES: Final = (DBUS, PROPERTIES, INTROSPECTABLE, MONITORING, STATS, PEER)
 """In the order in which a call without an interface looks for its method."""
 
 

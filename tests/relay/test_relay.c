@@ -496,7 +496,7 @@ static void tables_are_exported(void)
     const uint64_t owner[] = {0};
     relay_set_queue(p.relay, "a.name", owner, 1);
     for (uint32_t kind = RELAY_EXPORT_CONNECTIONS; kind <= RELAY_EXPORT_TOTALS; kind++) {
-        relay_export(p.relay, kind);
+        relay_export(p.relay, kind, NULL, 0);
         relay_commit(p.relay);
         REQUIRE(plane_event(&p, RELAY_EVENT_EXPORT));
         CHECK_EQUAL(p.event.serial, kind);

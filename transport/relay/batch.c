@@ -89,6 +89,17 @@ bool batch_full(const struct batch *batch)
     return batch->n_cells > BATCH_DELIVERIES || batch->stamped_used > BATCH_STAMPED_SIZE - 2 * BATCH_SMALL;
 }
 
+size_t batch_cells_memory(const struct batch *batch, size_t *used)
+{
+    size_t size = 0;
+    *used = 0;
+    for (const struct batch_chunk *chunk = batch->chunks; chunk; chunk = chunk->next) {
+        size += sizeof(*chunk);
+        *used += chunk->used;
+    }
+    return size;
+}
+
 void batch_reset(struct batch *batch)
 {
     for (struct outgoing *out = batch->outgoings; out; out = out->next) {

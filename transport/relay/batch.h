@@ -27,10 +27,11 @@ struct batch {
 
 int batch_init(struct batch *batch);
 void batch_free(struct batch *batch);
-struct outgoing *batch_outgoing(struct batch *batch);     /* zeroed and listed; NULL: no memory */
-struct delivery *batch_delivery(struct batch *batch);     /* NULL: no memory */
-uint8_t *batch_stamped(struct batch *batch, size_t size); /* NULL: no room before the flush */
-bool batch_full(const struct batch *batch);               /* flush before the next message */
-void batch_reset(struct batch *batch);                    /* all but the input */
+struct outgoing *batch_outgoing(struct batch *batch);               /* zeroed and listed; NULL: no memory */
+struct delivery *batch_delivery(struct batch *batch);               /* NULL: no memory */
+uint8_t *batch_stamped(struct batch *batch, size_t size);           /* NULL: no room before the flush */
+bool batch_full(const struct batch *batch);                         /* flush before the next message */
+size_t batch_cells_memory(const struct batch *batch, size_t *used); /* bytes for deliveries and outgoings */
+void batch_reset(struct batch *batch);                              /* all but the input */
 
 #endif

@@ -170,6 +170,24 @@ void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
     events_push(bus->events, &peer->gone_event);
 }
 
+uint32_t bus_matches(const struct bus *bus)
+{
+    return match_index_count(bus->matches) + match_index_count(bus->monitors.rules);
+}
+
+void bus_count_matches(struct bus *bus, struct peer *peer)
+{
+    uint32_t all = bus_matches(bus), own = peer->matches.count;
+    if (peer->monitor)
+        own += peer->monitor->list.count;
+    if (own > peer->statistics.peak_matches)
+        peer->statistics.peak_matches = own;
+    if (own > bus->totals.peak_matches_of_one)
+        bus->totals.peak_matches_of_one = own;
+    if (all > bus->totals.peak_matches)
+        bus->totals.peak_matches = all;
+}
+
 void bus_log(struct bus *bus, int severity, const char *format, ...)
 {
     if (bus->n_log >= LOG_EVENTS)

@@ -19,6 +19,8 @@
 struct bus_totals {
     uint64_t messages_in, messages_out, bytes_in, bytes_out;
     uint64_t broadcasts, refused, denied, wakeups, sends, receives;
+    uint64_t missed; /* by monitors that did not read */
+    uint32_t peak_matches, peak_matches_of_one;
 };
 
 /* Who watches: see monitor.h. */
@@ -65,6 +67,8 @@ void bus_free(struct bus *bus);
 struct peer *bus_peer(const struct bus *bus, uint64_t id);      /* NULL: unknown or forgotten */
 struct peer *bus_find(const struct bus *bus, struct span name); /* the owner, gone or not; NULL: none */
 void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason); /* once; later calls do nothing */
+void bus_count_matches(struct bus *bus, struct peer *peer);                /* whose rules have become more */
+uint32_t bus_matches(const struct bus *bus); /* of all connections, monitors too */
 void bus_log(struct bus *bus, int severity, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -45,6 +45,7 @@ void command_free(struct command *command)
     peer_free(command->peer);
     policy_free(command->policy);
     monitor_free(command->monitor);
+    free(command->event);
     free(command);
 }
 
@@ -142,6 +143,7 @@ static void apply_welcome(struct bus *bus, struct command *command)
         return;
     peer->active = true;
     bus->n_active++;
+    registry_enter(&bus->registry, peer);
     show_call(bus, peer);
     marshal_string(say_reply(bus, peer, command->serial, SPAN("s"), 0), peer->unique);
     say_end(bus, peer, NULL);
@@ -253,6 +255,7 @@ static void apply_become_monitor(struct bus *bus, struct command *command)
         return;
     }
     command->monitor = NULL;
+    registry_give_up(&bus->registry, peer);
     say_name_lost(bus, peer, peer->unique);
     say_owner_changed(bus, peer->unique, peer->unique, SPAN(""));
 }
@@ -293,6 +296,7 @@ static void apply_forget(struct bus *bus, struct command *command)
     if (peer->active && !peer->monitor) {
         say_name_lost(bus, peer, peer->unique);
         say_owner_changed(bus, peer->unique, peer->unique, SPAN(""));
+        registry_give_up(&bus->registry, peer);
     }
     LIST_FOR_SAFE(at, after, &peer->parked)
     parking_drop(&bus->parking, CONTAINER_OF(at, struct parked, in_sender));
@@ -304,7 +308,8 @@ static void apply_forget(struct bus *bus, struct command *command)
 
 static void apply_export(struct bus *bus, struct command *command)
 {
-    export_table(bus, command->serial);
+    export_table(bus, command->serial, command->body, command->size / sizeof(uint64_t), command->event);
+    command->event = NULL;
 }
 
 static void apply_logs_read(struct bus *bus, struct command *command)

@@ -42,6 +42,7 @@ struct command {
     struct fds *fds;
     struct peer *peer;       /* COMMAND_ATTACH */
     struct policy *policy;   /* COMMAND_LOAD_POLICY */
+    struct event *event;     /* COMMAND_EXPORT */
     struct monitor *monitor; /* COMMAND_BECOME_MONITOR */
     uint8_t data[];
 };

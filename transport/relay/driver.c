@@ -173,8 +173,7 @@ static bool add_match(struct bus *bus, struct peer *sender, const struct message
         say_error(bus, sender, m->serial, ERROR_NO_MEMORY, "Not enough memory");
         return true;
     }
-    if (sender->matches.count > sender->statistics.peak_matches)
-        sender->statistics.peak_matches = sender->matches.count;
+    bus_count_matches(bus, sender);
     acknowledge(bus, sender, m);
     return true;
 }

@@ -7,7 +7,7 @@
 
 static void raw(struct json *json, const char *bytes, size_t n)
 {
-    if (json->failed)
+    if (json->failed || n == 0)
         return;
     if (n > json->capacity - json->size) {
         size_t capacity = json->capacity * 2 + n + 256;
@@ -46,14 +46,17 @@ void json_close(struct json *json, char bracket)
 static void quoted(struct json *json, struct span text)
 {
     raw(json, "\"", 1);
+    uint32_t plain = 0; /* from here on */
     for (uint32_t i = 0; i < text.n; i++) {
         uint8_t c = (uint8_t)text.s[i];
         char escape[8];
-        if (c == '"' || c == '\\' || c < ' ')
-            raw(json, escape, (size_t)snprintf(escape, sizeof(escape), "\\u%04x", c));
-        else
-            raw(json, text.s + i, 1);
+        if (c != '"' && c != '\\' && c >= ' ')
+            continue;
+        raw(json, text.s + plain, i - plain);
+        raw(json, escape, (size_t)snprintf(escape, sizeof(escape), "\\u%04x", c));
+        plain = i + 1;
     }
+    raw(json, text.s + plain, text.n - plain);
     raw(json, "\"", 1);
 }
 

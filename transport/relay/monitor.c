@@ -64,6 +64,7 @@ int monitor_begin(struct bus *bus, struct peer *peer, struct monitor *monitor)
         monitor->rules[i] = NULL;
     }
     peer->monitor = monitor;
+    bus_count_matches(bus, peer);
     return 0;
 }
 
@@ -99,8 +100,10 @@ static void capture_for(void *context, void *owner)
     peer->monitor->mark = bus->monitors.mark;
     if (t->fds && !peer->fd_passing)
         return;
-    if (!quota_has_room(bus, NULL, peer) || !transit_deliver(t, peer))
-        quota_refused(bus, peer);
+    if (quota_has_room(bus, NULL, peer) && transit_deliver(t, peer))
+        return;
+    quota_refused(bus, peer);
+    bus->totals.missed++;
 }
 
 static void capture(struct bus *bus, struct peer *sender, struct peer *addressed, const struct message *m,

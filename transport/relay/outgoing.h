@@ -55,6 +55,7 @@ struct delivery {
 
 struct delivery_list {
     struct delivery *first, *last;
+    uint32_t count;
 };
 
 static inline void delivery_append(struct delivery_list *list, struct delivery *delivery)
@@ -65,12 +66,14 @@ static inline void delivery_append(struct delivery_list *list, struct delivery *
     else
         list->first = delivery;
     list->last = delivery;
+    list->count++;
 }
 
 static inline struct delivery *delivery_take(struct delivery_list *list)
 {
     struct delivery *delivery = list->first;
     list->first = delivery->next;
+    list->count--;
     if (!list->first)
         list->last = NULL;
     return delivery;

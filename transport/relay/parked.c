@@ -55,6 +55,7 @@ struct parked *parking_add(struct parking *parking, struct peer *sender, struct 
     parked->sender = sender;
     parked->held = held;
     list_append(&sender->parked, &parked->in_sender);
+    sender->n_parked++;
     table_insert(&parking->ids, &parked->by_id, hash_u64(parked->id));
     table_insert(&parking->names, &parked->by_name, span_hash(held->m.destination, parking->seed));
     return parked;
@@ -65,6 +66,7 @@ void parking_drop(struct parking *parking, struct parked *parked)
 {
     if (!parked->sender)
         return;
+    parked->sender->n_parked--;
     parked->sender = NULL;
     list_unlink(&parked->in_sender);
     table_remove(&parking->names, &parked->by_name);

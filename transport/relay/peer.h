@@ -20,7 +20,7 @@ struct peer_statistics {
     uint64_t messages_in, bytes_in, messages_out, bytes_out;
     uint64_t peak_queued_bytes, peak_queued_fds;
     uint64_t refused; /* messages for it that found its queue full */
-    uint32_t peak_matches, peak_names;
+    uint32_t peak_matches, peak_claims;
 };
 
 /* One authenticated connection. It stays until relay_forget, with gone set from the loss on. */
@@ -84,6 +84,8 @@ struct peer {
     bool known_valid;
     struct match_list matches;
     uint32_t n_calls;
+    uint32_t n_claims; /* on names: see struct registry */
+    uint32_t n_parked;
     uint32_t failed; /* serial of the latest call that the bus answered with an error */
     uint32_t asked;  /* serial of the driver's call that it may answer; 0: none */
     uint64_t mark;   /* of the last broadcast that chose it */

@@ -18,9 +18,30 @@ static void names_changed(struct peer *peer)
     peer->generation = 0; /* the policy looks at its names again */
 }
 
-static void membership_free(struct membership *membership)
+void registry_enter(struct registry *registry, struct peer *peer)
+{
+    struct peer_statistics *s = &peer->statistics;
+    peer->n_claims++;
+    registry->n_claims++;
+    if (peer->n_claims > s->peak_claims)
+        s->peak_claims = peer->n_claims;
+    if (peer->n_claims > registry->peak_claims_of_one)
+        registry->peak_claims_of_one = peer->n_claims;
+    if (registry->n_claims > registry->peak_claims)
+        registry->peak_claims = registry->n_claims;
+}
+
+void registry_give_up(struct registry *registry, struct peer *peer)
+{
+    peer->n_claims--;
+    registry->n_claims--;
+}
+
+static void membership_free(struct registry *registry, struct membership *membership)
 {
     names_changed(membership->peer);
+    if (list_linked(&membership->in_peer))
+        registry_give_up(registry, membership->peer);
     list_unlink(&membership->in_name);
     list_unlink(&membership->in_peer);
     free(membership);
@@ -29,7 +50,7 @@ static void membership_free(struct membership *membership)
 static void name_free(struct registry *registry, struct name *name)
 {
     LIST_FOR_SAFE(at, after, &name->queue)
-    membership_free(CONTAINER_OF(at, struct membership, in_name));
+    membership_free(registry, CONTAINER_OF(at, struct membership, in_name));
     table_remove(&registry->names, &name->node);
     free(name);
 }
@@ -80,14 +101,15 @@ static struct name *name_new(struct registry *registry, struct span text)
 }
 
 /* The new queue is made beside the old one, so that a lack of memory changes nothing. */
-static int queue_new(struct list *queue, struct name *name, struct peer *const *peers, uint32_t n)
+static int queue_new(struct registry *registry, struct list *queue, struct name *name,
+                     struct peer *const *peers, uint32_t n)
 {
     list_init(queue);
     for (uint32_t i = 0; i < n; i++) {
         struct membership *membership = calloc(1, sizeof(*membership));
         if (!membership) {
             LIST_FOR_SAFE(at, after, queue)
-            membership_free(CONTAINER_OF(at, struct membership, in_name));
+            membership_free(registry, CONTAINER_OF(at, struct membership, in_name));
             return -ENOMEM;
         }
         membership->name = name;
@@ -105,16 +127,17 @@ int registry_set_queue(struct registry *registry, struct span text, struct peer 
     if (!name && !(name = name_new(registry, text)))
         return -ENOMEM;
     struct list queue;
-    int error = queue_new(&queue, name, peers, n);
+    int error = queue_new(registry, &queue, name, peers, n);
     if (error == 0) {
         LIST_FOR_SAFE(at, after, &name->queue)
-        membership_free(CONTAINER_OF(at, struct membership, in_name));
+        membership_free(registry, CONTAINER_OF(at, struct membership, in_name));
         LIST_FOR_SAFE(at, after, &queue)
         {
             struct membership *membership = CONTAINER_OF(at, struct membership, in_name);
             list_unlink(at);
             list_append(&name->queue, at);
             list_append(&membership->peer->names, &membership->in_peer);
+            registry_enter(registry, membership->peer);
             names_changed(membership->peer);
         }
     }
@@ -129,7 +152,7 @@ void registry_leave(struct registry *registry, struct peer *peer)
     {
         struct membership *membership = CONTAINER_OF(at, struct membership, in_peer);
         struct name *name = membership->name;
-        membership_free(membership);
+        membership_free(registry, membership);
         if (list_empty(&name->queue))
             name_free(registry, name);
     }

@@ -28,10 +28,16 @@ struct membership {
 struct registry {
     struct table names;
     uint64_t seed;
+    /* of all connections together: their unique names, and their places in the queues of others */
+    uint32_t n_claims, peak_claims;
+    uint32_t peak_claims_of_one;
 };
 
 int registry_init(struct registry *registry, uint64_t seed);
 void registry_free(struct registry *registry);
+/* The unique name counts as well; it is given up only once. */
+void registry_enter(struct registry *registry, struct peer *peer);
+void registry_give_up(struct registry *registry, struct peer *peer);
 struct name *registry_find(const struct registry *registry, struct span text);
 struct peer *name_owner(const struct name *name); /* NULL: nobody */
 struct span name_span(const struct name *name);

@@ -356,7 +356,16 @@ int relay_forget(struct relay *relay, uint64_t peer)
     return push_new(relay, COMMAND_FORGET, peer, 0);
 }
 
-int relay_export(struct relay *relay, uint32_t kind)
+int relay_export(struct relay *relay, uint32_t kind, const uint64_t *peers, uint32_t n)
 {
-    return push_new(relay, COMMAND_EXPORT, 0, kind);
+    struct command *command = command_new(COMMAND_EXPORT, 0, NULL, peers, (size_t)n * sizeof(*peers));
+    struct event *event = calloc(1, sizeof(*event)); /* now, so that an answer comes in any case */
+    if (!command || !event) {
+        free(command);
+        free(event);
+        return -ENOMEM;
+    }
+    command->serial = kind;
+    command->event = event;
+    return push(relay, command);
 }

@@ -49,7 +49,7 @@ enum relay_event_kind {
     RELAY_EVENT_CALL = 1, /* a message for the driver; its sender is stopped until relay_resume */
     RELAY_EVENT_PARKED,   /* a message to a name without owner waits for relay_deliver or relay_reject */
     RELAY_EVENT_GONE,     /* the connection is lost; relay_forget frees what is left of it */
-    RELAY_EVENT_EXPORT,   /* what relay_export asked for: body is JSON text */
+    RELAY_EVENT_EXPORT,   /* what relay_export asked for: body is JSON text; none: no memory */
     RELAY_EVENT_LOG,      /* body is a line for the log; type: syslog's severity */
 };
 
@@ -141,7 +141,9 @@ int relay_reject(struct relay *relay, uint64_t parked, const char *name, const c
 int relay_disconnect(struct relay *relay, uint64_t peer);
 /* After RELAY_EVENT_GONE and the relay_set_queue for its names: NoReply to its callers, then it is freed. */
 int relay_forget(struct relay *relay, uint64_t peer);
-int relay_export(struct relay *relay, uint32_t kind);
+/* Asks for a table: RELAY_EVENT_EXPORT follows. Of connections and match rules, only those of n peers; 0:
+ * all. */
+int relay_export(struct relay *relay, uint32_t kind, const uint64_t *peers, uint32_t n);
 int relay_commit(struct relay *relay);
 /* cffi: end */
 

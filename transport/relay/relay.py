@@ -188,9 +188,12 @@ class Relay:
         """Frees a connection that is GONE, after its names were given to others."""
         _check(lib.relay_forget(self._relay, peer))
 
-    def export(self, kind: int) -> None:
-        """Asks for a table as JSON; EXPORT follows."""
-        _check(lib.relay_export(self._relay, kind))
+    def export(self, kind: int, peers: Sequence[int] = ()) -> None:
+        """Asks for a table as JSON; EXPORT follows, in the order of the questions, empty without memory.
+
+        `peers` are the connections that are wanted, of CONNECTIONS or MATCHES; without any, all are.
+        """
+        _check(lib.relay_export(self._relay, kind, peers, len(peers)))
 
     def commit(self) -> None:
         """Hands over all commands since the last commit; they are applied as one step."""

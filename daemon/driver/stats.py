@@ -1,0 +1,191 @@
+"""org.freedesktop.DBus.Debug.Stats: what the bus has counted.
+
+The keys with a dot are omnibus's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from .. import errors
+from ..codec import Variant, make_body
+from ..errors import DBusError
+from ..statistics import Table
+from .method import BUS_NAME, Call, Interface, Method
+
+if TYPE_CHECKING:
+    from ..bus import Bus
+
+UINT32_MAX: Final = 2**32 - 1
+MAX_ARRAY: Final = 2**26  # bytes; specification: "Summary of types"
+RULES_AT_ONCE: Final = 500
+"""So many match rules about are written down in one step, during which no message moves."""
+
+# The key of the answer, and what the data plane calls it.
+TOTALS: Final = {
+    "ListMemPoolUsedBytes": "cells_used_bytes",
+    "ListMemPoolAllocatedBytes": "cells_bytes",
+    "ActiveConnections": "active",
+    "MatchRules": "matches",
+    "PeakMatchRules": "peak_matches",
+    "PeakMatchRulesPerConnection": "peak_matches_of_one",
+    "BusNames": "claims",
+    "PeakBusNames": "peak_claims",
+    "PeakBusNamesPerConnection": "peak_claims_of_one",
+}
+OWN_TOTALS: Final = {
+    "omnibus.MessagesReceived": "messages_in",
+    "omnibus.MessagesSent": "messages_out",
+    "omnibus.BytesReceived": "bytes_in",
+    "omnibus.BytesSent": "bytes_out",
+    "omnibus.Broadcasts": "broadcasts",
+    "omnibus.MessagesRefused": "refused",
+    "omnibus.MessagesDenied": "denied",
+    "omnibus.MessagesParked": "parked",
+    "omnibus.PendingReplies": "replies",
+    "omnibus.Monitors": "monitors",
+    "omnibus.MonitorQueuedBytes": "monitor_bytes",
+    "omnibus.MonitorMessagesMissed": "missed",
+    "omnibus.WakeUps": "wakeups",
+    "omnibus.SendCalls": "sends",
+    "omnibus.ReceiveCalls": "receives",
+}
+CONNECTION: Final = {
+    "MatchRules": "matches",
+    "PeakMatchRules": "peak_matches",
+    "BusNames": "claims",
+    "PeakBusNames": "peak_claims",
+    "IncomingMessages": "incoming_messages",
+    "IncomingBytes": "incoming_bytes",
+    "IncomingFDs": "incoming_fds",
+    "PeakIncomingBytes": "peak_incoming_bytes",
+    "PeakIncomingFDs": "peak_incoming_fds",
+    "OutgoingMessages": "outgoing_messages",
+    "OutgoingBytes": "outgoing_bytes",
+    "OutgoingFDs": "outgoing_fds",
+    "PeakOutgoingBytes": "peak_outgoing_bytes",
+    "PeakOutgoingFDs": "peak_outgoing_fds",
+}
+OWN_CONNECTION: Final = {
+    "omnibus.MessagesReceived": "messages_in",
+    "omnibus.MessagesSent": "messages_out",
+    "omnibus.BytesReceived": "bytes_in",
+    "omnibus.BytesSent": "bytes_out",
+    "omnibus.MessagesRefused": "refused",
+    "omnibus.MessagesParked": "parked",
+    "omnibus.PendingReplies": "calls",
+}
+OWN_CONNECTION_STATES: Final = {
+    "omnibus.Paused": "paused",
+    "omnibus.Stalled": "stalled",
+}
+
+
+def get_stats(bus: Bus, call: Call) -> None:
+    """GetStats() → a{sv}: the whole bus."""
+
+    def told(totals: Any) -> None:
+        stats = {"Serial": _uint32(next(bus.statistics.bus_serials))}
+        stats |= _take(totals, TOTALS, _uint32)
+        stats["ListMemPoolCachedBytes"] = _uint32(totals["cells_bytes"] - totals["cells_used_bytes"])
+        stats["IncompleteConnections"] = _uint32(bus.count_incomplete())
+        stats |= _take(totals, OWN_TOTALS, _uint64)
+        bus.statistics.reply(call, "a{sv}", stats)
+
+    bus.statistics.ask(call, Table.TOTALS, told)
+
+
+def get_connection_stats(bus: Bus, call: Call) -> None:
+    """GetConnectionStats(s name) → a{sv}: one connection."""
+    name: str = call.args[0]
+    if name == BUS_NAME:
+        raise DBusError(
+            errors.INVALID_ARGS,
+            f'GetConnectionStats is not meaningful for the message bus "{BUS_NAME}" itself',
+        )
+    no_such_name = DBusError(
+        errors.NAME_HAS_NO_OWNER, f"Could not get statistics of name '{name}': no such name"
+    )
+    owner = bus.owner(name)
+    if owner is None:
+        raise no_such_name
+    unique_name = owner.unique_name
+
+    def told(connections: Any) -> None:
+        if not connections:
+            raise no_such_name
+        (connection,) = connections
+        stats = {
+            "Serial": _uint32(next(bus.statistics.connection_serials)),
+            "UniqueName": Variant("s", unique_name),
+        }
+        stats |= _take(connection, CONNECTION, _uint32)
+        stats |= _take(connection, OWN_CONNECTION, _uint64)
+        stats |= _take(connection, OWN_CONNECTION_STATES, lambda value: Variant("b", value))
+        bus.statistics.reply(call, "a{sv}", stats)
+
+    bus.statistics.ask(call, Table.CONNECTIONS, told, (owner.id,))
+
+
+def get_all_match_rules(bus: Bus, call: Call) -> None:
+    """GetAllMatchRules() → a{sas}: of every unique name, which may have none."""
+    AllMatchRules(bus, call).ask()
+
+
+class AllMatchRules:
+    """Asks for the rules of some connections at a time, fewer if they have many."""
+
+    def __init__(self, bus: Bus, call: Call) -> None:
+        self._bus = bus
+        self._call = call
+        self._peers = [peer.id for peer in bus.peers if peer.active and not peer.monitor]
+        self._at = 0
+        self._at_once = 16
+        self._entries = bytearray()
+
+    def ask(self) -> None:
+        """Ask for the next ones, or answer the call if there are none."""
+        peers = self._peers[self._at : self._at + self._at_once]
+        if peers:
+            self._at += len(peers)
+            self._bus.statistics.ask(self._call, Table.MATCHES, self._told, peers)
+            return
+        head = len(self._entries).to_bytes(4, "little") + bytes(4)
+        self._bus.statistics.reply_body(self._call, "a{sas}", head + bytes(self._entries))
+
+    def _told(self, rules: Any) -> None:
+        self._entries += bytes(-len(self._entries) % 8)
+        # What follows the length of the array and its padding.
+        self._entries += make_body("a{sas}", (rules,))[8:]
+        if len(self._entries) > MAX_ARRAY:
+            raise DBusError(errors.LIMITS_EXCEEDED, "There are more match rules than a message can hold")
+        found = sum(len(one) for one in rules.values())
+        self._at_once = max(1, min(256, self._at_once * RULES_AT_ONCE // max(1, found)))
+        self.ask()
+
+
+def _take(
+    table: Mapping[str, Any], keys: Mapping[str, str], make: Callable[[Any], Variant]
+) -> dict[str, Variant]:
+    return {key: make(table[column]) for key, column in keys.items()}
+
+
+def _uint32(value: int) -> Variant:
+    return Variant("u", min(value, UINT32_MAX))
+
+
+def _uint64(value: int) -> Variant:
+    return Variant("t", value)
+
+
+STATS: Final = Interface(
+    "org.freedesktop.DBus.Debug.Stats",
+    (
+        Method("GetStats", "", "a{sv}", get_stats, any_path=False),
+        Method("GetConnectionStats", "s", "a{sv}", get_connection_stats, any_path=False),
+        Method("GetAllMatchRules", "", "a{sas}", get_all_match_rules, any_path=False),
+    ),
+    any_path=False,
+    listed=True,
+)
