@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from omnibus.daemon.activation.catalog import EMPTY, Catalog, read
 from omnibus.daemon.activation.desktop_file import DesktopFileError, parse
 from omnibus.daemon.activation.service_file import ServiceFile, from_sections, load
 from omnibus.policy.settings import ServiceDir
+from support.daemon import config, start
 
 from .conftest import Parts
 
+REFERENCE = "/usr/bin/dbus-daemon"
 NAME = "org.example.Service"
 WHOLE = f"[D-BUS Service]\nName={NAME}\nExec=/bin/true\n"
 
@@ -229,6 +232,37 @@ class TestDirectories:
         path = places.write(places.first, "x.service")
         assert places.read().warnings == ()
         assert places.found == {NAME: str(path)}
+
+
+@pytest.mark.skipif(not os.access(REFERENCE, os.X_OK), reason="needs dbus-daemon, to ask it")
+class TestReference:
+    """dbus-daemon finds the same services in the same files."""
+
+    PIECES = (
+        *("[D-BUS Service]", "[D-BUS Service", "[Other]", "[x]y", "[ü]", "Name={}", "Name = {}", "Name={}.x"),
+        *("Exec=/bin/true", "Exec=x\\sy", "Exec=\\z", "Exec=a\\", "Exec=ü", "Exec=\0", "Exec=\udcff"),
+        *("Name[de]=x", "# c", "  ", "\t", "\f", "User", "User=", "=x", "Na me=x", "Key_=1", "ü=1"),
+        *("Key-1=\\t\\n", " x"),
+    )
+
+    def test_same_services(self, tmp_path: Path) -> None:
+        choose = random.Random(1)
+        for number in range(1000):
+            name = f"org.example.Service{number}"
+            lines = choose.choices(self.PIECES, k=choose.randint(0, 4))
+            for line in ("Exec=/bin/true", "Name={}", "[D-BUS Service]"):
+                if choose.random() < 0.9:
+                    lines.insert(choose.choice((0, 0, 0, len(lines))), line)
+            text = choose.choice(("\n", "\n", "\r\n")).join(lines).format(*[name] * len(lines))
+            (tmp_path / f"{name}.service").write_bytes(text.encode("utf-8", "surrogateescape"))
+        extra = f"<servicedir>{tmp_path}</servicedir>"
+        daemon = start(REFERENCE, config("unix:path={dir}/bus", extra=extra))
+        try:
+            names = set(daemon.connect().driver("ListActivatableNames")) - {"org.freedesktop.DBus"}
+        finally:
+            daemon.stop()
+        assert read([ServiceDir(str(tmp_path))], EMPTY, helper=False).services.keys() == names
+        assert 200 < len(names) < 800
 
 
 class TestWarnings:

@@ -1,0 +1,35 @@
+"""What the launch helper reads with the rights of root, made up by a fuzzer; FUZZ_SECONDS=600 for longer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+SECONDS = int(os.environ.get("FUZZ_SECONDS", "2"))
+FLAGS = ("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
+SEEDS = {
+    "command": b'\0/bin/a \'b c\' "d\\"e" f\\ g #h\ni',
+    "service": b"\1# c\n[D-BUS Service]\nName=a.b\nExec=x\\sy\r\nUser[de]=z\nUser = u\n",
+    "config": b"\2<?xml?><!DOCTYPE busconfig '>'><busconfig a='b'><user>&lt;u</user><!-- c -->"
+    b"<standard_system_servicedirs/><servicedir> /a </servicedir></busconfig>",
+}
+
+
+def test_fuzz(compile_c: Callable[..., Path], tmp_path: Path) -> None:
+    program = compile_c("fuzz-launch", Path(__file__).with_name("fuzz_launch.c"), *FLAGS)
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for name, data in SEEDS.items():
+        (corpus / name).write_bytes(data)
+    options = [f"-max_total_time={SECONDS}", "-timeout=10", "-max_len=2048", f"-artifact_prefix={tmp_path}/"]
+    ran = subprocess.run(
+        [program, *options, corpus],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=SECONDS + 120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr[-8000:]
