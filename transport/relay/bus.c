@@ -137,8 +137,8 @@ void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
     if (peer->gone)
         return;
     peer->gone = true;
-    close(peer->fd); /* the kernel takes it out of the epoll set */
-    peer->fd = -1;
+    /* Closed when it is forgotten: who sees the end shall find that its names have no owner. */
+    epoll_ctl(bus->epoll, EPOLL_CTL_DEL, peer->fd, NULL);
     output_drop(bus, peer);
     input_drop(peer);
     list_unlink(&peer->in_ready);
