@@ -97,22 +97,30 @@ class Reloader:
         if isinstance(result, ConfigError):
             self._fail(result)
         else:
-            self._prepare(result, iterate(result.policy), [])
+            self._go_on(self._steps(result))
 
-    def _prepare(self, settings: Settings, coming: Iterator[Rule], rules: list[Rule]) -> None:
-        """Take in the rules bit by bit: all at once they would keep clients waiting."""
+    def _steps(self, settings: Settings) -> Iterator[None]:
+        """Put settings in force in bits, between which clients are served."""
+        rules: list[Rule] = []
+        coming = iterate(settings.policy)
+        while some := list(islice(coming, RULES_AT_ONCE)):
+            rules += some
+            yield
+        policy = Policy(rules)
+        yield
+        self._watch.set(settings, self._began)
+        yield
+        self._bus.reloaded(settings, policy)
+
+    def _go_on(self, steps: Iterator[None]) -> None:
         try:
-            some = list(islice(coming, RULES_AT_ONCE))
-            if some:
-                rules += some
-                self._loop.call_soon(self._prepare, settings, coming, rules)
-                return
-            self._bus.reloaded(settings, Policy(rules))
+            next(steps)
+        except StopIteration:
+            self._finish(None)
         except (ValueError, MemoryError) as error:
             self._fail(ConfigError("configuration", 0, f"The rules can't be put in force: {error!r}"))
-            return
-        self._watch.set(settings, self._began)
-        self._finish(None)
+        else:
+            self._loop.call_soon(self._go_on, steps)
 
     def _fail(self, failure: ReloadFailure) -> None:
         self._bus.reload_failed(failure)

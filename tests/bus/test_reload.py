@@ -13,7 +13,7 @@ import pytest
 
 from support.daemon import Daemon, config, private_directory
 from support.driver import refused
-from support.raw import BUS, BUS_PATH, DEADLINE, BusError, Client, Closed
+from support.raw import BUS, BUS_PATH, DEADLINE, ERROR, BusError, Client, Closed
 
 from .conftest import StartDaemon
 
@@ -168,7 +168,7 @@ class TestPolicy:
             configured.reload()
             serial = sender.start_call(receiver.unique, "Ask", path="/secret")
             if rules:
-                sender.expect_error(serial, "AccessDenied")
+                sender.expect_error(serial, ERROR + "AccessDenied")
             else:
                 receiver.reply(receiver.take(member="Ask"))
                 sender.reply_to(serial)

@@ -158,7 +158,7 @@ class TestReload:
         """They are taken in bit by bit; what clients want is done in between."""
         office.ask()
         office.readings[-1].done(new(10 * RULES_AT_ONCE))
-        assert office.loop.turn() == 10
+        assert office.loop.turn() > 10
         assert len(office.desk.bus.policy.rules) == 10 * RULES_AT_ONCE
 
 
