@@ -17,14 +17,17 @@ __all__ = ["Variant", "make_body", "read_body"]
 
 METHOD_RETURN = 2
 
+_PLAIN = ("", "s", "u", "su")
+"""What most calls have: read here, for dbus-fast wants a whole message, which costs ten times as much."""
+
 
 def read_body(signature: str, body: bytes, big_endian: bool) -> list[Any]:
     """Return the values in ``body``, one for each complete type in ``signature``.
 
     Variants come as ``Variant`` (``.signature``, ``.value``), descriptors as their index.
     """
-    if not signature:
-        return []
+    if signature in _PLAIN:
+        return _read_plain(signature, body, ">" if big_endian else "<")
     frame = _header(signature, len(body), ">" if big_endian else "<") + body
     message = Unmarshaller(io.BytesIO(frame)).unmarshall()  # type: ignore[arg-type]  # any reader does
     if message is None:
@@ -37,6 +40,26 @@ def make_body(signature: str, values: Sequence[Any]) -> bytes:
     if not signature:
         return b""
     return bytes(Marshaller(signature, list(values)).marshall())
+
+
+def _read_plain(signature: str, body: bytes, order: str) -> list[Any]:
+    values: list[Any] = []
+    at = 0
+    try:
+        for token in signature:
+            at += -at % 4
+            (number,) = struct.unpack_from(f"{order}I", body, at)
+            at += 4
+            if token == "u":
+                values.append(number)
+                continue
+            if at + number >= len(body):
+                raise ValueError(f"a string of {number} bytes ends behind the body")
+            values.append(body[at : at + number].decode())
+            at += number + 1
+    except struct.error as error:
+        raise ValueError(f"a body of signature {signature!r} ends early") from error
+    return values
 
 
 def _header(signature: str, size: int, order: str) -> bytes:

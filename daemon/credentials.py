@@ -15,6 +15,8 @@ UCRED: Final = struct.Struct("iII")
 MAX_COMMAND: Final = 50  # bytes of a command line in the log, as in the reference
 MAX_LABEL: Final = 4096
 
+_PRINTABLE: Final = bytes(0x20 if c == 0 else c if 0x20 <= c < 0x7F else ord("?") for c in range(256))
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -136,9 +138,13 @@ def _loginfo(uid: int | None, pid: int | None, label: bytes) -> str:
 
 
 def _command(pid: int) -> str:
+    """Return the beginning of a process's command line; file objects would cost as much as the reading."""
     try:
-        with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as file:
-            command = file.read(MAX_COMMAND) or b""
+        fd = os.open(f"/proc/{pid}/cmdline", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            command = os.read(fd, MAX_COMMAND)
+        finally:
+            os.close(fd)
     except OSError:
         return ""
-    return "".join(" " if c == 0 else chr(c) if 0x20 <= c < 0x7F else "?" for c in command)
+    return command.translate(_PRINTABLE).decode("ascii")

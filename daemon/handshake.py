@@ -4,9 +4,11 @@ import array
 import os
 import socket
 from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import Final
 
 from ..auth.server import Authenticated, Server
+from .peers import Peer
 
 READ_SIZE: Final = 4096
 MAX_FDS: Final = 253  # SCM_MAX_FD: what one sendmsg can carry
@@ -22,11 +24,24 @@ class Refused(Exception):
     """The connection is to be closed, and this is why."""
 
 
+class Watch(Enum):
+    """What somebody waits for on a socket."""
+
+    NOTHING = 0
+    READ = 1
+    WRITE = 2
+
+
 class Handshake:
-    """Feeds the machine from the socket until there is an outcome. The caller watches the socket."""
+    """Feeds the machine from the socket until there is an outcome.
+
+    The caller watches the socket, and notes in ``watch`` for what, and in ``peer`` whom it has admitted.
+    """
 
     def __init__(self, sock: socket.socket, machine: Server, max_fds: int) -> None:
         self.sock = sock
+        self.watch = Watch.NOTHING
+        self.peer: Peer | None = None
         self._machine = machine
         self._max_fds = max_fds
         self._fds: list[EarlyFd] = []

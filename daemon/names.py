@@ -17,6 +17,12 @@ class NameFlag(IntFlag):
     DO_NOT_QUEUE = 4
 
 
+# As plain numbers: an operation on an IntFlag costs as much as all the rest of a request.
+_ALLOW_REPLACEMENT = NameFlag.ALLOW_REPLACEMENT.value
+_REPLACE_EXISTING = NameFlag.REPLACE_EXISTING.value
+_DO_NOT_QUEUE = NameFlag.DO_NOT_QUEUE.value
+
+
 class RequestReply(IntEnum):
     """The answers of RequestName."""
 
@@ -106,14 +112,14 @@ class NameRegistry:
         if owner.peer == peer:
             claims[0] = _claim(peer, flags)
             return RequestReply.ALREADY_OWNER
-        if flags & NameFlag.REPLACE_EXISTING and owner.allow_replacement:
+        if flags & _REPLACE_EXISTING and owner.allow_replacement:
             self._enqueue(name, claims, peer, flags)
             if owner.do_not_queue:
                 self._drop(name, owner.peer)
             else:
                 claims[0], claims[1] = claims[1], owner
             return RequestReply.PRIMARY_OWNER
-        if flags & NameFlag.DO_NOT_QUEUE:
+        if flags & _DO_NOT_QUEUE:
             self._drop(name, peer)
             return RequestReply.EXISTS
         self._enqueue(name, claims, peer, flags)
@@ -124,7 +130,7 @@ class NameRegistry:
         place = next((i for i, claim in enumerate(claims) if claim.peer == peer), len(claims))
         if place < len(claims):
             del claims[place]
-        if flags & NameFlag.REPLACE_EXISTING:
+        if flags & _REPLACE_EXISTING:
             place = 1
         claims.insert(place, _claim(peer, flags))
         self._names_of.setdefault(peer, {})[name] = None
@@ -144,4 +150,4 @@ class NameRegistry:
 
 
 def _claim(peer: int, flags: int) -> Claim:
-    return Claim(peer, bool(flags & NameFlag.ALLOW_REPLACEMENT), bool(flags & NameFlag.DO_NOT_QUEUE))
+    return Claim(peer, bool(flags & _ALLOW_REPLACEMENT), bool(flags & _DO_NOT_QUEUE))

@@ -17,7 +17,7 @@ from ..transport.relay import Credentials as RelayCredentials
 from ..transport.relay import Relay
 from .bus import Bus
 from .credentials import Credentials, at_console, from_socket, look_up_groups, socket_uid, with_groups
-from .handshake import Handshake, Refused
+from .handshake import Handshake, Refused, Watch
 from .peers import Peer
 
 ACCEPTS_AT_ONCE: Final = 16
@@ -121,7 +121,8 @@ class Server:
         handshake = Handshake(sock, machine, self._bus.limits.max_incoming_unix_fds)
         timeout = self._bus.limits.auth_timeout / 1000
         self._handshakes[handshake] = self._loop.call_later(timeout, self._expire, handshake)
-        self._loop.add_reader(sock.fileno(), self._receive, handshake)
+        # Most clients have said something by now; if not, this begins to wait.
+        self._receive(handshake)
 
     def _receive(self, handshake: Handshake) -> None:
         try:
@@ -141,18 +142,29 @@ class Server:
 
     def _continue(self, handshake: Handshake, outcome: Authenticated | None) -> None:
         """Wait for the client to write, or to read, or hand it on."""
-        fd = handshake.sock.fileno()
         if handshake.wants_to_send:
             # What it says before it reads would only pile up here.
+            self._watch(handshake, Watch.WRITE)
+        elif outcome is None:
+            self._watch(handshake, Watch.READ)
+        else:
+            self._watch(handshake, Watch.NOTHING)
+            self._identify(handshake, outcome)
+
+    def _watch(self, handshake: Handshake, watch: Watch) -> None:
+        """Wait for this on the handshake's socket, and for nothing else."""
+        if watch is handshake.watch:
+            return
+        fd = handshake.sock.fileno()
+        if handshake.watch is Watch.READ:
             self._loop.remove_reader(fd)
-            self._loop.add_writer(fd, self._send, handshake)
-            return
-        self._loop.remove_writer(fd)
-        if outcome is None:
+        elif handshake.watch is Watch.WRITE:
+            self._loop.remove_writer(fd)
+        if watch is Watch.READ:
             self._loop.add_reader(fd, self._receive, handshake)
-            return
-        self._loop.remove_reader(fd)
-        self._identify(handshake, outcome)
+        elif watch is Watch.WRITE:
+            self._loop.add_writer(fd, self._send, handshake)
+        handshake.watch = watch
 
     def _identify(self, handshake: Handshake, outcome: Authenticated) -> None:
         """Find out who it is; if that takes the user database, in a thread of its own."""
@@ -173,8 +185,7 @@ class Server:
 
     def _admit(self, handshake: Handshake, outcome: Authenticated, credentials: Credentials) -> None:
         """Ask the policy whether it may connect, and attach it."""
-        timer = self._handshakes.get(handshake)
-        if timer is None or not self._may_connect(credentials):
+        if handshake not in self._handshakes or not self._may_connect(credentials):
             credentials.close()
             self._drop(handshake)
             return
@@ -184,11 +195,9 @@ class Server:
             privileged=credentials.uid in (0, self._owner),
             at_console=at_console(credentials.uid),
         )
-        del self._handshakes[handshake]
+        handshake.peer = peer
         # The deadline is for Hello, and counts from the beginning.
-        remaining = timer.when() - self._loop.time()
-        timer.cancel()
-        self._silent[peer] = self._loop.call_later(max(0.0, remaining), self._expire, peer)
+        self._silent[peer] = self._handshakes.pop(handshake)
         fds = handshake.take_fds(outcome.offset)
         self._relay.attach(peer.id, handshake.sock.detach(), _for_relay(peer), outcome.leftover, fds)
         self._relay.commit()
@@ -198,26 +207,24 @@ class Server:
             return self._bus.settings.allow_anonymous
         return bool(self._bus.policy.can_connect(credentials.uid, credentials.gids, self._owner))
 
-    def _expire(self, who: Handshake | Peer) -> None:
+    def _expire(self, handshake: Handshake) -> None:
         timeout = self._bus.limits.auth_timeout
         self._bus.log.warning(
             "Connection has not authenticated soon enough, closing it"
             f" (auth_timeout={timeout}ms, elapsed: {timeout}ms)"
         )
-        if isinstance(who, Handshake):
-            self._drop(who)
+        if handshake.peer is None:
+            self._drop(handshake)
         else:
-            self._relay.disconnect(who.id)
+            self._relay.disconnect(handshake.peer.id)
             self._relay.commit()
 
     def _drop(self, handshake: Handshake) -> None:
         timer = self._handshakes.pop(handshake, None)
         if timer is not None:
             timer.cancel()
-        fd = handshake.sock.fileno()
-        if fd >= 0:
-            self._loop.remove_reader(fd)
-            self._loop.remove_writer(fd)
+        if handshake.sock.fileno() >= 0:
+            self._watch(handshake, Watch.NOTHING)
         handshake.close()
         self._watch_room()
 

@@ -31,6 +31,11 @@ class Driver:
 
     def __init__(self, interfaces: tuple[Interface, ...] = INTERFACES) -> None:
         self.interfaces = interfaces
+        self._methods = {
+            (interface.name, method.name): (interface, method)
+            for interface in interfaces
+            for method in interface.methods
+        }
 
     def introspection(self) -> str:
         """Return the XML of the object at the bus's own path, as ``--introspect`` prints it."""
@@ -56,6 +61,9 @@ class Driver:
 
     def _find(self, message: Event) -> Method:
         """Find the method; a call may leave out the interface (specification: "Message Types")."""
+        known = self._methods.get((message.interface or "", message.member or ""))
+        if known is not None and known[0].any_path:
+            return known[1]
         found_interface = False
         for interface in self.interfaces:
             if not interface.any_path and message.path != BUS_PATH:
