@@ -12,8 +12,6 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define LOG_EVENTS 256u /* that the control plane has not read; more are counted, not kept */
-
 /* A policy without rules allows nothing. */
 static const uint8_t empty_policy[] = "OMNIPOL1\0\0\0\0\x40\0\0\0\x20\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0";
 
@@ -190,9 +188,17 @@ void bus_count_matches(struct bus *bus, struct peer *peer)
 
 void bus_log(struct bus *bus, int severity, const char *format, ...)
 {
-    if (bus->n_log >= LOG_EVENTS)
+    if (bus->n_log >= BUS_LOG_MAX) {
+        bus->log_lost++;
         return;
-    char text[2048];
+    }
+    if (bus->log_lost > 0 && bus->n_log < BUS_LOG_ENOUGH) {
+        uint64_t lost = bus->log_lost;
+        bus->log_lost = 0;
+        bus_log(bus, 4, "%llu lines of this log were too many at once and are lost",
+                (unsigned long long)lost);
+    }
+    char text[4096];
     va_list arguments;
     va_start(arguments, format);
     int n = vsnprintf(text, sizeof(text), format, arguments);

@@ -16,6 +16,10 @@
 #define BUS_NAME SPAN("org.freedesktop.DBus")
 #define BUS_PATH SPAN("/org/freedesktop/DBus")
 
+/* Lines of the log that the control plane has not read: who has caused some is not read beyond that. */
+#define BUS_LOG_ENOUGH 256u
+#define BUS_LOG_MAX 16384u /* more are lost; a broadcast may cause a line for everybody who would get it */
+
 struct bus_totals {
     uint64_t messages_in, messages_out, bytes_in, bytes_out;
     uint64_t broadcasts, refused, denied, wakeups, sends, receives;
@@ -57,6 +61,7 @@ struct bus {
     struct marshal marshal; /* the message of the bus itself that is being written */
     uint32_t serial;        /* of the latest of those */
     uint32_t n_active;
+    uint64_t log_lost;
     uint32_t n_log; /* log events that the control plane has not taken yet */
     uint64_t mark;
     struct bus_totals totals;

@@ -144,9 +144,14 @@ static void lose_invalid(struct bus *bus, struct peer *peer, enum message_error 
     bus_lose(bus, peer, RELAY_GONE_INVALID);
 }
 
+static bool has_to_wait(const struct bus *bus, const struct peer *peer)
+{
+    return quota_exceeded(bus, peer) || (peer->logged && bus->n_log >= BUS_LOG_ENOUGH);
+}
+
 static bool may_go_on(struct bus *bus, struct peer *peer)
 {
-    if (!peer->paused && quota_exceeded(bus, peer)) {
+    if (!peer->paused && has_to_wait(bus, peer)) {
         peer->paused = true;
         list_append(&bus->paused, &peer->in_paused);
     }
@@ -302,7 +307,7 @@ void input_unpause(struct bus *bus)
     LIST_FOR_SAFE(at, after, &bus->paused)
     {
         struct peer *peer = CONTAINER_OF(at, struct peer, in_paused);
-        if (quota_exceeded(bus, peer))
+        if (has_to_wait(bus, peer))
             continue;
         peer->paused = false;
         list_unlink(at);

@@ -54,6 +54,13 @@ static bool is_direct(const struct policy_case *c)
     return !c->eavesdropping && (!c->recipient || c->m->destination.s);
 }
 
+static void note(struct bus *bus, const struct policy_case *c, const char *text)
+{
+    if (c->sender)
+        c->sender->logged = true;
+    bus_log(bus, SECURITY, "%s", text);
+}
+
 static void refuse(struct bus *bus, const struct policy_case *c, const char *complaint, uint32_t matched,
                    struct denial *denial)
 {
@@ -62,14 +69,14 @@ static void refuse(struct bus *bus, const struct policy_case *c, const char *com
         return;
     complain(to, ERROR_ACCESS_DENIED, complaint, c, matched);
     if (is_direct(c))
-        bus_log(bus, SECURITY, "%s", to->text);
+        note(bus, c, to->text);
 }
 
 static void would_reject(struct bus *bus, const struct policy_case *c, uint32_t matched)
 {
     char text[JUDGE_TEXT];
     describe(text, sizeof(text), "Would reject message", c, matched);
-    bus_log(bus, SECURITY, "%s", text);
+    note(bus, c, text);
 }
 
 /* Who is not there yet is judged by the one name that he will have. */

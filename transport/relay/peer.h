@@ -38,6 +38,7 @@ struct peer {
     bool writing;  /* EPOLLOUT is asked for */
     bool closing;  /* relay_disconnect: gone once this wake-up's output was tried */
     bool unseen;   /* monitors have yet to see its message for the bus */
+    bool logged;   /* a message of it was worth a line in the log */
     bool fd_passing;
     bool privileged;
     bool at_console;
