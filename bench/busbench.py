@@ -42,10 +42,10 @@ class Results:
     syscalls: dict[str, dict[str, Run]] = field(default_factory=dict)
     failures: list[tuple[str, str, str]] = field(default_factory=list)
 
-    def add(self, target: str, results: Sequence[Run], busy: float = 0.0) -> None:
-        """Keep the results of one run for ``target``."""
+    def add(self, target: str, results: Sequence[Run], busy: float = 0.0, suffix: str = "") -> None:
+        """Keep the results of one run for ``target``; a floor's cases end in its name."""
         for result in results:
-            case = result["case"].split(":")[0]
+            case = result["case"].split(":")[0] + suffix
             if not result["ok"]:
                 self.failures.append((target, case, result.get("error", "")))
             elif case == "memory":

@@ -9,10 +9,11 @@ from .settings import MANY_FILES, STOCK, WIDE, Setting
 
 @dataclass(frozen=True)
 class Group:
-    """One run of busbench."""
+    """One run of busbench; ``suffix`` goes behind the names of its cases."""
 
     arguments: tuple[str, ...]
     setting: Setting = WIDE
+    suffix: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,23 +31,32 @@ class Metric:
 
 
 TROUBLES = ("alone", "flood-calls", "flood-signals", "stuck-reader", "leak-connections", "leak-fds", "large")
+RULE_KINDS = ("path", "interface", "sender", "namespace", "arg0")
 GROUPS = {
     "rtt": Group(("rtt",)),
     "pipeline": Group(("pipeline",)),
     "pipeline-batch": Group(("--batch", "pipeline")),
     "window": Group(("--window", "2", "pipeline")),
     "fanout": Group(("fanout",)),
-    "idle": Group(("--subs", "1", "--idle", "100", "fanout")),
-    "idle-more": Group(("--subs", "1", "--idle", "400", "fanout")),
+    **{
+        f"idle-{kind}": Group(("--subs", "1", "--idle", "400", "--rule-kind", kind, "fanout"))
+        for kind in RULE_KINDS
+    },
     "connect": Group(("connect",)),
     "driver": Group(("driver",)),
     "bandwidth": Group(("bandwidth",)),
     "mixed": Group(("mixed",)),
+    "policy": Group(("--subs", "8", "rtt", "pipeline", "fanout"), MANY_FILES, "-1200-policy-rules"),
     **{f"bystander-{trouble}": Group((f"bystander={trouble}",), STOCK) for trouble in TROUBLES},
     "bystander-reload": Group(("bystander=reload",), MANY_FILES),
 }
-ALIASES = {"bystander": [name for name in GROUPS if name.startswith("bystander")]}
-FLOORS = ("direct-stream", "direct-seqpacket", "relay-epoll", "relay-spin", "relay-uring")
+ALIASES = {
+    alias: [name for name in GROUPS if name.startswith(f"{alias}-")] for alias in ("bystander", "idle")
+}
+FLOORS = ("direct-stream", "relay-epoll", "relay-uring")
+NEEDS_CONFIGURATION = ("policy", "bystander-reload")
+"""Not for a bare dbus-broker, whose launcher it is that reads configurations."""
+
 MULTICASTS = ("udp-multicast", "netlink", "unix-loop", "unix-uring")
 
 P50 = Metric("p50_us", False)

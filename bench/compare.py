@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from . import busbench
-from .cases import FLOORS, GROUPS, MULTICASTS, chosen
+from .cases import FLOORS, GROUPS, MULTICASTS, NEEDS_CONFIGURATION, chosen
 from .daemons import BROKER, COMMANDS, Daemon, installed
 from .machine import Quiet, description, favour
 from .report import Report
@@ -90,12 +90,13 @@ class Comparison:
     def measure(self, name: str, group: str) -> None:
         """One run of one daemon."""
         case = GROUPS[group]
-        if group == "bystander-reload" and name == BROKER:
-            return  # it is its launcher that reads configurations
+        if group in NEEDS_CONFIGURATION and name == BROKER:
+            return
         daemon = self.fleet.get(name, case.setting)
         busy = self.quiet.wait()
         seconds = ("--seconds", str(self.arguments.seconds))
-        self.results.add(name, busbench.run([*seconds, *self.bus(daemon), *case.arguments]), busy)
+        results = busbench.run([*seconds, *self.bus(daemon), *case.arguments])
+        self.results.add(name, results, busy, case.suffix)
         if not daemon.alive():
             raise SystemExit(f"{name} died:\n{daemon.log()}")
 
@@ -136,7 +137,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--no-floors", action="store_true", help="only daemons")
     add("--rounds", type=int, default=5)
     add("--seconds", type=float, default=1.0, help="measured time of a case")
-    add("--cases", default="memory," + ",".join(GROUPS), help=f"of memory, bystander, {', '.join(GROUPS)}")
+    add(
+        "--cases",
+        default="memory," + ",".join(GROUPS),
+        help=f"of memory, bystander, idle, {', '.join(GROUPS)}",
+    )
     add("--baseline", default=BROKER, help="whom ratios are against")
     add("--syscalls", action="store_true", help="also count system calls a message")
     add("--multicast", action="store_true", help="also the kernel's own multicasts")
