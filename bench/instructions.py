@@ -1,7 +1,7 @@
 """How many instructions the relay spends on a message, as multiples of what a bare relay of messages spends.
 
-Counts don't depend on how busy the machine is, ratios hardly on compiler and C library: the floor is built and run
-together with the relay. Both are counted by callgrind, in one process without threads.
+Counts don't depend on how busy the machine is, ratios hardly on compiler and C library: the floor is built
+and run together with the relay. Both are counted by callgrind, in one process without threads.
 
     .venv/bin/python -m omnibus.bench.instructions            counts, ratios, and what was expected
     .venv/bin/python -m omnibus.bench.instructions --accept   expect from now on what was counted

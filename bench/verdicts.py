@@ -27,7 +27,7 @@ def blocks(directory: Path) -> dict[str, Path]:
     """Compile the policies that are compared."""
     sys.path.append(str(CHECKOUT / "tests"))
     from omnibus.policy.load import load
-    from support import desktop
+    from support import desktop  # type: ignore[import-not-found]  # found by the path above
 
     texts = {
         "everything allowed": desktop.EVERYTHING,
@@ -58,8 +58,8 @@ def instructions(program: Path, block: Path, case: str, directory: Path) -> floa
         "--tool=callgrind",
         "--toggle-collect=measured",
         f"--callgrind-out-file={directory}/callgrind",
-        program,
-        block,
+        str(program),
+        str(block),
         case,
         str(TIMES),
     ]
