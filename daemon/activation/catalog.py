@@ -17,10 +17,14 @@ Stamp = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A file as it was read; ``service`` is None if it is of no use."""
+    """A file as it was read; ``service`` is None if it is of no use.
+
+    ``well_named``: it is called after the service, so that the launch helper finds it.
+    """
 
     stamp: Stamp
     service: ServiceFile | None
+    well_named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,34 +67,43 @@ class _Reader:
             names = sorted(name for name in os.listdir(directory.path) if name.endswith(".service"))
         except OSError:
             return  # most of the standard directories don't exist
-        found = [self._read_file(os.path.join(directory.path, name), directory) for name in names]
-        services = [service for service in found if service is not None]
-        for service in sorted(services, key=lambda one: one.path != one.expected_path):
+        others = []
+        for name in names:
+            reading = self._read_file(os.path.join(directory.path, name), directory)
+            if reading is None or reading.service is None:
+                continue
+            if reading.well_named:
+                self.services.setdefault(reading.service.name, reading.service)
+            elif not directory.strict_naming:
+                others.append(reading.service)
+        for service in others:
             self.services.setdefault(service.name, service)
 
-    def _read_file(self, path: str, directory: ServiceDir) -> ServiceFile | None:
+    def _read_file(self, path: str, directory: ServiceDir) -> Reading | None:
         try:
             status = os.stat(path)
         except OSError:
             return None  # gone, or a link to nowhere
         stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev)
         reading = self._known.files.get(path)
-        new = reading is None or reading.stamp != stamp
-        if reading is None or new:
-            reading = Reading(stamp, self._load(path))
+        if reading is None or reading.stamp != stamp:
+            service = self._load(path)
+            reading = Reading(stamp, service, service is not None and path == service.expected_path)
+            self._check_name(reading, directory)
         self.files[path] = reading
+        return reading
+
+    def _check_name(self, reading: Reading, directory: ServiceDir) -> None:
         service = reading.service
-        if service is None or path == service.expected_path:
-            return service
-        if new and (directory.strict_naming or self._helper):
-            expected = os.path.basename(service.expected_path)
-            consequence = (
-                ": not loading it"
-                if directory.strict_naming
-                else " and will not work with system bus activation"
-            )
-            self.warnings.append(f'Service file "{path}" should have been named "{expected}"{consequence}')
-        return None if directory.strict_naming else service
+        if service is None or reading.well_named or not (directory.strict_naming or self._helper):
+            return
+        expected = os.path.basename(service.expected_path)
+        consequence = " and will not work with system bus activation"
+        if directory.strict_naming:
+            consequence = ": not loading it"
+        self.warnings.append(
+            f'Service file "{service.path}" should have been named "{expected}"{consequence}'
+        )
 
     def _load(self, path: str) -> ServiceFile | None:
         try:
