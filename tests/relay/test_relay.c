@@ -471,6 +471,10 @@ static void limits_are_told(void)
     w = client_call(b, CLIENT_0, "TooLong", "s");
     marshal_string(&w, span_of(text));
     client_send(b, &w);
+    plane_event(&p, RELAY_EVENT_LOG);
+    plane_event(&p, RELAY_EVENT_GONE);
+    relay_forget(p.relay, 1);
+    relay_commit(p.relay);
     CHECK(client_closed(b));
     plane_close(&p);
 }

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+#include "plane.h"
+#include "policy_draft.h"
+
+#define NOTICE 5 /* syslog's */
+#define DESCRIBED                                                                                            \
+    "type=\"signal\", sender=\":1.0\" (uid=1000) interface=\"test.Interface\" member=\"%s\" "                \
+    "error name=\"(unset)\" requested_reply=\"0\" destination=\"%s\" (uid=1000)"
+
+static const struct rule_draft rules[] = {
+    {.kind = POLICY_SEND, .allow = true},
+    {.kind = POLICY_RECEIVE, .allow = true},
+    {.kind = POLICY_SEND, .interface = "test.Interface", .member = "NotSent"},
+    {.kind = POLICY_RECEIVE, .interface = "test.Interface", .member = "NotReceived"},
+    {.kind = POLICY_SEND,
+     .allow = true,
+     .interface = "test.Interface",
+     .member = "Noted",
+     .flags = POLICY_LOG},
+    {.kind = POLICY_SEND,
+     .allow = true,
+     .interface = "test.Interface",
+     .member = "NotedAndNotReceived",
+     .flags = POLICY_LOG},
+    {.kind = POLICY_RECEIVE, .interface = "test.Interface", .member = "NotedAndNotReceived"},
+};
+
+static void plane_judge(struct plane *p)
+{
+    static struct policy_draft draft;
+    policy_draft(&draft, rules, CHECK_COUNT(rules));
+    CHECK_EQUAL(relay_load_policy(p->relay, draft.data, draft.size), 0);
+    CHECK_EQUAL(relay_commit(p->relay), 0);
+}
+
+/* The next line of the log is this one. */
+static void plane_logs(struct plane *p, const char *words, const char *member, const char *destination)
+{
+    char format[512], line[1024];
+    snprintf(format, sizeof(format), "%s, 2 matched rules; %s", words, DESCRIBED);
+    snprintf(line, sizeof(line), format, member, destination);
+    if (!plane_event(p, RELAY_EVENT_LOG))
+        return;
+    CHECK_EQUAL(p->event.type, NOTICE);
+    CHECK_SPAN(((struct span){(const char *)p->event.body, p->event.body_size}), line);
+}
+
+static void signal_sent(struct client *c, const char *destination, const char *member)
+{
+    struct marshal w = client_signal(c, destination, member);
+    client_send(c, &w);
+}
+
+static void what_is_refused_is_logged(void)
+{
+    struct plane p;
+    plane_open(&p);
+    plane_judge(&p);
+    struct client *a = plane_connect(&p, 0);
+    plane_connect(&p, 1);
+    signal_sent(a, ":1.1", "NotSent");
+    plane_logs(&p, "Rejected send message", "NotSent", ":1.1");
+    signal_sent(a, ":1.1", "NotReceived");
+    plane_logs(&p, "Rejected receive message", "NotReceived", ":1.1");
+    plane_close(&p);
+}
+
+static void what_would_be_refused_is_logged(void)
+{
+    struct plane p;
+    plane_open(&p);
+    plane_judge(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    signal_sent(a, ":1.1", "Noted");
+    plane_logs(&p, "Would reject message", "Noted", ":1.1");
+    client_expects(b, MESSAGE_SIGNAL, "Noted", ":1.0");
+    signal_sent(a, ":1.1", "NotedAndNotReceived");
+    plane_logs(&p, "Would reject message", "NotedAndNotReceived", ":1.1");
+    plane_logs(&p, "Rejected receive message", "NotedAndNotReceived", ":1.1");
+    plane_close(&p);
+}
+
+/* Of a broadcast that somebody does not get nothing is said, but of what rules ask to be logged. */
+static void broadcasts_are_refused_in_silence(void)
+{
+    struct plane p;
+    plane_open(&p);
+    plane_judge(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1), *c = plane_connect(&p, 2);
+    client_match(b, "type='signal'");
+    client_match(c, "type='signal'");
+    signal_sent(a, NULL, "NotSent");
+    signal_sent(a, NULL, "NotReceived");
+    signal_sent(a, NULL, "Noted");
+    plane_logs(&p, "Would reject message", "Noted", "org.freedesktop.DBus");
+    plane_logs(&p, "Would reject message", "Noted", "org.freedesktop.DBus");
+    client_expects(b, MESSAGE_SIGNAL, "Noted", ":1.0");
+    client_expects(c, MESSAGE_SIGNAL, "Noted", ":1.0");
+    plane_close(&p);
+}
+
+/* Reads as much of the log as there is; returns the number of lines. */
+static unsigned plane_lines(struct plane *p)
+{
+    unsigned lines = 0;
+    while (relay_events(p->relay, &p->event, 1) == 1) {
+        CHECK_EQUAL(p->event.kind, RELAY_EVENT_LOG);
+        CHECK_EQUAL(p->event.type, NOTICE);
+        lines++;
+    }
+    CHECK(lines <= 256);
+    CHECK_EQUAL(relay_commit(p->relay), 0);
+    return lines;
+}
+
+static void no_line_is_lost(void)
+{
+    enum { SIGNALS = 3000 };
+    struct plane p;
+    unsigned sent = 0, lines = 0;
+    plane_open(&p);
+    plane_judge(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    CHECK_EQUAL(fcntl(a->fd, F_SETFL, O_NONBLOCK), 0);
+    struct marshal w = client_signal(a, ":1.1", "NotSent");
+    REQUIRE(marshal_end(&w));
+    while (lines < SIGNALS) {
+        struct pollfd pollers[] = {{.fd = a->fd, .events = sent < SIGNALS ? POLLIN | POLLOUT : POLLIN},
+                                   {.fd = relay_event_fd(p.relay), .events = POLLIN}};
+        REQUIRE(poll(pollers, 2, PLANE_DEADLINE) > 0);
+        if (pollers[0].revents & POLLOUT && send(a->fd, w.data, w.size, MSG_NOSIGNAL) == (ssize_t)w.size)
+            sent++;
+        if (pollers[0].revents & POLLIN)
+            client_receive(a);
+        a->size = 0;
+        /* reads only when the other has written all that it may, as who is slower */
+        if (!(pollers[0].revents & POLLOUT) && pollers[1].revents)
+            lines += plane_lines(&p);
+        else
+            client_sync(b); /* nobody else waits for the log */
+    }
+    CHECK_EQUAL(lines, SIGNALS);
+    marshal_free(&w);
+    plane_close(&p);
+}
+
+static const struct check_test tests[] = {
+    TEST(what_is_refused_is_logged),
+    TEST(what_would_be_refused_is_logged),
+    TEST(broadcasts_are_refused_in_silence),
+    TEST(no_line_is_lost),
+};
+
+CHECK_MAIN(tests)
