@@ -67,7 +67,8 @@ fuzz:
 	$(MAKE) -C tests/relay fuzz
 
 clean:
-	rm -rf $(VENV) build *.egg-info transport/relay/_relay.c transport/relay/_relay.*.so tests/relay/build
+	rm -rf $(VENV) build *.egg-info transport/relay/_relay.c transport/relay/_relay.*.so tests/relay/build \
+	    daemon/launch/_launch.*.so daemon/launch/omnibus-daemon-launch-helper
 
 .PHONY: all run lint test test-packages policy-test fuzz clean
 .DELETE_ON_ERROR:
