@@ -18,3 +18,13 @@ need() {
 	done
 	[ ${#missing[@]} -eq 0 ] || die "missing Debian packages: ${missing[*]} (see kernel/tools/install-packages.sh)"
 }
+
+# build_programs tests|bench: makes what runs in the guest and prints its folder. It is keyed by its sources, so that one
+# checkout's run never changes what another's guest is just executing.
+build_programs() {
+	local sources=$KERNEL_DIR/$1 dir
+	dir=$CACHE/$1/$(cat "$sources"/Makefile "$sources"/*.[chp]* "$KERNEL_DIR"/include/uapi/linux/* | sha256sum | cut -c 1-12)
+	mkdir -p "$dir"
+	flock "$dir.lock" make -s -C "$sources" OUT="$dir" >&2 || die "$1 did not build"
+	echo "$dir"
+}

@@ -17,14 +17,13 @@ done
 need dbus-daemon dbus-daemon dbus-broker dbus-broker
 kernel=$("$TOOLS/fetch-kernel.sh" 6.1)
 module=$("$TOOLS/build-module.sh" "$kernel")
-build=$CACHE/bench
-flock "$build.lock" make -s -C "$KERNEL_DIR/bench" OUT="$build"
+build=$(build_programs bench)
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 command="insmod $module/unix_multicast.ko
 $build/unix-multicast-bench -r $rounds
 for bus in dbus-daemon dbus-broker; do
-	python3 $KERNEL_DIR/bench/start-bus.py \$bus /tmp/\$bus $build/unix-multicast-bench -r $rounds -b \$bus=/tmp/\$bus
+	python3 $build/start-bus.py \$bus /tmp/\$bus $build/unix-multicast-bench -r $rounds -b \$bus=/tmp/\$bus
 done"
 
 # The table: a case and its contenders on a line each, and the ratio to the direct socketpair.
