@@ -16,6 +16,8 @@ struct rule_draft { /* NULL: not given; max_fds 0: as many as there are */
     uint8_t context, type;
     uint32_t principal;
     uint32_t flags;
+    const char *file;
+    uint32_t line;
 };
 
 struct policy_draft {
@@ -62,6 +64,8 @@ static inline void policy_draft_add(struct policy_draft *draft, const struct rul
     policy_draft_text(draft, at + 20, rule->member);
     policy_draft_number(at + 32, POLICY_ANY);
     at[36] = (uint8_t)rule->flags;
+    policy_draft_text(draft, at + 40, rule->file);
+    policy_draft_number(at + 44, rule->line);
 }
 
 static inline void policy_draft_end(struct policy_draft *draft)

@@ -10,7 +10,11 @@
 static const struct rule_draft rules[] = {
     {.kind = POLICY_SEND, .allow = true},
     {.kind = POLICY_RECEIVE, .allow = true},
-    {.kind = POLICY_SEND, .interface = "test.Interface", .member = "NotSent"},
+    {.kind = POLICY_SEND,
+     .interface = "test.Interface",
+     .member = "NotSent",
+     .file = "/a/bus.conf",
+     .line = 70000},
     {.kind = POLICY_RECEIVE, .interface = "test.Interface", .member = "NotReceived"},
     {.kind = POLICY_SEND,
      .allow = true,
@@ -62,6 +66,29 @@ static void what_is_refused_is_logged(void)
     plane_logs(&p, "Rejected send message", "NotSent", ":1.1");
     signal_sent(a, ":1.1", "NotReceived");
     plane_logs(&p, "Rejected receive message", "NotReceived", ":1.1");
+    plane_close(&p);
+}
+
+/* Who, what for, and by which rule; where a rule stands need not be known. */
+static void a_denial_names_its_rule(void)
+{
+    struct plane p;
+    plane_open(&p);
+    plane_judge(&p);
+    plane_connect(&p, 0);
+    struct client *b = plane_connect(&p, 1);
+    signal_sent(b, ":1.0", "NotSent");
+    if (plane_event(&p, RELAY_EVENT_LOG)) {
+        CHECK_EQUAL(p.event.peer, 1);
+        CHECK_SPAN(span_of(p.event.destination), ":1.0");
+        CHECK_SPAN(span_of(p.event.path), "/a/bus.conf");
+        CHECK_EQUAL(p.event.serial, 70000);
+    }
+    signal_sent(b, ":1.0", "NotReceived");
+    if (plane_event(&p, RELAY_EVENT_LOG)) {
+        CHECK_SPAN(span_of(p.event.destination), ":1.0");
+        CHECK(!p.event.path);
+    }
     plane_close(&p);
 }
 
@@ -146,6 +173,7 @@ static void no_line_is_lost(void)
 
 static const struct check_test tests[] = {
     TEST(what_is_refused_is_logged),
+    TEST(a_denial_names_its_rule),
     TEST(what_would_be_refused_is_logged),
     TEST(broadcasts_are_refused_in_silence),
     TEST(no_line_is_lost),

@@ -67,6 +67,13 @@ struct bus {
     struct bus_totals totals;
 };
 
+/* What is known of a denial besides its text. */
+struct bus_denial {
+    uint64_t sender; /* 0xffffffffffffffff: the bus itself */
+    struct span destination;
+    struct policy_place rule;
+};
+
 int bus_init(struct bus *bus, struct events *events, const char *guid);
 void bus_free(struct bus *bus);
 struct peer *bus_peer(const struct bus *bus, uint64_t id);      /* NULL: unknown or forgotten */
@@ -75,5 +82,6 @@ void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason); /* on
 void bus_count_matches(struct bus *bus, struct peer *peer);                /* whose rules have become more */
 uint32_t bus_matches(const struct bus *bus); /* of all connections, monitors too */
 void bus_log(struct bus *bus, int severity, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void bus_log_denial(struct bus *bus, int severity, const char *text, const struct bus_denial *denial);
 
 #endif

@@ -46,7 +46,7 @@ class Event:
 
     @property
     def serial(self) -> int:
-        """The message's serial; for EXPORT the kind of table."""
+        """The message's serial; for EXPORT the kind of table, for LOG the line of the rule that decided."""
         return int(self._view.serial)
 
     @property
@@ -91,7 +91,7 @@ class Event:
 
     @property
     def path(self) -> str | None:
-        """The PATH field."""
+        """The PATH field; for LOG the file of the rule that decided."""
         return _text(self._view.path)
 
     @property
@@ -111,7 +111,7 @@ class Event:
 
     @property
     def destination(self) -> str | None:
-        """The DESTINATION field."""
+        """The DESTINATION field; for LOG that of the message that was denied, if one was."""
         return _text(self._view.destination)
 
     @property

@@ -54,29 +54,35 @@ static bool is_direct(const struct policy_case *c)
     return !c->eavesdropping && (!c->recipient || c->m->destination.s);
 }
 
-static void note(struct bus *bus, const struct policy_case *c, const char *text)
+static void note(struct bus *bus, const struct policy_case *c, const struct policy_rule *rule,
+                 const char *text)
 {
     if (c->sender)
         c->sender->logged = true;
-    bus_log(bus, SECURITY, "%s", text);
+    const struct bus_denial denial = {
+        .sender = c->sender ? c->sender->id : UINT64_MAX,
+        .destination = c->m->destination.s ? c->m->destination : BUS_NAME,
+        .rule = policy_place(bus->policy, rule),
+    };
+    bus_log_denial(bus, SECURITY, text, &denial);
 }
 
-static void refuse(struct bus *bus, const struct policy_case *c, const char *complaint, uint32_t matched,
-                   struct denial *denial)
+static void refuse(struct bus *bus, const struct policy_case *c, const char *complaint,
+                   const struct policy_verdict *verdict, struct denial *denial)
 {
     struct denial own, *to = denial ? denial : &own;
     if (!denial && !is_direct(c))
         return;
-    complain(to, ERROR_ACCESS_DENIED, complaint, c, matched);
+    complain(to, ERROR_ACCESS_DENIED, complaint, c, verdict->matched);
     if (is_direct(c))
-        note(bus, c, to->text);
+        note(bus, c, verdict->rule, to->text);
 }
 
-static void would_reject(struct bus *bus, const struct policy_case *c, uint32_t matched)
+static void would_reject(struct bus *bus, const struct policy_case *c, const struct policy_verdict *verdict)
 {
     char text[JUDGE_TEXT];
-    describe(text, sizeof(text), "Would reject message", c, matched);
-    note(bus, c, text);
+    describe(text, sizeof(text), "Would reject message", c, verdict->matched);
+    note(bus, c, verdict->rule, text);
 }
 
 /* Who is not there yet is judged by the one name that he will have. */
@@ -104,17 +110,17 @@ static bool explain(struct bus *bus, const struct policy_case *c, const struct p
         struct policy_verdict verdict =
             policy_can_send(bus->policy, sender->identity, recipient->role, class);
         if (!verdict.allow) {
-            refuse(bus, c, "Rejected send message", verdict.matched, denial);
+            refuse(bus, c, "Rejected send message", &verdict, denial);
             return false;
         }
         if (verdict.log)
-            would_reject(bus, c, verdict.matched);
+            would_reject(bus, c, &verdict);
     }
     if (recipient->identity) {
         struct policy_verdict verdict =
             policy_can_receive(bus->policy, recipient->identity, sender->role, class);
         if (!verdict.allow) {
-            refuse(bus, c, "Rejected receive message", verdict.matched, denial);
+            refuse(bus, c, "Rejected receive message", &verdict, denial);
             return false;
         }
     }
@@ -132,7 +138,8 @@ bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial)
     struct policy_class class = c->class;
     policy_tidy(policy);
     if (!sides_of(policy, c, &sender, &recipient)) {
-        refuse(bus, c, "Rejected send message", 0, denial);
+        const struct policy_verdict none = {0};
+        refuse(bus, c, "Rejected send message", &none, denial);
         return false;
     }
     if (class.bits == 0)

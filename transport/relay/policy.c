@@ -121,6 +121,13 @@ static struct policy_verdict decide(const struct policy *policy, const struct po
     return (struct policy_verdict){rule->allow, rule->flags & POLICY_LOG, search.matched, rule};
 }
 
+struct policy_place policy_place(const struct policy *policy, const struct policy_rule *rule)
+{
+    if (!rule || rule->file == 0)
+        return (struct policy_place){NULL, 0};
+    return (struct policy_place){policy->strings + rule->file, rule->line};
+}
+
 struct policy_verdict policy_can_send(const struct policy *policy, const struct identity *sender,
                                       const struct role *recipient, const struct policy_class *class)
 {

@@ -64,6 +64,11 @@ struct policy_verdict {
     const struct policy_rule *rule; /* the one that decided; NULL: none fitted */
 };
 
+struct policy_place { /* of a rule in the configuration; file is NULL if that is not known */
+    const char *file;
+    uint32_t line;
+};
+
 enum policy_outcome {
     POLICY_DENIED = 1,
     POLICY_ALLOWED = 2,
@@ -105,6 +110,7 @@ struct policy_verdict policy_can_send(const struct policy *policy, const struct 
                                       const struct role *recipient, const struct policy_class *class);
 struct policy_verdict policy_can_receive(const struct policy *policy, const struct identity *recipient,
                                          const struct role *sender, const struct policy_class *class);
+struct policy_place policy_place(const struct policy *policy, const struct policy_rule *rule);
 /* Both together, remembered: DENIED or ALLOWED, and perhaps LOGGED. */
 uint32_t policy_outcome(struct policy *policy, const struct policy_side *sender,
                         const struct policy_side *recipient, const struct policy_class *class);

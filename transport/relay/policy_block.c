@@ -100,8 +100,11 @@ static int rule_read(struct policy *policy, const struct block *block, uint32_t 
     rule->min_fds = u32_at(p + 28);
     rule->max_fds = u32_at(p + 32);
     rule->flags = (uint16_t)(p[36] | p[37] << 8);
+    rule->file = u32_at(p + 40);
+    rule->line = u32_at(p + 44);
     if (rule->kind < POLICY_SEND || rule->kind > POLICY_CONNECT_GROUP ||
-        rule->context > POLICY_NOT_AT_CONSOLE || rule->message_type > MESSAGE_SIGNAL)
+        rule->context > POLICY_NOT_AT_CONSOLE || rule->message_type > MESSAGE_SIGNAL ||
+        rule->file >= block->strings_size)
         return -EINVAL;
     if (rule->kind != POLICY_SEND && rule->kind != POLICY_RECEIVE)
         return 0;

@@ -37,7 +37,8 @@ struct policy_rule { /* dbus-daemon(1), <allow> and <deny> */
     bool allow;
     uint16_t flags;
     uint32_t principal;
-    uint32_t place; /* in the block */
+    uint32_t place;      /* in the block */
+    uint32_t file, line; /* where it stands; the file's name is in the strings */
     uint32_t min_fds, max_fds;
     uint32_t destination; /* symbols; this is the sender, in a receive rule */
     uint32_t path, interface, member, error;
