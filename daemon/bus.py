@@ -16,7 +16,7 @@ from .codec import make_body
 from .driver import BUS_NAME, BUS_PATH, Call, Driver, Method, Reply
 from .driver.method import METHOD_CALL, NO_AUTO_START, NO_REPLY_EXPECTED
 from .errors import DBusError
-from .logging import Log
+from .logging import DENIED, RELOAD_FAILED, RELOADED, Log
 from .machine_id import read_machine_id
 from .names import NameRegistry
 from .peers import Peer, Peers, TooManyConnections
@@ -118,7 +118,7 @@ class Bus:
             elif event.kind == EventKind.EXPORT:
                 self.statistics.told(event)
             elif event.kind == EventKind.LOG:
-                self.log.event(event.type, event.body.decode("utf-8", "replace"))
+                self._log(event)
         self.relay.commit()
 
     def welcome(self, peer: Peer, serial: int) -> None:
@@ -144,22 +144,45 @@ class Bus:
     def reloaded(self, settings: Settings, policy: Policy | None = None) -> None:
         """Put new settings in force, or raise what ``configure`` raises; who does this commits it."""
         for warning in settings.warnings:
-            self.log.warning(str(warning))
+            self.log.warning(str(warning), CONFIG_FILE=warning.file, CONFIG_LINE=warning.line or None)
         self.configure(settings, policy)
         self.peers.limits = settings.limits
         self.activation.configure(settings)
-        self.log.info("Reloaded configuration")
+        self.log.info("Reloaded configuration", MESSAGE_ID=RELOADED)
         self.announce_services()
 
     def reload_failed(self, failure: ReloadFailure) -> None:
         """Stay with the old settings."""
-        self.log.warning(f"Unable to reload configuration: {failure}")
+        file, line = (failure.file, failure.line) if isinstance(failure, ConfigError) else (None, None)
+        self.log.warning(
+            f"Unable to reload configuration: {failure}",
+            MESSAGE_ID=RELOAD_FAILED,
+            CONFIG_FILE=file,
+            CONFIG_LINE=line or None,
+        )
         # The directories may have changed all the same.
         self.announce_services()
 
     def announce_services(self) -> None:
         """Say that other services than before may be there to be started."""
         self.relay.signal(EVERYBODY, BUS_PATH, BUS_NAME, "ActivatableServicesChanged", "", b"")
+
+    def _log(self, event: Event) -> None:
+        text = event.body.decode("utf-8", "replace")
+        if event.destination is None:
+            self.log.event(event.type, text)
+            return
+        peer = self.peers.get(event.peer)
+        sender = None if peer is None else peer.unique_name
+        self.log.event(
+            event.type,
+            text,
+            MESSAGE_ID=DENIED,
+            DBUS_SENDER=BUS_NAME if event.peer == EVERYBODY else sender,
+            DBUS_DESTINATION=event.destination,
+            CONFIG_FILE=event.path,
+            CONFIG_LINE=event.serial if event.path else None,
+        )
 
     def _call(self, event: Event) -> None:
         peer = self.peers[event.peer]

@@ -93,7 +93,7 @@ class Service:
         self._to_syslog = to_syslog
         self._log.configure(settings.bus_type, to_syslog=to_syslog, to_stderr=to_stderr)
         for warning in settings.warnings:
-            self._log.warning(str(warning))
+            self._log.warning(str(warning), CONFIG_FILE=warning.file, CONFIG_LINE=warning.line or None)
         if settings.pidfile is not None and options.write_pidfile:
             pidfile.check(settings.pidfile)
         for directory in settings.service_dirs:

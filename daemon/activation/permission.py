@@ -7,7 +7,7 @@ from typing import Final
 from ...policy.evaluate import ClientPolicy, Header
 from .. import errors
 from ..errors import DBusError
-from ..logging import Log
+from ..logging import DENIED, Log
 from ..peers import Peer
 
 TYPES: Final = ("invalid", "method_call", "method_return", "error", "signal")
@@ -29,7 +29,15 @@ def objection(policy: ClientPolicy, peer: Peer, header: Header, log: Log) -> DBu
         f' error name="{_or_unset(header.error_name)}" requested_reply="0"'
         f' destination="{header.destination}" (bus)'
     )
-    log.security(text)
+    rule = verdict.rule
+    log.security(
+        text,
+        MESSAGE_ID=DENIED,
+        DBUS_SENDER=peer.unique_name,
+        DBUS_DESTINATION=header.destination,
+        CONFIG_FILE=None if rule is None else rule.file,
+        CONFIG_LINE=None if rule is None else rule.line,
+    )
     return None if verdict else DBusError(errors.ACCESS_DENIED, text)
 
 

@@ -11,6 +11,7 @@ import pytest
 from omnibus.daemon.activation.environment import Environment
 from omnibus.daemon.bus import Reloaded, ReloadFailure
 from omnibus.daemon.credentials import Credentials
+from omnibus.daemon.logging import DENIED, RELOAD_FAILED, RELOADED
 from omnibus.daemon.peers import Peer
 from omnibus.daemon.plane import EVERYBODY, EventKind
 from omnibus.policy.block import encode
@@ -406,8 +407,23 @@ class TestDisconnect:
 
 class TestLog:
     def test_line_of_the_data_plane(self, desk: Desk) -> None:
-        desk.happen(FakeEvent(EventKind.LOG, type=4, body=b"denied \xff"))
-        assert desk.log.lines == ["denied \ufffd"]
+        desk.happen(FakeEvent(EventKind.LOG, type=4, destination=None, body=b"denied \xff"))
+        assert (desk.log.lines, desk.log.fields) == (["denied \ufffd"], [{}])
+
+    @pytest.mark.parametrize("known", [True, False], ids=["by a rule", "by none"])
+    def test_denial(self, desk: Desk, peer: Peer, known: bool) -> None:
+        """The journal is told who wanted what, and the place of the rule."""
+        rule: dict[str, Any] = {"path": "/bus.conf", "serial": 3} if known else {"path": None, "serial": 0}
+        desk.happen(FakeEvent(EventKind.LOG, peer.id, type=5, destination=NAME, body=b"no", **rule))
+        fields = {"MESSAGE_ID": DENIED, "DBUS_SENDER": peer.unique_name, "DBUS_DESTINATION": NAME}
+        place = {"CONFIG_FILE": "/bus.conf", "CONFIG_LINE": 3} if known else {}
+        assert desk.log.fields == [fields | place]
+
+    @pytest.mark.parametrize(("sender", "field"), [(EVERYBODY, {"DBUS_SENDER": BUS}), (77, {})])
+    def test_sender_that_is_no_connection(self, desk: Desk, sender: int, field: dict[str, str]) -> None:
+        """It is the bus itself, or gone."""
+        desk.happen(FakeEvent(EventKind.LOG, sender, type=5, destination=NAME, path=None, body=b"no"))
+        assert desk.log.fields == [{"MESSAGE_ID": DENIED, "DBUS_DESTINATION": NAME} | field]
 
 
 class TestReload:
@@ -479,12 +495,19 @@ class TestReload:
         warning = ConfigWarning("/bus.conf", 3, 'Unknown username "x" in message bus configuration file')
         desk.bus.reloaded(replace(self.NEW, warnings=(warning,)))
         assert desk.log.lines == [str(warning), "Reloaded configuration"]
+        assert desk.log.fields == [
+            {"CONFIG_FILE": "/bus.conf", "CONFIG_LINE": 3},
+            {"MESSAGE_ID": RELOADED},
+        ]
 
     def test_bad_configuration(self, desk: Desk) -> None:
         """The old one stays."""
         desk.bus.reload_failed(ConfigError("/bus.conf", 3, "no"))
         assert desk.plane.batch == [self.CHANGED]
         assert desk.log.lines == ["Unable to reload configuration: /bus.conf:3: no"]
+        assert desk.log.fields == [
+            {"MESSAGE_ID": RELOAD_FAILED, "CONFIG_FILE": "/bus.conf", "CONFIG_LINE": 3}
+        ]
         assert desk.bus.settings is desk.settings
 
     def test_rules_that_the_data_plane_refuses(

@@ -1,11 +1,11 @@
 """A data plane that writes down what it is told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from omnibus.daemon.credentials import Credentials
-from omnibus.daemon.logging import Log
+from omnibus.daemon.logging import Field, Log
 from omnibus.daemon.plane import Audience, EventKind
 from omnibus.policy.settings import Limits
 
@@ -118,14 +118,16 @@ class FakePlane:
 
 
 class Lines(Log):
-    """A log that keeps its lines."""
+    """A log that keeps its lines, and the fields of each."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[str] = []
+        self.fields: list[dict[str, Field]] = []
 
-    def write(self, severity: int, text: str) -> None:
+    def write(self, severity: int, text: str, fields: Mapping[str, Field] | None = None) -> None:
         self.lines.append(text)
+        self.fields.append({name: value for name, value in (fields or {}).items() if value is not None})
 
 
 def somebody(uid: int | None = 1000, pid: int | None = 42) -> Credentials:

@@ -1,0 +1,75 @@
+"""Entries for the journal, as https://systemd.io/JOURNAL_NATIVE_PROTOCOL/ has them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from omnibus.systemd.journal import Journal
+
+
+class Journald:
+    """The other end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        self.socket.setblocking(False)
+
+    def receive(self) -> bytes:
+        return self.socket.recv(1 << 16)
+
+
+@pytest.fixture
+def journald(tmp_path: Path) -> Iterator[Journald]:
+    found = Journald(tmp_path / "socket")
+    yield found
+    found.socket.close()
+
+
+@pytest.fixture
+def journal(journald: Journald) -> Iterator[Journal]:
+    found = Journal(str(journald.path))
+    yield found
+    found.close()
+
+
+def test_entry(journald: Journald, journal: Journal) -> None:
+    assert journal.send({"MESSAGE": "text=x \udcff", "PRIORITY": 6})
+    assert journald.receive() == b"MESSAGE=text=x \xff\nPRIORITY=6\n"
+
+
+def test_several_lines(journald: Journald, journal: Journal) -> None:
+    """A value with a newline comes with its size, so that nobody can write fields of his own into it."""
+    assert journal.send({"MESSAGE": "a\nPRIORITY=0", "PRIORITY": 6})
+    assert journald.receive() == b"MESSAGE\n\x0c\0\0\0\0\0\0\0a\nPRIORITY=0\nPRIORITY=6\n"
+
+
+def test_no_room(journal: Journal) -> None:
+    """What there is no room for is lost, and nobody waits."""
+    sent = 0
+    while journal.send({"MESSAGE": "x" * 1000}):
+        sent += 1
+        assert sent < 100_000
+
+
+def test_started_again(journald: Journald, journal: Journal) -> None:
+    journald.socket.close()
+    assert not journal.send({"MESSAGE": "lost"})
+    journald.path.unlink()
+    again = Journald(journald.path)
+    assert journal.send({"MESSAGE": "x"})
+    assert again.receive() == b"MESSAGE=x\n"
+    again.socket.close()
+
+
+def test_no_journal(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="No such file"):
+        Journal(str(tmp_path / "none"))
+    assert len(os.listdir("/proc/self/fd")) == before
