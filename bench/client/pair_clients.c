@@ -52,10 +52,12 @@ static void answer(struct end *e, const struct message *m, uint64_t number)
 
 static void check_call(const struct end *e, const struct message *m)
 {
-    if (m->type != CALL || !same(m->sender, e->peer) || !same(m->path, PATH) ||
-        !same(m->interface, INTERFACE) || !same(m->member, "Echo") || !same(m->signature, "ay") ||
-        !m->destination)
-        die("wrong call: type %u sender %s member %s", m->type, shown(m->sender), shown(m->member));
+    const char *called = options.wellknown && !e->c.direct ? WELL_KNOWN : e->c.name;
+    if (m->type != CALL || !same(m->sender, e->peer) || !same(m->destination, called) ||
+        !same(m->path, PATH) || !same(m->interface, INTERFACE) || !same(m->member, "Echo") ||
+        !same(m->signature, "ay"))
+        die("wrong call: type %u sender %s destination %s member %s", m->type, shown(m->sender),
+            shown(m->destination), shown(m->member));
 }
 
 void pair_server(void *argument)

@@ -192,8 +192,8 @@ static void reload(void *argument)
     connection_open(&c);
     process_ready();
     for (;;) {
+        atomic_fetch_add(&shared->harm, 1); /* one may take longer than the case */
         driver_call(&c, &m, "ReloadConfig", NULL, NULL, "");
-        atomic_fetch_add(&shared->harm, 1);
     }
 }
 
