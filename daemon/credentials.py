@@ -81,14 +81,18 @@ def with_groups(credentials: Credentials, gids: tuple[int, ...]) -> Credentials:
 
 
 def at_console(uid: int | None, users: str = "/run/systemd/users") -> bool:
-    """Tell whether ``uid`` has a seat, by the file that logind keeps of each user."""
+    """Tell whether ``uid`` is logged in at a seat, by the file that logind keeps of each user.
+
+    Sessions that end already don't count. Where there is no logind nobody is at the console.
+    """
     if uid is None:
         return False
     try:
         with open(f"{users}/{uid}", encoding="utf-8", errors="replace") as file:
-            return any(line.startswith("SEATS=") and line.strip() != "SEATS=" for line in file)
+            settings = [line.strip().partition("=") for line in file]
     except OSError:
         return False
+    return any(name == "ONLINE_SEATS" and value.strip('" ') for name, _, value in settings)
 
 
 def _peercred(sock: socket.socket) -> tuple[int, int, int]:

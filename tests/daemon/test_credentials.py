@@ -105,9 +105,13 @@ class TestConsole:
     @pytest.mark.parametrize(
         ("text", "expected"),
         [
-            ("NAME=a\nSEATS=seat0\n", True),
-            ("SEATS=\n", False),
-            ("NAME=a\nACTIVE_SEATS=seat0\n", False),
+            ("NAME=a\nONLINE_SEATS=seat0\n", True),
+            ('ONLINE_SEATS="seat0 seat1"', True),
+            (" ONLINE_SEATS=seat0\n", True),
+            ("ONLINE_SEATS=\n", False),
+            ('ONLINE_SEATS=""\n', False),
+            ("ONLINE_SEATS= \n", False),
+            ("NAME=a\nSEATS=seat0\nACTIVE_SEATS=seat0\n", False),
             ("", False),
         ],
     )

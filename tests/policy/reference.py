@@ -45,7 +45,7 @@ GIDS = tuple(sorted(group.gr_gid for group in grp.getgrall())[:4]) if ME == 0 el
 def identity(uid: int, gids: tuple[int, ...] = ()) -> Identity:
     """What dbus-daemon knows of a client with these groups, of which the first is its own."""
     seats = Path(f"/run/systemd/users/{uid}")
-    at_console = seats.exists() and bool(re.search(r"^SEATS=.", seats.read_text(), re.MULTILINE))
+    at_console = seats.exists() and bool(re.search(r"^ONLINE_SEATS=.", seats.read_text(), re.MULTILINE))
     return Identity(uid, tuple(sorted(gids)), at_console)
 
 
