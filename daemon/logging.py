@@ -28,8 +28,8 @@ ACTIVATION_FAILED: Final = "6c09ad87bfb64643a47328228a0a70e5"
 Field = str | int | None
 """A field of an entry in the journal; None: it is not known, or is of no meaning here.
 
-DBUS_SENDER and DBUS_DESTINATION are names on the bus, DBUS_SERVICE is one that is started; CONFIG_FILE and
-CONFIG_LINE, as systemd has them, are the place of a rule or of an error.
+DBUS_SENDER and DBUS_DESTINATION are names on the bus, DBUS_SERVICE is one that is started; UNIT, CONFIG_FILE
+and CONFIG_LINE are systemd's: the unit that a service has, and the place of a rule or of an error.
 """
 
 

@@ -12,6 +12,7 @@ from .. import errors, signature
 from ..codec import make_body, read_body
 from ..driver.method import BUS_NAME, Call
 from ..errors import DBusError
+from ..logging import ACTIVATED, ACTIVATING, ACTIVATION_FAILED
 from ..peers import Peer
 from ..plane import Event
 from . import failures, systemd
@@ -108,7 +109,8 @@ class Activation:
         if start is None:
             return
         if start.running:
-            self._bus.log.info(f"Successfully activated service '{name}'")
+            text = f"Successfully activated service '{name}'"
+            self._bus.log.info(text, MESSAGE_ID=ACTIVATED, DBUS_SERVICE=name)
         waiters = self._close(start)
         for waiter in sorted(waiters, key=lambda one: not isinstance(one, StartCall)):
             waiter.succeed(self._bus.relay)
@@ -241,12 +243,13 @@ class Activation:
             program = Program(start.name, split(command), self._environment.for_program())
         except InvalidCommandLine as error:
             raise DBusError(errors.INVALID_ARGS, str(error)) from error
-        self._bus.log.info(f"Activating service name='{start.name}' {_requested_by(start)}{suffix}")
+        text = f"Activating service name='{start.name}' {_requested_by(start)}{suffix}"
+        self._bus.log.info(text, MESSAGE_ID=ACTIVATING, DBUS_SERVICE=start.name)
         try:
             start.child = self._tools.spawn(program, partial(self._ended, start))
         except CannotFork as error:
             failure = failures.cannot_fork(error)
-            self._bus.log.info(f"Failed to activate service {start.name}: {failure.text}")
+            self._log_failure(start, f"Failed to activate service {start.name}: {failure.text}")
             raise failure from error
         except CannotExecute as error:
             self._died(start, failures.cannot_execute(start.name, error))
@@ -260,17 +263,20 @@ class Activation:
 
     def _died(self, start: Start, error: DBusError) -> None:
         """Fail all starts that wait for the same program."""
-        self._bus.log.info(f"Activated service '{start.name}' failed: {error.text}")
+        self._log_failure(start, f"Activated service '{start.name}' failed: {error.text}")
         for other in list(self._starts.values()):
             if other is not start and other.running and other.exec == start.exec:
                 self._fail(other, error)
         self._fail(start, error)
 
+    def _log_failure(self, start: Start, text: str) -> None:
+        self._bus.log.info(text, MESSAGE_ID=ACTIVATION_FAILED, DBUS_SERVICE=start.name)
+
     def _timed_out(self, start: Start) -> None:
         if start.child is not None:
             start.child.kill()
         error = failures.timed_out(start.name, self._bus.limits.service_start_timeout)
-        self._bus.log.warning(error.text)
+        self._bus.log.warning(error.text, MESSAGE_ID=ACTIVATION_FAILED, DBUS_SERVICE=start.name)
         self._fail(start, error)
 
     def _running(self, name: str, waiter: StartCall, catalog: Catalog) -> None:
@@ -306,11 +312,13 @@ class Activation:
     def _start_unit(self, start: Start, unit: str) -> None:
         there = self._bus.owner(systemd.MANAGER_NAME) is not None
         how = "Activating via systemd" if there else "Activating systemd to hand-off"
-        self._bus.log.info(f"{how}: service name='{start.name}' unit='{unit}' {_requested_by(start)}")
+        text = f"{how}: service name='{start.name}' unit='{unit}' {_requested_by(start)}"
+        self._bus.log.info(text, MESSAGE_ID=ACTIVATING, DBUS_SERVICE=start.name, UNIT=unit)
         try:
             self._tell_systemd(systemd.activation_request(unit, lambda: self._watch(unit)))
         except DBusError:
-            self._bus.log.info(f"Failed to activate via systemd: service name='{start.name}' unit='{unit}'")
+            text = f"Failed to activate via systemd: service name='{start.name}' unit='{unit}'"
+            self._log_failure(start, text)
             raise
 
     def _tell_systemd(self, message: DriverMessage) -> None:
@@ -328,7 +336,8 @@ class Activation:
             self._units.watch(unit)
 
     def _unit_failed(self, unit: str, error: DBusError) -> None:
-        self._bus.log.info(f"Activation via systemd failed for unit '{unit}': {error.text}")
+        text = f"Activation via systemd failed for unit '{unit}': {error.text}"
+        self._bus.log.info(text, MESSAGE_ID=ACTIVATION_FAILED, UNIT=unit)
         for start in list(self._starts.values()):
             if start.running and start.unit == unit:
                 self._fail(start, error)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from omnibus.daemon.activation.tools import CannotExecute, CannotFork
+from omnibus.daemon.logging import ACTIVATED, ACTIVATING, ACTIVATION_FAILED
 from omnibus.daemon.peers import Peer
 from omnibus.daemon.plane import EVERYBODY, EventKind
 from omnibus.policy.rules import Context, Kind, Rule
@@ -49,6 +50,7 @@ class TestAutoStart:
             "DBUS_SESSION_BUS_ADDRESS": "an:address",
         }
         assert desk.log.lines == [f"Activating service name='{NAME}' requested by ':1.0' (uid=1000 pid=42)"]
+        assert desk.log.fields[-1] == {"MESSAGE_ID": ACTIVATING, "DBUS_SERVICE": NAME}
 
     def test_delivered_in_order_when_the_name_appears(self, desk: Desk, peer: Peer) -> None:
         """NameAcquired comes before what was parked, and the reply of RequestName after it."""
@@ -66,6 +68,7 @@ class TestAutoStart:
             ("resume", service.id),
         ]
         assert desk.log.lines[1:] == [f"Successfully activated service '{NAME}'"]
+        assert desk.log.fields[-1] == {"MESSAGE_ID": ACTIVATED, "DBUS_SERVICE": NAME}
 
     def test_one_start_for_all(self, desk: Desk, peer: Peer) -> None:
         desk.service(NAME)
@@ -249,6 +252,7 @@ class TestFailures:
         text = f"Failed to execute program {NAME}: No such file or directory"
         assert self.fails(desk, peer) == ("Spawn.ExecFailed", text)
         assert desk.log.lines[1:] == [f"Activated service '{NAME}' failed: {text}"]
+        assert desk.log.fields[-1] == {"MESSAGE_ID": ACTIVATION_FAILED, "DBUS_SERVICE": NAME}
 
     def test_no_room_for_a_process(self, desk: Desk, peer: Peer) -> None:
         desk.service(NAME)
@@ -256,6 +260,7 @@ class TestFailures:
         text = "Failed to fork (Resource temporarily unavailable)"
         assert self.fails(desk, peer) == ("Spawn.ForkFailed", text)
         assert desk.log.lines[1:] == [f"Failed to activate service {NAME}: {text}"]
+        assert desk.log.fields[-1] == {"MESSAGE_ID": ACTIVATION_FAILED, "DBUS_SERVICE": NAME}
 
     def test_exit(self, desk: Desk, peer: Peer) -> None:
         commands = self.started(desk, peer)
