@@ -10,13 +10,13 @@ import os
 import socket
 import struct
 import time
-from pathlib import Path
 
 import pytest
 
 from support import malformed
-from support.daemon import WIDE_LIMITS, Daemon, config, private_directory
+from support.daemon import WIDE_LIMITS, Daemon, config
 from support.driver import refused
+from support.hardship import cpu_time, poor_daemon
 from support.message import BIG, LITTLE, Field, Message, Type
 from support.raw import BUS, BUS_PATH, ERROR, Client, Closed, Wire
 from support.wire import ORDER, Variant, marshal
@@ -44,26 +44,6 @@ def ends(sender: Client, data: bytes, fds: tuple[int, ...] = ()) -> None:
     with contextlib.suppress(Closed):
         sender.send_bytes(data, fds)
     sender.expect_closed()
-
-
-def cpu_time(daemon: Daemon) -> int:
-    """Return the nanoseconds that all threads have been running."""
-    tasks = Path(f"/proc/{daemon.pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
-
-
-def poor_daemon(start_daemon: StartDaemon, uid: int, descriptors: int, text: str = "") -> Daemon:
-    """Start a bus of an ordinary user who may have only so many descriptors."""
-    directory = private_directory()
-    os.chown(directory, uid, uid)
-    return start_daemon(
-        text or config("unix:path={dir}/bus"),
-        directory=directory,
-        shell=f"ulimit -n {descriptors}",
-        user=uid,
-        group=uid,
-        extra_groups=[],
-    )
 
 
 @ORDERS
@@ -290,16 +270,23 @@ class TestTooManyDescriptors:
         other.expect_nothing()
         assert bus.open_files() < before
 
-    def test_without_a_message(self, client: Client, other: Client, pipe: tuple[int, int]) -> None:
-        """Descriptors with byte after byte of a message that claims none of them."""
+    def test_without_a_message(self, bus: Daemon, other: Client, pipe: tuple[int, int]) -> None:
+        """Descriptors with byte after byte of a message that claims none of them: nobody gets them."""
+        before = bus.open_files()
+        client = bus.connect()
         message = client.message(
             Type.METHOD_CALL, path="/a", member="Take", destination=other.unique
         ).encode()
         with contextlib.suppress(Closed):
-            for at in range(20):
+            for at in range(len(message)):
                 client.send_bytes(message[at : at + 1], pipe)
-        client.expect_closed()
-        other.expect_nothing()
+        client.close()
+        other.sync()
+        assert sum(len(one.fds) for one in other.inbox) == other.descriptor_count() == 0
+        other.match(f"member='NameOwnerChanged',arg0='{client.unique}'")
+        while client.unique in other.driver("ListNames"):
+            pass
+        assert bus.open_files() <= before
 
 
 class TestTruncatedControlData:
@@ -419,6 +406,7 @@ class TestTooManyReferences:
         client, idle, victim = daemon.connect(), daemon.connect(), daemon.connect()
         for _ in range(20):
             client.signal("Fill", destination=idle.unique, fds=pipe[:1] * 16)
+            client.driver("GetId")
         client.signal("Lost", destination=victim.unique, fds=pipe)
         client.signal("Plain", destination=victim.unique)
         client.sync()

@@ -1,0 +1,440 @@
+"""Bugs that other buses have had, each a class: in what is around the messages (docs/bug-classes.md).
+
+Connections, users, services, files and privileges.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.daemon import Daemon, config, private_directory, start
+from support.driver import refused
+from support.hardship import Users, cpu_time, poor_daemon
+from support.message import Message, Type
+from support.raw import BUS, BUS_PATH, ERROR, BusError, Client, Closed, Wire
+
+from .conftest import StartDaemon
+
+ROOT = Path(__file__).parents[2]
+SERVICE = "org.example.Service"
+SYSTEMD = "org.freedesktop.systemd1"
+MONITORING = "org.freedesktop.DBus.Monitoring"
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    path = private_directory()
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def service_dir(directory: Path) -> str:
+    """A configuration's line for a directory with a service that starts, and never takes its name."""
+    text = f"[D-BUS Service]\nName={SERVICE}\nExec=/bin/true\nSystemdService=a.service\n"
+    (directory / f"{SERVICE}.service").write_text(text)
+    return f"<servicedir>{directory}</servicedir>"
+
+
+def external(uid: int) -> bytes:
+    return b"\0AUTH EXTERNAL " + str(uid).encode().hex().encode() + b"\r\n"
+
+
+class TestErrorToTheWrongSide:
+    """CVE-2014-3477: a service that had just been started got the error for what it was not to see."""
+
+    def test_activated(self, start_daemon: StartDaemon, service_dir: str) -> None:
+        deny = '<policy context="mandatory"><deny receive_interface="a.Secret"/></policy>'
+        daemon = start_daemon(config("unix:path={dir}/bus", extra=service_dir + deny))
+        client, service = daemon.connect(), daemon.connect()
+        denied, passed = (
+            client.start_call(SERVICE, "Hail", interface="a.Secret"),
+            client.start_call(SERVICE, "Public"),
+        )
+        client.driver("GetId")
+        assert service.driver("RequestName", "su", SERVICE, 0) == 1
+        assert "Rejected receive" in client.expect_error(denied, ERROR + "AccessDenied")
+        assert service.expect(type=Type.SIGNAL, member="NameAcquired")
+        service.reply(service.expect(type=Type.METHOD_CALL, member="Public"))
+        assert client.reply_to(passed)
+        service.expect_nothing(client)
+
+
+class TestUnauthenticatedSlots:
+    """CVE-2014-3639: connections that never authenticate took all there were, for long."""
+
+    def test_time_out_makes_room(self, limited: StartDaemon) -> None:
+        daemon = limited(max_incomplete_connections=4, auth_timeout=300)
+        established = daemon.connect()
+        silent = [Wire(daemon.address) for _ in range(12)]
+        assert established.driver("GetId")
+        assert daemon.connect().unique
+        for wire in silent:
+            wire.close()
+
+
+class TestConnectionFlood:
+    """dbus-broker#435: the limit of descriptors was met, and the bus with all who used it ended."""
+
+    CALLS = 500
+
+    def cost(self, daemon: Daemon, client: Client) -> int:
+        before = cpu_time(daemon)
+        for _ in range(self.CALLS):
+            client.driver("GetId")
+        return cpu_time(daemon) - before
+
+    @pytest.mark.deviation("no-descriptors")
+    @pytest.mark.parametrize("descriptors", [64, 65])
+    def test_no_descriptors_left(
+        self, start_daemon: StartDaemon, unprivileged: int, descriptors: int
+    ) -> None:
+        """Whichever descriptor is one too many, a connection's or that of its process; no busy waiting."""
+        daemon = poor_daemon(start_daemon, unprivileged, descriptors)
+        client = daemon.connect(uid=unprivileged)
+        quiet = max(self.cost(daemon, client) for _ in range(2))
+        flood: list[Wire] = []
+        with contextlib.suppress(BlockingIOError):
+            while len(flood) < 100:
+                flood.append(Wire(daemon.address))
+        assert self.cost(daemon, client) < 4 * quiet
+        with contextlib.suppress(BusError):
+            client.driver("ReloadConfig")
+        assert daemon.stderr.count("Failed to accept") < 10
+        for wire in flood:
+            wire.close()
+        assert daemon.connect().driver("NameHasOwner", "s", client.unique) is True
+        assert client.driver("ReloadConfig") is None
+
+    def test_authenticated(self, start_daemon: StartDaemon, unprivileged: int) -> None:
+        """Who has a unique name keeps it; who comes when there is room again gets one."""
+        daemon = poor_daemon(start_daemon, unprivileged, 64)
+        first = daemon.connect()
+        crowd: list[Client] = []
+        with contextlib.suppress(TimeoutError, Closed, BlockingIOError, BusError):
+            while len(crowd) < 60:
+                crowd.append(Client(daemon.address, deadline=0.5))
+        assert crowd
+        first.start_call(crowd[-1].unique, "Hail")
+        assert crowd[-1].take(member="Hail")
+        for one in crowd:
+            one.close()
+        assert daemon.connect().unique
+
+
+class TestActivationFailure:
+    """CVE-2015-0245: anybody could say, as if he were systemd, that a service had failed to start."""
+
+    def tell(self, client: Client) -> None:
+        client.signal(
+            "ActivationFailure",
+            "sss",
+            "a.service",
+            "org.example.Forged",
+            "no",
+            path="/org/freedesktop/systemd1",
+            interface=SYSTEMD + ".Activator",
+            destination=BUS,
+        )
+        client.sync()
+
+    def test_forged(self, start_daemon: StartDaemon, service_dir: str, unprivileged: int) -> None:
+        text = config("unix:path={dir}/bus", extra=service_dir)
+        daemon = start_daemon(text, "--systemd-activation")
+        client, systemd = daemon.connect(), daemon.connect()
+        assert systemd.own(SYSTEMD) == 1
+        serial = client.start_call(SERVICE, "Hail")
+        systemd.take(type=Type.SIGNAL, member="ActivationRequest")
+        for forger in (daemon.connect(uid=unprivileged), daemon.connect(), client):
+            self.tell(forger)
+            client.sync()
+            assert client.inbox == []
+        self.tell(systemd)
+        assert client.expect_error(serial, "org.example.Forged") == "no"
+
+
+class TestEnvironment:
+    """UpdateActivationEnvironment for the privileged alone (2014); CVE-2012-3524: setuid and environment."""
+
+    VARIABLES = ("UpdateActivationEnvironment", "a{ss}", {"LD_PRELOAD": "/evil.so"})
+
+    def test_another_user(self, bus: Daemon, unprivileged: int) -> None:
+        client = bus.connect(uid=unprivileged)
+        text = refused(client, "AccessDenied", *self.VARIABLES)
+        assert "rejected attempt to call UpdateActivationEnvironment by connection" in text
+
+    def test_another_path(self, client: Client) -> None:
+        assert "canonical object path" in refused(client, "AccessDenied", *self.VARIABLES, path="/")
+
+    def test_system_bus(self, start_daemon: StartDaemon) -> None:
+        extra = "<servicehelper>/bin/false</servicehelper>"
+        client = start_daemon(config("unix:path={dir}/bus", type="system", extra=extra)).connect()
+        assert "on a system bus" in refused(client, "AccessDenied", *self.VARIABLES)
+
+    def test_launch_helper(self, directory: Path, unprivileged: int) -> None:
+        """Whoever starts it, and in whatever environment: it is the configured user's alone."""
+        (directory / "evil.conf").write_text("<busconfig><user>nobody</user></busconfig>")
+        built = ROOT / "daemon/launch/omnibus-daemon-launch-helper"
+        helper = Path(shutil.copy(built, directory))
+        helper.chmod(0o4755)
+        environment = {"TEST_LAUNCH_HELPER_CONFIG": str(directory / "evil.conf"), "HOME": str(directory)}
+        done = subprocess.run(
+            [helper, SERVICE], env=environment, user=unprivileged, check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 7
+        assert "not invoked from user" in done.stderr
+
+
+class TestCookieAuthentication:
+    """CVE-2019-12749: who could link his keyring to another's had the bus read and write that one."""
+
+    def ask(self, start_daemon: StartDaemon, home: Path, identity: int) -> bytes:
+        environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
+        auth = "<auth>DBUS_COOKIE_SHA1</auth>"
+        daemon = start_daemon(config("unix:path={dir}/bus", auth=auth), env=environment)
+        wire = Wire(daemon.address)
+        wire.send_bytes(b"\0AUTH DBUS_COOKIE_SHA1 " + str(identity).encode().hex().encode() + b"\r\n")
+        answer = wire.read_line()
+        wire.close()
+        return answer
+
+    def test_own_keyring(self, start_daemon: StartDaemon, directory: Path) -> None:
+        assert self.ask(start_daemon, directory, os.geteuid()).startswith(b"DATA ")
+        assert (directory / ".dbus-keyrings").is_dir()
+
+    @pytest.mark.deviation("linked-keyring")
+    def test_linked_keyring(self, start_daemon: StartDaemon, directory: Path) -> None:
+        victim = directory / "victim"
+        victim.mkdir(mode=0o700)
+        (directory / ".dbus-keyrings").symlink_to(victim)
+        assert self.ask(start_daemon, directory, os.geteuid()).startswith(b"REJECTED")
+        assert list(victim.iterdir()) == []
+
+    def test_another_user(self, start_daemon: StartDaemon, directory: Path) -> None:
+        """The bus has cookies of its own user alone."""
+        assert self.ask(start_daemon, directory, os.geteuid() + 65_534).startswith(b"REJECTED")
+        assert list(directory.iterdir()) == []
+
+
+class TestBeforeAuthentication:
+    """dbus#421: an assertion that anybody could fail who was let in by nobody yet."""
+
+    WORDS = (
+        b"",
+        b" ",
+        b"\0",
+        b"\xff",
+        b"AUTH",
+        b"AUTH EXTERNAL",
+        b"AUTH EXTERNAL 3g",
+        b"DATA",
+        b"DATA zz",
+        b"ERROR",
+    )
+    WORDS += (b"CANCEL", b"BEGIN", b"NEGOTIATE_UNIX_FD", b"AUTH ANONYMOUS 6f", b"AUTH DBUS_COOKIE_SHA1 30")
+    WORDS += (b"AUTH EXTERNAL " + b"30" * 3000, b"\r", b"\n", b"l\1\0\1" + b"\0" * 12)
+
+    @pytest.mark.parametrize("start", [b"", b"\0", b"\0AUTH EXTERNAL\r\n", b"\0AUTH DBUS_COOKIE_SHA1\r\n"])
+    def test_any_line(self, start_daemon: StartDaemon, start: bytes) -> None:
+        daemon = start_daemon(config("unix:path={dir}/bus", auth=""))
+        for first in self.WORDS:
+            for second in self.WORDS:
+                with contextlib.closing(Wire(daemon.address)) as wire, contextlib.suppress(Closed):
+                    wire.send_bytes(start + first + b"\r\n" + second + b"\r\n\0" + second)
+        assert daemon.connect().driver("ListNames")[0] == BUS
+
+
+class TestPipelinedHello:
+    """zbus#1760: what came together with the end of authentication was lost."""
+
+    @pytest.mark.parametrize("cut", [0, 1, 25, -1])
+    def test_at_once(self, bus: Daemon, cut: int) -> None:
+        """Hello and two calls behind BEGIN, in one write or two."""
+        calls = b"".join(
+            Message(path=BUS_PATH, interface=BUS, member=member, destination=BUS, serial=serial).encode()
+            for serial, member in enumerate(("Hello", "GetId", "ListNames"), 1)
+        )
+        with contextlib.closing(Wire(bus.address)) as wire:
+            data = external(os.geteuid()) + b"NEGOTIATE_UNIX_FD\r\nBEGIN\r\n" + calls
+            at = data.index(b"BEGIN") + cut if cut >= 0 else len(data) + cut
+            wire.send_bytes(data[:at])
+            wire.send_bytes(data[at:])
+            assert (wire.read_line()[:3], wire.read_line()) == (b"OK ", b"AGREE_UNIX_FD")
+            messages = [wire.read_message(time.monotonic() + wire.deadline) for _ in range(4)]
+        assert [one.reply_serial for one in messages] == [1, None, 2, 3]
+        assert messages[0].body[0] in messages[3].body[0]
+
+
+class TestUsers:
+    """A user database that has several names for a user, or has him no more."""
+
+    POLICY = """<policy context="default"><allow user="*"/><allow send_destination="*"/>
+        <allow receive_sender="*"/></policy>
+      <policy user="anna"><allow own="org.example.A"/></policy>
+      <policy user="anne"><allow own="org.example.B"/></policy>"""
+    ANNA, ANNE = "anna:x:64242:65534:", "anne:x:64242:65534:"
+
+    @pytest.fixture
+    def users(self, directory: Path) -> Users:
+        return Users(directory, self.ANNA, self.ANNE)
+
+    @pytest.fixture
+    def daemon(self, executable: str, users: Users) -> Iterator[Daemon]:
+        text = config("unix:path={dir}/bus", policy=self.POLICY)
+        daemon = start(users.wrap(executable), text)
+        yield daemon
+        daemon.stop()
+
+    def test_same_uid(self, daemon: Daemon) -> None:
+        """CVE-2020-35512: the rules of one of two names went with those of the other."""
+        root = daemon.connect()
+        for _ in range(5):
+            client = daemon.connect(uid=64_242)
+            assert client.own("org.example.A") == client.own("org.example.B") == 1
+            assert root.driver("ReloadConfig") is None
+            assert client.driver("ReleaseName", "s", "org.example.A") == 1
+            assert client.own("org.example.A") == 1
+            assert client.driver("GetConnectionUnixUser", "s", client.unique) == 64_242
+            client.close()
+
+    def test_deleted(self, daemon: Daemon, users: Users) -> None:
+        """dbus#343: a user who was connected, and unknown when the policy was made anew for him."""
+        root, client = daemon.connect(), daemon.connect(uid=64_242)
+        assert client.own("org.example.A") == 1
+        users.write()
+        assert root.driver("ReloadConfig") is None
+        assert root.driver("GetNameOwner", "s", "org.example.A") == client.unique
+        root.start_call("org.example.A", "Hail")
+        client.reply(client.take(member="Hail"))
+        assert root.receive().type == Type.METHOD_RETURN
+        assert refused(client, "AccessDenied", "RequestName", "su", "org.example.B", 0)
+        users.write(self.ANNA, self.ANNE)
+        assert root.driver("ReloadConfig") is None
+        assert client.own("org.example.B") == 1
+
+
+class TestManyDirectories:
+    """dbus#481: more directories to watch than there was room for."""
+
+    def test_all_count(self, start_daemon: StartDaemon, directory: Path) -> None:
+        lines = []
+        for number in range(300):
+            place = directory / str(number)
+            place.mkdir()
+            text = f"[D-BUS Service]\nName={SERVICE}{number}\nExec=/bin/true\n"
+            (place / f"{SERVICE}{number}.service").write_text(text)
+            lines.append(f"<servicedir>{place}</servicedir><includedir>{place}</includedir>")
+        daemon = start_daemon(config("unix:path={dir}/bus", extra="\n".join(lines)))
+        client = daemon.connect()
+        expected = {BUS} | {f"{SERVICE}{number}" for number in range(300)}
+        assert set(client.driver("ListActivatableNames")) == expected
+        denied = '<busconfig><policy context="mandatory"><deny own="org.example.A"/></policy></busconfig>'
+        (directory / "299" / "more.conf").write_text(denied)
+        assert client.driver("ReloadConfig") is None
+        assert refused(client, "AccessDenied", "RequestName", "su", "org.example.A", 0)
+        assert set(client.driver("ListActivatableNames")) == expected
+
+
+class TestMonitors:
+    """CVE-2023-34969: a monitor was there, and an answer of the bus could not be delivered."""
+
+    POLICY = """<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/>
+        <allow receive_sender="*"/></policy>
+      <policy context="mandatory">
+        <deny receive_sender="org.freedesktop.DBus" receive_type="error" receive_requested_reply="true"/>
+      </policy>"""
+
+    def become(self, client: Client) -> None:
+        client.driver("BecomeMonitor", "asu", [], 0, interface=MONITORING)
+
+    def test_undeliverable(self, start_daemon: StartDaemon) -> None:
+        daemon = start_daemon(config("unix:path={dir}/bus", policy=self.POLICY))
+        monitor, client = daemon.connect(), daemon.connect()
+        self.become(monitor)
+        for member in ("NoSuchMethod", "GetNameOwner"):
+            client.start_call(BUS, member, interface=BUS, path=BUS_PATH)
+            assert client.driver("GetId")
+            monitor.take(type=Type.METHOD_CALL, member=member)
+        assert client.inbox == []
+        assert daemon.connect().unique
+
+    def test_full_queue(self, limited: StartDaemon) -> None:
+        daemon = limited(max_outgoing_bytes=1)
+        monitor, client = daemon.connect(), daemon.connect()
+        self.become(monitor)
+        call = client.message(
+            Type.METHOD_CALL, path=BUS_PATH, interface=BUS, member="ListNames", destination=BUS
+        )
+        client.socket.send(call.encode() * 500, socket.MSG_DONTWAIT)
+        assert daemon.connect().unique
+
+    def test_end(self, bus: Daemon) -> None:
+        """dbus-broker v25 and v28: the end of a monitor, and of one with the same rule twice."""
+        client = bus.connect()
+        rules = ["type='signal'", "type='signal'", f"sender='{client.unique}'", ""]
+        for _ in range(5):
+            monitor = bus.connect()
+            monitor.driver("BecomeMonitor", "asu", rules, 0, interface=MONITORING)
+            client.signal("News")
+            monitor.take(member="News")
+            monitor.close()
+            client.sync()
+        client.expect_nothing()
+
+    def test_for_the_privileged(self, bus: Daemon, unprivileged: int) -> None:
+        """busd let everybody watch."""
+        client = bus.connect(uid=unprivileged)
+        with pytest.raises(BusError, match="AccessDenied"):
+            self.become(client)
+
+
+class TestAbstractSockets:
+    """dbus 1.15.2: a sandbox without the host's files, but in its network namespace, could reach the bus."""
+
+    @pytest.mark.parametrize("key", ["dir", "tmpdir", "path", "runtime"])
+    def test_only_when_asked_for(self, start_daemon: StartDaemon, directory: Path, key: str) -> None:
+        value = {"path": f"{directory}/bus", "runtime": "yes"}.get(key, str(directory))
+        daemon = start_daemon(config(f"unix:{key}={value}"), env={"XDG_RUNTIME_DIR": str(directory)})
+        assert daemon.address.startswith(f"unix:path={directory}/")
+        names = [line.split()[7:] for line in Path("/proc/net/unix").read_text().splitlines()]
+        ours = [name[0] for name in names if name and str(directory) in name[0]]
+        assert ours
+        assert not any(name.startswith("@") for name in ours)
+
+
+class TestTextFiles:
+    """CVE-2022-31212, CVE-2022-31213: a quote that never closed, and elements with nothing in them."""
+
+    EMPTY = ("<listen/>", "<auth/>", "<type/>", "<user/>", "<pidfile/>", "<include/>", "<includedir/>")
+    EMPTY += ("<servicedir/>", "<servicehelper/>", "<policy/>", "<limit/>", '<limit name=""/>', "<selinux/>")
+    EMPTY += ('<limit name="auth_timeout"/>', '<policy user=""/>', "<policy context=''><allow/></policy>")
+
+    @pytest.mark.parametrize("element", EMPTY)
+    def test_empty_elements(self, start_daemon: StartDaemon, element: str) -> None:
+        """A bus, or a reason why there is none."""
+        try:
+            daemon = start_daemon(config("unix:path={dir}/bus", extra=element))
+        except AssertionError as refusal:
+            assert "exit status 1" in str(refusal)
+            assert "Failed to start message bus" in str(refusal)
+        else:
+            assert daemon.connect().unique
+
+    @pytest.mark.parametrize("exec", ['"', "'", "\\", '/bin/true "', "/bin/true '" + "a" * 70_000, '"\\'])
+    def test_quotes(self, start_daemon: StartDaemon, directory: Path, exec: str) -> None:
+        text = f"[D-BUS Service]\nName={SERVICE}\nExec={exec}\n"
+        (directory / f"{SERVICE}.service").write_text(text)
+        extra = f"<servicedir>{directory}</servicedir>"
+        client = start_daemon(config("unix:path={dir}/bus", extra=extra)).connect()
+        with pytest.raises(BusError, match=r"Error\.(Spawn\.|InvalidArgs|ServiceUnknown)"):
+            client.call(SERVICE, "Hail")
+        assert client.driver("GetId")

@@ -1,0 +1,61 @@
+"""Daemons that have little, and what they spend."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.daemon import Daemon, config, private_directory
+
+PASSWD = "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n"
+
+
+def cpu_time(daemon: Daemon) -> int:
+    """Return the nanoseconds that all threads have been running."""
+    tasks = Path(f"/proc/{daemon.pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+
+
+def poor_daemon(start_daemon: Callable[..., Daemon], uid: int, descriptors: int, text: str = "") -> Daemon:
+    """Start a bus of an ordinary user who may have only so many descriptors."""
+    directory = private_directory()
+    os.chown(directory, uid, uid)
+    return start_daemon(
+        text or config("unix:path={dir}/bus"),
+        directory=directory,
+        shell=f"ulimit -n {descriptors}",
+        user=uid,
+        group=uid,
+        extra_groups=[],
+    )
+
+
+class Users:
+    """A user database of a daemon's own, in ``directory``, which may change while it runs; needs root."""
+
+    def __init__(self, directory: Path, *lines: str) -> None:
+        if os.geteuid() != 0 or not shutil.which("unshare"):
+            pytest.skip("needs root and unshare, to have another /etc/passwd")
+        self.file = directory / "passwd"
+        self.write(*lines)
+
+    def write(self, *lines: str) -> None:
+        """Write it anew; it stays the same file, as which it is mounted."""
+        self.file.write_text(PASSWD + "".join(f"{line}:/:/bin/sh\n" for line in lines))
+
+    def wrap(self, executable: str) -> str:
+        """Return a program that is the executable with this database."""
+        script = self.file.with_name("daemon")
+        script.write_text(
+            "#!/bin/sh\nexec unshare --mount --propagation private sh -c \\\n"
+            f'  \'mount --bind {self.file} /etc/passwd && exec "$0" "$@"\' {executable} "$@"\n'
+        )
+        script.chmod(0o755)
+        if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
+            pytest.skip("may not make a mount namespace")
+        return str(script)
