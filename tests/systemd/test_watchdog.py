@@ -65,10 +65,12 @@ async def test_not_wanted(manager, tmp_path):
 async def test_manager_has_no_room(manager, tmp_path):
     """The loop doesn't wait for a manager that doesn't listen."""
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "3000000"})
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as other:
-        with pytest.raises(BlockingIOError):
-            while True:
-                other.sendto(b"noise", str(tmp_path / "notify"))
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as other,
+        pytest.raises(BlockingIOError),
+    ):
+        while True:
+            other.sendto(b"noise", str(tmp_path / "notify"))
     loop = asyncio.get_running_loop()
     before = loop.time()
     Watchdog(loop, notifier).stop()

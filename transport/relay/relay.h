@@ -51,8 +51,8 @@ enum relay_event_kind {
     RELAY_EVENT_GONE,     /* the connection is lost; relay_forget frees what is left of it */
     RELAY_EVENT_EXPORT,   /* what relay_export asked for: body is JSON text; none: no memory */
     RELAY_EVENT_LOG,      /* body is a line for the log; type: syslog's severity. Of a denial also: peer, the
-                             sender      (0xffffffffffffffff: the bus); destination; path and serial: file and line of
-                             the      rule that decided, if there is one */
+                             sender      (0xffffffffffffffff: the bus); destination; path and serial: file and line
+                             of      the      rule that decided, if there is one */
 };
 
 struct relay_event { /* pointers hold until the batch with the command that answers the event is committed */
