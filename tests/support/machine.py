@@ -21,6 +21,7 @@ BOOT_DEADLINE = 90.0  # seconds
 COMMAND_DEADLINE = 60.0
 HIERARCHIES = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
 REBOOT = 133  # systemd-nspawn's exit status
+SYSTEMD = ("--boot", "--notify-ready=yes", "systemd.unit=omnibus-test.target")
 SYSTEM_BUS = "/run/dbus/system_bus_socket"
 _numbers = itertools.count(1)
 
@@ -88,8 +89,9 @@ class Notifications:
 class Machine:
     """A machine whose root is an overlay. ``boot`` it first; ``stop`` it at the end."""
 
-    def __init__(self, overlay: Overlay, binds: Sequence[str] = ()) -> None:
+    def __init__(self, overlay: Overlay, binds: Sequence[str] = (), init: Sequence[str] = SYSTEMD) -> None:
         self.overlay = overlay
+        self._init = init
         self._binds = [f"--bind-ro={one}" for one in binds]
         self.name = f"omnibus-{os.getpid()}-{next(_numbers)}"
         self.console = overlay.root.parent / "console"
@@ -99,33 +101,11 @@ class Machine:
         self._process: subprocess.Popen[bytes] | None = None
 
     def boot(self) -> None:
-        """Start it and wait until systemd says that it has started."""
-        arguments = [
-            "--quiet",
-            "--register=no",
-            "--private-network",
-            "--link-journal=no",
-            "--notify-ready=yes",
-        ]
-        arguments += [
-            "--console=read-only",
-            f"--directory={self.overlay.root}",
-            f"--machine={self.name}",
-            "--boot",
-        ]
-        arguments += self._binds
-        if self._cgroup.paths:
-            arguments.append("--keep-unit")
+        """Start it and wait until it says that it has started."""
+        command = ["setpriv", "--pdeathsig", "KILL", "systemd-nspawn", *self._options(), *self._init]
         with self.console.open("wb") as console:
             self._process = subprocess.Popen(
-                [
-                    "setpriv",
-                    "--pdeathsig",
-                    "KILL",
-                    "systemd-nspawn",
-                    *arguments,
-                    "systemd.unit=omnibus-test.target",
-                ],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -138,6 +118,17 @@ class Machine:
                 start_new_session=True,
             )
         self.wait_for_boot()
+
+    def _options(self) -> list[str]:
+        options = [
+            "--quiet",
+            "--register=no",
+            "--private-network",
+            "--link-journal=no",
+            "--console=read-only",
+        ]
+        options += [f"--directory={self.overlay.root}", f"--machine={self.name}", *self._binds]
+        return [*options, "--keep-unit"] if self._cgroup.paths else options
 
     def wait_for_boot(self) -> None:
         """Wait until systemd is there and says that it has started."""
@@ -259,9 +250,13 @@ class Machine:
 
 
 @contextlib.contextmanager
-def running(overlay: Overlay, binds: Sequence[str] = ()) -> Iterator[Machine]:
-    """Boot a machine, and end it. ``binds`` are pairs of a path outside and one inside, as outside:inside."""
-    machine = Machine(overlay, binds)
+def running(overlay: Overlay, binds: Sequence[str] = (), init: Sequence[str] = SYSTEMD) -> Iterator[Machine]:
+    """Boot a machine, and end it.
+
+    ``binds`` are pairs of a path outside and one inside, as outside:inside. ``init`` is what to run, with
+    systemd-nspawn's options before it.
+    """
+    machine = Machine(overlay, binds, init)
     try:
         machine.boot()
         yield machine

@@ -66,6 +66,22 @@ def installed(memory: Path) -> Path:
     return overlay.upper
 
 
+@pytest.fixture
+def tmp_root(memory: Path, installed: Path) -> Iterator[Callable[[], Overlay]]:
+    """Make a root file system with omnibus installed."""
+    overlays: list[tuple[Overlay, Path]] = []
+
+    def make() -> Overlay:
+        directory = Path(tempfile.mkdtemp(dir=memory))
+        overlays.append((Overlay(directory, [installed, Path("/")]), directory))
+        return overlays[-1][0]
+
+    yield make
+    for overlay, directory in overlays:
+        overlay.unmount()
+        shutil.rmtree(directory)
+
+
 @pytest.fixture(scope="session")
 def boot(memory: Path, installed: Path) -> Boot:
     """Boot a machine with this bus, after ``change`` has changed its root file system."""

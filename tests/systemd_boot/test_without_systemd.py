@@ -1,0 +1,199 @@
+"""docs/replacing-dbus-daemon.md, without systemd: from one bus to another and back under other inits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.guide import CHECKOUT, commands, follow
+from support.machine import Machine, running, wait_until
+from support.overlay import Overlay
+from support.packages import download, unpack
+from support.raw import Client, Closed
+
+PIDFILE = "/run/dbus/pid"
+RUNSVDIR = "mkdir -p /run/service; exec runsvdir -P /run/service"
+DBUS_RUN = """#!/bin/sh
+install -d -o messagebus /run/dbus
+exec dbus-daemon --system --nofork --nopidfile
+"""
+# As distributions with OpenRC have it.
+DBUS_OPENRC = """#!/sbin/openrc-run
+command=/usr/bin/dbus-daemon
+command_args=--system
+pidfile=/run/dbus/pid
+start_pre() {
+	checkpath --directory --owner messagebus /run/dbus
+}
+stop() {
+	start-stop-daemon --stop --retry 5 --pidfile "$pidfile"
+}
+"""
+
+
+def need(*names: str) -> list[Path]:
+    """Return packages, or skip the test."""
+    try:
+        return download(names)
+    except LookupError as error:
+        pytest.skip(f"no packages {names}: {error}")
+
+
+def processes(machine: Machine) -> list[str]:
+    """Return the names of the processes that there are."""
+    return machine.output("ps", "-e", "-o", "comm=").splitlines()
+
+
+def programs(machine: Machine) -> list[str]:
+    """Return the buses that run, by the names of their processes."""
+    return [name for name in processes(machine) if name in ("dbus-daemon", "omnibusd")]
+
+
+def serves(machine: Machine) -> bool:
+    """Ask the system's bus for an answer."""
+    try:
+        client = Client(machine.address())
+    except (OSError, Closed):
+        return False
+    names = client.driver("ListNames")
+    client.close()
+    return "org.freedesktop.DBus" in names
+
+
+def reloads(machine: Machine, reload: Callable[[], object]) -> None:
+    """Check that a client outlives a reload, of which it hears."""
+    client = Client(machine.address())
+    client.match("type='signal',member='ActivatableServicesChanged'")
+    reload()
+    client.expect(member="ActivatableServicesChanged")
+    client.close()
+
+
+class TestSysvinit:
+    """The script in /etc/init.d of Debian's package dbus."""
+
+    @pytest.fixture
+    def machine(self, tmp_root: Callable[[], Overlay]) -> Iterator[Machine]:
+        if not Path("/etc/init.d/dbus").exists():
+            pytest.skip("no /etc/init.d/dbus on this machine")
+        with running(tmp_root(), [f"{CHECKOUT}:/checkout"], ("--as-pid2", "sleep", "infinity")) as machine:
+            yield machine
+
+    def test_there_and_back(self, machine: Machine) -> None:
+        script = "/etc/init.d/dbus"
+        machine.run(script, "start")
+        assert programs(machine) == ["dbus-daemon"]
+        machine.run(script, "stop")
+        follow(machine, "sysvinit")
+        machine.run(script, "start")
+        assert programs(machine) == ["omnibusd"]
+        assert serves(machine)
+        machine.run(script, "status")
+        reloads(machine, lambda: machine.run(script, "reload"))
+        machine.run(script, "restart")
+        assert serves(machine)
+        machine.run(script, "stop")
+        assert programs(machine) == []
+        assert not machine.outside(PIDFILE).exists()
+        follow(machine, "sysvinit-back")
+        machine.run(script, "start")
+        assert programs(machine) == ["dbus-daemon"]
+
+
+class TestOpenRC:
+    """A booted OpenRC."""
+
+    @pytest.fixture
+    def machine(self, tmp_root: Callable[[], Overlay]) -> Iterator[Machine]:
+        packages = need("openrc", "librc1", "libeinfo1")
+        overlay = tmp_root()
+        unpack(overlay, packages)
+        overlay.remove("/etc/init.d/dbus")
+        overlay.write("/etc/init.d/dbus", DBUS_OPENRC, 0o755)
+        for level in ("sysinit", "boot", "default", "shutdown"):
+            overlay.path(f"/etc/runlevels/{level}").mkdir(parents=True, exist_ok=True)
+        overlay.path("/etc/runlevels/default/dbus").symlink_to("/etc/init.d/dbus")
+        with running(overlay, [f"{CHECKOUT}:/checkout"], ("/sbin/openrc-init",)) as machine:
+            status = ("rc-service", "dbus", "status")
+            wait_until(lambda: machine.run(*status, status=None).returncode == 0, "the bus")
+            wait_until(lambda: "openrc" not in processes(machine), "the end of the boot")
+            assert programs(machine) == ["dbus-daemon"]
+            yield machine
+
+    def test_there_and_back(self, machine: Machine) -> None:
+        """The service keeps its name and its runlevel."""
+        machine.run("rc-service", "dbus", "stop")
+        follow(machine, "openrc")
+        machine.run("openrc", "default")
+        assert programs(machine) == ["omnibusd"]
+        assert serves(machine)
+        machine.run("rc-service", "dbus", "status")
+        reloads(machine, lambda: machine.run("rc-service", "dbus", "reload"))
+        machine.run("rc-service", "dbus", "restart")
+        assert serves(machine)
+        machine.run("rc-service", "dbus", "stop")
+        assert programs(machine) == []
+        assert not machine.outside(PIDFILE).exists()
+        follow(machine, "openrc-back")
+        machine.run("openrc", "default")
+        assert programs(machine) == ["dbus-daemon"]
+
+    def test_while_the_other_runs(self, machine: Machine) -> None:
+        """Our script stops a bus that the other has started, so that the machine goes down in order."""
+        follow(machine, "openrc")
+        machine.run("rc-service", "dbus", "restart")
+        assert programs(machine) == ["omnibusd"]
+
+    def test_killed(self, machine: Machine) -> None:
+        """What is left of a bus that was killed is not in the way of the next."""
+        follow(machine, "openrc")
+        machine.run("rc-service", "dbus", "restart")
+        pid = machine.outside(PIDFILE).read_text()
+        machine.run("kill", "-KILL", pid.strip())
+        wait_until(lambda: programs(machine) == [], "the end of the bus")
+        machine.run("rc-service", "dbus", "restart")
+        assert serves(machine)
+        assert machine.outside(PIDFILE).read_text() != pid
+
+    def test_another_bus(self, machine: Machine) -> None:
+        """While another bus runs, ours doesn't start, and leaves the other's pid alone."""
+        machine.run("install", "-m755", "/checkout/docs/examples/openrc/dbus", "/etc/init.d/another")
+        pid = machine.outside(PIDFILE).read_text()
+        assert machine.run("rc-service", "another", "start", status=None).returncode != 0
+        assert machine.outside(PIDFILE).read_text() == pid
+        assert programs(machine) == ["dbus-daemon"]
+
+
+class TestRunit:
+    """Services under runsvdir."""
+
+    @pytest.fixture
+    def machine(self, tmp_root: Callable[[], Overlay]) -> Iterator[Machine]:
+        packages = need("runit")
+        overlay = tmp_root()
+        unpack(overlay, packages)
+        overlay.write("/etc/sv/dbus/run", DBUS_RUN, 0o755)
+        with running(overlay, [f"{CHECKOUT}:/checkout"], ("--as-pid2", "sh", "-c", RUNSVDIR)) as machine:
+            self.follow(machine, "runit-back")
+            wait_until(lambda: programs(machine) == ["dbus-daemon"], "the bus that runit starts")
+            yield machine
+
+    def follow(self, machine: Machine, block: str) -> None:
+        """Do what the guide says, and start the services anew."""
+        machine.run("sh", "-c", "sv -w 20 force-stop /run/service/*; rm -rf /run/service/*")
+        wait_until(lambda: "runsv" not in processes(machine), "no services")
+        script = "cd /checkout\nSERVICES=/run/service\n" + commands(block)
+        machine.run("sh", "-euc", script)
+
+    def test_there_and_back(self, machine: Machine) -> None:
+        self.follow(machine, "runit")
+        wait_until(lambda: serves(machine), "the bus")
+        machine.run("sv", "-w", "20", "check", "/run/service/dbus")
+        assert programs(machine) == ["omnibusd"]
+        reloads(machine, lambda: machine.run("sv", "hup", "/run/service/dbus"))
+        machine.run("sh", "-c", "kill -KILL $(cat /run/service/dbus/supervise/pid)")
+        wait_until(lambda: serves(machine), "another bus after the first was killed")
+        self.follow(machine, "runit-back")
+        wait_until(lambda: programs(machine) == ["dbus-daemon"], "the bus that there was before")
