@@ -73,8 +73,8 @@ class Header:
 class Identity:
     """Whom a connection speaks for. uid is None for one that stays anonymous.
 
-    gids: as dbus-daemon has them, what the socket says (SO_PEERGROUPS and the peer's own gid) in ascending
-    order; the rules of a later group win. Groups that belong to the uid by name don't count here.
+    gids: as dbus-daemon has them, what the socket says (SO_PEERGROUPS and the peer's own gid), in any order;
+    the rules of the group with the greatest number win. Groups that belong to the uid by name don't count.
     """
 
     uid: int | None
@@ -120,7 +120,7 @@ class Policy:
     def for_identity(self, identity: Identity) -> ClientPolicy:
         """Return what applies to one identity, in the order in which it is judged."""
         chosen = list(self._of(Context.DEFAULT))
-        for gid in identity.gids:
+        for gid in sorted(set(identity.gids)):
             chosen += self._of(Context.GROUP, gid)
         if identity.uid is not None:
             chosen += self._of(Context.USER, identity.uid)

@@ -84,11 +84,10 @@ class TestOrder:
         assert self.own(Identity(0), no, yes)
         assert not self.own(Identity(0), yes, no)
 
-    def test_a_later_group_wins(self) -> None:
-        """Groups count in the order that the identity has them in."""
-        rules = ((Context.GROUP, 1, True), (Context.GROUP, 2, False))
-        assert self.own(Identity(0, (2, 1)), *rules)
-        assert not self.own(Identity(0, (1, 2)), *rules)
+    @pytest.mark.parametrize("gids", [(1, 2), (2, 1), (2, 1, 2)])
+    def test_the_greatest_group_wins(self, gids: tuple[int, ...]) -> None:
+        rules = ((Context.GROUP, 2, True), (Context.GROUP, 1, False))
+        assert self.own(Identity(0, gids), *rules)
 
     def test_only_ones_own_rules_apply(self) -> None:
         rules = ((Context.USER, 1, True), (Context.GROUP, 1, True), (Context.AT_CONSOLE, ANYONE, True))
