@@ -30,7 +30,7 @@ DEVIATIONS = {
         "a unit that was started for a name and fails, or whose condition is not met, is told at once"
     ),
     "watched-files": Deviation(
-        "a change of any file that the configuration was read from means a reload, and a directory that is made "
+        "a change of any file that the configuration was read from means a reload, and a directory made "
         "later is watched too; the reference watches the directories that are there"
     ),
     "orphans": Deviation(

@@ -28,7 +28,7 @@ class Memory:
 
 
 class Overlay:
-    """A root file system at ``root``: what ``lower`` has, the first before the others, and ``upper`` above."""
+    """A root file system at ``root``: what ``lower`` has, the first first, and ``upper`` above."""
 
     def __init__(self, directory: Path, lower: Sequence[Path]) -> None:
         self.root = directory / "root"
