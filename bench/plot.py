@@ -55,7 +55,8 @@ def bars(title: str, names: Sequence[str], cases: Sequence[Bar]) -> str:
         x = axis.x(tick)
         colour, width = ("#444", 1.5) if tick == 1 else ("#ddd", 1)
         parts.append(_line(x, TOP - 4, x, bottom, colour, width))
-        parts.append(_text(x, TOP - 8, f"{tick:g}", 'text-anchor="middle" fill="#666"'))
+        label = f"{tick:g}" if tick >= 1 else f"1/{1 / tick:g}"
+        parts.append(_text(x, TOP - 8, label, 'text-anchor="middle" fill="#666"'))
     for row, case in enumerate(cases):
         parts += _case(axis, names, case, TOP + row * step + GAP / 2)
     return "\n".join([*parts, "</svg>", ""])
