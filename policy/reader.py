@@ -253,11 +253,13 @@ class Reader:
         for name in names:
             if not name.endswith(".conf"):
                 continue
+            file = service_dirs.join(directory, name)
             try:
-                self._include_file(draft, service_dirs.join(directory, name), element)
+                self._include_file(draft, file, element)
             except ConfigError as error:
                 # One bad file of one package must not stop the bus.
-                self._warnings.append(ConfigWarning(error.file, error.line, error.reason))
+                reason = f"Encountered error '{error.reason}' while parsing '{file}'"
+                self._warnings.append(ConfigWarning(error.file, error.line, reason))
         draft.conf_dirs.append(directory)
 
 

@@ -340,9 +340,12 @@ class TestIncludeDir:
         assert (settings.user, settings.limits) == ("good", Limits())
         here = f"{tmp_path}/d"
         assert [str(warning) for warning in settings.warnings] == [
-            f"{here}/a.conf:5: Element <bogus> not allowed inside <busconfig> in configuration file",
-            f'{tmp_path}/bus.conf:3: Failed to open "{here}/c.conf": No such file or directory',
-            f'{tmp_path}/bus.conf:3: "{here}/d.conf" is not a regular file',
+            f"{here}/a.conf:5: Encountered error 'Element <bogus> not allowed inside <busconfig> in configuration"
+            f" file' while parsing '{here}/a.conf'",
+            f"{tmp_path}/bus.conf:3: Encountered error 'Failed to open \"{here}/c.conf\": No such file or directory'"
+            f" while parsing '{here}/c.conf'",
+            f"{tmp_path}/bus.conf:3: Encountered error '\"{here}/d.conf\" is not a regular file'"
+            f" while parsing '{here}/d.conf'",
         ]
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
