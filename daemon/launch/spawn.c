@@ -16,9 +16,13 @@
 
 #define STACK_SIZE (64u << 10)
 
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC 4u /* <linux/close_range.h> */
+#endif
+
 struct child {
     const struct spawn_program *program;
-    int error_number; /* the child shares our memory: this is its way to tell why it could not execute */
+    int errors; /* a pipe: why the program could not be executed; its end if it could */
 };
 
 static void reset_signals(void)
@@ -50,10 +54,12 @@ static int child_main(void *context)
         dup2(program->output, STDOUT_FILENO);
     if (program->error >= 0)
         dup2(program->error, STDERR_FILENO);
-    syscall(SYS_close_range, 3u, ~0u, 0u); /* all are close-on-exec; this is the second lock */
+    syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC); /* all are; this is the second lock */
     reset_signals();
     execve(program->argv[0], program->argv, program->environment);
-    child->error_number = errno;
+    int why = errno;
+    if (write(child->errors, &why, sizeof(why)) < 0)
+        _exit(126);
     _exit(127);
 }
 
@@ -76,24 +82,41 @@ static int start(struct child *child, int *pidfd)
     return pid < 0 ? -error : pid;
 }
 
+static void fail(struct spawn_result *result, enum spawn_step step, int error_number)
+{
+    *result = (struct spawn_result){.pid = -1, .pidfd = -1, .failed = step, .error_number = error_number};
+}
+
+/* 0 if the pipe ended without a word. */
+static int read_error(int fd)
+{
+    int why = 0;
+    while (read(fd, &why, sizeof(why)) < 0 && errno == EINTR)
+        continue;
+    return why;
+}
+
 void spawn(const struct spawn_program *program, struct spawn_result *result)
 {
-    struct child child = {.program = program};
-    *result = (struct spawn_result){.pid = -1, .pidfd = -1};
-    int pid = start(&child, &result->pidfd);
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        fail(result, SPAWN_FORK, errno);
+        return;
+    }
+    struct child child = {.program = program, .errors = ends[1]};
+    int pidfd = -1;
+    int pid = start(&child, &pidfd);
+    close(ends[1]);
+    int why = pid < 0 ? 0 : read_error(ends[0]);
+    close(ends[0]);
     if (pid < 0) {
-        result->failed = SPAWN_FORK;
-        result->error_number = -pid;
-        return;
+        fail(result, SPAWN_FORK, -pid);
+    } else if (why == 0) {
+        *result = (struct spawn_result){.pid = pid, .pidfd = pidfd};
+    } else {
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
+        close(pidfd);
+        fail(result, SPAWN_EXEC, why);
     }
-    if (child.error_number == 0) {
-        result->pid = pid;
-        return;
-    }
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        continue;
-    close(result->pidfd);
-    result->pidfd = -1;
-    result->failed = SPAWN_EXEC;
-    result->error_number = child.error_number;
 }

@@ -21,7 +21,7 @@ import uvloop
 from omnibus.daemon.activation.environment import Environment, inherited
 from omnibus.daemon.activation.loop_tools import LoopTools
 from omnibus.daemon.activation.spawner import Spawner
-from omnibus.daemon.activation.tools import CannotExecute, Program
+from omnibus.daemon.activation.tools import CannotExecute, CannotFork, Program
 from omnibus.systemd.journal import open_stream
 from support.daemon import children
 
@@ -200,6 +200,17 @@ class TestCannotExecute:
     def test_arguments_too_long(self, loop: Loop) -> None:
         with pytest.raises(CannotExecute, match="Argument list too long"):
             Spawner(loop.loop).spawn(Program("a.b", ["/bin/true", "x" * (1 << 20)], {}), lambda status: None)
+
+
+class TestCannotFork:
+    def test_no_descriptors_left(self, loop: Loop) -> None:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
+        try:
+            with pytest.raises(CannotFork, match="Too many open files"):
+                Spawner(loop.loop).spawn(Program("a.b", ["/bin/true"], {}), lambda status: None)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
 
 class TestJournal:
