@@ -338,13 +338,13 @@ class TestIncludeDir:
         (tmp_path / "d/d.conf").mkdir()
         settings = read("<includedir>d</includedir>")
         assert (settings.user, settings.limits) == ("good", Limits())
-        here = f"{tmp_path}/d"
+        here, included = f"{tmp_path}/d", f"{tmp_path}/bus.conf:3"
+        bogus = "Element <bogus> not allowed inside <busconfig> in configuration file"
         assert [str(warning) for warning in settings.warnings] == [
-            f"{here}/a.conf:5: Encountered error 'Element <bogus> not allowed inside <busconfig> in configuration"
-            f" file' while parsing '{here}/a.conf'",
-            f"{tmp_path}/bus.conf:3: Encountered error 'Failed to open \"{here}/c.conf\": No such file or directory'"
+            f"{here}/a.conf:5: Encountered error '{bogus}' while parsing '{here}/a.conf'",
+            f"{included}: Encountered error 'Failed to open \"{here}/c.conf\": No such file or directory'"
             f" while parsing '{here}/c.conf'",
-            f"{tmp_path}/bus.conf:3: Encountered error '\"{here}/d.conf\" is not a regular file'"
+            f"{included}: Encountered error '\"{here}/d.conf\" is not a regular file'"
             f" while parsing '{here}/d.conf'",
         ]
 
