@@ -1,0 +1,133 @@
+"""What the bus writes down of messages that the policy keeps back, and of those that a rule wants noted."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+
+from support.daemon import Daemon, config
+from support.message import Type
+from support.raw import BUS, BusError, Client
+
+from .conftest import StartDaemon
+
+INTERFACE = "org.example.Interface"
+POLICY = f"""<policy context="default">
+<allow user="*"/> <allow own="*"/>
+<allow send_destination="*" eavesdrop="true"/> <allow eavesdrop="true"/>
+<deny send_interface="{INTERFACE}" send_member="NotSent"/>
+<deny receive_interface="{INTERFACE}" receive_member="NotReceived"/>
+<allow send_interface="{INTERFACE}" send_member="Noted" log="true"/>
+<deny send_interface="{INTERFACE}" send_member="NotSentAndNoted" log="true"/>
+<allow send_interface="{INTERFACE}" send_member="NotedAndNotReceived" log="true"/>
+<deny receive_interface="{INTERFACE}" receive_member="NotedAndNotReceived"/>
+<deny receive_interface="{BUS}" receive_member="NameLost"/>
+</policy>"""
+WHO = re.compile(r'uid=\d+ pid=\d+ comm="[^"]*"')
+
+
+@pytest.fixture
+def daemon(start_daemon: StartDaemon) -> Daemon:
+    return start_daemon(config("unix:path={dir}/bus", policy=POLICY))
+
+
+class TestLog:
+    """Each line has the words of the error that the sender gets, or would get."""
+
+    def lines(self, daemon: Daemon, client: Client) -> list[str]:
+        """Return what was logged of messages until now, without the program's name and who they are."""
+        client.own("org.example.Last")  # nothing that it has sent before is unsaid when this is answered
+        prefix = f"[{daemon.pid}]: [session uid={os.geteuid()} pid={daemon.pid}] "
+        found = [line.partition(prefix)[2] for line in daemon.stderr.splitlines()]
+        return [WHO.sub("who", line) for line in found if "matched rules" in line]
+
+    def line(
+        self, words: str, type: str, client: Client, member: str, destination: str, rules: int = 2
+    ) -> str:
+        to = "bus" if destination == BUS and type == "method_call" else "who"
+        return (
+            f'{words}, {rules} matched rules; type="{type}", sender="{client.unique}" (who) '
+            f'interface="{INTERFACE}" member="{member}" error name="(unset)" requested_reply="0" '
+            f'destination="{destination}" ({to})'
+        )
+
+    @pytest.mark.parametrize(
+        ("member", "words"),
+        [
+            ("NotSent", "Rejected send message"),
+            ("NotReceived", "Rejected receive message"),
+            ("NotSentAndNoted", "Rejected send message"),
+        ],
+    )
+    def test_refused(self, daemon: Daemon, member: str, words: str) -> None:
+        client, other = daemon.connect(), daemon.connect()
+        with pytest.raises(BusError) as caught:
+            client.call(other.unique, member, interface=INTERFACE)
+        expected = self.line(words, "method_call", client, member, other.unique)
+        assert self.lines(daemon, client) == [expected]
+        assert WHO.sub("who", caught.value.text) == expected
+
+    def test_allowed_but_noted(self, daemon: Daemon) -> None:
+        """log="true" on a rule that allows: the message passes, and is said to be one that should not."""
+        client, other = daemon.connect(), daemon.connect()
+        client.start_call(other.unique, "Noted", interface=INTERFACE)
+        other.expect(member="Noted")
+        expected = self.line("Would reject message", "method_call", client, "Noted", other.unique)
+        assert self.lines(daemon, client) == [expected]
+
+    def test_noted_and_refused(self, daemon: Daemon) -> None:
+        """The other side may refuse what was noted."""
+        client, other = daemon.connect(), daemon.connect()
+        with pytest.raises(BusError):
+            client.call(other.unique, "NotedAndNotReceived", interface=INTERFACE)
+        assert self.lines(daemon, client) == [
+            self.line("Would reject message", "method_call", client, "NotedAndNotReceived", other.unique),
+            self.line("Rejected receive message", "method_call", client, "NotedAndNotReceived", other.unique),
+        ]
+
+    def test_broadcasts(self, daemon: Daemon) -> None:
+        """Who does not get a broadcast is not worth a line; who gets one that is noted is."""
+        client, *others = [daemon.connect() for _ in range(3)]
+        for other in others:
+            other.match(f"type='signal',interface='{INTERFACE}'")
+        for member in ("NotSent", "NotReceived", "NotedAndNotReceived", "Noted"):
+            client.signal(member, interface=INTERFACE)
+        for other in others:
+            other.expect(type=Type.SIGNAL, member="Noted")
+        assert self.lines(daemon, client) == [
+            self.line("Would reject message", "signal", client, member, BUS)
+            for member in ("NotedAndNotReceived", "Noted")
+            for _ in others
+        ]
+
+    def test_to_the_bus(self, daemon: Daemon) -> None:
+        client = daemon.connect()
+        for member in ("Noted", "NotSent"):
+            with pytest.raises(BusError):
+                client.call(BUS, member, interface=INTERFACE)
+        assert self.lines(daemon, client) == [
+            self.line("Would reject message", "method_call", client, "Noted", BUS),
+            self.line("Rejected send message", "method_call", client, "NotSent", BUS),
+        ]
+
+    def test_from_the_bus(self, daemon: Daemon) -> None:
+        """A signal of the bus itself that a client may not receive."""
+        client = daemon.connect()
+        client.own("org.example.Name")
+        client.driver("ReleaseName", "s", "org.example.Name")
+        assert self.lines(daemon, client) == [
+            'Rejected receive message, 2 matched rules; type="signal", sender="(unset)" ((bus)) '
+            f'interface="{BUS}" member="NameLost" error name="(unset)" requested_reply="0" '
+            f'destination="{client.unique}" (who)'
+        ]
+
+    def test_every_one(self, daemon: Daemon) -> None:
+        """However many there are."""
+        client, other = daemon.connect(), daemon.connect()
+        for _ in range(1000):
+            client.signal("NotSent", interface=INTERFACE, destination=other.unique)
+        client.driver("GetId")
+        expected = self.line("Rejected send message", "signal", client, "NotSent", other.unique)
+        assert self.lines(daemon, client) == [expected] * 1000
