@@ -224,8 +224,15 @@ static void disturb(uint32_t slot)
 	}
 }
 
+/* From here on, or not any more, allocations of this process fail. */
+static void fail(int fd, const char *whether)
+{
+	CHECK(fd >= 0 && write(fd, whether, 1) == 1);
+}
+
 int main(int argc, char **argv)
 {
+	int failing = -1;
 	time_t end;
 
 	daemon_pid = getpid();
@@ -247,9 +254,8 @@ int main(int argc, char **argv)
 	for (uint32_t i = 0; i < SLOTS; i++)
 		come(i);
 	if (argc > 4 && !strcmp(argv[4], "failslab")) {
-		int fd = open("/proc/self/make-it-fail", O_WRONLY);
-
-		CHECK(fd >= 0 && write(fd, "1", 1) == 1);
+		failing = open("/proc/self/make-it-fail", O_WRONLY);
+		fail(failing, "1");
 	}
 	end = time(NULL) + (argc > 1 ? atoi(argv[1]) : 10);
 	while (time(NULL) < end) {
@@ -261,6 +267,9 @@ int main(int argc, char **argv)
 		go(i);
 	count();
 	close(bus.group);
+	/* Or the result may not get out. */
+	if (failing >= 0)
+		fail(failing, "0");
 	printf("# %llu added, %llu direct, %llu multicast, %llu read, %llu written, %llu spilled\n", added, direct, multicast,
 	       asked_for, written, spilled);
 	printf("ok stress\n");

@@ -19,8 +19,7 @@ shift $((OPTIND - 1))
 
 REPORTS='KASAN|WARNING|BUG|INFO: |Oops|general protection|refcount_t|possible deadlock'
 "$TOOLS/install-packages.sh" all
-build=$CACHE/tests
-flock "$build.lock" make -s -C "$KERNEL_DIR/tests" OUT="$build"
+build=$(build_programs tests)
 
 boot() {
 	case $(basename "$kernel") in
@@ -30,7 +29,23 @@ boot() {
 }
 
 # What the kernel said after the module was loaded; what it says of itself at boot is not ours.
-reports() { sed -n '/unix_multicast tests begin/,$p' "$1/dmesg" | grep -E "$REPORTS" || true; }
+# One warning is passed over: the kernel warns when an allocation that failslab lets fail was for the place of the KASAN
+# shadow of a page of compiled filters. Its caller copes; none of it happens in the module's code.
+ours() {
+	grep -q 'unix_multicast tests begin' "$1/dmesg" || echo "BUG: the kernel log lost its beginning"
+	sed -n '/unix_multicast tests begin/,$p' "$1/dmesg" | awk -v reports="$REPORTS" '
+	function flush() { if (!(known && jit && warnings == 1)) printf "%s", block; block = ""; inside = 0 }
+	/\[ cut here \]/ { flush(); inside = 1; known = jit = module = warnings = 0 }
+	!inside { print; next }
+	{ block = block $0 "\n" }
+	$0 ~ reports { warnings++ }
+	/WARNING: .* (__)?alloc_vmap_area\+0x/ { known = 1 }
+	/\+0x.*\[unix_multicast\]/ { module = 1 }
+	/ bpf_jit_binary_pack_alloc\+0x/ && !module { jit = 1 }
+	/---\[ end trace/ { flush() }
+	END { flush() }'
+}
+reports() { ours "$1" | grep -E "$REPORTS" || true; }
 
 # After failslab nothing is read from the host's files any more: their caches have failed too.
 LEAKS='
@@ -57,12 +72,13 @@ echo unix_multicast tests begin >/dev/kmsg
 insmod $module/unix_multicast.ko || echo 'not ok insmod'
 [ -n '$only' ] || $build/unix-multicast-test
 [ -n '$only' ] || $build/unix-multicast-test -i
-/tmp/unix-multicast-stress $stress 1 stream
-/tmp/unix-multicast-stress $stress 2 seqpacket
+[ -n '$only' ] || python3 $build/model.py 20 || echo 'not ok model'
+/tmp/unix-multicast-stress $stress 1 stream || echo 'not ok stress'
+/tmp/unix-multicast-stress $stress 2 seqpacket || echo 'not ok stress'
 $FAILSLAB
 echo 13 >/sys/module/unix_multicast/parameters/inject
-/tmp/unix-multicast-stress $stress 3 stream failslab
-/tmp/unix-multicast-stress $stress 4 seqpacket failslab
+/tmp/unix-multicast-stress $stress 3 stream failslab || echo 'not ok stress'
+/tmp/unix-multicast-stress $stress 4 seqpacket failslab || echo 'not ok stress'
 echo 0 >/sys/kernel/debug/failslab/probability
 $LEAKS
 /tmp/busybox rmmod unix_multicast && echo 'ok rmmod' || echo 'not ok rmmod'"
@@ -71,7 +87,7 @@ $LEAKS
 	found=$(reports "$results")
 	if [ -n "$found" ]; then
 		echo "$flavour: reports"
-		sed -n '/unix_multicast tests begin/,$p' "$results/dmesg" | grep -E -A40 "$REPORTS" | head -n 200
+		ours "$results" | grep -E -A40 "$REPORTS" | head -n 200
 	else
 		echo "$flavour: no reports"
 	fi
