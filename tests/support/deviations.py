@@ -36,6 +36,9 @@ DEVIATIONS = {
     "orphans": Deviation(
         "what waits for a service goes with its sender; the reference keeps it to the time-out"
     ),
+    "refused-reply": Deviation(
+        "a call whose reply the policy keeps back stays open; with the reference its caller waits for ever"
+    ),
     "linked-keyring": Deviation("a directory of cookies that is a symbolic link is refused"),
     "no-descriptors": Deviation(
         "without a descriptor for a connection it accepts none for a second; the reference tries all the time"
