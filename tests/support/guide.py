@@ -13,7 +13,9 @@ GUIDE = CHECKOUT / "docs/replacing-dbus-daemon.md"
 
 def commands(name: str) -> str:
     """Return the block of commands with this name: what stands between ```sh name and the next ```."""
-    found = re.findall(rf"^```sh {re.escape(name)}\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    found = re.findall(
+        rf"^ *```sh {re.escape(name)}\n(.*?)^ *```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL
+    )
     assert len(found) == 1, f"{len(found)} blocks {name}"
     return str(found[0])
 

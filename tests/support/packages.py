@@ -9,26 +9,57 @@ from pathlib import Path
 
 from support.overlay import Overlay
 
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
 
 def cache() -> Path:
     """Return where downloads stay."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home, "omnibus/systemd-boot/packages")
+    return Path(home, "omnibus/systemd-boot")
 
 
-def download(names: Sequence[str]) -> list[Path]:
-    """Return the files of these packages; raise LookupError if there is no way to get them."""
-    directory = cache()
+def apt(*arguments: str, directory: Path, backports: bool) -> str:
+    """Run one of apt's programs in a directory; raise LookupError if it fails."""
+    options = ["-qq", "-o", "APT::Sandbox::User=root"]
+    if backports:
+        options += ["-o", f"Dir::Etc::SourceList={directory}/sources.list", "-o", "Dir::Etc::SourceParts=-"]
+        options += ["-o", f"Dir::State::Lists={directory}/lists", "-o", f"Dir::Cache={directory}/cache"]
+    try:
+        command = [arguments[0], *options, *arguments[1:]]
+        done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise LookupError(f"no {arguments[0]}") from error
+    if done.returncode:
+        raise LookupError(done.stderr)
+    return done.stdout
+
+
+def add_backports(directory: Path) -> None:
+    """Make lists of the newer packages that Debian has for the release that this machine runs."""
+    format = "$(REPO_URI) $(CODENAME) $(LABEL)"
+    listed = apt("apt-get", "indextargets", "--format", format, directory=directory, backports=False)
+    for line in listed.splitlines():
+        uri, codename, label = line.split()
+        if label == "Debian" and "-" not in codename:
+            break
+    else:
+        raise LookupError("this is no Debian")
+    (directory / "sources.list").write_text(f"deb [signed-by={KEYRING}] {uri} {codename}-backports main\n")
+    for name in ("lists/partial", "cache/archives/partial"):
+        (directory / name).mkdir(parents=True, exist_ok=True)
+    apt("apt-get", "update", directory=directory, backports=True)
+
+
+def download(names: Sequence[str], *, backports: bool = False) -> list[Path]:
+    """Return the files of these packages, the newer ones if wanted; raise LookupError if there is no way."""
+    directory = cache() / ("backports" if backports else "packages")
     directory.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        if not list(directory.glob(f"{name}_*.deb")):
-            command = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", name]
-            try:
-                done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
-            except FileNotFoundError as error:
-                raise LookupError("no apt-get") from error
-            if done.returncode:
-                raise LookupError(done.stderr)
+    missing = [name for name in names if not list(directory.glob(f"{name}_*.deb"))]
+    if missing and backports:
+        add_backports(directory)
+    for name in missing:
+        release = ["-t", "*-backports"] if backports else []
+        apt("apt-get", *release, "download", name, directory=directory, backports=backports)
     return [sorted(directory.glob(f"{name}_*.deb"))[-1] for name in names]
 
 
