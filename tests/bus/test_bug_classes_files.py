@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from support.raw import BUS, BusError
 
 from .conftest import StartDaemon
 
+ROOT = Path(__file__).parents[2]
 SERVICE = "org.example.Service"
 
 
@@ -137,3 +139,16 @@ class TestTextFiles:
         with pytest.raises(BusError, match=r"Error\.(Spawn\.|InvalidArgs|ServiceUnknown)"):
             client.call(SERVICE, "Hail")
         assert client.driver("GetId")
+
+
+def test_document() -> None:
+    """The tests that docs/bug-classes.md names are there, and each class here is named by it."""
+    text = (ROOT / "docs/bug-classes.md").read_text()
+    files = [ROOT / path for path in re.findall(r"`(tests/[\w/.]+\.\w+)`", text)]
+    assert [path for path in files if not path.exists()] == []
+    ours = "".join(path.read_text() for path in Path(__file__).parent.glob("test_bug_classes*.py"))
+    classes = set(re.findall(r"^class (Test\w+)", ours, re.MULTILINE))
+    named = set(re.findall(r"`(Test\w+)`", text))
+    assert classes <= named
+    others = "".join(path.read_text() for path in files)
+    assert all(f"class {name}:" in others for name in named - classes)
