@@ -2,7 +2,8 @@
 # Included by the Makefile of the project's root.
 #   make wheels          dist/: a wheel of omnibus, and those of everything it needs at run time
 #   make install-units   units, sysusers.d and tmpfiles.d below $(DESTDIR)$(PREFIX)
-#   make systemd-test    boot systemd with omnibus in a container over this machine's root file system; root only
+#   make systemd-test    boot systemd with omnibus in a container over this machine's root file system; root only;
+#                        TESTS=path some of its tests
 
 PREFIX ?= /usr/local
 WHEEL_BUILD = $(CURDIR)/$(VENV)/wheel
@@ -23,7 +24,7 @@ install-units:
 
 # In a mount namespace of its own, so that no mount outlives it.
 systemd-test: wheels
-	.ci/packages systemd systemd-container dbus dbus-user-session polkitd libpam-systemd
-	unshare --mount $(BIN)/pytest -q tests/systemd_boot $(TESTS)
+	.ci/packages systemd systemd-container libpam-systemd polkitd dbus dbus-bin dbus-tests dbus-user-session
+	unshare --mount $(BIN)/pytest -q $(or $(TESTS),tests/systemd_boot)
 
 .PHONY: wheels install-units systemd-test
