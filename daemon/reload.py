@@ -71,8 +71,9 @@ class Reloader:
     def ask(self, told: Reloaded = lambda failure: None) -> None:
         """Reload, now or once more when the present reading is over; ``told`` is told how it went."""
         self._waiting.append(told)
+        # Also if one is under way: systemd waits for a beginning that is later than its signal.
+        self._notifier.reloading()
         if not self._busy:
-            self._notifier.reloading()
             self._begin()
 
     def stop(self) -> None:

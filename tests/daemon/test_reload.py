@@ -185,13 +185,15 @@ class TestOneAtATime:
         assert (office.told, len(office.readings)) == ([None], 2)
 
     def test_service_manager(self, office: Office) -> None:
-        """It hears of the end when there is nothing left to do."""
+        """It hears of each request, since it waits for one after its own signal, but of one end."""
         office.ask()
-        office.ask()
-        office.finish(new())
         assert office.notifier.said == ["reloading"]
+        office.ask()
+        assert office.notifier.said == ["reloading", "reloading"]
         office.finish(new())
-        assert office.notifier.said == ["reloading", "Serving"]
+        assert office.notifier.said == ["reloading", "reloading"]
+        office.finish(new())
+        assert office.notifier.said == ["reloading", "reloading", "Serving"]
 
 
 class TestWatching:
