@@ -107,18 +107,11 @@ class Bus:
     def dispatch(self) -> None:
         """Handle what the data plane reports; the answers to all of it go down as one batch."""
         for event in self.relay.events():
-            if event.kind == EventKind.CALL and event.type == METHOD_CALL:
-                self._call(event)
-            elif event.kind == EventKind.CALL:
-                self._told(event)
-            elif event.kind == EventKind.PARKED:
-                self._parked(event)
-            elif event.kind == EventKind.GONE:
-                self._gone(event)
-            elif event.kind == EventKind.EXPORT:
-                self.statistics.told(event)
-            elif event.kind == EventKind.LOG:
-                self._log(event)
+            try:
+                self._handle(event)
+            except Exception:
+                # The events behind it are other people's.
+                self.log.warning(traceback.format_exc())
         self.relay.commit()
 
     def welcome(self, peer: Peer, serial: int) -> None:
@@ -183,6 +176,20 @@ class Bus:
             CONFIG_FILE=event.path,
             CONFIG_LINE=event.serial if event.path else None,
         )
+
+    def _handle(self, event: Event) -> None:
+        if event.kind == EventKind.CALL and event.type == METHOD_CALL:
+            self._call(event)
+        elif event.kind == EventKind.CALL:
+            self._told(event)
+        elif event.kind == EventKind.PARKED:
+            self._parked(event)
+        elif event.kind == EventKind.GONE:
+            self._gone(event)
+        elif event.kind == EventKind.EXPORT:
+            self.statistics.told(event)
+        elif event.kind == EventKind.LOG:
+            self._log(event)
 
     def _call(self, event: Event) -> None:
         peer = self.peers[event.peer]

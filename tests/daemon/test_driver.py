@@ -10,6 +10,7 @@ import pytest
 from omnibus.daemon.driver import INTERFACES, Driver, Method
 from omnibus.daemon.driver.introspectable import describe
 from omnibus.daemon.peers import Peer
+from omnibus.daemon.plane import EventKind
 from support.plane import BUS_PATH, FakeEvent, somebody
 
 from .conftest import Desk
@@ -152,6 +153,19 @@ class TestFailingHandler:
 
         monkeypatch.setattr(desk.bus.driver, "handle", fail)
         assert desk.fails(peer, "ListNames") == (ERROR + "Failed", "The message bus failed to answer")
+        assert "oops" in desk.log.lines[0]
+
+    def test_other_events_are_handled(self, desk: Desk, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whatever fails for one connection is nothing to the next."""
+
+        def fail(*_: object) -> None:
+            raise ZeroDivisionError("oops")
+
+        monkeypatch.setattr(desk.bus.activation, "park", fail)
+        parked = FakeEvent(EventKind.PARKED, peer.id, parked=9, destination="org.example.Nobody")
+        desk.call(peer, "RequestName", "su", "org.example.Name", 0)
+        delivered = FakeEvent(EventKind.PARKED, peer.id, parked=10, destination="org.example.Name")
+        assert desk.happen(parked, delivered) == [("deliver", 10)]
         assert "oops" in desk.log.lines[0]
 
 
