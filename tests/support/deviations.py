@@ -18,6 +18,14 @@ class Deviation:
 
 
 DEVIATIONS = {
+    "own-statistics": Deviation("Debug.Stats counts more"),
+    "unread-monitor": Deviation(
+        "what waits for a monitor is charged to the monitor, and bounded; the reference charges the senders, "
+        "from which it then stops to read"
+    ),
+    "denied-broadcast": Deviation(
+        "a broadcast of the bus that somebody must not have is seen as an error; the reference aborts"
+    ),
     "error-location": Deviation(
         "every error in a configuration names file and line; the reference: only bad XML"
     ),

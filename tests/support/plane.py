@@ -98,6 +98,12 @@ class FakePlane:
         if audience & Audience.OWNER:
             self.batch.append(("send", type, destination, path, interface, member, signature, body, serial))
 
+    def become_monitor(self, peer: int, serial: int, rules: Sequence[str]) -> None:
+        self.batch.append(("become_monitor", peer, serial, tuple(rules)))
+
+    def export(self, kind: int, peers: Sequence[int] = ()) -> None:
+        self.batch.append(("export", kind, tuple(peers)))
+
     def resume(self, peer: int) -> None:
         self.batch.append(("resume", peer))
 

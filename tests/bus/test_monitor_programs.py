@@ -1,0 +1,84 @@
+"""The programs that watch a bus: dbus-monitor and busctl."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.capture import wait_for_capture
+from support.daemon import Daemon
+from support.programs import Program, need_programs
+from support.raw import DEADLINE, Client
+
+StartProgram = Callable[..., Program]
+
+
+@pytest.fixture
+def start_program(bus: Daemon) -> Iterator[StartProgram]:
+    """Start programs on ``bus`` that end with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def begin(*arguments: str) -> Program:
+            program = Program(arguments, bus.environment())
+            stack.callback(program.stop)
+            return program
+
+        yield begin
+
+
+class TestPrograms:
+    """The programs that people use."""
+
+    def test_dbus_monitor(self, bus: Daemon, client: Client, start_program: StartProgram) -> None:
+        """It needs no other way: what it says of itself comes first."""
+        need_programs("dbus-monitor")
+        program = start_program("dbus-monitor", "--address", bus.address)
+        program.read_until("member=NameLost")
+        output = program.read_until(f'string "{client.driver("GetId")}"')
+        assert "member=GetId" in output
+        assert "falling back to eavesdropping" not in output
+
+    def test_pcap(self, bus: Daemon, client: Client, tmp_path: Path) -> None:
+        """dbus-monitor --pcap: a capture file with whole messages."""
+        need_programs("dbus-monitor")
+        file = tmp_path / "capture"
+        with file.open("wb") as output:
+            process = subprocess.Popen(
+                ["dbus-monitor", "--pcap", "--address", bus.address], stdout=output, env=bus.environment()
+            )
+        try:
+            message = wait_for_capture(file, "News", lambda: client.signal("News", "s", "x"))
+        finally:
+            process.terminate()
+            process.wait(DEADLINE)
+        assert message.sender == client.unique
+        assert message.body == ("x",)
+
+    def test_busctl_monitor(self, bus: Daemon, client: Client, start_program: StartProgram) -> None:
+        need_programs("busctl")
+        program = start_program("busctl", "--user", "monitor")
+        output = program.read_until('STRING "x"', lambda: client.signal("News", "s", "x"))
+        assert "Monitoring bus message stream." in output
+        assert f"Sender={client.unique}" in output
+
+    def test_busctl_capture(self, bus: Daemon, client: Client, tmp_path: Path) -> None:
+        need_programs("busctl")
+        file = tmp_path / "capture"
+        with file.open("wb") as output:
+            process = subprocess.Popen(
+                ["busctl", "--user", "capture"],
+                stdout=output,
+                stderr=subprocess.DEVNULL,
+                env=bus.environment(),
+            )
+        try:
+            message = wait_for_capture(file, "News", lambda: client.signal("News", "s", "x"))
+        finally:
+            process.terminate()
+            process.wait(DEADLINE)
+        assert message.sender == client.unique
+        assert message.body == ("x",)
