@@ -110,8 +110,9 @@ class TestRereading:
 
     async def test_low_priority(self, stuck: Path) -> None:
         """Clients come first."""
+        others = children()
         reading = Rereading(asyncio.get_running_loop(), str(stuck), lambda result: None)
-        (child,) = children()
+        (child,) = children() - others
         assert os.getpriority(os.PRIO_PROCESS, child) >= 10
         assert os.sched_getscheduler(child) == os.SCHED_BATCH
         reading.cancel()
@@ -124,17 +125,17 @@ class TestRereading:
         return path
 
     async def test_takes_too_long(self, stuck: Path, reread: Callable[..., asyncio.Future[Result]]) -> None:
-        before = open_fds()
+        before, others = open_fds(), children()
         result = await asyncio.wait_for(reread(str(stuck), patience=0.0), 30)
         assert str(result) == f"{stuck}: Reading the configuration took too long"
         assert open_fds() == before
-        assert not children()
+        assert children() <= others
 
     async def test_cancelled(self, file: Path) -> None:
         """At the end of the bus."""
-        before = open_fds()
+        before, others = open_fds(), children()
         results: list[Result] = []
         Rereading(asyncio.get_running_loop(), str(file), results.append).cancel()
         assert open_fds() == before
-        assert not children()
+        assert children() <= others
         assert not results
