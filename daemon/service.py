@@ -197,7 +197,7 @@ class Service:
         gc.enable()
         loop.call_soon(process.release_signals)
         loop.call_soon(notifier.ready, self._status())
-        watchdog = Watchdog(loop, notifier)
+        watchdog = Watchdog(loop, notifier, bus.statistics.when_alive)
         loop.run_forever()
         watchdog.stop()
         notifier.stopping()

@@ -38,7 +38,7 @@ class Statistics:
         self._log = log
         self.bus_serials = count()
         self.connection_serials = count()
-        self._asked: deque[tuple[Call, Callable[[Any], None]]] = deque()
+        self._asked: deque[tuple[Call | None, Callable[[Any], None]]] = deque()
 
     def ask(self, call: Call, table: Table, told: Callable[[Any], None], peers: Sequence[int] = ()) -> None:
         """Ask for a table. ``told`` gets it, and asks for more, replies, or raises DBusError.
@@ -48,9 +48,18 @@ class Statistics:
         self._relay.export(int(table), peers)
         self._asked.append((call, told))
 
+    def when_alive(self, told: Callable[[], None]) -> None:
+        """Call ``told`` once the data plane has answered anything: it goes round, and so do we."""
+        self._relay.export(int(Table.TOTALS))
+        self._relay.commit()
+        self._asked.append((None, lambda totals: told()))
+
     def told(self, event: Event) -> None:
         """Take an answer."""
         call, told = self._asked.popleft()
+        if call is None:
+            told(None)
+            return
         try:
             if not event.body:
                 raise DBusError(errors.NO_MEMORY, "Not enough memory")

@@ -74,6 +74,18 @@ class TestQuestions:
         assert "KeyError" in desk.log.lines[-1]
 
 
+class TestSignOfLife:
+    """For the watchdog: an answer of the data plane, whatever it says."""
+
+    def test_answer(self, desk: Desk) -> None:
+        signs: list[str] = []
+        desk.bus.statistics.when_alive(lambda: signs.append("alive"))
+        assert [command[0] for command in desk.plane.take()] == ["export"]
+        assert signs == []
+        answer(desk, None)
+        assert signs == ["alive"]
+
+
 class TestAllMatchRules:
     """The rules are asked for in portions, so that nobody waits long for that."""
 

@@ -1,10 +1,10 @@
-"""WatchdogSec=: the loop proves that it goes round."""
+"""WatchdogSec=: the daemon proves that it lives."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,13 +21,17 @@ def manager(tmp_path: Path) -> Iterator[socket.socket]:
         yield one
 
 
+def alive(told: Callable[[], None]) -> None:
+    told()
+
+
 async def hear(manager: socket.socket) -> bytes:
     return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(manager, 100), 20)
 
 
 async def test_again_and_again(manager, tmp_path):
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "30000"})
-    watchdog = Watchdog(asyncio.get_running_loop(), notifier)
+    watchdog = Watchdog(asyncio.get_running_loop(), notifier, alive)
     for _ in range(3):
         assert await hear(manager) == b"WATCHDOG=1"
     watchdog.stop()
@@ -37,7 +41,7 @@ async def test_again_and_again(manager, tmp_path):
 async def test_stop(manager, tmp_path):
     """Once it is stopped it says nothing, however often the time comes."""
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "3000"})
-    watchdog = Watchdog(asyncio.get_running_loop(), notifier)
+    watchdog = Watchdog(asyncio.get_running_loop(), notifier, alive)
     assert await hear(manager) == b"WATCHDOG=1"
     watchdog.stop()
     while True:  # what came before
@@ -53,10 +57,31 @@ async def test_stop(manager, tmp_path):
     notifier.close()
 
 
+async def test_no_sign_of_life(manager, tmp_path):
+    """Who doesn't answer is asked again, and nothing is said before he does."""
+    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "3000"})
+    asked: list[Callable[[], None]] = []
+    thrice = asyncio.Event()
+
+    def ask(told: Callable[[], None]) -> None:
+        asked.append(told)
+        if len(asked) == 3:
+            thrice.set()
+
+    watchdog = Watchdog(asyncio.get_running_loop(), notifier, ask)
+    await asyncio.wait_for(thrice.wait(), 20)
+    watchdog.stop()
+    with pytest.raises(BlockingIOError):
+        manager.recv(100)
+    asked[0]()
+    assert manager.recv(100) == b"WATCHDOG=1"
+    notifier.close()
+
+
 async def test_not_wanted(manager, tmp_path):
     """Without WatchdogSec= nothing is said."""
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
-    Watchdog(asyncio.get_running_loop(), notifier).stop()
+    Watchdog(asyncio.get_running_loop(), notifier, alive).stop()
     with pytest.raises(BlockingIOError):
         manager.recv(100)
     notifier.close()
@@ -73,6 +98,6 @@ async def test_manager_has_no_room(manager, tmp_path):
             other.sendto(b"noise", str(tmp_path / "notify"))
     loop = asyncio.get_running_loop()
     before = loop.time()
-    Watchdog(loop, notifier).stop()
+    Watchdog(loop, notifier, alive).stop()
     assert loop.time() - before < 0.5
     notifier.close()
