@@ -93,7 +93,7 @@ class TestProgram:
         assert found["environment"] == {"A": "1=2", "B": "ü\udcff"}
 
     def test_signals(self, found: dict[str, Any]) -> None:
-        """None is blocked, and none ignored but SIGPIPE; Python itself ignores SIGXFSZ, and libc keeps 32 and 33."""
+        """None is blocked, none ignored but SIGPIPE; Python ignores SIGXFSZ itself, libc keeps 32 and 33."""
         others = 1 << signal.SIGXFSZ - 1 | 0b11 << 31
         assert found["blocked"] == 0
         assert found["ignored"] & ~others == 1 << signal.SIGPIPE - 1
