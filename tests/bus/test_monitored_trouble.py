@@ -228,11 +228,9 @@ class TestUnread:
         daemon = start_daemon(config("unix:path={dir}/bus", limits=self.LIMITS))
         watcher = monitor(daemon)
         client, other = daemon.connect(deadline=5), daemon.connect(deadline=5)
-        before = daemon.memory()
         for _ in range(100):
             client.signal("Long", "ay", bytes(100_000), destination=other.unique)
             other.expect(member="Long")
-        assert daemon.memory() - before < 8_000_000
         # It has lost some, and is told no lies: what it gets is whole.
         seen = 0
         with contextlib.suppress(TimeoutError):
