@@ -199,6 +199,18 @@ class Machine:
         """Return the main process of a unit, 0 if it has none."""
         return int(self.property(unit, "MainPID", *options, user=user))
 
+    def threads(self, pid: int) -> list[int]:
+        """Return the threads of a process, the first before the others, by the numbers they have outside."""
+        own = os.readlink(f"/proc/{self.leader}/ns/pid")
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.readlink(process / "ns/pid") != own:
+                    continue
+                lines = (process / "status").read_text().splitlines()
+                if next(line for line in lines if line.startswith("NSpid:")).split()[-1] == str(pid):
+                    return sorted(int(task.name) for task in (process / "task").iterdir())
+        raise LookupError(pid)
+
     def uid(self, user: str) -> int:
         """Return the number of a user of the machine."""
         for line in self.overlay.path("/etc/passwd").read_text().splitlines():

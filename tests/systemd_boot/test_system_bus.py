@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.machine import Machine, wait_until
+from support.programs import Program
 from support.raw import Client
 from support.services import CONDITION, DIRECT, FAILS, MISSING, UNIT, echo, owner_pid, unit_of
 
@@ -91,6 +93,27 @@ class TestTools:
             "busctl", "introspect", "org.freedesktop.DBus", "/org/freedesktop/DBus", user=USER
         )
         assert ".GetNameOwner" in methods
+
+    @pytest.mark.parametrize(
+        ("tool", "says"),
+        [
+            (("busctl", "monitor"), "Destination=org.freedesktop.hostname1 "),
+            (("dbus-monitor", "--system"), "destination=org.freedesktop.hostname1 "),
+        ],
+    )
+    def test_monitor(self, machine: Machine, tool: tuple[str, ...], says: str) -> None:
+        """Root sees what passes between a user and a service."""
+        monitor = Program(machine.enter(*tool), os.environ)
+        try:
+            monitor.read_until(says, lambda: machine.run("hostnamectl", user=USER))
+        finally:
+            monitor.stop()
+
+    def test_monitor_refused(self, machine: Machine) -> None:
+        """Nobody else does."""
+        done = machine.run("busctl", "monitor", user=USER, status=None)
+        assert done.returncode != 0
+        assert "denied" in done.stderr.lower()
 
     def test_dbus_send(self, machine: Machine) -> None:
         """The reference's own client."""
