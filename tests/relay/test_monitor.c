@@ -204,13 +204,13 @@ static void who_sends_is_closed(void)
     struct plane p;
     plane_open_monitored(&p, NULL);
     client_says(&p.clients[0], ":1.1", "Wrong");
-    CHECK(client_closed(&p.clients[0]));
     plane_event(&p, RELAY_EVENT_LOG);
     CHECK(p.event.body_size > 0);
     plane_event(&p, RELAY_EVENT_GONE);
     CHECK_EQUAL(p.event.reason, RELAY_GONE_DISCONNECTED);
     relay_forget(p.relay, 0);
     relay_commit(p.relay);
+    CHECK(client_closed(&p.clients[0]));
     client_says(&p.clients[2], ":1.1", "Right");
     client_expects(&p.clients[1], MESSAGE_SIGNAL, "Right", ":1.2"); /* and nothing before it */
     plane_close(&p);
