@@ -35,6 +35,7 @@ class TestEavesdropping:
         text = caught.value.text
         assert text.startswith(f"rejected attempt to call AddMatch by connection {client.unique} (uid=")
         assert text.endswith(f") with uid {unprivileged}")
+        client.sync()  # the log comes by another way
         assert text in daemon.stderr
         with pytest.raises(BusError, match="no subsequent '='"):
             client.match("eavesdrop='true',foo")
