@@ -10,7 +10,7 @@ from support.freeze import frozen
 from support.guide import follow
 from support.machine import Machine, wait_until
 from support.raw import Client, Closed
-from support.services import FAILS, UNIT, echo
+from support.services import DIRECT, FAILS, UNIT, echo, owner_pid
 
 USER = "tester"
 DROP_IN = "/etc/systemd/system/omnibus.service.d/test.conf"
@@ -124,6 +124,18 @@ def serves(machine: Machine) -> bool:
     found = "org.freedesktop.systemd1" in client.driver("ListNames")
     client.close()
     return found
+
+
+def test_launch_helper(boot) -> None:
+    """Services without a unit are started by our own helper, once the guide was followed."""
+    with boot("omnibus") as machine:
+        machine.run("rm", "/usr/lib/dbus-1.0/dbus-daemon-launch-helper")
+        assert "Spawn" in echo(machine, DIRECT, "system", USER, status=1).stderr
+        follow(machine, "helper")
+        machine.run("systemctl", "reload", "dbus.service")
+        echo(machine, DIRECT, "system", USER)
+        process = machine.outside(f"/proc/{owner_pid(machine, DIRECT)}")
+        assert process.stat().st_uid == machine.uid(USER)
 
 
 @pytest.fixture(scope="module")
