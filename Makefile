@@ -14,8 +14,8 @@ JOBS ?= 4
 
 ROOMS = auth daemon policy systemd transport
 PYTHON_FILES = __init__.py $(wildcard $(addsuffix /*.py,$(ROOMS)) $(addsuffix /*/*.py,$(ROOMS)))
-C_FILES = $(wildcard transport/relay/*.[ch] tests/relay/*.[ch] daemon/launch/*.[ch])
-C_SOURCES = $(filter-out %/_relay.c,$(wildcard transport/relay/*.[ch] daemon/launch/*.[ch]))
+C_FILES = $(wildcard transport/relay/*.[ch] transport/multicast/*.[ch] tests/relay/*.[ch] daemon/launch/*.[ch])
+C_SOURCES = $(filter-out %/_relay.c,$(wildcard transport/relay/*.[ch] transport/multicast/*.[ch] kernel/include/uapi/linux/*.h daemon/launch/*.[ch]))
 
 all: $(VENV)/compiled
 

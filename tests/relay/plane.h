@@ -187,7 +187,7 @@ static inline void plane_attach(struct plane *p, uint64_t id)
     struct relay_credentials credentials = {
         .uid = 1000, .pid = 42, .fd_passing = true, .loginfo = "uid=1000"};
     p->clients[id] = (struct client){.fd = ends[0]};
-    CHECK_EQUAL(relay_attach(p->relay, id, ends[1], &credentials, NULL, 0, NULL, 0), 0);
+    CHECK_EQUAL(relay_attach(p->relay, id, ends[1], -1, &credentials, NULL, 0, NULL, 0), 0);
     CHECK_EQUAL(relay_commit(p->relay), 0);
 }
 

@@ -1,4 +1,4 @@
-"""Builds `_relay`, the native data plane: cffi reads the declarations from relay.h itself."""
+"""Builds `_relay`, the native data plane: cffi reads the declarations from the headers themselves."""
 
 from pathlib import Path
 
@@ -6,6 +6,13 @@ from cffi import FFI
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
+ROOMS = [HERE, HERE.parent / "multicast"]
+UAPI = ROOT / "kernel" / "include" / "uapi"
+# What filter.h takes from elsewhere.
+FOREIGN = """
+struct span { const char *s; uint32_t n; };
+struct sock_filter { uint16_t code; uint8_t jt; uint8_t jf; uint32_t k; };
+"""
 FLAGS = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-fno-plt", "-fvisibility=hidden", "-pthread"]
 
 
@@ -16,18 +23,21 @@ def declarations(header: Path) -> str:
 
 
 def sources() -> list[str]:
-    """All C files of the relay, named from the root of the checkout."""
-    return sorted(str(p.relative_to(ROOT)) for p in HERE.glob("*.c") if p.name != "_relay.c")
+    """All C files of the data plane, named from the root of the checkout."""
+    found = (p for room in ROOMS for p in room.glob("*.c") if p.name != "_relay.c")
+    return sorted(str(p.relative_to(ROOT)) for p in found)
 
 
 ffibuilder = FFI()
 ffibuilder.cdef(declarations(HERE / "relay.h"))
+ffibuilder.cdef(FOREIGN)
+ffibuilder.cdef(declarations(HERE.parent / "multicast" / "filter.h"))
 ffibuilder.set_source(
     "omnibus.transport.relay._relay",
-    '#include "relay.h"\n',
+    '#include "relay.h"\n#include "filter.h"\n',
     sources=sources(),
-    include_dirs=["transport/relay"],
+    include_dirs=[str(p.relative_to(ROOT)) for p in (*ROOMS, UAPI)],
     extra_compile_args=FLAGS,
     extra_link_args=["-pthread"],
-    depends=sorted(str(p.relative_to(ROOT)) for p in HERE.glob("*.h")),
+    depends=sorted(str(p.relative_to(ROOT)) for room in (*ROOMS, UAPI / "linux") for p in room.glob("*.h")),
 )

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "bus.h"
 
+#include "direct.h"
 #include "input.h"
 #include "monitor.h"
 #include "output.h"
@@ -81,6 +82,7 @@ void bus_free(struct bus *bus)
     batch_reset(&bus->batch);
     forget_all(bus);
     batch_free(&bus->batch);
+    direct_end(bus);
     if (bus->matches)
         match_index_free(bus->matches);
     monitors_free(&bus->monitors);

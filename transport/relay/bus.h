@@ -13,6 +13,8 @@
 #include "registry.h"
 #include "reply.h"
 
+struct direct;
+
 #define BUS_NAME SPAN("org.freedesktop.DBus")
 #define BUS_PATH SPAN("/org/freedesktop/DBus")
 
@@ -39,6 +41,7 @@ struct monitors {
 /* All that the data plane knows; its thread alone touches it. */
 struct bus {
     int epoll;
+    struct direct *direct; /* the group; NULL: everything is relayed */
     bool stop;
     char guid[33];
     struct relay_limits limits;

@@ -28,6 +28,7 @@ struct peer {
     struct table_node node; /* bus.peers, by id */
     uint64_t id;
     int fd;
+    int listener;  /* that it was accepted from; -1: none that proves it */
     bool active;   /* has said Hello */
     bool gone;     /* its socket is closed; its names wait for the control plane */
     bool stopped;  /* the control plane has a message of it; what comes after waits */

@@ -2,6 +2,7 @@
 #include "relay.h"
 
 #include "command.h"
+#include "direct.h"
 #include "input.h"
 #include "loop.h"
 #include "monitor.h"
@@ -214,14 +215,20 @@ int relay_load_policy(struct relay *relay, const uint8_t *block, size_t size)
     return push(relay, command);
 }
 
+int relay_set_group(struct relay *relay, int group, uint32_t max_members, bool trust_everybody)
+{
+    return direct_begin(&relay->bus, group, max_members, trust_everybody);
+}
+
 static void close_early(const struct relay_early_fd *fds, uint32_t n_fds)
 {
     for (uint32_t i = 0; i < n_fds; i++)
         close(fds[i].fd);
 }
 
-int relay_attach(struct relay *relay, uint64_t id, int fd, const struct relay_credentials *credentials,
-                 const uint8_t *leftover, size_t size, const struct relay_early_fd *fds, uint32_t n_fds)
+int relay_attach(struct relay *relay, uint64_t id, int fd, int listener,
+                 const struct relay_credentials *credentials, const uint8_t *leftover, size_t size,
+                 const struct relay_early_fd *fds, uint32_t n_fds)
 {
     struct peer *peer = peer_new(id, fd, credentials);
     struct command *command = peer ? command_new(COMMAND_ATTACH, id, NULL, NULL, 0) : NULL;
@@ -239,6 +246,7 @@ int relay_attach(struct relay *relay, uint64_t id, int fd, const struct relay_cr
     for (uint32_t i = 0; i < n_fds; i++)
         numbers[i] = fds[i].fd;
     command->peer = peer;
+    peer->listener = listener;
     int error = input_leftover(peer, leftover, size, numbers, n_fds);
     free(numbers);
     if (error < 0) {

@@ -100,9 +100,20 @@ int relay_set_limits(struct relay *relay, const struct relay_limits *limits);
 /* The block of omnibus.policy; -EINVAL if it is not one. */
 int relay_load_policy(struct relay *relay, const uint8_t *block, size_t size);
 
-/* The socket and the descriptors belong to the data plane from here on, also on failure. */
-int relay_attach(struct relay *relay, uint64_t peer, int fd, const struct relay_credentials *credentials,
-                 const uint8_t *leftover, size_t size, const struct relay_early_fd *fds, uint32_t n_fds);
+/*
+ * Before relay_start: connections become members of this group of unix_multicast(7), of at most so many
+ * members. Only who trusts everybody gets messages directly from others than his own user and root. The
+ * descriptor belongs to the data plane.
+ */
+int relay_set_group(struct relay *relay, int group, uint32_t max_members, _Bool trust_everybody);
+
+/*
+ * The socket and the descriptors belong to the data plane from here on, also on failure. listener: the Unix
+ * socket that it was accepted from, which stays open; -1: it can't be a member of a group.
+ */
+int relay_attach(struct relay *relay, uint64_t peer, int fd, int listener,
+                 const struct relay_credentials *credentials, const uint8_t *leftover, size_t size,
+                 const struct relay_early_fd *fds, uint32_t n_fds);
 /* Hello is answered: reply, NameOwnerChanged and NameAcquired, and the sender goes on. */
 int relay_welcome(struct relay *relay, uint64_t peer, uint32_t serial);
 /* The name's queue from now on, owner first. The signals of the change are sent by this command. */

@@ -54,6 +54,13 @@ class Relay:
         """Starts the thread. Not before the process has forked and dropped its privileges."""
         _check(lib.relay_start(self._relay))
 
+    def set_group(self, fd: int, max_members: int, *, trust_everybody: bool) -> None:
+        """Makes connections members of this group of unix_multicast(7); `fd` belongs to the data plane.
+
+        To be called before `start`. Raises OSError: then everything is relayed.
+        """
+        _check(lib.relay_set_group(self._relay, fd, max_members, trust_everybody))
+
     def close(self) -> None:
         """Stops the thread, closes every connection and frees everything."""
         if self._relay:
@@ -87,10 +94,13 @@ class Relay:
         credentials: Credentials,
         leftover: bytes = b"",
         fds: Sequence[tuple[int, int]] = (),
+        *,
+        listener: int = -1,
     ) -> None:
         """Hands an authenticated connection over; `fd` and `fds` belong to the data plane from here on.
 
-        `fds` are pairs of a descriptor and the offset in `leftover` that it came with.
+        `fds` are pairs of a descriptor and the offset in `leftover` that it came with. `listener` is the Unix
+        socket that it was accepted from, which stays open.
         """
         gids = ffi.new("uint32_t[]", list(credentials.gids))
         loginfo = ffi.new("char[]", credentials.loginfo.encode("utf-8", "replace"))
@@ -104,7 +114,8 @@ class Relay:
         native.privileged = credentials.privileged
         native.loginfo = loginfo
         early = ffi.new("struct relay_early_fd[]", list(fds))
-        _check(lib.relay_attach(self._relay, peer, fd, native, leftover, len(leftover), early, len(fds)))
+        size = len(leftover)
+        _check(lib.relay_attach(self._relay, peer, fd, listener, native, leftover, size, early, len(fds)))
 
     def welcome(self, peer: int, serial: int) -> None:
         """Answers Hello: the reply, NameOwnerChanged and NameAcquired; the sender goes on."""
