@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import socket
+from array import array
 from collections.abc import Mapping
 
 SOCKET = "/run/systemd/journal/stdout"
 ENTRIES = "/run/systemd/journal/socket"
+TOO_LARGE = (errno.EMSGSIZE, errno.ENOBUFS)
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
 
 def open_stream(identifier: str, level: int, path: str = SOCKET) -> int | None:
@@ -46,10 +52,27 @@ class Journal:
         """Send one entry; return False if it is lost, since the journal is gone or has no room."""
         data = b"".join(_encode(name, str(value)) for name, value in fields.items())
         try:
-            self._socket.sendto(data, self._path)
+            try:
+                self._socket.sendto(data, self._path)
+            except OSError as error:
+                if error.errno not in TOO_LARGE:
+                    raise
+                self._send_file(data)
         except OSError:
             return False
         return True
+
+    def _send_file(self, data: bytes) -> None:
+        """Send what is too large for a datagram: a file in memory that nobody can change any more."""
+        fd = os.memfd_create("journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            with open(fd, "wb", closefd=False) as file:
+                file.write(data)
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [fd]))
+            self._socket.sendmsg([], [rights], 0, self._path)
+        finally:
+            os.close(fd)
 
     def close(self) -> None:
         """Send nothing more."""

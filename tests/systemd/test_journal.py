@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -48,6 +50,30 @@ def test_several_lines(journald: Journald, journal: Journal) -> None:
     """A value with a newline comes with its size, so that nobody can write fields of his own into it."""
     assert journal.send({"MESSAGE": "a\nPRIORITY=0", "PRIORITY": 6})
     assert journald.receive() == b"MESSAGE\n\x0c\0\0\0\0\0\0\0a\nPRIORITY=0\nPRIORITY=6\n"
+
+
+def test_large(journald: Journald, journal: Journal) -> None:
+    """What doesn't fit into a datagram comes as a sealed file in memory, in a datagram without data."""
+    assert journal.send({"MESSAGE": "x" * 1_000_000})
+    data, (fd,), _, _ = socket.recv_fds(journald.socket, 1, 2)
+    with open(fd, "rb") as file:
+        seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
+        file.seek(0)
+        assert file.read() == b"MESSAGE=" + b"x" * 1_000_000 + b"\n"
+    assert data == b""
+    assert seals == fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+def test_large_without_a_file(journald: Journald, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there can be no such file the entry is lost, and the next one is not."""
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENFILE, "Too many open files in system")
+
+    monkeypatch.setattr(os, "memfd_create", fail)
+    assert not journal.send({"MESSAGE": "x" * 1_000_000})
+    assert journal.send({"MESSAGE": "x"})
+    assert journald.receive() == b"MESSAGE=x\n"
 
 
 def test_no_room(journal: Journal) -> None:
