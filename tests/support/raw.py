@@ -8,9 +8,10 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from support.addresses import socket_name
+from support.addresses import fields, socket_name
 from support.message import HEADER, LITTLE, Flag, Message, Type, frame_length, parse
 
 BUS = "org.freedesktop.DBus"
@@ -52,19 +53,31 @@ def effective_uid(uid: int | None) -> Iterator[None]:
         os.seteuid(before)
 
 
+def connection(address: str, deadline: float, uid: int | None = None) -> socket.socket:
+    """Connect to an address; the nonce is sent where one is wanted."""
+    transport, keys = fields(address.split(";")[0])
+    if transport != "unix":
+        stream = socket.create_connection((keys["host"].decode(), int(keys["port"])), deadline)
+        if "noncefile" in keys:
+            stream.sendall(Path(keys["noncefile"].decode()).read_bytes())
+        return stream
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    stream.settimeout(deadline)
+    with effective_uid(uid):
+        try:
+            stream.connect(socket_name(address))
+        except OSError:
+            stream.close()
+            raise
+    return stream
+
+
 class Wire:
     """The socket: bytes, lines of the authentication, messages, descriptors."""
 
     def __init__(self, address: str, *, uid: int | None = None, deadline: float = DEADLINE) -> None:
         self.deadline = deadline
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(deadline)
-        with effective_uid(uid):
-            try:
-                self.socket.connect(socket_name(address))
-            except OSError:
-                self.socket.close()
-                raise
+        self.socket = connection(address, deadline, uid)
         self.buffer = bytearray()
         self.fds: list[int] = []
         self.kept: list[int] = []
