@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from support.daemon import Daemon, config, private_directory
+from support.namespace import namespace_script
 
 PASSWD = "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n"
 
@@ -39,8 +36,6 @@ class Users:
     """A user database of a daemon's own, in ``directory``, which may change while it runs; needs root."""
 
     def __init__(self, directory: Path, *lines: str) -> None:
-        if os.geteuid() != 0 or not shutil.which("unshare"):
-            pytest.skip("needs root and unshare, to have another /etc/passwd")
         self.file = directory / "passwd"
         self.write(*lines)
 
@@ -50,12 +45,6 @@ class Users:
 
     def wrap(self, executable: str) -> str:
         """Return a program that is the executable with this database."""
-        script = self.file.with_name("daemon")
-        script.write_text(
-            "#!/bin/sh\nexec unshare --mount --propagation private sh -c \\\n"
-            f'  \'mount --bind {self.file} /etc/passwd && exec "$0" "$@"\' {executable} "$@"\n'
+        return namespace_script(
+            self.file.with_name("daemon"), executable, f"mount --bind {self.file} /etc/passwd"
         )
-        script.chmod(0o755)
-        if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
-            pytest.skip("may not make a mount namespace")
-        return str(script)

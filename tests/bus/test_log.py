@@ -1,0 +1,111 @@
+"""dbus-daemon(1), --syslog and its kin: where the bus writes what it has to say; the journal's entries."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from support.daemon import Daemon, config, private_directory, start
+from support.logs import Logs
+from support.raw import BusError
+
+LINE = "Reloaded configuration"
+Begin = Callable[..., tuple[Daemon, Logs]]
+
+
+@pytest.fixture
+def begin(executable: str) -> Iterator[Begin]:
+    """Start a daemon with logs of its own."""
+    with contextlib.ExitStack() as stack:
+
+        def go(*arguments: str, journal: bool, extra: str = "") -> tuple[Daemon, Logs]:
+            directory = private_directory()
+            stack.callback(shutil.rmtree, directory, ignore_errors=True)
+            logs = Logs(directory, journal=journal)
+            stack.callback(logs.close)
+            text = config("unix:path={dir}/bus", extra=extra)
+            daemon = start(logs.wrap(executable), text, arguments, directory=directory)
+            stack.callback(daemon.stop)
+            return daemon, logs
+
+        yield go
+
+
+class TestSyslog:
+    """Where there is no journal."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "extra", "to_syslog", "to_stderr"),
+        [
+            ((), "", False, True),
+            ((), "<syslog/>", True, True),
+            (("--syslog",), "", True, True),
+            (("--nosyslog",), "<syslog/>", False, True),
+            (("--syslog-only",), "", True, False),
+        ],
+    )
+    def test_destination(
+        self, begin: Begin, arguments: tuple[str, ...], extra: str, to_syslog: bool, to_stderr: bool
+    ) -> None:
+        """--syslog and --syslog-only: the system log; --nosyslog: not, whatever the configuration says."""
+        daemon, logs = begin(*arguments, journal=False, extra=extra)
+        daemon.connect().driver("ReloadConfig")
+        if to_syslog:
+            line = logs.syslog.wait_for(LINE)
+            assert line.startswith("<30>")  # LOG_DAEMON, LOG_INFO
+            assert f"[{daemon.pid}]: [session uid={os.geteuid()} pid={daemon.pid}] " in line
+        assert logs.syslog.is_empty()
+        assert (LINE in daemon.stderr) is to_stderr
+
+
+@pytest.mark.deviation("journal")
+class TestJournal:
+    """Where there is a journal, it gets entries with fields that tools can search for."""
+
+    DENY = '<policy context="mandatory"><deny send_interface="org.example.Forbidden"/></policy>'
+
+    def test_denial(self, begin: Begin) -> None:
+        """Who was refused what, by which rule; syslog is not told another time."""
+        daemon, logs = begin("--syslog-only", journal=True, extra="\n" + self.DENY)
+        client, other = daemon.connect(), daemon.connect()
+        with pytest.raises(BusError):
+            client.call(other.unique, "Ask", interface="org.example.Forbidden")
+        entry, _ = logs.entry("Rejected send message")
+        text = (daemon.directory / "bus.conf").read_text()
+        assert entry.pop("MESSAGE").startswith(f"[session uid={os.geteuid()} pid={daemon.pid}] Rejected ")
+        assert entry == {
+            "PRIORITY": "5",
+            "SYSLOG_FACILITY": "4",
+            "SYSLOG_IDENTIFIER": "omnibusd",
+            "SYSLOG_PID": str(daemon.pid),
+            "MESSAGE_ID": "ec79bd348aa7438890299b57c310b3c7",
+            "DBUS_SENDER": client.unique,
+            "DBUS_DESTINATION": other.unique,
+            "CONFIG_FILE": str(daemon.directory / "bus.conf"),
+            "CONFIG_LINE": str(text[: text.index("org.example.Forbidden")].count("\n") + 1),
+        }
+        assert logs.syslog.is_empty()
+        assert "Rejected" not in daemon.stderr
+
+    def test_several_lines(self, begin: Begin) -> None:
+        """Nobody writes fields of his own into an entry, whatever he is called."""
+        _, logs = begin("--syslog", journal=True, extra=self.unknown_user("a&#10;PRIORITY=0&#10;UNIT=b"))
+        entry, _ = logs.entry("Unknown username")
+        assert 'Unknown username "a\nPRIORITY=0\nUNIT=b" in message bus' in entry["MESSAGE"]
+        assert entry["PRIORITY"] == "4"
+        assert "UNIT" not in entry
+
+    def test_large(self, begin: Begin) -> None:
+        """What is too large for a datagram comes in a file in memory, which nobody can change any more."""
+        name = "x" * 1_000_000
+        _, logs = begin("--syslog", journal=True, extra=self.unknown_user(name))
+        entry, descriptors = logs.entry("Unknown username")
+        assert f'"{name}"' in entry["MESSAGE"]
+        assert descriptors == 1
+
+    def unknown_user(self, name: str) -> str:
+        return f'<policy user="{name}"><allow own="*"/></policy>'

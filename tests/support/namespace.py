@@ -1,0 +1,27 @@
+"""Programs that see other files than the rest of the machine does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+def namespace_script(script: Path, executable: str, *commands: str) -> str:
+    """Write a program that is the executable, in a mount namespace that shell commands have prepared.
+
+    The test is skipped where that can't be had.
+    """
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        pytest.skip("needs root and unshare, for other files")
+    if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("may not make a mount namespace")
+    inside = script.with_name(f"{script.name}-inside")
+    inside.write_text("\n".join(["#!/bin/sh -e", *commands, f'exec {executable} "$@"\n']))
+    script.write_text(f'#!/bin/sh\nexec unshare --mount --propagation private {inside} "$@"\n')
+    for one in (script, inside):
+        one.chmod(0o755)
+    return str(script)
