@@ -94,7 +94,7 @@ class Logs:
 
 
 def parse(data: bytes) -> Entry:
-    """Read an entry of the journal's protocol: NAME=value lines, or NAME, the size of the value in 64 bits, the value."""
+    """Read a journal entry: lines NAME=value, or NAME, the size in 64 bits, and the value."""
     found: Entry = {}
     while data:
         line, _, rest = data.partition(b"\n")
