@@ -15,7 +15,7 @@ JOBS ?= 4
 ROOMS = auth daemon policy systemd transport
 PYTHON_FILES = __init__.py $(wildcard $(addsuffix /*.py,$(ROOMS)) $(addsuffix /*/*.py,$(ROOMS)))
 C_FILES = $(wildcard transport/relay/*.[ch] transport/multicast/*.[ch] tests/relay/*.[ch] daemon/launch/*.[ch])
-C_SOURCES = $(filter-out %/_relay.c,$(wildcard transport/relay/*.[ch] transport/multicast/*.[ch] kernel/include/uapi/linux/*.h daemon/launch/*.[ch]))
+C_SOURCES = $(filter-out transport/relay/_% transport/multicast/_%,$(wildcard transport/relay/*.[ch] transport/multicast/*.[ch] kernel/include/uapi/linux/*.h daemon/launch/*.[ch]))
 
 all: $(VENV)/compiled
 
@@ -48,7 +48,7 @@ run: all
 lint: all
 	$(BIN)/ruff check -q .
 	$(BIN)/ruff format -q --check .
-	$(if $(C_FILES),clang-format --dry-run --Werror $(filter-out %/_relay.c,$(C_FILES)))
+	$(if $(C_FILES),clang-format --dry-run --Werror $(filter-out transport/relay/_% transport/multicast/_%,$(C_FILES)))
 	cd $(LINK) && ../../$(BIN)/mypy --cache-dir ../../.mypy_cache --config-file ../../pyproject.toml \
 	    $(addprefix omnibus/,$(ROOMS))
 
@@ -67,7 +67,7 @@ fuzz:
 	$(MAKE) -C tests/relay fuzz
 
 clean:
-	rm -rf $(VENV) build *.egg-info transport/relay/_relay.c transport/relay/_relay.*.so tests/relay/build \
+	rm -rf $(VENV) build *.egg-info transport/*/_*.c transport/*/_*.so tests/relay/build \
 	    daemon/launch/_launch.*.so daemon/launch/omnibus-daemon-launch-helper
 
 .PHONY: all run lint test test-packages policy-test fuzz clean

@@ -1,0 +1,47 @@
+"""Builds `_uapi`, the kernel's interface: cffi reads the declarations from the uapi header itself."""
+
+import re
+from pathlib import Path
+
+from cffi import FFI
+
+ROOT = Path(__file__).resolve().parents[2]
+HEADER = ROOT / "kernel" / "include" / "uapi" / "linux" / "unix_multicast.h"
+# What the header takes from elsewhere, and what programs are made of.
+FOREIGN = """
+typedef uint8_t __u8;
+typedef uint32_t __u32;
+typedef int32_t __s32;
+typedef unsigned long long __u64;
+typedef long long __s64;
+struct sock_filter { uint16_t code; uint8_t jt; uint8_t jf; uint32_t k; };
+#define BPF_RET ...
+#define BPF_K ...
+"""
+COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+DIRECTIVE = re.compile(r"^#[ \t]*(\w+)[ \t]*(\w*)[ \t]*(.*)$", re.MULTILINE)
+ARRAY = re.compile(r"\[\w+\]")
+
+
+def _directive(found: re.Match[str]) -> str:
+    """The values of constants, and the sizes of arrays, are for the C compiler to find out."""
+    kind, name, value = found.groups()
+    if kind != "define" or not value:
+        return ""
+    return f"static const char *const {name};" if value.startswith('"') else f"#define {name} ..."
+
+
+def declarations(text: str) -> str:
+    """Return what cffi understands of a header."""
+    return ARRAY.sub("[...]", DIRECTIVE.sub(_directive, COMMENT.sub("", text)))
+
+
+ffibuilder = FFI()
+ffibuilder.cdef(FOREIGN + declarations(HEADER.read_text(encoding="utf-8")))
+ffibuilder.set_source(
+    "omnibus.transport.multicast._uapi",
+    "#include <linux/filter.h>\n#include <linux/unix_multicast.h>\n",
+    include_dirs=[str(HEADER.parents[1].relative_to(ROOT))],
+    extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],
+    depends=[str(HEADER.relative_to(ROOT))],
+)
