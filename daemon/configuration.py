@@ -27,13 +27,13 @@ class FirstReading:
     ``began`` is when, in seconds since 1970: what changes after that may have escaped it.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, own_path: str | None = None) -> None:
         self.began = time.time()
         self._fd, writing = os.pipe2(os.O_CLOEXEC)
         self._pid = os.fork()
         if self._pid == 0:
             os.close(self._fd)
-            _read(path, writing)
+            _read(path, writing, own_path)
         os.close(writing)
 
     def result(self) -> Settings:
@@ -49,10 +49,10 @@ class FirstReading:
         return read_result(b"".join(parts))
 
 
-def _read(path: str, fd: int) -> NoReturn:
+def _read(path: str, fd: int, own_path: str | None) -> NoReturn:
     code = 1
     try:
-        code = run_child(path, fd)
+        code = run_child(path, fd, own_path)
     finally:
         os._exit(code)
 

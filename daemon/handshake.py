@@ -36,10 +36,12 @@ class Handshake:
     """Feeds the machine from the socket until there is an outcome.
 
     The caller watches the socket, and notes in ``watch`` for what, and in ``peer`` whom it has admitted.
+    ``listener`` is the Unix socket that it was accepted from, -1 if it is of another family.
     """
 
-    def __init__(self, sock: socket.socket, machine: Server, max_fds: int) -> None:
+    def __init__(self, sock: socket.socket, machine: Server, max_fds: int, listener: int = -1) -> None:
         self.sock = sock
+        self.listener = listener
         self.watch = Watch.NOTHING
         self.peer: Peer | None = None
         self._machine = machine

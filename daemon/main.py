@@ -30,7 +30,7 @@ def main() -> int:
         return _end(Exit(1, err=f"omnibusd[{os.getpid()}]: Failed to start message bus: {error}\n"))
     # Nothing is there yet that a lot of memory could be garbage in.
     gc.disable()
-    reading = FirstReading(options.config_file)
+    reading = FirstReading(options.config_file, options.omnibus_config)
     # The rest is imported while the child reads.
     from .service import Service
 

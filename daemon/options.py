@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 STOCK_FILES: Final = "/usr/share/dbus-1"
+OWN_FILES: Final = "/etc/omnibus"
 MAX_FD: Final = 0x7FFF_FFFF
 # What strtol() takes, signs aside.
 NUMBER: Final = re.compile(r"[ \t\n\v\f\r]*\+?(0[xX][0-9A-Fa-f]+|0[0-7]*|[1-9][0-9]*)")
@@ -16,6 +17,7 @@ USAGE: Final = (
     "usage: omnibusd [--session] [--system] [--config-file=FILE] [--address=ADDRESS]\n"
     "  [--print-address[=DESCRIPTOR]] [--print-pid[=DESCRIPTOR]] [--nopidfile] [--fork] [--nofork]\n"
     "  [--syslog] [--nosyslog] [--syslog-only] [--systemd-activation]\n"
+    "  [--multicast=auto|off|require] [--omnibus-config=FILE]\n"
     "  [--introspect] [--version] [--help]\n"
 )
 
@@ -35,9 +37,12 @@ class Options:
     """What was asked for. None: the configuration file decides, or nothing is wanted.
 
     ``print_address`` and ``print_pid`` are descriptors. ``syslog_only``: nothing to standard error.
+    ``omnibus_config``, the file of what only omnibus has, need not exist; ``multicast`` is one of MULTICAST.
     """
 
     config_file: str = ""
+    omnibus_config: str | None = None
+    multicast: str | None = None
     address: str | None = None
     print_address: int | None = None
     print_pid: int | None = None
@@ -59,14 +64,25 @@ FLAGS: Final[dict[str, tuple[tuple[str, bool], ...]]] = {
 }
 
 # In the order in which the reference looks for them: whatever follows one of them is its value, unless it is
-# a flag or an option that stands before it here.
-WITH_VALUE: Final = ("--config-file", "--address", "--print-address", "--print-pid")
+# a flag or an option that stands before it here. Ours are never anybody's value.
+WITH_VALUE: Final = (
+    "--multicast",
+    "--omnibus-config",
+    "--config-file",
+    "--address",
+    "--print-address",
+    "--print-pid",
+)
+
+MULTICAST: Final = ("auto", "off", "require")
 
 ALREADY: Final = {
     "config-file": "configuration file {} already requested",
     "address": "address {} already requested",
     "print-address": "printing address to {} already requested",
     "print-pid": "printing pid to {} already requested",
+    "multicast": "multicast {} already requested",
+    "omnibus-config": "omnibus configuration file {} already requested",
 }
 
 
@@ -92,6 +108,7 @@ def parse(arguments: Sequence[str], version: str, stock_files: str = STOCK_FILES
         elif argument in ("--session", "--system"):
             name = argument[2:]
             _set(values, "config-file", _stock_file(stock_files, name), name)
+            options.omnibus_config = f"{OWN_FILES}/{name}.conf"
         else:
             _read_value(argument, previous, values, wanted)
         previous = argument
@@ -124,6 +141,11 @@ def _conclude(options: Options, values: dict[str, str], wanted: set[str]) -> Opt
     if not options.config_file:
         raise Exit(1, err="No configuration file specified.\n" + USAGE)
     options.address = values.get("address") or None
+    options.omnibus_config = values.get("omnibus-config") or options.omnibus_config
+    if "multicast" in wanted:
+        options.multicast = values.get("multicast", "")
+        if options.multicast not in MULTICAST:
+            raise Exit(1, err=f'--multicast must be auto, off or require, not "{options.multicast}"\n')
     if "print-address" in wanted:
         options.print_address = _descriptor(values.get("print-address", ""))
     if "print-pid" in wanted:

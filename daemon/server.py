@@ -102,23 +102,25 @@ class Server:
                 self._set_accepting(False)
                 self._pause = self._loop.call_later(PAUSE_AFTER_ERROR, self._resume)
                 return
-            self._begin(listener, connection)
+            self._begin(listener, sock, connection)
         self._watch_room()
 
     def _resume(self) -> None:
         self._pause = None
         self._watch_room()
 
-    def _begin(self, listener: Listener, sock: socket.socket) -> None:
+    def _begin(self, listener: Listener, accepted_from: socket.socket, sock: socket.socket) -> None:
         sock.setblocking(False)
+        is_unix = sock.family == socket.AF_UNIX
         machine = Authentication(
             listener.guid,
             self._mechanisms,
             socket_uid(sock),
-            fd_passing=sock.family == socket.AF_UNIX,
+            fd_passing=is_unix,
             nonce=listener.nonce,
         )
-        handshake = Handshake(sock, machine, self._bus.limits.max_incoming_unix_fds)
+        max_fds = self._bus.limits.max_incoming_unix_fds
+        handshake = Handshake(sock, machine, max_fds, accepted_from.fileno() if is_unix else -1)
         timeout = self._bus.limits.auth_timeout / 1000
         self._handshakes[handshake] = self._loop.call_later(timeout, self._expire, handshake)
         # Most clients have said something by now; if not, this begins to wait.
@@ -199,7 +201,8 @@ class Server:
         # The deadline is for Hello, and counts from the beginning.
         self._silent[peer] = self._handshakes.pop(handshake)
         fds = handshake.take_fds(outcome.offset)
-        self._relay.attach(peer.id, handshake.sock.detach(), _for_relay(peer), outcome.leftover, fds)
+        fd = handshake.sock.detach()
+        self._relay.attach(peer.id, fd, _for_relay(peer), outcome.leftover, fds, listener=handshake.listener)
         self._relay.commit()
 
     def _may_connect(self, credentials: Credentials) -> bool:

@@ -24,6 +24,7 @@ from ..systemd.watchdog import Watchdog
 from ..transport.address import AddressError
 from ..transport.listen import listen
 from ..transport.listener import Listener, ListenError, new_guid
+from ..transport.multicast.group import Group, Unavailable
 from ..transport.relay import Relay
 from . import pidfile, process
 from .activation.environment import Environment, inherited
@@ -31,6 +32,7 @@ from .activation.loop_tools import LoopTools
 from .activation.spawner import Spawner
 from .bus import Bus
 from .configuration import FirstReading
+from .direct import choose_group
 from .logging import Log
 from .options import Options
 from .reload import Reloader, reader
@@ -41,6 +43,7 @@ StartErrors = (
     ConfigError,
     ListenError,
     ListenFdsError,
+    Unavailable,
     UnsupportedMechanism,
     pidfile.PidFileError,
     process.ProcessError,
@@ -57,6 +60,7 @@ class Service:
         self._config_file = os.path.abspath(options.config_file)
         self._log = Log()
         self._listeners: list[Listener] = []
+        self._group: Group | None = None
         self._pidfile: str | None = None
         self._signal = signal.SIGTERM
         self._to_syslog = False
@@ -69,6 +73,7 @@ class Service:
         try:
             settings = self._reading.result()
             mechanisms = self._prepare(settings)
+            self._group = self._choose_group(settings)
             process.hold_signals()
             self._listen(settings)
             if not self._daemonize(settings):
@@ -103,6 +108,11 @@ class Service:
                 except OSError as error:
                     self._log.warning(str(error))
         return choose(settings.auth, os.environ)
+
+    def _choose_group(self, settings: Settings) -> Group | None:
+        """Make a group while there are rights to; the command line has the last word."""
+        mode = self._options.multicast or settings.multicast.mode
+        return choose_group(mode, settings.limits.max_replies_per_connection, self._log)
 
     def _listen(self, settings: Settings) -> None:
         """Listen on all addresses, and print them, the last one first: it is preferred."""
@@ -186,6 +196,9 @@ class Service:
             began=self._reading.began,
         )
         self._handle_signals(loop, reloader)
+        if self._group is not None:
+            everybody = settings.multicast.trust == "everybody"
+            relay.set_group(self._group.fd, self._group.max_members, trust_everybody=everybody)
         relay.commit()
         relay.start()
         loop.add_reader(relay.event_fd, bus.dispatch)

@@ -16,17 +16,21 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 
-def load(path: str) -> Settings:
-    """Return the settings that the file at path and all that it includes make up.
+def load(path: str, own_path: str | None = None) -> Settings:
+    """Return the settings that the file at path, all that it includes, and omnibus's own file make up.
 
     Raises ConfigError.
     """
+    from dataclasses import replace
+
+    from .own import read_own
     from .reader import Reader
 
-    return Reader().read(path)
+    settings = Reader().read(path)
+    return replace(settings, multicast=read_own(own_path)) if own_path else settings
 
 
-def run_child(path: str, fd: int) -> int:
+def run_child(path: str, fd: int, own_path: str | None = None) -> int:
     """Read the configuration and write the result to fd; return the exit code.
 
     Meant for a process that does nothing else and ends with this: right after os.fork(), or
@@ -37,7 +41,7 @@ def run_child(path: str, fd: int) -> int:
     gc.disable()
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     try:
-        result: dict[str, Any] = {"settings": load(path).to_plain()}
+        result: dict[str, Any] = {"settings": load(path, own_path).to_plain()}
     except ConfigError as error:
         result = {"error": error.to_plain()}
     with open(fd, "wb", closefd=False) as stream:

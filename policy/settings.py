@@ -52,6 +52,18 @@ class ServiceDir:
 
 
 @dataclass(frozen=True, slots=True)
+class Multicast:
+    """Whether messages go directly between clients, where the kernel can do that.
+
+    mode: "auto", "off" or "require".
+    trust: whose messages may go directly to a client: "same-user" (its own and root's) or "everybody".
+    """
+
+    mode: str = "auto"
+    trust: str = "same-user"
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigWarning:
     """Something in the configuration that was passed over; line is 0 if it is about a whole file."""
 
@@ -74,6 +86,7 @@ class Settings:
     policy: the rules, as policy.block lays them out.
     files: every file that was read; watched_dirs: the directories whose changes mean a reload.
     missing: files and directories that would have been read, if they were there.
+    multicast: from omnibus's own file, which is read at the start and not again.
     """
 
     bus_type: str | None = None
@@ -95,6 +108,7 @@ class Settings:
     watched_dirs: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     warnings: tuple[ConfigWarning, ...] = ()
+    multicast: Multicast = Multicast()
 
     def to_plain(self) -> dict[str, Any]:
         """Return the settings as tuples, strings, numbers and bytes, which marshal takes."""
@@ -102,6 +116,7 @@ class Settings:
         plain["limits"] = _values(self.limits)
         plain["service_dirs"] = tuple(map(_values, self.service_dirs))
         plain["warnings"] = tuple(map(_values, self.warnings))
+        plain["multicast"] = _values(self.multicast)
         return plain
 
     @classmethod
@@ -113,9 +128,10 @@ class Settings:
                 "limits": Limits(*plain["limits"]),
                 "service_dirs": tuple(ServiceDir(*values) for values in plain["service_dirs"]),
                 "warnings": tuple(ConfigWarning(*values) for values in plain["warnings"]),
+                "multicast": Multicast(*plain["multicast"]),
             }
         )
 
 
-def _values(record: Limits | ServiceDir | ConfigWarning) -> tuple[Any, ...]:
+def _values(record: Limits | ServiceDir | ConfigWarning | Multicast) -> tuple[Any, ...]:
     return tuple(getattr(record, item.name) for item in fields(record))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pyexpat
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -70,6 +71,13 @@ SHAPES: dict[str, Shape] = _BUSCONFIG_CHILDREN | {
     "associate": Shape(frozenset({"own", "context"})),
 }
 
+# omnibus's own file.
+_OMNIBUSCONFIG_CHILDREN: dict[str, Shape] = {"multicast": _TEXT, "trust": _TEXT}
+
+OWN_SHAPES: dict[str, Shape] = _OMNIBUSCONFIG_CHILDREN | {
+    "omnibusconfig": Shape(children=frozenset(_OMNIBUSCONFIG_CHILDREN)),
+}
+
 
 @dataclass(slots=True)
 class Element:
@@ -111,19 +119,21 @@ def read_file(file: str) -> bytes:
         os.close(fd)
 
 
-def parse(data: bytes, file: str) -> Element:
+def parse(data: bytes, file: str, root: str = "busconfig", shapes: Mapping[str, Shape] = SHAPES) -> Element:
     """Return the root element of a configuration file's bytes.
 
     Raises ConfigError with the line: not well-formed, or not of the shape of a configuration file.
     """
-    return _Builder(file).build(data)
+    return _Builder(file, root, shapes).build(data)
 
 
 class _Builder:
     """Builds the tree from what expat calls it with, and checks the shape as it goes."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, root: str, shapes: Mapping[str, Shape]) -> None:
         self._file = file
+        self._root_name = root
+        self._shapes = shapes
         self._open: list[Element] = []
         self._root: Element | None = None
         # dbus-daemon reads UTF-8, whatever the XML declaration says.
@@ -148,18 +158,18 @@ class _Builder:
             parent = self._open[-1]
             self._check_place(parent, element)
             parent.children.append(element)
-        elif name != "busconfig":
+        elif name != self._root_name:
             element.fail(f"Unknown element <{name}> at root of configuration file")
         else:
             self._root = element
-        allowed = SHAPES[name].attributes
+        allowed = self._shapes[name].attributes
         for attribute in attributes:
             if attribute not in allowed:
                 element.fail(f'Attribute "{attribute}" is invalid on <{name}> element in this context')
         self._open.append(element)
 
     def _check_place(self, parent: Element, element: Element) -> None:
-        children = SHAPES[parent.name].children
+        children = self._shapes[parent.name].children
         if element.name in children:
             return
         if children:
@@ -168,12 +178,12 @@ class _Builder:
 
     def _end(self, name: str) -> None:
         element = self._open.pop()
-        if SHAPES[name].text and not element.text:
+        if self._shapes[name].text and not element.text:
             element.fail(f"XML element <{name}> was expected to have content inside it")
 
     def _text(self, text: str) -> None:
         element = self._open[-1]
-        if SHAPES[element.name].text:
+        if self._shapes[element.name].text:
             element.text += text
         elif text.strip(_WHITE_SPACE):
             line = self._expat.CurrentLineNumber

@@ -126,6 +126,43 @@ class TestPrinting:
         assert self.descriptor(name, f"--{name}=2", f"--{name}") == 2
 
 
+class TestMulticast:
+    """Our own options; dbus-daemon has none of them."""
+
+    @pytest.mark.parametrize("mode", ["auto", "off", "require"])
+    def test_mode(self, mode: str) -> None:
+        assert read("--config-file=/c", f"--multicast={mode}").multicast == mode
+        assert read("--config-file=/c", "--multicast", mode).multicast == mode
+
+    def test_is_no_value(self) -> None:
+        options = read("--config-file=/c", "--print-address", "--multicast=off")
+        assert (options.print_address, options.multicast) == (1, "off")
+
+    @pytest.mark.parametrize("arguments", [("--multicast=on",), ("--multicast=",), ("--multicast",)])
+    def test_no_mode(self, arguments: tuple[str, ...]) -> None:
+        value = arguments[0].partition("=")[2]
+        text = f'--multicast must be auto, off or require, not "{value}"\n'
+        assert refuse("--config-file=/c", *arguments) == text
+
+    def test_mode_twice(self) -> None:
+        text = "--multicast specified but multicast off already requested\n"
+        assert refuse("--config-file=/c", "--multicast=off", "--multicast=auto") == text
+
+    @pytest.mark.parametrize("name", ["session", "system"])
+    def test_stock_file(self, stock: str, name: str) -> None:
+        assert parse([f"--{name}"], VERSION, stock).omnibus_config == f"/etc/omnibus/{name}.conf"
+
+    @pytest.mark.parametrize("others", [("--config-file=/c",), ("--session",)])
+    def test_file(self, stock: str, others: tuple[str, ...]) -> None:
+        """Another path, wherever it stands."""
+        for arguments in ((*others, "--omnibus-config=/x"), ("--omnibus-config", "/x", *others)):
+            assert parse(arguments, VERSION, stock).omnibus_config == "/x"
+
+    def test_file_twice(self) -> None:
+        text = "--omnibus-config specified but omnibus configuration file /x already requested\n"
+        assert refuse("--config-file=/c", "--omnibus-config=/x", "--omnibus-config=/y") == text
+
+
 class TestFlags:
     def test_defaults(self) -> None:
         """Nothing said: the configuration file decides."""

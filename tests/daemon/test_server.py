@@ -48,7 +48,8 @@ class Door:
         self.server.start()
         self.clients: list[socket.socket] = []
 
-    def _attach(self, peer: int, fd: int, *rest: Any) -> None:
+    def _attach(self, peer: int, fd: int, *rest: Any, listener: int) -> None:
+        assert listener == self.listening.fileno()
         self.attached.append((peer, *rest))
         os.close(fd)
 

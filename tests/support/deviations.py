@@ -21,6 +21,7 @@ DEVIATIONS = {
     "nonce-file": Deviation("the file with the nonce is removed at the end"),
     "remote-process": Deviation("who comes by TCP has no process ID; the reference says 0"),
     "journal": Deviation("the log goes to the journal with fields, not through syslog(3)"),
+    "multicast": Deviation("messages may go directly between clients, with options and a file of our own"),
     "own-statistics": Deviation("Debug.Stats counts more"),
     "unread-monitor": Deviation(
         "what waits for a monitor is charged to the monitor, and bounded; the reference charges the senders, "

@@ -1,0 +1,40 @@
+"""Whether messages go directly between clients: decided once, at the start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ..transport.multicast.group import Group, Unavailable, find_group
+
+
+class Says(Protocol):
+    """Who writes a line."""
+
+    def info(self, text: str) -> None:
+        """Say what was chosen."""
+
+
+def choose_group(
+    mode: str, max_pending: int, log: Says, find: Callable[[int], Group] = find_group
+) -> Group | None:
+    """Return a group unless ``mode`` is off or there is none, and say so in one line.
+
+    ``max_pending`` is how many calls a connection may have unanswered. Raises Unavailable if ``mode`` is
+    require and there is none.
+    """
+    if mode == "off":
+        log.info("Messages go through the relay: multicast is off")
+        return None
+    try:
+        group = find(max_pending)
+    except Unavailable as reason:
+        if mode == "require":
+            raise Unavailable(f"multicast is required: {reason}") from reason
+        log.info(f"Messages go through the relay: {reason}")
+        return None
+    log.info(
+        "Messages go directly between clients: "
+        f"unix_multicast version {group.version}, up to {group.max_members} members"
+    )
+    return group

@@ -1,0 +1,80 @@
+"""--multicast and omnibus's own configuration file: whether messages go directly between clients."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from support.daemon import config
+from support.place import Place
+
+from .conftest import StartDaemon
+
+DEVICE = "/dev/unix_multicast"
+without_device = pytest.mark.skipif(os.path.lexists(DEVICE), reason="this kernel has the feature")
+
+
+def own(place: Place, text: str) -> str:
+    path = place.directory / "own.conf"
+    path.write_text(f"<omnibusconfig>\n{text}\n</omnibusconfig>\n")
+    return f"--omnibus-config={path}"
+
+
+@pytest.mark.deviation("multicast")
+class TestChoice:
+    """One line at the start says what was chosen and why."""
+
+    def line(self, start_daemon: StartDaemon, *arguments: str) -> str:
+        daemon = start_daemon(config("unix:path={dir}/bus"), *arguments)
+        assert daemon.connect().driver("GetId")
+        (line,) = (one for one in daemon.stderr.splitlines() if "Messages go " in one)
+        return line.partition(f"pid={daemon.pid}] ")[2]
+
+    def test_off(self, start_daemon: StartDaemon) -> None:
+        assert self.line(start_daemon, "--multicast=off") == "Messages go through the relay: multicast is off"
+
+    @without_device
+    @pytest.mark.parametrize("arguments", [(), ("--multicast=auto",)])
+    def test_auto(self, start_daemon: StartDaemon, arguments: tuple[str, ...]) -> None:
+        expected = f"Messages go through the relay: {DEVICE} is not there"
+        assert self.line(start_daemon, *arguments) == expected
+
+    def test_file(self, start_daemon: StartDaemon, place: Place) -> None:
+        argument = own(place, "<multicast>off</multicast>")
+        assert self.line(start_daemon, argument) == "Messages go through the relay: multicast is off"
+
+    def test_command_line_beats_file(self, start_daemon: StartDaemon, place: Place) -> None:
+        arguments = own(place, "<multicast>require</multicast>"), "--multicast=off"
+        assert self.line(start_daemon, *arguments) == "Messages go through the relay: multicast is off"
+
+    def test_absent_file(self, start_daemon: StartDaemon) -> None:
+        arguments = "--omnibus-config=/nonexistent/own.conf", "--multicast=off"
+        assert self.line(start_daemon, *arguments) == "Messages go through the relay: multicast is off"
+
+
+@pytest.mark.deviation("multicast")
+class TestRefusal:
+    """The daemon does not start, says why, and leaves nothing behind."""
+
+    def refuse(self, place: Place, *arguments: str) -> str:
+        done = place.run(f"--config-file={place.conf}", "--nofork", "--print-address", *arguments)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert not place.socket.exists()
+        return done.stderr
+
+    @without_device
+    def test_required(self, place: Place) -> None:
+        reason = f"Failed to start message bus: multicast is required: {DEVICE} is not there"
+        assert reason in self.refuse(place, "--multicast=require")
+        assert reason in self.refuse(place, own(place, "<multicast>require</multicast>"))
+
+    def test_mode(self, place: Place) -> None:
+        text = self.refuse(place, "--multicast=yes")
+        assert text == '--multicast must be auto, off or require, not "yes"\n'
+
+    def test_file(self, place: Place) -> None:
+        argument = own(place, "<trust>me</trust>")
+        path = place.directory / "own.conf"
+        reason = f'{path}:2: Element <trust> must be same-user or everybody, not "me"'
+        assert f"Failed to start message bus: {reason}\n" in self.refuse(place, argument)
