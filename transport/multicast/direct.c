@@ -1,31 +1,413 @@
 /* SPDX-License-Identifier: MIT */
-#include "direct.h"
+#include "clock.h"
+#include "member.h"
+#include "monitor.h"
+#include "wire.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
 #include <unistd.h>
 
-struct direct {
-    int group;
-    uint32_t max_members;
-    bool trust_everybody;
-};
+#define RELEASES 1024u /* in one call */
+
+static void direct_free(struct direct *direct)
+{
+    if (!direct)
+        return;
+    if (direct->group >= 0)
+        close(direct->group);
+    LIST_FOR_SAFE(at, after, &direct->all)
+    {
+        struct member *member = CONTAINER_OF(at, struct member, in_all);
+        table_free(&member->flow_table);
+        free(member->mentions);
+        free(member);
+    }
+    free(direct->rest.mentions);
+    free(direct->members);
+    free(direct->indices);
+    free(direct->dead);
+    free(direct->sides);
+    writing_free(direct->writing);
+    free(direct);
+}
+
+static bool direct_allocate(struct direct *direct)
+{
+    uint32_t n = direct->max_members;
+    direct->members = calloc(n, sizeof(struct member *));
+    direct->indices = calloc(n, sizeof(*direct->indices));
+    direct->dead = calloc(n, sizeof(*direct->dead));
+    direct->sides = calloc(DIRECT_SIDES, sizeof(*direct->sides));
+    if (!direct->members || !direct->indices || !direct->dead || !direct->sides)
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        direct->indices[i] = n - 1 - i;
+    direct->n_indices = n;
+    return writing_new(&direct->writing) == 0;
+}
 
 int direct_begin(struct bus *bus, int group, uint32_t max_members, bool trust_everybody)
 {
-    bus->direct = calloc(1, sizeof(*bus->direct));
-    if (!bus->direct) {
+    struct direct *direct = calloc(1, sizeof(*direct));
+    if (!direct) {
         close(group);
         return -ENOMEM;
     }
-    *bus->direct = (struct direct){group, max_members, trust_everybody};
+    direct->group = group;
+    direct->max_members = max_members < UMC_MAX_MEMBERS ? max_members : UMC_MAX_MEMBERS;
+    direct->trust_everybody = trust_everybody;
+    list_init(&direct->all);
+    list_init(&direct->stale);
+    list_init(&direct->dirty);
+    list_init(&direct->retry);
+    list_init(&direct->joining);
+    ssize_t got = getrandom(&direct->seed, sizeof(direct->seed), GRND_NONBLOCK);
+    (void)got;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = direct};
+    int error = direct_allocate(direct) ? 0 : -ENOMEM;
+    if (error == 0 &&
+        (fcntl(group, F_SETFL, O_NONBLOCK) < 0 || epoll_ctl(bus->epoll, EPOLL_CTL_ADD, group, &event) < 0))
+        error = -errno;
+    if (error < 0) {
+        direct_free(direct);
+        return error;
+    }
+    bus->direct = direct;
+    member_stale_ingress(bus, &direct->rest);
     return 0;
+}
+
+/* The flows are in the members' tables alone. */
+static void forget_members(struct bus *bus)
+{
+    struct direct *direct = bus->direct;
+    LIST_FOR(at, &direct->all)
+    {
+        struct member *member = CONTAINER_OF(at, struct member, in_all);
+        if (member->peer)
+            member->peer->member = NULL;
+        member->peer = NULL;
+        flows_drop_from(bus, member);
+    }
+    LIST_FOR_SAFE(at, after, &direct->joining)
+    list_unlink(at);
 }
 
 void direct_end(struct bus *bus)
 {
-    if (bus->direct)
-        close(bus->direct->group);
-    free(bus->direct);
+    if (!bus->direct)
+        return;
+    bus->direct->failed = true; /* nothing is to be told to the kernel any more */
+    forget_members(bus);
+    direct_free(bus->direct);
     bus->direct = NULL;
+}
+
+void direct_note(struct bus *bus, enum direct_trouble trouble, const char *what, int error)
+{
+    if (bus->direct->told[trouble])
+        return;
+    bus->direct->told[trouble] = true;
+    bus_log(bus, 5, "%s: %s; messages that this concerns go through the relay", what, strerror(-error));
+}
+
+void direct_fail(struct bus *bus, const char *what, int error)
+{
+    struct direct *direct = bus->direct;
+    if (direct->failed)
+        return;
+    bus_log(bus, 4, "%s: %s; from now on all messages go through the relay", what, strerror(-error));
+    umc_gate(direct->group, true);
+    direct_take_calls(bus, UMC_ANY);
+    direct_spilled(bus);
+    direct->failed = true;
+    epoll_ctl(bus->epoll, EPOLL_CTL_DEL, direct->group, NULL);
+    close(direct->group);
+    direct->group = -1;
+    forget_members(bus);
+}
+
+void direct_join(struct bus *bus, struct peer *peer)
+{
+    struct direct *direct = bus->direct;
+    if (direct && !direct->failed && peer->listener >= 0 && !peer->member && !list_linked(&peer->in_joining))
+        list_append(&direct->joining, &peer->in_joining);
+}
+
+/* SENDER as the first header field. */
+static int set_stamp(const struct direct *direct, const struct member *member)
+{
+    const struct peer *peer = member->peer;
+    uint8_t stamp[8 + sizeof(peer->unique_text) + 8] = {FIELD_SENDER, 1, 's', 0};
+    wire_store32(stamp + 4, peer->unique.n, member->big_endian != WIRE_HOST_BIG_ENDIAN);
+    memcpy(stamp + 8, peer->unique.s, peer->unique.n);
+    return umc_set_stamp(direct->group, member->index, stamp,
+                         (uint32_t)wire_align(8 + peer->unique.n + 1, 8));
+}
+
+static struct member *member_new(struct bus *bus, struct peer *peer)
+{
+    struct direct *direct = bus->direct;
+    struct member *member = direct->n_indices > 0 ? calloc(1, sizeof(*member)) : NULL;
+    if (!member || table_init(&member->flow_table) < 0) {
+        free(member);
+        return NULL;
+    }
+    member->peer = peer;
+    member->big_endian = peer->big_endian;
+    member->index = direct->indices[direct->n_indices - 1];
+    member->side = DIRECT_NO_SIDE;
+    list_init(&member->flows);
+    list_init(&member->arriving);
+    return member;
+}
+
+static void member_free(struct member *member)
+{
+    list_unlink(&member->in_all);
+    list_unlink(&member->in_stale);
+    list_unlink(&member->in_dirty);
+    list_unlink(&member->in_retry);
+    table_free(&member->flow_table);
+    free(member->mentions);
+    free(member);
+}
+
+/* Rules with the peer as sender were made for one who sends nothing directly. */
+static void unmention(struct bus *bus, struct peer *peer)
+{
+    uint32_t n;
+    const struct span *names = registry_names(peer, &n);
+    for (uint32_t i = 0; i < n; i++)
+        direct_name_changed(bus, names[i], NULL);
+}
+
+static void join(struct bus *bus, struct peer *peer)
+{
+    struct direct *direct = bus->direct;
+    struct member *member = member_new(bus, peer);
+    if (!member) {
+        direct_note(bus, DIRECT_FULL, "No room for another member of the group", -ENOSPC);
+        return;
+    }
+    int error = umc_add(direct->group, peer->listener, peer->fd, member->index, member->index);
+    if (error < 0) {
+        direct_note(bus, DIRECT_ADD, "A connection can't become a member of the group", error);
+        member_free(member);
+        return;
+    }
+    direct->n_indices--;
+    direct->members[member->index] = member;
+    peer->member = member;
+    list_append(&direct->all, &member->in_all);
+    unmention(bus, peer);
+    error = set_stamp(direct, member);
+    if (error < 0) {
+        direct_fail(bus, "A member of the group can't be given its name", error);
+        return;
+    }
+    if (direct->n_sides == DIRECT_SIDES)
+        direct_policy_changed(bus);
+    member_set_side(bus, member);
+    member_stale_ingress(bus, member);
+    if (peer->matches.count > 0)
+        member_stale_ingress(bus, &direct->rest);
+    direct_dirty(bus, peer);
+}
+
+/* Who has something waiting is not held for it yet, so it joins later. */
+static void join_waiting(struct bus *bus)
+{
+    LIST_FOR_SAFE(at, after, &bus->direct->joining)
+    {
+        struct peer *peer = CONTAINER_OF(at, struct peer, in_joining);
+        if (peer->queue.first || peer->pending.first)
+            continue;
+        list_unlink(at);
+        if (!peer->gone && !peer->closing && !peer->monitor && !bus->direct->failed)
+            join(bus, peer);
+    }
+}
+
+void direct_leave(struct bus *bus, struct peer *peer)
+{
+    struct direct *direct = bus->direct;
+    list_unlink(&peer->in_joining);
+    struct member *member = peer->member;
+    if (!direct || direct->failed)
+        return;
+    if (!member) {
+        if (peer->matches.count > 0)
+            member_stale_ingress(bus, &direct->rest);
+        return;
+    }
+    int error = umc_remove(direct->group, member->index);
+    if (error < 0) {
+        direct_fail(bus, "A member of the group can't leave it", error);
+        return;
+    }
+    direct_take_calls(bus, member->index);
+    flows_drop_from(bus, member);
+    flows_drop_to(bus, member, (struct span){0});
+    unmention(bus, peer);
+    peer->member = NULL;
+    if (direct->failed)
+        return; /* freed with all the others */
+    direct->members[member->index] = NULL;
+    direct->dead[direct->n_dead++] = member->index;
+    member_free(member);
+}
+
+void direct_dirty(struct bus *bus, struct peer *peer)
+{
+    if (peer->member && !list_linked(&peer->member->in_dirty))
+        list_append(&bus->direct->dirty, &peer->member->in_dirty);
+}
+
+static bool watched(const struct bus *bus)
+{
+    return monitored(bus) || match_index_eavesdroppers(bus->matches) > 0;
+}
+
+void direct_watched(struct bus *bus)
+{
+    struct direct *direct = bus->direct;
+    if (!direct || direct->failed || direct->gated || !watched(bus))
+        return;
+    int error = umc_gate(direct->group, true);
+    if (error < 0)
+        direct_fail(bus, "The group can't be stopped", error);
+    else
+        direct->gated = true;
+}
+
+static void open_gate(struct bus *bus)
+{
+    struct direct *direct = bus->direct;
+    if (direct->failed || !direct->gated || watched(bus))
+        return;
+    int error = umc_gate(direct->group, false);
+    if (error < 0)
+        direct_fail(bus, "The group can't go on", error);
+    else
+        direct->gated = false;
+}
+
+/* All that came of it is dispatched. */
+static bool is_drained(const struct peer *peer)
+{
+    return !peer->stopped && !peer->paused && !peer->waiting && !peer->readable && !peer->closing &&
+           peer->tail_size == peer->tail_start && peer->n_fds == 0;
+}
+
+/* Without a filter it needn't be released; making one puts it on the list again. Who can't be released now
+ * has more to say, which is an event. */
+static void release(struct bus *bus)
+{
+    struct direct *direct = bus->direct;
+    struct umc_release_entry entries[RELEASES];
+    uint32_t n = 0;
+    LIST_FOR_SAFE(at, after, &direct->dirty)
+    {
+        struct member *member = CONTAINER_OF(at, struct member, in_dirty);
+        if (!is_drained(member->peer))
+            continue;
+        list_unlink(at);
+        if (!member->has_egress)
+            continue;
+        entries[n++] = (struct umc_release_entry){.index = member->index};
+        if (n == RELEASES)
+            break;
+    }
+    int error = n > 0 ? umc_release(direct->group, entries, n) : 0;
+    if (error < 0)
+        direct_fail(bus, "Members of the group can't be released", error);
+}
+
+/* No filter names them any more, once none is stale. */
+static void forget_dead(struct bus *bus)
+{
+    struct direct *direct = bus->direct;
+    if (direct->failed || !list_empty(&direct->stale))
+        return;
+    while (direct->n_dead > 0) {
+        uint32_t index = direct->dead[--direct->n_dead];
+        int error = umc_forget(direct->group, index);
+        if (error < 0) {
+            direct_fail(bus, "The group does not forget who has left", error);
+            return;
+        }
+        direct->indices[direct->n_indices++] = index;
+    }
+}
+
+static void rebuild(struct bus *bus)
+{
+    uint32_t n = 0;
+    if (list_empty(&bus->direct->stale) || !list_empty(&bus->ready))
+        return;
+    int64_t now = clock_now();
+    LIST_FOR_SAFE(at, after, &bus->direct->stale)
+    {
+        struct member *member = CONTAINER_OF(at, struct member, in_stale);
+        if (bus->direct->failed || n == MEMBER_REBUILDS)
+            return;
+        if (member->rebuild_at > now)
+            continue;
+        member->rebuild_at = now + MEMBER_REBUILD_TIME;
+        member_rebuild(bus, member);
+        n++;
+    }
+}
+
+static void retry(struct bus *bus)
+{
+    struct list busy;
+    list_init(&busy);
+    LIST_FOR_SAFE(at, after, &bus->direct->retry)
+    {
+        list_unlink(at);
+        list_append(&busy, at);
+    }
+    while (!list_empty(&busy)) {
+        struct member *member = CONTAINER_OF(busy.next, struct member, in_retry);
+        list_unlink(&member->in_retry);
+        if (member->peer)
+            direct_continue(bus, member->peer);
+    }
+}
+
+void direct_settle(struct bus *bus)
+{
+    struct direct *direct = bus->direct;
+    if (!direct)
+        return;
+    if (!direct->failed) {
+        join_waiting(bus);
+        rebuild(bus);
+    }
+    if (!direct->failed) {
+        retry(bus);
+        release(bus);
+        open_gate(bus);
+        forget_dead(bus);
+    }
+    if (direct->failed)
+        direct_end(bus);
+}
+
+int direct_timeout(const struct bus *bus)
+{
+    const struct direct *direct = bus->direct;
+    if (!direct)
+        return -1;
+    if (!list_empty(&direct->retry))
+        return MEMBER_RETRY_TIME;
+    if (!list_empty(&direct->stale))
+        return MEMBER_REBUILD_TIME;
+    return bus->limits.reply_timeout >= 0 && !list_empty(&direct->all) ? DIRECT_EXPIRY_TIME : -1;
 }

@@ -3,14 +3,61 @@
 #define OMNIBUS_DIRECT_H
 
 #include "bus.h"
+#include "transit.h"
 
 /*
- * Messages that go from client to client without this process: unix_multicast(7). All of these do nothing
- * while bus->direct is NULL.
+ * Messages that go from client to client without this process: unix_multicast(7). Each active connection
+ * becomes a member of the group. The first message from one member to another goes through the relay, which
+ * applies the whole policy; then a flow lets those like it pass directly. What a filter rests on is taken
+ * back in the wake-up in which it changes, before anything of that is said; filters are made anew later, when
+ * there is time.
+ *
+ * All of these do nothing while bus->direct is NULL, or the connection is no member.
  */
 
-/* The descriptor is closed by direct_end, and here on failure. */
+/* The descriptor is closed by direct_end, and here on failure. 0 or a negative errno. */
 int direct_begin(struct bus *bus, int group, uint32_t max_members, bool trust_everybody);
 void direct_end(struct bus *bus);
+
+/* A connection is active, and may become a member. */
+void direct_join(struct bus *bus, struct peer *peer);
+/*
+ * It is lost, or becomes a monitor. On return nothing goes from it or to it directly, and the calls that it
+ * has not answered are among those that it owes.
+ */
+void direct_leave(struct bus *bus, struct peer *peer);
+/* Bytes of it have come. */
+void direct_dirty(struct bus *bus, struct peer *peer);
+
+void direct_rules_changed(struct bus *bus, struct peer *peer);
+void direct_name_changed(struct bus *bus, struct span name, struct peer *old_owner);
+void direct_policy_changed(struct bus *bus);
+void direct_limits_changed(struct bus *bus);
+/* There is a monitor or an eavesdropper who sees everything from now on. */
+void direct_watched(struct bus *bus);
+
+/* A message goes to whom it is addressed. */
+void direct_learn(const struct transit *t, struct peer *to, bool requested_reply);
+/* A broadcast goes to somebody; NULL: there is one. */
+void direct_learn_broadcast(const struct transit *t, struct peer *to);
+/* The call, which went directly, is among those that wait for a reply; false: there is no such call. */
+bool direct_take_call(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial);
+/* How many calls of this caller went directly and have no reply yet. */
+uint32_t direct_calls(struct bus *bus, const struct peer *caller);
+
+/* Calls that went directly and are older than reply_timeout are answered. */
+void direct_expire_calls(struct bus *bus);
+
+/* What was spilled by the group: an event of its descriptor. */
+void direct_spilled(struct bus *bus);
+/* At the end of a wake-up, when all was said: lets members send directly, and makes filters. */
+void direct_settle(struct bus *bus);
+/* Milliseconds until direct_settle has something to do; -1: it has nothing. */
+int direct_timeout(const struct bus *bus);
+
+/* Says to members what is pending for them; they are linked by in_touched. */
+void direct_flush(struct bus *bus, struct list *peers);
+/* The socket of a member takes more of its queue. */
+void direct_continue(struct bus *bus, struct peer *peer);
 
 #endif

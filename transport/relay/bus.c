@@ -139,6 +139,7 @@ void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
     peer->gone = true;
     /* Closed when it is forgotten: who sees the end shall find that its names have no owner. */
     epoll_ctl(bus->epoll, EPOLL_CTL_DEL, peer->fd, NULL);
+    direct_leave(bus, peer);
     output_drop(bus, peer);
     input_drop(peer);
     list_unlink(&peer->in_ready);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "command.h"
 
+#include "direct.h"
 #include "export.h"
 #include "input.h"
 #include "judge.h"
@@ -64,6 +65,7 @@ static void apply_set_limits(struct bus *bus, struct command *command)
     memcpy(&bus->limits, command->body, sizeof(bus->limits));
     if (bus->limits.max_message_size > MESSAGE_MAX_SIZE)
         bus->limits.max_message_size = MESSAGE_MAX_SIZE;
+    direct_limits_changed(bus);
 }
 
 static void apply_load_policy(struct bus *bus, struct command *command)
@@ -72,6 +74,7 @@ static void apply_load_policy(struct bus *bus, struct command *command)
     bus->policy = command->policy;
     bus->policy->generation = old->generation + 1;
     command->policy = old;
+    direct_policy_changed(bus);
 }
 
 static void apply_attach(struct bus *bus, struct command *command)
@@ -149,6 +152,7 @@ static void apply_welcome(struct bus *bus, struct command *command)
     say_end(bus, peer, NULL);
     say_owner_changed(bus, peer->unique, SPAN(""), peer->unique);
     say_name_acquired(bus, peer, peer->unique);
+    direct_join(bus, peer);
     resume(bus, peer);
 }
 
@@ -185,6 +189,7 @@ static void apply_set_queue(struct bus *bus, struct command *command)
         say_handover(bus, text, old, new);
     int error = peers ? registry_set_queue(&bus->registry, text, peers, n) : -ENOMEM;
     free(peers);
+    direct_name_changed(bus, text, old != new ? old : NULL);
     if (error < 0)
         bus_log(bus, 3, "no memory for the owners of %s", text.s);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "driver.h"
 
+#include "direct.h"
 #include "judge.h"
 #include "say.h"
 
@@ -174,6 +175,7 @@ static bool add_match(struct bus *bus, struct peer *sender, const struct message
         return true;
     }
     bus_count_matches(bus, sender);
+    direct_rules_changed(bus, sender);
     acknowledge(bus, sender, m);
     return true;
 }
@@ -185,11 +187,13 @@ static bool remove_match(struct bus *bus, struct peer *sender, const struct mess
         return true;
     bool removed = match_index_remove(bus->matches, &sender->matches, rule);
     match_rule_free(rule);
-    if (removed)
+    if (removed) {
+        direct_rules_changed(bus, sender);
         acknowledge(bus, sender, m);
-    else
+    } else {
         say_error(bus, sender, m->serial, ERROR_MATCH_RULE_NOT_FOUND,
                   "The given match rule wasn't found and can't be removed");
+    }
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "input.h"
 
+#include "direct.h"
 #include "output.h"
 #include "quota.h"
 #include "route.h"
@@ -113,6 +114,7 @@ static size_t receive(struct bus *bus, struct peer *peer, uint8_t *to, size_t si
             return 0;
         }
     }
+    direct_dirty(bus, peer);
     peer->statistics.bytes_in += (uint64_t)n;
     bus->totals.bytes_in += (uint64_t)n;
     return (size_t)n;
@@ -179,6 +181,7 @@ static size_t parse(struct bus *bus, struct peer *peer, const uint8_t *data, siz
             break;
         if (batch_full(&bus->batch))
             output_flush(bus);
+        peer->big_endian = m.big_endian;
         peer->statistics.messages_in++;
         bus->totals.messages_in++;
         route_message(bus, peer, &m, fds);

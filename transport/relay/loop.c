@@ -2,6 +2,7 @@
 #include "loop.h"
 
 #include "clock.h"
+#include "direct.h"
 #include "input.h"
 #include "judge.h"
 #include "output.h"
@@ -63,6 +64,13 @@ static void expire_replies(struct bus *bus)
         say_error(bus, caller, serial, ERROR_NO_REPLY,
                   "Message did not receive a reply (timeout by message bus)");
     }
+    direct_expire_calls(bus);
+}
+
+/* The sooner of two; -1: never. */
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
 static int wait_time(const struct bus *bus)
@@ -70,11 +78,12 @@ static int wait_time(const struct bus *bus)
     if (!list_empty(&bus->ready))
         return 0;
     int64_t deadline = reply_deadline(bus);
+    int64_t wait = sooner(bus->tick, direct_timeout(bus));
     if (deadline < 0)
-        return bus->tick;
+        return (int)wait;
     int64_t left = deadline - clock_now();
     left = left < 0 ? 0 : left > 3600000 ? 3600000 : left;
-    return bus->tick >= 0 && bus->tick < left ? bus->tick : (int)left;
+    return (int)sooner(wait, left);
 }
 
 void loop_once(struct bus *bus, int timeout, loop_commands commands, void *context)
@@ -84,7 +93,9 @@ void loop_once(struct bus *bus, int timeout, loop_commands commands, void *conte
     int n = epoll_wait(bus->epoll, events, LOOP_EVENTS, timeout);
     bus->totals.wakeups++;
     for (int i = 0; i < n; i++) {
-        if (events[i].data.ptr)
+        if (events[i].data.ptr == bus->direct && bus->direct)
+            direct_spilled(bus);
+        else if (events[i].data.ptr)
             peer_event(bus, events[i].data.ptr, events[i].events);
         else
             commanded = true;
@@ -99,6 +110,7 @@ void loop_once(struct bus *bus, int timeout, loop_commands commands, void *conte
     bus->tick = quota_tick(bus);
     if (!list_empty(&bus->paused))
         input_unpause(bus);
+    direct_settle(bus);
     events_wake(bus->events);
 }
 

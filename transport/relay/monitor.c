@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "monitor.h"
 
+#include "direct.h"
 #include "output.h"
 #include "quota.h"
 #include "route.h"
@@ -72,6 +73,8 @@ void monitor_watch(struct bus *bus, struct peer *peer)
 {
     peer->monitor->watching = true;
     bus->monitors.count++;
+    direct_leave(bus, peer);
+    direct_watched(bus);
     match_index_clear(bus->matches, &peer->matches);
     match_index_forget(bus->matches, peer->unique);
 }

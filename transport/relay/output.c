@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "output.h"
+#include "output_internal.h"
 
+#include "direct.h"
 #include "quota.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-
-#define OUTPUT_IOVECS 256
-#define OUTPUT_BYTES (4u * 1024 * 1024) /* in one send */
-#define OUTPUT_FDS 253                  /* the kernel's SCM_MAX_FD */
-
-struct gathered {
-    struct iovec iov[OUTPUT_IOVECS];
-    size_t n;
-    size_t bytes;
-    struct fds *fds;
-};
 
 static void touch(struct bus *bus, struct peer *peer)
 {
@@ -63,24 +53,36 @@ static void gather_bytes(struct gathered *g, const uint8_t *bytes, size_t size)
     g->iov[g->n++] = (struct iovec){(void *)bytes, size};
 }
 
-/* As much as one send takes; descriptors go only with the first message, so each set gets a send of its own.
- */
-static void gather(struct gathered *g, const struct delivery *delivery, size_t offset)
+void gather(struct gathered *g, const struct delivery *delivery, size_t offset)
 {
     g->n = 0;
     g->bytes = 0;
     g->fds = offset == 0 ? delivery->out->fds : NULL;
     const struct delivery *first = delivery;
-    for (; delivery && g->n + 2 <= OUTPUT_IOVECS && g->bytes < OUTPUT_BYTES; delivery = delivery->next) {
+    for (; delivery && g->n + 2 <= g->room && g->bytes < OUTPUT_BYTES; delivery = delivery->next) {
         const struct outgoing *out = delivery->out;
         if (delivery != first && out->fds)
-            return;
+            break;
         size_t skip = offset < out->head_size ? offset : out->head_size;
         gather_bytes(g, out->head + skip, out->head_size - skip);
         if (out->rest_size > offset - skip)
             gather_bytes(g, out->rest + (offset - skip), out->rest_size - (offset - skip));
         offset = 0;
     }
+    g->next = delivery;
+}
+
+size_t gather_control(const struct fds *fds, void *control)
+{
+    size_t size = fds->n * sizeof(int);
+    struct msghdr header = {.msg_control = control, .msg_controllen = CMSG_SPACE(size)};
+    memset(control, 0, CMSG_SPACE(size));
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&header);
+    cmsg->cmsg_level = SOL_SOCKET;
+    cmsg->cmsg_type = SCM_RIGHTS;
+    cmsg->cmsg_len = CMSG_LEN(size);
+    memcpy(CMSG_DATA(cmsg), fds->fd, size);
+    return CMSG_SPACE(size);
 }
 
 static ssize_t send_gathered(const struct peer *peer, struct gathered *g)
@@ -91,15 +93,8 @@ static ssize_t send_gathered(const struct peer *peer, struct gathered *g)
     } control;
     struct msghdr header = {.msg_iov = g->iov, .msg_iovlen = g->n};
     if (g->fds && g->fds->n > 0) {
-        size_t size = g->fds->n * sizeof(int);
         header.msg_control = &control;
-        header.msg_controllen = CMSG_SPACE(size);
-        memset(&control, 0, CMSG_SPACE(size));
-        struct cmsghdr *cmsg = CMSG_FIRSTHDR(&header);
-        cmsg->cmsg_level = SOL_SOCKET;
-        cmsg->cmsg_type = SCM_RIGHTS;
-        cmsg->cmsg_len = CMSG_LEN(size);
-        memcpy(CMSG_DATA(cmsg), g->fds->fd, size);
+        header.msg_controllen = gather_control(g->fds, &control);
     }
     return sendmsg(peer->fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
@@ -118,16 +113,13 @@ static void ask_writable(struct bus *bus, struct peer *peer, bool want)
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
 }
 
-static void want_writable(struct bus *bus, struct peer *peer, bool want)
+void output_want_writable(struct bus *bus, struct peer *peer, bool want)
 {
     if (peer->writing != want)
         ask_writable(bus, peer, want);
 }
 
-/* What to do after a send that failed. */
-enum refused { REFUSED_LATER, REFUSED_MESSAGE, REFUSED_PEER };
-
-static enum refused refused(int error)
+enum refused output_refused(int error)
 {
     switch (error) {
     case EAGAIN:
@@ -157,16 +149,15 @@ static void keep(struct bus *bus, struct peer *peer, struct outgoing *out)
     quota_keep(bus, peer, kept);
 }
 
-static void keep_pending(struct bus *bus, struct peer *peer)
+void output_keep_pending(struct bus *bus, struct peer *peer)
 {
     while (peer->pending.first && !peer->gone)
         keep(bus, peer, delivery_take(&peer->pending)->out);
     peer->pending_bytes = 0;
-    want_writable(bus, peer, true);
+    output_want_writable(bus, peer, true);
 }
 
-/* Takes what was sent off the list; returns the bytes of its first message that were sent already. */
-static size_t take_sent(struct delivery_list *list, size_t sent)
+size_t output_take_sent(struct delivery_list *list, size_t sent)
 {
     while (list->first && sent >= outgoing_size(list->first->out)) {
         sent -= outgoing_size(list->first->out);
@@ -175,21 +166,22 @@ static size_t take_sent(struct delivery_list *list, size_t sent)
     return sent;
 }
 
-static void count_sent(struct bus *bus, struct peer *peer, size_t sent)
+void output_count(struct bus *bus, struct peer *peer, size_t sent)
 {
     peer->statistics.bytes_out += sent;
     bus->totals.bytes_out += sent;
     bus->totals.sends++;
 }
 
-static void flush_peer(struct bus *bus, struct peer *peer)
+void output_flush_peer(struct bus *bus, struct peer *peer)
 {
-    struct gathered g;
+    struct iovec iov[OUTPUT_IOVECS];
+    struct gathered g = {.iov = iov, .room = OUTPUT_IOVECS};
     while (peer->pending.first && !peer->queue.first && !peer->gone) {
         gather(&g, peer->pending.first, 0);
         ssize_t n = send_gathered(peer, &g);
         if (n < 0) {
-            enum refused answer = refused(errno);
+            enum refused answer = output_refused(errno);
             if (answer == REFUSED_LATER)
                 break;
             if (answer == REFUSED_PEER)
@@ -198,33 +190,50 @@ static void flush_peer(struct bus *bus, struct peer *peer)
                 delivery_take(&peer->pending);
             continue;
         }
-        count_sent(bus, peer, (size_t)n);
-        size_t offset = take_sent(&peer->pending, (size_t)n);
+        output_count(bus, peer, (size_t)n);
+        size_t offset = output_take_sent(&peer->pending, (size_t)n);
         if ((size_t)n < g.bytes) {
             peer->queue_offset = offset;
             break;
         }
     }
     if (peer->pending.first && !peer->gone)
-        keep_pending(bus, peer);
+        output_keep_pending(bus, peer);
     peer->pending_bytes = 0;
 }
 
+static void flushed(struct bus *bus, struct peer *peer)
+{
+    peer->pending = (struct delivery_list){0};
+    list_unlink(&peer->in_touched);
+    if (peer->closing)
+        bus_lose(bus, peer, peer->closing_reason);
+}
+
+/* Members are written to together, because none may react to it before the others have got theirs. */
 void output_flush(struct bus *bus)
 {
+    struct list members;
+    list_init(&members);
     LIST_FOR_SAFE(at, after, &bus->touched)
     {
         struct peer *peer = CONTAINER_OF(at, struct peer, in_touched);
-        flush_peer(bus, peer);
-        peer->pending = (struct delivery_list){0};
-        list_unlink(at);
-        if (peer->closing)
-            bus_lose(bus, peer, peer->closing_reason);
+        if (peer->member) {
+            list_unlink(at);
+            list_append(&members, at);
+            continue;
+        }
+        output_flush_peer(bus, peer);
+        flushed(bus, peer);
     }
+    if (!list_empty(&members))
+        direct_flush(bus, &members);
+    LIST_FOR_SAFE(at, after, &members)
+    flushed(bus, CONTAINER_OF(at, struct peer, in_touched));
     batch_reset(&bus->batch);
 }
 
-static void queue_take(struct bus *bus, struct peer *peer)
+void output_queue_take(struct bus *bus, struct peer *peer)
 {
     struct delivery *delivery = delivery_take(&peer->queue);
     quota_take(bus, peer, delivery->out);
@@ -232,24 +241,29 @@ static void queue_take(struct bus *bus, struct peer *peer)
     free(delivery);
 }
 
-static void queue_take_sent(struct bus *bus, struct peer *peer, size_t sent)
+void output_queue_take_sent(struct bus *bus, struct peer *peer, size_t sent)
 {
     sent += peer->queue_offset;
     while (peer->queue.first && sent >= outgoing_size(peer->queue.first->out)) {
         sent -= outgoing_size(peer->queue.first->out);
-        queue_take(bus, peer);
+        output_queue_take(bus, peer);
     }
     peer->queue_offset = sent;
 }
 
 void output_continue(struct bus *bus, struct peer *peer)
 {
-    struct gathered g;
+    if (peer->member) {
+        direct_continue(bus, peer);
+        return;
+    }
+    struct iovec iov[OUTPUT_IOVECS];
+    struct gathered g = {.iov = iov, .room = OUTPUT_IOVECS};
     while (peer->queue.first && !peer->gone) {
         gather(&g, peer->queue.first, peer->queue_offset);
         ssize_t n = send_gathered(peer, &g);
         if (n < 0) {
-            enum refused answer = refused(errno);
+            enum refused answer = output_refused(errno);
             if (answer == REFUSED_LATER) {
                 if (errno != EAGAIN)
                     ask_writable(bus, peer, true);
@@ -259,22 +273,22 @@ void output_continue(struct bus *bus, struct peer *peer)
                 bus_lose(bus, peer, RELAY_GONE_CLOSED);
                 return;
             }
-            queue_take(bus, peer);
+            output_queue_take(bus, peer);
             continue;
         }
-        count_sent(bus, peer, (size_t)n);
+        output_count(bus, peer, (size_t)n);
         quota_progress(peer);
-        queue_take_sent(bus, peer, (size_t)n);
+        output_queue_take_sent(bus, peer, (size_t)n);
         if ((size_t)n < g.bytes)
             return;
     }
-    want_writable(bus, peer, false);
+    output_want_writable(bus, peer, false);
 }
 
 void output_drop(struct bus *bus, struct peer *peer)
 {
     while (peer->queue.first)
-        queue_take(bus, peer);
+        output_queue_take(bus, peer);
     peer->pending = (struct delivery_list){0};
     peer->pending_bytes = 0;
     peer->queue_offset = 0;

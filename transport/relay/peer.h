@@ -12,6 +12,7 @@
 #include "table.h"
 
 struct bus;
+struct member;
 struct monitor;
 struct quota_share;
 struct quota_uid;
@@ -28,18 +29,19 @@ struct peer {
     struct table_node node; /* bus.peers, by id */
     uint64_t id;
     int fd;
-    int listener;  /* that it was accepted from; -1: none that proves it */
-    bool active;   /* has said Hello */
-    bool gone;     /* its socket is closed; its names wait for the control plane */
-    bool stopped;  /* the control plane has a message of it; what comes after waits */
-    bool paused;   /* it has too much under way */
-    bool waiting;  /* what it had sent before it was stopped is to be parsed */
-    bool readable; /* there may be more in the socket */
-    bool hung_up;  /* read until the end is seen */
-    bool writing;  /* EPOLLOUT is asked for */
-    bool closing;  /* relay_disconnect: gone once this wake-up's output was tried */
-    bool unseen;   /* monitors have yet to see its message for the bus */
-    bool logged;   /* a message of it was worth a line in the log */
+    int listener;    /* that it was accepted from; -1: none that proves it */
+    bool active;     /* has said Hello */
+    bool gone;       /* its socket is closed; its names wait for the control plane */
+    bool stopped;    /* the control plane has a message of it; what comes after waits */
+    bool paused;     /* it has too much under way */
+    bool waiting;    /* what it had sent before it was stopped is to be parsed */
+    bool readable;   /* there may be more in the socket */
+    bool hung_up;    /* read until the end is seen */
+    bool writing;    /* EPOLLOUT is asked for */
+    bool closing;    /* relay_disconnect: gone once this wake-up's output was tried */
+    bool unseen;     /* monitors have yet to see its message for the bus */
+    bool logged;     /* a message of it was worth a line in the log */
+    bool big_endian; /* as its latest message */
     bool fd_passing;
     bool privileged;
     bool at_console;
@@ -72,6 +74,8 @@ struct peer {
     struct quota_share *shares; /* of those who sent what is in the queue */
     int64_t fds_since;
 
+    struct member *member;   /* of the group; NULL: it is none */
+    struct list in_joining;  /* direct.joining */
     struct list in_touched;  /* bus.touched: has pending */
     struct list in_ready;    /* bus.ready: to be read again without waiting */
     struct list in_paused;   /* bus.paused */

@@ -140,6 +140,48 @@ struct policy_verdict policy_can_receive(const struct policy *policy, const stru
     return decide(policy, &recipient->receive, sender, class, true);
 }
 
+static uint32_t fields_of(const struct policy_rule *rule)
+{
+    return (rule->path != POLICY_ABSENT ? 1u << POLICY_PATH : 0) |
+           (rule->interface != POLICY_ABSENT ? 1u << POLICY_INTERFACE : 0) |
+           (rule->member != POLICY_ABSENT ? 1u << POLICY_MEMBER : 0) |
+           (rule->error != POLICY_ABSENT ? 1u << POLICY_ERROR : 0);
+}
+
+static uint32_t entries_look_at(const struct policy *policy, const struct policy_index *index,
+                                uint32_t destination, uint8_t type)
+{
+    uint32_t fields = 0;
+    const struct policy_entry *end = index->entries + index->n;
+    const struct policy_entry *at = first_entry(index, destination, 0);
+    for (; at < end && at->destination == destination; at++) {
+        const struct policy_rule *rule = &policy->rules[at->rule];
+        if (rule->message_type == 0 || rule->message_type == type)
+            fields |= fields_of(rule);
+    }
+    return fields;
+}
+
+static uint32_t index_looks_at(const struct policy *policy, const struct policy_index *index,
+                               const struct role *role, uint8_t type)
+{
+    uint32_t fields = entries_look_at(policy, index, POLICY_ABSENT, type);
+    for (uint32_t i = 0; i < role->n; i++)
+        fields |= entries_look_at(policy, index, role->names[i], type);
+    return fields;
+}
+
+uint32_t policy_looks_at(const struct policy *policy, const struct policy_side *sender,
+                         const struct policy_side *recipient, uint8_t type)
+{
+    uint32_t fields = 0;
+    if (sender->identity)
+        fields |= index_looks_at(policy, &sender->identity->send, recipient->role, type);
+    if (recipient->identity)
+        fields |= index_looks_at(policy, &recipient->identity->receive, sender->role, type);
+    return fields;
+}
+
 static uint32_t outcome(const struct policy *policy, const struct policy_side *sender,
                         const struct policy_side *recipient, const struct policy_class *class)
 {

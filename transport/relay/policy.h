@@ -111,6 +111,12 @@ struct policy_verdict policy_can_send(const struct policy *policy, const struct 
 struct policy_verdict policy_can_receive(const struct policy *policy, const struct identity *recipient,
                                          const struct role *sender, const struct policy_class *class);
 struct policy_place policy_place(const struct policy *policy, const struct policy_rule *rule);
+/*
+ * Which fields of a message of this type, 1 << enum policy_field each, the rules of both sides look at: as
+ * far as others go, they do not tell messages apart.
+ */
+uint32_t policy_looks_at(const struct policy *policy, const struct policy_side *sender,
+                         const struct policy_side *recipient, uint8_t type);
 /* Both together, remembered: DENIED or ALLOWED, and perhaps LOGGED. */
 uint32_t policy_outcome(struct policy *policy, const struct policy_side *sender,
                         const struct policy_side *recipient, const struct policy_class *class);

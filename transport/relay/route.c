@@ -2,6 +2,7 @@
 #include "route.h"
 
 #include "clock.h"
+#include "direct.h"
 #include "driver.h"
 #include "judge.h"
 #include "monitor.h"
@@ -70,8 +71,12 @@ static void spread_to(void *context, void *owner)
                             .recipient = peer,
                             .class = spread->class,
                             .eavesdropping = t->m->destination.s != NULL};
-    if (may_have(t, &c) && !transit_deliver(t, peer))
+    if (!may_have(t, &c))
+        return;
+    if (!transit_deliver(t, peer))
         bus_log(bus, 4, "no memory to send a message to %s", peer->unique_text);
+    else if (!t->m->destination.s)
+        direct_learn_broadcast(t, peer);
 }
 
 /* To all whose rules match; only eavesdroppers if it is addressed to somebody. */
@@ -107,12 +112,13 @@ static bool expect_reply(struct transit *t, struct peer *callee, struct denial *
     struct peer *caller = t->sender;
     if (t->m->type != MESSAGE_METHOD_CALL || t->m->flags & MESSAGE_NO_REPLY_EXPECTED)
         return true;
+    direct_take_call(bus, caller, callee, t->m->serial);
     if (replies_find(&bus->replies, caller, callee, t->m->serial)) {
         deny(denial, ERROR_ACCESS_DENIED,
              "Message has the same reply serial as a currently-outstanding existing method call");
         return false;
     }
-    if (caller->n_calls >= bus->limits.max_replies_per_connection) {
+    if (caller->n_calls + direct_calls(bus, caller) >= bus->limits.max_replies_per_connection) {
         deny(denial, ERROR_LIMITS_EXCEEDED,
              "The maximum number of pending replies per connection has been reached");
         return false;
@@ -124,11 +130,20 @@ static bool expect_reply(struct transit *t, struct peer *callee, struct denial *
     return false;
 }
 
+/* The call that this answers, also one that did not come this way. */
+static struct reply *call_of(const struct transit *t, struct peer *caller)
+{
+    const struct replies *replies = &t->bus->replies;
+    struct reply *reply = replies_find(replies, caller, t->sender, t->m->reply_serial);
+    if (!reply && direct_take_call(t->bus, caller, t->sender, t->m->reply_serial))
+        reply = replies_find(replies, caller, t->sender, t->m->reply_serial);
+    return reply;
+}
+
 static bool unicast(struct transit *t, struct peer *to, struct denial *denial)
 {
     struct bus *bus = t->bus;
-    struct reply *reply =
-        t->m->reply_serial ? replies_find(&bus->replies, to, t->sender, t->m->reply_serial) : NULL;
+    struct reply *reply = t->m->reply_serial ? call_of(t, to) : NULL;
     struct policy_case c = {
         .m = t->m, .sender = t->sender, .recipient = to, .requested_reply = reply != NULL};
     if (!judge(bus, &c, denial)) {
@@ -145,6 +160,7 @@ static bool unicast(struct transit *t, struct peer *to, struct denial *denial)
         deny(denial, ERROR_NO_MEMORY, "Not enough memory");
         return false;
     }
+    direct_learn(t, to, c.requested_reply);
     overhear(t, to);
     return true;
 }
@@ -249,10 +265,12 @@ void route_answered(struct bus *bus, struct peer *sender)
 
 static void route_without_destination(struct transit *t)
 {
-    if (t->m->type == MESSAGE_SIGNAL)
-        spread(t, NULL, false);
-    else if (t->m->type == MESSAGE_METHOD_CALL)
+    if (t->m->type == MESSAGE_METHOD_CALL)
         route_up(t->bus, t->sender, t->m, t->fds);
+    if (t->m->type != MESSAGE_SIGNAL)
+        return;
+    direct_learn_broadcast(t, NULL);
+    spread(t, NULL, false);
 }
 
 void route_message(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)

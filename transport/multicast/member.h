@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_MEMBER_H
+#define OMNIBUS_MEMBER_H
+
+#include "direct.h"
+#include "filter.h"
+#include "umc.h"
+
+#define MEMBER_REBUILD_TIME 3 /* milliseconds between two filters of one member, at least */
+#define MEMBER_REBUILDS 4u    /* in one wake-up */
+#define MEMBER_FLOWS 512u     /* that one member may have; then they are learnt anew */
+#define MEMBER_RETRY_TIME 1   /* milliseconds until one that was busy is written to again */
+#define DIRECT_SIDES 4096u    /* then they are numbered anew */
+#define DIRECT_NO_SIDE UINT32_MAX
+#define DIRECT_EXPIRY_TIME 100 /* milliseconds between looks at calls that went directly */
+
+enum flow_field { FLOW_PATH, FLOW_INTERFACE, FLOW_MEMBER, FLOW_ERROR_NAME, FLOW_FIELDS };
+
+/* A class of messages that may go directly. */
+struct flow {
+    struct table_node node; /* member.flow_table, by destination and type */
+    struct list in_from;    /* member.flows */
+    struct list in_to;      /* member.arriving */
+    struct member *from, *to;
+    uint8_t type;
+    struct span destination;
+    struct span fields[FLOW_FIELDS]; /* s NULL: any */
+    char text[];
+};
+
+/* A connection in the group. The one without a peer stands for all connections that are not in it. */
+struct member {
+    struct peer *peer;
+    uint32_t index;
+    uint32_t side;   /* struct side, as a sender */
+    bool big_endian; /* what it sends */
+    bool broadcasts; /* it has sent a signal to nobody in particular */
+    bool calls;      /* a call of it may go directly */
+    bool has_egress; /* the filter in the kernel is not empty */
+    bool has_ingress;
+    bool egress_stale, ingress_stale;
+    bool held;            /* by the kernel, as there is a queue for it */
+    uint32_t sides_known; /* to its ingress filter */
+    int64_t rebuild_at;   /* not before */
+    struct list in_all;   /* direct.all */
+    struct list in_stale; /* direct.stale */
+    struct list in_dirty; /* direct.dirty: something of it has come since it was released */
+    struct list in_retry; /* direct.retry: to be written to again without an event */
+    struct list flows;    /* flow.in_from, the latest last */
+    struct list arriving; /* flow.in_to */
+    struct table flow_table;
+    uint32_t n_flows;
+    uint32_t n_rules;   /* that its ingress filter is made of */
+    uint64_t *mentions; /* hashes of the names that are senders in the rules of its ingress filter */
+    uint32_t n_mentions;
+};
+
+/* Senders whom no policy tells apart. */
+struct side {
+    const struct identity *identity;
+    const struct role *role;
+    uint32_t uid;
+};
+
+enum direct_trouble { DIRECT_ADD, DIRECT_FILTER, DIRECT_FULL, DIRECT_TROUBLES };
+
+struct direct {
+    int group;
+    uint32_t max_members;
+    bool trust_everybody;
+    bool failed; /* the group is closed; what is left is freed at the end of the wake-up */
+    bool gated;
+    bool told[DIRECT_TROUBLES];
+    struct list all, stale, dirty, retry;
+    struct list joining;     /* peer.in_joining */
+    struct member **members; /* by index */
+    uint32_t *indices;       /* free ones */
+    uint32_t n_indices;
+    uint32_t *dead; /* indices that a filter may still name */
+    uint32_t n_dead;
+    struct member rest;
+    struct side *sides;
+    uint32_t n_sides;
+    uint64_t generation; /* of the policy whose sides these are */
+    uint64_t seed;
+    int64_t expired_at; /* when calls that are too old were last looked for */
+    struct writing *writing;
+};
+
+/* The group can't be relied on: it is closed, and the relay serves everybody. */
+void direct_fail(struct bus *bus, const char *what, int error);
+/* Says once what makes something slower and nothing wrong. */
+void direct_note(struct bus *bus, enum direct_trouble trouble, const char *what, int error);
+
+/* Empties a filter now, which is then made anew. */
+void member_ask_egress(struct bus *bus, struct member *member);
+void member_ask_ingress(struct bus *bus, struct member *member);
+void member_stale_egress(struct bus *bus, struct member *member);
+void member_stale_ingress(struct bus *bus, struct member *member);
+void member_rebuild(struct bus *bus, struct member *member);
+/* Its side is found anew; what rests on the old one is taken back. */
+void member_set_side(struct bus *bus, struct member *member);
+
+/* All flows from it, or to it under a name (s NULL: all); the senders' filters are emptied. */
+void flows_drop_from(struct bus *bus, struct member *member);
+void flows_drop_to(struct bus *bus, struct member *member, struct span name);
+
+int egress_make(struct bus *bus, struct member *member, struct filter *filter);
+int ingress_make(struct bus *bus, struct member *member, struct filter *filter);
+bool direct_trusts(const struct direct *direct, uint32_t sender_uid, const struct peer *to);
+
+/* Calls to it without a reply become the relay's. */
+void direct_take_calls(struct bus *bus, uint32_t callee);
+
+int writing_new(struct writing **out);
+void writing_free(struct writing *writing);
+
+#endif
