@@ -24,7 +24,7 @@ from omnibus.policy.rules import Kind, Rule
 from omnibus.policy.settings import Limits, ServiceDir, Settings
 from support.daemon import Daemon, adoption, config, start
 from support.plane import FakeEvent, FakePlane, Lines, somebody
-from support.raw import DEADLINE
+from support.raw import DEADLINE, ERROR, BusError, Client
 from support.wire import marshal
 
 Result = TypeVar("Result")
@@ -307,6 +307,13 @@ def wait_until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def failure(client: Client, name: str) -> tuple[str, str]:
+    """Call a service that can't be started; return the error."""
+    with pytest.raises(BusError) as caught:
+        client.call(name, "Hello")
+    return caught.value.name.removeprefix(ERROR), caught.value.text
 
 
 class Services:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from support.daemon import STRICT_POLICY, Daemon, children, private_directory, read_line
+from support.daemon import STRICT_POLICY, Daemon, children, private_directory
 from support.message import Type
 from support.raw import BUS, BUS_PATH, ERROR, BusError, Client
 
-from .conftest import Services, wait_until
+from .conftest import Services, failure, wait_until
 
 HERE = Path(__file__).parent
 SERVICE = f"{sys.executable} {HERE / 'service.py'}"
@@ -35,13 +34,6 @@ def daemon(services: Services) -> Daemon:
 @pytest.fixture
 def client(daemon: Daemon) -> Client:
     return daemon.connect()
-
-
-def failure(client: Client, name: str) -> tuple[str, str]:
-    """Call a service that can't be started; return the error."""
-    with pytest.raises(BusError) as caught:
-        client.call(name, "Hello")
-    return caught.value.name.removeprefix(ERROR), caught.value.text
 
 
 def descendants(pid: int) -> set[int]:
@@ -136,6 +128,23 @@ class TestStart:
         assert environment["DBUS_SESSION_BUS_ADDRESS"] == daemon.address
         assert environment["DBUS_STARTER_BUS_TYPE"] == "session"
         assert "LISTEN_FDS" not in environment
+
+    def test_what_the_bus_has_for_itself(self, services: Services, tmp_path: Path) -> None:
+        """The bus's limit of descriptors and its protection from the OOM killer are not for services."""
+        if os.geteuid() != 0:
+            pytest.skip("needs root, to be protected from the OOM killer")
+        told = tmp_path / "told"
+        commands = f"ulimit -n >{told}; cat /proc/self/oom_score_adj >>{told}; exit 3"
+        services.add(NAME, f"/bin/sh -c '{commands}'")
+        shell = "ulimit -Sn 500; echo -900 >/proc/self/oom_score_adj"
+        client = services.start(options={"shell": shell}).connect()
+        assert failure(client, NAME)[0] == "Spawn.ChildExited"
+        assert told.read_text() == "500\n0\n"
+
+    def test_label_for_apparmor(self, services: Services) -> None:
+        """AssumedAppArmorLabel means nothing where there is no AppArmor."""
+        services.add(NAME, f"{SERVICE} {NAME}", AssumedAppArmorLabel="/usr/bin/service")
+        assert services.start().connect().call(NAME, "Hello")
 
     def test_update_environment(self, client: Client) -> None:
         client.driver("UpdateActivationEnvironment", "a{ss}", {"A": "ü", "PATH": "/nowhere"})
@@ -278,69 +287,6 @@ class TestPolicy:
         policy = self.policy(f'<deny send_destination="{NAME}"/>')
         client = services.start(policy=policy).connect()
         assert client.driver("StartServiceByName", "su", NAME, 0) == 1
-
-
-class Systemd:
-    """A fake systemd."""
-
-    def __init__(self, daemon: Daemon, **states: str) -> None:
-        units = [f"{unit}.service={state}" for unit, state in states.items()]
-        command = [sys.executable, HERE / "systemd.py", daemon.address, *units]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert self.read() == "ready"
-
-    def read(self) -> str:
-        assert self.process.stdout
-        return read_line(self.process.stdout.fileno()).strip()
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        assert self.process.stdout
-        self.process.stdout.close()
-
-
-class TestSystemd:
-    @pytest.fixture
-    def daemon(self, services: Services) -> Daemon:
-        services.add(NAME, "/bin/false", SystemdService="unit.service")
-        return services.start("--systemd-activation")
-
-    @pytest.fixture
-    def systemd(self, daemon: Daemon, request: pytest.FixtureRequest) -> Iterator[Systemd]:
-        found = Systemd(daemon, unit=request.param)
-        yield found
-        found.stop()
-
-    @pytest.mark.deviation("unit-failure")
-    @pytest.mark.parametrize(
-        ("systemd", "text"),
-        [
-            ("failed", "Unit unit.service failed"),
-            ("inactive", "Unit unit.service was not started: a condition is not met"),
-        ],
-        indirect=["systemd"],
-    )
-    def test_failure(self, daemon: Daemon, systemd: Systemd, text: str) -> None:
-        """Not after 25 seconds."""
-        client = daemon.connect(deadline=10)
-        assert failure(client, NAME) == ("Spawn.Failed", text)
-        assert systemd.read() == "unit.service"
-
-    @pytest.mark.parametrize("systemd", ["active"], indirect=True)
-    def test_service_comes(self, daemon: Daemon, systemd: Systemd) -> None:
-        client = daemon.connect()
-        serial = client.start_call(NAME, "Hello")
-        assert systemd.read() == "unit.service"
-        service = daemon.connect()
-        service.driver("RequestName", "su", NAME, 0)
-        service.reply(service.take(member="Hello"))
-        assert client.reply_to(serial)
-
-    def test_features(self, daemon: Daemon) -> None:
-        interface = "org.freedesktop.DBus.Properties"
-        features = daemon.connect().driver("Get", "ss", BUS, "Features", interface=interface)
-        assert "SystemdActivation" in features.value
 
 
 @pytest.fixture(scope="module")

@@ -106,6 +106,18 @@ class TestFork:
         address, _ = self.fork(place)
         assert address.startswith(f"unix:path={place.socket}")
 
+    @pytest.mark.parametrize(("extra", "mask"), [("", "0022"), ("<keep_umask/>", "0027")])
+    def test_umask(self, place: Place, extra: str, mask: str) -> None:
+        """A daemon has the umask 022; <keep_umask/>: that of who has started it."""
+        place.write(extra=extra)
+        before = os.umask(0o027)
+        try:
+            _, pid = self.fork(place, "--fork")
+        finally:
+            os.umask(before)
+        Client(f"unix:path={place.socket}").close()
+        assert f"Umask:\t{mask}\n" in Path(f"/proc/{pid}/status").read_text()
+
     def test_nofork_wins_over_configuration(self, place: Place) -> None:
         """Force the message bus not to fork, even if the configuration file says it should."""
         place.write(extra="<fork/>")
