@@ -340,6 +340,19 @@ class TestSystemBus:
         text = f"Failed to execute program {NAME}: No such file or directory"
         assert failure(client, NAME) == ("Spawn.ExecFailed", text)
 
+    def test_another_helper(self, services: Services) -> None:
+        """Which program it is can be changed by a reload."""
+        services.add(NAME, "/bin/true", User="daemon")
+        extra = "<servicehelper>/no/such/helper</servicehelper>"
+        daemon = services.start(type="system", extra=extra)
+        client = daemon.connect()
+        assert failure(client, NAME)[0] == "Spawn.ExecFailed"
+        path = daemon.directory / "bus.conf"
+        path.write_text(path.read_text().replace("/no/such/helper", "/bin/false"))
+        client.driver("ReloadConfig")
+        text = "Launch helper exited with unknown return code 1"
+        assert failure(client, NAME) == ("Spawn.ChildExited", text)
+
     def test_environment_can_t_be_changed(self, client: Client) -> None:
         with pytest.raises(BusError, match="Cannot change activation environment on a system bus"):
             client.driver("UpdateActivationEnvironment", "a{ss}", {"A": "1"})

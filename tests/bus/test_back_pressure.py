@@ -1,4 +1,4 @@
-"""dbus-daemon(1), max_outgoing_bytes and max_incoming_bytes: receivers who do not read, and their senders."""
+"""dbus-daemon(1), max_outgoing_* and max_incoming_*: receivers who do not read, and their senders."""
 
 from __future__ import annotations
 
@@ -55,6 +55,46 @@ class TestOutgoing:
                 stuck.expect(member="Hail")
             client.signal("News", destination=stuck.unique)
             stuck.expect(member="News")
+
+
+class TestDescriptors:
+    """max_outgoing_unix_fds, max_incoming_unix_fds: what waits for a connection, or is its own."""
+
+    def fill(self, client: Client, stuck: Client) -> None:
+        """Send until the rest waits in the bus."""
+        for _ in range(10):
+            client.signal("Full", "ay", bytes(100_000), destination=stuck.unique)
+        client.sync()
+
+    def test_outgoing(self, limited: StartDaemon, pipe: tuple[int, int]) -> None:
+        """The sender of what is too much gets an error."""
+        daemon = limited(max_outgoing_unix_fds=10)
+        client, stuck = daemon.connect(), daemon.connect()
+        self.fill(client, stuck)
+        for _ in range(20):
+            client.signal("Take", destination=stuck.unique, fds=pipe[:1])
+        client.driver("GetId")
+        refusals = [one.error_name for one in client.inbox]
+        assert refusals == [ERROR + "LimitsExceeded"] * len(refusals)
+        taken = 20 - len(refusals)
+        assert 10 <= taken <= 11
+        for _ in range(taken):
+            assert len(stuck.take(member="Take").fds) == 1
+
+    def test_incoming(self, limited: StartDaemon, pipe: tuple[int, int]) -> None:
+        """More are not read meanwhile, and none is lost."""
+        daemon = limited(max_incoming_unix_fds=20)
+        client, slow, other = daemon.connect(), daemon.connect(), daemon.connect()
+        self.fill(client, slow)
+        before = daemon.open_files()
+        for _ in range(30):
+            client.signal("Take", destination=slow.unique, fds=pipe[:1] * 10)
+        for _ in range(20):
+            other.sync()
+        assert 20 <= daemon.open_files() - before <= 50
+        for _ in range(30):
+            assert len(slow.take(member="Take").fds) == 10
+            slow.close_fds()
 
 
 class TestIncoming:

@@ -19,7 +19,8 @@ class TestProperties:
         """Features: abilities of this bus, such as HeaderFiltering."""
         features = client.driver("Get", "ss", BUS, "Features", interface=PROPERTIES)
         assert features.signature == "as"
-        assert "HeaderFiltering" in features.value
+        assert {"ActivatableServicesChanged", "HeaderFiltering"} <= set(features.value)
+        assert "SystemdActivation" not in features.value
 
     def test_interfaces(self, client: Client) -> None:
         """Interfaces: the further interfaces of the bus, each of which can be introspected."""
@@ -86,6 +87,10 @@ class TestIntrospect:
         signals = {one.get("name"): [arg.get("type") for arg in one] for one in interface.iter("signal")}
         assert signals["NameOwnerChanged"] == ["s"] * 3
         assert signals["NameLost"] == signals["NameAcquired"] == ["s"]
+        (interface,) = (one for one in self.xml(client, BUS_PATH) if one.get("name") == PROPERTIES)
+        (signal,) = interface.iter("signal")
+        assert signal.get("name") == "PropertiesChanged"
+        assert [arg.get("type") for arg in signal] == ["s", "a{sv}", "as"]
 
     def test_properties(self, client: Client) -> None:
         (interface,) = (one for one in self.xml(client, BUS_PATH) if one.get("name") == BUS)
