@@ -6,10 +6,14 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+struct pool;
+
 /* Bytes that a connection owns until messages on their way out need them too. */
 struct buffer {
     uint32_t references;
     size_t capacity;
+    struct pool *pool;   /* that it goes to with its last reference; NULL: it is freed */
+    struct buffer *next; /* in the pool */
     uint8_t data[];
 };
 
@@ -21,6 +25,8 @@ static inline struct buffer *buffer_grow(struct buffer *buffer, size_t capacity)
     struct buffer *grown = realloc(buffer, sizeof(*buffer) + capacity);
     if (!grown)
         return NULL;
+    if (!buffer)
+        grown->pool = NULL;
     grown->references = 1;
     grown->capacity = capacity;
     return grown;
@@ -33,9 +39,15 @@ static inline struct buffer *buffer_ref(struct buffer *buffer)
     return buffer;
 }
 
+void pool_put(struct pool *pool, struct buffer *buffer);
+
 static inline void buffer_unref(struct buffer *buffer)
 {
-    if (buffer && --buffer->references == 0)
+    if (!buffer || --buffer->references > 0)
+        return;
+    if (buffer->pool)
+        pool_put(buffer->pool, buffer);
+    else
         free(buffer);
 }
 

@@ -88,6 +88,7 @@ void bus_free(struct bus *bus)
     monitors_free(&bus->monitors);
     policy_free(bus->policy);
     marshal_free(&bus->marshal);
+    pool_free(&bus->pool);
     if (bus->epoll >= 0)
         close(bus->epoll);
     bus->epoll = -1;

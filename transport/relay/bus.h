@@ -10,6 +10,7 @@
 #include "parked.h"
 #include "peer.h"
 #include "policy.h"
+#include "pool.h"
 #include "registry.h"
 #include "reply.h"
 
@@ -54,6 +55,7 @@ struct bus {
     struct policy *policy; /* never NULL: at first one that allows nothing */
     struct events *events;
     struct batch batch;
+    struct pool pool;      /* of buffers for long messages */
     struct buffer *parsed; /* that the messages being routed stand in; NULL: in the batch */
     struct list touched, ready, paused;
     struct list backlogs; /* peer.in_backlogs */

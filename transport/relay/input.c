@@ -38,13 +38,21 @@ static int tail_set(struct peer *peer, const uint8_t *bytes, size_t size)
     return 0;
 }
 
-static int tail_reserve(struct peer *peer, size_t capacity)
+/* Room for this much of a long message, and for all of it where there is a buffer of that size already. */
+static int tail_reserve(struct bus *bus, struct peer *peer, size_t capacity, size_t claimed)
 {
     if (capacity <= peer->tail->capacity)
         return 0;
-    struct buffer *tail = buffer_grow(peer->tail, capacity);
-    if (!tail)
-        return -ENOMEM;
+    struct buffer *tail = pool_take(&bus->pool, claimed);
+    if (tail) {
+        memcpy(tail->data, peer->tail->data, peer->tail_size);
+        buffer_unref(peer->tail);
+    } else {
+        tail = buffer_grow(peer->tail, capacity);
+        if (!tail)
+            return -ENOMEM;
+        pool_adopt(&bus->pool, tail);
+    }
     peer->tail = tail;
     return 0;
 }
@@ -223,28 +231,32 @@ static void read_into_tail(struct bus *bus, struct peer *peer, uint32_t claimed)
         return;
     }
     size_t capacity = have + (have < INPUT_READ_SIZE ? INPUT_READ_SIZE : have);
-    if (tail_reserve(peer, capacity < claimed ? capacity : claimed) < 0) {
+    size_t most = ((size_t)claimed + 0xffff) & ~(size_t)0xffff; /* so that it serves similar messages too */
+    if (tail_reserve(bus, peer, capacity < most ? capacity : most, claimed) < 0) {
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
         return;
     }
     size_t room = (peer->tail->capacity < claimed ? peer->tail->capacity : claimed) - have;
     peer->tail_size += receive(bus, peer, peer->tail->data + have, room);
-    if (!peer->gone && peer->tail_size == claimed)
+    if (!peer->gone && peer->tail_size == claimed) {
+        peer->read_size = INPUT_READ_HEAD;
         parse_tail(bus, peer);
+    }
 }
 
 static void read_into_batch(struct bus *bus, struct peer *peer)
 {
     struct batch *batch = &bus->batch;
     size_t have = peer->tail_size - peer->tail_start;
-    if (BATCH_INPUT_SIZE - batch->input_used < have + INPUT_READ_SIZE) {
+    uint64_t before = peer->statistics.messages_in;
+    if (BATCH_INPUT_SIZE - batch->input_used < have + peer->read_size) {
         output_flush(bus);
         batch->input_used = 0;
     }
     uint8_t *data = batch->input + batch->input_used;
     if (have)
         memcpy(data, peer->tail->data + peer->tail_start, have);
-    size_t n = receive(bus, peer, data + have, INPUT_READ_SIZE);
+    size_t n = receive(bus, peer, data + have, peer->read_size);
     if (n == 0)
         return;
     size_t size = have + n;
@@ -252,6 +264,8 @@ static void read_into_batch(struct bus *bus, struct peer *peer)
     if (batch->input_used > BATCH_INPUT_SIZE)
         batch->input_used = BATCH_INPUT_SIZE;
     size_t used = parse(bus, peer, data, size);
+    bool lengthy = n / BATCH_SMALL > peer->statistics.messages_in - before;
+    peer->read_size = lengthy ? INPUT_READ_SIZE : INPUT_READ_SHORT;
     if (!peer->gone && tail_set(peer, data + used, size - used) < 0)
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
 }

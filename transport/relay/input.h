@@ -4,7 +4,10 @@
 
 #include "bus.h"
 
-#define INPUT_READ_SIZE (256u * 1024) /* of one peer in one wake-up */
+/* Of one peer in one wake-up: long messages are only moved, of short ones the most time goes into each. */
+#define INPUT_READ_SIZE (256u * 1024)
+#define INPUT_READ_SHORT (32u * 1024)
+#define INPUT_READ_HEAD 2048u /* behind a message with a buffer of its own: the next may get one, too */
 
 /* Reads once and routes what came; a peer that may have more is put on bus.ready. */
 void input_read(struct bus *bus, struct peer *peer);

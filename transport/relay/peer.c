@@ -2,6 +2,7 @@
 #include "peer.h"
 
 #include "held.h"
+#include "input.h"
 #include "monitor.h"
 
 #include <stdio.h>
@@ -45,6 +46,7 @@ struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *crede
         return NULL;
     peer->id = id;
     peer->fd = -1;
+    peer->read_size = INPUT_READ_SHORT;
     list_init(&peer->names);
     list_init(&peer->calls);
     list_init(&peer->owed);

@@ -60,7 +60,8 @@ struct peer {
     struct account *account; /* what it sent that is still under way */
     struct buffer *tail;     /* an incomplete message, or what waits while it is stopped */
     size_t tail_start, tail_size;
-    int *fds; /* came, and no message has claimed them yet */
+    uint32_t read_size; /* of the next read, by what it sent last */
+    int *fds;           /* came, and no message has claimed them yet */
     uint32_t n_fds;
 
     struct delivery_list pending; /* said in this wake-up */

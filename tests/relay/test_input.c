@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+#include "check.h"
+
+#include "../../transport/relay/input.h"
+#include "../../transport/relay/loop.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A bus without threads, and one connection whose messages are thrown away: signals that nobody wants. */
+struct room {
+    struct bus bus;
+    struct events events;
+    struct peer *peer;
+    int end;
+};
+
+static void nothing(void *context)
+{
+    (void)context;
+}
+
+static void room_open(struct room *r)
+{
+    int ends[2];
+    struct relay_credentials credentials = {.uid = 0, .loginfo = "test"};
+    memset(r, 0, sizeof(*r));
+    r->events.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    CHECK_EQUAL(bus_init(&r->bus, &r->events, "0123456789abcdef0123456789abcdef"), 0);
+    CHECK_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+    r->end = ends[0];
+    r->peer = peer_new(0, ends[1], &credentials);
+    r->peer->active = true;
+    table_insert(&r->bus.peers, &r->peer->node, hash_u64(0));
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = r->peer};
+    CHECK_EQUAL(epoll_ctl(r->bus.epoll, EPOLL_CTL_ADD, ends[1], &event), 0);
+}
+
+static void room_close(struct room *r)
+{
+    close(r->end);
+    bus_free(&r->bus);
+    close(r->events.fd);
+}
+
+static struct marshal signal_of(size_t body)
+{
+    static uint8_t bytes[1u << 20];
+    struct marshal w = {0};
+    struct marshal_header header = {.type = MESSAGE_SIGNAL,
+                                    .serial = 1,
+                                    .path = SPAN("/t"),
+                                    .interface = SPAN("t.t"),
+                                    .member = SPAN("T"),
+                                    .signature = SPAN("ay")};
+    marshal_begin(&w, &header);
+    size_t mark = marshal_array_begin(&w, 1);
+    marshal_raw(&w, bytes, body);
+    marshal_array_end(&w, mark, 1);
+    CHECK(marshal_end(&w));
+    return w;
+}
+
+/* n signals at once */
+static void say(struct room *r, size_t body, uint32_t n)
+{
+    struct marshal w = signal_of(body);
+    struct iovec iovecs[1000];
+    for (uint32_t i = 0; i < n; i++)
+        iovecs[i] = (struct iovec){w.data, w.size};
+    struct msghdr header = {.msg_iov = iovecs, .msg_iovlen = n};
+    CHECK_EQUAL(sendmsg(r->end, &header, MSG_DONTWAIT | MSG_NOSIGNAL), n * w.size);
+    marshal_free(&w);
+}
+
+/* One signal, in as many pieces as the socket takes it. */
+static void say_long(struct room *r, size_t body)
+{
+    struct marshal w = signal_of(body);
+    for (size_t at = 0; at < w.size;) {
+        ssize_t n = send(r->end, w.data + at, w.size - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        at += n > 0 ? (size_t)n : 0;
+        loop_once(&r->bus, 0, nothing, NULL);
+    }
+    while (!list_empty(&r->bus.ready))
+        loop_once(&r->bus, 0, nothing, NULL);
+    marshal_free(&w);
+}
+
+/* Who floods the bus with short messages keeps others waiting no longer than that many take. */
+static void short_messages_are_read_a_part_at_a_time(void)
+{
+    struct room r;
+    room_open(&r);
+    say(&r, 0, 1000);
+    loop_once(&r.bus, 0, nothing, NULL);
+    CHECK(r.peer->statistics.bytes_in > 0);
+    CHECK(r.peer->statistics.bytes_in <=
+          2 * INPUT_READ_SHORT); /* once as it is found, and once in its turn */
+    CHECK(!list_empty(&r.bus.ready));
+    loop_once(&r.bus, 0, nothing, NULL);
+    CHECK_EQUAL(r.peer->statistics.messages_in, 1000);
+    room_close(&r);
+}
+
+static void long_messages_are_read_together(void)
+{
+    struct room r;
+    room_open(&r);
+    say(&r, 16000, 3);
+    loop_once(&r.bus, 0, nothing, NULL);
+    loop_once(&r.bus, 0, nothing, NULL);
+    CHECK_EQUAL(r.peer->statistics.messages_in, 3);
+    say(&r, 16000, 6);
+    loop_once(&r.bus, 0, nothing, NULL);
+    CHECK_EQUAL(r.peer->statistics.messages_in, 9);
+    room_close(&r);
+}
+
+static void the_buffer_of_a_long_message_serves_the_next(void)
+{
+    struct room r;
+    room_open(&r);
+    say_long(&r, 900000);
+    CHECK_EQUAL(r.peer->statistics.messages_in, 1);
+    CHECK(r.bus.pool.first);
+    CHECK(r.bus.tick > 0 && r.bus.tick <= POOL_TIME);
+    const struct buffer *first = r.bus.pool.first;
+    say_long(&r, 901000);
+    CHECK_EQUAL(r.peer->statistics.messages_in, 2);
+    CHECK(r.bus.pool.first == first && !first->next);
+    r.bus.pool.used -= POOL_TIME;
+    loop_once(&r.bus, 0, nothing, NULL);
+    CHECK(!r.bus.pool.first);
+    CHECK_EQUAL(r.bus.tick, -1);
+    room_close(&r);
+}
+
+static const struct check_test tests[] = {
+    TEST(short_messages_are_read_a_part_at_a_time),
+    TEST(long_messages_are_read_together),
+    TEST(the_buffer_of_a_long_message_serves_the_next),
+};
+CHECK_MAIN(tests)
