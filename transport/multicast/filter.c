@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "filter.h"
+#include "chain.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,27 +10,71 @@ void filter_free(struct filter *filter)
     memset(filter, 0, sizeof(*filter));
 }
 
-/* One program that asks. */
-static int ask(struct filter *out)
+struct chain {
+    struct filter *out;
+    uint32_t length; /* of all programs */
+    chain_part part;
+    const void *context;
+};
+
+static int append(struct chain *chain, const struct sock_filter *instructions, uint32_t n)
 {
-    const struct sock_filter answer = BPF_STMT(BPF_RET | BPF_K, UMC_ASK);
-    memset(out, 0, sizeof(*out));
-    out->instructions = malloc(sizeof(*out->instructions));
-    if (!out->instructions)
+    struct filter *out = chain->out;
+    if (out->count == sizeof(out->lengths) / sizeof(*out->lengths))
+        return -E2BIG;
+    size_t size = ((size_t)chain->length + n) * sizeof(*instructions);
+    struct sock_filter *larger = realloc(out->instructions, size);
+    if (!larger)
         return -ENOMEM;
-    out->instructions[0] = answer;
-    out->count = out->lengths[0] = 1;
+    memcpy(larger + chain->length, instructions, n * sizeof(*instructions));
+    out->instructions = larger;
+    out->lengths[out->count++] = n;
+    chain->length += n;
     return 0;
 }
 
-int filter_compile_egress(const struct filter_egress *egress, struct filter *out)
+/* Appends a program for the entries, unless it would be too long: *length says so. */
+static int try_part(struct chain *chain, const struct tree_entry *entries, uint32_t n, bool is_last,
+                    uint32_t *length)
 {
-    (void)egress;
-    return ask(out);
+    struct program p;
+    struct sock_filter *instructions;
+    program_begin(&p);
+    chain->part(&p, entries, n, is_last, chain->context);
+    int error = program_resolve(&p, &instructions, length);
+    if (!error && *length <= BPF_MAXINSNS)
+        error = append(chain, instructions, *length);
+    free(instructions);
+    program_free(&p);
+    return error;
 }
 
-int filter_compile_ingress(const struct filter_ingress *ingress, struct filter *out)
+static int compile(struct chain *chain, const struct tree_entry *entries, uint32_t n)
 {
-    (void)ingress;
-    return ask(out);
+    uint32_t done = 0, most = n; /* that fit into one program, as far as known */
+    do {
+        uint32_t some = n - done < most ? n - done : most, length;
+        int error = try_part(chain, entries + done, some, done + some == n, &length);
+        if (error)
+            return error;
+        if (length <= BPF_MAXINSNS)
+            done += some;
+        else if (some <= 1)
+            return -E2BIG;
+        /* one eighth less than would fit if all were of the same size */
+        most = (uint32_t)((uint64_t)some * (BPF_MAXINSNS - BPF_MAXINSNS / 8) / length);
+        most = most ? most : 1;
+    } while (done < n);
+    return 0;
+}
+
+int chain_compile(struct filter *out, const struct tree_entry *entries, uint32_t n, chain_part part,
+                  const void *context)
+{
+    struct chain chain = {.out = out, .part = part, .context = context};
+    memset(out, 0, sizeof(*out));
+    int error = compile(&chain, entries, n);
+    if (error)
+        filter_free(out);
+    return error;
 }

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+#include "chain.h"
+#include "walk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define NEW_LABEL program_label(p)
+#define INDEX_MASK ((1u << FILTER_SIDE_SHIFT) - 1)
+#define MAX_RUNS 256 /* of sides with the same answer; with more of them all ask */
+
+enum { KEY_INTERFACE, KEY_MEMBER, KEY_PATH, N_KEYS };
+static const uint8_t key_slots[N_KEYS] = {FIELD_INTERFACE, FIELD_MEMBER, FIELD_PATH};
+
+/* Where a rule that matches leads, for the rules of one rank */
+struct outcome {
+    bool big_endian;
+    uint32_t match, wrong;
+};
+
+static void load_mark(struct program *p)
+{
+    program_load(p, BPF_W, (uint32_t)(SKF_AD_OFF + SKF_AD_MARK));
+}
+
+static uint8_t side_at(const struct filter_ingress *ingress, uint32_t i)
+{
+    uint8_t side = i < ingress->n_sides ? ingress->sides[i] : (uint8_t)FILTER_SIDE_ASK;
+    return side == FILTER_SIDE_NO || side == FILTER_SIDE_YES ? side : (uint8_t)FILTER_SIDE_ASK;
+}
+
+static uint32_t count_runs(const struct filter_ingress *ingress)
+{
+    uint32_t n = 1;
+    for (uint32_t i = 0; i < ingress->n_sides; i++)
+        n += side_at(ingress, i) != side_at(ingress, i + 1);
+    return n;
+}
+
+/* What is answered where a rule matches, in SLOT_VERDICT. From whom nothing may come nothing does. */
+static void judge_side(struct program *p, const struct filter_ingress *ingress)
+{
+    const uint32_t judged = NEW_LABEL;
+    const bool none = count_runs(ingress) > MAX_RUNS;
+    load_mark(p);
+    program_compute(p, BPF_RSH, FILTER_SIDE_SHIFT);
+    for (uint32_t i = 0; !none && i < ingress->n_sides; i++) {
+        if (side_at(ingress, i) == side_at(ingress, i + 1) && i + 1 < ingress->n_sides)
+            continue;
+        const uint32_t other = NEW_LABEL;
+        program_if(p, BPF_JGT, i, other, PROGRAM_NEXT);
+        if (side_at(ingress, i) == FILTER_SIDE_NO) {
+            program_answer(p, UMC_NO);
+        } else {
+            program_set(p, side_at(ingress, i) == FILTER_SIDE_YES ? UMC_YES : UMC_ASK_NOW);
+            program_go(p, judged);
+        }
+        program_bind(p, other);
+    }
+    program_set(p, UMC_ASK_NOW);
+    program_bind(p, judged);
+    program_keep(p, SLOT_VERDICT);
+}
+
+static void check_order(struct program *p, const struct filter_ingress *ingress, uint32_t wrong)
+{
+    program_load(p, BPF_W, 0);
+    program_compute(p, BPF_AND, 0xffff00ff);
+    program_if(p, BPF_JEQ, (ingress->big_endian ? 'B' : 'l') << 24 | MESSAGE_SIGNAL << 16 | 1, PROGRAM_NEXT,
+               wrong);
+}
+
+/* Equal, or below it. "/" has everything below it. */
+static void compare_namespace(struct program *p, struct span namespace, bool big_endian, uint32_t otherwise)
+{
+    const uint32_t below = NEW_LABEL;
+    if (namespace.n <= 1)
+        return;
+    const uint32_t length = text_length(namespace.n, big_endian);
+    program_recall_x(p, FIELD_PATH);
+    program_load_at(p, BPF_W, 4);
+    program_if(p, BPF_JGE, length, PROGRAM_NEXT, otherwise);
+    text_compare(p, namespace, 8, otherwise);
+    program_load_at(p, BPF_W, 4);
+    program_if(p, BPF_JEQ, length, below, PROGRAM_NEXT);
+    program_load_at(p, BPF_B, 8 + namespace.n);
+    program_if(p, BPF_JEQ, '/', PROGRAM_NEXT, otherwise);
+    program_bind(p, below);
+}
+
+/* Goes on if there are at least so many bytes from X, where the body begins, on. */
+static void check_room(struct program *p, uint32_t n, uint32_t wrong)
+{
+    program_add(p, BPF_LD | BPF_W | BPF_LEN, 0);
+    program_if(p, BPF_JGE | BPF_X, 0, PROGRAM_NEXT, wrong);
+    program_compute(p, BPF_SUB | BPF_X, 0);
+    program_if(p, BPF_JGE, n, PROGRAM_NEXT, wrong);
+}
+
+/* The first argument, a string */
+static void compare_argument(struct program *p, struct span text, const struct outcome *outcome,
+                             uint32_t otherwise)
+{
+    program_recall_x(p, FIELD_SIGNATURE);
+    program_add(p, BPF_MISC | BPF_TXA, 0);
+    program_if(p, BPF_JEQ, 0, otherwise, PROGRAM_NEXT);
+    program_load_at(p, BPF_B, 5); /* a NUL, if the signature is empty */
+    program_if(p, BPF_JEQ, 's', PROGRAM_NEXT, otherwise);
+    program_recall(p, SLOT_END);
+    program_compute(p, BPF_ADD, 7);
+    program_compute(p, BPF_AND, ~7u);
+    program_add(p, BPF_MISC | BPF_TAX, 0);
+    check_room(p, 4, outcome->wrong);
+    program_load_at(p, BPF_W, 0);
+    program_if(p, BPF_JEQ, text_length(text.n, outcome->big_endian), PROGRAM_NEXT, otherwise);
+    check_room(p, 4 + text.n + 1, outcome->wrong);
+    text_compare(p, text, 4, otherwise);
+}
+
+static void write_rule(struct program *p, const struct filter_rule *rule, const struct outcome *outcome,
+                       uint32_t otherwise)
+{
+    if (rule->by_sender) {
+        program_recall(p, SLOT_SENDER);
+        program_if(p, BPF_JEQ, rule->sender, PROGRAM_NEXT, otherwise);
+    }
+    if (rule->path_namespace.s)
+        compare_namespace(p, rule->path_namespace, outcome->big_endian, otherwise);
+    if (rule->arg0.s)
+        compare_argument(p, rule->arg0, outcome, otherwise);
+    program_go(p, outcome->match);
+}
+
+/* Rules with the same interface, member and path */
+static void write_rules(struct program *p, const struct tree_entry *entries, uint32_t n, uint32_t otherwise,
+                        void *context)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t next = i + 1 < n ? NEW_LABEL : otherwise;
+        write_rule(p, entries[i].meaning, context, next);
+        if (i + 1 < n)
+            program_bind(p, next);
+    }
+}
+
+/* Clear rules first: what one of them lets in need not be asked for. */
+static void write_ranks(struct program *p, const struct tree_entry *entries, uint32_t n,
+                        const struct outcome *clear, uint32_t otherwise)
+{
+    struct outcome outcome = *clear;
+    const struct tree tree = {
+        .p = p,
+        .big_endian = clear->big_endian,
+        .slots = key_slots,
+        .n_keys = N_KEYS,
+        .leaf = write_rules,
+        .context = &outcome,
+    };
+    const uint32_t unclear = NEW_LABEL;
+    uint32_t n_clear = 0;
+    while (n_clear < n && entries[n_clear].rank == 0)
+        n_clear++;
+    tree_write(&tree, entries, n_clear, unclear);
+    program_bind(p, unclear);
+    outcome.match = outcome.wrong;
+    tree_write(&tree, entries + n_clear, n - n_clear, otherwise);
+}
+
+static void write_part(struct program *p, const struct tree_entry *entries, uint32_t n, bool is_last,
+                       const void *context)
+{
+    const struct filter_ingress *ingress = context;
+    const uint32_t unwanted = NEW_LABEL;
+    const struct outcome outcome = {ingress->big_endian, NEW_LABEL, NEW_LABEL};
+    if (n) {
+        judge_side(p, ingress);
+        check_order(p, ingress, outcome.wrong);
+        load_mark(p);
+        program_compute(p, BPF_AND, INDEX_MASK);
+        program_keep(p, SLOT_SENDER);
+        walk_find(p, ingress->big_endian, outcome.wrong);
+        write_ranks(p, entries, n, &outcome, unwanted);
+        program_bind(p, outcome.match);
+        program_recall(p, SLOT_VERDICT);
+        program_add(p, BPF_RET | BPF_A, 0);
+        program_bind(p, outcome.wrong);
+        program_answer(p, UMC_ASK_NOW);
+        program_bind(p, unwanted);
+    }
+    program_answer(p, is_last ? UMC_NO : UMC_ASK);
+}
+
+/* False: no message that goes directly matches it. */
+static bool is_possible(const struct filter_rule *rule)
+{
+    const struct span texts[] = {rule->interface, rule->member, rule->path};
+    for (unsigned i = 0; i < N_KEYS; i++) {
+        if (texts[i].s && (texts[i].n == 0 || texts[i].n > TEXT_MAX))
+            return false;
+    }
+    if (rule->path_namespace.s && rule->path_namespace.n > TEXT_MAX)
+        return false;
+    if (rule->arg0.s && rule->arg0.n >= FILTER_MAX_MESSAGE)
+        return false;
+    return !rule->by_sender || rule->sender <= INDEX_MASK;
+}
+
+int filter_compile_ingress(const struct filter_ingress *ingress, struct filter *out)
+{
+    uint32_t n = 0;
+    memset(out, 0, sizeof(*out));
+    struct tree_entry *entries = calloc((size_t)ingress->n_rules + 1, sizeof(*entries));
+    if (!entries)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < ingress->n_rules; i++) {
+        const struct filter_rule *rule = &ingress->rules[i];
+        if (is_possible(rule))
+            entries[n++] = (struct tree_entry){
+                .rank = rule->unclear, .keys = {rule->interface, rule->member, rule->path}, .meaning = rule};
+    }
+    tree_sort(entries, n);
+    int error = chain_compile(out, entries, n, write_part, ingress);
+    free(entries);
+    return error;
+}
