@@ -1,13 +1,12 @@
 """Reading a configuration: in this process, or in a short-lived child that hands the result back.
 
-Nothing here imports pydantic before a file is read, so that the serving process can import this module.
+Nothing here imports pydantic-core before a file is read, so that the serving process can import this module.
 """
 
 from __future__ import annotations
 
 import gc
 import marshal
-import os
 from typing import TYPE_CHECKING, Any
 
 from .error import ConfigError
@@ -36,10 +35,8 @@ def run_child(path: str, fd: int, own_path: str | None = None) -> int:
     Meant for a process that does nothing else and ends with this: right after os.fork(), or
     ``python -m omnibus.policy``. What it writes is for read_result(): 0 goes with settings, 1 with an error.
     """
-    # The process won't live long enough for garbage to matter, and looking for pydantic's plugins
-    # takes longer than reading session.conf.
+    # The process won't live long enough for garbage to matter.
     gc.disable()
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     try:
         result: dict[str, Any] = {"settings": load(path, own_path).to_plain()}
     except ConfigError as error:

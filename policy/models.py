@@ -1,4 +1,4 @@
-"""The values of a configuration file, checked by pydantic.
+"""The values of a configuration file, checked by pydantic-core.
 
 This module and what imports it are loaded only where files are read, never in the serving process.
 A refusal is worded as dbus-daemon words it.
@@ -7,14 +7,12 @@ A refusal is worded as dbus-daemon words it.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, LiteralString, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
+from .model import Model, checked, refusal, required, text
 from .rules import MESSAGE_TYPES, NO_MAXIMUM
 from .settings import Limits
-from .xml import Element
 
 # The largest message has room for no more.
 MAX_MESSAGE_FDS = 0x2000000
@@ -31,11 +29,6 @@ _LIMITS = frozenset(Limits.__dataclass_fields__)
 _NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?)(?:0[xX]([0-9a-fA-F]+)|0([0-7]*)|([1-9][0-9]*))")
 
 
-def refusal(reason: LiteralString, /, **values: object) -> PydanticCustomError:
-    """Return the error that makes pydantic refuse a value with this reason."""
-    return PydanticCustomError("config", reason, values)
-
-
 def parse_long(text: str) -> int | None:
     """Return the number that the text begins with, or None; what follows the number is passed over.
 
@@ -50,20 +43,20 @@ def parse_long(text: str) -> int | None:
     return number if -_LONG_MAX - 1 <= number <= _LONG_MAX else None
 
 
-def _yes_or_no(value: str, info: ValidationInfo) -> bool:
+def _yes_or_no(name: str, value: str) -> bool:
     if value not in ("yes", "no"):
-        raise refusal('{name} attribute must have value "yes" or "no"', name=info.field_name)
+        raise refusal('{name} attribute must have value "yes" or "no"', name=name)
     return value == "yes"
 
 
-def _true_or_false(value: str, info: ValidationInfo) -> bool:
+def _true_or_false(name: str, value: str) -> bool:
     if value not in ("true", "false"):
         reason = 'Bad value "{value}" for {name} attribute, must be true or false'
-        raise refusal(reason, value=value, name=info.field_name)
+        raise refusal(reason, value=value, name=name)
     return value == "true"
 
 
-def _message_type(value: str) -> int:
+def _message_type(name: str, value: str) -> int:
     if value == "*":
         return 0
     if value not in MESSAGE_TYPES:
@@ -71,46 +64,33 @@ def _message_type(value: str) -> int:
     return MESSAGE_TYPES[value]
 
 
-def _fd_count(value: str, info: ValidationInfo) -> int:
+def _fd_count(name: str, value: str) -> int:
     count = parse_long(value)
     if count is None or not 0 <= count <= MAX_MESSAGE_FDS:
         reason = 'Bad value "{value}" for {name} attribute, must be an integer in range 0 to {max} inclusive'
-        raise refusal(reason, value=value, name=info.field_name, max=MAX_MESSAGE_FDS)
+        raise refusal(reason, value=value, name=name, max=MAX_MESSAGE_FDS)
     return count
 
 
-_YesNo = Annotated[bool, BeforeValidator(_yes_or_no)]
-_TrueFalse = Annotated[bool, BeforeValidator(_true_or_false)]
-_MessageType = Annotated[int, BeforeValidator(_message_type)]
-_FdCount = Annotated[int, BeforeValidator(_fd_count)]
-
-
-class _Model(BaseModel):
-    # A model is built at its first use: most files have no <apparmor> and no <associate>.
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-
-class Include(_Model):
+class Include(Model):
     """<include>: the attributes, with their defaults."""
 
-    ignore_missing: _YesNo = False
-    if_selinux_enabled: _YesNo = False
-    selinux_root_relative: _YesNo = False
+    ignore_missing: bool = checked(_yes_or_no, False)
+    if_selinux_enabled: bool = checked(_yes_or_no, False)
+    selinux_root_relative: bool = checked(_yes_or_no, False)
 
 
-class Limit(_Model):
+class Limit(Model):
     """<limit>: the name, and the number that the text begins with."""
 
-    name: str
-    value: int
+    name: str | None = text()
+    value: int | None = checked(lambda name, value: parse_long(value))
 
-    @model_validator(mode="before")
-    @classmethod
-    def _check(cls, given: dict[str, str]) -> dict[str, object]:
-        name = given.get("name")
+    def check(self) -> None:
+        """Check that there is such a limit, and that the number fits."""
+        name, value = self.name, self.value
         if name is None:
             raise refusal('<limit> element must have a "name" attribute')
-        value = parse_long(given["text"])
         if value is None:
             reason = '<limit name="{name}"> element has invalid value (could not parse as integer)'
             raise refusal(reason, name=name)
@@ -120,19 +100,18 @@ class Limit(_Model):
             raise refusal('<limit name="{name}"> must be a positive number', name=name)
         if value > _INT_MAX and name not in _LONG_LIMITS:
             raise refusal('<limit name="{name}"> value is too large', name=name)
-        return {"name": name, "value": value}
 
 
-class Policy(_Model):
+class Policy(Model):
     """<policy>: the one attribute that says to whom it applies."""
 
-    context: str | None = None
-    user: str | None = None
-    group: str | None = None
-    at_console: str | None = None
+    context: str | None = text()
+    user: str | None = text()
+    group: str | None = text()
+    at_console: str | None = text()
 
-    @model_validator(mode="after")
-    def _check(self) -> Policy:
+    def check(self) -> None:
+        """Check that it says so once, and in the known words."""
         if len(self.model_fields_set) != 1:
             raise refusal(
                 "<policy> element must have exactly one of (context|user|group|at_console) attributes"
@@ -145,25 +124,23 @@ class Policy(_Model):
         if self.at_console not in (None, "true", "false"):
             reason = 'Unknown value "{value}" for at_console in message bus configuration file'
             raise refusal(reason, value=self.at_console)
-        return self
 
 
-class Associate(_Model):
+class Associate(Model):
     """<associate>: the SELinux context of a bus name."""
 
-    own: str | None = None
-    context: str | None = None
+    own: str | None = text()
+    context: str | None = text()
 
-    @model_validator(mode="after")
-    def _check(self) -> Associate:
+    def check(self) -> None:
+        """Check that both are there."""
         if self.own is None or self.context is None:
             raise refusal(
                 'Element <associate> must have attributes own="<servicename>" and context="<selinux context>"'
             )
-        return self
 
 
-def _mode(value: str) -> str:
+def _mode(name: str, value: str) -> str:
     if value not in ("required", "enabled", "disabled"):
         reason = (
             'Mode attribute on <apparmor> must have value "required", "enabled" or "disabled", not "{value}"'
@@ -172,41 +149,41 @@ def _mode(value: str) -> str:
     return value
 
 
-class AppArmor(_Model):
+class AppArmor(Model):
     """<apparmor>: the mode, if it is given."""
 
-    mode: Annotated[str, BeforeValidator(_mode)] | None = None
+    mode: str | None = checked(_mode)
 
 
-class RuleAttributes(_Model):
+class RuleAttributes(Model):
     """<allow> and <deny>: the attributes as they were given, and which of them go together."""
 
-    element: Literal["allow", "deny"]
-    send_interface: str | None = None
-    send_member: str | None = None
-    send_error: str | None = None
-    send_destination: str | None = None
-    send_destination_prefix: str | None = None
-    send_path: str | None = None
-    send_type: _MessageType = 0
-    send_broadcast: _TrueFalse | None = None
-    send_requested_reply: _TrueFalse | None = None
-    receive_interface: str | None = None
-    receive_member: str | None = None
-    receive_error: str | None = None
-    receive_sender: str | None = None
-    receive_path: str | None = None
-    receive_type: _MessageType = 0
-    receive_requested_reply: _TrueFalse | None = None
-    eavesdrop: _TrueFalse = False
-    min_fds: _FdCount = 0
-    max_fds: _FdCount = NO_MAXIMUM
+    element: str = required()
+    send_interface: str | None = text()
+    send_member: str | None = text()
+    send_error: str | None = text()
+    send_destination: str | None = text()
+    send_destination_prefix: str | None = text()
+    send_path: str | None = text()
+    send_type: int = checked(_message_type, 0)
+    send_broadcast: bool | None = checked(_true_or_false)
+    send_requested_reply: bool | None = checked(_true_or_false)
+    receive_interface: str | None = text()
+    receive_member: str | None = text()
+    receive_error: str | None = text()
+    receive_sender: str | None = text()
+    receive_path: str | None = text()
+    receive_type: int = checked(_message_type, 0)
+    receive_requested_reply: bool | None = checked(_true_or_false)
+    eavesdrop: bool = checked(_true_or_false, False)
+    min_fds: int = checked(_fd_count, 0)
+    max_fds: int = checked(_fd_count, NO_MAXIMUM)
     # dbus-daemon takes any value here, and everything but "true" for false.
-    log: str | None = None
-    own: str | None = None
-    own_prefix: str | None = None
-    user: str | None = None
-    group: str | None = None
+    log: str | None = text()
+    own: str | None = text()
+    own_prefix: str | None = text()
+    user: str | None = text()
+    group: str | None = text()
 
     @property
     def is_send(self) -> bool:
@@ -220,8 +197,8 @@ class RuleAttributes(_Model):
             return True
         return "eavesdrop" in self.model_fields_set and not self.is_send
 
-    @model_validator(mode="after")
-    def _check(self) -> RuleAttributes:
+    def check(self) -> None:
+        """Check which attributes stand together."""
         alone = len(self.model_fields_set & {"own", "own_prefix", "user", "group"})
         about_message = self.is_send or self.is_receive or self.model_fields_set & {"min_fds", "max_fds"}
         if not (self.is_send or self.is_receive or alone):
@@ -234,7 +211,6 @@ class RuleAttributes(_Model):
         if self.is_send and self.is_receive:
             raise self._combination("send and receive attributes cannot be combined")
         self._check_message()
-        return self
 
     def _check_members(self) -> None:
         given = self.model_fields_set
@@ -268,17 +244,3 @@ class RuleAttributes(_Model):
             element=self.element,
             reason=reason,
         )
-
-
-_M = TypeVar("_M", bound=_Model)
-
-
-def validate(model: type[_M], element: Element, /, **more: Any) -> _M:
-    """Return the element's attributes, and what else is given, as the model.
-
-    Raises ConfigError with the element's line and the first thing that is wrong with it.
-    """
-    try:
-        return model.model_validate(element.attributes | more)
-    except ValidationError as error:
-        element.fail(error.errors(include_url=False, include_context=False)[0]["msg"])

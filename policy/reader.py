@@ -10,6 +10,7 @@ from pathlib import Path
 from . import block, models, principals, selinux, service_dirs, xml
 from .compiler import UnknownPrincipalError, compile_rule
 from .error import ConfigError
+from .model import validate
 from .rules import ANYONE, Context, Rule
 from .settings import ConfigWarning, Limits, ServiceDir, Settings
 from .xml import Element
@@ -156,26 +157,27 @@ class Reader:
             draft.add_service_dir(directory)
 
     def _limit(self, draft: _Draft, element: Element) -> None:
-        limit = models.validate(models.Limit, element, text=element.text)
+        limit = validate(models.Limit, element, value=element.text)
+        assert limit.name is not None and limit.value is not None, "the model has checked it"
         draft.limits[limit.name] = limit.value
 
     def _selinux(self, draft: _Draft, element: Element) -> None:
         for child in element.children:
-            associate = models.validate(models.Associate, child)
+            associate = validate(models.Associate, child)
             assert associate.own is not None and associate.context is not None, "the model has checked it"
             draft.contexts[associate.own] = associate.context
 
     def _apparmor(self, draft: _Draft, element: Element) -> None:
-        mode = models.validate(models.AppArmor, element).mode
+        mode = validate(models.AppArmor, element).mode
         if mode is not None:
             draft.apparmor = mode
 
     def _policy(self, draft: _Draft, element: Element) -> None:
-        policy = models.validate(models.Policy, element)
+        policy = validate(models.Policy, element)
         found = self._applies_to(policy, element)
         for child in element.children:
             # Even rules for nobody are checked.
-            attributes = models.validate(models.RuleAttributes, child, element=child.name)
+            attributes = validate(models.RuleAttributes, child, element=child.name)
             context, principal = found or (Context.DEFAULT, ANYONE)
             try:
                 rule = compile_rule(attributes, context, principal, child)
@@ -206,7 +208,7 @@ class Reader:
         return context, found
 
     def _include(self, draft: _Draft, element: Element) -> None:
-        include = models.validate(models.Include, element)
+        include = validate(models.Include, element)
         if include.if_selinux_enabled and not selinux.is_enabled():
             return
         base = selinux.policy_root() if include.selinux_root_relative else draft.base

@@ -13,7 +13,8 @@ from hypothesis import given
 from omnibus.policy import principals
 from omnibus.policy.block import decode
 from omnibus.policy.compiler import compile_rule
-from omnibus.policy.models import RuleAttributes, validate
+from omnibus.policy.model import validate
+from omnibus.policy.models import RuleAttributes
 from omnibus.policy.rules import ANYONE, NO_MAXIMUM, Context, Kind, Rule
 from omnibus.policy.xml import parse
 
