@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from select import select
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from ..policy.error import ConfigError
@@ -35,6 +36,10 @@ class FirstReading:
             os.close(self._fd)
             _read(path, writing, own_path)
         os.close(writing)
+
+    def is_over(self) -> bool:
+        """Tell whether ``result`` wouldn't wait, or not for long."""
+        return bool(select([self._fd], [], [], 0)[0])
 
     def result(self) -> Settings:
         """Wait for the settings; raises ConfigError."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from . import block, models, principals, selinux, service_dirs, xml
 from .compiler import UnknownPrincipalError, compile_rule
@@ -87,7 +86,7 @@ class Reader:
         Raises ConfigError.
         """
         root = self._parse(file)
-        draft = self._collect(root, _Draft(str(Path(file).parent)))
+        draft = self._collect(root, _Draft(_directory(file)))
         if not draft.listen:
             root.fail("Configuration file needs one or more <listen> elements giving addresses")
         watched = [directory.path for directory in draft.service_dirs.values() if directory.watch]
@@ -229,7 +228,7 @@ class Reader:
         self._including.append(identity)
         try:
             # A file that is refused must leave no limit behind.
-            inner = _Draft(str(Path(file).parent), limits=dict(draft.limits), apparmor=draft.apparmor)
+            inner = _Draft(_directory(file), limits=dict(draft.limits), apparmor=draft.apparmor)
             draft.merge(self._collect(self._parse_included(file, element), inner))
         finally:
             self._including.pop()
@@ -246,7 +245,7 @@ class Reader:
     def _includedir(self, draft: _Draft, element: Element) -> None:
         directory = _full_path(draft.base, element.text)
         try:
-            names = sorted(entry.name for entry in Path(directory).iterdir())
+            names = sorted(os.listdir(directory))
         except FileNotFoundError:
             self._missing.append(directory)
             return
@@ -263,6 +262,10 @@ class Reader:
                 reason = f"Encountered error '{error.reason}' while parsing '{file}'"
                 self._warnings.append(ConfigWarning(error.file, error.line, reason))
         draft.conf_dirs.append(directory)
+
+
+def _directory(file: str) -> str:
+    return os.path.dirname(file) or "."
 
 
 def _full_path(base: str, path: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 _CONFIG = "/etc/selinux/config"
 _DEFAULT_TYPE = "targeted"
@@ -10,14 +10,14 @@ _DEFAULT_TYPE = "targeted"
 
 def is_enabled(filesystem: str = "/sys/fs/selinux", config: str = _CONFIG) -> bool:
     """Return True if the kernel has a policy loaded and the system is set up for one."""
-    return Path(filesystem, "enforce").exists() and Path(config).exists()
+    return os.path.exists(f"{filesystem}/enforce") and os.path.exists(config)
 
 
 def policy_root(config: str = _CONFIG) -> str:
     """Return the directory of the system's SELinux policy."""
     name = _DEFAULT_TYPE
     try:
-        with Path(config).open(encoding="utf-8", errors="surrogateescape") as lines:
+        with open(config, encoding="utf-8", errors="surrogateescape") as lines:
             for line in lines:
                 key, _, value = line.strip().partition("=")
                 if key == "SELINUXTYPE" and value:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 
 from .settings import ServiceDir
 
@@ -27,7 +26,7 @@ def session_dirs() -> tuple[ServiceDir, ...]:
     """Return what <standard_session_servicedirs/> stands for, without the transient directory."""
     home = os.environ.get("XDG_DATA_HOME")
     if home is None:
-        home = join(str(Path.home()), "/.local/share")
+        home = join(os.path.expanduser("~"), "/.local/share")
     shared = os.environ.get("XDG_DATA_DIRS", "/usr/local/share:/usr/share")
     bases = [base.rstrip(" \t\r\n") for base in f"{home}:{shared}:/usr/share".split(":")]
     return tuple(ServiceDir(join(base, _SESSION)) for base in bases if base)
@@ -49,7 +48,7 @@ def transient_dir() -> ServiceDir | None:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime is None:
         return None
-    _check_owned("XDG_RUNTIME_DIR", Path(runtime))
+    _check_owned("XDG_RUNTIME_DIR", runtime)
     return ServiceDir(runtime + _SESSION, watch=False, strict_naming=True, transient=True)
 
 
@@ -58,17 +57,17 @@ def make_transient_dir(directory: ServiceDir) -> None:
 
     Raises OSError with the reason if it, or its parent, can't be made or belongs to somebody else.
     """
-    for path in (Path(directory.path).parent, Path(directory.path)):
+    for path in (os.path.dirname(directory.path), directory.path):
         try:
-            path.mkdir(0o700)
+            os.mkdir(path, 0o700)
         except FileExistsError:
             pass
         _check_owned("XDG_RUNTIME_DIR subdirectory", path)
 
 
-def _check_owned(label: str, path: Path) -> None:
+def _check_owned(label: str, path: str) -> None:
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError as error:
         raise OSError(f'{label} "{path}" not available: {error.strerror}') from None
     if not stat.S_ISDIR(status.st_mode):

@@ -6,12 +6,14 @@ import os
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .address import Address
 from .listener import Listener, ListenError, Surroundings
 from .unix import random_letters
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 NONCE_SIZE = 16
@@ -112,6 +114,9 @@ def _bound_socket(family: int, sockaddr: tuple[Any, ...]) -> socket.socket:
 
 def _make_nonce_file(environment: Mapping[str, str]) -> tuple[Path, bytes]:
     """Write 16 random bytes into a file in a directory that only this user may enter."""
+    # Few buses have one, and every start would pay for the import.
+    from pathlib import Path
+
     temporary = next((environment[name] for name in ("TMPDIR", "TMP", "TEMP") if name in environment), "/tmp")
     directory = Path(temporary, f"dbus_nonce-{random_letters(8)}")
     directory.mkdir(0o700)

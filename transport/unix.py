@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 
 from .address import Address, AddressError
 from .listener import Listener, ListenError, Surroundings
@@ -70,11 +70,12 @@ def _listen_path(path: str) -> Listener:
     encoded = os.fsencode(path)
     if len(encoded) > MAX_NAME:
         raise ListenError("Socket name too long")
-    _remove_stale(Path(path))
+    _remove_stale(path)
     listening = _bound_socket(path, encoded)
     with suppress(OSError):  # whoever may still connect then is better than nobody
-        Path(path).chmod(MODE)
-    return Listener([listening], [Address("unix", {"path": path})], remove=_remover(Path(path).absolute()))
+        os.chmod(path, MODE)
+    remove = _remover(path if path.startswith("/") else os.path.join(os.getcwd(), path))
+    return Listener([listening], [Address("unix", {"path": path})], remove=remove)
 
 
 def _bound_socket(name: str, encoded: bytes) -> socket.socket:
@@ -88,24 +89,24 @@ def _bound_socket(name: str, encoded: bytes) -> socket.socket:
     return listening
 
 
-def _remove_stale(path: Path) -> None:
+def _remove_stale(path: str) -> None:
     """Remove the socket that an earlier bus left behind, and never anything but a socket."""
     with suppress(OSError):
-        if path.is_socket():
-            path.unlink()
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            os.unlink(path)
 
 
-def _remover(path: Path) -> Callable[[], None]:
+def _remover(path: str) -> Callable[[], None]:
     """Return what unlinks the socket at ``path``, unless by then another bus has replaced it with its own."""
     try:
-        made = path.lstat()
+        made = os.lstat(path)
     except OSError:
         return lambda: None
 
     def remove() -> None:
         with suppress(OSError):
-            found = path.lstat()
+            found = os.lstat(path)
             if (found.st_dev, found.st_ino) == (made.st_dev, made.st_ino):
-                path.unlink()
+                os.unlink(path)
 
     return remove

@@ -1,0 +1,46 @@
+"""From the arguments to the daemon, or to what else they ask for."""
+
+import os
+from collections.abc import Sequence
+
+from .. import __version__
+from . import process
+from .configuration import FirstReading
+from .options import Exit, parse
+
+VERSION = (
+    f"omnibus {__version__}, a D-Bus message bus\n"
+    "This is free software under the MIT licence; there is no warranty.\n"
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the daemon; return its exit code."""
+    process.prepare_descriptors()
+    process.reset_signals()
+    try:
+        options = parse(arguments, VERSION)
+        for fd in (options.print_address, options.print_pid):
+            if fd is not None:
+                process.check_open(fd)
+    except Exit as end:
+        return _end(end)
+    except process.ProcessError as error:
+        return _end(Exit(1, err=f"omnibusd[{os.getpid()}]: Failed to start message bus: {error}\n"))
+    reading = FirstReading(options.config_file, options.omnibus_config)
+    # The rest is imported while the child reads.
+    from .service import Service
+
+    return Service(options, reading).run()
+
+
+def _end(end: Exit) -> int:
+    out = end.out
+    if not end.code and not out:
+        from .driver import Driver
+
+        out = Driver().introspection() + "\n"
+    for fd, text in ((1, out), (2, end.err)):
+        if text:
+            os.write(fd, text.encode())
+    return end.code

@@ -1,0 +1,107 @@
+"""Serving, from the first turn of the loop to its last."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import gc
+import signal
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from ..auth.mechanism import Mechanisms
+from ..policy.settings import Settings
+from ..systemd.notify import Notifier
+from ..systemd.watchdog import Watchdog
+from ..transport.listener import new_guid
+from ..transport.relay import Relay
+from . import process
+from .activation.environment import Environment
+from .activation.loop_tools import LoopTools
+from .activation.spawner import Spawner
+from .bus import Bus
+from .reload import Reloader, reader
+from .server import Server
+
+if TYPE_CHECKING:
+    from .service import Service
+
+
+class Serving:
+    """A bus on the listeners of a service that has started. ``run`` returns the signal that ended it."""
+
+    def __init__(self, service: Service, settings: Settings, mechanisms: Mechanisms) -> None:
+        self._signal = signal.SIGTERM
+        self._listeners = service.listeners
+        self._loop = loop = uvloop.new_event_loop()
+        asyncio.set_event_loop(loop)
+        self._relay = relay = Relay(self._listeners[0].guid if self._listeners else new_guid())
+        spawner = Spawner(loop, service.old_fd_limit, to_journal=service.to_syslog)
+        self._bus = Bus(
+            relay,
+            settings,
+            service.log,
+            systemd_activation=service.options.systemd_activation,
+            tools=LoopTools(loop, spawner, relay.commit),
+            environment=Environment(service.inherited, service.address, settings.bus_type),
+        )
+        group = service.group
+        if group is not None:
+            everybody = settings.multicast.trust == "everybody"
+            relay.set_group(group.fd, group.max_members, trust_everybody=everybody)
+        self._server = Server(loop, self._bus, relay, self._listeners, mechanisms)
+        self._notifier = Notifier()
+        self._reloader = Reloader(
+            loop,
+            self._bus,
+            reader(loop, service.config_file),
+            self._notifier,
+            status=self._status(),
+            began=service.began,
+        )
+
+    def run(self) -> signal.Signals:
+        """Serve until a signal ends it."""
+        loop = self._loop
+        self._handle_signals()
+        self._relay.commit()
+        self._relay.start()
+        loop.add_reader(self._relay.event_fd, self._bus.dispatch)
+        self._server.start()
+        # When the watchdog ends us, SIGABRT leaves behind where we were.
+        faulthandler.enable(2)
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+        loop.call_soon(process.release_signals)
+        loop.call_soon(self._notifier.ready, self._status())
+        watchdog = Watchdog(loop, self._notifier, self._bus.statistics.when_alive)
+        loop.run_forever()
+        watchdog.stop()
+        self._end()
+        return self._signal
+
+    def _handle_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stop, number)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reloader.ask)
+
+    def _stop(self, number: signal.Signals) -> None:
+        self._signal = number
+        self._loop.stop()
+
+    def _end(self) -> None:
+        self._notifier.stopping()
+        self._reloader.stop()
+        self._server.stop()
+        self._loop.remove_reader(self._relay.event_fd)
+        for listener in self._listeners:
+            listener.close()
+        self._relay.close()
+        self._loop.close()
+
+    def _status(self) -> str:
+        """Say in a line, for the service manager, what this daemon does."""
+        addresses = (one.connectable_address.partition(",guid=")[0] for one in self._listeners)
+        return "Serving " + ";".join(addresses)
