@@ -205,7 +205,7 @@ static void join(struct bus *bus, struct peer *peer)
     peer->member = member;
     list_append(&direct->all, &member->in_all);
     unmention(bus, peer);
-    error = set_stamp(direct, member);
+    error = unless_left(set_stamp(direct, member));
     if (error < 0) {
         direct_fail(bus, "A member of the group can't be given its name", error);
         return;

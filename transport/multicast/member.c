@@ -3,7 +3,6 @@
 
 #include "monitor.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 static struct direct *direct_of(const struct bus *bus)
@@ -43,7 +42,7 @@ void member_ask_egress(struct bus *bus, struct member *member)
     if (bus->direct->failed)
         return;
     if (member->has_egress) {
-        int error = umc_set_filter(bus->direct->group, member->index, UMC_FILTER_EGRESS, NULL);
+        int error = unless_left(umc_set_filter(bus->direct->group, member->index, UMC_FILTER_EGRESS, NULL));
         if (error < 0) {
             direct_fail(bus, "A filter of the group can't be taken back", error);
             return;
@@ -58,7 +57,7 @@ void member_ask_ingress(struct bus *bus, struct member *member)
     if (bus->direct->failed)
         return;
     if (member->has_ingress) {
-        int error = set_ingress(bus, member, NULL);
+        int error = unless_left(set_ingress(bus, member, NULL));
         if (error < 0) {
             direct_fail(bus, "A filter of the group can't be taken back", error);
             return;
@@ -79,7 +78,7 @@ static void rebuild_egress(struct bus *bus, struct member *member)
         error = bus->direct->failed ? -EIO : egress_make(bus, member, &filter);
     }
     if (error == 0)
-        error = umc_set_filter(bus->direct->group, member->index, UMC_FILTER_EGRESS, &filter);
+        error = unless_left(umc_set_filter(bus->direct->group, member->index, UMC_FILTER_EGRESS, &filter));
     filter_free(&filter);
     if (bus->direct->failed)
         return;
@@ -96,7 +95,7 @@ static void rebuild_ingress(struct bus *bus, struct member *member)
     struct filter filter = {0};
     int error = ingress_make(bus, member, &filter);
     if (error == 0)
-        error = set_ingress(bus, member, &filter);
+        error = unless_left(set_ingress(bus, member, &filter));
     filter_free(&filter);
     if (error == 0)
         member->has_ingress = true;
@@ -159,7 +158,8 @@ void member_set_side(struct bus *bus, struct member *member)
     if (direct->failed)
         return;
     uint32_t number = side == DIRECT_NO_SIDE ? DIRECT_SIDES : side;
-    int error = umc_set_mark(direct->group, member->index, number << FILTER_SIDE_SHIFT | member->index);
+    uint32_t mark = number << FILTER_SIDE_SHIFT | member->index;
+    int error = unless_left(umc_set_mark(direct->group, member->index, mark));
     if (error < 0)
         direct_fail(bus, "A member of the group can't be marked", error);
 }

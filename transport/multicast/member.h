@@ -6,6 +6,8 @@
 #include "filter.h"
 #include "umc.h"
 
+#include <errno.h>
+
 #define MEMBER_REBUILD_TIME 3 /* milliseconds between two filters of one member, at least */
 #define MEMBER_REBUILDS 4u    /* in one wake-up */
 #define MEMBER_FLOWS 512u     /* that one member may have; then they are learnt anew */
@@ -91,6 +93,12 @@ struct direct {
 void direct_fail(struct bus *bus, const char *what, int error);
 /* Says once what makes something slower and nothing wrong. */
 void direct_note(struct bus *bus, enum direct_trouble trouble, const char *what, int error);
+
+/* A client that closes its end leaves by itself, before anybody here knows: nothing goes wrong by that. */
+static inline int unless_left(int error)
+{
+    return error == -ENOENT ? 0 : error;
+}
 
 /* Empties a filter now, which is then made anew. */
 void member_ask_egress(struct bus *bus, struct member *member);
