@@ -86,12 +86,6 @@ static int wait_time(const struct bus *bus)
     return (int)sooner(wait, left);
 }
 
-/* Of two times; -1: never. */
-static int sooner(int a, int b)
-{
-    return a < 0 || (b >= 0 && b < a) ? b : a;
-}
-
 void loop_once(struct bus *bus, int timeout, loop_commands commands, void *context)
 {
     struct epoll_event events[LOOP_EVENTS];
@@ -113,7 +107,7 @@ void loop_once(struct bus *bus, int timeout, loop_commands commands, void *conte
     expire_replies(bus);
     output_flush(bus);
     bus->batch.input_used = 0;
-    bus->tick = sooner(quota_tick(bus), pool_tick(&bus->pool));
+    bus->tick = (int)sooner(quota_tick(bus), pool_tick(&bus->pool));
     if (!list_empty(&bus->paused))
         input_unpause(bus);
     direct_settle(bus);
