@@ -50,6 +50,10 @@ OWN_TOTALS: Final = {
     "omnibus.WakeUps": "wakeups",
     "omnibus.SendCalls": "sends",
     "omnibus.ReceiveCalls": "receives",
+    "omnibus.Members": "members",
+    "omnibus.DirectMessages": "direct",
+    "omnibus.DirectDeliveries": "direct_deliveries",
+    "omnibus.DirectSpills": "spilled",
 }
 CONNECTION: Final = {
     "MatchRules": "matches",
@@ -75,6 +79,8 @@ OWN_CONNECTION: Final = {
     "omnibus.MessagesRefused": "refused",
     "omnibus.MessagesParked": "parked",
     "omnibus.PendingReplies": "calls",
+    "omnibus.DirectMessagesReceived": "direct_in",
+    "omnibus.DirectMessagesSent": "direct_out",
 }
 OWN_CONNECTION_STATES: Final = {
     "omnibus.Paused": "paused",
@@ -91,6 +97,7 @@ def get_stats(bus: Bus, call: Call) -> None:
         stats["ListMemPoolCachedBytes"] = _uint32(totals["cells_bytes"] - totals["cells_used_bytes"])
         stats["IncompleteConnections"] = _uint32(bus.count_incomplete())
         stats |= _take(totals, OWN_TOTALS, _uint64)
+        stats["omnibus.DirectAsked"] = Variant("a{st}", totals["asked"])
         bus.statistics.reply(call, "a{sv}", stats)
 
     bus.statistics.ask(call, Table.TOTALS, told)

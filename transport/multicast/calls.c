@@ -27,12 +27,13 @@ bool direct_take_call(struct bus *bus, struct peer *caller, struct peer *callee,
     return replies_add(&bus->replies, caller, callee, serial, now) != NULL;
 }
 
-uint32_t direct_calls(struct bus *bus, const struct peer *caller)
+uint32_t direct_calls(const struct bus *bus, const struct peer *caller)
 {
-    struct direct *direct = bus->direct;
-    if (!caller->member || !caller->member->calls || direct->failed)
+    const struct direct *direct = bus->direct;
+    if (!direct || direct->failed || (caller && (!caller->member || !caller->member->calls)))
         return 0;
-    int n = umc_pending_list(direct->group, caller->member->index, UMC_ANY, 0, NULL, 0);
+    uint32_t index = caller ? caller->member->index : UMC_ANY;
+    int n = umc_pending_list(direct->group, index, UMC_ANY, 0, NULL, 0);
     return n < 0 ? 0 : (uint32_t)n;
 }
 

@@ -42,8 +42,8 @@ void direct_learn(const struct transit *t, struct peer *to, bool requested_reply
 void direct_learn_broadcast(const struct transit *t, struct peer *to);
 /* The call, which went directly, is among those that wait for a reply; false: there is no such call. */
 bool direct_take_call(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial);
-/* How many calls of this caller went directly and have no reply yet. */
-uint32_t direct_calls(struct bus *bus, const struct peer *caller);
+/* How many calls of this caller (NULL: of anybody) went directly and have no reply yet. */
+uint32_t direct_calls(const struct bus *bus, const struct peer *caller);
 
 /* Calls that went directly and are older than reply_timeout are answered. */
 void direct_expire_calls(struct bus *bus);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "export.h"
 
+#include "counted.h"
 #include "json.h"
 
 /* The connections that were asked for, or all. */
@@ -25,8 +26,9 @@ static const struct peer *choose(const struct bus *bus, struct choice *choice, c
     return NULL;
 }
 
-static void export_peer(struct json *json, const struct peer *peer)
+static void export_peer(const struct bus *bus, struct json *json, const struct peer *peer)
 {
+    const struct counted direct = direct_counted(bus, peer);
     const struct peer_statistics *s = &peer->statistics;
     json_open(json, '{');
     json_put_number(json, "id", peer->id);
@@ -38,9 +40,9 @@ static void export_peer(struct json *json, const struct peer *peer)
     json_put_boolean(json, "monitor", peer->monitor != NULL);
     json_put_number(json, "uid", peer->uid);
     json_put_number(json, "pid", peer->pid);
-    json_put_number(json, "messages_in", s->messages_in);
+    json_put_number(json, "messages_in", s->messages_in + direct.sent);
     json_put_number(json, "bytes_in", s->bytes_in);
-    json_put_number(json, "messages_out", s->messages_out);
+    json_put_number(json, "messages_out", s->messages_out + direct.received);
     json_put_number(json, "bytes_out", s->bytes_out);
     json_put_number(json, "incoming_messages", peer->n_parked + (peer->call != NULL));
     json_put_number(json, "incoming_bytes", peer->account->bytes);
@@ -52,12 +54,14 @@ static void export_peer(struct json *json, const struct peer *peer)
     json_put_number(json, "peak_outgoing_bytes", s->peak_queued_bytes);
     json_put_number(json, "outgoing_fds", peer->queued_fds);
     json_put_number(json, "peak_outgoing_fds", s->peak_queued_fds);
+    json_put_number(json, "direct_in", direct.sent);
+    json_put_number(json, "direct_out", direct.received);
     json_put_number(json, "refused", s->refused);
     json_put_number(json, "matches", peer->matches.count);
     json_put_number(json, "peak_matches", s->peak_matches);
     json_put_number(json, "claims", peer->n_claims);
     json_put_number(json, "peak_claims", s->peak_claims);
-    json_put_number(json, "calls", peer->n_calls);
+    json_put_number(json, "calls", peer->n_calls + direct.calls);
     json_put_number(json, "parked", peer->n_parked);
     json_close(json, '}');
 }
@@ -66,7 +70,7 @@ static void export_connections(const struct bus *bus, struct json *json, struct 
 {
     json_open(json, '[');
     for (const struct peer *peer = NULL; (peer = choose(bus, choice, peer));)
-        export_peer(json, peer);
+        export_peer(bus, json, peer);
     json_close(json, ']');
 }
 
@@ -143,6 +147,7 @@ static void export_totals(const struct bus *bus, struct json *json, struct choic
 {
     (void)choice;
     const struct bus_totals *totals = &bus->totals;
+    const struct counted direct = direct_counted(bus, NULL);
     size_t cells_used, cells = batch_cells_memory(&bus->batch, &cells_used);
     json_open(json, '{');
     json_put_number(json, "connections", bus->peers.count);
@@ -156,13 +161,13 @@ static void export_totals(const struct bus *bus, struct json *json, struct choic
     json_put_number(json, "peak_matches_of_one", totals->peak_matches_of_one);
     json_put_number(json, "monitors", bus->monitors.count);
     json_put_number(json, "monitor_bytes", bus->monitors.account->bytes);
-    json_put_number(json, "replies", bus->replies.table.count);
+    json_put_number(json, "replies", bus->replies.table.count + direct.calls);
     json_put_number(json, "parked", bus->parking.ids.count);
-    json_put_number(json, "messages_in", totals->messages_in);
-    json_put_number(json, "messages_out", totals->messages_out);
+    json_put_number(json, "messages_in", totals->messages_in + direct.sent);
+    json_put_number(json, "messages_out", totals->messages_out + direct.received);
     json_put_number(json, "bytes_in", totals->bytes_in);
     json_put_number(json, "bytes_out", totals->bytes_out);
-    json_put_number(json, "broadcasts", totals->broadcasts);
+    json_put_number(json, "broadcasts", totals->broadcasts + direct.broadcasts);
     json_put_number(json, "refused", totals->refused);
     json_put_number(json, "denied", totals->denied);
     json_put_number(json, "missed", totals->missed);
@@ -171,6 +176,7 @@ static void export_totals(const struct bus *bus, struct json *json, struct choic
     json_put_number(json, "receives", totals->receives);
     json_put_number(json, "cells_bytes", cells);
     json_put_number(json, "cells_used_bytes", cells_used);
+    direct_export(bus, json);
     json_close(json, '}');
 }
 
