@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
+
+from support.fuzz import fuzz
 
 SECONDS = int(os.environ.get("FUZZ_SECONDS", "2"))
 FLAGS = ("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
@@ -23,13 +24,4 @@ def test_fuzz(compile_c: Callable[..., Path], tmp_path: Path) -> None:
     corpus.mkdir()
     for name, data in SEEDS.items():
         (corpus / name).write_bytes(data)
-    options = [f"-max_total_time={SECONDS}", "-timeout=10", "-max_len=2048", f"-artifact_prefix={tmp_path}/"]
-    ran = subprocess.run(
-        [program, *options, corpus],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=SECONDS + 120,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr[-8000:]
+    fuzz(program, SECONDS, 2048, tmp_path, corpus)

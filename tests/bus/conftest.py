@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.daemon import OPEN_POLICY, STRICT_POLICY, Daemon, adoption, config, start
+from support.daemon import OPEN_POLICY, STRICT_POLICY, Daemon, adoption, config, private_directory, start
+from support.message import BIG, LITTLE
 from support.place import Place
 from support.raw import DEADLINE, Client
 
 Connect = Callable[..., Client]
 StartDaemon = Callable[..., Daemon]
+ORDERS = pytest.mark.parametrize("order", [LITTLE, BIG], ids=["little", "big"])
 
 
 @pytest.fixture(scope="session")
@@ -144,6 +148,22 @@ def client(connect: Connect) -> Client:
 @pytest.fixture
 def other(connect: Connect) -> Client:
     return connect()
+
+
+@pytest.fixture
+def listener(connect: Connect) -> Client:
+    """A client that gets all signals of the interface that tests use."""
+    client = connect()
+    client.match("type='signal',interface='org.example.Interface'")
+    return client
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory that other users may enter."""
+    path = private_directory()
+    yield path
+    shutil.rmtree(path)
 
 
 _numbers = itertools.count(1)

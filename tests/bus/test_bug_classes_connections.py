@@ -8,12 +8,11 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.daemon import Daemon, config, private_directory
+from support.daemon import Daemon, config
 from support.driver import refused
 from support.hardship import cpu_time, poor_daemon
 from support.message import Message, Type
@@ -25,13 +24,6 @@ ROOT = Path(__file__).parents[2]
 SERVICE = "org.example.Service"
 SYSTEMD = "org.freedesktop.systemd1"
 MONITORING = "org.freedesktop.DBus.Monitoring"
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    path = private_directory()
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.daemon import Daemon, config, private_directory, start
+from support.daemon import Daemon, config, start
 from support.driver import refused
 from support.hardship import Users
 from support.message import Type
@@ -19,13 +18,6 @@ from .conftest import StartDaemon
 
 ROOT = Path(__file__).parents[2]
 SERVICE = "org.example.Service"
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    path = private_directory()
-    yield path
-    shutil.rmtree(path)
 
 
 class TestUsers:

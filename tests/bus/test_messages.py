@@ -7,11 +7,11 @@ import time
 import pytest
 
 from support.daemon import Daemon
-from support.message import BIG, HEADER, LITTLE, Field, Flag, Type, frame, frame_length
+from support.message import HEADER, Field, Flag, Type, frame, frame_length
 from support.raw import BUS, BUS_PATH, Client, Closed
 from support.wire import Variant, marshal
 
-from .conftest import Connect
+from .conftest import ORDERS, Connect
 
 ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied"
 INTERFACE = "org.example.Interface"
@@ -36,14 +36,6 @@ EVERYTHING = (
     (9, (-5, "z")),
     [[[1, 2], []], [[3]]],
 )
-ORDERS = pytest.mark.parametrize("order", [LITTLE, BIG], ids=["little", "big"])
-
-
-@pytest.fixture
-def listener(connect: Connect) -> Client:
-    client = connect()
-    client.match(f"type='signal',interface='{INTERFACE}'")
-    return client
 
 
 def raw_message(client: Client) -> bytes:

@@ -45,18 +45,7 @@ class TestPrograms:
     def test_pcap(self, bus: Daemon, client: Client, tmp_path: Path) -> None:
         """dbus-monitor --pcap: a capture file with whole messages."""
         need_programs("dbus-monitor")
-        file = tmp_path / "capture"
-        with file.open("wb") as output:
-            process = subprocess.Popen(
-                ["dbus-monitor", "--pcap", "--address", bus.address], stdout=output, env=bus.environment()
-            )
-        try:
-            message = wait_for_capture(file, "News", lambda: client.signal("News", "s", "x"))
-        finally:
-            process.terminate()
-            process.wait(DEADLINE)
-        assert message.sender == client.unique
-        assert message.body == ("x",)
+        self.capture(bus, client, tmp_path, "dbus-monitor", "--pcap", "--address", bus.address)
 
     def test_busctl_monitor(self, bus: Daemon, client: Client, start_program: StartProgram) -> None:
         need_programs("busctl")
@@ -67,13 +56,14 @@ class TestPrograms:
 
     def test_busctl_capture(self, bus: Daemon, client: Client, tmp_path: Path) -> None:
         need_programs("busctl")
-        file = tmp_path / "capture"
+        self.capture(bus, client, tmp_path, "busctl", "--user", "capture")
+
+    def capture(self, bus: Daemon, client: Client, directory: Path, *command: str) -> None:
+        """Let a program write a capture file until a certain signal is in it."""
+        file = directory / "capture"
         with file.open("wb") as output:
             process = subprocess.Popen(
-                ["busctl", "--user", "capture"],
-                stdout=output,
-                stderr=subprocess.DEVNULL,
-                env=bus.environment(),
+                command, stdout=output, stderr=subprocess.DEVNULL, env=bus.environment()
             )
         try:
             message = wait_for_capture(file, "News", lambda: client.signal("News", "s", "x"))

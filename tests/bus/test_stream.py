@@ -9,17 +9,9 @@ import pytest
 from support.message import BIG, LITTLE, Type
 from support.raw import BUS, BUS_PATH, Client
 
-from .conftest import Connect
+from .conftest import ORDERS, Connect
 
 INTERFACE = "org.example.Interface"
-ORDERS = pytest.mark.parametrize("order", [LITTLE, BIG], ids=["little", "big"])
-
-
-@pytest.fixture
-def listener(connect: Connect) -> Client:
-    client = connect()
-    client.match(f"type='signal',interface='{INTERFACE}'")
-    return client
 
 
 class TestStream:

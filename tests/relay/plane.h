@@ -43,6 +43,21 @@ static inline void plane_open(struct plane *p)
     CHECK_EQUAL(relay_start(p->relay), 0);
 }
 
+/* No limit that a test is likely to reach; it sets those that it is about. */
+static inline struct relay_limits plane_limits(void)
+{
+    return (struct relay_limits){.max_incoming_bytes = 1u << 30,
+                                 .max_outgoing_bytes = 1u << 30,
+                                 .max_incoming_unix_fds = 64,
+                                 .max_outgoing_unix_fds = 64,
+                                 .max_message_size = 32u << 20,
+                                 .max_message_unix_fds = 16,
+                                 .max_match_rules_per_connection = 100,
+                                 .max_replies_per_connection = 100,
+                                 .reply_timeout = -1,
+                                 .pending_fd_timeout = -1};
+}
+
 static inline void client_close(struct client *c)
 {
     if (c->fd >= 0)

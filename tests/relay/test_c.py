@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from support.fuzz import fuzz
+
 HERE = Path(__file__).parent
 BUILD = HERE / "build"
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "2"))
@@ -63,20 +65,4 @@ def test_fuzz(program: str, tmp_path: Path) -> None:
     seeds = HERE / "corpus" / program.removeprefix("fuzz_")
     found = tmp_path / "corpus"
     found.mkdir()
-    ran = subprocess.run(
-        [
-            build(program),
-            f"-max_total_time={FUZZ_SECONDS}",
-            "-timeout=10",
-            "-max_len=4096",
-            f"-artifact_prefix={tmp_path}/",
-            found,
-            *([seeds] if seeds.is_dir() else []),
-        ],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=FUZZ_SECONDS + 120,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr[-8000:]
+    fuzz(build(program), FUZZ_SECONDS, 4096, tmp_path, found, *([seeds] if seeds.is_dir() else []))

@@ -350,13 +350,8 @@ static void who_does_not_read_harms_nobody_else(void)
     memset(text, 'x', sizeof(text) - 1);
     plane_open_monitored(&p, NULL);
     struct client *a = &p.clients[1], *b = &p.clients[2];
-    const struct relay_limits limits = {.max_incoming_bytes = 1u << 20,
-                                        .max_outgoing_bytes = 1u << 20,
-                                        .max_message_size = 1u << 20,
-                                        .max_replies_per_connection = 100,
-                                        .max_match_rules_per_connection = 100,
-                                        .reply_timeout = -1,
-                                        .pending_fd_timeout = -1};
+    struct relay_limits limits = plane_limits();
+    limits.max_incoming_bytes = limits.max_outgoing_bytes = 1u << 20;
     relay_set_limits(p.relay, &limits);
     relay_commit(p.relay);
     /* three times as much as a monitor that reads nothing may have waiting, and the sender as well */

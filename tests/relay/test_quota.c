@@ -237,17 +237,27 @@ static void one_uid_shares_what_it_has(void)
     yard_close(&y);
 }
 
+/* The first connection has sent a descriptor and not yet the rest of its message; it may wait for a second.
+ */
+static bool a_descriptor_waits(struct yard *y)
+{
+    struct peer *peer = y->peers[0];
+    y->bus.limits.pending_fd_timeout = 1000;
+    peer->fds = malloc(sizeof(*peer->fds));
+    if (!CHECK(peer->fds))
+        return false;
+    peer->fds[0] = eventfd(0, EFD_CLOEXEC);
+    peer->n_fds = 1;
+    quota_fds_wait(&y->bus, peer);
+    return true;
+}
+
 static void descriptors_do_not_wait_for_ever(void)
 {
     struct yard y;
     yard_open(&y, one_user);
-    y.bus.limits.pending_fd_timeout = 1000;
-    struct peer *peer = y.peers[0];
-    peer->fds = malloc(sizeof(*peer->fds));
-    REQUIRE(peer->fds);
-    peer->fds[0] = eventfd(0, EFD_CLOEXEC);
-    peer->n_fds = 1;
-    quota_fds_wait(&y.bus, peer);
+    const struct peer *peer = y.peers[0];
+    REQUIRE(a_descriptor_waits(&y));
     let_pass(&y, 900);
     CHECK(!peer->gone);
     let_pass(&y, 200);
@@ -261,13 +271,8 @@ static void root_may_let_descriptors_wait(void)
     struct yard y;
     const uint32_t root[PEERS] = {0};
     yard_open(&y, root);
-    y.bus.limits.pending_fd_timeout = 1000;
-    struct peer *peer = y.peers[0];
-    peer->fds = malloc(sizeof(*peer->fds));
-    REQUIRE(peer->fds);
-    peer->fds[0] = eventfd(0, EFD_CLOEXEC);
-    peer->n_fds = 1;
-    quota_fds_wait(&y.bus, peer);
+    const struct peer *peer = y.peers[0];
+    REQUIRE(a_descriptor_waits(&y));
     let_pass(&y, 5000);
     CHECK(!peer->gone);
     yard_close(&y);

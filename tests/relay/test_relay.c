@@ -392,16 +392,8 @@ static void a_full_queue_refuses_and_keeps_what_it_has(void)
 {
     struct plane p;
     plane_open(&p);
-    struct relay_limits limits = {.max_incoming_bytes = 1u << 30,
-                                  .max_outgoing_bytes = 1u << 20,
-                                  .max_incoming_unix_fds = 64,
-                                  .max_outgoing_unix_fds = 64,
-                                  .max_message_size = 32u << 20,
-                                  .max_message_unix_fds = 16,
-                                  .max_match_rules_per_connection = 2,
-                                  .max_replies_per_connection = 2,
-                                  .reply_timeout = -1,
-                                  .pending_fd_timeout = -1};
+    struct relay_limits limits = plane_limits();
+    limits.max_outgoing_bytes = 1u << 20;
     relay_set_limits(p.relay, &limits);
     struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
     static char text[60000];
@@ -443,16 +435,11 @@ static void limits_are_told(void)
 {
     struct plane p;
     plane_open(&p);
-    struct relay_limits limits = {.max_incoming_bytes = 1u << 20,
-                                  .max_outgoing_bytes = 1u << 20,
-                                  .max_incoming_unix_fds = 64,
-                                  .max_outgoing_unix_fds = 64,
-                                  .max_message_size = 4096,
-                                  .max_message_unix_fds = 16,
-                                  .max_match_rules_per_connection = 1,
-                                  .max_replies_per_connection = 1,
-                                  .reply_timeout = 20,
-                                  .pending_fd_timeout = -1};
+    struct relay_limits limits = plane_limits();
+    limits.max_message_size = 4096;
+    limits.max_match_rules_per_connection = 1;
+    limits.max_replies_per_connection = 1;
+    limits.reply_timeout = 20;
     relay_set_limits(p.relay, &limits);
     struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
     client_match(a, "member='A'");

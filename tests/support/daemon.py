@@ -18,6 +18,7 @@ from typing import Any
 
 from support.addresses import guid
 from support.raw import DEADLINE, Client
+from support.rules import PASSING
 
 DOCTYPE = (
     '<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"\n'
@@ -30,17 +31,11 @@ OPEN_POLICY = """<policy context="default">
   <allow own="*"/>
   <allow user="*"/>
 </policy>"""
-STRICT_POLICY = """<policy context="default">
+STRICT_POLICY = f"""<policy context="default">
   <allow user="*"/>
   <allow own="*"/>
   <allow send_type="method_call"/>
-  <allow send_type="signal"/>
-  <allow send_requested_reply="true" send_type="method_return"/>
-  <allow send_requested_reply="true" send_type="error"/>
-  <allow receive_type="method_call"/>
-  <allow receive_type="method_return"/>
-  <allow receive_type="error"/>
-  <allow receive_type="signal"/>
+{PASSING}
 </policy>"""
 WIDE_LIMITS = {
     "max_incoming_bytes": 1000000000,

@@ -8,22 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from support.rules import PASSING
+
 ROOT = 0
 SERVICE_USER = 1  # whoever runs a service that isn't root's
 ADMINISTRATORS = 4
 NETWORK_GROUP = 3
 
-STOCK = """<policy context="default">
+STOCK = f"""<policy context="default">
 <allow user="*"/>
 <deny own="*"/>
 <deny send_type="method_call"/>
-<allow send_type="signal"/>
-<allow send_requested_reply="true" send_type="method_return"/>
-<allow send_requested_reply="true" send_type="error"/>
-<allow receive_type="method_call"/>
-<allow receive_type="method_return"/>
-<allow receive_type="error"/>
-<allow receive_type="signal"/>
+{PASSING}
 <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
 <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Introspectable"/>
 <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Properties"/>
