@@ -237,8 +237,7 @@ static void one_uid_shares_what_it_has(void)
     yard_close(&y);
 }
 
-/* The first connection has sent a descriptor and not yet the rest of its message; it may wait for a second.
- */
+/* The first connection has sent a descriptor and not yet the rest of its message; it may wait a second. */
 static bool a_descriptor_waits(struct yard *y)
 {
     struct peer *peer = y->peers[0];
