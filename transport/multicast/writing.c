@@ -59,11 +59,13 @@ static struct umc_write_entry *add_entry(struct writing *writing, struct peer *p
 
 /* An entry for as much as one send takes from here on; returns what comes next, for which it is held. */
 static const struct delivery *add(struct writing *writing, struct peer *peer, const struct delivery *from,
-                                  size_t offset)
+                                  size_t *offset)
 {
-    struct gathered g = {.iov = writing->iov + writing->n_iov, .room = OUTPUT_IOVECS};
+    struct gathered g = {
+        .iov = writing->iov + writing->n_iov, .room = OUTPUT_IOVECS, .packet = peer->seqpacket};
     struct umc_write_entry *entry = add_entry(writing, peer);
-    gather(&g, from, offset);
+    gather(&g, from, *offset);
+    *offset = g.next_offset;
     writing->bytes[writing->n - 1] = g.bytes;
     writing->n_iov += (uint32_t)g.n;
     entry->iov = (uintptr_t)g.iov;
@@ -140,11 +142,9 @@ static void settle_pending(struct bus *bus, struct peer *peer, const struct umc_
     }
     size_t sent = (size_t)entry->result;
     output_count(bus, peer, sent);
-    size_t offset = output_take_sent(&peer->pending, sent);
-    if (sent < bytes) {
-        peer->queue_offset = offset;
+    peer->queue_offset = output_take_sent(&peer->pending, peer->queue_offset + sent);
+    if (sent < bytes)
         peer->member->held = true;
-    }
 }
 
 /* Who has a queue waits behind it. */
@@ -166,8 +166,9 @@ static bool flush_round(struct bus *bus, struct list *peers)
             continue;
         if (!has_room(writing))
             add_entry(writing, peer)->flags = UMC_WRITE_HOLD;
+        size_t offset = peer->queue_offset;
         while (next && has_room(writing))
-            next = add(writing, peer, next, 0);
+            next = add(writing, peer, next, &offset);
     }
     if (writing->n == 0 || !perform(bus, writing))
         return false;
@@ -215,7 +216,8 @@ static bool continue_once(struct bus *bus, struct peer *peer)
 {
     struct writing *writing = bus->direct->writing;
     begin(writing);
-    const struct delivery *next = add(writing, peer, peer->queue.first, peer->queue_offset);
+    size_t offset = peer->queue_offset;
+    const struct delivery *next = add(writing, peer, peer->queue.first, &offset);
     if (!perform(bus, writing))
         return false;
     int64_t result = writing->entries[0].result;

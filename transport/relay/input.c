@@ -114,13 +114,19 @@ static size_t receive(struct bus *bus, struct peer *peer, uint8_t *to, size_t si
         return 0;
     }
     /* the kernel ends a read at descriptors, so only a short read without any means that all was read */
-    peer->readable = (size_t)n == size || header.msg_controllen > 0 || peer->hung_up;
+    peer->readable = (size_t)n == size || header.msg_controllen > 0 || peer->hung_up || peer->seqpacket;
     if (header.msg_controllen > 0) {
         int error = take_control(peer, &header);
         if (error < 0) {
             bus_lose(bus, peer, error == -ENOMEM ? RELAY_GONE_MEMORY : RELAY_GONE_FDS);
             return 0;
         }
+    }
+    if (header.msg_flags & MSG_TRUNC) {
+        bus_log(bus, 6, "%s (%s) sent a packet of more than %zu bytes", peer->unique_text, peer->loginfo,
+                size);
+        bus_lose(bus, peer, RELAY_GONE_INVALID);
+        return 0;
     }
     direct_dirty(bus, peer);
     peer->statistics.bytes_in += (uint64_t)n;
@@ -230,15 +236,18 @@ static void read_into_tail(struct bus *bus, struct peer *peer, uint32_t claimed)
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
         return;
     }
+    size_t wanted = claimed;
+    if (peer->seqpacket && wanted < have + INPUT_READ_SIZE)
+        wanted = have + INPUT_READ_SIZE; /* a packet comes as a whole, and may bring the next message too */
     size_t capacity = have + (have < INPUT_READ_SIZE ? INPUT_READ_SIZE : have);
-    size_t most = ((size_t)claimed + 0xffff) & ~(size_t)0xffff; /* so that it serves similar messages too */
-    if (tail_reserve(bus, peer, capacity < most ? capacity : most, claimed) < 0) {
+    size_t most = (wanted + 0xffff) & ~(size_t)0xffff; /* so that it serves similar messages too */
+    if (tail_reserve(bus, peer, capacity < most ? capacity : most, wanted) < 0) {
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
         return;
     }
-    size_t room = (peer->tail->capacity < claimed ? peer->tail->capacity : claimed) - have;
+    size_t room = (peer->tail->capacity < wanted ? peer->tail->capacity : wanted) - have;
     peer->tail_size += receive(bus, peer, peer->tail->data + have, room);
-    if (!peer->gone && peer->tail_size == claimed) {
+    if (!peer->gone && peer->tail_size >= claimed) {
         peer->read_size = INPUT_READ_HEAD;
         parse_tail(bus, peer);
     }
@@ -248,15 +257,16 @@ static void read_into_batch(struct bus *bus, struct peer *peer)
 {
     struct batch *batch = &bus->batch;
     size_t have = peer->tail_size - peer->tail_start;
+    size_t room = peer->seqpacket ? INPUT_READ_SIZE : peer->read_size;
     uint64_t before = peer->statistics.messages_in;
-    if (BATCH_INPUT_SIZE - batch->input_used < have + peer->read_size) {
+    if (BATCH_INPUT_SIZE - batch->input_used < have + room) {
         output_flush(bus);
         batch->input_used = 0;
     }
     uint8_t *data = batch->input + batch->input_used;
     if (have)
         memcpy(data, peer->tail->data + peer->tail_start, have);
-    size_t n = receive(bus, peer, data + have, peer->read_size);
+    size_t n = receive(bus, peer, data + have, room);
     if (n == 0)
         return;
     size_t size = have + n;

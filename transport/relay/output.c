@@ -53,15 +53,25 @@ static void gather_bytes(struct gathered *g, const uint8_t *bytes, size_t size)
     g->iov[g->n++] = (struct iovec){(void *)bytes, size};
 }
 
+/* A packet takes the beginning of a long message. */
+static void cut(struct gathered *g, size_t size)
+{
+    while (g->bytes - g->iov[g->n - 1].iov_len >= size)
+        g->bytes -= g->iov[--g->n].iov_len;
+    g->iov[g->n - 1].iov_len -= g->bytes - size;
+    g->bytes = size;
+}
+
 void gather(struct gathered *g, const struct delivery *delivery, size_t offset)
 {
+    size_t begin = offset;
     g->n = 0;
     g->bytes = 0;
     g->fds = offset == 0 ? delivery->out->fds : NULL;
     const struct delivery *first = delivery;
     for (; delivery && g->n + 2 <= g->room && g->bytes < OUTPUT_BYTES; delivery = delivery->next) {
         const struct outgoing *out = delivery->out;
-        if (delivery != first && out->fds)
+        if (delivery != first && (out->fds || g->packet))
             break;
         size_t skip = offset < out->head_size ? offset : out->head_size;
         gather_bytes(g, out->head + skip, out->head_size - skip);
@@ -70,6 +80,12 @@ void gather(struct gathered *g, const struct delivery *delivery, size_t offset)
         offset = 0;
     }
     g->next = delivery;
+    g->next_offset = 0;
+    if (g->packet && g->bytes > OUTPUT_PACKET) {
+        cut(g, OUTPUT_PACKET);
+        g->next = first;
+        g->next_offset = begin + OUTPUT_PACKET;
+    }
 }
 
 size_t gather_control(const struct fds *fds, void *control)
@@ -176,9 +192,9 @@ void output_count(struct bus *bus, struct peer *peer, size_t sent)
 void output_flush_peer(struct bus *bus, struct peer *peer)
 {
     struct iovec iov[OUTPUT_IOVECS];
-    struct gathered g = {.iov = iov, .room = OUTPUT_IOVECS};
+    struct gathered g = {.iov = iov, .room = OUTPUT_IOVECS, .packet = peer->seqpacket};
     while (peer->pending.first && !peer->queue.first && !peer->gone) {
-        gather(&g, peer->pending.first, 0);
+        gather(&g, peer->pending.first, peer->queue_offset);
         ssize_t n = send_gathered(peer, &g);
         if (n < 0) {
             enum refused answer = output_refused(errno);
@@ -191,11 +207,9 @@ void output_flush_peer(struct bus *bus, struct peer *peer)
             continue;
         }
         output_count(bus, peer, (size_t)n);
-        size_t offset = output_take_sent(&peer->pending, (size_t)n);
-        if ((size_t)n < g.bytes) {
-            peer->queue_offset = offset;
+        peer->queue_offset = output_take_sent(&peer->pending, peer->queue_offset + (size_t)n);
+        if ((size_t)n < g.bytes)
             break;
-        }
     }
     if (peer->pending.first && !peer->gone)
         output_keep_pending(bus, peer);
@@ -258,7 +272,7 @@ void output_continue(struct bus *bus, struct peer *peer)
         return;
     }
     struct iovec iov[OUTPUT_IOVECS];
-    struct gathered g = {.iov = iov, .room = OUTPUT_IOVECS};
+    struct gathered g = {.iov = iov, .room = OUTPUT_IOVECS, .packet = peer->seqpacket};
     while (peer->queue.first && !peer->gone) {
         gather(&g, peer->queue.first, peer->queue_offset);
         ssize_t n = send_gathered(peer, &g);

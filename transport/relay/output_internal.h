@@ -9,6 +9,7 @@
 
 #define OUTPUT_IOVECS 256
 #define OUTPUT_BYTES (4u * 1024 * 1024) /* in one send */
+#define OUTPUT_PACKET (64u * 1024)      /* in one packet */
 #define OUTPUT_FDS 253                  /* the kernel's SCM_MAX_FD */
 
 /* What one send takes of what waits for a receiver. */
@@ -17,8 +18,10 @@ struct gathered {
     size_t room; /* of iov */
     size_t n;
     size_t bytes;
+    bool packet; /* one message, or OUTPUT_PACKET of it */
     struct fds *fds;
     const struct delivery *next; /* the first that it does not take; NULL: it takes all */
+    size_t next_offset;          /* what it takes of that one nevertheless */
 };
 
 /* Descriptors go only with the first message, so each set gets a send of its own. */

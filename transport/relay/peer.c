@@ -6,6 +6,7 @@
 #include "monitor.h"
 
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define LOGINFO_SIZE 512u
@@ -39,6 +40,13 @@ static bool peer_set_credentials(struct peer *peer, const struct relay_credentia
     return true;
 }
 
+static bool is_seqpacket(int fd)
+{
+    int type = 0;
+    socklen_t size = sizeof(type);
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
+}
+
 struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *credentials)
 {
     struct peer *peer = calloc(1, sizeof(*peer));
@@ -60,6 +68,7 @@ struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *crede
         return NULL;
     }
     peer->fd = fd;
+    peer->seqpacket = is_seqpacket(fd);
     return peer;
 }
 

@@ -42,6 +42,7 @@ struct peer {
     bool unseen;     /* monitors have yet to see its message for the bus */
     bool logged;     /* a message of it was worth a line in the log */
     bool big_endian; /* as its latest message */
+    bool seqpacket;  /* a message, or 64 KiB of it, is a packet */
     bool fd_passing;
     bool privileged;
     bool at_console;
