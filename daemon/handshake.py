@@ -11,6 +11,7 @@ from ..auth.server import Authenticated, Server
 from .peers import Peer
 
 READ_SIZE: Final = 4096
+PACKET_SIZE: Final = 256 * 1024  # a packet is read as a whole, and may have a message behind BEGIN
 MAX_FDS: Final = 253  # SCM_MAX_FD: what one sendmsg can carry
 CONTROL_SIZE: Final = socket.CMSG_SPACE(MAX_FDS * 4)
 RECEIVE_FLAGS: Final = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
@@ -46,6 +47,7 @@ class Handshake:
         self.peer: Peer | None = None
         self._machine = machine
         self._max_fds = max_fds
+        self._read_size = PACKET_SIZE if sock.type == socket.SOCK_SEQPACKET else READ_SIZE
         self._fds: list[EarlyFd] = []
         self._unsent = b""
 
@@ -58,7 +60,7 @@ class Handshake:
         """Read once; return the outcome when there is one and all has been said. Raises Refused."""
         position = self._machine.received
         try:
-            data, control, flags, _ = self.sock.recvmsg(READ_SIZE, CONTROL_SIZE, RECEIVE_FLAGS)
+            data, control, flags, _ = self.sock.recvmsg(self._read_size, CONTROL_SIZE, RECEIVE_FLAGS)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -66,6 +68,8 @@ class Handshake:
         self._keep(control, position)
         if flags & socket.MSG_CTRUNC or len(self._fds) > self._max_fds:
             raise Refused("too many descriptors")
+        if flags & socket.MSG_TRUNC:
+            raise Refused("too long a packet")
         if not data:
             raise Refused("closed by the client")
         self._machine.receive_data(data)

@@ -20,6 +20,7 @@ from ..transport.address import AddressError
 from ..transport.listen import listen
 from ..transport.listener import Listener, ListenError
 from ..transport.multicast.group import Group, Unavailable
+from ..transport.unix import PACKETS, listen_beside
 from . import pidfile, process
 from .activation.environment import inherited
 from .configuration import FirstReading
@@ -53,6 +54,7 @@ class Service:
         self.config_file = os.path.abspath(options.config_file)
         self.log = Log()
         self.listeners: list[Listener] = []
+        self._announced: tuple[Listener, ...] = ()
         self.group: Group | None = None
         self.to_syslog = False
         # Readable as long as we are who we were.
@@ -131,13 +133,30 @@ class Service:
 
         for address in addresses:
             self.listeners.append(listen(address, take_inherited=take))
+        # Some clients can't read a list of addresses: who wants packets knows where to look.
+        self._announced = tuple(self.listeners)
+        if self.group is not None:
+            self._listen_beside()
         if self.options.print_address is not None:
             process.print_line(self.options.print_address, self.address)
 
+    def _listen_beside(self) -> None:
+        """Listen for clients that send packets, whose messages the group need not take apart."""
+        for address in [address for one in self.listeners for address in one.addresses]:
+            try:
+                listener = listen_beside(address)
+            except ListenError as error:
+                self.log.warning(f"Not listening for packets: {error}")
+                continue
+            if listener is not None:
+                self.listeners.append(listener)
+
     @property
     def address(self) -> str:
-        """What clients connect to."""
-        return ";".join(one.connectable_address for one in reversed(self.listeners))
+        """What clients connect to; a transport of ours is behind those that everybody knows."""
+        ordered = list(reversed(self._announced))
+        ordered.sort(key=lambda one: one.addresses[0].transport == PACKETS)
+        return ";".join(one.connectable_address for one in ordered)
 
     def _daemonize(self, settings: Settings) -> bool:
         """Fork if that is wanted, write the pid; return False in the parent of a daemon."""

@@ -11,6 +11,7 @@ from .listener import Listener, ListenError, Surroundings
 
 _TRANSPORTS: Mapping[str, Callable[[Address, Surroundings], Listener]] = {
     "unix": unix.listen,
+    unix.PACKETS: unix.listen,
     "tcp": tcp.listen,
     "nonce-tcp": tcp.listen_with_nonce,
     "systemd": inherited.listen,

@@ -1,4 +1,8 @@
-"""Listening on Unix domain sockets (spec, "Unix Domain Sockets")."""
+"""Listening on Unix domain sockets (spec, "Unix Domain Sockets").
+
+``unix-seqpacket`` is our own transport: SOCK_SEQPACKET, with the keys of ``unix``. A message is a packet, one
+of more than 64 KiB is several; packets of the authentication may end anywhere. An empty packet is the end.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,9 @@ from contextlib import suppress
 from .address import Address, AddressError
 from .listener import Listener, ListenError, Surroundings
 
+PACKETS = "unix-seqpacket"
+TYPES = {"unix": socket.SOCK_STREAM, PACKETS: socket.SOCK_SEQPACKET}
+BESIDE = ".seqpacket"
 KEYS = ("path", "tmpdir", "abstract", "runtime", "dir")
 MAX_NAME = 99  # bytes: libdbus connects to no longer ones
 MODE = 0o777  # who may connect is for the policy to say
@@ -25,7 +32,8 @@ def listen(address: Address, surroundings: Surroundings) -> Listener:
     keys = [key for key in KEYS if key in address.options]
     if not keys:
         raise AddressError(
-            "Server address of type unix was missing argument path or tmpdir or abstract or runtime or dir"
+            f"Server address of type {address.transport} was missing argument "
+            "path or tmpdir or abstract or runtime or dir"
         )
     if len(keys) > 1:
         raise AddressError(
@@ -34,13 +42,26 @@ def listen(address: Address, surroundings: Surroundings) -> Listener:
         )
     key = keys[0]
     value = address.options[key]
+    transport = address.transport
     if key == "abstract":
-        return _listen_abstract(value)
+        return _listen_abstract(transport, value)
     if key == "runtime":
-        return _listen_path(_runtime_path(value, surroundings.environment))
+        return _listen_path(transport, _runtime_path(value, surroundings.environment))
     if key == "path":
-        return _listen_path(value)
-    return _listen_path(f"{value}{'' if value.endswith('/') else '/'}dbus-{random_letters(10)}")
+        return _listen_path(transport, value)
+    return _listen_path(transport, f"{value}{'' if value.endswith('/') else '/'}dbus-{random_letters(10)}")
+
+
+def listen_beside(address: Address) -> Listener | None:
+    """Listen for packets where whoever knows an address of ``unix`` looks for them; None: it is no such.
+
+    Raises ListenError.
+    """
+    if address.transport != "unix":
+        return None
+    if "abstract" in address.options:
+        return _listen_abstract(PACKETS, address.options["abstract"] + BESIDE)
+    return _listen_path(PACKETS, address.options["path"] + BESIDE)
 
 
 def random_letters(count: int) -> str:
@@ -59,27 +80,28 @@ def _runtime_path(value: str, environment: Mapping[str, str]) -> str:
     return f"{directory}{'' if directory.endswith('/') else '/'}bus"
 
 
-def _listen_abstract(name: str) -> Listener:
+def _listen_abstract(transport: str, name: str) -> Listener:
     encoded = b"\0" + os.fsencode(name)
     if len(encoded) > MAX_NAME:
         raise ListenError("Abstract socket name too long")
-    return Listener([_bound_socket(name, encoded)], [Address("unix", {"abstract": name})])
+    listening = _bound_socket(TYPES[transport], name, encoded)
+    return Listener([listening], [Address(transport, {"abstract": name})])
 
 
-def _listen_path(path: str) -> Listener:
+def _listen_path(transport: str, path: str) -> Listener:
     encoded = os.fsencode(path)
     if len(encoded) > MAX_NAME:
         raise ListenError("Socket name too long")
     _remove_stale(path)
-    listening = _bound_socket(path, encoded)
+    listening = _bound_socket(TYPES[transport], path, encoded)
     with suppress(OSError):  # whoever may still connect then is better than nobody
         os.chmod(path, MODE)
     remove = _remover(path if path.startswith("/") else os.path.join(os.getcwd(), path))
-    return Listener([listening], [Address("unix", {"path": path})], remove=remove)
+    return Listener([listening], [Address(transport, {"path": path})], remove=remove)
 
 
-def _bound_socket(name: str, encoded: bytes) -> socket.socket:
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+def _bound_socket(kind: int, name: str, encoded: bytes) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK)
     try:
         listening.bind(encoded)
         listening.listen(socket.SOMAXCONN)

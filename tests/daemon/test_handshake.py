@@ -27,8 +27,8 @@ class Yes:
 class Ends:
     """Both ends of a connection."""
 
-    def __init__(self) -> None:
-        ours, self.client = socket.socketpair()
+    def __init__(self, kind: int = socket.SOCK_STREAM) -> None:
+        ours, self.client = socket.socketpair(socket.AF_UNIX, kind)
         ours.setblocking(False)
         self.client.settimeout(5)
         machine = Server(GUID, {"EXTERNAL": lambda uid: Yes()}, None)
@@ -51,6 +51,38 @@ class Ends:
 def ends() -> Iterator[Ends]:
     with closing(Ends()) as ends:
         yield ends
+
+
+class TestPackets:
+    @pytest.fixture
+    def packets(self) -> Iterator[Ends]:
+        with closing(Ends(socket.SOCK_SEQPACKET)) as ends:
+            yield ends
+
+    def test_a_line_each(self, packets: Ends) -> None:
+        assert packets.say(b"\0") is None
+        assert packets.say(b"AUTH EXTERNAL\r\n") is None
+        assert packets.client.recv(100) == f"OK {GUID}\r\n".encode()
+        outcome = packets.say(b"BEGIN\r\n")
+        assert outcome is not None
+        assert outcome.leftover == b""
+
+    def test_long(self, packets: Ends) -> None:
+        """What stands behind BEGIN in its packet is not cut off."""
+        message = b"x" * 65536
+        outcome = packets.say(b"\0AUTH EXTERNAL\r\nBEGIN\r\n" + message)
+        assert outcome is not None
+        assert outcome.leftover == message
+
+    def test_too_long(self, packets: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(packets.handshake, "_read_size", 10)
+        with pytest.raises(Refused, match="too long a packet"):
+            packets.say(b"\0AUTH EXTERNAL\r\n")
+
+    def test_empty(self, packets: Ends) -> None:
+        """It can't be told from the end."""
+        with pytest.raises(Refused, match="closed by the client"):
+            packets.say(b"")
 
 
 def open_fds() -> int:

@@ -13,9 +13,9 @@ def fields(address: str) -> tuple[str, dict[str, bytes]]:
 
 
 def socket_name(address: str) -> bytes:
-    """Turn a connectable ``unix:`` address into what ``connect`` takes; of several the first."""
+    """Turn a connectable address of a Unix socket into what ``connect`` takes; of several the first."""
     transport, keys = fields(address.split(";")[0])
-    assert transport == "unix", address
+    assert transport in ("unix", "unix-seqpacket"), address
     return keys["path"] if "path" in keys else b"\0" + keys["abstract"]
 
 

@@ -22,6 +22,7 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
 ERROR = "org.freedesktop.DBus.Error."
 DEADLINE = 20.0
+PACKET = 65536  # bytes, at most, of a message to a bus that is sent packets
 ROOM_FOR_FDS = socket.CMSG_SPACE(253 * 4)
 
 
@@ -56,12 +57,13 @@ def effective_uid(uid: int | None) -> Iterator[None]:
 def connection(address: str, deadline: float, uid: int | None = None) -> socket.socket:
     """Connect to an address; the nonce is sent where one is wanted."""
     transport, keys = fields(address.split(";")[0])
-    if transport != "unix":
+    if not transport.startswith("unix"):
         stream = socket.create_connection((keys["host"].decode(), int(keys["port"])), deadline)
         if "noncefile" in keys:
             stream.sendall(Path(keys["noncefile"].decode()).read_bytes())
         return stream
-    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    packets = transport == "unix-seqpacket"
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET if packets else socket.SOCK_STREAM)
     stream.settimeout(deadline)
     with effective_uid(uid):
         try:
@@ -85,10 +87,11 @@ class Wire:
     def send_bytes(self, data: bytes, fds: Sequence[int] = ()) -> None:
         """Send everything, the descriptors with the first byte; raise Closed if the bus is gone."""
         control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        packets = self.socket.type == socket.SOCK_SEQPACKET
         try:
-            sent = self.socket.sendmsg([data], control)
-            if sent < len(data):
-                self.socket.sendall(data[sent:])
+            sent = self.socket.sendmsg([data[:PACKET] if packets else data], control)
+            while sent < len(data):
+                sent += self.socket.send(data[sent : sent + PACKET] if packets else data[sent:])
         except (BrokenPipeError, ConnectionResetError):
             raise Closed from None
 

@@ -13,6 +13,7 @@ import pytest
 from omnibus.transport.address import AddressError
 from omnibus.transport.listen import listen
 from omnibus.transport.listener import Listener, ListenError
+from omnibus.transport.unix import listen_beside
 
 Listen = Callable[..., Listener]
 
@@ -53,6 +54,57 @@ def unix_path(listener: Listener) -> Path:
     (address,) = listener.addresses
     assert address.transport == "unix"
     return Path(address.options["path"])
+
+
+class TestPackets:
+    """``unix-seqpacket``, our own: the keys of ``unix``, another type of socket."""
+
+    @pytest.mark.parametrize("key", ["path", "dir", "runtime", "abstract"])
+    def test_keys(self, open_listener, directory, key):
+        value = {"runtime": "yes", "abstract": f"{directory}/a"}.get(key, str(directory))
+        if key == "path":
+            value += "/bus"
+        listener = open_listener(f"unix-seqpacket:{key}={value}", XDG_RUNTIME_DIR=str(directory))
+        (address,) = listener.addresses
+        assert address.transport == "unix-seqpacket"
+        name = listener.sockets[0].getsockname()
+        assert name in (address.options.get("path"), b"\0" + address.options.get("abstract", "").encode())
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+            client.connect(name)
+        assert not connects(name)
+
+    def test_key_is_missing(self, open_listener):
+        with pytest.raises(AddressError, match="of type unix-seqpacket was missing"):
+            open_listener("unix-seqpacket:foo=bar")
+
+
+class TestBeside:
+    """Where there is an address for streams there may be one for packets."""
+
+    def beside(self, listener: Listener) -> str:
+        found = listen_beside(listener.addresses[0])
+        assert found is not None
+        assert found.sockets[0].type == socket.SOCK_SEQPACKET
+        found.close()
+        return found.connectable_address.partition(",guid=")[0]
+
+    def test_path(self, open_listener, directory):
+        listener = open_listener("unix:path={dir}/bus")
+        assert self.beside(listener) == f"unix-seqpacket:path={directory}/bus.seqpacket"
+        assert os.listdir(directory) == ["bus"]
+
+    def test_abstract(self, open_listener, directory):
+        listener = open_listener("unix:abstract={dir}/bus")
+        assert self.beside(listener) == f"unix-seqpacket:abstract={directory}/bus.seqpacket"
+
+    @pytest.mark.parametrize("address", ["tcp:host=127.0.0.1", "unix-seqpacket:path={dir}/bus"])
+    def test_others(self, open_listener, address):
+        assert listen_beside(open_listener(address).addresses[0]) is None
+
+    def test_no_room_for_the_name(self, open_listener, directory):
+        name = "x" * (99 - len(str(directory)) - 1)
+        with pytest.raises(ListenError, match="too long"):
+            listen_beside(open_listener(f"unix:path={{dir}}/{name}").addresses[0])
 
 
 class TestPath:
