@@ -56,6 +56,12 @@ orders = st.sampled_from((LITTLE, BIG))
 types = st.sampled_from(_TYPES)
 
 
+def call(destination: bytes, path: bytes, interface: bytes, member: bytes) -> bytes:
+    """A plain call without arguments."""
+    fields = ((1, "o", path), (6, "s", destination), (2, "s", interface), (3, "s", member))
+    return frame(fields)
+
+
 @st.composite
 def messages(draw: st.DrawFn, order: str, kinds: st.SearchStrategy[Type] = types) -> bytes:
     """A message that is right, with its fields in any order."""
@@ -173,9 +179,9 @@ _DAMAGE: tuple[Callable[[st.DrawFn, bytearray], None], ...] = (_flip, _set, _ins
 
 
 @st.composite
-def damaged(draw: st.DrawFn, order: str) -> bytes:
+def damaged(draw: st.DrawFn, order: str, sound: st.SearchStrategy[bytes] | None = None) -> bytes:
     """A message of which a few bytes, mostly of the header, are others."""
-    data = bytearray(draw(messages(order)))
+    data = bytearray(draw(messages(order) if sound is None else sound))
     for damage in draw(st.lists(st.sampled_from(_DAMAGE), min_size=1, max_size=3)):
         if data:
             damage(draw, data)
