@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 sys.path.append(str(Path(__file__).parent))  # for `support`
 
 from support.deviations import DEVIATIONS, differs
+from support.group import MULTICAST, with_group
+from support.guest import left_out
 
 CHECKOUT = Path(__file__).parent.parent
 REFERENCE = "/usr/bin/dbus-daemon"
@@ -34,6 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "stress: load with a bound; --stress=long for more of it")
     if config.option.daemon == "reference":
         config.option.daemon = REFERENCE
+    elif MULTICAST:
+        config.option.daemon = with_group(config.option.daemon)
+        config.add_cleanup(lambda: shutil.rmtree(Path(config.option.daemon).parent))
 
 
 def reference_release() -> tuple[int, int]:
@@ -54,3 +60,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             deviation = DEVIATIONS[mark.args[0]]
             if on_reference and differs(mark.args[0], release):
                 item.add_marker(pytest.mark.xfail(reason=deviation.reason, strict=True))
+        if reason := left_out(item.nodeid):
+            item.add_marker(pytest.mark.skip(reason=reason))

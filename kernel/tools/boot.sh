@@ -1,18 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# boot.sh [-c CPUS] [-m MIB] [-t SECONDS] [-i] KERNELDIR RESULTS COMMAND...
+# boot.sh [-c CPUS] [-m MIB] [-t SECONDS] [-d DIRECTORY] [-i] KERNELDIR RESULTS COMMAND...
 # Boots KERNELDIR/vmlinux in QEMU under software emulation with the host's files shared read-only, runs the shell
 # command as root and powers off. RESULTS (writable in the guest as /run/results) gets: output, status, dmesg, console.
+# -d: a directory that the guest is to see too, though its /tmp and /run are its own; read-only.
 # -i counts instructions: one CPU, a nanosecond of guest time is an instruction.
 set -eu
 . "$(dirname "$0")/common.sh"
 
-cpus=2 memory=1024 seconds=600 icount=
-while getopts c:m:t:i option; do
+cpus=2 memory=1024 seconds=600 icount= directories=()
+while getopts c:m:t:d:i option; do
 	case $option in
 	c) cpus=$OPTARG ;;
 	m) memory=$OPTARG ;;
 	t) seconds=$OPTARG ;;
+	d) directories+=("$OPTARG") ;;
 	i) icount=1 ;;
 	*) exit 2 ;;
 	esac
@@ -24,7 +26,18 @@ shift 2
 need qemu-system-x86_64 qemu-system-x86
 mkdir -p "$results"
 rm -f "$results"/{output,status,dmesg,console,command}
-printf '%s\n' "export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp" "$*" >"$results/command"
+shares=()
+{
+	echo "export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp"
+	for directory in "${directories[@]}"; do
+		number=${#shares[@]}
+		shares+=(-fsdev "local,id=d$number,path=$directory,readonly=on,security_model=none,multidevs=remap"
+			-device "virtio-9p-pci,fsdev=d$number,mount_tag=d$number")
+		echo "mkdir -p '$directory'"
+		echo "mount -t 9p -o ro,cache=loose,trans=virtio,version=9p2000.L,msize=262144 d$number '$directory'"
+	done
+	printf '%s\n' "$*"
+} >"$results/command"
 
 accel="-accel tcg,thread=multi -smp $cpus"
 [ -z "$icount" ] || accel="-accel tcg,thread=single -icount shift=0,sleep=off -smp 1"
@@ -38,6 +51,6 @@ timeout "$seconds" qemu-system-x86_64 -M q35 -cpu max $accel -m "$memory" -nodef
 	-fsdev local,id=host,path=/,readonly=on,security_model=none,multidevs=remap \
 	-device virtio-9p-pci,fsdev=host,mount_tag=host \
 	-fsdev local,id=results,path="$results",security_model=none \
-	-device virtio-9p-pci,fsdev=results,mount_tag=results </dev/null ||
+	-device virtio-9p-pci,fsdev=results,mount_tag=results "${shares[@]}" </dev/null ||
 	{ tail -n 30 "$results/console" >&2; die "the guest did not finish"; }
 [ -e "$results/status" ] || { tail -n 30 "$results/console" >&2; die "the guest left no status"; }

@@ -16,6 +16,7 @@ from support.daemon import Daemon, config
 from support.driver import refused
 from support.hardship import cpu_time, poor_daemon
 from support.message import Message, Type
+from support.patience import patient
 from support.raw import BUS, BUS_PATH, ERROR, BusError, Client, Closed, Wire
 
 from .conftest import StartDaemon
@@ -111,7 +112,7 @@ class TestConnectionFlood:
         crowd: list[Client] = []
         with contextlib.suppress(TimeoutError, Closed, BlockingIOError, BusError):
             while len(crowd) < 60:
-                crowd.append(Client(daemon.address, deadline=0.5))
+                crowd.append(Client(daemon.address, deadline=patient(0.5)))
         assert crowd
         first.start_call(crowd[-1].unique, "Hail")
         assert crowd[-1].take(member="Hail")

@@ -8,8 +8,9 @@ import socket
 from pathlib import Path
 
 from support.namespace import namespace_script
+from support.patience import patient
 
-PATIENCE = 5.0
+PATIENCE = patient(5.0)
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 DEVICES = " ".join(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty"))
 Entry = dict[str, str]

@@ -13,6 +13,7 @@ from typing import Any
 
 from support.addresses import fields, socket_name
 from support.message import HEADER, LITTLE, Flag, Message, Type, frame_length, parse
+from support.patience import patient
 
 BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
@@ -21,7 +22,7 @@ PEER = "org.freedesktop.DBus.Peer"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
 ERROR = "org.freedesktop.DBus.Error."
-DEADLINE = 20.0
+DEADLINE = patient(20.0)
 PACKET = 65536  # bytes, at most, of a message to a bus that is sent packets
 ROOM_FOR_FDS = socket.CMSG_SPACE(253 * 4)
 

@@ -1,0 +1,20 @@
+"""The tests with the kernel's group: every daemon under test starts with ``--multicast``."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+MULTICAST = os.environ.get("OMNIBUS_MULTICAST", "")
+"""``auto``, ``off`` or ``require``; nothing, and the option is left out."""
+
+
+def with_group(executable: str) -> str:
+    """Write a program that becomes the daemon with that option, whoever starts it, and return its path."""
+    directory = Path(tempfile.mkdtemp(prefix="group-"))
+    directory.chmod(0o755)
+    program = directory / Path(executable).name
+    program.write_text(f'#!/bin/sh\nexec "{executable}" --multicast={MULTICAST} "$@"\n')
+    program.chmod(0o755)
+    return str(program)
