@@ -20,9 +20,24 @@ static uint64_t thread_time(pid_t pid, const char *thread)
     return time;
 }
 
-uint64_t clock_cpu(const struct pids *pids)
+static uint64_t thread_sleeps(pid_t pid, const char *thread)
 {
-    uint64_t sum = 0;
+    char path[320], line[256];
+    unsigned long long sleeps = 0;
+    snprintf(path, sizeof(path), "/proc/%d/task/%s/status", pid, thread);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return 0;
+    while (fgets(line, sizeof(line), file))
+        if (sscanf(line, "voluntary_ctxt_switches: %llu", &sleeps) == 1)
+            break;
+    fclose(file);
+    return sleeps;
+}
+
+struct cost clock_cost(const struct pids *pids)
+{
+    struct cost sum = {0};
     for (int i = 0; i < pids->n; i++) {
         char path[64];
         snprintf(path, sizeof(path), "/proc/%d/task", pids->pid[i]);
@@ -30,9 +45,19 @@ uint64_t clock_cpu(const struct pids *pids)
         if (!tasks)
             die("no process %d", pids->pid[i]);
         for (struct dirent *entry; (entry = readdir(tasks));)
-            if (entry->d_name[0] != '.')
-                sum += thread_time(pids->pid[i], entry->d_name);
+            if (entry->d_name[0] != '.') {
+                sum.cpu_ns += thread_time(pids->pid[i], entry->d_name);
+                sum.sleeps += thread_sleeps(pids->pid[i], entry->d_name);
+            }
         closedir(tasks);
     }
     return sum;
+}
+
+struct cost clock_cost_since(const struct pids *pids, const struct cost *begin)
+{
+    struct cost cost = clock_cost(pids);
+    cost.cpu_ns -= begin->cpu_ns;
+    cost.sleeps -= begin->sleeps;
+    return cost;
 }

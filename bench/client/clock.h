@@ -19,7 +19,12 @@ static inline uint64_t clock_span(double seconds)
     return (uint64_t)(seconds * 1e9);
 }
 
-/* CPU time of all threads of these processes, in nanoseconds. */
-uint64_t clock_cpu(const struct pids *pids);
+/* What the threads of a daemon have used: time, and how often one slept until somebody woke it. */
+struct cost {
+    uint64_t cpu_ns, sleeps;
+};
+
+struct cost clock_cost(const struct pids *pids);
+struct cost clock_cost_since(const struct pids *pids, const struct cost *begin);
 
 #endif

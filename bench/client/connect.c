@@ -16,12 +16,13 @@ static void connector(void *argument)
     struct latency latency = {0};
     struct result *result = &shared->result;
     char names[REMEMBERED][sizeof(c.name)] = {{0}};
-    uint64_t n = 0, cpu = 0, begin = 0;
+    struct cost cost = {0};
+    uint64_t n = 0, begin = 0;
     (void)argument;
     process_ready();
     for (uint64_t start = clock_ns(), at = start;; at = clock_ns()) {
         if (!begin && at - start > clock_span(options.warm)) {
-            cpu = clock_cpu(&options.daemon);
+            cost = clock_cost(&options.daemon);
             begin = at = clock_ns();
         }
         if (begin && at - begin > clock_span(options.seconds))
@@ -39,7 +40,7 @@ static void connector(void *argument)
     }
     result->seconds = (double)(clock_ns() - begin) / 1e9;
     result->n = n;
-    result->cpu_ns = clock_cpu(&options.daemon) - cpu;
+    result->cost = clock_cost_since(&options.daemon, &cost);
     latency_finish(&latency, &result->us);
 }
 
@@ -56,7 +57,7 @@ void connect_run(void)
         report_number("p50_us", r->us.p50);
         report_number("p99_us", r->us.p99);
         if (options.daemon.n)
-            report_number("daemon_cpu_us_per_connect", (double)r->cpu_ns / 1e3 / (double)r->n);
+            report_cost("connect", &r->cost, (double)r->n);
     }
     report_end(well);
 }

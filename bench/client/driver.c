@@ -73,14 +73,15 @@ static void caller(void *argument)
     struct connection c = {0};
     struct latency latency = {0};
     struct result *result = &shared->result;
-    uint64_t cpu = 0, begin = 0;
+    struct cost cost = {0};
+    uint64_t begin = 0;
     connection_open(&c);
     if (calls->needs_name)
         driver_request_name(&c, WELL_KNOWN);
     process_ready();
     for (uint64_t start = clock_ns(), at = start;; at = clock_ns()) {
         if (!begin && at - start > clock_span(options.warm)) {
-            cpu = clock_cpu(&options.daemon);
+            cost = clock_cost(&options.daemon);
             begin = at = clock_ns();
         }
         if (begin && at - begin > clock_span(options.seconds))
@@ -91,7 +92,7 @@ static void caller(void *argument)
     }
     result->seconds = (double)(clock_ns() - begin) / 1e9;
     result->n = latency.n;
-    result->cpu_ns = clock_cpu(&options.daemon) - cpu;
+    result->cost = clock_cost_since(&options.daemon, &cost);
     latency_finish(&latency, &result->us);
 }
 
@@ -110,7 +111,7 @@ static void run(const struct calls *calls)
         report_number("p50_us", r->us.p50 / calls->n);
         report_number("p99_us", r->us.p99 / calls->n);
         if (options.daemon.n)
-            report_number("daemon_cpu_us_per_call", (double)r->cpu_ns / 1e3 / n);
+            report_cost("call", &r->cost, n);
     }
     report_end(well);
 }

@@ -74,8 +74,8 @@ static void print(const struct fanout *f, const struct result *r)
     report_number("signals_per_s", n / r->seconds);
     report_number("deliveries_per_s", n * f->subs / r->seconds);
     if (f->paid.n) {
-        report_number("daemon_cpu_us_per_signal", (double)r->cpu_ns / 1e3 / n);
-        report_number("daemon_cpu_us_per_delivery", (double)r->cpu_ns / 1e3 / n / f->subs);
+        report_cost("signal", &r->cost, n);
+        report_cost("delivery", &r->cost, n * f->subs);
     }
 }
 

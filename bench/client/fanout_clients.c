@@ -197,10 +197,11 @@ void fanout_send(void *argument)
                                              .body_size = (uint32_t)f->size});
     s.base = s.c.serial + 1;
     send_for(&s, options.warm);
-    uint64_t first = s.number, cpu = clock_cpu(&f->paid), begin = clock_ns();
+    struct cost cost = clock_cost(&f->paid);
+    uint64_t first = s.number, begin = clock_ns();
     send_for(&s, options.seconds);
     result->seconds = (double)(clock_ns() - begin) / 1e9;
-    result->cpu_ns = clock_cpu(&f->paid) - cpu;
+    result->cost = clock_cost_since(&f->paid, &cost);
     result->n = s.number - first;
     atomic_store(&shared->sent, s.number);
     atomic_store(&shared->stop, f->blast);

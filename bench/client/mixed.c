@@ -10,12 +10,12 @@
 #include <unistd.h>
 
 struct sample {
-    uint64_t messages, cpu, at;
+    uint64_t messages, at;
 };
 
 static struct sample take_sample(int clients)
 {
-    struct sample sample = {.cpu = clock_cpu(&options.daemon), .at = clock_ns()};
+    struct sample sample = {.at = clock_ns()};
     for (int i = 0; i < clients; i++)
         sample.messages += atomic_load(&shared->got[i]);
     return sample;
@@ -25,6 +25,7 @@ static struct sample take_sample(int clients)
 static void measure(int clients, struct result *result)
 {
     usleep((useconds_t)(options.warm * 1e6));
+    struct cost cost = clock_cost(&options.daemon);
     struct sample begin = take_sample(clients);
     atomic_store(&shared->step, 1);
     usleep((useconds_t)(options.seconds * 1e6));
@@ -32,7 +33,7 @@ static void measure(int clients, struct result *result)
     atomic_store(&shared->stop, 1);
     result->n = end.messages - begin.messages;
     result->seconds = (double)(end.at - begin.at) / 1e9;
-    result->cpu_ns = end.cpu - begin.cpu;
+    result->cost = clock_cost_since(&options.daemon, &cost);
 }
 
 void mixed_run(void)
@@ -60,7 +61,7 @@ void mixed_run(void)
         report_number("p50_us", histogram_quantile(&shared->times, 0.5));
         report_number("p99_us", histogram_quantile(&shared->times, 0.99));
         if (options.daemon.n)
-            report_number("daemon_cpu_us_per_msg", (double)r->cpu_ns / 1e3 / (double)r->n);
+            report_cost("msg", &r->cost, (double)r->n);
     }
     report_end(well);
 }

@@ -32,7 +32,7 @@ static void print(const struct pair *p, const struct result *r)
     if (!p->echo)
         report_number("mib_per_s", (double)r->bytes / r->seconds / 1048576);
     if (p->paid.n)
-        report_number("daemon_cpu_us_per_msg", (double)r->cpu_ns / 1e3 / (2 * n));
+        report_cost("msg", &r->cost, 2 * n);
 }
 
 /* The sockets of a pair without bus; returns the relay between them, 0 if there is none. */

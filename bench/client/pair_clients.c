@@ -100,7 +100,8 @@ struct caller {
     struct end end;
     uint32_t base; /* the serial of the first call */
     uint64_t asked, answered;
-    uint64_t begin, measured_from, first, cpu, harm; /* measured_from 0: warming up */
+    uint64_t begin, measured_from, first, harm; /* measured_from 0: warming up */
+    struct cost cost;
     struct latency latency;
 };
 
@@ -166,7 +167,7 @@ static void measure(struct caller *r)
         /* once warm, what is under way ends before the measured time begins */
         bool warm = at - r->begin > clock_span(options.warm);
         if (!r->measured_from && warm && r->asked == r->answered) {
-            r->cpu = clock_cpu(&p->paid);
+            r->cost = clock_cost(&p->paid);
             r->harm = atomic_load(&shared->harm);
             r->first = r->answered;
             at = r->measured_from = clock_ns();
@@ -207,7 +208,7 @@ void pair_client(void *argument)
     measure(&r);
     struct result *result = &shared->result;
     result->seconds = (double)(clock_ns() - r.measured_from) / 1e9;
-    result->cpu_ns = clock_cpu(&p->paid) - r.cpu;
+    result->cost = clock_cost_since(&p->paid, &r.cost);
     result->harm = atomic_load(&shared->harm) - r.harm;
     result->n = r.answered - r.first;
     result->bytes = result->n * p->size;

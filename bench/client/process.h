@@ -2,6 +2,7 @@
 #ifndef BUSBENCH_PROCESS_H
 #define BUSBENCH_PROCESS_H
 
+#include "clock.h"
 #include "histogram.h"
 #include "latency.h"
 
@@ -14,7 +15,8 @@
 #define MAX_PROCESSES 1100
 
 struct result {
-    uint64_t n, bytes, cpu_ns, harm;
+    uint64_t n, bytes, harm;
+    struct cost cost;
     double seconds;
     struct quantiles us;
 };

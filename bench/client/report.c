@@ -37,6 +37,15 @@ void report_quantiles(const struct quantiles *us)
     report_number("min_us", us->min);
 }
 
+void report_cost(const char *thing, const struct cost *cost, double n)
+{
+    char key[64];
+    snprintf(key, sizeof(key), "daemon_cpu_us_per_%s", thing);
+    report_number(key, (double)cost->cpu_ns / 1e3 / n);
+    snprintf(key, sizeof(key), "daemon_sleeps_per_%s", thing);
+    report_number(key, (double)cost->sleeps / n);
+}
+
 static void print_error(void)
 {
     printf(", \"error\": \"");
