@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 #   make bench   compare with the buses that are installed; writes bench/report.md. Ten minutes, best as root
+#   make bench-guest   compare them where the kernel has the group, in a guest; writes bench/guest.md. A quarter of an hour
 
 ROOMS += bench
 C_FILES += $(wildcard bench/*/*.[ch])
@@ -8,4 +9,7 @@ BENCH_FLAGS ?= --rounds 5 --cpus 1 --syscalls $(if $(filter 0,$(shell id -u)),--
 bench: all
 	$(BIN)/python -m omnibus.bench.compare $(BENCH_FLAGS) --json bench/report.json --report bench/report.md
 
-.PHONY: bench
+bench-guest: all
+	$(BIN)/python -m omnibus.bench.guest $(if $(KERNEL),--kernel $(KERNEL))
+
+.PHONY: bench bench-guest

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Included by the Makefile of the project's root.
 #   make sanitize-test   the integration tests with a data plane under AddressSanitizer and UBSan
+#   make guest-test      the integration tests in a guest whose kernel has the group; the better part of an hour
 
 SANE = $(CURDIR)/$(VENV)/sanitize
 SANE_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -27,4 +28,8 @@ sanitize-test: all test-packages $(SANE)/built
 	$(BIN)/pytest -q -n $(JOBS) --daemon=$(SANE)/bin/omnibusd $(SANE_TESTS)
 	@! grep -rh -A30 -e 'ERROR: ' -e 'runtime error: ' $(SANE)/reports
 
-.PHONY: sanitize-test
+# TESTS=tests/bus/test_names.py: those only. MULTICAST=off: on the relay. KERNEL=6.12: another series.
+guest-test: all test-packages
+	$(PYTHON) tests/guest/run.py $(if $(MULTICAST),--multicast=$(MULTICAST)) $(if $(KERNEL),--kernel=$(KERNEL)) $(TESTS)
+
+.PHONY: sanitize-test guest-test

@@ -19,6 +19,9 @@ need() {
 	[ ${#missing[@]} -eq 0 ] || die "missing Debian packages: ${missing[*]} (see kernel/tools/install-packages.sh)"
 }
 
+# kernel_complaints DMESG: prints what a kernel did not like, and fails if there is nothing.
+kernel_complaints() { grep -E 'WARNING|BUG|Oops|general protection|RCU stall|possible deadlock|refcount_t' "$1"; }
+
 # build_programs tests|bench: makes what runs in the guest and prints its folder. It is keyed by its sources, so that one
 # checkout's run never changes what another's guest is just executing.
 build_programs() {

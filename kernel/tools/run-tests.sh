@@ -41,7 +41,7 @@ rmmod unix_multicast && echo 'ok rmmod after failures' || echo 'not ok rmmod aft
 "
 "$TOOLS/boot.sh" "$kernel" "$results" "$command"
 cat "$results/output"
-if grep -E 'WARNING|BUG|Oops|general protection|RCU stall|possible deadlock|refcount_t' "$results/dmesg"; then
+if kernel_complaints "$results/dmesg"; then
 	echo "not ok kernel log"
 	exit 1
 fi

@@ -1,0 +1,141 @@
+"""Compare the buses in a guest whose kernel has the group: instructions, wall time, and who was woken.
+
+    make bench-guest
+
+The guest is a stock Debian kernel under QEMU, software emulation. Instructions are counted with one CPU: a
+nanosecond of the guest's time is an instruction, of clients, kernel and daemon together. They are the same
+whatever else this machine does. Wall time, with two CPUs, tells little under emulation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from . import busbench
+from .inside_guest import COMPARED, GROUP, RELAY
+
+CHECKOUT = busbench.HERE.parent
+TOOL = CHECKOUT / "kernel/tools/run-in-guest.sh"
+RATES = ("deliveries_per_s", "msgs_per_s")
+"""What counts in a case: the first of these that it reports."""
+
+
+@dataclass
+class Figures:
+    """What one boot measured: nanoseconds a message, by case and bus, one a round."""
+
+    times: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    sleeps: dict[str, dict[str, float]] = field(default_factory=dict)
+    direct: dict[str, float] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, result: busbench.Run) -> None:
+        """Take in one result."""
+        case, bus = result["case"].split(":")[0], result["bus"]
+        if not result["ok"]:
+            self.failures.append(f"{case} with {bus}: {result.get('error', '')}")
+            return
+        rate = next(result[key] for key in RATES if key in result)
+        self.times.setdefault(case, {}).setdefault(bus, []).append(1e9 / rate)
+        sleeps = (value for key, value in result.items() if key.startswith("daemon_sleeps_per_"))
+        self.sleeps.setdefault(case, {})[bus] = min(sleeps)
+        if "direct" in result:
+            self.direct[case] = result["direct"] / max(1, result["direct"] + result["asked"])
+
+    def ratio(self, case: str) -> float:
+        """How many times cheaper the group is than the best of the others; 0 if somebody failed."""
+        medians = {bus: median(times) for bus, times in self.times[case].items()}
+        if medians.keys() != COMPARED.keys():
+            return 0.0
+        own = medians.pop(GROUP)
+        return min(medians.values()) / own
+
+    def table(self, unit: float) -> list[str]:
+        """Lay out the medians, divided by ``unit``."""
+        lines = ["| | " + " | ".join(COMPARED) + " | best of the others / group |", "|---" * 6 + "|"]
+        for case, buses in self.times.items():
+            cells = [f"{median(buses[bus]) / unit:,.1f}" if bus in buses else "failed" for bus in COMPARED]
+            lines.append(f"| {case} | " + " | ".join(cells) + f" | {self.ratio(case):.2f} |")
+        return lines
+
+    def wake_ups(self) -> list[str]:
+        """Lay out how often a daemon slept and was woken a message, and what went direct."""
+        lines = [
+            "| | " + " | ".join(COMPARED) + " | direct, the way there included |",
+            "|---" * 6 + "|",
+        ]
+        for case, buses in self.sleeps.items():
+            cells = [f"{buses[bus]:.4f}" if bus in buses else "failed" for bus in COMPARED]
+            lines.append(f"| {case} | " + " | ".join(cells) + f" | {100 * self.direct.get(case, 0):.1f} % |")
+        return lines
+
+
+def run(results: Path, kernel: str, boot: list[str], measuring: list[str]) -> Figures:
+    """Boot a guest and measure there."""
+    python = CHECKOUT / ".venv/bin/python"
+    command = f"cd {CHECKOUT} && PYTHONDONTWRITEBYTECODE=1 {python} -m omnibus.bench.inside_guest "
+    command += " ".join(measuring)
+    arguments = [TOOL, "-k", kernel, "-m", "2048", "-d", CHECKOUT, *boot, results, command]
+    done = subprocess.run(["nice", "-n", "10", *map(str, arguments)], check=False)
+    figures = Figures()
+    for line in (results / "output").read_text().splitlines():
+        if line.startswith("{"):
+            figures.add(json.loads(line))
+    if done.returncode:
+        figures.failures.append(f"the guest failed: see {results}")
+    return figures
+
+
+def report(instructions: Figures, wall: Figures) -> str:
+    """All tables; the last line has the ratios."""
+    ratios = ", ".join(f"{case} {instructions.ratio(case):.2f}" for case in instructions.times)
+    return "\n".join(
+        [
+            "# The group against the others, in a guest",
+            "",
+            f"Instructions a message delivered, in thousands ({RELAY}: omnibusd without the group).",
+            "",
+            *instructions.table(1000),
+            "",
+            "Wake-ups of the daemon a message delivered.",
+            "",
+            *instructions.wake_ups(),
+            "",
+            "Wall time a message delivered, in microseconds: two emulated CPUs, which tells little.",
+            "",
+            *wall.table(1000),
+            "",
+            *(f"FAILED: {failure}" for failure in instructions.failures + wall.failures),
+            f"best of the others / group, in instructions: {ratios}",
+        ]
+    )
+
+
+def main() -> int:
+    """Measure twice, write and print the report; 1 if anything failed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kernel", default="6.1", help="series of the Debian kernel")
+    parser.add_argument("--rounds", type=int, default=3, help="of wall time; instructions need but one")
+    parser.add_argument("--report", type=Path, default=busbench.HERE / "guest.md")
+    arguments = parser.parse_args()
+    busbench.build()
+    base = CHECKOUT / "build/bench-guest"
+    counted = run(base / "instructions", arguments.kernel, ["-i", "-t", "1500"], [])
+    measuring = ["--rounds", str(arguments.rounds), "--seconds", "1", "--warm", "0.3"]
+    wall = run(base / "wall", arguments.kernel, ["-c", "2", "-t", "1500"], measuring)
+    text = report(counted, wall)
+    arguments.report.write_text(text + "\n")
+    print(text)
+    return 1 if counted.failures or wall.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
