@@ -1,16 +1,19 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# run-tests.sh [-k SERIES] [-s] [-r RESULTS] [PATTERN...]: builds module and tests, boots a stock kernel, runs them there.
-# -s runs the smoke subset. Prints the guest's result lines; fails if one is "not ok" or the kernel complained.
+# run-tests.sh [-k SERIES] [-s] [-r RESULTS] [-d DIRECTORY] [-x COMMAND] [PATTERN...]: builds module and tests, boots a stock
+# kernel, runs them there. -s runs the smoke subset; -x a shell command too, while the module is there; -d is boot.sh's.
+# Prints the guest's result lines; fails if one is "not ok" or the kernel complained.
 set -eu
 . "$(dirname "$0")/common.sh"
 
-series=6.1 smoke= results= schedules=5
-while getopts k:sr: option; do
+series=6.1 smoke= results= schedules=5 also= options=()
+while getopts k:sr:d:x: option; do
 	case $option in
 	k) series=$OPTARG ;;
 	s) smoke=-s schedules=3 ;;
 	r) results=$OPTARG ;;
+	d) options+=(-d "$OPTARG") ;;
+	x) also=$OPTARG ;;
 	*) exit 2 ;;
 	esac
 done
@@ -31,6 +34,7 @@ command="
 insmod $module/unix_multicast.ko || { echo 'not ok insmod'; exit 1; }
 $build/unix-multicast-test $smoke $*
 python3 $build/model.py $schedules || echo 'not ok model'
+(${also:-true})
 echo module references after all: \$(cat /sys/module/unix_multicast/refcnt)
 rmmod unix_multicast && echo 'ok rmmod' || echo 'not ok rmmod'
 "
@@ -39,7 +43,7 @@ insmod $inject/unix_multicast.ko || echo 'not ok insmod'
 $build/unix-multicast-test -i $*
 rmmod unix_multicast && echo 'ok rmmod after failures' || echo 'not ok rmmod after failures'
 "
-"$TOOLS/boot.sh" "$kernel" "$results" "$command"
+"$TOOLS/boot.sh" "${options[@]}" "$kernel" "$results" "$command"
 cat "$results/output"
 if kernel_complaints "$results/dmesg"; then
 	echo "not ok kernel log"
