@@ -8,7 +8,7 @@ IN_GUEST = "OMNIBUS_GUEST" in os.environ
 
 LEFT_OUT = {
     "tests/bus/test_start.py::TestDuration": "an emulated machine starts nothing within milliseconds",
-    "tests/bus/test_multicast.py::TestChoice::test_file": "the option is on every command line, and beats files",
+    "tests/bus/test_multicast.py::TestChoice::test_file": "a command line with the option beats the file",
 }
 """The beginnings of tests' ids."""
 
