@@ -1,0 +1,63 @@
+"""Messages that go from client to client while the daemon sleeps; `make guest-test` has a kernel for it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from support.daemon import Daemon
+from support.message import Type
+from support.raw import Client
+
+from .conftest import Connect
+
+pytestmark = [
+    pytest.mark.deviation("multicast"),
+    pytest.mark.skipif(not os.path.exists("/dev/unix_multicast"), reason="this kernel has no groups"),
+]
+LEARNT = 20
+"""After so many messages of a kind, with the pauses that answers are, the way must be known."""
+COUNT = 50
+
+
+def sleeps(daemon: Daemon) -> int:
+    """How often any thread of the daemon has slept until somebody woke it."""
+    found = 0
+    for status in Path(f"/proc/{daemon.pid}/task").glob("*/status"):
+        for line in status.read_text().splitlines():
+            if line.startswith("voluntary_ctxt_switches"):
+                found += int(line.split()[1])
+    return found
+
+
+def call_and_answer(caller: Client, callee: Client, count: int) -> None:
+    for number in range(count):
+        serial = caller.start_call(callee.unique, "Echo", "u", number)
+        callee.reply(callee.take(type=Type.METHOD_CALL, member="Echo"), "u", number)
+        assert caller.reply_to(serial).body == (number,)
+
+
+class TestDaemonSleeps:
+    def test_calls_and_replies(self, bus: Daemon, client: Client, other: Client) -> None:
+        call_and_answer(client, other, LEARNT)
+        before = sleeps(bus)
+        call_and_answer(client, other, COUNT)
+        assert sleeps(bus) - before < COUNT / 5
+
+    def test_signals(self, bus: Daemon, connect: Connect, client: Client) -> None:
+        listeners = [connect() for _ in range(4)]
+        for listener in listeners:
+            listener.match("type='signal',member='Tick'")
+
+        def tick(count: int) -> None:
+            for number in range(count):
+                client.signal("Tick", "u", number)
+                for listener in listeners:
+                    assert listener.take(member="Tick").body == (number,)
+
+        tick(LEARNT)
+        before = sleeps(bus)
+        tick(COUNT)
+        assert sleeps(bus) - before < COUNT / 5
