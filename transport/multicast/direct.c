@@ -178,7 +178,7 @@ static void member_free(struct member *member)
 }
 
 /* Rules with the peer as sender were made for one who sends nothing directly. */
-static void unmention(struct bus *bus, struct peer *peer)
+static void begin_mentions(struct bus *bus, struct peer *peer)
 {
     uint32_t n;
     const struct span *names = registry_names(peer, &n);
@@ -204,7 +204,7 @@ static void join(struct bus *bus, struct peer *peer)
     direct->members[member->index] = member;
     peer->member = member;
     list_append(&direct->all, &member->in_all);
-    unmention(bus, peer);
+    begin_mentions(bus, peer);
     error = unless_left(set_stamp(direct, member));
     if (error < 0) {
         direct_fail(bus, "A member of the group can't be given its name", error);
@@ -252,8 +252,8 @@ void direct_leave(struct bus *bus, struct peer *peer)
     }
     direct_take_calls(bus, member->index);
     flows_drop_from(bus, member);
-    flows_drop_to(bus, member, (struct span){0});
-    unmention(bus, peer);
+    flows_end_to(bus, member);
+    mentions_end(bus, peer);
     peer->member = NULL;
     if (direct->failed)
         return; /* freed with all the others */
@@ -301,7 +301,7 @@ static void open_gate(struct bus *bus)
 static bool is_drained(const struct peer *peer)
 {
     return !peer->stopped && !peer->paused && !peer->waiting && !peer->readable && !peer->closing &&
-           peer->tail_size == peer->tail_start && peer->n_fds == 0;
+           peer->tail_size == peer->tail_start && peer->n_fds == 0 && peer->n_parked == 0;
 }
 
 /* Without a filter it needn't be released; making one puts it on the list again. Who can't be released now
@@ -347,18 +347,18 @@ static void forget_dead(struct bus *bus)
 
 static void rebuild(struct bus *bus)
 {
-    uint32_t n = 0;
-    if (list_empty(&bus->direct->stale) || !list_empty(&bus->ready))
+    if (list_empty(&bus->direct->stale))
         return;
+    uint32_t n = 0, enough = list_empty(&bus->ready) ? MEMBER_REBUILDS : 1;
     int64_t now = clock_now();
     LIST_FOR_SAFE(at, after, &bus->direct->stale)
     {
         struct member *member = CONTAINER_OF(at, struct member, in_stale);
-        if (bus->direct->failed || n == MEMBER_REBUILDS)
+        if (bus->direct->failed || n == enough)
             return;
         if (member->rebuild_at > now)
             continue;
-        member->rebuild_at = now + MEMBER_REBUILD_TIME;
+        member->rebuild_at = now + MEMBER_REBUILD_TIME + member->n_flows / 16;
         member_rebuild(bus, member);
         n++;
     }

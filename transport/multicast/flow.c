@@ -79,6 +79,16 @@ void flows_drop_to(struct bus *bus, struct member *member, struct span name)
     }
 }
 
+void flows_end_to(struct bus *bus, struct member *member)
+{
+    LIST_FOR_SAFE(at, after, &member->arriving)
+    {
+        struct flow *flow = CONTAINER_OF(at, struct flow, in_to);
+        member_stale_egress(bus, flow->from);
+        flow_free(flow);
+    }
+}
+
 static struct span copy(char **to, struct span text)
 {
     struct span copied = {*to, text.n};

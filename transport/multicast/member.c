@@ -173,6 +173,22 @@ static bool mentions(const struct member *member, uint64_t hash)
     return false;
 }
 
+void mentions_end(struct bus *bus, struct peer *peer)
+{
+    uint32_t n;
+    const struct span *names = registry_names(peer, &n);
+    LIST_FOR(at, &bus->direct->all)
+    {
+        struct member *member = CONTAINER_OF(at, struct member, in_all);
+        for (uint32_t i = 0; i < n; i++) {
+            if (mentions(member, span_hash(names[i], bus->direct->seed)))
+                member_stale_ingress(bus, member);
+        }
+    }
+    if (bus->direct->rest.n_mentions > 0)
+        member_stale_ingress(bus, &bus->direct->rest);
+}
+
 /* Names count where policies tell them apart; who has left a queue may not be known any more. */
 static void find_sides(struct bus *bus)
 {

@@ -113,6 +113,10 @@ void member_set_side(struct bus *bus, struct member *member);
 void flows_drop_from(struct bus *bus, struct member *member);
 void flows_drop_to(struct bus *bus, struct member *member, struct span name);
 
+/* It has left: what filters still send there asks. They are made anew, and then its index is forgotten. */
+void flows_end_to(struct bus *bus, struct member *member);
+void mentions_end(struct bus *bus, struct peer *peer);
+
 int egress_make(struct bus *bus, struct member *member, struct filter *filter);
 int ingress_make(struct bus *bus, struct member *member, struct filter *filter);
 bool direct_trusts(const struct direct *direct, uint32_t sender_uid, const struct peer *to);
