@@ -116,8 +116,11 @@ class Bus:
 
     def welcome(self, peer: Peer, serial: int) -> None:
         """Answer Hello; the sender goes on by this."""
-        self.peers.activate(peer)
         self.relay.welcome(peer.id, serial)
+        self._welcomed(peer)
+
+    def _welcomed(self, peer: Peer) -> None:
+        self.peers.activate(peer)
         self.on_active(peer)
 
     def reload(self, call: Call) -> None:
@@ -186,6 +189,8 @@ class Bus:
             self._parked(event)
         elif event.kind == EventKind.GONE:
             self._gone(event)
+        elif event.kind == EventKind.WELCOMED:
+            self._welcomed(self.peers[event.peer])
         elif event.kind == EventKind.EXPORT:
             self.statistics.told(event)
         elif event.kind == EventKind.LOG:

@@ -18,6 +18,7 @@ class EventKind(IntEnum):
     GONE = 3
     EXPORT = 4
     LOG = 5
+    WELCOMED = 6
 
 
 class Audience(IntFlag):

@@ -211,15 +211,21 @@ class Server:
         return bool(self._bus.policy.can_connect(credentials.uid, credentials.gids, self._owner))
 
     def _expire(self, handshake: Handshake) -> None:
+        peer = handshake.peer
+        if peer is not None:
+            # Hello may have been answered while this was about to happen.
+            self._bus.dispatch()
+            if peer not in self._silent:
+                return
         timeout = self._bus.limits.auth_timeout
         self._bus.log.warning(
             "Connection has not authenticated soon enough, closing it"
             f" (auth_timeout={timeout}ms, elapsed: {timeout}ms)"
         )
-        if handshake.peer is None:
+        if peer is None:
             self._drop(handshake)
         else:
-            self._relay.disconnect(handshake.peer.id)
+            self._relay.disconnect(peer.id)
             self._relay.commit()
 
     def _drop(self, handshake: Handshake) -> None:

@@ -19,7 +19,7 @@ from omnibus.policy.error import ConfigError
 from omnibus.policy.rules import Context, Kind, Rule
 from omnibus.policy.settings import ConfigWarning, Limits, Settings
 from support.plane import FakeEvent, somebody
-from support.wire import Variant, unmarshal
+from support.wire import Variant, marshal, unmarshal
 
 from .conftest import Desk
 
@@ -39,6 +39,17 @@ class TestHello:
         silent = desk.attach(hello=False)
         assert desk.call(silent, "Hello", serial=7) == [("welcome", 0, 7)]
         assert silent.unique_name == ":1.0"
+
+    def test_answered_by_the_data_plane(self, desk: Desk) -> None:
+        """It counts from then on, and may call what it likes."""
+        silent = desk.attach(hello=False)
+        told: list[Peer] = []
+        desk.bus.on_active = told.append
+        call = FakeEvent(peer=silent.id, member="ReleaseName", signature="s", body=marshal("s", ("a.b",)))
+        (reply, _) = desk.happen(FakeEvent(EventKind.WELCOMED, silent.id), call)
+        assert told == [silent]
+        assert silent.unique_name == ":1.0"
+        assert result(reply) == (2,)
 
     def test_ids_are_never_used_again(self, desk: Desk) -> None:
         first = desk.attach()

@@ -213,6 +213,16 @@ class TestAuthTimeout:
         await bus.until(lambda: ("disconnect", 0) in bus.desk.plane.committed)
         assert bus.desk.log.lines == [self.TEXT]
 
+    async def test_not_if_hello_was_just_answered(self, door: Open) -> None:
+        """By the data plane, and nobody has taken note of it yet."""
+        bus = door(limits=Limits(auth_timeout=50))
+        bus.connect(BEGIN)
+        await bus.until(lambda: bool(bus.attached))
+        bus.desk.plane.waiting.append(FakeEvent(EventKind.WELCOMED, 0))
+        await bus.until(lambda: bus.desk.bus.peers[0].active)
+        assert ("disconnect", 0) not in bus.desk.plane.committed
+        assert bus.desk.log.lines == []
+
     async def test_not_after_hello(self, door: Open) -> None:
         bus = door(limits=Limits(auth_timeout=100))
         bus.connect(BEGIN)

@@ -2,6 +2,7 @@
 #include "bus.h"
 
 #include "direct.h"
+#include "hello.h"
 #include "input.h"
 #include "monitor.h"
 #include "output.h"
@@ -48,7 +49,7 @@ int bus_init(struct bus *bus, struct events *events, const char *guid)
         return -errno;
     ssize_t got = getrandom(seeds, sizeof(seeds), GRND_NONBLOCK);
     (void)got; /* early at boot there may be no entropy yet: zero seeds are no reason not to start */
-    if (table_init(&bus->peers) < 0 || table_init(&bus->uids) < 0 ||
+    if (table_init(&bus->peers) < 0 || table_init(&bus->uids) < 0 || table_init(&bus->users) < 0 ||
         registry_init(&bus->registry, seeds[0]) < 0 || replies_init(&bus->replies) < 0 ||
         parking_init(&bus->parking, seeds[1]) < 0 || batch_init(&bus->batch) < 0 ||
         match_index_new(&bus->matches) < 0 || monitors_init(&bus->monitors) < 0 ||
@@ -75,6 +76,7 @@ static void forget_all(struct bus *bus)
     }
     table_free(&bus->peers);
     table_free(&bus->uids);
+    table_free(&bus->users);
 }
 
 void bus_free(struct bus *bus)
@@ -163,8 +165,7 @@ void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
         if (parked->shown || !monitored(bus))
             parking_drop(&bus->parking, parked);
     }
-    if (peer->active)
-        bus->n_active--;
+    hello_leave(bus, peer);
     peer->gone_event.view.kind = RELAY_EVENT_GONE;
     peer->gone_event.view.peer = peer->id;
     peer->gone_event.view.reason = reason;

@@ -61,6 +61,7 @@ struct bus {
     struct list backlogs; /* peer.in_backlogs */
     struct list fd_waits; /* peer.in_fd_waits */
     struct table uids;    /* quota_uid */
+    struct table users;   /* those who are active: see hello.h */
     int64_t next_tick;
     int tick;               /* milliseconds until the next look at the quotas; -1: none is needed */
     struct marshal marshal; /* the message of the bus itself that is being written */

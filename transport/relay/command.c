@@ -3,6 +3,7 @@
 
 #include "direct.h"
 #include "export.h"
+#include "hello.h"
 #include "input.h"
 #include "judge.h"
 #include "monitor.h"
@@ -144,15 +145,7 @@ static void apply_welcome(struct bus *bus, struct command *command)
     struct peer *peer = bus_peer(bus, command->id);
     if (!peer || peer->gone)
         return;
-    peer->active = true;
-    bus->n_active++;
-    registry_enter(&bus->registry, peer);
-    show_call(bus, peer);
-    marshal_string(say_reply(bus, peer, command->serial, SPAN("s"), 0), peer->unique);
-    say_end(bus, peer, NULL);
-    say_owner_changed(bus, peer->unique, SPAN(""), peer->unique);
-    say_name_acquired(bus, peer, peer->unique);
-    direct_join(bus, peer);
+    hello_welcome(bus, peer, command->serial);
     resume(bus, peer);
 }
 

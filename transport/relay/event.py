@@ -14,6 +14,7 @@ class Kind(IntEnum):
     GONE = 3
     EXPORT = 4
     LOG = 5
+    WELCOMED = 6
 
 
 class Gone(IntEnum):

@@ -16,6 +16,7 @@ struct member;
 struct monitor;
 struct quota_share;
 struct quota_uid;
+struct user;
 
 struct peer_statistics {
     uint64_t messages_in, bytes_in, messages_out, bytes_out;
@@ -51,6 +52,7 @@ struct peer {
     struct span unique;
     char unique_text[24]; /* ":1." and 20 digits */
     uint32_t uid, pid;
+    struct user *user; /* counts it while it is active; NULL: nobody does */
     uint32_t n_gids;
     uint32_t *gids;
     char *loginfo;
@@ -100,7 +102,7 @@ struct peer {
 
     struct monitor *monitor; /* NULL: it is none */
     struct held *call;       /* the message that it is stopped for */
-    struct event call_event, gone_event;
+    struct event call_event, hello_event, gone_event;
     struct peer_statistics statistics;
 };
 

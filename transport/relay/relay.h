@@ -25,6 +25,8 @@ struct relay_limits { /* names as in dbus-daemon(1); times in milliseconds, -1: 
     uint32_t max_message_unix_fds;
     uint32_t max_match_rules_per_connection;
     uint32_t max_replies_per_connection;
+    uint32_t max_completed_connections; /* only as long as Hello is within these two is it answered at once */
+    uint32_t max_connections_per_user;
     int64_t reply_timeout;
     int64_t pending_fd_timeout;
 };
@@ -50,9 +52,10 @@ enum relay_event_kind {
     RELAY_EVENT_PARKED,   /* a message to a name without owner waits for relay_deliver or relay_reject */
     RELAY_EVENT_GONE,     /* the connection is lost; relay_forget frees what is left of it */
     RELAY_EVENT_EXPORT,   /* what relay_export asked for: body is JSON text; none: no memory */
-    RELAY_EVENT_LOG,      /* body is a line for the log; type: syslog's severity. Of a denial also: peer, the
-                             sender      (0xffffffffffffffff: the bus); destination; path and serial: file and line
-                             of      the      rule that decided, if there is one */
+    /* Body is a line for the log; type: syslog's severity. Of a denial also: peer, the sender
+     * (0xffffffffffffffff: the bus); destination; path and serial: file and line of the rule that decided. */
+    RELAY_EVENT_LOG,
+    RELAY_EVENT_WELCOMED, /* the connection has said Hello, which the data plane has answered */
 };
 
 struct relay_event { /* pointers hold until the batch with the command that answers the event is committed */

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "direct.h"
 #include "driver.h"
+#include "hello.h"
 #include "judge.h"
 #include "monitor.h"
 #include "output.h"
@@ -207,7 +208,8 @@ bool route_is_hello(const struct message *m)
 static void route_inactive(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)
 {
     if (route_is_hello(m)) {
-        route_up(bus, sender, m, fds);
+        if (!hello_answer(bus, sender, m))
+            route_up(bus, sender, m, fds);
         return;
     }
     if (span_equal(m->destination, BUS_NAME))

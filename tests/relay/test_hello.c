@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+#include "plane.h"
+
+#define BUS "org.freedesktop.DBus"
+
+static const struct relay_limits limits = {
+    .max_incoming_bytes = 1u << 20,
+    .max_outgoing_bytes = 1u << 20,
+    .max_incoming_unix_fds = 16,
+    .max_outgoing_unix_fds = 16,
+    .max_message_size = 1u << 20,
+    .max_message_unix_fds = 16,
+    .max_match_rules_per_connection = 16,
+    .max_replies_per_connection = 16,
+    .max_completed_connections = 3,
+    .max_connections_per_user = 2,
+    .reply_timeout = -1,
+    .pending_fd_timeout = -1,
+};
+
+static void open_limited(struct plane *p, uint32_t completed, uint32_t of_user)
+{
+    struct relay_limits own = limits;
+    own.max_completed_connections = completed;
+    own.max_connections_per_user = of_user;
+    plane_open(p);
+    CHECK_EQUAL(relay_set_limits(p->relay, &own), 0);
+    CHECK_EQUAL(relay_commit(p->relay), 0);
+}
+
+static struct client *say_hello(struct plane *p, uint64_t id)
+{
+    struct client *c = &p->clients[id];
+    plane_attach(p, id);
+    struct marshal w = client_call(c, BUS, "Hello", NULL);
+    client_send(c, &w);
+    return c;
+}
+
+static struct client *greet(struct plane *p, uint64_t id)
+{
+    struct client *c = say_hello(p, id);
+    client_expects(c, MESSAGE_METHOD_RETURN, NULL, BUS);
+    client_expects(c, MESSAGE_SIGNAL, "NameAcquired", BUS);
+    if (plane_event(p, RELAY_EVENT_WELCOMED))
+        CHECK_EQUAL(p->event.peer, id);
+    return c;
+}
+
+static void hello_is_answered_at_once(void)
+{
+    struct plane p;
+    open_limited(&p, 3, 3);
+    struct client *a = say_hello(&p, 0);
+    struct message m;
+    struct message_args args;
+    struct message_arg argument;
+    REQUIRE(client_expect(a, &m));
+    CHECK_EQUAL(m.type, MESSAGE_METHOD_RETURN);
+    CHECK_EQUAL(m.reply_serial, a->serial);
+    CHECK_SPAN(m.destination, ":1.0");
+    message_args_begin(&args, &m);
+    CHECK(message_args_next(&args, &argument));
+    CHECK_SPAN(argument.text, ":1.0");
+    client_drop(a, &m);
+    client_expects(a, MESSAGE_SIGNAL, "NameAcquired", BUS);
+    plane_event(&p, RELAY_EVENT_WELCOMED);
+    client_sync(a);
+    plane_close(&p);
+}
+
+static void others_hear_of_it(void)
+{
+    struct plane p;
+    open_limited(&p, 3, 3);
+    struct client *a = greet(&p, 0);
+    client_match(a, "type='signal',member='NameOwnerChanged'");
+    greet(&p, 1);
+    client_expects(a, MESSAGE_SIGNAL, "NameOwnerChanged", BUS);
+    plane_close(&p);
+}
+
+/* What the connection sends behind Hello is reported behind it. */
+static void the_control_plane_hears_of_it_first(void)
+{
+    struct plane p;
+    open_limited(&p, 3, 3);
+    struct client *a = say_hello(&p, 0);
+    struct marshal w = client_call(a, BUS, "ReloadConfig", NULL);
+    client_send(a, &w);
+    plane_event(&p, RELAY_EVENT_WELCOMED);
+    if (plane_event(&p, RELAY_EVENT_CALL))
+        CHECK(!strcmp(p.event.member, "ReloadConfig"));
+    plane_close(&p);
+}
+
+static void the_control_plane_decides(struct plane *p, uint64_t id)
+{
+    struct client *c = say_hello(p, id);
+    if (!plane_event(p, RELAY_EVENT_CALL))
+        return;
+    CHECK_EQUAL(p->event.peer, id);
+    CHECK(!strcmp(p->event.member, "Hello"));
+    relay_error(p->relay, id, p->event.serial, "org.freedesktop.DBus.Error.LimitsExceeded", "no");
+    relay_resume(p->relay, id);
+    relay_commit(p->relay);
+    client_expects(c, MESSAGE_ERROR, "org.freedesktop.DBus.Error.LimitsExceeded", BUS);
+}
+
+static void at_the_limit_of_all_connections_it_goes_up(void)
+{
+    struct plane p;
+    open_limited(&p, 2, 9);
+    greet(&p, 0);
+    greet(&p, 1);
+    the_control_plane_decides(&p, 2);
+    plane_close(&p);
+}
+
+static void at_the_limit_of_a_user_it_goes_up(void)
+{
+    struct plane p;
+    open_limited(&p, 9, 1);
+    greet(&p, 0);
+    the_control_plane_decides(&p, 1);
+    plane_close(&p);
+}
+
+static void who_is_lost_makes_room(void)
+{
+    struct plane p;
+    open_limited(&p, 1, 1);
+    client_close(greet(&p, 0));
+    plane_event(&p, RELAY_EVENT_GONE);
+    greet(&p, 1);
+    plane_close(&p);
+}
+
+static void a_hello_with_arguments_goes_up(void)
+{
+    struct plane p;
+    open_limited(&p, 3, 3);
+    plane_attach(&p, 0);
+    struct client *a = &p.clients[0];
+    struct marshal w = client_call(a, BUS, "Hello", "s");
+    marshal_string(&w, SPAN("me"));
+    client_send(a, &w);
+    plane_event(&p, RELAY_EVENT_CALL);
+    plane_close(&p);
+}
+
+static void a_second_hello_goes_up(void)
+{
+    struct plane p;
+    open_limited(&p, 3, 3);
+    struct client *a = greet(&p, 0);
+    struct marshal w = client_call(a, BUS, "Hello", NULL);
+    client_send(a, &w);
+    plane_event(&p, RELAY_EVENT_CALL);
+    plane_close(&p);
+}
+
+/* Whoever watches the bus sees the call in its place between what is said because of it. */
+static void while_somebody_eavesdrops_it_goes_up(void)
+{
+    struct plane p;
+    open_limited(&p, 3, 3);
+    struct client *root = &p.clients[0];
+    struct relay_credentials credentials = {.uid = 0, .privileged = true, .loginfo = "uid=0"};
+    int ends[2];
+    CHECK_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    *root = (struct client){.fd = ends[0]};
+    relay_attach(p.relay, 0, ends[1], -1, &credentials, NULL, 0, NULL, 0);
+    relay_commit(p.relay);
+    struct marshal w = client_call(root, BUS, "Hello", NULL);
+    client_send(root, &w);
+    client_expects(root, MESSAGE_METHOD_RETURN, NULL, BUS);
+    client_expects(root, MESSAGE_SIGNAL, "NameAcquired", BUS);
+    plane_event(&p, RELAY_EVENT_WELCOMED);
+    client_match(root, "eavesdrop='true'");
+    say_hello(&p, 1);
+    plane_event(&p, RELAY_EVENT_CALL);
+    plane_close(&p);
+}
+
+static const struct check_test tests[] = {
+    TEST(hello_is_answered_at_once),
+    TEST(others_hear_of_it),
+    TEST(the_control_plane_hears_of_it_first),
+    TEST(at_the_limit_of_all_connections_it_goes_up),
+    TEST(at_the_limit_of_a_user_it_goes_up),
+    TEST(who_is_lost_makes_room),
+    TEST(a_hello_with_arguments_goes_up),
+    TEST(a_second_hello_goes_up),
+    TEST(while_somebody_eavesdrops_it_goes_up),
+};
+CHECK_MAIN(tests)
