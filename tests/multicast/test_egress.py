@@ -163,6 +163,20 @@ class TestLimits:
     def test_no_flow(self) -> None:
         assert says(compiled([]), frame(CALL)) is None
 
+    def test_neither_flows_nor_broadcasts(self) -> None:
+        assert compiled([], broadcasts=False) == [[bpf.Instruction(bpf.RET, 0, 0, filters.ASK)]]
+
+    def test_flows_that_add_nothing(self) -> None:
+        """As many equal flows as one likes take no more room than one."""
+        assert compiled([*OPEN * 5, Flow(b":1.1", 6, 2), Flow(b":1.1", 6, 0)]) == compiled(OPEN)
+
+    def test_flows_of_other_types(self) -> None:
+        programs = compiled(
+            [Flow(b":1.1", 1, 1 << Type.METHOD_RETURN), Flow(b":1.1", 2, 1 << Type.METHOD_CALL)]
+        )
+        assert says(programs, frame(CALL)) == filters.UNICAST | filters.CALL | 2 << 14 | 2
+        assert says(programs, frame(CALL, type=Type.SIGNAL)) is None
+
     def test_flows_that_no_message_belongs_to(self) -> None:
         impossible = [
             Flow(None, 1, ANY_TYPE),

@@ -139,6 +139,18 @@ class TestRules:
     def test_the_other_byte_order(self) -> None:
         assert bpf.run_chain(compiled([Rule()]), signal(order=BIG)) == ASK_NOW
 
+    def test_rules_that_add_nothing(self) -> None:
+        """As many equal rules as one likes take no more room than one."""
+        rules = [
+            Rule(interface=b"a.b"),
+            Rule(interface=b"a.b", sender=3, path_namespace=b"/a", arg0=b"abc"),
+            Rule(path_namespace=b"/"),
+        ]
+        for rule in rules:
+            assert compiled([rule] * 5) == compiled([rule])
+        assert compiled([rules[1], rules[0], rules[1], rules[0]]) == compiled(rules[:1])
+        assert compiled([rules[2]]) == compiled([Rule()])
+
     def test_texts_that_no_message_has(self) -> None:
         long = b"/" + b"a" * 255
         rules = [

@@ -52,7 +52,8 @@ static void judge(struct program *p, uint8_t type, uint32_t unicast)
 {
     const uint32_t plain = NEW_LABEL, done = NEW_LABEL;
     if (type == MESSAGE_METHOD_RETURN || type == MESSAGE_ERROR) {
-        /* The key is four bytes behind the field's begin; as the walk is bounded, it always fits. */
+        /* The key is four bytes behind the field's begin; as the walk is bounded,
+         * it always fits. */
         program_recall(p, FIELD_REPLY_SERIAL);
         program_compute(p, BPF_LSH, UMC_VERDICT_KEY_SHIFT - 2);
         program_compute(p, BPF_ADD, unicast | UMC_VERDICT_REPLY | KEY_AT(4));
@@ -69,7 +70,8 @@ static void judge(struct program *p, uint8_t type, uint32_t unicast)
     program_bind(p, done);
 }
 
-/* The type and the fields that it must and must not have. Fills SLOT_TYPE and SLOT_VERDICT. */
+/* The type and the fields that it must and must not have. Fills SLOT_TYPE and
+ * SLOT_VERDICT. */
 static void check_type(struct program *p, const struct filter_egress *egress, uint32_t wrong)
 {
     const uint32_t right = NEW_LABEL;
@@ -137,18 +139,22 @@ static void check_broadcast(struct program *p, const struct filter_egress *egres
 static void write_flows(struct program *p, const struct tree_entry *entries, uint32_t n, uint32_t otherwise,
                         void *context)
 {
+    uint32_t answered = 0; /* types */
     (void)context;
     for (uint32_t i = 0; i < n; i++) {
         const struct filter_flow *flow = entries[i].meaning;
-        const uint32_t next = i + 1 < n ? NEW_LABEL : otherwise;
+        if (!(flow->types & ~answered))
+            continue;
+        const uint32_t next = NEW_LABEL;
         program_recall(p, SLOT_TYPE);
-        program_if(p, BPF_JSET, flow->types, PROGRAM_NEXT, next);
+        program_if(p, BPF_JSET, flow->types & ~answered, PROGRAM_NEXT, next);
         program_recall(p, SLOT_VERDICT);
         program_compute(p, BPF_OR, flow->index);
         program_add(p, BPF_RET | BPF_A, 0);
-        if (i + 1 < n)
-            program_bind(p, next);
+        program_bind(p, next);
+        answered |= flow->types;
     }
+    program_go(p, otherwise);
 }
 
 static void write_part(struct program *p, const struct tree_entry *entries, uint32_t n, bool is_last,
@@ -165,6 +171,10 @@ static void write_part(struct program *p, const struct tree_entry *entries, uint
         .leaf = write_flows,
     };
     (void)is_last; /* whom no program knows is asked about */
+    if (n == 0 && !egress->broadcasts) {
+        program_answer(p, UMC_ASK);
+        return;
+    }
     walk_check(p, egress->big_endian, max_size, wrong);
     check_type(p, egress, wrong);
     check_signature(p, wrong);

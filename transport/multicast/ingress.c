@@ -9,7 +9,9 @@
 #define INDEX_MASK ((1u << FILTER_SIDE_SHIFT) - 1)
 #define MAX_RUNS 256 /* of sides with the same answer; with more of them all ask */
 
-enum { KEY_INTERFACE, KEY_MEMBER, KEY_PATH, N_KEYS };
+/* The tree compares the first three; the others put rules side by side that say
+ * the same. */
+enum { KEY_INTERFACE, KEY_MEMBER, KEY_PATH, N_KEYS, KEY_NAMESPACE = N_KEYS, KEY_ARGUMENT };
 static const uint8_t key_slots[N_KEYS] = {FIELD_INTERFACE, FIELD_MEMBER, FIELD_PATH};
 
 /* Where a rule that matches leads, for the rules of one rank */
@@ -37,7 +39,8 @@ static uint32_t count_runs(const struct filter_ingress *ingress)
     return n;
 }
 
-/* What is answered where a rule matches, in SLOT_VERDICT. From whom nothing may come nothing does. */
+/* What is answered where a rule matches, in SLOT_VERDICT. From whom nothing may
+ * come nothing does. */
 static void judge_side(struct program *p, const struct filter_ingress *ingress)
 {
     const uint32_t judged = NEW_LABEL;
@@ -70,12 +73,10 @@ static void check_order(struct program *p, const struct filter_ingress *ingress,
                wrong);
 }
 
-/* Equal, or below it. "/" has everything below it. */
+/* Equal, or below it */
 static void compare_namespace(struct program *p, struct span namespace, bool big_endian, uint32_t otherwise)
 {
     const uint32_t below = NEW_LABEL;
-    if (namespace.n <= 1)
-        return;
     const uint32_t length = text_length(namespace.n, big_endian);
     program_recall_x(p, FIELD_PATH);
     program_load_at(p, BPF_W, 4);
@@ -88,7 +89,8 @@ static void compare_namespace(struct program *p, struct span namespace, bool big
     program_bind(p, below);
 }
 
-/* Goes on if there are at least so many bytes from X, where the body begins, on. */
+/* Goes on if there are at least so many bytes from X, where the body begins,
+ * on. */
 static void check_room(struct program *p, uint32_t n, uint32_t wrong)
 {
     program_add(p, BPF_LD | BPF_W | BPF_LEN, 0);
@@ -117,30 +119,50 @@ static void compare_argument(struct program *p, struct span text, const struct o
     text_compare(p, text, 4, otherwise);
 }
 
-static void write_rule(struct program *p, const struct filter_rule *rule, const struct outcome *outcome,
+/* What of a rule is left to be compared where its interface, member and path
+ * are the message's */
+static void write_rule(struct program *p, const struct tree_entry *rule, const struct outcome *outcome,
                        uint32_t otherwise)
 {
-    if (rule->by_sender) {
+    if (rule->number != FILTER_NOBODY) {
         program_recall(p, SLOT_SENDER);
-        program_if(p, BPF_JEQ, rule->sender, PROGRAM_NEXT, otherwise);
+        program_if(p, BPF_JEQ, rule->number, PROGRAM_NEXT, otherwise);
     }
-    if (rule->path_namespace.s)
-        compare_namespace(p, rule->path_namespace, outcome->big_endian, otherwise);
-    if (rule->arg0.s)
-        compare_argument(p, rule->arg0, outcome, otherwise);
+    if (rule->keys[KEY_NAMESPACE].s)
+        compare_namespace(p, rule->keys[KEY_NAMESPACE], outcome->big_endian, otherwise);
+    if (rule->keys[KEY_ARGUMENT].s)
+        compare_argument(p, rule->keys[KEY_ARGUMENT], outcome, otherwise);
     program_go(p, outcome->match);
+}
+
+static bool says_the_same(const struct tree_entry *a, const struct tree_entry *b)
+{
+    for (unsigned i = KEY_NAMESPACE; i <= KEY_ARGUMENT; i++) {
+        if (!a->keys[i].s != !b->keys[i].s || !span_equal(a->keys[i], b->keys[i]))
+            return false;
+    }
+    return a->number == b->number;
+}
+
+static bool wants_no_more(const struct tree_entry *rule)
+{
+    return rule->number == FILTER_NOBODY && !rule->keys[KEY_NAMESPACE].s && !rule->keys[KEY_ARGUMENT].s;
 }
 
 /* Rules with the same interface, member and path */
 static void write_rules(struct program *p, const struct tree_entry *entries, uint32_t n, uint32_t otherwise,
                         void *context)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t next = i + 1 < n ? NEW_LABEL : otherwise;
-        write_rule(p, entries[i].meaning, context, next);
-        if (i + 1 < n)
-            program_bind(p, next);
+    /* a rule that wants no more comes last: the others add nothing to it */
+    const uint32_t first = wants_no_more(&entries[n - 1]) ? n - 1 : 0;
+    for (uint32_t i = first; i < n; i++) {
+        if (i > first && says_the_same(&entries[i - 1], &entries[i]))
+            continue;
+        const uint32_t next = NEW_LABEL;
+        write_rule(p, &entries[i], context, next);
+        program_bind(p, next);
     }
+    program_go(p, otherwise);
 }
 
 /* Clear rules first: what one of them lets in need not be asked for. */
@@ -205,6 +227,18 @@ static bool is_possible(const struct filter_rule *rule)
     return !rule->by_sender || rule->sender <= INDEX_MASK;
 }
 
+static struct tree_entry entry_of(const struct filter_rule *rule)
+{
+    struct tree_entry entry = {
+        .rank = rule->unclear,
+        .number = rule->by_sender ? rule->sender : FILTER_NOBODY,
+        .keys = {rule->interface, rule->member, rule->path, rule->path_namespace, rule->arg0},
+    };
+    if (rule->path_namespace.n <= 1) /* "/" has everything below it */
+        entry.keys[KEY_NAMESPACE] = (struct span){0};
+    return entry;
+}
+
 int filter_compile_ingress(const struct filter_ingress *ingress, struct filter *out)
 {
     uint32_t n = 0;
@@ -215,8 +249,7 @@ int filter_compile_ingress(const struct filter_ingress *ingress, struct filter *
     for (uint32_t i = 0; i < ingress->n_rules; i++) {
         const struct filter_rule *rule = &ingress->rules[i];
         if (is_possible(rule))
-            entries[n++] = (struct tree_entry){
-                .rank = rule->unclear, .keys = {rule->interface, rule->member, rule->path}, .meaning = rule};
+            entries[n++] = entry_of(rule);
     }
     tree_sort(entries, n);
     int error = chain_compile(out, entries, n, write_part, ingress);

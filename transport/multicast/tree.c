@@ -26,7 +26,7 @@ static int compare_entries(const void *left, const void *right)
     int difference = compare_numbers(a->rank, b->rank);
     for (uint32_t i = 0; !difference && i < TREE_KEYS; i++)
         difference = compare_texts(a->keys[i], b->keys[i]);
-    return difference;
+    return difference ? difference : compare_numbers(a->number, b->number);
 }
 
 void tree_sort(struct tree_entry *entries, uint32_t n)
@@ -54,7 +54,8 @@ static void write_key(const struct tree *tree, const struct tree_entry *entries,
 static void write_values(const struct tree *tree, const struct tree_entry *entries, uint32_t n,
                          struct place place, uint32_t otherwise);
 
-/* All entries have the same value at that place, and the message has it too: on to the next one. */
+/* All entries have the same value at that place, and the message has it too: on
+ * to the next one. */
 static void write_rest(const struct tree *tree, const struct tree_entry *entries, uint32_t n,
                        struct place place, uint32_t otherwise)
 {
@@ -68,7 +69,8 @@ static void write_rest(const struct tree *tree, const struct tree_entry *entries
     write_values(tree, entries, n, place, otherwise);
 }
 
-/* The first entry from the middle on whose value is another one than its predecessor's; n: there is none. */
+/* The first entry from the middle on whose value is another one than its
+ * predecessor's; n: there is none. */
 static uint32_t split(const struct tree_entry *entries, uint32_t n, struct place place)
 {
     for (uint32_t i = n / 2; i < n && i > 0; i++) {
@@ -82,7 +84,8 @@ static uint32_t split(const struct tree_entry *entries, uint32_t n, struct place
     return n;
 }
 
-/* A is the message's value. Lengths are below 256, so that both byte orders sort them alike. */
+/* A is the message's value. Lengths are below 256, so that both byte orders
+ * sort them alike. */
 static void write_values(const struct tree *tree, const struct tree_entry *entries, uint32_t n,
                          struct place place, uint32_t otherwise)
 {
@@ -102,7 +105,8 @@ static void write_values(const struct tree *tree, const struct tree_entry *entri
     write_values(tree, entries + middle, n - middle, place, otherwise);
 }
 
-/* Those that want a certain text first; then, also if none of them answers, those that want any. */
+/* Those that want a certain text first; then, also if none of them answers,
+ * those that want any. */
 static void write_key(const struct tree *tree, const struct tree_entry *entries, uint32_t n, uint32_t key,
                       uint32_t otherwise)
 {
