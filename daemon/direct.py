@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from ..policy.settings import Settings
 from ..transport.multicast.group import Group, Unavailable, find_group
 
 
@@ -13,6 +14,16 @@ class Says(Protocol):
 
     def info(self, text: str) -> None:
         """Say what was chosen."""
+
+    def warning(self, text: str) -> None:
+        """Say that it is not to be had."""
+
+
+class Takes(Protocol):
+    """The data plane."""
+
+    def set_group(self, fd: int, max_members: int, *, trust_everybody: bool) -> None:
+        """Use a group, whose descriptor it closes even if it raises OSError."""
 
 
 def choose_group(
@@ -38,3 +49,12 @@ def choose_group(
         f"unix_multicast version {group.version}, up to {group.max_members} members"
     )
     return group
+
+
+def hand_over(group: Group, plane: Takes, settings: Settings, log: Says) -> None:
+    """Give the group to the data plane. If that has no use for it everything is relayed."""
+    everybody = settings.multicast.trust == "everybody"
+    try:
+        plane.set_group(group.fd, group.max_members, trust_everybody=everybody)
+    except OSError as error:
+        log.warning(f"Messages go through the relay after all: {error.strerror}")

@@ -21,6 +21,7 @@ from .activation.environment import Environment
 from .activation.loop_tools import LoopTools
 from .activation.spawner import Spawner
 from .bus import Bus
+from .direct import hand_over
 from .reload import Reloader, reader
 from .server import Server
 
@@ -46,10 +47,8 @@ class Serving:
             tools=LoopTools(loop, spawner, relay.commit),
             environment=Environment(service.inherited, service.address, settings.bus_type),
         )
-        group = service.group
-        if group is not None:
-            everybody = settings.multicast.trust == "everybody"
-            relay.set_group(group.fd, group.max_members, trust_everybody=everybody)
+        if service.group is not None:
+            hand_over(service.group, relay, settings, service.log)
         self._server = Server(loop, self._bus, relay, self._listeners, mechanisms)
         self._notifier = Notifier()
         self._reloader = Reloader(

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import socket
+from pathlib import Path
+
 import pytest
 
-from omnibus.daemon.direct import choose_group
+from omnibus.daemon.direct import choose_group, hand_over
+from omnibus.daemon.options import Options
+from omnibus.daemon.service import Service
+from omnibus.policy.settings import Multicast, Settings
 from omnibus.transport.multicast.group import Group, Unavailable
 
 GROUP = Group(fd=99, version=1, max_members=1024)
@@ -15,6 +22,9 @@ class Lines(list[str]):
 
     def info(self, text: str) -> None:
         self.append(text)
+
+    def warning(self, text: str) -> None:
+        self.append(f"warning: {text}")
 
 
 def there(max_pending: int) -> Group:
@@ -51,3 +61,74 @@ def test_required() -> None:
     with pytest.raises(Unavailable, match=r"^multicast is required: /dev/unix_multicast is not there$"):
         choose_group("require", 128, lines, not_there)
     assert lines == []
+
+
+class TestHandOver:
+    @pytest.mark.parametrize(("trust", "everybody"), [("same-user", False), ("everybody", True)])
+    def test_trust(self, trust: str, everybody: bool) -> None:
+        class Plane:
+            def set_group(self, fd: int, max_members: int, *, trust_everybody: bool) -> None:
+                assert (fd, max_members, trust_everybody) == (99, 1024, everybody)
+
+        lines = Lines()
+        hand_over(GROUP, Plane(), Settings(multicast=Multicast(trust=trust)), lines)
+        assert lines == []
+
+    def test_no_use_for_it(self) -> None:
+        """The bus goes on with the relay."""
+
+        class Plane:
+            def set_group(self, fd: int, max_members: int, *, trust_everybody: bool) -> None:
+                raise OSError(errno.EPERM, "Operation not permitted")
+
+        lines = Lines()
+        hand_over(GROUP, Plane(), Settings(), lines)
+        assert lines == ["warning: Messages go through the relay after all: Operation not permitted"]
+
+
+class Reading:
+    """A configuration that is being read."""
+
+    began = 0.0
+
+
+class TestPackets:
+    """While there is a group the bus listens for packets beside its Unix sockets."""
+
+    def listen(self, monkeypatch: pytest.MonkeyPatch, group: Group | None, *addresses: str) -> Service:
+        monkeypatch.setattr("omnibus.daemon.service.take_listen_fds", list)
+        service = Service(Options(config_file="/c"), Reading())  # type: ignore[arg-type]
+        service.group = group
+        service._listen(Settings(listen=addresses))
+        return service
+
+    def test_beside(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Nobody is told: there are clients that can't read a list of addresses."""
+        service = self.listen(monkeypatch, GROUP, f"unix:path={tmp_path}/bus", "tcp:host=127.0.0.1")
+        try:
+            found = [one.addresses[0].transport for one in service.listeners]
+            assert found == ["unix", "tcp", "unix-seqpacket"]
+            assert [one.partition(":")[0] for one in service.address.split(";")] == ["tcp", "unix"]
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+                client.connect(f"{tmp_path}/bus.seqpacket")
+        finally:
+            service._clean()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_in_the_way(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """The bus does without."""
+        (tmp_path / "bus.seqpacket").touch()
+        service = self.listen(monkeypatch, GROUP, f"unix:path={tmp_path}/bus")
+        assert len(service.listeners) == 1
+        service._clean()
+        assert "Not listening for packets: Failed to bind socket" in capfd.readouterr().err
+
+    def test_no_group(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Only those that were asked for, behind the others."""
+        addresses = f"unix:path={tmp_path}/bus", f"unix-seqpacket:path={tmp_path}/packets"
+        service = self.listen(monkeypatch, None, *addresses)
+        assert len(service.listeners) == 2
+        assert [one.partition(",")[0] for one in service.address.split(";")] == list(addresses)
+        service._clean()
