@@ -31,15 +31,22 @@ struct plane {
     struct relay *relay;
     struct client clients[PLANE_CLIENTS];
     struct relay_event event; /* the latest */
+    int listener;             /* that connections come from; -1: none */
 };
 
-static inline void plane_open(struct plane *p)
+static inline void plane_prepare(struct plane *p)
 {
     memset(p, 0, sizeof(*p));
+    p->listener = -1;
     for (int i = 0; i < PLANE_CLIENTS; i++)
         p->clients[i].fd = -1;
     CHECK_EQUAL(relay_new(&p->relay, "0123456789abcdef0123456789abcdef"), 0);
     CHECK_EQUAL(relay_load_policy(p->relay, plane_policy, sizeof(plane_policy)), 0);
+}
+
+static inline void plane_open(struct plane *p)
+{
+    plane_prepare(p);
     CHECK_EQUAL(relay_start(p->relay), 0);
 }
 
@@ -202,7 +209,7 @@ static inline void plane_attach(struct plane *p, uint64_t id)
     struct relay_credentials credentials = {
         .uid = 1000, .pid = 42, .fd_passing = true, .loginfo = "uid=1000"};
     p->clients[id] = (struct client){.fd = ends[0]};
-    CHECK_EQUAL(relay_attach(p->relay, id, ends[1], -1, &credentials, NULL, 0, NULL, 0), 0);
+    CHECK_EQUAL(relay_attach(p->relay, id, ends[1], p->listener, &credentials, NULL, 0, NULL, 0), 0);
     CHECK_EQUAL(relay_commit(p->relay), 0);
 }
 

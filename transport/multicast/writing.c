@@ -11,12 +11,14 @@
 #define WRITING_IOVECS 32768u
 #define WRITING_CONTROL UMC_MAX_CONTROL /* room for the descriptors of one entry */
 #define WRITING_CONTROLS 16u
+#define WRITING_FAILURES 100u /* one after the other: then there is no hope of memory */
 
 /* One UMC_WRITE. Its receivers are held before the first of them gets anything. */
 struct writing {
     uint32_t n;
     uint32_t n_iov;
     uint32_t n_controls;
+    uint32_t failures;
     struct umc_write_entry entries[UMC_MAX_ENTRIES];
     struct peer *peers[UMC_MAX_ENTRIES]; /* of the entries */
     size_t bytes[UMC_MAX_ENTRIES];       /* that an entry has */
@@ -28,8 +30,12 @@ _Static_assert(CMSG_SPACE(OUTPUT_FDS * sizeof(int)) <= WRITING_CONTROL, "descrip
 
 int writing_new(struct writing **out)
 {
-    *out = malloc(sizeof(**out)); /* most of it is never touched */
-    return *out ? 0 : -ENOMEM;
+    struct writing *writing = malloc(sizeof(*writing)); /* most of it is never touched */
+    *out = writing;
+    if (!writing)
+        return -ENOMEM;
+    writing->failures = 0;
+    return 0;
 }
 
 void writing_free(struct writing *writing)
@@ -91,9 +97,11 @@ static bool perform(struct bus *bus, struct writing *writing)
     struct direct *direct = bus->direct;
     int error =
         writing->n > 0 && !direct->failed ? umc_write(direct->group, writing->entries, writing->n) : 0;
-    if (error >= 0)
+    if (error >= 0) {
+        writing->failures = 0;
         return !direct->failed;
-    if (error != -ENOMEM && error != -EINTR) {
+    }
+    if ((error != -ENOMEM && error != -EINTR) || ++writing->failures == WRITING_FAILURES) {
         direct_fail(bus, "Members of the group can't be written to", error);
         return false;
     }

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_TEST_FAKE_GROUP_H
+#define OMNIBUS_TEST_FAKE_GROUP_H
+
+/*
+ * What stands in for unix_multicast(7): it keeps account of the members and writes to them, and fails where a
+ * test wants it to. Nothing goes directly; tests/guest has the real one.
+ */
+
+#include "plane.h"
+
+#include "../../transport/multicast/umc.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+#define FAKE_MEMBERS 8
+#define FAKE_REQUESTS 32 /* _IOC_NR of the calls is below */
+
+struct fake_member {
+    int accepted; /* 0: no such member */
+    bool dead, held;
+    bool egress, ingress;
+};
+
+static struct fake_group {
+    pthread_mutex_t mutex;
+    int fd;
+    struct fake_member members[FAKE_MEMBERS];
+    uint32_t calls[FAKE_REQUESTS];
+    unsigned long failing; /* the request that fails; 0: none */
+    int error;             /* how; 0: it succeeds, but the entries of UMC_WRITE have entry_error */
+    int entry_error;
+    uint32_t after, times; /* so many succeed first, so many fail then */
+    bool gated;
+    bool closed; /* by the data plane, as far as the calls tell */
+    struct umc_pending pending;
+    uint8_t spill[512];
+    size_t spill_size;
+} fake_group = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static inline bool fake_fails(unsigned long request)
+{
+    if (request != fake_group.failing || fake_group.times == 0)
+        return false;
+    if (fake_group.after > 0) {
+        fake_group.after--;
+        return false;
+    }
+    fake_group.times--;
+    return true;
+}
+
+static inline int fake_error(int error)
+{
+    errno = error;
+    return -1;
+}
+
+static inline struct fake_member *fake_member(uint32_t index)
+{
+    struct fake_member *member = index < FAKE_MEMBERS ? &fake_group.members[index] : NULL;
+    return member && member->accepted && !member->dead ? member : NULL;
+}
+
+static inline int fake_add(const struct umc_add *add)
+{
+    if (add->index >= FAKE_MEMBERS || fake_group.members[add->index].accepted)
+        return fake_error(EEXIST);
+    fake_group.members[add->index] = (struct fake_member){.accepted = add->accepted_fd};
+    return 0;
+}
+
+static inline int fake_filter(const struct umc_filter *filter)
+{
+    struct fake_member *member = fake_member(filter->index);
+    if (filter->which == UMC_FILTER_REST)
+        return 0;
+    if (!member)
+        return fake_error(ENOENT);
+    *(filter->which == UMC_FILTER_EGRESS ? &member->egress : &member->ingress) = filter->count > 0;
+    return 0;
+}
+
+static inline int64_t fake_write_entry(struct umc_write_entry *entry, bool fails)
+{
+    struct fake_member *member = fake_member(entry->index);
+    if (!member)
+        return -ENOENT;
+    member->held = true;
+    if (fails)
+        return -fake_group.entry_error;
+    struct msghdr header = {.msg_iov = (struct iovec *)(uintptr_t)entry->iov,
+                            .msg_iovlen = entry->iov_count,
+                            .msg_control = (void *)(uintptr_t)entry->control,
+                            .msg_controllen = entry->control_length};
+    ssize_t n = entry->iov_count ? sendmsg(member->accepted, &header, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+    if (n < 0)
+        return -errno;
+    member->held = entry->flags & UMC_WRITE_HOLD;
+    return n;
+}
+
+static inline int fake_write(const struct umc_write *write)
+{
+    struct umc_write_entry *entries = (struct umc_write_entry *)(uintptr_t)write->entries;
+    bool stopped[FAKE_MEMBERS] = {false};
+    for (uint32_t i = 0; i < write->count; i++) {
+        struct umc_write_entry *entry = &entries[i];
+        bool known = entry->index < FAKE_MEMBERS;
+        bool fails = fake_group.entry_error && fake_fails(UMC_WRITE);
+        entry->result = known && stopped[entry->index] ? -EAGAIN : fake_write_entry(entry, fails);
+        if (known && entry->result < 0)
+            stopped[entry->index] = true;
+    }
+    return 0;
+}
+
+static inline int fake_release(const struct umc_release *release)
+{
+    struct umc_release_entry *entries = (struct umc_release_entry *)(uintptr_t)release->entries;
+    for (uint32_t i = 0; i < release->count; i++)
+        entries[i].result = fake_member(entries[i].index) ? 0 : -ENOENT;
+    return 0;
+}
+
+static inline int fake_take(const struct umc_pending *wanted)
+{
+    struct umc_pending *pending = &fake_group.pending;
+    if (!pending->key || pending->caller != wanted->caller || pending->callee != wanted->callee ||
+        pending->key != wanted->key)
+        return fake_error(ENOENT);
+    pending->key = 0;
+    return 0;
+}
+
+static inline int fake_list(struct umc_pending_list *list)
+{
+    const struct umc_pending *pending = &fake_group.pending;
+    bool listed = pending->key && (list->callee == UMC_ANY || list->callee == pending->callee) &&
+                  (list->caller == UMC_ANY || list->caller == pending->caller);
+    if (listed && list->count > 0)
+        *(struct umc_pending *)(uintptr_t)list->entries = *pending;
+    list->count = listed;
+    return 0;
+}
+
+static inline int fake_call(unsigned long request, void *argument)
+{
+    const struct umc_index *index = argument;
+    switch (request) {
+    case UMC_ADD:
+        return fake_add(argument);
+    case UMC_REMOVE:
+        fake_group.members[index->index].dead = true;
+        return 0;
+    case UMC_FORGET:
+        fake_group.members[index->index] = (struct fake_member){0};
+        return 0;
+    case UMC_SET_FILTER:
+        return fake_filter(argument);
+    case UMC_WRITE:
+        return fake_write(argument);
+    case UMC_RELEASE:
+        return fake_release(argument);
+    case UMC_GATE:
+        fake_group.gated = ((struct umc_gate *)argument)->closed;
+        return 0;
+    case UMC_PENDING_TAKE:
+        return fake_take(argument);
+    case UMC_PENDING_LIST:
+        return fake_list(argument);
+    default:
+        return 0;
+    }
+}
+
+static int fake_ioctl(int fd, unsigned long request, void *argument)
+{
+    pthread_mutex_lock(&fake_group.mutex);
+    int result;
+    fake_group.calls[_IOC_NR(request) % FAKE_REQUESTS]++;
+    if (fd != fake_group.fd)
+        result = fake_error(EBADF);
+    else if (!fake_group.entry_error && fake_fails(request))
+        result = fake_error(fake_group.error);
+    else
+        result = fake_call(request, argument);
+    pthread_mutex_unlock(&fake_group.mutex);
+    return result;
+}
+
+static ssize_t fake_read(int fd, void *bytes, size_t size)
+{
+    uint64_t count;
+    pthread_mutex_lock(&fake_group.mutex);
+    ssize_t n = read(fd, &count, sizeof(count)) < 0 ? -1 : (ssize_t)fake_group.spill_size;
+    if (n > 0 && (size_t)n <= size)
+        memcpy(bytes, fake_group.spill, (size_t)n);
+    fake_group.spill_size = 0;
+    pthread_mutex_unlock(&fake_group.mutex);
+    return n;
+}
+
+/* A plane whose clients become members of the group. */
+static inline void fake_open(struct plane *p)
+{
+    pthread_mutex_lock(&fake_group.mutex);
+    memset(fake_group.members, 0, sizeof(fake_group.members));
+    memset(fake_group.calls, 0, sizeof(fake_group.calls));
+    fake_group.failing = 0;
+    fake_group.error = fake_group.entry_error = 0;
+    fake_group.after = 0;
+    fake_group.times = 1;
+    fake_group.gated = false;
+    fake_group.pending = (struct umc_pending){0};
+    fake_group.spill_size = 0;
+    fake_group.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_unlock(&fake_group.mutex);
+    umc_kernel.ioctl = fake_ioctl;
+    umc_kernel.read = fake_read;
+    plane_prepare(p);
+    CHECK_EQUAL(relay_set_group(p->relay, fake_group.fd, FAKE_MEMBERS, true), 0);
+    struct relay_limits limits = plane_limits();
+    limits.max_completed_connections = limits.max_connections_per_user = PLANE_CLIENTS;
+    CHECK_EQUAL(relay_set_limits(p->relay, &limits), 0);
+    p->listener = 0;
+    CHECK_EQUAL(relay_start(p->relay), 0);
+}
+
+static inline void fake_fail(unsigned long request, int error, uint32_t after, uint32_t times)
+{
+    pthread_mutex_lock(&fake_group.mutex);
+    fake_group.failing = request;
+    fake_group.error = error;
+    fake_group.after = after;
+    fake_group.times = times;
+    pthread_mutex_unlock(&fake_group.mutex);
+}
+
+static inline struct fake_member fake_look(uint32_t index)
+{
+    pthread_mutex_lock(&fake_group.mutex);
+    struct fake_member member = fake_group.members[index];
+    pthread_mutex_unlock(&fake_group.mutex);
+    return member;
+}
+
+static inline uint32_t fake_calls(unsigned long request)
+{
+    pthread_mutex_lock(&fake_group.mutex);
+    uint32_t n = fake_group.calls[_IOC_NR(request) % FAKE_REQUESTS];
+    pthread_mutex_unlock(&fake_group.mutex);
+    return n;
+}
+
+#endif

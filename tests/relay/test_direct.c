@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+#include "fake_group.h"
+
+#define BUS "org.freedesktop.DBus"
+#define RULE "type='signal',interface='test.Interface'"
+
+static void expects_reply(struct client *caller, struct client *callee, const char *callee_name,
+                          const char *caller_name)
+{
+    struct message m;
+    struct marshal w = client_call(caller, callee_name, "Question", NULL);
+    client_send(caller, &w);
+    REQUIRE(client_expect(callee, &m));
+    CHECK_SPAN(m.member, "Question");
+    CHECK_SPAN(m.sender, caller_name);
+    CHECK_EQUAL(m.serial, caller->serial);
+    struct marshal_header header = {.type = MESSAGE_METHOD_RETURN,
+                                    .serial = ++callee->serial,
+                                    .reply_serial = m.serial,
+                                    .destination = span_of(caller_name)};
+    client_drop(callee, &m);
+    memset(&w, 0, sizeof(w));
+    marshal_begin(&w, &header);
+    client_send(callee, &w);
+    REQUIRE(client_expect(caller, &m));
+    CHECK_EQUAL(m.type, MESSAGE_METHOD_RETURN);
+    CHECK_EQUAL(m.reply_serial, caller->serial);
+    client_drop(caller, &m);
+}
+
+static void hears(struct client *from, struct client *to, const char *sender)
+{
+    struct marshal w = client_signal(from, NULL, "Tick");
+    client_send(from, &w);
+    client_expects(to, MESSAGE_SIGNAL, "Tick", sender);
+}
+
+/* Takes events until this one comes. */
+static bool awaits(struct plane *p, uint32_t kind)
+{
+    for (;;) {
+        if (relay_events(p->relay, &p->event, 1) == 1) {
+            if (p->event.kind == kind)
+                return true;
+            continue;
+        }
+        struct pollfd poller = {.fd = relay_event_fd(p->relay), .events = POLLIN};
+        if (poll(&poller, 1, PLANE_DEADLINE) <= 0)
+            return CHECK(!"no event came in time");
+    }
+}
+
+/* Hello, and the end of the wake-up in which it was answered. */
+static struct client *enter(struct plane *p, uint64_t id)
+{
+    struct client *c = &p->clients[id];
+    plane_attach(p, id);
+    struct marshal w = client_call(c, BUS, "Hello", NULL);
+    client_send(c, &w);
+    client_expects(c, MESSAGE_METHOD_RETURN, NULL, BUS);
+    client_expects(c, MESSAGE_SIGNAL, "NameAcquired", BUS);
+    client_sync(c);
+    return c;
+}
+
+/* What clients do with one another, in which nothing may be missing whatever the group does. */
+static void live(struct plane *p)
+{
+    struct client *a = enter(p, 0), *b = enter(p, 1), *c = enter(p, 2);
+    for (int i = 0; i < 3; i++)
+        expects_reply(a, b, ":1.1", ":1.0");
+    client_match(b, RULE);
+    for (int i = 0; i < 3; i++)
+        hears(a, b, ":1.0");
+    client_match(b, RULE ",sender='test.Name'");
+    uint64_t owner = 2;
+    relay_set_queue(p->relay, "test.Name", &owner, 1);
+    relay_commit(p->relay);
+    client_expects(c, MESSAGE_SIGNAL, "NameAcquired", BUS);
+    hears(c, b, ":1.2");
+    expects_reply(b, c, "test.Name", ":1.1");
+    struct marshal w = client_call(a, "test.Name", "Question", NULL);
+    client_send(a, &w);
+    client_expects(c, MESSAGE_METHOD_CALL, "Question", ":1.0");
+    client_close(c);
+    relay_set_queue(p->relay, "test.Name", NULL, 0);
+    if (awaits(p, RELAY_EVENT_GONE))
+        relay_forget(p->relay, p->event.peer);
+    relay_commit(p->relay);
+    client_expects(a, MESSAGE_ERROR, "org.freedesktop.DBus.Error.NoReply", BUS);
+    expects_reply(a, b, ":1.1", ":1.0");
+    hears(a, b, ":1.0");
+}
+
+static void members_are_served(void)
+{
+    struct plane p;
+    fake_open(&p);
+    live(&p);
+    CHECK_EQUAL(fake_calls(UMC_ADD), 3);
+    CHECK(fake_calls(UMC_WRITE) > 0 && fake_calls(UMC_RELEASE) > 0 && fake_calls(UMC_SET_FILTER) > 0);
+    plane_close(&p);
+}
+
+/* Each of them, the first time and later, once and for good; the relay goes on as if nothing was. */
+static void calls_fail(unsigned long request)
+{
+    static const int errors[] = {EIO, ENOMEM, EBADF, ENODEV, EINTR, ENOENT};
+    for (size_t i = 0; i < CHECK_COUNT(errors); i++) {
+        for (uint32_t after = 0; after < 3; after++) {
+            struct plane p;
+            fake_open(&p);
+            fake_fail(request, errors[i], after, after == 1 ? 1000000 : 1);
+            /* a call that is interrupted is made again, and who says that for good would never be believed */
+            if (errors[i] != EINTR || after != 1)
+                live(&p);
+            plane_close(&p);
+        }
+    }
+}
+
+#define FAILS(name, request)                                                                                 \
+    static void name(void)                                                                                   \
+    {                                                                                                        \
+        calls_fail(request);                                                                                 \
+    }
+FAILS(adding_fails, UMC_ADD)
+FAILS(removing_fails, UMC_REMOVE)
+FAILS(forgetting_fails, UMC_FORGET)
+FAILS(marking_fails, UMC_SET_MARK)
+FAILS(filtering_fails, UMC_SET_FILTER)
+FAILS(stamping_fails, UMC_SET_STAMP)
+FAILS(releasing_fails, UMC_RELEASE)
+FAILS(writing_fails, UMC_WRITE)
+FAILS(looking_for_calls_fails, UMC_PENDING_LIST)
+FAILS(taking_a_call_fails, UMC_PENDING_TAKE)
+
+static void writes_are_refused(void)
+{
+    static const int errors[] = {EAGAIN, EBUSY, ENOMEM, ENOBUFS, EINTR};
+    for (size_t i = 0; i < CHECK_COUNT(errors); i++) {
+        for (uint32_t after = 0; after < 12; after++) {
+            struct plane p;
+            fake_open(&p);
+            fake_group.entry_error = errors[i];
+            fake_fail(UMC_WRITE, 0, after, errors[i] == EAGAIN ? 1 : 3);
+            live(&p);
+            CHECK(!fake_look(0).held && !fake_look(1).held);
+            plane_close(&p);
+        }
+    }
+}
+
+static struct client *become_monitor(struct plane *p, uint64_t id)
+{
+    struct client *m = enter(p, id);
+    struct marshal w = client_call(m, BUS, "BecomeMonitor", NULL);
+    char why[64];
+    client_send(m, &w);
+    if (!awaits(p, RELAY_EVENT_CALL))
+        return m;
+    CHECK_EQUAL(relay_become_monitor(p->relay, id, p->event.serial, NULL, 0, why, sizeof(why)), 0);
+    relay_resume(p->relay, id);
+    relay_commit(p->relay);
+    client_expects(m, MESSAGE_METHOD_RETURN, NULL, BUS);
+    client_expects(m, MESSAGE_SIGNAL, "NameLost", BUS);
+    return m;
+}
+
+/* A monitor sees everything: nobody sends directly as long as there is one. */
+static void monitors_close_the_gate(void)
+{
+    struct plane p;
+    fake_open(&p);
+    struct client *a = enter(&p, 0), *b = enter(&p, 1);
+    struct client *m = become_monitor(&p, 2);
+    client_sync(a);
+    CHECK(fake_group.gated);
+    CHECK(fake_look(2).dead || !fake_look(2).accepted);
+    expects_reply(a, b, ":1.1", ":1.0");
+    client_close(m);
+    if (awaits(&p, RELAY_EVENT_GONE))
+        relay_forget(p.relay, p.event.peer);
+    relay_commit(p.relay);
+    client_sync(a);
+    client_sync(a);
+    CHECK(!fake_group.gated);
+    plane_close(&p);
+}
+
+static void gating_fails(void)
+{
+    struct plane p;
+    fake_open(&p);
+    fake_fail(UMC_GATE, EIO, 0, 1000);
+    struct client *a = enter(&p, 0), *b = enter(&p, 1), *m = become_monitor(&p, 2);
+    expects_reply(a, b, ":1.1", ":1.0");
+    client_expects(m, MESSAGE_METHOD_CALL, "Question", ":1.0");
+    client_expects(m, MESSAGE_METHOD_RETURN, NULL, ":1.1");
+    plane_close(&p);
+}
+
+static void spill(struct plane *p, uint32_t receiver, uint32_t written, const struct marshal *w)
+{
+    struct umc_spill head = {
+        .receiver = receiver, .sender = 0, .length = (uint32_t)w->size, .written = written};
+    uint64_t one = 1;
+    (void)p;
+    pthread_mutex_lock(&fake_group.mutex);
+    memcpy(fake_group.spill, &head, sizeof(head));
+    memcpy(fake_group.spill + sizeof(head), w->data, w->size);
+    fake_group.spill_size = sizeof(head) + w->size;
+    pthread_mutex_unlock(&fake_group.mutex);
+    CHECK_EQUAL(write(fake_group.fd, &one, sizeof(one)), sizeof(one));
+}
+
+/* A delivery that failed in the middle of a multicast is finished here, before anything else. */
+static void what_was_spilled_is_written(void)
+{
+    for (uint32_t written = 0; written < 40; written += 13) {
+        struct plane p;
+        struct message m;
+        fake_open(&p);
+        struct client *a = enter(&p, 0), *b = enter(&p, 1);
+        struct marshal w = client_signal(a, NULL, "Spilled");
+        marshal_end(&w);
+        int end = fake_look(1).accepted;
+        CHECK_EQUAL(send(end, w.data, written, 0), (ssize_t)written);
+        spill(&p, 1, written, &w);
+        marshal_free(&w);
+        REQUIRE(client_expect(b, &m));
+        CHECK_SPAN(m.member, "Spilled");
+        client_drop(b, &m);
+        client_sync(b);
+        CHECK(!fake_look(1).held);
+        plane_close(&p);
+    }
+}
+
+/* A call that went directly, answered through the relay; and one whose callee goes without answering. */
+static void calls_that_went_directly_are_known(void)
+{
+    for (int answered = 0; answered < 2; answered++) {
+        struct plane p;
+        fake_open(&p);
+        struct client *a = enter(&p, 0), *b = enter(&p, 1);
+        expects_reply(a, b, ":1.1", ":1.0"); /* a's calls may go directly from here on */
+        fake_group.pending = (struct umc_pending){.caller = 0, .callee = 1, .key = 77};
+        if (answered) {
+            struct marshal w = {0};
+            struct marshal_header header = {.type = MESSAGE_METHOD_RETURN,
+                                            .serial = ++b->serial,
+                                            .reply_serial = 77,
+                                            .destination = SPAN(":1.0")};
+            marshal_begin(&w, &header);
+            client_send(b, &w);
+            client_expects(a, MESSAGE_METHOD_RETURN, NULL, ":1.1");
+            CHECK_EQUAL(fake_group.pending.key, 0);
+        } else {
+            client_close(b);
+            if (awaits(&p, RELAY_EVENT_GONE))
+                relay_forget(p.relay, p.event.peer);
+            relay_commit(p.relay);
+            client_expects(a, MESSAGE_ERROR, "org.freedesktop.DBus.Error.NoReply", BUS);
+        }
+        plane_close(&p);
+    }
+}
+
+static const struct check_test tests[] = {
+    TEST(members_are_served),
+    TEST(adding_fails),
+    TEST(removing_fails),
+    TEST(forgetting_fails),
+    TEST(marking_fails),
+    TEST(filtering_fails),
+    TEST(stamping_fails),
+    TEST(releasing_fails),
+    TEST(writing_fails),
+    TEST(looking_for_calls_fails),
+    TEST(taking_a_call_fails),
+    TEST(writes_are_refused),
+    TEST(monitors_close_the_gate),
+    TEST(gating_fails),
+    TEST(what_was_spilled_is_written),
+    TEST(calls_that_went_directly_are_known),
+};
+
+CHECK_MAIN(tests)
