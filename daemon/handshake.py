@@ -4,18 +4,21 @@ import array
 import os
 import socket
 from collections.abc import Callable, Sequence
-from enum import Enum
 from typing import Final
 
 from ..auth.server import Authenticated, Server
 from .peers import Peer
+from .poller import Watch
 
 READ_SIZE: Final = 4096
 PACKET_SIZE: Final = 256 * 1024  # a packet is read as a whole, and may have a message behind BEGIN
 MAX_FDS: Final = 253  # SCM_MAX_FD: what one sendmsg can carry
 CONTROL_SIZE: Final = socket.CMSG_SPACE(MAX_FDS * 4)
-RECEIVE_FLAGS: Final = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
-SEND_FLAGS: Final = socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT
+# As plain numbers: an operation on flags of an enumeration takes longer than a system call.
+RECEIVE_FLAGS: Final = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
+SEND_FLAGS: Final = int(socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+CONTROL_CUT: Final = int(socket.MSG_CTRUNC)
+DATA_CUT: Final = int(socket.MSG_TRUNC)
 
 EarlyFd = tuple[int, int]
 """A descriptor that came before its message was handed over, and the position of the bytes it came with."""
@@ -23,14 +26,6 @@ EarlyFd = tuple[int, int]
 
 class Refused(Exception):
     """The connection is to be closed, and this is why."""
-
-
-class Watch(Enum):
-    """What somebody waits for on a socket."""
-
-    NOTHING = 0
-    READ = 1
-    WRITE = 2
 
 
 class Handshake:
@@ -66,9 +61,9 @@ class Handshake:
         except OSError as error:
             raise Refused(error.strerror) from error
         self._keep(control, position)
-        if flags & socket.MSG_CTRUNC or len(self._fds) > self._max_fds:
+        if flags & CONTROL_CUT or len(self._fds) > self._max_fds:
             raise Refused("too many descriptors")
-        if flags & socket.MSG_TRUNC:
+        if flags & DATA_CUT:
             raise Refused("too long a packet")
         if not data:
             raise Refused("closed by the client")

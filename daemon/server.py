@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 import threading
@@ -17,8 +18,9 @@ from ..transport.relay import Credentials as RelayCredentials
 from ..transport.relay import Relay
 from .bus import Bus
 from .credentials import Credentials, at_console, from_socket, look_up_groups, socket_uid, with_groups
-from .handshake import Handshake, Refused, Watch
+from .handshake import Handshake, Refused
 from .peers import Peer
+from .poller import Poller, Watch
 
 ACCEPTS_AT_ONCE: Final = 16
 PAUSE_AFTER_ERROR: Final = 1.0  # seconds without accept() when descriptors or memory have run out
@@ -44,8 +46,11 @@ class Server:
         self._listeners = listeners
         self._mechanisms = mechanisms
         self._owner = os.geteuid()
-        self._handshakes: dict[Handshake, asyncio.TimerHandle] = {}
-        self._silent: dict[Peer, asyncio.TimerHandle] = {}
+        self._poller: Poller[Handshake] = Poller(loop, self._go_on)
+        # When each began; one timer is enough, as all have the same time.
+        self._incomplete: dict[Handshake, float] = {}
+        self._silent: dict[Peer, Handshake] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._accepting = False
         self._pause: asyncio.TimerHandle | None = None
         bus.on_active = self._complete
@@ -61,10 +66,12 @@ class Server:
         self._set_accepting(False)
         if self._pause is not None:
             self._pause.cancel()
-        for handshake in list(self._handshakes):
-            self._drop(handshake)
-        for timer in self._silent.values():
-            timer.cancel()
+        for handshake in list(self._incomplete):
+            if handshake.peer is None:
+                self._drop(handshake)
+        self._poller.close()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _set_accepting(self, accepting: bool) -> None:
         if accepting == self._accepting:
@@ -79,7 +86,7 @@ class Server:
 
     def count_incomplete(self) -> int:
         """Return how many connections have not said Hello yet."""
-        return len(self._handshakes) + len(self._silent)
+        return len(self._incomplete)
 
     def _has_room(self) -> bool:
         return self.count_incomplete() < self._bus.limits.max_incomplete_connections
@@ -121,8 +128,8 @@ class Server:
         )
         max_fds = self._bus.limits.max_incoming_unix_fds
         handshake = Handshake(sock, machine, max_fds, accepted_from.fileno() if is_unix else -1)
-        timeout = self._bus.limits.auth_timeout / 1000
-        self._handshakes[handshake] = self._loop.call_later(timeout, self._expire, handshake)
+        self._incomplete[handshake] = self._loop.time()
+        self._set_timer()
         # Most clients have said something by now; if not, this begins to wait.
         self._receive(handshake)
 
@@ -155,18 +162,15 @@ class Server:
 
     def _watch(self, handshake: Handshake, watch: Watch) -> None:
         """Wait for this on the handshake's socket, and for nothing else."""
-        if watch is handshake.watch:
-            return
-        fd = handshake.sock.fileno()
-        if handshake.watch is Watch.READ:
-            self._loop.remove_reader(fd)
-        elif handshake.watch is Watch.WRITE:
-            self._loop.remove_writer(fd)
-        if watch is Watch.READ:
-            self._loop.add_reader(fd, self._receive, handshake)
-        elif watch is Watch.WRITE:
-            self._loop.add_writer(fd, self._send, handshake)
-        handshake.watch = watch
+        if watch is not handshake.watch:
+            self._poller.set(handshake.sock.fileno(), handshake.watch, watch, handshake)
+            handshake.watch = watch
+
+    def _go_on(self, handshake: Handshake) -> None:
+        if handshake.watch is Watch.WRITE:
+            self._send(handshake)
+        else:
+            self._receive(handshake)
 
     def _identify(self, handshake: Handshake, outcome: Authenticated) -> None:
         """Find out who it is; if that takes the user database, in a thread of its own."""
@@ -187,7 +191,7 @@ class Server:
 
     def _admit(self, handshake: Handshake, outcome: Authenticated, credentials: Credentials) -> None:
         """Ask the policy whether it may connect, and attach it."""
-        if handshake not in self._handshakes or not self._may_connect(credentials):
+        if handshake not in self._incomplete or not self._may_connect(credentials):
             credentials.close()
             self._drop(handshake)
             return
@@ -199,7 +203,7 @@ class Server:
         )
         handshake.peer = peer
         # The deadline is for Hello, and counts from the beginning.
-        self._silent[peer] = self._handshakes.pop(handshake)
+        self._silent[peer] = handshake
         fds = handshake.take_fds(outcome.offset)
         fd = handshake.sock.detach()
         self._relay.attach(peer.id, fd, _for_relay(peer), outcome.leftover, fds, listener=handshake.listener)
@@ -210,28 +214,44 @@ class Server:
             return self._bus.settings.allow_anonymous
         return bool(self._bus.policy.can_connect(credentials.uid, credentials.gids, self._owner))
 
-    def _expire(self, handshake: Handshake) -> None:
-        peer = handshake.peer
-        if peer is not None:
-            # Hello may have been answered while this was about to happen.
-            self._bus.dispatch()
-            if peer not in self._silent:
-                return
+    def _set_timer(self) -> None:
+        """Come back when the time of the oldest is up."""
+        if self._timer is None and self._incomplete:
+            oldest = min(self._incomplete.values())
+            if oldest != math.inf:
+                self._timer = self._loop.call_at(oldest + self._auth_timeout, self._expire)
+
+    @property
+    def _auth_timeout(self) -> float:
+        """In seconds."""
+        return self._bus.limits.auth_timeout / 1000
+
+    def _expire(self) -> None:
+        """Close those whose time is up."""
+        self._timer = None
+        # The data plane may have answered a Hello while this was about to happen.
+        self._bus.dispatch()
+        latest = self._loop.time() - self._auth_timeout
+        for handshake in [one for one, began in self._incomplete.items() if began <= latest]:
+            self._give_up(handshake)
+        self._set_timer()
+
+    def _give_up(self, handshake: Handshake) -> None:
         timeout = self._bus.limits.auth_timeout
         self._bus.log.warning(
             "Connection has not authenticated soon enough, closing it"
             f" (auth_timeout={timeout}ms, elapsed: {timeout}ms)"
         )
-        if peer is None:
+        if handshake.peer is None:
             self._drop(handshake)
         else:
-            self._relay.disconnect(peer.id)
+            # It counts until it is gone.
+            self._incomplete[handshake] = math.inf
+            self._relay.disconnect(handshake.peer.id)
             self._relay.commit()
 
     def _drop(self, handshake: Handshake) -> None:
-        timer = self._handshakes.pop(handshake, None)
-        if timer is not None:
-            timer.cancel()
+        self._incomplete.pop(handshake, None)
         if handshake.sock.fileno() >= 0:
             self._watch(handshake, Watch.NOTHING)
         handshake.close()
@@ -239,9 +259,9 @@ class Server:
 
     def _complete(self, peer: Peer) -> None:
         """Note that a connection has said Hello, or is gone."""
-        timer = self._silent.pop(peer, None)
-        if timer is not None:
-            timer.cancel()
+        handshake = self._silent.pop(peer, None)
+        if handshake is not None:
+            del self._incomplete[handshake]
             self._watch_room()
 
 

@@ -93,6 +93,20 @@ enum relay_export_kind {
     RELAY_EXPORT_TOTALS,
 };
 
+struct relay_identity { /* of who made a connection, as far as the kernel noted it */
+    uint32_t pid;       /* 0: unknown */
+    uint32_t uid, gid;
+    int pidfd;  /* close-on-exec, as all of these are; -1: none */
+    int n_gids; /* of the supplementary groups; -1: they are unknown, or too many */
+    uint32_t gids[1024];
+    uint32_t label_size; /* of the security module's, without a NUL; 0: none */
+    uint32_t command_size;
+    char label[4096];
+    char command[50]; /* the beginning of the command line, with its NULs */
+};
+
+_Bool relay_identify(int fd, struct relay_identity *identity); /* false: it is no Unix socket */
+
 int relay_new(struct relay **out, const char *guid);
 int relay_start(struct relay *relay);    /* starts the thread; all signals are blocked in it */
 void relay_free(struct relay *relay);    /* stops the thread, closes all connections, frees everything */

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* struct ucred */
+#include "relay.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* since Linux 6.5; SO_PEERGROUPS since 4.13 */
+#endif
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+
+static bool is_unix(int fd)
+{
+    int domain = 0;
+    socklen_t size = sizeof(domain);
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+}
+
+static void read_groups(int fd, struct relay_identity *identity)
+{
+    socklen_t size = sizeof(identity->gids);
+    identity->n_gids = -1;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, identity->gids, &size) == 0)
+        identity->n_gids = (int)(size / sizeof(identity->gids[0]));
+}
+
+static void read_label(int fd, struct relay_identity *identity)
+{
+    socklen_t size = sizeof(identity->label);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERSEC, identity->label, &size) < 0)
+        size = 0;
+    identity->label_size = (uint32_t)strnlen(identity->label, size);
+}
+
+static void read_command(struct relay_identity *identity)
+{
+    char path[32];
+    snprintf(path, sizeof(path), "/proc/%u/cmdline", identity->pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return;
+    ssize_t n = read(fd, identity->command, sizeof(identity->command));
+    identity->command_size = n > 0 ? (uint32_t)n : 0;
+    close(fd);
+}
+
+_Bool relay_identify(int fd, struct relay_identity *identity)
+{
+    struct ucred credentials;
+    socklen_t size = sizeof(credentials);
+    identity->pidfd = -1;
+    identity->label_size = identity->command_size = 0;
+    if (!is_unix(fd) || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
+        return false;
+    identity->pid = credentials.pid > 0 ? (uint32_t)credentials.pid : 0;
+    identity->uid = credentials.uid;
+    identity->gid = credentials.gid;
+    size = sizeof(identity->pidfd);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &identity->pidfd, &size) < 0)
+        identity->pidfd = -1;
+    read_groups(fd, identity);
+    read_label(fd, identity);
+    if (identity->pid)
+        read_command(identity);
+    return true;
+}

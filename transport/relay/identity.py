@@ -1,0 +1,40 @@
+"""Who made a connection, as the kernel noted it."""
+
+from typing import Final, NamedTuple
+
+from ._relay import ffi, lib
+
+
+class Identity(NamedTuple):
+    """One process: `gids` are its supplementary groups, None if they have yet to be looked up.
+
+    `pidfd` belongs to the caller. `label` is a security module's, `command` the beginning of the command
+    line, with its NULs.
+    """
+
+    pid: int | None
+    uid: int
+    gid: int
+    gids: tuple[int, ...] | None
+    pidfd: int | None
+    label: bytes
+    command: bytes
+
+
+_native: Final = ffi.new("struct relay_identity *")
+
+
+def identify(fd: int) -> Identity | None:
+    """Returns who is at the other end of a Unix socket; None for another kind. Only for the main thread."""
+    if not lib.relay_identify(fd, _native):
+        return None
+    native, n_gids, pidfd = _native, _native.n_gids, _native.pidfd
+    return Identity(
+        native.pid or None,
+        native.uid,
+        native.gid,
+        tuple(ffi.unpack(native.gids, n_gids)) if n_gids >= 0 else None,
+        pidfd if pidfd >= 0 else None,
+        ffi.unpack(native.label, native.label_size) if native.label_size else b"",
+        ffi.unpack(native.command, native.command_size),
+    )
