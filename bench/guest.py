@@ -22,6 +22,7 @@ from .inside_guest import COMPARED, GROUP, RELAY
 
 CHECKOUT = busbench.HERE.parent
 TOOL = CHECKOUT / "kernel/tools/run-in-guest.sh"
+RESULTS = CHECKOUT / "build/bench-guest"
 RATES = ("deliveries_per_s", "msgs_per_s")
 """What counts in a case: the first of these that it reports."""
 
@@ -31,7 +32,7 @@ class Figures:
     """What one boot measured: nanoseconds a message, by case and bus, one a round."""
 
     times: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    sleeps: dict[str, dict[str, float]] = field(default_factory=dict)
+    turns: dict[str, dict[str, float]] = field(default_factory=dict)
     direct: dict[str, float] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
@@ -43,8 +44,8 @@ class Figures:
             return
         rate = next(result[key] for key in RATES if key in result)
         self.times.setdefault(case, {}).setdefault(bus, []).append(1e9 / rate)
-        sleeps = (value for key, value in result.items() if key.startswith("daemon_sleeps_per_"))
-        self.sleeps.setdefault(case, {})[bus] = min(sleeps)
+        turns = [value for key, value in result.items() if key.startswith("daemon_turns_per_")]
+        self.turns.setdefault(case, {})[bus] = min(turns)
         if "direct" in result:
             self.direct[case] = result["direct"] / max(1, result["direct"] + result["asked"])
 
@@ -64,13 +65,13 @@ class Figures:
             lines.append(f"| {case} | " + " | ".join(cells) + f" | {self.ratio(case):.2f} |")
         return lines
 
-    def wake_ups(self) -> list[str]:
-        """Lay out how often a daemon slept and was woken a message, and what went direct."""
+    def woken(self) -> list[str]:
+        """Lay out how often a daemon got a CPU for a message, and what went direct."""
         lines = [
             "| | " + " | ".join(COMPARED) + " | direct, the way there included |",
             "|---" * 6 + "|",
         ]
-        for case, buses in self.sleeps.items():
+        for case, buses in self.turns.items():
             cells = [f"{buses[bus]:.4f}" if bus in buses else "failed" for bus in COMPARED]
             lines.append(f"| {case} | " + " | ".join(cells) + f" | {100 * self.direct.get(case, 0):.1f} % |")
         return lines
@@ -103,9 +104,9 @@ def report(instructions: Figures, wall: Figures) -> str:
             "",
             *instructions.table(1000),
             "",
-            "Wake-ups of the daemon a message delivered.",
+            "How often the daemon got a CPU, a message delivered.",
             "",
-            *instructions.wake_ups(),
+            *instructions.woken(),
             "",
             "Wall time a message delivered, in microseconds: two emulated CPUs, which tells little.",
             "",
@@ -124,13 +125,12 @@ def main() -> int:
     )
     parser.add_argument("--kernel", default="6.1", help="series of the Debian kernel")
     parser.add_argument("--rounds", type=int, default=3, help="of wall time; instructions need but one")
-    parser.add_argument("--report", type=Path, default=busbench.HERE / "guest.md")
+    parser.add_argument("--report", type=Path, default=RESULTS / "report.md")
     arguments = parser.parse_args()
     busbench.build()
-    base = CHECKOUT / "build/bench-guest"
-    counted = run(base / "instructions", arguments.kernel, ["-i", "-t", "1500"], [])
+    counted = run(RESULTS / "instructions", arguments.kernel, ["-I", "-t", "1500"], [])
     measuring = ["--rounds", str(arguments.rounds), "--seconds", "1", "--warm", "0.3"]
-    wall = run(base / "wall", arguments.kernel, ["-c", "2", "-t", "1500"], measuring)
+    wall = run(RESULTS / "wall", arguments.kernel, ["-c", "2", "-t", "1500"], measuring)
     text = report(counted, wall)
     arguments.report.write_text(text + "\n")
     print(text)

@@ -21,7 +21,13 @@ COMPARED = {
     RELAY: f"{COMMANDS[OURS]} --multicast=off",
     GROUP: f"{COMMANDS[OURS]} --multicast=require",
 }
-CASES = (("rtt",), ("pipeline",), ("--subs", "1,8,32", "fanout"), ("--clients", "40", "mixed"))
+CASES = (
+    ("rtt",),
+    ("pipeline",),
+    ("--subs", "1,8,32", "fanout"),
+    ("--clients", "40", "mixed"),
+    ("--clients", "60", "login"),
+)
 STATES = Path("/sys/kernel/debug/unix_multicast")
 
 

@@ -78,6 +78,12 @@ static void mixed(const char *detail)
     mixed_run();
 }
 
+static void login(const char *detail)
+{
+    (void)detail;
+    login_run();
+}
+
 static const struct {
     const char *name;
     void (*run)(const char *detail);
@@ -86,7 +92,7 @@ static const struct {
     {"rtt", rtt, true},           {"pipeline", pipeline, true}, {"fanout", fanout, true},
     {"connect", connects, true},  {"driver", driver, true},     {"bandwidth", bandwidth, true},
     {"mixed", mixed, true},       {"memory", memory, false},    {"bystander", bystander_run, false},
-    {"limit", floors_run, false},
+    {"limit", floors_run, false}, {"login", login, false},
 };
 
 void case_run(const char *name, const char *detail)

@@ -6,33 +6,19 @@
 #include <dirent.h>
 #include <stdio.h>
 
-static uint64_t thread_time(pid_t pid, const char *thread)
+static void add_thread(struct cost *sum, pid_t pid, const char *thread)
 {
     char path[320];
-    unsigned long long time = 0;
+    unsigned long long time, turns;
     snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", pid, thread);
     FILE *file = fopen(path, "r");
     if (!file)
-        return 0;
-    if (fscanf(file, "%llu", &time) != 1)
-        time = 0;
+        return;
+    if (fscanf(file, "%llu %*u %llu", &time, &turns) == 2) {
+        sum->cpu_ns += time;
+        sum->turns += turns;
+    }
     fclose(file);
-    return time;
-}
-
-static uint64_t thread_sleeps(pid_t pid, const char *thread)
-{
-    char path[320], line[256];
-    unsigned long long sleeps = 0;
-    snprintf(path, sizeof(path), "/proc/%d/task/%s/status", pid, thread);
-    FILE *file = fopen(path, "r");
-    if (!file)
-        return 0;
-    while (fgets(line, sizeof(line), file))
-        if (sscanf(line, "voluntary_ctxt_switches: %llu", &sleeps) == 1)
-            break;
-    fclose(file);
-    return sleeps;
 }
 
 struct cost clock_cost(const struct pids *pids)
@@ -45,10 +31,8 @@ struct cost clock_cost(const struct pids *pids)
         if (!tasks)
             die("no process %d", pids->pid[i]);
         for (struct dirent *entry; (entry = readdir(tasks));)
-            if (entry->d_name[0] != '.') {
-                sum.cpu_ns += thread_time(pids->pid[i], entry->d_name);
-                sum.sleeps += thread_sleeps(pids->pid[i], entry->d_name);
-            }
+            if (entry->d_name[0] != '.')
+                add_thread(&sum, pids->pid[i], entry->d_name);
         closedir(tasks);
     }
     return sum;
@@ -58,6 +42,6 @@ struct cost clock_cost_since(const struct pids *pids, const struct cost *begin)
 {
     struct cost cost = clock_cost(pids);
     cost.cpu_ns -= begin->cpu_ns;
-    cost.sleeps -= begin->sleeps;
+    cost.turns -= begin->turns;
     return cost;
 }

@@ -19,9 +19,9 @@ static inline uint64_t clock_span(double seconds)
     return (uint64_t)(seconds * 1e9);
 }
 
-/* What the threads of a daemon have used: time, and how often one slept until somebody woke it. */
+/* What the threads of a daemon have used: time, and how often one got a CPU. */
 struct cost {
-    uint64_t cpu_ns, sleeps;
+    uint64_t cpu_ns, turns;
 };
 
 struct cost clock_cost(const struct pids *pids);

@@ -11,7 +11,6 @@
 
 #define PROPERTIES_EVERY 4
 #define TICK_EVERY 16
-#define DRIVER_EVERY 20
 #define IDLE_RULE "type='signal',interface='org.busbench.Passing',member='By'"
 
 static void emit(struct desk_client *client, enum topic topic)
@@ -140,10 +139,11 @@ void desk_caller(void *argument)
     struct desk_client client = {.desk = &desk};
     struct message m;
     uint32_t random = (uint32_t)desk.index;
+    uint64_t every = (uint64_t)desk.driver_every;
     desk_open(&client);
-    for (uint64_t n = 0; !atomic_load(&shared->stop); n++) {
-        if (n % DRIVER_EVERY == DRIVER_EVERY - 1) {
-            call_driver(&client, n / DRIVER_EVERY);
+    for (uint64_t n = 0; desk.calls ? n < desk.calls : !atomic_load(&shared->stop); n++) {
+        if (n % every == every - 1) {
+            call_driver(&client, n / every);
             continue;
         }
         random = random * 1664525 + 1013904223;

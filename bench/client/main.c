@@ -36,7 +36,8 @@ struct options options = {.seconds = 2,
 
 static const char usage_text[] =
     "busbench --address unix:path=... [options] CASE...\n"
-    "cases: rtt pipeline fanout connect driver bandwidth memory mixed bystander[=TROUBLE] limit[=WHAT] all\n"
+    "cases: rtt pipeline fanout connect driver bandwidth memory mixed login bystander[=TROUBLE] limit[=WHAT] "
+    "all\n"
     "  bystander=...     alone flood-calls flood-signals stuck-reader leak-connections leak-fds large "
     "reload\n"
     "  limit=...         floors, which need no bus: direct-stream direct-seqpacket relay-epoll relay-spin\n"
@@ -51,7 +52,7 @@ static const char usage_text[] =
     "  --rules N         fanout: rules of each idle client (20)\n"
     "  --rule-kind K     path: same interface and member, other paths (default); interface; sender: other\n"
     "                    well-known senders; namespace, arg0: as desktops have them\n"
-    "  --clients N       clients of mixed (200)\n"
+    "  --clients N       clients of mixed and login (200)\n"
     "  --conns 0,100,500 connections of memory\n"
     "  --pid P[,P]       processes of the daemon: CPU time a message, memory\n"
     "  --uid N           who makes trouble (nobody, if root runs it)\n"

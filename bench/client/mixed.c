@@ -9,6 +9,8 @@
 
 #include <unistd.h>
 
+#define DRIVER_EVERY 20
+
 struct sample {
     uint64_t messages, at;
 };
@@ -40,7 +42,7 @@ void mixed_run(void)
 {
     int services = options.clients / 2, clients = 2 * services;
     struct result *r = &shared->result;
-    struct desk desk = {.services = services};
+    struct desk desk = {.services = services, .driver_every = DRIVER_EVERY};
     process_reset();
     payload_init(options.size);
     for (desk.index = 0; desk.index < clients; desk.index++)

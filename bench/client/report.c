@@ -42,8 +42,8 @@ void report_cost(const char *thing, const struct cost *cost, double n)
     char key[64];
     snprintf(key, sizeof(key), "daemon_cpu_us_per_%s", thing);
     report_number(key, (double)cost->cpu_ns / 1e3 / n);
-    snprintf(key, sizeof(key), "daemon_sleeps_per_%s", thing);
-    report_number(key, (double)cost->sleeps / n);
+    snprintf(key, sizeof(key), "daemon_turns_per_%s", thing);
+    report_number(key, (double)cost->turns / n);
 }
 
 static void print_error(void)

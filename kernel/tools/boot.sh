@@ -1,21 +1,23 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# boot.sh [-c CPUS] [-m MIB] [-t SECONDS] [-d DIRECTORY] [-i] KERNELDIR RESULTS COMMAND...
+# boot.sh [-c CPUS] [-m MIB] [-t SECONDS] [-d DIRECTORY] [-i|-I] KERNELDIR RESULTS COMMAND...
 # Boots KERNELDIR/vmlinux in QEMU under software emulation with the host's files shared read-only, runs the shell
 # command as root and powers off. RESULTS (writable in the guest as /run/results) gets: output, status, dmesg, console.
 # -d: a directory that the guest is to see too, though its /tmp and /run are its own; read-only.
-# -i counts instructions: one CPU, a nanosecond of guest time is an instruction.
+# -i counts instructions: one CPU, a nanosecond of guest time is an instruction, and time leaps when nothing runs. With -I it
+# passes then, which programs with time-outs need.
 set -eu
 . "$(dirname "$0")/common.sh"
 
 cpus=2 memory=1024 seconds=600 icount= directories=()
-while getopts c:m:t:d:i option; do
+while getopts c:m:t:d:iI option; do
 	case $option in
 	c) cpus=$OPTARG ;;
 	m) memory=$OPTARG ;;
 	t) seconds=$OPTARG ;;
 	d) directories+=("$OPTARG") ;;
-	i) icount=1 ;;
+	i) icount=off ;;
+	I) icount=on ;;
 	*) exit 2 ;;
 	esac
 done
@@ -40,7 +42,7 @@ shares=()
 } >"$results/command"
 
 accel="-accel tcg,thread=multi -smp $cpus"
-[ -z "$icount" ] || accel="-accel tcg,thread=single -icount shift=0,sleep=off -smp 1"
+[ -z "$icount" ] || accel="-accel tcg,thread=single -icount shift=0,sleep=$icount -smp 1"
 append="console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check"
 image=$kernel/vmlinux
 [ ! -e "$kernel/bzImage" ] || image=$kernel/bzImage

@@ -7,10 +7,10 @@ set -eu
 . "$(dirname "$0")/common.sh"
 
 series=6.1 options=()
-while getopts k:c:m:t:d:i option; do
+while getopts k:c:m:t:d:iI option; do
 	case $option in
 	k) series=$OPTARG ;;
-	i) options+=(-i) ;;
+	[iI]) options+=("-$option") ;;
 	[cmtd]) options+=("-$option" "$OPTARG") ;;
 	*) exit 2 ;;
 	esac
