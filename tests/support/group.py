@@ -11,10 +11,13 @@ MULTICAST = os.environ.get("OMNIBUS_MULTICAST", "")
 
 
 def with_group(executable: str) -> str:
-    """Write a program that becomes the daemon with that option, whoever starts it, and return its path."""
+    """Write a program that becomes the daemon with that option, unless whoever starts it has another."""
     directory = Path(tempfile.mkdtemp(prefix="group-"))
     directory.chmod(0o755)
     program = directory / Path(executable).name
-    program.write_text(f'#!/bin/sh\nexec "{executable}" --multicast={MULTICAST} "$@"\n')
+    program.write_text(
+        f'#!/bin/sh\ncase "$*" in *--multicast=*) ;; *) set -- --multicast={MULTICAST} "$@" ;; esac\n'
+        f'exec "{executable}" "$@"\n'
+    )
     program.chmod(0o755)
     return str(program)
