@@ -170,6 +170,15 @@ class TestLimits:
         """As many equal flows as one likes take no more room than one."""
         assert compiled([*OPEN * 5, Flow(b":1.1", 6, 2), Flow(b":1.1", 6, 0)]) == compiled(OPEN)
 
+    def test_a_text_that_is_not_there(self) -> None:
+        """The fixed part, read as if it were a field, has the text."""
+        message = frame(
+            [*CALL, (Field.SIGNATURE, "g", "yyy")], b"123", serial=int.from_bytes(b"a.b\0", "little")
+        )
+        assert message[4:12] == b"\3\0\0\0a.b\0"
+        assert says(compiled(OPEN), message) is not None
+        assert says(compiled([Flow(b":1.1", 5, ANY_TYPE, interface=b"a.b")]), message) is None
+
     def test_flows_of_other_types(self) -> None:
         programs = compiled(
             [Flow(b":1.1", 1, 1 << Type.METHOD_RETURN), Flow(b":1.1", 2, 1 << Type.METHOD_CALL)]

@@ -163,6 +163,36 @@ class TestRules:
         assert compiled(rules) == compiled([])
 
 
+class TestNamespace:
+    """path_namespace: the path itself and what is below it."""
+
+    @pytest.mark.parametrize("order", [LITTLE, BIG])
+    @pytest.mark.parametrize(
+        ("namespace", "path", "matches"),
+        [
+            (b"/", "/", True),
+            (b"/", "/a", True),
+            (b"/a", "/a", True),
+            (b"/a", "/a/b", True),
+            (b"/a", "/ab", False),
+            (b"/a", "/", False),
+            (b"/a", "/b", False),
+            (b"/a/b", "/a/b", True),
+            (b"/a/b", "/a/b/c/d/e", True),
+            (b"/a/b", "/a/bc", False),
+            (b"/a/b", "/a", False),
+            (b"/org/example", "/org/example", True),
+            (b"/org/example", "/org/example/A", True),
+            (b"/org/example", "/org/example1", False),
+            (b"/org/example", "/org/exampl", False),
+        ],
+    )
+    def test_each(self, order: str, namespace: bytes, path: str, matches: bool) -> None:
+        message = frame([(1, "o", path), INTERFACE, MEMBER], type=Type.SIGNAL, order=order)
+        programs = compiled([Rule(path_namespace=namespace)], big_endian=order == BIG)
+        assert bpf.run_chain(programs, message) == (YES if matches else NO)
+
+
 class TestArgument:
     """arg0 is the first argument if that is a string; a body that is too short for it is asked about."""
 
