@@ -189,9 +189,9 @@ class TestSessionServices:
 
 
 class TestDuration:
-    def test_listening_within_250_ms(self, executable: str) -> None:
-        """The address is printed within 250 ms, not counting what the bus had to wait for a CPU."""
-        assert any(self.duration(executable) < 0.25 for _ in range(10))
+    def test_listening_within_150_ms(self, executable: str) -> None:
+        """The address is printed within 150 ms, not counting what the bus had to wait for a CPU."""
+        assert any(self.duration(executable) < 0.15 for _ in range(10))
 
     def duration(self, executable: str) -> float:
         """Start a bus and return the seconds until its address is there."""

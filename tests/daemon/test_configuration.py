@@ -7,11 +7,13 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from select import select
 
 import pytest
 
 from omnibus.daemon.configuration import FirstReading, Rereading
 from omnibus.policy.error import ConfigError
+from omnibus.policy.load import run_child
 from omnibus.policy.settings import Settings
 from support.daemon import children
 
@@ -42,6 +44,23 @@ class TestFirstReading:
         file.write_text("<busconfig><nonsense/></busconfig>")
         with pytest.raises(ConfigError, match="nonsense"):
             FirstReading(str(file)).result()
+
+    def test_is_over(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        held, release = os.pipe()
+
+        def wait(path: str, fd: int, own_path: str | None = None) -> int:
+            os.close(release)
+            os.read(held, 1)
+            return run_child(path, fd, own_path)
+
+        monkeypatch.setattr("omnibus.daemon.configuration.run_child", wait)
+        reading = FirstReading(str(file))
+        os.close(held)
+        assert not reading.is_over()
+        os.close(release)
+        assert select([reading._fd], [], [], 30)[0]
+        assert reading.is_over()
+        assert reading.result().bus_type == "good"
 
     def test_child_dies(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def die(path: str, fd: int) -> int:
