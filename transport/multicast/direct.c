@@ -345,23 +345,29 @@ static void forget_dead(struct bus *bus)
     }
 }
 
+/* One in a wake-up, as the kernel takes a quarter of a millisecond to make a filter its own. */
 static void rebuild(struct bus *bus)
 {
-    if (list_empty(&bus->direct->stale))
+    struct direct *direct = bus->direct;
+    direct->due = false;
+    if (list_empty(&direct->stale))
         return;
-    uint32_t n = 0, enough = list_empty(&bus->ready) ? MEMBER_REBUILDS : 1;
     int64_t now = clock_now();
-    LIST_FOR_SAFE(at, after, &bus->direct->stale)
+    struct member *first = NULL;
+    LIST_FOR(at, &direct->stale)
     {
         struct member *member = CONTAINER_OF(at, struct member, in_stale);
-        if (bus->direct->failed || n == enough)
-            return;
         if (member->rebuild_at > now)
             continue;
-        member->rebuild_at = now + MEMBER_REBUILD_TIME + member->n_flows / 16;
-        member_rebuild(bus, member);
-        n++;
+        direct->due = first != NULL;
+        if (first)
+            break;
+        first = member;
     }
+    if (!first)
+        return;
+    first->rebuild_at = now + MEMBER_REBUILD_TIME + first->n_flows / 16;
+    member_rebuild(bus, first);
 }
 
 static void retry(struct bus *bus)
@@ -405,6 +411,8 @@ int direct_timeout(const struct bus *bus)
     const struct direct *direct = bus->direct;
     if (!direct)
         return -1;
+    if (direct->due)
+        return 0;
     if (!list_empty(&direct->retry))
         return MEMBER_RETRY_TIME;
     if (!list_empty(&direct->stale))

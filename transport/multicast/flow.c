@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "clock.h"
 #include "member.h"
 #include "wire.h"
 
@@ -167,6 +168,10 @@ static void learn(const struct transit *t, struct member *from, struct member *t
     list_append(&to->arriving, &flow->in_to);
     from->n_flows++;
     from->calls |= m->type == MESSAGE_METHOD_CALL;
+    /* many say something once and are gone */
+    int64_t soon = clock_now() + MEMBER_REBUILD_TIME;
+    if (from->rebuild_at < soon)
+        from->rebuild_at = soon;
     member_stale_egress(bus, from);
 }
 

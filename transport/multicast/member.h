@@ -8,11 +8,11 @@
 
 #include <errno.h>
 
-#define MEMBER_REBUILD_TIME 3 /* milliseconds between two filters of one member, at least */
-#define MEMBER_REBUILDS 4u    /* in one wake-up */
-#define MEMBER_FLOWS 512u     /* that one member may have; then they are learnt anew */
-#define MEMBER_RETRY_TIME 1   /* milliseconds until one that was busy is written to again */
-#define DIRECT_SIDES 4096u    /* then they are numbered anew */
+#define MEMBER_REBUILD_TIME                                                                                  \
+    3 /* milliseconds between two filters of one member, and before what was learnt counts */
+#define MEMBER_FLOWS 512u   /* that one member may have; then they are learnt anew */
+#define MEMBER_RETRY_TIME 1 /* milliseconds until one that was busy is written to again */
+#define DIRECT_SIDES 4096u  /* then they are numbered anew */
 #define DIRECT_NO_SIDE UINT32_MAX
 #define DIRECT_EXPIRY_TIME 100 /* milliseconds between looks at calls that went directly */
 
@@ -72,6 +72,7 @@ struct direct {
     bool trust_everybody;
     bool failed; /* the group is closed; what is left is freed at the end of the wake-up */
     bool gated;
+    bool due; /* another filter is to be made at once */
     bool told[DIRECT_TROUBLES];
     struct list all, stale, dirty, retry;
     struct list joining;     /* peer.in_joining */
