@@ -55,6 +55,15 @@ class Bus:
         self.on_active: Callable[[Peer], None] = lambda peer: None
         self.on_gone: Callable[[Peer], None] = lambda peer: None
         self.on_reload: Callable[[Reloaded], None] = lambda told: None
+        # By plain numbers: members of an enumeration are slow as keys.
+        self._handlers: dict[int, Callable[[Event], None]] = {
+            EventKind.CALL.value: self._called,
+            EventKind.PARKED.value: self._parked,
+            EventKind.GONE.value: self._gone,
+            EventKind.EXPORT.value: self.statistics.told,
+            EventKind.LOG.value: self._log,
+            EventKind.WELCOMED.value: lambda event: self._welcomed(self.peers[event.peer]),
+        }
         self.configure(settings)
         self.peers = Peers(self.limits)
         self.activation = Activation(self, tools or NoTools(), environment or Environment({}, "", None))
@@ -181,20 +190,15 @@ class Bus:
         )
 
     def _handle(self, event: Event) -> None:
-        if event.kind == EventKind.CALL and event.type == METHOD_CALL:
+        handler = self._handlers.get(event.kind)
+        if handler is not None:
+            handler(event)
+
+    def _called(self, event: Event) -> None:
+        if event.type == METHOD_CALL:
             self._call(event)
-        elif event.kind == EventKind.CALL:
+        else:
             self._told(event)
-        elif event.kind == EventKind.PARKED:
-            self._parked(event)
-        elif event.kind == EventKind.GONE:
-            self._gone(event)
-        elif event.kind == EventKind.WELCOMED:
-            self._welcomed(self.peers[event.peer])
-        elif event.kind == EventKind.EXPORT:
-            self.statistics.told(event)
-        elif event.kind == EventKind.LOG:
-            self._log(event)
 
     def _call(self, event: Event) -> None:
         peer = self.peers[event.peer]

@@ -39,6 +39,8 @@ def make_body(signature: str, values: Sequence[Any]) -> bytes:
     """Marshal ``values`` in little endian. Variants are written as ``Variant(signature, value)``."""
     if not signature:
         return b""
+    if signature == "u":
+        return struct.pack("<I", values[0])
     return bytes(Marshaller(signature, list(values)).marshall())
 
 

@@ -74,7 +74,8 @@ class NameRegistry:
 
     def queue(self, name: str) -> Queue:
         """Return the owner and all who wait for ``name``."""
-        return tuple(claim.peer for claim in self._claims.get(name, ()))
+        claims = self._claims.get(name)
+        return tuple([claim.peer for claim in claims]) if claims else ()
 
     def count(self, peer: int) -> int:
         """Return how many names ``peer`` owns or waits for."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..policy.evaluate import Identity
 from ..policy.settings import Limits
@@ -26,11 +26,11 @@ class Peer:
     at_console: bool = False
     active: bool = False
     monitor: bool = False
+    identity: Identity = field(init=False)
+    """What the policy goes by."""
 
-    @property
-    def identity(self) -> Identity:
-        """What the policy goes by."""
-        return Identity(self.credentials.uid, self.credentials.gids or (), self.at_console)
+    def __post_init__(self) -> None:
+        self.identity = Identity(self.credentials.uid, self.credentials.gids or (), self.at_console)
 
     @property
     def unique_name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from ..bus import Bus
@@ -18,8 +18,7 @@ NO_REPLY_EXPECTED: Final = 1
 NO_AUTO_START: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A method call to the driver that fits the signature of the method it names."""
 
     peer: Peer
@@ -29,8 +28,7 @@ class Call:
     args: list[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """The values of a reply, and the descriptors that go with it and are given away with it."""
 
     values: tuple[Any, ...] = ()

@@ -29,7 +29,10 @@ class Gone(IntEnum):
 
 
 def _text(pointer: Any) -> str | None:
-    return str(ffi.string(pointer), "ascii", "replace") if pointer else None
+    if not pointer:
+        return None
+    text: bytes = ffi.string(pointer)
+    return text.decode("ascii", "replace")
 
 
 class Event:

@@ -30,9 +30,6 @@ struct relay {
 static void apply_commands(void *context)
 {
     struct relay *relay = context;
-    uint64_t count;
-    ssize_t n = read(relay->command_fd, &count, sizeof(count));
-    (void)n; /* EAGAIN: what there was is applied all the same */
     struct stack_node *node = stack_take(&relay->commands);
     while (node) {
         struct stack_node *next = node->next;
@@ -53,7 +50,8 @@ int relay_new(struct relay **out, const char *guid)
         error = bus_init(&relay->bus, &relay->events, guid);
     else
         relay->bus.epoll = -1;
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    /* edge-triggered: each write to it is told, and nobody has to read it */
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
     if (error == 0 && epoll_ctl(relay->bus.epoll, EPOLL_CTL_ADD, relay->command_fd, &event) < 0)
         error = -errno;
     if (error < 0) {
