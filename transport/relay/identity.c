@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* struct ucred */
+#endif
 #include "relay.h"
 
 #include <fcntl.h>
