@@ -6,6 +6,7 @@ import argparse
 import json
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from . import busbench
@@ -24,38 +25,35 @@ COMPARED = {
 CASES = (
     ("rtt",),
     ("pipeline",),
-    ("--subs", "1,8,32", "fanout"),
+    *(("--subs", str(subscribers), "fanout") for subscribers in (1, 8, 32)),
     ("--clients", "40", "mixed"),
     ("--clients", "60", "login"),
 )
 STATES = Path("/sys/kernel/debug/unix_multicast")
 
 
-def passed() -> tuple[int, int]:
-    """How many messages have gone direct, and how many by way of the daemon, in all groups together."""
-    direct = asked = 0
+def passed() -> Counter[str]:
+    """How many messages have gone ``direct`` and how many asked, by reason, in all groups."""
+    found: Counter[str] = Counter()
     for state in STATES.iterdir():
         name, *words = state.read_text().split("\n", 1)[0].split()
         assert name == "group"
-        counts = dict(zip(words[::2], map(int, words[1::2]), strict=True))
-        direct += counts.pop("direct")
-        for other in ("multicast", "copies", "received", "dropped", "spilled"):
-            del counts[other]
-        asked += sum(counts.values())
-    return direct, asked
+        found.update(dict(zip(words[::2], map(int, words[1::2]), strict=True)))
+    for other in ("multicast", "copies", "received", "dropped", "spilled"):
+        del found[other]
+    return found
 
 
 def measure(name: str, daemon: Daemon, options: list[str]) -> None:
-    """Run all cases and print what they report, with ``direct`` and ``asked`` where there is a group."""
+    """Run all cases and print what they report, with ``passed`` where there is a group."""
     pids = ",".join(map(str, daemon.pids()))
     for case in CASES:
         before = passed()
         results = busbench.run(["--address", daemon.address, "--pid", pids, *options, *case])
-        direct, asked = (now - then for now, then in zip(passed(), before, strict=True))
         for result in results:
             result["bus"] = name
             if name == GROUP:
-                result |= {"direct": direct, "asked": asked}
+                result["passed"] = passed() - before
             print(json.dumps(result), flush=True)
         if not daemon.alive():
             raise SystemExit(f"{name} died:\n{daemon.log()}")
@@ -67,12 +65,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--seconds", default="0.2")
     parser.add_argument("--warm", default="0.1")
+    parser.add_argument("--only", default=",".join(COMPARED), metavar="NAMES")
     arguments = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="bench-"))
     fleet = Fleet(COMPARED, directory)
     try:
         for _ in range(arguments.rounds):
-            for name in COMPARED:
+            for name in arguments.only.split(","):
                 options = ["--seconds", arguments.seconds, "--warm", arguments.warm]
                 measure(name, fleet.get(name, WIDE), options)
     finally:
