@@ -13,6 +13,13 @@
 #define TICK_EVERY 16
 #define IDLE_RULE "type='signal',interface='org.busbench.Passing',member='By'"
 
+/* A message by itself, as client libraries write it. */
+static void say(struct desk_client *client)
+{
+    connection_send(&client->c, client->out.data, client->out.size);
+    client->out.size = 0;
+}
+
 static void emit(struct desk_client *client, enum topic topic)
 {
     static struct buffer header;
@@ -30,6 +37,8 @@ static void emit(struct desk_client *client, enum topic topic)
     write_u32(header.data + SERIAL_AT, ++client->c.serial);
     buffer_put(&client->out, header.data, header.size);
     payload_put(&client->out, options.size, number);
+    if (!options.batch)
+        say(client);
 }
 
 static void answer(struct desk_client *client, const struct message *m)
@@ -45,8 +54,7 @@ static void answer(struct desk_client *client, const struct message *m)
     write_u32(header.data + SERIAL_AT, ++client->c.serial);
     buffer_put(&client->out, header.data, header.size);
     buffer_put(&client->out, m->body, m->body_size);
-    connection_send(&client->c, client->out.data, client->out.size);
-    client->out.size = 0;
+    say(client);
 }
 
 void desk_service(void *argument)
