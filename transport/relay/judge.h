@@ -12,14 +12,23 @@ struct denial {
     char text[JUDGE_TEXT];
 };
 
+/* One of many receivers who was allowed to have the message without more ado: so may whom the policy does
+ * not tell from it. */
+struct policy_alike {
+    const struct identity *identity;
+    const struct role *role;
+    uint64_t generation; /* of the policy; 0: there was none yet */
+};
+
 /* What a message is judged by, besides itself. NULL peers: the bus itself. */
 struct policy_case {
     const struct message *m;
     struct peer *sender;
-    struct peer *recipient;    /* who would get it; NULL may also be who has yet to
-                                  be started */
-    struct policy_class class; /* of the message, if it is known already: it is
-                                  the same for all recipients */
+    struct peer *recipient;     /* who would get it; NULL may also be who has yet to
+                                   be started */
+    struct policy_class class;  /* of the message, if it is known already: it is
+                                   the same for all recipients */
+    struct policy_alike *alike; /* NULL: there is one receiver */
     bool requested_reply;
     bool eavesdropping; /* the recipient is not who it is addressed to */
 };

@@ -34,6 +34,7 @@ struct spread {
     struct transit *t;
     struct peer *addressed; /* NULL: a broadcast, or the bus itself */
     struct policy_class class;
+    struct policy_alike alike;
 };
 
 /* Who does not get what his rules match is not told, nor is the sender: only monitors are. */
@@ -71,6 +72,7 @@ static void spread_to(void *context, void *owner)
                             .sender = t->sender,
                             .recipient = peer,
                             .class = spread->class,
+                            .alike = &spread->alike,
                             .eavesdropping = t->m->destination.s != NULL};
     if (!may_have(t, &c))
         return;
