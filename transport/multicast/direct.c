@@ -304,12 +304,9 @@ static bool is_drained(const struct peer *peer)
            peer->tail_size == peer->tail_start && peer->n_fds == 0 && peer->n_parked == 0;
 }
 
-/* Without a filter it needn't be released; making one puts it on the list again. Who can't be released now
- * has more to say, which is an event. */
-static void release(struct bus *bus)
+/* Without a filter it needn't be released; making one puts it on the list again. */
+static uint32_t collect_drained(struct direct *direct, struct umc_release_entry entries[RELEASES])
 {
-    struct direct *direct = bus->direct;
-    struct umc_release_entry entries[RELEASES];
     uint32_t n = 0;
     LIST_FOR_SAFE(at, after, &direct->dirty)
     {
@@ -323,7 +320,23 @@ static void release(struct bus *bus)
         if (n == RELEASES)
             break;
     }
-    int error = n > 0 ? umc_release(direct->group, entries, n) : 0;
+    return n;
+}
+
+/* Who can't be released now has more to say, which is an event. */
+void direct_release(struct bus *bus)
+{
+    struct direct *direct = bus->direct;
+    struct umc_release_entry entries[RELEASES];
+    uint32_t n = direct && !direct->failed ? collect_drained(direct, entries) : 0;
+    if (n == 0)
+        return;
+    if (!writing_hold(bus, &bus->touched)) {
+        for (uint32_t i = 0; i < n && !direct->failed; i++)
+            direct_dirty(bus, direct->members[entries[i].index]->peer);
+        return;
+    }
+    int error = umc_release(direct->group, entries, n);
     if (error < 0)
         direct_fail(bus, "Members of the group can't be released", error);
 }
@@ -398,7 +411,7 @@ void direct_settle(struct bus *bus)
     }
     if (!direct->failed) {
         retry(bus);
-        release(bus);
+        direct_release(bus);
         open_gate(bus);
         forget_dead(bus);
     }

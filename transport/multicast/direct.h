@@ -50,7 +50,12 @@ void direct_expire_calls(struct bus *bus);
 
 /* What was spilled by the group: an event of its descriptor. */
 void direct_spilled(struct bus *bus);
-/* At the end of a wake-up, when all was said: lets members send directly, and makes filters. */
+/*
+ * At the end of a wake-up: those of whom all was read and dispatched may send directly. Who is to be said
+ * something is held first, so that it is possible before that is written, and who reacts to it can be quick.
+ */
+void direct_release(struct bus *bus);
+/* Behind that, when all was said: makes filters. */
 void direct_settle(struct bus *bus);
 /* Milliseconds until direct_settle has something to do; -1: it has nothing. */
 int direct_timeout(const struct bus *bus);

@@ -126,6 +126,8 @@ bool direct_trusts(const struct direct *direct, uint32_t sender_uid, const struc
 void direct_take_calls(struct bus *bus, uint32_t callee);
 
 int writing_new(struct writing **out);
+/* Holds those for whom something is pending; false: not all of them. */
+bool writing_hold(struct bus *bus, const struct list *peers);
 void writing_free(struct writing *writing);
 
 #endif

@@ -185,6 +185,22 @@ static bool flush_round(struct bus *bus, struct list *peers)
     return true;
 }
 
+bool writing_hold(struct bus *bus, const struct list *peers)
+{
+    struct writing *writing = bus->direct->writing;
+    begin(writing);
+    LIST_FOR(at, peers)
+    {
+        struct peer *peer = CONTAINER_OF(at, struct peer, in_touched);
+        if (!is_ready(peer))
+            continue;
+        if (writing->n == UMC_MAX_ENTRIES)
+            return false;
+        add_entry(writing, peer)->flags = UMC_WRITE_HOLD;
+    }
+    return perform(bus, writing);
+}
+
 void direct_flush(struct bus *bus, struct list *peers)
 {
     while (!bus->direct->failed && flush_round(bus, peers))

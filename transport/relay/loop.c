@@ -105,6 +105,7 @@ void loop_once(struct bus *bus, int timeout, loop_commands commands, void *conte
         commands(context);
     ready_turns(bus);
     expire_replies(bus);
+    direct_release(bus);
     output_flush(bus);
     bus->batch.input_used = 0;
     bus->tick = (int)sooner(quota_tick(bus), pool_tick(&bus->pool));
