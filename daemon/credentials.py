@@ -87,7 +87,9 @@ def at_console(uid: int | None, users: str = "/run/systemd/users") -> bool:
     if uid is None:
         return False
     try:
-        with open(f"{users}/{uid}", encoding="utf-8", errors="replace") as file:
+        # Most often there is none, and to open() that would take as long as to read it.
+        fd = os.open(f"{users}/{uid}", os.O_RDONLY | os.O_CLOEXEC)
+        with open(fd, encoding="utf-8", errors="replace") as file:
             settings = [line.strip().partition("=") for line in file]
     except OSError:
         return False

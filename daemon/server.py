@@ -22,7 +22,6 @@ from .handshake import Handshake, Refused
 from .peers import Peer
 from .poller import Poller, Watch
 
-ACCEPTS_AT_ONCE: Final = 16
 PAUSE_AFTER_ERROR: Final = 1.0  # seconds without accept() when descriptors or memory have run out
 
 
@@ -97,19 +96,17 @@ class Server:
             self._set_accepting(self._has_room())
 
     def _accept(self, listener: Listener, sock: socket.socket) -> None:
-        for _ in range(ACCEPTS_AT_ONCE):
-            if not self._has_room():
-                break
-            try:
-                connection, _ = sock.accept()
-            except (BlockingIOError, ConnectionAbortedError, InterruptedError):
-                break
-            except OSError as error:
-                self._bus.log.warning(f"Failed to accept a client connection: {error.strerror}")
-                self._set_accepting(False)
-                self._pause = self._loop.call_later(PAUSE_AFTER_ERROR, self._resume)
-                return
-            self._begin(listener, sock, connection)
+        """Take one: if there are more, the loop calls again, which costs less than to find that out."""
+        try:
+            connection, _ = sock.accept()
+        except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+            return
+        except OSError as error:
+            self._bus.log.warning(f"Failed to accept a client connection: {error.strerror}")
+            self._set_accepting(False)
+            self._pause = self._loop.call_later(PAUSE_AFTER_ERROR, self._resume)
+            return
+        self._begin(listener, sock, connection)
         self._watch_room()
 
     def _resume(self) -> None:

@@ -48,6 +48,7 @@ class Relay:
         out = ffi.new("struct relay **")
         _check(lib.relay_new(out, guid.encode("ascii")))
         self._relay: Any = out[0]
+        self._credentials = ffi.new("struct relay_credentials *")
         self._events = ffi.new("struct relay_event[]", _EVENTS)
 
     def start(self) -> None:
@@ -102,9 +103,9 @@ class Relay:
         `fds` are pairs of a descriptor and the offset in `leftover` that it came with. `listener` is the Unix
         socket that it was accepted from, which stays open.
         """
-        gids = ffi.new("uint32_t[]", list(credentials.gids))
-        loginfo = ffi.new("char[]", credentials.loginfo.encode("utf-8", "replace"))
-        native = ffi.new("struct relay_credentials *")
+        gids = ffi.new("uint32_t[]", credentials.gids)
+        loginfo = ffi.from_buffer(credentials.loginfo.encode("utf-8", "replace") + b"\0")
+        native = self._credentials
         native.uid = _ANONYMOUS if credentials.uid is None else credentials.uid
         native.pid = credentials.pid or 0
         native.gids = gids
@@ -112,8 +113,8 @@ class Relay:
         native.at_console = credentials.at_console
         native.fd_passing = credentials.fd_passing
         native.privileged = credentials.privileged
-        native.loginfo = loginfo
-        early = ffi.new("struct relay_early_fd[]", list(fds))
+        native.loginfo = ffi.cast("char *", loginfo)
+        early = ffi.new("struct relay_early_fd[]", list(fds)) if fds else ffi.NULL
         size = len(leftover)
         _check(lib.relay_attach(self._relay, peer, fd, listener, native, leftover, size, early, len(fds)))
 
