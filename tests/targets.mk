@@ -28,8 +28,11 @@ sanitize-test: all test-packages $(SANE)/built
 	$(BIN)/pytest -q -n $(JOBS) --daemon=$(SANE)/bin/omnibusd $(SANE_TESTS)
 	@! grep -rh -A30 -e 'ERROR: ' -e 'runtime error: ' $(SANE)/reports
 
+C_FILES += $(wildcard tests/guest/load/*.[ch])
+
 # TESTS=tests/bus/test_names.py: those only. MULTICAST=off: on the relay. KERNEL=6.12: another series.
 guest-test: all test-packages
+	$(MAKE) -s -C tests/guest/load BUILD=$(CURDIR)/build/load
 	$(PYTHON) tests/guest/run.py $(if $(MULTICAST),--multicast=$(MULTICAST)) $(if $(KERNEL),--kernel=$(KERNEL)) $(TESTS)
 
 .PHONY: sanitize-test guest-test
