@@ -1,0 +1,121 @@
+"""Receivers that don't read for a while: nothing is lost, and nobody else is concerned."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from support.daemon import Daemon
+from support.raw import DEADLINE
+from support.ways import GROUP, WAYS, echo, got_directly, learn, note, sent_directly
+
+pytestmark = pytest.mark.deviation("multicast")
+COUNT = 1000  # messages: several queues full
+MORE = 200  # afterwards
+
+
+class TestUnread:
+    @pytest.fixture(autouse=True)
+    def clients(self, bus: Daemon) -> None:
+        self.asker, self.sender, self.slow, self.other = (bus.connect() for _ in range(4))
+        for client in (self.slow, self.other):
+            client.match("type='signal',member='Cast'")
+
+    def cast(self, number: int = 0) -> None:
+        self.sender.signal("Cast", "u", number)
+        assert self.other.take(member="Cast").body == (number,)
+
+    def both(self) -> None:
+        """One signal to each, and a broadcast."""
+        note(self.sender, self.slow)
+        note(self.sender, self.other)
+        self.cast()
+        self.slow.take(member="Cast")
+
+    def ways_known(self, way: str) -> None:
+        if way == GROUP:
+            learn(self.asker, self.sender, by=self.both)
+
+    def flood(self) -> None:
+        """Send to who doesn't read, to who does, and to both."""
+        for number in range(COUNT):
+            self.sender.signal("Note", "u", number, destination=self.slow.unique)
+            note(self.sender, self.other, number)
+            self.cast(number)
+
+    def test_nothing_is_lost(self, way: str) -> None:
+        """What the slow one reads later is all there in its order; the other one got his meanwhile."""
+        self.ways_known(way)
+        self.flood()
+        for number in range(COUNT):
+            self.slow.expect(member="Note", body=(number,))
+            self.slow.expect(member="Cast", body=(number,))
+        self.slow.expect_nothing(self.sender)
+        self.other.expect_nothing(self.sender)
+
+    def test_others_go_on(self, bus: Daemon, way: str) -> None:
+        """Two who have nothing to do with it go on talking directly, all of it."""
+        third, fourth = bus.connect(), bus.connect()
+        self.ways_known(way)
+        if way == GROUP:
+            learn(self.asker, third, fourth, by=lambda: echo(third, fourth))
+        self.flood()
+        before = sent_directly(self.asker, third), sent_directly(self.asker, fourth)
+        for number in range(100):
+            echo(third, fourth, number)
+        after = sent_directly(self.asker, third), sent_directly(self.asker, fourth)
+        expected = 100 if way == GROUP else 0
+        assert [one - other for one, other in zip(after, before, strict=True)] == [expected, expected]
+
+    def again(self, burst: int) -> tuple[int, float]:
+        """When he has read all, send in bursts: by the bus how many, until when (ms)."""
+        self.flood()
+        before = got_directly(self.asker, self.slow)
+        for _ in range(2 * COUNT):
+            self.slow.receive()
+        begin, times = time.monotonic(), []
+        for at in range(0, MORE, burst):
+            for number in range(at, at + burst):
+                times.append(time.monotonic() - begin)
+                self.sender.signal("Note", "u", number, destination=self.slow.unique)
+            for number in range(at, at + burst):
+                self.slow.expect(member="Note", body=(number,))
+        by_bus = MORE - (got_directly(self.asker, self.slow) - before)
+        assert by_bus < MORE
+        return by_bus, 1000 * times[by_bus]
+
+    @pytest.mark.parametrize("burst", [1, 50])
+    @pytest.mark.parametrize("way", WAYS[:1], indirect=True)
+    def test_directly_again(self, way: str, burst: int, capsys: pytest.CaptureFixture[str]) -> None:
+        """When he has read all, what follows goes directly again, soon."""
+        self.ways_known(way)
+        by_bus, milliseconds = self.again(burst)
+        with capsys.disabled():
+            print(f"\nbursts of {burst}: by the bus {by_bus} of {MORE}, directly after {milliseconds:.1f} ms")
+        assert by_bus <= MORE // 2
+
+    @pytest.mark.parametrize("way", WAYS[:1], indirect=True)
+    def test_a_sender_who_never_pauses(self, way: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """He stays with the bus while it has something of him to read, and goes directly again later."""
+        self.ways_known(way)
+        is_half = threading.Event()
+
+        def send() -> None:
+            for number in range(2 * COUNT):
+                self.sender.signal("Note", "u", number, destination=self.slow.unique)
+                if number == COUNT:
+                    is_half.set()
+
+        before = got_directly(self.asker, self.slow)
+        thread = threading.Thread(target=send)
+        thread.start()
+        assert is_half.wait(DEADLINE)
+        for number in range(2 * COUNT):
+            self.slow.expect(member="Note", body=(number,))
+        thread.join()
+        direct = got_directly(self.asker, self.slow) - before
+        with capsys.disabled():
+            print(f"\nof {COUNT} messages to who does not read and {COUNT} while he reads, {direct} directly")
+        learn(self.asker, self.sender, by=lambda: note(self.sender, self.slow))
