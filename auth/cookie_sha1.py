@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha1
 from hmac import compare_digest
 from typing import Protocol
 
+from ..record import Record
 from .mechanism import Accepted, Answer, Challenge, Refused
 
 CHALLENGE_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Cookie:
+class Cookie(Record):
     """A line of a cookie file: ``created`` in seconds since 1970, ``secret`` in lower-case hex."""
 
     id: int

@@ -6,26 +6,24 @@ The answers are those of the specification's "Server states": CONTINUE(CHALL), O
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
+from ..record import Record
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+
+class Challenge(Record):
     """CONTINUE: ``data`` goes to the client, unencoded; its response comes back to the mechanism."""
 
     data: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Record):
     """OK: the client is ``uid``, or anonymous if that is None."""
 
     uid: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Record):
     """REJECTED, for a ``reason`` that is for the log and never sent."""
 
     reason: str

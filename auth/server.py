@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from binascii import unhexlify
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from ..record import Record
 from .mechanism import Accepted, Challenge, Mechanism, Mechanisms
 
 MAX_LINE = 16 * 1024  # bytes of one command, its \r\n included; the three limits are the reference's
@@ -17,8 +17,7 @@ MAX_UNSENT = 16 * 1024  # bytes of replies that the client doesn't read
 MAX_REJECTIONS = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Authenticated:
+class Authenticated(Record):
     """The client said BEGIN after OK.
 
     ``uid`` is None for an anonymous client, who may still have to be turned away. ``leftover`` is the
@@ -38,8 +37,7 @@ class Authenticated:
         return max(0, position - self.begin)
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Record):
     """The client is to be disconnected, once what there is to send is sent; ``reason`` is for the log."""
 
     reason: str

@@ -4,9 +4,9 @@ import os
 import pwd
 import socket
 import struct
-from dataclasses import dataclass, replace
 from typing import Final
 
+from ..record import Record
 from ..transport.relay import identify
 
 UCRED: Final = struct.Struct("iII")
@@ -14,8 +14,7 @@ UCRED: Final = struct.Struct("iII")
 _PRINTABLE: Final = bytes(0x20 if c == 0 else c if 0x20 <= c < 0x7F else ord("?") for c in range(256))
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Record):
     """One process's identity; None, or empty, for what is not known.
 
     ``gids`` as the kernel gives them, the primary group first; None if they have yet to be looked up.
@@ -76,7 +75,7 @@ def look_up_groups(uid: int) -> tuple[int, ...]:
 
 def with_groups(credentials: Credentials, gids: tuple[int, ...]) -> Credentials:
     """Return the credentials with their groups filled in."""
-    return replace(credentials, gids=gids)
+    return credentials.replace(gids=gids)
 
 
 def at_console(uid: int | None, users: str = "/run/systemd/users") -> bool:

@@ -5,7 +5,6 @@ name's new queue, and the caller tells the data plane.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
 
@@ -40,13 +39,15 @@ class ReleaseReply(IntEnum):
     NOT_OWNER = 3
 
 
-@dataclass(slots=True)
 class Claim:
     """One connection's place in a name's queue, with the flags of its latest request."""
 
-    peer: int
-    allow_replacement: bool
-    do_not_queue: bool
+    __slots__ = ("allow_replacement", "do_not_queue", "peer")
+
+    def __init__(self, peer: int, allow_replacement: bool, do_not_queue: bool) -> None:
+        self.peer = peer
+        self.allow_replacement = allow_replacement
+        self.do_not_queue = do_not_queue
 
 
 Queue = tuple[int, ...]

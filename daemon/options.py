@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 STOCK_FILES: Final = "/usr/share/dbus-1"
@@ -32,7 +31,6 @@ class Exit(Exception):
         self.err = err
 
 
-@dataclass(slots=True)
 class Options:
     """What was asked for. None: the configuration file decides, or nothing is wanted.
 
@@ -40,17 +38,18 @@ class Options:
     ``omnibus_config``, the file of what only omnibus has, need not exist; ``multicast`` is one of MULTICAST.
     """
 
-    config_file: str = ""
-    omnibus_config: str | None = None
-    multicast: str | None = None
-    address: str | None = None
-    print_address: int | None = None
-    print_pid: int | None = None
-    fork: bool | None = None
-    syslog: bool | None = None
-    syslog_only: bool = False
-    write_pidfile: bool = True
-    systemd_activation: bool = False
+    def __init__(self, config_file: str = "") -> None:
+        self.config_file = config_file
+        self.omnibus_config: str | None = None
+        self.multicast: str | None = None
+        self.address: str | None = None
+        self.print_address: int | None = None
+        self.print_pid: int | None = None
+        self.fork: bool | None = None
+        self.syslog: bool | None = None
+        self.syslog_only = False
+        self.write_pidfile = True
+        self.systemd_activation = False
 
 
 FLAGS: Final[dict[str, tuple[tuple[str, bool], ...]]] = {

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from ..policy.evaluate import Identity
 from ..policy.settings import Limits
@@ -11,7 +10,6 @@ from .credentials import Credentials
 from .errors import DBusError
 
 
-@dataclass(slots=True, eq=False)
 class Peer:
     """One connection.
 
@@ -19,18 +17,34 @@ class Peer:
     watches, and has given up its names, the unique one too.
     """
 
-    id: int
-    credentials: Credentials
-    fd_passing: bool
-    privileged: bool
-    at_console: bool = False
-    active: bool = False
-    monitor: bool = False
-    identity: Identity = field(init=False)
-    """What the policy goes by."""
+    __slots__ = (
+        "active",
+        "at_console",
+        "credentials",
+        "fd_passing",
+        "id",
+        "identity",
+        "monitor",
+        "privileged",
+    )
 
-    def __post_init__(self) -> None:
-        self.identity = Identity(self.credentials.uid, self.credentials.gids or (), self.at_console)
+    def __init__(
+        self,
+        id: int,
+        credentials: Credentials,
+        fd_passing: bool,
+        privileged: bool,
+        at_console: bool = False,
+    ) -> None:
+        self.id = id
+        self.credentials = credentials
+        self.fd_passing = fd_passing
+        self.privileged = privileged
+        self.at_console = at_console
+        self.active = False
+        self.monitor = False
+        self.identity = Identity(credentials.uid, credentials.gids or (), at_console)
+        """What the policy goes by."""
 
     @property
     def unique_name(self) -> str:

@@ -7,16 +7,15 @@ tested against this. Who may connect and who may own a name is decided here.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
+from ..record import Record
 from .block import decode
 from .rules import ANYONE, Context, Kind, Rule
 
 _SIGNAL = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Record):
     """What was decided, and by what.
 
     rule: the rule that decided, or None when none matched and the default did.
@@ -46,8 +45,7 @@ class Verdict:
         return f"{outcome} by {self.rule} ({self.rule.file}:{self.rule.line})"
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Record):
     """What the policy looks at in a message. None: the message has no such field.
 
     type: 1 to 4, as in the message header. is_reply: the message has a reply serial.
@@ -69,8 +67,7 @@ class Header:
         return self.type == _SIGNAL and self.destination is None
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Record):
     """Whom a connection speaks for. uid is None for one that stays anonymous.
 
     gids: as dbus-daemon has them, what the socket says (SO_PEERGROUPS and the peer's own gid), in any order;

@@ -20,13 +20,11 @@ def load(path: str, own_path: str | None = None) -> Settings:
 
     Raises ConfigError.
     """
-    from dataclasses import replace
-
     from .own import read_own
     from .reader import Reader
 
     settings = Reader().read(path)
-    return replace(settings, multicast=read_own(own_path)) if own_path else settings
+    return settings.replace(multicast=read_own(own_path)) if own_path else settings
 
 
 def run_child(path: str, fd: int, own_path: str | None = None) -> int:

@@ -24,7 +24,7 @@ _LONG_LIMITS = frozenset(
     {f"max_{way}_{what}" for way in ("incoming", "outgoing") for what in ("bytes", "unix_fds")}
     | {"max_message_size", "max_message_unix_fds"}
 )
-_LIMITS = frozenset(Limits.__dataclass_fields__)
+_LIMITS = frozenset(Limits.fields)
 
 _NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?)(?:0[xX]([0-9a-fA-F]+)|0([0-7]*)|([1-9][0-9]*))")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 
 from . import block, models, principals, selinux, service_dirs, xml
 from .compiler import UnknownPrincipalError, compile_rule
@@ -18,27 +17,27 @@ from .xml import Element
 MAX_INCLUDE_DEPTH = 64
 
 
-@dataclass(slots=True)
 class _Draft:
     """What one file says, with what it includes merged in."""
 
-    base: str
-    limits: dict[str, int] = field(default_factory=dict)
-    apparmor: str = "enabled"
-    bus_type: str | None = None
-    user: str | None = None
-    pidfile: str | None = None
-    servicehelper: str | None = None
-    fork: bool = False
-    keep_umask: bool = False
-    syslog: bool = False
-    allow_anonymous: bool = False
-    listen: list[str] = field(default_factory=list)
-    auth: list[str] = field(default_factory=list)
-    service_dirs: dict[str, ServiceDir] = field(default_factory=dict)
-    conf_dirs: list[str] = field(default_factory=list)
-    contexts: dict[str, str] = field(default_factory=dict)
-    rules: list[Rule] = field(default_factory=list)
+    def __init__(self, base: str, limits: dict[str, int] | None = None, apparmor: str = "enabled") -> None:
+        self.base = base
+        self.limits = limits or {}
+        self.apparmor = apparmor
+        self.bus_type: str | None = None
+        self.user: str | None = None
+        self.pidfile: str | None = None
+        self.servicehelper: str | None = None
+        self.fork = False
+        self.keep_umask = False
+        self.syslog = False
+        self.allow_anonymous = False
+        self.listen: list[str] = []
+        self.auth: list[str] = []
+        self.service_dirs: dict[str, ServiceDir] = {}
+        self.conf_dirs: list[str] = []
+        self.contexts: dict[str, str] = {}
+        self.rules: list[Rule] = []
 
     def add_service_dir(self, new: ServiceDir) -> None:
         """Add a directory; named twice, it keeps its first place and is treated in the laxer of both ways."""
@@ -102,7 +101,7 @@ class Reader:
             allow_anonymous=draft.allow_anonymous,
             service_dirs=tuple(draft.service_dirs.values()),
             servicehelper=draft.servicehelper,
-            limits=replace(Limits(), **draft.limits),
+            limits=Limits(**draft.limits),
             selinux=tuple(draft.contexts.items()),
             apparmor=draft.apparmor,
             policy=block.encode(draft.rules),

@@ -6,9 +6,10 @@ the strings. A string is an offset into the strings, where it ends with a NUL; o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from struct import Struct
+
+from ..record import Record
 
 MAGIC = b"OMNIPOL1"
 # magic, number of rules, size of a rule, offset and size of the strings, flags, reserved
@@ -56,8 +57,7 @@ class Flag(IntFlag):
     NO_BROADCAST = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Record):
     """An <allow> or <deny>, its defaults filled in.
 
     principal: the uid or gid that the <policy>, or a connect rule, is about; ANYONE otherwise.

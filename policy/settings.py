@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from typing import Any
 
+from ..record import Record
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+
+class Limits(Record):
     """The <limit> elements by their names: bytes, milliseconds (-1: never) or counts.
 
     The defaults are what dbus-daemon has without a <limit>.
@@ -36,8 +36,7 @@ class Limits:
     max_container_metadata_bytes: int = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceDir:
+class ServiceDir(Record):
     """A directory of .service files.
 
     watch: a change in it reloads the configuration.
@@ -51,8 +50,7 @@ class ServiceDir:
     transient: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Multicast:
+class Multicast(Record):
     """Whether messages go directly between clients, where the kernel can do that.
 
     mode: "auto", "off" or "require".
@@ -63,8 +61,7 @@ class Multicast:
     trust: str = "same-user"
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigWarning:
+class ConfigWarning(Record):
     """Something in the configuration that was passed over; line is 0 if it is about a whole file."""
 
     file: str
@@ -76,8 +73,7 @@ class ConfigWarning:
         return f"{place}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Record):
     """All that the configuration files say.
 
     listen, auth: in the order of the files; an empty auth means every mechanism there is.
@@ -112,7 +108,7 @@ class Settings:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the settings as tuples, strings, numbers and bytes, which marshal takes."""
-        plain = {item.name: getattr(self, item.name) for item in fields(self)}
+        plain = dict(vars(self))
         plain["limits"] = _values(self.limits)
         plain["service_dirs"] = tuple(map(_values, self.service_dirs))
         plain["warnings"] = tuple(map(_values, self.warnings))
@@ -134,4 +130,4 @@ class Settings:
 
 
 def _values(record: Limits | ServiceDir | ConfigWarning | Multicast) -> tuple[Any, ...]:
-    return tuple(getattr(record, item.name) for item in fields(record))
+    return tuple(vars(record).values())

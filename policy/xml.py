@@ -10,9 +10,9 @@ import os
 import pyexpat
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NoReturn
 
+from ..record import Record
 from .error import ConfigError
 
 # dbus-daemon reads no larger file.
@@ -28,8 +28,7 @@ _RULE_ATTRIBUTES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Record):
     """What an element may hold: attributes, and either text, which it then must have, or other elements."""
 
     attributes: frozenset[str] = frozenset()
@@ -79,16 +78,16 @@ OWN_SHAPES: dict[str, Shape] = _OMNIBUSCONFIG_CHILDREN | {
 }
 
 
-@dataclass(slots=True)
 class Element:
     """One element as it was read; text is what stands in it, untouched, white space and all."""
 
-    name: str
-    attributes: dict[str, str]
-    file: str
-    line: int
-    text: str = ""
-    children: list[Element] = field(default_factory=list)
+    def __init__(self, name: str, attributes: dict[str, str], file: str, line: int, text: str = "") -> None:
+        self.name = name
+        self.attributes = attributes
+        self.file = file
+        self.line = line
+        self.text = text
+        self.children: list[Element] = []
 
     def fail(self, reason: str) -> NoReturn:
         """Refuse the file because of this element."""

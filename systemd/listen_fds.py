@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping
-from dataclasses import dataclass
+
+from ..record import Record
 
 LISTEN_FDS_START = 3
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 
 
-@dataclass(frozen=True, slots=True)
-class PassedFd:
+class PassedFd(Record):
     """A descriptor and its FileDescriptorName=, "" if the manager gave none."""
 
     fd: int

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from ..record import Record
 
 _UNESCAPED = frozenset(b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz/.\\*")
 _HEX_DIGITS = frozenset(b"0123456789abcdefABCDEF")
@@ -14,8 +15,7 @@ class AddressError(ValueError):
     """The text is no address, or one that nobody can listen on; the message is the reference's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Record):
     """One address. Values in ``options`` are not escaped; bytes that are no UTF-8 are as in file names."""
 
     transport: str

@@ -6,8 +6,8 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
+from ..record import Record
 from .address import Address, join
 
 
@@ -15,8 +15,7 @@ class ListenError(Exception):
     """Nobody can listen there now; the message is the reference's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Record):
     """What listening depends on besides the address.
 
     ``environment`` has XDG_RUNTIME_DIR and TMPDIR. ``take_inherited`` hands over the descriptors that the
@@ -32,7 +31,6 @@ def new_guid() -> str:
     return os.urandom(12).hex() + f"{int(time.time()) & 0xFFFFFFFF:08x}"
 
 
-@dataclass(frozen=True, slots=True)
 class Listener:
     """Listening, non-blocking sockets and the addresses under which clients reach them.
 
@@ -40,11 +38,19 @@ class Listener:
     but for nonce-tcp. ``guid`` is the one that clients are told of when they have authenticated.
     """
 
-    sockets: Sequence[socket.socket]
-    addresses: Sequence[Address]
-    nonce: bytes = b""
-    guid: str = field(default_factory=new_guid)
-    remove: Callable[[], None] = lambda: None
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        addresses: Sequence[Address],
+        *,
+        nonce: bytes = b"",
+        remove: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.sockets = sockets
+        self.addresses = addresses
+        self.nonce = nonce
+        self.guid = new_guid()
+        self.remove = remove
 
     @property
     def connectable_address(self) -> str:

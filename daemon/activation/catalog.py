@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from ...policy.settings import ServiceDir
+from ...record import Record
 from .desktop_file import DesktopFileError
 from .service_file import ServiceFile, load
 
@@ -15,8 +16,7 @@ Stamp = tuple[int, ...]
 """What tells that a file has not changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Record):
     """A file as it was read; ``service`` is None if it is of no use.
 
     ``well_named``: it is called after the service, so that the launch helper finds it.
@@ -27,15 +27,14 @@ class Reading:
     well_named: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Catalog:
+class Catalog(Record):
     """Services by their names, and all files by their paths.
 
     ``warnings`` is for the log: what is wrong with files that are new since the catalogue before.
     """
 
-    services: Mapping[str, ServiceFile] = field(default_factory=dict)
-    files: Mapping[str, Reading] = field(default_factory=dict)
+    services: Mapping[str, ServiceFile] = MappingProxyType({})
+    files: Mapping[str, Reading] = MappingProxyType({})
     warnings: tuple[str, ...] = ()
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from typing import Final
 
+from ...record import Record
 from ..signature import is_bus_name
 from .desktop_file import DesktopFileError, Sections, parse
 
@@ -14,8 +14,7 @@ SECTION: Final = "D-BUS Service"
 MAX_SIZE: Final = 128 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceFile:
+class ServiceFile(Record):
     """A service that can be started; the fields are the keys of the file, None where it has none."""
 
     path: str

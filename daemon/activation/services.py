@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from ...policy.settings import ServiceDir
 from ..logging import Log
@@ -55,7 +54,7 @@ class Services:
                 return read(directories, known, helper=helper)
             except Exception:
                 # The questions must be answered.
-                return replace(known, warnings=(traceback.format_exc(),))
+                return known.replace(warnings=(traceback.format_exc(),))
 
         def done(catalog: Catalog) -> None:
             self._done(catalog, current=directories is self._directories)

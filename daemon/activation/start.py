@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from .service_file import ServiceFile
 from .tools import Child, Timer
 from .waiters import Waiter
 
 
-@dataclass(slots=True, eq=False)
 class Start:
     """``service`` is None as long as it is looked for, and for the service manager, which starts by itself.
 
     ``running``: it was found, the policy allows at least one of the waiters, and it is being started.
     """
 
-    name: str
-    timer: Timer
-    waiters: list[Waiter] = field(default_factory=list)
-    service: ServiceFile | None = None
-    running: bool = False
-    child: Child | None = None
+    def __init__(self, name: str, timer: Timer) -> None:
+        self.name = name
+        self.timer = timer
+        self.waiters: list[Waiter] = []
+        self.service: ServiceFile | None = None
+        self.running = False
+        self.child: Child | None = None
 
     @property
     def exec(self) -> str | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from ...record import Record
 from ..codec import make_body
 from ..driver.method import BUS_PATH
 from ..peers import Peer
@@ -68,8 +68,7 @@ def is_systemd(peer: Peer | None, proc: str = "/proc") -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class UnitState:
+class UnitState(Record):
     """How a unit is. ``job``: something is under way with it; times in microseconds of CLOCK_MONOTONIC."""
 
     active: str

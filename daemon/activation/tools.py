@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+from ...record import Record
 
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Record):
     """What is to be started; ``name`` is the service's, for its lines in the log."""
 
     name: str

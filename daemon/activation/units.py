@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from .. import errors
@@ -28,13 +27,13 @@ SHORTEST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
 
 
-@dataclass(slots=True)
 class Watch:
     """One unit; ``since`` in microseconds of CLOCK_MONOTONIC, as systemd counts."""
 
-    unit: str
-    since: int
-    pause: float = SHORTEST_PAUSE
+    def __init__(self, unit: str, since: int) -> None:
+        self.unit = unit
+        self.since = since
+        self.pause = SHORTEST_PAUSE
 
 
 def verdict(unit: str, state: UnitState, since: int) -> DBusError | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Protocol
 
 from ...policy.evaluate import Header
+from ...record import Record
 from ..codec import make_body
 from ..errors import DBusError
 from ..peers import Peer
@@ -38,8 +38,7 @@ class Waiter(Protocol):
         """The name will have none."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParkedMessage:
+class ParkedMessage(Record):
     """A message that waits in the data plane; ``header`` is what the policy looks at."""
 
     peer: Peer
@@ -59,13 +58,13 @@ class ParkedMessage:
         relay.reject(self.parked, error.name, error.text)
 
 
-@dataclass(slots=True)
 class StartCall:
     """A call of StartServiceByName; its sender is stopped until the service is found."""
 
-    peer: Peer
-    serial: int
-    stopped: bool = field(default=True, init=False)
+    def __init__(self, peer: Peer, serial: int) -> None:
+        self.peer = peer
+        self.serial = serial
+        self.stopped = True
 
     def begun(self, relay: DataPlane) -> None:
         """Let the sender go on."""
@@ -88,8 +87,7 @@ class StartCall:
         self.begun(relay)
 
 
-@dataclass(frozen=True, slots=True)
-class DriverMessage:
+class DriverMessage(Record):
     """What the bus itself has to say to the owner of a name; arguments as of ``DataPlane.send``."""
 
     type: int
@@ -118,7 +116,7 @@ class DriverMessage:
     def show(self, relay: DataPlane) -> DriverMessage:
         """Show monitors now what the bus wants to say; return what the owner is to get once he is there."""
         self._say(relay, Audience.MONITORS)
-        return replace(self, audience=Audience.OWNER)
+        return self.replace(audience=Audience.OWNER)
 
     def _say(self, relay: DataPlane, audience: Audience) -> None:
         relay.send(

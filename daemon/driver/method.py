@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from ..bus import Bus
     from ..peers import Peer
+
+from ...record import Record
 
 BUS_NAME: Final = "org.freedesktop.DBus"
 BUS_PATH: Final = "/org/freedesktop/DBus"
@@ -39,8 +40,7 @@ Handler = Callable[["Bus", Call], Reply | None]
 """Returns the reply, or None if it answers and lets the sender go on by itself; raises DBusError."""
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
+class Method(Record):
     """One method.
 
     ``handler`` None: the data plane answers it. ``any_path``: not only at /org/freedesktop/DBus, which the
@@ -55,8 +55,7 @@ class Method:
     privileged: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Property:
+class Property(Record):
     """A constant property: its signature, and how to find its value."""
 
     name: str
@@ -64,16 +63,14 @@ class Property:
     value: Callable[[Bus], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
+class Signal(Record):
     """A signal, as introspection shows it: pairs of an argument's name (or None) and its type."""
 
     name: str
     args: tuple[tuple[str | None, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
+class Interface(Record):
     """One interface of the driver.
 
     ``any_path``: it is found at every object path. ``listed``: the property Interfaces names it.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -504,7 +503,7 @@ class TestReload:
     def test_log(self, desk: Desk) -> None:
         """What was passed over is said each time."""
         warning = ConfigWarning("/bus.conf", 3, 'Unknown username "x" in message bus configuration file')
-        desk.bus.reloaded(replace(self.NEW, warnings=(warning,)))
+        desk.bus.reloaded(self.NEW.replace(warnings=(warning,)))
         assert desk.log.lines == [str(warning), "Reloaded configuration"]
         assert desk.log.fields == [
             {"CONFIG_FILE": "/bus.conf", "CONFIG_LINE": 3},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,7 @@ class Office:
         self.notifier = FakeNotifier()
         self.readings: list[FakeReading] = []
         self.refused: OSError | None = None
-        desk.bus.settings = replace(desk.settings, **settings)
+        desk.bus.settings = desk.settings.replace(**settings)
         self.old = desk.bus.settings
         self.reloader = Reloader(
             self.loop, desk.bus, self.read, self.notifier, status="Serving", began=time.time() + 60
@@ -210,14 +209,14 @@ class TestWatching:
         Path(office.old.files[0]).write_text("x")
         office.ask()
         office.loop.pass_time(1)
-        office.finish(replace(new(), files=office.old.files))
+        office.finish(new().replace(files=office.old.files))
         office.loop.pass_time(1)
         assert len(office.readings) == 1
 
     def test_change_during_a_reading_leads_to_one_more(self, office: Office) -> None:
         office.ask()
         self.change(office)
-        office.finish(replace(new(), files=office.old.files))
+        office.finish(new().replace(files=office.old.files))
         assert len(office.readings) == 2
 
     def test_new_files(self, office: Office, tmp_path: Path) -> None:
@@ -226,11 +225,11 @@ class TestWatching:
         other.parent.mkdir()
         other.touch()
         office.ask()
-        office.finish(replace(new(), files=(str(other),)))
+        office.finish(new().replace(files=(str(other),)))
         office.loop.pass_time(1)  # the place is new
         before = len(office.readings)
         if before == 2:
-            office.finish(replace(new(), files=(str(other),)))
+            office.finish(new().replace(files=(str(other),)))
         self.change(office)
         assert len(office.readings) == before
         other.write_text("x")

@@ -5,7 +5,6 @@ The strategies find the smallest case that fails; these find more cases in which
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
 from typing import TypeVar
 
@@ -58,7 +57,7 @@ def policy(random: Random) -> list[Rule]:
     rules = [rule(random) for _ in range(random.randrange(1, 40))]
     for number in range(len(rules)):
         if random.random() < 0.03:
-            rules[number] = replace(Rule(rules[number].kind, rules[number].allow), log=rules[number].log)
+            rules[number] = Rule(rules[number].kind, rules[number].allow).replace(log=rules[number].log)
     return rules
 
 

@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -265,7 +265,7 @@ def play(bus: Bus, number: int, header: Header, answer: Header | None) -> None:
         return
     receiver = bus.owners.get(header.destination, bus.peers[1 - number])
     if header.destination not in receiver.names:
-        header = replace(header, destination=receiver.client.unique)
+        header = header.replace(destination=receiver.client.unique)
     serial = bus.unicast(sender, receiver, header)
     if serial is not None and header.type == METHOD_CALL and answer is not None and receiver is not sender:
-        bus.unicast(receiver, sender, replace(answer, destination=sender.client.unique), call=serial)
+        bus.unicast(receiver, sender, answer.replace(destination=sender.client.unique), call=serial)

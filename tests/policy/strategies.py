@@ -5,7 +5,6 @@ A case is written as XML for anything that reads configurations, or as rules for
 
 from __future__ import annotations
 
-from dataclasses import replace
 from xml.sax.saxutils import quoteattr
 
 from hypothesis import strategies as st
@@ -100,7 +99,7 @@ def policies(
         principal = rule.principal
         if context in (Context.USER, Context.GROUP):
             principal = draw(st.sampled_from(uids if context == Context.USER else gids))
-        found.append(replace(rule, context=context, principal=principal))
+        found.append(rule.replace(context=context, principal=principal))
     return found
 
 

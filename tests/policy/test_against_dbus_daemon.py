@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,7 +28,7 @@ class TestConnections:
             ids = UIDS if rule.kind == Kind.CONNECT_USER else GIDS
             principal = data.draw(st.sampled_from((0xFFFFFFFF, *ids)))
             context = data.draw(st.sampled_from((Context.DEFAULT, Context.MANDATORY)))
-            chosen.append(replace(rule, principal=principal, context=context))
+            chosen.append(rule.replace(principal=principal, context=context))
         messages = "<policy context='default'><allow send_type='*'/><allow receive_type='*'/></policy>"
         policy = Policy(chosen)
         with running(to_xml(chosen) + messages) as daemon:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -74,7 +73,7 @@ class TestRoundTrip:
         assert decode(encode(rules)) == tuple(rules)
 
     def test_a_file_name_need_not_be_utf8(self) -> None:
-        rule = replace(RULE, file=b"/etc/\xff.conf".decode("utf-8", "surrogateescape"))
+        rule = RULE.replace(file=b"/etc/\xff.conf".decode("utf-8", "surrogateescape"))
         assert decode(encode([rule])) == (rule,)
 
 
@@ -117,7 +116,7 @@ class TestLayout:
 
     @pytest.mark.parametrize(("broadcast", "bits"), [(None, 0), (True, 1), (False, 2)])
     def test_broadcast_is_two_bits(self, broadcast: bool | None, bits: int) -> None:
-        (flags,) = struct.unpack_from("<H", encode([replace(RULE, broadcast=broadcast)]), 32 + 36)
+        (flags,) = struct.unpack_from("<H", encode([RULE.replace(broadcast=broadcast)]), 32 + 36)
         assert flags >> 4 == bits
 
     @pytest.mark.parametrize("kind", Kind)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -84,12 +83,12 @@ class TestScalars:
 class TestLimits:
     """<limit> establishes a resource limit."""
 
-    @pytest.mark.parametrize("name", asdict(Limits()))
+    @pytest.mark.parametrize("name", vars(Limits()))
     def test_each_limit(self, read: Read, name: str) -> None:
-        assert asdict(read(f'<limit name="{name}">77</limit>').limits) == asdict(Limits()) | {name: 77}
+        assert vars(read(f'<limit name="{name}">77</limit>').limits) == vars(Limits()) | {name: 77}
 
     def test_there_are_21(self) -> None:
-        assert len(asdict(Limits())) == 21
+        assert len(vars(Limits())) == 21
 
     @pytest.mark.parametrize(
         ("text", "value"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -203,7 +201,7 @@ class TestMessage:
         ],
     )
     def test_field(self, kind: Kind, field: dict[str, object], other: dict[str, object]) -> None:
-        message = replace(CALL, n_fds=1)
+        message = CALL.replace(n_fds=1)
         judge = can_send if kind == Kind.SEND else can_receive
         assert judge(allow(kind, **field), message=message)
         assert not judge(allow(kind, **other), message=message)
@@ -227,7 +225,7 @@ class TestMessage:
     @pytest.mark.parametrize("kind", [Kind.SEND, Kind.RECEIVE])
     def test_a_missing_interface_is_denied_and_not_allowed(self, kind: Kind) -> None:
         judge = can_send if kind == Kind.SEND else can_receive
-        bare = replace(CALL, interface=None)
+        bare = CALL.replace(interface=None)
         assert not judge(allow(kind, interface="org.example.I"), message=bare)
         assert not judge(allow(kind), deny(kind, interface="org.example.Other"), message=bare)
         assert judge(allow(kind), deny(kind, interface="org.example.Other"))
@@ -237,7 +235,7 @@ class TestReplies:
     """For allow, requested_reply means only replies that were asked for; for deny, not only the others."""
 
     @pytest.mark.parametrize("kind", [Kind.SEND, Kind.RECEIVE])
-    @pytest.mark.parametrize("message", [RETURN, ERROR, replace(CALL, is_reply=True)])
+    @pytest.mark.parametrize("message", [RETURN, ERROR, CALL.replace(is_reply=True)])
     def test_allow(self, kind: Kind, message: Header) -> None:
         judge = can_send if kind == Kind.SEND else can_receive
         assert judge(allow(kind), message=message, reply=True)
@@ -270,7 +268,7 @@ class TestSend:
         """All names count that the receiver owns or waits for."""
         for name in (":1.5", "org.example"):
             assert can_send(allow(Kind.SEND, destination=name))
-            assert can_send(allow(Kind.SEND, destination=name), message=replace(CALL, destination=":1.5"))
+            assert can_send(allow(Kind.SEND, destination=name), message=CALL.replace(destination=":1.5"))
         assert not can_send(allow(Kind.SEND, destination="org.example.A"))
 
     def test_a_name_of_the_header_that_the_receiver_lost(self) -> None:
@@ -281,7 +279,7 @@ class TestSend:
 
     def test_without_a_receiver_the_header_counts(self) -> None:
         """The bus itself is no client, and what is to be activated isn't one yet."""
-        to_bus = replace(CALL, destination=BUS)
+        to_bus = CALL.replace(destination=BUS)
         assert can_send(allow(Kind.SEND, destination=BUS), message=to_bus, to=None)
         assert not can_send(allow(Kind.SEND, destination="org.example"), message=to_bus, to=None)
         assert not can_send(allow(Kind.SEND, destination=BUS), message=SIGNAL, to=None)
@@ -291,7 +289,7 @@ class TestSend:
         rule = allow(Kind.SEND, destination="a.b", prefix=True)
         for name, matches in (("a.b", True), ("a.b.c", True), ("a.bc", False), ("a", False)):
             assert can_send(rule, to=frozenset({":1.5", name})) is matches
-            assert can_send(rule, to=None, message=replace(CALL, destination=name)) is matches
+            assert can_send(rule, to=None, message=CALL.replace(destination=name)) is matches
         assert not can_send(rule, to=None, message=SIGNAL)
 
     def test_broadcast(self) -> None:
@@ -300,7 +298,7 @@ class TestSend:
         for message, is_broadcast in (
             (SIGNAL, True),
             (CALL, False),
-            (replace(SIGNAL, destination="a.b"), False),
+            (SIGNAL.replace(destination="a.b"), False),
         ):
             assert can_send(only, message=message) is is_broadcast
             assert can_send(never, message=message) is not is_broadcast
@@ -323,7 +321,7 @@ class TestReceive:
         assert not can_receive(allow(Kind.RECEIVE, destination="org.example"))
 
     def test_the_bus_itself(self) -> None:
-        from_bus = replace(SIGNAL, sender=BUS)
+        from_bus = SIGNAL.replace(sender=BUS)
         assert can_receive(allow(Kind.RECEIVE, destination=BUS), message=from_bus, of=None)
         assert not can_receive(allow(Kind.RECEIVE, destination="com.example"), message=from_bus, of=None)
 
@@ -350,7 +348,7 @@ class TestCatchAll:
     def test_deny_by_fds(self) -> None:
         rule = deny(Kind.SEND, min_fds=1)
         assert not can_send(ALLOW_SEND, rule)
-        assert can_send(ALLOW_SEND, replace(rule, message_type=1))
+        assert can_send(ALLOW_SEND, rule.replace(message_type=1))
 
     def test_deny_broadcasts(self) -> None:
         assert not can_send(ALLOW_SEND, deny(Kind.SEND, broadcast=True))
@@ -359,7 +357,7 @@ class TestCatchAll:
         assert can_receive(ALLOW_RECEIVE, ALLOW_SEND)
 
     def test_across_contexts(self) -> None:
-        user = replace(deny(Kind.SEND, min_fds=1), context=Context.USER, principal=0)
+        user = deny(Kind.SEND, min_fds=1).replace(context=Context.USER, principal=0)
         policy = Policy([user, ALLOW_SEND])
         assert not policy.for_identity(Identity(0)).can_send(CALL, RECEIVER)
         assert policy.for_identity(Identity(1)).can_send(CALL, RECEIVER)

@@ -6,7 +6,6 @@ import marshal
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -160,7 +159,7 @@ class TestShippedFiles:
         if not stock.exists():
             pytest.skip(f"{stock} is not installed")
         ours, theirs = (
-            [replace(rule, file="", line=0) for rule in Policy.from_block(load(str(path)).policy).rules]
+            [rule.replace(file="", line=0) for rule in Policy.from_block(load(str(path)).policy).rules]
             for path in (REPOSITORY / f"daemon/conf/{name}.conf", stock)
         )
         assert ours == theirs

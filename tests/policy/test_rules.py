@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import grp
 import pwd
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,7 @@ def compiled(text: str) -> Rule:
     root = parse(f'<busconfig><policy context="default">{text}</policy></busconfig>'.encode(), "")
     (element,) = root.children[0].children
     attributes = validate(RuleAttributes, element, element=element.name)
-    return replace(compile_rule(attributes, Context.DEFAULT, ANYONE, element), line=0)
+    return compile_rule(attributes, Context.DEFAULT, ANYONE, element).replace(line=0)
 
 
 class TestAttributes:
@@ -109,7 +108,7 @@ class TestAttributes:
     def test_written_as_xml_and_read_again(self, rule: Rule) -> None:
         """The text of a rule, which explains decisions, is that rule."""
         if rule.principal != ANYONE:
-            rule = replace(rule, principal=0)
+            rule = rule.replace(principal=0)
         assert compiled(str(rule)) == rule
 
     def test_catch_all(self) -> None:

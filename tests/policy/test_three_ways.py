@@ -10,7 +10,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 import pytest
@@ -79,7 +79,7 @@ def between_all(message: Header) -> Iterator[Case]:
     for sender, recipient, requested, eavesdropping in itertools.product(everybody, everybody, flags, flags):
         if sender is None and recipient is None:
             continue
-        header = replace(message, sender=BUS) if sender is None else message
+        header = message.replace(sender=BUS) if sender is None else message
         yield Case(header, sender, recipient, requested, eavesdropping)
 
 
@@ -150,9 +150,7 @@ class TestEvaluators:
         judge.add(one)
         signal = Header(4, path="/", interface="org.example.I", member="Get")
         judge.ask(signal, 0, None)
-        verdict = (
-            Policy(rules).for_identity(replace(one, gids=tuple(sorted(one.gids)))).can_send(signal, None)
-        )
+        verdict = Policy(rules).for_identity(one.replace(gids=tuple(sorted(one.gids)))).can_send(signal, None)
         assert judge.answers()[0].send == (verdict.allowed, verdict.matched, verdict.log)
         return verdict
 

@@ -1,8 +1,9 @@
 """A group of the kernel, and how one is found: what is imported at every start, with a device or without."""
 
 import os
-from dataclasses import dataclass
 from typing import Final
+
+from ...record import Record
 
 DEVICE: Final = "/dev/unix_multicast"
 
@@ -11,8 +12,7 @@ class Unavailable(Exception):
     """Messages can't go directly between clients; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Record):
     """A group that works; its descriptor belongs to whoever has it."""
 
     fd: int

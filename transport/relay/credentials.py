@@ -1,10 +1,9 @@
 """Who a connection is, as the data plane wants to know it."""
 
-from dataclasses import dataclass
+from ...record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Record):
     """What the socket says of the process at its other end, and what was agreed with it.
 
     `gids` are in the kernel's order, the primary group first: policy is evaluated in that order.

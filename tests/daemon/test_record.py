@@ -1,0 +1,62 @@
+"""Records: what a frozen dataclass does, without its cost at import."""
+
+from __future__ import annotations
+
+import pytest
+
+from omnibus.record import Record
+
+
+class Point(Record):
+    """A place."""
+
+    x: int
+    y: int = 2
+
+
+class Other(Record):
+    x: int
+    y: int = 2
+
+
+class TestMaking:
+    @pytest.mark.parametrize("point", [Point(1), Point(1, 2), Point(x=1), Point(y=2, x=1), Point(1, y=2)])
+    def test_fields(self, point: Point) -> None:
+        """By place or by name, in the order of the declaration."""
+        assert vars(point) == {"x": 1, "y": 2}
+        assert list(vars(point)) == list(Point.fields)
+
+    def test_nothing_is_missing(self) -> None:
+        with pytest.raises(TypeError, match=r"Point\(\) needs x"):
+            Point(y=1)  # type: ignore[call-arg]
+
+    @pytest.mark.parametrize(("args", "more"), [((1, 2, 3), {}), ((1,), {"z": 1}), ((1,), {"x": 1})])
+    def test_nothing_is_left_over(self, args: tuple[int, ...], more: dict[str, int]) -> None:
+        with pytest.raises(TypeError, match="no room"):
+            Point(*args, **more)
+
+
+class TestUsing:
+    def test_compared_by_class_and_fields(self) -> None:
+        assert Point(1) == Point(1, 2)
+        assert Point(1) != Point(2)
+        assert Point(1) != Other(1)
+        assert len({Point(1), Point(x=1), Point(1, 3)}) == 2
+
+    def test_frozen(self) -> None:
+        point = Point(1)
+        with pytest.raises(AttributeError):
+            point.x = 3  # type: ignore[misc]
+        with pytest.raises(AttributeError):
+            del point.x
+        assert point == Point(1)
+
+    def test_replace(self) -> None:
+        point = Point(1)
+        assert point.replace(y=5) == Point(1, 5)
+        assert point == Point(1)
+        with pytest.raises(TypeError):
+            point.replace(z=5)
+
+    def test_shown(self) -> None:
+        assert repr(Point(1)) == "Point(x=1, y=2)"
