@@ -8,29 +8,36 @@ enum {
     FIRST_CAPACITY = 256,
 };
 
-/* Room for n more bytes; NULL once failed. */
-static uint8_t *reserve(struct marshal *w, size_t n)
+/* Room for n more bytes where there is none yet; false: failed. */
+static bool grow(struct marshal *w, size_t n)
 {
-    if (w->failed)
-        return NULL;
-    if (n > MESSAGE_MAX_SIZE - w->size) {
+    if (w->failed || n > MESSAGE_MAX_SIZE - w->size) {
         w->failed = true;
+        return false;
+    }
+    size_t capacity = w->capacity ? w->capacity : FIRST_CAPACITY;
+    while (capacity < w->size + n)
+        capacity *= 2;
+    uint8_t *data = realloc(w->data, capacity);
+    if (!data) {
+        w->failed = true;
+        return false;
+    }
+    w->data = data;
+    w->capacity = capacity;
+    return true;
+}
+
+/* Room for n more bytes behind padding; NULL once failed. */
+static inline uint8_t *reserve(struct marshal *w, unsigned alignment, size_t n)
+{
+    size_t padding = -w->size & (alignment - 1);
+    if ((w->failed || n + padding > w->capacity - w->size) && !grow(w, n + padding))
         return NULL;
-    }
-    if (n > w->capacity - w->size) {
-        size_t capacity = w->capacity ? w->capacity : FIRST_CAPACITY;
-        while (capacity < w->size + n)
-            capacity *= 2;
-        uint8_t *data = realloc(w->data, capacity);
-        if (!data) {
-            w->failed = true;
-            return NULL;
-        }
-        w->data = data;
-        w->capacity = capacity;
-    }
     uint8_t *at = w->data + w->size;
-    w->size += n;
+    w->size += padding + n;
+    for (; padding > 0; padding--)
+        *at++ = 0;
     return at;
 }
 
@@ -42,38 +49,43 @@ static void store32(uint8_t *at, uint32_t value)
     at[3] = (uint8_t)(value >> 24);
 }
 
+/* A text and the NUL behind it */
+static void store_text(uint8_t *at, struct span text)
+{
+    if (text.n)
+        memcpy(at, text.s, text.n);
+    at[text.n] = 0;
+}
+
 void marshal_raw(struct marshal *w, const void *bytes, size_t n)
 {
-    uint8_t *at = reserve(w, n);
+    uint8_t *at = reserve(w, 1, n);
     if (at && n)
         memcpy(at, bytes, n);
 }
 
 void marshal_align(struct marshal *w, unsigned alignment)
 {
-    size_t n = -w->size & (alignment - 1);
-    uint8_t *at = reserve(w, n);
-    if (at)
-        memset(at, 0, n);
+    reserve(w, alignment, 0);
 }
 
 void marshal_byte(struct marshal *w, uint8_t value)
 {
-    marshal_raw(w, &value, 1);
+    uint8_t *at = reserve(w, 1, 1);
+    if (at)
+        *at = value;
 }
 
 void marshal_uint32(struct marshal *w, uint32_t value)
 {
-    marshal_align(w, 4);
-    uint8_t *at = reserve(w, 4);
+    uint8_t *at = reserve(w, 4, 4);
     if (at)
         store32(at, value);
 }
 
 void marshal_uint64(struct marshal *w, uint64_t value)
 {
-    marshal_align(w, 8);
-    uint8_t *at = reserve(w, 8);
+    uint8_t *at = reserve(w, 8, 8);
     if (at) {
         store32(at, (uint32_t)value);
         store32(at + 4, (uint32_t)(value >> 32));
@@ -87,9 +99,11 @@ void marshal_boolean(struct marshal *w, bool value)
 
 void marshal_string(struct marshal *w, struct span text)
 {
-    marshal_uint32(w, text.n);
-    marshal_raw(w, text.s, text.n);
-    marshal_byte(w, 0);
+    uint8_t *at = reserve(w, 4, (size_t)text.n + 5);
+    if (at) {
+        store32(at, text.n);
+        store_text(at + 4, text);
+    }
 }
 
 void marshal_signature(struct marshal *w, struct span signature)
@@ -98,9 +112,11 @@ void marshal_signature(struct marshal *w, struct span signature)
         w->failed = true;
         return;
     }
-    marshal_byte(w, (uint8_t)signature.n);
-    marshal_raw(w, signature.s, signature.n);
-    marshal_byte(w, 0);
+    uint8_t *at = reserve(w, 1, (size_t)signature.n + 2);
+    if (at) {
+        *at = (uint8_t)signature.n;
+        store_text(at + 1, signature);
+    }
 }
 
 size_t marshal_array_begin(struct marshal *w, unsigned alignment)
@@ -132,9 +148,10 @@ void marshal_string_array(struct marshal *w, const struct span *texts, size_t n)
 
 static void put_field(struct marshal *w, enum message_field field, char type)
 {
-    marshal_align(w, 8);
-    marshal_byte(w, (uint8_t)field);
-    marshal_signature(w, (struct span){&type, 1});
+    const uint8_t begin[4] = {(uint8_t)field, 1, (uint8_t)type, 0};
+    uint8_t *at = reserve(w, 8, sizeof(begin));
+    if (at)
+        memcpy(at, begin, sizeof(begin));
 }
 
 static void put_text_field(struct marshal *w, enum message_field field, char type, struct span text)

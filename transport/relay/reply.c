@@ -3,6 +3,8 @@
 
 #include "peer.h"
 
+#define SPARE_MAX 256u
+
 int replies_init(struct replies *replies)
 {
     list_init(&replies->by_time);
@@ -17,6 +19,21 @@ void replies_free(struct replies *replies)
     while ((node = table_walk(&replies->table, NULL)))
         replies_remove(replies, CONTAINER_OF(node, struct reply, node));
     table_free(&replies->table);
+    while (replies->spare) {
+        struct reply *reply = CONTAINER_OF(replies->spare, struct reply, node);
+        replies->spare = reply->node.next;
+        free(reply);
+    }
+}
+
+static struct reply *reply_new(struct replies *replies)
+{
+    if (!replies->spare)
+        return malloc(sizeof(struct reply));
+    struct reply *reply = CONTAINER_OF(replies->spare, struct reply, node);
+    replies->spare = reply->node.next;
+    replies->n_spare--;
+    return reply;
 }
 
 static uint64_t reply_hash(const struct peer *caller, const struct peer *callee, uint32_t serial)
@@ -39,9 +56,10 @@ struct reply *replies_find(const struct replies *replies, const struct peer *cal
 struct reply *replies_add(struct replies *replies, struct peer *caller, struct peer *callee, uint32_t serial,
                           int64_t now)
 {
-    struct reply *reply = calloc(1, sizeof(*reply));
+    struct reply *reply = reply_new(replies);
     if (!reply)
         return NULL;
+    memset(reply, 0, sizeof(*reply));
     reply->caller = caller;
     reply->callee = callee;
     reply->serial = serial;
@@ -61,5 +79,11 @@ void replies_remove(struct replies *replies, struct reply *reply)
     list_unlink(&reply->in_callee);
     list_unlink(&reply->in_time);
     table_remove(&replies->table, &reply->node);
-    free(reply);
+    if (replies->n_spare == SPARE_MAX) {
+        free(reply);
+        return;
+    }
+    reply->node.next = replies->spare;
+    replies->spare = &reply->node;
+    replies->n_spare++;
 }

@@ -21,6 +21,8 @@ struct reply {
 struct replies {
     struct table table;
     struct list by_time;
+    struct table_node *spare; /* that were removed, to be used again */
+    uint32_t n_spare;
 };
 
 int replies_init(struct replies *replies);
