@@ -64,31 +64,33 @@ static void umc_call_link(struct umc_group *group, struct umc_call *call)
 
 /**
  * umc_call_insert - note a call
- * @caller:	sender, its tx held
+ * @caller:	sender; its tx held, or config
  * @call:	to be filled in; belongs to the table on success
  * @callee:	index of the receiver
  * @key:	the message's
  *
- * Return: 0, or UMC_ASKED_REPLY for a duplicate or at the limit
+ * Return: 0, -EEXIST, or -EDQUOT at the limit
  */
 int umc_call_insert(struct umc_member *caller, struct umc_call *call, u32 callee, u32 key)
 {
 	struct umc_group *group = caller->group;
-	int reason = UMC_ASKED_REPLY;
+	int err = 0;
 
 	spin_lock(&group->calls_lock);
-	if (caller->calls < group->max_calls &&
-	    !umc_call_find(group, caller->index, callee, key)) {
+	if (umc_call_find(group, caller->index, callee, key)) {
+		err = -EEXIST;
+	} else if (caller->calls >= group->max_calls) {
+		err = -EDQUOT;
+	} else {
 		call->caller = caller->index;
 		call->callee = callee;
 		call->key = key;
 		call->since = jiffies;
 		umc_call_link(group, call);
 		list_add_tail(&call->age, &group->call_ages);
-		reason = 0;
 	}
 	spin_unlock(&group->calls_lock);
-	return reason;
+	return err;
 }
 
 /* Puts back what umc_call_take() took, unless the caller has gone meanwhile. */
@@ -138,6 +140,30 @@ void umc_calls_purge(struct umc_group *group, u32 caller, u32 callee)
 	spin_unlock(&group->calls_lock);
 	list_for_each_entry_safe(call, next, &gone, age)
 		umc_call_free(call);
+}
+
+/* A call that the daemon delivers; the callee may be dead, but not forgotten. */
+int umc_pending_add(struct umc_group *group, const struct umc_pending *pending)
+{
+	struct umc_member *caller;
+	struct umc_call *call;
+	int err = -ENOENT;
+
+	if (pending->caller >= group->max_members || pending->callee >= group->max_members ||
+	    !pending->key || group->address)
+		return -EINVAL;
+	call = umc_call_new();
+	if (!call)
+		return -ENOMEM;
+	mutex_lock(&group->config);
+	caller = umc_member_locked(group, pending->caller);
+	if (caller && (umc_member_locked(group, pending->callee) ||
+		       test_bit(pending->callee, group->dead)))
+		err = umc_call_insert(caller, call, pending->callee, pending->key);
+	mutex_unlock(&group->config);
+	if (err)
+		umc_call_free(call);
+	return err;
 }
 
 int umc_pending_take(struct umc_group *group, struct umc_pending *pending)

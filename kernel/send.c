@@ -62,10 +62,10 @@ static int umc_note_call(struct umc_send *send, u32 callee, u32 verdict, u32 *ke
 		return reason;
 	if (!hook->spare)
 		return UMC_ASKED_MEMORY;
-	reason = umc_call_insert(send->member, hook->spare, callee, *key);
-	if (!reason)
-		hook->spare = NULL;
-	return reason;
+	if (umc_call_insert(send->member, hook->spare, callee, *key))
+		return UMC_ASKED_REPLY;
+	hook->spare = NULL;
+	return 0;
 }
 
 static int umc_match_reply(struct umc_send *send, u32 caller, u32 verdict, struct umc_call **call)

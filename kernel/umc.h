@@ -280,6 +280,7 @@ int umc_call_insert(struct umc_member *caller, struct umc_call *call, u32 callee
 void umc_call_restore(struct umc_group *group, struct umc_call *call);
 struct umc_call *umc_call_take(struct umc_group *group, u32 caller, u32 callee, u32 key);
 void umc_calls_purge(struct umc_group *group, u32 caller, u32 callee);
+int umc_pending_add(struct umc_group *group, const struct umc_pending *pending);
 int umc_pending_take(struct umc_group *group, struct umc_pending *pending);
 int umc_pending_list(struct umc_group *group, struct umc_pending_list *list);
 int umc_calls_init(void);

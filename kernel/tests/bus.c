@@ -371,6 +371,13 @@ int pending_count(struct bus *bus, uint32_t caller, uint32_t callee)
 	return list.count;
 }
 
+int pending_add(struct bus *bus, uint32_t caller, uint32_t callee, uint32_t key)
+{
+	struct umc_pending pending = { .caller = caller, .callee = callee, .key = key };
+
+	return ioctl(bus->group, UMC_PENDING_ADD, &pending);
+}
+
 int pending_take(struct bus *bus, uint32_t caller, uint32_t callee, uint32_t key)
 {
 	struct umc_pending pending = { .caller = caller, .callee = callee, .key = key };

@@ -220,6 +220,7 @@ static void disturb(uint32_t slot)
 	case 6: ioctl(bus.group, UMC_PENDING_LIST, &list); break;
 	case 7: daemon_write(&bus, slot, NULL, 0, 0); break;
 	case 8: add_again(slot); break;
+	case 10: pending_add(&bus, slot, rand() % SLOTS, 1 + rand() % 8); break;
 	case 9: pending_take(&bus, slot, rand() % SLOTS, 1 + rand() % 8); break;
 	}
 }

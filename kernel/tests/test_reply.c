@@ -185,3 +185,28 @@ TEST(limit_of_unanswered_calls, SMOKE | EACH_TYPE)
 	EQUAL(pending_count(bus, 0, 1), 64);
 	bus_free(bus);
 }
+
+/* Both ways together: what the daemon delivers counts like what goes directly. */
+TEST(calls_of_the_daemon, SMOKE | EACH_TYPE)
+{
+	struct bus *bus = bus_new(2);
+
+	CHECK(!pending_add(bus, 0, 1, 42));
+	FAILS(pending_add(bus, 0, 1, 42), EEXIST);
+	FAILS(pending_add(bus, 0, 1, 0), EINVAL);
+	FAILS(pending_add(bus, 0, 99, 42), EINVAL);
+	/* A call with that key asks, its reply goes directly. */
+	send_key(&bus->client[0], CALL(1), 1, 42);
+	expect(bus->client[0].daemon, 1);
+	EQUAL(asked(bus, 0, UMC_ASKED_REPLY), 1);
+	EQUAL(send_key(&bus->client[1], REPLY(0), 2, 42), MINIMUM);
+	expect(bus->client[0].fd, 2);
+	EQUAL(pending_count(bus, UMC_ANY, UMC_ANY), 0);
+	/* For who has left there is nothing to wait, but for his own calls there is. */
+	CHECK(!pending_add(bus, 0, 1, 43));
+	CHECK(!remove_member(bus, 1));
+	CHECK(!pending_add(bus, 0, 1, 44));
+	EQUAL(pending_count(bus, 0, 1), 2);
+	FAILS(pending_add(bus, 1, 0, 45), ENOENT);
+	bus_free(bus);
+}

@@ -167,6 +167,7 @@ struct umc_stats stats_of(struct bus *bus, uint32_t index);
 uint32_t state_of(struct bus *bus, uint32_t index);
 uint64_t asked(struct bus *bus, uint32_t index, int reason);
 int pending_count(struct bus *bus, uint32_t caller, uint32_t callee);
+int pending_add(struct bus *bus, uint32_t caller, uint32_t callee, uint32_t key);
 int pending_take(struct bus *bus, uint32_t caller, uint32_t callee, uint32_t key);
 
 /* Fills the receiver's queue directly; returns how many messages it took. */

@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 
 #define FAKE_MEMBERS 8
+#define FAKE_PENDING 16
 #define FAKE_REQUESTS 32 /* _IOC_NR of the calls is below */
 
 struct fake_member {
@@ -35,7 +36,8 @@ static struct fake_group {
     uint32_t after, times; /* so many succeed first, so many fail then */
     bool gated;
     bool closed; /* by the data plane, as far as the calls tell */
-    struct umc_pending pending;
+    struct umc_pending pending[FAKE_PENDING];
+    uint32_t n_pending;
     uint8_t spill[512];
     size_t spill_size;
 } fake_group = {.mutex = PTHREAD_MUTEX_INITIALIZER};
@@ -125,24 +127,40 @@ static inline int fake_release(const struct umc_release *release)
     return 0;
 }
 
-static inline int fake_take(const struct umc_pending *wanted)
+static inline int fake_pending_add(const struct umc_pending *pending)
 {
-    struct umc_pending *pending = &fake_group.pending;
-    if (!pending->key || pending->caller != wanted->caller || pending->callee != wanted->callee ||
-        pending->key != wanted->key)
-        return fake_error(ENOENT);
-    pending->key = 0;
+    if (fake_group.n_pending == FAKE_PENDING)
+        return fake_error(EDQUOT);
+    fake_group.pending[fake_group.n_pending++] = *pending;
     return 0;
 }
 
-static inline int fake_list(struct umc_pending_list *list)
+static inline int fake_pending_take(const struct umc_pending *wanted)
 {
-    const struct umc_pending *pending = &fake_group.pending;
-    bool listed = pending->key && (list->callee == UMC_ANY || list->callee == pending->callee) &&
-                  (list->caller == UMC_ANY || list->caller == pending->caller);
-    if (listed && list->count > 0)
-        *(struct umc_pending *)(uintptr_t)list->entries = *pending;
-    list->count = listed;
+    for (uint32_t i = 0; i < fake_group.n_pending; i++) {
+        const struct umc_pending *at = &fake_group.pending[i];
+        if (at->caller != wanted->caller || at->callee != wanted->callee || at->key != wanted->key)
+            continue;
+        fake_group.pending[i] = fake_group.pending[--fake_group.n_pending];
+        return 0;
+    }
+    return fake_error(ENOENT);
+}
+
+static inline int fake_pending_list(struct umc_pending_list *list)
+{
+    struct umc_pending *out = (struct umc_pending *)(uintptr_t)list->entries;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < fake_group.n_pending; i++) {
+        const struct umc_pending *at = &fake_group.pending[i];
+        if ((list->callee != UMC_ANY && list->callee != at->callee) ||
+            (list->caller != UMC_ANY && list->caller != at->caller))
+            continue;
+        if (n < list->count)
+            out[n] = *at;
+        n++;
+    }
+    list->count = n;
     return 0;
 }
 
@@ -167,10 +185,12 @@ static inline int fake_call(unsigned long request, void *argument)
     case UMC_GATE:
         fake_group.gated = ((struct umc_gate *)argument)->closed;
         return 0;
+    case UMC_PENDING_ADD:
+        return fake_pending_add(argument);
     case UMC_PENDING_TAKE:
-        return fake_take(argument);
+        return fake_pending_take(argument);
     case UMC_PENDING_LIST:
-        return fake_list(argument);
+        return fake_pending_list(argument);
     default:
         return 0;
     }
@@ -214,7 +234,7 @@ static inline void fake_open(struct plane *p)
     fake_group.after = 0;
     fake_group.times = 1;
     fake_group.gated = false;
-    fake_group.pending = (struct umc_pending){0};
+    fake_group.n_pending = 0;
     fake_group.spill_size = 0;
     fake_group.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_unlock(&fake_group.mutex);

@@ -6,9 +6,10 @@
 #include "say.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
-/* Calls that went directly. The group remembers them until they are answered, directly too. */
+#define CALLS 64u /* at a time */
+
+/* Calls between members. The group remembers them until they are answered. */
 
 static struct peer *peer_at(const struct direct *direct, uint32_t index)
 {
@@ -16,15 +17,40 @@ static struct peer *peer_at(const struct direct *direct, uint32_t index)
     return member ? member->peer : NULL;
 }
 
-bool direct_take_call(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
+int direct_note_call(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
 {
     const struct direct *direct = bus->direct;
-    if (!caller->member || !callee->member || !caller->member->calls || direct->failed)
-        return false;
-    if (umc_pending_take(direct->group, caller->member->index, callee->member->index, serial) < 0)
-        return false;
+    if (!caller->member || !callee->member || direct->failed)
+        return -ENOENT;
+    int error = umc_pending_add(direct->group, caller->member->index, callee->member->index, serial);
+    if (error != -EEXIST && error != -EDQUOT && error != 0)
+        return -ENOENT;
+    caller->member->calls = true;
+    return error;
+}
+
+/* The relay remembers it from here on; 0 or why the group does not give it. */
+static int take(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
+{
+    const struct direct *direct = bus->direct;
+    int error = umc_pending_take(direct->group, caller->member->index, callee->member->index, serial);
+    if (error == -ENOENT)
+        return error;
     int64_t now = bus->limits.reply_timeout >= 0 ? clock_now() : 0;
-    return replies_add(&bus->replies, caller, callee, serial, now) != NULL;
+    if (!replies_find(&bus->replies, caller, callee, serial) &&
+        !replies_add(&bus->replies, caller, callee, serial, now))
+        bus_log(bus, 4, "no memory for a call of %s", caller->unique_text);
+    return error;
+}
+
+bool direct_take_call(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
+{
+    if (!caller->member || !callee->member || !caller->member->calls || bus->direct->failed)
+        return false;
+    int error = take(bus, caller, callee, serial);
+    if (error < 0 && error != -ENOENT)
+        direct_fail(bus, "The group does not say who waits for a reply", error);
+    return error != -ENOENT;
 }
 
 uint32_t direct_calls(const struct bus *bus, const struct peer *caller)
@@ -37,33 +63,30 @@ uint32_t direct_calls(const struct bus *bus, const struct peer *caller)
     return n < 0 ? 0 : (uint32_t)n;
 }
 
-/* All that wait for this callee, or for anybody, the oldest first. NULL: none, or no memory. */
-static struct umc_pending *list_calls(struct direct *direct, uint32_t callee, uint32_t min_age, uint32_t *n)
+/* Some of those that wait for this callee, or for anybody, the oldest first. */
+static uint32_t list_calls(struct bus *bus, uint32_t callee, uint32_t min_age,
+                           struct umc_pending calls[CALLS])
 {
-    struct umc_pending *calls = NULL;
-    int found = umc_pending_list(direct->group, UMC_ANY, callee, min_age, NULL, 0);
-    *n = 0;
-    if (found <= 0)
-        return NULL;
-    calls = calloc((size_t)found, sizeof(*calls));
-    if (!calls)
-        return NULL;
-    int again = umc_pending_list(direct->group, UMC_ANY, callee, min_age, calls, (uint32_t)found);
-    *n = again < 0 ? 0 : again < found ? (uint32_t)again : (uint32_t)found;
-    return calls;
+    int found = umc_pending_list(bus->direct->group, UMC_ANY, callee, min_age, calls, CALLS);
+    if (found < 0)
+        bus_log(bus, 4, "calls may stay without a reply: %s", strerror(-found));
+    return found < 0 ? 0 : (uint32_t)found < CALLS ? (uint32_t)found : CALLS;
 }
 
 void direct_take_calls(struct bus *bus, uint32_t callee)
 {
-    uint32_t n;
+    struct umc_pending calls[CALLS];
     struct direct *direct = bus->direct;
-    struct umc_pending *calls = list_calls(direct, callee, 0, &n);
-    for (uint32_t i = 0; i < n; i++) {
-        struct peer *caller = peer_at(direct, calls[i].caller), *to = peer_at(direct, calls[i].callee);
-        if (caller && to && direct_take_call(bus, caller, to, calls[i].key))
-            continue;
+    bool taken = true;
+    for (uint32_t n; taken && (n = list_calls(bus, callee, 0, calls)) > 0;) {
+        for (uint32_t i = 0; i < n; i++) {
+            struct peer *caller = peer_at(direct, calls[i].caller), *to = peer_at(direct, calls[i].callee);
+            if (caller && to)
+                taken &= take(bus, caller, to, calls[i].key) == 0;
+            else
+                taken &= umc_pending_take(direct->group, calls[i].caller, calls[i].callee, calls[i].key) == 0;
+        }
     }
-    free(calls);
 }
 
 void direct_expire_calls(struct bus *bus)
@@ -74,14 +97,12 @@ void direct_expire_calls(struct bus *bus)
         (now = clock_now()) - direct->expired_at < DIRECT_EXPIRY_TIME)
         return;
     direct->expired_at = now;
-    uint32_t n;
-    struct umc_pending *calls =
-        list_calls(direct, UMC_ANY, timeout > UINT32_MAX ? UINT32_MAX : (uint32_t)timeout, &n);
+    struct umc_pending calls[CALLS];
+    uint32_t n = list_calls(bus, UMC_ANY, timeout > UINT32_MAX ? UINT32_MAX : (uint32_t)timeout, calls);
     for (uint32_t i = 0; i < n; i++) {
         struct peer *caller = peer_at(direct, calls[i].caller);
         if (umc_pending_take(direct->group, calls[i].caller, calls[i].callee, calls[i].key) == 0 && caller)
             say_error(bus, caller, calls[i].key, ERROR_NO_REPLY,
                       "Message did not receive a reply (timeout by message bus)");
     }
-    free(calls);
 }

@@ -40,9 +40,14 @@ void direct_watched(struct bus *bus);
 void direct_learn(const struct transit *t, struct peer *to, bool requested_reply);
 /* A broadcast goes to somebody; NULL: there is one. */
 void direct_learn_broadcast(const struct transit *t, struct peer *to);
-/* The call, which went directly, is among those that wait for a reply; false: there is no such call. */
+/*
+ * A call that the relay delivers is noted by the group, like those that go directly: 0; -EEXIST or -EDQUOT if
+ * it may not be made; -ENOENT: it isn't the group's, but the relay's to remember.
+ */
+int direct_note_call(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial);
+/* The call, which the group has noted, is among those that wait for a reply; false: there is no such call. */
 bool direct_take_call(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial);
-/* How many calls of this caller (NULL: of anybody) went directly and have no reply yet. */
+/* How many calls of this caller (NULL: of anybody) the group has noted, and have no reply yet. */
 uint32_t direct_calls(const struct bus *bus, const struct peer *caller);
 
 /* Calls that went directly and are older than reply_timeout are answered. */

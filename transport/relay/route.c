@@ -12,6 +12,8 @@
 #include "say.h"
 #include "transit.h"
 
+#include <errno.h>
+
 /* Everything that can keep a message from somebody but his own rules. */
 static bool can_take(struct bus *bus, const struct policy_case *c, const struct fds *fds, bool owed,
                      struct denial *denial)
@@ -108,6 +110,18 @@ static void overhear(struct transit *t, struct peer *addressed)
         spread(t, addressed, true);
 }
 
+/* Who notes the call: 0, the group; -ENOENT, the relay; -EEXIST or -EDQUOT if it may not be made. */
+static int note_call(struct transit *t, struct peer *callee)
+{
+    struct bus *bus = t->bus;
+    struct peer *caller = t->sender;
+    if (replies_find(&bus->replies, caller, callee, t->m->serial))
+        return -EEXIST;
+    if (caller->n_calls + direct_calls(bus, caller) >= bus->limits.max_replies_per_connection)
+        return -EDQUOT;
+    return direct_note_call(bus, caller, callee, t->m->serial);
+}
+
 /* The call is written down, so that one reply to it may pass. */
 static bool expect_reply(struct transit *t, struct peer *callee, struct denial *denial)
 {
@@ -115,17 +129,19 @@ static bool expect_reply(struct transit *t, struct peer *callee, struct denial *
     struct peer *caller = t->sender;
     if (t->m->type != MESSAGE_METHOD_CALL || t->m->flags & MESSAGE_NO_REPLY_EXPECTED)
         return true;
-    direct_take_call(bus, caller, callee, t->m->serial);
-    if (replies_find(&bus->replies, caller, callee, t->m->serial)) {
+    int noted = note_call(t, callee);
+    if (noted == -EEXIST) {
         deny(denial, ERROR_ACCESS_DENIED,
              "Message has the same reply serial as a currently-outstanding existing method call");
         return false;
     }
-    if (caller->n_calls + direct_calls(bus, caller) >= bus->limits.max_replies_per_connection) {
+    if (noted == -EDQUOT) {
         deny(denial, ERROR_LIMITS_EXCEEDED,
              "The maximum number of pending replies per connection has been reached");
         return false;
     }
+    if (noted == 0)
+        return true;
     int64_t now = bus->limits.reply_timeout >= 0 ? clock_now() : 0;
     if (replies_add(&bus->replies, caller, callee, t->m->serial, now))
         return true;

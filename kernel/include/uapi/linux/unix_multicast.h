@@ -355,5 +355,6 @@ struct umc_leave {
 #define UMC_PENDING_LIST	_IOWR(UMC_IOC, 0x1a, struct umc_pending_list)
 #define UMC_GET_STATS		_IOWR(UMC_IOC, 0x1b, struct umc_stats)
 #define UMC_GET_MEMBER		_IOWR(UMC_IOC, 0x1c, struct umc_member_info)
+#define UMC_PENDING_ADD		_IOW(UMC_IOC, 0x1d, struct umc_pending)
 
 #endif /* _UAPI_LINUX_UNIX_MULTICAST_H */
