@@ -9,9 +9,14 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from dbus_fast import Variant
-from dbus_fast._private.marshaller import Marshaller
-from dbus_fast._private.unmarshaller import Unmarshaller
+from ..leaf import without_init
+
+with without_init("dbus_fast"):
+    # First, for they import each other.
+    from dbus_fast import errors as _errors  # noqa: F401
+    from dbus_fast._private.marshaller import Marshaller
+    from dbus_fast._private.unmarshaller import Unmarshaller
+    from dbus_fast.signature import Variant
 
 __all__ = ["Variant", "make_body", "read_body"]
 

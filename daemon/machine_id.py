@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 PLACES: Final = ("/var/lib/dbus/machine-id", "/etc/machine-id")
@@ -12,7 +11,8 @@ def read_machine_id(places: Sequence[str] = PLACES) -> str:
     """Return the 32 hexadecimal digits; raises OSError if no place has them."""
     for place in places:
         try:
-            text = Path(place).read_text("ascii").strip()
+            with open(place, encoding="ascii") as file:
+                text = file.read().strip()
         except (OSError, UnicodeDecodeError):
             continue
         if re.fullmatch("[0-9a-f]{32}", text):

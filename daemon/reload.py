@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ..policy.block import iterate
 from ..policy.error import ConfigError
@@ -16,7 +16,9 @@ from ..policy.settings import Settings
 from ..systemd.notify import Notifier
 from .bus import Bus, Reloaded, ReloadFailure
 from .configuration import Rereading
-from .watch import Watch
+
+if TYPE_CHECKING:
+    from .watch import Watch
 
 RULES_AT_ONCE: Final = 50  # about a millisecond
 
@@ -64,8 +66,7 @@ class Reloader:
         self._busy = False
         self._told: list[Reloaded] = []
         self._waiting: list[Reloaded] = []
-        self._watch = Watch(loop, self.ask, bus.log)
-        self._watch.set(bus.settings, began)
+        self._watch: Watch | None = None
         bus.on_reload = self.ask
 
     def ask(self, told: Reloaded = lambda failure: None) -> None:
@@ -76,9 +77,19 @@ class Reloader:
         if not self._busy:
             self._begin()
 
+    def watch(self) -> Watch:
+        """Watch what the configuration was read from, and what changed since: from the first call on."""
+        if self._watch is None:
+            from .watch import Watch
+
+            self._watch = Watch(self._loop, self.ask, self._bus.log)
+            self._watch.set(self._bus.settings, self._began)
+        return self._watch
+
     def stop(self) -> None:
         """Give up what is under way."""
-        self._watch.close()
+        if self._watch is not None:
+            self._watch.close()
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
@@ -86,7 +97,7 @@ class Reloader:
     def _begin(self) -> None:
         self._busy = True
         self._told, self._waiting = self._waiting, []
-        self._watch.catch_up()
+        self.watch().catch_up()
         self._began = time.time()
         try:
             self._reading = self._read(self._done)
@@ -109,7 +120,7 @@ class Reloader:
             yield
         policy = Policy(rules)
         yield
-        self._watch.set(settings, self._began)
+        self.watch().set(settings, self._began)
         yield
         self._bus.reloaded(settings, policy)
 
@@ -126,7 +137,7 @@ class Reloader:
     def _fail(self, failure: ReloadFailure) -> None:
         self._bus.reload_failed(failure)
         at_fault = (failure.file,) if isinstance(failure, ConfigError) else ()
-        self._watch.set(self._bus.settings, self._began, at_fault)
+        self.watch().set(self._bus.settings, self._began, at_fault)
         self._finish(failure)
 
     def _finish(self, failure: ReloadFailure | None) -> None:

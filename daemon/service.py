@@ -30,7 +30,7 @@ from .options import Options
 
 # What takes long to import: begun while the configuration is read, and left off when that is there, for then
 # somebody waits for the address.
-PARTS: Final = ("logging", "concurrent.futures", "ssl", "asyncio", "uvloop", "dbus_fast", "asyncinotify")
+PARTS: Final = ("logging", "concurrent.futures", "ssl", "asyncio", "uvloop")
 
 StartErrors = (
     AddressError,
@@ -192,6 +192,7 @@ class Service:
             self.log.warning(str(error))
         # Who isn't root has no rights to give up, and stays who he is.
         if user is not None and os.geteuid() == 0:
+            import_module(".watch", __package__)
             process.become(user)
 
     def _clean(self) -> None:

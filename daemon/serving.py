@@ -6,7 +6,7 @@ import asyncio
 import faulthandler
 import gc
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import uvloop
 
@@ -27,6 +27,8 @@ from .server import Server
 
 if TYPE_CHECKING:
     from .service import Service
+
+SETTLING: Final = 0.1  # seconds in which first clients come, before what can wait is done
 
 
 class Serving:
@@ -75,6 +77,7 @@ class Serving:
         gc.enable()
         loop.call_soon(process.release_signals)
         loop.call_soon(self._notifier.ready, self._status())
+        loop.call_later(SETTLING, self._reloader.watch)
         watchdog = Watchdog(loop, self._notifier, self._bus.statistics.when_alive)
         loop.run_forever()
         watchdog.stop()

@@ -1,7 +1,8 @@
 """What the models of a configuration are made of.
 
 They are pydantic-core's own: importing the package around it, and building models in it, would cost every
-start 100 ms. A model is a class whose attributes are declared with ``text`` or ``checked``.
+start 100 ms. Schemas are written as the plain data they are, since what makes and describes them takes 15 ms
+more. A model is a class whose attributes are declared with ``text`` or ``checked``.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, ClassVar, LiteralString, TypeVar
 
-from pydantic_core import PydanticCustomError, SchemaValidator, ValidationError, core_schema
-
+from ..leaf import without_init
 from .xml import Element
+
+with without_init("pydantic_core"):
+    from pydantic_core._pydantic_core import PydanticCustomError, SchemaValidator, ValidationError
+
+Schema = dict[str, Any]
 
 
 class Field:
@@ -30,17 +35,24 @@ class Field:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def schema(self) -> core_schema.ModelField:
+    def schema(self) -> Schema:
         """Return the field as pydantic-core wants it."""
-        schema: core_schema.CoreSchema = core_schema.str_schema()
+        schema: Schema = {"type": "str"}
         convert = self._convert
         if convert is not None:
-            schema = core_schema.no_info_after_validator_function(
-                lambda value: convert(self.name, value), schema
-            )
+            schema = _then(lambda value: convert(self.name, value), schema)
         if not self._required:
-            schema = core_schema.with_default_schema(schema, default=self._default)
-        return core_schema.model_field(schema)
+            schema = {"type": "default", "schema": schema, "default": self._default}
+        return {"type": "model-field", "schema": schema}
+
+
+def _then(function: Callable[[Any], Any], schema: Schema) -> Schema:
+    """Return the schema of what the function makes of a value of this one."""
+    return {
+        "type": "function-after",
+        "function": {"type": "no-info", "function": function},
+        "schema": schema,
+    }
 
 
 def required() -> Any:
@@ -88,10 +100,9 @@ class Model:
             return made
 
         fields = {name: item.schema() for name, item in cls.model_fields.items()}
-        schema = core_schema.model_schema(
-            cls, core_schema.model_fields_schema(fields, extra_behavior="forbid"), frozen=True
-        )
-        return SchemaValidator(core_schema.no_info_after_validator_function(check, schema))
+        inner: Schema = {"type": "model-fields", "fields": fields, "extra_behavior": "forbid"}
+        schema: Schema = {"type": "model", "cls": cls, "schema": inner, "frozen": True}
+        return SchemaValidator(_then(check, schema))
 
 
 def refusal(reason: LiteralString, /, **values: object) -> PydanticCustomError:

@@ -7,12 +7,14 @@ A refusal is worded as dbus-daemon words it.
 from __future__ import annotations
 
 import re
-
-from pydantic_core import PydanticCustomError
+from typing import TYPE_CHECKING
 
 from .model import Model, checked, refusal, required, text
 from .rules import MESSAGE_TYPES, NO_MAXIMUM
 from .settings import Limits
+
+if TYPE_CHECKING:
+    from pydantic_core import PydanticCustomError
 
 # The largest message has room for no more.
 MAX_MESSAGE_FDS = 0x2000000

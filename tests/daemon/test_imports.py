@@ -5,7 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
-SLOW = {"asyncinotify", "asyncio", "dbus_fast", "logging", "pathlib", "pydantic_core", "uvloop"}
+import pytest
+
+from omnibus.leaf import without_init
+
+SLOW = {"asyncio", "dbus_fast.signature", "logging", "uvloop"}
+NOT_YET = {"asyncinotify", "pathlib", "pydantic_core._pydantic_core"}
 
 
 def imported_by(module: str) -> set[str]:
@@ -18,14 +23,48 @@ class TestBeforeTheAddress:
     def test_program(self) -> None:
         """The child that reads the configuration is forked first."""
         modules = imported_by("omnibus.daemon.program")
-        assert not modules & (SLOW | {"socket", "omnibus.daemon.service"})
+        assert not modules & (SLOW | NOT_YET | {"socket", "omnibus.daemon.service"})
 
     def test_service(self) -> None:
         """Listening needs no loop."""
         modules = imported_by("omnibus.daemon.service")
         assert "omnibus.transport.listen" in modules
-        assert not modules & SLOW
+        assert not modules & (SLOW | NOT_YET)
 
     def test_serving(self) -> None:
-        """What those tests name is what serving needs, but for what reads the configuration."""
-        assert imported_by("omnibus.daemon.serving") >= SLOW - {"pydantic_core"}
+        """What is slow and needed is imported then; what watches files and reads them, later if at all."""
+        modules = imported_by("omnibus.daemon.serving")
+        assert modules >= SLOW
+        assert not modules & NOT_YET
+
+
+class TestWithoutInit:
+    def run(self, code: str) -> str:
+        """Run it in an interpreter of its own, and return what it prints."""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def test_package_is_not_run(self) -> None:
+        modules = imported_by("omnibus.daemon.codec, omnibus.policy.model")
+        assert {"dbus_fast.signature", "pydantic_core._pydantic_core"} <= modules
+        assert not modules & {"dbus_fast", "dbus_fast.service", "pydantic_core", "pydantic_core.core_schema"}
+
+    def test_package_is_run_later(self) -> None:
+        """Whoever wants all of it gets the same classes."""
+        code = (
+            "from omnibus.daemon.codec import Variant; import dbus_fast.aio;"
+            "print(dbus_fast.Variant is Variant)"
+        )
+        assert self.run(code) == "True"
+
+    def test_package_that_is_there(self) -> None:
+        code = (
+            "import sys, dbus_fast; from omnibus.daemon.codec import Variant;"
+            "print(sys.modules['dbus_fast'] is dbus_fast, dbus_fast.Variant is Variant)"
+        )
+        assert self.run(code) == "True True"
+
+    @pytest.mark.parametrize("name", ["omnibus_nosuch", "antigravity"])
+    def test_no_package(self, name: str) -> None:
+        with pytest.raises(ModuleNotFoundError, match=name), without_init(name):
+            raise AssertionError("nothing can be imported")

@@ -50,7 +50,7 @@ class FakeReading:
 class Office:
     """A bus and what reloads its configuration."""
 
-    def __init__(self, desk: Desk, **settings: Any) -> None:
+    def __init__(self, desk: Desk, began: float, **settings: Any) -> None:
         self.desk = desk
         self.loop = Loop()
         self.notifier = FakeNotifier()
@@ -58,9 +58,7 @@ class Office:
         self.refused: OSError | None = None
         desk.bus.settings = desk.settings.replace(**settings)
         self.old = desk.bus.settings
-        self.reloader = Reloader(
-            self.loop, desk.bus, self.read, self.notifier, status="Serving", began=time.time() + 60
-        )
+        self.reloader = Reloader(self.loop, desk.bus, self.read, self.notifier, status="Serving", began=began)
         self.told: list[ReloadFailure | None] = []
 
     def read(self, done: Callable[[Result], None]) -> FakeReading:
@@ -83,7 +81,17 @@ class Office:
 @pytest.fixture
 def office(desk: Desk, tmp_path: Path) -> Iterator[Office]:
     (tmp_path / "bus.conf").touch()
-    found = Office(desk, files=(str(tmp_path / "bus.conf"),))
+    found = Office(desk, time.time() + 60, files=(str(tmp_path / "bus.conf"),))
+    found.reloader.watch()
+    yield found
+    found.reloader.stop()
+
+
+@pytest.fixture
+def new_office(desk: Desk, tmp_path: Path) -> Iterator[Office]:
+    """One that doesn't watch yet."""
+    (tmp_path / "bus.conf").touch()
+    found = Office(desk, time.time() - 60, files=(str(tmp_path / "bus.conf"),))
     yield found
     found.reloader.stop()
 
@@ -246,8 +254,28 @@ class TestWatching:
         office.loop.pass_time(1)
         assert len(office.readings) == 2
 
+    def test_change_before_the_first_watch(self, new_office: Office) -> None:
+        """Clients come before watching; what changes until then is not missed."""
+        new_office.loop.pass_time(1)
+        assert new_office.readings == []
+        new_office.reloader.watch()
+        new_office.loop.pass_time(1)
+        assert len(new_office.readings) == 1
+
+    def test_reload_before_the_first_watch(self, new_office: Office) -> None:
+        """It begins the watch, which has nothing to add."""
+        new_office.ask()
+        new_office.reloader.watch()
+        new_office.finish(new().replace(files=new_office.old.files))
+        new_office.loop.pass_time(1)
+        assert len(new_office.readings) == 1
+
 
 class TestEnd:
+    def test_before_the_first_watch(self, new_office: Office) -> None:
+        new_office.reloader.stop()
+        assert new_office.loop.readers == {}
+
     def test_reading_under_way(self, office: Office) -> None:
         office.ask()
         office.reloader.stop()
