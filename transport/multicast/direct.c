@@ -60,6 +60,7 @@ int direct_begin(struct bus *bus, int group, uint32_t max_members, bool trust_ev
     direct->group = group;
     direct->max_members = max_members < UMC_MAX_MEMBERS ? max_members : UMC_MAX_MEMBERS;
     direct->trust_everybody = trust_everybody;
+    direct->rebuild_wait = -1;
     list_init(&direct->all);
     list_init(&direct->stale);
     list_init(&direct->dirty);
@@ -358,28 +359,39 @@ static void forget_dead(struct bus *bus)
     }
 }
 
-/* One in a wake-up, as the kernel takes a quarter of a millisecond to make a filter its own. */
+/* Milliseconds until a filter is to be made. */
+static int64_t rebuild_wait(const struct direct *direct, const struct member *member, int64_t now)
+{
+    bool missed = (member->egress_stale && member->misses >= MEMBER_MISSES) ||
+                  (member->ingress_stale && direct->misses >= DIRECT_MISSES);
+    int64_t at = missed ? member->rebuild_at : member->stale_since + MEMBER_PATIENCE;
+    return at > now ? at - now : 0;
+}
+
+/* One in a wake-up. */
 static void rebuild(struct bus *bus)
 {
     struct direct *direct = bus->direct;
-    direct->due = false;
-    if (list_empty(&direct->stale))
-        return;
-    int64_t now = clock_now();
     struct member *first = NULL;
+    int64_t now = list_empty(&direct->stale) ? 0 : clock_now(), soonest = -1;
+    bool ingress = false;
     LIST_FOR(at, &direct->stale)
     {
         struct member *member = CONTAINER_OF(at, struct member, in_stale);
-        if (member->rebuild_at > now)
+        int64_t wait = rebuild_wait(direct, member, now);
+        if (wait == 0 && !first) {
+            first = member;
             continue;
-        direct->due = first != NULL;
-        if (first)
-            break;
-        first = member;
+        }
+        ingress |= member->ingress_stale;
+        soonest = soonest < 0 || wait < soonest ? wait : soonest;
     }
+    direct->rebuild_wait = (int)soonest;
+    if (!ingress && (!first || first->ingress_stale))
+        direct->misses = 0;
     if (!first)
         return;
-    first->rebuild_at = now + MEMBER_REBUILD_TIME + first->n_flows / 16;
+    first->rebuild_at = now + MEMBER_REBUILD_TIME;
     member_rebuild(bus, first);
 }
 
@@ -424,11 +436,9 @@ int direct_timeout(const struct bus *bus)
     const struct direct *direct = bus->direct;
     if (!direct)
         return -1;
-    if (direct->due)
-        return 0;
     if (!list_empty(&direct->retry))
-        return MEMBER_RETRY_TIME;
-    if (!list_empty(&direct->stale))
-        return MEMBER_REBUILD_TIME;
+        return direct->rebuild_wait == 0 ? 0 : MEMBER_RETRY_TIME;
+    if (direct->rebuild_wait >= 0)
+        return direct->rebuild_wait;
     return bus->limits.reply_timeout >= 0 && !list_empty(&direct->all) ? DIRECT_EXPIRY_TIME : -1;
 }

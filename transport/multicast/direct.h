@@ -29,7 +29,8 @@ void direct_leave(struct bus *bus, struct peer *peer);
 /* Bytes of it have come. */
 void direct_dirty(struct bus *bus, struct peer *peer);
 
-void direct_rules_changed(struct bus *bus, struct peer *peer);
+/* A rule was added or removed. */
+void direct_rules_changed(struct bus *bus, struct peer *peer, const struct match_rule *rule);
 void direct_name_changed(struct bus *bus, struct span name, struct peer *old_owner);
 void direct_policy_changed(struct bus *bus);
 void direct_limits_changed(struct bus *bus);

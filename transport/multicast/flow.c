@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "clock.h"
 #include "member.h"
 #include "wire.h"
 
@@ -168,10 +167,7 @@ static void learn(const struct transit *t, struct member *from, struct member *t
     list_append(&to->arriving, &flow->in_to);
     from->n_flows++;
     from->calls |= m->type == MESSAGE_METHOD_CALL;
-    /* many say something once and are gone */
-    int64_t soon = clock_now() + MEMBER_REBUILD_TIME;
-    if (from->rebuild_at < soon)
-        from->rebuild_at = soon;
+    from->misses++;
     member_stale_egress(bus, from);
 }
 
@@ -188,9 +184,12 @@ void direct_learn(const struct transit *t, struct peer *to, bool requested_reply
     struct direct *direct = t->bus->direct;
     if (direct->generation != t->bus->policy->generation)
         direct_policy_changed(t->bus);
-    if (direct->failed || !direct_trusts(direct, t->sender->uid, to) || flow_find(direct, from, m))
+    if (direct->failed || !direct_trusts(direct, t->sender->uid, to))
         return;
-    learn(t, from, to->member, requested_reply);
+    if (flow_find(direct, from, m))
+        from->misses += from->egress_stale;
+    else
+        learn(t, from, to->member, requested_reply);
 }
 
 void direct_learn_broadcast(const struct transit *t, struct peer *to)
@@ -201,6 +200,10 @@ void direct_learn_broadcast(const struct transit *t, struct peer *to)
     if (!from->broadcasts) {
         from->broadcasts = true;
         member_stale_egress(t->bus, from);
+    }
+    if (!to) {
+        from->misses += from->egress_stale;
+        t->bus->direct->misses++;
     }
     if (to && to->member && from->side != DIRECT_NO_SIDE && from->side >= to->member->sides_known)
         member_stale_ingress(t->bus, to->member);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "member.h"
 
+#include "clock.h"
 #include "monitor.h"
 
 #include <stdlib.h>
@@ -12,8 +13,10 @@ static struct direct *direct_of(const struct bus *bus)
 
 static void stale(struct bus *bus, struct member *member)
 {
-    if (!list_linked(&member->in_stale))
-        list_append(&direct_of(bus)->stale, &member->in_stale);
+    if (list_linked(&member->in_stale))
+        return;
+    member->stale_since = clock_now();
+    list_append(&direct_of(bus)->stale, &member->in_stale);
 }
 
 void member_stale_egress(struct bus *bus, struct member *member)
@@ -108,8 +111,10 @@ void member_rebuild(struct bus *bus, struct member *member)
     bool egress = member->egress_stale, ingress = member->ingress_stale;
     member->egress_stale = member->ingress_stale = false;
     list_unlink(&member->in_stale);
-    if (egress)
+    if (egress) {
+        member->misses = 0;
         rebuild_egress(bus, member);
+    }
     if (ingress && !bus->direct->failed)
         rebuild_ingress(bus, member);
 }
@@ -222,12 +227,13 @@ void direct_name_changed(struct bus *bus, struct span name, struct peer *old_own
     find_sides(bus);
 }
 
-void direct_rules_changed(struct bus *bus, struct peer *peer)
+void direct_rules_changed(struct bus *bus, struct peer *peer, const struct match_rule *rule)
 {
     struct direct *direct = bus->direct;
     if (!direct || direct->failed)
         return;
-    member_ask_ingress(bus, peer->member ? peer->member : &direct->rest);
+    if (wants_of_members(rule))
+        member_ask_ingress(bus, peer->member ? peer->member : &direct->rest);
     direct_watched(bus);
 }
 

@@ -8,11 +8,17 @@
 
 #include <errno.h>
 
-#define MEMBER_REBUILD_TIME                                                                                  \
-    3 /* milliseconds between two filters of one member, and before what was learnt counts */
-#define MEMBER_FLOWS 512u   /* that one member may have; then they are learnt anew */
-#define MEMBER_RETRY_TIME 1 /* milliseconds until one that was busy is written to again */
-#define DIRECT_SIDES 4096u  /* then they are numbered anew */
+/*
+ * To make a filter costs the kernel as much as the relay takes for some dozens of messages: it is made once
+ * so many have gone through the relay that need not have, or when it has been missing for long.
+ */
+#define MEMBER_MISSES 32u
+#define DIRECT_MISSES 16u     /* broadcasts, for all ingress filters */
+#define MEMBER_PATIENCE 1000  /* milliseconds */
+#define MEMBER_REBUILD_TIME 3 /* milliseconds between two filters of one member, at least */
+#define MEMBER_FLOWS 512u     /* that one member may have; then they are learnt anew */
+#define MEMBER_RETRY_TIME 1   /* milliseconds until one that was busy is written to again */
+#define DIRECT_SIDES 4096u    /* then they are numbered anew */
 #define DIRECT_NO_SIDE UINT32_MAX
 #define DIRECT_EXPIRY_TIME 100 /* milliseconds between looks at calls that went directly */
 
@@ -43,7 +49,8 @@ struct member {
     bool egress_stale, ingress_stale;
     bool held;            /* by the kernel, as there is a queue for it */
     uint32_t sides_known; /* to its ingress filter */
-    int64_t rebuild_at;   /* not before */
+    uint32_t misses;      /* messages that a new egress filter would let pass */
+    int64_t stale_since, rebuild_at;
     struct list in_all;   /* direct.all */
     struct list in_stale; /* direct.stale */
     struct list in_dirty; /* direct.dirty: something of it has come since it was released */
@@ -72,7 +79,7 @@ struct direct {
     bool trust_everybody;
     bool failed; /* the group is closed; what is left is freed at the end of the wake-up */
     bool gated;
-    bool due; /* another filter is to be made at once */
+    int rebuild_wait; /* milliseconds until a filter is to be made; -1: none */
     bool told[DIRECT_TROUBLES];
     struct list all, stale, dirty, retry;
     struct list joining;     /* peer.in_joining */
@@ -86,6 +93,7 @@ struct direct {
     uint32_t n_sides;
     uint64_t generation; /* of the policy whose sides these are */
     uint64_t seed;
+    uint32_t misses;    /* broadcasts that new ingress filters would let pass */
     int64_t expired_at; /* when calls that are too old were last looked for */
     struct writing *writing;
 };
@@ -117,6 +125,9 @@ void flows_drop_to(struct bus *bus, struct member *member, struct span name);
 /* It has left: what filters still send there asks. They are made anew, and then its index is forgotten. */
 void flows_end_to(struct bus *bus, struct member *member);
 void mentions_end(struct bus *bus, struct peer *peer);
+
+/* Can anything that members send to nobody in particular match it? */
+bool wants_of_members(const struct match_rule *rule);
 
 int egress_make(struct bus *bus, struct member *member, struct filter *filter);
 int ingress_make(struct bus *bus, struct member *member, struct filter *filter);

@@ -39,20 +39,22 @@ static void add_key(struct wanted *wanted, struct filter_rule *rule, uint8_t key
     }
 }
 
-/* What is addressed to somebody is no broadcast. */
-static bool concerns_broadcasts(const struct match_form *form)
+/* What is addressed to somebody is no broadcast; and what the bus says goes through the relay. */
+bool wants_of_members(const struct match_rule *rule)
 {
-    for (uint32_t i = 0; i < form->n; i++) {
-        if (form->keys[i] == KEY_DESTINATION)
+    const struct match_pattern *pattern = rule->pattern;
+    for (uint32_t i = 0; i < pattern->form.n; i++) {
+        if (pattern->form.keys[i] == KEY_DESTINATION ||
+            (pattern->form.keys[i] == KEY_SENDER && span_equal(symbol_span(pattern->values[i]), BUS_NAME)))
             return false;
     }
-    return form->type == 0 || form->type == MESSAGE_SIGNAL;
+    return pattern->form.type == 0 || pattern->form.type == MESSAGE_SIGNAL;
 }
 
 static void add_rule(struct wanted *wanted, const struct match_rule *rule)
 {
     const struct match_pattern *pattern = rule->pattern;
-    if (!concerns_broadcasts(&pattern->form))
+    if (!wants_of_members(rule))
         return;
     struct filter_rule *made = &wanted->rules[wanted->n++];
     memset(made, 0, sizeof(*made));

@@ -175,7 +175,7 @@ static bool add_match(struct bus *bus, struct peer *sender, const struct message
         return true;
     }
     bus_count_matches(bus, sender);
-    direct_rules_changed(bus, sender);
+    direct_rules_changed(bus, sender, rule);
     acknowledge(bus, sender, m);
     return true;
 }
@@ -186,14 +186,14 @@ static bool remove_match(struct bus *bus, struct peer *sender, const struct mess
     if (!rule)
         return true;
     bool removed = match_index_remove(bus->matches, &sender->matches, rule);
-    match_rule_free(rule);
     if (removed) {
-        direct_rules_changed(bus, sender);
+        direct_rules_changed(bus, sender, rule);
         acknowledge(bus, sender, m);
     } else {
         say_error(bus, sender, m->serial, ERROR_MATCH_RULE_NOT_FOUND,
                   "The given match rule wasn't found and can't be removed");
     }
+    match_rule_free(rule);
     return true;
 }
 
