@@ -62,7 +62,7 @@ class TestDescriptors:
 
     def fill(self, client: Client, stuck: Client) -> None:
         """Send until the rest waits in the bus."""
-        for _ in range(10):
+        for _ in range(30):
             client.signal("Full", "ay", bytes(100_000), destination=stuck.unique)
         client.sync()
 

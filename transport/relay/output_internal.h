@@ -9,6 +9,7 @@
 
 #define OUTPUT_IOVECS 256
 #define OUTPUT_BYTES (4u * 1024 * 1024) /* in one send */
+#define OUTPUT_WIDE (512 * 1024)        /* waiting: then the socket gets a buffer of that size */
 #define OUTPUT_PACKET (64u * 1024)      /* in one packet */
 #define OUTPUT_FDS 253                  /* the kernel's SCM_MAX_FD */
 

@@ -39,6 +39,7 @@ struct peer {
     bool readable;   /* there may be more in the socket */
     bool hung_up;    /* read until the end is seen */
     bool writing;    /* EPOLLOUT is asked for */
+    bool wide;       /* its socket takes more at once than others */
     bool closing;    /* relay_disconnect: gone once this wake-up's output was tried */
     bool unseen;     /* monitors have yet to see its message for the bus */
     bool logged;     /* a message of it was worth a line in the log */
