@@ -28,7 +28,9 @@ from .server import Server
 if TYPE_CHECKING:
     from .service import Service
 
-SETTLING: Final = 0.1  # seconds in which first clients come, before what can wait is done
+# Seconds before files are watched: first clients come now, and at its end a bus that watches waits for the kernel,
+# which frees watches slowly.
+SETTLING: Final = 1.0
 
 
 class Serving:
@@ -72,7 +74,7 @@ class Serving:
         self._server.start()
         # When the watchdog ends us, SIGABRT leaves behind where we were.
         faulthandler.enable(2)
-        gc.collect()
+        # There is hardly any garbage to collect before.
         gc.freeze()
         gc.enable()
         loop.call_soon(process.release_signals)
