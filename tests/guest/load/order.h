@@ -52,6 +52,8 @@ struct talker {
     uint32_t next[MAX_CLIENTS][2]; /* numbers below this have come from that sender; [1]: those that sought */
     bool asked[MAX_MESSAGES];      /* and has no answer yet */
     uint32_t unanswered, byes, ends;
+    uint32_t release; /* the call that has given its name back, 0: it has it again */
+    bool is_released; /* the bus has said so */
     bool owns_name, has_rule, calm;
 };
 

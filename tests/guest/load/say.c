@@ -109,6 +109,8 @@ static void answered(struct talker *t, uint32_t reply_serial)
 /* Answers about names and rules; errors for who has no name just now. */
 static void hear_bus(struct talker *t, const struct message *m)
 {
+    if (m->type == RETURN && m->reply_serial == t->release)
+        t->is_released = true;
     if (m->type == SIGNAL || (m->type == RETURN && m->reply_serial < SERIALS))
         return;
     if (m->type != ERROR || m->reply_serial < SERIALS || !strstr(shown(m->error), "ServiceUnknown"))
@@ -128,6 +130,8 @@ static void note(struct talker *t, const struct words *w)
     if (w->casts > t->casts)
         die("number %u of %u comes before cast %u, which its sender had before", w->number, w->from,
             t->casts);
+    if (w->kind == SEEK && t->is_released)
+        die("number %u of %u seeks a name that was given back", w->number, w->from);
     *next = w->number + 1;
     atomic_fetch_add(&records->got[t->number][w->from][w->number], 1);
     atomic_fetch_add(&records->extras, w->kind == EXTRA);

@@ -29,8 +29,10 @@ static void change_name(struct talker *t)
     char name[64];
     talker_name(t->number, BY_FLEETING, name);
     if (t->owns_name) {
-        driver_ask(&t->c, "ReleaseName", name);
+        t->release = driver_ask(&t->c, "ReleaseName", name);
     } else {
+        t->release = 0;
+        t->is_released = false;
         buffer_string(&body, name);
         buffer_u32(&body, 0);
         driver_send(&t->c, "RequestName", "su", &body);
