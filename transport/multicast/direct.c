@@ -274,28 +274,21 @@ static bool watched(const struct bus *bus)
     return monitored(bus) || match_index_eavesdroppers(bus->matches) > 0;
 }
 
-void direct_watched(struct bus *bus)
+static void set_gate(struct bus *bus, bool closed)
 {
     struct direct *direct = bus->direct;
-    if (!direct || direct->failed || direct->gated || !watched(bus))
+    if (!direct || direct->failed || direct->gated == closed || watched(bus) != closed)
         return;
-    int error = umc_gate(direct->group, true);
+    int error = umc_gate(direct->group, closed);
     if (error < 0)
-        direct_fail(bus, "The group can't be stopped", error);
+        direct_fail(bus, closed ? "The group can't be stopped" : "The group can't go on", error);
     else
-        direct->gated = true;
+        direct->gated = closed;
 }
 
-static void open_gate(struct bus *bus)
+void direct_watched(struct bus *bus)
 {
-    struct direct *direct = bus->direct;
-    if (direct->failed || !direct->gated || watched(bus))
-        return;
-    int error = umc_gate(direct->group, false);
-    if (error < 0)
-        direct_fail(bus, "The group can't go on", error);
-    else
-        direct->gated = false;
+    set_gate(bus, true);
 }
 
 /* All that came of it is dispatched. */
@@ -424,7 +417,7 @@ void direct_settle(struct bus *bus)
     if (!direct->failed) {
         retry(bus);
         direct_release(bus);
-        open_gate(bus);
+        set_gate(bus, false);
         forget_dead(bus);
     }
     if (direct->failed)
