@@ -28,8 +28,8 @@ from .server import Server
 if TYPE_CHECKING:
     from .service import Service
 
-# Seconds before files are watched: first clients come now, and at its end a bus that watches waits for the kernel,
-# which frees watches slowly.
+# Seconds before files are watched. First clients come now; and a watch keeps the end waiting, for the kernel
+# is slow to free it.
 SETTLING: Final = 1.0
 
 
