@@ -9,11 +9,12 @@
 #include <errno.h>
 
 /*
- * To make a filter costs the kernel as much as the relay takes for some dozens of messages: it is made once
- * so many have gone through the relay that need not have, or when it has been missing for long.
+ * To make a filter costs the kernel as much as some dozens of messages cost the relay: it is made once some
+ * have gone through the relay that need not have, or when it has been missing for long. One missing ingress
+ * filter stops all broadcasts, so the first that asks is enough.
  */
 #define MEMBER_MISSES 16u
-#define DIRECT_MISSES 1u      /* broadcasts, for all ingress filters */
+#define DIRECT_MISSES 1u      /* broadcasts */
 #define MEMBER_PATIENCE 1000  /* milliseconds */
 #define MEMBER_REBUILD_TIME 3 /* milliseconds between two filters of one member, at least */
 #define MEMBER_FLOWS 512u     /* that one member may have; then they are learnt anew */
