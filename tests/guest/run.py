@@ -46,7 +46,7 @@ def in_guest(arguments: argparse.Namespace) -> int:
 
 
 def tests(report: Path) -> list[str]:
-    """Name the tests that failed or were left out, and count all."""
+    """Name the tests that failed or were left out, show what others say, and count all."""
     if not report.exists():
         return ["tests: no report"]
     lines = []
@@ -54,9 +54,11 @@ def tests(report: Path) -> list[str]:
     for case in ElementTree.parse(report).iter("testcase"):
         outcome = next((child for child in case if child.tag in ("failure", "error", "skipped")), None)
         counts["passed" if outcome is None else outcome.tag] += 1
+        name = f"{case.get('classname')}.{case.get('name')}"
+        lines += [f"note {name}: {note.get('value')}" for note in case.iter("property")]
         if outcome is not None:
             why = (outcome.get("message") or "").split("\n", 1)[0][:200]
-            lines.append(f"{outcome.tag} {case.get('classname')}.{case.get('name')}: {why}")
+            lines.append(f"{outcome.tag} {name}: {why}")
     return [*lines, "tests: " + tally(counts)]
 
 

@@ -11,6 +11,8 @@ from support.daemon import Daemon
 from support.raw import DEADLINE
 from support.ways import GROUP, WAYS, echo, got_directly, learn, note, sent_directly
 
+from .conftest import Tell
+
 pytestmark = pytest.mark.deviation("multicast")
 COUNT = 1000  # messages: several queues full
 MORE = 200  # afterwards
@@ -88,16 +90,15 @@ class TestUnread:
 
     @pytest.mark.parametrize("burst", [1, 50])
     @pytest.mark.parametrize("way", WAYS[:1], indirect=True)
-    def test_directly_again(self, way: str, burst: int, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_directly_again(self, way: str, burst: int, tell: Tell) -> None:
         """When he has read all, what follows goes directly again, soon."""
         self.ways_known(way)
         by_bus, milliseconds = self.again(burst)
-        with capsys.disabled():
-            print(f"\nbursts of {burst}: by the bus {by_bus} of {MORE}, directly after {milliseconds:.1f} ms")
+        tell(f"bursts of {burst}: by the bus {by_bus} of {MORE}, directly after {milliseconds:.1f} ms")
         assert by_bus <= MORE // 2
 
     @pytest.mark.parametrize("way", WAYS[:1], indirect=True)
-    def test_a_sender_who_never_pauses(self, way: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_sender_who_never_pauses(self, way: str, tell: Tell) -> None:
         """He stays with the bus while it has something of him to read, and goes directly again later."""
         self.ways_known(way)
         is_half = threading.Event()
@@ -116,6 +117,5 @@ class TestUnread:
             self.slow.expect(member="Note", body=(number,))
         thread.join()
         direct = got_directly(self.asker, self.slow) - before
-        with capsys.disabled():
-            print(f"\nof {COUNT} messages to who does not read and {COUNT} while he reads, {direct} directly")
+        tell(f"of {COUNT} messages to who does not read and {COUNT} while he reads, {direct} directly")
         learn(self.asker, self.sender, by=lambda: note(self.sender, self.slow))
