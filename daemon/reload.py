@@ -77,11 +77,17 @@ class Reloader:
         if not self._busy:
             self._begin()
 
-    def watch(self) -> Watch:
-        """Watch what the configuration was read from, and what changed since: from the first call on."""
-        if self._watch is None:
-            from .watch import Watch
+    def watch(self) -> Watch | None:
+        """Watch what the configuration was read from, and what changed since: from the first call on.
 
+        Returns None where that isn't possible now; the next call tries again.
+        """
+        if self._watch is None:
+            try:
+                from .watch import Watch
+            except (ImportError, OSError) as error:  # there may be no descriptors left
+                self._bus.log.warning(f"Cannot watch the configuration: {error}")
+                return None
             self._watch = Watch(self._loop, self.ask, self._bus.log)
             self._watch.set(self._bus.settings, self._began)
         return self._watch
@@ -97,7 +103,8 @@ class Reloader:
     def _begin(self) -> None:
         self._busy = True
         self._told, self._waiting = self._waiting, []
-        self.watch().catch_up()
+        if watch := self.watch():
+            watch.catch_up()
         self._began = time.time()
         try:
             self._reading = self._read(self._done)
@@ -120,7 +127,8 @@ class Reloader:
             yield
         policy = Policy(rules)
         yield
-        self.watch().set(settings, self._began)
+        if watch := self.watch():
+            watch.set(settings, self._began)
         yield
         self._bus.reloaded(settings, policy)
 
@@ -137,7 +145,8 @@ class Reloader:
     def _fail(self, failure: ReloadFailure) -> None:
         self._bus.reload_failed(failure)
         at_fault = (failure.file,) if isinstance(failure, ConfigError) else ()
-        self.watch().set(self._bus.settings, self._began, at_fault)
+        if watch := self.watch():
+            watch.set(self._bus.settings, self._began, at_fault)
         self._finish(failure)
 
     def _finish(self, failure: ReloadFailure | None) -> None:

@@ -205,8 +205,10 @@ class TestSameSerial:
         third = connect()
         client.start_call(other.unique, "Hail", serial=500)
         third.start_call(other.unique, "Hail", serial=500)
-        for caller in (client, third):
-            other.reply(other.expect(member="Hail", sender=caller.unique))
+        calls = [other.expect(member="Hail") for _ in range(2)]
+        assert {call.sender for call in calls} == {client.unique, third.unique}
+        for call in calls:
+            other.reply(call)
         assert client.reply_to(500)
         assert third.reply_to(500)
 
