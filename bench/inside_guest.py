@@ -26,7 +26,8 @@ CASES = (
     ("rtt",),
     ("pipeline",),
     *(("--subs", str(subscribers), "fanout") for subscribers in (1, 8, 32)),
-    ("--clients", "40", "mixed"),
+    ("--subs", "8", "fanout=answered"),
+    ("--seconds", "1", "--warm", "1", "--clients", "40", "mixed"),
     ("--clients", "60", "login"),
 )
 STATES = Path("/sys/kernel/debug/unix_multicast")

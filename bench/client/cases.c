@@ -42,15 +42,15 @@ static void bandwidth(const char *detail)
 
 static void fanout(const char *detail)
 {
-    (void)detail;
+    bool answers = same(detail, "answered");
     for (int i = 0; i < options.subs.n; i++) {
         char name[64];
         int subs = options.subs.at[i];
         if (options.idle)
             snprintf(name, sizeof(name), "fanout-%d-idle-%d-%s", subs, options.idle, options.rule_kind);
         else
-            snprintf(name, sizeof(name), "fanout-%d", subs);
-        fanout_run(name, ROUTE_BUS, subs, options.idle);
+            snprintf(name, sizeof(name), "fanout-%d%s", subs, answers ? "-answered" : "");
+        fanout_run(name, ROUTE_BUS, subs, options.idle, answers);
     }
 }
 

@@ -79,7 +79,7 @@ static void print(const struct fanout *f, const struct result *r)
     }
 }
 
-void fanout_run(const char *name, enum route route, int subs, int idle)
+void fanout_run(const char *name, enum route route, int subs, int idle, bool answers)
 {
     static struct fanout f;
     int burst = options.window / 2;
@@ -87,6 +87,7 @@ void fanout_run(const char *name, enum route route, int subs, int idle)
     f = (struct fanout){.route = route,
                         .subs = subs,
                         .idle = idle,
+                        .answers = answers,
                         .burst = burst > 0 ? burst : 1,
                         .size = options.size,
                         .paid = options.daemon};

@@ -59,7 +59,10 @@ void fanout_subscriber(void *argument)
         if (payload_number(&m) == QUIT)
             break;
         payload_check(&m, f->size, number++);
-        fanout_burst_read(f, number);
+        if (f->answers)
+            fanout_answer(&c, number - 1);
+        else
+            fanout_burst_read(f, number);
     }
     atomic_store(&shared->got[f->index], number);
 }
@@ -159,6 +162,17 @@ static void wait_for_readers(const struct sender *s, uint64_t under_way)
     }
 }
 
+/* Each is answered by all before the next is sent. */
+static void ask_for(struct sender *s, double seconds)
+{
+    uint64_t end = clock_ns() + clock_span(seconds);
+    for (; clock_ns() < end; s->number++) {
+        emit(s, s->number);
+        flush(s);
+        fanout_take_answers(&s->c, s->f->subs, s->number);
+    }
+}
+
 static void send_for(struct sender *s, double seconds)
 {
     uint64_t end = clock_ns() + clock_span(seconds);
@@ -196,10 +210,11 @@ void fanout_send(void *argument)
                                              .signature = "ay",
                                              .body_size = (uint32_t)f->size});
     s.base = s.c.serial + 1;
-    send_for(&s, options.warm);
+    void (*work)(struct sender *, double) = f->answers ? ask_for : send_for;
+    work(&s, options.warm);
     struct cost cost = clock_cost(&f->paid);
     uint64_t first = s.number, begin = clock_ns();
-    send_for(&s, options.seconds);
+    work(&s, options.seconds);
     result->seconds = (double)(clock_ns() - begin) / 1e9;
     result->cost = clock_cost_since(&f->paid, &cost);
     result->n = s.number - first;

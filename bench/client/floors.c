@@ -45,7 +45,7 @@ static void run_route(enum route route)
     pair_run(name_of("bandwidth-64K", floor), &(struct pair){.route = route, .size = 64 << 10, .window = 16});
     pair_run(name_of("bandwidth-1M", floor), &(struct pair){.route = route, .size = 1 << 20, .window = 4});
     for (int i = 0; route >= ROUTE_EPOLL && i < options.subs.n; i++)
-        fanout_run(fanout_name(options.subs.at[i], floor), route, options.subs.at[i], 0);
+        fanout_run(fanout_name(options.subs.at[i], floor), route, options.subs.at[i], 0, false);
 }
 
 static void run_multicast(const char *floor, enum multicast kind)

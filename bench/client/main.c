@@ -38,6 +38,7 @@ static const char usage_text[] =
     "busbench --address unix:path=... [options] CASE...\n"
     "cases: rtt pipeline fanout connect driver bandwidth memory mixed login bystander[=TROUBLE] limit[=WHAT] "
     "all\n"
+    "  fanout=answered   every subscriber answers each signal, over the bus, before the next is sent\n"
     "  bystander=...     alone flood-calls flood-signals stuck-reader leak-connections leak-fds large "
     "reload\n"
     "  limit=...         floors, which need no bus: direct-stream direct-seqpacket relay-epoll relay-spin\n"
