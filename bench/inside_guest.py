@@ -22,12 +22,12 @@ COMPARED = {
     RELAY: f"{COMMANDS[OURS]} --multicast=off",
     GROUP: f"{COMMANDS[OURS]} --multicast=require",
 }
-CASES = (
+CASES: tuple[tuple[str, ...], ...] = (
     ("rtt",),
     ("pipeline",),
     *(("--subs", str(subscribers), "fanout") for subscribers in (1, 8, 32)),
     ("--subs", "8", "fanout=answered"),
-    ("--seconds", "1", "--warm", "1", "--clients", "40", "mixed"),
+    ("--seconds", "1", "--warm", "2", "--clients", "40", "mixed"),
     ("--clients", "60", "login"),
 )
 STATES = Path("/sys/kernel/debug/unix_multicast")
@@ -65,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--seconds", default="0.2")
-    parser.add_argument("--warm", default="0.1")
+    parser.add_argument("--warm", default="0.4")
     parser.add_argument("--only", default=",".join(COMPARED), metavar="NAMES")
     arguments = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="bench-"))
