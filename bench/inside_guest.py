@@ -6,6 +6,7 @@ import argparse
 import json
 import shutil
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -30,6 +31,7 @@ CASES: tuple[tuple[str, ...], ...] = (
     ("--seconds", "1", "--warm", "2", "--clients", "40", "mixed"),
     ("--clients", "60", "login"),
 )
+SETTLING = 3.0  # seconds; omnibusd leaves to the second after its start what can wait
 STATES = Path("/sys/kernel/debug/unix_multicast")
 
 
@@ -71,6 +73,9 @@ def main() -> None:
     directory = Path(tempfile.mkdtemp(prefix="bench-"))
     fleet = Fleet(COMPARED, directory)
     try:
+        for name in arguments.only.split(","):
+            fleet.get(name, WIDE)
+        time.sleep(SETTLING)
         for _ in range(arguments.rounds):
             for name in arguments.only.split(","):
                 options = ["--seconds", arguments.seconds, "--warm", arguments.warm]
