@@ -134,6 +134,7 @@ struct umc_member {
 	/* by group->write, for one UMC_WRITE */
 	bool write_stopped;
 	bool write_hold;
+	u32 write_left;
 	/* by calls_lock */
 	u32 calls;
 	struct rcu_head rcu;

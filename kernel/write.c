@@ -79,6 +79,18 @@ free_iov:
 	return ret;
 }
 
+/*
+ * Whoever has got all of its part is held no more, unless the last entry says
+ * otherwise: what others send to it now comes behind that.
+ */
+static void umc_unhold(struct umc_member *member)
+{
+	if (member->write_left || member->write_stopped || member->write_hold)
+		return;
+	/* After all that was queued. */
+	smp_store_release(&member->held, false);
+}
+
 /* An entry that did not go through stops later ones for the same member. */
 static u32 umc_write_batch(struct umc_writing *batch, u32 count)
 {
@@ -99,23 +111,10 @@ static u32 umc_write_batch(struct umc_writing *batch, u32 count)
 		else
 			w->member->write_stopped = true;
 		w->member->write_hold = w->entry.flags & UMC_WRITE_HOLD;
+		w->member->write_left--;
+		umc_unhold(w->member);
 	}
 	return complete;
-}
-
-/* Where all was written, and the last entry does not say otherwise. */
-static void umc_unhold(struct umc_writing *batch, u32 count)
-{
-	u32 i;
-
-	for (i = 0; i < count; i++) {
-		struct umc_member *member = batch[i].member;
-
-		if (!member || member->write_stopped || member->write_hold)
-			continue;
-		/* After all that was queued. */
-		smp_store_release(&member->held, false);
-	}
 }
 
 static int umc_write_fetch(struct umc_group *group, const struct umc_write *write,
@@ -136,6 +135,7 @@ static int umc_write_fetch(struct umc_group *group, const struct umc_write *writ
 		if (!batch[i].member)
 			continue;
 		batch[i].member->write_stopped = false;
+		batch[i].member->write_left++;
 		batch[i].entry.result = umc_hold(batch[i].member);
 	}
 	return 0;
@@ -181,7 +181,6 @@ int umc_write(struct umc_group *group, const struct umc_write *write)
 	ret = umc_write_fetch(group, write, batch);
 	if (!ret) {
 		ret = umc_write_batch(batch, write->count);
-		umc_unhold(batch, write->count);
 		if (umc_write_report(write, batch))
 			ret = -EFAULT;
 	}
