@@ -14,12 +14,17 @@
  * filter stops all broadcasts, so the first that asks is enough.
  */
 #define MEMBER_MISSES 16u
-#define DIRECT_MISSES 1u      /* broadcasts */
-#define MEMBER_PATIENCE 1000  /* milliseconds */
-#define MEMBER_REBUILD_TIME 3 /* milliseconds between two filters of one member, at least */
-#define MEMBER_FLOWS 512u     /* that one member may have; then they are learnt anew */
-#define MEMBER_RETRY_TIME 1   /* milliseconds until one that was busy is written to again */
-#define DIRECT_SIDES 4096u    /* then they are numbered anew */
+#define DIRECT_MISSES 1u     /* broadcasts */
+#define MEMBER_PATIENCE 1000 /* milliseconds */
+/*
+ * Milliseconds between two filters of one member, at least: twice as many after one that did not live eight
+ * times as long, as while somebody starts.
+ */
+#define MEMBER_REBUILD_TIME 3
+#define MEMBER_REBUILD_MAX 384
+#define MEMBER_FLOWS 512u   /* that one member may have; then they are learnt anew */
+#define MEMBER_RETRY_TIME 1 /* milliseconds until one that was busy is written to again */
+#define DIRECT_SIDES 4096u  /* then they are numbered anew */
 #define DIRECT_NO_SIDE UINT32_MAX
 #define DIRECT_EXPIRY_TIME 100 /* milliseconds between looks at calls that went directly */
 
@@ -51,7 +56,7 @@ struct member {
     bool held;            /* by the kernel, as there is a queue for it */
     uint32_t sides_known; /* to its ingress filter */
     uint32_t misses;      /* messages that a new egress filter would let pass */
-    int64_t stale_since, rebuild_at;
+    int64_t stale_since, rebuild_at, rebuild_time;
     struct list in_all;   /* direct.all */
     struct list in_stale; /* direct.stale */
     struct list in_dirty; /* direct.dirty: something of it has come since it was released */
