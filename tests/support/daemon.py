@@ -169,7 +169,12 @@ class Daemon:
         return {**kept, "DBUS_SESSION_BUS_ADDRESS": self.address, **more}
 
     def open_files(self) -> int:
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        """Count its descriptors, but for the two that watch the configuration a second after the start."""
+        links = []
+        for entry in os.scandir(f"/proc/{self.pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                links.append(os.readlink(entry.path))
+        return len(links) - (2 if "anon_inode:inotify" in links else 0)
 
     def memory(self) -> int:
         """Return the resident size in bytes."""
