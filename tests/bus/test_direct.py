@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.deviation("multicast"),
     pytest.mark.skipif(not os.path.exists("/dev/unix_multicast"), reason="this kernel has no groups"),
 ]
-LEARNT = 20
+LEARNT = 60
 """After so many messages of a kind, with the pauses that answers are, the way must be known."""
 COUNT = 50
 
