@@ -13,7 +13,7 @@
  * have gone through the relay that need not have, or when it has been missing for long. One missing ingress
  * filter stops all broadcasts, so the first that asks is enough.
  */
-#define MEMBER_MISSES 48u
+#define MEMBER_MISSES 16u
 #define DIRECT_MISSES 1u     /* broadcasts */
 #define MEMBER_PATIENCE 1000 /* milliseconds */
 /*
