@@ -317,12 +317,26 @@ static uint32_t collect_drained(struct direct *direct, struct umc_release_entry 
     return n;
 }
 
-/* Who can't be released now has more to say, which is an event. */
+/* A client may still be on its way out of the call that brought what was read: he is tried again. */
+static void try_again(struct bus *bus, const struct umc_release_entry *entries, uint32_t n)
+{
+    struct direct *direct = bus->direct;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct member *member = direct->members[entries[i].index];
+        if (entries[i].result != -EBUSY || !member)
+            continue;
+        direct_dirty(bus, member->peer);
+        direct->release_waits = true;
+    }
+}
+
 void direct_release(struct bus *bus)
 {
     struct direct *direct = bus->direct;
     struct umc_release_entry entries[RELEASES];
     uint32_t n = direct && !direct->failed ? collect_drained(direct, entries) : 0;
+    if (direct)
+        direct->release_waits = false;
     if (n == 0)
         return;
     if (!writing_hold(bus, &bus->touched)) {
@@ -333,6 +347,8 @@ void direct_release(struct bus *bus)
     int error = umc_release(direct->group, entries, n);
     if (error < 0)
         direct_fail(bus, "Members of the group can't be released", error);
+    else
+        try_again(bus, entries, n);
 }
 
 /* No filter names them any more, once none is stale. */
@@ -433,7 +449,7 @@ int direct_timeout(const struct bus *bus)
     const struct direct *direct = bus->direct;
     if (!direct)
         return -1;
-    if (!list_empty(&direct->retry))
+    if (!list_empty(&direct->retry) || direct->release_waits)
         return direct->rebuild_wait == 0 ? 0 : MEMBER_RETRY_TIME;
     if (direct->rebuild_wait >= 0)
         return direct->rebuild_wait;

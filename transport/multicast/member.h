@@ -85,7 +85,8 @@ struct direct {
     bool trust_everybody;
     bool failed; /* the group is closed; what is left is freed at the end of the wake-up */
     bool gated;
-    int rebuild_wait; /* milliseconds until a filter is to be made; -1: none */
+    bool release_waits; /* somebody could not be released */
+    int rebuild_wait;   /* milliseconds until a filter is to be made; -1: none */
     bool told[DIRECT_TROUBLES];
     struct list all, stale, dirty, retry;
     struct list joining;     /* peer.in_joining */
