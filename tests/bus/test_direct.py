@@ -36,6 +36,11 @@ def call_and_answer(caller: Client, callee: Client, count: int) -> None:
 
 
 class TestDaemonSleeps:
+    @pytest.fixture(autouse=True)
+    def settled(self, client: Client) -> None:
+        """It watches its configuration a second after the start, or when it reads it again."""
+        client.driver("ReloadConfig")
+
     def test_calls_and_replies(self, bus: Daemon, client: Client, other: Client) -> None:
         call_and_answer(client, other, LEARNT)
         before = turns(bus)
