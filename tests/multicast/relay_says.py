@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import struct
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
-RELAY_TESTS = Path(__file__).parent.parent / "relay"
-BUILD = RELAY_TESTS / "build"
+from support.relay_programs import build
 
 # The message is right; or the characters of a text or the values in its body are wrong; or it is wrong.
 RIGHT, WRONG_CONTENTS, WRONG = range(3)
-
-
-def build(program: str) -> Path:
-    """Make a C program of the relay's tests; one process at a time, because all share the directory."""
-    BUILD.mkdir(exist_ok=True)
-    target = BUILD / program
-    with (BUILD / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        made = subprocess.run(
-            ["make", "-C", RELAY_TESTS, f"BUILD={BUILD}", target], capture_output=True, text=True, check=False
-        )
-    assert made.returncode == 0, made.stdout + made.stderr
-    return target
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import struct
 import subprocess
 from collections.abc import Sequence
@@ -13,22 +12,7 @@ from omnibus.policy.block import encode
 from omnibus.policy.evaluate import Header, Identity
 from omnibus.policy.rules import Rule
 
-RELAY_TESTS = Path(__file__).parent.parent / "relay"
-BUILD = RELAY_TESTS / "build"
 NONE = 0xFFFFFFFF
-
-
-def build(program: str) -> Path:
-    """Make a C program of the relay's tests; one process at a time, because all share the directory."""
-    BUILD.mkdir(exist_ok=True)
-    target = BUILD / program
-    with (BUILD / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        made = subprocess.run(
-            ["make", "-C", RELAY_TESTS, f"BUILD={BUILD}", target], capture_output=True, text=True, check=False
-        )
-    assert made.returncode == 0, made.stdout + made.stderr
-    return target
 
 
 @dataclass(frozen=True)

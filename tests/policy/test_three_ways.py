@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from omnibus.policy.evaluate import ClientPolicy, Header, Identity, Policy, Verdict
 from omnibus.policy.rules import Context, Kind, Rule
+from support.relay_programs import build
 
 from . import dice
-from .judge import Judge, build
+from .judge import Judge
 from .reference import (
     ACTIVATABLE,
     ALWAYS,

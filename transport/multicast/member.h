@@ -116,6 +116,10 @@ static inline int unless_left(int error)
     return error == -ENOENT ? 0 : error;
 }
 
+/* Those who wait to join do; the indices of who has left are free again, once no filter names them. */
+void members_join(struct bus *bus);
+void members_forget(struct bus *bus);
+
 /* Empties a filter now, which is then made anew. */
 void member_ask_egress(struct bus *bus, struct member *member);
 void member_ask_ingress(struct bus *bus, struct member *member);
