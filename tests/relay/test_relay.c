@@ -528,7 +528,26 @@ static void an_unread_peer_may_be_cut_off(void)
     plane_close(&p);
 }
 
+static void the_descriptor_is_readable_until_all_events_are_taken(void)
+{
+    struct plane p;
+    plane_open(&p);
+    for (uint64_t id = 0; id < 3; id++) {
+        plane_attach(&p, id);
+        relay_disconnect(p.relay, id);
+    }
+    relay_commit(p.relay);
+    for (uint64_t id = 0; id < 3; id++) {
+        struct pollfd poller = {.fd = relay_event_fd(p.relay), .events = POLLIN};
+        CHECK_EQUAL(poll(&poller, 1, PLANE_DEADLINE), 1);
+        CHECK_EQUAL(relay_events(p.relay, &p.event, 1), 1);
+        CHECK_EQUAL(p.event.peer, id);
+    }
+    plane_close(&p);
+}
+
 static const struct check_test tests[] = {
+    TEST(the_descriptor_is_readable_until_all_events_are_taken),
     TEST(unicast_is_stamped),
     TEST(broadcast_meets_its_rules),
     TEST(long_messages_arrive_whole),

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "event.h"
 
+#include "clock.h"
+
 #include <unistd.h>
 
 void event_describe(struct event *event, const struct message *m)
@@ -25,8 +27,42 @@ void event_describe(struct event *event, const struct message *m)
 
 void events_push(struct events *events, struct event *event)
 {
-    if (stack_push(&events->stack, &event->node))
+    if (stack_push(&events->stack, &event->node) || events->lazy > 0)
         events->wake = true;
+}
+
+void events_push_lazily(struct events *events, struct event *event)
+{
+    if (stack_push(&events->stack, &event->node)) {
+        events->lazy = 0;
+        events->lazy_since = clock_now();
+    } else if (events->lazy == 0) {
+        return; /* behind an event for which it is woken */
+    }
+    if (++events->lazy >= EVENTS_LAZY_MAX)
+        events->wake = true;
+}
+
+int events_tick(struct events *events)
+{
+    if (events->lazy == 0 || events->wake)
+        return -1;
+    if (stack_empty(&events->stack)) {
+        events->lazy = 0;
+        return -1;
+    }
+    int64_t left = events->lazy_since + EVENTS_LAZY_TIME - clock_now();
+    if (left > 0)
+        return (int)left;
+    events->wake = true;
+    return -1;
+}
+
+void events_remain(const struct events *events)
+{
+    uint64_t one = 1;
+    ssize_t n = write(events->fd, &one, sizeof(one));
+    (void)n; /* EAGAIN: it is readable already */
 }
 
 void events_wake(struct events *events)
@@ -34,7 +70,6 @@ void events_wake(struct events *events)
     if (!events->wake)
         return;
     events->wake = false;
-    uint64_t one = 1;
-    ssize_t n = write(events->fd, &one, sizeof(one));
-    (void)n; /* EAGAIN: it is readable already */
+    events->lazy = 0;
+    events_remain(events);
 }

@@ -13,14 +13,25 @@ struct event {
     bool owned; /* the event was allocated for itself, with what body points to */
 };
 
+#define EVENTS_LAZY_MAX 64u   /* that wait until the control plane is woken */
+#define EVENTS_LAZY_TIME 1000 /* in milliseconds */
+
 struct events {
     struct stack stack;
-    int fd;    /* eventfd, for the control plane */
-    bool wake; /* something was pushed to the empty stack */
+    int fd;        /* eventfd, for the control plane */
+    bool wake;     /* it is to be told that the stack is no longer empty */
+    uint32_t lazy; /* waiting since lazy_since, without its having been told */
+    int64_t lazy_since;
 };
 
 void event_describe(struct event *event, const struct message *m);
 void events_push(struct events *events, struct event *event);
+/* In the same order, but wakes nobody: it is taken with the next event, or when many or old ones wait. */
+void events_push_lazily(struct events *events, struct event *event);
+/* Milliseconds until lazy events have waited long enough, -1: there are none; those that have are told of. */
+int events_tick(struct events *events);
+void events_remain(
+    const struct events *events); /* the control plane did not take all: the descriptor stays readable */
 void events_wake(struct events *events); /* once a wake-up, if anything was pushed */
 
 #endif

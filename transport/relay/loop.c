@@ -112,6 +112,7 @@ void loop_once(struct bus *bus, int timeout, loop_commands commands, void *conte
     if (!list_empty(&bus->paused))
         input_unpause(bus);
     direct_settle(bus);
+    bus->tick = (int)sooner(bus->tick, events_tick(bus->events));
     events_wake(bus->events);
 }
 

@@ -120,6 +120,8 @@ uint32_t relay_events(struct relay *relay, struct relay_event *events, uint32_t 
         events[n++] = event->view;
         retire(relay, event);
     }
+    if (relay->unread)
+        events_remain(&relay->events);
     return n;
 }
 

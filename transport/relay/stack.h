@@ -26,6 +26,11 @@ static inline bool stack_push(struct stack *stack, struct stack_node *node)
     return top == NULL;
 }
 
+static inline bool stack_empty(const struct stack *stack)
+{
+    return atomic_load_explicit(&stack->top, memory_order_relaxed) == NULL;
+}
+
 /* All nodes, the oldest first. */
 static inline struct stack_node *stack_take(struct stack *stack)
 {
