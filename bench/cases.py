@@ -54,9 +54,6 @@ ALIASES = {
     alias: [name for name in GROUPS if name.startswith(f"{alias}-")] for alias in ("bystander", "idle")
 }
 FLOORS = ("direct-stream", "relay-epoll", "relay-uring")
-NEEDS_CONFIGURATION = ("policy", "bystander-reload")
-"""Not for a bare dbus-broker, whose launcher it is that reads configurations."""
-
 MULTICASTS = ("udp-multicast", "netlink", "unix-loop", "unix-uring")
 
 P50 = Metric("p50_us", False)

@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from . import busbench
-from .cases import FLOORS, GROUPS, MULTICASTS, NEEDS_CONFIGURATION, chosen
+from .cases import FLOORS, GROUPS, MULTICASTS, chosen
 from .daemons import BROKER, COMMANDS, Daemon, installed
 from .machine import Quiet, description, favour
 from .report import Report
@@ -90,8 +90,6 @@ class Comparison:
     def measure(self, name: str, group: str) -> None:
         """One run of one daemon."""
         case = GROUPS[group]
-        if group in NEEDS_CONFIGURATION and name == BROKER:
-            return
         daemon = self.fleet.get(name, case.setting)
         busy = self.quiet.wait()
         seconds = ("--seconds", str(self.arguments.seconds))

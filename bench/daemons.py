@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from .broker import control
+from .broker import Controller
 from .settings import Setting
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -42,7 +42,7 @@ class Daemon:
         self.setting = setting
         self.directory = directory
         self.socket = directory / "bus"
-        self._controller: socket.socket | None = None
+        self._controller: Controller | None = None
         directory.mkdir()
         directory.chmod(0o755)
         self.config = setting.write(directory, self.socket)
@@ -96,7 +96,8 @@ class Daemon:
         return self._spawn([part.format(**parts) for part in shlex.split(self.command)])
 
     def _start_broker(self) -> subprocess.Popen[bytes]:
-        self._controller, other = socket.socketpair()
+        ours, other = socket.socketpair()
+        self._controller = Controller(ours, self.setting.files)
         with other, socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(self.socket))
             listener.listen(4096)
@@ -105,7 +106,7 @@ class Daemon:
             number = str(other.fileno())
             command = [BROKER, "--controller", number, "--machine-id", MACHINE_ID, *self.setting.broker]
             process = self._spawn(command, [other.fileno()])
-            control(self._controller, listener)
+            self._controller.listen(listener)
         return process
 
     def _spawn(self, command: Sequence[str], fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
