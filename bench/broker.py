@@ -1,7 +1,7 @@
-"""A controller for a bare dbus-broker: it hands over the listening socket and the policy, again at each ReloadConfig.
+"""A controller for a bare dbus-broker: hands over the listening socket and the policy, at ReloadConfig again.
 
-dbus-broker's own launcher needs a running systemd; this needs nothing. It has no files to read, so that a reload takes
-less time than with the launcher.
+dbus-broker's own launcher needs a running systemd; this needs nothing. It has no files to read, so that a
+reload takes less time than with the launcher.
 """
 
 from __future__ import annotations
