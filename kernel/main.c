@@ -95,6 +95,8 @@ static void __exit umc_exit(void)
 	umc_debugfs_exit();
 	umc_calls_exit();
 	rcu_barrier();
+	/* Whoever found a data_ready of ours in a socket that is no member any more has left it. */
+	synchronize_rcu_tasks();
 }
 
 module_init(umc_init);

@@ -212,7 +212,7 @@ int umc_member_publish(struct umc_member *member, struct socket *sock,
 		WRITE_ONCE(hook->dirty, 1);
 		atomic64_set(&hook->foreign, 0);
 		if (member->daemon)
-			umc_end_watch(member);
+			umc_ends_watch(member);
 		kref_get(&member->ref);
 		WRITE_ONCE(hook->member, member);
 	}
@@ -336,9 +336,9 @@ void umc_member_detach(struct umc_member *member)
 
 	mutex_lock(&hook->tx);
 	WRITE_ONCE(hook->member, NULL);
-	mutex_unlock(&hook->tx);
 	if (member->daemon)
-		umc_end_unwatch(member);
+		umc_ends_unwatch(member);
+	mutex_unlock(&hook->tx);
 	if (!group->address)
 		set_bit(member->index, group->dead);
 	umc_table_set(group, member->index, NULL);

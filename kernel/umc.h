@@ -97,6 +97,13 @@ struct umc_hook {
 	struct rcu_head rcu;
 };
 
+/* One end of a connection, while it is watched. */
+struct umc_end {
+	struct hlist_node node;
+	struct sock *sk;
+	void (*data_ready)(struct sock *sk);	/* its own */
+};
+
 struct umc_member {
 	struct kref ref;		/* the group's table, and users */
 	u32 index;
@@ -105,8 +112,8 @@ struct umc_member {
 	struct umc_hook *hook;
 	struct sock *sk;		/* the member's own socket */
 	struct sock *daemon;		/* the other end; NULL for datagrams */
-	struct hlist_node ends;		/* by daemon */
-	void (*data_ready)(struct sock *sk);	/* daemon's own */
+	struct umc_end daemon_end;
+	struct umc_end member_end;
 	u32 join_flags;
 	/* by tx */
 	struct umc_chain *egress;
@@ -134,7 +141,9 @@ struct umc_member {
 	/* by group->write, for one UMC_WRITE */
 	bool write_stopped;
 	bool write_hold;
+	bool unwoken;			/* by writer, which wakes it later */
 	u32 write_left;
+	struct task_struct *writer;
 	/* by calls_lock */
 	u32 calls;
 	struct rcu_head rcu;
@@ -235,8 +244,8 @@ static inline struct unix_address *umc_address(const struct sock *sk)
 }
 
 /* ends.c */
-void umc_end_watch(struct umc_member *member);
-void umc_end_unwatch(struct umc_member *member);
+void umc_ends_watch(struct umc_member *member);
+void umc_ends_unwatch(struct umc_member *member);
 int umc_ends_init(void);
 
 /* buffer.c */

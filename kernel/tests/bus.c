@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The bus of the tests: a daemon and its clients in one process. */
 
+#include <sched.h>
+
 #include "umc.h"
 
 struct message *message_new(uint32_t verdict, uint32_t length, uint32_t sequence)
@@ -405,4 +407,21 @@ void settle(struct bus *bus)
 		while (receive(bus->client[i].daemon) >= 0)
 			;
 	release_all(bus);
+}
+
+void wait_until_asleep(const _Atomic int *thread)
+{
+	char path[64], line[256], state = 0;
+
+	while (!*thread)
+		sched_yield();
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", *thread);
+	while (state != 'S') {
+		FILE *file = fopen(path, "r");
+
+		CHECK(file && fgets(line, sizeof(line), file));
+		fclose(file);
+		state = strrchr(line, ')')[2];
+		sched_yield();
+	}
 }

@@ -24,24 +24,6 @@ static void *block_in_send(void *argument)
 	return NULL;
 }
 
-/* The thread sleeps: it is inside the original sendmsg. */
-static void wait_until_it_blocks(void)
-{
-	char path[64], line[256], state = 0;
-
-	while (!blocking_thread)
-		sched_yield();
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", blocking_thread);
-	while (state != 'S') {
-		FILE *file = fopen(path, "r");
-
-		CHECK(file && fgets(line, sizeof(line), file));
-		fclose(file);
-		state = strrchr(line, ')')[2];
-		sched_yield();
-	}
-}
-
 TEST(a_send_in_flight_while_the_member_is_added, SMOKE | EACH_TYPE)
 {
 	struct bus *bus = bus_new(2);
@@ -53,7 +35,7 @@ TEST(a_send_in_flight_while_the_member_is_added, SMOKE | EACH_TYPE)
 	while (send_sized(&late, 0, filler, 8000) == 8000)
 		filler++;
 	CHECK(!pthread_create(&thread, NULL, block_in_send, &late));
-	wait_until_it_blocks();
+	wait_until_asleep(&blocking_thread);
 	CHECK(!client_add(bus, &late, 9));
 	set_verdict(bus, UMC_FILTER_EGRESS, 9, TO(1));
 	/* The daemon reads all there is and releases as soon as it may. */

@@ -2,6 +2,7 @@
 /* Order between the direct way and the daemon's: dirty, held, and what they prevent. */
 
 #include <pthread.h>
+#include <sys/syscall.h>
 
 #include "umc.h"
 
@@ -123,6 +124,88 @@ TEST(c_reacts_before_b_is_flushed, SMOKE | EACH_TYPE)
 		}
 		free(cause);
 	}
+	bus_free(bus);
+}
+
+/* ---- those who sleep until the daemon has written ---- */
+
+struct sleeper {
+	struct client *client;
+	uint32_t to;
+	_Atomic int thread;
+};
+
+/* Asleep in recv; what it gets it sends on at once. */
+static void *pass_on(void *argument)
+{
+	struct sleeper *s = argument;
+	struct message got;
+
+	s->thread = syscall(SYS_gettid);
+	EQUAL(recv(s->client->fd, &got, MINIMUM, 0), MINIMUM);
+	EQUAL(send_to(s->client, TO(s->to), 1000 + got.sequence), MINIMUM);
+	return NULL;
+}
+
+TEST(nobody_is_woken_before_all_are_written, SMOKE | EACH_TYPE)
+{
+	enum { SLEEPERS = 8, ROUNDS = 20 };
+	struct bus *bus = bus_new(SLEEPERS + 1);
+	struct umc_write_entry entries[SLEEPERS + 1];
+	struct umc_write call = { .entries = (uintptr_t)entries, .count = SLEEPERS + 1 };
+
+	for (uint32_t round = 0; round < ROUNDS; round++) {
+		struct message *message = message_new(0, MINIMUM, round);
+		struct iovec iov = { message, MINIMUM };
+		struct sleeper sleepers[SLEEPERS];
+		pthread_t threads[SLEEPERS];
+
+		/* The last to get it is the one to whom all the others send theirs. */
+		for (uint32_t i = 0; i <= SLEEPERS; i++)
+			entries[i] = (struct umc_write_entry){
+				.index = i, .iov = (uintptr_t)&iov, .iov_count = 1,
+			};
+		for (uint32_t i = 0; i < SLEEPERS; i++) {
+			sleepers[i] = (struct sleeper){ &bus->client[i], SLEEPERS, 0 };
+			CHECK(!pthread_create(&threads[i], NULL, pass_on, &sleepers[i]));
+			wait_until_asleep(&sleepers[i].thread);
+		}
+		EQUAL(ioctl(bus->group, UMC_WRITE, &call), SLEEPERS + 1);
+		for (uint32_t i = 0; i < SLEEPERS; i++)
+			pthread_join(threads[i], NULL);
+		expect(bus->client[SLEEPERS].fd, round);
+		for (uint32_t i = 0; i < SLEEPERS; i++)
+			expect(bus->client[SLEEPERS].fd, 1000 + round);
+		free(message);
+	}
+	EQUAL(asked(bus, UMC_ANY, UMC_ASKED_HELD), 0);
+	bus_free(bus);
+}
+
+TEST(a_long_batch_wakes_too, EACH_TYPE)
+{
+	enum { ENTRIES = 200 };
+	struct bus *bus = bus_new(2);
+	struct message *message = message_new(0, MINIMUM, 1);
+	struct iovec iov = { message, MINIMUM };
+	struct umc_write_entry entries[ENTRIES];
+	struct umc_write call = { .entries = (uintptr_t)entries, .count = ENTRIES };
+	struct sleeper sleeper = { &bus->client[0], 1, 0 };
+	pthread_t thread;
+
+	for (uint32_t i = 0; i < ENTRIES; i++)
+		entries[i] = (struct umc_write_entry){
+			.index = 0, .iov = (uintptr_t)&iov, .iov_count = 1,
+		};
+	CHECK(!pthread_create(&thread, NULL, pass_on, &sleeper));
+	wait_until_asleep(&sleeper.thread);
+	EQUAL(ioctl(bus->group, UMC_WRITE, &call), ENTRIES);
+	pthread_join(thread, NULL);
+	expect(bus->client[1].fd, 1001);
+	for (uint32_t i = 1; i < ENTRIES; i++)
+		expect(bus->client[0].fd, 1);
+	expect_nothing(bus->client[0].fd);
+	free(message);
 	bus_free(bus);
 }
 

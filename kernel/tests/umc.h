@@ -172,6 +172,8 @@ int pending_take(struct bus *bus, uint32_t caller, uint32_t callee, uint32_t key
 
 /* Fills the receiver's queue directly; returns how many messages it took. */
 int fill(struct bus *bus, struct client *from, struct client *to);
+/* The thread of that number, once it has one, is inside a system call. */
+void wait_until_asleep(const _Atomic int *thread);
 /* Reads everything at the daemon's ends and releases everybody. */
 void settle(struct bus *bus);
 

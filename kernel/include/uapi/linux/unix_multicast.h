@@ -224,7 +224,10 @@ struct umc_write_entry {
 	__s64 result;
 };
 
-/* The ioctl returns how many entries were written completely. */
+/*
+ * The ioctl returns how many entries were written completely.  Receivers that
+ * sleep are woken after all of them, or after every 64.
+ */
 struct umc_write {
 	__u64 entries;
 	__u32 count;
