@@ -284,7 +284,8 @@ class TestManyPendingReplies:
         for _ in range(self.OUTSTANDING):
             client.start_call(other.unique, "Wait")
             other.expect(member="Wait")
-        assert self.cost(daemon, client, other) < 3 * alone
+        # With the group it may take the bus nothing at all.
+        assert self.cost(daemon, client, other) <= 3 * alone
 
 
 class TestQuotaArithmetic:

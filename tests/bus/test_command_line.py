@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from support.daemon import config, read_line
+from support.group import entries
 from support.place import Place, line_of
 from support.raw import Client
 
@@ -183,7 +184,7 @@ class TestAddress:
         given = ("--address", address) if space else (f"--address={address}",)
         process = place.begin(f"--config-file={place.conf}", *given, "--nofork", "--print-address")
         assert line_of(process).startswith(address)
-        assert sorted(path.name for path in place.directory.iterdir()) == ["bus", "bus.conf"]
+        assert entries(Path(place.directory)) == ["bus", "bus.conf"]
         assert place.finish(process) == 0
 
     def test_listen_is_needed_nevertheless(self, place: Place) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,21 @@ from support.raw import BUS, BUS_PATH, Client
 from support.wire import Variant
 
 from .conftest import Connect
+
+SO_PEERSEC, SO_PEERPIDFD = 31, 77
+
+
+def knows(option: int) -> bool:
+    """Whether the kernel tells this of who is at the other end of a socket."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        try:
+            told = ours.getsockopt(socket.SOL_SOCKET, option, 1024)
+        except OSError:
+            return False
+    if option == SO_PEERPIDFD:
+        os.close(int.from_bytes(told, sys.byteorder))
+    return bool(told)
 
 
 class TestCredentials:
@@ -49,11 +66,7 @@ class TestCredentials:
 
     def test_security_label(self, client: Client) -> None:
         """LinuxSecurityLabel: bytes that end in NUL, if the kernel has one."""
-        label = Path("/proc/self/attr/current")
-        try:
-            there = bool(label.read_bytes())
-        except OSError:
-            there = False
+        there = knows(SO_PEERSEC)
         credentials = client.driver("GetConnectionCredentials", "s", client.unique)
         assert ("LinuxSecurityLabel" in credentials) == there
         if there:
@@ -61,7 +74,9 @@ class TestCredentials:
 
     @pytest.mark.deviation("process-fd")
     def test_process_descriptor(self, client: Client) -> None:
-        """ProcessFD: a descriptor of the process, if the client can take one."""
+        """ProcessFD: a descriptor of the process, if the kernel has one and the client can take it."""
+        if not knows(SO_PEERPIDFD):
+            pytest.skip("the kernel is older than 6.5")
         reply = client.call(BUS, "GetConnectionCredentials", "s", client.unique, interface=BUS, path=BUS_PATH)
         credentials = reply.body[0]
         assert credentials["ProcessFD"].signature == "h"

@@ -13,6 +13,7 @@ import pytest
 
 from support.daemon import Daemon, config, private_directory
 from support.driver import refused
+from support.patience import patient
 from support.raw import BUS, BUS_PATH, DEADLINE, ERROR, BusError, Client, Closed
 
 from .conftest import StartDaemon
@@ -304,7 +305,7 @@ class TestChangedFiles:
     @pytest.mark.parametrize("name", ["bus.conf", "local.conf"])
     def test_file(self, configured: Configured, name: str) -> None:
         """The first file and what it includes, even if that is not there yet."""
-        configured.client.deadline = 5.0
+        configured.client.deadline = patient(5.0)
         configured.text = configured.text.replace(
             "</busconfig>", '<include ignore_missing="yes">local.conf</include></busconfig>'
         )
@@ -317,7 +318,7 @@ class TestChangedFiles:
     @pytest.mark.deviation("watched-files")
     def test_new_directory(self, configured: Configured) -> None:
         """What is not there yet is waited for."""
-        configured.client.deadline = 5.0
+        configured.client.deadline = patient(5.0)
         directory = configured.directory / "conf.d"
         directory.rmdir()
         configured.reload()
@@ -330,7 +331,7 @@ class TestChangedFiles:
     @pytest.mark.deviation("watched-files")
     def test_mended_file(self, configured: Configured) -> None:
         """A configuration that was refused is tried again when it has changed."""
-        configured.client.deadline = 5.0
+        configured.client.deadline = patient(5.0)
         configured.write("<nonsense/>")
         configured.wait_for_log("] Unable to reload configuration: ")
         configured.write(DENY)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.daemon import config, private_directory, start
+from support.group import entries
 from support.raw import BUS
 
 from .conftest import StartDaemon
@@ -208,7 +209,7 @@ class TestEnd:
         """At the end every socket that was made is removed, and no child is left."""
         daemon = start_daemon(config("unix:path={dir}/one", "unix:dir={dir}", "unix:path={dir}/two"))
         daemon.connect()
-        assert len(list(daemon.directory.iterdir())) == 5
+        assert len(entries(daemon.directory)) == 5
         assert daemon.terminate() == 0
         assert sorted(path.name for path in daemon.directory.iterdir()) == ["bus.conf", "stderr"]
         found = subprocess.run(

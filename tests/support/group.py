@@ -10,6 +10,11 @@ MULTICAST = os.environ.get("OMNIBUS_MULTICAST", "")
 """``auto``, ``off`` or ``require``; nothing, and the option is left out."""
 
 
+def entries(directory: Path) -> list[str]:
+    """Return the names of what is in a directory, but for the sockets that a group puts beside others."""
+    return sorted(path.name for path in directory.iterdir() if path.suffix != ".seqpacket")
+
+
 def with_group(executable: str) -> str:
     """Write a program that becomes the daemon with that option, unless whoever starts it has another."""
     directory = Path(tempfile.mkdtemp(prefix="group-"))

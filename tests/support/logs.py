@@ -13,6 +13,7 @@ from support.patience import patient
 PATIENCE = patient(5.0)
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 DEVICES = " ".join(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty"))
+GROUP = "/dev/unix_multicast"
 Entry = dict[str, str]
 
 
@@ -69,6 +70,7 @@ class Logs:
             executable,
             f"mount -t tmpfs -o mode=755 omnibus {devices}",
             f"cp -a {DEVICES} {devices}",
+            f"! test -e {GROUP} || cp -a {GROUP} {devices}",
             f"ln -s {self.directory}/syslog {devices}/log",
             f"mount --move {devices} /dev",
             f"mount --bind {self.directory}/run /run",
