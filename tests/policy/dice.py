@@ -52,9 +52,27 @@ def rule(random: Random) -> Rule:
     )
 
 
+def own_rule(random: Random) -> Rule:
+    """Who may have which names."""
+    context = random.choice(tuple(Context))
+    principals = {Context.USER: UIDS, Context.GROUP: GIDS}.get(context, (ANYONE,))
+    name = maybe(random, (*NAMES, "org", ""), 0.9)
+    prefix = name is not None and random.random() < 0.4
+    return Rule(
+        Kind.OWN,
+        random.random() < 0.5,
+        context,
+        random.choice(principals),
+        destination=name,
+        prefix=prefix,
+    )
+
+
 def policy(random: Random) -> list[Rule]:
     """Up to 40 rules, of which one in some makes those before it void."""
-    rules = [rule(random) for _ in range(random.randrange(1, 40))]
+    rules = [
+        own_rule(random) if random.random() < 0.2 else rule(random) for _ in range(random.randrange(1, 40))
+    ]
     for number in range(len(rules)):
         if random.random() < 0.03:
             rules[number] = Rule(rules[number].kind, rules[number].allow).replace(log=rules[number].log)

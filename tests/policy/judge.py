@@ -74,23 +74,40 @@ class Judge:
             self._commands += _text(None if field is None else field.encode())
         self._asked += 1
 
+    def can_own(self, client: int, names: Sequence[str]) -> list[bool]:
+        """Ask which of the names a client may have, while no other verdict is asked for."""
+        assert not self._asked
+        for name in names:
+            self._commands += struct.pack("=cI", b"O", client) + _text(name.encode())
+        self._flush()
+        return [self._line() == [1] for _ in names]
+
     def answers(self) -> list[Answer]:
         """Return the verdicts on all that was asked since the last time."""
-        assert self._process.stdin and self._process.stdout
         asked, self._asked = self._asked, 0
+        self._flush()
+        return [self._answer(*self._line()) for _ in range(asked)]
+
+    def _answer(
+        self, can_send: int, send_matched: int, log: int, can_receive: int, receive_matched: int
+    ) -> Answer:
+        return Answer((bool(can_send), send_matched, bool(log)), (bool(can_receive), receive_matched))
+
+    def _flush(self) -> None:
+        assert self._process.stdin
         try:
             self._process.stdin.write(self._commands + b"F")
             self._process.stdin.flush()
         except BrokenPipeError:
             self._failed()
         self._commands.clear()
-        return [self._answer(self._process.stdout.readline()) for _ in range(asked)]
 
-    def _answer(self, line: bytes) -> Answer:
+    def _line(self) -> list[int]:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
         if not line.endswith(b"\n"):
             self._failed()
-        can_send, send_matched, log, can_receive, receive_matched = map(int, line.split())
-        return Answer((bool(can_send), send_matched, bool(log)), (bool(can_receive), receive_matched))
+        return [int(word) for word in line.split()]
 
     def _failed(self) -> None:
         assert self._process.stderr

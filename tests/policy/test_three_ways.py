@@ -35,7 +35,7 @@ from .reference import (
     running,
     scripts,
 )
-from .strategies import BUS, headers, identities, names, policies, to_xml
+from .strategies import BUS, NAMES, headers, identities, names, policies, to_xml
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("clang") and shutil.which("make")), reason="clang and make build the C program"
@@ -45,6 +45,7 @@ RULE_SETS = int(os.environ.get("POLICY_RULE_SETS", "40"))
 REFERENCE_RULE_SETS = int(os.environ.get("POLICY_REFERENCE_RULE_SETS", "12"))
 PATIENT = settings(deadline=None, suppress_health_check=list(HealthCheck))
 CLIENTS = 3
+WANTED = (*NAMES, "org.example.A.B.C", "org.exampl", "org.examples", "net.nobody.mentions")
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +136,8 @@ class TestEvaluators:
             judge.load(rules)
             policy = Policy(rules)
             oracle = [policy.for_identity(one) for one in who]
+            compare_owners(judge, oracle)
+            counts["names that clients want"] += len(oracle) * len(WANTED)
             for queue in owned:
                 for name, members in queue.items():
                     judge.queue(name, members)
@@ -206,6 +209,12 @@ def compare(
             assert answer.receive == (received.allowed, received.matched), (case, received.reason)
 
 
+def compare_owners(judge: Judge, oracle: Sequence[ClientPolicy]) -> None:
+    """Ask both who may have which names."""
+    for client, policy in enumerate(oracle):
+        assert judge.can_own(client, WANTED) == [policy.can_own(name).allowed for name in WANTED]
+
+
 class BothClients:
     """What both evaluators have for one client. Who it speaks with has names, and no rules of its own."""
 
@@ -217,7 +226,12 @@ class BothClients:
         self._counts = counts
 
     def can_own(self, name: str) -> Verdict:
-        return self._oracle.can_own(name)
+        verdict = self._oracle.can_own(name)
+        self._judge.clear()
+        self._judge.load(self._rules)
+        self._judge.add(self._identity)
+        assert self._judge.can_own(0, [name]) == [verdict.allowed], verdict.reason
+        return verdict
 
     def can_send(
         self, message: Header, receiver_names: Collection[str] | None, requested_reply: bool = False

@@ -9,11 +9,13 @@
  *   N text clients                    the queue of a name, a text of 32-bit numbers
  *   J sender recipient bits type n_fds path interface member error_name destination
  *                                     a verdict: 32 bits each (sender, recipient: 0xffffffff: the bus), texts
+ *   O client name                     may it own that? 32 bits and a text
  *   F                                 the answers are written out
  *   X                                 all clients are gone
  *
  * The bits: 1: a reply; 2: a requested one; 4: the recipient eavesdrops. A verdict is a line: allowed, rules
- * that matched, and log of the sender's side, and allowed and rules of the recipient's; 1 0 0 of the bus.
+ * that matched, and log of the sender's side, and allowed and rules of the recipient's; 1 0 0 of the bus. The
+ * answer about a name is 1 or 0.
  */
 
 #include "../../transport/relay/judge.h"
@@ -183,6 +185,16 @@ static void take_case(void)
         drop(*texts[i]);
 }
 
+static void take_own(void)
+{
+    struct peer *peer = client(take_number());
+    struct span name = take_text();
+    struct policy_side side;
+    require(peer && peer_side(peer, bus.policy, &side), "no side");
+    printf("%d\n", policy_can_own(side.identity, name));
+    drop(name);
+}
+
 int main(void)
 {
     int command;
@@ -197,6 +209,8 @@ int main(void)
             set_queue();
         else if (command == 'J')
             take_case();
+        else if (command == 'O')
+            take_own();
         else if (command == 'X')
             drop_clients();
         else

@@ -13,6 +13,7 @@ static const struct rule_draft rules[] = {
     {.kind = POLICY_SEND, .allow = true},
     {.kind = POLICY_RECEIVE, .allow = true},
     {.kind = POLICY_SEND, .destination = A, .interface = "An.Interface"},
+    {.kind = POLICY_OWN, .allow = true, .destination = A},
 };
 
 static const struct message call = {.type = MESSAGE_METHOD_CALL,
@@ -77,7 +78,7 @@ static void a_block_is_one_or_is_refused(void)
         uint8_t value;
     } cases[] = {{"magic", 0, 'o'},
                  {"size of a rule", 12, 65},
-                 {"more rules than there are", 8, 5},
+                 {"more rules than there are", 8, 6},
                  {"strings in rules", 16, 0},
                  {"longer strings", 21, 0xff},
                  {"no strings", 20, 0},
@@ -86,7 +87,8 @@ static void a_block_is_one_or_is_refused(void)
                  {"context", 34, 6},
                  {"type", 35, 5},
                  {"text", 32 + 64 * 2 + 9, 1},
-                 {"text", 32 + 64 * 2 + 19, 0xff}};
+                 {"text", 32 + 64 * 2 + 19, 0xff},
+                 {"name", 32 + 64 * 3 + 9, 1}};
     for (size_t i = 0; i < CHECK_COUNT(cases); i++) {
         check_case = cases[i].what;
         memcpy(changed, draft.data, draft.size);
@@ -218,6 +220,36 @@ static void identities_are_shared(void)
     policy_free(policy);
 }
 
+/* Of the rules about a name, and about those that it is below, the last decides. */
+static void names_may_be_owned(void)
+{
+    const struct rule_draft more[] = {
+        {.kind = POLICY_OWN, .allow = true, .destination = "void"},
+        {.kind = POLICY_OWN},
+        {.kind = POLICY_SEND, .allow = true},
+        {.kind = POLICY_OWN, .allow = true, .destination = A, .flags = POLICY_PREFIX},
+        {.kind = POLICY_OWN, .destination = A ".B"},
+        {.kind = POLICY_OWN, .allow = true, .destination = A ".B", .context = POLICY_USER, .principal = 1},
+    };
+    const struct {
+        const char *name;
+        bool may, may_user;
+    } cases[] = {{A, true, true},       {A ".C", true, true},  {A ".B", false, true}, {A ".B.C", true, true},
+                 {A "B", false, false}, {"org", false, false}, {"void", false, false}};
+    struct policy *policy;
+    policy_draft(&draft, more, CHECK_COUNT(more));
+    REQUIRE(policy_new(&policy, draft.data, draft.size, 1) == 0);
+    const struct identity *other = policy_identity(policy, 5, NULL, 0, false);
+    const struct identity *user = policy_identity(policy, 1, NULL, 0, false);
+    REQUIRE(other && user);
+    for (size_t i = 0; i < CHECK_COUNT(cases); i++) {
+        check_case = cases[i].name;
+        CHECK_EQUAL(policy_can_own(other, span_of(cases[i].name)), cases[i].may);
+        CHECK_EQUAL(policy_can_own(user, span_of(cases[i].name)), cases[i].may_user);
+    }
+    policy_free(policy);
+}
+
 static const struct check_test tests[] = {
     TEST(a_block_is_one_or_is_refused),
     TEST(no_memory_for_a_policy),
@@ -226,6 +258,7 @@ static const struct check_test tests[] = {
     TEST(who_is_not_there_is_judged_by_the_name_in_the_message),
     TEST(roles_do_not_pile_up),
     TEST(identities_are_shared),
+    TEST(names_may_be_owned),
 };
 
 CHECK_MAIN(tests)

@@ -110,6 +110,8 @@ struct policy_verdict policy_can_send(const struct policy *policy, const struct 
                                       const struct role *recipient, const struct policy_class *class);
 struct policy_verdict policy_can_receive(const struct policy *policy, const struct identity *recipient,
                                          const struct role *sender, const struct policy_class *class);
+/* May it ask for a well-known name? The control plane says so in its words if not. */
+bool policy_can_own(const struct identity *identity, struct span name);
 struct policy_place policy_place(const struct policy *policy, const struct policy_rule *rule);
 /*
  * Which fields of a message of this type, 1 << enum policy_field each, the rules of both sides look at: as

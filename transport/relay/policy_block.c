@@ -85,8 +85,21 @@ static int rule_read_symbols(struct policy *policy, const struct block *block, c
     return 0;
 }
 
-/* The texts of rules that are the control plane's to judge don't become
- * symbols. */
+static bool is_per_client(const struct policy_rule *rule)
+{
+    return rule->kind == POLICY_SEND || rule->kind == POLICY_RECEIVE || rule->kind == POLICY_OWN;
+}
+
+/* It is no symbol: which names somebody may ask for does not tell messages apart. */
+static int rule_read_name(const struct policy *policy, const struct block *block, const uint8_t *p,
+                          struct policy_rule *rule)
+{
+    struct span name;
+    rule->destination = u32_at(p + 8);
+    return text_at(policy, block, p + 8, &name) ? 0 : -EINVAL;
+}
+
+/* Rules about connecting are the control plane's to judge: their texts are not looked at. */
 static int rule_read(struct policy *policy, const struct block *block, uint32_t place,
                      struct policy_rule *rule)
 {
@@ -106,7 +119,9 @@ static int rule_read(struct policy *policy, const struct block *block, uint32_t 
         rule->context > POLICY_NOT_AT_CONSOLE || rule->message_type > MESSAGE_SIGNAL ||
         rule->file >= block->strings_size)
         return -EINVAL;
-    if (rule->kind != POLICY_SEND && rule->kind != POLICY_RECEIVE)
+    if (rule->kind == POLICY_OWN)
+        return rule_read_name(policy, block, p, rule);
+    if (!is_per_client(rule))
         return 0;
     policy->counts_fds |= rule->min_fds > 0 || rule->max_fds < POLICY_ANY;
     return rule_read_symbols(policy, block, p, rule);
@@ -119,8 +134,7 @@ static int rules_read(struct policy *policy, const struct block *block)
         int error = rule_read(policy, block, i, rule);
         if (error < 0)
             return error;
-        if (rule->kind == POLICY_SEND || rule->kind == POLICY_RECEIVE)
-            policy->n_rules++;
+        policy->n_rules += is_per_client(rule);
     }
     return 0;
 }
@@ -143,9 +157,10 @@ static void sections_make(struct policy *policy)
         uint64_t key = policy_section_key(policy->rules[i].context, policy->rules[i].principal);
         if (!section || section->key != key) {
             section = &policy->sections[policy->n_sections++];
-            *section = (struct policy_section){key, i, 0};
+            *section = (struct policy_section){.key = key, .first = i};
         }
         section->n++;
+        section->n_own += policy->rules[i].kind == POLICY_OWN;
     }
 }
 

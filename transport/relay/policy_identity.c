@@ -65,14 +65,6 @@ static void sections_find(const struct policy *policy, struct sections *sections
     sections_add(policy, sections, POLICY_MANDATORY, POLICY_ANY);
 }
 
-/* The reference drops all earlier rules of the kind here. It looks at type and
- * texts alone. */
-static bool is_catch_all(const struct policy_rule *rule)
-{
-    return !rule->message_type && !rule->destination && !rule->path && !rule->interface && !rule->member &&
-           !rule->error;
-}
-
 static int compare_entries(const void *a, const void *b)
 {
     const struct policy_entry *left = a, *right = b;
@@ -112,7 +104,7 @@ static bool index_make(const struct policy *policy, const struct sections *secti
         for (uint32_t k = section->first; k < section->first + section->n; k++) {
             if (policy->rules[k].kind != kind)
                 continue;
-            if (is_catch_all(&policy->rules[k]))
+            if (policy_is_catch_all(&policy->rules[k]))
                 index->n = 0;
             index_add(index, &policy->rules[k], k);
         }
@@ -126,6 +118,7 @@ static void identity_free(struct identity *identity)
     free(identity->sections);
     free(identity->send.entries);
     free(identity->receive.entries);
+    free(identity->own);
     free(identity);
 }
 
@@ -141,7 +134,8 @@ static struct identity *identity_new(struct policy *policy, struct sections *sec
     identity->n_sections = sections->n;
     identity->id = ++policy->last_id;
     if (!index_make(policy, sections, POLICY_SEND, &identity->send) ||
-        !index_make(policy, sections, POLICY_RECEIVE, &identity->receive)) {
+        !index_make(policy, sections, POLICY_RECEIVE, &identity->receive) ||
+        !policy_own_make(policy, identity)) {
         identity_free(identity);
         return NULL;
     }

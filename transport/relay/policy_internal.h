@@ -40,7 +40,8 @@ struct policy_rule { /* dbus-daemon(1), <allow> and <deny> */
     uint32_t place;      /* in the block */
     uint32_t file, line; /* where it stands; the file's name is in the strings */
     uint32_t min_fds, max_fds;
-    uint32_t destination; /* symbols; this is the sender, in a receive rule */
+    uint32_t destination; /* symbols; this is the sender, in a receive rule, and in an own rule the name,
+                             among the strings */
     uint32_t path, interface, member, error;
 };
 
@@ -48,6 +49,7 @@ struct policy_rule { /* dbus-daemon(1), <allow> and <deny> */
 struct policy_section {
     uint64_t key;
     uint32_t first, n;
+    uint32_t n_own; /* own rules among them */
 };
 
 /* A rule where it is looked for: by destination and interface, and then what
@@ -65,12 +67,19 @@ struct policy_index {
     struct policy_entry *entries;
 };
 
+struct policy_own {
+    struct span name; /* .s is NULL: every name */
+    bool prefix, allow;
+};
+
 struct identity {
     struct table_node node;
     uint32_t id;
     uint32_t n_sections;
     uint32_t *sections;
     struct policy_index send, receive;
+    uint32_t n_own;
+    struct policy_own *own; /* in the order of the files */
 };
 
 struct role {
@@ -115,6 +124,14 @@ static inline uint64_t policy_section_key(uint8_t context, uint32_t principal)
     return (uint64_t)context << 32 | (personal ? principal : POLICY_ANY);
 }
 
+/* The reference drops all earlier rules of the kind here. It looks at type and texts alone. */
+static inline bool policy_is_catch_all(const struct policy_rule *rule)
+{
+    return !rule->message_type && !rule->destination && !rule->path && !rule->interface && !rule->member &&
+           !rule->error;
+}
+
+bool policy_own_make(const struct policy *policy, struct identity *identity); /* false: no memory */
 void policy_identities_clear(struct policy *policy);
 void policy_identities_free(struct policy *policy);
 void policy_roles_free(struct policy *policy);
