@@ -68,6 +68,19 @@ static void a_lazy_event_waits(void)
     close(q.events.fd);
 }
 
+static void a_lazy_event_is_hurried(void)
+{
+    struct queue q;
+    queue_open(&q);
+    events_hurry(&q.events);
+    CHECK(!woken(&q));
+    events_push_lazily(&q.events, &q.event[0]);
+    events_hurry(&q.events);
+    CHECK(woken(&q));
+    CHECK(taken(&q, 1));
+    close(q.events.fd);
+}
+
 static void an_old_lazy_event_wakes(void)
 {
     struct queue q;
@@ -136,6 +149,7 @@ static void what_was_taken_early_is_not_counted(void)
 static const struct check_test tests[] = {
     TEST(an_event_wakes_once),
     TEST(a_lazy_event_waits),
+    TEST(a_lazy_event_is_hurried),
     TEST(an_old_lazy_event_wakes),
     TEST(many_lazy_events_wake),
     TEST(an_event_wakes_for_the_lazy_ones_before_it),

@@ -43,6 +43,12 @@ void events_push_lazily(struct events *events, struct event *event)
         events->wake = true;
 }
 
+void events_hurry(struct events *events)
+{
+    if (events->lazy > 0)
+        events->wake = true;
+}
+
 int events_tick(struct events *events)
 {
     if (events->lazy == 0 || events->wake)

@@ -28,6 +28,8 @@ void event_describe(struct event *event, const struct message *m);
 void events_push(struct events *events, struct event *event);
 /* In the same order, but wakes nobody: it is taken with the next event, or when many or old ones wait. */
 void events_push_lazily(struct events *events, struct event *event);
+/* Lazy events wait no longer. */
+void events_hurry(struct events *events);
 /* Milliseconds until lazy events have waited long enough, -1: there are none; those that have are told of. */
 int events_tick(struct events *events);
 void events_remain(
