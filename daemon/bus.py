@@ -63,6 +63,8 @@ class Bus:
             EventKind.EXPORT.value: self.statistics.told,
             EventKind.LOG.value: self._log,
             EventKind.WELCOMED.value: lambda event: self._welcomed(self.peers[event.peer]),
+            EventKind.NAMED.value: self._named,
+            EventKind.RELEASED.value: self._released,
         }
         self.configure(settings)
         self.peers = Peers(self.limits)
@@ -244,6 +246,28 @@ class Bus:
             self.relay.reject(event.parked, errors.NAME_HAS_NO_OWNER, text)
         else:
             self.activation.park(self.peers[event.peer], event)
+
+    def _named(self, event: Event) -> None:
+        """Note that a connection was given a name that was free."""
+        name = event.destination or ""
+        if self.names.owner(name) is not None:
+            self._disagree(name)
+            return
+        self.names.request(name, event.peer, event.flags)
+        self.activation.appeared(name)
+
+    def _released(self, event: Event) -> None:
+        """Note that a connection has given up a name that nobody else wanted."""
+        name = event.destination or ""
+        if self.names.queue(name) != (event.peer,):
+            self._disagree(name)
+            return
+        self.names.release(name, event.peer)
+
+    def _disagree(self, name: str) -> None:
+        """Say whose the name is: the data plane has answered a call that it should have handed up."""
+        self.log.warning(f'The data plane was wrong about the owners of "{name}"')
+        self.relay.set_queue(name, self.names.queue(name))
 
     def _gone(self, event: Event) -> None:
         peer = self.peers[event.peer]

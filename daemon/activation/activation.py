@@ -174,6 +174,8 @@ class Activation:
     def _open(self, name: str, waiter: Waiter) -> None:
         timeout = self._bus.limits.service_start_timeout / 1000
         start = Start(name, self._tools.later(timeout, lambda: self._timed_out(start)))
+        if not self._starts:
+            self._bus.relay.await_names(True)
         self._starts[name] = start
         if self._needs_no_file(name):
             start.running = True
@@ -293,6 +295,8 @@ class Activation:
     def _close(self, start: Start) -> list[Waiter]:
         """End a start; return who has to be told."""
         del self._starts[start.name]
+        if not self._starts:
+            self._bus.relay.await_names(False)
         start.timer.cancel()
         self._waiting -= len(start.waiters) * start.running
         if start.unit is not None and all(other.unit != start.unit for other in self._starts.values()):

@@ -88,6 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     policy_free(bus.policy);
     bus.policy = policy;
+    bus.limits.max_names_per_connection = 4;
     for (uint64_t i = 0; i < CLIENTS; i++) {
         int pair[2];
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)

@@ -39,6 +39,7 @@ class FakePlane:
     """Gives the events it was given, and keeps the commands of the last batch.
 
     ``shown``: what monitors see before it goes anywhere, messages of the bus and parked ones.
+    ``names_awaited``: whether names are the control plane's alone.
     """
 
     def __init__(self) -> None:
@@ -46,6 +47,7 @@ class FakePlane:
         self.batch: list[tuple[Any, ...]] = []
         self.committed: list[tuple[Any, ...]] = []
         self.shown: list[str | int] = []
+        self.names_awaited = False
 
     def events(self) -> Sequence[FakeEvent]:
         events, self.waiting = self.waiting, []
@@ -100,6 +102,9 @@ class FakePlane:
 
     def become_monitor(self, peer: int, serial: int, rules: Sequence[str]) -> None:
         self.batch.append(("become_monitor", peer, serial, tuple(rules)))
+
+    def await_names(self, awaited: bool) -> None:
+        self.names_awaited = awaited
 
     def export(self, kind: int, peers: Sequence[int] = ()) -> None:
         self.batch.append(("export", kind, tuple(peers)))

@@ -67,6 +67,9 @@ struct bus {
     struct marshal marshal; /* the message of the bus itself that is being written */
     uint32_t serial;        /* of the latest of those */
     uint32_t n_active;
+    uint32_t calls_up;      /* messages that the control plane has yet to answer */
+    uint32_t untold_claims; /* see claim.h */
+    bool names_awaited;     /* by somebody, as relay_await_names said */
     uint64_t log_lost;
     uint32_t n_log; /* log events that the control plane has not taken yet */
     uint64_t mark;

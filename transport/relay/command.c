@@ -114,13 +114,23 @@ static void begin_watching(struct bus *bus, struct peer *peer)
     answer_owed(bus, peer);
 }
 
+/* The control plane has handled the call, and with it all that was reported before. */
+static void end_call(struct bus *bus, struct peer *peer)
+{
+    if (!peer->call)
+        return;
+    held_free(peer->call);
+    peer->call = NULL;
+    if (--bus->calls_up == 0)
+        bus->untold_claims = 0;
+}
+
 /* The answer to the message for which the sender was stopped. */
 static void resume(struct bus *bus, struct peer *peer)
 {
     if (peer->call)
         route_answered(bus, peer);
-    held_free(peer->call);
-    peer->call = NULL;
+    end_call(bus, peer);
     peer->stopped = false;
     if (peer->monitor && !peer->monitor->watching && !peer->gone)
         begin_watching(bus, peer);
@@ -301,6 +311,7 @@ static void apply_forget(struct bus *bus, struct command *command)
     table_remove(&bus->peers, &peer->node);
     registry_leave(&bus->registry, peer);
     answer_owed(bus, peer);
+    end_call(bus, peer);
     peer_free(peer);
 }
 
@@ -313,6 +324,12 @@ static void apply_export(struct bus *bus, struct command *command)
 static void apply_logs_read(struct bus *bus, struct command *command)
 {
     bus->n_log -= command->serial < bus->n_log ? command->serial : bus->n_log;
+}
+
+static void apply_await_names(struct bus *bus, struct command *command)
+{
+    bus->names_awaited = command->serial != 0;
+    events_hurry(bus->events); /* the one that is awaited may have been given away just before */
 }
 
 static void apply_stop(struct bus *bus, struct command *command)
@@ -340,6 +357,7 @@ static void (*const appliers[COMMAND_COUNT])(struct bus *bus, struct command *co
     [COMMAND_FORGET] = apply_forget,
     [COMMAND_EXPORT] = apply_export,
     [COMMAND_LOGS_READ] = apply_logs_read,
+    [COMMAND_AWAIT_NAMES] = apply_await_names,
     [COMMAND_STOP] = apply_stop,
 };
 

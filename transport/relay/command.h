@@ -23,6 +23,7 @@ enum command_kind {
     COMMAND_FORGET,
     COMMAND_EXPORT,
     COMMAND_LOGS_READ,
+    COMMAND_AWAIT_NAMES,
     COMMAND_STOP,
     COMMAND_COUNT,
 };
@@ -34,7 +35,7 @@ struct command {
     struct command *next;
     enum command_kind kind;
     uint64_t id;       /* of a peer, or of what is parked; or a message's type */
-    uint32_t serial;   /* or a count, or a kind of export */
+    uint32_t serial;   /* or a count, a kind of export, or a truth */
     uint32_t audience; /* COMMAND_SEND */
     struct span text[COMMAND_TEXTS];
     const uint8_t *body;

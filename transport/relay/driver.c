@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "driver.h"
 
+#include "claim.h"
 #include "direct.h"
 #include "judge.h"
 #include "say.h"
@@ -205,6 +206,8 @@ static const struct {
     {{"RemoveMatch", 11}, {"org.freedesktop.DBus", 20}, {"s", 1}, remove_match},
     {{"GetNameOwner", 12}, {"org.freedesktop.DBus", 20}, {"s", 1}, get_name_owner},
     {{"NameHasOwner", 12}, {"org.freedesktop.DBus", 20}, {"s", 1}, name_has_owner},
+    {{"RequestName", 11}, {"org.freedesktop.DBus", 20}, {"su", 2}, claim_name},
+    {{"ReleaseName", 11}, {"org.freedesktop.DBus", 20}, {"s", 1}, claim_release},
     {{"ListNames", 9}, {"org.freedesktop.DBus", 20}, {"", 0}, list_names},
     {{"GetId", 5}, {"org.freedesktop.DBus", 20}, {"", 0}, get_id},
     {{"GetConnectionUnixUser", 21}, {"org.freedesktop.DBus", 20}, {"s", 1}, get_unix_user},

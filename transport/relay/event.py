@@ -15,6 +15,8 @@ class Kind(IntEnum):
     EXPORT = 4
     LOG = 5
     WELCOMED = 6
+    NAMED = 7
+    RELEASED = 8
 
 
 class Gone(IntEnum):
@@ -38,7 +40,7 @@ def _text(pointer: Any) -> str | None:
 class Event:
     """A view of one event; its fields are read from the data plane's memory when they are asked for.
 
-    Valid until the commit of the command that answers it; one of EXPORT or LOG until the next drain.
+    Valid until the commit of the command that answers it; of those that none answers, until the next drain.
     """
 
     __slots__ = ("_view", "kind", "peer")
@@ -70,7 +72,7 @@ class Event:
 
     @property
     def flags(self) -> int:
-        """The message's flags."""
+        """The message's flags; for NAMED those of RequestName."""
         return int(self._view.flags)
 
     @property
@@ -115,7 +117,10 @@ class Event:
 
     @property
     def destination(self) -> str | None:
-        """The DESTINATION field; for LOG that of the message that was denied, if one was."""
+        """The DESTINATION field; for LOG that of the message that was denied, if one was.
+
+        For NAMED and RELEASED the name.
+        """
         return _text(self._view.destination)
 
     @property

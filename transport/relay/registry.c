@@ -83,6 +83,11 @@ struct peer *name_owner(const struct name *name)
     return CONTAINER_OF(name->queue.next, struct membership, in_name)->peer;
 }
 
+struct peer *name_only_claimant(const struct name *name)
+{
+    return name && name->queue.next == name->queue.previous ? name_owner(name) : NULL;
+}
+
 struct span name_span(const struct name *name)
 {
     return (struct span){name->text, name->size};

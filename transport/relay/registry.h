@@ -39,7 +39,8 @@ void registry_free(struct registry *registry);
 void registry_enter(struct registry *registry, struct peer *peer);
 void registry_give_up(struct registry *registry, struct peer *peer);
 struct name *registry_find(const struct registry *registry, struct span text);
-struct peer *name_owner(const struct name *name); /* NULL: nobody */
+struct peer *name_owner(const struct name *name);         /* NULL: nobody */
+struct peer *name_only_claimant(const struct name *name); /* NULL: nobody is in its queue, or several are */
 struct span name_span(const struct name *name);
 /* Replaces the queue of a name; a name without queue is dropped. 0 or -ENOMEM: then all is as before. */
 int registry_set_queue(struct registry *registry, struct span text, struct peer *const *peers, uint32_t n);

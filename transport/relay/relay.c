@@ -364,6 +364,11 @@ int relay_forget(struct relay *relay, uint64_t peer)
     return push_new(relay, COMMAND_FORGET, peer, 0);
 }
 
+int relay_await_names(struct relay *relay, bool awaited)
+{
+    return push_new(relay, COMMAND_AWAIT_NAMES, 0, awaited);
+}
+
 int relay_export(struct relay *relay, uint32_t kind, const uint64_t *peers, uint32_t n)
 {
     struct command *command = command_new(COMMAND_EXPORT, 0, NULL, peers, (size_t)n * sizeof(*peers));

@@ -27,6 +27,7 @@ struct relay_limits { /* names as in dbus-daemon(1); times in milliseconds, -1: 
     uint32_t max_replies_per_connection;
     uint32_t max_completed_connections; /* only as long as Hello is within these two is it answered at once */
     uint32_t max_connections_per_user;
+    uint32_t max_names_per_connection; /* the same holds for RequestName */
     int64_t reply_timeout;
     int64_t pending_fd_timeout;
 };
@@ -56,6 +57,10 @@ enum relay_event_kind {
      * (0xffffffffffffffff: the bus); destination; path and serial: file and line of the rule that decided. */
     RELAY_EVENT_LOG,
     RELAY_EVENT_WELCOMED, /* the connection has said Hello, which the data plane has answered */
+    /* RequestName for a name without queue, or ReleaseName of its only owner, which the data plane has
+     * answered. destination: the name; flags: what was asked for. */
+    RELAY_EVENT_NAMED,
+    RELAY_EVENT_RELEASED,
 };
 
 struct relay_event { /* pointers hold until the batch with the command that answers the event is committed */
@@ -174,6 +179,8 @@ int relay_forget(struct relay *relay, uint64_t peer);
 /* Asks for a table: RELAY_EVENT_EXPORT follows. Of connections and match rules, only those of n peers; 0:
  * all. */
 int relay_export(struct relay *relay, uint32_t kind, const uint64_t *peers, uint32_t n);
+/* While somebody awaits a name, all that concerns names goes to the control plane. */
+int relay_await_names(struct relay *relay, _Bool awaited);
 int relay_commit(struct relay *relay);
 /* cffi: end */
 

@@ -207,6 +207,10 @@ class Relay:
         """
         _check(lib.relay_export(self._relay, kind, peers, len(peers)))
 
+    def await_names(self, awaited: bool) -> None:
+        """Says whether somebody waits for a name: then it answers no calls about names by itself."""
+        _check(lib.relay_await_names(self._relay, awaited))
+
     def commit(self) -> None:
         """Hands over all commands since the last commit; they are applied as one step."""
         _check(lib.relay_commit(self._relay))

@@ -208,6 +208,7 @@ void route_up(struct bus *bus, struct peer *sender, const struct message *m, str
         return;
     }
     sender->stopped = true;
+    bus->calls_up++;
     struct relay_event *view = &sender->call_event.view;
     view->kind = RELAY_EVENT_CALL;
     view->peer = sender->id;

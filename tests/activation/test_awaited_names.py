@@ -1,0 +1,51 @@
+"""While somebody waits for a name, names are the control plane's alone: it has to know who came, and when."""
+
+from __future__ import annotations
+
+from omnibus.daemon.peers import Peer
+from omnibus.daemon.plane import EventKind
+from support.plane import FakeEvent
+
+from .conftest import Desk
+
+NAME = "org.example.Service"
+OTHER = "org.example.Other"
+
+
+class TestAwaited:
+    def test_until_the_name_appears(self, desk: Desk, peer: Peer) -> None:
+        desk.service(NAME)
+        assert not desk.plane.names_awaited
+        desk.park(peer, NAME)
+        assert desk.plane.names_awaited
+        desk.own(desk.attach(), NAME)
+        assert not desk.plane.names_awaited
+
+    def test_until_the_last(self, desk: Desk, peer: Peer) -> None:
+        for name in (NAME, OTHER):
+            desk.service(name)
+            desk.park(peer, name)
+        service = desk.attach()
+        desk.own(service, NAME)
+        assert desk.plane.names_awaited
+        desk.own(service, OTHER)
+        assert not desk.plane.names_awaited
+
+    def test_until_it_fails(self, desk: Desk, peer: Peer) -> None:
+        desk.service(NAME)
+        desk.park(peer, NAME)
+        desk.tools.pass_time()
+        assert not desk.plane.names_awaited
+
+    def test_unknown_service(self, desk: Desk, peer: Peer) -> None:
+        desk.park(peer, OTHER)
+        assert not desk.plane.names_awaited
+
+    def test_given_just_before(self, desk: Desk, peer: Peer) -> None:
+        """The data plane may give a name away before it learns that it is awaited."""
+        desk.service(NAME)
+        desk.park(peer, NAME)
+        service = desk.attach()
+        commands = desk.happen(FakeEvent(EventKind.NAMED, service.id, destination=NAME))
+        assert commands == [("deliver", 1)]
+        assert not desk.plane.names_awaited

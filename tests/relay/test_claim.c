@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT */
+#include "plane.h"
+
+#include "../../transport/relay/claim.h"
+#include "../../transport/relay/output.h"
+
+#define BUS "org.freedesktop.DBus"
+#define NAME "an.Example"
+#define MAX_NAMES 3
+
+static void open_claims(struct plane *p)
+{
+    struct relay_limits limits = plane_limits();
+    limits.max_names_per_connection = MAX_NAMES;
+    plane_open(p);
+    CHECK_EQUAL(relay_set_limits(p->relay, &limits), 0);
+}
+
+/* All commands are applied when this returns. */
+static void settle(struct plane *p)
+{
+    relay_export(p->relay, RELAY_EXPORT_TOTALS, NULL, 0);
+    relay_commit(p->relay);
+    plane_event(p, RELAY_EVENT_EXPORT);
+}
+
+static void request(struct client *c, const char *name, uint32_t flags)
+{
+    struct marshal w = client_call(c, BUS, "RequestName", "su");
+    marshal_string(&w, span_of(name));
+    marshal_uint32(&w, flags);
+    client_send(c, &w);
+}
+
+static void release(struct client *c, const char *name)
+{
+    struct marshal w = client_call(c, BUS, "ReleaseName", "s");
+    marshal_string(&w, span_of(name));
+    client_send(c, &w);
+}
+
+/* A signal about NAME, and then the answer 1. */
+static void is_done(struct client *c, const char *signal)
+{
+    struct message m;
+    struct message_args args;
+    struct message_arg argument;
+    REQUIRE(client_expect(c, &m));
+    CHECK_SPAN(m.member, signal);
+    message_args_begin(&args, &m);
+    CHECK(message_args_next(&args, &argument));
+    CHECK_SPAN(argument.text, NAME);
+    client_drop(c, &m);
+    REQUIRE(client_expect(c, &m));
+    CHECK_EQUAL(m.type, MESSAGE_METHOD_RETURN);
+    CHECK_EQUAL(m.reply_serial, c->serial);
+    message_args_begin(&args, &m);
+    CHECK(message_args_next(&args, &argument));
+    CHECK_EQUAL(argument.number, 1);
+    client_drop(c, &m);
+}
+
+static void is_told(struct plane *p, uint32_t kind, uint64_t peer, uint32_t flags)
+{
+    REQUIRE(plane_event(p, kind));
+    CHECK_EQUAL(p->event.peer, peer);
+    CHECK_EQUAL(p->event.flags, flags);
+    CHECK(!strcmp(p->event.destination, NAME));
+}
+
+static struct client *claim(struct plane *p, uint64_t id)
+{
+    struct client *c = plane_connect(p, id);
+    request(c, NAME, 0);
+    is_done(c, "NameAcquired");
+    is_told(p, RELAY_EVENT_NAMED, id, 0);
+    return c;
+}
+
+/* Refuses what went up, as the control plane can. */
+static void refuse(struct plane *p, struct client *c)
+{
+    relay_error(p->relay, p->event.peer, p->event.serial, "an.Error", "no");
+    relay_resume(p->relay, p->event.peer);
+    relay_commit(p->relay);
+    client_expects(c, MESSAGE_ERROR, "an.Error", BUS);
+}
+
+static void goes_up(struct plane *p, struct client *c, const char *member)
+{
+    if (!plane_event(p, RELAY_EVENT_CALL))
+        return;
+    CHECK(!strcmp(p->event.member, member));
+    refuse(p, c);
+}
+
+static void a_free_name_is_given_at_once(void)
+{
+    struct plane p;
+    struct message m;
+    open_claims(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    client_match(b, "member='NameOwnerChanged'");
+    request(a, NAME, 5);
+    is_done(a, "NameAcquired");
+    client_expects(b, MESSAGE_SIGNAL, "NameOwnerChanged", BUS);
+    struct marshal w = client_call(b, NAME, "Found", NULL);
+    client_send(b, &w);
+    client_expects(a, MESSAGE_METHOD_CALL, "Found", ":1.1");
+    is_told(&p, RELAY_EVENT_NAMED, 0, 5);
+    release(a, NAME);
+    is_done(a, "NameLost");
+    client_expects(b, MESSAGE_SIGNAL, "NameOwnerChanged", BUS);
+    is_told(&p, RELAY_EVENT_RELEASED, 0, 0);
+    w = client_call(b, BUS, "GetNameOwner", "s");
+    marshal_string(&w, SPAN(NAME));
+    client_send(b, &w);
+    REQUIRE(client_expect(b, &m));
+    CHECK_SPAN(m.error_name, BUS ".Error.NameHasNoOwner");
+    client_drop(b, &m);
+    plane_close(&p);
+}
+
+/* Names that are none, or not to be had, and releases of what somebody hasn't. */
+static void what_has_another_answer_goes_up(void)
+{
+    struct plane p;
+    open_claims(&p);
+    struct client *a = claim(&p, 0), *b = plane_connect(&p, 1);
+    const char *const names[] = {"", "single", "a..b", ":1.0", ":1.7", BUS, NAME};
+    for (size_t i = 0; i < CHECK_COUNT(names); i++) {
+        check_case = names[i];
+        request(b, names[i], 0);
+        goes_up(&p, b, "RequestName");
+        release(b, names[i]);
+        goes_up(&p, b, "ReleaseName");
+    }
+    check_case = "one's own again";
+    request(a, NAME, 0);
+    goes_up(&p, a, "RequestName");
+    check_case = "without flags";
+    struct marshal w = client_call(b, BUS, "RequestName", "s");
+    marshal_string(&w, SPAN("another.Example"));
+    client_send(b, &w);
+    goes_up(&p, b, "RequestName");
+    plane_close(&p);
+}
+
+static void a_name_that_others_wait_for_is_released_above(void)
+{
+    struct plane p;
+    const uint64_t both[] = {0, 1};
+    open_claims(&p);
+    struct client *a = claim(&p, 0);
+    plane_connect(&p, 1);
+    relay_set_queue(p.relay, NAME, both, 2);
+    settle(&p);
+    release(a, NAME);
+    goes_up(&p, a, "ReleaseName");
+    plane_close(&p);
+}
+
+/* The unique name counts. */
+static void at_the_limit_it_goes_up(void)
+{
+    struct plane p;
+    open_claims(&p);
+    struct client *a = claim(&p, 0);
+    request(a, "b.b", 0);
+    client_expects(a, MESSAGE_SIGNAL, "NameAcquired", BUS);
+    client_expects(a, MESSAGE_METHOD_RETURN, NULL, BUS);
+    plane_event(&p, RELAY_EVENT_NAMED);
+    request(a, "c.c", 0);
+    goes_up(&p, a, "RequestName");
+    release(a, NAME);
+    is_done(a, "NameLost");
+    is_told(&p, RELAY_EVENT_RELEASED, 0, 0);
+    plane_close(&p);
+}
+
+static void who_may_not_own_it_is_refused_above(void)
+{
+    struct plane p;
+    uint8_t block[sizeof(plane_policy)];
+    memcpy(block, plane_policy, sizeof(block));
+    block[32 + 64 * 2 + 1] = 0; /* deny */
+    open_claims(&p);
+    struct client *a = claim(&p, 0);
+    CHECK_EQUAL(relay_load_policy(p.relay, block, sizeof(block)), 0);
+    settle(&p);
+    release(a, NAME);
+    is_done(a, "NameLost"); /* no policy is against that */
+    is_told(&p, RELAY_EVENT_RELEASED, 0, 0);
+    request(a, NAME, 0);
+    goes_up(&p, a, "RequestName");
+    plane_close(&p);
+}
+
+/* What the control plane is asked may be about the same name. */
+static void while_a_call_is_up_all_go_up(void)
+{
+    struct plane p;
+    open_claims(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    request(b, "single", 0);
+    plane_event(&p, RELAY_EVENT_CALL);
+    const uint32_t serial = p.event.serial;
+    request(a, NAME, 0);
+    goes_up(&p, a, "RequestName");
+    relay_error(p.relay, 1, serial, "an.Error", "no");
+    relay_resume(p.relay, 1);
+    relay_commit(p.relay);
+    client_expects(b, MESSAGE_ERROR, "an.Error", BUS);
+    request(a, NAME, 0);
+    is_done(a, "NameAcquired");
+    is_told(&p, RELAY_EVENT_NAMED, 0, 0);
+    plane_close(&p);
+}
+
+/* ... also when who asked is gone before the answer. */
+static void a_caller_that_is_gone_blocks_nobody(void)
+{
+    struct plane p;
+    open_claims(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    request(b, "single", 0);
+    plane_event(&p, RELAY_EVENT_CALL);
+    relay_disconnect(p.relay, 1);
+    relay_commit(p.relay);
+    plane_event(&p, RELAY_EVENT_GONE);
+    relay_forget(p.relay, 1);
+    settle(&p);
+    request(a, NAME, 0);
+    is_done(a, "NameAcquired");
+    plane_close(&p);
+}
+
+/* It has its names until the control plane has found their next owners. */
+static void the_name_of_who_is_gone_is_not_free(void)
+{
+    struct plane p;
+    open_claims(&p);
+    struct client *a = claim(&p, 0), *b = plane_connect(&p, 1);
+    client_close(a);
+    plane_event(&p, RELAY_EVENT_GONE);
+    request(b, NAME, 0);
+    goes_up(&p, b, "RequestName");
+    relay_set_queue(p.relay, NAME, NULL, 0);
+    relay_forget(p.relay, 0);
+    settle(&p);
+    request(b, NAME, 0);
+    is_done(b, "NameAcquired");
+    plane_close(&p);
+}
+
+static void while_a_message_waits_for_it_it_goes_up(void)
+{
+    struct plane p;
+    open_claims(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
+    struct marshal w = client_call(b, NAME, "Waits", NULL);
+    client_send(b, &w);
+    plane_event(&p, RELAY_EVENT_PARKED);
+    const uint64_t parked = p.event.parked;
+    request(a, NAME, 0);
+    goes_up(&p, a, "RequestName");
+    relay_reject(p.relay, parked, "an.Error", "nobody comes");
+    relay_commit(p.relay);
+    client_expects(b, MESSAGE_ERROR, "an.Error", BUS);
+    request(a, NAME, 0);
+    is_done(a, "NameAcquired");
+    plane_close(&p);
+}
+
+static void while_names_are_awaited_they_go_up(void)
+{
+    struct plane p;
+    open_claims(&p);
+    struct client *a = plane_connect(&p, 0);
+    relay_await_names(p.relay, true);
+    settle(&p);
+    request(a, NAME, 0);
+    goes_up(&p, a, "RequestName");
+    relay_await_names(p.relay, false);
+    settle(&p);
+    request(a, NAME, 0);
+    is_done(a, "NameAcquired");
+    is_told(&p, RELAY_EVENT_NAMED, 0, 0);
+    plane_close(&p);
+}
+
+static void while_somebody_watches_they_go_up(void)
+{
+    struct plane p;
+    open_claims(&p);
+    struct client *a = plane_connect(&p, 0);
+    plane_connect(&p, 1);
+    struct marshal w = client_call(&p.clients[1], BUS, "BecomeMonitor", NULL);
+    client_send(&p.clients[1], &w);
+    plane_event(&p, RELAY_EVENT_CALL);
+    CHECK_EQUAL(relay_become_monitor(p.relay, 1, 0, NULL, 0, NULL, 0), 0);
+    relay_resume(p.relay, 1);
+    relay_commit(p.relay);
+    request(a, NAME, 0);
+    goes_up(&p, a, "RequestName");
+    plane_close(&p);
+}
+
+/* What the control plane has not heard of takes memory. */
+static void now_and_then_the_control_plane_answers(void)
+{
+    struct plane p;
+    open_claims(&p);
+    struct client *a = plane_connect(&p, 0);
+    for (uint32_t i = 0; i < CLAIM_UNTOLD_MAX / 2; i++) {
+        request(a, NAME, 0);
+        is_done(a, "NameAcquired");
+        release(a, NAME);
+        is_done(a, "NameLost");
+    }
+    request(a, NAME, 0);
+    for (uint32_t i = 0; i < CLAIM_UNTOLD_MAX; i++)
+        is_told(&p, i % 2 ? RELAY_EVENT_RELEASED : RELAY_EVENT_NAMED, 0, 0);
+    goes_up(&p, a, "RequestName");
+    request(a, NAME, 0);
+    is_done(a, "NameAcquired");
+    plane_close(&p);
+}
+
+/* A bus without a thread, so that its memory can fail. */
+struct quiet {
+    struct bus bus;
+    struct events events;
+    struct peer *peer;
+    struct message m;
+    struct marshal written;
+};
+
+static bool quiet_open(struct quiet *q)
+{
+    const struct relay_credentials credentials = {.uid = 1, .loginfo = "uid=1"};
+    struct policy *policy;
+    memset(q, 0, sizeof(*q));
+    q->events.fd = -1;
+    if (bus_init(&q->bus, &q->events, "0123456789abcdef0123456789abcdef") < 0 ||
+        policy_new(&policy, plane_policy, sizeof(plane_policy), 2) < 0)
+        return CHECK(!"no bus");
+    policy_free(q->bus.policy);
+    q->bus.policy = policy;
+    q->bus.n_log = UINT32_MAX; /* nobody reads it */
+    q->bus.limits.max_names_per_connection = MAX_NAMES;
+    q->peer = peer_new(0, -1, &credentials);
+    struct client client = {0};
+    q->written = client_call(&client, BUS, "RequestName", "su");
+    marshal_string(&q->written, SPAN(NAME));
+    marshal_uint32(&q->written, 0);
+    return CHECK(q->peer && marshal_end(&q->written)) &&
+           CHECK_EQUAL(message_parse(&q->m, q->written.data, (uint32_t)q->written.size), MESSAGE_OK);
+}
+
+static uint32_t quiet_events(struct quiet *q)
+{
+    uint32_t n = 0;
+    struct stack_node *node = stack_take(&q->events.stack);
+    while (node) {
+        struct event *event = CONTAINER_OF(node, struct event, node);
+        node = node->next;
+        n += event->owned;
+        if (event->owned)
+            free(event);
+    }
+    return n;
+}
+
+static void quiet_close(struct quiet *q)
+{
+    output_drop(&q->bus, q->peer);
+    registry_leave(&q->bus.registry, q->peer);
+    list_unlink(&q->peer->in_touched);
+    peer_free(q->peer);
+    marshal_free(&q->written);
+    bus_free(&q->bus);
+}
+
+static void without_memory_it_goes_up(void)
+{
+    struct quiet q;
+    REQUIRE(quiet_open(&q));
+    q.peer->active = true;
+    bool claimed = false, released = false;
+    for (long n = 0; n < 100 && !claimed; n++) {
+        check_allocations = n;
+        claimed = claim_name(&q.bus, q.peer, &q.m, SPAN(NAME));
+        check_allocations = -1;
+        CHECK_EQUAL(quiet_events(&q), claimed);
+        CHECK((registry_find(&q.bus.registry, SPAN(NAME)) != NULL) == claimed);
+    }
+    CHECK(claimed);
+    for (long n = 0; n < 100 && !released; n++) {
+        check_allocations = n;
+        released = claim_release(&q.bus, q.peer, &q.m, SPAN(NAME));
+        check_allocations = -1;
+        CHECK_EQUAL(quiet_events(&q), released);
+        CHECK((registry_find(&q.bus.registry, SPAN(NAME)) == NULL) == released);
+    }
+    CHECK(released);
+    quiet_close(&q);
+}
+
+static const struct check_test tests[] = {
+    TEST(a_free_name_is_given_at_once),
+    TEST(what_has_another_answer_goes_up),
+    TEST(a_name_that_others_wait_for_is_released_above),
+    TEST(at_the_limit_it_goes_up),
+    TEST(who_may_not_own_it_is_refused_above),
+    TEST(while_a_call_is_up_all_go_up),
+    TEST(a_caller_that_is_gone_blocks_nobody),
+    TEST(the_name_of_who_is_gone_is_not_free),
+    TEST(while_a_message_waits_for_it_it_goes_up),
+    TEST(while_names_are_awaited_they_go_up),
+    TEST(while_somebody_watches_they_go_up),
+    TEST(now_and_then_the_control_plane_answers),
+    TEST(without_memory_it_goes_up),
+};
+CHECK_MAIN(tests)
