@@ -244,6 +244,7 @@ static inline void fake_open(struct plane *p)
     CHECK_EQUAL(relay_set_group(p->relay, fake_group.fd, FAKE_MEMBERS, true), 0);
     struct relay_limits limits = plane_limits();
     limits.max_completed_connections = limits.max_connections_per_user = PLANE_CLIENTS;
+    limits.max_names_per_connection = PLANE_CLIENTS;
     CHECK_EQUAL(relay_set_limits(p->relay, &limits), 0);
     p->listener = 0;
     CHECK_EQUAL(relay_start(p->relay), 0);

@@ -63,6 +63,26 @@ static struct client *enter(struct plane *p, uint64_t id)
     return c;
 }
 
+/* A name that the data plane gives away by itself, and back. */
+static void has_a_name_for_a_moment(struct client *owner, const char *unique, struct client *other,
+                                    const char *other_unique)
+{
+    struct marshal w = client_call(owner, BUS, "RequestName", "su");
+    marshal_string(&w, SPAN("test.Quick"));
+    marshal_uint32(&w, 0);
+    client_send(owner, &w);
+    client_expects(owner, MESSAGE_SIGNAL, "NameAcquired", BUS);
+    client_expects(owner, MESSAGE_METHOD_RETURN, NULL, BUS);
+    hears(owner, other, unique);
+    for (int i = 0; i < 3; i++)
+        expects_reply(other, owner, "test.Quick", other_unique);
+    w = client_call(owner, BUS, "ReleaseName", "s");
+    marshal_string(&w, SPAN("test.Quick"));
+    client_send(owner, &w);
+    client_expects(owner, MESSAGE_SIGNAL, "NameLost", BUS);
+    client_expects(owner, MESSAGE_METHOD_RETURN, NULL, BUS);
+}
+
 /* What clients do with one another, in which nothing may be missing whatever the group does. */
 static void live(struct plane *p)
 {
@@ -72,6 +92,8 @@ static void live(struct plane *p)
     client_match(b, RULE);
     for (int i = 0; i < 3; i++)
         hears(a, b, ":1.0");
+    client_match(b, RULE ",sender='test.Quick'");
+    has_a_name_for_a_moment(c, ":1.2", b, ":1.1");
     client_match(b, RULE ",sender='test.Name'");
     uint64_t owner = 2;
     relay_set_queue(p->relay, "test.Name", &owner, 1);
