@@ -62,9 +62,24 @@ static int read_key(struct reading *r, struct span *key)
     return 0;
 }
 
+/* The usual value is quoted once, as a whole, and stands there as it is. */
+static bool read_quoted(struct reading *r, struct span *value)
+{
+    if (r->at == r->end || *r->at != '\'')
+        return false;
+    const char *start = r->at + 1, *close = memchr(start, '\'', (size_t)(r->end - start));
+    if (!close || (close + 1 < r->end && close[1] != ','))
+        return false;
+    *value = (struct span){start, (uint32_t)(close - start)};
+    r->at = close + 1 < r->end ? close + 2 : r->end;
+    return true;
+}
+
 /* Up to a comma outside quotes. A backslash is one, unless it stands outside quotes before an apostrophe. */
 static int read_value(struct reading *r, struct span *value)
 {
+    if (read_quoted(r, value))
+        return 0;
     char *out = r->value;
     bool quoted = false;
     for (; r->at < r->end && (quoted || *r->at != ','); r->at++) {
@@ -125,11 +140,12 @@ static void add_key(struct reading *r, uint8_t key, struct span value)
 
 static int understand_type(struct reading *r, const struct token *token)
 {
-    static const char *const names[] = {NULL, "method_call", "method_return", "error", "signal"};
+    static const struct span names[] = {
+        {NULL, 0}, {"method_call", 11}, {"method_return", 13}, {"error", 5}, {"signal", 6}};
     if (r->form.type)
         return invalid(r, "Key %.*s specified twice in match rule\n", TEXT(token->key));
     for (uint8_t type = MESSAGE_METHOD_CALL; type <= MESSAGE_SIGNAL; type++) {
-        if (span_equal(token->value, span_of(names[type])))
+        if (span_equal(token->value, names[type]))
             r->form.type = type;
     }
     if (!r->form.type)
@@ -148,18 +164,19 @@ static int understand_eavesdrop(struct reading *r, const struct token *token)
 }
 
 struct field {
-    const char *name, *what;
+    struct span name;
+    const char *what;
     enum match_key key;
     bool (*is_valid)(struct span value);
 };
 
 static const struct field fields[] = {
-    {"sender", "Sender name", KEY_SENDER, name_is_bus_name},
-    {"interface", "Interface name", KEY_INTERFACE, name_is_interface},
-    {"member", "Member name", KEY_MEMBER, name_is_member},
-    {"path", "Path", KEY_PATH, name_is_path},
-    {"path_namespace", "Path", KEY_PATH_NAMESPACE, name_is_path},
-    {"destination", "Destination name", KEY_DESTINATION, name_is_bus_name},
+    {{"sender", 6}, "Sender name", KEY_SENDER, name_is_bus_name},
+    {{"interface", 9}, "Interface name", KEY_INTERFACE, name_is_interface},
+    {{"member", 6}, "Member name", KEY_MEMBER, name_is_member},
+    {{"path", 4}, "Path", KEY_PATH, name_is_path},
+    {{"path_namespace", 14}, "Path", KEY_PATH_NAMESPACE, name_is_path},
+    {{"destination", 11}, "Destination name", KEY_DESTINATION, name_is_bus_name},
 };
 
 static int understand_field(struct reading *r, const struct token *token, const struct field *field)
@@ -224,7 +241,7 @@ static int understand(struct reading *r, const struct token *token)
     if (span_equal(token->key, SPAN("eavesdrop")))
         return understand_eavesdrop(r, token);
     for (unsigned i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
-        if (span_equal(token->key, span_of(fields[i].name)))
+        if (span_equal(token->key, fields[i].name))
             return understand_field(r, token, &fields[i]);
     }
     if (span_starts(token->key, SPAN("arg")))
