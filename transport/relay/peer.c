@@ -91,12 +91,21 @@ void peer_free(struct peer *peer)
     free(peer);
 }
 
+static bool identify(struct peer *peer, struct policy *policy)
+{
+    if (peer->identified == policy->generation)
+        return true;
+    peer->identity = policy_identity(policy, peer->uid, peer->gids, peer->n_gids, peer->at_console);
+    if (peer->identity)
+        peer->identified = policy->generation;
+    return peer->identity != NULL;
+}
+
 bool peer_side(struct peer *peer, struct policy *policy, struct policy_side *side)
 {
     if (peer->generation != policy->generation) {
-        peer->identity = policy_identity(policy, peer->uid, peer->gids, peer->n_gids, peer->at_console);
         peer->role = policy_role(policy, peer);
-        if (!peer->identity || !peer->role)
+        if (!identify(peer, policy) || !peer->role)
             return false;
         peer->generation = policy->generation;
     }

@@ -59,6 +59,7 @@ struct peer {
     char *loginfo;
     const struct identity *identity;
     const struct role *role;
+    uint64_t identified; /* the generation of the policy that the identity belongs to */
     uint64_t generation; /* of the policy that both belong to; 0: its names have changed since */
 
     struct account *account; /* what it sent that is still under way */
