@@ -15,9 +15,39 @@ static const struct marshal_header reply = {
     .sender = {"org.freedesktop.DBus", 20},
 };
 
+static bool same_text(struct span a, struct span b)
+{
+    return !a.s == !b.s && span_equal(a, b);
+}
+
+/* What is said without reading it is what a reader would find. */
+static void is_known(const struct marshal *w, const struct message *read)
+{
+    struct message m;
+    marshal_message(w, &m);
+    CHECK(m.data == read->data);
+    CHECK_EQUAL(m.size, read->size);
+    CHECK_EQUAL(m.fields_size, read->fields_size);
+    CHECK_EQUAL(m.body_offset, read->body_offset);
+    CHECK_EQUAL(m.body_size, read->body_size);
+    CHECK_EQUAL(m.serial, read->serial);
+    CHECK_EQUAL(m.reply_serial, read->reply_serial);
+    CHECK_EQUAL(m.n_fds, read->n_fds);
+    CHECK_EQUAL(m.type, read->type);
+    CHECK_EQUAL(m.flags, read->flags);
+    CHECK_EQUAL(m.big_endian, read->big_endian);
+    CHECK_EQUAL(m.rewrite, read->rewrite);
+    CHECK(same_text(m.path, read->path) && same_text(m.interface, read->interface) &&
+          same_text(m.member, read->member) && same_text(m.error_name, read->error_name) &&
+          same_text(m.destination, read->destination) && same_text(m.sender, read->sender) &&
+          same_text(m.signature, read->signature));
+}
+
 static enum message_error verdict(const struct marshal *w, struct message *m)
 {
     const enum message_error error = message_parse(m, w->data, (uint32_t)w->size);
+    if (error == MESSAGE_OK)
+        is_known(w, m);
     if (reference_load() && !m->n_fds)
         CHECK_EQUAL(reference_accepts(w->data, (uint32_t)w->size), error == MESSAGE_OK);
     return error;

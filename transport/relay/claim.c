@@ -42,7 +42,7 @@ static void finish(struct bus *bus, struct peer *sender, const struct message *m
                    struct event *event)
 {
     marshal_uint32(say_reply(bus, sender, m->serial, SPAN("u"), 0), result);
-    say_end(bus, sender, NULL);
+    say_end(bus, sender);
     bus->untold_claims++;
     events_push_lazily(bus->events, event);
 }

@@ -205,7 +205,7 @@ static void apply_reply(struct bus *bus, struct command *command)
     show_call(bus, peer);
     uint32_t n_fds = command->fds ? command->fds->n : 0;
     marshal_raw(say_reply(bus, peer, command->serial, command->text[0], n_fds), command->body, command->size);
-    say_end(bus, peer, command->fds);
+    say_end_checked(bus, peer, command->fds);
 }
 
 static void apply_error(struct bus *bus, struct command *command)
@@ -228,7 +228,7 @@ static void apply_signal(struct bus *bus, struct command *command)
     struct marshal *w =
         say_signal(bus, peer, command->text[0], command->text[1], command->text[2], command->text[3]);
     marshal_raw(w, command->body, command->size);
-    say_end(bus, peer, NULL);
+    say_end_checked(bus, peer, NULL);
 }
 
 static void apply_send(struct bus *bus, struct command *command)
@@ -256,7 +256,7 @@ static void apply_become_monitor(struct bus *bus, struct command *command)
         return;
     if (command->serial) {
         say_reply(bus, peer, command->serial, (struct span){0}, 0);
-        say_end(bus, peer, NULL);
+        say_end(bus, peer);
     }
     if (monitor_begin(bus, peer, command->monitor) < 0) {
         output_close(bus, peer, RELAY_GONE_MEMORY);

@@ -39,7 +39,7 @@ static bool get_name_owner(struct bus *bus, struct peer *sender, const struct me
         return true;
     }
     marshal_string(say_reply(bus, sender, m->serial, SPAN("s"), 0), owner ? owner->unique : BUS_NAME);
-    say_end(bus, sender, NULL);
+    say_end(bus, sender);
     return true;
 }
 
@@ -48,7 +48,7 @@ static bool name_has_owner(struct bus *bus, struct peer *sender, const struct me
     bool found;
     owner_of(bus, name, &found);
     marshal_boolean(say_reply(bus, sender, m->serial, SPAN("b"), 0), found);
-    say_end(bus, sender, NULL);
+    say_end(bus, sender);
     return true;
 }
 
@@ -71,7 +71,7 @@ static bool list_names(struct bus *bus, struct peer *sender, const struct messag
 {
     (void)none;
     put_names(bus, say_reply(bus, sender, m->serial, SPAN("as"), 0));
-    say_end(bus, sender, NULL);
+    say_end(bus, sender);
     return true;
 }
 
@@ -79,7 +79,7 @@ static bool get_id(struct bus *bus, struct peer *sender, const struct message *m
 {
     (void)none;
     marshal_string(say_reply(bus, sender, m->serial, SPAN("s"), 0), span_of(bus->guid));
-    say_end(bus, sender, NULL);
+    say_end(bus, sender);
     return true;
 }
 
@@ -89,7 +89,7 @@ static void acknowledge(struct bus *bus, struct peer *sender, const struct messa
     if (m->flags & MESSAGE_NO_REPLY_EXPECTED)
         return;
     say_reply(bus, sender, m->serial, (struct span){0}, 0);
-    say_end(bus, sender, NULL);
+    say_end(bus, sender);
 }
 
 static bool ping(struct bus *bus, struct peer *sender, const struct message *m, struct span none)
@@ -102,7 +102,7 @@ static bool ping(struct bus *bus, struct peer *sender, const struct message *m, 
 static bool put_credential(struct bus *bus, struct peer *sender, const struct message *m, uint32_t value)
 {
     marshal_uint32(say_reply(bus, sender, m->serial, SPAN("u"), 0), value);
-    say_end(bus, sender, NULL);
+    say_end(bus, sender);
     return true;
 }
 

@@ -62,7 +62,7 @@ void hello_welcome(struct bus *bus, struct peer *peer, uint32_t serial)
     if (peer->call)
         monitor_late(bus, peer, &peer->call->m, peer->call->fds);
     marshal_string(say_reply(bus, peer, serial, SPAN("s"), 0), peer->unique);
-    say_end(bus, peer, NULL);
+    say_end(bus, peer);
     say_owner_changed(bus, peer->unique, SPAN(""), peer->unique);
     say_name_acquired(bus, peer, peer->unique);
     direct_join(bus, peer);

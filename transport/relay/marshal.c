@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "marshal.h"
 
+#include "wire.h"
+
 #include <stdlib.h>
 
 enum {
     OFFSET_BODY_LENGTH = 4,
+    OFFSET_FIELDS_SIZE = 12,
     FIRST_CAPACITY = 256,
 };
 
@@ -178,6 +181,7 @@ void marshal_begin(struct marshal *w, const struct marshal_header *header)
     w->size = 0;
     w->body = 0;
     w->failed = false;
+    w->header = *header;
 
     const uint8_t fixed[4] = {'l', header->type, header->flags, 1};
     marshal_raw(w, fixed, sizeof(fixed));
@@ -205,6 +209,29 @@ bool marshal_end(struct marshal *w)
         return false;
     store32(w->data + OFFSET_BODY_LENGTH, (uint32_t)(w->size - w->body));
     return true;
+}
+
+void marshal_message(const struct marshal *w, struct message *m)
+{
+    const struct marshal_header *header = &w->header;
+    *m = (struct message){.data = w->data,
+                          .size = (uint32_t)w->size,
+                          .fields_size = wire_load32(w->data + OFFSET_FIELDS_SIZE, WIRE_HOST_BIG_ENDIAN),
+                          .body_offset = (uint32_t)w->body,
+                          .body_size = (uint32_t)(w->size - w->body),
+                          .serial = header->serial,
+                          .reply_serial = header->reply_serial,
+                          .n_fds = header->n_fds,
+                          .type = header->type,
+                          .flags = header->flags,
+                          .rewrite = header->sender.s != NULL,
+                          .path = header->path,
+                          .interface = header->interface,
+                          .member = header->member,
+                          .error_name = header->error_name,
+                          .destination = header->destination,
+                          .sender = header->sender,
+                          .signature = header->signature};
 }
 
 void marshal_free(struct marshal *w)

@@ -4,6 +4,16 @@
 
 #include "message.h"
 
+/* Fields that are 0 or have no text (s is NULL) are left out. */
+struct marshal_header {
+    uint8_t type;
+    uint8_t flags;
+    uint32_t serial;
+    uint32_t reply_serial;
+    uint32_t n_fds;
+    struct span path, interface, member, error_name, destination, sender, signature;
+};
+
 /*
  * A message that the bus itself sends, little-endian, in a buffer that grows. What goes wrong (no memory, too
  * long) is kept in failed: everything after it does nothing, and marshal_end tells. Start with a zeroed
@@ -15,22 +25,18 @@ struct marshal {
     size_t capacity; /* of data */
     size_t body;     /* offset of the body */
     bool failed;
-};
-
-/* Fields that are 0 or have no text (s is NULL) are left out. */
-struct marshal_header {
-    uint8_t type;
-    uint8_t flags;
-    uint32_t serial;
-    uint32_t reply_serial;
-    uint32_t n_fds;
-    struct span path, interface, member, error_name, destination, sender, signature;
+    struct marshal_header header;
 };
 
 /* Writes the header; the body's arguments follow in the order of header->signature. */
 void marshal_begin(struct marshal *w, const struct marshal_header *header);
 /* Writes the length of the body. True when the message stands, whole, in data[0 .. size). */
 bool marshal_end(struct marshal *w);
+/*
+ * After marshal_end: what message_parse would find, without reading it again. The texts are those that
+ * marshal_begin was given, so they have to be there still, and valid; so does the body.
+ */
+void marshal_message(const struct marshal *w, struct message *m);
 /* Frees the buffer; the struct is zeroed. */
 void marshal_free(struct marshal *w);
 

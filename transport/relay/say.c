@@ -52,32 +52,51 @@ struct marshal *say_to_name(struct bus *bus, struct marshal_header *header)
     return begin(bus, header, NULL);
 }
 
-static bool finish(struct bus *bus, struct message *m)
+static bool finish(struct bus *bus)
 {
-    if (!marshal_end(&bus->marshal)) {
-        bus_log(bus, 3, "no memory for a message of the bus itself");
+    if (marshal_end(&bus->marshal))
+        return true;
+    bus_log(bus, 3, "no memory for a message of the bus itself");
+    return false;
+}
+
+static bool finish_checked(struct bus *bus, struct message *m)
+{
+    if (!finish(bus))
         return false;
-    }
     enum message_error error = message_parse(m, bus->marshal.data, (uint32_t)bus->marshal.size);
     if (error != MESSAGE_OK)
         bus_log(bus, 3, "the bus itself wrote an invalid message: %s", message_error_text(error));
     return error == MESSAGE_OK;
 }
 
-void say_end(struct bus *bus, struct peer *to, struct fds *fds)
+static void say(struct bus *bus, struct peer *to, const struct message *m, struct fds *fds)
+{
+    if (monitored(bus))
+        monitor_said(bus, to, m, fds);
+    route_said(bus, to, m, fds);
+}
+
+void say_end(struct bus *bus, struct peer *to)
 {
     struct message m;
-    if (!finish(bus, &m))
+    if (!finish(bus))
         return;
-    if (monitored(bus))
-        monitor_said(bus, to, &m, fds);
-    route_said(bus, to, &m, fds);
+    marshal_message(&bus->marshal, &m);
+    say(bus, to, &m, NULL);
+}
+
+void say_end_checked(struct bus *bus, struct peer *to, struct fds *fds)
+{
+    struct message m;
+    if (finish_checked(bus, &m))
+        say(bus, to, &m, fds);
 }
 
 void say_end_as(struct bus *bus, struct peer *to, uint32_t audience)
 {
     struct message m;
-    if (!finish(bus, &m))
+    if (!finish_checked(bus, &m))
         return;
     if (audience & RELAY_TO_MONITORS && monitored(bus))
         monitor_said(bus, to, &m, NULL);
@@ -91,7 +110,7 @@ void say_error(struct bus *bus, struct peer *to, uint32_t serial, const char *na
         .type = MESSAGE_ERROR, .reply_serial = serial, .error_name = span_of(name), .signature = SPAN("s")};
     to->failed = serial;
     marshal_string(begin(bus, &header, to), span_of(text));
-    say_end(bus, to, NULL);
+    say_end_checked(bus, to, NULL);
 }
 
 void say_owner_changed(struct bus *bus, struct span name, struct span old_owner, struct span new_owner)
@@ -100,13 +119,13 @@ void say_owner_changed(struct bus *bus, struct span name, struct span old_owner,
     marshal_string(w, name);
     marshal_string(w, old_owner);
     marshal_string(w, new_owner);
-    say_end(bus, NULL, NULL);
+    say_end(bus, NULL);
 }
 
 static void say_name(struct bus *bus, struct peer *to, struct span member, struct span name)
 {
     marshal_string(say_signal(bus, to, BUS_PATH, BUS_NAME, member, SPAN("s")), name);
-    say_end(bus, to, NULL);
+    say_end(bus, to);
 }
 
 void say_name_acquired(struct bus *bus, struct peer *to, struct span name)

@@ -15,7 +15,10 @@ struct marshal *say_signal(struct bus *bus, const struct peer *to, struct span p
 uint32_t say_serial(struct bus *bus); /* for a message of the bus that is said elsewhere */
 /* With header's destination; a reply is wanted if there is a serial in it. */
 struct marshal *say_to_name(struct bus *bus, struct marshal_header *header);
-void say_end(struct bus *bus, struct peer *to, struct fds *fds); /* to NULL: to all whose rules match */
+/* To NULL: to all whose rules match. The message was written here, of texts that are known to be valid. */
+void say_end(struct bus *bus, struct peer *to);
+/* The same of what came from elsewhere: it is read once more, so that nobody gets what is no message. */
+void say_end_checked(struct bus *bus, struct peer *to, struct fds *fds);
 /* To that peer (NULL: it isn't there), to monitors, or to both: enum relay_audience. */
 void say_end_as(struct bus *bus, struct peer *to, uint32_t audience);
 
