@@ -9,8 +9,7 @@
 #define PRIMARY_OWNER 1u
 #define RELEASED 1u
 
-/* Monitors see a call in its place among what is said because of it; who waits for a name is not known here.
- */
+/* To monitors a change is said before it is made; here it is made first, as there may be no memory for it. */
 static bool is_undisputed(const struct bus *bus, struct span name)
 {
     return bus->calls_up == 0 && bus->untold_claims < CLAIM_UNTOLD_MAX && !bus->names_awaited &&
