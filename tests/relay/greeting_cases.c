@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Hears conversations for tests/auth. One on standard input is the uid, the number of pieces, and of each its
+ * size and its bytes; the numbers are 32 bits of the machine's. A line is printed for each: the result, where
+ * the stream begins, whether descriptors may come, and the answers in hex, those to what was unusual left
+ * out.
+ */
+#include "../../transport/relay/greeting.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GUID "0123456789abcdef0123456789abcdef"
+
+static uint32_t take_number(void)
+{
+    uint32_t number = 0;
+    if (fread(&number, sizeof(number), 1, stdin) != 1)
+        exit(EXIT_FAILURE);
+    return number;
+}
+
+static void take_case(uint32_t uid)
+{
+    struct greeting greeting;
+    enum greeting_result result = GREETING_GOES_ON;
+    uint32_t pieces = take_number();
+    uint8_t *text = NULL;
+    size_t size = 0;
+    char answers[1024] = "";
+    greeting_begin(&greeting, uid);
+    for (uint32_t i = 0; i < pieces; i++) {
+        struct greeting_answer answer;
+        uint32_t more = take_number();
+        text = realloc(text, size + more + 1);
+        if (!text || fread(text + size, 1, more, stdin) != more)
+            exit(EXIT_FAILURE);
+        size += more;
+        if (result != GREETING_GOES_ON)
+            continue;
+        result = greeting_hear(&greeting, GUID, text, size, &answer);
+        for (size_t k = 0; k < answer.size && result != GREETING_UNUSUAL; k++)
+            snprintf(answers + strlen(answers), 3, "%02x", (unsigned char)answer.text[k]);
+    }
+    printf("%d %zu %d %s\n", result, greeting.at, greeting.fd_passing, answers);
+    fflush(stdout);
+    free(text);
+}
+
+int main(void)
+{
+    uint32_t uid;
+    while (fread(&uid, sizeof(uid), 1, stdin) == 1)
+        take_case(uid);
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include "check.h"
+
+#include "../../transport/relay/greeting.h"
+
+#define GUID "0123456789abcdef0123456789abcdef"
+#define OK "OK " GUID "\r\n"
+#define UID "31303030" /* 1000 */
+
+/* A nul byte comes before the text. */
+struct conversation {
+    const char *text, *answers;
+    enum greeting_result result;
+    bool fd_passing;
+};
+
+static const struct conversation usual[] = {
+    {"", "", GREETING_GOES_ON, false},
+    {"AUTH EXTERNAL " UID "\r\n", OK, GREETING_GOES_ON, false},
+    {"AUTH EXTERNAL\r\n", "DATA\r\n", GREETING_GOES_ON, false},
+    {"AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n", "DATA\r\n" OK, GREETING_OVER, false},
+    {"AUTH EXTERNAL\r\nDATA " UID "\r\nBEGIN\r\n", "DATA\r\n" OK, GREETING_OVER, false},
+    {"AUTH EXTERNAL " UID "\r\nNEGOTIATE_UNIX_FD\r\n", OK "AGREE_UNIX_FD\r\n", GREETING_GOES_ON, true},
+    {"AUTH EXTERNAL " UID "\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n", OK "AGREE_UNIX_FD\r\n", GREETING_OVER, true},
+    {"AUTH EXTERNAL " UID "\r\nBEGIN\r\nl\1\r\n", OK, GREETING_OVER, false},
+};
+
+static const char *const unusual[] = {
+    "\r\n",
+    "BEGIN\r\n",
+    "auth EXTERNAL\r\n",
+    "AUTH\r\n",
+    "AUTH EXTERNAL \r\n",
+    "AUTH  EXTERNAL " UID "\r\n",
+    "AUTH EXTERNAL\t" UID "\r\n",
+    "AUTH EXTERNAL " UID " \r\n",
+    "AUTH EXTERNAL 3130303\r\n",
+    "AUTH EXTERNAL 3131\r\n",
+    "AUTH EXTERNAL 30" UID "\r\n",
+    "AUTH ANONYMOUS\r\n",
+    "AUTH DBUS_COOKIE_SHA1 " UID "\r\n",
+    "AUTH EXTERNAL " UID "\n\r\n",
+    "AUTH EXTERNAL\r\nDATA 3131\r\n",
+    "AUTH EXTERNAL\r\nDATA \r\n",
+    "AUTH EXTERNAL\r\nBEGIN\r\n",
+    "AUTH EXTERNAL\r\nCANCEL\r\n",
+    "AUTH EXTERNAL " UID "\r\nBEGIN \r\n",
+    "AUTH EXTERNAL " UID "\r\nDATA\r\n",
+    "AUTH EXTERNAL " UID "\r\nERROR\r\n",
+    "AUTH EXTERNAL " UID "\r\nNEGOTIATE_UNIX_FD\r\nNEGOTIATE_UNIX_FD\r\n",
+    "AUTH EXTERNAL " UID "\r\nNEGOTIATE_UNIX_FD x\r\n",
+    "0123456789012345678901234567890123456789012345678901234567890123456789",
+};
+
+/* Hears a text in pieces of this size; what was answered is in answers. */
+static enum greeting_result hear(struct greeting *greeting, const char *text, size_t piece, char *answers)
+{
+    size_t all = strlen(text) + 1;
+    uint8_t *heard = malloc(all); /* of its exact size, so that nothing is read behind it */
+    enum greeting_result result = GREETING_GOES_ON;
+    greeting_begin(greeting, 1000);
+    answers[0] = '\0';
+    memcpy(heard + 1, text, all - 1);
+    heard[0] = 0;
+    for (size_t size = 0; size < all && result == GREETING_GOES_ON;) {
+        struct greeting_answer answer;
+        size = size + piece < all ? size + piece : all;
+        result = greeting_hear(greeting, GUID, heard, size, &answer);
+        if (result != GREETING_UNUSUAL)
+            strncat(answers, answer.text, answer.size);
+    }
+    free(heard);
+    return result;
+}
+
+static void pieces_of_every_length(void)
+{
+    for (size_t i = 0; i < CHECK_COUNT(usual); i++) {
+        check_case = usual[i].text;
+        for (size_t piece = 1; piece <= strlen(usual[i].text) + 1; piece++) {
+            struct greeting greeting;
+            char answers[256];
+            CHECK_EQUAL(hear(&greeting, usual[i].text, piece, answers), usual[i].result);
+            CHECK_SPAN(span_of(answers), usual[i].answers);
+            CHECK_EQUAL(greeting.fd_passing, usual[i].fd_passing);
+        }
+    }
+    check_case = NULL;
+}
+
+static void whatever_else_is_said(void)
+{
+    for (size_t i = 0; i < CHECK_COUNT(unusual); i++) {
+        check_case = unusual[i];
+        for (size_t piece = 1; piece <= strlen(unusual[i]) + 1; piece++) {
+            struct greeting greeting;
+            char answers[256];
+            CHECK_EQUAL(hear(&greeting, unusual[i], piece, answers), GREETING_UNUSUAL);
+        }
+    }
+    check_case = NULL;
+}
+
+static void the_first_byte_is_nul(void)
+{
+    struct greeting greeting;
+    struct greeting_answer answer;
+    greeting_begin(&greeting, 1000);
+    CHECK_EQUAL(greeting_hear(&greeting, GUID, (const uint8_t *)"A", 1, &answer), GREETING_UNUSUAL);
+}
+
+static void the_stream_begins_behind_begin(void)
+{
+    struct greeting greeting;
+    char answers[256];
+    const char *text = "AUTH EXTERNAL " UID "\r\nBEGIN\r\nl\1";
+    CHECK_EQUAL(hear(&greeting, text, strlen(text) + 1, answers), GREETING_OVER);
+    CHECK_EQUAL(greeting.at, strlen(text) + 1 - 2);
+}
+
+static void every_uid_has_an_identity(void)
+{
+    static const struct {
+        uint32_t uid;
+        const char *identity;
+    } cases[] = {{0, "30"}, {1000, UID}, {4294967294u, "34323934393637323934"}};
+    for (size_t i = 0; i < CHECK_COUNT(cases); i++) {
+        struct greeting greeting;
+        greeting_begin(&greeting, cases[i].uid);
+        CHECK_SPAN(span_of(greeting.identity), cases[i].identity);
+    }
+}
+
+static const struct check_test tests[] = {
+    TEST(pieces_of_every_length),         TEST(whatever_else_is_said),     TEST(the_first_byte_is_nul),
+    TEST(the_stream_begins_behind_begin), TEST(every_uid_has_an_identity),
+};
+CHECK_MAIN(tests)
