@@ -6,6 +6,7 @@
 #include "table.h"
 
 struct peer;
+struct policy_connect;
 struct policy_memo;
 struct policy_rule;
 struct policy_section;
@@ -80,6 +81,8 @@ struct policy {
     uint32_t n_rules, n_sections;
     struct policy_rule *rules; /* by section, then in the order of the files */
     struct policy_section *sections;
+    struct policy_connect *connect; /* in the order of the files */
+    uint32_t n_connect;
     char *strings;
     struct table symbols;
     uint32_t uses[POLICY_FIELDS]; /* symbols of each field */
@@ -105,6 +108,9 @@ const struct role *policy_role_of_name(struct policy *policy, struct span name);
  * generation. */
 void policy_tidy(struct policy *policy);
 
+/* May a user connect, by rules that are about no client yet? owner is the bus's own user. */
+bool policy_can_connect(const struct policy *policy, uint32_t uid, const uint32_t *gids, uint32_t n_gids,
+                        uint32_t owner);
 void policy_classify(const struct policy *policy, const struct message *m, struct policy_class *class);
 struct policy_verdict policy_can_send(const struct policy *policy, const struct identity *sender,
                                       const struct role *recipient, const struct policy_class *class);

@@ -134,6 +134,9 @@ static int rules_read(struct policy *policy, const struct block *block)
         int error = rule_read(policy, block, i, rule);
         if (error < 0)
             return error;
+        bool connects = rule->kind == POLICY_CONNECT_USER || rule->kind == POLICY_CONNECT_GROUP;
+        if (connects && !policy_connect_add(policy, rule))
+            return -ENOMEM;
         policy->n_rules += is_per_client(rule);
     }
     return 0;
@@ -209,6 +212,7 @@ void policy_free(struct policy *policy)
     policy_roles_free(policy);
     policy_symbols_free(policy);
     free(policy->memos);
+    free(policy->connect);
     free(policy->scratch);
     free(policy->sections);
     free(policy->rules);

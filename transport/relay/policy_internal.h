@@ -45,6 +45,12 @@ struct policy_rule { /* dbus-daemon(1), <allow> and <deny> */
     uint32_t path, interface, member, error;
 };
 
+/* A rule about who may connect. */
+struct policy_connect {
+    bool mandatory, of_group, allow;
+    uint32_t principal; /* POLICY_ANY: everybody */
+};
+
 /* The rules of one context and principal. */
 struct policy_section {
     uint64_t key;
@@ -132,6 +138,8 @@ static inline bool policy_is_catch_all(const struct policy_rule *rule)
 }
 
 bool policy_own_make(const struct policy *policy, struct identity *identity); /* false: no memory */
+/* Takes a rule that is about connecting; false: no memory. */
+bool policy_connect_add(struct policy *policy, const struct policy_rule *rule);
 void policy_identities_clear(struct policy *policy);
 void policy_identities_free(struct policy *policy);
 void policy_roles_free(struct policy *policy);
