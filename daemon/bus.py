@@ -13,6 +13,7 @@ from .activation.activation import Activation
 from .activation.environment import Environment
 from .activation.tools import NoTools, Tools
 from .codec import make_body
+from .credentials import Credentials
 from .driver import BUS_NAME, BUS_PATH, Call, Driver, Method, Reply
 from .driver.method import METHOD_CALL, NO_AUTO_START, NO_REPLY_EXPECTED
 from .errors import DBusError
@@ -31,8 +32,9 @@ Reloaded = Callable[[ReloadFailure | None], None]
 class Bus:
     """Peers, names and the driver above one data plane.
 
-    The hooks are set by who starts the bus: ``on_active`` and ``on_gone`` tell the server about connections,
-    ``on_reload`` begins to read the configuration again, and tells what it is given how that went.
+    The hooks are set by who starts the bus: ``on_handed_up`` tells the server of a connection whose
+    authentication it has to do, ``on_reload`` begins to read the configuration again, and tells what it is
+    given how that went.
     """
 
     def __init__(
@@ -51,9 +53,7 @@ class Bus:
         self.names = NameRegistry()
         self.systemd_activation = systemd_activation
         self.statistics = Statistics(relay, log)
-        self.count_incomplete: Callable[[], int] = lambda: 0
-        self.on_active: Callable[[Peer], None] = lambda peer: None
-        self.on_gone: Callable[[Peer], None] = lambda peer: None
+        self.on_handed_up: Callable[[Event], None] = lambda event: None
         self.on_reload: Callable[[Reloaded], None] = lambda told: None
         # By plain numbers: members of an enumeration are slow as keys.
         self._handlers: dict[int, Callable[[Event], None]] = {
@@ -62,7 +62,10 @@ class Bus:
             EventKind.GONE.value: self._gone,
             EventKind.EXPORT.value: self.statistics.told,
             EventKind.LOG.value: self._log,
-            EventKind.WELCOMED.value: lambda event: self._welcomed(self.peers[event.peer]),
+            EventKind.WELCOMED.value: lambda event: self.peers.activate(self.peers[event.peer]),
+            EventKind.ADMITTED.value: self._admitted,
+            EventKind.LEFT.value: lambda event: self.peers.remove(self.peers[event.peer]),
+            EventKind.HANDED_UP.value: lambda event: self.on_handed_up(event),
             EventKind.NAMED.value: self._named,
             EventKind.RELEASED.value: self._released,
         }
@@ -128,11 +131,7 @@ class Bus:
     def welcome(self, peer: Peer, serial: int) -> None:
         """Answer Hello; the sender goes on by this."""
         self.relay.welcome(peer.id, serial)
-        self._welcomed(peer)
-
-    def _welcomed(self, peer: Peer) -> None:
         self.peers.activate(peer)
-        self.on_active(peer)
 
     def reload(self, call: Call) -> None:
         """Read the configuration again; the call is answered when that is done."""
@@ -195,6 +194,20 @@ class Bus:
         handler = self._handlers.get(event.kind)
         if handler is not None:
             handler(event)
+
+    def _admitted(self, event: Event) -> None:
+        """Take note of a connection that the data plane has let in."""
+        arrival = event.arrival
+        who = arrival.who
+        peer = self.peers.add(
+            event.peer,
+            Credentials(who.uid, who.pid, who.gids, arrival.pidfd, arrival.label, who.loginfo),
+            fd_passing=who.fd_passing,
+            privileged=who.privileged,
+            at_console=who.at_console,
+        )
+        if event.active:
+            self.peers.activate(peer)
 
     def _called(self, event: Event) -> None:
         if event.type == METHOD_CALL:
@@ -278,4 +291,3 @@ class Bus:
         self.activation.gone(peer)
         self.relay.forget(peer.id)
         self.peers.remove(peer)
-        self.on_gone(peer)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from ..auth.server import Authenticated, Server
-from .peers import Peer
 from .poller import Watch
 
 READ_SIZE: Final = 4096
@@ -31,15 +30,18 @@ class Refused(Exception):
 class Handshake:
     """Feeds the machine from the socket until there is an outcome.
 
-    The caller watches the socket, and notes in ``watch`` for what, and in ``peer`` whom it has admitted.
-    ``listener`` is the Unix socket that it was accepted from, -1 if it is of another family.
+    The caller watches the socket, and notes in ``watch`` for what.
+    ``listener`` is the Unix socket that it was accepted from, -1 if it is of another family; ``began`` is
+    when that was.
     """
 
-    def __init__(self, sock: socket.socket, machine: Server, max_fds: int, listener: int = -1) -> None:
+    def __init__(
+        self, sock: socket.socket, machine: Server, max_fds: int, listener: int = -1, began: float = 0.0
+    ) -> None:
         self.sock = sock
         self.listener = listener
+        self.began = began
         self.watch = Watch.NOTHING
-        self.peer: Peer | None = None
         self._machine = machine
         self._max_fds = max_fds
         self._read_size = PACKET_SIZE if sock.type == socket.SOCK_SEQPACKET else READ_SIZE
@@ -69,6 +71,18 @@ class Handshake:
             raise Refused("closed by the client")
         self._machine.receive_data(data)
         self._unsent += self._machine.data_to_send()
+        return self.send()
+
+    def take_over(self, data: bytes, said: int, fds: Sequence[int], position: int) -> Authenticated | None:
+        """Go on where somebody else has read ``data``, and sent as much of the answers; see ``receive``.
+
+        ``fds`` came with the byte at ``position``.
+        """
+        self._fds += [(fd, position) for fd in fds]
+        if not data:
+            return self.receive()
+        self._machine.receive_data(data)
+        self._unsent += self._machine.data_to_send()[said:]
         return self.send()
 
     def send(self) -> Authenticated | None:

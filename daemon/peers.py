@@ -67,7 +67,6 @@ class Peers:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._peers: dict[int, Peer] = {}
-        self._next = 0
         self._active = 0
         self._of_user: Counter[int] = Counter()
 
@@ -94,12 +93,16 @@ class Peers:
         return peer if peer.unique_name == name else None
 
     def add(
-        self, credentials: Credentials, *, fd_passing: bool, privileged: bool, at_console: bool = False
+        self,
+        id: int,
+        credentials: Credentials,
+        *,
+        fd_passing: bool,
+        privileged: bool,
+        at_console: bool = False,
     ) -> Peer:
-        """Take in a connection."""
-        peer = Peer(self._next, credentials, fd_passing, privileged, at_console)
-        self._next += 1
-        self._peers[peer.id] = peer
+        """Take in a connection under an id of the data plane's."""
+        peer = self._peers[id] = Peer(id, credentials, fd_passing, privileged, at_console)
         return peer
 
     def check_limits(self, peer: Peer) -> None:

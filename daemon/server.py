@@ -1,14 +1,12 @@
-"""Takes in connections: accepts them, lets them authenticate, and hands them to the data plane."""
+"""Takes in the connections that the data plane hands up: authenticates them, and hands them back."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import socket
 import threading
 from collections.abc import Sequence
-from typing import Final
 
 from ..auth.mechanism import Mechanisms
 from ..auth.server import Authenticated
@@ -20,15 +18,15 @@ from .bus import Bus
 from .credentials import Credentials, at_console, from_socket, look_up_groups, socket_uid, with_groups
 from .handshake import Handshake, Refused
 from .peers import Peer
+from .plane import Event
 from .poller import Poller, Watch
-
-PAUSE_AFTER_ERROR: Final = 1.0  # seconds without accept() when descriptors or memory have run out
 
 
 class Server:
-    """The listeners of one bus, and the connections that have not said Hello yet.
+    """The listeners of one bus, and the connections whose authentication the data plane has handed up.
 
-    These are what max_incomplete_connections and auth_timeout are about.
+    The data plane accepts, and counts who has not said Hello yet. Whom it does not authenticate itself it
+    hands up; that begins anew here, and ends with being attached, within auth_timeout.
     """
 
     def __init__(
@@ -42,79 +40,37 @@ class Server:
         self._loop = loop
         self._bus = bus
         self._relay = relay
-        self._listeners = listeners
+        self._places = [(listener, sock) for listener in listeners for sock in listener.sockets]
         self._mechanisms = mechanisms
         self._owner = os.geteuid()
         self._poller: Poller[Handshake] = Poller(loop, self._go_on)
-        # When each began; one timer is enough, as all have the same time.
-        self._incomplete: dict[Handshake, float] = {}
-        self._silent: dict[Peer, Handshake] = {}
+        # One timer is enough, as all have the same time.
+        self._handshakes: set[Handshake] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._accepting = False
-        self._pause: asyncio.TimerHandle | None = None
-        bus.on_active = self._complete
-        bus.on_gone = self._complete
-        bus.count_incomplete = self.count_incomplete
+        bus.on_handed_up = self._begin
 
     def start(self) -> None:
         """Begin to accept."""
-        self._set_accepting(True)
+        for number, (listener, sock) in enumerate(self._places):
+            simple = sock.family == socket.AF_UNIX and sock.type == socket.SOCK_STREAM
+            simple = simple and "EXTERNAL" in self._mechanisms
+            self._relay.listen(sock.fileno(), number, listener.guid, simple=simple)
+        self._relay.commit()
 
     def stop(self) -> None:
         """Accept no more, drop who has not authenticated yet."""
-        self._set_accepting(False)
-        if self._pause is not None:
-            self._pause.cancel()
-        for handshake in list(self._incomplete):
-            if handshake.peer is None:
-                self._drop(handshake)
+        self._relay.stop_listening()
+        for handshake in list(self._handshakes):
+            self._drop(handshake)
+        self._relay.commit()
         self._poller.close()
         if self._timer is not None:
             self._timer.cancel()
 
-    def _set_accepting(self, accepting: bool) -> None:
-        if accepting == self._accepting:
-            return
-        self._accepting = accepting
-        for listener in self._listeners:
-            for sock in listener.sockets:
-                if accepting:
-                    self._loop.add_reader(sock.fileno(), self._accept, listener, sock)
-                else:
-                    self._loop.remove_reader(sock.fileno())
-
-    def count_incomplete(self) -> int:
-        """Return how many connections have not said Hello yet."""
-        return len(self._incomplete)
-
-    def _has_room(self) -> bool:
-        return self.count_incomplete() < self._bus.limits.max_incomplete_connections
-
-    def _watch_room(self) -> None:
-        """Go on accepting, or stop, as there is room."""
-        if self._pause is None:
-            self._set_accepting(self._has_room())
-
-    def _accept(self, listener: Listener, sock: socket.socket) -> None:
-        """Take one: if there are more, the loop calls again, which costs less than to find that out."""
-        try:
-            connection, _ = sock.accept()
-        except (BlockingIOError, ConnectionAbortedError, InterruptedError):
-            return
-        except OSError as error:
-            self._bus.log.warning(f"Failed to accept a client connection: {error.strerror}")
-            self._set_accepting(False)
-            self._pause = self._loop.call_later(PAUSE_AFTER_ERROR, self._resume)
-            return
-        self._begin(listener, sock, connection)
-        self._watch_room()
-
-    def _resume(self) -> None:
-        self._pause = None
-        self._watch_room()
-
-    def _begin(self, listener: Listener, accepted_from: socket.socket, sock: socket.socket) -> None:
-        sock.setblocking(False)
+    def _begin(self, event: Event) -> None:
+        """Take over a connection; what it has said so far is heard again."""
+        listener, accepted_from = self._places[event.listener]
+        sock = socket.socket(fileno=event.fd)
         is_unix = sock.family == socket.AF_UNIX
         machine = Authentication(
             listener.guid,
@@ -124,11 +80,16 @@ class Server:
             nonce=listener.nonce,
         )
         max_fds = self._bus.limits.max_incoming_unix_fds
-        handshake = Handshake(sock, machine, max_fds, accepted_from.fileno() if is_unix else -1)
-        self._incomplete[handshake] = self._loop.time()
+        number = accepted_from.fileno() if is_unix else -1
+        handshake = Handshake(sock, machine, max_fds, number, event.began)
+        self._handshakes.add(handshake)
         self._set_timer()
-        # Most clients have said something by now; if not, this begins to wait.
-        self._receive(handshake)
+        try:
+            outcome = handshake.take_over(event.body, event.parked, event.fds, event.serial)
+        except Refused:
+            self._drop(handshake)
+            return
+        self._continue(handshake, outcome)
 
     def _receive(self, handshake: Handshake) -> None:
         try:
@@ -188,23 +149,30 @@ class Server:
 
     def _admit(self, handshake: Handshake, outcome: Authenticated, credentials: Credentials) -> None:
         """Ask the policy whether it may connect, and attach it."""
-        if handshake not in self._incomplete or not self._may_connect(credentials):
+        if handshake not in self._handshakes or not self._may_connect(credentials):
             credentials.close()
             self._drop(handshake)
             return
         peer = self._bus.peers.add(
+            self._relay.next_id(),
             credentials,
             fd_passing=outcome.fd_passing,
             privileged=credentials.uid in (0, self._owner),
             at_console=at_console(credentials.uid),
         )
-        handshake.peer = peer
-        # The deadline is for Hello, and counts from the beginning.
-        self._silent[peer] = handshake
         fds = handshake.take_fds(outcome.offset)
         fd = handshake.sock.detach()
-        self._relay.attach(peer.id, fd, _for_relay(peer), outcome.leftover, fds, listener=handshake.listener)
-        self._relay.commit()
+        # The time until Hello is counted from the beginning.
+        self._relay.attach(
+            peer.id,
+            fd,
+            _for_relay(peer),
+            outcome.leftover,
+            fds,
+            listener=handshake.listener,
+            began=handshake.began,
+        )
+        self._settle(handshake)
 
     def _may_connect(self, credentials: Credentials) -> bool:
         if credentials.uid is None:
@@ -213,10 +181,9 @@ class Server:
 
     def _set_timer(self) -> None:
         """Come back when the time of the oldest is up."""
-        if self._timer is None and self._incomplete:
-            oldest = min(self._incomplete.values())
-            if oldest != math.inf:
-                self._timer = self._loop.call_at(oldest + self._auth_timeout, self._expire)
+        if self._timer is None and self._handshakes and self._bus.limits.auth_timeout >= 0:
+            oldest = min(handshake.began for handshake in self._handshakes)
+            self._timer = self._loop.call_at(oldest + self._auth_timeout, self._expire)
 
     @property
     def _auth_timeout(self) -> float:
@@ -226,40 +193,28 @@ class Server:
     def _expire(self) -> None:
         """Close those whose time is up."""
         self._timer = None
-        # The data plane may have answered a Hello while this was about to happen.
-        self._bus.dispatch()
         latest = self._loop.time() - self._auth_timeout
-        for handshake in [one for one, began in self._incomplete.items() if began <= latest]:
-            self._give_up(handshake)
+        for handshake in [one for one in self._handshakes if one.began <= latest]:
+            timeout = self._bus.limits.auth_timeout
+            self._bus.log.warning(
+                "Connection has not authenticated soon enough, closing it"
+                f" (auth_timeout={timeout}ms, elapsed: {timeout}ms)"
+            )
+            self._drop(handshake)
         self._set_timer()
 
-    def _give_up(self, handshake: Handshake) -> None:
-        timeout = self._bus.limits.auth_timeout
-        self._bus.log.warning(
-            "Connection has not authenticated soon enough, closing it"
-            f" (auth_timeout={timeout}ms, elapsed: {timeout}ms)"
-        )
-        if handshake.peer is None:
-            self._drop(handshake)
-        else:
-            # It counts until it is gone.
-            self._incomplete[handshake] = math.inf
-            self._relay.disconnect(handshake.peer.id)
-            self._relay.commit()
-
     def _drop(self, handshake: Handshake) -> None:
-        self._incomplete.pop(handshake, None)
         if handshake.sock.fileno() >= 0:
             self._watch(handshake, Watch.NOTHING)
         handshake.close()
-        self._watch_room()
+        self._settle(handshake)
 
-    def _complete(self, peer: Peer) -> None:
-        """Note that a connection has said Hello, or is gone."""
-        handshake = self._silent.pop(peer, None)
-        if handshake is not None:
-            del self._incomplete[handshake]
-            self._watch_room()
+    def _settle(self, handshake: Handshake) -> None:
+        """Count it no more: it is the data plane's, or closed."""
+        if handshake in self._handshakes:
+            self._handshakes.remove(handshake)
+            self._relay.settled()
+            self._relay.commit()
 
 
 def _for_relay(peer: Peer) -> RelayCredentials:

@@ -37,7 +37,7 @@ static void relay_open(const int *fds, int n)
     bus.policy = policy;
     for (int i = 0; i < n; i++) {
         struct peer *peer = peer_new((uint64_t)i, fds[i], &credentials);
-        struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = peer};
+        struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = &peer->source};
         require(peer, "peer_new");
         peer->active = true;
         bus.n_active++;

@@ -95,7 +95,7 @@ def get_stats(bus: Bus, call: Call) -> None:
         stats = {"Serial": _uint32(next(bus.statistics.bus_serials))}
         stats |= _take(totals, TOTALS, _uint32)
         stats["ListMemPoolCachedBytes"] = _uint32(totals["cells_bytes"] - totals["cells_used_bytes"])
-        stats["IncompleteConnections"] = _uint32(bus.count_incomplete())
+        stats["IncompleteConnections"] = _uint32(bus.relay.incomplete())
         stats |= _take(totals, OWN_TOTALS, _uint64)
         stats["omnibus.DirectAsked"] = Variant("a{st}", totals["asked"])
         bus.statistics.reply(call, "a{sv}", stats)

@@ -227,7 +227,9 @@ class Desk:
         return path
 
     def attach(self, uid: int = 1000, pid: int | None = 42) -> Peer:
-        peer = self.bus.peers.add(somebody(uid, pid), fd_passing=True, privileged=uid == 0)
+        peer = self.bus.peers.add(
+            self.plane.next_id(), somebody(uid, pid), fd_passing=True, privileged=uid == 0
+        )
         self.bus.peers.activate(peer)
         return peer
 

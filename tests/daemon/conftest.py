@@ -42,7 +42,7 @@ class Desk:
     ) -> Peer:
         """Let somebody connect; privileged is root."""
         who = credentials or somebody()
-        peer = self.bus.peers.add(who, fd_passing=fd_passing, privileged=who.uid == 0)
+        peer = self.bus.peers.add(self.plane.next_id(), who, fd_passing=fd_passing, privileged=who.uid == 0)
         if hello:
             self.bus.peers.activate(peer)
         return peer

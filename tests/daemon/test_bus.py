@@ -15,8 +15,11 @@ from omnibus.daemon.peers import Peer
 from omnibus.daemon.plane import EVERYBODY, EventKind
 from omnibus.policy.block import encode
 from omnibus.policy.error import ConfigError
+from omnibus.policy.evaluate import Identity
 from omnibus.policy.rules import Context, Kind, Rule
 from omnibus.policy.settings import ConfigWarning, Limits, Settings
+from omnibus.transport.relay import Arrival
+from omnibus.transport.relay import Credentials as RelayCredentials
 from support.plane import FakeEvent, somebody
 from support.wire import Variant, marshal, unmarshal
 
@@ -25,6 +28,11 @@ from .conftest import Desk
 BUS = "org.freedesktop.DBus"
 ERROR = BUS + ".Error."
 NAME = "org.example.Name"
+ARRIVAL = Arrival(
+    RelayCredentials(1000, 42, (1000, 27), at_console=True, fd_passing=True, loginfo="uid=1000 pid=42"),
+    None,
+    b"",
+)
 
 
 def result(command: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -42,11 +50,9 @@ class TestHello:
     def test_answered_by_the_data_plane(self, desk: Desk) -> None:
         """It counts from then on, and may call what it likes."""
         silent = desk.attach(hello=False)
-        told: list[Peer] = []
-        desk.bus.on_active = told.append
         call = FakeEvent(peer=silent.id, member="ReleaseName", signature="s", body=marshal("s", ("a.b",)))
         (reply, _) = desk.happen(FakeEvent(EventKind.WELCOMED, silent.id), call)
-        assert told == [silent]
+        assert silent.active
         assert silent.unique_name == ":1.0"
         assert result(reply) == (2,)
 
@@ -82,15 +88,39 @@ class TestHello:
         desk.happen(FakeEvent(EventKind.GONE, first.id))
         assert desk.call(second, "Hello")[0][0] == "welcome"
 
-    def test_hooks(self, desk: Desk) -> None:
-        active: list[Peer] = []
-        gone: list[Peer] = []
-        desk.bus.on_active, desk.bus.on_gone = active.append, gone.append
-        silent = desk.attach(hello=False)
-        desk.call(silent, "Hello")
-        assert (active, gone) == ([silent], [])
-        desk.happen(FakeEvent(EventKind.GONE, silent.id))
-        assert gone == [silent]
+    def test_max_completed_connections_counts_whom_the_data_plane_admits(self) -> None:
+        """As long as they are there."""
+        desk = Desk(limits=Limits(max_completed_connections=1))
+        first, second = desk.plane.next_id(), desk.attach(hello=False)
+        desk.happen(FakeEvent(EventKind.ADMITTED, first, arrival=ARRIVAL, active=True))
+        assert desk.fails(second, "Hello")[0] == ERROR + "LimitsExceeded"
+        desk.happen(FakeEvent(EventKind.LEFT, first))
+        assert desk.call(second, "Hello") == [("welcome", second.id, 1)]
+
+
+class TestAdmitted:
+    """Connections that the data plane authenticates."""
+
+    def test_who_it_is(self, desk: Desk) -> None:
+        (read, write) = os.pipe()
+        os.close(write)
+        arrival = ARRIVAL.replace(pidfd=read, label=b"label")
+        desk.happen(FakeEvent(EventKind.ADMITTED, 0, arrival=arrival, active=False))
+        peer = desk.bus.peers[0]
+        assert not peer.active
+        assert (peer.fd_passing, peer.privileged, peer.at_console) == (True, False, True)
+        assert peer.credentials == Credentials(1000, 42, (1000, 27), read, b"label", "uid=1000 pid=42")
+        assert peer.identity == Identity(1000, (1000, 27), True)
+        desk.happen(FakeEvent(EventKind.LEFT, 0))
+        assert len(desk.bus.peers) == 0
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(read)
+
+    def test_it_is_forgotten_already(self, desk: Desk) -> None:
+        """Nothing of it is the control plane's to clear."""
+        desk.happen(FakeEvent(EventKind.ADMITTED, 0, arrival=ARRIVAL, active=True))
+        assert desk.bus.peers[0].unique_name == ":1.0"
+        assert desk.happen(FakeEvent(EventKind.LEFT, 0)) == []
 
 
 class TestRequestName:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,24 +32,45 @@ BEGIN = b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"
 
 
 class Door:
-    """A server on a socket of its own, and the clients that come."""
+    """A server on a socket from which all connections are handed up, and the clients that come."""
 
     def __init__(self, desk: Desk, mechanisms: Mechanisms | None = None) -> None:
         self.desk = desk
         self.attached: list[tuple[Any, ...]] = []
-        desk.plane.attach = self._attach  # type: ignore[attr-defined]
+        self.told: list[tuple[Any, ...]] = []
+        self.began: list[float] = []
+        for command in (self.listen, self.stop_listening, self.settled, self.attach):
+            setattr(desk.plane, command.__name__, command)
         self.listening = socket.socket(socket.AF_UNIX)
         self.listening.bind("")
         self.listening.listen()
         self.listening.setblocking(False)
-        loop = asyncio.get_running_loop()
-        listener = Listener([self.listening], [])
-        self.server = Server(loop, desk.bus, desk.plane, [listener], mechanisms or choose((), {}))  # type: ignore[arg-type]
+        self.loop = asyncio.get_running_loop()
+        self.listener = Listener([self.listening], [])
+        self.server = Server(self.loop, desk.bus, desk.plane, [self.listener], mechanisms or choose((), {}))  # type: ignore[arg-type]
         self.server.start()
         self.clients: list[socket.socket] = []
 
-    def _attach(self, peer: int, fd: int, *rest: Any, listener: int) -> None:
+    def listen(self, fd: int, number: int, guid: str, *, simple: bool) -> None:
+        assert (fd, guid) == (self.listening.fileno(), self.listener.guid)
+        self.told.append(("listen", number, simple))
+        self.loop.add_reader(fd, lambda: self.hand_up(self.listening.accept()[0]))
+
+    def stop_listening(self) -> None:
+        self.loop.remove_reader(self.listening.fileno())
+
+    def settled(self) -> None:
+        self.desk.plane.silent -= 1
+
+    def hand_up(self, connection: socket.socket, **said: Any) -> None:
+        """Do what the data plane does with who doesn't keep to its script."""
+        self.desk.plane.silent += 1
+        event = FakeEvent(EventKind.HANDED_UP, fd=connection.detach(), began=self.loop.time(), serial=0)
+        self.desk.happen(replace(event, **said))
+
+    def attach(self, peer: int, fd: int, *rest: Any, listener: int, began: float) -> None:
         assert listener == self.listening.fileno()
+        assert self.loop.time() - DEADLINE < began <= self.loop.time()
         self.attached.append((peer, *rest))
         os.close(fd)
 
@@ -198,6 +219,82 @@ class TestGroups:
         assert len(bus.desk.bus.peers) == 0
 
 
+class TestTakingOver:
+    """Somebody else has read, and answered, some of it."""
+
+    def ends(self) -> tuple[socket.socket, socket.socket]:
+        ours, client = socket.socketpair(socket.AF_UNIX)
+        client.setblocking(False)
+        return ours, client
+
+    async def test_what_was_said_is_not_said_again(self, door: Open) -> None:
+        bus = door()
+        ours, client = self.ends()
+        said = len(f"OK {bus.listener.guid}\r\n")
+        body = b"\0AUTH EXTERNAL " + str(ME).encode().hex().encode() + b"\r\nNEGOTIATE_UNIX_FD\r\n"
+        bus.hand_up(ours, body=body, parked=said)
+        assert client.recv(100) == b"AGREE_UNIX_FD\r\n"
+        client.sendall(b"BEGIN\r\nl")
+        await bus.until(lambda: bool(bus.attached))
+        assert bus.attached[0][2] == b"l"
+        client.close()
+
+    @pytest.mark.parametrize("said", [5, 0])
+    async def test_half_an_answer(self, door: Open, said: int) -> None:
+        bus = door()
+        ours, client = self.ends()
+        bus.hand_up(ours, body=b"\0NONSENSE\r\n", parked=said)
+        assert client.recv(100) == b'ERROR "Unknown command"\r\n'[said:]
+        client.close()
+
+    async def test_descriptors(self, door: Open) -> None:
+        """They stay with the message that they came with."""
+        bus = door()
+        ours, client = self.ends()
+        null = os.open(os.devnull, os.O_RDONLY)
+        body = b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\nl\1\0\1"
+        bus.hand_up(ours, body=body, parked=6, fds=[null], n_fds=1, serial=len(body) - 2)
+        ((_, _, leftover, fds),) = bus.attached
+        assert (leftover, list(fds)) == (b"l\1\0\1", [(null, 2)])
+        os.close(null)
+        client.close()
+
+    async def test_too_many_descriptors_are_closed(self, door: Open) -> None:
+        bus = door()
+        ours, client = self.ends()
+        null = os.open(os.devnull, os.O_RDONLY)
+        bus.hand_up(ours, body=b"x", fds=[null], n_fds=1)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(null)
+        assert await bus.closed(client) == b""
+        assert bus.desk.plane.silent == 0
+        client.close()
+
+
+class TestListening:
+    def simple(self, *sockets: socket.socket, mechanisms: Mechanisms) -> list[bool]:
+        """Return of which the data plane is told that it may authenticate."""
+        listeners = [Listener([one], []) for one in sockets]
+        desk = Desk()
+        told: list[bool] = []
+        plane: Any = desk.plane
+        plane.listen = lambda fd, number, guid, *, simple: told.append(simple)
+        loop = asyncio.get_running_loop()
+        Server(loop, desk.bus, plane, listeners, mechanisms).start()
+        return told
+
+    async def test_simple(self) -> None:
+        """Where EXTERNAL is what everybody does: on a Unix socket, and not one of packets."""
+        with (
+            socket.socket(socket.AF_UNIX) as stream,
+            socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as packets,
+            socket.socket(socket.AF_INET) as tcp,
+        ):
+            every = choose((), {})
+            assert self.simple(stream, packets, tcp, mechanisms=every) == [True, False, False]
+            assert self.simple(stream, mechanisms=choose(("ANONYMOUS",), {})) == [False]
+
+
 class TestAuthTimeout:
     TEXT = "Connection has not authenticated soon enough, closing it (auth_timeout=20ms, elapsed: 20ms)"
 
@@ -205,89 +302,16 @@ class TestAuthTimeout:
         bus = door(limits=Limits(auth_timeout=20))
         await bus.closed(bus.connect(b"\0AUTH EXTERNAL\r\n"))
         assert bus.desk.log.lines == [self.TEXT]
+        assert bus.desk.plane.silent == 0
 
-    async def test_before_hello(self, door: Open) -> None:
-        """It counts until Hello: the connection is the data plane's then."""
+    async def test_not_once_it_is_attached(self, door: Open) -> None:
+        """Then the data plane minds the time."""
         bus = door(limits=Limits(auth_timeout=20))
         bus.connect(BEGIN)
-        await bus.until(lambda: ("disconnect", 0) in bus.desk.plane.committed)
+        await bus.until(lambda: bool(bus.attached))
+        assert bus.desk.plane.silent == 0
+        await bus.closed(bus.connect())  # whose time is up later than the first one's would be
         assert bus.desk.log.lines == [self.TEXT]
-
-    async def test_not_if_hello_was_just_answered(self, door: Open) -> None:
-        """By the data plane, and nobody has taken note of it yet."""
-        bus = door(limits=Limits(auth_timeout=50))
-        bus.connect(BEGIN)
-        await bus.until(lambda: bool(bus.attached))
-        bus.desk.plane.waiting.append(FakeEvent(EventKind.WELCOMED, 0))
-        await bus.until(lambda: bus.desk.bus.peers[0].active)
-        assert ("disconnect", 0) not in bus.desk.plane.committed
-        assert bus.desk.log.lines == []
-
-    async def test_not_after_hello(self, door: Open) -> None:
-        bus = door(limits=Limits(auth_timeout=100))
-        bus.connect(BEGIN)
-        await bus.until(lambda: bool(bus.attached))
-        bus.desk.call(bus.desk.bus.peers[0], "Hello")
-        await bus.closed(bus.connect())  # somebody else's time is up later than the first one's would be
-        assert ("disconnect", 0) not in bus.desk.plane.committed
-
-
-class TestMaxIncompleteConnections:
-    async def waits(self, bus: Door, client: socket.socket) -> None:
-        """Show that nobody listens to a client: it isn't even rejected."""
-        await bus.settle()
-        with pytest.raises(BlockingIOError):
-            client.recv(100)
-
-    async def test_room_by_leaving(self, door: Open) -> None:
-        bus = door(limits=Limits(max_incomplete_connections=1))
-        first = bus.connect()
-        await bus.settle()
-        second = bus.connect(BEGIN)
-        await self.waits(bus, second)
-        first.close()
-        await bus.until(lambda: bool(bus.attached))
-
-    async def test_room_by_hello(self, door: Open) -> None:
-        """Until Hello a connection counts."""
-        bus = door(limits=Limits(max_incomplete_connections=1))
-        bus.connect(BEGIN)
-        await bus.until(lambda: bool(bus.attached))
-        await self.waits(bus, bus.connect(BEGIN))
-        bus.desk.call(bus.desk.bus.peers[0], "Hello")
-        await bus.until(lambda: len(bus.attached) == 2)
-
-    async def test_room_by_the_end(self, door: Open) -> None:
-        bus = door(limits=Limits(max_incomplete_connections=1))
-        bus.connect(BEGIN)
-        await bus.until(lambda: bool(bus.attached))
-        await self.waits(bus, bus.connect(BEGIN))
-        bus.desk.happen(FakeEvent(EventKind.GONE, 0))
-        await bus.until(lambda: len(bus.attached) == 2)
-
-
-class Failing(socket.socket):
-    """A listening socket for which there are no descriptors, for a while."""
-
-    failures = 0
-
-    def accept(self) -> Any:
-        if self.failures:
-            self.failures -= 1
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return super().accept()
-
-
-class TestNoDescriptors:
-    async def test_pause(self, door: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is logged, the loop doesn't spin, and clients get in later."""
-        monkeypatch.setattr(module, "PAUSE_AFTER_ERROR", 0.05)
-        monkeypatch.setattr(socket, "socket", Failing)
-        bus = door()
-        bus.listening.failures = 2  # type: ignore[attr-defined]
-        bus.connect(BEGIN)
-        await bus.until(lambda: bool(bus.attached))
-        assert bus.desk.log.lines == ["Failed to accept a client connection: Too many open files"] * 2
 
 
 class TestStop:

@@ -7,6 +7,7 @@
 #include "check.h"
 #include "plane_policy.h"
 
+#include "../../transport/relay/clock.h"
 #include "../../transport/relay/marshal.h"
 #include "../../transport/relay/relay.h"
 
@@ -61,6 +62,7 @@ static inline struct relay_limits plane_limits(void)
                                  .max_message_unix_fds = 16,
                                  .max_match_rules_per_connection = 100,
                                  .max_replies_per_connection = 100,
+                                 .auth_timeout = -1,
                                  .reply_timeout = -1,
                                  .pending_fd_timeout = -1};
 }
@@ -209,7 +211,8 @@ static inline void plane_attach(struct plane *p, uint64_t id)
     struct relay_credentials credentials = {
         .uid = 1000, .pid = 42, .fd_passing = true, .loginfo = "uid=1000"};
     p->clients[id] = (struct client){.fd = ends[0]};
-    CHECK_EQUAL(relay_attach(p->relay, id, ends[1], p->listener, &credentials, NULL, 0, NULL, 0), 0);
+    CHECK_EQUAL(relay_attach(p->relay, id, ends[1], p->listener, clock_now(), &credentials, NULL, 0, NULL, 0),
+                0);
     CHECK_EQUAL(relay_commit(p->relay), 0);
 }
 

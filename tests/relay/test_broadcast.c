@@ -19,7 +19,7 @@ static struct client *greet(struct plane *p, uint64_t id, uint32_t uid)
     int ends[2];
     CHECK_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     *c = (struct client){.fd = ends[0]};
-    relay_attach(p->relay, id, ends[1], -1, &credentials, NULL, 0, NULL, 0);
+    relay_attach(p->relay, id, ends[1], -1, clock_now(), &credentials, NULL, 0, NULL, 0);
     relay_commit(p->relay);
     struct marshal w = client_call(c, "org.freedesktop.DBus", "Hello", NULL);
     client_send(c, &w);

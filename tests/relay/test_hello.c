@@ -14,6 +14,7 @@ static const struct relay_limits limits = {
     .max_replies_per_connection = 16,
     .max_completed_connections = 3,
     .max_connections_per_user = 2,
+    .auth_timeout = -1,
     .reply_timeout = -1,
     .pending_fd_timeout = -1,
 };
@@ -170,7 +171,7 @@ static void while_somebody_eavesdrops_it_goes_up(void)
     int ends[2];
     CHECK_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     *root = (struct client){.fd = ends[0]};
-    relay_attach(p.relay, 0, ends[1], -1, &credentials, NULL, 0, NULL, 0);
+    relay_attach(p.relay, 0, ends[1], -1, clock_now(), &credentials, NULL, 0, NULL, 0);
     relay_commit(p.relay);
     struct marshal w = client_call(root, BUS, "Hello", NULL);
     client_send(root, &w);

@@ -34,7 +34,7 @@ static void room_open(struct room *r)
     r->peer = peer_new(0, ends[1], &credentials);
     r->peer->active = true;
     table_insert(&r->bus.peers, &r->peer->node, hash_u64(0));
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = r->peer};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = &r->peer->source};
     CHECK_EQUAL(epoll_ctl(r->bus.epoll, EPOLL_CTL_ADD, ends[1], &event), 0);
 }
 

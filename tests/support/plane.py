@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from omnibus.daemon.credentials import Credentials
 from omnibus.daemon.logging import Field, Log
 from omnibus.daemon.plane import Audience, EventKind
 from omnibus.policy.settings import Limits
+from omnibus.transport.relay import Arrival
+from omnibus.transport.relay import Credentials as RelayCredentials
 
 BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
+NOBODY = Arrival(RelayCredentials(None, None, ()), None, b"")
 
 
 @dataclass
@@ -33,6 +37,12 @@ class FakeEvent:
     body: bytes = b""
     big_endian: bool = False
     n_fds: int = 0
+    active: bool = True
+    arrival: Arrival = NOBODY
+    fd: int = -1
+    fds: Sequence[int] = ()
+    listener: int = 0
+    began: float = 0.0
 
 
 class FakePlane:
@@ -48,10 +58,19 @@ class FakePlane:
         self.committed: list[tuple[Any, ...]] = []
         self.shown: list[str | int] = []
         self.names_awaited = False
+        self._ids = count()
+        self.silent = 0
+        """Connections that have not said Hello, or are handed up."""
 
     def events(self) -> Sequence[FakeEvent]:
         events, self.waiting = self.waiting, []
         return events
+
+    def next_id(self) -> int:
+        return next(self._ids)
+
+    def incomplete(self) -> int:
+        return self.silent
 
     def take(self) -> list[tuple[Any, ...]]:
         """Return the commands that were committed since the last time."""

@@ -64,10 +64,11 @@ int direct_begin(struct bus *bus, int group, uint32_t max_members, bool trust_ev
     list_init(&direct->stale);
     list_init(&direct->dirty);
     list_init(&direct->retry);
+    direct->source.kind = SOURCE_DIRECT;
     list_init(&direct->joining);
     ssize_t got = getrandom(&direct->seed, sizeof(direct->seed), GRND_NONBLOCK);
     (void)got;
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = direct};
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &direct->source};
     int error = direct_allocate(direct) ? 0 : -ENOMEM;
     if (error == 0 &&
         (fcntl(group, F_SETFL, O_NONBLOCK) < 0 || epoll_ctl(bus->epoll, EPOLL_CTL_ADD, group, &event) < 0))

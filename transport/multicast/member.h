@@ -80,6 +80,7 @@ struct side {
 enum direct_trouble { DIRECT_ADD, DIRECT_FILTER, DIRECT_FULL, DIRECT_TROUBLES };
 
 struct direct {
+    struct source source;
     int group;
     uint32_t max_members;
     bool trust_everybody;

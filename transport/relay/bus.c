@@ -2,8 +2,10 @@
 #include "bus.h"
 
 #include "direct.h"
+#include "door.h"
 #include "hello.h"
 #include "input.h"
+#include "leave.h"
 #include "monitor.h"
 #include "output.h"
 
@@ -26,6 +28,8 @@ static const struct relay_limits first_limits = {
     .max_message_unix_fds = 16,
     .max_match_rules_per_connection = 512,
     .max_replies_per_connection = 128,
+    .max_incomplete_connections = 64,
+    .auth_timeout = 30000,
     .reply_timeout = -1,
     .pending_fd_timeout = 150000,
 };
@@ -38,6 +42,10 @@ int bus_init(struct bus *bus, struct events *events, const char *guid)
     bus->limits = first_limits;
     bus->tick = -1;
     list_init(&bus->touched);
+    list_init(&bus->leaving);
+    list_init(&bus->doors);
+    list_init(&bus->incompletes.all);
+    bus->accepting = true;
     list_init(&bus->ready);
     list_init(&bus->paused);
     list_init(&bus->backlogs);
@@ -63,6 +71,8 @@ int bus_init(struct bus *bus, struct events *events, const char *guid)
 static void forget_all(struct bus *bus)
 {
     struct table_node *node = NULL;
+    doors_shut(bus);
+    doors_free(bus);
     if (!bus->peers.buckets)
         return;
     while ((node = table_walk(&bus->peers, node)))
@@ -135,6 +145,31 @@ struct peer *bus_find(const struct bus *bus, struct span name)
     return name_owner(registry_find(&bus->registry, name));
 }
 
+void bus_attach(struct bus *bus, struct peer *peer, int64_t began, int operation)
+{
+    table_insert(&bus->peers, &peer->node, hash_u64(peer->id));
+    incomplete_add(bus, &peer->incomplete, &peer->source, began);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = &peer->source};
+    if (epoll_ctl(bus->epoll, operation, peer->fd, &event) < 0)
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
+    else
+        input_resume(bus, peer);
+}
+
+void bus_tell(struct bus *bus, struct peer *peer, struct event *event)
+{
+    hello_announce(bus, peer);
+    peer->mentioned = true;
+    events_push(bus->events, event);
+}
+
+void bus_tell_lazily(struct bus *bus, struct peer *peer, struct event *event)
+{
+    hello_announce(bus, peer);
+    peer->mentioned = true;
+    events_push_lazily(bus->events, event);
+}
+
 void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
 {
     if (peer->gone)
@@ -149,6 +184,7 @@ void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
     list_unlink(&peer->in_paused);
     list_unlink(&peer->in_fd_waits);
     list_unlink(&peer->in_touched);
+    incomplete_remove(bus, &peer->incomplete);
     /* like the reference, which looks for rules that name the peer only if it has rules itself */
     if (peer->matches.count > 0)
         match_index_forget(bus->matches, peer->unique);
@@ -166,11 +202,10 @@ void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
             parking_drop(&bus->parking, parked);
     }
     hello_leave(bus, peer);
-    peer->gone_event.view.kind = RELAY_EVENT_GONE;
     peer->gone_event.view.peer = peer->id;
     peer->gone_event.view.reason = reason;
     peer->gone_event.view.active = peer->active;
-    events_push(bus->events, &peer->gone_event);
+    leave(bus, peer);
 }
 
 uint32_t bus_matches(const struct bus *bus)

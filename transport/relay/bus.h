@@ -58,6 +58,14 @@ struct bus {
     struct pool pool;      /* of buffers for long messages */
     struct buffer *parsed; /* that the messages being routed stand in; NULL: in the batch */
     struct list touched, ready, paused;
+    struct list leaving; /* peer.in_leaving: to be forgotten at the end of the wake-up */
+    struct list doors;   /* door.in_doors */
+    struct incompletes incompletes;
+    bool accepting;       /* the doors are watched */
+    bool shut;            /* they never will be again */
+    int64_t accept_again; /* when descriptors may be there again; 0: now */
+    _Atomic uint64_t next_id;
+    uint32_t owner;       /* the bus's own user */
     struct list backlogs; /* peer.in_backlogs */
     struct list fd_waits; /* peer.in_fd_waits */
     struct table uids;    /* quota_uid */
@@ -87,6 +95,11 @@ int bus_init(struct bus *bus, struct events *events, const char *guid);
 void bus_free(struct bus *bus);
 struct peer *bus_peer(const struct bus *bus, uint64_t id);      /* NULL: unknown or forgotten */
 struct peer *bus_find(const struct bus *bus, struct span name); /* the owner, gone or not; NULL: none */
+/* An authenticated connection is there from now on; operation is what epoll has to do. */
+void bus_attach(struct bus *bus, struct peer *peer, int64_t began, int operation);
+/* Something of a connection that the control plane has to do with; that it came is told before. */
+void bus_tell(struct bus *bus, struct peer *peer, struct event *event);
+void bus_tell_lazily(struct bus *bus, struct peer *peer, struct event *event);
 void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason); /* once; later calls do nothing */
 void bus_count_matches(struct bus *bus, struct peer *peer);                /* whose rules have become more */
 uint32_t bus_matches(const struct bus *bus); /* of all connections, monitors too */

@@ -43,7 +43,7 @@ static void finish(struct bus *bus, struct peer *sender, const struct message *m
     marshal_uint32(say_reply(bus, sender, m->serial, SPAN("u"), 0), result);
     say_end(bus, sender);
     bus->untold_claims++;
-    events_push_lazily(bus->events, event);
+    bus_tell_lazily(bus, sender, event);
 }
 
 static uint32_t second_argument(const struct message *m)

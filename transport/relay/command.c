@@ -2,10 +2,11 @@
 #include "command.h"
 
 #include "direct.h"
+#include "door.h"
 #include "export.h"
 #include "hello.h"
 #include "input.h"
-#include "judge.h"
+#include "leave.h"
 #include "monitor.h"
 #include "output.h"
 #include "route.h"
@@ -45,6 +46,7 @@ void command_free(struct command *command)
 {
     fds_unref(command->fds);
     peer_free(command->peer);
+    door_free(command->door);
     policy_free(command->policy);
     monitor_free(command->monitor);
     free(command->event);
@@ -82,27 +84,26 @@ static void apply_attach(struct bus *bus, struct command *command)
 {
     struct peer *peer = command->peer;
     command->peer = NULL;
-    table_insert(&bus->peers, &peer->node, hash_u64(peer->id));
-    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = peer};
-    if (epoll_ctl(bus->epoll, EPOLL_CTL_ADD, peer->fd, &event) < 0) {
-        bus_lose(bus, peer, RELAY_GONE_MEMORY);
-        return;
-    }
     peer->readable = true;
-    input_resume(bus, peer);
+    bus_attach(bus, peer, command->began, EPOLL_CTL_ADD);
 }
 
-/* The latest call first, as in the reference. */
-static void answer_owed(struct bus *bus, struct peer *peer)
+static void apply_listen(struct bus *bus, struct command *command)
 {
-    while (!list_empty(&peer->owed)) {
-        struct reply *reply = CONTAINER_OF(peer->owed.previous, struct reply, in_callee);
-        struct peer *caller = reply->caller;
-        uint32_t serial = reply->serial;
-        replies_remove(&bus->replies, reply);
-        say_error(bus, caller, serial, ERROR_NO_REPLY,
-                  "Message recipient disconnected from message bus without replying");
-    }
+    door_open(bus, command->door);
+    command->door = NULL;
+}
+
+static void apply_stop_listening(struct bus *bus, struct command *command)
+{
+    (void)command;
+    doors_shut(bus);
+}
+
+static void apply_settled(struct bus *bus, struct command *command)
+{
+    (void)command;
+    incomplete_above(bus, -1);
 }
 
 /* Who only watches neither answers nor is answered. */
@@ -111,7 +112,7 @@ static void begin_watching(struct bus *bus, struct peer *peer)
     monitor_watch(bus, peer);
     LIST_FOR_SAFE(at, after, &peer->calls)
     replies_remove(&bus->replies, CONTAINER_OF(at, struct reply, in_caller));
-    answer_owed(bus, peer);
+    leave_answer_owed(bus, peer);
 }
 
 /* The control plane has handled the call, and with it all that was reported before. */
@@ -301,16 +302,7 @@ static void apply_forget(struct bus *bus, struct command *command)
     struct peer *peer = bus_peer(bus, command->id);
     if (!peer || !peer->gone)
         return;
-    if (peer->active && !peer->monitor) {
-        say_name_lost(bus, peer, peer->unique);
-        say_owner_changed(bus, peer->unique, peer->unique, SPAN(""));
-        registry_give_up(&bus->registry, peer);
-    }
-    LIST_FOR_SAFE(at, after, &peer->parked)
-    parking_drop(&bus->parking, CONTAINER_OF(at, struct parked, in_sender));
-    table_remove(&bus->peers, &peer->node);
-    registry_leave(&bus->registry, peer);
-    answer_owed(bus, peer);
+    leave_forget(bus, peer);
     end_call(bus, peer);
     peer_free(peer);
 }
@@ -341,6 +333,9 @@ static void apply_stop(struct bus *bus, struct command *command)
 static void (*const appliers[COMMAND_COUNT])(struct bus *bus, struct command *command) = {
     [COMMAND_SET_LIMITS] = apply_set_limits,
     [COMMAND_LOAD_POLICY] = apply_load_policy,
+    [COMMAND_LISTEN] = apply_listen,
+    [COMMAND_STOP_LISTENING] = apply_stop_listening,
+    [COMMAND_SETTLED] = apply_settled,
     [COMMAND_ATTACH] = apply_attach,
     [COMMAND_WELCOME] = apply_welcome,
     [COMMAND_SET_QUEUE] = apply_set_queue,

@@ -4,9 +4,14 @@
 
 #include "bus.h"
 
+struct door;
+
 enum command_kind {
     COMMAND_SET_LIMITS,
     COMMAND_LOAD_POLICY,
+    COMMAND_LISTEN,
+    COMMAND_STOP_LISTENING,
+    COMMAND_SETTLED,
     COMMAND_ATTACH,
     COMMAND_WELCOME,
     COMMAND_SET_QUEUE,
@@ -42,6 +47,8 @@ struct command {
     size_t size;
     struct fds *fds;
     struct peer *peer;       /* COMMAND_ATTACH */
+    int64_t began;           /* COMMAND_ATTACH */
+    struct door *door;       /* COMMAND_LISTEN */
     struct policy *policy;   /* COMMAND_LOAD_POLICY */
     struct event *event;     /* COMMAND_EXPORT */
     struct monitor *monitor; /* COMMAND_BECOME_MONITOR */

@@ -3,7 +3,9 @@
 from enum import IntEnum
 from typing import Any
 
+from ...record import Record
 from ._relay import ffi
+from .credentials import Credentials
 
 
 class Kind(IntEnum):
@@ -17,6 +19,9 @@ class Kind(IntEnum):
     WELCOMED = 6
     NAMED = 7
     RELEASED = 8
+    ADMITTED = 9
+    LEFT = 10
+    HANDED_UP = 11
 
 
 class Gone(IntEnum):
@@ -28,6 +33,14 @@ class Gone(IntEnum):
     OVERFLOW = 3
     FDS = 4
     MEMORY = 5
+
+
+class Arrival(Record):
+    """A connection that the data plane has admitted; `pidfd` belongs to who reads this."""
+
+    who: Credentials
+    pidfd: int | None
+    label: bytes
 
 
 def _text(pointer: Any) -> str | None:
@@ -52,7 +65,10 @@ class Event:
 
     @property
     def serial(self) -> int:
-        """The message's serial; for EXPORT the kind of table, for LOG the line of the rule that decided."""
+        """The message's serial; for EXPORT the kind of table, for LOG the line of the rule that decided.
+
+        For HANDED_UP the position in the body of the bytes that descriptors came with.
+        """
         return int(self._view.serial)
 
     @property
@@ -62,7 +78,7 @@ class Event:
 
     @property
     def parked(self) -> int:
-        """The id by which a parked message is delivered or rejected."""
+        """The id by which a parked message is delivered or rejected; for HANDED_UP how much was answered."""
         return int(self._view.parked)
 
     @property
@@ -134,3 +150,42 @@ class Event:
         if not self._view.body_size:
             return b""
         return bytes(ffi.buffer(self._view.body, self._view.body_size))
+
+    @property
+    def arrival(self) -> Arrival:
+        """Of ADMITTED: who it is."""
+        arrival = self._view.arrival
+        who = arrival.who
+        return Arrival(
+            Credentials(
+                uid=who.uid,
+                pid=who.pid or None,
+                gids=tuple(ffi.unpack(who.gids, who.n_gids)),
+                at_console=who.at_console,
+                fd_passing=who.fd_passing,
+                privileged=who.privileged,
+                loginfo=_text(who.loginfo) or "",
+            ),
+            arrival.pidfd if arrival.pidfd >= 0 else None,
+            ffi.unpack(arrival.label, arrival.label_size) if arrival.label_size else b"",
+        )
+
+    @property
+    def fd(self) -> int:
+        """Of HANDED_UP: the connection, which belongs to who reads this."""
+        return int(self._view.fd)
+
+    @property
+    def fds(self) -> list[int]:
+        """Of HANDED_UP: the descriptors that came, which belong to who reads this."""
+        return ffi.unpack(self._view.fds, self.n_fds) if self.n_fds else []
+
+    @property
+    def listener(self) -> int:
+        """Of HANDED_UP: where it was accepted, by the number that was given to `listen`."""
+        return int(self._view.listener)
+
+    @property
+    def began(self) -> float:
+        """Of HANDED_UP: when it was accepted, in the seconds of the monotonic clock."""
+        return float(self._view.began) / 1000

@@ -45,16 +45,30 @@ bool hello_answer(struct bus *bus, struct peer *peer, const struct message *m)
     if (m->signature.n > 0 || monitored(bus) || match_index_eavesdroppers(bus->matches) > 0 ||
         !within_limits(bus, peer))
         return false;
-    peer->hello_event.view.kind = RELAY_EVENT_WELCOMED;
-    peer->hello_event.view.peer = peer->id;
-    events_push(bus->events, &peer->hello_event);
+    if (peer->admitted && !peer->announced) {
+        peer->arrival_event.view.active = true;
+        hello_announce(bus, peer);
+    } else {
+        peer->hello_event.view.kind = RELAY_EVENT_WELCOMED;
+        peer->hello_event.view.peer = peer->id;
+        events_push(bus->events, &peer->hello_event);
+    }
     hello_welcome(bus, peer, m->serial);
     return true;
+}
+
+void hello_announce(struct bus *bus, struct peer *peer)
+{
+    if (!peer->admitted || peer->announced)
+        return;
+    peer->announced = true;
+    events_push_lazily(bus->events, &peer->arrival_event);
 }
 
 void hello_welcome(struct bus *bus, struct peer *peer, uint32_t serial)
 {
     peer->active = true;
+    incomplete_remove(bus, &peer->incomplete);
     bus->n_active++;
     if (peer->uid != NO_UID)
         peer->user = user_enter(bus, peer->uid);

@@ -2,10 +2,10 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* struct ucred */
 #endif
-#include "relay.h"
+#include "identity.h"
 
 #include <fcntl.h>
-#include <stdbool.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -53,13 +53,13 @@ static void read_command(struct relay_identity *identity)
     close(fd);
 }
 
-_Bool relay_identify(int fd, struct relay_identity *identity)
+bool identity_read(int fd, struct relay_identity *identity)
 {
     struct ucred credentials;
     socklen_t size = sizeof(credentials);
     identity->pidfd = -1;
     identity->label_size = identity->command_size = 0;
-    if (!is_unix(fd) || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
         return false;
     identity->pid = credentials.pid > 0 ? (uint32_t)credentials.pid : 0;
     identity->uid = credentials.uid;
@@ -72,4 +72,55 @@ _Bool relay_identify(int fd, struct relay_identity *identity)
     if (identity->pid)
         read_command(identity);
     return true;
+}
+
+_Bool relay_identify(int fd, struct relay_identity *identity)
+{
+    return is_unix(fd) && identity_read(fd, identity);
+}
+
+uint32_t identity_groups(const struct relay_identity *identity, uint32_t *gids)
+{
+    uint32_t n = 1;
+    gids[0] = identity->gid;
+    for (int i = 0; i < identity->n_gids; i++) {
+        uint32_t k = 0;
+        while (k < n && gids[k] != identity->gids[i])
+            k++;
+        if (k == n)
+            gids[n++] = identity->gids[i];
+    }
+    return n;
+}
+
+struct text {
+    char *at;
+    size_t left;
+};
+
+static void put(struct text *text, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(text->at, text->left, format, arguments);
+    va_end(arguments);
+    size_t size = n < 0 ? 0 : (size_t)n < text->left ? (size_t)n : text->left - 1;
+    text->at += size;
+    text->left -= size;
+}
+
+void identity_describe(const struct relay_identity *identity, char *to, size_t size)
+{
+    struct text text = {to, size};
+    put(&text, "uid=%u", identity->uid);
+    if (identity->pid) {
+        char command[sizeof(identity->command) + 1] = {0};
+        for (uint32_t i = 0; i < identity->command_size; i++) {
+            char c = identity->command[i];
+            command[i] = c == '\0' ? ' ' : c >= ' ' && c <= '~' ? c : '?';
+        }
+        put(&text, " pid=%u comm=\"%s\"", identity->pid, command);
+    }
+    if (identity->label_size)
+        put(&text, " label=\"%.*s\"", (int)identity->label_size, identity->label);
 }

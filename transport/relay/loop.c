@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "loop.h"
 
+#include "caller.h"
 #include "clock.h"
 #include "direct.h"
+#include "door.h"
 #include "input.h"
 #include "judge.h"
+#include "leave.h"
 #include "output.h"
 #include "quota.h"
 #include "say.h"
@@ -75,7 +78,7 @@ static int64_t sooner(int64_t a, int64_t b)
 
 static int wait_time(const struct bus *bus)
 {
-    if (!list_empty(&bus->ready))
+    if (!list_empty(&bus->ready) || !list_empty(&bus->leaving))
         return 0;
     int64_t deadline = reply_deadline(bus);
     int64_t wait = sooner(bus->tick, direct_timeout(bus));
@@ -86,33 +89,53 @@ static int wait_time(const struct bus *bus)
     return (int)sooner(wait, left);
 }
 
+/* True: it is the commands'. */
+static bool source_event(struct bus *bus, struct source *source, uint32_t events)
+{
+    switch (source->kind) {
+    case SOURCE_COMMANDS:
+        return true;
+    case SOURCE_DIRECT:
+        if (bus->direct)
+            direct_spilled(bus);
+        break;
+    case SOURCE_PEER:
+        peer_event(bus, CONTAINER_OF(source, struct peer, source), events);
+        break;
+    case SOURCE_DOOR:
+        door_ready(bus, CONTAINER_OF(source, struct door, source));
+        break;
+    case SOURCE_CALLER:
+        caller_ready(bus, CONTAINER_OF(source, struct caller, source), events);
+        break;
+    }
+    return false;
+}
+
 void loop_once(struct bus *bus, int timeout, loop_commands commands, void *context)
 {
     struct epoll_event events[LOOP_EVENTS];
     bool commanded = false;
     int n = epoll_wait(bus->epoll, events, LOOP_EVENTS, timeout);
     bus->totals.wakeups++;
-    for (int i = 0; i < n; i++) {
-        if (events[i].data.ptr == bus->direct && bus->direct)
-            direct_spilled(bus);
-        else if (events[i].data.ptr)
-            peer_event(bus, events[i].data.ptr, events[i].events);
-        else
-            commanded = true;
-    }
+    for (int i = 0; i < n; i++)
+        commanded |= source_event(bus, events[i].data.ptr, events[i].events);
     /* last, as a command may free a peer that an event of this wake-up names */
     if (commanded)
         commands(context);
     ready_turns(bus);
     expire_replies(bus);
+    int64_t doors = sooner(incomplete_tick(bus), doors_tick(bus));
     direct_release(bus);
     output_flush(bus);
+    if (leave_turn(bus))
+        output_flush(bus);
     bus->batch.input_used = 0;
     bus->tick = (int)sooner(quota_tick(bus), pool_tick(&bus->pool));
     if (!list_empty(&bus->paused))
         input_unpause(bus);
     direct_settle(bus);
-    bus->tick = (int)sooner(bus->tick, events_tick(bus->events));
+    bus->tick = (int)sooner(sooner(bus->tick, doors), events_tick(bus->events));
     events_wake(bus->events);
 }
 

@@ -122,7 +122,7 @@ static void ask_writable(struct bus *bus, struct peer *peer, bool want)
     if (peer->gone)
         return;
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET | (want ? EPOLLOUT : 0),
-                                .data.ptr = peer};
+                                .data.ptr = &peer->source};
     if (epoll_ctl(bus->epoll, EPOLL_CTL_MOD, peer->fd, &event) == 0)
         peer->writing = want;
     else

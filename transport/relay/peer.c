@@ -52,8 +52,10 @@ struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *crede
     struct peer *peer = calloc(1, sizeof(*peer));
     if (!peer)
         return NULL;
+    peer->source.kind = SOURCE_PEER;
     peer->id = id;
     peer->fd = -1;
+    peer->arrival.pidfd = -1;
     peer->read_size = INPUT_READ_SHORT;
     list_init(&peer->names);
     list_init(&peer->calls);
@@ -72,10 +74,8 @@ struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *crede
     return peer;
 }
 
-void peer_free(struct peer *peer)
+void peer_end(struct peer *peer)
 {
-    if (!peer)
-        return;
     if (peer->fd >= 0)
         close(peer->fd);
     for (uint32_t i = 0; i < peer->n_fds; i++)
@@ -86,6 +86,24 @@ void peer_free(struct peer *peer)
     free(peer->fds);
     free(peer->known);
     buffer_unref(peer->tail);
+    peer->fd = -1;
+    peer->n_fds = 0;
+    peer->call = NULL;
+    peer->monitor = NULL;
+    peer->account = NULL;
+    peer->fds = NULL;
+    peer->known = NULL;
+    peer->tail = NULL;
+}
+
+void peer_free(struct peer *peer)
+{
+    if (!peer)
+        return;
+    peer_end(peer);
+    if (peer->arrival.pidfd >= 0 && !peer->arrival_told)
+        close(peer->arrival.pidfd);
+    free(peer->arrival.label);
     free(peer->gids);
     free(peer->loginfo);
     free(peer);

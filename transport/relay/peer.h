@@ -4,11 +4,13 @@
 
 #include "account.h"
 #include "event.h"
+#include "incomplete.h"
 #include "list.h"
 #include "match.h"
 #include "outgoing.h"
 #include "policy.h"
 #include "relay.h"
+#include "source.h"
 #include "table.h"
 
 struct bus;
@@ -27,6 +29,7 @@ struct peer_statistics {
 
 /* One authenticated connection. It stays until relay_forget, with gone set from the loss on. */
 struct peer {
+    struct source source;
     struct table_node node; /* bus.peers, by id */
     uint64_t id;
     int fd;
@@ -48,6 +51,9 @@ struct peer {
     bool fd_passing;
     bool privileged;
     bool at_console;
+    bool admitted;  /* by the data plane, and not by the control plane */
+    bool announced; /* the control plane is told that it was */
+    bool mentioned; /* and of something that it wants */
 
     enum relay_gone closing_reason;
     struct span unique;
@@ -87,12 +93,14 @@ struct peer {
     struct list in_paused;   /* bus.paused */
     struct list in_backlogs; /* bus.backlogs */
     struct list in_fd_waits; /* bus.fd_waits */
-    struct list names;       /* membership.in_peer */
-    struct list calls;       /* reply.in_caller */
-    struct list owed;        /* reply.in_callee */
-    struct list parked;      /* parked.in_sender */
-    struct span *known;      /* registry_names: the unique name and the names that it owns */
-    uint32_t n_known;        /* 0: the unique name alone */
+    struct list in_leaving;  /* bus.leaving */
+    struct incomplete incomplete;
+    struct list names;  /* membership.in_peer */
+    struct list calls;  /* reply.in_caller */
+    struct list owed;   /* reply.in_callee */
+    struct list parked; /* parked.in_sender */
+    struct span *known; /* registry_names: the unique name and the names that it owns */
+    uint32_t n_known;   /* 0: the unique name alone */
     bool known_valid;
     struct match_list matches;
     uint32_t n_calls;
@@ -105,11 +113,17 @@ struct peer {
     struct monitor *monitor; /* NULL: it is none */
     struct held *call;       /* the message that it is stopped for */
     struct event call_event, hello_event, gone_event;
+    struct relay_arrival arrival; /* if it was admitted */
+    struct event arrival_event;
+    bool arrival_told; /* the control plane has taken the event: these two are its own */
+    bool arrival_void; /* it was gone before that */
     struct peer_statistics statistics;
 };
 
 struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *credentials); /* NULL: no memory */
-void peer_free(struct peer *peer); /* no table knows it any more */
+/* No table knows it any more: frees all but what the control plane is told of it. */
+void peer_end(struct peer *peer);
+void peer_free(struct peer *peer); /* the rest, too */
 /* What the header fields of messages call it. */
 static inline struct span peer_name(const struct peer *peer)
 {

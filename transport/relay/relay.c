@@ -3,11 +3,13 @@
 
 #include "command.h"
 #include "direct.h"
+#include "door.h"
 #include "input.h"
 #include "loop.h"
 #include "monitor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -15,9 +17,11 @@
 #include <unistd.h>
 
 struct relay {
-    struct bus bus; /* the data plane's; the rest is the control plane's, but for the two stacks */
+    /* the data plane's; the rest is the control plane's, but for the two stacks, and for what is atomic */
+    struct bus bus;
     struct events events;
     struct stack commands;
+    struct source source; /* of command_fd */
     int command_fd;
     struct command_batch *open; /* commands that wait for relay_commit */
     struct event *unread;       /* taken from events.stack and not handed out yet */
@@ -51,7 +55,7 @@ int relay_new(struct relay **out, const char *guid)
     else
         relay->bus.epoll = -1;
     /* edge-triggered: each write to it is told, and nobody has to read it */
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = &relay->source};
     if (error == 0 && epoll_ctl(relay->bus.epoll, EPOLL_CTL_ADD, relay->command_fd, &event) < 0)
         error = -errno;
     if (error < 0) {
@@ -72,6 +76,7 @@ static void *relay_thread(void *context)
 int relay_start(struct relay *relay)
 {
     sigset_t all, before;
+    relay->bus.owner = geteuid();
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&relay->thread, NULL, relay_thread, relay);
@@ -86,6 +91,10 @@ static void free_read(struct relay *relay)
         struct event *event = relay->read;
         struct stack_node *next = event->node.next;
         relay->read = next ? CONTAINER_OF(next, struct event, node) : NULL;
+        if (event->view.kind == RELAY_EVENT_LEFT) {
+            peer_free(CONTAINER_OF(event, struct peer, gone_event));
+            continue;
+        }
         if (event->view.kind == RELAY_EVENT_EXPORT)
             free((void *)event->view.body);
         free(event);
@@ -102,22 +111,46 @@ static void retire(struct relay *relay, struct event *event)
     relay->read = event;
 }
 
+static void take(struct relay *relay)
+{
+    uint64_t count;
+    ssize_t got = read(relay->events.fd, &count, sizeof(count));
+    (void)got;
+    struct stack_node *first = stack_take(&relay->events.stack);
+    relay->unread = first ? CONTAINER_OF(first, struct event, node) : NULL;
+    for (struct stack_node *node = first; node; node = node->next) {
+        struct event *event = CONTAINER_OF(node, struct event, node);
+        if (event->view.kind != RELAY_EVENT_LEFT)
+            continue;
+        struct peer *peer = CONTAINER_OF(event, struct peer, gone_event);
+        peer->arrival_void = !peer->arrival_told;
+    }
+}
+
+/* Of who came and left again the control plane need not know. */
+static bool is_void(struct event *event)
+{
+    if (event->view.kind == RELAY_EVENT_LEFT)
+        return CONTAINER_OF(event, struct peer, gone_event)->arrival_void;
+    if (event->view.kind != RELAY_EVENT_ADMITTED)
+        return false;
+    struct peer *peer = CONTAINER_OF(event, struct peer, arrival_event);
+    peer->arrival_told = !peer->arrival_void;
+    return peer->arrival_void;
+}
+
 uint32_t relay_events(struct relay *relay, struct relay_event *events, uint32_t max)
 {
     free_read(relay);
-    if (!relay->unread) {
-        uint64_t count;
-        ssize_t got = read(relay->events.fd, &count, sizeof(count));
-        (void)got;
-        struct stack_node *node = stack_take(&relay->events.stack);
-        relay->unread = node ? CONTAINER_OF(node, struct event, node) : NULL;
-    }
+    if (!relay->unread)
+        take(relay);
     uint32_t n = 0;
     while (relay->unread && n < max) {
         struct event *event = relay->unread;
         struct stack_node *next = event->node.next;
         relay->unread = next ? CONTAINER_OF(next, struct event, node) : NULL;
-        events[n++] = event->view;
+        if (!is_void(event))
+            events[n++] = event->view;
         retire(relay, event);
     }
     if (relay->unread)
@@ -168,6 +201,23 @@ int relay_commit(struct relay *relay)
     return 0;
 }
 
+static void close_early(const struct relay_early_fd *fds, uint32_t n_fds)
+{
+    for (uint32_t i = 0; i < n_fds; i++)
+        close(fds[i].fd);
+}
+
+static void close_unread(const struct relay_event *event)
+{
+    if (event->kind == RELAY_EVENT_ADMITTED && event->arrival->pidfd >= 0)
+        close(event->arrival->pidfd);
+    if (event->kind != RELAY_EVENT_HANDED_UP)
+        return;
+    close(event->fd);
+    for (uint32_t i = 0; i < event->n_fds; i++)
+        close(event->fds[i]);
+}
+
 void relay_free(struct relay *relay)
 {
     if (!relay)
@@ -179,7 +229,7 @@ void relay_free(struct relay *relay)
     }
     struct relay_event event;
     while (relay_events(relay, &event, 1) > 0)
-        continue;
+        close_unread(&event);
     free_read(relay);
     command_batch_free(relay->open);
     struct stack_node *node = stack_take(&relay->commands);
@@ -220,13 +270,45 @@ int relay_set_group(struct relay *relay, int group, uint32_t max_members, bool t
     return direct_begin(&relay->bus, group, max_members, trust_everybody);
 }
 
-static void close_early(const struct relay_early_fd *fds, uint32_t n_fds)
+int relay_listen(struct relay *relay, int fd, uint32_t number, const char *guid, bool simple)
 {
-    for (uint32_t i = 0; i < n_fds; i++)
-        close(fds[i].fd);
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (own < 0)
+        return -errno;
+    struct command *command = command_new(COMMAND_LISTEN, 0, NULL, NULL, 0);
+    struct door *door = door_new(own, number, guid, simple);
+    if (!command || !door) {
+        free(command);
+        door_free(door);
+        if (!door)
+            close(own);
+        return -ENOMEM;
+    }
+    command->door = door;
+    return push(relay, command);
 }
 
-int relay_attach(struct relay *relay, uint64_t id, int fd, int listener,
+int relay_stop_listening(struct relay *relay)
+{
+    return push_new(relay, COMMAND_STOP_LISTENING, 0, 0);
+}
+
+int relay_settled(struct relay *relay)
+{
+    return push_new(relay, COMMAND_SETTLED, 0, 0);
+}
+
+uint64_t relay_next_id(struct relay *relay)
+{
+    return atomic_fetch_add(&relay->bus.next_id, 1);
+}
+
+uint32_t relay_incomplete(struct relay *relay)
+{
+    return atomic_load(&relay->bus.incompletes.count);
+}
+
+int relay_attach(struct relay *relay, uint64_t id, int fd, int listener, int64_t began,
                  const struct relay_credentials *credentials, const uint8_t *leftover, size_t size,
                  const struct relay_early_fd *fds, uint32_t n_fds)
 {
@@ -246,6 +328,7 @@ int relay_attach(struct relay *relay, uint64_t id, int fd, int listener,
     for (uint32_t i = 0; i < n_fds; i++)
         numbers[i] = fds[i].fd;
     command->peer = peer;
+    command->began = began;
     peer->listener = listener;
     int error = input_leftover(peer, leftover, size, numbers, n_fds);
     free(numbers);

@@ -28,6 +28,8 @@ struct relay_limits { /* names as in dbus-daemon(1); times in milliseconds, -1: 
     uint32_t max_completed_connections; /* only as long as Hello is within these two is it answered at once */
     uint32_t max_connections_per_user;
     uint32_t max_names_per_connection; /* the same holds for RequestName */
+    uint32_t max_incomplete_connections;
+    int64_t auth_timeout;
     int64_t reply_timeout;
     int64_t pending_fd_timeout;
 };
@@ -41,6 +43,13 @@ struct relay_credentials {
     _Bool fd_passing;    /* NEGOTIATE_UNIX_FD was agreed */
     _Bool privileged;    /* root or the bus's own user */
     const char *loginfo; /* uid=0 pid=1 comm="init" ...: for what the log says of a denial */
+};
+
+struct relay_arrival { /* a connection that the data plane has admitted */
+    struct relay_credentials who;
+    int pidfd; /* the control plane's, who is told of it; -1: none */
+    uint32_t label_size;
+    char *label; /* of the security module; NULL: none */
 };
 
 struct relay_early_fd { /* a descriptor that came together with what followed BEGIN */
@@ -61,6 +70,13 @@ enum relay_event_kind {
      * answered. destination: the name; flags: what was asked for. */
     RELAY_EVENT_NAMED,
     RELAY_EVENT_RELEASED,
+    /* Peer is new, and active if Hello was answered; arrival says who it is. Comes before all else of it. */
+    RELAY_EVENT_ADMITTED,
+    RELAY_EVENT_LEFT, /* a peer of ADMITTED is lost, and forgotten already: nothing of it waited for anybody
+                       */
+    /* A connection that does not authenticate as most do, from the beginning: fd, listener, began and body,
+     * all that was received, of which parked bytes of answers were sent; fds came with byte serial. */
+    RELAY_EVENT_HANDED_UP,
 };
 
 struct relay_event { /* pointers hold until the batch with the command that answers the event is committed */
@@ -78,6 +94,11 @@ struct relay_event { /* pointers hold until the batch with the command that answ
     const uint8_t *body;
     uint32_t body_size;
     uint32_t reason; /* RELAY_EVENT_GONE: enum relay_gone */
+    int fd;          /* the control plane's, as are fds: RELAY_EVENT_HANDED_UP */
+    const int *fds;
+    uint32_t listener; /* as relay_listen was told */
+    int64_t began;     /* CLOCK_MONOTONIC in milliseconds, rounded up */
+    const struct relay_arrival *arrival;
 };
 
 enum relay_gone {
@@ -130,10 +151,23 @@ int relay_load_policy(struct relay *relay, const uint8_t *block, size_t size);
 int relay_set_group(struct relay *relay, int group, uint32_t max_members, _Bool trust_everybody);
 
 /*
- * The socket and the descriptors belong to the data plane from here on, also on failure. listener: the Unix
- * socket that it was accepted from, which stays open; -1: it can't be a member of a group.
+ * Clients are accepted from this socket, of which the data plane keeps a duplicate. simple: it is a Unix
+ * stream socket, and EXTERNAL is among the mechanisms; from any other all connections are handed up. guid is
+ * what who authenticates is told. number is the control plane's own.
  */
-int relay_attach(struct relay *relay, uint64_t peer, int fd, int listener,
+int relay_listen(struct relay *relay, int fd, uint32_t number, const char *guid, _Bool simple);
+int relay_stop_listening(struct relay *relay);
+/* One that was handed up has been attached, or closed: it counts no more among those that are with you. */
+int relay_settled(struct relay *relay);
+uint64_t relay_next_id(struct relay *relay);    /* for the next connection that is attached */
+uint32_t relay_incomplete(struct relay *relay); /* connections that have not said Hello */
+
+/*
+ * The socket and the descriptors belong to the data plane from here on, also on failure. listener: the Unix
+ * socket that it was accepted from, which stays open; -1: it can't be a member of a group. began: as in the
+ * event.
+ */
+int relay_attach(struct relay *relay, uint64_t peer, int fd, int listener, int64_t began,
                  const struct relay_credentials *credentials, const uint8_t *leftover, size_t size,
                  const struct relay_early_fd *fds, uint32_t n_fds);
 /* Hello is answered: reply, NameOwnerChanged and NameAcquired, and the sender goes on. */

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -88,6 +89,30 @@ class Relay:
         """Puts a policy in force. ValueError: not a block of omnibus.policy."""
         _check(lib.relay_load_policy(self._relay, ffi.from_buffer(block), len(block)))
 
+    def listen(self, fd: int, number: int, guid: str, *, simple: bool) -> None:
+        """Accepts clients from a socket, of which it keeps a duplicate.
+
+        `simple`: it is a Unix stream socket, and EXTERNAL is among the mechanisms; from another all are
+        HANDED_UP. Who authenticates is told the `guid`.
+        """
+        _check(lib.relay_listen(self._relay, fd, number, guid.encode("ascii"), simple))
+
+    def stop_listening(self) -> None:
+        """Accepts no more, and drops who has not authenticated yet."""
+        _check(lib.relay_stop_listening(self._relay))
+
+    def settled(self) -> None:
+        """States that one that was HANDED_UP has been attached or closed."""
+        _check(lib.relay_settled(self._relay))
+
+    def next_id(self) -> int:
+        """The id for the next connection that is attached; none is given twice."""
+        return int(lib.relay_next_id(self._relay))
+
+    def incomplete(self) -> int:
+        """How many connections have not said Hello, those that were HANDED_UP among them."""
+        return int(lib.relay_incomplete(self._relay))
+
     def attach(
         self,
         peer: int,
@@ -97,12 +122,15 @@ class Relay:
         fds: Sequence[tuple[int, int]] = (),
         *,
         listener: int = -1,
+        began: float | None = None,
     ) -> None:
         """Hands an authenticated connection over; `fd` and `fds` belong to the data plane from here on.
 
         `fds` are pairs of a descriptor and the offset in `leftover` that it came with. `listener` is the Unix
-        socket that it was accepted from, which stays open.
+        socket that it was accepted from, which stays open. `began`: when that was, in the seconds of the
+        monotonic clock, now if it is left out.
         """
+        since = int(1000 * (time.monotonic() if began is None else began))
         gids = ffi.new("uint32_t[]", credentials.gids)
         loginfo = ffi.from_buffer(credentials.loginfo.encode("utf-8", "replace") + b"\0")
         native = self._credentials
@@ -116,7 +144,9 @@ class Relay:
         native.loginfo = ffi.cast("char *", loginfo)
         early = ffi.new("struct relay_early_fd[]", list(fds)) if fds else ffi.NULL
         size = len(leftover)
-        _check(lib.relay_attach(self._relay, peer, fd, listener, native, leftover, size, early, len(fds)))
+        _check(
+            lib.relay_attach(self._relay, peer, fd, listener, since, native, leftover, size, early, len(fds))
+        )
 
     def welcome(self, peer: int, serial: int) -> None:
         """Answers Hello: the reply, NameOwnerChanged and NameAcquired; the sender goes on."""

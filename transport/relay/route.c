@@ -214,7 +214,7 @@ void route_up(struct bus *bus, struct peer *sender, const struct message *m, str
     view->peer = sender->id;
     view->active = sender->active;
     event_describe(&sender->call_event, &sender->call->m);
-    events_push(bus->events, &sender->call_event);
+    bus_tell(bus, sender, &sender->call_event);
 }
 
 /* Before Hello there is nothing but Hello. */

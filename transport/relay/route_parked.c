@@ -22,7 +22,7 @@ void route_park(struct transit *t)
     parked->event.view.parked = parked->id;
     parked->event.view.active = true;
     event_describe(&parked->event, &held->m);
-    events_push(bus->events, &parked->event);
+    bus_tell(bus, sender, &parked->event);
     /* what it sends next is not to be seen before this */
     parked->stops = sender->stopped = monitored(bus);
 }

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#include "admit.h"
+
+#include "console.h"
+#include "identity.h"
+#include "input.h"
+
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define LOGINFO_SIZE 5120u /* for a label of any length */
+
+/* What the control plane is told of the peer; false: no memory. */
+static bool set_arrival(struct peer *peer, const struct relay_identity *identity)
+{
+    struct relay_arrival *arrival = &peer->arrival;
+    if (identity->label_size) {
+        arrival->label = malloc(identity->label_size);
+        if (!arrival->label)
+            return false;
+        memcpy(arrival->label, identity->label, identity->label_size);
+    }
+    arrival->label_size = identity->label_size;
+    arrival->pidfd = identity->pidfd;
+    arrival->who = (struct relay_credentials){.uid = peer->uid,
+                                              .pid = peer->pid,
+                                              .gids = peer->gids,
+                                              .n_gids = peer->n_gids,
+                                              .at_console = peer->at_console,
+                                              .fd_passing = peer->fd_passing,
+                                              .privileged = peer->privileged,
+                                              .loginfo = peer->loginfo};
+    peer->arrival_event.view.kind = RELAY_EVENT_ADMITTED;
+    peer->arrival_event.view.peer = peer->id;
+    peer->arrival_event.view.arrival = arrival;
+    peer->admitted = true;
+    return true;
+}
+
+static struct peer *new_peer(struct bus *bus, const struct admission *a,
+                             const struct relay_identity *identity, const uint32_t *gids, uint32_t n_gids)
+{
+    char loginfo[LOGINFO_SIZE];
+    identity_describe(identity, loginfo, sizeof(loginfo));
+    const struct relay_credentials credentials = {.uid = identity->uid,
+                                                  .pid = identity->pid,
+                                                  .gids = gids,
+                                                  .n_gids = n_gids,
+                                                  .at_console = console_has(CONSOLE_USERS, identity->uid),
+                                                  .fd_passing = a->fd_passing,
+                                                  .privileged =
+                                                      identity->uid == 0 || identity->uid == bus->owner,
+                                                  .loginfo = loginfo};
+    struct peer *peer = peer_new(atomic_fetch_add(&bus->next_id, 1), a->fd, &credentials);
+    if (peer && !set_arrival(peer, identity)) {
+        peer->fd = -1;
+        peer_free(peer);
+        return NULL;
+    }
+    return peer;
+}
+
+static enum admitted refuse(const struct relay_identity *identity)
+{
+    if (identity->pidfd >= 0)
+        close(identity->pidfd);
+    return ADMIT_REFUSED;
+}
+
+enum admitted admit_connection(struct bus *bus, const struct admission *a)
+{
+    struct relay_identity identity;
+    if (!identity_read(a->fd, &identity))
+        return ADMIT_REFUSED;
+    if (identity.n_gids < 0) {
+        refuse(&identity);
+        return ADMIT_UNKNOWN;
+    }
+    uint32_t gids[1 + sizeof(identity.gids) / sizeof(*identity.gids)];
+    uint32_t n_gids = identity_groups(&identity, gids);
+    if (!policy_can_connect(bus->policy, identity.uid, gids, n_gids, bus->owner))
+        return refuse(&identity);
+    struct peer *peer = new_peer(bus, a, &identity, gids, n_gids);
+    if (!peer)
+        return refuse(&identity);
+    peer->listener = a->listener;
+    if (input_leftover(peer, a->leftover, a->size, a->fds, a->n_fds) < 0)
+        peer_free(peer);
+    else
+        bus_attach(bus, peer, a->began, a->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD);
+    return ADMIT_DONE;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_IDENTITY_H
+#define OMNIBUS_IDENTITY_H
+
+#include "relay.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* For who knows that it is a Unix socket; see relay_identify. */
+bool identity_read(int fd, struct relay_identity *identity);
+/* The gid and the supplementary ones, each once; there is room for one more than are there. Their number. */
+uint32_t identity_groups(const struct relay_identity *identity, uint32_t *gids);
+/* What logs call it: uid=0 pid=1 comm="/sbin/init " label="x". As much as there is room for. */
+void identity_describe(const struct relay_identity *identity, char *text, size_t size);
+
+#endif

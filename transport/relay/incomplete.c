@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#include "incomplete.h"
+
+#include "caller.h"
+#include "clock.h"
+#include "output.h"
+
+static void count(struct incompletes *incompletes)
+{
+    atomic_store_explicit(&incompletes->count, incompletes->n + incompletes->n_above, memory_order_relaxed);
+}
+
+void incomplete_add(struct bus *bus, struct incomplete *one, struct source *who, int64_t began)
+{
+    struct list *after = bus->incompletes.all.previous;
+    while (after != &bus->incompletes.all && CONTAINER_OF(after, struct incomplete, in_all)->began > began)
+        after = after->previous;
+    one->began = began;
+    one->who = who;
+    list_append(after->next, &one->in_all);
+    bus->incompletes.n++;
+    count(&bus->incompletes);
+}
+
+void incomplete_remove(struct bus *bus, struct incomplete *one)
+{
+    if (!list_linked(&one->in_all))
+        return;
+    list_unlink(&one->in_all);
+    bus->incompletes.n--;
+    count(&bus->incompletes);
+}
+
+void incomplete_above(struct bus *bus, int32_t more)
+{
+    bus->incompletes.n_above += (uint32_t)more;
+    count(&bus->incompletes);
+}
+
+static void show_out(struct bus *bus, struct incomplete *one)
+{
+    long long timeout = bus->limits.auth_timeout;
+    bus_log(bus, 4,
+            "Connection has not authenticated soon enough, closing it (auth_timeout=%lldms, elapsed: %lldms)",
+            timeout, timeout);
+    incomplete_remove(bus, one);
+    if (one->who->kind == SOURCE_CALLER)
+        caller_free(bus, CONTAINER_OF(one->who, struct caller, source));
+    else
+        output_close(bus, CONTAINER_OF(one->who, struct peer, source), RELAY_GONE_DISCONNECTED);
+}
+
+int64_t incomplete_tick(struct bus *bus)
+{
+    struct list *all = &bus->incompletes.all;
+    if (list_empty(all) || bus->limits.auth_timeout < 0)
+        return -1;
+    int64_t now = clock_now();
+    while (!list_empty(all)) {
+        struct incomplete *oldest = CONTAINER_OF(all->next, struct incomplete, in_all);
+        int64_t left = oldest->began + bus->limits.auth_timeout - now;
+        if (left > 0)
+            return left;
+        show_out(bus, oldest);
+    }
+    return -1;
+}
