@@ -201,7 +201,7 @@ class Bus:
         who = arrival.who
         peer = self.peers.add(
             event.peer,
-            Credentials(who.uid, who.pid, who.gids, arrival.pidfd, arrival.label, who.loginfo),
+            Credentials(who.uid, who.pid, who.gids, arrival.label, who.loginfo),
             fd_passing=who.fd_passing,
             privileged=who.privileged,
             at_console=who.at_console,

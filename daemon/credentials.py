@@ -18,20 +18,14 @@ class Credentials(Record):
     """One process's identity; None, or empty, for what is not known.
 
     ``gids`` as the kernel gives them, the primary group first; None if they have yet to be looked up.
-    ``pidfd`` is open as long as the connection. ``label`` is that of a security module, without a NUL.
+    ``label`` is that of a security module, without a NUL.
     """
 
     uid: int | None
     pid: int | None
     gids: tuple[int, ...] | None = ()
-    pidfd: int | None = None
     label: bytes = b""
     loginfo: str = ""
-
-    def close(self) -> None:
-        """Close the descriptor of the process."""
-        if self.pidfd is not None:
-            os.close(self.pidfd)
 
 
 def socket_uid(sock: socket.socket) -> int | None:
@@ -58,7 +52,7 @@ def from_socket(sock: socket.socket, uid: int | None) -> Credentials:
         if uid == known.uid and known.gids is not None:
             gids = tuple(dict.fromkeys((known.gid, *known.gids)))
     loginfo = _loginfo(uid, known.pid, known.command, known.label)
-    return Credentials(uid, known.pid, gids, known.pidfd, known.label, loginfo)
+    return Credentials(uid, known.pid, gids, known.label, loginfo)
 
 
 def look_up_groups(uid: int) -> tuple[int, ...]:

@@ -134,4 +134,3 @@ class Peers:
                 self._of_user[uid] -= 1
                 if not self._of_user[uid]:
                     del self._of_user[uid]
-        peer.credentials.close()

@@ -150,7 +150,6 @@ class Server:
     def _admit(self, handshake: Handshake, outcome: Authenticated, credentials: Credentials) -> None:
         """Ask the policy whether it may connect, and attach it."""
         if handshake not in self._handshakes or not self._may_connect(credentials):
-            credentials.close()
             self._drop(handshake)
             return
         peer = self._bus.peers.add(

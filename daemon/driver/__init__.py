@@ -56,7 +56,7 @@ class Driver:
         if method.handler is None:
             return method, self._answered_below(method)
         args = read_body(method.inputs, message.body, message.big_endian) if method.inputs else []
-        call = Call(peer, message.serial, message.flags, message.path or "/", args)
+        call = Call(peer, message.serial, message.flags, message.path or "/", args, message.fd)
         return method, method.handler(bus, call)
 
     def _find(self, message: Event) -> Method:

@@ -133,10 +133,10 @@ def get_connection_credentials(bus: Bus, call: Call) -> Reply:
         known["UnixGroupIDs"] = Variant("au", sorted(set(who.gids)))
     if who.label:
         known["LinuxSecurityLabel"] = Variant("ay", who.label + b"\x00")
-    if who.pidfd is None or not call.peer.fd_passing:
+    if call.fd < 0 or not call.peer.fd_passing:
         return Reply((known,))
     try:
-        fd = os.dup(who.pidfd)
+        fd = os.dup(call.fd)
     except OSError:
         return Reply((known,))  # a luxury: what else is known is told all the same
     known["ProcessFD"] = Variant("h", 0)

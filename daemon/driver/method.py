@@ -20,13 +20,17 @@ NO_AUTO_START: Final = 2
 
 
 class Call(NamedTuple):
-    """A method call to the driver that fits the signature of the method it names."""
+    """A method call to the driver that fits the signature of the method it names.
+
+    ``fd`` is the process that GetConnectionCredentials is about, -1 if there is none.
+    """
 
     peer: Peer
     serial: int
     flags: int
     path: str
     args: list[Any]
+    fd: int = -1
 
 
 class Reply(NamedTuple):

@@ -30,7 +30,6 @@ ERROR = BUS + ".Error."
 NAME = "org.example.Name"
 ARRIVAL = Arrival(
     RelayCredentials(1000, 42, (1000, 27), at_console=True, fd_passing=True, loginfo="uid=1000 pid=42"),
-    None,
     b"",
 )
 
@@ -102,19 +101,15 @@ class TestAdmitted:
     """Connections that the data plane authenticates."""
 
     def test_who_it_is(self, desk: Desk) -> None:
-        (read, write) = os.pipe()
-        os.close(write)
-        arrival = ARRIVAL.replace(pidfd=read, label=b"label")
+        arrival = ARRIVAL.replace(label=b"label")
         desk.happen(FakeEvent(EventKind.ADMITTED, 0, arrival=arrival, active=False))
         peer = desk.bus.peers[0]
         assert not peer.active
         assert (peer.fd_passing, peer.privileged, peer.at_console) == (True, False, True)
-        assert peer.credentials == Credentials(1000, 42, (1000, 27), read, b"label", "uid=1000 pid=42")
+        assert peer.credentials == Credentials(1000, 42, (1000, 27), b"label", "uid=1000 pid=42")
         assert peer.identity == Identity(1000, (1000, 27), True)
         desk.happen(FakeEvent(EventKind.LEFT, 0))
         assert len(desk.bus.peers) == 0
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            os.fstat(read)
 
     def test_it_is_forgotten_already(self, desk: Desk) -> None:
         """Nothing of it is the control plane's to clear."""
@@ -240,14 +235,16 @@ class TestListQueuedOwners:
 
 
 class TestGetConnectionCredentials:
-    def credentials(self, desk: Desk, peer: Peer, name: str) -> tuple[dict[str, Variant], tuple[int, ...]]:
-        reply, _ = desk.call(peer, "GetConnectionCredentials", "s", name)
+    def credentials(
+        self, desk: Desk, peer: Peer, name: str, fd: int = -1
+    ) -> tuple[dict[str, Variant], tuple[int, ...]]:
+        reply, _ = desk.call(peer, "GetConnectionCredentials", "s", name, fd=fd)
         return result(reply)[0], reply[5]
 
     def test_all(self, desk: Desk, peer: Peer) -> None:
         fd = os.open(os.devnull, os.O_RDONLY)
-        desk.attach(Credentials(7, 8, (50, 7, 50), fd, b"label"))
-        known, fds = self.credentials(desk, peer, ":1.1")
+        desk.attach(Credentials(7, 8, (50, 7, 50), b"label"))
+        known, fds = self.credentials(desk, peer, ":1.1", fd)
         assert known == {
             "UnixUserID": Variant("u", 7),
             "ProcessID": Variant("u", 8),
@@ -259,16 +256,17 @@ class TestGetConnectionCredentials:
         assert copy != fd
         assert os.path.sameopenfile(copy, fd)
         os.close(copy)
-        desk.happen(FakeEvent(EventKind.GONE, 1))
-        with pytest.raises(OSError):
-            os.fstat(fd)
+        os.close(fd)
 
     def test_no_descriptor_for_who_takes_none(self, desk: Desk) -> None:
         asker = desk.attach(fd_passing=False)
-        desk.attach(Credentials(7, 8, (), os.open(os.devnull, os.O_RDONLY)))
-        known, fds = self.credentials(desk, asker, ":1.1")
+        desk.attach(Credentials(7, 8))
+        known, fds = self.credentials(desk, asker, ":1.1", 0)
         assert (set(known), fds) == ({"UnixUserID", "ProcessID"}, ())
-        desk.happen(FakeEvent(EventKind.GONE, 1))
+
+    def test_the_process_is_over(self, desk: Desk, peer: Peer) -> None:
+        """What else is known is told all the same."""
+        assert set(self.credentials(desk, peer, ":1.0")[0]) == {"UnixUserID", "ProcessID", "UnixGroupIDs"}
 
     def test_anonymous(self, desk: Desk, peer: Peer) -> None:
         desk.attach(Credentials(None, None))

@@ -14,7 +14,7 @@ from omnibus.transport.relay import Credentials as RelayCredentials
 
 BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
-NOBODY = Arrival(RelayCredentials(None, None, ()), None, b"")
+NOBODY = Arrival(RelayCredentials(None, None, ()), b"")
 
 
 @dataclass

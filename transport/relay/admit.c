@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #define LOGINFO_SIZE 5120u /* for a label of any length */
 
@@ -22,7 +21,6 @@ static bool set_arrival(struct peer *peer, const struct relay_identity *identity
         memcpy(arrival->label, identity->label, identity->label_size);
     }
     arrival->label_size = identity->label_size;
-    arrival->pidfd = identity->pidfd;
     arrival->who = (struct relay_credentials){.uid = peer->uid,
                                               .pid = peer->pid,
                                               .gids = peer->gids,
@@ -61,29 +59,20 @@ static struct peer *new_peer(struct bus *bus, const struct admission *a,
     return peer;
 }
 
-static enum admitted refuse(const struct relay_identity *identity)
-{
-    if (identity->pidfd >= 0)
-        close(identity->pidfd);
-    return ADMIT_REFUSED;
-}
-
 enum admitted admit_connection(struct bus *bus, const struct admission *a)
 {
     struct relay_identity identity;
     if (!identity_read(a->fd, &identity))
         return ADMIT_REFUSED;
-    if (identity.n_gids < 0) {
-        refuse(&identity);
+    if (identity.n_gids < 0)
         return ADMIT_UNKNOWN;
-    }
     uint32_t gids[1 + sizeof(identity.gids) / sizeof(*identity.gids)];
     uint32_t n_gids = identity_groups(&identity, gids);
     if (!policy_can_connect(bus->policy, identity.uid, gids, n_gids, bus->owner))
-        return refuse(&identity);
+        return ADMIT_REFUSED;
     struct peer *peer = new_peer(bus, a, &identity, gids, n_gids);
     if (!peer)
-        return refuse(&identity);
+        return ADMIT_REFUSED;
     peer->listener = a->listener;
     if (input_leftover(peer, a->leftover, a->size, a->fds, a->n_fds) < 0)
         peer_free(peer);

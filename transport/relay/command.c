@@ -120,8 +120,7 @@ static void end_call(struct bus *bus, struct peer *peer)
 {
     if (!peer->call)
         return;
-    held_free(peer->call);
-    peer->call = NULL;
+    peer_end_call(peer);
     if (--bus->calls_up == 0)
         bus->untold_claims = 0;
 }

@@ -3,6 +3,7 @@
 
 #include "claim.h"
 #include "direct.h"
+#include "identity.h"
 #include "judge.h"
 #include "say.h"
 
@@ -121,6 +122,17 @@ static bool get_process_id(struct bus *bus, struct peer *sender, const struct me
     return owner && owner->pid != 0 && put_credential(bus, sender, m, owner->pid);
 }
 
+/* The control plane answers, but only the socket itself knows the process. */
+static bool find_process(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
+{
+    bool found;
+    const struct peer *owner = owner_of(bus, name, &found);
+    (void)m;
+    if (owner && sender->fd_passing)
+        sender->call_event.view.fd = identity_process(owner->fd);
+    return false;
+}
+
 /* The rule of AddMatch or RemoveMatch; NULL: the error was answered. */
 static struct match_rule *rule_of(struct bus *bus, struct peer *sender, const struct message *m,
                                   struct span text)
@@ -212,6 +224,7 @@ static const struct {
     {{"GetId", 5}, {"org.freedesktop.DBus", 20}, {"", 0}, get_id},
     {{"GetConnectionUnixUser", 21}, {"org.freedesktop.DBus", 20}, {"s", 1}, get_unix_user},
     {{"GetConnectionUnixProcessID", 26}, {"org.freedesktop.DBus", 20}, {"s", 1}, get_process_id},
+    {{"GetConnectionCredentials", 24}, {"org.freedesktop.DBus", 20}, {"s", 1}, find_process},
     {{"Ping", 4}, {"org.freedesktop.DBus.Peer", 25}, {"", 0}, ping},
 };
 

@@ -36,10 +36,9 @@ class Gone(IntEnum):
 
 
 class Arrival(Record):
-    """A connection that the data plane has admitted; `pidfd` belongs to who reads this."""
+    """A connection that the data plane has admitted."""
 
     who: Credentials
-    pidfd: int | None
     label: bytes
 
 
@@ -166,13 +165,15 @@ class Event:
                 privileged=who.privileged,
                 loginfo=_text(who.loginfo) or "",
             ),
-            arrival.pidfd if arrival.pidfd >= 0 else None,
             ffi.unpack(arrival.label, arrival.label_size) if arrival.label_size else b"",
         )
 
     @property
     def fd(self) -> int:
-        """Of HANDED_UP: the connection, which belongs to who reads this."""
+        """Of HANDED_UP: the connection, which belongs to who reads this.
+
+        Of a CALL of GetConnectionCredentials: the process, -1 if there is none; open until that is answered.
+        """
         return int(self._view.fd)
 
     @property

@@ -57,21 +57,24 @@ bool identity_read(int fd, struct relay_identity *identity)
 {
     struct ucred credentials;
     socklen_t size = sizeof(credentials);
-    identity->pidfd = -1;
     identity->label_size = identity->command_size = 0;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
         return false;
     identity->pid = credentials.pid > 0 ? (uint32_t)credentials.pid : 0;
     identity->uid = credentials.uid;
     identity->gid = credentials.gid;
-    size = sizeof(identity->pidfd);
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &identity->pidfd, &size) < 0)
-        identity->pidfd = -1;
     read_groups(fd, identity);
     read_label(fd, identity);
     if (identity->pid)
         read_command(identity);
     return true;
+}
+
+int identity_process(int fd)
+{
+    int process;
+    socklen_t size = sizeof(process);
+    return getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &process, &size) == 0 ? process : -1;
 }
 
 _Bool relay_identify(int fd, struct relay_identity *identity)

@@ -8,7 +8,7 @@ from ._relay import ffi, lib
 class Identity(NamedTuple):
     """One process: `gids` are its supplementary groups, None if they have yet to be looked up.
 
-    `pidfd` belongs to the caller. `label` is a security module's, `command` the beginning of the command
+    `label` is a security module's, `command` the beginning of the command
     line, with its NULs.
     """
 
@@ -16,7 +16,6 @@ class Identity(NamedTuple):
     uid: int
     gid: int
     gids: tuple[int, ...] | None
-    pidfd: int | None
     label: bytes
     command: bytes
 
@@ -28,13 +27,12 @@ def identify(fd: int) -> Identity | None:
     """Returns who is at the other end of a Unix socket; None for another kind. Only for the main thread."""
     if not lib.relay_identify(fd, _native):
         return None
-    native, n_gids, pidfd = _native, _native.n_gids, _native.pidfd
+    native, n_gids = _native, _native.n_gids
     return Identity(
         native.pid or None,
         native.uid,
         native.gid,
         tuple(ffi.unpack(native.gids, n_gids)) if n_gids >= 0 else None,
-        pidfd if pidfd >= 0 else None,
         ffi.unpack(native.label, native.label_size) if native.label_size else b"",
         ffi.unpack(native.command, native.command_size),
     )

@@ -55,7 +55,7 @@ struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *crede
     peer->source.kind = SOURCE_PEER;
     peer->id = id;
     peer->fd = -1;
-    peer->arrival.pidfd = -1;
+    peer->call_event.view.fd = -1;
     peer->read_size = INPUT_READ_SHORT;
     list_init(&peer->names);
     list_init(&peer->calls);
@@ -74,13 +74,22 @@ struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *crede
     return peer;
 }
 
+void peer_end_call(struct peer *peer)
+{
+    held_free(peer->call);
+    peer->call = NULL;
+    if (peer->call_event.view.fd >= 0)
+        close(peer->call_event.view.fd);
+    peer->call_event.view.fd = -1;
+}
+
 void peer_end(struct peer *peer)
 {
     if (peer->fd >= 0)
         close(peer->fd);
     for (uint32_t i = 0; i < peer->n_fds; i++)
         close(peer->fds[i]);
-    held_free(peer->call);
+    peer_end_call(peer);
     monitor_free(peer->monitor);
     account_unref(peer->account);
     free(peer->fds);
@@ -88,7 +97,6 @@ void peer_end(struct peer *peer)
     buffer_unref(peer->tail);
     peer->fd = -1;
     peer->n_fds = 0;
-    peer->call = NULL;
     peer->monitor = NULL;
     peer->account = NULL;
     peer->fds = NULL;
@@ -101,8 +109,6 @@ void peer_free(struct peer *peer)
     if (!peer)
         return;
     peer_end(peer);
-    if (peer->arrival.pidfd >= 0 && !peer->arrival_told)
-        close(peer->arrival.pidfd);
     free(peer->arrival.label);
     free(peer->gids);
     free(peer->loginfo);

@@ -121,6 +121,7 @@ struct peer {
 };
 
 struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *credentials); /* NULL: no memory */
+void peer_end_call(struct peer *peer); /* the message that it is stopped for is done with */
 /* No table knows it any more: frees all but what the control plane is told of it. */
 void peer_end(struct peer *peer);
 void peer_free(struct peer *peer); /* the rest, too */

@@ -209,8 +209,6 @@ static void close_early(const struct relay_early_fd *fds, uint32_t n_fds)
 
 static void close_unread(const struct relay_event *event)
 {
-    if (event->kind == RELAY_EVENT_ADMITTED && event->arrival->pidfd >= 0)
-        close(event->arrival->pidfd);
     if (event->kind != RELAY_EVENT_HANDED_UP)
         return;
     close(event->fd);

@@ -47,7 +47,6 @@ struct relay_credentials {
 
 struct relay_arrival { /* a connection that the data plane has admitted */
     struct relay_credentials who;
-    int pidfd; /* the control plane's, who is told of it; -1: none */
     uint32_t label_size;
     char *label; /* of the security module; NULL: none */
 };
@@ -94,7 +93,9 @@ struct relay_event { /* pointers hold until the batch with the command that answ
     const uint8_t *body;
     uint32_t body_size;
     uint32_t reason; /* RELAY_EVENT_GONE: enum relay_gone */
-    int fd;          /* the control plane's, as are fds: RELAY_EVENT_HANDED_UP */
+    /* RELAY_EVENT_HANDED_UP: the control plane's, as are fds. RELAY_EVENT_CALL of GetConnectionCredentials:
+     * of the process that is asked for, open until the call is answered. -1: none */
+    int fd;
     const int *fds;
     uint32_t listener; /* as relay_listen was told */
     int64_t began;     /* CLOCK_MONOTONIC in milliseconds, rounded up */
@@ -122,7 +123,6 @@ enum relay_export_kind {
 struct relay_identity { /* of who made a connection, as far as the kernel noted it */
     uint32_t pid;       /* 0: unknown */
     uint32_t uid, gid;
-    int pidfd;  /* close-on-exec, as all of these are; -1: none */
     int n_gids; /* of the supplementary groups; -1: they are unknown, or too many */
     uint32_t gids[1024];
     uint32_t label_size; /* of the security module's, without a NUL; 0: none */

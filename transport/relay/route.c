@@ -204,6 +204,7 @@ void route_up(struct bus *bus, struct peer *sender, const struct message *m, str
 {
     sender->call = held_new(m, fds, sender->account);
     if (!sender->call) {
+        peer_end_call(sender);
         say_error(bus, sender, m->serial, ERROR_NO_MEMORY, "Not enough memory");
         return;
     }
