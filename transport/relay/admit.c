@@ -2,7 +2,6 @@
 #include "admit.h"
 
 #include "console.h"
-#include "identity.h"
 #include "input.h"
 
 #include <stdlib.h>
@@ -36,8 +35,9 @@ static bool set_arrival(struct peer *peer, const struct relay_identity *identity
     return true;
 }
 
-static struct peer *new_peer(struct bus *bus, const struct admission *a,
-                             const struct relay_identity *identity, const uint32_t *gids, uint32_t n_gids)
+/* False: no memory. */
+static bool identify(struct bus *bus, const struct admission *a, const struct relay_identity *identity,
+                     const uint32_t *gids, uint32_t n_gids)
 {
     char loginfo[LOGINFO_SIZE];
     identity_describe(identity, loginfo, sizeof(loginfo));
@@ -50,33 +50,35 @@ static struct peer *new_peer(struct bus *bus, const struct admission *a,
                                                   .privileged =
                                                       identity->uid == 0 || identity->uid == bus->owner,
                                                   .loginfo = loginfo};
-    struct peer *peer = peer_new(atomic_fetch_add(&bus->next_id, 1), a->fd, &credentials);
-    if (peer && !set_arrival(peer, identity)) {
-        peer->fd = -1;
-        peer_free(peer);
-        return NULL;
-    }
-    return peer;
+    uint64_t id = atomic_fetch_add(&bus->next_id, 1);
+    if (peer_identify(a->peer, id, a->fd, &credentials) && set_arrival(a->peer, identity))
+        return true;
+    a->peer->fd = -1;
+    return false;
 }
 
 enum admitted admit_connection(struct bus *bus, const struct admission *a)
 {
     struct relay_identity identity;
-    if (!identity_read(a->fd, &identity))
-        return ADMIT_REFUSED;
+    identity_more(a->fd, &a->user, &identity);
     if (identity.n_gids < 0)
         return ADMIT_UNKNOWN;
     uint32_t gids[1 + sizeof(identity.gids) / sizeof(*identity.gids)];
     uint32_t n_gids = identity_groups(&identity, gids);
     if (!policy_can_connect(bus->policy, identity.uid, gids, n_gids, bus->owner))
         return ADMIT_REFUSED;
-    struct peer *peer = new_peer(bus, a, &identity, gids, n_gids);
-    if (!peer)
+    struct peer *peer = a->peer;
+    if (!identify(bus, a, &identity, gids, n_gids))
         return ADMIT_REFUSED;
     peer->listener = a->listener;
-    if (input_leftover(peer, a->leftover, a->size, a->fds, a->n_fds) < 0)
+    peer->readable = a->unread;
+    peer->caller = NULL;
+    if (input_leftover(peer, a->leftover, a->size, a->fds, a->n_fds) == 0) {
+        bus_attach(bus, peer, a->watched);
+    } else {
+        incomplete_remove(bus, &peer->incomplete);
+        epoll_ctl(bus->epoll, EPOLL_CTL_DEL, peer->fd, NULL);
         peer_free(peer);
-    else
-        bus_attach(bus, peer, a->began, a->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD);
+    }
     return ADMIT_DONE;
 }

@@ -3,13 +3,16 @@
 #define OMNIBUS_ADMIT_H
 
 #include "bus.h"
+#include "identity.h"
 
 /* A connection that has authenticated as who the kernel says it is. */
 struct admission {
+    struct peer *peer; /* a place for it */
     int fd, listener;
-    int64_t began;
+    struct identity_user user;
     bool fd_passing;
-    bool watched; /* epoll knows the descriptor */
+    bool watched; /* as in bus_attach */
+    bool unread;  /* there may be more in the socket, of which no event will tell */
     const uint8_t *leftover;
     size_t size;
     const int *fds; /* that came with it */
@@ -17,7 +20,7 @@ struct admission {
 };
 
 enum admitted {
-    ADMIT_DONE, /* the descriptors belong to the peer, or are closed if there was no memory for that */
+    ADMIT_DONE, /* the descriptors belong to the peer; without memory both are gone */
     ADMIT_REFUSED,
     ADMIT_UNKNOWN, /* its groups have to be looked up: nothing was done */
 };

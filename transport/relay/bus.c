@@ -145,15 +145,19 @@ struct peer *bus_find(const struct bus *bus, struct span name)
     return name_owner(registry_find(&bus->registry, name));
 }
 
-void bus_attach(struct bus *bus, struct peer *peer, int64_t began, int operation)
+bool bus_watch(struct bus *bus, struct peer *peer, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = &peer->source};
+    return epoll_ctl(bus->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+void bus_attach(struct bus *bus, struct peer *peer, bool watched)
 {
     table_insert(&bus->peers, &peer->node, hash_u64(peer->id));
-    incomplete_add(bus, &peer->incomplete, &peer->source, began);
-    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = &peer->source};
-    if (epoll_ctl(bus->epoll, operation, peer->fd, &event) < 0)
-        bus_lose(bus, peer, RELAY_GONE_MEMORY);
-    else
+    if (watched || bus_watch(bus, peer, peer->fd))
         input_resume(bus, peer);
+    else
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
 }
 
 void bus_tell(struct bus *bus, struct peer *peer, struct event *event)

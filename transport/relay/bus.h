@@ -95,8 +95,10 @@ int bus_init(struct bus *bus, struct events *events, const char *guid);
 void bus_free(struct bus *bus);
 struct peer *bus_peer(const struct bus *bus, uint64_t id);      /* NULL: unknown or forgotten */
 struct peer *bus_find(const struct bus *bus, struct span name); /* the owner, gone or not; NULL: none */
-/* An authenticated connection is there from now on; operation is what epoll has to do. */
-void bus_attach(struct bus *bus, struct peer *peer, int64_t began, int operation);
+/* Events of this descriptor are the peer's from now on; false: no memory. */
+bool bus_watch(struct bus *bus, struct peer *peer, int fd);
+/* An authenticated connection is there from now on; watched: bus_watch was called. */
+void bus_attach(struct bus *bus, struct peer *peer, bool watched);
 /* Something of a connection that the control plane has to do with; that it came is told before. */
 void bus_tell(struct bus *bus, struct peer *peer, struct event *event);
 void bus_tell_lazily(struct bus *bus, struct peer *peer, struct event *event);

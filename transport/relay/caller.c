@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* struct ucred */
-#endif
 #include "caller.h"
 
 #include "admit.h"
@@ -19,17 +16,10 @@
 struct reading {
     size_t size, before;
     uint32_t n_fds;
+    bool full; /* there may be more, of which no event will tell */
     int fds[CALLER_FDS];
     uint8_t text[CALLER_KEPT + CALLER_READ];
 };
-
-static uint32_t socket_uid(int fd)
-{
-    struct ucred credentials;
-    socklen_t size = sizeof(credentials);
-    bool known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0;
-    return known ? credentials.uid : UINT32_MAX;
-}
 
 static void close_fds(struct reading *r)
 {
@@ -38,11 +28,24 @@ static void close_fds(struct reading *r)
     r->n_fds = 0;
 }
 
+static void unwatch(struct bus *bus, struct caller *caller)
+{
+    /* a child that has yet to execute its program keeps the socket open, so closing alone would not do */
+    if (caller->watched)
+        epoll_ctl(bus->epoll, EPOLL_CTL_DEL, caller->fd, NULL);
+    caller->watched = false;
+}
+
 void caller_free(struct bus *bus, struct caller *caller)
 {
-    incomplete_remove(bus, &caller->incomplete);
-    if (caller->fd >= 0)
+    if (caller->peer) {
+        incomplete_remove(bus, &caller->peer->incomplete);
+        peer_free(caller->peer);
+    }
+    if (caller->fd >= 0) {
+        unwatch(bus, caller);
         close(caller->fd);
+    }
     free(caller);
 }
 
@@ -82,6 +85,7 @@ static int receive(struct bus *bus, struct caller *caller, struct reading *r)
         return -1;
     }
     r->size += (size_t)n;
+    r->full = n == CALLER_READ || r->n_fds > 0;
     return 1;
 }
 
@@ -116,10 +120,9 @@ static void hand_up(struct bus *bus, struct caller *caller, struct reading *r)
     view->serial = (uint32_t)r->before;
     view->parked = caller->said;
     view->listener = caller->door->number;
-    view->began = caller->incomplete.began;
+    view->began = caller->peer->incomplete.began;
     view->fd = caller->fd;
-    if (caller->watched)
-        epoll_ctl(bus->epoll, EPOLL_CTL_DEL, caller->fd, NULL);
+    unwatch(bus, caller);
     caller->fd = -1;
     caller_free(bus, caller);
     incomplete_above(bus, 1);
@@ -131,10 +134,9 @@ static enum greeting_result hear(struct bus *bus, struct caller *caller, struct 
     struct greeting *greeting = &caller->greeting;
     struct greeting_answer answer;
     if (r->before == 0) {
-        uint32_t uid = socket_uid(caller->fd);
-        if (uid == UINT32_MAX)
+        if (!identity_user(caller->fd, &caller->user) || caller->user.uid == UINT32_MAX)
             return GREETING_UNUSUAL;
-        greeting_begin(greeting, uid);
+        greeting_begin(greeting, caller->user.uid);
     }
     enum greeting_result result = greeting_hear(greeting, caller->door->guid, r->text, r->size, &answer);
     if (result == GREETING_GOES_ON && (r->n_fds > 0 || r->size > CALLER_KEPT))
@@ -146,10 +148,8 @@ static enum greeting_result hear(struct bus *bus, struct caller *caller, struct 
 
 static void watch(struct bus *bus, struct caller *caller)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = &caller->source};
-    if (caller->watched)
-        return;
-    caller->watched = epoll_ctl(bus->epoll, EPOLL_CTL_ADD, caller->fd, &event) == 0;
+    if (!caller->watched)
+        caller->watched = bus_watch(bus, caller->peer, caller->fd);
     if (!caller->watched)
         caller_free(bus, caller);
 }
@@ -157,24 +157,30 @@ static void watch(struct bus *bus, struct caller *caller)
 /* It has to be looked into whether it may connect. */
 static void admit(struct bus *bus, struct caller *caller, struct reading *r)
 {
-    struct admission a = {.fd = caller->fd,
+    struct admission a = {.peer = caller->peer,
+                          .fd = caller->fd,
                           .listener = caller->door->fd,
-                          .began = caller->incomplete.began,
+                          .user = caller->user,
                           .fd_passing = caller->greeting.fd_passing,
                           .watched = caller->watched,
+                          .unread = r->full || caller->hung_up,
                           .leftover = r->text + caller->greeting.at,
                           .size = r->size - caller->greeting.at,
                           .fds = r->fds,
                           .n_fds = r->n_fds};
-    enum admitted admitted = admit_connection(bus, &a);
-    if (admitted == ADMIT_UNKNOWN) {
+    caller->peer->hung_up = caller->hung_up;
+    switch (admit_connection(bus, &a)) {
+    case ADMIT_UNKNOWN:
         hand_up(bus, caller, r);
         return;
-    }
-    if (admitted == ADMIT_DONE)
-        caller->fd = -1;
-    else
+    case ADMIT_REFUSED:
         close_fds(r);
+        break;
+    case ADMIT_DONE:
+        caller->fd = -1;
+        caller->peer = NULL;
+        break;
+    }
     caller_free(bus, caller);
 }
 
@@ -211,12 +217,17 @@ static void turn(struct bus *bus, struct caller *caller)
 bool caller_begin(struct bus *bus, struct door *door, int fd)
 {
     struct caller *caller = calloc(1, sizeof(*caller));
-    if (!caller)
+    struct peer *peer = peer_begin();
+    if (!caller || !peer) {
+        free(caller);
+        peer_free(peer);
         return false;
-    caller->source.kind = SOURCE_CALLER;
+    }
     caller->door = door;
     caller->fd = fd;
-    incomplete_add(bus, &caller->incomplete, &caller->source, clock_now());
+    caller->peer = peer;
+    peer->caller = caller;
+    incomplete_add(bus, &peer->incomplete, clock_now());
     if (door->simple) {
         turn(bus, caller);
     } else {

@@ -4,6 +4,7 @@
 
 #include "bus.h"
 #include "greeting.h"
+#include "identity.h"
 
 #define CALLER_KEPT 512u /* bytes of an authentication; a longer one is handed up */
 #define CALLER_READ 4096u
@@ -12,12 +13,12 @@ struct door;
 
 /* A connection that authenticates. */
 struct caller {
-    struct source source;
-    struct incomplete incomplete;
+    struct peer *peer; /* that it becomes, as events of the descriptor are the peer's all along */
     struct door *door;
     int fd;
     bool watched; /* epoll knows it */
     bool hung_up; /* read until the end is seen */
+    struct identity_user user;
     struct greeting greeting;
     size_t said; /* bytes of the answers */
     size_t size;

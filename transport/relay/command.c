@@ -85,7 +85,8 @@ static void apply_attach(struct bus *bus, struct command *command)
     struct peer *peer = command->peer;
     command->peer = NULL;
     peer->readable = true;
-    bus_attach(bus, peer, command->began, EPOLL_CTL_ADD);
+    incomplete_add(bus, &peer->incomplete, command->began);
+    bus_attach(bus, peer, false);
 }
 
 static void apply_listen(struct bus *bus, struct command *command)

@@ -55,9 +55,9 @@ void doors_shut(struct bus *bus)
     epoll_ctl(bus->epoll, EPOLL_CTL_DEL, CONTAINER_OF(at, struct door, in_doors)->fd, NULL);
     LIST_FOR_SAFE(at, after, &bus->incompletes.all)
     {
-        struct incomplete *one = CONTAINER_OF(at, struct incomplete, in_all);
-        if (one->who->kind == SOURCE_CALLER)
-            caller_free(bus, CONTAINER_OF(one->who, struct caller, source));
+        struct peer *one = CONTAINER_OF(at, struct peer, incomplete.in_all);
+        if (one->caller)
+            caller_free(bus, one->caller);
     }
     bus->shut = true;
 }

@@ -53,21 +53,28 @@ static void read_command(struct relay_identity *identity)
     close(fd);
 }
 
-bool identity_read(int fd, struct relay_identity *identity)
+bool identity_user(int fd, struct identity_user *user)
 {
     struct ucred credentials;
     socklen_t size = sizeof(credentials);
-    identity->label_size = identity->command_size = 0;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
         return false;
-    identity->pid = credentials.pid > 0 ? (uint32_t)credentials.pid : 0;
-    identity->uid = credentials.uid;
-    identity->gid = credentials.gid;
+    user->pid = credentials.pid > 0 ? (uint32_t)credentials.pid : 0;
+    user->uid = credentials.uid;
+    user->gid = credentials.gid;
+    return true;
+}
+
+void identity_more(int fd, const struct identity_user *user, struct relay_identity *identity)
+{
+    identity->pid = user->pid;
+    identity->uid = user->uid;
+    identity->gid = user->gid;
+    identity->label_size = identity->command_size = 0;
     read_groups(fd, identity);
     read_label(fd, identity);
     if (identity->pid)
         read_command(identity);
-    return true;
 }
 
 int identity_process(int fd)
@@ -79,7 +86,11 @@ int identity_process(int fd)
 
 _Bool relay_identify(int fd, struct relay_identity *identity)
 {
-    return is_unix(fd) && identity_read(fd, identity);
+    struct identity_user user;
+    if (!is_unix(fd) || !identity_user(fd, &user))
+        return false;
+    identity_more(fd, &user, identity);
+    return true;
 }
 
 uint32_t identity_groups(const struct relay_identity *identity, uint32_t *gids)

@@ -10,13 +10,12 @@ static void count(struct incompletes *incompletes)
     atomic_store_explicit(&incompletes->count, incompletes->n + incompletes->n_above, memory_order_relaxed);
 }
 
-void incomplete_add(struct bus *bus, struct incomplete *one, struct source *who, int64_t began)
+void incomplete_add(struct bus *bus, struct incomplete *one, int64_t began)
 {
     struct list *after = bus->incompletes.all.previous;
     while (after != &bus->incompletes.all && CONTAINER_OF(after, struct incomplete, in_all)->began > began)
         after = after->previous;
     one->began = began;
-    one->who = who;
     list_append(after->next, &one->in_all);
     bus->incompletes.n++;
     count(&bus->incompletes);
@@ -44,10 +43,11 @@ static void show_out(struct bus *bus, struct incomplete *one)
             "Connection has not authenticated soon enough, closing it (auth_timeout=%lldms, elapsed: %lldms)",
             timeout, timeout);
     incomplete_remove(bus, one);
-    if (one->who->kind == SOURCE_CALLER)
-        caller_free(bus, CONTAINER_OF(one->who, struct caller, source));
+    struct peer *peer = CONTAINER_OF(one, struct peer, incomplete);
+    if (peer->caller)
+        caller_free(bus, peer->caller);
     else
-        output_close(bus, CONTAINER_OF(one->who, struct peer, source), RELAY_GONE_DISCONNECTED);
+        output_close(bus, peer, RELAY_GONE_DISCONNECTED);
 }
 
 int64_t incomplete_tick(struct bus *bus)

@@ -3,18 +3,16 @@
 #define OMNIBUS_INCOMPLETE_H
 
 #include "list.h"
-#include "source.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
 
 struct bus;
 
-/* Sits in a caller, or in a peer that has not said Hello. */
+/* Sits in a peer that has not said Hello, or does not even exist yet. */
 struct incomplete {
     struct list in_all;
     int64_t began; /* clock_now() when it was accepted */
-    struct source *who;
 };
 
 /*
@@ -27,7 +25,7 @@ struct incompletes {
     _Atomic uint32_t count; /* both, for the control plane to read */
 };
 
-void incomplete_add(struct bus *bus, struct incomplete *one, struct source *who, int64_t began);
+void incomplete_add(struct bus *bus, struct incomplete *one, int64_t began);
 void incomplete_remove(struct bus *bus, struct incomplete *one); /* once; later calls do nothing */
 /* More, or fewer, are with the control plane. */
 void incomplete_above(struct bus *bus, int32_t more);

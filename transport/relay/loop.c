@@ -19,6 +19,10 @@
 
 static void peer_event(struct bus *bus, struct peer *peer, uint32_t events)
 {
+    if (peer->caller) {
+        caller_ready(bus, peer->caller, events);
+        return;
+    }
     if (peer->gone)
         return;
     if (events & EPOLLOUT)
@@ -104,9 +108,6 @@ static bool source_event(struct bus *bus, struct source *source, uint32_t events
         break;
     case SOURCE_DOOR:
         door_ready(bus, CONTAINER_OF(source, struct door, source));
-        break;
-    case SOURCE_CALLER:
-        caller_ready(bus, CONTAINER_OF(source, struct caller, source), events);
         break;
     }
     return false;

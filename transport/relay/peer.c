@@ -6,7 +6,6 @@
 #include "monitor.h"
 
 #include <stdio.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define LOGINFO_SIZE 512u
@@ -40,37 +39,42 @@ static bool peer_set_credentials(struct peer *peer, const struct relay_credentia
     return true;
 }
 
-static bool is_seqpacket(int fd)
-{
-    int type = 0;
-    socklen_t size = sizeof(type);
-    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
-}
-
-struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *credentials)
+struct peer *peer_begin(void)
 {
     struct peer *peer = calloc(1, sizeof(*peer));
     if (!peer)
         return NULL;
     peer->source.kind = SOURCE_PEER;
-    peer->id = id;
-    peer->fd = -1;
     peer->call_event.view.fd = -1;
+    peer->fd = -1;
     peer->read_size = INPUT_READ_SHORT;
     list_init(&peer->names);
     list_init(&peer->calls);
     list_init(&peer->owed);
     list_init(&peer->parked);
     peer->matches.owner = peer;
+    return peer;
+}
+
+bool peer_identify(struct peer *peer, uint64_t id, int fd, const struct relay_credentials *credentials)
+{
+    peer->account = account_new();
+    if (!peer->account || !peer_set_credentials(peer, credentials))
+        return false;
+    peer->id = id;
     int n = snprintf(peer->unique_text, sizeof(peer->unique_text), ":1.%llu", (unsigned long long)id);
     peer->unique = (struct span){peer->unique_text, (uint32_t)n};
-    peer->account = account_new();
-    if (!peer->account || !peer_set_credentials(peer, credentials)) {
+    peer->fd = fd;
+    return true;
+}
+
+struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *credentials)
+{
+    struct peer *peer = peer_begin();
+    if (peer && !peer_identify(peer, id, fd, credentials)) {
         peer_free(peer);
         return NULL;
     }
-    peer->fd = fd;
-    peer->seqpacket = is_seqpacket(fd);
     return peer;
 }
 

@@ -14,6 +14,7 @@
 #include "table.h"
 
 struct bus;
+struct caller;
 struct member;
 struct monitor;
 struct quota_share;
@@ -30,6 +31,7 @@ struct peer_statistics {
 /* One authenticated connection. It stays until relay_forget, with gone set from the loss on. */
 struct peer {
     struct source source;
+    struct caller *caller;  /* as long as it authenticates it is only a place for who will come; else NULL */
     struct table_node node; /* bus.peers, by id */
     uint64_t id;
     int fd;
@@ -120,6 +122,11 @@ struct peer {
     struct peer_statistics statistics;
 };
 
+/* One of whom nothing is known yet; NULL: no memory. */
+struct peer *peer_begin(void);
+/* False: no memory; the descriptor is left as it was. */
+bool peer_identify(struct peer *peer, uint64_t id, int fd, const struct relay_credentials *credentials);
+/* Both together. */
 struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *credentials); /* NULL: no memory */
 void peer_end_call(struct peer *peer); /* the message that it is stopped for is done with */
 /* No table knows it any more: frees all but what the control plane is told of it. */

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct relay {
@@ -306,6 +307,13 @@ uint32_t relay_incomplete(struct relay *relay)
     return atomic_load(&relay->bus.incompletes.count);
 }
 
+static bool is_seqpacket(int fd)
+{
+    int type = 0;
+    socklen_t size = sizeof(type);
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
+}
+
 int relay_attach(struct relay *relay, uint64_t id, int fd, int listener, int64_t began,
                  const struct relay_credentials *credentials, const uint8_t *leftover, size_t size,
                  const struct relay_early_fd *fds, uint32_t n_fds)
@@ -328,6 +336,7 @@ int relay_attach(struct relay *relay, uint64_t id, int fd, int listener, int64_t
     command->peer = peer;
     command->began = began;
     peer->listener = listener;
+    peer->seqpacket = is_seqpacket(fd);
     int error = input_leftover(peer, leftover, size, numbers, n_fds);
     free(numbers);
     if (error < 0) {

@@ -8,7 +8,6 @@ enum source_kind {
     SOURCE_DIRECT,
     SOURCE_PEER,
     SOURCE_DOOR,
-    SOURCE_CALLER,
 };
 
 struct source {
