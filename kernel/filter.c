@@ -85,13 +85,20 @@ static struct umc_chain *umc_chain_from_user(const struct umc_filter *filter)
 
 /*
  * Swaps under the lock that every run of this filter and the delivery that
- * follows from it hold: no verdict of the old one is under way on return.
+ * follows from it hold: no verdict of the old one is under way on return.  The
+ * first filter has no lock, as nobody runs it without members.
  */
 static int umc_chain_swap(struct umc_group *group, const struct umc_filter *filter,
 			  struct umc_chain **chain)
 {
 	struct umc_member *member = NULL;
 
+	if (filter->which == UMC_FILTER_FIRST) {
+		if (group->members)
+			return -EBUSY;
+		swap(group->first, *chain);
+		return 0;
+	}
 	if (filter->which != UMC_FILTER_REST) {
 		member = umc_member_locked(group, filter->index);
 		if (!member)
@@ -118,15 +125,16 @@ static int umc_chain_swap(struct umc_group *group, const struct umc_filter *filt
 
 int umc_filter_set(struct umc_group *group, const struct umc_filter *filter)
 {
+	bool of_group = filter->which >= UMC_FILTER_REST;
 	struct umc_chain *chain;
 	int err;
 
 	if (filter->flags || filter->prog_type || filter->prog_fd ||
-	    filter->which > UMC_FILTER_REST)
+	    filter->which > UMC_FILTER_FIRST)
 		return -EINVAL;
-	if (filter->which == UMC_FILTER_REST ? filter->index != UMC_ANY : filter->index == UMC_ANY)
+	if (filter->index == UMC_ANY ? !of_group : of_group)
 		return -EINVAL;
-	if (filter->which == UMC_FILTER_REST && group->address)
+	if (of_group && group->address)
 		return -EOPNOTSUPP;
 	chain = umc_chain_from_user(filter);
 	if (IS_ERR(chain))

@@ -22,6 +22,7 @@ static void umc_group_free(struct kref *ref)
 	struct umc_group *group = container_of(ref, struct umc_group, ref);
 
 	umc_calls_purge(group, UMC_ANY, UMC_ANY);
+	umc_chain_free(group->first);
 	umc_chain_free(group->rest);
 	if (group->address)
 		sock_put(group->address);

@@ -175,6 +175,19 @@ out:
 	return reason;
 }
 
+/* What all filters are to know of a message; false: ask. */
+static bool umc_run_first(const struct umc_group *group, struct sk_buff *message)
+{
+	u32 verdict;
+
+	message->hash = 0;
+	if (!group->first)
+		return true;
+	verdict = umc_filter_run(group->first, message);
+	message->hash = verdict;
+	return verdict && (verdict & UMC_KIND_MASK) != UMC_ASK_NOW;
+}
+
 /*
  * tx held.  Return: 0 when delivered, the reason to ask, or UMC_PASS_ON or
  * UMC_WAIT_FOR_ROOM.
@@ -182,7 +195,7 @@ out:
 static int umc_direct(struct umc_send *send)
 {
 	struct sock *sk = send->member->sk;
-	u32 verdict;
+	u32 verdict = UMC_ASK;
 
 	if (READ_ONCE(send->hook->dirty))
 		return UMC_ASKED_DIRTY;
@@ -192,7 +205,8 @@ static int umc_direct(struct umc_send *send)
 		return UMC_ASKED_SHUTDOWN;
 	send->message->sk = sk;
 	send->message->mark = 0;
-	verdict = umc_filter_run(send->member->egress, send->message);
+	if (umc_run_first(send->member->group, send->message))
+		verdict = umc_filter_run(send->member->egress, send->message);
 	send->message->sk = NULL;
 	switch (verdict & UMC_KIND_MASK) {
 	case UMC_UNICAST:

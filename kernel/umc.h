@@ -167,6 +167,7 @@ struct umc_group {
 	bool gated;
 	struct mutex write;		/* one UMC_WRITE at a time */
 	struct mutex multicast;		/* one multicast at a time */
+	struct umc_chain *first;	/* config, and nobody is a member */
 	struct umc_chain *rest;		/* multicast */
 	struct umc_member **hits;	/* multicast: the receivers */
 	spinlock_t spill_lock;		/* spills */

@@ -55,6 +55,59 @@ TEST(load_out_of_range_asks, SMOKE | EACH_TYPE)
 	bus_free(bus);
 }
 
+/* What the first filter answers the others find; here it is the topic. */
+static const struct sock_filter first_says_topic[] = {
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct message, topic)),
+	BPF_STMT(BPF_RET | BPF_A, 0),
+};
+
+TEST(the_first_filter_tells_the_others, SMOKE | EACH_TYPE)
+{
+	static const struct sock_filter egress[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, SKF_AD_OFF + SKF_AD_RXHASH),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, UMC_YES | 7, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, TO(1)),
+		BPF_STMT(BPF_RET | BPF_K, UMC_MULTICAST),
+	};
+	static const struct sock_filter ingress[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, SKF_AD_OFF + SKF_AD_RXHASH),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, UMC_UNICAST | 8, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, UMC_YES),
+		BPF_STMT(BPF_RET | BPF_K, UMC_NO),
+	};
+	struct bus *bus = bus_new(0);
+	struct client *client = bus->client;
+
+	CHECK(!set_filter(bus, UMC_FILTER_FIRST, UMC_ANY, first_says_topic, 2));
+	for (bus->clients = 0; bus->clients < 3; bus->clients++) {
+		client_connect(bus, client + bus->clients);
+		CHECK(!client_add(bus, client + bus->clients, bus->clients));
+		CHECK(!set_filter(bus, UMC_FILTER_EGRESS, bus->clients, egress, ARRAY_SIZE(egress)));
+		CHECK(!set_filter(bus, UMC_FILTER_INGRESS, bus->clients, ingress, ARRAY_SIZE(ingress)));
+	}
+	release_all(bus);
+	send_topic(client, UMC_YES | 7, 1);
+	expect(client[1].fd, 1);
+	send_topic(client, UMC_UNICAST | 8, 2);
+	expect(client[0].fd, 2);
+	expect(client[1].fd, 2);
+	expect(client[2].fd, 2);
+	send_topic(client, UMC_UNICAST | 9, 3);
+	expect_nothing(client[2].fd);
+	EQUAL(stats_of(bus, 0).direct, 3);
+	/* Where it asks no other one is run. */
+	send_topic(client, 0, 4);
+	expect(client[0].daemon, 4);
+	EQUAL(release(bus, 0), 0);
+	send_topic(client, UMC_ASK_NOW | 7, 5);
+	expect(client[0].daemon, 5);
+	EQUAL(asked(bus, 0, UMC_ASKED_VERDICT), 2);
+	FAILS(set_filter(bus, UMC_FILTER_FIRST, UMC_ANY, first_says_topic, 2), EBUSY);
+	FAILS(set_filter(bus, UMC_FILTER_FIRST, 0, first_says_topic, 2), EINVAL);
+	FAILS(set_filter(bus, UMC_FILTER_FIRST + 1, UMC_ANY, first_says_topic, 2), EINVAL);
+	bus_free(bus);
+}
+
 TEST(any_ancillary_load_is_harmless, EACH_TYPE)
 {
 	struct bus *bus = bus_new(2);

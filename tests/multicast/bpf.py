@@ -12,6 +12,7 @@ WORD = 0xFFFFFFFF
 # Where ancillary data is loaded from.
 ANCILLARY = WORD - 0x1000 + 1
 MARK = ANCILLARY + 20
+HASH = ANCILLARY + 32
 
 LD, LDX, ST, STX, ALU, JMP, RET, MISC = range(8)
 SIZES = {0x00: 4, 0x08: 2, 0x10: 1}
@@ -56,9 +57,9 @@ class OutOfRange(Exception):
 class Machine:
     """One run of a program; ``steps`` counts the instructions."""
 
-    def __init__(self, packet: bytes, mark: int = 0) -> None:
+    def __init__(self, packet: bytes, mark: int = 0, note: int = 0) -> None:
         self.packet = packet
-        self.mark = mark
+        self.ancillary = {MARK: mark, HASH: note}
         self.a = self.x = self.steps = 0
         self.memory: list[int | None] = [None] * SLOTS
 
@@ -126,7 +127,8 @@ class Machine:
             case 0xA0:
                 return 4 * (self.load(i.k, 1) & 15)
             case 0x20:
-                return self.mark if i.k == MARK else self.load(i.k, SIZES[i.code & 0x18])
+                found = self.ancillary.get(i.k)
+                return self.load(i.k, SIZES[i.code & 0x18]) if found is None else found
             case _:
                 return self.load((self.x + i.k) & WORD, SIZES[i.code & 0x18])
 
@@ -146,10 +148,10 @@ def check(program: Sequence[Instruction]) -> None:
             assert all(at + 1 + skip < len(program) for skip in skips)
 
 
-def run_chain(programs: Iterable[Sequence[Instruction]], packet: bytes, mark: int = 0) -> int:
-    """The first verdict whose kind is not 0, as unix_multicast has it."""
+def run_chain(programs: Iterable[Sequence[Instruction]], packet: bytes, mark: int = 0, note: int = 0) -> int:
+    """The first verdict whose kind is not 0, as unix_multicast has it; ``note`` is the first filter's."""
     for program in programs:
-        verdict = Machine(packet, mark).run(program)
+        verdict = Machine(packet, mark, note).run(program)
         if verdict >> 28:
             return verdict
     return 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from omnibus.transport.relay._relay import ffi, lib
 
-from .bpf import Instruction
+from .bpf import Instruction, run_chain
 
 ASK, ASK_NOW = 0x00000000, 0xF0000000
 UNICAST, MULTICAST, NO, YES = 0x10000000, 0x20000000, 0x30000000, 0x40000000
@@ -58,20 +58,39 @@ class Texts:
                 span.s, span.n = data, len(text)
 
 
-def _programs(function: Any, source: Any) -> list[Program]:
+def _taken(out: Any) -> list[Program]:
+    programs, at = [], 0
+    for length in out.lengths[0 : out.count]:
+        ops = [out.instructions[at + i] for i in range(length)]
+        programs.append([Instruction(op.code, op.jt, op.jf, op.k) for op in ops])
+        at += length
+    return programs
+
+
+def _programs(function: Any, *source: Any) -> list[Program]:
     out = ffi.new("struct filter *")
     try:
-        error = function(source, out)
+        error = function(*source, out)
         if error:
             raise OSError(-error, "the filter compiler")
-        programs, at = [], 0
-        for length in out.lengths[0 : out.count]:
-            ops = [out.instructions[at + i] for i in range(length)]
-            programs.append([Instruction(op.code, op.jt, op.jf, op.k) for op in ops])
-            at += length
-        return programs
+        return _taken(out)
     finally:
         lib.filter_free(out)
+
+
+FIRST = _programs(lib.filter_compile_first)
+"""What is run before all others."""
+
+
+def note(message: bytes) -> int:
+    """Return what the first filter answers; 0: ask."""
+    return run_chain(FIRST, message)
+
+
+def judge(programs: Sequence[Program], message: bytes, mark: int = 0) -> int:
+    """Return the verdict of a member's filter, behind the first one; 0: ask."""
+    noted = note(message)
+    return run_chain(programs, message, mark, noted) if noted else 0
 
 
 def egress(

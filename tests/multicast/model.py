@@ -31,6 +31,14 @@ FORBIDDEN = {
     Type.ERROR: set[Field](),
     Type.SIGNAL: {Field.REPLY_SERIAL, Field.ERROR_NAME},
 }
+NOTED = {
+    Type.METHOD_CALL: (Field.DESTINATION, Field.PATH, Field.INTERFACE, Field.MEMBER),
+    Type.METHOD_RETURN: (Field.DESTINATION, Field.REPLY_SERIAL),
+    Type.ERROR: (Field.DESTINATION, Field.REPLY_SERIAL, Field.ERROR_NAME),
+    Type.SIGNAL: (Field.DESTINATION, Field.PATH, Field.INTERFACE, Field.MEMBER),
+}
+"""What filters see of a message: all else goes for any."""
+FURTHEST = 1016
 MAX_FIELDS = 6
 MAX_TEXT = 255
 
@@ -101,6 +109,10 @@ def _check(header: Header, body: int) -> None:
     path = header.texts.get(Field.PATH, b"/")
     demand(path.startswith(b"/") and not path.startswith(b"/org/freedesktop/DBus/Local"))
     demand(not header.texts.get(Field.INTERFACE, b"").startswith(b"org.freedesktop.DBus.Local"))
+    broadcast = header.type == Type.SIGNAL and Field.DESTINATION not in present
+    demand(broadcast or Field.DESTINATION in present)
+    noted = {*NOTED[header.type], *([Field.SIGNATURE] if broadcast else [])}
+    demand(all(header.offsets.get(one, 0) <= FURTHEST for one in noted))
 
 
 def opens(flow: Flow, header: Header) -> bool:
@@ -115,7 +127,10 @@ def opens(flow: Flow, header: Header) -> bool:
         flow.destination is not None
         and header.texts.get(Field.DESTINATION) == flow.destination
         and bool(flow.types & 1 << header.type)
-        and all(text is None or header.texts.get(code) == text for code, text in texts.items())
+        and all(
+            text is None or (code in NOTED[header.type] and header.texts.get(code) == text)
+            for code, text in texts.items()
+        )
     )
 
 

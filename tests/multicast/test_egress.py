@@ -21,7 +21,7 @@ EXAMPLES = settings(
 
 def says(programs: Sequence[Program], message: bytes, mark: int = 0) -> int | None:
     """The verdict; None: ask."""
-    verdict = bpf.run_chain(programs, message, mark)
+    verdict = filters.judge(programs, message, mark)
     return None if verdict >> 28 in (0, 15) else verdict
 
 
@@ -159,6 +159,19 @@ class TestLimits:
         assert says(compiled(OPEN), frame(six, type=Type.ERROR)) is not None
         seven = [*six, (Field.SIGNATURE, "g", "")]
         assert says(compiled(OPEN), frame(seven, type=Type.ERROR)) is None
+
+    def test_fields_that_are_too_far_behind(self) -> None:
+        """What is noted of a field's place has seven bits."""
+        texts = [(1, "o", "/" + "a" * 254), (2, "s", "a." + "b" * 253), (3, "s", "c" * 255)]
+        far, near = [*texts, (8, "g", "y" * 255), CALL[1]], [CALL[1], *texts, (8, "g", "y" * 255)]
+        assert says(compiled(OPEN), frame(near, bytes(255))) is not None
+        assert says(compiled(OPEN), frame(far, bytes(255))) is None
+
+    def test_fields_that_are_not_noted(self) -> None:
+        """A reply may have a path, but flows don't see it."""
+        reply = frame([CALL[0], CALL[1], (5, "u", 1)], type=Type.METHOD_RETURN)
+        assert says(compiled(OPEN), reply) is not None
+        assert says(compiled([Flow(b":1.1", 5, ANY_TYPE, path=b"/a")]), reply) is None
 
     def test_no_flow(self) -> None:
         assert says(compiled([]), frame(CALL)) is None

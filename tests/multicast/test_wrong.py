@@ -9,7 +9,7 @@ import pytest
 from support.message import BIG, LITTLE, Field, Flag, Type, frame
 from support.wire import Writer
 
-from . import bpf, filters
+from . import filters
 from .filters import Flow
 
 PATH, INTERFACE, MEMBER = (1, "o", "/a"), (2, "s", "a.b"), (3, "s", "Get")
@@ -27,7 +27,7 @@ PROGRAMS = {order: filters.egress(FLOWS, big_endian=order == BIG) for order in O
 
 
 def passes(message: bytes, order: str) -> bool:
-    return bpf.run_chain(PROGRAMS[order], message) >> 28 not in (0, 15)
+    return filters.judge(PROGRAMS[order], message) >> 28 not in (0, 15)
 
 
 def built(order: str, fields: list[Any], body: str | None = None, **changes: Any) -> bytes:
@@ -80,7 +80,7 @@ class TestFixedPart:
 
     def test_expecting_a_reply(self, order: str) -> None:
         for flags in range(8):
-            verdict = bpf.run_chain(PROGRAMS[order], built(order, FIELDS[1], flags=flags))
+            verdict = filters.judge(PROGRAMS[order], built(order, FIELDS[1], flags=flags))
             assert bool(verdict & filters.CALL) == (not flags & Flag.NO_REPLY_EXPECTED)
 
 

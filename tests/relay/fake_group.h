@@ -77,7 +77,7 @@ static inline int fake_add(const struct umc_add *add)
 static inline int fake_filter(const struct umc_filter *filter)
 {
     struct fake_member *member = fake_member(filter->index);
-    if (filter->which == UMC_FILTER_REST)
+    if (filter->which >= UMC_FILTER_REST)
         return 0;
     if (!member)
         return fake_error(ENOENT);
@@ -223,8 +223,8 @@ static ssize_t fake_read(int fd, void *bytes, size_t size)
     return n;
 }
 
-/* A plane whose clients become members of the group. */
-static inline void fake_open(struct plane *p)
+/* A plane that has not been given the group. */
+static inline void fake_prepare(struct plane *p)
 {
     pthread_mutex_lock(&fake_group.mutex);
     memset(fake_group.members, 0, sizeof(fake_group.members));
@@ -241,13 +241,24 @@ static inline void fake_open(struct plane *p)
     umc_kernel.ioctl = fake_ioctl;
     umc_kernel.read = fake_read;
     plane_prepare(p);
-    CHECK_EQUAL(relay_set_group(p->relay, fake_group.fd, FAKE_MEMBERS, true), 0);
+}
+
+static inline void fake_start(struct plane *p)
+{
     struct relay_limits limits = plane_limits();
     limits.max_completed_connections = limits.max_connections_per_user = PLANE_CLIENTS;
     limits.max_names_per_connection = PLANE_CLIENTS;
     CHECK_EQUAL(relay_set_limits(p->relay, &limits), 0);
     p->listener = 0;
     CHECK_EQUAL(relay_start(p->relay), 0);
+}
+
+/* A plane whose clients become members of the group. */
+static inline void fake_open(struct plane *p)
+{
+    fake_prepare(p);
+    CHECK_EQUAL(relay_set_group(p->relay, fake_group.fd, FAKE_MEMBERS, true), 0);
+    fake_start(p);
 }
 
 static inline void fake_fail(unsigned long request, int error, uint32_t after, uint32_t times)

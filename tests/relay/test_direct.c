@@ -127,6 +127,18 @@ static void members_are_served(void)
     plane_close(&p);
 }
 
+static void without_the_first_filter_there_is_no_group(void)
+{
+    struct plane p;
+    fake_prepare(&p);
+    fake_fail(UMC_SET_FILTER, EINVAL, 0, 1);
+    CHECK_EQUAL(relay_set_group(p.relay, fake_group.fd, FAKE_MEMBERS, true), -EINVAL);
+    fake_start(&p);
+    live(&p);
+    CHECK_EQUAL(fake_calls(UMC_ADD), 0);
+    plane_close(&p);
+}
+
 /*
  * What was interrupted is done again. Nobody else knows who waits for a reply; that somebody doesn't is an
  * answer.
@@ -306,6 +318,7 @@ static void calls_that_went_directly_are_known(void)
 
 static const struct check_test tests[] = {
     TEST(members_are_served),
+    TEST(without_the_first_filter_there_is_no_group),
     TEST(adding_fails),
     TEST(removing_fails),
     TEST(forgetting_fails),

@@ -49,6 +49,16 @@ static bool direct_allocate(struct direct *direct)
     return writing_new(&direct->writing) == 0;
 }
 
+static int set_first(int group)
+{
+    struct filter filter = {0};
+    int error = filter_compile_first(&filter);
+    if (error == 0)
+        error = umc_set_filter(group, UMC_ANY, UMC_FILTER_FIRST, &filter);
+    filter_free(&filter);
+    return error;
+}
+
 int direct_begin(struct bus *bus, int group, uint32_t max_members, bool trust_everybody)
 {
     struct direct *direct = calloc(1, sizeof(*direct));
@@ -69,7 +79,7 @@ int direct_begin(struct bus *bus, int group, uint32_t max_members, bool trust_ev
     ssize_t got = getrandom(&direct->seed, sizeof(direct->seed), GRND_NONBLOCK);
     (void)got;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = &direct->source};
-    int error = direct_allocate(direct) ? 0 : -ENOMEM;
+    int error = direct_allocate(direct) ? set_first(group) : -ENOMEM;
     if (error == 0 &&
         (fcntl(group, F_SETFL, O_NONBLOCK) < 0 || epoll_ctl(bus->epoll, EPOLL_CTL_ADD, group, &event) < 0))
         error = -errno;

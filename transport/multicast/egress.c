@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "chain.h"
+#include "note.h"
 #include "walk.h"
 
 #include <errno.h>
@@ -17,34 +18,18 @@ static const uint8_t key_slots[N_KEYS] = {
     [KEY_ERROR_NAME] = FIELD_ERROR_NAME,
 };
 
-struct type_fields {
-    uint8_t type;
-    uint8_t required[3], forbidden[2]; /* fields; 0: no more */
-};
+static const uint8_t types[] = {MESSAGE_METHOD_CALL, MESSAGE_METHOD_RETURN, MESSAGE_SIGNAL, MESSAGE_ERROR};
+#define N_TYPES sizeof(types)
 
-static const struct type_fields types[] = {
-    {MESSAGE_METHOD_CALL, {FIELD_PATH, FIELD_MEMBER}, {FIELD_REPLY_SERIAL, FIELD_ERROR_NAME}},
-    {MESSAGE_METHOD_RETURN, {FIELD_REPLY_SERIAL}, {FIELD_ERROR_NAME}},
-    {MESSAGE_SIGNAL, {FIELD_PATH, FIELD_INTERFACE, FIELD_MEMBER}, {FIELD_REPLY_SERIAL, FIELD_ERROR_NAME}},
-    {MESSAGE_ERROR, {FIELD_ERROR_NAME, FIELD_REPLY_SERIAL}, {0}},
+/* What the flows of one program are told apart by */
+struct looked_at {
+    uint32_t types;  /* TYPE_BIT */
+    uint32_t fields; /* 1 << field, without DESTINATION */
 };
-#define N_TYPES (sizeof(types) / sizeof(*types))
 
 static uint32_t endian_bit(const struct filter_egress *egress)
 {
     return egress->big_endian ? UMC_VERDICT_BIG_ENDIAN : 0;
-}
-
-static void check_presence(struct program *p, const struct type_fields *type, uint32_t wrong)
-{
-    for (unsigned i = 0; i < sizeof(type->required) && type->required[i]; i++) {
-        program_recall(p, type->required[i]);
-        program_if(p, BPF_JEQ, 0, wrong, PROGRAM_NEXT);
-    }
-    for (unsigned i = 0; i < sizeof(type->forbidden) && type->forbidden[i]; i++) {
-        program_recall(p, type->forbidden[i]);
-        program_if(p, BPF_JEQ, 0, PROGRAM_NEXT, wrong);
-    }
 }
 
 /* A = the verdict on a message of that type, all but the index */
@@ -52,9 +37,8 @@ static void judge(struct program *p, uint8_t type, uint32_t unicast)
 {
     const uint32_t plain = NEW_LABEL, done = NEW_LABEL;
     if (type == MESSAGE_METHOD_RETURN || type == MESSAGE_ERROR) {
-        /* The key is four bytes behind the field's begin; as the walk is bounded,
-         * it always fits. */
-        program_recall(p, FIELD_REPLY_SERIAL);
+        /* The key is four bytes behind the field's begin. */
+        note_offset(p, NOTE_PATH);
         program_compute(p, BPF_LSH, UMC_VERDICT_KEY_SHIFT - 2);
         program_compute(p, BPF_ADD, unicast | UMC_VERDICT_REPLY | KEY_AT(4));
         return;
@@ -70,69 +54,68 @@ static void judge(struct program *p, uint8_t type, uint32_t unicast)
     program_bind(p, done);
 }
 
-/* The type and the fields that it must and must not have. Fills SLOT_TYPE and
- * SLOT_VERDICT. */
-static void check_type(struct program *p, const struct filter_egress *egress, uint32_t wrong)
+static struct looked_at look_at(const struct tree_entry *entries, uint32_t n)
 {
-    const uint32_t right = NEW_LABEL;
-    for (unsigned i = 0; i < N_TYPES; i++) {
-        const uint32_t other = i + 1 < N_TYPES ? NEW_LABEL : wrong;
-        program_load(p, BPF_B, WALK_TYPE);
-        program_if(p, BPF_JEQ, types[i].type, PROGRAM_NEXT, other);
-        check_presence(p, &types[i], wrong);
-        judge(p, types[i].type, UMC_UNICAST | endian_bit(egress));
-        program_keep(p, SLOT_VERDICT);
-        program_set(p, TYPE_BIT(types[i].type));
-        program_go(p, right);
-        if (other != wrong)
-            program_bind(p, other);
+    struct looked_at looked = {0, 0};
+    for (uint32_t i = 0; i < n; i++) {
+        looked.types |= ((const struct filter_flow *)entries[i].meaning)->types;
+        for (unsigned key = KEY_DESTINATION + 1; key < N_KEYS; key++)
+            looked.fields |= entries[i].keys[key].s ? 1u << key_slots[key] : 0;
     }
-    program_bind(p, right);
+    return looked;
+}
+
+/* The slots of these fields, as far as a message of that type may have them */
+static void take_fields(struct program *p, uint8_t type, uint32_t fields)
+{
+    for (enum note_place place = NOTE_DESTINATION + 1; place < NOTE_PLACES; place++) {
+        const uint8_t field = noted_field(type, place);
+        if (field && fields & 1u << field) {
+            note_offset(p, place);
+            program_keep(p, field);
+        }
+    }
+}
+
+/* Fills the slots that flows are found by, SLOT_TYPE and SLOT_VERDICT. */
+static void take_type(struct program *p, const struct filter_egress *egress, const struct looked_at *looked,
+                      uint32_t unknown)
+{
+    const uint32_t known = NEW_LABEL;
+    note_offset(p, NOTE_DESTINATION);
+    program_keep(p, FIELD_DESTINATION);
+    program_set(p, 0);
+    for (unsigned key = KEY_DESTINATION + 1; key < N_KEYS; key++) {
+        if (looked->fields & 1u << key_slots[key])
+            program_keep(p, key_slots[key]);
+    }
+    for (unsigned i = 0; i < N_TYPES; i++) {
+        const uint32_t other = NEW_LABEL;
+        if (!(looked->types & TYPE_BIT(types[i])))
+            continue;
+        program_load(p, BPF_B, WALK_TYPE);
+        program_if(p, BPF_JEQ, types[i], PROGRAM_NEXT, other);
+        take_fields(p, types[i], looked->fields);
+        judge(p, types[i], UMC_UNICAST | endian_bit(egress));
+        program_keep(p, SLOT_VERDICT);
+        program_set(p, TYPE_BIT(types[i]));
+        program_go(p, known);
+        program_bind(p, other);
+    }
+    program_go(p, unknown);
+    program_bind(p, known);
     program_keep(p, SLOT_TYPE);
 }
 
-/* There is a body exactly if there is a signature for it. */
-static void check_signature(struct program *p, uint32_t wrong)
+/* What the first filter does not know of a member: its byte order, and the limit. */
+static void check_message(struct program *p, const struct filter_egress *egress, uint32_t wrong)
 {
-    const uint32_t none = NEW_LABEL, right = NEW_LABEL;
-    program_recall_x(p, FIELD_SIGNATURE);
-    program_add(p, BPF_MISC | BPF_TXA, 0);
-    program_if(p, BPF_JEQ, 0, none, PROGRAM_NEXT);
-    program_load_at(p, BPF_B, 4);
-    program_if(p, BPF_JEQ, 0, none, PROGRAM_NEXT);
-    program_recall(p, SLOT_BODY);
-    program_if(p, BPF_JEQ, 0, wrong, right);
-    program_bind(p, none);
-    program_recall(p, SLOT_BODY);
-    program_if(p, BPF_JEQ, 0, right, wrong);
-    program_bind(p, right);
-}
-
-/* libdbus keeps all that begins so for what it makes up itself. */
-static void check_reserved(struct program *p, uint8_t field, struct span reserved, uint32_t wrong)
-{
-    const uint32_t right = NEW_LABEL;
-    program_recall_x(p, field);
-    program_add(p, BPF_MISC | BPF_TXA, 0);
-    program_if(p, BPF_JEQ, 0, right, PROGRAM_NEXT);
-    if (field == FIELD_PATH) {
-        program_load_at(p, BPF_B, 8);
-        program_if(p, BPF_JEQ, '/', PROGRAM_NEXT, wrong);
+    program_load(p, BPF_B, 0);
+    program_if(p, BPF_JEQ, egress->big_endian ? 'B' : 'l', PROGRAM_NEXT, wrong);
+    if (egress->max_size < FILTER_MAX_MESSAGE) {
+        program_add(p, BPF_LD | BPF_W | BPF_LEN, 0);
+        program_if(p, BPF_JGT, egress->max_size, wrong, PROGRAM_NEXT);
     }
-    text_compare(p, reserved, 8, right);
-    program_go(p, wrong);
-    program_bind(p, right);
-}
-
-static void check_broadcast(struct program *p, const struct filter_egress *egress, uint32_t wrong)
-{
-    const uint32_t addressed = NEW_LABEL;
-    program_recall(p, FIELD_DESTINATION);
-    program_if(p, BPF_JEQ, 0, PROGRAM_NEXT, addressed);
-    program_recall(p, SLOT_TYPE);
-    program_if(p, BPF_JEQ, TYPE_BIT(MESSAGE_SIGNAL), PROGRAM_NEXT, wrong);
-    program_answer(p, egress->broadcasts ? UMC_MULTICAST | endian_bit(egress) : UMC_ASK_NOW);
-    program_bind(p, addressed);
 }
 
 /* Flows that differ in types only, or not at all */
@@ -161,8 +144,8 @@ static void write_part(struct program *p, const struct tree_entry *entries, uint
                        const void *context)
 {
     const struct filter_egress *egress = context;
-    const uint32_t wrong = NEW_LABEL, unknown = NEW_LABEL;
-    const uint32_t max_size = egress->max_size < FILTER_MAX_MESSAGE ? egress->max_size : FILTER_MAX_MESSAGE;
+    const uint32_t wrong = NEW_LABEL, unknown = NEW_LABEL, broadcast = NEW_LABEL;
+    const struct looked_at looked = look_at(entries, n);
     const struct tree tree = {
         .p = p,
         .big_endian = egress->big_endian,
@@ -175,15 +158,17 @@ static void write_part(struct program *p, const struct tree_entry *entries, uint
         program_answer(p, UMC_ASK);
         return;
     }
-    walk_check(p, egress->big_endian, max_size, wrong);
-    check_type(p, egress, wrong);
-    check_signature(p, wrong);
-    check_reserved(p, FIELD_PATH, SPAN("/org/freedesktop/DBus/Local"), wrong);
-    check_reserved(p, FIELD_INTERFACE, SPAN("org.freedesktop.DBus.Local"), wrong);
-    check_broadcast(p, egress, wrong);
+    check_message(p, egress, wrong);
+    note_load(p);
+    program_compute(p, BPF_AND, UMC_KIND_MASK);
+    program_if(p, BPF_JEQ, NOTE_BROADCAST, broadcast, PROGRAM_NEXT);
+    if (n > 0)
+        take_type(p, egress, &looked, unknown);
     tree_write(&tree, entries, n, unknown);
     program_bind(p, unknown);
     program_answer(p, UMC_ASK);
+    program_bind(p, broadcast);
+    program_answer(p, egress->broadcasts ? UMC_MULTICAST | endian_bit(egress) : UMC_ASK_NOW);
     program_bind(p, wrong);
     program_answer(p, UMC_ASK_NOW);
 }

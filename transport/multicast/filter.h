@@ -10,6 +10,7 @@
 /*
  * What a member of the group may send to whom, and what it wants to hear, as classic BPF that the kernel
  * runs on each message: unix_multicast(7). A filter sees the message as its sender wrote it, without SENDER.
+ * The first filter sees to it that the message is right; the others only say whose it is.
  * What it can't express, and whatever is not plainly right, asks: the message goes to the relay.
  */
 
@@ -64,6 +65,7 @@ struct filter {
 };
 
 /* 0; -ENOMEM; -E2BIG: too much for one chain. *out is to be freed, also when it is empty. */
+int filter_compile_first(struct filter *out); /* the same for all groups: note.h */
 int filter_compile_egress(const struct filter_egress *egress, struct filter *out);
 int filter_compile_ingress(const struct filter_ingress *ingress, struct filter *out);
 void filter_free(struct filter *filter);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "chain.h"
+#include "note.h"
 #include "walk.h"
 
 #include <errno.h>
@@ -67,10 +68,39 @@ static void judge_side(struct program *p, const struct filter_ingress *ingress)
 
 static void check_order(struct program *p, const struct filter_ingress *ingress, uint32_t wrong)
 {
-    program_load(p, BPF_W, 0);
-    program_compute(p, BPF_AND, 0xffff00ff);
-    program_if(p, BPF_JEQ, (ingress->big_endian ? 'B' : 'l') << 24 | MESSAGE_SIGNAL << 16 | 1, PROGRAM_NEXT,
-               wrong);
+    program_load(p, BPF_B, 0);
+    program_if(p, BPF_JEQ, ingress->big_endian ? 'B' : 'l', PROGRAM_NEXT, wrong);
+}
+
+/* The slots that rules are compared with. */
+static void take_slots(struct program *p, const struct filter_ingress *ingress,
+                       const struct tree_entry *entries, uint32_t n)
+{
+    static const uint8_t places[TREE_KEYS] = {NOTE_INTERFACE, NOTE_MEMBER, NOTE_PATH, NOTE_PATH,
+                                              NOTE_DESTINATION};
+    static const uint8_t fields[TREE_KEYS] = {FIELD_INTERFACE, FIELD_MEMBER, FIELD_PATH, FIELD_PATH,
+                                              FIELD_SIGNATURE};
+    uint32_t wanted = 0, taken = 0;
+    bool by_sender = false;
+    for (uint32_t i = 0; i < n; i++) {
+        by_sender |= entries[i].number != FILTER_NOBODY;
+        for (unsigned key = 0; key < TREE_KEYS; key++)
+            wanted |= entries[i].keys[key].s ? 1u << key : 0;
+    }
+    for (unsigned key = 0; key < TREE_KEYS; key++) {
+        if (!(wanted & 1u << key) || taken & 1u << fields[key])
+            continue;
+        taken |= 1u << fields[key];
+        note_offset(p, places[key]);
+        program_keep(p, fields[key]);
+    }
+    if (wanted & 1u << KEY_ARGUMENT)
+        walk_to_body(p, ingress->big_endian);
+    if (by_sender) {
+        load_mark(p);
+        program_compute(p, BPF_AND, INDEX_MASK);
+        program_keep(p, SLOT_SENDER);
+    }
 }
 
 /* Equal, or below it */
@@ -108,10 +138,7 @@ static void compare_argument(struct program *p, struct span text, const struct o
     program_if(p, BPF_JEQ, 0, otherwise, PROGRAM_NEXT);
     program_load_at(p, BPF_B, 5); /* a NUL, if the signature is empty */
     program_if(p, BPF_JEQ, 's', PROGRAM_NEXT, otherwise);
-    program_recall(p, SLOT_END);
-    program_compute(p, BPF_ADD, 7);
-    program_compute(p, BPF_AND, ~7u);
-    program_add(p, BPF_MISC | BPF_TAX, 0);
+    program_recall_x(p, SLOT_BODY);
     check_room(p, 4, outcome->wrong);
     program_load_at(p, BPF_W, 0);
     program_if(p, BPF_JEQ, text_length(text.n, outcome->big_endian), PROGRAM_NEXT, otherwise);
@@ -197,10 +224,7 @@ static void write_part(struct program *p, const struct tree_entry *entries, uint
     if (n) {
         judge_side(p, ingress);
         check_order(p, ingress, outcome.wrong);
-        load_mark(p);
-        program_compute(p, BPF_AND, INDEX_MASK);
-        program_keep(p, SLOT_SENDER);
-        walk_find(p, ingress->big_endian, outcome.wrong);
+        take_slots(p, ingress, entries, n);
         write_ranks(p, entries, n, &outcome, unwanted);
         program_bind(p, outcome.match);
         program_recall(p, SLOT_VERDICT);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "walk.h"
 
-/* A call has five fields at most, and a return rarely has more than four. */
-#define MAX_FIELDS 6
-#define MAX_SIGNAL_FIELDS 4
+#define MAX_FIELDS 6 /* a call has five at most */
 
 #define FIRST_FIELD MESSAGE_FIXED_SIZE
 #define NEW_LABEL program_label(p)
@@ -35,20 +33,25 @@ static void forget_fields(struct program *p)
         program_keep(p, fields[i].code);
 }
 
-/* A = the u32 at that offset, which must be below 65536 */
-static void load_small(struct program *p, uint32_t offset, bool big_endian, uint32_t wrong)
+/* A = the u32 at that offset, which is below 65536 */
+static void load_below_65536(struct program *p, uint32_t offset, bool big_endian)
 {
-    program_load(p, BPF_W, offset);
     if (big_endian) {
-        program_if(p, BPF_JGT, 0xffff, wrong, PROGRAM_NEXT);
+        program_load(p, BPF_H, offset + 2);
         return;
     }
-    program_if(p, BPF_JSET, 0xffff, wrong, PROGRAM_NEXT);
     program_load(p, BPF_B, offset + 1);
     program_compute(p, BPF_LSH, 8);
     program_add(p, BPF_MISC | BPF_TAX, 0);
     program_load(p, BPF_B, offset);
     program_compute(p, BPF_OR | BPF_X, 0);
+}
+
+static void load_small(struct program *p, uint32_t offset, bool big_endian, uint32_t wrong)
+{
+    program_load(p, BPF_W, offset);
+    program_if(p, BPF_JSET, big_endian ? 0xffff0000 : 0xffff, wrong, PROGRAM_NEXT);
+    load_below_65536(p, offset, big_endian);
 }
 
 /* The fixed part, and that the packet is as long as it says */
@@ -200,42 +203,10 @@ void walk_check(struct program *p, bool big_endian, uint32_t max_size, uint32_t 
     program_bind(p, end);
 }
 
-/* One field of a signal that is right, at X */
-static void find_field(struct program *p, bool big_endian, uint32_t end, uint32_t wrong)
+void walk_to_body(struct program *p, bool big_endian)
 {
-    static const uint8_t kinds[] = {FIELD_PATH, FIELD_INTERFACE, FIELD_MEMBER};
-    const uint32_t text = NEW_LABEL, measured = NEW_LABEL;
-    program_load_at(p, BPF_B, 0);
-    for (uint32_t i = 0; i < sizeof(kinds); i++) {
-        const uint32_t other = NEW_LABEL;
-        program_if(p, BPF_JEQ, kinds[i], PROGRAM_NEXT, other);
-        program_add(p, BPF_STX, kinds[i]);
-        program_go(p, text);
-        program_bind(p, other);
-    }
-    program_if(p, BPF_JEQ, FIELD_SIGNATURE, PROGRAM_NEXT, wrong);
-    program_add(p, BPF_STX, FIELD_SIGNATURE);
-    measure_signature(p);
-    program_go(p, measured);
-    program_bind(p, text);
-    program_load_at(p, BPF_B, big_endian ? 7 : 4);
-    program_compute(p, BPF_ADD | BPF_X, 0);
-    program_compute(p, BPF_ADD, 8);
-    program_bind(p, measured);
-    program_compute(p, BPF_ADD, 1);
-    step(p, end, wrong);
-}
-
-void walk_find(struct program *p, bool big_endian, uint32_t wrong)
-{
-    const uint32_t end = NEW_LABEL;
-    forget_fields(p);
-    load_small(p, WALK_FIELDS_SIZE, big_endian, wrong);
-    program_compute(p, BPF_ADD, MESSAGE_FIXED_SIZE);
-    program_keep(p, SLOT_END);
-    program_add(p, BPF_LDX | BPF_IMM, FIRST_FIELD);
-    for (unsigned i = 0; i < MAX_SIGNAL_FIELDS; i++)
-        find_field(p, big_endian, end, wrong);
-    program_go(p, wrong);
-    program_bind(p, end);
+    load_below_65536(p, WALK_FIELDS_SIZE, big_endian);
+    program_compute(p, BPF_ADD, MESSAGE_FIXED_SIZE + 7);
+    program_compute(p, BPF_AND, ~7u);
+    program_keep(p, SLOT_BODY);
 }

@@ -11,7 +11,7 @@
  */
 enum walk_slot {
     SLOT_END = 0,      /* where the fields end, without padding */
-    SLOT_BODY = 7,     /* the size of the body */
+    SLOT_BODY = 7,     /* the size of the body, or its offset */
     SLOT_TYPE = 9,     /* 1 << enum message_type */
     SLOT_VERDICT = 10, /* so far */
     SLOT_SENDER = 11,  /* index, from the mark */
@@ -32,7 +32,7 @@ enum {
  */
 void walk_check(struct program *p, bool big_endian, uint32_t max_size, uint32_t wrong);
 
-/* Fills SLOT_END and the fields of a signal without DESTINATION that walk_check let go on. */
-void walk_find(struct program *p, bool big_endian, uint32_t wrong);
+/* SLOT_BODY = the offset of the body of a message that is right */
+void walk_to_body(struct program *p, bool big_endian);
 
 #endif

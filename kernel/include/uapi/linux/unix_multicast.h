@@ -138,7 +138,14 @@ enum {
 	UMC_FILTER_EGRESS,
 	UMC_FILTER_INGRESS,
 	UMC_FILTER_REST,	/* index is UMC_ANY */
+	UMC_FILTER_FIRST,	/* index is UMC_ANY; only while nobody is a member */
 };
+
+/*
+ * UMC_FILTER_FIRST runs once for a message of a member, before all others.
+ * UMC_ASK and UMC_ASK_NOW ask; any other verdict is what the others find in
+ * SKF_AD_RXHASH, which is otherwise 0.
+ */
 
 /* One classic BPF program; instructions points to struct sock_filter. */
 struct umc_program {
