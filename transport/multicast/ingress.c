@@ -15,6 +15,9 @@
 enum { KEY_INTERFACE, KEY_MEMBER, KEY_PATH, N_KEYS, KEY_NAMESPACE = N_KEYS, KEY_ARGUMENT };
 static const uint8_t key_slots[N_KEYS] = {FIELD_INTERFACE, FIELD_MEMBER, FIELD_PATH};
 
+/* What rules are sorted by first */
+enum { RANK_GUARDED = 1, RANK_UNCLEAR = 2, RANKS = 4 };
+
 /* Where a rule that matches leads, for the rules of one rank */
 struct outcome {
     bool big_endian;
@@ -111,7 +114,7 @@ static void compare_namespace(struct program *p, struct span namespace, bool big
     program_recall_x(p, FIELD_PATH);
     program_load_at(p, BPF_W, 4);
     program_if(p, BPF_JGE, length, PROGRAM_NEXT, otherwise);
-    text_compare(p, namespace, 8, otherwise);
+    text_compare_back(p, namespace, 8, otherwise);
     program_load_at(p, BPF_W, 4);
     program_if(p, BPF_JEQ, length, below, PROGRAM_NEXT);
     program_load_at(p, BPF_B, 8 + namespace.n);
@@ -192,27 +195,78 @@ static void write_rules(struct program *p, const struct tree_entry *entries, uin
     program_go(p, otherwise);
 }
 
+/* Rules with these texts, each of one sender or namespace: that tells soonest that a message is for others.
+ */
+static void write_guarded(struct program *p, const struct tree_entry *entries, uint32_t n,
+                          const struct outcome *outcome, uint32_t otherwise)
+{
+    struct outcome guarded = {outcome->big_endian, NEW_LABEL, outcome->wrong};
+    write_rules(p, entries, n, otherwise, &guarded);
+    program_bind(p, guarded.match);
+    for (unsigned key = 0; key < N_KEYS; key++) {
+        const struct span text = entries->keys[key];
+        if (!text.s)
+            continue;
+        program_recall_x(p, key_slots[key]);
+        program_load_at(p, BPF_W, 4);
+        program_if(p, BPF_JEQ, text_length(text.n, outcome->big_endian), PROGRAM_NEXT, otherwise);
+        text_compare_back(p, text, 8, otherwise);
+    }
+    program_go(p, outcome->match);
+}
+
+static bool same_texts(const struct tree_entry *a, const struct tree_entry *b)
+{
+    for (unsigned key = 0; key < N_KEYS; key++) {
+        if (!a->keys[key].s != !b->keys[key].s || !span_equal(a->keys[key], b->keys[key]))
+            return false;
+    }
+    return true;
+}
+
+static void write_rank(struct program *p, const struct tree_entry *entries, uint32_t n,
+                       const struct outcome *outcome, uint32_t otherwise)
+{
+    const struct tree tree = {
+        .p = p,
+        .big_endian = outcome->big_endian,
+        .slots = key_slots,
+        .n_keys = N_KEYS,
+        .leaf = write_rules,
+        .context = (void *)outcome,
+    };
+    if (n == 0 || !(entries->rank & RANK_GUARDED)) {
+        tree_write(&tree, entries, n, otherwise);
+        return;
+    }
+    for (uint32_t some; n > 0; entries += some, n -= some) {
+        const uint32_t next = NEW_LABEL;
+        some = 1;
+        while (some < n && same_texts(entries, entries + some))
+            some++;
+        write_guarded(p, entries, some, outcome, next);
+        program_bind(p, next);
+    }
+    program_go(p, otherwise);
+}
+
 /* Clear rules first: what one of them lets in need not be asked for. */
 static void write_ranks(struct program *p, const struct tree_entry *entries, uint32_t n,
                         const struct outcome *clear, uint32_t otherwise)
 {
     struct outcome outcome = *clear;
-    const struct tree tree = {
-        .p = p,
-        .big_endian = clear->big_endian,
-        .slots = key_slots,
-        .n_keys = N_KEYS,
-        .leaf = write_rules,
-        .context = &outcome,
-    };
-    const uint32_t unclear = NEW_LABEL;
-    uint32_t n_clear = 0;
-    while (n_clear < n && entries[n_clear].rank == 0)
-        n_clear++;
-    tree_write(&tree, entries, n_clear, unclear);
-    program_bind(p, unclear);
-    outcome.match = outcome.wrong;
-    tree_write(&tree, entries + n_clear, n - n_clear, otherwise);
+    for (uint32_t rank = 0; rank < RANKS; rank++) {
+        const uint32_t next = NEW_LABEL;
+        uint32_t some = 0;
+        while (some < n && entries[some].rank == rank)
+            some++;
+        outcome.match = rank & RANK_UNCLEAR ? clear->wrong : clear->match;
+        write_rank(p, entries, some, &outcome, next);
+        program_bind(p, next);
+        entries += some;
+        n -= some;
+    }
+    program_go(p, otherwise);
 }
 
 static void write_part(struct program *p, const struct tree_entry *entries, uint32_t n, bool is_last,
@@ -254,12 +308,14 @@ static bool is_possible(const struct filter_rule *rule)
 static struct tree_entry entry_of(const struct filter_rule *rule)
 {
     struct tree_entry entry = {
-        .rank = rule->unclear,
         .number = rule->by_sender ? rule->sender : FILTER_NOBODY,
         .keys = {rule->interface, rule->member, rule->path, rule->path_namespace, rule->arg0},
     };
     if (rule->path_namespace.n <= 1) /* "/" has everything below it */
         entry.keys[KEY_NAMESPACE] = (struct span){0};
+    if (!entry.keys[KEY_ARGUMENT].s && (entry.number != FILTER_NOBODY || entry.keys[KEY_NAMESPACE].s))
+        entry.rank |= RANK_GUARDED;
+    entry.rank |= rule->unclear ? RANK_UNCLEAR : 0;
     return entry;
 }
 

@@ -30,3 +30,15 @@ void text_compare(struct program *p, struct span text, uint32_t offset, uint32_t
     if (text.n - at == 1)
         compare_piece(p, BPF_B, offset + at, rest >> 24, otherwise);
 }
+
+void text_compare_back(struct program *p, struct span text, uint32_t offset, uint32_t otherwise)
+{
+    if (text.n < 4) {
+        text_compare(p, text, offset, otherwise);
+        return;
+    }
+    for (uint32_t end = text.n; end > 0; end -= end < 4 ? end : 4) {
+        const struct span last = {text.s + (end < 4 ? 0 : end - 4), 4};
+        compare_piece(p, BPF_W, offset + (uint32_t)(last.s - text.s), text_word(last, 0), otherwise);
+    }
+}

@@ -27,5 +27,7 @@ static inline uint32_t text_words(uint32_t n)
  * that differ, and none behind the text.
  */
 void text_compare(struct program *p, struct span text, uint32_t offset, uint32_t otherwise);
+/* The same from its end on, where texts differ that begin alike; so many bytes have to be there. */
+void text_compare_back(struct program *p, struct span text, uint32_t offset, uint32_t otherwise);
 
 #endif
