@@ -262,11 +262,6 @@ static void rebuild(struct bus *bus)
         direct->misses = 0;
     if (!first)
         return;
-    bool lived = now - first->rebuild_at > 7 * first->rebuild_time || first->rebuild_time == 0;
-    first->rebuild_time = lived ? MEMBER_REBUILD_TIME : 2 * first->rebuild_time;
-    if (first->rebuild_time > MEMBER_REBUILD_MAX)
-        first->rebuild_time = MEMBER_REBUILD_MAX;
-    first->rebuild_at = now + first->rebuild_time;
     member_rebuild(bus, first);
 }
 

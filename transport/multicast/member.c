@@ -93,7 +93,7 @@ static void rebuild_egress(struct bus *bus, struct member *member)
     direct_dirty(bus, member->peer);
 }
 
-static void rebuild_ingress(struct bus *bus, struct member *member)
+static bool rebuild_ingress(struct bus *bus, struct member *member)
 {
     struct filter filter = {0};
     int error = ingress_make(bus, member, &filter);
@@ -104,12 +104,39 @@ static void rebuild_ingress(struct bus *bus, struct member *member)
         member->has_ingress = true;
     else
         direct_note(bus, DIRECT_FILTER, "A filter can't be made", error);
+    return error == 0;
+}
+
+/*
+ * When it may be made anew. What has to be said to the kernel every few milliseconds is not worth it, as
+ * while somebody starts.
+ */
+static void pace(struct member *member, int64_t now)
+{
+    bool lived = now - member->rebuild_at > MEMBER_LIFE || member->rebuild_time == 0;
+    member->rebuild_time = lived ? MEMBER_REBUILD_TIME : 2 * member->rebuild_time;
+    if (member->rebuild_time > MEMBER_REBUILD_MAX)
+        member->rebuild_time = MEMBER_REBUILD_MAX;
+    member->rebuild_at = now + member->rebuild_time;
+}
+
+/* One that has lived is replaced while it is in use: an empty one would let all broadcasts ask until then. */
+static void renew_ingress(struct bus *bus, struct member *member)
+{
+    int64_t now = clock_now();
+    if (member->has_ingress && !member->ingress_stale && now >= member->rebuild_at && !bus->direct->failed) {
+        pace(member, now);
+        if (rebuild_ingress(bus, member))
+            return;
+    }
+    member_ask_ingress(bus, member);
 }
 
 void member_rebuild(struct bus *bus, struct member *member)
 {
     bool egress = member->egress_stale, ingress = member->ingress_stale;
     member->egress_stale = member->ingress_stale = false;
+    pace(member, clock_now());
     list_unlink(&member->in_stale);
     if (egress) {
         member->misses = 0;
@@ -233,7 +260,7 @@ void direct_rules_changed(struct bus *bus, struct peer *peer, const struct match
     if (!direct || direct->failed)
         return;
     if (wants_of_members(rule))
-        member_ask_ingress(bus, peer->member ? peer->member : &direct->rest);
+        renew_ingress(bus, peer->member ? peer->member : &direct->rest);
     direct_watched(bus);
 }
 

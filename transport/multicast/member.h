@@ -17,9 +17,10 @@
 #define DIRECT_MISSES 1u     /* broadcasts */
 #define MEMBER_PATIENCE 1000 /* milliseconds */
 /*
- * Milliseconds between two filters of one member, at least: twice as many after one that did not live eight
- * times as long, as while somebody starts.
+ * Milliseconds between two filters of one member, at least: twice as many after one that did not live so
+ * long, as while somebody starts.
  */
+#define MEMBER_LIFE 20
 #define MEMBER_REBUILD_TIME 3
 #define MEMBER_REBUILD_MAX 384
 #define MEMBER_FLOWS 512u   /* that one member may have; then they are learnt anew */
