@@ -82,6 +82,14 @@ class Judge:
         self._flush()
         return [self._line() == [1] for _ in names]
 
+    def can_connect(self, owner: int, clients: int) -> list[bool]:
+        """Ask which of the first so many clients may connect, while no other verdict is asked for."""
+        assert not self._asked
+        for client in range(clients):
+            self._commands += struct.pack("=cII", b"L", client, owner)
+        self._flush()
+        return [self._line() == [1] for _ in range(clients)]
+
     def answers(self) -> list[Answer]:
         """Return the verdicts on all that was asked since the last time."""
         asked, self._asked = self._asked, 0

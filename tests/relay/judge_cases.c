@@ -195,6 +195,14 @@ static void take_own(void)
     drop(name);
 }
 
+static void take_connect(void)
+{
+    const struct peer *peer = client(take_number());
+    uint32_t owner = take_number();
+    require(peer, "nobody connects");
+    printf("%d\n", policy_can_connect(bus.policy, peer->uid, peer->gids, peer->n_gids, owner));
+}
+
 int main(void)
 {
     int command;
@@ -211,6 +219,8 @@ int main(void)
             take_case();
         else if (command == 'O')
             take_own();
+        else if (command == 'L')
+            take_connect();
         else if (command == 'X')
             drop_clients();
         else
