@@ -109,6 +109,25 @@ static void without_descriptors_it_waits(void)
     hall_close(&h);
 }
 
+/* Who comes and goes faster than the control plane takes note of it has to wait. */
+static void nobody_enters_while_too_many_are_untold(void)
+{
+    struct hall h;
+    hall_open(&h, true);
+    atomic_store(&h.bus.n_left, DOOR_LEFT_MAX);
+    hall_turn(&h);
+    hall_enter(&h);
+    hall_turn(&h);
+    CHECK_EQUAL(h.bus.incompletes.n, 0);
+    CHECK(!h.bus.accepting && h.bus.tick >= 0 && h.bus.tick <= DOOR_REST);
+    atomic_store(&h.bus.n_left, 0);
+    h.bus.accept_again -= DOOR_REST;
+    hall_turn(&h);
+    CHECK_EQUAL(h.bus.incompletes.n, 1);
+    CHECK(!hall_event(&h));
+    hall_close(&h);
+}
+
 /* Whatever fails, nothing is left behind, and the next one gets in. */
 static void without_memory_it_is_closed(void)
 {
@@ -173,6 +192,7 @@ static const struct check_test tests[] = {
     TEST(who_takes_too_long_is_shown_out),
     TEST(nobody_enters_while_there_are_too_many),
     TEST(without_descriptors_it_waits),
+    TEST(nobody_enters_while_too_many_are_untold),
     TEST(without_memory_it_is_closed),
     TEST(who_came_and_left_is_not_worth_telling),
 };

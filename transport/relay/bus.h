@@ -58,8 +58,9 @@ struct bus {
     struct pool pool;      /* of buffers for long messages */
     struct buffer *parsed; /* that the messages being routed stand in; NULL: in the batch */
     struct list touched, ready, paused;
-    struct list leaving; /* peer.in_leaving: to be forgotten at the end of the wake-up */
-    struct list doors;   /* door.in_doors */
+    struct list leaving;     /* peer.in_leaving: to be forgotten at the end of the wake-up */
+    _Atomic uint32_t n_left; /* who have left and are kept until the control plane has taken that */
+    struct list doors;       /* door.in_doors */
     struct incompletes incompletes;
     bool accepting;       /* the doors are watched */
     bool shut;            /* they never will be again */

@@ -95,6 +95,8 @@ int64_t doors_tick(struct bus *bus)
 {
     bool room = bus->incompletes.n + bus->incompletes.n_above < bus->limits.max_incomplete_connections;
     int64_t left = -1;
+    if (!bus->accept_again && atomic_load_explicit(&bus->n_left, memory_order_relaxed) >= DOOR_LEFT_MAX)
+        bus->accept_again = clock_now() + DOOR_REST;
     if (bus->accept_again) {
         left = bus->accept_again - clock_now();
         if (left <= 0) {

@@ -62,6 +62,7 @@ bool leave_turn(struct bus *bus)
         }
         /* the control plane frees the rest, when it has taken this */
         peer_end(peer);
+        atomic_fetch_add_explicit(&bus->n_left, 1, memory_order_relaxed);
         peer->gone_event.owned = true;
         peer->gone_event.view.kind = RELAY_EVENT_LEFT;
         events_push_lazily(bus->events, &peer->gone_event);

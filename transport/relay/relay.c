@@ -94,6 +94,7 @@ static void free_read(struct relay *relay)
         relay->read = next ? CONTAINER_OF(next, struct event, node) : NULL;
         if (event->view.kind == RELAY_EVENT_LEFT) {
             peer_free(CONTAINER_OF(event, struct peer, gone_event));
+            atomic_fetch_sub_explicit(&relay->bus.n_left, 1, memory_order_relaxed);
             continue;
         }
         if (event->view.kind == RELAY_EVENT_EXPORT)
