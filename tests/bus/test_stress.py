@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -129,8 +131,11 @@ class TestNoGrowth:
                 steady.sync()
             return daemon.open_files()
 
-        for number in range(max(500, count // 20)):
+        deadline = time.monotonic() + steady.deadline
+        for number in itertools.count():
             self.visit(daemon, number)
+            if number > max(500, count // 20) and (daemon.watches() or time.monotonic() > deadline):
+                break
         files, memory = settle(), daemon.memory()
         for number in range(count):
             self.visit(daemon, number)

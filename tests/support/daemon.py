@@ -170,11 +170,19 @@ class Daemon:
 
     def open_files(self) -> int:
         """Count its descriptors, but for the two that watch the configuration a second after the start."""
+        links = self._links()
+        return len(links) - (2 if "anon_inode:inotify" in links else 0)
+
+    def watches(self) -> bool:
+        """Tell whether it watches the configuration: what it does in the second after the start is done."""
+        return "anon_inode:inotify" in self._links()
+
+    def _links(self) -> list[str]:
         links = []
         for entry in os.scandir(f"/proc/{self.pid}/fd"):
             with contextlib.suppress(FileNotFoundError):
                 links.append(os.readlink(entry.path))
-        return len(links) - (2 if "anon_inode:inotify" in links else 0)
+        return links
 
     def memory(self) -> int:
         """Return the resident size in bytes."""
