@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "relay.h"
+#include "relay_internal.h"
 
-#include "command.h"
 #include "direct.h"
 #include "door.h"
 #include "input.h"
@@ -10,27 +9,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-struct relay {
-    /* the data plane's; the rest is the control plane's, but for the two stacks, and for what is atomic */
-    struct bus bus;
-    struct events events;
-    struct stack commands;
-    struct source source; /* of command_fd */
-    int command_fd;
-    struct command_batch *open; /* commands that wait for relay_commit */
-    struct event *unread;       /* taken from events.stack and not handed out yet */
-    uint32_t logs_read;
-    struct event *read; /* events of their own that were handed out, freed at the next relay_events */
-    pthread_t thread;
-    bool started;
-};
 
 static void apply_commands(void *context)
 {
@@ -86,85 +69,6 @@ int relay_start(struct relay *relay)
     return -error;
 }
 
-static void free_read(struct relay *relay)
-{
-    while (relay->read) {
-        struct event *event = relay->read;
-        struct stack_node *next = event->node.next;
-        relay->read = next ? CONTAINER_OF(next, struct event, node) : NULL;
-        if (event->view.kind == RELAY_EVENT_LEFT) {
-            peer_free(CONTAINER_OF(event, struct peer, gone_event));
-            atomic_fetch_sub_explicit(&relay->bus.n_left, 1, memory_order_relaxed);
-            continue;
-        }
-        if (event->view.kind == RELAY_EVENT_EXPORT)
-            free((void *)event->view.body);
-        free(event);
-    }
-}
-
-/* Events that have memory of their own are freed at the next call. */
-static void retire(struct relay *relay, struct event *event)
-{
-    if (!event->owned)
-        return;
-    relay->logs_read += event->view.kind == RELAY_EVENT_LOG;
-    event->node.next = relay->read ? &relay->read->node : NULL;
-    relay->read = event;
-}
-
-static void take(struct relay *relay)
-{
-    uint64_t count;
-    ssize_t got = read(relay->events.fd, &count, sizeof(count));
-    (void)got;
-    struct stack_node *first = stack_take(&relay->events.stack);
-    relay->unread = first ? CONTAINER_OF(first, struct event, node) : NULL;
-    for (struct stack_node *node = first; node; node = node->next) {
-        struct event *event = CONTAINER_OF(node, struct event, node);
-        if (event->view.kind != RELAY_EVENT_LEFT)
-            continue;
-        struct peer *peer = CONTAINER_OF(event, struct peer, gone_event);
-        peer->arrival_void = !peer->arrival_told;
-    }
-}
-
-/* Of who came and left again the control plane need not know. */
-static bool is_void(struct event *event)
-{
-    if (event->view.kind == RELAY_EVENT_LEFT)
-        return CONTAINER_OF(event, struct peer, gone_event)->arrival_void;
-    if (event->view.kind != RELAY_EVENT_ADMITTED)
-        return false;
-    struct peer *peer = CONTAINER_OF(event, struct peer, arrival_event);
-    peer->arrival_told = !peer->arrival_void;
-    return peer->arrival_void;
-}
-
-uint32_t relay_events(struct relay *relay, struct relay_event *events, uint32_t max)
-{
-    free_read(relay);
-    if (!relay->unread)
-        take(relay);
-    uint32_t n = 0;
-    while (relay->unread && n < max) {
-        struct event *event = relay->unread;
-        struct stack_node *next = event->node.next;
-        relay->unread = next ? CONTAINER_OF(next, struct event, node) : NULL;
-        if (!is_void(event))
-            events[n++] = event->view;
-        retire(relay, event);
-    }
-    if (relay->unread)
-        events_remain(&relay->events);
-    return n;
-}
-
-int relay_event_fd(struct relay *relay)
-{
-    return relay->events.fd;
-}
-
 static int push(struct relay *relay, struct command *command)
 {
     if (!command)
@@ -209,15 +113,6 @@ static void close_early(const struct relay_early_fd *fds, uint32_t n_fds)
         close(fds[i].fd);
 }
 
-static void close_unread(const struct relay_event *event)
-{
-    if (event->kind != RELAY_EVENT_HANDED_UP)
-        return;
-    close(event->fd);
-    for (uint32_t i = 0; i < event->n_fds; i++)
-        close(event->fds[i]);
-}
-
 void relay_free(struct relay *relay)
 {
     if (!relay)
@@ -227,10 +122,7 @@ void relay_free(struct relay *relay)
             usleep(1000);
         pthread_join(relay->thread, NULL);
     }
-    struct relay_event event;
-    while (relay_events(relay, &event, 1) > 0)
-        close_unread(&event);
-    free_read(relay);
+    relay_drain(relay);
     command_batch_free(relay->open);
     struct stack_node *node = stack_take(&relay->commands);
     while (node) {

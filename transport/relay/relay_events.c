@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#include "relay_internal.h"
+
+#include <unistd.h>
+
+static void free_read(struct relay *relay)
+{
+    while (relay->read) {
+        struct event *event = relay->read;
+        struct stack_node *next = event->node.next;
+        relay->read = next ? CONTAINER_OF(next, struct event, node) : NULL;
+        if (event->view.kind == RELAY_EVENT_LEFT) {
+            peer_free(CONTAINER_OF(event, struct peer, gone_event));
+            atomic_fetch_sub_explicit(&relay->bus.n_left, 1, memory_order_relaxed);
+            continue;
+        }
+        if (event->view.kind == RELAY_EVENT_EXPORT)
+            free((void *)event->view.body);
+        free(event);
+    }
+}
+
+/* Events that have memory of their own are freed at the next call. */
+static void retire(struct relay *relay, struct event *event)
+{
+    if (!event->owned)
+        return;
+    relay->logs_read += event->view.kind == RELAY_EVENT_LOG;
+    event->node.next = relay->read ? &relay->read->node : NULL;
+    relay->read = event;
+}
+
+static void take(struct relay *relay)
+{
+    uint64_t count;
+    ssize_t got = read(relay->events.fd, &count, sizeof(count));
+    (void)got;
+    struct stack_node *first = stack_take(&relay->events.stack);
+    relay->unread = first ? CONTAINER_OF(first, struct event, node) : NULL;
+    for (struct stack_node *node = first; node; node = node->next) {
+        struct event *event = CONTAINER_OF(node, struct event, node);
+        if (event->view.kind != RELAY_EVENT_LEFT)
+            continue;
+        struct peer *peer = CONTAINER_OF(event, struct peer, gone_event);
+        peer->arrival_void = !peer->arrival_told;
+    }
+}
+
+/* Of who came and left again the control plane need not know. */
+static bool is_void(struct event *event)
+{
+    if (event->view.kind == RELAY_EVENT_LEFT)
+        return CONTAINER_OF(event, struct peer, gone_event)->arrival_void;
+    if (event->view.kind != RELAY_EVENT_ADMITTED)
+        return false;
+    struct peer *peer = CONTAINER_OF(event, struct peer, arrival_event);
+    peer->arrival_told = !peer->arrival_void;
+    return peer->arrival_void;
+}
+
+uint32_t relay_events(struct relay *relay, struct relay_event *events, uint32_t max)
+{
+    free_read(relay);
+    if (!relay->unread)
+        take(relay);
+    uint32_t n = 0;
+    while (relay->unread && n < max) {
+        struct event *event = relay->unread;
+        struct stack_node *next = event->node.next;
+        relay->unread = next ? CONTAINER_OF(next, struct event, node) : NULL;
+        if (!is_void(event))
+            events[n++] = event->view;
+        retire(relay, event);
+    }
+    if (relay->unread)
+        events_remain(&relay->events);
+    return n;
+}
+
+int relay_event_fd(struct relay *relay)
+{
+    return relay->events.fd;
+}
+
+static void close_unread(const struct relay_event *event)
+{
+    if (event->kind != RELAY_EVENT_HANDED_UP)
+        return;
+    close(event->fd);
+    for (uint32_t i = 0; i < event->n_fds; i++)
+        close(event->fds[i]);
+}
+
+void relay_drain(struct relay *relay)
+{
+    struct relay_event event;
+    while (relay_events(relay, &event, 1) > 0)
+        close_unread(&event);
+    free_read(relay);
+}
