@@ -234,7 +234,7 @@ void direct_release(struct bus *bus)
 static int64_t rebuild_wait(const struct direct *direct, const struct member *member, int64_t now)
 {
     bool missed = (member->egress_stale && member->misses >= MEMBER_MISSES) ||
-                  (member->ingress_stale && direct->misses >= DIRECT_MISSES);
+                  (member->ingress_stale && direct->misses >= direct->n_stale_ingress * DIRECT_MISSES);
     int64_t at = missed ? member->rebuild_at : member->stale_since + MEMBER_PATIENCE;
     return at > now ? at - now : 0;
 }
@@ -246,6 +246,9 @@ static void rebuild(struct bus *bus)
     struct member *first = NULL;
     int64_t now = list_empty(&direct->stale) ? 0 : clock_now(), soonest = -1;
     bool ingress = false;
+    direct->n_stale_ingress = 0;
+    LIST_FOR(at, &direct->stale)
+    direct->n_stale_ingress += CONTAINER_OF(at, struct member, in_stale)->ingress_stale;
     LIST_FOR(at, &direct->stale)
     {
         struct member *member = CONTAINER_OF(at, struct member, in_stale);

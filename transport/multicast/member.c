@@ -111,21 +111,23 @@ static bool rebuild_ingress(struct bus *bus, struct member *member)
  * When it may be made anew. What has to be said to the kernel every few milliseconds is not worth it, as
  * while somebody starts.
  */
-static void pace(struct member *member, int64_t now)
+static void pace(struct member *member, int64_t now, int64_t changed_at)
 {
-    bool lived = now - member->rebuild_at > MEMBER_LIFE || member->rebuild_time == 0;
+    int64_t made_at = member->rebuild_at - member->rebuild_time;
+    bool lived = changed_at - made_at > MEMBER_LIFE || member->rebuild_time == 0;
     member->rebuild_time = lived ? MEMBER_REBUILD_TIME : 2 * member->rebuild_time;
     if (member->rebuild_time > MEMBER_REBUILD_MAX)
         member->rebuild_time = MEMBER_REBUILD_MAX;
     member->rebuild_at = now + member->rebuild_time;
 }
 
-/* One that has lived is replaced while it is in use: an empty one would let all broadcasts ask until then. */
+/* Unless that happens often, one is replaced while it is in use: an empty one would let all broadcasts ask
+ * until then. */
 static void renew_ingress(struct bus *bus, struct member *member)
 {
     int64_t now = clock_now();
     if (member->has_ingress && !member->ingress_stale && now >= member->rebuild_at && !bus->direct->failed) {
-        pace(member, now);
+        pace(member, now, now);
         if (rebuild_ingress(bus, member))
             return;
     }
@@ -136,7 +138,7 @@ void member_rebuild(struct bus *bus, struct member *member)
 {
     bool egress = member->egress_stale, ingress = member->ingress_stale;
     member->egress_stale = member->ingress_stale = false;
-    pace(member, clock_now());
+    pace(member, clock_now(), member->stale_since);
     list_unlink(&member->in_stale);
     if (egress) {
         member->misses = 0;

@@ -11,10 +11,10 @@
 /*
  * To make a filter costs the kernel as much as some dozens of messages cost the relay: it is made once some
  * have gone through the relay that need not have, or when it has been missing for long. One missing ingress
- * filter stops all broadcasts, so the first that asks is enough.
+ * filter stops all broadcasts, so few are enough for each that is missing.
  */
-#define MEMBER_MISSES 16u
-#define DIRECT_MISSES 1u     /* broadcasts */
+#define MEMBER_MISSES 32u
+#define DIRECT_MISSES 8u     /* broadcasts */
 #define MEMBER_PATIENCE 1000 /* milliseconds */
 /*
  * Milliseconds between two filters of one member, at least: twice as many after one that did not live so
@@ -102,7 +102,8 @@ struct direct {
     uint32_t n_sides;
     uint64_t generation; /* of the policy whose sides these are */
     uint64_t seed;
-    uint32_t misses;    /* broadcasts that new ingress filters would let pass */
+    uint32_t misses; /* broadcasts that new ingress filters would let pass */
+    uint32_t n_stale_ingress;
     int64_t expired_at; /* when calls that are too old were last looked for */
     struct writing *writing;
 };
