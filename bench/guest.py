@@ -68,8 +68,8 @@ class Figures:
     def woken(self) -> list[str]:
         """Lay out how often a daemon got a CPU for a message, and what went direct."""
         lines = [
-            "| | " + " | ".join(COMPARED) + " | direct | the others, why |",
-            "|---" * 7 + "|",
+            "| | " + " | ".join(COMPARED) + " | direct | of what filters let pass | the others, why |",
+            "|---" * 8 + "|",
         ]
         for case, buses in self.turns.items():
             cells = [f"{buses[bus]:.4f}" if bus in buses else "" for bus in COMPARED]
@@ -78,12 +78,16 @@ class Figures:
         return lines
 
     def ways(self, case: str) -> list[str]:
-        """The share of messages that no daemon saw, connecting included, and why the others asked."""
+        """The share of messages that no daemon saw, connecting included, and why the others asked.
+
+        Then the same without those that a filter leaves to the bus, as it does with calls to it.
+        """
         asked = dict(self.passed.get(case, {}))
         direct = asked.pop("direct", 0)
-        share = 100 * direct / max(1, direct + sum(asked.values()))
+        every = direct + sum(asked.values())
+        shares = (direct / max(1, every), direct / max(1, every - asked.get("verdict", 0)))
         reasons = sorted(asked.items(), key=lambda item: -item[1])
-        return [f"{share:.1f} %", ", ".join(f"{count} {reason}" for reason, count in reasons)]
+        return [*(f"{100 * share:.1f} %" for share in shares), ", ".join(f"{count} {reason}" for reason, count in reasons)]
 
 
 def run(results: Path, kernel: str, boot: list[str], measuring: list[str]) -> Figures:
