@@ -87,7 +87,8 @@ class Figures:
         every = direct + sum(asked.values())
         shares = (direct / max(1, every), direct / max(1, every - asked.get("verdict", 0)))
         reasons = sorted(asked.items(), key=lambda item: -item[1])
-        return [*(f"{100 * share:.1f} %" for share in shares), ", ".join(f"{count} {reason}" for reason, count in reasons)]
+        why = ", ".join(f"{count} {reason}" for reason, count in reasons)
+        return [*(f"{100 * share:.1f} %" for share in shares), why]
 
 
 def run(results: Path, kernel: str, boot: list[str], measuring: list[str]) -> Figures:
