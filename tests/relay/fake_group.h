@@ -9,7 +9,7 @@
 
 #include "plane.h"
 
-#include "../../transport/multicast/umc.h"
+#include "../../transport/multicast/member.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -23,6 +23,7 @@ struct fake_member {
     int accepted; /* 0: no such member */
     bool dead, held;
     bool egress, ingress;
+    uint32_t replaced, replaced_held; /* ingress filters while in use, and while the member was held */
 };
 
 static struct fake_group {
@@ -81,6 +82,10 @@ static inline int fake_filter(const struct umc_filter *filter)
         return 0;
     if (!member)
         return fake_error(ENOENT);
+    if (filter->which == UMC_FILTER_INGRESS && filter->count > 0 && member->ingress) {
+        member->replaced++;
+        member->replaced_held += member->held;
+    }
     *(filter->which == UMC_FILTER_EGRESS ? &member->egress : &member->ingress) = filter->count > 0;
     return 0;
 }

@@ -127,6 +127,27 @@ static void members_are_served(void)
     plane_close(&p);
 }
 
+/* Specification, "Message Bus Messages": nobody hears of a rule's first signal before it is answered. */
+static void a_rule_is_answered_before_it_counts(void)
+{
+    struct plane p;
+    fake_open(&p);
+    live(&p);
+    struct client *b = &p.clients[1];
+    /* one that is new is not replaced again at once */
+    for (int64_t since = clock_now(); clock_now() < since + MEMBER_REBUILD_MAX;) {
+        REQUIRE(client_sync(b));
+        if (!fake_look(1).ingress)
+            since = clock_now();
+    }
+    client_match(b, RULE ",arg0='new'");
+    struct fake_member member = fake_look(1);
+    CHECK_EQUAL(member.replaced, 1);
+    CHECK_EQUAL(member.replaced_held, 1);
+    CHECK(!member.held);
+    plane_close(&p);
+}
+
 static void without_the_first_filter_there_is_no_group(void)
 {
     struct plane p;
@@ -318,6 +339,7 @@ static void calls_that_went_directly_are_known(void)
 
 static const struct check_test tests[] = {
     TEST(members_are_served),
+    TEST(a_rule_is_answered_before_it_counts),
     TEST(without_the_first_filter_there_is_no_group),
     TEST(adding_fails),
     TEST(removing_fails),

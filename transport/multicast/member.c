@@ -121,12 +121,16 @@ static void pace(struct member *member, int64_t now, int64_t changed_at)
     member->rebuild_at = now + member->rebuild_time;
 }
 
-/* Unless that happens often, one is replaced while it is in use: an empty one would let all broadcasts ask
- * until then. */
+/*
+ * Unless that happens often, one is replaced while it is in use: an empty one would let all broadcasts ask
+ * until then. What its rules have changed for comes behind what is said already, the answer to AddMatch above
+ * all.
+ */
 static void renew_ingress(struct bus *bus, struct member *member)
 {
     int64_t now = clock_now();
-    if (member->has_ingress && !member->ingress_stale && now >= member->rebuild_at && !bus->direct->failed) {
+    if (member->has_ingress && !member->ingress_stale && now >= member->rebuild_at &&
+        writing_hold(bus, &bus->touched)) {
         pace(member, now, now);
         if (rebuild_ingress(bus, member))
             return;

@@ -188,8 +188,8 @@ static bool add_match(struct bus *bus, struct peer *sender, const struct message
         return true;
     }
     bus_count_matches(bus, sender);
-    direct_rules_changed(bus, sender, rule);
     acknowledge(bus, sender, m);
+    direct_rules_changed(bus, sender, rule);
     return true;
 }
 
