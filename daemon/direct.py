@@ -51,10 +51,15 @@ def choose_group(
     return group
 
 
-def hand_over(group: Group, plane: Takes, settings: Settings, log: Says) -> None:
-    """Give the group to the data plane. If that has no use for it everything is relayed."""
+def hand_over(group: Group, plane: Takes, settings: Settings, log: Says, *, required: bool) -> None:
+    """Give the group to the data plane. If that has no use for it everything is relayed.
+
+    Raises Unavailable if it is ``required``.
+    """
     everybody = settings.multicast.trust == "everybody"
     try:
         plane.set_group(group.fd, group.max_members, trust_everybody=everybody)
     except OSError as error:
+        if required:
+            raise Unavailable(f"multicast is required: {error.strerror}") from error
         log.warning(f"Messages go through the relay after all: {error.strerror}")

@@ -56,6 +56,7 @@ class Service:
         self.listeners: list[Listener] = []
         self._announced: tuple[Listener, ...] = ()
         self.group: Group | None = None
+        self.group_required = False
         self.to_syslog = False
         # Readable as long as we are who we were.
         self.inherited = inherited()
@@ -79,11 +80,12 @@ class Service:
             from .serving import Serving
 
             self._give_up_rights(user)
+            serving = Serving(self, settings, mechanisms)
         except StartErrors as error:
             self.log.write(syslog.LOG_WARNING, f"Failed to start message bus: {error}")
             self._clean()
             return 1
-        ended_by = Serving(self, settings, mechanisms).run()
+        ended_by = serving.run()
         self._clean()
         if ended_by == signal.SIGINT:
             # Whoever waits for us shall see what ended us.
@@ -119,6 +121,7 @@ class Service:
     def _choose_group(self, settings: Settings) -> Group | None:
         """Make a group while there are rights to; the command line has the last word."""
         mode = self.options.multicast or settings.multicast.mode
+        self.group_required = mode == "require"
         return choose_group(mode, settings.limits.max_replies_per_connection, self.log)
 
     def _listen(self, settings: Settings) -> None:

@@ -34,7 +34,10 @@ SETTLING: Final = 1.0
 
 
 class Serving:
-    """A bus on the listeners of a service that has started. ``run`` returns the signal that ended it."""
+    """A bus on the listeners of a service that has started. ``run`` returns the signal that ended it.
+
+    Raises Unavailable if there has to be a group, and the data plane can't use it.
+    """
 
     def __init__(self, service: Service, settings: Settings, mechanisms: Mechanisms) -> None:
         self._signal = signal.SIGTERM
@@ -52,7 +55,7 @@ class Serving:
             environment=Environment(service.inherited, service.address, settings.bus_type),
         )
         if service.group is not None:
-            hand_over(service.group, relay, settings, service.log)
+            hand_over(service.group, relay, settings, service.log, required=service.group_required)
         self._server = Server(loop, self._bus, relay, self._listeners, mechanisms)
         self._notifier = Notifier()
         self._reloader = Reloader(

@@ -71,19 +71,27 @@ class TestHandOver:
                 assert (fd, max_members, trust_everybody) == (99, 1024, everybody)
 
         lines = Lines()
-        hand_over(GROUP, Plane(), Settings(multicast=Multicast(trust=trust)), lines)
+        hand_over(GROUP, Plane(), Settings(multicast=Multicast(trust=trust)), lines, required=True)
         assert lines == []
+
+    class Unwilling:
+        """A data plane that can't use it."""
+
+        def set_group(self, fd: int, max_members: int, *, trust_everybody: bool) -> None:
+            raise OSError(errno.EPERM, "Operation not permitted")
 
     def test_no_use_for_it(self) -> None:
         """The bus goes on with the relay."""
-
-        class Plane:
-            def set_group(self, fd: int, max_members: int, *, trust_everybody: bool) -> None:
-                raise OSError(errno.EPERM, "Operation not permitted")
-
         lines = Lines()
-        hand_over(GROUP, Plane(), Settings(), lines)
+        hand_over(GROUP, self.Unwilling(), Settings(), lines, required=False)
         assert lines == ["warning: Messages go through the relay after all: Operation not permitted"]
+
+    def test_no_use_for_what_is_required(self) -> None:
+        """The bus does not start."""
+        lines = Lines()
+        with pytest.raises(Unavailable, match=r"^multicast is required: Operation not permitted$"):
+            hand_over(GROUP, self.Unwilling(), Settings(), lines, required=True)
+        assert lines == []
 
 
 class Reading:
