@@ -105,8 +105,9 @@ class TestReload:
         """A file that can't be read fails the command and changes nothing; the old policy stays in force."""
         main = machine.outside("/etc/dbus-1/system-local.conf")
         client = Client(machine.address())
-        machine.outside(rules).write_text(DENY)
+        # In this order, for both watch their files.
         main.write_text(BROKEN)
+        machine.outside(rules).write_text(DENY)
         try:
             assert machine.run("systemctl", "reload", "dbus.service", status=None).returncode != 0
             assert client.driver("RequestName", "su", "org.example.Denied", 0) == 1
