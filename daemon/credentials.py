@@ -7,6 +7,7 @@ import struct
 from typing import Final
 
 from ..record import Record
+from ..transport.relay import at_console as seated
 from ..transport.relay import identify
 
 UCRED: Final = struct.Struct("iII")
@@ -77,16 +78,7 @@ def at_console(uid: int | None, users: str = "/run/systemd/users") -> bool:
 
     Sessions that end already don't count. Where there is no logind nobody is at the console.
     """
-    if uid is None:
-        return False
-    try:
-        # Most often there is none, and to open() that would take as long as to read it.
-        fd = os.open(f"{users}/{uid}", os.O_RDONLY | os.O_CLOEXEC)
-        with open(fd, encoding="utf-8", errors="replace") as file:
-            settings = [line.strip().partition("=") for line in file]
-    except OSError:
-        return False
-    return any(name == "ONLINE_SEATS" and value.strip('" ') for name, _, value in settings)
+    return uid is not None and seated(uid, users)
 
 
 def _loginfo(uid: int | None, pid: int | None, command: bytes, label: bytes) -> str:

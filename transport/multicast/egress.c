@@ -110,8 +110,7 @@ static void take_type(struct program *p, const struct filter_egress *egress, con
 /* What the first filter does not know of a member: its byte order, and the limit. */
 static void check_message(struct program *p, const struct filter_egress *egress, uint32_t wrong)
 {
-    program_load(p, BPF_B, 0);
-    program_if(p, BPF_JEQ, egress->big_endian ? 'B' : 'l', PROGRAM_NEXT, wrong);
+    walk_check_order(p, egress->big_endian, wrong);
     if (egress->max_size < FILTER_MAX_MESSAGE) {
         program_add(p, BPF_LD | BPF_W | BPF_LEN, 0);
         program_if(p, BPF_JGT, egress->max_size, wrong, PROGRAM_NEXT);

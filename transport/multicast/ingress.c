@@ -69,12 +69,6 @@ static void judge_side(struct program *p, const struct filter_ingress *ingress)
     program_keep(p, SLOT_VERDICT);
 }
 
-static void check_order(struct program *p, const struct filter_ingress *ingress, uint32_t wrong)
-{
-    program_load(p, BPF_B, 0);
-    program_if(p, BPF_JEQ, ingress->big_endian ? 'B' : 'l', PROGRAM_NEXT, wrong);
-}
-
 /* The slots that rules are compared with. */
 static void take_slots(struct program *p, const struct filter_ingress *ingress,
                        const struct tree_entry *entries, uint32_t n)
@@ -277,7 +271,7 @@ static void write_part(struct program *p, const struct tree_entry *entries, uint
     const struct outcome outcome = {ingress->big_endian, NEW_LABEL, NEW_LABEL};
     if (n) {
         judge_side(p, ingress);
-        check_order(p, ingress, outcome.wrong);
+        walk_check_order(p, ingress->big_endian, outcome.wrong);
         take_slots(p, ingress, entries, n);
         write_ranks(p, entries, n, &outcome, unwanted);
         program_bind(p, outcome.match);

@@ -210,3 +210,9 @@ void walk_to_body(struct program *p, bool big_endian)
     program_compute(p, BPF_AND, ~7u);
     program_keep(p, SLOT_BODY);
 }
+
+void walk_check_order(struct program *p, bool big_endian, uint32_t wrong)
+{
+    program_load(p, BPF_B, 0);
+    program_if(p, BPF_JEQ, big_endian ? 'B' : 'l', PROGRAM_NEXT, wrong);
+}

@@ -32,6 +32,9 @@ enum {
  */
 void walk_check(struct program *p, bool big_endian, uint32_t max_size, uint32_t wrong);
 
+/* Goes on if it is in this byte order */
+void walk_check_order(struct program *p, bool big_endian, uint32_t wrong);
+
 /* SLOT_BODY = the offset of the body of a message that is right */
 void walk_to_body(struct program *p, bool big_endian);
 

@@ -2,7 +2,7 @@
 
 from .credentials import Credentials
 from .event import Arrival, Event, Gone, Kind
-from .identity import Identity, identify
+from .identity import Identity, at_console, identify
 from .relay import ALL, MatchRuleError, Relay
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "Kind",
     "MatchRuleError",
     "Relay",
+    "at_console",
     "identify",
 ]

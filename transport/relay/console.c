@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "console.h"
 
+#include "relay.h"
 #include "span.h"
 
 #include <fcntl.h>
@@ -41,4 +42,9 @@ bool console_has(const char *users, uint32_t uid)
             return true;
     }
     return false;
+}
+
+_Bool relay_at_console(const char *users, uint32_t uid)
+{
+    return console_has(users, uid);
 }

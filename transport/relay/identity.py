@@ -23,6 +23,11 @@ class Identity(NamedTuple):
 _native: Final = ffi.new("struct relay_identity *")
 
 
+def at_console(uid: int, users: str) -> bool:
+    """Tells whether a user is logged in at a seat, by the file of him in logind's directory."""
+    return bool(lib.relay_at_console(users.encode(), uid))
+
+
 def identify(fd: int) -> Identity | None:
     """Returns who is at the other end of a Unix socket; None for another kind. Only for the main thread."""
     if not lib.relay_identify(fd, _native):

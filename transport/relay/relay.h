@@ -132,6 +132,8 @@ struct relay_identity { /* of who made a connection, as far as the kernel noted 
 };
 
 _Bool relay_identify(int fd, struct relay_identity *identity); /* false: it is no Unix socket */
+/* Is this user logged in at a seat, by the file that logind keeps of him in that directory? */
+_Bool relay_at_console(const char *users, uint32_t uid);
 
 int relay_new(struct relay **out, const char *guid);
 int relay_start(struct relay *relay);    /* starts the thread; all signals are blocked in it */
