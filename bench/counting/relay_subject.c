@@ -41,7 +41,7 @@ static void relay_open(const int *fds, int n)
         require(peer, "peer_new");
         peer->active = true;
         bus.n_active++;
-        table_insert(&bus.peers, &peer->node, hash_u64((uint64_t)i));
+        table_insert(&bus.peers, &peer->node, hash_number(&bus.peers.key, (uint64_t)i));
         require(epoll_ctl(bus.epoll, EPOLL_CTL_ADD, fds[i], &event) == 0, "epoll_ctl");
     }
 }

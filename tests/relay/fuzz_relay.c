@@ -28,7 +28,7 @@ static void attach(struct bus *bus, uint64_t id, int fd)
     if (!peer)
         abort();
     peer->active = id != 2; /* one has not said Hello */
-    table_insert(&bus->peers, &peer->node, hash_u64(id));
+    table_insert(&bus->peers, &peer->node, hash_number(&bus->peers.key, id));
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = &peer->source};
     if (epoll_ctl(bus->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
         abort();

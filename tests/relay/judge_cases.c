@@ -206,7 +206,7 @@ static void take_connect(void)
 int main(void)
 {
     int command;
-    require(registry_init(&bus.registry, 1) == 0, "no registry");
+    require(registry_init(&bus.registry) == 0, "no registry");
     bus.n_log = UINT32_MAX; /* nobody reads it */
     while ((command = getchar()) != EOF) {
         if (command == 'P')

@@ -33,7 +33,7 @@ static void room_open(struct room *r)
     r->end = ends[0];
     r->peer = peer_new(0, ends[1], &credentials);
     r->peer->active = true;
-    table_insert(&r->bus.peers, &r->peer->node, hash_u64(0));
+    table_insert(&r->bus.peers, &r->peer->node, hash_number(&r->bus.peers.key, 0));
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = &r->peer->source};
     CHECK_EQUAL(epoll_ctl(r->bus.epoll, EPOLL_CTL_ADD, ends[1], &event), 0);
 }

@@ -35,7 +35,7 @@ static bool court_open(struct court *court)
     court->bus.n_log = UINT32_MAX; /* nobody reads it */
     policy_draft(&draft, rules, CHECK_COUNT(rules));
     if (policy_new(&court->bus.policy, draft.data, draft.size, 1) < 0 ||
-        registry_init(&court->bus.registry, 1) < 0)
+        registry_init(&court->bus.registry) < 0)
         return CHECK(!"no court");
     for (uint32_t i = 0; i < PEERS; i++) {
         const struct relay_credentials credentials = {.uid = i, .loginfo = "uid=0"};

@@ -42,7 +42,7 @@ static void yard_open(struct yard *y, const uint32_t uids[PEERS])
         y->ends[i] = ends[0];
         y->peers[i] = peer_new(i, ends[1], &credentials);
         y->peers[i]->active = true;
-        table_insert(&y->bus.peers, &y->peers[i]->node, hash_u64(i));
+        table_insert(&y->bus.peers, &y->peers[i]->node, hash_number(&y->bus.peers.key, i));
         struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = &y->peers[i]->source};
         CHECK_EQUAL(epoll_ctl(y->bus.epoll, EPOLL_CTL_ADD, ends[1], &event), 0);
     }

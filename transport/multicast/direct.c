@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #define RELEASES 1024u /* in one call */
@@ -76,10 +75,10 @@ int direct_begin(struct bus *bus, int group, uint32_t max_members, bool trust_ev
     list_init(&direct->retry);
     direct->source.kind = SOURCE_DIRECT;
     list_init(&direct->joining);
-    ssize_t got = getrandom(&direct->seed, sizeof(direct->seed), GRND_NONBLOCK);
-    (void)got;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = &direct->source};
-    int error = direct_allocate(direct) ? set_first(group) : -ENOMEM;
+    int error = direct_allocate(direct) ? hash_key_draw(&direct->key) : -ENOMEM;
+    if (error == 0)
+        error = set_first(group);
     if (error == 0 &&
         (fcntl(group, F_SETFL, O_NONBLOCK) < 0 || epoll_ctl(bus->epoll, EPOLL_CTL_ADD, group, &event) < 0))
         error = -errno;

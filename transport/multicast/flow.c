@@ -5,9 +5,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static uint64_t flow_hash(const struct direct *direct, struct span destination, uint8_t type)
+static struct hash flow_hash(const struct member *from, struct span destination, uint8_t type)
 {
-    return span_hash(destination, direct->seed + type);
+    const struct hash_key *key = &from->flow_table.key;
+    return hash_next(key, hash_text(key, destination), type);
 }
 
 static struct span text_of(const struct message *m, enum flow_field field)
@@ -35,9 +36,9 @@ static bool flow_covers(const struct flow *flow, const struct message *m)
     return true;
 }
 
-static struct flow *flow_find(const struct direct *direct, const struct member *from, const struct message *m)
+static struct flow *flow_find(const struct member *from, const struct message *m)
 {
-    struct table_node *node = table_first(&from->flow_table, flow_hash(direct, m->destination, m->type));
+    struct table_node *node = table_first(&from->flow_table, flow_hash(from, m->destination, m->type));
     for (; node; node = table_again(node)) {
         struct flow *flow = CONTAINER_OF(node, struct flow, node);
         if (flow_covers(flow, m))
@@ -162,7 +163,7 @@ static void learn(const struct transit *t, struct member *from, struct member *t
     struct flow *flow = bus->direct->failed ? NULL : flow_new(from, to, m, fields);
     if (!flow)
         return;
-    table_insert(&from->flow_table, &flow->node, flow_hash(bus->direct, flow->destination, flow->type));
+    table_insert(&from->flow_table, &flow->node, flow_hash(from, flow->destination, flow->type));
     list_append(&from->flows, &flow->in_from);
     list_append(&to->arriving, &flow->in_to);
     from->n_flows++;
@@ -186,7 +187,7 @@ void direct_learn(const struct transit *t, struct peer *to, bool requested_reply
         direct_policy_changed(t->bus);
     if (direct->failed || !direct_trusts(direct, t->sender->uid, to))
         return;
-    if (flow_find(direct, from, m))
+    if (flow_find(from, m))
         from->misses += from->egress_stale;
     else
         learn(t, from, to->member, requested_reply);

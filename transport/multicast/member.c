@@ -202,10 +202,10 @@ void member_set_side(struct bus *bus, struct member *member)
         direct_fail(bus, "A member of the group can't be marked", error);
 }
 
-static bool mentions(const struct member *member, uint64_t hash)
+static bool mentions(const struct member *member, struct hash hash)
 {
     for (uint32_t i = 0; i < member->n_mentions; i++) {
-        if (member->mentions[i] == hash)
+        if (member->mentions[i].bits == hash.bits)
             return true;
     }
     return false;
@@ -219,7 +219,7 @@ void mentions_end(struct bus *bus, struct peer *peer)
     {
         struct member *member = CONTAINER_OF(at, struct member, in_all);
         for (uint32_t i = 0; i < n; i++) {
-            if (mentions(member, span_hash(names[i], bus->direct->seed)))
+            if (mentions(member, hash_text(&bus->direct->key, names[i])))
                 member_stale_ingress(bus, member);
         }
     }
@@ -244,7 +244,7 @@ void direct_name_changed(struct bus *bus, struct span name, struct peer *old_own
     struct direct *direct = bus->direct;
     if (!direct || direct->failed)
         return;
-    uint64_t hash = span_hash(name, direct->seed);
+    struct hash hash = hash_text(&direct->key, name);
     LIST_FOR_SAFE(at, after, &direct->all)
     {
         struct member *member = CONTAINER_OF(at, struct member, in_all);

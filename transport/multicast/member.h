@@ -66,8 +66,8 @@ struct member {
     struct list arriving; /* flow.in_to */
     struct table flow_table;
     uint32_t n_flows;
-    uint32_t n_rules;   /* that its ingress filter is made of */
-    uint64_t *mentions; /* hashes of the names that are senders in the rules of its ingress filter */
+    uint32_t n_rules;      /* that its ingress filter is made of */
+    struct hash *mentions; /* hashes of the names that are senders in the rules of its ingress filter */
     uint32_t n_mentions;
 };
 
@@ -101,8 +101,8 @@ struct direct {
     struct side *sides;
     uint32_t n_sides;
     uint64_t generation; /* of the policy whose sides these are */
-    uint64_t seed;
-    uint32_t misses; /* broadcasts that new ingress filters would let pass */
+    struct hash_key key; /* of mentions */
+    uint32_t misses;     /* broadcasts that new ingress filters would let pass */
     uint32_t n_stale_ingress;
     int64_t expired_at; /* when calls that are too old were last looked for */
     struct writing *writing;

@@ -12,7 +12,7 @@ struct wanted {
     struct bus *bus;
     struct filter_rule *rules;
     uint32_t n, room;
-    uint64_t *mentions;
+    struct hash *mentions;
     uint32_t n_mentions;
 };
 
@@ -31,7 +31,7 @@ static void add_key(struct wanted *wanted, struct filter_rule *rule, uint8_t key
         const struct peer *sender = bus_find(wanted->bus, value);
         rule->by_sender = true;
         rule->sender = sender && sender->member ? sender->member->index : FILTER_NOBODY;
-        wanted->mentions[wanted->n_mentions++] = span_hash(value, wanted->bus->direct->seed);
+        wanted->mentions[wanted->n_mentions++] = hash_text(&wanted->bus->direct->key, value);
     } else if (key == match_arg_key(0, ARG_STRING)) {
         rule->arg0 = value;
     } else {
@@ -70,7 +70,7 @@ static bool reserve(struct wanted *wanted, uint32_t more)
     uint32_t room = wanted->n + more;
     struct filter_rule *rules = realloc(wanted->rules, room * sizeof(*rules));
     wanted->rules = rules ? rules : wanted->rules;
-    uint64_t *mentions = realloc(wanted->mentions, room * sizeof(*mentions));
+    struct hash *mentions = realloc(wanted->mentions, room * sizeof(*mentions));
     wanted->mentions = mentions ? mentions : wanted->mentions;
     wanted->room = rules && mentions ? room : wanted->room;
     return rules && mentions;

@@ -13,7 +13,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 /* A policy without rules allows nothing. */
@@ -36,7 +35,6 @@ static const struct relay_limits first_limits = {
 
 int bus_init(struct bus *bus, struct events *events, const char *guid)
 {
-    uint64_t seeds[2] = {0};
     memset(bus, 0, sizeof(*bus));
     bus->events = events;
     bus->limits = first_limits;
@@ -55,11 +53,9 @@ int bus_init(struct bus *bus, struct events *events, const char *guid)
     bus->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (bus->epoll < 0)
         return -errno;
-    ssize_t got = getrandom(seeds, sizeof(seeds), GRND_NONBLOCK);
-    (void)got; /* early at boot there may be no entropy yet: zero seeds are no reason not to start */
     if (table_init(&bus->peers) < 0 || table_init(&bus->uids) < 0 || table_init(&bus->users) < 0 ||
-        registry_init(&bus->registry, seeds[0]) < 0 || replies_init(&bus->replies) < 0 ||
-        parking_init(&bus->parking, seeds[1]) < 0 || batch_init(&bus->batch) < 0 ||
+        registry_init(&bus->registry) < 0 || replies_init(&bus->replies) < 0 ||
+        parking_init(&bus->parking) < 0 || batch_init(&bus->batch) < 0 ||
         match_index_new(&bus->matches) < 0 || monitors_init(&bus->monitors) < 0 ||
         policy_new(&bus->policy, empty_policy, sizeof(empty_policy), 1) < 0) {
         bus_free(bus);
@@ -80,7 +76,7 @@ static void forget_all(struct bus *bus)
     replies_free(&bus->replies);
     parking_free(&bus->parking);
     registry_free(&bus->registry);
-    while ((node = table_walk(&bus->peers, NULL))) {
+    while ((node = table_any(&bus->peers))) {
         table_remove(&bus->peers, node);
         peer_free(CONTAINER_OF(node, struct peer, node));
     }
@@ -108,7 +104,7 @@ void bus_free(struct bus *bus)
 
 struct peer *bus_peer(const struct bus *bus, uint64_t id)
 {
-    struct table_node *node = table_first(&bus->peers, hash_u64(id));
+    struct table_node *node = table_first(&bus->peers, hash_number(&bus->peers.key, id));
     for (; node; node = table_again(node)) {
         struct peer *peer = CONTAINER_OF(node, struct peer, node);
         if (peer->id == id)
@@ -153,7 +149,7 @@ bool bus_watch(struct bus *bus, struct peer *peer, int fd)
 
 void bus_attach(struct bus *bus, struct peer *peer, bool watched)
 {
-    table_insert(&bus->peers, &peer->node, hash_u64(peer->id));
+    table_insert(&bus->peers, &peer->node, hash_number(&bus->peers.key, peer->id));
     if (watched || bus_watch(bus, peer, peer->fd))
         input_resume(bus, peer);
     else

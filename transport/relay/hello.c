@@ -10,7 +10,7 @@
 
 static struct user *user_find(const struct bus *bus, uint32_t uid)
 {
-    struct table_node *node = table_first(&bus->users, hash_u64(uid));
+    struct table_node *node = table_first(&bus->users, hash_number(&bus->users.key, uid));
     for (; node; node = table_again(node)) {
         struct user *user = CONTAINER_OF(node, struct user, node);
         if (user->uid == uid)
@@ -25,7 +25,7 @@ static struct user *user_enter(struct bus *bus, uint32_t uid)
     struct user *user = user_find(bus, uid);
     if (!user && (user = calloc(1, sizeof(*user)))) {
         user->uid = uid;
-        table_insert(&bus->users, &user->node, hash_u64(uid));
+        table_insert(&bus->users, &user->node, hash_number(&bus->users.key, uid));
     }
     if (user)
         user->n_active++;

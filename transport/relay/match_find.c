@@ -199,7 +199,7 @@ static void visit_shape(const struct search *search, const struct match_shape *s
 
 /* Every combination of choices for the keys from i on; values and hash are of the keys before. */
 static void visit_combinations(const struct search *search, const struct match_shape *shape, unsigned i,
-                               struct symbol **values, uint64_t hash)
+                               struct symbol **values, struct hash hash)
 {
     if (i == shape->form.n) {
         const struct match_pattern *pattern = match_index_pattern(search->index, shape, values, hash);
@@ -210,7 +210,7 @@ static void visit_combinations(const struct search *search, const struct match_s
     const struct choices *choices = &search->choices[shape->form.keys[i]];
     for (unsigned c = 0; c < choices->n; c++) {
         values[i] = search->pool[choices->first + c];
-        visit_combinations(search, shape, i + 1, values, match_hash_next(hash, values[i]));
+        visit_combinations(search, shape, i + 1, values, match_hash_next(search->index, hash, values[i]));
     }
 }
 

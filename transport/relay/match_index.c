@@ -33,16 +33,16 @@ uint32_t match_index_eavesdroppers(const struct match_index *index)
     return index->eavesdroppers;
 }
 
-static uint64_t form_hash(const struct match_index *index, const struct match_form *form)
+static struct hash form_hash(const struct match_index *index, const struct match_form *form)
 {
     struct span bytes = {(const char *)form, sizeof(*form)};
-    return span_hash(bytes, index->symbols.seed[0]);
+    return hash_text(&index->shapes.key, bytes);
 }
 
 /* The shape of a form, made if need be. NULL: no memory. */
 static struct match_shape *shape_get(struct match_index *index, const struct match_form *form)
 {
-    uint64_t hash = form_hash(index, form);
+    struct hash hash = form_hash(index, form);
     for (struct table_node *node = table_first(&index->shapes, hash); node; node = table_again(node)) {
         struct match_shape *shape = CONTAINER_OF(node, struct match_shape, node);
         if (memcmp(&shape->form, form, sizeof(*form)) == 0)
@@ -67,16 +67,17 @@ static void shape_drop_if_empty(struct match_index *index, struct match_shape *s
     free(shape);
 }
 
-static uint64_t pattern_hash(const struct match_shape *shape, struct symbol *const *values)
+static struct hash pattern_hash(const struct match_index *index, const struct match_shape *shape,
+                                struct symbol *const *values)
 {
-    uint64_t hash = match_hash_start(shape);
+    struct hash hash = match_hash_start(shape);
     for (unsigned i = 0; i < shape->form.n; i++)
-        hash = match_hash_next(hash, values[i]);
+        hash = match_hash_next(index, hash, values[i]);
     return hash;
 }
 
 struct match_pattern *match_index_pattern(const struct match_index *index, const struct match_shape *shape,
-                                          struct symbol *const *values, uint64_t hash)
+                                          struct symbol *const *values, struct hash hash)
 {
     for (struct table_node *node = table_first(&index->patterns, hash); node; node = table_again(node)) {
         struct match_pattern *pattern = CONTAINER_OF(node, struct match_pattern, node);
@@ -119,7 +120,7 @@ static void value_leave(struct match_index *index, uint8_t key, const struct sym
 }
 
 static void pattern_enter(struct match_index *index, struct match_pattern *pattern, struct match_shape *shape,
-                          uint64_t hash)
+                          struct hash hash)
 {
     struct match_mention *mention = match_pattern_mentions(pattern);
     for (unsigned i = 0; i < pattern->form.n; i++) {
@@ -181,7 +182,7 @@ int match_index_add(struct match_index *index, struct match_list *list, struct m
         return -ENOMEM;
     for (unsigned i = 0; i < own->form.n; i++)
         own->values[i] = symbols_share(&index->symbols, own->values[i]);
-    uint64_t hash = pattern_hash(shape, own->values);
+    struct hash hash = pattern_hash(index, shape, own->values);
     struct match_pattern *shared = match_index_pattern(index, shape, own->values, hash);
     if (shared) {
         values_release(index, own);
@@ -219,7 +220,7 @@ static struct match_pattern *pattern_like(const struct match_index *index, const
 {
     const struct match_pattern *own = like->pattern;
     struct symbol *values[MATCH_MAX_KEYS];
-    uint64_t form = form_hash(index, &own->form);
+    struct hash form = form_hash(index, &own->form);
     for (unsigned i = 0; i < own->form.n; i++) {
         values[i] = symbols_find(&index->symbols, symbol_span(own->values[i]));
         if (!values[i])
@@ -228,7 +229,7 @@ static struct match_pattern *pattern_like(const struct match_index *index, const
     for (struct table_node *node = table_first(&index->shapes, form); node; node = table_again(node)) {
         struct match_shape *shape = CONTAINER_OF(node, struct match_shape, node);
         if (memcmp(&shape->form, &own->form, sizeof(own->form)) == 0)
-            return match_index_pattern(index, shape, values, pattern_hash(shape, values));
+            return match_index_pattern(index, shape, values, pattern_hash(index, shape, values));
     }
     return NULL;
 }

@@ -109,19 +109,20 @@ bool match_value_is_unique(const struct match_pattern *pattern, unsigned i);
 struct match_mention *match_pattern_mentions(struct match_pattern *pattern);
 /* The pattern of a shape with these very symbols; NULL: there is none. */
 struct match_pattern *match_index_pattern(const struct match_index *index, const struct match_shape *shape,
-                                          struct symbol *const *values, uint64_t hash);
+                                          struct symbol *const *values, struct hash hash);
 /* By comparing texts, without symbols. */
 bool match_pattern_matches(const struct match_pattern *pattern, const struct match_subject *subject);
 
 /* How the values of a pattern make the hash under which it is found. */
-static inline uint64_t match_hash_start(const struct match_shape *shape)
+static inline struct hash match_hash_start(const struct match_shape *shape)
 {
     return shape->node.hash;
 }
 
-static inline uint64_t match_hash_next(uint64_t hash, const struct symbol *value)
+static inline struct hash match_hash_next(const struct match_index *index, struct hash hash,
+                                          const struct symbol *value)
 {
-    return hash_u64(hash ^ value->node.hash);
+    return hash_next(&index->patterns.key, hash, value->node.hash.bits);
 }
 
 #endif

@@ -3,9 +3,8 @@
 
 #include "peer.h"
 
-int parking_init(struct parking *parking, uint64_t seed)
+int parking_init(struct parking *parking)
 {
-    parking->seed = seed;
     parking->next = 1;
     if (table_init(&parking->ids) < 0)
         return -1;
@@ -15,7 +14,7 @@ int parking_init(struct parking *parking, uint64_t seed)
 void parking_free(struct parking *parking)
 {
     struct table_node *node;
-    while (parking->ids.buckets && (node = table_walk(&parking->ids, NULL)))
+    while (parking->ids.buckets && (node = table_any(&parking->ids)))
         parking_remove(parking, CONTAINER_OF(node, struct parked, by_id));
     table_free(&parking->ids);
     table_free(&parking->names);
@@ -23,7 +22,7 @@ void parking_free(struct parking *parking)
 
 struct parked *parking_find(const struct parking *parking, uint64_t id)
 {
-    struct table_node *node = table_first(&parking->ids, hash_u64(id));
+    struct table_node *node = table_first(&parking->ids, hash_number(&parking->ids.key, id));
     for (; node; node = table_again(node)) {
         struct parked *parked = CONTAINER_OF(node, struct parked, by_id);
         if (parked->id == id)
@@ -36,7 +35,7 @@ bool parking_has(const struct parking *parking, struct span name)
 {
     if (parking->names.count == 0)
         return false;
-    struct table_node *node = table_first(&parking->names, span_hash(name, parking->seed));
+    struct table_node *node = table_first(&parking->names, hash_text(&parking->names.key, name));
     for (; node; node = table_again(node)) {
         if (span_equal(CONTAINER_OF(node, struct parked, by_name)->held->m.destination, name))
             return true;
@@ -56,8 +55,8 @@ struct parked *parking_add(struct parking *parking, struct peer *sender, struct 
     parked->held = held;
     list_append(&sender->parked, &parked->in_sender);
     sender->n_parked++;
-    table_insert(&parking->ids, &parked->by_id, hash_u64(parked->id));
-    table_insert(&parking->names, &parked->by_name, span_hash(held->m.destination, parking->seed));
+    table_insert(&parking->ids, &parked->by_id, hash_number(&parking->ids.key, parked->id));
+    table_insert(&parking->names, &parked->by_name, hash_text(&parking->names.key, held->m.destination));
     return parked;
 }
 

@@ -25,10 +25,9 @@ struct parked {
 struct parking {
     struct table ids, names;
     uint64_t next;
-    uint64_t seed;
 };
 
-int parking_init(struct parking *parking, uint64_t seed);
+int parking_init(struct parking *parking);
 void parking_free(struct parking *parking);
 struct parked *parking_find(const struct parking *parking, uint64_t id);
 bool parking_has(const struct parking *parking, struct span name);

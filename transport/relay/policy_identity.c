@@ -156,9 +156,10 @@ const struct identity *policy_identity(struct policy *policy, uint32_t uid, cons
     if (!sections.at)
         return NULL;
     sections_find(policy, &sections, uid, gids, n_gids, at_console);
-    uint64_t hash = 0;
+    const struct hash_key *key = &policy->identities.key;
+    struct hash hash = hash_number(key, sections.n);
     for (uint32_t i = 0; i < sections.n; i++)
-        hash = hash_u64(hash ^ (sections.at[i] + 1));
+        hash = hash_next(key, hash, sections.at[i]);
     for (struct table_node *node = table_first(&policy->identities, hash); node; node = table_again(node)) {
         struct identity *identity = CONTAINER_OF(node, struct identity, node);
         if (identity_is(identity, &sections)) {
@@ -174,8 +175,8 @@ const struct identity *policy_identity(struct policy *policy, uint32_t uid, cons
 
 void policy_identities_clear(struct policy *policy)
 {
-    for (struct table_node *node = table_walk(&policy->identities, NULL), *next; node; node = next) {
-        next = table_walk(&policy->identities, node);
+    struct table_node *node;
+    while ((node = table_any(&policy->identities))) {
         table_remove(&policy->identities, node);
         identity_free(CONTAINER_OF(node, struct identity, node));
     }

@@ -51,10 +51,11 @@ static const struct role *role_of(const struct gathering *gathering)
 {
     struct policy *policy = gathering->policy;
     const uint32_t n = gathering->n;
-    uint64_t hash = 0;
+    const struct hash_key *key = &policy->roles.key;
+    struct hash hash = hash_number(key, n);
     qsort(policy->scratch, n, sizeof(*policy->scratch), compare_numbers);
     for (uint32_t i = 0; i < n; i++)
-        hash = hash_u64(hash ^ policy->scratch[i]);
+        hash = hash_next(key, hash, policy->scratch[i]);
     for (struct table_node *node = table_first(&policy->roles, hash); node; node = table_again(node)) {
         const struct role *role = CONTAINER_OF(node, struct role, node);
         if (role->n == n && memcmp(role->names, policy->scratch, n * sizeof(*role->names)) == 0)
@@ -99,8 +100,8 @@ const struct role *policy_role_of_bus(struct policy *policy)
 static void roles_clear(struct policy *policy)
 {
     policy->bus_role = NULL;
-    for (struct table_node *node = table_walk(&policy->roles, NULL), *next; node; node = next) {
-        next = table_walk(&policy->roles, node);
+    struct table_node *node;
+    while ((node = table_any(&policy->roles))) {
         table_remove(&policy->roles, node);
         free(CONTAINER_OF(node, struct role, node));
     }

@@ -5,7 +5,7 @@
 
 static struct quota_uid *uid_find(const struct bus *bus, uint32_t uid)
 {
-    struct table_node *node = table_first(&bus->uids, hash_u64(uid));
+    struct table_node *node = table_first(&bus->uids, hash_number(&bus->uids.key, uid));
     for (; node; node = table_again(node)) {
         struct quota_uid *usage = CONTAINER_OF(node, struct quota_uid, node);
         if (usage->uid == uid)
@@ -20,7 +20,7 @@ static struct quota_uid *uid_enter(struct bus *bus, uint32_t uid)
     struct quota_uid *usage = uid_find(bus, uid);
     if (!usage && (usage = calloc(1, sizeof(*usage)))) {
         usage->uid = uid;
-        table_insert(&bus->uids, &usage->node, hash_u64(uid));
+        table_insert(&bus->uids, &usage->node, hash_number(&bus->uids.key, uid));
     }
     if (usage)
         usage->connections++;

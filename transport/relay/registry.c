@@ -6,9 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-int registry_init(struct registry *registry, uint64_t seed)
+int registry_init(struct registry *registry)
 {
-    registry->seed = seed;
     return table_init(&registry->names);
 }
 
@@ -60,14 +59,14 @@ void registry_free(struct registry *registry)
     if (!registry->names.buckets)
         return;
     struct table_node *node;
-    while ((node = table_walk(&registry->names, NULL)))
+    while ((node = table_any(&registry->names)))
         name_free(registry, CONTAINER_OF(node, struct name, node));
     table_free(&registry->names);
 }
 
 struct name *registry_find(const struct registry *registry, struct span text)
 {
-    struct table_node *node = table_first(&registry->names, span_hash(text, registry->seed));
+    struct table_node *node = table_first(&registry->names, hash_text(&registry->names.key, text));
     for (; node; node = table_again(node)) {
         struct name *name = CONTAINER_OF(node, struct name, node);
         if (span_equal(name_span(name), text))
@@ -101,7 +100,7 @@ static struct name *name_new(struct registry *registry, struct span text)
     list_init(&name->queue);
     name->size = text.n;
     memcpy(name->text, text.s, text.n);
-    table_insert(&registry->names, &name->node, span_hash(text, registry->seed));
+    table_insert(&registry->names, &name->node, hash_text(&registry->names.key, text));
     return name;
 }
 

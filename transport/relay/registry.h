@@ -27,13 +27,12 @@ struct membership {
 /* What the control plane last said of names. Unique names are not in it: a peer has its own. */
 struct registry {
     struct table names;
-    uint64_t seed;
     /* of all connections together: their unique names, and their places in the queues of others */
     uint32_t n_claims, peak_claims;
     uint32_t peak_claims_of_one;
 };
 
-int registry_init(struct registry *registry, uint64_t seed);
+int registry_init(struct registry *registry);
 void registry_free(struct registry *registry);
 /* The unique name counts as well; it is given up only once. */
 void registry_enter(struct registry *registry, struct peer *peer);

@@ -16,7 +16,7 @@ void replies_free(struct replies *replies)
     if (!replies->table.buckets)
         return;
     struct table_node *node;
-    while ((node = table_walk(&replies->table, NULL)))
+    while ((node = table_any(&replies->table)))
         replies_remove(replies, CONTAINER_OF(node, struct reply, node));
     table_free(&replies->table);
     while (replies->spare) {
@@ -36,15 +36,17 @@ static struct reply *reply_new(struct replies *replies)
     return reply;
 }
 
-static uint64_t reply_hash(const struct peer *caller, const struct peer *callee, uint32_t serial)
+static struct hash reply_hash(const struct replies *replies, const struct peer *caller,
+                              const struct peer *callee, uint32_t serial)
 {
-    return hash_u64(hash_u64(caller->id << 32 ^ serial) + callee->id);
+    const struct hash_key *key = &replies->table.key;
+    return hash_next(key, hash_next(key, hash_number(key, caller->id), callee->id), serial);
 }
 
 struct reply *replies_find(const struct replies *replies, const struct peer *caller,
                            const struct peer *callee, uint32_t serial)
 {
-    struct table_node *node = table_first(&replies->table, reply_hash(caller, callee, serial));
+    struct table_node *node = table_first(&replies->table, reply_hash(replies, caller, callee, serial));
     for (; node; node = table_again(node)) {
         struct reply *reply = CONTAINER_OF(node, struct reply, node);
         if (reply->caller == caller && reply->callee == callee && reply->serial == serial)
@@ -68,7 +70,7 @@ struct reply *replies_add(struct replies *replies, struct peer *caller, struct p
     list_append(&caller->calls, &reply->in_caller);
     list_append(&callee->owed, &reply->in_callee);
     list_append(&replies->by_time, &reply->in_time);
-    table_insert(&replies->table, &reply->node, reply_hash(caller, callee, serial));
+    table_insert(&replies->table, &reply->node, reply_hash(replies, caller, callee, serial));
     return reply;
 }
 

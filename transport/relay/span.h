@@ -35,13 +35,4 @@ static inline bool span_below(struct span a, struct span prefix, char separator)
     return span_starts(a, prefix) && (a.n == prefix.n || a.s[prefix.n] == separator);
 }
 
-/* FNV-1a, seeded so that peers can't choose colliding strings */
-static inline uint64_t span_hash(struct span a, uint64_t seed)
-{
-    uint64_t h = 0xcbf29ce484222325u ^ seed;
-    for (uint32_t i = 0; i < a.n; i++)
-        h = (h ^ (uint8_t)a.s[i]) * 0x100000001b3u;
-    return h ^ (h >> 32);
-}
-
 #endif

@@ -18,7 +18,6 @@ struct symbol {
 
 struct symbols {
     struct table table;
-    uint64_t seed[2];
     uint32_t longest; /* that was ever kept: no longer text needs to be looked for */
 };
 
