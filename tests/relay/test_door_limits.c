@@ -50,8 +50,11 @@ static void who_takes_too_long_is_shown_out(void)
         CHECK(h.bus.tick > 0 && h.bus.tick <= 100000);
         CONTAINER_OF(h.bus.incompletes.all.next, struct incomplete, in_all)->began -= 100000;
         hall_turn(&h);
-        is_log(&h, "Connection has not authenticated soon enough, closing it (auth_timeout=100000ms, "
-                   "elapsed: 100000ms)");
+        if (begun)
+            CHECK(!hall_event(&h)); /* the line is about all of an episode */
+        else
+            is_log(&h, "Connection has not authenticated soon enough, closing it (auth_timeout=100000ms, "
+                       "elapsed: 100000ms)");
         if (begun)
             hall_hears(&h, HALL_OK HALL_AGREE);
         CHECK(hall_is_closed(&h));
@@ -106,6 +109,49 @@ static void without_descriptors_it_waits(void)
     hall_turn(&h);
     CHECK_EQUAL(h.bus.incompletes.n, 1);
     CHECK(!hall_event(&h));
+    hall_close(&h);
+}
+
+/* A process may be short of descriptors for days; a minute without a failure ends an episode. */
+static void failures_to_accept_have_a_line_an_episode(void)
+{
+    struct hall h;
+    struct rlimit before, none;
+    hall_open(&h, true);
+    hall_enter(&h);
+    getrlimit(RLIMIT_NOFILE, &before);
+    none = (struct rlimit){.rlim_cur = 1, .rlim_max = before.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);
+    for (int i = 0; i < 5; i++) {
+        hall_turn(&h);
+        CHECK(!h.bus.accepting);
+        h.bus.accept_again = 1; /* the pause is over */
+        hall_turn(&h);
+    }
+    is_log(&h, "Failed to accept a client connection: Too many open files");
+    CHECK(!hall_event(&h));
+    h.bus.accept_again = 1;
+    h.bus.accept_failed -= BUS_EPISODE;
+    hall_turn(&h);
+    hall_turn(&h);
+    setrlimit(RLIMIT_NOFILE, &before);
+    is_log(&h, "Failed to accept a client connection: Too many open files");
+    hall_close(&h);
+}
+
+static void without_incomplete_connections_one_at_a_time_may_log_in(void)
+{
+    struct hall h;
+    hall_open(&h, true);
+    h.bus.limits.max_incomplete_connections = 0;
+    hall_enter(&h);
+    hall_turn(&h);
+    CHECK_EQUAL(h.bus.incompletes.n, 1);
+    CHECK(!h.bus.accepting);
+    client_close(&h.client);
+    hall_turn(&h);
+    CHECK_EQUAL(h.bus.incompletes.n, 0);
+    CHECK(h.bus.accepting);
     hall_close(&h);
 }
 
@@ -192,6 +238,8 @@ static const struct check_test tests[] = {
     TEST(who_takes_too_long_is_shown_out),
     TEST(nobody_enters_while_there_are_too_many),
     TEST(without_descriptors_it_waits),
+    TEST(failures_to_accept_have_a_line_an_episode),
+    TEST(without_incomplete_connections_one_at_a_time_may_log_in),
     TEST(nobody_enters_while_too_many_are_untold),
     TEST(without_memory_it_is_closed),
     TEST(who_came_and_left_is_not_worth_telling),

@@ -23,6 +23,9 @@ DEVIATIONS = {
     "journal": Deviation("the log goes to the journal with fields, not through syslog(3)"),
     "multicast": Deviation("messages may go directly between clients, with options and a file of our own"),
     "own-statistics": Deviation("Debug.Stats counts more"),
+    "unread-log": Deviation(
+        "lines that a log has no room for are lost and counted; the reference waits until there is room"
+    ),
     "unread-monitor": Deviation(
         "what waits for a monitor is charged to the monitor, and bounded; the reference charges the senders, "
         "from which it then stops to read"
@@ -54,6 +57,9 @@ DEVIATIONS = {
     "linked-keyring": Deviation("a directory of cookies that is a symbolic link is refused"),
     "no-descriptors": Deviation(
         "without a descriptor for a connection it accepts none for a second; the reference tries all the time"
+    ),
+    "no-incomplete-connections": Deviation(
+        "max_incomplete_connections=0 counts as 1; the reference accepts one connection and no more"
     ),
     "process-fd": Deviation("GetConnectionCredentials has ProcessFD", until=(1, 16)),
 }

@@ -36,10 +36,10 @@ static int take(struct bus *bus, struct peer *caller, struct peer *callee, uint3
     int error = umc_pending_take(direct->group, caller->member->index, callee->member->index, serial);
     if (error == -ENOENT)
         return error;
-    int64_t now = bus->limits.reply_timeout >= 0 ? clock_now() : 0;
+    int64_t now = bus->limits.reply_timeout > 0 ? clock_now() : 0;
     if (!replies_find(&bus->replies, caller, callee, serial) &&
         !replies_add(&bus->replies, caller, callee, serial, now))
-        bus_log(bus, 4, "no memory for a call of %s", caller->unique_text);
+        bus_log_memory(bus, "for a call of", caller->unique_text);
     return error;
 }
 
@@ -68,7 +68,7 @@ static uint32_t list_calls(struct bus *bus, uint32_t callee, uint32_t min_age,
                            struct umc_pending calls[CALLS])
 {
     int found = umc_pending_list(bus->direct->group, UMC_ANY, callee, min_age, calls, CALLS);
-    if (found < 0)
+    if (found < 0 && !bus_recurs(&bus->direct->calls_failed))
         bus_log(bus, 4, "calls may stay without a reply: %s", strerror(-found));
     return found < 0 ? 0 : (uint32_t)found < CALLS ? (uint32_t)found : CALLS;
 }
@@ -93,7 +93,7 @@ void direct_expire_calls(struct bus *bus)
 {
     struct direct *direct = bus->direct;
     int64_t timeout = bus->limits.reply_timeout, now;
-    if (!direct || direct->failed || timeout < 0 || list_empty(&direct->all) ||
+    if (!direct || direct->failed || timeout <= 0 || list_empty(&direct->all) ||
         (now = clock_now()) - direct->expired_at < DIRECT_EXPIRY_TIME)
         return;
     direct->expired_at = now;

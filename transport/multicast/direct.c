@@ -312,5 +312,5 @@ int direct_timeout(const struct bus *bus)
         return direct->rebuild_wait == 0 ? 0 : MEMBER_RETRY_TIME;
     if (direct->rebuild_wait >= 0)
         return direct->rebuild_wait;
-    return bus->limits.reply_timeout >= 0 && !list_empty(&direct->all) ? DIRECT_EXPIRY_TIME : -1;
+    return bus->limits.reply_timeout > 0 && !list_empty(&direct->all) ? DIRECT_EXPIRY_TIME : -1;
 }

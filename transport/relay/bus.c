@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "bus.h"
 
+#include "clock.h"
 #include "direct.h"
 #include "door.h"
 #include "hello.h"
@@ -275,6 +276,19 @@ void bus_log(struct bus *bus, int severity, const char *format, ...)
     va_end(arguments);
     size_t size = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
     log_push(bus, log_event(severity, text, size, 0));
+}
+
+bool bus_recurs(int64_t *latest)
+{
+    int64_t now = clock_now(), before = *latest;
+    *latest = now;
+    return before && now - before < BUS_EPISODE;
+}
+
+void bus_log_memory(struct bus *bus, const char *subject, const char *object)
+{
+    if (!bus_recurs(&bus->memory_failed))
+        bus_log(bus, 3, "no memory %s %s", subject, object);
 }
 
 void bus_log_denial(struct bus *bus, int severity, const char *text, const struct bus_denial *denial)

@@ -62,9 +62,10 @@ struct bus {
     _Atomic uint32_t n_left; /* who have left and are kept until the control plane has taken that */
     struct list doors;       /* door.in_doors */
     struct incompletes incompletes;
-    bool accepting;       /* the doors are watched */
-    bool shut;            /* they never will be again */
-    int64_t accept_again; /* when descriptors may be there again; 0: now */
+    bool accepting;                                      /* the doors are watched */
+    bool shut;                                           /* they never will be again */
+    int64_t accept_again;                                /* when descriptors may be there again; 0: now */
+    int64_t accept_failed, memory_failed, login_expired; /* see bus_recurs */
     _Atomic uint64_t next_id;
     uint32_t owner;       /* the bus's own user */
     struct list backlogs; /* peer.in_backlogs */
@@ -84,6 +85,9 @@ struct bus {
     uint64_t mark;
     struct bus_totals totals;
 };
+
+/* Milliseconds that end an episode of what recurs. */
+#define BUS_EPISODE 60000
 
 /* What is known of a denial besides its text. */
 struct bus_denial {
@@ -107,6 +111,13 @@ void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason); /* on
 void bus_count_matches(struct bus *bus, struct peer *peer);                /* whose rules have become more */
 uint32_t bus_matches(const struct bus *bus); /* of all connections, monitors too */
 void bus_log(struct bus *bus, int severity, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/*
+ * A condition that lasts for days must not fill the log. Notes that it was met now; true: also less than
+ * BUS_EPISODE ago, so that it has its line. *latest is 0 at first.
+ */
+bool bus_recurs(int64_t *latest);
+/* "no memory SUBJECT OBJECT", once an episode. */
+void bus_log_memory(struct bus *bus, const char *subject, const char *object);
 void bus_log_denial(struct bus *bus, int severity, const char *text, const struct bus_denial *denial);
 
 #endif

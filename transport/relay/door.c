@@ -70,8 +70,16 @@ void doors_free(struct bus *bus)
 
 static void failed(struct bus *bus, int error)
 {
-    bus_log(bus, 4, "Failed to accept a client connection: %s", strerror(error));
+    if (!bus_recurs(&bus->accept_failed))
+        bus_log(bus, 4, "Failed to accept a client connection: %s", strerror(error));
     bus->accept_again = clock_now() + DOOR_PAUSE;
+}
+
+/* A limit of 0 counts as 1: a connection is incomplete until it has said Hello. */
+static bool has_room(const struct bus *bus)
+{
+    uint32_t limit = bus->limits.max_incomplete_connections;
+    return bus->incompletes.n + bus->incompletes.n_above < (limit > 0 ? limit : 1);
 }
 
 void door_ready(struct bus *bus, struct door *door)
@@ -87,13 +95,12 @@ void door_ready(struct bus *bus, struct door *door)
         failed(bus, ENOMEM);
     }
     /* the next in this wake-up may be one too many */
-    if (bus->incompletes.n + bus->incompletes.n_above >= bus->limits.max_incomplete_connections)
+    if (!has_room(bus))
         doors_tick(bus);
 }
 
 int64_t doors_tick(struct bus *bus)
 {
-    bool room = bus->incompletes.n + bus->incompletes.n_above < bus->limits.max_incomplete_connections;
     int64_t left = -1;
     if (!bus->accept_again && atomic_load_explicit(&bus->n_left, memory_order_relaxed) >= DOOR_LEFT_MAX)
         bus->accept_again = clock_now() + DOOR_REST;
@@ -104,7 +111,7 @@ int64_t doors_tick(struct bus *bus)
             bus->accept_again = 0;
         }
     }
-    bool accepting = room && !bus->accept_again;
+    bool accepting = has_room(bus) && !bus->accept_again;
     if (accepting != bus->accepting && !bus->shut) {
         bus->accepting = accepting;
         LIST_FOR(at, &bus->doors)

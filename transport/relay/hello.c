@@ -37,7 +37,7 @@ static bool within_limits(const struct bus *bus, const struct peer *peer)
     if (bus->n_active >= bus->limits.max_completed_connections)
         return false;
     const struct user *user = peer->uid == NO_UID ? NULL : user_find(bus, peer->uid);
-    return !user || user->n_active < bus->limits.max_connections_per_user;
+    return peer->uid == NO_UID || (user ? user->n_active : 0) < bus->limits.max_connections_per_user;
 }
 
 bool hello_answer(struct bus *bus, struct peer *peer, const struct message *m)

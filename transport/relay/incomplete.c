@@ -39,7 +39,9 @@ void incomplete_above(struct bus *bus, int32_t more)
 static void show_out(struct bus *bus, struct incomplete *one)
 {
     long long timeout = bus->limits.auth_timeout;
-    bus_log(bus, 4,
+    if (!bus_recurs(&bus->login_expired))
+        bus_log(
+            bus, 4,
             "Connection has not authenticated soon enough, closing it (auth_timeout=%lldms, elapsed: %lldms)",
             timeout, timeout);
     incomplete_remove(bus, one);

@@ -91,8 +91,8 @@ bool quota_has_room(const struct bus *bus, const struct peer *sender, const stru
 
 bool quota_exceeded(const struct bus *bus, const struct peer *peer)
 {
-    return peer->account->bytes > bus->limits.max_incoming_bytes ||
-           peer->account->fds > bus->limits.max_incoming_unix_fds ||
+    return peer->account->bytes >= bus->limits.max_incoming_bytes ||
+           peer->account->fds >= bus->limits.max_incoming_unix_fds ||
            peer->queued_bytes > bus->limits.max_outgoing_bytes;
 }
 

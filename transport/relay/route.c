@@ -79,7 +79,7 @@ static void spread_to(void *context, void *owner)
     if (!may_have(t, &c))
         return;
     if (!transit_deliver(t, peer))
-        bus_log(bus, 4, "no memory to send a message to %s", peer->unique_text);
+        bus_log_memory(bus, "to send a message to", peer->unique_text);
     else if (!t->m->destination.s)
         direct_learn_broadcast(t, peer);
 }
@@ -142,7 +142,7 @@ static bool expect_reply(struct transit *t, struct peer *callee, struct denial *
     }
     if (noted == 0)
         return true;
-    int64_t now = bus->limits.reply_timeout >= 0 ? clock_now() : 0;
+    int64_t now = bus->limits.reply_timeout > 0 ? clock_now() : 0;
     if (replies_add(&bus->replies, caller, callee, t->m->serial, now))
         return true;
     deny(denial, ERROR_NO_MEMORY, "Not enough memory");
@@ -336,5 +336,5 @@ void route_said(struct bus *bus, struct peer *to, const struct message *m, struc
         return;
     t.payer = to->account;
     if (!transit_deliver(&t, to))
-        bus_log(bus, 4, "no memory to send a message to %s", to->unique_text);
+        bus_log_memory(bus, "to send a message to", to->unique_text);
 }

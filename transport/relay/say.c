@@ -56,7 +56,7 @@ static bool finish(struct bus *bus)
 {
     if (marshal_end(&bus->marshal))
         return true;
-    bus_log(bus, 3, "no memory for a message of the bus itself");
+    bus_log_memory(bus, "for a message of", "the bus itself");
     return false;
 }
 
