@@ -221,7 +221,7 @@ class Bus:
             method, reply = self.driver.handle(self, peer, event)
         except DBusError as error:
             if isinstance(error, TooManyConnections):
-                self.log.warning(f"{error.text} ({error.limit}={error.value})")
+                self.log.recurrent(error.limit, f"{error.text} ({error.limit}={error.value})")
             self.relay.error(peer.id, event.serial, error.name, error.text)
             self.relay.resume(peer.id)
         except Exception:

@@ -2,12 +2,13 @@
 
 import os
 import syslog
-from collections.abc import Callable
+import time
+import traceback
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from ..systemd.journal import Journal
-
-IDENTITY: Final = "omnibusd"
+from .outlets import IDENTITY, Field, Outlet, Send, Stream, Syslog
 
 # The data plane's severities are syslog's.
 SEVERITIES: Final = {
@@ -25,26 +26,32 @@ ACTIVATING: Final = "f7dfa3dd015040d7acb59d72eda73ace"
 ACTIVATED: Final = "bdd0656f9ddf4133b5e83e8d8a862fc1"
 ACTIVATION_FAILED: Final = "6c09ad87bfb64643a47328228a0a70e5"
 
-Field = str | int | None
-"""A field of an entry in the journal; None: it is not known, or is of no meaning here.
+EPISODE: Final = 60.0  # seconds; without a condition that recurs for so long its next line is due
+RETRY: Final = 1.0  # seconds until it is looked whether there is room again for lines
+LOST: Final = "{} lines of this log are lost, since there was no room for them"
 
-DBUS_SENDER and DBUS_DESTINATION are names on the bus, DBUS_SERVICE is one that is started; UNIT, CONFIG_FILE
-and CONFIG_LINE are systemd's: the unit that a service has, and the place of a rule or of an error.
-"""
+Later = Callable[[float, Callable[[], None]], object]
+"""Calls something after so many seconds."""
 
 
 class Log:
     """Writes lines; ``prefix`` says which bus it is. Only the journal takes fields.
 
-    ``open_journal`` raises OSError where there is none: then syslog(3) is used.
+    ``open_journal`` raises OSError where there is none: then syslog(3)'s socket is used. Lines are written at
+    once or, after ``never_wait``, counted as lost.
     """
 
-    def __init__(self, open_journal: Callable[[], Journal] = Journal) -> None:
+    def __init__(
+        self, open_journal: Callable[[], Journal] = Journal, open_syslog: Callable[[], Syslog] = Syslog
+    ) -> None:
         self._open_journal = open_journal
+        self._open_syslog = open_syslog
         self._prefix = ""
-        self._stderr = True
-        self._syslog = False
-        self._journal: Journal | None = None
+        self._stream = Stream()
+        self._outlets = [Outlet(self._stream.send)]
+        self._recurring: dict[str, float] = {}
+        self._later: Later | None = None
+        self._retries = False
 
     def configure(self, bus_type: str | None, *, to_syslog: bool, to_stderr: bool) -> None:
         """Decide where lines go from now on, and what they begin with."""
@@ -52,13 +59,17 @@ class Log:
             self._prefix = "[system] "
         elif bus_type == "session":
             self._prefix = f"[session uid={os.geteuid()} pid={os.getpid()}] "
-        self._stderr = to_stderr
-        self._syslog = to_syslog
-        if to_syslog:
-            try:
-                self._journal = self._open_journal()
-            except OSError:
-                syslog.openlog(IDENTITY, syslog.LOG_PID, syslog.LOG_DAEMON)
+        self._outlets = [Outlet(self._system_log())] if to_syslog else []
+        if to_stderr:
+            self._outlets.append(Outlet(self._stream.send))
+
+    def never_wait(self) -> None:
+        """Lose lines from now on rather than wait for whoever reads them."""
+        self._stream.never_wait()
+
+    def retry(self, later: Later) -> None:
+        """Say by this how many lines are lost, if no other line does it before."""
+        self._later = later
 
     def info(self, text: str, **fields: Field) -> None:
         """Say what happened."""
@@ -76,28 +87,55 @@ class Log:
         """Pass on a line of the data plane; ``severity`` is syslog's."""
         self.write(severity, self._prefix + text, fields)
 
-    def write(self, severity: int, text: str, fields: dict[str, Field] | None = None) -> None:
+    def recurrent(self, condition: str, text: str, **fields: Field) -> None:
+        """Warn of a condition that lasts, or comes again and again: once an episode."""
+        now = time.monotonic()
+        before = self._recurring.get(condition)
+        self._recurring[condition] = now
+        if before is None or now - before >= EPISODE:
+            self.warning(text, **fields)
+
+    def failure(self, error: BaseException) -> None:
+        """Warn of a mistake in the program itself: once an episode for each place that raises it."""
+        lines = traceback.format_exception(error)
+        self.recurrent(lines[-2] if len(lines) > 1 else lines[-1], "".join(lines))
+
+    def write(self, severity: int, text: str, fields: Mapping[str, Field] | None = None) -> None:
         """Write a line without the prefix."""
         priority = SEVERITIES.get(severity, syslog.LOG_DAEMON | severity)
-        if self._journal is not None:
-            self._send(self._journal, priority, text, fields or {})
-        elif self._syslog:
-            syslog.syslog(priority, text)
-        if self._stderr:
-            line = f"{IDENTITY}[{os.getpid()}]: {text}\n"
-            try:
-                os.write(2, line.encode("utf-8", "surrogateescape"))
-            except OSError:
-                pass  # nobody reads it
+        for outlet in self._outlets:
+            outlet.write(priority, text, fields or {}, self._lost)
+        self._retry_later()
 
-    def _send(self, journal: Journal, priority: int, text: str, fields: dict[str, Field]) -> None:
-        # What the journal has no room for is lost: to wait for it is to wait for a client of the bus.
-        entry: dict[str, str | int] = {
-            "MESSAGE": text,
-            "PRIORITY": priority & 7,
-            "SYSLOG_FACILITY": priority >> 3,
-            "SYSLOG_IDENTIFIER": IDENTITY,
-            "SYSLOG_PID": os.getpid(),
-        }
-        entry |= {name: value for name, value in fields.items() if value is not None}
-        journal.send(entry)
+    @property
+    def _lost(self) -> tuple[int, str]:
+        return SEVERITIES[syslog.LOG_WARNING], self._prefix + LOST
+
+    def _retry_later(self) -> None:
+        if self._later is not None and not self._retries and any(one.lost for one in self._outlets):
+            self._retries = True
+            self._later(RETRY, self._retry)
+
+    def _retry(self) -> None:
+        self._retries = False
+        for outlet in self._outlets:
+            outlet.catch_up(*self._lost)
+        self._retry_later()
+
+    def _system_log(self) -> Send:
+        try:
+            journal = self._open_journal()
+        except OSError:
+            return self._open_syslog().send
+
+        def send(priority: int, text: str, fields: Mapping[str, Field]) -> bool:
+            entry: dict[str, str | int] = {
+                "MESSAGE": text,
+                "PRIORITY": priority & 7,
+                "SYSLOG_FACILITY": priority >> 3,
+                "SYSLOG_IDENTIFIER": IDENTITY,
+                "SYSLOG_PID": os.getpid(),
+            }
+            return journal.send(entry | {name: value for name, value in fields.items() if value is not None})
+
+        return send

@@ -195,9 +195,10 @@ class Server:
         latest = self._loop.time() - self._auth_timeout
         for handshake in [one for one in self._handshakes if one.began <= latest]:
             timeout = self._bus.limits.auth_timeout
-            self._bus.log.warning(
+            self._bus.log.recurrent(
+                "auth_timeout",
                 "Connection has not authenticated soon enough, closing it"
-                f" (auth_timeout={timeout}ms, elapsed: {timeout}ms)"
+                f" (auth_timeout={timeout}ms, elapsed: {timeout}ms)",
             )
             self._drop(handshake)
         self._set_timer()

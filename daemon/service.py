@@ -108,6 +108,8 @@ class Service:
         self.log.configure(settings.bus_type, to_syslog=to_syslog, to_stderr=to_stderr)
         for warning in settings.warnings:
             self.log.warning(str(warning), CONFIG_FILE=warning.file, CONFIG_LINE=warning.line or None)
+        if settings.apparmor == "required":
+            raise process.ProcessError("AppArmor mediation required but not present")
         if settings.pidfile is not None and options.write_pidfile:
             pidfile.check(settings.pidfile)
         for directory in settings.service_dirs:
@@ -189,6 +191,7 @@ class Service:
         return True
 
     def _give_up_rights(self, user: pwd.struct_passwd | None) -> None:
+        self.log.never_wait()
         try:
             self.old_fd_limit = process.raise_fd_limit()
         except process.ProcessError as error:

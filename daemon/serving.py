@@ -6,7 +6,7 @@ import asyncio
 import faulthandler
 import gc
 import signal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvloop
 
@@ -42,6 +42,7 @@ class Serving:
     def __init__(self, service: Service, settings: Settings, mechanisms: Mechanisms) -> None:
         self._signal = signal.SIGTERM
         self._listeners = service.listeners
+        self._log = service.log
         self._loop = loop = uvloop.new_event_loop()
         asyncio.set_event_loop(loop)
         self._relay = relay = Relay(self._listeners[0].guid if self._listeners else new_guid())
@@ -70,6 +71,8 @@ class Serving:
     def run(self) -> signal.Signals:
         """Serve until a signal ends it."""
         loop = self._loop
+        loop.set_exception_handler(self._failed)
+        self._log.retry(loop.call_later)
         self._handle_signals()
         self._relay.commit()
         self._relay.start()
@@ -93,6 +96,10 @@ class Serving:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop, number)
         self._loop.add_signal_handler(signal.SIGHUP, self._reloader.ask)
+
+    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what a callback of the loop has raised; asyncio's own way is one that waits."""
+        self._log.failure(context.get("exception") or RuntimeError(context["message"]))
 
     def _stop(self, number: signal.Signals) -> None:
         self._signal = number

@@ -98,7 +98,8 @@ class Watch:
         except (FileNotFoundError, NotADirectoryError):
             return  # gone since; what was seen of that leads to the next reading
         except OSError as error:
-            self._log.warning(f"Cannot setup inotify for '{directory}'; error '{error.strerror}'")
+            text = f"Cannot setup inotify for '{directory}'; error '{error.strerror}'"
+            self._log.recurrent(f"inotify {directory}", text)
             return
         # One directory may have several paths.
         self._names.setdefault(watch.wd, set()).update(names)

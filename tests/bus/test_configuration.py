@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.daemon import DOCTYPE, Daemon, config, private_directory
+from support.place import Place
 from support.raw import DEADLINE, BusError, Closed
 
 from .conftest import StartDaemon
@@ -182,6 +183,23 @@ class TestRefusal:
         )
         assert done.returncode == 1
         assert "Failed to start message bus: " in done.stderr
+
+
+class TestMediation:
+    """<apparmor mode="required"/>: the bus must not serve without what it says."""
+
+    def test_required(self, place: Place) -> None:
+        if Path("/sys/kernel/security/apparmor/features/dbus").exists():
+            pytest.skip("AppArmor mediates here")
+        place.write(extra='<apparmor mode="required"/>')
+        done = place.run(f"--config-file={place.conf}", "--nofork")
+        assert done.returncode == 1
+        assert "Failed to start message bus: AppArmor mediation required but not present" in done.stderr
+
+    @pytest.mark.parametrize("mode", ["enabled", "disabled"])
+    def test_not_required(self, start_daemon: StartDaemon, mode: str) -> None:
+        text = config("unix:path={dir}/bus", extra=f'<apparmor mode="{mode}"/>')
+        assert start_daemon(text).connect().driver("GetId")
 
 
 class TestTolerance:

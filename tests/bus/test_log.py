@@ -11,7 +11,10 @@ import pytest
 
 from support.daemon import Daemon, config, private_directory, start
 from support.logs import Logs
+from support.message import Flag
 from support.raw import BusError
+
+from .conftest import StartDaemon
 
 LINE = "Reloaded configuration"
 Begin = Callable[..., tuple[Daemon, Logs]]
@@ -109,3 +112,54 @@ class TestJournal:
 
     def unknown_user(self, name: str) -> str:
         return f'<policy user="{name}"><allow own="*"/></policy>'
+
+
+@pytest.mark.deviation("unread-log")
+class TestUnread:
+    """A log that is not read stops neither the bus nor its end."""
+
+    DENY = '\n<policy context="mandatory"><deny send_interface="org.example.Forbidden"/></policy>'
+    LOST = "lines of this log are lost, since there was no room for them"
+
+    def flood(self, daemon: Daemon) -> None:
+        """Cause more lines than a pipe or a socket has room for."""
+        client, other = daemon.connect(deadline=2.0), daemon.connect()
+        for _ in range(1500):
+            client.start_call(
+                other.unique, "Ask", interface="org.example.Forbidden", flags=Flag.NO_REPLY_EXPECTED
+            )
+        client.driver("GetId")
+
+    def check(self, daemon: Daemon) -> None:
+        """Each plane answers, and the bus ends when it is told to."""
+        client = daemon.connect(deadline=2.0)
+        assert client.driver("ListActivatableNames")
+        assert client.driver("GetId")
+        assert daemon.terminate() == 0
+
+    def test_standard_error(self, start_daemon: StartDaemon, pipe: tuple[int, int]) -> None:
+        read, write = pipe
+        text = config("unix:path={dir}/bus", extra=self.DENY)
+        daemon = start_daemon(text, shell=f"exec 2>&{write} {write}>&-", pass_fds=(write,))
+        self.flood(daemon)
+        client = daemon.connect(deadline=2.0)
+        assert client.driver("ListActivatableNames")
+        os.set_blocking(read, True)
+        with open(os.dup(read), encoding="utf-8") as lines:
+            assert any(self.LOST in line for line in lines)
+        self.check(daemon)
+
+    @pytest.mark.parametrize("journal", [False, True], ids=["syslog", "journal"])
+    def test_system_log(self, begin: Begin, journal: bool) -> None:
+        daemon, logs = begin("--syslog-only", journal=journal, extra=self.DENY)
+        self.flood(daemon)
+        client = daemon.connect(deadline=2.0)
+        assert client.driver("ListActivatableNames")
+        (logs.journal or logs.syslog).wait_for(self.LOST)
+        self.check(daemon)
+
+    def test_end(self, begin: Begin) -> None:
+        """Nothing is waited for at the end either."""
+        daemon, _ = begin("--syslog-only", journal=False, extra=self.DENY)
+        self.flood(daemon)
+        self.check(daemon)
