@@ -10,13 +10,10 @@ from ..transport.multicast.group import Group, Unavailable, find_group
 
 
 class Says(Protocol):
-    """Who writes a line."""
-
-    def info(self, text: str) -> None:
-        """Say what was chosen."""
+    """What writes a line."""
 
     def warning(self, text: str) -> None:
-        """Say that it is not to be had."""
+        """Say that the group is not to be had after all."""
 
 
 class Takes(Protocol):
@@ -27,32 +24,27 @@ class Takes(Protocol):
 
 
 def choose_group(
-    mode: str, max_pending: int, log: Says, find: Callable[[int], Group] = find_group
-) -> Group | None:
-    """Return a group unless ``mode`` is off or there is none, and say so in one line.
+    mode: str, max_pending: int, find: Callable[[int], Group] = find_group
+) -> tuple[Group | None, str]:
+    """Return a group, None if ``mode`` is off or there is none; and how messages go, and why.
 
     ``max_pending`` is how many calls a connection may have unanswered. Raises Unavailable if ``mode`` is
     require and there is none.
     """
     if mode == "off":
-        log.info("Messages go through the relay: multicast is off")
-        return None
+        return None, "through the relay: multicast is off"
     try:
         group = find(max_pending)
     except Unavailable as reason:
         if mode == "require":
             raise Unavailable(f"multicast is required: {reason}") from reason
-        log.info(f"Messages go through the relay: {reason}")
-        return None
-    log.info(
-        "Messages go directly between clients: "
-        f"unix_multicast version {group.version}, up to {group.max_members} members"
-    )
-    return group
+        return None, f"through the relay: {reason}"
+    how = f"unix_multicast version {group.version}, up to {group.max_members} members"
+    return group, f"directly between clients: {how}"
 
 
-def hand_over(group: Group, plane: Takes, settings: Settings, log: Says, *, required: bool) -> None:
-    """Give the group to the data plane. If that has no use for it everything is relayed.
+def hand_over(group: Group, plane: Takes, settings: Settings, log: Says, *, required: bool) -> str | None:
+    """Give the group to the data plane. If that has no use for it return how messages go instead, and why.
 
     Raises Unavailable if it is ``required``.
     """
@@ -63,3 +55,5 @@ def hand_over(group: Group, plane: Takes, settings: Settings, log: Says, *, requ
         if required:
             raise Unavailable(f"multicast is required: {error.strerror}") from error
         log.warning(f"Messages go through the relay after all: {error.strerror}")
+        return f"through the relay: {error.strerror}"
+    return None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from ..systemd.journal import Journal
-from .outlets import IDENTITY, Field, Outlet, Send, Stream, Syslog
+from .outlets import IDENTITY, Field, Outlet, Stream, Syslog
 
 # The data plane's severities are syslog's.
 SEVERITIES: Final = {
@@ -59,9 +59,9 @@ class Log:
             self._prefix = "[system] "
         elif bus_type == "session":
             self._prefix = f"[session uid={os.geteuid()} pid={os.getpid()}] "
-        self._outlets = [Outlet(self._system_log())] if to_syslog else []
+        self._outlets = [self._system_log()] if to_syslog else []
         if to_stderr:
-            self._outlets.append(Outlet(self._stream.send))
+            self._outlets.append(Outlet(self._stream.send, is_journal=self._stream.is_journal()))
 
     def never_wait(self) -> None:
         """Lose lines from now on rather than wait for whoever reads them."""
@@ -74,6 +74,12 @@ class Log:
     def info(self, text: str, **fields: Field) -> None:
         """Say what happened."""
         self.write(syslog.LOG_INFO, self._prefix + text, fields)
+
+    def note(self, text: str) -> None:
+        """Say to the journal alone what is of use only when it is looked for."""
+        for outlet in self._outlets:
+            if outlet.is_journal:
+                self._write_to(outlet, syslog.LOG_INFO, self._prefix + text, {})
 
     def warning(self, text: str, **fields: Field) -> None:
         """Say what somebody should look at."""
@@ -102,10 +108,13 @@ class Log:
 
     def write(self, severity: int, text: str, fields: Mapping[str, Field] | None = None) -> None:
         """Write a line without the prefix."""
-        priority = SEVERITIES.get(severity, syslog.LOG_DAEMON | severity)
         for outlet in self._outlets:
-            outlet.write(priority, text, fields or {}, self._lost)
+            self._write_to(outlet, severity, text, fields or {})
         self._retry_later()
+
+    def _write_to(self, outlet: Outlet, severity: int, text: str, fields: Mapping[str, Field]) -> None:
+        priority = SEVERITIES.get(severity, syslog.LOG_DAEMON | severity)
+        outlet.write(priority, text, fields, self._lost)
 
     @property
     def _lost(self) -> tuple[int, str]:
@@ -122,11 +131,11 @@ class Log:
             outlet.catch_up(*self._lost)
         self._retry_later()
 
-    def _system_log(self) -> Send:
+    def _system_log(self) -> Outlet:
         try:
             journal = self._open_journal()
         except OSError:
-            return self._open_syslog().send
+            return Outlet(self._open_syslog().send)
 
         def send(priority: int, text: str, fields: Mapping[str, Field]) -> bool:
             entry: dict[str, str | int] = {
@@ -138,4 +147,4 @@ class Log:
             }
             return journal.send(entry | {name: value for name, value in fields.items() if value is not None})
 
-        return send
+        return Outlet(send, is_journal=True)

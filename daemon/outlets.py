@@ -30,8 +30,9 @@ NO_ROOM: Final = (errno.EAGAIN, errno.ENOBUFS)
 class Outlet:
     """One place for lines. A line for which it has no room is lost, and counted until that can be said."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, *, is_journal: bool = False) -> None:
         self._send = send
+        self.is_journal = is_journal
         self.lost = 0
 
     def write(self, priority: int, text: str, fields: Mapping[str, Field], lost: tuple[int, str]) -> None:
@@ -65,6 +66,14 @@ class Stream:
             self._write = _writer(self._fd)
         except OSError:
             pass  # closed: writes fail at once
+
+    def is_journal(self) -> bool:
+        """Tell whether the service manager has connected it to the journal (systemd.exec(5))."""
+        try:
+            status = os.fstat(self._fd)
+        except OSError:
+            return False
+        return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
     def send(self, priority: int, text: str, fields: Mapping[str, Field]) -> bool:
         """Write a line. One that finds room for a part of it is completed before the next one."""

@@ -57,6 +57,7 @@ class Service:
         self._announced: tuple[Listener, ...] = ()
         self.group: Group | None = None
         self.group_required = False
+        self.way = ""
         self.to_syslog = False
         # Readable as long as we are who we were.
         self.inherited = inherited()
@@ -70,7 +71,7 @@ class Service:
             self._import_while_reading()
             settings = self._reading.result()
             mechanisms = self._prepare(settings)
-            self.group = self._choose_group(settings)
+            self._choose_group(settings)
             process.hold_signals()
             self._listen(settings)
             user = None if settings.user is None else process.find_user(settings.user)
@@ -120,11 +121,12 @@ class Service:
                     self.log.warning(str(error))
         return choose(settings.auth, os.environ)
 
-    def _choose_group(self, settings: Settings) -> Group | None:
+    def _choose_group(self, settings: Settings) -> None:
         """Make a group while there are rights to; the command line has the last word."""
         mode = self.options.multicast or settings.multicast.mode
         self.group_required = mode == "require"
-        return choose_group(mode, settings.limits.max_replies_per_connection, self.log)
+        self.group, self.way = choose_group(mode, settings.limits.max_replies_per_connection)
+        self.log.note(f"Messages go {self.way}")
 
     def _listen(self, settings: Settings) -> None:
         """Listen on all addresses, and print them, the last one first: it is preferred."""

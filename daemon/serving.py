@@ -55,8 +55,10 @@ class Serving:
             tools=LoopTools(loop, spawner, relay.commit),
             environment=Environment(service.inherited, service.address, settings.bus_type),
         )
+        self._bus.statistics.way = service.way
         if service.group is not None:
-            hand_over(service.group, relay, settings, service.log, required=service.group_required)
+            failure = hand_over(service.group, relay, settings, service.log, required=service.group_required)
+            self._bus.statistics.way = failure or service.way
         self._server = Server(loop, self._bus, relay, self._listeners, mechanisms)
         self._notifier = Notifier()
         self._reloader = Reloader(

@@ -30,12 +30,13 @@ class Statistics:
     """Questions to the data plane, which answers them in the order in which they were asked.
 
     A question belongs to a call, whose sender is stopped until there is a reply. ``bus_serials`` and
-    ``connection_serials`` number the replies of each kind.
+    ``connection_serials`` number the replies of each kind. ``way``: how messages go between clients, and why.
     """
 
     def __init__(self, relay: DataPlane, log: Log) -> None:
         self._relay = relay
         self._log = log
+        self.way = ""
         self.bus_serials = count()
         self.connection_serials = count()
         self._asked: deque[tuple[Call | None, Callable[[Any], None]]] = deque()

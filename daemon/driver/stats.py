@@ -97,6 +97,7 @@ def get_stats(bus: Bus, call: Call) -> None:
         stats["ListMemPoolCachedBytes"] = _uint32(totals["cells_bytes"] - totals["cells_used_bytes"])
         stats["IncompleteConnections"] = _uint32(bus.relay.incomplete())
         stats |= _take(totals, OWN_TOTALS, _uint64)
+        stats["omnibus.Multicast"] = Variant("s", bus.statistics.way)
         stats["omnibus.DirectAsked"] = Variant("a{st}", totals["asked"])
         bus.statistics.reply(call, "a{sv}", stats)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from support.daemon import Daemon, config, private_directory, start
 from support.logs import Logs
 from support.message import Flag
-from support.raw import BusError
+from support.raw import DEADLINE, BusError
 
 from .conftest import StartDaemon
 
@@ -110,6 +111,13 @@ class TestJournal:
         assert f'"{name}"' in entry["MESSAGE"]
         assert descriptors == 1
 
+    def test_multicast(self, begin: Begin) -> None:
+        """How messages go between clients is for the journal only."""
+        daemon, logs = begin("--syslog", journal=True)
+        entry, _ = logs.entry("Messages go ")
+        assert entry["PRIORITY"] == "6"
+        assert "Messages go" not in daemon.stderr
+
     def unknown_user(self, name: str) -> str:
         return f'<policy user="{name}"><allow own="*"/></policy>'
 
@@ -163,3 +171,31 @@ class TestUnread:
         daemon, _ = begin("--syslog-only", journal=False, extra=self.DENY)
         self.flood(daemon)
         self.check(daemon)
+
+
+class TestQuiet:
+    """Where nothing is wrong nothing is said: there are test suites to which any word is a failure."""
+
+    def test_run_session(self, executable: str, unprivileged: int) -> None:
+        """dbus-run-session: a program, and a bus for it."""
+        done = subprocess.run(
+            ["dbus-run-session", f"--dbus-daemon={executable}", "--", "true"],
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            user=unprivileged,
+            group=unprivileged,
+            extra_groups=[],
+            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    def test_bus(self, start_daemon: StartDaemon, unprivileged: int) -> None:
+        directory = private_directory()
+        os.chown(directory, unprivileged, unprivileged)
+        daemon = start_daemon(
+            directory=directory, user=unprivileged, group=unprivileged, extra_groups=[], env={}
+        )
+        assert daemon.connect().driver("GetId")
+        assert daemon.terminate() == 0
+        assert daemon.stderr == ""
