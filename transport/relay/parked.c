@@ -31,22 +31,49 @@ struct parked *parking_find(const struct parking *parking, uint64_t id)
     return NULL;
 }
 
+static struct parked_name *name_find(const struct parking *parking, struct span text)
+{
+    struct table_node *node = table_first(&parking->names, hash_text(&parking->names.key, text));
+    for (; node; node = table_again(node)) {
+        struct parked_name *name = CONTAINER_OF(node, struct parked_name, node);
+        if (span_equal((struct span){name->text, name->size}, text))
+            return name;
+    }
+    return NULL;
+}
+
 bool parking_has(const struct parking *parking, struct span name)
 {
-    if (parking->names.count == 0)
-        return false;
-    struct table_node *node = table_first(&parking->names, hash_text(&parking->names.key, name));
-    for (; node; node = table_again(node)) {
-        if (span_equal(CONTAINER_OF(node, struct parked, by_name)->held->m.destination, name))
-            return true;
+    return parking->names.count > 0 && name_find(parking, name);
+}
+
+/* NULL: no memory */
+static struct parked_name *name_take(struct parking *parking, struct span text)
+{
+    struct parked_name *name = name_find(parking, text);
+    if (!name && (name = calloc(1, sizeof(*name) + text.n))) {
+        name->size = text.n;
+        memcpy(name->text, text.s, text.n);
+        table_insert(&parking->names, &name->node, hash_text(&parking->names.key, text));
     }
-    return false;
+    if (name)
+        name->count++;
+    return name;
+}
+
+static void name_release(struct parking *parking, struct parked_name *name)
+{
+    if (--name->count > 0)
+        return;
+    table_remove(&parking->names, &name->node);
+    free(name);
 }
 
 struct parked *parking_add(struct parking *parking, struct peer *sender, struct held *held)
 {
     struct parked *parked = calloc(1, sizeof(*parked));
-    if (!parked) {
+    if (!parked || !(parked->name = name_take(parking, held->m.destination))) {
+        free(parked);
         held_free(held);
         return NULL;
     }
@@ -56,7 +83,6 @@ struct parked *parking_add(struct parking *parking, struct peer *sender, struct 
     list_append(&sender->parked, &parked->in_sender);
     sender->n_parked++;
     table_insert(&parking->ids, &parked->by_id, hash_number(&parking->ids.key, parked->id));
-    table_insert(&parking->names, &parked->by_name, hash_text(&parking->names.key, held->m.destination));
     return parked;
 }
 
@@ -68,7 +94,8 @@ void parking_drop(struct parking *parking, struct parked *parked)
     parked->sender->n_parked--;
     parked->sender = NULL;
     list_unlink(&parked->in_sender);
-    table_remove(&parking->names, &parked->by_name);
+    name_release(parking, parked->name);
+    parked->name = NULL;
 }
 
 void parking_remove(struct parking *parking, struct parked *parked)

@@ -9,11 +9,19 @@
 
 struct peer;
 
+/* A name that messages are parked for: one node for all of them, so that each comes and goes in one step. */
+struct parked_name {
+    struct table_node node; /* parking.names */
+    uint32_t count;
+    uint32_t size;
+    char text[];
+};
+
 /* A message to a name that has no owner; it waits until the control plane says what becomes of it. */
 struct parked {
-    struct table_node by_id;   /* parking.ids */
-    struct table_node by_name; /* parking.names, by destination */
-    struct list in_sender;     /* peer.parked */
+    struct table_node by_id; /* parking.ids */
+    struct parked_name *name;
+    struct list in_sender; /* peer.parked */
     uint64_t id;
     struct peer *sender; /* NULL: it is gone */
     bool shown;          /* to the monitors, if there were any */

@@ -93,8 +93,10 @@ static void close_unread(const struct relay_event *event)
 
 void relay_drain(struct relay *relay)
 {
-    struct relay_event event;
-    while (relay_events(relay, &event, 1) > 0)
-        close_unread(&event);
+    struct relay_event events[64];
+    for (uint32_t n; (n = relay_events(relay, events, 64)) > 0;) {
+        for (uint32_t i = 0; i < n; i++)
+            close_unread(&events[i]);
+    }
     free_read(relay);
 }
