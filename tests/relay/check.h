@@ -16,6 +16,7 @@
 #include "../../transport/relay/span.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,23 +77,46 @@ static inline bool check_allocates(void)
     return true;
 }
 
+/* What is allocated now, in bytes. libc's own allocations do not count, but freeing them does: for
+ * differences. */
+static long check_memory;
+
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *old, size_t size);
+void __real_free(void *p);
+
+static inline void *check_taken(void *p)
+{
+    __atomic_add_fetch(&check_memory, (long)malloc_usable_size(p), __ATOMIC_RELAXED);
+    return p;
+}
 
 void *__wrap_malloc(size_t size)
 {
-    return check_allocates() ? __real_malloc(size) : NULL;
+    return check_allocates() ? check_taken(__real_malloc(size)) : NULL;
 }
 
 void *__wrap_calloc(size_t n, size_t size)
 {
-    return check_allocates() ? __real_calloc(n, size) : NULL;
+    return check_allocates() ? check_taken(__real_calloc(n, size)) : NULL;
 }
 
 void *__wrap_realloc(void *old, size_t size)
 {
-    return check_allocates() ? __real_realloc(old, size) : NULL;
+    if (!check_allocates())
+        return NULL;
+    long before = (long)malloc_usable_size(old);
+    void *p = __real_realloc(old, size);
+    if (p)
+        __atomic_sub_fetch(&check_memory, before, __ATOMIC_RELAXED);
+    return p ? check_taken(p) : NULL;
+}
+
+void __wrap_free(void *p)
+{
+    __atomic_sub_fetch(&check_memory, (long)malloc_usable_size(p), __ATOMIC_RELAXED);
+    __real_free(p);
 }
 
 static inline bool check_fail(const char *file, int line)

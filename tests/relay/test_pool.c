@@ -30,12 +30,22 @@ static void only_a_buffer_that_is_large_enough_is_taken(void)
     struct pool pool = {0};
     buffer_unref(adopted(&pool, POOL_LEAST));
     CHECK(!pool_take(&pool, POOL_LEAST + 1));
-    struct buffer *large = adopted(&pool, 2 * POOL_LEAST);
+    struct buffer *large = adopted(&pool, POOL_LEAST + POOL_LEAST / 2);
     buffer_unref(large);
     buffer_unref(adopted(&pool, POOL_LEAST));
     CHECK(pool_take(&pool, POOL_LEAST + 1) == large);
     CHECK(!pool_take(&pool, POOL_LEAST + 1));
     buffer_unref(large);
+    pool_free(&pool);
+}
+
+/* What stands in it would keep several times the memory that it is worth. */
+static void one_that_is_much_too_large_is_left(void)
+{
+    struct pool pool = {0};
+    buffer_unref(adopted(&pool, 2 * POOL_LEAST));
+    CHECK(!pool_take(&pool, POOL_LEAST));
+    CHECK(pool.first);
     pool_free(&pool);
 }
 
@@ -66,7 +76,7 @@ static void what_it_keeps_is_bounded(void)
         buffer_unref(buffers[i]);
         CHECK(pool.bytes <= POOL_BYTES);
     }
-    CHECK(pool_take(&pool, 1) == buffers[4]);
+    CHECK(pool_take(&pool, POOL_BYTES / 4) == buffers[4]);
     buffer_unref(buffers[4]);
     pool_free(&pool);
 }
@@ -85,11 +95,9 @@ static void unused_ones_are_given_back_in_time(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(the_last_reference_puts_it_back),
-    TEST(only_a_buffer_that_is_large_enough_is_taken),
-    TEST(it_keeps_neither_small_nor_huge_ones),
-    TEST(one_that_grew_huge_is_freed),
-    TEST(what_it_keeps_is_bounded),
+    TEST(the_last_reference_puts_it_back),    TEST(only_a_buffer_that_is_large_enough_is_taken),
+    TEST(one_that_is_much_too_large_is_left), TEST(it_keeps_neither_small_nor_huge_ones),
+    TEST(one_that_grew_huge_is_freed),        TEST(what_it_keeps_is_bounded),
     TEST(unused_ones_are_given_back_in_time),
 };
 CHECK_MAIN(tests)

@@ -66,7 +66,7 @@ static bool park(struct site *s, const char *destination)
     struct message m;
     marshal_begin(&w, &header);
     bool made = marshal_end(&w) && message_parse(&m, w.data, (uint32_t)w.size) == MESSAGE_OK;
-    struct held *held = made ? held_new(&m, NULL, s->peer->account) : NULL;
+    struct held *held = made ? held_new(&m, NULL, s->peer->account, 0) : NULL;
     marshal_free(&w);
     return held && parking_add(&s->bus.parking, s->peer, held);
 }

@@ -284,15 +284,11 @@ static struct outgoing *spilled_new(const struct bus *bus, const struct umc_spil
                                     const uint8_t *bytes)
 {
     size_t left = spill->length - spill->written;
-    struct outgoing *kept = calloc(1, sizeof(*kept) + left);
-    if (!kept)
-        return NULL;
     const struct member *sender =
         spill->sender < bus->direct->max_members ? bus->direct->members[spill->sender] : NULL;
-    kept->references = 1;
-    kept->uid = sender ? sender->peer->uid : UINT32_MAX;
-    kept->head = memcpy(kept + 1, bytes + spill->written, left);
-    kept->head_size = (uint32_t)left;
+    struct outgoing *kept = outgoing_new(left, sender ? sender->peer->uid : UINT32_MAX, NULL);
+    if (kept)
+        memcpy(kept + 1, bytes + spill->written, left);
     return kept;
 }
 

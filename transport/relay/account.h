@@ -2,8 +2,30 @@
 #ifndef OMNIBUS_ACCOUNT_H
 #define OMNIBUS_ACCOUNT_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+
+/*
+ * What waits is charged at what it costs, and not at its size on the wire: the limits bound the memory that
+ * senders and receivers can make the bus keep. dbus-daemon charges allocated sizes as well.
+ *
+ *   - A copy is charged the allocation that holds it (memory_cost). This counts the structs, which are larger
+ *     than a message of 100 bytes.
+ *   - A message may keep the buffer that it was received in only if it fills at least half of that
+ *     (outgoing.c); the whole capacity is charged. What is smaller is copied when it has to wait.
+ *   - Descriptors are counted, and the array that holds them is part of the cost.
+ *
+ * What a connection has sent of a message that is not complete belongs to the connection alone. It is not
+ * charged, since a message has to be read to its end, but bounded by max_message_size and reported with what
+ * is charged (peer_waiting_bytes).
+ */
+
+/* What malloc takes for an object of this size: a header and rounding. */
+static inline uint64_t memory_cost(size_t size)
+{
+    return ((uint64_t)size + 23) & ~(uint64_t)15;
+}
 
 /* What one connection has under way. It outlives the connection while tokens hold it. */
 struct account {
@@ -49,6 +71,27 @@ static inline void token_charge(struct token *token, struct account *account, ui
         account->peak_bytes = account->bytes;
     if (account->fds > account->peak_fds)
         account->peak_fds = account->fds;
+}
+
+/* The object costs more, or less, than when it was charged. */
+static inline void token_add(struct token *token, uint64_t bytes)
+{
+    if (!token->account)
+        return;
+    struct account *account = token->account;
+    token->bytes += bytes;
+    account->bytes += bytes;
+    if (account->bytes > account->peak_bytes)
+        account->peak_bytes = account->bytes;
+}
+
+static inline void token_subtract(struct token *token, uint64_t bytes)
+{
+    if (!token->account)
+        return;
+    bytes = bytes < token->bytes ? bytes : token->bytes;
+    token->bytes -= bytes;
+    token->account->bytes -= bytes;
 }
 
 static inline void token_release(struct token *token)

@@ -2,6 +2,8 @@
 #ifndef OMNIBUS_BUFFER_H
 #define OMNIBUS_BUFFER_H
 
+#include "account.h"
+
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -30,6 +32,12 @@ static inline struct buffer *buffer_grow(struct buffer *buffer, size_t capacity)
     grown->references = 1;
     grown->capacity = capacity;
     return grown;
+}
+
+/* What it takes of memory, however much of it is filled. */
+static inline uint64_t buffer_cost(const struct buffer *buffer)
+{
+    return buffer ? memory_cost(sizeof(*buffer) + buffer->capacity) : 0;
 }
 
 static inline struct buffer *buffer_ref(struct buffer *buffer)

@@ -45,9 +45,9 @@ static void export_peer(const struct bus *bus, struct json *json, const struct p
     json_put_number(json, "messages_out", s->messages_out + direct.received);
     json_put_number(json, "bytes_out", s->bytes_out);
     json_put_number(json, "incoming_messages", peer->n_parked + (peer->call != NULL));
-    json_put_number(json, "incoming_bytes", peer->account->bytes);
+    json_put_number(json, "incoming_bytes", peer_waiting_bytes(peer));
     json_put_number(json, "peak_incoming_bytes", peer->account->peak_bytes);
-    json_put_number(json, "incoming_fds", peer->account->fds);
+    json_put_number(json, "incoming_fds", peer->account->fds + peer->n_fds);
     json_put_number(json, "peak_incoming_fds", peer->account->peak_fds);
     json_put_number(json, "outgoing_messages", peer->queue.count);
     json_put_number(json, "outgoing_bytes", peer->queued_bytes);

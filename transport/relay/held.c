@@ -10,7 +10,7 @@ static struct span moved(struct span span, const struct message *from, const uin
     return span;
 }
 
-struct held *held_new(const struct message *m, struct fds *fds, struct account *payer)
+struct held *held_new(const struct message *m, struct fds *fds, struct account *payer, uint64_t beside)
 {
     struct held *held = malloc(sizeof(*held) + m->size);
     if (!held)
@@ -25,7 +25,8 @@ struct held *held_new(const struct message *m, struct fds *fds, struct account *
         *spans[i] = moved(*spans[i], m, held->data);
     held->fds = fds_ref(fds);
     held->token = (struct token){0};
-    token_charge(&held->token, payer, m->size, fds ? fds->n : 0);
+    uint64_t cost = memory_cost(sizeof(*held) + m->size) + fds_cost(fds) + beside;
+    token_charge(&held->token, payer, cost, fds ? fds->n : 0);
     return held;
 }
 

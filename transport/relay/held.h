@@ -15,7 +15,8 @@ struct held {
     uint8_t data[];
 };
 
-struct held *held_new(const struct message *m, struct fds *fds, struct account *payer); /* NULL: no memory */
-void held_free(struct held *held);                                                      /* NULL is fine */
+/* beside: the cost of what is allocated together with it, and lives as long. NULL: no memory. */
+struct held *held_new(const struct message *m, struct fds *fds, struct account *payer, uint64_t beside);
+void held_free(struct held *held); /* NULL is fine */
 
 #endif

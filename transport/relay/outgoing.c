@@ -34,26 +34,50 @@ void fds_unref(struct fds *fds)
     free(fds);
 }
 
+struct outgoing *outgoing_new(size_t room, uint32_t uid, struct fds *fds)
+{
+    struct outgoing *copy = malloc(sizeof(*copy) + room);
+    if (!copy)
+        return NULL;
+    *copy = (struct outgoing){.head = (uint8_t *)(copy + 1),
+                              .head_size = (uint32_t)room,
+                              .references = 1,
+                              .uid = uid,
+                              .fds = fds_ref(fds),
+                              .cost = memory_cost(sizeof(*copy) + room) + fds_cost(fds)};
+    return copy;
+}
+
+void outgoing_charge(struct outgoing *copy, struct account *payer)
+{
+    token_charge(&copy->token, payer, copy->cost, copy->fds ? copy->fds->n : 0);
+}
+
+/* A message that fills less than half of its buffer would keep more memory than it is worth. */
+static bool stays_in_buffer(const struct outgoing *out)
+{
+    return out->buffer && out->rest_size >= out->buffer->capacity / 2;
+}
+
 static struct outgoing *outgoing_copy(const struct outgoing *out)
 {
-    size_t rest = out->buffer ? 0 : out->rest_size; /* what stands in a buffer of its own stays there */
-    size_t size = (size_t)out->head_size + rest;
-    struct outgoing *copy = malloc(sizeof(*copy) + size);
+    bool stays = stays_in_buffer(out);
+    size_t rest = stays ? 0 : out->rest_size;
+    struct outgoing *copy = outgoing_new((size_t)out->head_size + rest, out->uid, out->fds);
     if (!copy)
         return NULL;
     uint8_t *data = (uint8_t *)(copy + 1);
     memcpy(data, out->head, out->head_size);
     if (rest)
         memcpy(data + out->head_size, out->rest, rest);
-    *copy = (struct outgoing){.head = data, .head_size = (uint32_t)size, .references = 1, .uid = out->uid};
-    copy->fds = fds_ref(out->fds);
-    if (out->buffer) {
+    if (stays) {
         copy->buffer = buffer_ref(out->buffer);
         copy->rest = out->rest;
         copy->rest_size = out->rest_size;
+        copy->cost += buffer_cost(out->buffer);
     }
     if (out->payer)
-        token_charge(&copy->token, out->payer, outgoing_size(out), out->fds ? out->fds->n : 0);
+        outgoing_charge(copy, out->payer);
     return copy;
 }
 

@@ -5,6 +5,7 @@
 #include "account.h"
 #include "buffer.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,11 @@ struct fds *fds_new(const int *fd,
                     uint32_t n);      /* takes the descriptors over; NULL: no memory, they are closed */
 struct fds *fds_ref(struct fds *fds); /* NULL is fine in both */
 void fds_unref(struct fds *fds);
+
+static inline uint64_t fds_cost(const struct fds *fds)
+{
+    return fds ? memory_cost(sizeof(*fds) + fds->n * sizeof(*fds->fd)) : 0;
+}
 
 /*
  * A message as it goes out, the same bytes for all receivers: a head and the rest. While its wake-up lasts it
@@ -36,6 +42,7 @@ struct outgoing {
     struct outgoing *kept; /* the copy, once it was made */
     struct outgoing *next; /* in the list of the wake-up */
     uint32_t references;   /* of a copy; 0 while it belongs to the wake-up */
+    uint64_t cost;         /* of a copy: the memory that it takes, without its deliveries */
     struct token token;    /* of a copy */
 };
 
@@ -44,6 +51,10 @@ static inline uint64_t outgoing_size(const struct outgoing *out)
     return (uint64_t)out->head_size + out->rest_size;
 }
 
+/* A copy to be filled: room for head and rest behind it, one reference. NULL: no memory. */
+struct outgoing *outgoing_new(size_t room, uint32_t uid, struct fds *fds);
+/* From now on the account pays for the copy. */
+void outgoing_charge(struct outgoing *copy, struct account *payer);
 struct outgoing *outgoing_keep(struct outgoing *out); /* a reference to the copy; NULL: no memory */
 void outgoing_unref(struct outgoing *kept);
 
@@ -52,6 +63,14 @@ struct delivery {
     struct delivery *next;
     struct outgoing *out;
 };
+
+/* What one more receiver costs of a copy that waits. */
+#define DELIVERY_COST memory_cost(sizeof(struct delivery))
+
+static inline uint64_t outgoing_cost(const struct outgoing *kept)
+{
+    return kept->cost + DELIVERY_COST;
+}
 
 struct delivery_list {
     struct delivery *first, *last;

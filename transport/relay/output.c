@@ -162,6 +162,7 @@ static void keep(struct bus *bus, struct peer *peer, struct outgoing *out)
     }
     delivery->out = kept;
     delivery_append(&peer->queue, delivery);
+    token_add(&kept->token, DELIVERY_COST);
     quota_keep(bus, peer, kept);
 }
 
@@ -261,6 +262,7 @@ void output_queue_take(struct bus *bus, struct peer *peer)
 {
     struct delivery *delivery = delivery_take(&peer->queue);
     quota_take(bus, peer, delivery->out);
+    token_subtract(&delivery->out->token, DELIVERY_COST);
     outgoing_unref(delivery->out);
     free(delivery);
 }

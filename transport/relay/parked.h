@@ -30,6 +30,12 @@ struct parked {
     struct event event;
 };
 
+/* What parking a message for this name costs beside the message. */
+static inline uint64_t parked_cost(struct span name)
+{
+    return memory_cost(sizeof(struct parked)) + memory_cost(sizeof(struct parked_name) + name.n);
+}
+
 struct parking {
     struct table ids, names;
     uint64_t next;

@@ -78,6 +78,12 @@ struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *crede
     return peer;
 }
 
+uint64_t peer_waiting_bytes(const struct peer *peer)
+{
+    uint64_t fds = peer->n_fds ? memory_cost(peer->n_fds * sizeof(*peer->fds)) : 0;
+    return peer->account->bytes + buffer_cost(peer->tail) + fds;
+}
+
 void peer_end_call(struct peer *peer)
 {
     held_free(peer->call);

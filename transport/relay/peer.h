@@ -128,6 +128,8 @@ struct peer *peer_begin(void);
 bool peer_identify(struct peer *peer, uint64_t id, int fd, const struct relay_credentials *credentials);
 /* Both together. */
 struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *credentials); /* NULL: no memory */
+/* What it has sent that is kept: what it is charged, and what is not a message yet. */
+uint64_t peer_waiting_bytes(const struct peer *peer);
 void peer_end_call(struct peer *peer); /* the message that it is stopped for is done with */
 /* No table knows it any more: frees all but what the control plane is told of it. */
 void peer_end(struct peer *peer);

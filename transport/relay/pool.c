@@ -6,7 +6,7 @@
 struct buffer *pool_take(struct pool *pool, size_t capacity)
 {
     struct buffer **at = &pool->first;
-    while (*at && (*at)->capacity < capacity)
+    while (*at && ((*at)->capacity < capacity || (*at)->capacity - capacity > capacity / 2))
         at = &(*at)->next;
     struct buffer *buffer = *at;
     if (!buffer)

@@ -17,7 +17,10 @@ struct pool {
     int64_t used; /* when one was taken or put back */
 };
 
-/* One of at least this capacity, which comes back with its last reference; NULL: there is none. */
+/*
+ * One of at least this capacity, and not so large that a message of that size could not stay in it (see
+ * outgoing.c); it comes back with its last reference. NULL: there is none.
+ */
 struct buffer *pool_take(struct pool *pool, size_t capacity);
 /* From now on its last reference puts this buffer into the pool. */
 void pool_adopt(struct pool *pool, struct buffer *buffer);

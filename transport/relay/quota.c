@@ -98,9 +98,9 @@ bool quota_exceeded(const struct bus *bus, const struct peer *peer)
 
 static void charge_receiver(struct peer *peer, struct outgoing *kept)
 {
-    uint64_t bytes = outgoing_size(kept);
     if (kept->token.account == peer->account)
         return;
+    uint64_t bytes = kept->token.account ? kept->token.bytes : outgoing_cost(kept);
     token_release(&kept->token);
     token_charge(&kept->token, peer->account, bytes, kept->fds ? kept->fds->n : 0);
 }
@@ -131,7 +131,7 @@ void quota_keep(struct bus *bus, struct peer *peer, struct outgoing *kept)
 {
     if (!list_linked(&peer->in_backlogs))
         backlog_begins(bus, peer);
-    uint64_t bytes = outgoing_size(kept);
+    uint64_t bytes = outgoing_cost(kept);
     peer->queued_bytes += bytes;
     peer->queued_fds += kept->fds ? kept->fds->n : 0;
     if (peer->queued_bytes > peer->statistics.peak_queued_bytes)
@@ -151,7 +151,7 @@ void quota_keep(struct bus *bus, struct peer *peer, struct outgoing *kept)
 
 void quota_take(struct bus *bus, struct peer *peer, const struct outgoing *kept)
 {
-    uint64_t bytes = outgoing_size(kept);
+    uint64_t bytes = outgoing_cost(kept);
     peer->queued_bytes -= bytes;
     peer->queued_fds -= kept->fds ? kept->fds->n : 0;
     if (peer->usage)

@@ -202,7 +202,7 @@ bool route_unicast(struct transit *t, struct peer *to)
 
 void route_up(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)
 {
-    sender->call = held_new(m, fds, sender->account);
+    sender->call = held_new(m, fds, sender->account, 0);
     if (!sender->call) {
         peer_end_call(sender);
         say_error(bus, sender, m->serial, ERROR_NO_MEMORY, "Not enough memory");

@@ -11,7 +11,7 @@ void route_park(struct transit *t)
 {
     struct bus *bus = t->bus;
     struct peer *sender = t->sender;
-    struct held *held = held_new(t->m, t->fds, sender->account);
+    struct held *held = held_new(t->m, t->fds, sender->account, parked_cost(t->m->destination));
     struct parked *parked = held ? parking_add(&bus->parking, sender, held) : NULL;
     if (!parked) {
         say_error(bus, sender, t->m->serial, ERROR_NO_MEMORY, "Not enough memory");

@@ -3,22 +3,18 @@
 
 #include "output.h"
 
-/* Memory for a head: of the wake-up, or on the heap where that has no room. */
+/* Memory for a whole message: of the wake-up, or on the heap, as the copy that is kept, where that has no
+ * room. */
 static uint8_t *head_memory(struct transit *t, size_t size)
 {
     uint8_t *memory = batch_stamped(&t->bus->batch, size);
     if (memory)
         return memory;
-    struct outgoing *kept = calloc(1, sizeof(*kept) + size);
+    struct outgoing *kept = outgoing_new(size, t->out->uid, t->fds);
     if (!kept)
         return NULL;
-    kept->references = 1;
-    kept->head = (uint8_t *)(kept + 1);
-    kept->head_size = (uint32_t)size;
-    kept->fds = fds_ref(t->fds);
-    kept->uid = t->out->uid;
     if (t->out->payer)
-        token_charge(&kept->token, t->out->payer, size, t->fds ? t->fds->n : 0);
+        outgoing_charge(kept, t->out->payer);
     t->out->kept = kept;
     return (uint8_t *)(kept + 1);
 }
