@@ -181,6 +181,21 @@ static void one_uid_shares_what_it_has(void)
     yard_close(&y);
 }
 
+/* The copy is what the receiver gets later, so nothing may be missing from it. */
+static void a_long_message_is_kept_whole_when_the_batch_is_full(void)
+{
+    struct yard y;
+    yard_open(&y, one_user);
+    for (int i = 0; i < 100 && y.peers[1]->queue.count < 2; i++)
+        REQUIRE(say(&y, 0, 1));
+    uint64_t size = outgoing_size(y.peers[1]->queue.last->out);
+    y.bus.batch.stamped_used = BATCH_STAMPED_SIZE;
+    REQUIRE(say(&y, 0, 1));
+    CHECK_EQUAL(y.peers[1]->queue.count, 3);
+    CHECK_EQUAL(outgoing_size(y.peers[1]->queue.last->out), size);
+    yard_close(&y);
+}
+
 /* The first connection has sent a descriptor and not yet the rest of its message; it may wait a second. */
 static bool a_descriptor_waits(struct yard *y)
 {
@@ -230,6 +245,7 @@ static const struct check_test tests[] = {
     TEST(everything_arrives_when_it_reads_again),
     TEST(a_stranger_leaves_room_for_others),
     TEST(one_uid_shares_what_it_has),
+    TEST(a_long_message_is_kept_whole_when_the_batch_is_full),
     TEST(descriptors_do_not_wait_for_ever),
     TEST(root_may_let_descriptors_wait),
 };

@@ -40,13 +40,14 @@ static bool stitch(struct transit *t)
     uint32_t n = message_stamp_prefix(m, peer_name(t->sender), prefix);
     uint32_t rest = m->size - MESSAGE_FIXED_SIZE;
     bool small = rest <= BATCH_SMALL - sizeof(prefix);
-    uint8_t *to = head_memory(t, n + (small ? rest : 0));
-    if (!to)
+    uint8_t *to = small ? NULL : batch_stamped(&t->bus->batch, n);
+    bool stays = to != NULL;
+    if (!stays && !(to = head_memory(t, (size_t)n + rest)))
         return false;
     memcpy(to, prefix, n);
     t->out->head = to;
-    t->out->head_size = n + (small ? rest : 0);
-    if (small) {
+    t->out->head_size = n + (stays ? 0 : rest);
+    if (!stays) {
         memcpy(to + n, m->data + MESSAGE_FIXED_SIZE, rest);
     } else {
         t->out->rest = m->data + MESSAGE_FIXED_SIZE;
