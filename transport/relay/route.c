@@ -295,16 +295,34 @@ static void route_without_destination(struct transit *t)
     spread(t, NULL, false);
 }
 
+/* A type that the specification doesn't know is refused whatever the message is addressed to, so that nothing
+ * behind this has to expect one. What has no destination is ignored, as are replies that have none. */
+static void refuse_type(struct transit *t, bool absent)
+{
+    struct denial denial;
+    t->bus->totals.denied++;
+    if (!t->m->destination.s)
+        return;
+    if (absent && t->m->flags & MESSAGE_NO_AUTO_START)
+        deny(&denial, ERROR_NAME_HAS_NO_OWNER, "Name \"%s\" does not exist", t->m->destination.s);
+    else
+        deny(&denial, ERROR_ACCESS_DENIED, "Message bus will not accept messages of unknown type\n");
+    answer_denial(t->bus, t->sender, t->m, &denial);
+}
+
 void route_message(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)
 {
     struct transit t = {.bus = bus, .sender = sender, .m = m, .fds = fds};
     bool to_peer = m->destination.s && sender->active && !span_equal(m->destination, BUS_NAME);
     struct peer *to = to_peer ? bus_find(bus, m->destination) : NULL;
     bool reachable = to && !to->gone && to->active;
-    bool parks = to_peer && (!reachable || parking_has(&bus->parking, m->destination));
+    bool known = m->type <= MESSAGE_SIGNAL;
+    bool parks = known && to_peer && (!reachable || parking_has(&bus->parking, m->destination));
     if (monitored(bus) && !monitor_message(&t, reachable ? to : NULL, parks))
         return;
-    if (!sender->active)
+    if (!known && (sender->active || span_equal(m->destination, BUS_NAME)))
+        refuse_type(&t, to_peer && !reachable);
+    else if (!sender->active)
         route_inactive(bus, sender, m, fds);
     else if (!m->destination.s)
         route_without_destination(&t);
