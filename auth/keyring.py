@@ -97,7 +97,7 @@ class FileKeyring:
         if not text.isascii():
             return []
         now = self._clock()
-        cookies = filter(None, map(_parse, text.decode().splitlines()))
+        cookies = filter(None, map(_parse, text.decode("utf-8", "replace").splitlines()))
         alive = [one for one in cookies if now - EXPIRED_AFTER <= one.created <= now + MAX_TIME_TRAVEL]
         return alive[:MAX_COOKIES]
 

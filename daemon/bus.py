@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from ..policy.error import ConfigError
 from ..policy.evaluate import ClientPolicy, Identity, Policy
@@ -12,14 +14,15 @@ from . import errors
 from .activation.activation import Activation
 from .activation.environment import Environment
 from .activation.tools import NoTools, Tools
-from .codec import make_body
 from .credentials import Credentials
-from .driver import BUS_NAME, BUS_PATH, Call, Driver, Method, Reply
-from .driver.method import METHOD_CALL, NO_AUTO_START, NO_REPLY_EXPECTED
+from .driver import BUS_NAME, BUS_PATH, Call, Driver
+from .driver.method import METHOD_CALL, NO_AUTO_START
 from .errors import DBusError
+from .guard import Failed, Guard, failure, ignored
 from .logging import DENIED, RELOAD_FAILED, RELOADED, Log
 from .machine_id import read_machine_id
 from .names import NameRegistry
+from .outlets import Field
 from .peers import Peer, Peers, TooManyConnections
 from .plane import EVERYBODY, DataPlane, Event, EventKind
 from .statistics import Statistics
@@ -27,6 +30,13 @@ from .statistics import Statistics
 ReloadFailure = ConfigError | OSError
 Reloaded = Callable[[ReloadFailure | None], None]
 """Is told that a reload is over, and why it failed."""
+
+
+class Handling(NamedTuple):
+    """What is done about a kind of event, and what ends it if that raises something (``guard.py``)."""
+
+    handle: Callable[[Event], None]
+    reject: Callable[[Event, Exception], None]
 
 
 class Bus:
@@ -52,23 +62,25 @@ class Bus:
         self.driver = Driver()
         self.names = NameRegistry()
         self.systemd_activation = systemd_activation
-        self.statistics = Statistics(relay, log)
+        self.guard = Guard(log)
+        self.statistics = Statistics(relay, self.guard)
         self.on_handed_up: Callable[[Event], None] = lambda event: None
-        self.on_reload: Callable[[Reloaded], None] = lambda told: None
+        self.on_reload: Callable[[Reloaded, Failed], None] = lambda told, failed: None
         # By plain numbers: members of an enumeration are slow as keys.
-        self._handlers: dict[int, Callable[[Event], None]] = {
-            EventKind.CALL.value: self._called,
-            EventKind.PARKED.value: self._parked,
-            EventKind.GONE.value: self._gone,
-            EventKind.EXPORT.value: self.statistics.told,
-            EventKind.LOG.value: self._log,
-            EventKind.WELCOMED.value: lambda event: self.peers.activate(self.peers[event.peer]),
-            EventKind.ADMITTED.value: self._admitted,
-            EventKind.LEFT.value: lambda event: self.peers.remove(self.peers[event.peer]),
-            EventKind.HANDED_UP.value: lambda event: self.on_handed_up(event),
-            EventKind.NAMED.value: self._named,
-            EventKind.RELEASED.value: self._released,
+        self.handlings: dict[int, Handling] = {
+            EventKind.CALL.value: Handling(self._called, self._not_called),
+            EventKind.PARKED.value: Handling(self._parked, self._not_parked),
+            EventKind.GONE.value: Handling(self._gone, self._forget),
+            EventKind.EXPORT.value: Handling(self.statistics.told, self._not_exported),
+            EventKind.LOG.value: Handling(self._log, self._nothing),
+            EventKind.WELCOMED.value: Handling(self._welcomed, self._disconnect),
+            EventKind.ADMITTED.value: Handling(self._admitted, self._disconnect),
+            EventKind.LEFT.value: Handling(self._left, self._nothing),
+            EventKind.HANDED_UP.value: Handling(lambda event: self.on_handed_up(event), self._close),
+            EventKind.NAMED.value: Handling(self._named, self._restate),
+            EventKind.RELEASED.value: Handling(self._released, self._restate),
         }
+        self.settings = settings
         self.configure(settings)
         self.peers = Peers(self.limits)
         self.activation = Activation(self, tools or NoTools(), environment or Environment({}, "", None))
@@ -77,12 +89,16 @@ class Bus:
     def configure(self, settings: Settings, policy: Policy | None = None) -> None:
         """Put limits and policy in force, for those who are connected too; raises ValueError or MemoryError.
 
-        ``policy`` is that of the settings, if it has been read already.
+        ``policy`` is that of the settings, if it has been read already. If it raises, nothing has changed.
         """
         policy = policy or Policy.from_block(settings.policy)
         # What may fail comes first.
         self.relay.load_policy(settings.policy)
-        self.relay.set_limits(settings.limits)
+        try:
+            self.relay.set_limits(settings.limits)
+        except Exception:
+            self.relay.load_policy(self.settings.policy)
+            raise
         self.settings = settings
         self.limits = settings.limits
         self.policy = policy
@@ -122,52 +138,50 @@ class Bus:
         """Handle what the data plane reports; the answers to all of it go down as one batch."""
         for event in self.relay.events():
             try:
-                self._handle(event)
-            except Exception:
+                self.handlings[event.kind].handle(event)
+            except Exception as error:
                 # The events behind it are other people's.
-                self.log.warning(traceback.format_exc())
+                self.guard.failed(error, partial(self.handlings[event.kind].reject, event))
         self.relay.commit()
 
-    def welcome(self, peer: Peer, serial: int) -> None:
-        """Answer Hello; the sender goes on by this."""
-        self.relay.welcome(peer.id, serial)
-        self.peers.activate(peer)
+    def state_queue(self, name: str, queue: Sequence[int]) -> None:
+        """Tell the data plane whose a name is; once more if that raises, for the registry has it already."""
+        again = partial(self.relay.set_queue, name, queue)
+        self.guard.run(again, lambda error: again())
 
     def reload(self, call: Call) -> None:
         """Read the configuration again; the call is answered when that is done."""
 
-        def answer(failure: ReloadFailure | None) -> None:
-            if failure is None:
-                self.relay.reply(call.peer.id, call.serial, "", b"")
+        def answer(why: ReloadFailure | None) -> None:
+            if why is None:
+                call.reply()
             else:
-                missing = isinstance(failure, ConfigError) and failure.missing
-                name = errors.FILE_NOT_FOUND if missing else errors.FAILED
-                self.relay.error(call.peer.id, call.serial, name, str(failure))
-            self.relay.resume(call.peer.id)
+                missing = isinstance(why, ConfigError) and why.missing
+                call.fail(DBusError(errors.FILE_NOT_FOUND if missing else errors.FAILED, str(why)))
 
-        self.on_reload(answer)
+        self.on_reload(answer, call.failed)
 
     def reloaded(self, settings: Settings, policy: Policy | None = None) -> None:
         """Put new settings in force, or raise what ``configure`` raises; who does this commits it."""
-        for warning in settings.warnings:
-            self.log.warning(str(warning), CONFIG_FILE=warning.file, CONFIG_LINE=warning.line or None)
         self.configure(settings, policy)
         self.peers.limits = settings.limits
         self.activation.configure(settings)
-        self.log.info("Reloaded configuration", MESSAGE_ID=RELOADED)
-        self.announce_services()
+        for warning in settings.warnings:
+            self._say(str(warning), CONFIG_FILE=warning.file, CONFIG_LINE=warning.line or None)
+        self.guard.run(lambda: self.log.info("Reloaded configuration", MESSAGE_ID=RELOADED), ignored)
+        self.guard.run(self.announce_services, ignored)
 
     def reload_failed(self, failure: ReloadFailure) -> None:
         """Stay with the old settings."""
         file, line = (failure.file, failure.line) if isinstance(failure, ConfigError) else (None, None)
-        self.log.warning(
-            f"Unable to reload configuration: {failure}",
-            MESSAGE_ID=RELOAD_FAILED,
-            CONFIG_FILE=file,
-            CONFIG_LINE=line or None,
-        )
+        text = f"Unable to reload configuration: {failure}"
+        self._say(text, MESSAGE_ID=RELOAD_FAILED, CONFIG_FILE=file, CONFIG_LINE=line or None)
         # The directories may have changed all the same.
-        self.announce_services()
+        self.guard.run(self.announce_services, ignored)
+
+    def _say(self, text: str, **fields: Field) -> None:
+        """Write a warning that is not worth failing for."""
+        self.guard.run(lambda: self.log.warning(text, **fields), ignored)
 
     def announce_services(self) -> None:
         """Say that other services than before may be there to be started."""
@@ -190,11 +204,6 @@ class Bus:
             CONFIG_LINE=event.serial if event.path else None,
         )
 
-    def _handle(self, event: Event) -> None:
-        handler = self._handlers.get(event.kind)
-        if handler is not None:
-            handler(event)
-
     def _admitted(self, event: Event) -> None:
         """Take note of a connection that the data plane has let in."""
         arrival = event.arrival
@@ -210,44 +219,31 @@ class Bus:
             self.peers.activate(peer)
 
     def _called(self, event: Event) -> None:
-        if event.type == METHOD_CALL:
-            self._call(event)
-        else:
-            self._told(event)
-
-    def _call(self, event: Event) -> None:
         peer = self.peers[event.peer]
-        try:
-            method, reply = self.driver.handle(self, peer, event)
-        except DBusError as error:
-            if isinstance(error, TooManyConnections):
-                self.log.recurrent(error.limit, f"{error.text} ({error.limit}={error.value})")
-            self.relay.error(peer.id, event.serial, error.name, error.text)
-            self.relay.resume(peer.id)
-        except Exception:
-            # Whatever went wrong, nobody may stay stopped for it.
-            self.log.warning(traceback.format_exc())
-            self.relay.error(peer.id, event.serial, errors.FAILED, "The message bus failed to answer")
-            self.relay.resume(peer.id)
+        if event.type == METHOD_CALL:
+            call = Call(self.relay, peer, event)
+            try:
+                self._call(call)
+            except Exception as error:
+                self.guard.failed(error, call.failed)
         else:
-            if reply is not None:
-                self._reply(event, method, reply)
+            self._told(peer, event)
 
-    def _reply(self, event: Event, method: Method, reply: Reply) -> None:
-        # The reference withholds only replies that say nothing but "done".
-        if method.outputs or not event.flags & NO_REPLY_EXPECTED:
-            body = make_body(method.outputs, reply.values)
-            self.relay.reply(event.peer, event.serial, method.outputs, body, reply.fds)
-        self.relay.resume(event.peer)
+    def _call(self, call: Call) -> None:
+        try:
+            reply = self.driver.handle(self, call)
+        except TooManyConnections as error:
+            self.log.recurrent(error.limit, f"{error.text} ({error.limit}={error.value})")
+            raise
+        if reply is not None:
+            call.reply(*reply.values, fds=reply.fds)
 
-    def _told(self, event: Event) -> None:
+    def _told(self, peer: Peer, event: Event) -> None:
         """Take a signal, or a reply to a call of the bus's own."""
         try:
-            self.activation.told(self.peers[event.peer], event)
+            self.activation.told(peer, event)
         except DBusError as error:
             self.relay.error(event.peer, event.serial, error.name, error.text)
-        except Exception:
-            self.log.warning(traceback.format_exc())
         self.relay.resume(event.peer)
 
     def _parked(self, event: Event) -> None:
@@ -282,12 +278,69 @@ class Bus:
         self.log.warning(f'The data plane was wrong about the owners of "{name}"')
         self.relay.set_queue(name, self.names.queue(name))
 
+    def _welcomed(self, event: Event) -> None:
+        """Note that Hello was answered."""
+        self.peers.activate(self.peers[event.peer])
+
     def _gone(self, event: Event) -> None:
-        peer = self.peers[event.peer]
+        peer = self.peers.get(event.peer)
+        if peer is None:
+            self.relay.forget(event.peer)  # one of which no note could be taken
+            return
         if peer.monitor:
             self.log.info(f"Monitoring connection {peer.unique_name} closed.")
         for name, queue in self.names.disconnect(peer.id):
-            self.relay.set_queue(name, queue)
-        self.activation.gone(peer)
+            self.state_queue(name, queue)
+        self.guard.run(partial(self.activation.gone, peer), ignored)
         self.relay.forget(peer.id)
         self.peers.remove(peer)
+
+    def _left(self, event: Event) -> None:
+        """Note that a connection is gone that owned and owed nothing."""
+        peer = self.peers.get(event.peer)
+        if peer is not None:
+            self.peers.remove(peer)
+
+    # What ends an event whose handler has raised something (``guard.py``).
+
+    def _nothing(self, event: Event, error: Exception) -> None:
+        """Nothing waits for it."""
+
+    def _not_called(self, event: Event, error: Exception) -> None:
+        if event.type == METHOD_CALL:
+            answer = failure(error)
+            self.relay.error(event.peer, event.serial, answer.name, answer.text)
+        self.guard.run(partial(self.activation.not_told, event), ignored)
+        self.relay.resume(event.peer)
+
+    def _not_parked(self, event: Event, error: Exception) -> None:
+        answer = failure(error)
+        self.relay.reject(event.parked, answer.name, answer.text)
+
+    def _not_exported(self, event: Event, error: Exception) -> None:
+        self.statistics.lost(error)
+
+    def _disconnect(self, event: Event, error: Exception) -> None:
+        """End a connection of which the control plane does not know what it should."""
+        self.relay.disconnect(event.peer)
+
+    def _forget(self, event: Event, error: Exception) -> None:
+        """Do what ``_gone`` has not done yet."""
+        for name, queue in self.names.disconnect(event.peer):
+            self.state_queue(name, queue)
+        peer = self.peers.get(event.peer)
+        if peer is not None:
+            self.guard.run(partial(self.activation.gone, peer), ignored)
+            self.peers.remove(peer)
+        self.relay.forget(event.peer)
+
+    def _close(self, event: Event, error: Exception) -> None:
+        """Close a connection that was handed up, and that nothing has taken over."""
+        for fd in (event.fd, *event.fds):
+            os.close(fd)
+        self.relay.settled()
+
+    def _restate(self, event: Event, error: Exception) -> None:
+        """Say whose a name is that was given away or up, if that is not known as it should be."""
+        name = event.destination or ""
+        self.relay.set_queue(name, self.names.queue(name))

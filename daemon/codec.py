@@ -18,7 +18,7 @@ with without_init("dbus_fast"):
     from dbus_fast._private.unmarshaller import Unmarshaller
     from dbus_fast.signature import Variant
 
-__all__ = ["Variant", "make_body", "read_body"]
+__all__ = ["Variant", "make_body", "read_body", "read_plain"]
 
 METHOD_RETURN = 2
 
@@ -32,7 +32,7 @@ def read_body(signature: str, body: bytes, big_endian: bool) -> list[Any]:
     Variants come as ``Variant`` (``.signature``, ``.value``), descriptors as their index.
     """
     if signature in _PLAIN:
-        return _read_plain(signature, body, ">" if big_endian else "<")
+        return read_plain(signature, memoryview(body), big_endian)
     frame = _header(signature, len(body), ">" if big_endian else "<") + body
     message = Unmarshaller(io.BytesIO(frame)).unmarshall()  # type: ignore[arg-type]  # any reader does
     if message is None:
@@ -49,20 +49,22 @@ def make_body(signature: str, values: Sequence[Any]) -> bytes:
     return bytes(Marshaller(signature, list(values)).marshall())
 
 
-def _read_plain(signature: str, body: bytes, order: str) -> list[Any]:
+def read_plain(signature: str, body: memoryview, big_endian: bool) -> list[Any]:
+    """Return the strings and unsigned integers that ``body`` begins with, and look no further."""
+    order = ">I" if big_endian else "<I"
     values: list[Any] = []
     at = 0
     try:
         for token in signature:
             at += -at % 4
-            (number,) = struct.unpack_from(f"{order}I", body, at)
+            (number,) = struct.unpack_from(order, body, at)
             at += 4
             if token == "u":
                 values.append(number)
                 continue
             if at + number >= len(body):
                 raise ValueError(f"a string of {number} bytes ends behind the body")
-            values.append(body[at : at + number].decode())
+            values.append(str(body[at : at + number], "utf-8"))
             at += number + 1
     except struct.error as error:
         raise ValueError(f"a body of signature {signature!r} ends early") from error

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     # Not at run time: the child is to begin before this process imports what takes long.
     import asyncio
 
+    from .loop import Loop
+
 NICE: Final = 10  # clients come first
 PATIENCE: Final = 60.0  # seconds
 
@@ -47,11 +49,7 @@ class FirstReading:
         while part := os.read(self._fd, 65536):
             parts.append(part)
         os.close(self._fd)
-        try:
-            os.waitpid(self._pid, 0)
-        except ChildProcessError:
-            pass  # SIGCHLD is ignored, as we were started
-        return read_result(b"".join(parts))
+        return read_result(b"".join(parts), _reap(self._pid))
 
 
 def _read(path: str, fd: int, own_path: str | None) -> NoReturn:
@@ -67,11 +65,14 @@ class Rereading:
 
     ``done`` is told the settings or the ConfigError, unless ``cancel`` comes first. A child that hangs (in a
     look-up of a user, say) is given up after a minute. Raises OSError if there can be no child.
+
+    The end of the pipe says that the child has given its answer, so nothing else of it is waited for: no
+    pidfd, which a sandbox may forbid. What is left of it then is killed and reaped.
     """
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: Loop,
         path: str,
         done: Callable[[Settings | ConfigError], None],
         patience: float = PATIENCE,
@@ -80,22 +81,21 @@ class Rereading:
         self._path = path
         self._done = done
         self._data = bytearray()
-        self._late = False
         self._fd, writing = os.pipe2(os.O_CLOEXEC)
+        self._pid: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
         try:
             self._pid = self._spawn(writing)
-        except OSError:
-            os.close(self._fd)
+            loop.reader(self._fd, self._receive, self._failed)
+            self._timer = loop.later(patience, self._give_up, self._failed)
+        except Exception:
+            self._close()
             raise
         finally:
             os.close(writing)
-        self._pidfd = os.pidfd_open(self._pid)
-        loop.add_reader(self._fd, self._receive)
-        self._timer = loop.call_later(patience, self._give_up)
 
     def cancel(self) -> None:
         """End the child; nobody is told."""
-        self._kill()
         self._close()
 
     def _spawn(self, writing: int) -> int:
@@ -115,33 +115,46 @@ class Rereading:
         part = os.read(self._fd, 65536)
         if part:
             self._data += part
-        else:
-            self._loop.remove_reader(self._fd)
-            self._loop.add_reader(self._pidfd, self._end)
-
-    def _end(self) -> None:
-        self._close()
-        result: Settings | ConfigError
+            return
+        how = self._close()
         try:
-            result = read_result(bytes(self._data))
+            result: Settings | ConfigError = read_result(bytes(self._data), how)
         except ConfigError as error:
-            late = "Reading the configuration took too long"
-            result = ConfigError(self._path, 0, late) if self._late else error
+            result = error
         self._done(result)
 
     def _give_up(self) -> None:
-        self._late = True
-        self._kill()
+        self._close()
+        self._done(ConfigError(self._path, 0, "Reading the configuration took too long"))
 
-    def _kill(self) -> None:
-        signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+    def _failed(self, error: Exception) -> None:
+        """Give the exception for the result (``guard.py``)."""
+        self._close()
+        self._done(ConfigError(self._path, 0, f"Reading the configuration failed: {error!r}"))
 
-    def _close(self) -> None:
-        self._timer.cancel()
-        for fd in (self._fd, self._pidfd):
+    def _close(self) -> int | None:
+        """End what is under way, once; return what wait(2) says of the child."""
+        if self._timer is not None:
+            self._timer.cancel()
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
             self._loop.remove_reader(fd)
             os.close(fd)
-        os.waitpid(self._pid, 0)
+        pid, self._pid = self._pid, None
+        return None if pid is None else _reap(pid)
+
+
+def _reap(pid: int) -> int | None:
+    """End a child that has nothing more to say; return what wait(2) says, None if it was not asked."""
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if not found:
+            # Not reaped, so nobody else has its number. It may be about to end by itself: it closed the pipe.
+            os.kill(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
+    except ChildProcessError:
+        return None  # SIGCHLD is ignored, as we were started
+    return status
 
 
 def _named_fd(path: str) -> list[int]:

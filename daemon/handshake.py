@@ -73,12 +73,12 @@ class Handshake:
         self._unsent += self._machine.data_to_send()
         return self.send()
 
-    def take_over(self, data: bytes, said: int, fds: Sequence[int], position: int) -> Authenticated | None:
-        """Go on where somebody else has read ``data``, and sent as much of the answers; see ``receive``.
-
-        ``fds`` came with the byte at ``position``.
-        """
+    def adopt(self, fds: Sequence[int], position: int) -> None:
+        """Own descriptors that came with the byte at ``position``."""
         self._fds += [(fd, position) for fd in fds]
+
+    def take_over(self, data: bytes, said: int) -> Authenticated | None:
+        """Go on where somebody else has read ``data``, and sent as much of the answers; see ``receive``."""
         if not data:
             return self.receive()
         self._machine.receive_data(data)
@@ -104,15 +104,15 @@ class Handshake:
 
     def take_fds(self, offset: Callable[[int], int]) -> Sequence[EarlyFd]:
         """Hand over the descriptors, their positions turned into offsets."""
-        fds, self._fds = self._fds, []
-        return [(fd, offset(position)) for fd, position in fds]
+        fds = [(fd, offset(position)) for fd, position in self._fds]
+        self._fds = []
+        return fds
 
     def close(self) -> None:
         """Close everything that is still in hand."""
         self.sock.close()
-        for fd, _ in self._fds:
-            os.close(fd)
-        self._fds.clear()
+        while self._fds:
+            os.close(self._fds.pop()[0])
 
     def _keep(self, control: Sequence[tuple[int, int, bytes]], position: int) -> None:
         for level, kind, data in control:

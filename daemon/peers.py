@@ -8,6 +8,7 @@ from ..policy.settings import Limits
 from . import errors
 from .credentials import Credentials
 from .errors import DBusError
+from .signature import MAX_NAME
 
 
 class Peer:
@@ -85,6 +86,8 @@ class Peers:
 
     def by_name(self, name: str) -> Peer | None:
         """Find the active connection that has this unique name."""
+        if len(name) > MAX_NAME:
+            return None
         number = name.removeprefix(":1.")
         # int() takes more spellings of a number than the one that is in the name.
         peer = self._peers.get(int(number)) if number.isdigit() and number.isascii() else None

@@ -42,5 +42,5 @@ def _end(end: Exit) -> int:
         out = Driver().introspection() + "\n"
     for fd, text in ((1, out), (2, end.err)):
         if text:
-            os.write(fd, text.encode())
+            os.write(fd, text.encode("utf-8", "surrogateescape"))
     return end.code

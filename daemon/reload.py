@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -16,6 +16,8 @@ from ..policy.settings import Settings
 from ..systemd.notify import Notifier
 from .bus import Bus, Reloaded, ReloadFailure
 from .configuration import Rereading
+from .guard import Failed, ignored
+from .loop import Loop
 
 if TYPE_CHECKING:
     from .watch import Watch
@@ -31,10 +33,10 @@ class Reading(Protocol):
 
 
 Read = Callable[[Callable[[Settings | ConfigError], None]], Reading]
-"""Begins a reading, whose result the given function will be told; raises OSError."""
+"""Begins a reading, whose result the given function will be told, an exception's too; raises OSError."""
 
 
-def reader(loop: asyncio.AbstractEventLoop, path: str) -> Read:
+def reader(loop: Loop, path: str) -> Read:
     """Return what reads the configuration in a child."""
     return lambda done: Rereading(loop, path, done)
 
@@ -43,12 +45,14 @@ class Reloader:
     """Reads the configuration again and puts it in force as one step.
 
     Who asks while a reading is under way is answered after the next one, since the files may have changed
-    after they were read. ``began``, as of time.time(): when what is in force now began to be read.
+    after they were read. An exception anywhere on the way makes it a reload that failed: it is answered and
+    logged, the old configuration is in force, and the next one can begin. ``began``, as of time.time(): when
+    what is in force now began to be read.
     """
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: Loop,
         bus: Bus,
         read: Read,
         notifier: Notifier,
@@ -58,20 +62,21 @@ class Reloader:
     ) -> None:
         self._loop = loop
         self._bus = bus
+        self._guard = bus.guard
         self._read = read
         self._notifier = notifier
         self._status = status
         self._began = began
         self._reading: Reading | None = None
         self._busy = False
-        self._told: list[Reloaded] = []
-        self._waiting: list[Reloaded] = []
+        self._told: list[tuple[Reloaded, Failed]] = []
+        self._waiting: list[tuple[Reloaded, Failed]] = []
         self._watch: Watch | None = None
         bus.on_reload = self.ask
 
-    def ask(self, told: Reloaded = lambda failure: None) -> None:
+    def ask(self, told: Reloaded = ignored, failed: Failed = ignored) -> None:
         """Reload, now or once more when the present reading is over; ``told`` is told how it went."""
-        self._waiting.append(told)
+        self._waiting.append((told, failed))
         # Also if one is under way: systemd waits for a beginning that is later than its signal.
         self._notifier.reloading()
         if not self._busy:
@@ -83,13 +88,7 @@ class Reloader:
         Returns None where that isn't possible now; the next call tries again.
         """
         if self._watch is None:
-            try:
-                from .watch import Watch
-            except (ImportError, OSError) as error:  # there may be no descriptors left
-                self._bus.log.warning(f"Cannot watch the configuration: {error}")
-                return None
-            self._watch = Watch(self._loop, self.ask, self._bus.log)
-            self._watch.set(self._bus.settings, self._began)
+            self._guard.run(self._begin_to_watch, ignored)
         return self._watch
 
     def stop(self) -> None:
@@ -100,11 +99,34 @@ class Reloader:
             self._reading.cancel()
             self._reading = None
 
+    def _begin_to_watch(self) -> None:
+        try:
+            from .watch import Watch
+        except (ImportError, OSError) as error:  # there may be no descriptors left
+            self._bus.log.warning(f"Cannot watch the configuration: {error}")
+            return
+        watch = self._watch = Watch(self._loop, self.ask, self._lost_watch, self._bus.log)
+        watch.set(self._bus.settings, self._began)
+
+    def _lost_watch(self, error: Exception) -> None:
+        """Watch no more with one that has raised an exception; the next reload begins anew."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
+
+    def _watch_also(self, settings: Settings, more: Iterable[str] = ()) -> None:
+        """Watch what a configuration comes from. To reload without that is better than not to reload."""
+        if watch := self.watch():
+            self._guard.run(partial(watch.set, settings, self._began, more), self._lost_watch)
+
     def _begin(self) -> None:
         self._busy = True
         self._told, self._waiting = self._waiting, []
+        self._guard.run(self._begin_to_read, self._failed)
+
+    def _begin_to_read(self) -> None:
         if watch := self.watch():
-            watch.catch_up()
+            self._guard.run(watch.catch_up, self._lost_watch)
         self._began = time.time()
         try:
             self._reading = self._read(self._done)
@@ -116,7 +138,7 @@ class Reloader:
         if isinstance(result, ConfigError):
             self._fail(result)
         else:
-            self._go_on(self._steps(result))
+            self._guard.run(partial(self._go_on, self._steps(result)), self._failed)
 
     def _steps(self, settings: Settings) -> Iterator[None]:
         """Put settings in force in bits, between which clients are served."""
@@ -127,8 +149,7 @@ class Reloader:
             yield
         policy = Policy(rules)
         yield
-        if watch := self.watch():
-            watch.set(settings, self._began)
+        self._watch_also(settings)
         yield
         self._bus.reloaded(settings, policy)
 
@@ -140,23 +161,26 @@ class Reloader:
         except (ValueError, MemoryError) as error:
             self._fail(ConfigError("configuration", 0, f"The rules can't be put in force: {error!r}"))
         else:
-            self._loop.call_soon(self._go_on, steps)
+            self._loop.soon(partial(self._go_on, steps), self._failed)
+
+    def _failed(self, error: Exception) -> None:
+        """End a reload in which an exception was raised, unless it has ended."""
+        if self._busy:
+            self._fail(ConfigError("configuration", 0, f"The reload failed: {error!r}"))
 
     def _fail(self, failure: ReloadFailure) -> None:
         self._bus.reload_failed(failure)
-        at_fault = (failure.file,) if isinstance(failure, ConfigError) else ()
-        if watch := self.watch():
-            watch.set(self._bus.settings, self._began, at_fault)
+        self._watch_also(self._bus.settings, (failure.file,) if isinstance(failure, ConfigError) else ())
         self._finish(failure)
 
     def _finish(self, failure: ReloadFailure | None) -> None:
-        for told in self._told:
-            told(failure)
+        answered, self._told, self._busy = self._told, [], False
+        for told, failed in answered:
+            self._guard.run(partial(told, failure), failed)
         # Policy, limits and answers are one step.
-        self._bus.relay.commit()
-        self._busy = False
+        self._guard.run(self._bus.relay.commit, ignored)
         if self._waiting:
             self._begin()
         else:
-            failed = f"Still with the old configuration: {failure}"
-            self._notifier.ready(self._status if failure is None else failed)
+            status = f"Still with the old configuration: {failure}" if failure else self._status
+            self._guard.run(partial(self._notifier.ready, status), ignored)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
 
 from ..auth.mechanism import Mechanisms
 from ..auth.server import Authenticated
@@ -16,10 +17,14 @@ from ..transport.relay import Credentials as RelayCredentials
 from ..transport.relay import Relay
 from .bus import Bus
 from .credentials import Credentials, at_console, from_socket, look_up_groups, socket_uid, with_groups
+from .guard import ignored
 from .handshake import Handshake, Refused
+from .loop import Loop
 from .peers import Peer
 from .plane import Event
 from .poller import Poller, Watch
+
+AGAIN: Final = 1.0  # seconds
 
 
 class Server:
@@ -31,7 +36,7 @@ class Server:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: Loop,
         bus: Bus,
         relay: Relay,
         listeners: Sequence[Listener],
@@ -39,11 +44,12 @@ class Server:
     ) -> None:
         self._loop = loop
         self._bus = bus
+        self._guard = bus.guard
         self._relay = relay
         self._places = [(listener, sock) for listener in listeners for sock in listener.sockets]
         self._mechanisms = mechanisms
         self._owner = os.geteuid()
-        self._poller: Poller[Handshake] = Poller(loop, self._go_on)
+        self._poller: Poller[Handshake] = Poller(loop, bus.guard, self._go_on, self._drop)
         # One timer is enough, as all have the same time.
         self._handshakes: set[Handshake] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -69,8 +75,17 @@ class Server:
 
     def _begin(self, event: Event) -> None:
         """Take over a connection; what it has said so far is heard again."""
-        listener, accepted_from = self._places[event.listener]
         sock = socket.socket(fileno=event.fd)
+        try:
+            handshake = self._handshake(sock, event)
+        except Exception:
+            sock.detach()  # its descriptors stay the event's
+            raise
+        self._handshakes.add(handshake)
+        self._guard.run(partial(self._hear_again, handshake, event), partial(self._drop, handshake))
+
+    def _handshake(self, sock: socket.socket, event: Event) -> Handshake:
+        listener, accepted_from = self._places[event.listener]
         is_unix = sock.family == socket.AF_UNIX
         machine = Authentication(
             listener.guid,
@@ -82,26 +97,16 @@ class Server:
         max_fds = self._bus.limits.max_incoming_unix_fds
         number = accepted_from.fileno() if is_unix else -1
         handshake = Handshake(sock, machine, max_fds, number, event.began)
-        self._handshakes.add(handshake)
+        handshake.adopt(event.fds, event.serial)
+        return handshake
+
+    def _hear_again(self, handshake: Handshake, event: Event) -> None:
         self._set_timer()
-        try:
-            outcome = handshake.take_over(event.body, event.parked, event.fds, event.serial)
-        except Refused:
-            self._drop(handshake)
-            return
-        self._continue(handshake, outcome)
+        self._advance(handshake, lambda: handshake.take_over(event.body, event.parked))
 
-    def _receive(self, handshake: Handshake) -> None:
+    def _advance(self, handshake: Handshake, step: Callable[[], Authenticated | None]) -> None:
         try:
-            outcome = handshake.receive()
-        except Refused:
-            self._drop(handshake)
-            return
-        self._continue(handshake, outcome)
-
-    def _send(self, handshake: Handshake) -> None:
-        try:
-            outcome = handshake.send()
+            outcome = step()
         except Refused:
             self._drop(handshake)
             return
@@ -125,10 +130,8 @@ class Server:
             handshake.watch = watch
 
     def _go_on(self, handshake: Handshake) -> None:
-        if handshake.watch is Watch.WRITE:
-            self._send(handshake)
-        else:
-            self._receive(handshake)
+        writes = handshake.watch is Watch.WRITE
+        self._advance(handshake, handshake.send if writes else handshake.receive)
 
     def _identify(self, handshake: Handshake, outcome: Authenticated) -> None:
         """Find out who it is; if that takes the user database, in a thread of its own."""
@@ -137,15 +140,11 @@ class Server:
             self._admit(handshake, outcome, credentials)
             return
         assert credentials.uid is not None
-        threading.Thread(
-            target=self._look_up, args=(handshake, outcome, credentials, credentials.uid), daemon=True
-        ).start()
-
-    def _look_up(
-        self, handshake: Handshake, outcome: Authenticated, credentials: Credentials, uid: int
-    ) -> None:
-        found = with_groups(credentials, look_up_groups(uid))
-        self._loop.call_soon_threadsafe(self._admit, handshake, outcome, found)
+        self._loop.in_thread(
+            partial(_with_groups, credentials, credentials.uid),
+            partial(self._admit, handshake, outcome),
+            partial(self._drop, handshake),
+        )
 
     def _admit(self, handshake: Handshake, outcome: Authenticated, credentials: Credentials) -> None:
         """Ask the policy whether it may connect, and attach it."""
@@ -159,19 +158,20 @@ class Server:
             privileged=credentials.uid in (0, self._owner),
             at_console=at_console(credentials.uid),
         )
+        try:
+            self._attach(handshake, outcome, peer)
+        except Exception:
+            self._bus.peers.remove(peer)
+            raise
+        self._settle(handshake)
+
+    def _attach(self, handshake: Handshake, outcome: Authenticated, peer: Peer) -> None:
+        who, leftover = _for_relay(peer), outcome.leftover
         fds = handshake.take_fds(outcome.offset)
         fd = handshake.sock.detach()
         # The time until Hello is counted from the beginning.
-        self._relay.attach(
-            peer.id,
-            fd,
-            _for_relay(peer),
-            outcome.leftover,
-            fds,
-            listener=handshake.listener,
-            began=handshake.began,
-        )
-        self._settle(handshake)
+        listener, began = handshake.listener, handshake.began
+        self._relay.attach(peer.id, fd, who, leftover, fds, listener=listener, began=began)
 
     def _may_connect(self, credentials: Credentials) -> bool:
         if credentials.uid is None:
@@ -182,7 +182,7 @@ class Server:
         """Come back when the time of the oldest is up."""
         if self._timer is None and self._handshakes and self._bus.limits.auth_timeout >= 0:
             oldest = min(handshake.began for handshake in self._handshakes)
-            self._timer = self._loop.call_at(oldest + self._auth_timeout, self._expire)
+            self._timer = self._loop.at(oldest + self._auth_timeout, self._expire, self._not_expired)
 
     @property
     def _auth_timeout(self) -> float:
@@ -194,27 +194,39 @@ class Server:
         self._timer = None
         latest = self._loop.time() - self._auth_timeout
         for handshake in [one for one in self._handshakes if one.began <= latest]:
-            timeout = self._bus.limits.auth_timeout
-            self._bus.log.recurrent(
-                "auth_timeout",
-                "Connection has not authenticated soon enough, closing it"
-                f" (auth_timeout={timeout}ms, elapsed: {timeout}ms)",
-            )
-            self._drop(handshake)
+            self._guard.run(partial(self._show_out, handshake), partial(self._drop, handshake))
         self._set_timer()
 
-    def _drop(self, handshake: Handshake) -> None:
+    def _show_out(self, handshake: Handshake) -> None:
+        timeout = self._bus.limits.auth_timeout
+        self._bus.log.recurrent(
+            "auth_timeout",
+            "Connection has not authenticated soon enough, closing it"
+            f" (auth_timeout={timeout}ms, elapsed: {timeout}ms)",
+        )
+        self._drop(handshake)
+
+    def _not_expired(self, error: Exception) -> None:
+        """Look again later, if the time of some may still be up (``guard.py``)."""
+        self._timer = self._loop.later(AGAIN, self._expire, self._not_expired)
+
+    def _drop(self, handshake: Handshake, error: Exception | None = None) -> None:
         if handshake.sock.fileno() >= 0:
-            self._watch(handshake, Watch.NOTHING)
-        handshake.close()
+            self._guard.run(partial(self._watch, handshake, Watch.NOTHING), ignored)
+        self._guard.run(handshake.close, ignored)
         self._settle(handshake)
 
     def _settle(self, handshake: Handshake) -> None:
         """Count it no more: it is the data plane's, or closed."""
         if handshake in self._handshakes:
             self._handshakes.remove(handshake)
-            self._relay.settled()
+            # Once more if that raises: the data plane would count it for ever.
+            self._guard.run(self._relay.settled, lambda error: self._relay.settled())
             self._relay.commit()
+
+
+def _with_groups(credentials: Credentials, uid: int) -> Credentials:
+    return with_groups(credentials, look_up_groups(uid))
 
 
 def _for_relay(peer: Peer) -> RelayCredentials:

@@ -6,6 +6,8 @@ import asyncio
 import faulthandler
 import gc
 import signal
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import uvloop
@@ -22,6 +24,8 @@ from .activation.loop_tools import LoopTools
 from .activation.spawner import Spawner
 from .bus import Bus
 from .direct import hand_over
+from .guard import Guard, ignored
+from .loop import Loop
 from .reload import Reloader, reader
 from .server import Server
 
@@ -43,16 +47,17 @@ class Serving:
         self._signal = signal.SIGTERM
         self._listeners = service.listeners
         self._log = service.log
-        self._loop = loop = uvloop.new_event_loop()
-        asyncio.set_event_loop(loop)
+        self._uvloop = uvloop.new_event_loop()
+        asyncio.set_event_loop(self._uvloop)
         self._relay = relay = Relay(self._listeners[0].guid if self._listeners else new_guid())
+        self._loop = loop = Loop(self._uvloop, Guard(service.log), relay.commit)
         spawner = Spawner(loop, service.old_fd_limit, to_journal=service.to_syslog)
         self._bus = Bus(
             relay,
             settings,
             service.log,
             systemd_activation=service.options.systemd_activation,
-            tools=LoopTools(loop, spawner, relay.commit),
+            tools=LoopTools(loop, spawner),
             environment=Environment(service.inherited, service.address, settings.bus_type),
         )
         self._bus.statistics.way = service.way
@@ -73,31 +78,34 @@ class Serving:
     def run(self) -> signal.Signals:
         """Serve until a signal ends it."""
         loop = self._loop
-        loop.set_exception_handler(self._failed)
-        self._log.retry(loop.call_later)
+        self._uvloop.set_exception_handler(self._failed)
+        self._log.retry(self._later)
         self._handle_signals()
         self._relay.commit()
         self._relay.start()
-        loop.add_reader(self._relay.event_fd, self._bus.dispatch)
+        loop.reader(self._relay.event_fd, self._bus.dispatch, ignored)
         self._server.start()
         # When the watchdog ends us, SIGABRT leaves behind where we were.
         faulthandler.enable(2)
         # There is hardly any garbage to collect before.
         gc.freeze()
         gc.enable()
-        loop.call_soon(process.release_signals)
-        loop.call_soon(self._notifier.ready, self._status())
-        loop.call_later(SETTLING, self._reloader.watch)
-        watchdog = Watchdog(loop, self._notifier, self._bus.statistics.when_alive)
-        loop.run_forever()
+        loop.soon(process.release_signals, ignored)
+        loop.soon(partial(self._notifier.ready, self._status()), ignored)
+        loop.later(SETTLING, self._reloader.watch, ignored)
+        watchdog = Watchdog(self._later, self._notifier, self._bus.statistics.when_alive)
+        self._uvloop.run_forever()
         watchdog.stop()
         self._end()
         return self._signal
 
     def _handle_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._stop, number)
-        self._loop.add_signal_handler(signal.SIGHUP, self._reloader.ask)
+            self._loop.signal(number, partial(self._stop, number), ignored)
+        self._loop.signal(signal.SIGHUP, self._reloader.ask, ignored)
+
+    def _later(self, seconds: float, action: Callable[[], None]) -> asyncio.TimerHandle:
+        return self._loop.later(seconds, action, ignored)
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log what a callback of the loop has raised; asyncio's own way is one that waits."""
@@ -105,7 +113,7 @@ class Serving:
 
     def _stop(self, number: signal.Signals) -> None:
         self._signal = number
-        self._loop.stop()
+        self._uvloop.stop()
 
     def _end(self) -> None:
         self._notifier.stopping()
@@ -115,7 +123,7 @@ class Serving:
         for listener in self._listeners:
             listener.close()
         self._relay.close()
-        self._loop.close()
+        self._uvloop.close()
 
     def _status(self) -> str:
         """Say in a line, for the service manager, what this daemon does."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import IntEnum
@@ -11,10 +10,9 @@ from itertools import count
 from typing import Any
 
 from . import errors
-from .codec import make_body
 from .driver.method import Call
 from .errors import DBusError
-from .logging import Log
+from .guard import Failed, Guard, ignored
 from .plane import DataPlane, Event
 
 
@@ -33,13 +31,13 @@ class Statistics:
     ``connection_serials`` number the replies of each kind. ``way``: how messages go between clients, and why.
     """
 
-    def __init__(self, relay: DataPlane, log: Log) -> None:
+    def __init__(self, relay: DataPlane, guard: Guard) -> None:
         self._relay = relay
-        self._log = log
+        self._guard = guard
         self.way = ""
         self.bus_serials = count()
         self.connection_serials = count()
-        self._asked: deque[tuple[Call | None, Callable[[Any], None]]] = deque()
+        self._asked: deque[tuple[Callable[[bytes], None], Failed]] = deque()
 
     def ask(self, call: Call, table: Table, told: Callable[[Any], None], peers: Sequence[int] = ()) -> None:
         """Ask for a table. ``told`` gets it, and asks for more, replies, or raises DBusError.
@@ -47,39 +45,26 @@ class Statistics:
         Of CONNECTIONS and MATCHES only what concerns ``peers``, or everything if that is empty.
         """
         self._relay.export(int(table), peers)
-        self._asked.append((call, told))
+        self._asked.append((lambda body: told(_read(body)), call.failed))
 
     def when_alive(self, told: Callable[[], None]) -> None:
         """Call ``told`` once the data plane has answered anything: it goes round, and so do we."""
         self._relay.export(int(Table.TOTALS))
-        self._relay.commit()
-        self._asked.append((None, lambda totals: told()))
+        self._asked.append((lambda body: told(), ignored))
 
     def told(self, event: Event) -> None:
         """Take an answer."""
-        call, told = self._asked.popleft()
-        if call is None:
-            told(None)
-            return
-        try:
-            if not event.body:
-                raise DBusError(errors.NO_MEMORY, "Not enough memory")
-            told(json.loads(event.body))
-        except DBusError as error:
-            self._fail(call, error)
-        except Exception:
-            self._log.warning(traceback.format_exc())
-            self._fail(call, DBusError(errors.FAILED, "The message bus failed to answer"))
+        told, failed = self._asked[0]
+        self._guard.run(lambda: told(event.body), failed)
+        self._asked.popleft()
 
-    def reply(self, call: Call, signature: str, *values: Any) -> None:
-        """Answer a call."""
-        self.reply_body(call, signature, make_body(signature, values))
+    def lost(self, error: Exception) -> None:
+        """Give up the question whose answer could not be taken."""
+        _, failed = self._asked.popleft()
+        failed(error)
 
-    def reply_body(self, call: Call, signature: str, body: bytes) -> None:
-        """Answer a call with what is marshalled already."""
-        self._relay.reply(call.peer.id, call.serial, signature, body)
-        self._relay.resume(call.peer.id)
 
-    def _fail(self, call: Call, error: DBusError) -> None:
-        self._relay.error(call.peer.id, call.serial, error.name, error.text)
-        self._relay.resume(call.peer.id)
+def _read(body: bytes) -> Any:
+    if not body:
+        raise DBusError(errors.NO_MEMORY, "Not enough memory")
+    return json.loads(body)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from asyncinotify import Event, Inotify, Mask
 
 from ..policy.settings import Settings
+from .guard import Action, Failed
 from .logging import Log
+from .loop import Loop
 
 QUIET: Final = 0.1  # seconds without a change, after which it is told
 PATIENCE: Final = 1.0  # seconds after which it is told in any case
@@ -34,15 +36,16 @@ Names = set[str]
 
 
 class Watch:
-    """Calls ``changed`` once for changes that come together.
+    """Calls ``changed`` once for changes that come together; ``failed`` as of ``guard.py``.
 
     Only directories are watched, since most programs replace a file instead of writing it. What isn't there
     yet is waited for in the nearest directory that is.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, changed: Callable[[], None], log: Log) -> None:
+    def __init__(self, loop: Loop, changed: Action, failed: Failed, log: Log) -> None:
         self._loop = loop
         self._changed = changed
+        self._failed = failed
         self._log = log
         self._names: dict[int, Names] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -53,7 +56,7 @@ class Watch:
         except OSError as error:
             log.warning(f"Cannot initialize inotify: {error.strerror}")
         else:
-            loop.add_reader(self._inotify.fd, self.drain)
+            loop.reader(self._inotify.fd, self.drain, failed)
 
     def close(self) -> None:
         """Watch no more."""
@@ -126,7 +129,7 @@ class Watch:
             self._latest = now + PATIENCE
         else:
             self._timer.cancel()
-        self._timer = self._loop.call_at(min(now + QUIET, self._latest), self._tell)
+        self._timer = self._loop.at(min(now + QUIET, self._latest), self._tell, self._failed)
 
     def _forget(self) -> None:
         if self._timer is not None:
@@ -144,12 +147,11 @@ def places(directories: Iterable[str], files: Iterable[str]) -> dict[str, Names]
 
     def add(path: str) -> None:
         directory, name = os.path.split(path.rstrip("/"))
-        if directory not in found and not os.path.isdir(directory) and directory != "/":
-            add(directory)
-        else:
-            found.setdefault(directory, set()).add(name)
+        while directory not in found and not os.path.isdir(directory) and directory != "/":
+            directory, name = os.path.split(directory.rstrip("/"))
+        found.setdefault(directory, set()).add(name)
 
-    for directory in directories:
+    for directory in filter(os.path.isabs, directories):
         if not os.path.isdir(directory) or os.path.islink(directory.rstrip("/")):
             add(directory)
         if os.path.isdir(directory):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import marshal
+import os
 from typing import TYPE_CHECKING, Any
 
 from .error import ConfigError
@@ -39,22 +40,45 @@ def run_child(path: str, fd: int, own_path: str | None = None) -> int:
         result: dict[str, Any] = {"settings": load(path, own_path).to_plain()}
     except ConfigError as error:
         result = {"error": error.to_plain()}
+    except Exception as error:
+        result = {"error": ConfigError(path, 0, _describe(error)).to_plain()}
     with open(fd, "wb", closefd=False) as stream:
         stream.write(marshal.dumps(result))
     return int("error" in result)
 
 
-def read_result(data: bytes) -> Settings:
+def _describe(error: Exception) -> str:
+    """Say what was raised, and in which module and file: a module that is missing, say."""
+    reason = f"{type(error).__name__}: {error}"
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    if at is None:
+        return reason
+    module = at.tb_frame.f_globals.get("__name__")
+    return f"{reason} (in module {module}, {at.tb_frame.f_code.co_filename}:{at.tb_lineno})"
+
+
+def read_result(data: bytes, status: int | None = None) -> Settings:
     """Return the settings that run_child() wrote.
 
-    Raises ConfigError: the one that the child met, or one that says that the child gave no answer.
+    ``status``: how the child ended, as of wait(2), if that is known. Raises ConfigError: the one that the
+    child met, or one that says that the child gave no answer.
     """
     from .settings import Settings
 
     try:
         result = marshal.loads(data)
     except (EOFError, ValueError, TypeError):
-        raise ConfigError("configuration", 0, "The process that reads it ended without a result") from None
+        raise ConfigError("configuration", 0, _no_result(status)) from None
     if "error" in result:
         raise ConfigError.from_plain(result["error"])
     return Settings.from_plain(result["settings"])
+
+
+def _no_result(status: int | None) -> str:
+    text = "The process that reads it ended without a result"
+    if status is None:
+        return text
+    code = os.waitstatus_to_exitcode(status)
+    return f"{text} (signal {-code})" if code < 0 else f"{text} (exit status {code})"

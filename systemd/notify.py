@@ -57,7 +57,7 @@ class Notifier:
             return
         self._socket.settimeout(PATIENCE if patience is None else patience)
         try:
-            self._socket.sendto("\n".join(assignments).encode(), self._address)
+            self._socket.sendto("\n".join(assignments).encode("utf-8", "backslashreplace"), self._address)
         except OSError:
             pass
 

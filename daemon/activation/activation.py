@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ...policy.evaluate import Header
 from ...policy.settings import Settings
 from .. import errors, signature
-from ..codec import make_body, read_body
+from ..codec import read_body
 from ..driver.method import BUS_NAME, Call
 from ..errors import DBusError
+from ..guard import failure, ignored
 from ..logging import ACTIVATED, ACTIVATING, ACTIVATION_FAILED
 from ..peers import Peer
 from ..plane import Event
@@ -42,11 +43,12 @@ class Activation:
 
     def __init__(self, bus: Bus, tools: Tools, environment: Environment) -> None:
         self._bus = bus
+        self._guard = bus.guard
         self._tools = tools
         self._environment = environment
         self._starts: dict[str, Start] = {}
         self._waiting = 0
-        self._services = Services(tools, bus.log, bus.announce_services)
+        self._services = Services(tools, bus.log, bus.guard, bus.announce_services)
         self._units = Units(bus.relay, tools, self._is_systemd_there, self._unit_failed)
 
     def configure(self, settings: Settings) -> None:
@@ -72,25 +74,19 @@ class Activation:
     def start_by_name(self, call: Call) -> None:
         """Answer StartServiceByName when it is known how it went."""
         name: str = call.args[0]
-        waiter = StartCall(call.peer, call.serial)
+        waiter = StartCall(call)
         if self._bus.owner(name) is None:
             self._ask(name, waiter)
         elif self._needs_no_file(name):
-            waiter.reply(self._bus.relay, StartReply.ALREADY_RUNNING)
+            waiter.reply(StartReply.ALREADY_RUNNING)
         elif self._waiting >= self._limit:
             waiter.fail(self._bus.relay, failures.too_many_starts(name, self._limit))
         else:
-            self._services.ask(partial(self._running, name, waiter))
+            self._services.ask(partial(self._running, name, waiter), call.failed)
 
     def list_names(self, call: Call) -> None:
         """Answer ListActivatableNames by what is in the directories now."""
-
-        def answer(catalog: Catalog) -> None:
-            body = make_body("as", [[BUS_NAME, *catalog.services]])
-            self._bus.relay.reply(call.peer.id, call.serial, "as", body)
-            self._bus.relay.resume(call.peer.id)
-
-        self._services.ask(answer)
+        self._services.ask(lambda catalog: call.reply([BUS_NAME, *catalog.services]), call.failed)
 
     def update_environment(self, variables: Mapping[str, str]) -> None:
         """Set variables for what is started from now on, by systemd too; raises DBusError."""
@@ -106,34 +102,37 @@ class Activation:
     def appeared(self, name: str) -> None:
         """The name has an owner: answer those who asked for it, then deliver what waits."""
         start = self._starts.get(name)
-        if start is None:
-            return
+        if start is not None:
+            self._guard.run(partial(self._succeed, start), partial(self._broke, start))
+
+    def _succeed(self, start: Start) -> None:
         if start.running:
-            text = f"Successfully activated service '{name}'"
-            self._bus.log.info(text, MESSAGE_ID=ACTIVATED, DBUS_SERVICE=name)
-        waiters = self._close(start)
-        for waiter in sorted(waiters, key=lambda one: not isinstance(one, StartCall)):
-            waiter.succeed(self._bus.relay)
+            text = f"Successfully activated service '{start.name}'"
+            self._bus.log.info(text, MESSAGE_ID=ACTIVATED, DBUS_SERVICE=start.name)
+        for waiter in sorted(self._close(start), key=lambda one: not isinstance(one, StartCall)):
+            self._guard.run(partial(waiter.succeed, self._bus.relay), partial(waiter.lose, self._bus.relay))
 
     def gone(self, peer: Peer) -> None:
         """The connection is lost: its messages go with it, what was started for it goes on."""
         error = DBusError(errors.FAILED, "The sender has disconnected")
         for start in self._starts.values():
-            lost = [waiter for waiter in start.waiters if waiter.peer is peer]
-            if lost:
-                start.waiters = [waiter for waiter in start.waiters if waiter.peer is not peer]
-                self._waiting -= len(lost) * start.running
-                for waiter in lost:
-                    waiter.fail(self._bus.relay, error)
+            lost, judged = start.leave(peer)
+            self._waiting -= judged
+            self._fail_all(lost, error)
         if self._bus.owner(systemd.MANAGER_NAME) is None:
             self._units.manager_gone()
 
     def told(self, peer: Peer, event: Event) -> None:
-        """Take what somebody says to the bus that is no method call; raises DBusError."""
+        """Take what a peer says to the bus that is no method call; raises DBusError."""
         if event.reply_serial:
             self._units.answered(event.reply_serial, _unit_state(event))
         elif event.interface == systemd.ACTIVATOR_INTERFACE and event.member == "ActivationFailure":
             self._failure_told(peer, event)
+
+    def not_told(self, event: Event) -> None:
+        """Do without what could not be taken: a unit whose state is unknown is left to its time-out."""
+        if event.reply_serial:
+            self._units.answered(event.reply_serial, None)
 
     def _failure_told(self, peer: Peer, event: Event) -> None:
         self._bus.driver.check_privileged(self._bus, peer, "ActivationFailure")
@@ -169,21 +168,27 @@ class Activation:
             self._join(start, waiter)
             self._begun(start, waiter)
         else:
-            start.waiters.append(waiter)
+            start.unjudged.append(waiter)
 
     def _open(self, name: str, waiter: Waiter) -> None:
-        timeout = self._bus.limits.service_start_timeout / 1000
-        start = Start(name, self._tools.later(timeout, lambda: self._timed_out(start)))
-        if not self._starts:
-            self._bus.relay.await_names(True)
+        start = Start(name)
+        start.unjudged.append(waiter)
         self._starts[name] = start
-        if self._needs_no_file(name):
+        # From here on an exception ends the start.
+        self._guard.run(partial(self._find, start), partial(self._broke, start))
+
+    def _find(self, start: Start) -> None:
+        """Look for what provides the name."""
+        timeout, broke = self._bus.limits.service_start_timeout / 1000, partial(self._broke, start)
+        start.timer = self._tools.later(timeout, partial(self._timed_out, start), broke)
+        if len(self._starts) == 1:
+            self._bus.relay.await_names(True)
+        if self._needs_no_file(start.name):
             start.running = True
-            self._join(start, waiter)
-            self._begun(start, waiter)
+            self._judge(start)
+            self._begin_all(start)
         else:
-            start.waiters.append(waiter)
-            self._services.ask(partial(self._found, start))
+            self._services.ask(partial(self._found, start), broke)
 
     def _found(self, start: Start, catalog: Catalog) -> None:
         """The directories have been read; the name may have come, or the time gone, meanwhile."""
@@ -193,10 +198,8 @@ class Activation:
         if start.service is None:
             self._fail(start, failures.unknown_service(start.name))
             return
-        waiters, start.waiters = start.waiters, []
         start.running = True
-        for waiter in waiters:
-            self._join(start, waiter)
+        self._judge(start)
         if not start.waiters:
             self._close(start)
             return
@@ -204,8 +207,13 @@ class Activation:
             self._begin(start)
         except DBusError as error:
             self._fail(start, error)
-        for waiter in start.waiters:
-            waiter.begun(self._bus.relay)
+        self._begin_all(start)
+
+    def _judge(self, start: Start) -> None:
+        """Let those wait that limit and policy allow; one whose turn raises something is not lost."""
+        while start.unjudged:
+            self._join(start, start.unjudged[0])
+            start.unjudged.popleft()
 
     def _join(self, start: Start, waiter: Waiter) -> None:
         """Let somebody wait for a service that is being started, if limit and policy allow it."""
@@ -215,6 +223,10 @@ class Activation:
             return
         start.waiters.append(waiter)
         self._waiting += 1
+
+    def _begin_all(self, start: Start) -> None:
+        for waiter in list(start.waiters):
+            self._guard.run(partial(waiter.begun, self._bus.relay), ignored)
 
     def _begun(self, start: Start, waiter: Waiter) -> None:
         if waiter in start.waiters:
@@ -248,7 +260,7 @@ class Activation:
         text = f"Activating service name='{start.name}' {_requested_by(start)}{suffix}"
         self._bus.log.info(text, MESSAGE_ID=ACTIVATING, DBUS_SERVICE=start.name)
         try:
-            start.child = self._tools.spawn(program, partial(self._ended, start))
+            start.child = self._tools.spawn(program, partial(self._ended, start), partial(self._broke, start))
         except CannotFork as error:
             failure = failures.cannot_fork(error)
             self._log_failure(start, f"Failed to activate service {start.name}: {failure.text}")
@@ -286,23 +298,42 @@ class Activation:
         if name not in catalog.services:
             waiter.fail(self._bus.relay, failures.unknown_service(name))
         else:
-            waiter.reply(self._bus.relay, StartReply.ALREADY_RUNNING)
+            waiter.reply(StartReply.ALREADY_RUNNING)
+
+    # How a start ends.
+
+    def _broke(self, start: Start, error: Exception) -> None:
+        """End a start, unless it has ended, because of an exception (``guard.py``)."""
+        if self._starts.get(start.name) is start:
+            self._fail(start, failure(error))
+        else:
+            self._fail_all(start.take(), failure(error))
 
     def _fail(self, start: Start, error: DBusError) -> None:
-        for waiter in self._close(start):
-            waiter.fail(self._bus.relay, error)
+        self._fail_all(self._close(start), error)
+
+    def _fail_all(self, waiters: Sequence[Waiter], error: DBusError) -> None:
+        for waiter in waiters:
+            self._guard.run(
+                partial(waiter.fail, self._bus.relay, error), partial(waiter.lose, self._bus.relay)
+            )
 
     def _close(self, start: Start) -> list[Waiter]:
         """End a start; return who has to be told."""
         del self._starts[start.name]
+        self._waiting -= len(start.waiters)
+        waiters = start.take()
         if not self._starts:
-            self._bus.relay.await_names(False)
-        start.timer.cancel()
-        self._waiting -= len(start.waiters) * start.running
+            self._guard.run(partial(self._bus.relay.await_names, False), ignored)
+        self._guard.run(partial(self._clear, start), ignored)
+        return waiters
+
+    def _clear(self, start: Start) -> None:
+        """Give up what was arranged for a start."""
+        if start.timer is not None:
+            start.timer.cancel()
         if start.unit is not None and all(other.unit != start.unit for other in self._starts.values()):
             self._units.forget(start.unit)
-        waiters, start.waiters = start.waiters, []
-        return waiters
 
     # systemd
 
@@ -319,7 +350,11 @@ class Activation:
         text = f"{how}: service name='{start.name}' unit='{unit}' {_requested_by(start)}"
         self._bus.log.info(text, MESSAGE_ID=ACTIVATING, DBUS_SERVICE=start.name, UNIT=unit)
         try:
-            self._tell_systemd(systemd.activation_request(unit, lambda: self._watch(unit)))
+            self._tell_systemd(
+                systemd.activation_request(
+                    unit, lambda: self._watch(unit), lambda error: self._unit_failed(unit, error)
+                )
+            )
         except DBusError:
             text = f"Failed to activate via systemd: service name='{start.name}' unit='{unit}'"
             self._log_failure(start, text)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from ..guard import Action, Failed
+from ..loop import Loop
 from .spawner import Running, Spawner
 from .tools import Program, Timer
 
@@ -15,40 +14,26 @@ Result = TypeVar("Result")
 
 
 class LoopTools:
-    """What they do ends in the loop's thread, and ``commit`` puts in force what is commanded there."""
+    """What they do ends in the loop's thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, spawner: Spawner, commit: Callable[[], None]) -> None:
+    def __init__(self, loop: Loop, spawner: Spawner) -> None:
         self._loop = loop
         self._spawner = spawner
-        self._commit = commit
 
-    def in_background(self, work: Callable[[], Result], done: Callable[[Result], None]) -> None:
+    def in_background(
+        self, work: Callable[[], Result], done: Callable[[Result], object], failed: Failed
+    ) -> None:
         """Do what may take long in a thread, and tell the result in the loop."""
-        try:
-            threading.Thread(target=self._work, args=(work, done), daemon=True).start()
-        except RuntimeError:
-            # No room for a thread: late is better than never.
-            self._work(work, done)
+        self._loop.in_thread(work, done, failed)
 
-    def later(self, seconds: float, action: Callable[[], None]) -> Timer:
+    def later(self, seconds: float, action: Action, failed: Failed) -> Timer:
         """Do something after a while."""
-        return self._loop.call_later(seconds, self._do, action)
+        return self._loop.later(seconds, action, failed)
 
     def now(self) -> float:
         """Return the time, in seconds of CLOCK_MONOTONIC."""
-        return time.monotonic()
+        return self._loop.time()
 
-    def spawn(self, program: Program, ended: Callable[[int], None]) -> Running:
+    def spawn(self, program: Program, ended: Callable[[int], object], failed: Failed) -> Running:
         """Start a program; raises CannotFork or CannotExecute."""
-        return self._spawner.spawn(program, lambda status: self._do(lambda: ended(status)))
-
-    def _work(self, work: Callable[[], Result], done: Callable[[Result], None]) -> None:
-        result = work()
-        try:
-            self._loop.call_soon_threadsafe(self._do, lambda: done(result))
-        except RuntimeError:
-            pass  # the loop is closed: nobody waits any more
-
-    def _do(self, action: Callable[[], None]) -> None:
-        action()
-        self._commit()
+        return self._spawner.spawn(program, ended, failed)

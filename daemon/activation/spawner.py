@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections.abc import Callable, Sequence
 
 from ...systemd.journal import open_stream
+from ..guard import Failed
 from ..launch._launch import ffi, lib
+from ..loop import Loop
 from .tools import CannotExecute, CannotFork, Program
 
 INFO = 6
@@ -19,25 +20,29 @@ class Running:
     """One program. It is reaped when it ends, whenever that is."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, pid: int, pidfd: int, ended: Callable[[int], None]
+        self, loop: Loop, pid: int, pidfd: int, ended: Callable[[int], object], failed: Failed
     ) -> None:
         self._loop = loop
-        self._pid = pid
+        self._pid: int | None = pid
         self._pidfd = pidfd
         self._ended = ended
-        loop.add_reader(pidfd, self._reap)
+        loop.reader(pidfd, self._reap, failed)
 
     def kill(self) -> None:
         """End it."""
+        # Nobody else can have its number before it is reaped; a pidfd may not be allowed to send signals.
         try:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            if self._pid is not None:
+                os.kill(self._pid, signal.SIGKILL)
         except OSError:
-            pass  # it has ended, or is somebody else's by now: a launch helper changes its user
+            pass  # it is another user's by now: a launch helper changes its user
 
     def _reap(self) -> None:
+        pid, self._pid = self._pid, None
         self._loop.remove_reader(self._pidfd)
-        _, status = os.waitpid(self._pid, 0)
         os.close(self._pidfd)
+        assert pid is not None
+        _, status = os.waitpid(pid, 0)
         self._ended(status)
 
 
@@ -49,7 +54,7 @@ class Spawner:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: Loop,
         fd_limit: tuple[int, int] | None = None,
         *,
         to_journal: bool = False,
@@ -58,8 +63,8 @@ class Spawner:
         self._fd_limit = fd_limit
         self._to_journal = to_journal
 
-    def spawn(self, program: Program, ended: Callable[[int], None]) -> Running:
-        """Start a program; raises CannotFork or CannotExecute."""
+    def spawn(self, program: Program, ended: Callable[[int], object], failed: Failed) -> Running:
+        """Start a program; raises CannotFork or CannotExecute. ``ended`` is told what wait(2) says."""
         streams = [
             open_stream(program.name, level) if self._to_journal else None for level in (INFO, WARNING)
         ]
@@ -69,7 +74,14 @@ class Spawner:
             for fd in streams:
                 if fd is not None:
                     os.close(fd)
-        return Running(self._loop, pid, pidfd, ended)
+        try:
+            return Running(self._loop, pid, pidfd, ended, failed)
+        except Exception:
+            # It would never be reaped.
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(pidfd)
+            raise
 
     def _start(self, program: Program, streams: Sequence[int]) -> tuple[int, int]:
         environment = [f"{key}={value}" for key, value in program.environment.items()]

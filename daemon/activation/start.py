@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+
+from ..peers import Peer
 from .service_file import ServiceFile
 from .tools import Child, Timer
 from .waiters import Waiter
@@ -10,16 +13,34 @@ from .waiters import Waiter
 class Start:
     """``service`` is None as long as it is looked for, and for the service manager, which starts by itself.
 
-    ``running``: it was found, the policy allows at least one of the waiters, and it is being started.
+    ``running``: it was found, the policy allows at least one of the waiters, and it is being started. Until
+    then all are ``unjudged``; ``waiters`` are those that may wait, and that count against the limit.
     """
 
-    def __init__(self, name: str, timer: Timer) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.timer = timer
+        self.timer: Timer | None = None
+        self.unjudged: deque[Waiter] = deque()
         self.waiters: list[Waiter] = []
         self.service: ServiceFile | None = None
         self.running = False
         self.child: Child | None = None
+
+    def take(self) -> list[Waiter]:
+        """Return all who wait, who wait no more."""
+        waiters = [*self.waiters, *self.unjudged]
+        self.waiters, self.unjudged = [], deque()
+        return waiters
+
+    def leave(self, peer: Peer) -> tuple[list[Waiter], int]:
+        """Take out the waiters of a connection; return them, and how many of them were judged."""
+        lost = [waiter for waiter in self.waiters if waiter.peer is peer]
+        if lost:
+            self.waiters = [waiter for waiter in self.waiters if waiter.peer is not peer]
+        early = [waiter for waiter in self.unjudged if waiter.peer is peer]
+        if early:
+            self.unjudged = deque(waiter for waiter in self.unjudged if waiter.peer is not peer)
+        return lost + early, len(lost)
 
     @property
     def exec(self) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from ...record import Record
 from ..codec import make_body
 from ..driver.method import BUS_PATH
+from ..errors import DBusError
 from ..peers import Peer
 from .waiters import DriverMessage
 
@@ -23,7 +24,9 @@ METHOD_CALL: Final = 1
 SIGNAL: Final = 4
 
 
-def activation_request(unit: str, sent: Callable[[], None]) -> DriverMessage:
+def activation_request(
+    unit: str, sent: Callable[[], None], lost: Callable[[DBusError], None]
+) -> DriverMessage:
     """Make the signal that has a unit started."""
     return DriverMessage(
         SIGNAL,
@@ -34,6 +37,7 @@ def activation_request(unit: str, sent: Callable[[], None]) -> DriverMessage:
         "s",
         make_body("s", [unit]),
         sent,
+        lost,
     )
 
 

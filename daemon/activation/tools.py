@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from ...record import Record
+from ..guard import Action, Failed
 
 Result = TypeVar("Result")
 
@@ -41,18 +42,23 @@ class Child(Protocol):
 
 
 class Tools(Protocol):
-    """Everything that is done happens later, in the loop, and what it commands is committed after it."""
+    """Everything that is done happens later, in the loop, and what it commands is committed after it.
 
-    def in_background(self, work: Callable[[], Result], done: Callable[[Result], None]) -> None:
+    ``failed`` is told what is raised by what comes before it (``guard.py``).
+    """
+
+    def in_background(
+        self, work: Callable[[], Result], done: Callable[[Result], object], failed: Failed
+    ) -> None:
         """Do what may take long, and tell the result."""
 
-    def later(self, seconds: float, action: Callable[[], None]) -> Timer:
+    def later(self, seconds: float, action: Action, failed: Failed) -> Timer:
         """Do something after a while."""
 
     def now(self) -> float:
         """Return the time, in seconds of CLOCK_MONOTONIC."""
 
-    def spawn(self, program: Program, ended: Callable[[int], None]) -> Child:
+    def spawn(self, program: Program, ended: Callable[[int], object], failed: Failed) -> Child:
         """Start a program; raises CannotFork or CannotExecute. ``ended`` is told what wait(2) says."""
 
 
@@ -66,11 +72,13 @@ class NoTimer:
 class NoTools:
     """Of a bus that starts nothing: it has no service directories."""
 
-    def in_background(self, work: Callable[[], Result], done: Callable[[Result], None]) -> None:
+    def in_background(
+        self, work: Callable[[], Result], done: Callable[[Result], object], failed: Failed
+    ) -> None:
         """Do it at once."""
         done(work())
 
-    def later(self, seconds: float, action: Callable[[], None]) -> Timer:
+    def later(self, seconds: float, action: Action, failed: Failed) -> Timer:
         """Do nothing."""
         return NoTimer()
 
@@ -78,6 +86,6 @@ class NoTools:
         """Return the same time always."""
         return 0.0
 
-    def spawn(self, program: Program, ended: Callable[[int], None]) -> Child:
+    def spawn(self, program: Program, ended: Callable[[int], object], failed: Failed) -> Child:
         """Refuse."""
         raise CannotFork(0, "no programs are started here")

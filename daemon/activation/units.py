@@ -109,8 +109,16 @@ class Units:
             self._failed(watch.unit, error)
 
     def _pause(self, watch: Watch) -> None:
-        self._tools.later(watch.pause, lambda: self._ask(watch))
+        self._tools.later(watch.pause, lambda: self._ask(watch), lambda error: self._drop(watch))
         watch.pause = min(watch.pause * 2, LONGEST_PAUSE)
+
+    def _drop(self, watch: Watch) -> None:
+        """Watch a unit no more that can't be asked: it is left to its time-out."""
+        if self._watches.get(watch.unit) is watch:
+            del self._watches[watch.unit]
+        if self._asked is watch:
+            self._asked = None
+        self._next()
 
     def _ask(self, watch: Watch) -> None:
         if self._watches.get(watch.unit) is watch:

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from ...policy.evaluate import Header
 from ...record import Record
-from ..codec import make_body
+from ..driver.method import Call
 from ..errors import DBusError
+from ..guard import failure, ignored
 from ..peers import Peer
 from ..plane import Audience, DataPlane
 
@@ -22,7 +23,11 @@ class StartReply(IntEnum):
 
 
 class Waiter(Protocol):
-    """Somebody who waits; ``peer`` is None for the bus itself. Exactly one of succeed and fail is called."""
+    """A party that waits; ``peer`` is None for the bus itself.
+
+    One of succeed and fail is called; if that raises something, lose is called too (``guard.py``), which does
+    what has not been done yet.
+    """
 
     @property
     def peer(self) -> Peer | None:
@@ -36,6 +41,9 @@ class Waiter(Protocol):
 
     def fail(self, relay: DataPlane, error: DBusError) -> None:
         """The name will have none."""
+
+    def lose(self, relay: DataPlane, error: Exception) -> None:
+        """It could not be told."""
 
 
 class ParkedMessage(Record):
@@ -57,34 +65,37 @@ class ParkedMessage(Record):
         """Answer it with the error."""
         relay.reject(self.parked, error.name, error.text)
 
+    def lose(self, relay: DataPlane, error: Exception) -> None:
+        """Answer it with an error, unless it has been delivered or answered."""
+        self.fail(relay, failure(error))
+
 
 class StartCall:
     """A call of StartServiceByName; its sender is stopped until the service is found."""
 
-    def __init__(self, peer: Peer, serial: int) -> None:
-        self.peer = peer
-        self.serial = serial
-        self.stopped = True
+    def __init__(self, call: Call) -> None:
+        self.peer = call.peer
+        self._call = call
 
     def begun(self, relay: DataPlane) -> None:
         """Let the sender go on."""
-        if self.stopped:
-            self.stopped = False
-            relay.resume(self.peer.id)
+        self._call.resume()
 
     def succeed(self, relay: DataPlane) -> None:
         """Say that it was started."""
-        self.reply(relay, StartReply.SUCCESS)
+        self.reply(StartReply.SUCCESS)
 
-    def reply(self, relay: DataPlane, result: StartReply) -> None:
+    def reply(self, result: StartReply) -> None:
         """Answer."""
-        relay.reply(self.peer.id, self.serial, "u", make_body("u", [int(result)]))
-        self.begun(relay)
+        self._call.reply(int(result))
 
     def fail(self, relay: DataPlane, error: DBusError) -> None:
         """Answer with the error."""
-        relay.error(self.peer.id, self.serial, error.name, error.text)
-        self.begun(relay)
+        self._call.fail(error)
+
+    def lose(self, relay: DataPlane, error: Exception) -> None:
+        """Answer with an error, unless it has been answered."""
+        self._call.failed(error)
 
 
 class DriverMessage(Record):
@@ -98,6 +109,7 @@ class DriverMessage(Record):
     signature: str
     body: bytes
     sent: Callable[[], None] = lambda: None
+    lost: Callable[[DBusError], object] = ignored
     audience: Audience = Audience.ALL
 
     @property
@@ -132,3 +144,7 @@ class DriverMessage(Record):
 
     def fail(self, relay: DataPlane, error: DBusError) -> None:
         """Do nothing: who waits for the effect has a time-out of its own."""
+
+    def lose(self, relay: DataPlane, error: Exception) -> None:
+        """Tell who waits for the effect that it could not be said."""
+        self.lost(failure(error))

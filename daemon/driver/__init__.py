@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from .. import errors
-from ..codec import read_body
 from ..errors import DBusError
 from .dbus import DBUS
 from .introspectable import INTROSPECTABLE, describe
@@ -41,8 +40,13 @@ class Driver:
         """Return the XML of the object at the bus's own path, as ``--introspect`` prints it."""
         return describe(self.interfaces, BUS_PATH)
 
-    def handle(self, bus: Bus, peer: Peer, message: Event) -> tuple[Method, Reply | None]:
-        """Return the method that was called and its reply, None if it answers by itself; raises DBusError."""
+    def handle(self, bus: Bus, call: Call) -> Reply | None:
+        """Return the reply to a call, None if the method answers it by itself; raises DBusError."""
+        method = call.method = self._method_of(bus, call.peer, call.message)
+        return self._answered_below(method) if method.handler is None else method.handler(bus, call)
+
+    def _method_of(self, bus: Bus, peer: Peer, message: Event) -> Method:
+        """Find the method of a call that may be made; raises DBusError."""
         if message.destination is None:
             method = self._without_destination(message)
         elif not peer.active and message.member != "Hello":
@@ -53,11 +57,7 @@ class Driver:
         else:
             method = self._find(message)
             self._check(bus, peer, message, method)
-        if method.handler is None:
-            return method, self._answered_below(method)
-        args = read_body(method.inputs, message.body, message.big_endian) if method.inputs else []
-        call = Call(peer, message.serial, message.flags, message.path or "/", args, message.fd)
-        return method, method.handler(bus, call)
+        return method
 
     def _find(self, message: Event) -> Method:
         """Find the method; a call may leave out the interface (specification: "Message Types")."""

@@ -21,7 +21,9 @@ def hello(bus: Bus, call: Call) -> None:
     if call.peer.active:
         raise DBusError(errors.FAILED, "Already handled an Hello message")
     bus.peers.check_limits(call.peer)
-    bus.welcome(call.peer, call.serial)
+    bus.relay.welcome(call.peer.id, call.serial)
+    call.answered(resumed=True)
+    bus.peers.activate(call.peer)
 
 
 def request_name(bus: Bus, call: Call) -> Reply:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ...record import Record
+from ..codec import make_body, read_body, read_plain
+from ..errors import DBusError
+from ..guard import failure
 
 if TYPE_CHECKING:
     from ..bus import Bus
     from ..peers import Peer
-
-from ...record import Record
+    from ..plane import DataPlane, Event
 
 BUS_NAME: Final = "org.freedesktop.DBus"
 BUS_PATH: Final = "/org/freedesktop/DBus"
@@ -19,18 +24,102 @@ NO_REPLY_EXPECTED: Final = 1
 NO_AUTO_START: Final = 2
 
 
-class Call(NamedTuple):
-    """A method call to the driver that fits the signature of the method it names.
+class Call:
+    """A method call to the driver, which is answered exactly once.
 
-    ``fd`` is the process that GetConnectionCredentials is about, -1 if there is none.
+    Its sender stands still until it is resumed. ``fd`` is the process that GetConnectionCredentials is about,
+    -1 if there is none. ``method`` is set once it is known; the arguments fit its signature then.
     """
 
-    peer: Peer
-    serial: int
-    flags: int
-    path: str
-    args: list[Any]
-    fd: int = -1
+    __slots__ = (
+        "_message",
+        "_relay",
+        "_replied",
+        "_resumed",
+        "fd",
+        "flags",
+        "method",
+        "path",
+        "peer",
+        "serial",
+    )
+
+    def __init__(self, relay: DataPlane, peer: Peer, message: Event) -> None:
+        self.peer = peer
+        self.serial = message.serial
+        self.flags = message.flags
+        self.path = message.path or "/"
+        self.fd = message.fd
+        self.method: Method | None = None
+        self._relay = relay
+        self._message: Event | None = message
+        self._replied = False
+        self._resumed = False
+
+    @property
+    def args(self) -> list[Any]:
+        """All arguments. Decoded now: what an answer does not depend on is best not asked for."""
+        message = self.message
+        return read_body(message.signature, message.body, message.big_endian)
+
+    @property
+    def message(self) -> Event:
+        """The message itself, which the data plane frees once its sender is resumed."""
+        if self._message is None:
+            raise RuntimeError("the call has been answered")
+        return self._message
+
+    def first_args(self, signature: str) -> list[Any]:
+        """Return the first arguments, strings and numbers, without looking at what is behind them."""
+        return read_plain(signature, self.message.body_view, self.message.big_endian)
+
+    def reply(self, *values: Any, fds: tuple[int, ...] = ()) -> None:
+        """Answer with the values of the method's outputs; ``fds`` are given away."""
+        assert self.method is not None
+        try:
+            body = make_body(self.method.outputs, values)
+        except Exception:
+            for fd in fds:
+                os.close(fd)
+            raise
+        self.reply_body(body, fds)
+
+    def reply_body(self, body: bytes, fds: tuple[int, ...] = ()) -> None:
+        """Answer with what is marshalled already."""
+        assert self.method is not None
+        outputs = self.method.outputs
+        # The reference withholds only replies that say nothing but "done".
+        if not self._replied and (outputs or not self.flags & NO_REPLY_EXPECTED):
+            self._relay.reply(self.peer.id, self.serial, outputs, body, fds)
+        self._replied = True
+        self.resume()
+
+    def fail(self, error: DBusError) -> None:
+        """Answer with an error, unless it has been answered."""
+        if not self._replied:
+            self._relay.error(self.peer.id, self.serial, error.name, error.text)
+        self._replied = True
+        self.resume()
+
+    def failed(self, error: Exception) -> None:
+        """Answer because of an exception (``guard.py``); disconnect a sender that can't be answered."""
+        try:
+            self.fail(failure(error))
+        except Exception:
+            self._relay.disconnect(self.peer.id)
+            raise
+
+    def answered(self, *, resumed: bool = False) -> None:
+        """Note that the data plane answers the call (BecomeMonitor), and resumes its sender (Hello)."""
+        self._replied = True
+        self._resumed = resumed
+
+    def resume(self) -> None:
+        """Let the sender go on, whose call need not have been answered yet."""
+        self._message = None
+        if not self._resumed:
+            self._relay.resume(self.peer.id)
+        self._resumed = True
 
 
 class Reply(NamedTuple):
@@ -41,7 +130,7 @@ class Reply(NamedTuple):
 
 
 Handler = Callable[["Bus", Call], Reply | None]
-"""Returns the reply, or None if it answers and lets the sender go on by itself; raises DBusError."""
+"""Returns the reply, or None if it answers the call by itself, now or later; raises DBusError."""
 
 
 class Method(Record):

@@ -28,11 +28,12 @@ def become_monitor(bus: Bus, call: Call) -> None:
     except MatchRuleError as error:
         name = errors.LIMITS_EXCEEDED if error.too_long else errors.MATCH_RULE_INVALID
         raise DBusError(name, str(error)) from error
+    call.answered()
     peer.monitor = True
     # The name asked for first goes first, unlike when a connection ends.
     for name, queue in reversed(bus.names.disconnect(peer.id)):
-        bus.relay.set_queue(name, queue)
-    bus.relay.resume(peer.id)
+        bus.state_queue(name, queue)
+    call.resume()
     bus.log.info(f"Connection {peer.unique_name} ({peer.credentials.loginfo}) became a monitor.")
 
 

@@ -30,7 +30,7 @@ def get_all(bus: Bus, call: Call) -> Reply:
 
 def set_(bus: Bus, call: Call) -> NoReturn:
     """Set(s interface, s name, v value): always an error."""
-    interface, name, _ = call.args
+    interface, name = call.first_args("ss")
     _property(_interface(bus.driver.interfaces, interface), name)
     raise DBusError(errors.PROPERTY_READ_ONLY, f"Property '{interface}.{name}' cannot be set")
 

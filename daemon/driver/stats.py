@@ -99,7 +99,7 @@ def get_stats(bus: Bus, call: Call) -> None:
         stats |= _take(totals, OWN_TOTALS, _uint64)
         stats["omnibus.Multicast"] = Variant("s", bus.statistics.way)
         stats["omnibus.DirectAsked"] = Variant("a{st}", totals["asked"])
-        bus.statistics.reply(call, "a{sv}", stats)
+        call.reply(stats)
 
     bus.statistics.ask(call, Table.TOTALS, told)
 
@@ -131,7 +131,7 @@ def get_connection_stats(bus: Bus, call: Call) -> None:
         stats |= _take(connection, CONNECTION, _uint32)
         stats |= _take(connection, OWN_CONNECTION, _uint64)
         stats |= _take(connection, OWN_CONNECTION_STATES, lambda value: Variant("b", value))
-        bus.statistics.reply(call, "a{sv}", stats)
+        call.reply(stats)
 
     bus.statistics.ask(call, Table.CONNECTIONS, told, (owner.id,))
 
@@ -160,7 +160,7 @@ class AllMatchRules:
             self._bus.statistics.ask(self._call, Table.MATCHES, self._told, peers)
             return
         head = len(self._entries).to_bytes(4, "little") + bytes(4)
-        self._bus.statistics.reply_body(self._call, "a{sas}", head + bytes(self._entries))
+        self._call.reply_body(head + bytes(self._entries))
 
     def _told(self, rules: Any) -> None:
         self._entries += bytes(-len(self._entries) % 8)

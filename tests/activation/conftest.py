@@ -17,6 +17,7 @@ import pytest
 from omnibus.daemon.activation.environment import Environment
 from omnibus.daemon.activation.tools import Program
 from omnibus.daemon.bus import Bus
+from omnibus.daemon.guard import Action, Failed, Guard
 from omnibus.daemon.peers import Peer
 from omnibus.daemon.plane import EventKind
 from omnibus.policy.block import encode
@@ -143,22 +144,25 @@ class FakeTools:
     timers: list[FakeTimer] = field(default_factory=list)
     children: list[FakeChild] = field(default_factory=list)
     error: OSError | None = None
+    guard: Guard = field(default_factory=lambda: Guard(Lines()))
 
-    def in_background(self, work: Callable[[], Result], done: Callable[[Result], None]) -> None:
-        self.waiting.append(lambda: done(work()))
+    def in_background(
+        self, work: Callable[[], Result], done: Callable[[Result], object], failed: Failed
+    ) -> None:
+        self.waiting.append(lambda: self.guard.run(lambda: done(work()), failed))
 
-    def later(self, seconds: float, action: Callable[[], None]) -> FakeTimer:
-        timer = FakeTimer(seconds, action)
+    def later(self, seconds: float, action: Action, failed: Failed) -> FakeTimer:
+        timer = FakeTimer(seconds, lambda: self.guard.run(action, failed))
         self.timers.append(timer)
         return timer
 
     def now(self) -> float:
         return self.time
 
-    def spawn(self, program: Program, ended: Callable[[int], None]) -> FakeChild:
+    def spawn(self, program: Program, ended: Callable[[int], object], failed: Failed) -> FakeChild:
         if self.error is not None:
             raise self.error
-        child = FakeChild(program, ended)
+        child = FakeChild(program, lambda status: self.guard.run(lambda: ended(status), failed))
         self.children.append(child)
         return child
 
@@ -203,6 +207,7 @@ class Desk:
             tools=self.tools,
             environment=self.environment,
         )
+        self.tools.guard = self.bus.guard
         self.tools.read()
         self.plane.commit()
         self.plane.take()

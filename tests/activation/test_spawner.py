@@ -22,8 +22,10 @@ from omnibus.daemon.activation.environment import Environment, inherited
 from omnibus.daemon.activation.loop_tools import LoopTools
 from omnibus.daemon.activation.spawner import Spawner
 from omnibus.daemon.activation.tools import CannotExecute, CannotFork, Program
+from omnibus.daemon.guard import ignored
 from omnibus.systemd.journal import open_stream
 from support.daemon import children
+from support.loop import guarded
 
 SELF = """
 import json, os, resource, sys
@@ -49,7 +51,7 @@ class Loop:
     def run(self, spawner: Spawner, program: Program) -> int:
         """Run a program to its end; return what wait(2) says."""
         future = self.loop.create_future()
-        spawner.spawn(program, future.set_result)
+        spawner.spawn(program, future.set_result, ignored)
         status = self.loop.run_until_complete(asyncio.wait_for(future, 20))
         return int(status)
 
@@ -74,7 +76,7 @@ def look(loop: Loop, tmp_path: Path, program: Program, **options: Any) -> dict[s
     with path.open("wb") as file:
         os.dup2(file.fileno(), 1)
         try:
-            assert loop.run(Spawner(loop.loop, **options), program) == 0
+            assert loop.run(Spawner(guarded(loop.loop), **options), program) == 0
         finally:
             os.dup2(saved, 1)
             os.close(saved)
@@ -162,16 +164,18 @@ class TestProgram:
 
 class TestEnd:
     def test_exit_code(self, loop: Loop) -> None:
-        status = loop.run(Spawner(loop.loop), Program("a.b", ["/bin/sh", "-c", "exit 3"], {}))
+        status = loop.run(Spawner(guarded(loop.loop)), Program("a.b", ["/bin/sh", "-c", "exit 3"], {}))
         assert os.waitstatus_to_exitcode(status) == 3
 
     def test_signal(self, loop: Loop) -> None:
-        status = loop.run(Spawner(loop.loop), Program("a.b", ["/bin/sh", "-c", "kill -9 $$"], {}))
+        status = loop.run(Spawner(guarded(loop.loop)), Program("a.b", ["/bin/sh", "-c", "kill -9 $$"], {}))
         assert os.WTERMSIG(status) == 9
 
     def test_killed(self, loop: Loop) -> None:
         future = loop.loop.create_future()
-        child = Spawner(loop.loop).spawn(Program("a.b", ["/bin/sleep", "60"], {}), future.set_result)
+        child = Spawner(guarded(loop.loop)).spawn(
+            Program("a.b", ["/bin/sleep", "60"], {}), future.set_result, ignored
+        )
         child.kill()
         status = loop.loop.run_until_complete(asyncio.wait_for(future, 20))
         assert os.WTERMSIG(status) == signal.SIGKILL
@@ -179,10 +183,10 @@ class TestEnd:
 
     def test_nothing_is_left_behind(self, loop: Loop) -> None:
         before = sorted(os.listdir("/proc/self/fd")), children()
-        loop.run(Spawner(loop.loop), Program("a.b", ["/bin/true"], {}))
+        loop.run(Spawner(guarded(loop.loop)), Program("a.b", ["/bin/true"], {}))
         for path in ("/no/such/program", "/"):
             with pytest.raises(CannotExecute):
-                Spawner(loop.loop).spawn(Program("a.b", [path], {}), lambda status: None)
+                Spawner(guarded(loop.loop)).spawn(Program("a.b", [path], {}), ignored, ignored)
         assert (sorted(os.listdir("/proc/self/fd")), children()) == before
 
 
@@ -195,12 +199,14 @@ class TestCannotExecute:
         """Nothing is looked up in $PATH."""
         program = Program("a.b", [path], {"PATH": "/bin"})
         with pytest.raises(CannotExecute) as caught:
-            Spawner(loop.loop).spawn(program, lambda status: None)
+            Spawner(guarded(loop.loop)).spawn(program, ignored, ignored)
         assert (caught.value.errno, caught.value.strerror) == (number, os.strerror(number))
 
     def test_arguments_too_long(self, loop: Loop) -> None:
         with pytest.raises(CannotExecute, match="Argument list too long"):
-            Spawner(loop.loop).spawn(Program("a.b", ["/bin/true", "x" * (1 << 20)], {}), lambda status: None)
+            Spawner(guarded(loop.loop)).spawn(
+                Program("a.b", ["/bin/true", "x" * (1 << 20)], {}), ignored, ignored
+            )
 
 
 class TestCannotFork:
@@ -209,7 +215,7 @@ class TestCannotFork:
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
         try:
             with pytest.raises(CannotFork, match="Too many open files"):
-                Spawner(loop.loop).spawn(Program("a.b", ["/bin/true"], {}), lambda status: None)
+                Spawner(guarded(loop.loop)).spawn(Program("a.b", ["/bin/true"], {}), ignored, ignored)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
@@ -250,7 +256,7 @@ class TestJournal:
 
         monkeypatch.setattr("omnibus.daemon.activation.spawner.open_stream", open_it)
         program = Program("a.b", ["/bin/sh", "-c", "echo out; echo err >&2"], {})
-        assert loop.run(Spawner(loop.loop, to_journal=True), program) == 0
+        assert loop.run(Spawner(guarded(loop.loop), to_journal=True), program) == 0
         assert self.read(journal) == b"a.b\n\n6\n0\n0\n0\n0\nout\n"
         assert self.read(journal) == b"a.b\n\n4\n0\n0\n0\n0\nerr\n"
 
@@ -264,7 +270,10 @@ class TestLoopTools:
 
     @pytest.fixture
     def tools(self, loop: Loop, log: list[Any]) -> LoopTools:
-        return LoopTools(loop.loop, Spawner(loop.loop), lambda: log.append("commit"))
+        return LoopTools(
+            guarded(loop.loop, lambda: log.append("commit")),
+            Spawner(guarded(loop.loop, lambda: log.append("commit"))),
+        )
 
     def wait(self, loop: Loop, begin: Callable[[Callable[..., None]], object]) -> Sequence[Any]:
         future = loop.loop.create_future()
@@ -272,7 +281,7 @@ class TestLoopTools:
         return list(loop.loop.run_until_complete(asyncio.wait_for(future, 20)))
 
     def test_in_background(self, loop: Loop, tools: LoopTools, log: list[Any]) -> None:
-        (where,) = self.wait(loop, lambda done: tools.in_background(threading.current_thread, done))
+        (where,) = self.wait(loop, lambda done: tools.in_background(threading.current_thread, done, ignored))
         assert where is not threading.current_thread()
         assert log == ["commit"]
 
@@ -283,19 +292,19 @@ class TestLoopTools:
             raise RuntimeError("can't start new thread")
 
         monkeypatch.setattr(threading.Thread, "start", start)
-        assert self.wait(loop, lambda done: tools.in_background(lambda: 7, done)) == [7]
+        assert self.wait(loop, lambda done: tools.in_background(lambda: 7, done, ignored)) == [7]
 
     def test_loop_that_is_closed(self, log: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
         """At the end of the daemon nobody waits any more."""
         loop = uvloop.new_event_loop()
-        tools = LoopTools(loop, Spawner(loop), lambda: None)
+        tools = LoopTools(guarded(loop), Spawner(guarded(loop)))
         may_end, ended = threading.Event(), threading.Event()
 
         def work() -> None:
             may_end.wait(20)
             threading.current_thread().name = "seen"
 
-        tools.in_background(work, lambda result: ended.set())
+        tools.in_background(work, lambda result: ended.set(), ignored)
         (thread,) = [
             one for one in threading.enumerate() if one is not threading.main_thread() and one.daemon
         ][-1:]
@@ -306,18 +315,18 @@ class TestLoopTools:
         assert capsys.readouterr().err == ""
 
     def test_later(self, loop: Loop, tools: LoopTools, log: list[Any]) -> None:
-        assert self.wait(loop, lambda done: tools.later(0.001, done)) == []
+        assert self.wait(loop, lambda done: tools.later(0.001, done, ignored)) == []
         assert log == ["commit"]
 
     def test_not_later(self, loop: Loop, tools: LoopTools) -> None:
         happened: list[int] = []
-        tools.later(0.001, lambda: happened.append(1)).cancel()
-        self.wait(loop, lambda done: tools.later(0.01, done))
+        tools.later(0.001, lambda: happened.append(1), ignored).cancel()
+        self.wait(loop, lambda done: tools.later(0.01, done, ignored))
         assert happened == []
 
     def test_spawn(self, loop: Loop, tools: LoopTools, log: list[Any]) -> None:
         program = Program("a.b", ["/bin/true"], {})
-        assert self.wait(loop, lambda ended: tools.spawn(program, ended)) == [0]
+        assert self.wait(loop, lambda ended: tools.spawn(program, ended, ignored)) == [0]
         assert log == ["commit"]
 
 

@@ -16,6 +16,7 @@ from omnibus.policy.error import ConfigError
 from omnibus.policy.load import run_child
 from omnibus.policy.settings import Settings
 from support.daemon import children
+from support.loop import guarded
 
 GOOD = "<busconfig><type>good</type><listen>unix:path=/x</listen></busconfig>"
 
@@ -80,7 +81,7 @@ class TestRereading:
         def begin(path: str, **options: float) -> asyncio.Future[Result]:
             loop = asyncio.get_running_loop()
             future: asyncio.Future[Result] = loop.create_future()
-            Rereading(loop, path, future.set_result, **options)
+            Rereading(guarded(loop), path, future.set_result, **options)
             return future
 
         return begin
@@ -124,13 +125,13 @@ class TestRereading:
         monkeypatch.setattr("sys.executable", "/no/such/python")
         before = open_fds()
         with pytest.raises(FileNotFoundError):
-            Rereading(asyncio.get_running_loop(), str(file), lambda result: None)
+            Rereading(guarded(asyncio.get_running_loop()), str(file), lambda result: None)
         assert open_fds() == before
 
     async def test_low_priority(self, stuck: Path) -> None:
         """Clients come first."""
         others = children()
-        reading = Rereading(asyncio.get_running_loop(), str(stuck), lambda result: None)
+        reading = Rereading(guarded(asyncio.get_running_loop()), str(stuck), lambda result: None)
         (child,) = children() - others
         assert os.getpriority(os.PRIO_PROCESS, child) >= 10
         assert os.sched_getscheduler(child) == os.SCHED_BATCH
@@ -154,7 +155,7 @@ class TestRereading:
         """At the end of the bus."""
         before, others = open_fds(), children()
         results: list[Result] = []
-        Rereading(asyncio.get_running_loop(), str(file), results.append).cancel()
+        Rereading(guarded(asyncio.get_running_loop()), str(file), results.append).cancel()
         assert open_fds() == before
         assert children() <= others
         assert not results

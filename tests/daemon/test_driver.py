@@ -165,7 +165,8 @@ class TestFailingHandler:
         parked = FakeEvent(EventKind.PARKED, peer.id, parked=9, destination="org.example.Nobody")
         desk.call(peer, "RequestName", "su", "org.example.Name", 0)
         delivered = FakeEvent(EventKind.PARKED, peer.id, parked=10, destination="org.example.Name")
-        assert desk.happen(parked, delivered) == [("deliver", 10)]
+        rejected = ("reject", 9, ERROR + "Failed", "The message bus failed to answer")
+        assert desk.happen(parked, delivered) == [rejected, ("deliver", 10)]
         assert "oops" in desk.log.lines[0]
 
 

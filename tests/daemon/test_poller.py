@@ -8,7 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from omnibus.daemon.guard import Guard
 from omnibus.daemon.poller import Poller, Watch
+from support.loop import guarded
+from support.plane import Lines
 
 DEADLINE = 20
 
@@ -29,7 +32,9 @@ class Waiters:
 
     def __init__(self) -> None:
         self.told: list[str] = []
-        self.poller: Poller[str] = Poller(asyncio.get_running_loop(), self.ready)
+        self.poller: Poller[str] = Poller(
+            guarded(asyncio.get_running_loop()), Guard(Lines()), self.ready, lambda who, error: None
+        )
 
     def ready(self, who: str) -> None:
         self.told.append(who)
@@ -85,7 +90,9 @@ async def test_dropped_by_one_before(pairs: list[Pair]) -> None:
         for name, fd in fds.items():
             poller.set(fd, Watch.READ, Watch.NOTHING, name)
 
-    poller: Poller[str] = Poller(asyncio.get_running_loop(), ready)
+    poller: Poller[str] = Poller(
+        guarded(asyncio.get_running_loop()), Guard(Lines()), ready, lambda who, error: None
+    )
     for name, (ours, theirs) in zip("ab", pairs, strict=True):
         theirs.send(b"x")
         poller.set(ours.fileno(), Watch.NOTHING, Watch.READ, name)

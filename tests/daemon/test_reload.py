@@ -16,7 +16,7 @@ from omnibus.policy.error import ConfigError
 from omnibus.policy.rules import Kind, Rule
 from omnibus.policy.settings import Settings
 from omnibus.systemd.notify import Notifier
-from support.loop import Loop
+from support.loop import Loop, guarded
 
 from .conftest import Desk
 
@@ -58,7 +58,14 @@ class Office:
         self.refused: OSError | None = None
         desk.bus.settings = desk.settings.replace(**settings)
         self.old = desk.bus.settings
-        self.reloader = Reloader(self.loop, desk.bus, self.read, self.notifier, status="Serving", began=began)
+        self.reloader = Reloader(
+            guarded(self.loop, desk.plane.commit, desk.log),
+            desk.bus,
+            self.read,
+            self.notifier,
+            status="Serving",
+            began=began,
+        )
         self.told: list[ReloadFailure | None] = []
 
     def read(self, done: Callable[[Result], None]) -> FakeReading:

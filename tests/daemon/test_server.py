@@ -20,6 +20,7 @@ from omnibus.daemon.server import Server
 from omnibus.policy.rules import ANYONE, Kind, Rule
 from omnibus.policy.settings import Limits
 from omnibus.transport.listener import Listener
+from support.loop import guarded
 from support.plane import FakeEvent
 
 from .conftest import Desk
@@ -47,7 +48,13 @@ class Door:
         self.listening.setblocking(False)
         self.loop = asyncio.get_running_loop()
         self.listener = Listener([self.listening], [])
-        self.server = Server(self.loop, desk.bus, desk.plane, [self.listener], mechanisms or choose((), {}))  # type: ignore[arg-type]
+        self.server = Server(
+            guarded(self.loop, desk.plane.commit, desk.log),
+            desk.bus,
+            desk.plane,
+            [self.listener],
+            mechanisms or choose((), {}),
+        )  # type: ignore[arg-type]
         self.server.start()
         self.clients: list[socket.socket] = []
 
@@ -279,7 +286,7 @@ class TestListening:
         told: list[bool] = []
         plane: Any = desk.plane
         plane.listen = lambda fd, number, guid, *, simple: told.append(simple)
-        loop = asyncio.get_running_loop()
+        loop = guarded(asyncio.get_running_loop())
         Server(loop, desk.bus, plane, listeners, mechanisms).start()
         return told
 

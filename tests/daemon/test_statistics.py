@@ -80,7 +80,7 @@ class TestSignOfLife:
     def test_answer(self, desk: Desk) -> None:
         signs: list[str] = []
         desk.bus.statistics.when_alive(lambda: signs.append("alive"))
-        assert [command[0] for command in desk.plane.take()] == ["export"]
+        assert [command[0] for command in desk.plane.batch] == ["export"]
         assert signs == []
         answer(desk, None)
         assert signs == ["alive"]

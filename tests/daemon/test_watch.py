@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from omnibus.daemon.guard import ignored
 from omnibus.daemon.watch import PATIENCE, QUIET, Watch, places
 from omnibus.policy.settings import Settings
-from support.loop import Loop
+from support.loop import Loop, guarded
 from support.plane import Lines
 
 LATER = 2.0**40  # when nothing has changed since
@@ -26,7 +27,7 @@ class Place:
         self.loop = Loop()
         self.log = Lines()
         self.told = 0
-        self.watch = Watch(self.loop, self.tell, self.log)
+        self.watch = Watch(guarded(self.loop), self.tell, ignored, self.log)
         self.file = directory / "bus.conf"
         self.conf_dir = directory / "conf.d"
         self.conf_dir.mkdir()
@@ -276,7 +277,7 @@ class TestFailures:
 
         monkeypatch.setattr("omnibus.daemon.watch.Inotify", refuse)
         loop, log = Loop(), Lines()
-        watch = Watch(loop, lambda: None, log)
+        watch = Watch(guarded(loop), lambda: None, ignored, log)
         watch.set(Settings(watched_dirs=("/",)), LATER)
         watch.catch_up()
         watch.close()

@@ -6,6 +6,18 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from omnibus.daemon.guard import Guard
+from omnibus.daemon.logging import Log
+from omnibus.daemon.loop import Loop as GuardedLoop
+from support.plane import Lines
+
+
+def guarded(
+    loop: asyncio.AbstractEventLoop, commit: Callable[[], None] = lambda: None, log: Log | None = None
+) -> GuardedLoop:
+    """Return the loop as the daemon uses it."""
+    return GuardedLoop(loop, Guard(log or Lines()), commit)
+
 
 class Timer:
     def __init__(self, loop: Loop, when: float, action: Callable[[], None]) -> None:
@@ -14,7 +26,8 @@ class Timer:
         self.action = action
 
     def cancel(self) -> None:
-        self.loop.timers.remove(self)
+        if self in self.loop.timers:
+            self.loop.timers.remove(self)
 
 
 class Loop(asyncio.AbstractEventLoop):
@@ -29,12 +42,12 @@ class Loop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self.now
 
-    def call_at(self, when: float, action: Callable[[], None], *args: Any, **options: Any) -> Any:
-        self.timers.append(Timer(self, when, action))
+    def call_at(self, when: float, action: Callable[..., None], *args: Any, **options: Any) -> Any:
+        self.timers.append(Timer(self, when, lambda: action(*args)))
         return self.timers[-1]
 
-    def add_reader(self, fd: Any, action: Callable[[], None], *args: Any) -> None:
-        self.readers[fd] = action
+    def add_reader(self, fd: Any, action: Callable[..., None], *args: Any) -> None:
+        self.readers[fd] = lambda: action(*args)
 
     def remove_reader(self, fd: Any) -> bool:
         return self.readers.pop(fd, None) is not None

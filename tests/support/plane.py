@@ -44,6 +44,10 @@ class FakeEvent:
     listener: int = 0
     began: float = 0.0
 
+    @property
+    def body_view(self) -> memoryview:
+        return memoryview(self.body)
+
 
 class FakePlane:
     """Gives the events it was given, and keeps the commands of the last batch.
@@ -71,6 +75,9 @@ class FakePlane:
 
     def incomplete(self) -> int:
         return self.silent
+
+    def settled(self) -> None:
+        self.silent -= 1
 
     def take(self) -> list[tuple[Any, ...]]:
         """Return the commands that were committed since the last time."""

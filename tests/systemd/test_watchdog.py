@@ -31,7 +31,7 @@ async def hear(manager: socket.socket) -> bytes:
 
 async def test_again_and_again(manager, tmp_path):
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "30000"})
-    watchdog = Watchdog(asyncio.get_running_loop(), notifier, alive)
+    watchdog = Watchdog(asyncio.get_running_loop().call_later, notifier, alive)
     for _ in range(3):
         assert await hear(manager) == b"WATCHDOG=1"
     watchdog.stop()
@@ -41,7 +41,7 @@ async def test_again_and_again(manager, tmp_path):
 async def test_stop(manager, tmp_path):
     """Once it is stopped it says nothing, however often the time comes."""
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "3000"})
-    watchdog = Watchdog(asyncio.get_running_loop(), notifier, alive)
+    watchdog = Watchdog(asyncio.get_running_loop().call_later, notifier, alive)
     assert await hear(manager) == b"WATCHDOG=1"
     watchdog.stop()
     while True:  # what came before
@@ -68,7 +68,7 @@ async def test_no_sign_of_life(manager, tmp_path):
         if len(asked) == 3:
             thrice.set()
 
-    watchdog = Watchdog(asyncio.get_running_loop(), notifier, ask)
+    watchdog = Watchdog(asyncio.get_running_loop().call_later, notifier, ask)
     await asyncio.wait_for(thrice.wait(), 20)
     watchdog.stop()
     with pytest.raises(BlockingIOError):
@@ -81,7 +81,7 @@ async def test_no_sign_of_life(manager, tmp_path):
 async def test_not_wanted(manager, tmp_path):
     """Without WatchdogSec= nothing is said."""
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
-    Watchdog(asyncio.get_running_loop(), notifier, alive).stop()
+    Watchdog(asyncio.get_running_loop().call_later, notifier, alive).stop()
     with pytest.raises(BlockingIOError):
         manager.recv(100)
     notifier.close()
@@ -98,6 +98,6 @@ async def test_manager_has_no_room(manager, tmp_path):
             other.sendto(b"noise", str(tmp_path / "notify"))
     loop = asyncio.get_running_loop()
     before = loop.time()
-    Watchdog(loop, notifier, alive).stop()
+    Watchdog(loop.call_later, notifier, alive).stop()
     assert loop.time() - before < 0.5
     notifier.close()

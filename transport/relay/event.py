@@ -151,6 +151,13 @@ class Event:
         return bytes(ffi.buffer(self._view.body, self._view.body_size))
 
     @property
+    def body_view(self) -> memoryview:
+        """The body where it stands, without a copy."""
+        if not self._view.body_size:
+            return memoryview(b"")
+        return memoryview(ffi.buffer(self._view.body, self._view.body_size))
+
+    @property
     def arrival(self) -> Arrival:
         """Of ADMITTED: who it is."""
         arrival = self._view.arrival

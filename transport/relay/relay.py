@@ -124,13 +124,29 @@ class Relay:
         listener: int = -1,
         began: float | None = None,
     ) -> None:
-        """Hands an authenticated connection over; `fd` and `fds` belong to the data plane from here on.
+        """Hands an authenticated connection over; `fd` and `fds` belong to the data plane from here on,
+        whatever it raises.
 
         `fds` are pairs of a descriptor and the offset in `leftover` that it came with. `listener` is the Unix
         socket that it was accepted from, which stays open. `began`: when that was, in the seconds of the
         monotonic clock, now if it is left out.
         """
-        since = int(1000 * (time.monotonic() if began is None else began))
+        try:
+            since = int(1000 * (time.monotonic() if began is None else began))
+            native, kept = self._native(credentials)
+            early = ffi.new("struct relay_early_fd[]", list(fds)) if fds else ffi.NULL
+        except Exception:
+            for one in (fd, *(early_fd for early_fd, _ in fds)):
+                os.close(one)
+            raise
+        size = len(leftover)
+        _check(
+            lib.relay_attach(self._relay, peer, fd, listener, since, native, leftover, size, early, len(fds))
+        )
+        del kept
+
+    def _native(self, credentials: Credentials) -> tuple[Any, tuple[Any, ...]]:
+        """Returns credentials as C has them, and what has to be kept as long as they are used."""
         gids = ffi.new("uint32_t[]", credentials.gids)
         loginfo = ffi.from_buffer(credentials.loginfo.encode("utf-8", "replace") + b"\0")
         native = self._credentials
@@ -142,11 +158,7 @@ class Relay:
         native.fd_passing = credentials.fd_passing
         native.privileged = credentials.privileged
         native.loginfo = ffi.cast("char *", loginfo)
-        early = ffi.new("struct relay_early_fd[]", list(fds)) if fds else ffi.NULL
-        size = len(leftover)
-        _check(
-            lib.relay_attach(self._relay, peer, fd, listener, since, native, leftover, size, early, len(fds))
-        )
+        return native, (gids, loginfo)
 
     def welcome(self, peer: int, serial: int) -> None:
         """Answers Hello: the reply, NameOwnerChanged and NameAcquired; the sender goes on."""

@@ -1,0 +1,91 @@
+"""The event loop as the control plane uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import NoReturn, TypeVar
+
+from .guard import Action, Failed, Guard, ignored
+
+Result = TypeVar("Result")
+
+
+class Loop:
+    """Calls functions when a descriptor is ready, when time has passed, or when a thread has an answer.
+
+    No other module registers a callback with asyncio (``tests/daemon/test_exceptions.py`` looks for one).
+    Each comes with ``failed``, as of ``guard.py``. What a callback commands is committed after it, whether it
+    raised or not. A reader whose descriptor stays readable is called again: its ``failed`` must remove it, or
+    what it waits for would never let the loop rest.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, guard: Guard, commit: Callable[[], None]) -> None:
+        self._loop = loop
+        self._guard = guard
+        self._commit = commit
+
+    def time(self) -> float:
+        """Return the time, in seconds of CLOCK_MONOTONIC."""
+        return self._loop.time()
+
+    def reader(self, fd: int, action: Action, failed: Failed) -> None:
+        """Call ``action`` whenever the descriptor is readable."""
+        self._loop.add_reader(fd, self.run, action, failed)
+
+    def remove_reader(self, fd: int) -> None:
+        """Watch the descriptor no more; nothing happens if it is not watched."""
+        self._loop.remove_reader(fd)
+
+    def signal(self, number: int, action: Action, failed: Failed) -> None:
+        """Call ``action`` whenever the signal has come."""
+        self._loop.add_signal_handler(number, self.run, action, failed)
+
+    def soon(self, action: Action, failed: Failed) -> None:
+        """Call ``action`` in the next turn."""
+        self._loop.call_soon(self.run, action, failed)
+
+    def later(self, seconds: float, action: Action, failed: Failed) -> asyncio.TimerHandle:
+        """Call ``action`` after a while."""
+        return self.at(self._loop.time() + seconds, action, failed)
+
+    def at(self, when: float, action: Action, failed: Failed) -> asyncio.TimerHandle:
+        """Call ``action`` at a time of ``time``."""
+        return self._loop.call_at(when, self.run, action, failed)
+
+    def in_thread(self, work: Callable[[], Result], done: Callable[[Result], object], failed: Failed) -> None:
+        """Do ``work`` in a thread of its own, and call ``done`` with its result in the loop.
+
+        ``failed`` is called in the loop too, also for what ``work`` raises.
+        """
+        try:
+            threading.Thread(target=self._work, args=(work, done, failed), daemon=True).start()
+        except RuntimeError:
+            # No room for a thread: late is better than never.
+            self._work(work, done, failed)
+
+    def run(self, action: Action, failed: Failed) -> None:
+        """Call ``action`` now."""
+        self._guard.run(action, failed)
+        self._guard.run(self._commit, ignored)
+
+    def _work(self, work: Callable[[], Result], done: Callable[[Result], object], failed: Failed) -> None:
+        result: Callable[[], Result]
+        try:
+            result = partial(_same, work())
+        except Exception as error:
+            result = partial(_raise, error)
+        try:
+            self._loop.call_soon_threadsafe(self.run, lambda: done(result()), failed)
+        except RuntimeError:
+            pass  # the loop is closed: nobody waits any more
+
+
+def _same(result: Result) -> Result:
+    return result
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
