@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import ClassVar
 
 import pytest
 
@@ -103,6 +104,71 @@ class TestNeverFinishedMessages:
         other.expect_closed()
         client.send_bytes(malformed.signal(LITTLE)[50:])
         client.sync()
+
+
+class TestStrayDescriptors:
+    """Descriptors of one message were given to the next that claimed some (dbus-broker's test-fdstream)."""
+
+    CLAIMS: ClassVar = (Field.UNIX_FDS, "u", 1)
+
+    def test_several_messages_at_once(self, client: Client, pipe: tuple[int, int]) -> None:
+        """Descriptors are for the messages that begin in the bytes they were sent with, in their order."""
+        client.match("type='signal',interface='org.example.Malformed'")
+        one, none = malformed.signal(LITTLE, self.CLAIMS), malformed.signal(LITTLE)
+        client.send_bytes(none + one + none + one, pipe)
+        got = [len(client.expect(interface=malformed.INTERFACE).fds) for _ in range(4)]
+        assert got == [0, 1, 0, 1]
+
+    @pytest.mark.deviation("stray-descriptors")
+    def test_none_claimed(self, client: Client, pipe: tuple[int, int]) -> None:
+        """What no message claims ends the connection."""
+        client.send_bytes(malformed.signal(LITTLE), pipe[:1])
+        client.expect_closed()
+
+    @pytest.mark.deviation("stray-descriptors")
+    def test_claimed_by_a_later_message(self, client: Client, other: Client, pipe: tuple[int, int]) -> None:
+        other.match("type='signal',interface='org.example.Malformed'")
+        client.send_bytes(malformed.signal(LITTLE), pipe[:1])
+        with contextlib.suppress(Closed):
+            client.send_bytes(malformed.signal(LITTLE, self.CLAIMS))
+        client.expect_closed()
+        assert sum(len(message.fds) for message in other.inbox) == 0
+
+    @pytest.mark.deviation("stray-descriptors")
+    def test_more_than_claimed(self, client: Client, pipe: tuple[int, int]) -> None:
+        client.send_bytes(malformed.signal(LITTLE, self.CLAIMS), pipe)
+        client.expect_closed()
+
+    @pytest.mark.deviation("stray-descriptors")
+    def test_in_the_middle_of_a_message(self, client: Client, pipe: tuple[int, int]) -> None:
+        """They came with bytes in which no message begins."""
+        data = malformed.signal(LITTLE, self.CLAIMS)
+        client.send_bytes(data[:40])
+        client.send_bytes(data[40:60], pipe[:1])
+        client.expect_closed()
+
+    def test_in_pieces(self, client: Client, pipe: tuple[int, int]) -> None:
+        """A message has what came with its beginning, in however many pieces the rest of it comes."""
+        client.match("type='signal',interface='org.example.Malformed'")
+        data = malformed.signal(LITTLE, self.CLAIMS)
+        client.send_bytes(data[:1], pipe[:1])
+        for at in range(1, len(data) - 1):
+            client.send_bytes(data[at : at + 1])
+        client.send_bytes(data[-1:])
+        client.send_bytes(data, pipe[1:])
+        got = [client.expect(interface=malformed.INTERFACE).fds for _ in range(2)]
+        assert [os.path.sameopenfile(fds[0], end) for fds, end in zip(got, pipe, strict=True)] == [True, True]
+
+
+    @pytest.mark.deviation("stray-descriptors")
+    def test_behind_the_rest_of_another(self, client: Client, pipe: tuple[int, int]) -> None:
+        """Both are right: the reference loses what comes with the end of a message."""
+        client.match("type='signal',interface='org.example.Malformed'")
+        data = malformed.signal(LITTLE, self.CLAIMS)
+        client.send_bytes(data[:60], pipe[:1])
+        client.send_bytes(data[60:] + data, pipe[1:])
+        got = [client.expect(interface=malformed.INTERFACE).fds for _ in range(2)]
+        assert [os.path.sameopenfile(fds[0], end) for fds, end in zip(got, pipe, strict=True)] == [True, True]
 
 
 class TestDescriptorToItself:

@@ -125,7 +125,7 @@ class TestStream:
         assert os.path.sameopenfile(second.fds[0], pipe[1])
 
     def test_in_pieces(self, client: Client, other: Client, pipe: tuple[int, int]) -> None:
-        """Descriptors come with any byte of their message."""
+        """Descriptors come with the beginning of their message, which the rest follows in any pieces."""
         for cut in (1, 15, 16, 17, 60, -1):
             message = client.message(
                 Type.METHOD_CALL, "h", 0, path="/a", member="Take", destination=other.unique, unix_fds=1
@@ -134,14 +134,15 @@ class TestStream:
             client.send_bytes(message[cut:])
             assert os.path.sameopenfile(other.expect(member="Take").fds[0], pipe[0])
 
+    @pytest.mark.deviation("stray-descriptors")
     def test_with_the_rest(self, client: Client, other: Client, pipe: tuple[int, int]) -> None:
-        """... also with the last."""
+        """No message begins in the bytes that the descriptor came with."""
         message = client.message(
             Type.METHOD_CALL, "h", 0, path="/a", member="Take", destination=other.unique, unix_fds=1
         ).encode()
         client.send_bytes(message[:-3])
         client.send_bytes(message[-3:], pipe[:1])
-        assert os.path.sameopenfile(other.expect(member="Take").fds[0], pipe[0])
+        client.expect_closed()
 
     def test_large_body(self, client: Client, other: Client, pipe: tuple[int, int]) -> None:
         """With a body that doesn't fit into the socket."""

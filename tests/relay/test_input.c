@@ -75,6 +75,12 @@ static void say(struct room *r, size_t body, uint32_t n)
     marshal_free(&w);
 }
 
+static void take_turns(struct room *r)
+{
+    while (!list_empty(&r->bus.ready))
+        loop_once(&r->bus, 0, nothing, NULL);
+}
+
 /* One signal, in as many pieces as the socket takes it. */
 static void say_long(struct room *r, size_t body)
 {
@@ -84,8 +90,7 @@ static void say_long(struct room *r, size_t body)
         at += n > 0 ? (size_t)n : 0;
         loop_once(&r->bus, 0, nothing, NULL);
     }
-    while (!list_empty(&r->bus.ready))
-        loop_once(&r->bus, 0, nothing, NULL);
+    take_turns(r);
     marshal_free(&w);
 }
 
@@ -100,7 +105,7 @@ static void short_messages_are_read_a_part_at_a_time(void)
     CHECK(r.peer->statistics.bytes_in <=
           2 * INPUT_READ_SHORT); /* once as it is found, and once in its turn */
     CHECK(!list_empty(&r.bus.ready));
-    loop_once(&r.bus, 0, nothing, NULL);
+    take_turns(&r);
     CHECK_EQUAL(r.peer->statistics.messages_in, 1000);
     room_close(&r);
 }
@@ -111,11 +116,14 @@ static void long_messages_are_read_together(void)
     room_open(&r);
     say(&r, 16000, 3);
     loop_once(&r.bus, 0, nothing, NULL);
-    loop_once(&r.bus, 0, nothing, NULL);
+    take_turns(&r);
     CHECK_EQUAL(r.peer->statistics.messages_in, 3);
+    uint64_t reads = r.bus.totals.receives;
     say(&r, 16000, 6);
     loop_once(&r.bus, 0, nothing, NULL);
+    take_turns(&r);
     CHECK_EQUAL(r.peer->statistics.messages_in, 9);
+    CHECK(r.bus.totals.receives - reads <= 2);
     room_close(&r);
 }
 
@@ -138,9 +146,102 @@ static void the_buffer_of_a_long_message_serves_the_next(void)
     room_close(&r);
 }
 
+/* A method call without destination, for which the control plane has an answer: the peer is stopped. */
+static void say_call(struct room *r)
+{
+    struct marshal w = {0};
+    struct marshal_header header = {
+        .type = MESSAGE_METHOD_CALL, .serial = 1, .path = SPAN("/t"), .member = SPAN("T")};
+    marshal_begin(&w, &header);
+    CHECK(marshal_end(&w));
+    CHECK_EQUAL(send(r->end, w.data, w.size, MSG_DONTWAIT | MSG_NOSIGNAL), w.size);
+    marshal_free(&w);
+}
+
+/* Readiness that epoll reports before a resumed peer's turn must not read behind what waits. */
+static void what_waits_is_parsed_before_more_is_read(void)
+{
+    struct room r;
+    room_open(&r);
+    say_call(&r);
+    say(&r, 0, 200);
+    loop_once(&r.bus, 0, nothing, NULL);
+    CHECK(r.peer->stopped && r.peer->waiting);
+    CHECK_EQUAL(r.peer->statistics.messages_in, 1);
+    uint64_t read = r.peer->statistics.bytes_in;
+    say(&r, 0, 200);
+    peer_end_call(r.peer);
+    r.peer->stopped = false;
+    input_resume(&r.bus, r.peer);
+    for (int i = 0; i < 100; i++)
+        input_read(&r.bus, r.peer);
+    CHECK_EQUAL(r.peer->statistics.bytes_in, read);
+    take_turns(&r);
+    CHECK(!r.peer->waiting);
+    CHECK_EQUAL(r.peer->statistics.messages_in, 401);
+    room_close(&r);
+}
+
+/* A short read with few whole messages in it must not count as one of long messages. */
+static void messages_that_wait_are_not_taken_for_long_ones(void)
+{
+    struct room r;
+    room_open(&r);
+    say_call(&r);
+    say(&r, 0, 300);
+    loop_once(&r.bus, 0, nothing, NULL);
+    CHECK(r.peer->stopped && r.peer->tail_size > 10 * BATCH_SMALL);
+    CHECK_EQUAL(r.peer->read_size, INPUT_READ_SHORT);
+    peer_end_call(r.peer);
+    room_close(&r);
+}
+
+/* The bound of what is copied in front of a read holds even if a tail should break the invariant. */
+static void a_tail_that_does_not_fit_is_not_copied(void)
+{
+    static const uint8_t zeros[BATCH_INPUT_SIZE];
+    struct room r;
+    room_open(&r);
+    CHECK_EQUAL(input_leftover(r.peer, zeros, sizeof(zeros), NULL, 0), 0);
+    r.peer->waiting = false;
+    say(&r, 0, 1);
+    loop_once(&r.bus, 0, nothing, NULL);
+    CHECK(r.peer->gone);
+    CHECK_EQUAL(r.peer->statistics.bytes_in, 0);
+    room_close(&r);
+}
+
+/* A turn ends after INPUT_TURN_TIME as well, if its messages are compared with many rules. */
+static void a_turn_is_bounded_in_time(void)
+{
+    struct room r;
+    room_open(&r);
+    struct match_list *list = &r.peer->matches;
+    list->owner = r.peer;
+    for (unsigned i = 0; i < 1500; i++) {
+        char text[160];
+        snprintf(text, sizeof(text), "interface='t.t',arg%u='x',arg%u='x',arg%u='x'", i % 20,
+                 20 + i / 20 % 20, 40 + i / 400);
+        struct match_rule *rule;
+        CHECK_EQUAL(match_rule_parse(span_of(text), &rule, text, sizeof(text)), 0);
+        CHECK_EQUAL(match_index_add(r.bus.matches, list, rule), 0);
+    }
+    say(&r, 0, 300);
+    loop_once(&r.bus, 0, nothing, NULL);
+    CHECK(r.peer->statistics.messages_in < 300);
+    CHECK(r.peer->waiting && list_linked(&r.peer->in_ready));
+    take_turns(&r);
+    CHECK_EQUAL(r.peer->statistics.messages_in, 300);
+    room_close(&r);
+}
+
 static const struct check_test tests[] = {
     TEST(short_messages_are_read_a_part_at_a_time),
     TEST(long_messages_are_read_together),
     TEST(the_buffer_of_a_long_message_serves_the_next),
+    TEST(what_waits_is_parsed_before_more_is_read),
+    TEST(messages_that_wait_are_not_taken_for_long_ones),
+    TEST(a_tail_that_does_not_fit_is_not_copied),
+    TEST(a_turn_is_bounded_in_time),
 };
 CHECK_MAIN(tests)

@@ -40,6 +40,10 @@ DEVIATIONS = {
         "descriptors that arrive before the end of authentication belong to the message they were sent with; "
         "the reference loses them or gives them to another message"
     ),
+    "stray-descriptors": Deviation(
+        "descriptors are for the messages that begin in the bytes that they were sent with, and what no "
+        "message claims ends the connection; the reference gives them to the next message that claims some"
+    ),
     "unknown-user": Deviation("a user without an entry in the user database may connect, if policy lets him"),
     "unit-failure": Deviation(
         "a unit that was started for a name and fails, or whose condition is not met, is told at once"

@@ -23,6 +23,10 @@ struct direct;
 #define BUS_LOG_ENOUGH 256u
 #define BUS_LOG_MAX 16384u /* more are lost; a broadcast may cause a line for everybody who would get it */
 
+/* Steps of bus.work, about 20 ns each. */
+#define BUS_WORK_DELIVERY 4u /* a copy of a broadcast, its policy included */
+#define BUS_WORK_DRIVER 64u  /* an answer of the driver, which may list whole tables */
+
 struct bus_totals {
     uint64_t messages_in, messages_out, bytes_in, bytes_out;
     uint64_t broadcasts, refused, denied, wakeups, sends, receives;
@@ -83,6 +87,7 @@ struct bus {
     uint64_t log_lost;
     uint32_t n_log; /* log events that the control plane has not taken yet */
     uint64_t mark;
+    uint64_t work; /* what routing has cost since a turn looked at the clock */
     struct bus_totals totals;
 };
 

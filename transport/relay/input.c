@@ -1,6 +1,19 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * What a connection sends: one recvmsg, then its whole messages are routed.
+ *
+ * - What waits is parsed before more is read. parse() leaves peer->waiting set as long as the tail may begin
+ *   with a whole message; input_read() does not touch the socket then. So whenever it does, the tail is the
+ *   beginning of one message, and what is copied in front of a read is bounded by INPUT_COPIED_TAIL.
+ * - A turn is bounded in bytes by one read and in time by INPUT_TURN_TIME; what is left waits in bus.ready.
+ * - Descriptors are for the messages that begin in the bytes of the recvmsg that returned them. A message
+ * that began in an earlier read claims exactly what came with its beginning; descriptors that no message can
+ *   claim any more end the connection. The kernel ends a read behind the bytes that descriptors came with, so
+ * a client that sends them with their message is never affected, however its messages are joined.
+ */
 #include "input.h"
 
+#include "clock.h"
 #include "direct.h"
 #include "output.h"
 #include "quota.h"
@@ -13,7 +26,18 @@
 
 #define INPUT_FDS 253 /* the kernel's SCM_MAX_FD */
 #define INPUT_COPIED_TAIL                                                                                    \
-    (64u * 1024) /* a longer one grows where it is, instead of being copied at every read */
+    (64u * 1024)                /* a longer one grows where it is, instead of being copied at every read */
+#define INPUT_TURN_WORK 64u     /* steps of bus.work between looks at the clock */
+#define INPUT_TURN_MESSAGES 32u /* messages between looks at the clock */
+
+_Static_assert(INPUT_COPIED_TAIL + INPUT_READ_SIZE <= BATCH_INPUT_SIZE, "a read fits behind a tail");
+_Static_assert(INPUT_READ_SHORT <= INPUT_READ_SIZE, "INPUT_READ_SIZE is the largest read");
+
+/* What one peer has used up of its turn. */
+struct turn {
+    int64_t end; /* in microseconds; 0: the clock has not been read yet */
+    uint32_t messages;
+};
 
 static void tail_free(struct peer *peer)
 {
@@ -102,6 +126,8 @@ static size_t receive(struct bus *bus, struct peer *peer, uint8_t *to, size_t si
     ssize_t n = recvmsg(peer->fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     bus->totals.receives++;
     peer->readable = false;
+    peer->begun = peer->tail_size > peer->tail_start;
+    peer->n_fds_begun = peer->n_fds;
     if (n < 0) {
         if (errno == EINTR || errno == ENOMEM)
             peer->readable = true;
@@ -134,14 +160,16 @@ static size_t receive(struct bus *bus, struct peer *peer, uint8_t *to, size_t si
     return (size_t)n;
 }
 
-/* The descriptors that belong to a message; *fds stays NULL if it has none. */
+/* The descriptors that belong to the next message; *fds stays NULL if it has none. */
 static bool claim_fds(struct bus *bus, struct peer *peer, const struct message *m, struct fds **fds)
 {
-    if (m->n_fds == 0)
+    uint32_t least = peer->begun ? peer->n_fds_begun : 0;
+    uint32_t most = peer->begun ? peer->n_fds_begun : peer->n_fds;
+    peer->begun = false;
+    if (m->n_fds == 0 && least == 0)
         return true;
-    if (m->n_fds > peer->n_fds || m->n_fds > bus->limits.max_message_unix_fds) {
-        bus_log(bus, 4, "%s claims %u file descriptors and sent %u", peer->unique_text, m->n_fds,
-                peer->n_fds);
+    if (m->n_fds < least || m->n_fds > most || m->n_fds > bus->limits.max_message_unix_fds) {
+        bus_log(bus, 4, "%s claims %u file descriptors and sent %u", peer->unique_text, m->n_fds, most);
         bus_lose(bus, peer, RELAY_GONE_FDS);
         return false;
     }
@@ -174,15 +202,40 @@ static bool may_go_on(struct bus *bus, struct peer *peer)
     return !peer->gone && !peer->stopped && !peer->paused && !peer->closing;
 }
 
-/* Routes the whole messages at data; returns the bytes that were used. */
+/*
+ * Asked before each message but the first. The clock is read after INPUT_TURN_MESSAGES messages, or sooner if
+ * they were work: looking for matching rules, delivering copies, answers of the driver.
+ */
+static bool turn_over(struct bus *bus, struct turn *turn)
+{
+    if (turn->messages++ == 0) {
+        bus->work = 0;
+        return false;
+    }
+    if (bus->work < INPUT_TURN_WORK && turn->messages % INPUT_TURN_MESSAGES > 0)
+        return false;
+    bus->work = 0;
+    int64_t now = clock_microseconds();
+    if (turn->end == 0)
+        turn->end = now + INPUT_TURN_TIME;
+    return now >= turn->end;
+}
+
+/* Routes the whole messages at data; returns the bytes that were used, and sets peer->waiting. */
 static size_t parse(struct bus *bus, struct peer *peer, const uint8_t *data, size_t size)
 {
+    struct turn turn = {0};
     size_t at = 0;
-    while (may_go_on(bus, peer)) {
+    peer->waiting = false;
+    for (;;) {
         uint32_t n;
         enum message_error error = message_frame(data + at, size - at, bus->limits.max_message_size, &n);
         if (error == MESSAGE_INCOMPLETE || (error == MESSAGE_OK && n > size - at))
             break;
+        if (!may_go_on(bus, peer) || turn_over(bus, &turn)) {
+            peer->waiting = true;
+            break;
+        }
         struct message m;
         if (error == MESSAGE_OK)
             error = message_parse(&m, data + at, n);
@@ -205,14 +258,20 @@ static size_t parse(struct bus *bus, struct peer *peer, const uint8_t *data, siz
     return at;
 }
 
-/* Descriptors that wait for a message which is not whole yet are bounded by what one message may have. */
+/* Once no whole message waits, only the one that is not whole yet can claim descriptors. */
 static void check_fds(struct bus *bus, struct peer *peer)
 {
     if (peer->n_fds > 0 || list_linked(&peer->in_fd_waits))
         quota_fds_wait(bus, peer);
-    if (peer->gone || peer->stopped || peer->paused || peer->n_fds <= bus->limits.max_message_unix_fds)
+    if (peer->gone || peer->waiting || peer->n_fds == 0)
         return;
-    bus_log(bus, 4, "%s sent %u file descriptors that belong to no message", peer->unique_text, peer->n_fds);
+    uint32_t unclaimed = peer->n_fds;
+    if (peer->tail_size > peer->tail_start)
+        unclaimed -= peer->begun ? peer->n_fds_begun : peer->n_fds;
+    if (unclaimed == 0 && peer->n_fds <= bus->limits.max_message_unix_fds)
+        return;
+    bus_log(bus, 4, "%s sent %u file descriptors that belong to no message", peer->unique_text,
+            unclaimed > 0 ? unclaimed : peer->n_fds);
     bus_lose(bus, peer, RELAY_GONE_FDS);
 }
 
@@ -257,8 +316,13 @@ static void read_into_batch(struct bus *bus, struct peer *peer)
 {
     struct batch *batch = &bus->batch;
     size_t have = peer->tail_size - peer->tail_start;
-    size_t room = peer->seqpacket ? INPUT_READ_SIZE : peer->read_size;
+    size_t room = peer->seqpacket || peer->read_size > INPUT_READ_SIZE ? INPUT_READ_SIZE : peer->read_size;
     uint64_t before = peer->statistics.messages_in;
+    if (have > INPUT_COPIED_TAIL) {
+        /* never: long_message() or parse_tail() has taken it; checked here as it is written here */
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
+        return;
+    }
     if (BATCH_INPUT_SIZE - batch->input_used < have + room) {
         output_flush(bus);
         batch->input_used = 0;
@@ -274,7 +338,9 @@ static void read_into_batch(struct bus *bus, struct peer *peer)
     if (batch->input_used > BATCH_INPUT_SIZE)
         batch->input_used = BATCH_INPUT_SIZE;
     size_t used = parse(bus, peer, data, size);
-    bool lengthy = n / BATCH_SMALL > peer->statistics.messages_in - before;
+    /* by the messages that came: of those that still wait nothing is known yet */
+    size_t came = peer->waiting ? used : n;
+    bool lengthy = came / BATCH_SMALL > peer->statistics.messages_in - before;
     peer->read_size = lengthy ? INPUT_READ_SIZE : INPUT_READ_SHORT;
     if (!peer->gone && tail_set(peer, data + used, size - used) < 0)
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
@@ -293,10 +359,17 @@ static uint32_t long_message(const struct bus *bus, const struct peer *peer)
     return have > INPUT_COPIED_TAIL || claimed > INPUT_READ_SIZE ? claimed : 0;
 }
 
+/* The peer's next turn, if it has anything to do in it. */
+static void queue_turn(struct bus *bus, struct peer *peer)
+{
+    if (!peer->gone && !list_linked(&peer->in_ready))
+        list_append(&bus->ready, &peer->in_ready);
+}
+
 void input_read(struct bus *bus, struct peer *peer)
 {
     peer->readable = true;
-    if (!may_go_on(bus, peer))
+    if (peer->waiting || !may_go_on(bus, peer))
         return;
     uint32_t claimed = long_message(bus, peer);
     if (claimed)
@@ -304,29 +377,30 @@ void input_read(struct bus *bus, struct peer *peer)
     else
         read_into_batch(bus, peer);
     check_fds(bus, peer);
-    if (peer->readable && !peer->gone && !list_linked(&peer->in_ready))
-        list_append(&bus->ready, &peer->in_ready);
+    if (peer->readable || peer->waiting)
+        queue_turn(bus, peer);
 }
 
 void input_resume(struct bus *bus, struct peer *peer)
 {
-    if (peer->gone || peer->stopped || peer->paused)
-        return;
-    peer->waiting = true;
-    if (!list_linked(&peer->in_ready))
-        list_append(&bus->ready, &peer->in_ready);
+    if (!peer->stopped && !peer->paused)
+        queue_turn(bus, peer);
 }
 
 void input_continue(struct bus *bus, struct peer *peer)
 {
-    if (peer->waiting) {
-        peer->waiting = false;
-        if (peer->tail)
-            parse_tail(bus, peer);
-        check_fds(bus, peer);
+    if (!peer->waiting) {
+        if (peer->readable && !peer->gone)
+            input_read(bus, peer);
+        return;
     }
-    if (peer->readable && !peer->gone)
-        input_read(bus, peer);
+    if (peer->tail)
+        parse_tail(bus, peer);
+    else
+        peer->waiting = false;
+    check_fds(bus, peer);
+    if (peer->readable || peer->waiting)
+        input_resume(bus, peer);
 }
 
 void input_unpause(struct bus *bus)
@@ -346,6 +420,7 @@ int input_leftover(struct peer *peer, const uint8_t *bytes, size_t size, const i
 {
     if (n_fds > 0 && fds_append(peer, fds, n_fds) < 0)
         return -ENOMEM;
+    peer->waiting = size > 0 || n_fds > 0;
     return tail_set(peer, bytes, size);
 }
 

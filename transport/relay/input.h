@@ -7,6 +7,7 @@
 /* Of one peer in one wake-up: long messages are only moved, of short ones the most time goes into each. */
 #define INPUT_READ_SIZE (256u * 1024)
 #define INPUT_READ_SHORT (32u * 1024)
+#define INPUT_TURN_TIME 200   /* microseconds of a turn, of which the last message may be longer */
 #define INPUT_READ_HEAD 2048u /* behind a message with a buffer of its own: the next may get one, too */
 
 /* Reads once and routes what came; a peer that may have more is put on bus.ready. */

@@ -9,6 +9,7 @@
  */
 
 #define POOL_SIZE 256u
+#define CHOICE_STEP 64u /* bytes of a text that is looked up, in steps */
 #define LENGTH_WORDS (sizeof(struct match_lengths) / sizeof(uint64_t))
 
 struct choices {
@@ -21,6 +22,7 @@ struct search {
     const struct match_subject *subject;
     match_visit visit;
     void *context;
+    uint64_t steps;
 
     uint64_t known[(KEY_COUNT + 63) / 64]; /* the keys whose choices are made */
     struct choices choices[KEY_COUNT];
@@ -45,6 +47,7 @@ static void add_choice(struct search *search, struct choices *choices, struct sy
 
 static void choose(struct search *search, struct choices *choices, struct span text)
 {
+    search->steps += 1 + text.n / CHOICE_STEP;
     struct symbol *symbol = symbols_find(&search->index->symbols, text);
     if (symbol)
         add_choice(search, choices, symbol);
@@ -180,17 +183,21 @@ static const struct choices *choices_for(struct search *search, uint8_t key)
     return choices;
 }
 
-static void visit_rules(const struct search *search, const struct match_pattern *pattern)
+static void visit_rules(struct search *search, const struct match_pattern *pattern)
 {
     LIST_FOR(at, &pattern->rules)
-    search->visit(search->context, CONTAINER_OF(at, struct match_rule, in_pattern)->list->owner);
+    {
+        search->steps++;
+        search->visit(search->context, CONTAINER_OF(at, struct match_rule, in_pattern)->list->owner);
+    }
 }
 
 /* One by one: where there are more combinations than patterns. */
-static void visit_shape(const struct search *search, const struct match_shape *shape)
+static void visit_shape(struct search *search, const struct match_shape *shape)
 {
     LIST_FOR(at, &shape->patterns)
     {
+        search->steps++;
         const struct match_pattern *pattern = CONTAINER_OF(at, struct match_pattern, in_shape);
         if (match_pattern_matches(pattern, search->subject))
             visit_rules(search, pattern);
@@ -198,9 +205,10 @@ static void visit_shape(const struct search *search, const struct match_shape *s
 }
 
 /* Every combination of choices for the keys from i on; values and hash are of the keys before. */
-static void visit_combinations(const struct search *search, const struct match_shape *shape, unsigned i,
+static void visit_combinations(struct search *search, const struct match_shape *shape, unsigned i,
                                struct symbol **values, struct hash hash)
 {
+    search->steps++;
     if (i == shape->form.n) {
         const struct match_pattern *pattern = match_index_pattern(search->index, shape, values, hash);
         if (pattern)
@@ -217,6 +225,7 @@ static void visit_combinations(const struct search *search, const struct match_s
 static void search_shape(struct search *search, const struct match_shape *shape)
 {
     struct symbol *values[MATCH_MAX_KEYS];
+    search->steps++;
     uint64_t combinations = 1; /* stays below 2^32 * POOL_SIZE, as it may not exceed count */
     for (unsigned i = 0; i < shape->form.n; i++) {
         const struct choices *choices = choices_for(search, shape->form.keys[i]);
@@ -232,12 +241,13 @@ static void search_shape(struct search *search, const struct match_shape *shape)
         visit_combinations(search, shape, 0, values, match_hash_start(shape));
 }
 
-void match_index_find(struct match_index *index, const struct match_subject *subject, match_visit visit,
-                      void *context)
+uint64_t match_index_find(struct match_index *index, const struct match_subject *subject, match_visit visit,
+                          void *context)
 {
     struct search search; /* large, and mostly not needed: only what is read unwritten is set */
     if (subject->eavesdropping && index->eavesdroppers == 0)
-        return;
+        return 0;
+    search.steps = 0;
     search.index = index;
     search.subject = subject;
     search.visit = visit;
@@ -255,4 +265,5 @@ void match_index_find(struct match_index *index, const struct match_subject *sub
             continue;
         search_shape(&search, shape);
     }
+    return search.steps;
 }

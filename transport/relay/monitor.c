@@ -124,7 +124,7 @@ static void capture(struct bus *bus, struct peer *sender, struct peer *addressed
     if (addressed)
         subject.recipient_names = registry_names(addressed, &subject.n_recipient_names);
     bus->monitors.mark++;
-    match_index_find(bus->monitors.rules, &subject, capture_for, &capture);
+    bus->work += match_index_find(bus->monitors.rules, &subject, capture_for, &capture);
 }
 
 static const char *or_unset(const char *text)

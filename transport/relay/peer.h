@@ -40,7 +40,7 @@ struct peer {
     bool gone;       /* its socket is closed; its names wait for the control plane */
     bool stopped;    /* the control plane has a message of it; what comes after waits */
     bool paused;     /* it has too much under way */
-    bool waiting;    /* what it had sent before it was stopped is to be parsed */
+    bool waiting;    /* its tail may begin with a whole message, which is parsed before more is read */
     bool readable;   /* there may be more in the socket */
     bool hung_up;    /* read until the end is seen */
     bool writing;    /* EPOLLOUT is asked for */
@@ -76,6 +76,8 @@ struct peer {
     uint32_t read_size; /* of the next read, by what it sent last */
     int *fds;           /* came, and no message has claimed them yet */
     uint32_t n_fds;
+    bool begun;           /* the first message of the tail began in an earlier read than the latest */
+    uint32_t n_fds_begun; /* the first of n_fds, which came with it; if it has begun */
 
     struct delivery_list pending; /* said in this wake-up */
     struct delivery_list queue;   /* what the socket would not take */

@@ -182,7 +182,7 @@ void quota_refused(struct bus *bus, struct peer *peer)
 
 void quota_fds_wait(struct bus *bus, struct peer *peer)
 {
-    bool waits = peer->n_fds > 0 && !peer->gone && peer->uid != 0;
+    bool waits = peer->n_fds > 0 && !peer->waiting && !peer->gone && peer->uid != 0;
     if (waits && !list_linked(&peer->in_fd_waits)) {
         peer->fds_since = clock_now();
         list_append(&bus->fd_waits, &peer->in_fd_waits);

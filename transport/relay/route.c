@@ -78,6 +78,7 @@ static void spread_to(void *context, void *owner)
                             .eavesdropping = t->m->destination.s != NULL};
     if (!may_have(t, &c))
         return;
+    bus->work += BUS_WORK_DELIVERY;
     if (!transit_deliver(t, peer))
         bus_log_memory(bus, "to send a message to", peer->unique_text);
     else if (!t->m->destination.s)
@@ -101,7 +102,7 @@ static void spread(struct transit *t, struct peer *addressed, bool unicast)
         subject.recipient_names = &bus_name, subject.n_recipient_names = 1;
     bus->mark++;
     bus->totals.broadcasts++;
-    match_index_find(bus->matches, &subject, spread_to, &context);
+    bus->work += match_index_find(bus->matches, &subject, spread_to, &context);
 }
 
 static void overhear(struct transit *t, struct peer *addressed)
@@ -258,6 +259,7 @@ static void route_to_driver(struct transit *t)
         return;
     }
     t->sender->failed = 0;
+    t->bus->work += BUS_WORK_DRIVER;
     if (t->m->type != MESSAGE_METHOD_CALL)
         overhear(t, NULL);
     if (c.requested_reply) {
