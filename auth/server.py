@@ -21,20 +21,12 @@ class Authenticated(Record):
     """The client said BEGIN after OK.
 
     ``uid`` is None for an anonymous client, who may still have to be turned away. ``leftover`` is the
-    beginning of the message stream, so far as it has arrived; ``begin`` counts the bytes before it.
+    beginning of the message stream, so far as it has arrived.
     """
 
     uid: int | None
     fd_passing: bool
     leftover: bytes
-    begin: int
-
-    def offset(self, position: int) -> int:
-        """Turn the position of a byte in all that was received into one in ``leftover``.
-
-        What came before the end of authentication, descriptors say, is with the first message: 0.
-        """
-        return max(0, position - self.begin)
 
 
 class Rejected(Record):
@@ -48,8 +40,7 @@ class Server:
 
     ``guid`` is that of the address it came by, ``uid`` what the kernel says of it (None: nothing, as with
     TCP), ``fd_passing`` whether the transport can pass descriptors, ``nonce`` what a client of nonce-tcp must
-    begin with. ``outcome`` is None while the conversation goes on. ``received`` counts the bytes so far:
-    before a call of ``receive_data`` it is the position of that call's first byte.
+    begin with. ``outcome`` is None while the conversation goes on.
     """
 
     def __init__(
@@ -62,7 +53,6 @@ class Server:
         nonce: bytes = b"",
     ) -> None:
         self.outcome: Authenticated | Rejected | None = None
-        self.received = 0
         self._guid = guid
         self._mechanisms = mechanisms
         self._credentials = uid
@@ -85,7 +75,6 @@ class Server:
             if isinstance(self.outcome, Rejected):
                 return
             raise RuntimeError("authentication is over")
-        self.received += len(data)
         buffer = self._incoming + data
         position = self._skip_preamble(buffer)
         while self.outcome is None and not self._preamble:
@@ -98,8 +87,7 @@ class Server:
                 self._receive_line(buffer[position:end])
                 position = end + 2
                 if self._state is _AUTHENTICATED:
-                    begin = self.received - len(buffer) + position
-                    self.outcome = Authenticated(self._identity, self._fd_passing, buffer[position:], begin)
+                    self.outcome = Authenticated(self._identity, self._fd_passing, buffer[position:])
                 elif len(self._outgoing) > MAX_UNSENT:
                     self.outcome = Rejected("replies are not read")
         self._incoming = buffer[position:] if self.outcome is None else b""

@@ -3,7 +3,7 @@
 import array
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from ..auth.server import Authenticated, Server
@@ -18,9 +18,6 @@ RECEIVE_FLAGS: Final = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
 SEND_FLAGS: Final = int(socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
 CONTROL_CUT: Final = int(socket.MSG_CTRUNC)
 DATA_CUT: Final = int(socket.MSG_TRUNC)
-
-EarlyFd = tuple[int, int]
-"""A descriptor that came before its message was handed over, and the position of the bytes it came with."""
 
 
 class Refused(Exception):
@@ -45,7 +42,7 @@ class Handshake:
         self._machine = machine
         self._max_fds = max_fds
         self._read_size = PACKET_SIZE if sock.type == socket.SOCK_SEQPACKET else READ_SIZE
-        self._fds: list[EarlyFd] = []
+        self._fds: Sequence[int] = ()  # came with the read that returned BEGIN
         self._unsent = b""
 
     @property
@@ -55,35 +52,28 @@ class Handshake:
 
     def receive(self) -> Authenticated | None:
         """Read once; return the outcome when there is one and all has been said. Raises Refused."""
-        position = self._machine.received
         try:
             data, control, flags, _ = self.sock.recvmsg(self._read_size, CONTROL_SIZE, RECEIVE_FLAGS)
         except BlockingIOError:
             return None
         except OSError as error:
             raise Refused(error.strerror) from error
-        self._keep(control, position)
+        self._fds = _descriptors(control)
         if flags & CONTROL_CUT or len(self._fds) > self._max_fds:
             raise Refused("too many descriptors")
         if flags & DATA_CUT:
             raise Refused("too long a packet")
         if not data:
             raise Refused("closed by the client")
-        self._machine.receive_data(data)
-        self._unsent += self._machine.data_to_send()
-        return self.send()
+        return self._feed(data)
 
-    def adopt(self, fds: Sequence[int], position: int) -> None:
-        """Own descriptors that came with the byte at ``position``."""
-        self._fds += [(fd, position) for fd in fds]
+    def adopt(self, fds: Sequence[int]) -> None:
+        """Own descriptors that came with the latest read of the data plane."""
+        self._fds = fds
 
     def take_over(self, data: bytes, said: int) -> Authenticated | None:
-        """Go on where somebody else has read ``data``, and sent as much of the answers; see ``receive``."""
-        if not data:
-            return self.receive()
-        self._machine.receive_data(data)
-        self._unsent += self._machine.data_to_send()[said:]
-        return self.send()
+        """Continue after the data plane, which has read ``data`` and sent ``said`` bytes; see ``receive``."""
+        return self._feed(data, said) if data else self.receive()
 
     def send(self) -> Authenticated | None:
         """Write what there is to say; see ``receive``."""
@@ -102,21 +92,33 @@ class Handshake:
             return outcome
         raise Refused(outcome.reason)
 
-    def take_fds(self, offset: Callable[[int], int]) -> Sequence[EarlyFd]:
-        """Hand over the descriptors, their positions turned into offsets."""
-        fds = [(fd, offset(position)) for fd, position in self._fds]
-        self._fds = []
+    def take_fds(self) -> Sequence[int]:
+        """Hand over the descriptors that came with the read that returned BEGIN."""
+        fds, self._fds = self._fds, ()
         return fds
 
     def close(self) -> None:
         """Close everything that is still in hand."""
         self.sock.close()
-        while self._fds:
-            os.close(self._fds.pop()[0])
+        self._close_fds()
 
-    def _keep(self, control: Sequence[tuple[int, int, bytes]], position: int) -> None:
-        for level, kind, data in control:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                fds = array.array("i")
-                fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-                self._fds += [(fd, position) for fd in fds]
+    def _feed(self, data: bytes, said: int = 0) -> Authenticated | None:
+        self._machine.receive_data(data)
+        outcome = self._machine.outcome
+        if not isinstance(outcome, Authenticated) or not outcome.fd_passing:
+            # No message begins in these bytes, or none may have descriptors.
+            self._close_fds()
+        self._unsent += self._machine.data_to_send()[said:]
+        return self.send()
+
+    def _close_fds(self) -> None:
+        for fd in self.take_fds():
+            os.close(fd)
+
+
+def _descriptors(control: Sequence[tuple[int, int, bytes]]) -> Sequence[int]:
+    fds = array.array("i")
+    for level, kind, data in control:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    return fds

@@ -97,7 +97,7 @@ class Server:
         max_fds = self._bus.limits.max_incoming_unix_fds
         number = accepted_from.fileno() if is_unix else -1
         handshake = Handshake(sock, machine, max_fds, number, event.began)
-        handshake.adopt(event.fds, event.serial)
+        handshake.adopt(event.fds)
         return handshake
 
     def _hear_again(self, handshake: Handshake, event: Event) -> None:
@@ -167,7 +167,7 @@ class Server:
 
     def _attach(self, handshake: Handshake, outcome: Authenticated, peer: Peer) -> None:
         who, leftover = _for_relay(peer), outcome.leftover
-        fds = handshake.take_fds(outcome.offset)
+        fds = handshake.take_fds()
         fd = handshake.sock.detach()
         # The time until Hello is counted from the beginning.
         listener, began = handshake.listener, handshake.began

@@ -64,7 +64,7 @@ def run(pieces: list[bytes]) -> tuple[bytes, object, bytes]:
         outcome = server.outcome
         if isinstance(outcome, Authenticated):
             rest = outcome.leftover + b"".join(pieces[index + 1 :])
-            return replies, (outcome.uid, outcome.fd_passing, outcome.begin), rest
+            return replies, (outcome.uid, outcome.fd_passing), rest
     return replies, server.outcome, b""
 
 

@@ -144,6 +144,7 @@ class TestStrayDescriptors:
         """They came with bytes in which no message begins."""
         data = malformed.signal(LITTLE, self.CLAIMS)
         client.send_bytes(data[:40])
+        client.wait_until_read()
         client.send_bytes(data[40:60], pipe[:1])
         client.expect_closed()
 
@@ -158,7 +159,6 @@ class TestStrayDescriptors:
         client.send_bytes(data, pipe[1:])
         got = [client.expect(interface=malformed.INTERFACE).fds for _ in range(2)]
         assert [os.path.sameopenfile(fds[0], end) for fds, end in zip(got, pipe, strict=True)] == [True, True]
-
 
     @pytest.mark.deviation("stray-descriptors")
     def test_behind_the_rest_of_another(self, client: Client, pipe: tuple[int, int]) -> None:

@@ -141,6 +141,7 @@ class TestStream:
             Type.METHOD_CALL, "h", 0, path="/a", member="Take", destination=other.unique, unix_fds=1
         ).encode()
         client.send_bytes(message[:-3])
+        client.wait_until_read()
         client.send_bytes(message[-3:], pipe[:1])
         client.expect_closed()
 

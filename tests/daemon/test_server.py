@@ -259,10 +259,10 @@ class TestTakingOver:
         bus = door()
         ours, client = self.ends()
         null = os.open(os.devnull, os.O_RDONLY)
-        body = b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\nl\1\0\1"
-        bus.hand_up(ours, body=body, parked=6, fds=[null], n_fds=1, serial=len(body) - 2)
+        body = b"\0AUTH EXTERNAL\r\nDATA\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\nl\1\0\1"
+        bus.hand_up(ours, body=body, parked=6, fds=[null], n_fds=1)
         ((_, _, leftover, fds),) = bus.attached
-        assert (leftover, list(fds)) == (b"l\1\0\1", [(null, 2)])
+        assert (leftover, list(fds)) == (b"l\1\0\1", [null])
         os.close(null)
         client.close()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import array
 import contextlib
+import fcntl
 import os
 import socket
+import termios
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -95,6 +97,14 @@ class Wire:
                 sent += self.socket.send(data[sent : sent + PACKET] if packets else data[sent:])
         except (BrokenPipeError, ConnectionResetError):
             raise Closed from None
+
+    def wait_until_read(self) -> None:
+        """Wait until the bus has read all that was sent."""
+        unread = array.array("i", [1])
+        end = time.monotonic() + self.deadline
+        while unread[0]:
+            assert time.monotonic() < end, "the bus does not read"
+            fcntl.ioctl(self.socket, termios.TIOCOUTQ, unread)
 
     def fill(self, deadline: float) -> None:
         """Receive what is there, waiting until ``deadline`` for the first byte."""

@@ -117,7 +117,6 @@ static void hand_up(struct bus *bus, struct caller *caller, struct reading *r)
     view->n_fds = r->n_fds;
     view->body = memcpy((uint8_t *)(event + 1) + fds_size, r->text, r->size);
     view->body_size = (uint32_t)r->size;
-    view->serial = (uint32_t)r->before;
     view->parked = caller->said;
     view->listener = caller->door->number;
     view->began = caller->peer->incomplete.began;

@@ -64,10 +64,7 @@ class Event:
 
     @property
     def serial(self) -> int:
-        """The message's serial; for EXPORT the kind of table, for LOG the line of the rule that decided.
-
-        For HANDED_UP the position in the body of the bytes that descriptors came with.
-        """
+        """The message's serial; for EXPORT the kind of table, for LOG the line of the rule that decided."""
         return int(self._view.serial)
 
     @property

@@ -107,12 +107,6 @@ int relay_commit(struct relay *relay)
     return 0;
 }
 
-static void close_early(const struct relay_early_fd *fds, uint32_t n_fds)
-{
-    for (uint32_t i = 0; i < n_fds; i++)
-        close(fds[i].fd);
-}
-
 void relay_free(struct relay *relay)
 {
     if (!relay)
@@ -209,29 +203,23 @@ static bool is_seqpacket(int fd)
 
 int relay_attach(struct relay *relay, uint64_t id, int fd, int listener, int64_t began,
                  const struct relay_credentials *credentials, const uint8_t *leftover, size_t size,
-                 const struct relay_early_fd *fds, uint32_t n_fds)
+                 const int *fds, uint32_t n_fds)
 {
     struct peer *peer = peer_new(id, fd, credentials);
     struct command *command = peer ? command_new(COMMAND_ATTACH, id, NULL, NULL, 0) : NULL;
-    int *numbers = calloc((size_t)n_fds + 1, sizeof(*numbers));
-    if (!command || !numbers) {
-        close_early(fds, n_fds);
+    if (!command) {
+        for (uint32_t i = 0; i < n_fds; i++)
+            close(fds[i]);
         if (!peer)
             close(fd);
         peer_free(peer);
-        free(command);
-        free(numbers);
         return -ENOMEM;
     }
-    /* they came in the order of the messages that claim them */
-    for (uint32_t i = 0; i < n_fds; i++)
-        numbers[i] = fds[i].fd;
     command->peer = peer;
     command->began = began;
     peer->listener = listener;
     peer->seqpacket = is_seqpacket(fd);
-    int error = input_leftover(peer, leftover, size, numbers, n_fds);
-    free(numbers);
+    int error = input_leftover(peer, leftover, size, fds, n_fds);
     if (error < 0) {
         command_free(command);
         return error;

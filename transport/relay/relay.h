@@ -51,11 +51,6 @@ struct relay_arrival { /* a connection that the data plane has admitted */
     char *label; /* of the security module; NULL: none */
 };
 
-struct relay_early_fd { /* a descriptor that came together with what followed BEGIN */
-    int fd;
-    uint32_t offset; /* of the byte it came with, in the leftover bytes */
-};
-
 enum relay_event_kind {
     RELAY_EVENT_CALL = 1, /* a message for the driver; its sender is stopped until relay_resume */
     RELAY_EVENT_PARKED,   /* a message to a name without owner waits for relay_deliver or relay_reject */
@@ -74,7 +69,7 @@ enum relay_event_kind {
     RELAY_EVENT_LEFT, /* a peer of ADMITTED is lost, and forgotten already: nothing of it waited for anybody
                        */
     /* A connection that does not authenticate as most do, from the beginning: fd, listener, began and body,
-     * all that was received, of which parked bytes of answers were sent; fds came with byte serial. */
+     * all that was received, of which parked bytes of answers were sent; fds came with the latest read. */
     RELAY_EVENT_HANDED_UP,
 };
 
@@ -167,11 +162,11 @@ uint32_t relay_incomplete(struct relay *relay); /* connections that have not sai
 /*
  * The socket and the descriptors belong to the data plane from here on, also on failure. listener: the Unix
  * socket that it was accepted from, which stays open; -1: it can't be a member of a group. began: as in the
- * event.
+ * event. leftover: what the read that returned BEGIN returned behind it; fds: what came with that read.
  */
 int relay_attach(struct relay *relay, uint64_t peer, int fd, int listener, int64_t began,
                  const struct relay_credentials *credentials, const uint8_t *leftover, size_t size,
-                 const struct relay_early_fd *fds, uint32_t n_fds);
+                 const int *fds, uint32_t n_fds);
 /* Hello is answered: reply, NameOwnerChanged and NameAcquired, and the sender goes on. */
 int relay_welcome(struct relay *relay, uint64_t peer, uint32_t serial);
 /* The name's queue from now on, owner first. The signals of the change are sent by this command. */

@@ -119,7 +119,7 @@ class Relay:
         fd: int,
         credentials: Credentials,
         leftover: bytes = b"",
-        fds: Sequence[tuple[int, int]] = (),
+        fds: Sequence[int] = (),
         *,
         listener: int = -1,
         began: float | None = None,
@@ -127,16 +127,16 @@ class Relay:
         """Hands an authenticated connection over; `fd` and `fds` belong to the data plane from here on,
         whatever it raises.
 
-        `fds` are pairs of a descriptor and the offset in `leftover` that it came with. `listener` is the Unix
+        `fds` came with the read that returned `leftover`. `listener` is the Unix
         socket that it was accepted from, which stays open. `began`: when that was, in the seconds of the
         monotonic clock, now if it is left out.
         """
         try:
             since = int(1000 * (time.monotonic() if began is None else began))
             native, kept = self._native(credentials)
-            early = ffi.new("struct relay_early_fd[]", list(fds)) if fds else ffi.NULL
+            early = ffi.new("int[]", list(fds))
         except Exception:
-            for one in (fd, *(early_fd for early_fd, _ in fds)):
+            for one in (fd, *fds):
                 os.close(one)
             raise
         size = len(leftover)
