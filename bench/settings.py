@@ -47,7 +47,8 @@ class Setting:
     """Limits, policy and files of a configuration.
 
     ``broker`` are the quotas of dbus-broker that come next to it, as arguments of its command line: what its
-    launcher gives it on the system's bus, or far more.
+    launcher gives it on the system's bus, or far more. ``elements`` come last, with the bus's
+    directory for {directory}.
     """
 
     name: str
@@ -55,6 +56,8 @@ class Setting:
     limits: tuple[tuple[str, int], ...] = ()
     policy: str = ALLOW_ALL
     files: int = 0
+    type: str = "session"
+    elements: str = ""
 
     def write(self, directory: Path, socket: Path) -> Path:
         """Write the configuration for a bus at ``socket``; return the file to start with."""
@@ -68,8 +71,9 @@ class Setting:
         limits = "".join(f'  <limit name="{name}">{value}</limit>\n' for name, value in self.limits)
         path = directory / "bus.conf"
         path.write_text(
-            f"{HEAD}<busconfig>\n  <type>session</type>\n  <listen>unix:path={socket}</listen>\n"
-            f"  <auth>EXTERNAL</auth>\n{self.policy}{include}{limits}</busconfig>\n"
+            f"{HEAD}<busconfig>\n  <type>{self.type}</type>\n  <listen>unix:path={socket}</listen>\n"
+            f"  <auth>EXTERNAL</auth>\n{self.policy}{include}{limits}"
+            f"{self.elements.format(directory=directory)}</busconfig>\n"
         )
         return path
 

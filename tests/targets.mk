@@ -2,6 +2,8 @@
 # Included by the Makefile of the project's root.
 #   make sanitize-test   the integration tests with a data plane under AddressSanitizer and UBSan
 #   make guest-test      the integration tests in a guest whose kernel has the group; the better part of an hour
+#   make attack-test     attacks on omnibusd, its sanitised build and dbus-daemon, each with a limit; ten minutes, as root
+#   make bench-attacks   what each attack costs a bystander, beside dbus-daemon and dbus-broker; into docs/attacks.md
 
 SANE = $(CURDIR)/$(VENV)/sanitize
 SANE_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -28,6 +30,14 @@ sanitize-test: all test-packages $(SANE)/built
 	$(BIN)/pytest -q -n $(JOBS) --daemon=$(SANE)/bin/omnibusd $(SANE_TESTS)
 	@! grep -rh -A30 -e 'ERROR: ' -e 'runtime error: ' $(SANE)/reports
 
+C_FILES += $(wildcard tests/attacks/*.[ch])
+
+attack-test: all test-packages $(SANE)/built
+	ATTACK_TEST=1 $(BIN)/pytest -q $(or $(TESTS),tests/attacks)
+
+bench-attacks: all test-packages
+	$(BIN)/python tests/attacks/price_list.py --nice -10 --output docs/attacks.md
+
 C_FILES += $(wildcard tests/guest/load/*.[ch])
 
 # TESTS=tests/bus/test_names.py: those only. MULTICAST=off: on the relay. KERNEL=6.12: another series.
@@ -35,4 +45,4 @@ guest-test: all test-packages
 	$(MAKE) -s -C tests/guest/load BUILD=$(CURDIR)/build/load
 	$(PYTHON) tests/guest/run.py $(if $(MULTICAST),--multicast=$(MULTICAST)) $(if $(KERNEL),--kernel=$(KERNEL)) $(TESTS)
 
-.PHONY: sanitize-test guest-test
+.PHONY: sanitize-test attack-test bench-attacks guest-test

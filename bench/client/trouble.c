@@ -2,18 +2,16 @@
 #include "trouble.h"
 
 #include "connection.h"
+#include "hostile.h"
 #include "pair.h"
 #include "payload.h"
 #include "process.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,61 +22,7 @@
 #define BATCH 32
 #define FDS 16
 #define MAX_LEAKED 2000
-#define PAUSE_US 1000
 #define LEAK_PAUSE_US 10000
-
-static void become_other(void)
-{
-    if (options.uid == getuid())
-        return;
-    if (setresgid(options.uid, options.uid, options.uid) || setresuid(options.uid, options.uid, options.uid))
-        die("can't become %u: %s", options.uid, strerror(errno));
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of the user has cleared it */
-}
-
-static void throw_away_input(int fd)
-{
-    static char bytes[1 << 16];
-    while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-        continue;
-}
-
-/* Sends it all, whatever comes back meanwhile; false: thrown out. */
-static bool pour(struct connection *c, struct msghdr *header)
-{
-    while (header->msg_iov->iov_len) {
-        ssize_t n = sendmsg(c->fd, header, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n > 0) {
-            header->msg_iov->iov_base = (char *)header->msg_iov->iov_base + n;
-            header->msg_iov->iov_len -= (size_t)n;
-            header->msg_controllen = 0;
-            continue;
-        }
-        if (errno == EINTR)
-            continue;
-        /* too many descriptors under way is not being thrown out */
-        if (errno != EAGAIN && errno != ETOOMANYREFS)
-            return false;
-        struct pollfd poller = {c->fd, POLLIN | (errno == EAGAIN ? POLLOUT : 0), 0};
-        poll(&poller, 1, errno == EAGAIN ? -1 : 1);
-        throw_away_input(c->fd);
-    }
-    throw_away_input(c->fd);
-    return true;
-}
-
-static void come(struct connection *c, void (*how)(struct connection *))
-{
-    while (!connection_try(c, how))
-        usleep(PAUSE_US);
-}
-
-static void come_again(struct connection *c, void (*how)(struct connection *))
-{
-    atomic_fetch_add(&shared->cut_off, 1);
-    connection_close(c);
-    come(c, how);
-}
 
 struct load {
     enum message_type type;
@@ -114,7 +58,7 @@ static void make_load(const struct load *load)
     struct connection c = {0};
     struct buffer out = {0};
     int fds[FDS];
-    become_other();
+    hostile_become();
     write_load(&out, load);
     for (int i = 0; i < FDS; i++)
         fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -127,10 +71,10 @@ static void make_load(const struct load *load)
                                 .msg_iovlen = 1,
                                 .msg_control = load->fds ? &control : NULL,
                                 .msg_controllen = load->fds ? sizeof(control.space) : 0};
-        if (pour(&c, &header))
+        if (hostile_pour(&c, &header))
             atomic_fetch_add(&shared->harm, (uint64_t)load->batch);
         else
-            come_again(&c, connection_open);
+            hostile_come_again(&c, connection_open);
     }
 }
 
@@ -168,7 +112,7 @@ static void leak_fds(void *argument)
 static void leak_connections(void *argument)
 {
     (void)argument;
-    become_other();
+    hostile_become();
     process_ready();
     for (int n = 0;;) {
         struct connection c = {0};
@@ -214,12 +158,12 @@ static void read_all(void (*open_as)(struct connection *))
 {
     static char bytes[1 << 18];
     struct connection c = {0};
-    become_other();
-    come(&c, open_as);
+    hostile_become();
+    hostile_come(&c, open_as);
     process_ready();
     for (;;)
         if (recv(c.fd, bytes, sizeof(bytes), 0) <= 0)
-            come_again(&c, open_as);
+            hostile_come_again(&c, open_as);
 }
 
 static void read_calls(void *argument)
@@ -239,13 +183,13 @@ static void read_nothing(void *argument)
 {
     struct connection c = {0};
     (void)argument;
-    become_other();
-    come(&c, open_as_victim);
+    hostile_become();
+    hostile_come(&c, open_as_victim);
     process_ready();
     for (;;) {
         struct pollfd poller = {c.fd, POLLRDHUP, 0};
         if (poll(&poller, 1, -1) > 0)
-            come_again(&c, open_as_victim);
+            hostile_come_again(&c, open_as_victim);
     }
 }
 

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef ATTACK_H
+#define ATTACK_H
+
+#include "client.h"
+#include "connection.h"
+#include "hostile.h"
+#include "options.h"
+#include "process.h"
+
+/*
+ * One way in which a client may harm a bus and those beside it. `run` is a process that becomes --uid, puts
+ * in place what the attack needs, calls process_ready(), and attacks until it is killed at the end of
+ * --seconds. It counts in shared->harm what it got done. Its bounds are its own: connections, rules, bytes.
+ */
+struct attack {
+    const char *name;
+    void (*run)(void *argument);
+    int count; /* the default of --count: connections, names or rounds, as the attack's file says */
+};
+
+struct attack_options {
+    int count;        /* --count */
+    const char *name; /* --name: a destination, for those that need one */
+};
+
+extern struct attack_options attack_options;
+
+void bystander_run(void);                     /* measures those beside the attack; prints one JSON object */
+_Noreturn void service_run(const char *name); /* a service that answers every call, started by the bus */
+
+void denied_calls(void *argument);
+void name_listing(void *argument);
+void unknown_types(void *argument);
+void nameless(void *argument);
+void waiting_tail(void *argument);
+void waiting_pool(void *argument);
+void path_rules_leave(void *argument);
+void path_rules_churn(void *argument);
+void open_calls(void *argument);
+void prefix_rules(void *argument);
+void large_set(void *argument);
+
+#endif

@@ -1,0 +1,253 @@
+"""No client can crash, stall or starve the bus: each attack has a limit, most of them beside dbus-daemon.
+
+`make attack-test` runs this. An attacker is uid 65534, a bystander root. Of attacks that cost time,
+omnibusd and dbus-daemon are measured in turns, and their medians compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Final
+
+import pytest
+
+from omnibus.bench.daemons import OURS
+from support.attacks import (
+    ATTACKS,
+    REFERENCE,
+    REPORTS,
+    ROOTS_SERVICE,
+    SANITISED,
+    STOCK,
+    SYSTEM,
+    WIDE,
+    Attack,
+    Bus,
+    Cost,
+    build,
+    bus,
+    cost,
+    playing,
+)
+from support.message import Type
+from support.patience import patient
+from support.raw import BusError, Client, Closed
+
+SURVIVAL: Final = float(os.environ.get("ATTACK_SECONDS", "60"))
+MEASURED: Final = 1.5  # seconds of each run
+ROUNDS: Final = 3
+BATCHES: Final = 3  # as many times more rounds, if the machine was too busy to tell
+PROMPT: Final = 5000.0  # microseconds: who answers this fast need not be compared
+WORSE: Final = 1.5
+DAEMONS: Final = (OURS, SANITISED, REFERENCE)
+OUR_DAEMONS: Final = (OURS, SANITISED)
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an attacker is another user")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs() -> None:
+    build()
+
+
+@pytest.fixture(autouse=True)
+def _no_reports() -> Iterator[None]:
+    before = set(REPORTS.glob("*"))
+    yield
+    found = [path.read_text(errors="replace")[:4000] for path in set(REPORTS.glob("*")) - before]
+    found = [text for text in found if "ERROR: " in text or "runtime error: " in text]
+    assert not found, "\n".join(found)
+
+
+def await_true(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait until it holds, but not for ever."""
+    end = time.monotonic() + patient(seconds)
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+class TestSurvival:
+    """F1: nothing that a client sends ends the bus."""
+
+    @pytest.mark.parametrize(
+        "attack",
+        [Attack("denied-calls"), Attack("name-listing", WIDE, ("--uid", "0"))],
+        ids=lambda attack: attack.name,
+    )
+    def test_alive_after_a_minute(self, attack: Attack) -> None:
+        with contextlib.ExitStack() as stack:
+            buses = [stack.enter_context(bus(name, attack.setting)) for name in OUR_DAEMONS]
+            plays = [stack.enter_context(playing(attack, one.address, SURVIVAL)) for one in buses]
+            await_true(lambda: not all(one.alive() for one in buses), SURVIVAL)
+            for one in buses:
+                assert one.alive(), one.log()
+                assert Client(one.address).driver("GetId")
+            assert all(play.result()["harm"] for play in plays)
+
+
+class TestDescriptors:
+    """F2: descriptors that a client has sent are gone when the client is."""
+
+    @pytest.mark.parametrize("name", DAEMONS)
+    def test_messages_of_unknown_types(self, name: str) -> None:
+        attack = Attack("unknown-types", SYSTEM, ("--name", ROOTS_SERVICE))
+        with bus(name, attack.setting) as daemon:
+            Client(daemon.address).close()
+            before = daemon.open_files()
+            with playing(attack, daemon.address, 4) as play:
+                assert play.result()["harm"] >= 200
+            assert await_true(lambda: daemon.open_files() <= before + 10, 5), daemon.open_files() - before
+
+
+class TestStart:
+    """F3: what one client sends keeps no service from being started for another."""
+
+    @pytest.mark.parametrize("name", DAEMONS)
+    def test_after_messages_of_unknown_types(self, name: str) -> None:
+        attack = Attack("unknown-types", SYSTEM, ("--name", ROOTS_SERVICE, "--count", "1"))
+        with bus(name, attack.setting) as daemon, playing(attack, daemon.address, 5):
+            time.sleep(0.5)
+            client = Client(daemon.address)
+            began = time.monotonic()
+            client.call(ROOTS_SERVICE, "Ask")
+            assert time.monotonic() - began < patient(1)
+
+
+COSTLY: Final = {
+    attack.title: attack
+    for attack in ATTACKS
+    if attack.title.startswith(("nameless", "path-rules", "open-calls", "prefix-rules", "large-set"))
+}
+
+
+def complaints(ours: list[Cost], theirs: list[Cost]) -> list[str]:
+    """Say which figures are above the limits, by their medians."""
+    found = [each.error for each in ours if each.error]
+    for which in ("pair", "driver", "connect"):
+        we = median(getattr(each, which) for each in ours)
+        they = median(getattr(each, which) for each in theirs)
+        if we > max(PROMPT, WORSE * they):
+            found.append(f"{which}: p99 {we / 1000:.1f} ms, dbus-daemon's {they / 1000:.1f} ms")
+    return found
+
+
+class TestStandstill:
+    """F4, F6 to F9: no client makes others wait longer than dbus-daemon would."""
+
+    @pytest.mark.parametrize("case", COSTLY)
+    def test_bystander(self, case: str) -> None:
+        attack = COSTLY[case]
+        ours: list[Cost] = []
+        theirs: list[Cost] = []
+        found: list[str] = []
+        for _ in range(BATCHES):
+            for _ in range(ROUNDS):
+                theirs.append(cost(REFERENCE, attack, MEASURED))
+                ours.append(cost(OURS, attack, MEASURED))
+            if not (found := complaints(ours, theirs)):
+                break
+        assert not found, found
+
+    @pytest.mark.parametrize("case", COSTLY)
+    def test_sanitised(self, case: str) -> None:
+        """It is slow, but nothing is reported."""
+        attack = COSTLY[case]
+        with bus(SANITISED, attack.setting) as daemon, playing(attack, daemon.address, 3) as play:
+            play.result()
+            assert daemon.alive(), daemon.log()
+            assert Client(daemon.address).driver("GetId")
+
+
+class TestMemory:
+    """F5: messages that wait take twice the memory at most that their sender is charged for."""
+
+    @pytest.mark.parametrize("name", [OURS, REFERENCE])
+    @pytest.mark.parametrize("way", ["waiting-tail", "waiting-pool"])
+    def test_growth(self, name: str, way: str) -> None:
+        with bus(name, STOCK) as daemon:
+            Client(daemon.address).close()
+            before = daemon.memory()
+            with playing(Attack(way), daemon.address, 1) as play:
+                grown = daemon.memory() - before
+                charged = play.result()["harm"]
+        assert grown < 2 * charged, f"{grown / 1e6:.1f} MB for {charged / 1e6:.1f} MB"
+
+
+class TestStop:
+    """F10: the bus ends at once, whatever waits in it."""
+
+    @pytest.mark.parametrize("name", DAEMONS)
+    def test_terminated_in_a_second(self, name: str) -> None:
+        with bus(name, SYSTEM) as daemon, playing(Attack("nameless"), daemon.address, 10):
+            time.sleep(3)
+            began = time.monotonic()
+            os.kill(daemon.pid, signal.SIGTERM)
+            assert await_true(lambda: not daemon.alive(), 1), "it still runs"
+            assert time.monotonic() - began < patient(1)
+
+
+def refusals(daemon: Bus, name: str) -> list[tuple[str, str]]:
+    """What the methods that take a name say of one: method and error."""
+    found = []
+    methods = {
+        "GetNameOwner": "s",
+        "NameHasOwner": "s",
+        "ListQueuedOwners": "s",
+        "GetConnectionUnixUser": "s",
+        "GetConnectionUnixProcessID": "s",
+        "GetConnectionCredentials": "s",
+        "GetConnectionSELinuxSecurityContext": "s",
+        "GetAdtAuditSessionData": "s",
+        "ReleaseName": "s",
+        "RequestName": "su",
+        "StartServiceByName": "su",
+    }
+    with contextlib.closing(Client(daemon.address)) as client:
+        for method, signature in methods.items():
+            arguments = (name, 0)[: len(signature)]
+            try:
+                found.append((method, str(client.driver(method, signature, *arguments))))
+            except BusError as error:
+                found.append((method, error.name))
+    return found
+
+
+class TestLongNames:
+    """F11: what is longer than 255 bytes is no name, and nobody's."""
+
+    @pytest.mark.parametrize(
+        "long", [":1." + "1" * 5000, ":1." + "9" * 252, "a." * 3000 + "b", ":" + "1" * 255]
+    )
+    def test_refused_as_by_dbus_daemon(self, long: str) -> None:
+        found = {}
+        for name in DAEMONS:
+            with bus(name, SYSTEM) as daemon:
+                found[name] = refusals(daemon, long)
+                assert "Traceback" not in daemon.log()
+        assert found[OURS] == found[SANITISED] == found[REFERENCE]
+
+
+class TestUnclaimedDescriptors:
+    """F12: descriptors go with the message that they were sent with, or its sender is cut off."""
+
+    @pytest.mark.parametrize("name", OUR_DAEMONS)
+    def test_they_are_not_the_next_messages(self, name: str) -> None:
+        with bus(name, WIDE) as daemon, open("/dev/null") as null:
+            receiver = Client(daemon.address)
+            sender = Client(daemon.address)
+            where = {"path": "/a", "interface": "a.b", "destination": receiver.unique}
+            sender.send(sender.message(Type.SIGNAL, member="First", **where), [null.fileno()])
+            with contextlib.suppress(Closed):
+                sender.send(sender.message(Type.SIGNAL, "h", 0, member="Next", unix_fds=1, **where))
+            sender.expect_closed()
+            receiver.sync()
+            assert not receiver.descriptor_count()
+            assert not [one for one in receiver.inbox if one.member == "Next"]

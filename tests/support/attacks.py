@@ -1,0 +1,239 @@
+"""Attacks on a bus, played by the C program of tests/attacks, and what they cost a bystander."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import select
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from omnibus.bench.cases import TROUBLES
+from omnibus.bench.daemons import CHECKOUT, COMMANDS, FOREGROUND, Daemon
+from omnibus.bench.settings import MANY_FILES, STOCK, SYSTEM_QUOTAS, WIDE, Setting
+
+HERE: Final = CHECKOUT / "tests" / "attacks"
+PROGRAM: Final = HERE / "build" / "attack"
+REFERENCE: Final = "dbus-daemon"
+SANITISED: Final = "sanitised"
+SANITISED_DAEMON: Final = CHECKOUT / ".venv/sanitize/bin/omnibusd"
+REPORTS: Final = CHECKOUT / ".venv/sanitize/reports"
+ATTACK_COMMANDS: Final = {**COMMANDS, SANITISED: f"{SANITISED_DAEMON} {FOREGROUND}"}
+READY_DEADLINE: Final = 60.0  # seconds that an attack may take to be in place
+ENOUGH: Final = 120.0  # seconds after which a program hangs
+SERVICE: Final = "org.example.Service"  # activatable by all
+ROOTS_SERVICE: Final = "org.example.RootsService"  # activatable; the policy lets root alone send to it
+
+# What Debian's system.conf says, with a name that everybody may send to.
+SYSTEM_POLICY: Final = f"""  <user>messagebus</user>
+  <policy context="default">
+    <allow user="*"/>
+    <deny own="*"/>
+    <deny send_type="method_call"/>
+    <allow send_type="signal"/>
+    <allow send_requested_reply="true" send_type="method_return"/>
+    <allow send_requested_reply="true" send_type="error"/>
+    <allow receive_type="method_call"/>
+    <allow receive_type="method_return"/>
+    <allow receive_type="error"/>
+    <allow receive_type="signal"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Introspectable"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Properties"/>
+    <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"
+     send_member="UpdateActivationEnvironment"/>
+    <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Debug.Stats"/>
+    <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.systemd1.Activator"/>
+    <allow send_destination="{SERVICE}"/>
+  </policy>
+  <policy user="messagebus">
+    <allow own="*"/>
+  </policy>
+  <policy user="root">
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.systemd1.Activator"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Debug.Stats"/>
+    <allow own="*"/>
+    <allow send_destination="*"/>
+  </policy>
+"""
+SERVICES: Final = "  <servicedir>{directory}/../services</servicedir>\n"
+SYSTEM: Final = Setting("system", SYSTEM_QUOTAS, policy=SYSTEM_POLICY, type="system", elements=SERVICES)
+SETTINGS: Final = {setting.name: setting for setting in (SYSTEM, STOCK, WIDE)}
+
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One attack: its name in the C program, the bus that it goes to, and more arguments."""
+
+    name: str
+    setting: Setting = SYSTEM
+    arguments: tuple[str, ...] = ()
+    suffix: str = ""
+    smoke: int = 0  # --count for a moment's test
+
+    @property
+    def title(self) -> str:
+        """What it is called in a table."""
+        return self.name + self.suffix
+
+
+ATTACKS: Final = (
+    Attack("alone", STOCK),
+    Attack("denied-calls"),
+    Attack("name-listing", WIDE, smoke=100),
+    Attack("unknown-types", smoke=3),
+    Attack("nameless"),
+    Attack("nameless", arguments=("--count", "200"), suffix="-200"),
+    Attack("path-rules-leave", arguments=("--count", "20"), smoke=1),
+    Attack("path-rules-churn", arguments=("--count", "20"), smoke=1),
+    Attack("open-calls", WIDE, smoke=500),
+    Attack("prefix-rules", arguments=("--count", "20"), smoke=1),
+    Attack("large-set", smoke=1000),
+    *(Attack(trouble, STOCK) for trouble in TROUBLES if trouble != "alone"),
+    Attack("reload", MANY_FILES),
+)
+"""All that have a price: those of tests/attacks, and the troubles of bench/."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a bystander measured while an attack went on; µs, infinite if it got no answer at all."""
+
+    pair: float
+    driver: float
+    connect: float
+    p50: dict[str, float]
+    harm_per_s: float
+    error: str = ""
+
+
+def build() -> None:
+    """Compile the programs; one process at a time."""
+    PROGRAM.parent.mkdir(exist_ok=True)
+    with (PROGRAM.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(["make", "-s", "-C", HERE], check=True)
+
+
+def write_services(directory: Path) -> None:
+    """Write the service files of SYSTEM."""
+    services = directory / "services"
+    services.mkdir()
+    for name in (SERVICE, ROOTS_SERVICE):
+        lines = ["[D-BUS Service]", f"Name={name}", f"Exec={PROGRAM} service {name}", "User=messagebus"]
+        (services / f"{name}.service").write_text("\n".join([*lines, ""]))
+
+
+class Bus(Daemon):
+    """A bus to attack; its directory has service files as well, and goes with it."""
+
+    def __init__(self, name: str, setting: Setting) -> None:
+        self.place = Path(tempfile.mkdtemp(prefix="attack-"))
+        self.place.chmod(0o755)
+        write_services(self.place)
+        super().__init__(name, ATTACK_COMMANDS[name], setting, self.place / "bus")
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process."""
+        return self._process.pid
+
+    def stop(self) -> None:
+        """End it and remove its directory."""
+        super().stop()
+        shutil.rmtree(self.place, ignore_errors=True)
+
+    def open_files(self) -> int:
+        """How many descriptors it has."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def memory(self) -> int:
+        """Bytes that are resident."""
+        fields = Path(f"/proc/{self.pid}/statm").read_text().split()
+        return int(fields[1]) * 4096
+
+
+@contextlib.contextmanager
+def bus(name: str, setting: Setting) -> Iterator[Bus]:
+    """Start a bus to attack, and end it."""
+    daemon = Bus(name, setting)
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
+
+
+class Playing:
+    """An attack that goes on: in place since it was made, over by itself after ``seconds``."""
+
+    def __init__(self, address: str, name: str, seconds: float, arguments: Sequence[str] = ()) -> None:
+        self.seconds = seconds
+        command = [PROGRAM, "--address", address, "--seconds", str(seconds), *arguments, name]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+        )
+        assert self._process.stdout is not None
+        ready = select.select([self._process.stdout], [], [], READY_DEADLINE)[0]
+        line = self._process.stdout.readline() if ready else ""
+        if line.strip() != "ready":
+            self.end()
+            raise RuntimeError(f"{name} did not begin: {line}{self.errors}")
+
+    def result(self) -> Report:
+        """Wait for its end; what it got done: harm, cut_off, error."""
+        out, self.errors = self._process.communicate(timeout=ENOUGH)
+        found: Report = json.loads(out)
+        return found
+
+    def end(self) -> None:
+        """End it now."""
+        self._process.kill()
+        _, self.errors = self._process.communicate()
+
+
+@contextlib.contextmanager
+def playing(attack: Attack, address: str, seconds: float, smoke: bool = False) -> Iterator[Playing]:
+    """Let an attack go on meanwhile; ``smoke`` leaves most of what it takes out."""
+    few = ("--count", str(attack.smoke)) if smoke and attack.smoke else ()
+    play = Playing(address, attack.name, seconds, (*attack.arguments, *few))
+    try:
+        yield play
+    finally:
+        play.end()
+
+
+def bystander(address: str, seconds: float) -> Report:
+    """Measure beside whatever goes on."""
+    command = [PROGRAM, "--address", address, "--seconds", str(seconds), "bystander"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=ENOUGH, check=False)
+    found: Report = json.loads(done.stdout)
+    return found
+
+
+def cost(name: str, attack: Attack, seconds: float) -> Cost:
+    """Start a bus, attack it, and measure beside that."""
+    with bus(name, attack.setting) as daemon, playing(attack, daemon.address, seconds + 1) as play:
+        found = bystander(daemon.address, seconds)
+        error = str(found["error"])
+        if not daemon.alive():
+            error = f"{name} has ended: {daemon.log()}"
+        done = play.result()
+    if error:
+        never = float("inf")
+        return Cost(never, never, never, {}, 0, error)
+    figures = ("pair", "driver", "connect")
+    return Cost(
+        *(found[which]["p99"] for which in figures),
+        p50={which: found[which]["p50"] for which in figures},
+        harm_per_s=done["harm"] / play.seconds,
+        error=str(done["error"]),
+    )
