@@ -20,7 +20,6 @@ from .driver.method import METHOD_CALL, NO_AUTO_START
 from .errors import DBusError
 from .guard import Failed, Guard, failure, ignored
 from .logging import DENIED, RELOAD_FAILED, RELOADED, Log
-from .machine_id import read_machine_id
 from .names import NameRegistry
 from .outlets import Field
 from .peers import Peer, Peers, TooManyConnections
@@ -108,13 +107,6 @@ class Bus:
     def is_system(self) -> bool:
         """True if services are started through a helper program that changes the user."""
         return self.settings.servicehelper is not None
-
-    def machine_id(self) -> str:
-        """Return the machine's id."""
-        try:
-            return read_machine_id()
-        except OSError as error:
-            raise DBusError(errors.FILE_NOT_FOUND, str(error)) from error
 
     def owner(self, name: str) -> Peer | None:
         """Return the connection that has this name, unique or well-known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from select import select
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from ..policy.error import ConfigError
-from ..policy.load import read_result, run_child
+from ..policy.load import load, read_result, run_child
 from ..policy.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,29 +23,45 @@ if TYPE_CHECKING:
 
 NICE: Final = 10  # clients come first
 PATIENCE: Final = 60.0  # seconds
+# No process can be had: a limit or a sandbox.
+NO_CHILD: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EPERM, errno.ENOSYS)
 
 
 class FirstReading:
     """A child that reads the configuration while this process imports its own parts.
 
-    ``began`` is when, in seconds since 1970: what changes after that may have escaped it.
+    Where there can be no child this process reads it itself. ``began`` is when, in seconds since 1970: what
+    changes after that may have escaped it.
     """
 
     def __init__(self, path: str, own_path: str | None = None) -> None:
         self.began = time.time()
-        self._fd, writing = os.pipe2(os.O_CLOEXEC)
-        self._pid = os.fork()
-        if self._pid == 0:
+        self._path = path
+        self._own_path = own_path
+        self._fd = -1
+        self._pid = 0
+        try:
+            self._fd, writing = os.pipe2(os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            self._pid = os.fork()
+        except OSError:
             os.close(self._fd)
-            _read(path, writing, own_path)
+        else:
+            if self._pid == 0:
+                os.close(self._fd)
+                _read(path, writing, own_path)
         os.close(writing)
 
     def is_over(self) -> bool:
         """Tell whether ``result`` wouldn't wait, or not for long."""
-        return bool(select([self._fd], [], [], 0)[0])
+        return self._pid != 0 and bool(select([self._fd], [], [], 0)[0])
 
     def result(self) -> Settings:
         """Wait for the settings; raises ConfigError."""
+        if not self._pid:
+            return load(self._path, self._own_path)
         parts = []
         while part := os.read(self._fd, 65536):
             parts.append(part)
@@ -64,7 +81,8 @@ class Rereading:
     """One more reading, in a fresh process, without keeping the loop waiting.
 
     ``done`` is told the settings or the ConfigError, unless ``cancel`` comes first. A child that hangs (in a
-    look-up of a user, say) is given up after a minute. Raises OSError if there can be no child.
+    look-up of a user, say) is given up after a minute. Where there can be no child this process reads the
+    configuration itself, which keeps the loop waiting. Raises OSError if what is missing is no process.
 
     The end of the pipe says that the child has given its answer, so nothing else of it is waited for: no
     pidfd, which a sandbox may forbid. What is left of it then is killed and reaped.
@@ -81,22 +99,37 @@ class Rereading:
         self._path = path
         self._done = done
         self._data = bytearray()
-        self._fd, writing = os.pipe2(os.O_CLOEXEC)
+        self._fd = -1
         self._pid: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         try:
-            self._pid = self._spawn(writing)
-            loop.reader(self._fd, self._receive, self._failed)
+            self._begin()
             self._timer = loop.later(patience, self._give_up, self._failed)
-        except Exception:
+        except Exception as error:
             self._close()
-            raise
-        finally:
-            os.close(writing)
+            if not isinstance(error, OSError) or error.errno not in NO_CHILD:
+                raise
+            self._timer = loop.later(0, self._read_here, self._failed)
 
     def cancel(self) -> None:
         """End the child; nobody is told."""
         self._close()
+
+    def _begin(self) -> None:
+        self._fd, writing = os.pipe2(os.O_CLOEXEC)
+        try:
+            self._pid = self._spawn(writing)
+        finally:
+            os.close(writing)
+        self._loop.reader(self._fd, self._receive, self._failed)
+
+    def _read_here(self) -> None:
+        result: Settings | ConfigError
+        try:
+            result = load(self._path)
+        except ConfigError as error:
+            result = error
+        self._done(result)
 
     def _spawn(self, writing: int) -> int:
         # -P: what lies in the current directory is not to be imported by who may be root.

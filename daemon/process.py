@@ -5,6 +5,7 @@ import os
 import pwd
 import resource
 import signal
+from collections.abc import Iterable
 from typing import Final
 
 ENOUGH_FDS: Final = 65536
@@ -19,6 +20,7 @@ def prepare_descriptors() -> None:
     """Make 0, 1 and 2 what they should be, and let no program that is started have any other.
 
     Standard input is never needed. Closed ones become /dev/null, lest a socket gets one of these numbers.
+    Raises ProcessError.
     """
     for fd in (0, 1, 2):
         try:
@@ -26,12 +28,12 @@ def prepare_descriptors() -> None:
         except OSError:
             _null_to(fd)
     _null_to(0)
-    for name in os.listdir("/proc/self/fd"):
-        if (fd := int(name)) > 2:
+    for fd in _open_fds():
+        if fd > 2:
             try:
                 os.set_inheritable(fd, False)
             except OSError:
-                pass  # the directory's own, closed by now
+                pass  # the directory's own, closed by now, or one that is not open
 
 
 def check_open(fd: int) -> None:
@@ -82,8 +84,14 @@ def close_printed(fd: int) -> None:
 
 
 def raise_fd_limit() -> tuple[int, int]:
-    """Allow as many descriptors as can be; return the old soft and hard limit, which programs are to have."""
-    old = resource.getrlimit(resource.RLIMIT_NOFILE)
+    """Allow as many descriptors as can be; return the old soft and hard limit, which programs are to have.
+
+    Raises ProcessError.
+    """
+    try:
+        old = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except OSError as error:
+        raise ProcessError(f"Failed to get the fd limit: {error.strerror}") from error
     soft, hard = old
     if os.geteuid() == 0 and hard < ENOUGH_FDS and hard != resource.RLIM_INFINITY:
         try:
@@ -147,8 +155,24 @@ def become(user: pwd.struct_passwd) -> None:
         raise ProcessError(f"Failed to set UID to {user.pw_uid}: {error.strerror}") from error
 
 
+def _open_fds() -> Iterable[int]:
+    """Return the numbers of all open descriptors; where nothing tells them, of all that there may be."""
+    try:
+        return [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        pass  # no /proc
+    try:
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except OSError:
+        soft = ENOUGH_FDS
+    return range(ENOUGH_FDS if soft == resource.RLIM_INFINITY else min(soft, ENOUGH_FDS))
+
+
 def _null_to(fd: int) -> None:
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise ProcessError(f"Failed to open {os.devnull}: {error.strerror}") from error
     if null == fd:
         os.set_inheritable(fd, True)
     else:

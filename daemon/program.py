@@ -16,9 +16,9 @@ VERSION = (
 
 def run(arguments: Sequence[str]) -> int:
     """Run the daemon; return its exit code."""
-    process.prepare_descriptors()
-    process.reset_signals()
     try:
+        process.prepare_descriptors()
+        process.reset_signals()
         options = parse(arguments, VERSION)
         for fd in (options.print_address, options.print_pid):
             if fd is not None:

@@ -37,6 +37,8 @@ StartErrors = (
     ConfigError,
     ListenError,
     ListenFdsError,
+    MemoryError,
+    OSError,  # a limit, or a sandbox
     Unavailable,
     UnsupportedMechanism,
     pidfile.PidFileError,
@@ -82,8 +84,9 @@ class Service:
 
             self._give_up_rights(user)
             serving = Serving(self, settings, mechanisms)
+            serving.start()
         except StartErrors as error:
-            self.log.write(syslog.LOG_WARNING, f"Failed to start message bus: {error}")
+            self.log.write(syslog.LOG_WARNING, f"Failed to start message bus: {_reason(error)}")
             self._clean()
             return 1
         ended_by = serving.run()
@@ -130,10 +133,16 @@ class Service:
 
     def _listen(self, settings: Settings) -> None:
         """Listen on all addresses, and print them, the last one first: it is preferred."""
-        taken = take_listen_fds()
+        try:
+            taken, failure = take_listen_fds(), None
+        except ListenFdsError as error:
+            # The variables may be meant for a script that became us: it matters only where systemd: asks.
+            taken, failure = [], error
         addresses = settings.listen if self.options.address is None else (self.options.address,)
 
         def take() -> Sequence[int]:
+            if failure is not None:
+                raise failure
             fds = [one.fd for one in taken]
             taken.clear()
             return fds
@@ -208,3 +217,12 @@ class Service:
             listener.close()
         if self._pidfile is not None:
             pidfile.remove(self._pidfile)
+
+
+def _reason(error: Exception) -> str:
+    """Return what to say of an error: those that are ours have sentences, the system's have numbers."""
+    if isinstance(error, MemoryError):
+        return "Not enough memory"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)

@@ -7,6 +7,7 @@ import faulthandler
 import gc
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,7 @@ from .guard import Guard, ignored
 from .loop import Loop
 from .reload import Reloader, reader
 from .server import Server
+from .turns import Turns
 
 if TYPE_CHECKING:
     from .service import Service
@@ -38,7 +40,8 @@ SETTLING: Final = 1.0
 
 
 class Serving:
-    """A bus on the listeners of a service that has started. ``run`` returns the signal that ended it.
+    """A bus on the listeners of a service that has started. ``start``, then ``run``, which returns the signal
+    that ended it.
 
     Raises Unavailable if there has to be a group, and the data plane can't use it.
     """
@@ -47,8 +50,9 @@ class Serving:
         self._signal = signal.SIGTERM
         self._listeners = service.listeners
         self._log = service.log
-        self._uvloop = uvloop.new_event_loop()
+        self._uvloop = _event_loop()
         asyncio.set_event_loop(self._uvloop)
+        self._turns: Turns | None = None
         self._relay = relay = Relay(self._listeners[0].guid if self._listeners else new_guid())
         self._loop = loop = Loop(self._uvloop, Guard(service.log), relay.commit)
         spawner = Spawner(loop, service.old_fd_limit, to_journal=service.to_syslog)
@@ -75,29 +79,41 @@ class Serving:
             began=service.began,
         )
 
-    def run(self) -> signal.Signals:
-        """Serve until a signal ends it."""
+    def start(self) -> None:
+        """Begin to serve; ``run`` goes on. Raises OSError."""
         loop = self._loop
         self._uvloop.set_exception_handler(self._failed)
         self._log.retry(self._later)
         self._handle_signals()
         self._relay.commit()
-        self._relay.start()
+        self._start_relay()
         loop.reader(self._relay.event_fd, self._bus.dispatch, ignored)
         self._server.start()
         # When the watchdog ends us, SIGABRT leaves behind where we were.
-        faulthandler.enable(2)
+        with suppress(OSError):  # a sandbox may forbid sigaltstack()
+            faulthandler.enable(2)
         # There is hardly any garbage to collect before.
         gc.freeze()
         gc.enable()
         loop.soon(process.release_signals, ignored)
         loop.soon(partial(self._notifier.ready, self._status()), ignored)
         loop.later(SETTLING, self._reloader.watch, ignored)
+
+    def run(self) -> signal.Signals:
+        """Serve until a signal ends it, which is returned."""
         watchdog = Watchdog(self._later, self._notifier, self._bus.statistics.when_alive)
         self._uvloop.run_forever()
         watchdog.stop()
         self._end()
         return self._signal
+
+    def _start_relay(self) -> None:
+        try:
+            self._relay.start()
+        except OSError as error:
+            reason = f"there is no thread for them: {error.strerror}"
+            self._log.warning(f"Messages share the thread of the control plane, since {reason}")
+            self._turns = Turns(self._loop, self._relay)
 
     def _handle_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -122,6 +138,8 @@ class Serving:
         self._loop.remove_reader(self._relay.event_fd)
         for listener in self._listeners:
             listener.close()
+        if self._turns is not None:
+            self._turns.stop()
         self._relay.close()
         self._uvloop.close()
 
@@ -129,3 +147,11 @@ class Serving:
         """Say in a line, for the service manager, what this daemon does."""
         addresses = (one.connectable_address.partition(",guid=")[0] for one in self._listeners)
         return "Serving " + ";".join(addresses)
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return uvloop.new_event_loop()
+    except OSError:
+        # libuv needs an eventfd, which a sandbox may forbid.
+        return asyncio.SelectorEventLoop()

@@ -31,10 +31,12 @@ def take_listen_fds(environment: MutableMapping[str, str] = os.environ) -> list[
     pid, count, names, _ = (environment.pop(variable, "") for variable in _VARIABLES)
     if not pid or not count:
         return []
-    if not pid.isdecimal() or not count.isdecimal():
+    if not pid.isdecimal():
         raise ListenFdsError("Failed to acquire systemd socket: Invalid argument")
     if int(pid) != os.getpid():
         return []
+    if not count.isdecimal():
+        raise ListenFdsError("Failed to acquire systemd socket: Invalid argument")
     listed = names.split(":") if names else []
     passed = []
     for index in range(int(count)):

@@ -55,10 +55,13 @@ def load(path: str) -> ServiceFile:
     """Read a file; raises DesktopFileError or OSError."""
     # Nobody's FIFO or terminal shall keep us waiting.
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    with open(fd, "rb") as file:
+    # Not open(fd), which raises and leaves the descriptor open if it is a directory's.
+    try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise DesktopFileError(0, "Not a regular file")
         if status.st_size > MAX_SIZE:
             raise DesktopFileError(0, f"Desktop file size ({status.st_size} bytes) is too large")
-        return from_sections(parse(file.read(MAX_SIZE)), path)
+        return from_sections(parse(os.read(fd, MAX_SIZE)), path)
+    finally:
+        os.close(fd)

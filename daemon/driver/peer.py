@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ..machine_id import read_machine_id
 from .method import Call, Interface, Method, Reply
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ PEER_NAME: Final = "org.freedesktop.DBus.Peer"
 
 def get_machine_id(bus: Bus, call: Call) -> Reply:
     """GetMachineId() → s: 32 hexadecimal digits."""
-    return Reply((bus.machine_id(),))
+    return Reply((read_machine_id(),))
 
 
 PEER: Final = Interface(

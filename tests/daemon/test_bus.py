@@ -326,14 +326,6 @@ class TestWhatIsNotKnown:
         assert result(desk.call(peer, "GetConnectionUnixUser", "s", BUS)[0]) == (os.geteuid(),)
         assert result(desk.call(peer, "GetConnectionUnixProcessID", "s", BUS)[0]) == (os.getpid(),)
 
-    def test_no_machine_id(self, desk: Desk, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-        def fail() -> str:
-            raise OSError("nowhere")
-
-        monkeypatch.setattr("omnibus.daemon.bus.read_machine_id", fail)
-        name, text = desk.fails(peer, "GetMachineId", interface=BUS + ".Peer")
-        assert (name, text) == (ERROR + "FileNotFound", "nowhere")
-
 
 class TestProperties:
     PROPERTIES = BUS + ".Properties"

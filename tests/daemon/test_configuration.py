@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -62,6 +63,22 @@ class TestFirstReading:
         assert select([reading._fd], [], [], 30)[0]
         assert reading.is_over()
         assert reading.result().bus_type == "good"
+
+    @pytest.mark.parametrize("call", ["fork", "pipe2"])
+    def test_no_child(self, file: Path, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where no process can be had this one reads the configuration."""
+
+        def refuse(*_: object) -> int:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+        monkeypatch.setattr(os, call, refuse)
+        before = open_fds()
+        reading = FirstReading(str(file))
+        assert not reading.is_over()
+        assert reading.result().bus_type == "good"
+        assert open_fds() == before
+        with pytest.raises(ConfigError, match="No such file"):
+            FirstReading(str(file.with_name("none"))).result()
 
     def test_child_dies(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def die(path: str, fd: int) -> int:
@@ -127,6 +144,38 @@ class TestRereading:
         with pytest.raises(FileNotFoundError):
             Rereading(guarded(asyncio.get_running_loop()), str(file), lambda result: None)
         assert open_fds() == before
+
+    @pytest.mark.parametrize("number", [errno.EAGAIN, errno.EPERM])
+    async def test_no_child(
+        self,
+        file: Path,
+        tmp_path: Path,
+        number: int,
+        monkeypatch: pytest.MonkeyPatch,
+        reread: Callable[..., asyncio.Future[Result]],
+    ) -> None:
+        """Where no process can be had this one reads the configuration."""
+
+        def refuse(*_: object, **__: object) -> int:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "posix_spawn", refuse)
+        before = open_fds()
+        result = await asyncio.wait_for(reread(str(file)), 30)
+        assert isinstance(result, Settings)
+        assert result.bus_type == "good"
+        assert isinstance(await asyncio.wait_for(reread(str(tmp_path / "none")), 30), ConfigError)
+        assert open_fds() == before
+
+    async def test_no_child_given_up(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object, **__: object) -> int:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+        monkeypatch.setattr(os, "posix_spawn", refuse)
+        results: list[Result] = []
+        Rereading(guarded(asyncio.get_running_loop()), str(file), results.append).cancel()
+        await asyncio.sleep(0)
+        assert results == []
 
     async def test_low_priority(self, stuck: Path) -> None:
         """Clients come first."""

@@ -117,7 +117,7 @@ class TestWithoutDestination:
         assert commands == [("reply", anybody.id, 1, "", b"", ()), ("resume", anybody.id)]
 
     def test_machine_id(self, desk: Desk, anybody: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("omnibus.daemon.bus.read_machine_id", lambda: "0" * 32)
+        monkeypatch.setattr("omnibus.daemon.driver.peer.read_machine_id", lambda: "0" * 32)
         reply, _ = desk.call(anybody, "GetMachineId", interface=PEER, destination=None)
         assert reply[3:5] == ("s", b"\x20\0\0\0" + b"0" * 32 + b"\0")
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from omnibus.daemon import pidfile, process
-from omnibus.daemon.machine_id import read_machine_id
 
 
 def in_child(code: str, **options: object) -> str:
@@ -49,6 +48,27 @@ class TestDescriptors:
         os.close(reading)
         os.close(writing)
         assert text == "[True, True, True, False, False]"
+
+    def test_without_proc(self) -> None:
+        """Where /proc is not mounted no list tells which descriptors there are."""
+        reading, writing = os.pipe()
+        text = in_child(
+            "os.listdir = lambda path: os.scandir('/nonexistent')\n"
+            "process.prepare_descriptors()\n"
+            f"print([os.get_inheritable(fd) for fd in (0, 1, 2, {reading}, {writing})])",
+            pass_fds=(reading, writing),
+        )
+        os.close(reading)
+        os.close(writing)
+        assert text == "[True, True, True, False, False]"
+
+    def test_without_dev(self) -> None:
+        text = in_child(
+            "os.devnull = '/nonexistent/null'\n"
+            "try: process.prepare_descriptors()\n"
+            "except process.ProcessError as error: print(error)"
+        )
+        assert text == "Failed to open /nonexistent/null: No such file or directory"
 
     def test_open(self) -> None:
         process.check_open(1)
@@ -141,15 +161,3 @@ class TestPidFile:
     def test_full_disk(self) -> None:
         with pytest.raises(pidfile.PidFileError):
             pidfile.write("/dev/full/pid", 42)
-
-
-class TestMachineId:
-    def test_first_that_is_one(self, tmp_path: Path) -> None:
-        bad, good = tmp_path / "bad", tmp_path / "good"
-        bad.write_text("not an id\n")
-        good.write_text("0123456789abcdef" * 2 + "\n")
-        assert read_machine_id((str(tmp_path / "none"), str(bad), str(good))) == "0123456789abcdef" * 2
-
-    def test_none(self, tmp_path: Path) -> None:
-        with pytest.raises(OSError, match="No machine id in"):
-            read_machine_id((str(tmp_path / "none"),))

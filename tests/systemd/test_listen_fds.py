@@ -84,6 +84,12 @@ def test_malformed_count(count):
         take_listen_fds(announce(count))
 
 
+@pytest.mark.parametrize("count", ["two", "-1", "2 "])
+def test_malformed_count_for_another_process(count):
+    """LISTEN_PID is compared first."""
+    assert take_listen_fds(announce(count, pid=1)) == []
+
+
 def test_malformed_pid():
     with pytest.raises(ListenFdsError, match="Invalid argument"):
         take_listen_fds(announce(pid="me"))

@@ -80,7 +80,7 @@ static int64_t sooner(int64_t a, int64_t b)
     return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
-static int wait_time(const struct bus *bus)
+int loop_wait_time(const struct bus *bus)
 {
     if (!list_empty(&bus->ready) || !list_empty(&bus->leaving))
         return 0;
@@ -143,6 +143,6 @@ void loop_once(struct bus *bus, int timeout, loop_commands commands, void *conte
 void loop_run(struct bus *bus, loop_commands commands, void *context)
 {
     while (!bus->stop)
-        loop_once(bus, wait_time(bus), commands, context);
+        loop_once(bus, loop_wait_time(bus), commands, context);
     output_flush(bus);
 }

@@ -11,5 +11,7 @@ typedef void (*loop_commands)(void *context);
 void loop_run(struct bus *bus, loop_commands commands, void *context);
 /* One wake-up; timeout in milliseconds, -1: as long as it takes. */
 void loop_once(struct bus *bus, int timeout, loop_commands commands, void *context);
+/* The milliseconds until the next wake-up is due, -1: as long as it takes. */
+int loop_wait_time(const struct bus *bus);
 
 #endif

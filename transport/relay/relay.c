@@ -11,13 +11,14 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 static void apply_commands(void *context)
 {
     struct relay *relay = context;
+    if (relay->commanded.reader != relay->commanded.writer)
+        wake_clear(&relay->commanded);
     struct stack_node *node = stack_take(&relay->commands);
     while (node) {
         struct stack_node *next = node->next;
@@ -31,16 +32,17 @@ int relay_new(struct relay **out, const char *guid)
     struct relay *relay = calloc(1, sizeof(*relay));
     if (!relay)
         return -ENOMEM;
-    relay->events.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    relay->command_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int error = relay->events.fd < 0 || relay->command_fd < 0 ? -errno : 0;
+    int error = wake_open(&relay->told), second = wake_open(&relay->commanded);
+    relay->events.fd = relay->told.writer;
+    if (error == 0)
+        error = second;
     if (error == 0)
         error = bus_init(&relay->bus, &relay->events, guid);
     else
         relay->bus.epoll = -1;
-    /* edge-triggered: each write to it is told, and nobody has to read it */
+    /* edge-triggered: each write to it is reported, so an eventfd need not be read */
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = &relay->source};
-    if (error == 0 && epoll_ctl(relay->bus.epoll, EPOLL_CTL_ADD, relay->command_fd, &event) < 0)
+    if (error == 0 && epoll_ctl(relay->bus.epoll, EPOLL_CTL_ADD, relay->commanded.reader, &event) < 0)
         error = -errno;
     if (error < 0) {
         relay_free(relay);
@@ -67,6 +69,18 @@ int relay_start(struct relay *relay)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     relay->started = error == 0;
     return -error;
+}
+
+int relay_poll_fd(struct relay *relay)
+{
+    return relay->bus.epoll;
+}
+
+int relay_turn(struct relay *relay)
+{
+    relay->turns = true;
+    loop_once(&relay->bus, 0, apply_commands, relay);
+    return loop_wait_time(&relay->bus);
 }
 
 static int push(struct relay *relay, struct command *command)
@@ -101,9 +115,8 @@ int relay_commit(struct relay *relay)
         return 0;
     bool wake = stack_push(&relay->commands, &relay->open->node);
     relay->open = NULL;
-    uint64_t one = 1;
-    if (wake && write(relay->command_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-        return -errno;
+    if (wake)
+        wake_up(&relay->commanded);
     return 0;
 }
 
@@ -115,6 +128,8 @@ void relay_free(struct relay *relay)
         while (push_new(relay, COMMAND_STOP, 0, 0) < 0 || relay_commit(relay) < 0)
             usleep(1000);
         pthread_join(relay->thread, NULL);
+    } else if (relay->turns) {
+        relay_turn(relay);
     }
     relay_drain(relay);
     command_batch_free(relay->open);
@@ -125,10 +140,8 @@ void relay_free(struct relay *relay)
         node = next;
     }
     bus_free(&relay->bus);
-    if (relay->events.fd >= 0)
-        close(relay->events.fd);
-    if (relay->command_fd >= 0)
-        close(relay->command_fd);
+    wake_close(&relay->told);
+    wake_close(&relay->commanded);
     free(relay);
 }
 

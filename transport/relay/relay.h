@@ -131,8 +131,14 @@ _Bool relay_identify(int fd, struct relay_identity *identity); /* false: it is n
 _Bool relay_at_console(const char *users, uint32_t uid);
 
 int relay_new(struct relay **out, const char *guid);
-int relay_start(struct relay *relay);    /* starts the thread; all signals are blocked in it */
-void relay_free(struct relay *relay);    /* stops the thread, closes all connections, frees everything */
+int relay_start(struct relay *relay); /* starts the thread; all signals are blocked in it */
+void relay_free(struct relay *relay); /* stops the thread, closes all connections, frees everything */
+/*
+ * Where no thread can be had, the control plane's takes its place: it calls relay_turn when the first
+ * descriptor is readable, and after as many milliseconds as that returned last; -1: not by time.
+ */
+int relay_poll_fd(struct relay *relay);
+int relay_turn(struct relay *relay);
 int relay_event_fd(struct relay *relay); /* readable while events wait */
 uint32_t relay_events(struct relay *relay, struct relay_event *events, uint32_t max);
 

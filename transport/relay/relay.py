@@ -53,8 +53,20 @@ class Relay:
         self._events = ffi.new("struct relay_event[]", _EVENTS)
 
     def start(self) -> None:
-        """Starts the thread. Not before the process has forked and dropped its privileges."""
+        """Starts the thread. Not before the process has forked and dropped its privileges.
+
+        Raises OSError if none can be had: then somebody has to call `turn`.
+        """
         _check(lib.relay_start(self._relay))
+
+    @property
+    def poll_fd(self) -> int:
+        """Readable when a turn is due, if there is no thread."""
+        return int(lib.relay_poll_fd(self._relay))
+
+    def turn(self) -> int:
+        """Does in the caller's thread what waits; milliseconds until the next turn, -1: not by time."""
+        return int(lib.relay_turn(self._relay))
 
     def set_group(self, fd: int, max_members: int, *, trust_everybody: bool) -> None:
         """Makes connections members of this group of unix_multicast(7); `fd` belongs to the data plane.

@@ -32,9 +32,7 @@ static void retire(struct relay *relay, struct event *event)
 
 static void take(struct relay *relay)
 {
-    uint64_t count;
-    ssize_t got = read(relay->events.fd, &count, sizeof(count));
-    (void)got;
+    wake_clear(&relay->told);
     struct stack_node *first = stack_take(&relay->events.stack);
     relay->unread = first ? CONTAINER_OF(first, struct event, node) : NULL;
     for (struct stack_node *node = first; node; node = node->next) {
@@ -79,7 +77,7 @@ uint32_t relay_events(struct relay *relay, struct relay_event *events, uint32_t 
 
 int relay_event_fd(struct relay *relay)
 {
-    return relay->events.fd;
+    return relay->told.reader;
 }
 
 static void close_unread(const struct relay_event *event)

@@ -5,6 +5,7 @@
 #include "command.h"
 #include "relay.h"
 #include "source.h"
+#include "wake.h"
 
 #include <pthread.h>
 
@@ -13,14 +14,15 @@ struct relay {
     struct bus bus;
     struct events events;
     struct stack commands;
-    struct source source; /* of command_fd */
-    int command_fd;
-    struct command_batch *open; /* commands that wait for relay_commit */
-    struct event *unread;       /* taken from events.stack and not handed out yet */
+    struct source source;        /* of commanded */
+    struct wake told, commanded; /* for the control plane, and for the data plane */
+    struct command_batch *open;  /* commands that wait for relay_commit */
+    struct event *unread;        /* taken from events.stack and not handed out yet */
     uint32_t logs_read;
     struct event *read; /* events of their own that were handed out, freed at the next relay_events */
     pthread_t thread;
-    bool started;
+    bool started; /* the thread */
+    bool turns;   /* there is none: relay_turn is called */
 };
 
 /* Frees all events, and closes what nobody has taken. */

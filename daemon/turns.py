@@ -1,0 +1,50 @@
+"""The data plane without a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from .guard import ignored
+from .loop import Loop
+
+
+class Plane(Protocol):
+    """A data plane that could start no thread."""
+
+    @property
+    def poll_fd(self) -> int:
+        """Readable when a turn is due."""
+
+    def turn(self) -> int:
+        """Do what waits; return the milliseconds until the next turn is due, -1: not by time."""
+
+
+class Turns:
+    """Serves the data plane in the loop, from construction to ``stop``.
+
+    For where a limit or a sandbox allows no thread. Nothing else changes, as the planes share nothing but
+    their queues; but messages wait while the control plane works.
+    """
+
+    def __init__(self, loop: Loop, plane: Plane) -> None:
+        self._loop = loop
+        self._plane = plane
+        self._timer: asyncio.TimerHandle | None = None
+        loop.reader(plane.poll_fd, self._take, ignored)
+
+    def stop(self) -> None:
+        """Take no more turns."""
+        self._loop.remove_reader(self._plane.poll_fd)
+        self._cancel()
+
+    def _take(self) -> None:
+        self._cancel()
+        milliseconds = self._plane.turn()
+        if milliseconds >= 0:
+            self._timer = self._loop.later(milliseconds / 1000, self._take, ignored)
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
