@@ -37,7 +37,7 @@ static void assert_index(struct match_rule *rule, struct span text)
     char why[64];
     struct match_index *index;
     struct match_rule *like;
-    struct match_list list = {0};
+    struct match_list list = {.owner = &list};
     ASSERT(match_index_new(&index) == 0);
     ASSERT(match_rule_parse(text, &like, why, sizeof(why)) == 0);
     ASSERT(match_index_add(index, &list, rule) == 0);

@@ -72,16 +72,38 @@ static bool random_message(struct message *m)
 
 struct bed {
     struct match_index *index;
-    struct match_list lists[LISTS];
+    struct match_list *lists[LISTS];
     uint32_t visits[LISTS];
 };
 
 static bool bed_make(struct bed *bed)
 {
     *bed = (struct bed){0};
+    bool made = match_index_new(&bed->index) == 0;
     for (unsigned i = 0; i < LISTS; i++)
-        bed->lists[i].owner = &bed->visits[i];
-    return match_index_new(&bed->index) == 0;
+        made &= (bed->lists[i] = match_list_new(&bed->visits[i])) != NULL;
+    return made;
+}
+
+static void bed_free(struct bed *bed)
+{
+    for (unsigned i = 0; i < LISTS; i++)
+        match_index_depart(bed->index, bed->lists[i]);
+    match_index_free(bed->index);
+}
+
+static void bed_sweep(struct bed *bed)
+{
+    while (match_index_sweep(bed->index))
+        continue;
+}
+
+/* The owner of a list is gone, and another takes its place. */
+static void bed_renew(struct bed *bed, unsigned i)
+{
+    match_index_depart(bed->index, bed->lists[i]);
+    bed->lists[i] = match_list_new(&bed->visits[i]);
+    REQUIRE(bed->lists[i]);
 }
 
 /* Each rule that matches is met exactly once. */
@@ -90,9 +112,9 @@ static void bed_find(struct bed *bed, const struct match_subject *subject)
     memset(bed->visits, 0, sizeof(bed->visits));
     match_index_find(bed->index, subject, count_visit, NULL);
     for (unsigned i = 0; i < LISTS; i++) {
-        uint32_t matches = count_matches(&bed->lists[i], subject);
+        uint32_t matches = count_matches(bed->lists[i], subject);
         CHECK_EQUAL(bed->visits[i], matches);
-        CHECK_EQUAL(match_list_matches(&bed->lists[i], subject), matches > 0);
+        CHECK_EQUAL(match_list_matches(bed->lists[i], subject), matches > 0);
     }
 }
 
@@ -113,7 +135,7 @@ static void bed_check_counts(const struct bed *bed)
 {
     uint32_t count = 0, eavesdroppers = 0;
     for (unsigned i = 0; i < LISTS; i++) {
-        const struct match_list *list = &bed->lists[i];
+        const struct match_list *list = bed->lists[i];
         uint32_t n = 0;
         size_t memory = 0;
         for (const struct match_rule *rule = NULL; (rule = match_list_next(list, rule));) {
@@ -143,7 +165,7 @@ static void bed_add_random(struct bed *bed, unsigned n)
     while (n--) {
         random_rule(text, sizeof(text));
         check_case = text;
-        REQUIRE(rule_add(bed->index, &bed->lists[random_below(LISTS)], text));
+        REQUIRE(rule_add(bed->index, bed->lists[random_below(LISTS)], text));
     }
     check_case = NULL;
 }
@@ -152,7 +174,7 @@ static void bed_remove_random(struct bed *bed, unsigned n)
 {
     char text[512];
     while (n--) {
-        struct match_list *list = &bed->lists[random_below(LISTS)];
+        struct match_list *list = bed->lists[random_below(LISTS)];
         if (random_below(2) && list->last) /* one that is there */
             match_rule_text(list->last, text, sizeof(text));
         else
@@ -179,11 +201,11 @@ static void finds_what_asking_every_rule_finds(void)
             bed_check_counts(&bed);
             bed_find_random(&bed, 60);
             bed_remove_random(&bed, seed * 2);
-            match_index_clear(bed.index, &bed.lists[random_below(LISTS)]);
+            bed_renew(&bed, random_below(LISTS));
             bed_check_counts(&bed);
             bed_find_random(&bed, 60);
         }
-        match_index_free(bed.index);
+        bed_free(&bed);
     }
 }
 
@@ -191,25 +213,27 @@ static void forgets_the_rules_that_name_who_is_gone(void)
 {
     struct bed bed;
     REQUIRE(bed_make(&bed));
-    rule_add(bed.index, &bed.lists[0], "sender=:1.7,member=M");
-    rule_add(bed.index, &bed.lists[0], "sender=:1.7,member=N");
-    rule_add(bed.index, &bed.lists[1], "sender=:1.7,member=M");
-    rule_add(bed.index, &bed.lists[1], "sender=:1.7,destination=:1.7,eavesdrop=true");
-    rule_add(bed.index, &bed.lists[1], "sender=:1.8,destination=:1.7");
-    rule_add(bed.index, &bed.lists[1], "arg0=:1.7");
-    rule_add(bed.index, &bed.lists[2], "sender=:1.8");
-    rule_add(bed.index, &bed.lists[2], "sender=s.one");
+    rule_add(bed.index, bed.lists[0], "sender=:1.7,member=M");
+    rule_add(bed.index, bed.lists[0], "sender=:1.7,member=N");
+    rule_add(bed.index, bed.lists[1], "sender=:1.7,member=M");
+    rule_add(bed.index, bed.lists[1], "sender=:1.7,destination=:1.7,eavesdrop=true");
+    rule_add(bed.index, bed.lists[1], "sender=:1.8,destination=:1.7");
+    rule_add(bed.index, bed.lists[1], "arg0=:1.7");
+    rule_add(bed.index, bed.lists[2], "sender=:1.8");
+    rule_add(bed.index, bed.lists[2], "sender=s.one");
     match_index_forget(bed.index, SPAN(":1.99"));
     match_index_forget(bed.index, SPAN("s.one"));
     CHECK_EQUAL(match_index_count(bed.index), 8);
     match_index_forget(bed.index, SPAN(":1.7"));
-    CHECK_EQUAL(bed.lists[0].count, 0);
-    CHECK_EQUAL(bed.lists[1].count, 1);
-    CHECK_EQUAL(bed.lists[2].count, 2);
+    bed_sweep(&bed);
+    CHECK_EQUAL(bed.lists[0]->count, 0);
+    CHECK_EQUAL(bed.lists[1]->count, 1);
+    CHECK_EQUAL(bed.lists[2]->count, 2);
     bed_check_counts(&bed);
     match_index_forget(bed.index, SPAN(":1.8"));
-    CHECK_EQUAL(bed.lists[2].count, 1);
-    match_index_free(bed.index);
+    bed_sweep(&bed);
+    CHECK_EQUAL(bed.lists[2]->count, 1);
+    bed_free(&bed);
 }
 
 static void removes_the_latest_of_equal_rules(void)
@@ -217,20 +241,116 @@ static void removes_the_latest_of_equal_rules(void)
     struct bed bed;
     char text[64];
     REQUIRE(bed_make(&bed));
-    rule_add(bed.index, &bed.lists[0], "member=M");
-    rule_add(bed.index, &bed.lists[1], "member=M");
-    rule_add(bed.index, &bed.lists[0], "member=N");
-    rule_add(bed.index, &bed.lists[0], "member=M");
-    CHECK(rule_drop(bed.index, &bed.lists[0], " member='M',"));
-    match_rule_text(bed.lists[0].last, text, sizeof(text));
+    rule_add(bed.index, bed.lists[0], "member=M");
+    rule_add(bed.index, bed.lists[1], "member=M");
+    rule_add(bed.index, bed.lists[0], "member=N");
+    rule_add(bed.index, bed.lists[0], "member=M");
+    CHECK(rule_drop(bed.index, bed.lists[0], " member='M',"));
+    match_rule_text(bed.lists[0]->last, text, sizeof(text));
     CHECK_SPAN(span_of(text), "member='N'");
-    CHECK(rule_drop(bed.index, &bed.lists[0], "member=M"));
-    CHECK(!rule_drop(bed.index, &bed.lists[0], "member=M"));
-    CHECK(!rule_drop(bed.index, &bed.lists[0], "member=O"));
-    CHECK(!rule_drop(bed.index, &bed.lists[0], "member=N,interface=i.f"));
-    CHECK_EQUAL(bed.lists[1].count, 1);
+    CHECK(rule_drop(bed.index, bed.lists[0], "member=M"));
+    CHECK(!rule_drop(bed.index, bed.lists[0], "member=M"));
+    CHECK(!rule_drop(bed.index, bed.lists[0], "member=O"));
+    CHECK(!rule_drop(bed.index, bed.lists[0], "member=N,interface=i.f"));
+    CHECK_EQUAL(bed.lists[1]->count, 1);
     bed_check_counts(&bed);
-    match_index_free(bed.index);
+    bed_free(&bed);
+}
+
+/* While the rules of who is gone are still there, they neither match nor count. */
+static void the_rules_of_the_departed_match_nothing(void)
+{
+    struct bed bed;
+    struct message m;
+    struct letter letter = {MESSAGE_SIGNAL, "/a", "i.f", "M", NULL, {{0}}};
+    REQUIRE(bed_make(&bed));
+    for (unsigned i = 0; i < 3; i++) {
+        REQUIRE(rule_add(bed.index, bed.lists[i], "member=M"));
+        REQUIRE(rule_add(bed.index, bed.lists[i], "member=M,eavesdrop=true"));
+    }
+    bed_renew(&bed, 1);
+    CHECK_EQUAL(match_index_count(bed.index), 4);
+    CHECK_EQUAL(match_index_eavesdroppers(bed.index), 2);
+    REQUIRE(letter_message(&letter, &m));
+    struct match_subject subject = subject_of(&m);
+    bed_find(&bed, &subject);
+    CHECK_EQUAL(bed.visits[0], 2);
+    CHECK_EQUAL(bed.visits[1], 0);
+    bed_sweep(&bed);
+    CHECK(match_index_is_swept(bed.index));
+    bed_check_counts(&bed);
+    bed_find(&bed, &subject);
+    bed_free(&bed);
+}
+
+/* Each rule that is added takes two with it that are to be removed: these can't become ever more. */
+static void who_adds_sweeps(void)
+{
+    struct bed bed;
+    char text[64];
+    REQUIRE(bed_make(&bed));
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(text, sizeof(text), "arg0path='/%u/'", i);
+        REQUIRE(rule_add(bed.index, bed.lists[0], text));
+    }
+    bed_renew(&bed, 0);
+    for (unsigned i = 0; i < 501; i++) {
+        CHECK(!match_index_is_swept(bed.index));
+        REQUIRE(rule_add(bed.index, bed.lists[1], "member=M"));
+    }
+    CHECK(match_index_is_swept(bed.index));
+    CHECK(!bed.index->paths.root);
+    bed_free(&bed);
+}
+
+static uint32_t depth(const struct match_path *tree)
+{
+    if (!tree)
+        return 0;
+    uint32_t before = depth(tree->before), after = depth(tree->after);
+    return 1 + (before > after ? before : after);
+}
+
+/* Values in ascending order, each the beginning of the next, or whatever: the tree is one of random keys. */
+static void paths_make_no_deep_tree(void)
+{
+    static const char *const ways[] = {"arg0path='/%08u'", "arg%upath='/x'", "arg0path='/%x/y/z/'"};
+    for (size_t way = 0; way < CHECK_COUNT(ways); way++) {
+        struct bed bed;
+        char text[64];
+        REQUIRE(bed_make(&bed));
+        for (unsigned i = 0; i < 20000; i++) {
+            snprintf(text, sizeof(text), ways[way], way == 1 ? i % 64 : way == 2 ? i * 2654435761u : i);
+            REQUIRE(rule_add(bed.index, bed.lists[i % LISTS], text));
+        }
+        CHECK(depth(bed.index->paths.root) < 60); /* random keys: 33 or so */
+        bed_renew(&bed, 0);
+        bed_sweep(&bed);
+        CHECK(depth(bed.index->paths.root) < 60);
+        bed_free(&bed);
+    }
+}
+
+/* An argument that ends in '/' finds what is below it, whatever has come and gone meanwhile. */
+static void finds_all_paths_below(void)
+{
+    struct bed bed;
+    struct message m;
+    char text[64];
+    REQUIRE(bed_make(&bed));
+    for (unsigned i = 0; i < 600; i++) {
+        snprintf(text, sizeof(text), "arg0path='/%c/%u'", 'a' + i % 3, i * 2654435761u);
+        REQUIRE(rule_add(bed.index, bed.lists[i % LISTS], text));
+    }
+    struct letter letter = {MESSAGE_SIGNAL, "/", "i.f", "M", NULL, {{'s', "/b/"}}};
+    for (unsigned i = 0; i < LISTS; i++) {
+        REQUIRE(letter_message(&letter, &m));
+        struct match_subject subject = subject_of(&m);
+        bed_find(&bed, &subject);
+        CHECK_EQUAL(bed.visits[i], i % 3 == 1 ? 50 : 0);
+        bed_renew(&bed, i);
+    }
+    bed_free(&bed);
 }
 
 static void bounds_the_combinations_of_prefixes(void)
@@ -242,11 +362,11 @@ static void bounds_the_combinations_of_prefixes(void)
     for (unsigned i = 1; i <= 450; i++) {
         strcat(path, "/a");
         snprintf(rule, sizeof(rule), "path_namespace=%s", path);
-        REQUIRE(rule_add(bed.index, &bed.lists[0], rule));
+        REQUIRE(rule_add(bed.index, bed.lists[0], rule));
         if (i > 240)
             continue;
         snprintf(rule, sizeof(rule), "path_namespace=%s,arg0path=%s/,arg1path=%s/", path, path, path);
-        rule_add(bed.index, &bed.lists[1], rule);
+        rule_add(bed.index, bed.lists[1], rule);
     }
     struct letter letter = {MESSAGE_SIGNAL, path, "i.f", "M", NULL, {{'s', path}, {'s', path}}};
     REQUIRE(letter_message(&letter, &m));
@@ -254,7 +374,7 @@ static void bounds_the_combinations_of_prefixes(void)
     bed_find(&bed, &subject);
     CHECK_EQUAL(bed.visits[0], 450);
     CHECK(bed.visits[1] > 100);
-    match_index_free(bed.index);
+    bed_free(&bed);
 }
 
 static void tells_apart_64_arguments(void)
@@ -285,9 +405,15 @@ static void tells_apart_64_arguments(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(finds_what_asking_every_rule_finds), TEST(forgets_the_rules_that_name_who_is_gone),
-    TEST(removes_the_latest_of_equal_rules),  TEST(bounds_the_combinations_of_prefixes),
+    TEST(finds_what_asking_every_rule_finds),
+    TEST(forgets_the_rules_that_name_who_is_gone),
+    TEST(removes_the_latest_of_equal_rules),
+    TEST(bounds_the_combinations_of_prefixes),
     TEST(tells_apart_64_arguments),
+    TEST(the_rules_of_the_departed_match_nothing),
+    TEST(who_adds_sweeps),
+    TEST(paths_make_no_deep_tree),
+    TEST(finds_all_paths_below),
 };
 
 int main(int argc, char **argv)

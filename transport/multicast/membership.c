@@ -89,7 +89,7 @@ static void join(struct bus *bus, struct peer *peer)
         direct_policy_changed(bus);
     member_set_side(bus, member);
     member_stale_ingress(bus, member);
-    if (peer->matches.count > 0)
+    if (match_list_count(peer->matches) > 0)
         member_stale_ingress(bus, &direct->rest);
     direct_dirty(bus, peer);
 }
@@ -116,7 +116,7 @@ void direct_leave(struct bus *bus, struct peer *peer)
     if (!direct || direct->failed)
         return;
     if (!member) {
-        if (peer->matches.count > 0)
+        if (match_list_count(peer->matches) > 0)
             member_stale_ingress(bus, &direct->rest);
         return;
     }

@@ -78,10 +78,10 @@ static bool reserve(struct wanted *wanted, uint32_t more)
 
 static bool add_rules_of(struct wanted *wanted, const struct peer *peer)
 {
-    if (!reserve(wanted, peer->matches.count))
+    if (!reserve(wanted, match_list_count(peer->matches)))
         return false;
     const struct match_rule *rule = NULL;
-    while ((rule = match_list_next(&peer->matches, rule)))
+    while ((rule = match_list_next(peer->matches, rule)))
         add_rule(wanted, rule);
     return true;
 }

@@ -187,11 +187,12 @@ void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
     list_unlink(&peer->in_touched);
     incomplete_remove(bus, &peer->incomplete);
     /* like the reference, which looks for rules that name the peer only if it has rules itself */
-    if (peer->matches.count > 0)
+    if (match_list_count(peer->matches) > 0)
         match_index_forget(bus->matches, peer->unique);
     if (peer->monitor)
         monitor_end(bus, peer);
-    match_index_clear(bus->matches, &peer->matches);
+    match_index_depart(bus->matches, peer->matches);
+    peer->matches = NULL;
     LIST_FOR_SAFE(at, after, &peer->calls)
     replies_remove(&bus->replies, CONTAINER_OF(at, struct reply, in_caller));
     LIST_FOR_SAFE(at, after, &peer->parked)
@@ -216,9 +217,9 @@ uint32_t bus_matches(const struct bus *bus)
 
 void bus_count_matches(struct bus *bus, struct peer *peer)
 {
-    uint32_t all = bus_matches(bus), own = peer->matches.count;
+    uint32_t all = bus_matches(bus), own = match_list_count(peer->matches);
     if (peer->monitor)
-        own += peer->monitor->list.count;
+        own += match_list_count(peer->monitor->list);
     if (own > peer->statistics.peak_matches)
         peer->statistics.peak_matches = own;
     if (own > bus->totals.peak_matches_of_one)

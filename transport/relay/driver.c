@@ -164,7 +164,7 @@ static void refuse_unprivileged(struct bus *bus, struct peer *sender, const stru
 
 static bool add_match(struct bus *bus, struct peer *sender, const struct message *m, struct span text)
 {
-    if (sender->matches.count >= bus->limits.max_match_rules_per_connection) {
+    if (match_list_count(sender->matches) >= bus->limits.max_match_rules_per_connection) {
         char why[256];
         snprintf(why, sizeof(why),
                  "Connection \"%s\" is not allowed to add more match rules (increase limits in configuration "
@@ -182,7 +182,9 @@ static bool add_match(struct bus *bus, struct peer *sender, const struct message
         refuse_unprivileged(bus, sender, m);
         return true;
     }
-    if (match_index_add(bus->matches, &sender->matches, rule) < 0) {
+    if (!sender->matches)
+        sender->matches = match_list_new(sender);
+    if (!sender->matches || match_index_add(bus->matches, sender->matches, rule) < 0) {
         match_rule_free(rule);
         say_error(bus, sender, m->serial, ERROR_NO_MEMORY, "Not enough memory");
         return true;
@@ -198,7 +200,7 @@ static bool remove_match(struct bus *bus, struct peer *sender, const struct mess
     struct match_rule *rule = rule_of(bus, sender, m, text);
     if (!rule)
         return true;
-    bool removed = match_index_remove(bus->matches, &sender->matches, rule);
+    bool removed = match_index_remove(bus->matches, sender->matches, rule);
     if (removed) {
         direct_rules_changed(bus, sender, rule);
         acknowledge(bus, sender, m);

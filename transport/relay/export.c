@@ -57,7 +57,7 @@ static void export_peer(const struct bus *bus, struct json *json, const struct p
     json_put_number(json, "direct_in", direct.sent);
     json_put_number(json, "direct_out", direct.received);
     json_put_number(json, "refused", s->refused);
-    json_put_number(json, "matches", peer->matches.count);
+    json_put_number(json, "matches", match_list_count(peer->matches));
     json_put_number(json, "peak_matches", s->peak_matches);
     json_put_number(json, "claims", peer->n_claims);
     json_put_number(json, "peak_claims", s->peak_claims);
@@ -100,7 +100,7 @@ static void export_matches(const struct bus *bus, struct json *json, struct choi
         json_key(json, peer->unique_text);
         json_open(json, '[');
         const struct match_rule *rule = NULL;
-        while ((rule = match_list_next(&peer->matches, rule))) {
+        while ((rule = match_list_next(peer->matches, rule))) {
             size_t n = match_rule_text(rule, text, sizeof(text));
             json_string(json, (struct span){text, (uint32_t)(n < sizeof(text) ? n : sizeof(text) - 1)});
         }

@@ -33,6 +33,18 @@ static inline void list_append(struct list *head, struct list *link)
     head->previous = link;
 }
 
+/* All that a list has goes to the end of another. */
+static inline void list_move_all(struct list *head, struct list *from)
+{
+    if (list_empty(from))
+        return;
+    from->next->previous = head->previous;
+    head->previous->next = from->next;
+    from->previous->next = head;
+    head->previous = from->previous;
+    list_init(from);
+}
+
 static inline void list_unlink(struct list *link)
 {
     if (!link->next)

@@ -2,9 +2,11 @@
 #ifndef OMNIBUS_MATCH_H
 #define OMNIBUS_MATCH_H
 
+#include "list.h"
 #include "message.h"
 
 #define MATCH_MAX_RULE_TEXT 1024u
+#define MATCH_SWEEP_TIME 200 /* microseconds */
 
 struct match_rule; /* D-Bus specification, "Match Rules" */
 struct match_index;
@@ -26,26 +28,46 @@ size_t match_rule_memory(const struct match_rule *rule); /* bytes, for accountin
 /* The rules of one connection, in the order of AddMatch; the index and the list share the rule. */
 struct match_list {
     struct match_rule *first, *last;
-    uint32_t count;
-    size_t memory; /* of all of them, as match_rule_memory has it */
-    void *owner;   /* the connection; handed to the visitor */
+    uint32_t count, eavesdroppers;
+    size_t memory;           /* of all of them, as match_rule_memory has it */
+    void *owner;             /* the connection; handed to the visitor. NULL: it is gone */
+    struct list in_departed; /* index.departed */
 };
+
+struct match_list *match_list_new(void *owner); /* NULL: no memory */
+
+static inline uint32_t match_list_count(const struct match_list *list)
+{
+    return list ? list->count : 0;
+}
 
 int match_index_new(struct match_index **index);
 void match_index_free(struct match_index *index); /* rules still in it are freed; no list is touched */
+/* Rules of owners that are there, and those of them with eavesdrop=true. */
 uint32_t match_index_count(const struct match_index *index);
-uint32_t match_index_eavesdroppers(const struct match_index *index); /* rules with eavesdrop=true */
+uint32_t match_index_eavesdroppers(const struct match_index *index);
 /* Takes the rule over on success. 0 or -ENOMEM. */
 int match_index_add(struct match_index *index, struct match_list *list, struct match_rule *rule);
-/* Removes and frees the latest rule of the list that equals the given one; false: there is none. */
+/* Removes and frees the latest rule of the list (NULL: of none) that equals the given one; false: there is
+ * none. */
 bool match_index_remove(struct match_index *index, struct match_list *list, const struct match_rule *like);
-void match_index_clear(struct match_index *index, struct match_list *list);
 /*
- * A unique name is gone for good: removes the rules of all lists that have it as sender or destination, as
- * the reference does when a connection ends.
+ * The owner is gone: its rules match and count no more. Takes the list (NULL is fine) over, in constant time;
+ * match_index_sweep removes the rules.
+ */
+void match_index_depart(struct match_index *index, struct match_list *list);
+/*
+ * A unique name is gone for good: the rules of all lists that have it as sender or destination are to be
+ * removed, as the reference does when a connection ends. They match nothing any more, so the sweep does it.
  */
 void match_index_forget(struct match_index *index, struct span name);
-/* The rules of a list, for exports: NULL starts, NULL ends. */
+/*
+ * Removes what is to be removed, for MATCH_SWEEP_TIME at most; true: there is more. A connection may have
+ * 50,000 rules, and be named in all those of others: nobody else is to wait for that.
+ */
+bool match_index_sweep(struct match_index *index);
+bool match_index_is_swept(const struct match_index *index);
+/* The rules of a list (NULL: of none), for exports: NULL starts, NULL ends. */
 const struct match_rule *match_list_next(const struct match_list *list, const struct match_rule *rule);
 
 /* What a rule is compared with, besides the message. */

@@ -90,10 +90,10 @@ static void choose_prefixes(struct search *search, struct choices *choices, uint
 static void choose_below(struct search *search, struct choices *choices, struct span text)
 {
     const struct match_paths *paths = &search->index->paths;
-    uint32_t first, n = match_paths_below(paths, text, &first);
-    for (uint32_t i = first; i < first + n && !choices->unbounded; i++) {
-        if (paths->paths[i].symbol->size > text.n)
-            add_choice(search, choices, paths->paths[i].symbol);
+    struct match_path *path = match_paths_first(paths, text);
+    for (; path && !choices->unbounded; path = match_paths_next(paths, path, text)) {
+        if (path->value->size > text.n)
+            add_choice(search, choices, path->value);
     }
 }
 
@@ -187,8 +187,10 @@ static void visit_rules(struct search *search, const struct match_pattern *patte
 {
     LIST_FOR(at, &pattern->rules)
     {
+        void *owner = CONTAINER_OF(at, struct match_rule, in_pattern)->list->owner;
         search->steps++;
-        search->visit(search->context, CONTAINER_OF(at, struct match_rule, in_pattern)->list->owner);
+        if (owner)
+            search->visit(search->context, owner);
     }
 }
 

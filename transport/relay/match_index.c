@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "match_internal.h"
 
+#include "clock.h"
+
 #include <errno.h>
 #include <stdlib.h>
+
+#define SWEEP_STEPS 16 /* between looks at the clock */
 
 int match_index_new(struct match_index **out)
 {
@@ -11,6 +15,9 @@ int match_index_new(struct match_index **out)
     if (!index)
         return -ENOMEM;
     list_init(&index->order);
+    list_init(&index->departed);
+    list_init(&index->forgotten);
+    match_paths_init(&index->paths);
     int error = symbols_init(&index->symbols);
     if (!error)
         error = table_init(&index->shapes);
@@ -113,9 +120,9 @@ static void value_enter(struct match_index *index, uint8_t key, struct symbol *v
     }
 }
 
-static void value_leave(struct match_index *index, uint8_t key, const struct symbol *value)
+static void value_leave(struct match_index *index, uint8_t key, struct symbol *value)
 {
-    if (key >= KEY_ARGS && match_arg_kind(key) == ARG_PATH)
+    if (match_key_is_path(key))
         match_paths_remove(&index->paths, value);
 }
 
@@ -161,6 +168,7 @@ static void list_enter(struct match_list *list, struct match_rule *rule)
     *(list->last ? &list->last->next : &list->first) = rule;
     list->last = rule;
     list->count++;
+    list->eavesdroppers += rule->pattern->form.eavesdrop;
     list->memory += match_rule_memory(rule);
 }
 
@@ -169,7 +177,75 @@ static void list_leave(struct match_list *list, struct match_rule *rule)
     *(rule->previous ? &rule->previous->next : &list->first) = rule->next;
     *(rule->next ? &rule->next->previous : &list->last) = rule->previous;
     list->count--;
+    list->eavesdroppers -= rule->pattern->form.eavesdrop;
     list->memory -= match_rule_memory(rule);
+}
+
+static void rule_drop(struct match_index *index, struct match_rule *rule)
+{
+    struct match_pattern *pattern = rule->pattern;
+    list_unlink(&rule->in_pattern);
+    if (list_empty(&pattern->rules))
+        pattern_drop(index, pattern);
+    free(rule);
+}
+
+static void rule_remove(struct match_index *index, struct match_rule *rule)
+{
+    if (rule->list->owner) {
+        index->count--;
+        index->eavesdroppers -= rule->pattern->form.eavesdrop;
+    }
+    list_leave(rule->list, rule);
+    rule_drop(index, rule);
+}
+
+struct match_list *match_list_new(void *owner)
+{
+    struct match_list *list = calloc(1, sizeof(*list));
+    if (list)
+        list->owner = owner;
+    return list;
+}
+
+/* False: there is nothing to be removed. */
+static bool sweep_one(struct match_index *index)
+{
+    if (!list_empty(&index->forgotten)) {
+        struct list *mention = index->forgotten.next;
+        struct match_pattern *pattern = CONTAINER_OF(mention, struct match_mention, in_symbol)->pattern;
+        rule_remove(index, CONTAINER_OF(pattern->rules.next, struct match_rule, in_pattern));
+        return true;
+    }
+    if (list_empty(&index->departed))
+        return false;
+    struct match_list *list = CONTAINER_OF(index->departed.next, struct match_list, in_departed);
+    if (list->last) {
+        rule_remove(index, list->last);
+    } else {
+        list_unlink(&list->in_departed);
+        free(list);
+    }
+    return true;
+}
+
+bool match_index_sweep(struct match_index *index)
+{
+    if (match_index_is_swept(index))
+        return false;
+    int64_t end = clock_microseconds() + MATCH_SWEEP_TIME;
+    do {
+        for (int i = 0; i < SWEEP_STEPS; i++) {
+            if (!sweep_one(index))
+                return false;
+        }
+    } while (clock_microseconds() < end);
+    return true;
+}
+
+bool match_index_is_swept(const struct match_index *index)
+{
+    return list_empty(&index->forgotten) && list_empty(&index->departed);
 }
 
 int match_index_add(struct match_index *index, struct match_list *list, struct match_rule *rule)
@@ -195,24 +271,10 @@ int match_index_add(struct match_index *index, struct match_list *list, struct m
     list_enter(list, rule);
     index->count++;
     index->eavesdroppers += rule->pattern->form.eavesdrop;
+    /* so that no rate of connections that come and go makes the sweep fall behind */
+    for (int i = 0; i < 2; i++)
+        sweep_one(index);
     return 0;
-}
-
-static void rule_drop(struct match_index *index, struct match_rule *rule)
-{
-    struct match_pattern *pattern = rule->pattern;
-    index->count--;
-    index->eavesdroppers -= pattern->form.eavesdrop;
-    list_unlink(&rule->in_pattern);
-    if (list_empty(&pattern->rules))
-        pattern_drop(index, pattern);
-    free(rule);
-}
-
-static void rule_remove(struct match_index *index, struct match_rule *rule)
-{
-    list_leave(rule->list, rule);
-    rule_drop(index, rule);
 }
 
 /* The pattern in the index that says what a rule outside says; NULL: there is none. */
@@ -252,36 +314,33 @@ static struct match_rule *rule_of(struct match_pattern *pattern, struct match_li
 bool match_index_remove(struct match_index *index, struct match_list *list, const struct match_rule *like)
 {
     struct match_pattern *pattern = pattern_like(index, like);
-    struct match_rule *rule = pattern ? rule_of(pattern, list) : NULL;
+    struct match_rule *rule = pattern && list ? rule_of(pattern, list) : NULL;
     if (!rule)
         return false;
     rule_remove(index, rule);
     return true;
 }
 
-void match_index_clear(struct match_index *index, struct match_list *list)
+void match_index_depart(struct match_index *index, struct match_list *list)
 {
-    while (list->last)
-        rule_remove(index, list->last);
+    if (!list)
+        return;
+    index->count -= list->count;
+    index->eavesdroppers -= list->eavesdroppers;
+    list->owner = NULL;
+    list_append(&index->departed, &list->in_departed);
 }
 
 void match_index_forget(struct match_index *index, struct span name)
 {
     struct symbol *symbol = symbols_find(&index->symbols, name);
-    if (!symbol)
-        return;
-    symbol->references++; /* it must outlive the last mention */
-    while (!list_empty(&symbol->mentions)) {
-        struct match_pattern *pattern =
-            CONTAINER_OF(symbol->mentions.next, struct match_mention, in_symbol)->pattern;
-        rule_remove(index, CONTAINER_OF(pattern->rules.next, struct match_rule, in_pattern));
-    }
-    symbols_release(&index->symbols, symbol);
+    if (symbol)
+        list_move_all(&index->forgotten, &symbol->mentions);
 }
 
 const struct match_rule *match_list_next(const struct match_list *list, const struct match_rule *rule)
 {
-    return rule ? rule->next : list->first;
+    return rule ? rule->next : list ? list->first : NULL;
 }
 
 void match_index_free(struct match_index *index)
@@ -293,6 +352,8 @@ void match_index_free(struct match_index *index)
         struct match_pattern *pattern = CONTAINER_OF(shape->patterns.next, struct match_pattern, in_shape);
         rule_drop(index, CONTAINER_OF(pattern->rules.next, struct match_rule, in_pattern));
     }
+    LIST_FOR_SAFE(at, after, &index->departed)
+    free(CONTAINER_OF(at, struct match_list, in_departed));
     table_free(&index->shapes);
     table_free(&index->patterns);
     match_paths_free(&index->paths);

@@ -43,6 +43,11 @@ static inline enum match_arg_kind match_arg_kind(uint8_t key)
     return (enum match_arg_kind)((key - KEY_ARGS) % 3u);
 }
 
+static inline bool match_key_is_path(uint8_t key)
+{
+    return key >= KEY_ARGS && match_arg_kind(key) == ARG_PATH;
+}
+
 /* All of a rule but the texts. Unused bytes are zero, so that forms compare as memory. */
 struct match_form {
     uint8_t type; /* enum message_type; 0: any */
@@ -95,7 +100,9 @@ struct match_index {
     struct match_lengths path_namespaces, arg_namespaces, arg_paths;
     struct match_paths paths; /* the values of all argNpath */
     struct table shapes, patterns;
-    struct list order; /* of match_shape.in_index */
+    struct list order;     /* of match_shape.in_index */
+    struct list departed;  /* of match_list.in_departed */
+    struct list forgotten; /* of match_mention.in_symbol: of unique names that are gone */
     uint32_t count, eavesdroppers;
 };
 

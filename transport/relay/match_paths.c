@@ -4,80 +4,155 @@
 #include <errno.h>
 #include <stdlib.h>
 
+void match_paths_init(struct match_paths *paths)
+{
+    *paths = (struct match_paths){0};
+    list_init(&paths->order);
+}
+
+static void spare_put(struct match_paths *paths, struct match_path *path)
+{
+    path->after = paths->spare;
+    paths->spare = path;
+    paths->n_spare++;
+}
+
+static struct match_path *spare_take(struct match_paths *paths)
+{
+    struct match_path *path = paths->spare;
+    paths->spare = path->after;
+    paths->n_spare--;
+    return path;
+}
+
 void match_paths_free(struct match_paths *paths)
 {
-    free(paths->paths);
-    *paths = (struct match_paths){0};
+    while (paths->spare)
+        free(spare_take(paths));
 }
 
 int match_paths_reserve(struct match_paths *paths, uint32_t more)
 {
-    if (paths->capacity - paths->n >= more)
-        return 0;
-    if (paths->n > UINT32_MAX / 2 - more)
-        return -ENOMEM;
-    uint32_t capacity = 2 * (paths->n + more);
-    struct match_path *grown = reallocarray(paths->paths, capacity, sizeof(*grown));
-    if (!grown)
-        return -ENOMEM;
-    paths->paths = grown;
-    paths->capacity = capacity;
+    while (paths->n_spare < more) {
+        struct match_path *path = malloc(sizeof(*path));
+        if (!path)
+            return -ENOMEM;
+        spare_put(paths, path);
+    }
     return 0;
 }
 
 /* As memory is, a beginning before what it begins. */
-static int compare(struct span a, struct span b)
+static bool is_before(const struct match_path *path, struct span text)
 {
-    uint32_t n = a.n < b.n ? a.n : b.n;
-    int order = n ? memcmp(a.s, b.s, n) : 0;
-    return order ? order : (a.n > b.n) - (a.n < b.n);
+    const struct symbol *value = path->value;
+    uint32_t n = value->size < text.n ? value->size : text.n;
+    int order = n ? memcmp(value->text, text.s, n) : 0;
+    return order < 0 || (order == 0 && value->size < text.n);
 }
 
-/* The first from which on all are text or after it. */
-static uint32_t lower_bound(const struct match_paths *paths, struct span text)
+static bool is_above(const struct match_path *a, const struct match_path *b)
 {
-    uint32_t low = 0, high = paths->n;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (compare(symbol_span(paths->paths[middle].symbol), text) < 0)
-            low = middle + 1;
-        else
-            high = middle;
+    return a->value->node.hash.bits > b->value->node.hash.bits;
+}
+
+/* The first that is text or after it; NULL: all are before. */
+static struct match_path *lower_bound(const struct match_paths *paths, struct span text)
+{
+    struct match_path *found = NULL, *at = paths->root;
+    while (at) {
+        bool before = is_before(at, text);
+        found = before ? found : at;
+        at = before ? at->after : at->before;
     }
-    return low;
+    return found;
 }
 
-void match_paths_add(struct match_paths *paths, struct symbol *symbol)
+/* What is before a text, and what is not. */
+static void split(struct match_path *tree, struct span text, struct match_path **before,
+                  struct match_path **after)
 {
-    uint32_t i = lower_bound(paths, symbol_span(symbol));
-    struct match_path *at = &paths->paths[i];
-    if (i == paths->n || at->symbol != symbol) {
-        memmove(at + 1, at, (paths->n - i) * sizeof(*at));
-        *at = (struct match_path){symbol, 0};
-        paths->n++;
+    while (tree) {
+        if (is_before(tree, text)) {
+            *before = tree;
+            before = &tree->after;
+            tree = tree->after;
+        } else {
+            *after = tree;
+            after = &tree->before;
+            tree = tree->before;
+        }
     }
-    at->uses++;
+    *before = *after = NULL;
 }
 
-void match_paths_remove(struct match_paths *paths, const struct symbol *symbol)
+/* One tree of two, all of the first being before the second. */
+static void join(struct match_path **tree, struct match_path *before, struct match_path *after)
 {
-    uint32_t i = lower_bound(paths, symbol_span(symbol));
-    struct match_path *at = &paths->paths[i];
-    if (--at->uses > 0)
+    while (before && after) {
+        if (is_above(before, after)) {
+            *tree = before;
+            tree = &before->after;
+            before = before->after;
+        } else {
+            *tree = after;
+            tree = &after->before;
+            after = after->before;
+        }
+    }
+    *tree = before ? before : after;
+}
+
+/* Where it is linked in, or else the first place on its way down the tree that it is above. */
+static struct match_path **place_of(struct match_paths *paths, const struct match_path *path, bool linked)
+{
+    const struct span text = symbol_span(path->value);
+    struct match_path **at = &paths->root;
+    while (*at && *at != path && (linked || !is_above(path, *at)))
+        at = is_before(*at, text) ? &(*at)->after : &(*at)->before;
+    return at;
+}
+
+void match_paths_add(struct match_paths *paths, struct symbol *value)
+{
+    if (value->path) {
+        value->path->uses++;
         return;
-    paths->n--;
-    memmove(at, at + 1, (paths->n - i) * sizeof(*at));
+    }
+    struct match_path *path = value->path = spare_take(paths);
+    *path = (struct match_path){.value = value, .uses = 1};
+    struct match_path *next = lower_bound(paths, symbol_span(value));
+    list_append(next ? &next->in_order : &paths->order, &path->in_order); /* in front of the next */
+    struct match_path **at = place_of(paths, path, false);
+    split(*at, symbol_span(value), &path->before, &path->after);
+    *at = path;
 }
 
-uint32_t match_paths_below(const struct match_paths *paths, struct span prefix, uint32_t *first)
+void match_paths_remove(struct match_paths *paths, struct symbol *value)
 {
-    uint32_t low = *first = lower_bound(paths, prefix), high = paths->n;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (span_starts(symbol_span(paths->paths[middle].symbol), prefix))
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low - *first;
+    struct match_path *path = value->path;
+    if (--path->uses > 0)
+        return;
+    join(place_of(paths, path, true), path->before, path->after);
+    list_unlink(&path->in_order);
+    value->path = NULL;
+    free(path);
+}
+
+static struct match_path *if_it_begins(struct match_path *path, struct span prefix)
+{
+    return path && span_starts(symbol_span(path->value), prefix) ? path : NULL;
+}
+
+struct match_path *match_paths_first(const struct match_paths *paths, struct span prefix)
+{
+    return if_it_begins(lower_bound(paths, prefix), prefix);
+}
+
+struct match_path *match_paths_next(const struct match_paths *paths, const struct match_path *path,
+                                    struct span prefix)
+{
+    struct list *next = path->in_order.next;
+    return next == &paths->order ? NULL
+                                 : if_it_begins(CONTAINER_OF(next, struct match_path, in_order), prefix);
 }

@@ -59,6 +59,7 @@ size_t match_pattern_memory(const struct match_pattern *pattern)
     for (unsigned i = 0; i < pattern->form.n; i++) {
         n_mentions += match_value_is_unique(pattern, i);
         bytes += sizeof(struct symbol) + pattern->values[i]->size + 1;
+        bytes += match_key_is_path(pattern->form.keys[i]) ? sizeof(struct match_path) : 0;
     }
     return bytes + pattern_size(&pattern->form, n_mentions);
 }

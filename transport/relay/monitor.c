@@ -55,11 +55,13 @@ void monitor_free(struct monitor *monitor)
 
 int monitor_begin(struct bus *bus, struct peer *peer, struct monitor *monitor)
 {
-    monitor->list.owner = peer;
+    monitor->list = match_list_new(peer);
+    if (!monitor->list)
+        return -ENOMEM;
     for (uint32_t i = 0; i < monitor->n_rules; i++) {
-        int error = match_index_add(bus->monitors.rules, &monitor->list, monitor->rules[i]);
+        int error = match_index_add(bus->monitors.rules, monitor->list, monitor->rules[i]);
         if (error) {
-            match_index_clear(bus->monitors.rules, &monitor->list);
+            match_index_depart(bus->monitors.rules, monitor->list);
             return error;
         }
         monitor->rules[i] = NULL;
@@ -75,7 +77,8 @@ void monitor_watch(struct bus *bus, struct peer *peer)
     bus->monitors.count++;
     direct_leave(bus, peer);
     direct_watched(bus);
-    match_index_clear(bus->matches, &peer->matches);
+    match_index_depart(bus->matches, peer->matches);
+    peer->matches = NULL;
     match_index_forget(bus->matches, peer->unique);
 }
 
@@ -84,7 +87,8 @@ void monitor_end(struct bus *bus, struct peer *peer)
     if (peer->monitor->watching)
         bus->monitors.count--;
     peer->monitor->watching = false;
-    match_index_clear(bus->monitors.rules, &peer->monitor->list);
+    match_index_depart(bus->monitors.rules, peer->monitor->list);
+    peer->monitor->list = NULL;
 }
 
 struct capture {

@@ -12,7 +12,7 @@
  * it, before anybody gets it; of a denial they see the error, even where nobody is told.
  */
 struct monitor {
-    struct match_list list;
+    struct match_list *list; /* the index's, once it has begun */
     uint64_t mark;
     bool watching;              /* since the answer to its last call */
     uint32_t n_rules;           /* until it has begun */

@@ -52,7 +52,6 @@ struct peer *peer_begin(void)
     list_init(&peer->calls);
     list_init(&peer->owed);
     list_init(&peer->parked);
-    peer->matches.owner = peer;
     return peer;
 }
 

@@ -106,7 +106,7 @@ struct peer {
     struct span *known; /* registry_names: the unique name and the names that it owns */
     uint32_t n_known;   /* 0: the unique name alone */
     bool known_valid;
-    struct match_list matches;
+    struct match_list *matches; /* NULL: it has had no rules */
     uint32_t n_calls;
     uint32_t n_claims; /* on names: see struct registry */
     uint32_t n_parked;

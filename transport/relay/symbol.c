@@ -36,10 +36,8 @@ struct symbol *symbol_new(struct span text)
     struct symbol *symbol = malloc(sizeof(*symbol) + (size_t)text.n + 1);
     if (!symbol)
         return NULL;
-    symbol->node = (struct table_node){0};
+    *symbol = (struct symbol){.references = 1, .size = text.n};
     list_init(&symbol->mentions);
-    symbol->references = 1;
-    symbol->size = text.n;
     memcpy(symbol->text, text.s, text.n);
     symbol->text[text.n] = '\0';
     return symbol;

@@ -10,7 +10,8 @@
  */
 struct symbol {
     struct table_node node;
-    struct list mentions; /* the match patterns that name it as a unique name */
+    struct list mentions;    /* the match patterns that name it as a unique name */
+    struct match_path *path; /* while it is a value of argNpath, its place among these; else NULL */
     uint32_t references;
     uint32_t size;
     char text[];
