@@ -107,7 +107,7 @@ static void add_rule(void)
     require(n_rules < MAX_RULES, "too many rules");
     require(match_rule_parse(text, &rule, why, sizeof(why)) == 0, "a wrong rule");
     require(match_index_new(&indexes[n_rules]) == 0, "no index");
-    require(match_index_add(indexes[n_rules], &lists[n_rules], rule) == 0, "no memory");
+    require(match_index_add(indexes[n_rules], &lists[n_rules], rule), "no memory");
     n_rules++;
     drop(text);
 }

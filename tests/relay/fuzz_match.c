@@ -40,7 +40,7 @@ static void assert_index(struct match_rule *rule, struct span text)
     struct match_list list = {.owner = &list};
     ASSERT(match_index_new(&index) == 0);
     ASSERT(match_rule_parse(text, &like, why, sizeof(why)) == 0);
-    ASSERT(match_index_add(index, &list, rule) == 0);
+    ASSERT(match_index_add(index, &list, rule) == rule);
     ASSERT(match_rule_equal(match_list_next(&list, NULL), like));
     ASSERT(match_index_remove(index, &list, like));
     ASSERT(match_index_count(index) == 0 && list.count == 0 && list.memory == 0);

@@ -79,7 +79,7 @@ static inline struct match_rule *rule_new(const char *text)
 static inline bool rule_add(struct match_index *index, struct match_list *list, const char *text)
 {
     struct match_rule *rule = rule_new(text);
-    return rule && match_index_add(index, list, rule) == 0;
+    return rule && match_index_add(index, list, rule);
 }
 
 static inline bool rule_drop(struct match_index *index, struct match_list *list, const char *text)

@@ -184,14 +184,15 @@ static bool add_match(struct bus *bus, struct peer *sender, const struct message
     }
     if (!sender->matches)
         sender->matches = match_list_new(sender);
-    if (!sender->matches || match_index_add(bus->matches, sender->matches, rule) < 0) {
+    struct match_rule *added = sender->matches ? match_index_add(bus->matches, sender->matches, rule) : NULL;
+    if (!added) {
         match_rule_free(rule);
         say_error(bus, sender, m->serial, ERROR_NO_MEMORY, "Not enough memory");
         return true;
     }
     bus_count_matches(bus, sender);
     acknowledge(bus, sender, m);
-    direct_rules_changed(bus, sender, rule);
+    direct_rules_changed(bus, sender, added);
     return true;
 }
 

@@ -102,7 +102,8 @@ static void export_matches(const struct bus *bus, struct json *json, struct choi
         const struct match_rule *rule = NULL;
         while ((rule = match_list_next(peer->matches, rule))) {
             size_t n = match_rule_text(rule, text, sizeof(text));
-            json_string(json, (struct span){text, (uint32_t)(n < sizeof(text) ? n : sizeof(text) - 1)});
+            for (uint32_t i = 0; i < match_rule_copies(rule); i++)
+                json_string(json, (struct span){text, (uint32_t)(n < sizeof(text) ? n : sizeof(text) - 1)});
         }
         json_close(json, ']');
     }

@@ -46,10 +46,11 @@ void match_index_free(struct match_index *index); /* rules still in it are freed
 /* Rules of owners that are there, and those of them with eavesdrop=true. */
 uint32_t match_index_count(const struct match_index *index);
 uint32_t match_index_eavesdroppers(const struct match_index *index);
-/* Takes the rule over on success. 0 or -ENOMEM. */
-int match_index_add(struct match_index *index, struct match_list *list, struct match_rule *rule);
-/* Removes and frees the latest rule of the list (NULL: of none) that equals the given one; false: there is
- * none. */
+/* Takes the rule over on success: the one that is in the index, perhaps an equal one of the list. NULL: no
+ * memory. */
+struct match_rule *match_index_add(struct match_index *index, struct match_list *list,
+                                   struct match_rule *rule);
+/* Removes the rule of the list (NULL: of none) that equals the given one, once; false: there is none. */
 bool match_index_remove(struct match_index *index, struct match_list *list, const struct match_rule *like);
 /*
  * The owner is gone: its rules match and count no more. Takes the list (NULL is fine) over, in constant time;
@@ -67,8 +68,9 @@ void match_index_forget(struct match_index *index, struct span name);
  */
 bool match_index_sweep(struct match_index *index);
 bool match_index_is_swept(const struct match_index *index);
-/* The rules of a list (NULL: of none), for exports: NULL starts, NULL ends. */
+/* The rules of a list (NULL: of none), for exports: NULL starts, NULL ends. Equal ones are one. */
 const struct match_rule *match_list_next(const struct match_list *list, const struct match_rule *rule);
+uint32_t match_rule_copies(const struct match_rule *rule); /* how often it was added */
 
 /* What a rule is compared with, besides the message. */
 struct match_subject {
@@ -83,8 +85,9 @@ struct match_subject {
 
 typedef void (*match_visit)(void *context, void *owner);
 /*
- * Calls visit for the owner of every rule that matches, in no order; the same owner may come more than once.
- * visit must not change the index. Returns what that has cost, in steps of some 20 ns.
+ * Calls visit for the owner of every rule that matches, in no order. An owner comes once for each of its
+ * rules that match, not for each copy of one. visit must not change the index. Returns what that has cost, in
+ * steps of some 20 ns.
  */
 uint64_t match_index_find(struct match_index *index, const struct match_subject *subject, match_visit visit,
                           void *context);

@@ -23,6 +23,8 @@ int match_index_new(struct match_index **out)
         error = table_init(&index->shapes);
     if (!error)
         error = table_init(&index->patterns);
+    if (!error)
+        error = table_init(&index->rules);
     if (error) {
         match_index_free(index);
         *out = NULL;
@@ -167,8 +169,6 @@ static void list_enter(struct match_list *list, struct match_rule *rule)
     rule->previous = list->last;
     *(list->last ? &list->last->next : &list->first) = rule;
     list->last = rule;
-    list->count++;
-    list->eavesdroppers += rule->pattern->form.eavesdrop;
     list->memory += match_rule_memory(rule);
 }
 
@@ -176,26 +176,35 @@ static void list_leave(struct match_list *list, struct match_rule *rule)
 {
     *(rule->previous ? &rule->previous->next : &list->first) = rule->next;
     *(rule->next ? &rule->next->previous : &list->last) = rule->previous;
-    list->count--;
-    list->eavesdroppers -= rule->pattern->form.eavesdrop;
     list->memory -= match_rule_memory(rule);
 }
 
 static void rule_drop(struct match_index *index, struct match_rule *rule)
 {
     struct match_pattern *pattern = rule->pattern;
+    table_remove(&index->rules, &rule->node);
     list_unlink(&rule->in_pattern);
     if (list_empty(&pattern->rules))
         pattern_drop(index, pattern);
     free(rule);
 }
 
+/* So many copies more. Those of the departed are no longer counted. */
+static void rule_count(struct match_index *index, struct match_rule *rule, int64_t more)
+{
+    uint32_t n = (uint32_t)more, eavesdroppers = rule->pattern->form.eavesdrop ? n : 0;
+    rule->copies += n;
+    rule->list->count += n;
+    rule->list->eavesdroppers += eavesdroppers;
+    if (!rule->list->owner)
+        return;
+    index->count += n;
+    index->eavesdroppers += eavesdroppers;
+}
+
 static void rule_remove(struct match_index *index, struct match_rule *rule)
 {
-    if (rule->list->owner) {
-        index->count--;
-        index->eavesdroppers -= rule->pattern->form.eavesdrop;
-    }
+    rule_count(index, rule, -(int64_t)rule->copies);
     list_leave(rule->list, rule);
     rule_drop(index, rule);
 }
@@ -248,33 +257,65 @@ bool match_index_is_swept(const struct match_index *index)
     return list_empty(&index->forgotten) && list_empty(&index->departed);
 }
 
-int match_index_add(struct match_index *index, struct match_list *list, struct match_rule *rule)
+static struct hash rule_hash(const struct match_index *index, const struct match_list *list,
+                             const struct match_pattern *pattern)
 {
-    struct match_pattern *own = rule->pattern;
-    if (match_paths_reserve(&index->paths, own->form.n) != 0)
-        return -ENOMEM;
-    struct match_shape *shape = shape_get(index, &own->form);
-    if (!shape)
-        return -ENOMEM;
+    const struct hash_key *key = &index->rules.key;
+    return hash_next(key, hash_number(key, (uintptr_t)list), (uintptr_t)pattern);
+}
+
+static struct match_rule *rule_of(const struct match_index *index, const struct match_list *list,
+                                  const struct match_pattern *pattern)
+{
+    struct table_node *node = table_first(&index->rules, rule_hash(index, list, pattern));
+    for (; node; node = table_again(node)) {
+        struct match_rule *rule = CONTAINER_OF(node, struct match_rule, node);
+        if (rule->list == list && rule->pattern == pattern)
+            return rule;
+    }
+    return NULL;
+}
+
+/* The pattern of the index that says what this one does, or this one. */
+static struct match_pattern *pattern_share(struct match_index *index, struct match_shape *shape,
+                                           struct match_pattern *own)
+{
     for (unsigned i = 0; i < own->form.n; i++)
         own->values[i] = symbols_share(&index->symbols, own->values[i]);
     struct hash hash = pattern_hash(index, shape, own->values);
     struct match_pattern *shared = match_index_pattern(index, shape, own->values, hash);
-    if (shared) {
-        values_release(index, own);
-        free(own);
-    } else {
+    if (!shared) {
         pattern_enter(index, own, shape, hash);
+        return own;
     }
-    rule->pattern = shared ? shared : own;
-    list_append(&rule->pattern->rules, &rule->in_pattern);
-    list_enter(list, rule);
-    index->count++;
-    index->eavesdroppers += rule->pattern->form.eavesdrop;
+    values_release(index, own);
+    free(own);
+    return shared;
+}
+
+struct match_rule *match_index_add(struct match_index *index, struct match_list *list,
+                                   struct match_rule *rule)
+{
+    if (match_paths_reserve(&index->paths, rule->pattern->form.n) != 0)
+        return NULL;
+    struct match_shape *shape = shape_get(index, &rule->pattern->form);
+    if (!shape)
+        return NULL;
+    rule->pattern = pattern_share(index, shape, rule->pattern);
+    struct match_rule *held = rule_of(index, list, rule->pattern);
+    if (held) {
+        free(rule);
+        rule = held;
+    } else {
+        list_append(&rule->pattern->rules, &rule->in_pattern);
+        list_enter(list, rule);
+        table_insert(&index->rules, &rule->node, rule_hash(index, list, rule->pattern));
+    }
+    rule_count(index, rule, 1);
     /* so that no rate of connections that come and go makes the sweep fall behind */
     for (int i = 0; i < 2; i++)
         sweep_one(index);
-    return 0;
+    return rule;
 }
 
 /* The pattern in the index that says what a rule outside says; NULL: there is none. */
@@ -296,28 +337,15 @@ static struct match_pattern *pattern_like(const struct match_index *index, const
     return NULL;
 }
 
-/* Both the pattern and the list hold the rule: whichever is shorter ends the search. */
-static struct match_rule *rule_of(struct match_pattern *pattern, struct match_list *list)
-{
-    struct match_rule *in_list = list->last;
-    for (struct list *at = pattern->rules.previous; at != &pattern->rules && in_list; at = at->previous) {
-        struct match_rule *in_pattern = CONTAINER_OF(at, struct match_rule, in_pattern);
-        if (in_pattern->list == list)
-            return in_pattern;
-        if (in_list->pattern == pattern)
-            return in_list;
-        in_list = in_list->previous;
-    }
-    return NULL;
-}
-
 bool match_index_remove(struct match_index *index, struct match_list *list, const struct match_rule *like)
 {
     struct match_pattern *pattern = pattern_like(index, like);
-    struct match_rule *rule = pattern && list ? rule_of(pattern, list) : NULL;
+    struct match_rule *rule = pattern && list ? rule_of(index, list, pattern) : NULL;
     if (!rule)
         return false;
-    rule_remove(index, rule);
+    rule_count(index, rule, -1);
+    if (rule->copies == 0)
+        rule_remove(index, rule);
     return true;
 }
 
@@ -356,6 +384,7 @@ void match_index_free(struct match_index *index)
     free(CONTAINER_OF(at, struct match_list, in_departed));
     table_free(&index->shapes);
     table_free(&index->patterns);
+    table_free(&index->rules);
     match_paths_free(&index->paths);
     symbols_free(&index->symbols);
     free(index);

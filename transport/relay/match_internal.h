@@ -73,12 +73,14 @@ struct match_pattern {
         *values[]; /* one for each key; then a struct match_mention for each that is a unique name */
 };
 
-/* One AddMatch of one connection. */
+/* What one connection has added, once or several times. */
 struct match_rule {
+    struct table_node node;             /* in index.rules, by list and pattern */
     struct match_rule *previous, *next; /* in the list */
     struct match_list *list;
     struct list in_pattern; /* pattern.rules */
     struct match_pattern *pattern;
+    uint32_t copies;
 };
 
 /* All patterns of one form; a message meets them with one look-up. */
@@ -99,7 +101,7 @@ struct match_index {
     struct symbols symbols;
     struct match_lengths path_namespaces, arg_namespaces, arg_paths;
     struct match_paths paths; /* the values of all argNpath */
-    struct table shapes, patterns;
+    struct table shapes, patterns, rules;
     struct list order;     /* of match_shape.in_index */
     struct list departed;  /* of match_list.in_departed */
     struct list forgotten; /* of match_mention.in_symbol: of unique names that are gone */

@@ -99,6 +99,11 @@ bool match_rule_equal(const struct match_rule *a, const struct match_rule *b)
     return true;
 }
 
+uint32_t match_rule_copies(const struct match_rule *rule)
+{
+    return rule->copies;
+}
+
 bool match_rule_eavesdrops(const struct match_rule *rule)
 {
     return rule->pattern->form.eavesdrop;

@@ -59,10 +59,9 @@ int monitor_begin(struct bus *bus, struct peer *peer, struct monitor *monitor)
     if (!monitor->list)
         return -ENOMEM;
     for (uint32_t i = 0; i < monitor->n_rules; i++) {
-        int error = match_index_add(bus->monitors.rules, monitor->list, monitor->rules[i]);
-        if (error) {
+        if (!match_index_add(bus->monitors.rules, monitor->list, monitor->rules[i])) {
             match_index_depart(bus->monitors.rules, monitor->list);
-            return error;
+            return -ENOMEM;
         }
         monitor->rules[i] = NULL;
     }
