@@ -42,6 +42,7 @@ int bus_init(struct bus *bus, struct events *events, const char *guid)
     bus->tick = -1;
     list_init(&bus->touched);
     list_init(&bus->leaving);
+    list_init(&bus->unsettled);
     list_init(&bus->doors);
     list_init(&bus->incompletes.all);
     bus->accepting = true;
@@ -77,6 +78,12 @@ static void forget_all(struct bus *bus)
     replies_free(&bus->replies);
     parking_free(&bus->parking);
     registry_free(&bus->registry);
+    LIST_FOR_SAFE(at, after, &bus->unsettled)
+    {
+        struct peer *peer = CONTAINER_OF(at, struct peer, in_leaving);
+        if (peer->forgotten)
+            peer_free(peer);
+    }
     while ((node = table_any(&bus->peers))) {
         table_remove(&bus->peers, node);
         peer_free(CONTAINER_OF(node, struct peer, node));
@@ -193,8 +200,6 @@ void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
         monitor_end(bus, peer);
     match_index_depart(bus->matches, peer->matches);
     peer->matches = NULL;
-    LIST_FOR_SAFE(at, after, &peer->calls)
-    replies_remove(&bus->replies, CONTAINER_OF(at, struct reply, in_caller));
     LIST_FOR_SAFE(at, after, &peer->parked)
     {
         struct parked *parked = CONTAINER_OF(at, struct parked, in_sender);

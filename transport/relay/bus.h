@@ -63,6 +63,7 @@ struct bus {
     struct buffer *parsed; /* that the messages being routed stand in; NULL: in the batch */
     struct list touched, ready, paused;
     struct list leaving;     /* peer.in_leaving: to be forgotten at the end of the wake-up */
+    struct list unsettled;   /* peer.in_leaving: has calls that are to be settled: see leave_settle */
     _Atomic uint32_t n_left; /* who have left and are kept until the control plane has taken that */
     struct list doors;       /* door.in_doors */
     struct incompletes incompletes;

@@ -111,9 +111,7 @@ static void apply_settled(struct bus *bus, struct command *command)
 static void begin_watching(struct bus *bus, struct peer *peer)
 {
     monitor_watch(bus, peer);
-    LIST_FOR_SAFE(at, after, &peer->calls)
-    replies_remove(&bus->replies, CONTAINER_OF(at, struct reply, in_caller));
-    leave_answer_owed(bus, peer);
+    leave_settle(bus, peer);
 }
 
 /* The control plane has handled the call, and with it all that was reported before. */
@@ -302,9 +300,9 @@ static void apply_forget(struct bus *bus, struct command *command)
     struct peer *peer = bus_peer(bus, command->id);
     if (!peer || !peer->gone)
         return;
-    leave_forget(bus, peer);
     end_call(bus, peer);
-    peer_free(peer);
+    peer->announced = false; /* it need not be told that it is gone */
+    leave_forget(bus, peer);
 }
 
 static void apply_export(struct bus *bus, struct command *command)

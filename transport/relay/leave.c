@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "leave.h"
 
+#include "clock.h"
 #include "judge.h"
 #include "monitor.h"
 #include "say.h"
@@ -22,16 +23,49 @@ void leave(struct bus *bus, struct peer *peer)
     bus_tell(bus, peer, &peer->gone_event);
 }
 
-void leave_answer_owed(struct bus *bus, struct peer *peer)
+/* Its own call, for which nothing waits any more, or a call to it: NoReply for the caller. */
+static void settle_one(struct bus *bus, struct peer *peer)
 {
-    while (!list_empty(&peer->owed)) {
-        struct reply *reply = CONTAINER_OF(peer->owed.previous, struct reply, in_callee);
-        struct peer *caller = reply->caller;
-        uint32_t serial = reply->serial;
-        replies_remove(&bus->replies, reply);
+    if (!list_empty(&peer->calls)) {
+        replies_remove(&bus->replies, CONTAINER_OF(peer->calls.previous, struct reply, in_caller));
+        return;
+    }
+    struct reply *reply = CONTAINER_OF(peer->owed.previous, struct reply, in_callee);
+    struct peer *caller = reply->caller;
+    uint32_t serial = reply->serial;
+    replies_remove(&bus->replies, reply);
+    if (reply_awaited(caller))
         say_error(bus, caller, serial, ERROR_NO_REPLY,
                   "Message recipient disconnected from message bus without replying");
+}
+
+static bool is_settled(const struct peer *peer)
+{
+    return list_empty(&peer->calls) && list_empty(&peer->owed);
+}
+
+/* No table knows it. The control plane frees the rest of one that it was told of, when it has taken this. */
+static void finish(struct bus *bus, struct peer *peer)
+{
+    if (!peer->announced) {
+        peer_free(peer);
+        return;
     }
+    atomic_fetch_add_explicit(&bus->n_left, 1, memory_order_relaxed);
+    peer->gone_event.owned = true;
+    peer->gone_event.view.kind = RELAY_EVENT_LEFT;
+    events_push_lazily(bus->events, &peer->gone_event);
+}
+
+void leave_settle(struct bus *bus, struct peer *peer)
+{
+    list_unlink(&peer->in_leaving);
+    for (int i = 0; i < LEAVE_STEPS && !is_settled(peer); i++)
+        settle_one(bus, peer);
+    if (!is_settled(peer))
+        list_append(&bus->unsettled, &peer->in_leaving);
+    else if (peer->forgotten)
+        finish(bus, peer);
 }
 
 void leave_forget(struct bus *bus, struct peer *peer)
@@ -45,27 +79,31 @@ void leave_forget(struct bus *bus, struct peer *peer)
     parking_drop(&bus->parking, CONTAINER_OF(at, struct parked, in_sender));
     table_remove(&bus->peers, &peer->node);
     registry_leave(&bus->registry, peer);
-    leave_answer_owed(bus, peer);
+    peer_end(peer);
+    peer->forgotten = true;
+    leave_settle(bus, peer);
+}
+
+/* One after the other in turn, so that one with many calls makes nobody wait who called another. */
+static bool settle_turn(struct bus *bus, int64_t end)
+{
+    bool any = !list_empty(&bus->unsettled);
+    while (!list_empty(&bus->unsettled) && clock_microseconds() < end)
+        leave_settle(bus, CONTAINER_OF(bus->unsettled.next, struct peer, in_leaving));
+    return any;
 }
 
 bool leave_turn(struct bus *bus)
 {
     bool any = !list_empty(&bus->leaving);
-    LIST_FOR_SAFE(at, after, &bus->leaving)
-    {
-        struct peer *peer = CONTAINER_OF(at, struct peer, in_leaving);
-        list_unlink(at);
-        leave_forget(bus, peer);
-        if (!peer->announced) {
-            peer_free(peer);
-            continue;
-        }
-        /* the control plane frees the rest, when it has taken this */
-        peer_end(peer);
-        atomic_fetch_add_explicit(&bus->n_left, 1, memory_order_relaxed);
-        peer->gone_event.owned = true;
-        peer->gone_event.view.kind = RELAY_EVENT_LEFT;
-        events_push_lazily(bus->events, &peer->gone_event);
+    if (!any && list_empty(&bus->unsettled))
+        return false;
+    int64_t end = clock_microseconds() + LEAVE_TIME;
+    any |= settle_turn(bus, end);
+    while (!list_empty(&bus->leaving)) {
+        leave_forget(bus, CONTAINER_OF(bus->leaving.next, struct peer, in_leaving));
+        if (clock_microseconds() >= end)
+            break;
     }
     return any;
 }

@@ -16,6 +16,7 @@
 #include <sys/epoll.h>
 
 #define LOOP_EVENTS 128
+#define LOOP_EXPIRED 64 /* calls that are answered in a turn because their time is over */
 
 static void peer_event(struct bus *bus, struct peer *peer, uint32_t events)
 {
@@ -63,13 +64,15 @@ static void expire_replies(struct bus *bus)
 {
     int64_t deadline = reply_deadline(bus);
     int64_t now = deadline >= 0 ? clock_now() : 0;
-    for (; deadline >= 0 && deadline <= now; deadline = reply_deadline(bus)) {
+    for (int i = 0; i < LOOP_EXPIRED && deadline >= 0 && deadline <= now; i++) {
         struct reply *reply = CONTAINER_OF(bus->replies.by_time.next, struct reply, in_time);
         struct peer *caller = reply->caller;
         uint32_t serial = reply->serial;
         replies_remove(&bus->replies, reply);
-        say_error(bus, caller, serial, ERROR_NO_REPLY,
-                  "Message did not receive a reply (timeout by message bus)");
+        if (reply_awaited(caller))
+            say_error(bus, caller, serial, ERROR_NO_REPLY,
+                      "Message did not receive a reply (timeout by message bus)");
+        deadline = reply_deadline(bus);
     }
     direct_expire_calls(bus);
 }
@@ -88,7 +91,8 @@ static bool is_swept(const struct bus *bus)
 
 int loop_wait_time(const struct bus *bus)
 {
-    if (!list_empty(&bus->ready) || !list_empty(&bus->leaving) || !is_swept(bus))
+    if (!list_empty(&bus->ready) || !list_empty(&bus->leaving) || !list_empty(&bus->unsettled) ||
+        !is_swept(bus))
         return 0;
     int64_t deadline = reply_deadline(bus);
     int64_t wait = sooner(bus->tick, direct_timeout(bus));

@@ -38,6 +38,7 @@ struct peer {
     int listener;    /* that it was accepted from; -1: none that proves it */
     bool active;     /* has said Hello */
     bool gone;       /* its socket is closed; its names wait for the control plane */
+    bool forgotten;  /* no table knows it; it waits for its calls to be settled */
     bool stopped;    /* the control plane has a message of it; what comes after waits */
     bool paused;     /* it has too much under way */
     bool waiting;    /* its tail may begin with a whole message, which is parsed before more is read */
@@ -97,7 +98,7 @@ struct peer {
     struct list in_paused;   /* bus.paused */
     struct list in_backlogs; /* bus.backlogs */
     struct list in_fd_waits; /* bus.fd_waits */
-    struct list in_leaving;  /* bus.leaving */
+    struct list in_leaving;  /* bus.leaving, or bus.unsettled */
     struct incomplete incomplete;
     struct list names;  /* membership.in_peer */
     struct list calls;  /* reply.in_caller */

@@ -26,6 +26,11 @@ void replies_free(struct replies *replies)
     }
 }
 
+bool reply_awaited(const struct peer *caller)
+{
+    return !caller->gone && !caller->monitor;
+}
+
 static struct reply *reply_new(struct replies *replies)
 {
     if (!replies->spare)

@@ -25,6 +25,8 @@ struct replies {
     uint32_t n_spare;
 };
 
+/* Whether the caller still takes an answer. */
+bool reply_awaited(const struct peer *caller);
 int replies_init(struct replies *replies);
 void replies_free(struct replies *replies); /* all peers are gone by then */
 struct reply *replies_find(const struct replies *replies, const struct peer *caller,

@@ -154,6 +154,8 @@ static bool expect_reply(struct transit *t, struct peer *callee, struct denial *
 static struct reply *call_of(const struct transit *t, struct peer *caller)
 {
     const struct replies *replies = &t->bus->replies;
+    if (!reply_awaited(caller))
+        return NULL;
     struct reply *reply = replies_find(replies, caller, t->sender, t->m->reply_serial);
     if (!reply && direct_take_call(t->bus, caller, t->sender, t->m->reply_serial))
         reply = replies_find(replies, caller, t->sender, t->m->reply_serial);
