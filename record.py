@@ -23,7 +23,8 @@ class Record:
 
     def __init_subclass__(cls) -> None:
         declared = vars(cls)
-        cls.fields = tuple(declared.get("__annotations__", ()))
+        # Not from the namespace: where annotations are evaluated late (PEP 649), they are not in it yet.
+        cls.fields = tuple(cls.__annotations__)
         cls._defaults = {name: declared[name] for name in cls.fields if name in declared}
 
     def __init__(self, *args: Any, **more: Any) -> None:

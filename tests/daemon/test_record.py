@@ -36,6 +36,34 @@ class TestMaking:
             Point(*args, **more)
 
 
+class TestDeclaring:
+    """The fields are the same whenever annotations are evaluated, in every Python: PEP 563, PEP 649."""
+
+    @pytest.mark.parametrize("first", ["", "from __future__ import annotations"], ids=["now", "as text"])
+    @pytest.mark.parametrize(
+        ("body", "fields"),
+        [
+            ("x: int; y: 'Later' = 2", ("x", "y")),
+            ("x: tuple[int, ...] = ()", ("x",)),
+            ("def method(self): pass", ()),
+        ],
+        ids=["two", "generic", "none"],
+    )
+    def test_fields(self, first: str, body: str, fields: tuple[str, ...]) -> None:
+        scope: dict[str, type[Record]] = {"Record": Record}
+        code = compile(f"{first}\nclass Declared(Record):\n    {body}\n", "declared", "exec", dont_inherit=True)
+        exec(code, scope)
+        assert scope["Declared"].fields == fields
+
+    def test_fields_are_the_class_s_own(self) -> None:
+        """A class without annotations has no fields, also if its base has some."""
+
+        class Bare(Point):
+            pass
+
+        assert Bare.fields == ()
+
+
 class TestUsing:
     def test_compared_by_class_and_fields(self) -> None:
         assert Point(1) == Point(1, 2)
