@@ -20,7 +20,7 @@ C_SOURCES = $(filter-out transport/relay/_% transport/multicast/_%,$(wildcard tr
 all: $(VENV)/compiled
 
 # The package is linked into the environment, not found by an import hook, which would cost every start 25 ms.
-$(VENV)/installed: pyproject.toml setup.py .ci/packages
+$(VENV)/installed: pyproject.toml setup.py daemon/omnibusd .ci/packages
 	.ci/packages python3-venv python3-dev gcc
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check --upgrade 'setuptools>=66' wheel 'cffi>=1.16'

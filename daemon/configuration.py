@@ -132,8 +132,8 @@ class Rereading:
         self._done(result)
 
     def _spawn(self, writing: int) -> int:
-        # -P: what lies in the current directory is not to be imported by who may be root.
-        arguments = [sys.executable, "-P", "-m", "omnibus.policy", self._path, "--fd", str(writing)]
+        # -I: as omnibusd itself, it imports nothing because of the environment or the current directory.
+        arguments = [sys.executable, "-I", "-m", "omnibus.policy", self._path, "--fd", str(writing)]
         # Descriptors that the path itself may name are not kept from the child: /proc/self/fd/N.
         keep = [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in (writing, *_named_fd(self._path))]
         pid = os.posix_spawn(sys.executable, arguments, os.environ, file_actions=keep)

@@ -16,6 +16,16 @@ class ProcessError(Exception):
     """The bus can't be started; the text is the reference's."""
 
 
+def set_name(name: str) -> None:
+    """Let ps, pidof and the like show this process, an interpreter, under this name of at most 15 bytes."""
+    try:
+        fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return  # it serves under another name too
+    os.write(fd, name.encode())
+    os.close(fd)
+
+
 def prepare_descriptors() -> None:
     """Make 0, 1 and 2 what they should be, and let no program that is started have any other.
 

@@ -16,6 +16,7 @@ VERSION = (
 
 def run(arguments: Sequence[str]) -> int:
     """Run the daemon; return its exit code."""
+    process.set_name("omnibusd")
     try:
         process.prepare_descriptors()
         process.reset_signals()
