@@ -225,7 +225,7 @@ static void who_came_and_left_is_not_worth_telling(void)
         struct marshal w = client_call(watcher, HALL_BUS, "ReloadConfig", NULL);
         client_send(watcher, &w);
         plane_event(&p, RELAY_EVENT_ADMITTED);
-        CHECK_EQUAL(p.event.peer, 1);
+        CHECK_EQUAL(p.event.peer, 2);
         if (taken)
             plane_event(&p, RELAY_EVENT_LEFT);
         plane_event(&p, RELAY_EVENT_CALL);

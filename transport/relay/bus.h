@@ -71,7 +71,7 @@ struct bus {
     bool shut;                                           /* they never will be again */
     int64_t accept_again;                                /* when descriptors may be there again; 0: now */
     int64_t accept_failed, memory_failed, login_expired; /* see bus_recurs */
-    _Atomic uint64_t next_id;
+    uint64_t n_ids;       /* that the data plane gave, the even ones; relay.n_ids: the odd ones */
     uint32_t owner;       /* the bus's own user */
     struct list backlogs; /* peer.in_backlogs */
     struct list fd_waits; /* peer.in_fd_waits */
