@@ -4,6 +4,8 @@
 #   make guest-test      the integration tests in a guest whose kernel has the group; the better part of an hour
 #   make attack-test     attacks on omnibusd, its sanitised build and dbus-daemon, each with a limit; ten minutes, as root
 #   make bench-attacks   what each attack costs a bystander, beside dbus-daemon and dbus-broker; into docs/attacks.md
+#   make matrix          the suite on Debian 12, 13 and sid, and with a Python that none of them has; root only
+#   make cross-test      the C tests on other architectures and with another libc
 
 SANE = $(CURDIR)/$(VENV)/sanitize
 SANE_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -45,4 +47,9 @@ guest-test: all test-packages
 	$(MAKE) -s -C tests/guest/load BUILD=$(CURDIR)/build/load
 	$(PYTHON) tests/guest/run.py $(if $(MULTICAST),--multicast=$(MULTICAST)) $(if $(KERNEL),--kernel=$(KERNEL)) $(TESTS)
 
-.PHONY: sanitize-test attack-test bench-attacks guest-test
+# PLACES="sid python3.12": there only. TESTS=tests/bus: those only.
+matrix:
+	.ci/packages debootstrap
+	$(PYTHON) tests/matrix/run.py --jobs=$(JOBS) $(PLACES) -- $(TESTS)
+
+.PHONY: sanitize-test attack-test bench-attacks guest-test matrix

@@ -67,7 +67,7 @@ def directory() -> Iterator[Path]:
 
 
 class TestVariables:
-    """Python's environment variables reach neither the bus nor the child that reads the configuration again."""
+    """Python's variables reach neither the bus nor the child that reads the configuration again."""
 
     def serves_and_reloads(self, start_daemon: StartDaemon, **variables: str) -> None:
         usual = start_daemon()

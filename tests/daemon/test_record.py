@@ -51,8 +51,8 @@ class TestDeclaring:
     )
     def test_fields(self, first: str, body: str, fields: tuple[str, ...]) -> None:
         scope: dict[str, type[Record]] = {"Record": Record}
-        code = compile(f"{first}\nclass Declared(Record):\n    {body}\n", "declared", "exec", dont_inherit=True)
-        exec(code, scope)
+        text = f"{first}\nclass Declared(Record):\n    {body}\n"
+        exec(compile(text, "declared", "exec", dont_inherit=True), scope)
         assert scope["Declared"].fields == fields
 
     def test_fields_are_the_class_s_own(self) -> None:

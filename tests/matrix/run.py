@@ -1,0 +1,161 @@
+"""The suite on other distributions and other Pythons: each in a root, or a copy of the checkout, of its own.
+
+    run.py [--cache=DIRECTORY] [--jobs=N] [PLACE...] [-- PYTEST-ARGUMENT...]
+
+A place is a suite of Debian, in a root that debootstrap makes once and apt updates at each run, or a
+python3.N of this machine that no suite has. Root only. Ends with 0 if the tests pass in each place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+SUITES = ("bookworm", "trixie", "sid")
+PLACES = (*SUITES, "python3.12")
+MIRROR = "http://deb.debian.org/debian"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "omnibus/matrix"
+# Beyond what the project's own files install: those of a machine that somebody works on.
+BASE = "ca-certificates,make,procps"
+# From this machine: names, and who is to be trusted by pip.
+SHARED = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf")
+MOUNTS = """set -eu
+cd "$1"
+mount -t proc proc proc
+mount -t sysfs -o ro sysfs sys
+mount --rbind /dev dev
+mount -t tmpfs -o mode=1777 tmpfs tmp
+mount -t tmpfs -o mode=755 tmpfs run
+exec chroot . /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 /bin/sh -euc "$2"
+"""
+
+
+def run(*command: str | Path) -> None:
+    """Run a program that must succeed; its output is this program's."""
+    subprocess.run([str(one) for one in command], check=True, stdin=subprocess.DEVNULL)
+
+
+def copy_checkout(target: Path) -> None:
+    """Copy what git has or would take, as it is now, over nothing that was there before."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
+    names = subprocess.run(listing, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, names.split("\0")):
+        if (CHECKOUT / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(CHECKOUT / name, target / name, follow_symlinks=False)
+
+
+class Suite:
+    """A root of Debian's, kept from run to run; the checkout is at /checkout there."""
+
+    def __init__(self, name: str, cache: Path) -> None:
+        self.name = name
+        self.root = cache / name
+
+    def prepare(self) -> None:
+        """Make the root or bring it up to date, and put the checkout there."""
+        if not self.root.exists():
+            # Whole or not at all.
+            part = self.root.with_suffix(".part")
+            shutil.rmtree(part, ignore_errors=True)
+            run("debootstrap", "--variant=minbase", f"--include={BASE}", self.name, part, MIRROR)
+            part.rename(self.root)
+        for name in SHARED:
+            if os.path.exists(name):
+                copy = self.root / name.lstrip("/")
+                copy.unlink(missing_ok=True)
+                shutil.copy(name, copy)
+        dump = subprocess.run(["apt-config", "dump"], check=True, capture_output=True, text=True).stdout
+        # A mirror that is a snapshot has an archive that expired, and this machine's apt is told so.
+        checks = [line for line in dump.splitlines() if line.startswith("Acquire::Check-")]
+        (self.root / "etc/apt/apt.conf.d/99checks").write_text("".join(f"{line}\n" for line in checks))
+        self.enter(
+            "apt-get -q update; DEBIAN_FRONTEND=noninteractive apt-get -qy dist-upgrade; apt-get clean"
+        )
+        copy_checkout(self.root / "checkout")
+
+    def enter(self, script: str) -> None:
+        """Run a script in the root, with file systems and processes that end with it."""
+        alone = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
+        run(*alone, "sh", "-c", MOUNTS, "sh", self.root, script)
+
+    def test(self, jobs: int, arguments: list[str]) -> None:
+        """Build, and run the tests."""
+        self.enter("cd /checkout && " + command(jobs, arguments))
+
+    def describe(self) -> str:
+        """Say what the tests ran on."""
+        (release,) = (self.root / "var/lib/apt/lists").glob(f"*_dists_{self.name}_InRelease")
+        date = re.search(r"^Date: (.*)$", release.read_text(), re.MULTILINE)
+        return f"{self.name}, archive of {date[1] if date else 'no date'}"
+
+
+class Interpreter:
+    """A Python of this machine that Debian hasn't, with a copy of the checkout."""
+
+    def __init__(self, name: str, cache: Path) -> None:
+        self.name = name
+        self.copy = cache / name
+        tried = (shutil.which(name), *sorted(glob.glob(f"{Path.home()}/.pyenv/versions/*/bin/{name}")))
+        self.path = next(filter(None, reversed(tried)), None)
+
+    def prepare(self) -> None:
+        """Put the checkout there."""
+        copy_checkout(self.copy)
+
+    def test(self, jobs: int, arguments: list[str]) -> None:
+        """Build, and run the tests."""
+        script = "cd " + str(self.copy) + " && " + command(jobs, arguments, f"PYTHON={self.path}")
+        run("sh", "-euc", script)
+
+    def describe(self) -> str:
+        """Say what the tests ran on."""
+        return f"{self.name}, {self.path}"
+
+
+def command(jobs: int, arguments: list[str], *settings: str) -> str:
+    """Return what builds and tests. Not what `make lint` does: formatters differ from release to release."""
+    quoted = " ".join(f"'{one}'" for one in arguments)
+    return (
+        f"make -s {' '.join(settings)} all test-packages >build.log 2>&1 || {{ tail build.log; exit 1; }}; "
+        f".venv/bin/python --version; .venv/bin/pytest -q -n {jobs} {quoted}"
+    )
+
+
+def main() -> int:
+    """Test each place; return 1 if one fails."""
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--cache", type=Path, default=CACHE)
+    parser.add_argument("--jobs", type=int, default=4)
+    parser.add_argument("rest", nargs="*", metavar="PLACE... [-- PYTEST-ARGUMENT...]")
+    split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    options = parser.parse_args(sys.argv[1:split])
+    results = []
+    for name in options.rest or PLACES:
+        place = Suite(name, options.cache) if name in SUITES else Interpreter(name, options.cache)
+        if isinstance(place, Interpreter) and place.path is None:
+            results.append(f"{name}: not on this machine, in none of {', '.join(SUITES)}; left out")
+            continue
+        print(f"==== {name}", flush=True)
+        try:
+            place.prepare()
+            place.test(options.jobs, sys.argv[split + 1 :])
+        except subprocess.CalledProcessError as error:
+            results.append(f"{place.describe()}: FAILED, {error.returncode}")
+        else:
+            results.append(f"{place.describe()}: passed")
+    print("\n".join(["====", *results]))
+    return int(any(": FAILED" in one for one in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
