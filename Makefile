@@ -30,7 +30,7 @@ $(VENV)/installed: pyproject.toml setup.py daemon/omnibusd .ci/packages
 	mkdir -p $(LINK) && ln -sfn "$(CURDIR)" $(LINK)/omnibus
 	touch $@
 
-$(BUILT): $(VENV)/installed $(C_SOURCES) $(wildcard */*/build.py)
+$(BUILT): $(VENV)/installed transport/hardening.flags $(C_SOURCES) $(wildcard */*/build.py)
 	$(BIN)/python setup.py -q build_ext --inplace
 	touch $@
 
