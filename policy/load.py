@@ -6,10 +6,10 @@ Nothing here imports pydantic-core before a file is read, so that the serving pr
 from __future__ import annotations
 
 import gc
-import marshal
 import os
 from typing import TYPE_CHECKING, Any
 
+from .answer import OtherCode, decode, encode
 from .error import ConfigError
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ def run_child(path: str, fd: int, own_path: str | None = None) -> int:
     except ConfigError as error:
         result = {"error": error.to_plain()}
     except Exception as error:
-        result = {"error": ConfigError(path, 0, _describe(error)).to_plain()}
+        result = {"error": ConfigError(path, 0, describe(error)).to_plain()}
     with open(fd, "wb", closefd=False) as stream:
-        stream.write(marshal.dumps(result))
+        stream.write(encode(result))
     return int("error" in result)
 
 
-def _describe(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """Say what was raised, and in which module and file: a module that is missing, say."""
     reason = f"{type(error).__name__}: {error}"
     at = error.__traceback__
@@ -63,14 +63,16 @@ def read_result(data: bytes, status: int | None = None) -> Settings:
     """Return the settings that run_child() wrote.
 
     ``status``: how the child ended, as of wait(2), if that is known. Raises ConfigError: the one that the
-    child met, or one that says that the child gave no answer.
+    child met, or one that says that the child gave no answer, or was another omnibus's.
     """
     from .settings import Settings
 
     try:
-        result = marshal.loads(data)
-    except (EOFError, ValueError, TypeError):
+        result = decode(data)
+    except ValueError:
         raise ConfigError("configuration", 0, _no_result(status)) from None
+    except OtherCode as error:
+        raise ConfigError("configuration", 0, str(error)) from None
     if "error" in result:
         raise ConfigError.from_plain(result["error"])
     return Settings.from_plain(result["settings"])

@@ -1,0 +1,121 @@
+"""The files of omnibus are replaced under a running bus, as a package manager does at an upgrade."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import omnibus
+from support.daemon import Daemon, config, private_directory, start
+from support.installation import install
+from support.raw import BusError
+
+
+class Upgraded:
+    """A bus whose files can be changed."""
+
+    def __init__(self, daemon: Daemon, package: Path) -> None:
+        self.daemon = daemon
+        self.package = package
+        self.client = daemon.connect()
+        self.time = 0
+
+    def replace(self, name: str, before: str, after: str) -> None:
+        """Replace a file by one that differs, as dpkg does: a new file is renamed over the old one."""
+        path = self.package / name
+        text = path.read_text()
+        assert before in text
+        new = path.with_suffix(".dpkg-new")
+        new.write_text(text.replace(before, after))
+        # What tells Python that compiled code is out of date: the size, and the time in whole seconds.
+        self.time += 1
+        os.utime(new, (self.time, self.time))
+        new.rename(path)
+
+    def reload(self) -> None:
+        self.client.driver("ReloadConfig")
+
+    def fails(self) -> str:
+        """Ask for a reload, and return the text of the error that it ends in."""
+        with pytest.raises(BusError) as caught:
+            self.reload()
+        assert caught.value.name == "org.freedesktop.DBus.Error.Failed"
+        return str(caught.value)
+
+
+@pytest.fixture
+def upgraded(executable: str) -> Iterator[Upgraded]:
+    if not Path(executable).with_name("python3").exists():
+        pytest.skip("not in a Python environment")
+    directory = private_directory()
+    package = install(directory / "environment", Path(executable))
+    ours = str(directory / "environment/bin/omnibusd")
+    daemon = start(ours, config("unix:path={dir}/bus"), directory=directory)
+    yield Upgraded(daemon, package)
+    daemon.stop()
+
+
+class TestUpgrade:
+    """Another omnibus than the one that runs is told by name, and never understood wrongly."""
+
+    NEW = ("__init__.py", f'"{omnibus.__version__}"', '"9.8.7"')
+    FIELD = (
+        "policy/settings.py",
+        "    keep_umask: bool = False\n",
+        "    keep_umask: bool = False\n    new: int = 0\n",
+    )
+
+    def still_serves(self, upgraded: Upgraded) -> None:
+        """The configuration that is in force stays in force."""
+        assert upgraded.client.own("org.example.Name") == 1
+        upgraded.client.driver("ReleaseName", "s", "org.example.Name")
+        assert upgraded.daemon.connect().driver("GetId")
+
+    def test_same_files(self, upgraded: Upgraded) -> None:
+        upgraded.replace("__init__.py", "omnibus", "omnibus")
+        upgraded.reload()
+
+    def test_other_version(self, upgraded: Upgraded) -> None:
+        """Every reload fails until the bus is restarted, or the files are back; each is answered."""
+        name, ours, theirs = self.NEW
+        upgraded.replace(name, ours, theirs)
+        for _ in range(2):
+            text = upgraded.fails()
+            assert "version 9.8.7" in text and f"version {omnibus.__version__}" in text and "restart" in text
+            self.still_serves(upgraded)
+        assert "restart" in upgraded.daemon.stderr
+        upgraded.replace(name, theirs, ours)
+        upgraded.reload()
+
+    def test_another_field(self, upgraded: Upgraded) -> None:
+        """Also if the version says nothing of it, as in a checkout."""
+        name, ours, theirs = self.FIELD
+        upgraded.replace(name, ours, theirs)
+        assert "restart" in upgraded.fails()
+        self.still_serves(upgraded)
+        upgraded.replace(name, theirs, ours)
+        upgraded.reload()
+
+    def test_another_version_that_finds_a_fault(self, upgraded: Upgraded) -> None:
+        """What another version says about the configuration isn't passed on either."""
+        upgraded.replace(*self.NEW)
+        (upgraded.daemon.directory / "bus.conf").write_text("<busconfig><nonsense/></busconfig>")
+        assert "version 9.8.7" in upgraded.fails()
+
+    def test_version_without_a_first_line(self, upgraded: Upgraded) -> None:
+        """What begins otherwise is that of a version long ago, or of one that is still to come."""
+        upgraded.replace("policy/answer.py", "return _line() + ", 'return b"something\\n" + ')
+        assert "version unknown" in upgraded.fails()
+
+    @pytest.mark.parametrize("gone", ["policy/settings.py", "policy"])
+    def test_removed(self, upgraded: Upgraded, gone: str) -> None:
+        """Without its files a bus goes on, and reads its configuration when they are back."""
+        path = upgraded.package / gone
+        path.rename(path.with_name("gone"))
+        assert upgraded.fails()
+        self.still_serves(upgraded)
+        path.with_name("gone").rename(path)
+        upgraded.reload()

@@ -1,0 +1,34 @@
+"""An installed omnibus whose files a test may change."""
+
+from __future__ import annotations
+
+import shutil
+import sysconfig
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[2]
+ROOMS = ("auth", "daemon", "policy", "systemd", "transport")
+
+
+def install(environment: Path, executable: Path) -> Path:
+    """Make an environment with a copy of the package, which is returned; what it needs is linked."""
+    old = executable.parent.parent
+    (environment / "bin").mkdir(parents=True)
+    shutil.copy(executable, environment / "bin")
+    shutil.copy(old / "bin/python3", environment / "bin", follow_symlinks=False)
+    shutil.copy(old / "pyvenv.cfg", environment)
+    here = Path(sysconfig.get_path("purelib"))
+    site = environment / here.relative_to(old)
+    site.mkdir(parents=True)
+    for path in here.iterdir():
+        if path.name != "omnibus":
+            (site / path.name).symlink_to(path)
+    package = site / "omnibus"
+    package.mkdir()
+    for path in CHECKOUT.glob("*.py"):
+        shutil.copy(path, package)
+    for room in ROOMS:
+        shutil.copytree(
+            CHECKOUT / room, package / room, ignore=shutil.ignore_patterns("*.[ch]", "__pycache__")
+        )
+    return package
