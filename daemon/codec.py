@@ -1,4 +1,4 @@
-"""Bodies of messages to and from the driver; the one module that knows dbus-fast.
+"""Bodies of messages to and from the driver, and a client's calls; the one module that knows dbus-fast.
 
 The data plane has validated every body before it gets here, and it writes the headers of everything that the
 bus says itself: only bodies are read and made.
@@ -7,7 +7,7 @@ bus says itself: only bodies are read and made.
 import io
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..leaf import without_init
 
@@ -18,9 +18,10 @@ with without_init("dbus_fast"):
     from dbus_fast._private.unmarshaller import Unmarshaller
     from dbus_fast.signature import Variant
 
-__all__ = ["Variant", "make_body", "read_body", "read_plain"]
+__all__ = ["Variant", "make_body", "make_call", "read_body", "read_error", "read_plain"]
 
-METHOD_RETURN = 2
+METHOD_CALL, METHOD_RETURN, ERROR = 1, 2, 3
+BUS = "org.freedesktop.DBus"
 
 _PLAIN = ("", "s", "u", "su")
 """What most calls have: read here, for dbus-fast wants a whole message, which costs ten times as much."""
@@ -69,6 +70,34 @@ def read_plain(signature: str, body: memoryview, big_endian: bool) -> list[Any]:
     except struct.error as error:
         raise ValueError(f"a body of signature {signature!r} ends early") from error
     return values
+
+
+def make_call(serial: int, member: str) -> bytes:
+    """Make a client's whole call to the driver, without arguments, in little endian."""
+    texts = {1: ("o", "/org/freedesktop/DBus"), 2: ("s", BUS), 3: ("s", member), 6: ("s", BUS)}
+    fields = [[code, Variant(signature, text)] for code, (signature, text) in texts.items()]
+    header = make_body("yyyyuua(yv)", [ord("l"), METHOD_CALL, 0, 1, 0, serial, fields])
+    return header + bytes(-len(header) % 8)
+
+
+def read_error(stream: BinaryIO) -> str:
+    """Read a client's messages up to the next reply; return the name of the error that it is, "" if none.
+
+    Raises ValueError if there is none, and what the stream raises.
+    """
+    while (message := _read_message(stream)) is not None:
+        if message.message_type.value == METHOD_RETURN:
+            return ""
+        if message.message_type.value == ERROR:
+            return str(message.error_name)
+    raise ValueError("the connection was closed")
+
+
+def _read_message(stream: BinaryIO) -> Any:
+    try:
+        return Unmarshaller(stream).unmarshall()  # type: ignore[arg-type]  # any reader does
+    except EOFError:
+        return None
 
 
 def _header(signature: str, size: int, order: str) -> bytes:

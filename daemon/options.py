@@ -17,7 +17,8 @@ USAGE: Final = (
     "  [--print-address[=DESCRIPTOR]] [--print-pid[=DESCRIPTOR]] [--nopidfile] [--fork] [--nofork]\n"
     "  [--syslog] [--nosyslog] [--syslog-only] [--systemd-activation]\n"
     "  [--multicast=auto|off|require] [--omnibus-config=FILE]\n"
-    "  [--introspect] [--version] [--help]\n"
+    "  [--check] [--introspect] [--version] [--help]\n"
+    "--check: start at a private address, change nothing, and end with 0, or with 1 and the reason.\n"
 )
 
 
@@ -36,6 +37,7 @@ class Options:
 
     ``print_address`` and ``print_pid`` are descriptors. ``syslog_only``: nothing to standard error.
     ``omnibus_config``, the file of what only omnibus has, need not exist; ``multicast`` is one of MULTICAST.
+    ``check``: only find out whether the bus would start.
     """
 
     def __init__(self, config_file: str = "") -> None:
@@ -50,6 +52,7 @@ class Options:
         self.syslog_only = False
         self.write_pidfile = True
         self.systemd_activation = False
+        self.check = False
 
 
 FLAGS: Final[dict[str, tuple[tuple[str, bool], ...]]] = {
@@ -60,6 +63,7 @@ FLAGS: Final[dict[str, tuple[tuple[str, bool], ...]]] = {
     "--fork": (("fork", True),),
     "--systemd-activation": (("systemd_activation", True),),
     "--nopidfile": (("write_pidfile", False),),
+    "--check": (("check", True),),
 }
 
 # In the order in which the reference looks for them: whatever follows one of them is its value, unless it is

@@ -28,6 +28,10 @@ def run(arguments: Sequence[str]) -> int:
         return _end(end)
     except process.ProcessError as error:
         return _end(Exit(1, err=f"omnibusd[{os.getpid()}]: Failed to start message bus: {error}\n"))
+    if options.check:
+        from .check import check
+
+        return check(options)
     reading = FirstReading(options.config_file, options.omnibus_config)
     # The rest is imported while the child reads.
     from .service import Service

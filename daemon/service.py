@@ -86,7 +86,7 @@ class Service:
             serving = Serving(self, settings, mechanisms)
             serving.start()
         except StartErrors as error:
-            self.log.write(syslog.LOG_WARNING, f"Failed to start message bus: {_reason(error)}")
+            self._say_failure(_reason(error))
             self._clean()
             return 1
         ended_by = serving.run()
@@ -105,6 +105,13 @@ class Service:
 
     def _prepare(self, settings: Settings) -> Mechanisms:
         """Check what can be checked before anything is touched."""
+        self._configure_log(settings)
+        if settings.apparmor == "required":
+            raise process.ProcessError("AppArmor mediation required but not present")
+        self._claim(settings)
+        return self._mechanisms(settings)
+
+    def _configure_log(self, settings: Settings) -> None:
         options = self.options
         to_syslog = settings.syslog if options.syslog is None else options.syslog
         to_stderr = not (to_syslog and options.syslog_only)
@@ -112,9 +119,13 @@ class Service:
         self.log.configure(settings.bus_type, to_syslog=to_syslog, to_stderr=to_stderr)
         for warning in settings.warnings:
             self.log.warning(str(warning), CONFIG_FILE=warning.file, CONFIG_LINE=warning.line or None)
-        if settings.apparmor == "required":
-            raise process.ProcessError("AppArmor mediation required but not present")
-        if settings.pidfile is not None and options.write_pidfile:
+
+    def _say_failure(self, reason: str) -> None:
+        self.log.write(syslog.LOG_WARNING, f"Failed to start message bus: {reason}")
+
+    def _claim(self, settings: Settings) -> None:
+        """Make sure of what is this bus's own in the file system, besides its sockets."""
+        if settings.pidfile is not None and self.options.write_pidfile:
             pidfile.check(settings.pidfile)
         for directory in settings.service_dirs:
             if directory.transient:
@@ -122,7 +133,12 @@ class Service:
                     make_transient_dir(directory)
                 except OSError as error:
                     self.log.warning(str(error))
+
+    def _mechanisms(self, settings: Settings) -> Mechanisms:
         return choose(settings.auth, os.environ)
+
+    def _addresses(self, settings: Settings) -> Sequence[str]:
+        return settings.listen if self.options.address is None else (self.options.address,)
 
     def _choose_group(self, settings: Settings) -> None:
         """Make a group while there are rights to; the command line has the last word."""
@@ -138,7 +154,6 @@ class Service:
         except ListenFdsError as error:
             # The variables may be meant for a script that became us: it matters only where systemd: asks.
             taken, failure = [], error
-        addresses = settings.listen if self.options.address is None else (self.options.address,)
 
         def take() -> Sequence[int]:
             if failure is not None:
@@ -147,7 +162,7 @@ class Service:
             taken.clear()
             return fds
 
-        for address in addresses:
+        for address in self._addresses(settings):
             self.listeners.append(listen(address, take_inherited=take))
         # Some clients can't read a list of addresses: who wants packets knows where to look.
         self._announced = tuple(self.listeners)

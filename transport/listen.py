@@ -31,17 +31,23 @@ def listen(
     Raises AddressError if the text is no list of addresses, no transport in it is known, or one that it comes
     to lacks a key or has too many; ListenError, the first one, if nothing works.
     """
-    addresses = parse(text)
     surroundings = Surroundings(environment, take_inherited)
-    failure: ListenError | None = None
-    for address in addresses:
-        open_listener = _TRANSPORTS.get(address.transport)
-        if open_listener is None:
-            continue
+    failures: list[ListenError] = []
+    for address in parse_listenable(text):
         try:
-            return open_listener(address, surroundings)
+            return _TRANSPORTS[address.transport](address, surroundings)
         except ListenError as error:
-            failure = failure or error
-    if failure is None:
+            failures.append(error)
+    raise failures[0]
+
+
+def parse_listenable(text: str) -> list[Address]:
+    """Return those addresses of the list whose transport can be listened on, at least one.
+
+    Raises AddressError as ``listen`` does, but for keys that are only looked at when it comes to them.
+    """
+    addresses = parse(text)
+    found = [one for one in addresses if one.transport in _TRANSPORTS]
+    if not found:
         raise AddressError(f"Unknown address type '{addresses[0].transport}'")
-    raise failure
+    return found

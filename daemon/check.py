@@ -1,0 +1,140 @@
+"""``omnibusd --check``: would this start? All of a start that changes nothing on the machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from ..auth.mechanism import Mechanisms
+from ..auth.mechanisms import choose
+from ..policy.load import describe
+from ..policy.settings import Settings
+from ..transport.listen import listen, parse_listenable
+from ..transport.listener import Listener, new_guid
+from . import process
+from .activation.environment import NOT_FOR_SERVICES
+from .configuration import FirstReading
+from .options import Options
+from .service import Service
+
+ROOMS: Final = ("auth", "daemon", "policy", "systemd", "transport")
+PATIENCE: Final = 60.0  # seconds
+
+
+def check(options: Options) -> int:
+    """Return 0, or 1 when standard error has been told why the bus would not start."""
+    for name in NOT_FOR_SERVICES:
+        # What the service manager passed is not for the rehearsal either, nor is it to be told of it.
+        os.environ.pop(name, None)
+    # An abstract address, of which nothing stays behind.
+    listener = listen(f"unix:abstract=omnibus-check-{new_guid()}")
+    # A bus that fails is let say why: the signal that ends it waits until it serves.
+    process.hold_signals()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    pid = os.fork()
+    if pid == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+        os._exit(_serve(options, listener))
+    failure = _talk(listener)
+    code = _end(pid)
+    if code == 1:
+        return 1  # it has said why itself
+    if code or failure:
+        _say(failure if not code else f"Serving ended with {'signal' if code < 0 else 'status'} {abs(code)}")
+        return 1
+    return 0
+
+
+def _end(pid: int) -> int:
+    """End a child; return its exit code, that of a signal negative."""
+    os.kill(pid, signal.SIGTERM)
+    if not signal.sigtimedwait([signal.SIGCHLD], PATIENCE):
+        os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+class Rehearsal(Service):
+    """A service at a private address, without a pid file, and without a log but of what ends it."""
+
+    def __init__(self, options: Options, reading: FirstReading, listener: Listener) -> None:
+        super().__init__(options, reading)
+        self.listeners = [listener]
+        self.log.configure(None, to_syslog=False, to_stderr=False)
+
+    def _configure_log(self, settings: Settings) -> None:
+        pass
+
+    def _claim(self, settings: Settings) -> None:
+        pass
+
+    def _mechanisms(self, settings: Settings) -> Mechanisms:
+        """Let the rehearsal's client in, whatever others have to authenticate by."""
+        super()._mechanisms(settings)
+        return choose(("EXTERNAL",), os.environ)
+
+    def _listen(self, settings: Settings) -> None:
+        for address in self._addresses(settings):
+            parse_listenable(address)
+        self._announced = tuple(self.listeners)
+
+    def _daemonize(self, settings: Settings) -> bool:
+        return True
+
+    def _say_failure(self, reason: str) -> None:
+        _say(reason)
+
+
+def _serve(options: Options, listener: Listener) -> int:
+    try:
+        _import_all()
+        return Rehearsal(options, FirstReading(options.config_file, options.omnibus_config), listener).run()
+    except Exception as error:
+        _say(describe(error))
+        return 1
+
+
+def _import_all() -> None:
+    """Import every module of the package, so all that any of them imports, native code too."""
+    import_module(".watch", __package__)  # later than all others in a bus, so it would be missed last
+    root = Path(__file__).parent.parent
+    for room in ROOMS:
+        for path in sorted((root / room).rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            if parts[-1] not in ("build", "__main__", "__init__"):
+                import_module(".".join(("omnibus", *parts)))
+
+
+def _talk(listener: Listener) -> str:
+    """Be a client: say Hello, and ask what only the control plane knows. Return what failed."""
+    from .codec import make_call, read_error
+
+    (server,) = listener.sockets
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE)
+            client.connect(server.getsockname())
+            # The child alone has it now: its end is the end of the connection.
+            server.close()
+            client.sendall(b"\0AUTH EXTERNAL " + str(os.getuid()).encode().hex().encode() + b"\r\n")
+            stream = client.makefile("rb")
+            answer = stream.readline()
+            if not answer.startswith(b"OK "):
+                return f"Authentication was answered by {answer!r}"
+            client.sendall(b"BEGIN\r\n")
+            for serial, member in enumerate(("Hello", "ListActivatableNames"), 1):
+                client.sendall(make_call(serial, member))
+                if error := read_error(stream):
+                    return f"{member} was answered by {error}"
+    except (OSError, ValueError) as error:
+        return f"A client was not served: {error}"
+    return ""
+
+
+def _say(reason: str) -> None:
+    print(f"omnibusd: Failed to start message bus: {reason}", file=sys.stderr, flush=True)
