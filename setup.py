@@ -1,6 +1,7 @@
 """What pyproject.toml can't say: native modules, the launch helper, and what is no part of the package."""
 
 import os
+import shutil
 from pathlib import Path
 
 from setuptools import setup
@@ -20,7 +21,15 @@ HARDEN_LINK = ["-Wl,-z,relro,-z,now"]
 
 
 class BuildPy(build_py):
-    """The root is the package, so what only builds it must be left out by name."""
+    """The root is the package, so what only builds it must be left out by name.
+
+    What a former build has left is removed: the modules that were deleted since would be packed again.
+    """
+
+    def run(self):
+        if not self.editable_mode:
+            shutil.rmtree(Path(self.build_lib, "omnibus"), ignore_errors=True)
+        super().run()
 
     def find_package_modules(self, package, package_dir):
         modules = super().find_package_modules(package, package_dir)

@@ -6,14 +6,10 @@
 #                        TESTS=path some of its tests
 
 PREFIX ?= /usr/local
-WHEEL_BUILD = $(CURDIR)/$(VENV)/wheel
 
-# Not built in build/, where modules stay that are long gone from the sources.
 wheels: $(BUILT)
-	rm -rf $(WHEEL_BUILD) dist && mkdir -p $(WHEEL_BUILD)
-	printf '[build]\nbuild_base = %s\n' $(WHEEL_BUILD) >$(WHEEL_BUILD)/setup.cfg
-	DIST_EXTRA_CONFIG=$(WHEEL_BUILD)/setup.cfg $(BIN)/pip wheel -q --disable-pip-version-check \
-	    --no-build-isolation --wheel-dir=dist .
+	rm -rf dist
+	$(BIN)/pip wheel -q --disable-pip-version-check --no-build-isolation --wheel-dir=dist .
 
 install-units:
 	for scope in system user; do \
