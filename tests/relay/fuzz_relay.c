@@ -64,7 +64,7 @@ static void answer(struct bus *bus, struct events *events)
             free(event);
     }
     bus->n_log = 0;
-    command_batch_apply(bus, batch);
+    command_batch_apply(bus, batch, INT64_MAX);
 }
 
 static void turn(struct bus *bus, struct events *events)

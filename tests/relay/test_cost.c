@@ -166,7 +166,7 @@ static void resume(struct costs *c)
     struct command_batch *batch = calloc(1, sizeof(*batch));
     if (!CHECK(batch) || !CHECK(batch->first = command_new(COMMAND_RESUME, SENDER, NULL, NULL, 0)))
         return;
-    command_batch_apply(&c->yard.bus, batch);
+    command_batch_apply(&c->yard.bus, batch, INT64_MAX);
     turns(c);
 }
 

@@ -135,9 +135,37 @@ static void calls_that_expire_together(void)
     yard_close(&y);
 }
 
+/* Commands of the control plane, one for each name of one that left: they are applied until the time is over.
+ */
+static void commands_wait_for_the_next_turn(void)
+{
+    struct yard y;
+    uint64_t owner = CALLEE;
+    char name[64];
+    const char *const texts[COMMAND_TEXTS] = {name};
+    yard_open(&y, uids);
+    struct command_batch *batch = calloc(1, sizeof(*batch));
+    REQUIRE(batch);
+    for (unsigned i = 0; i < 100; i++) {
+        snprintf(name, sizeof(name), "org.example.Name%u", i);
+        struct command *command = command_new(COMMAND_SET_QUEUE, 0, texts, &owner, sizeof(owner));
+        REQUIRE(command);
+        command->serial = 1;
+        *(batch->last ? &batch->last->next : &batch->first) = command;
+        batch->last = command;
+    }
+    uint32_t before = 0;
+    while (!command_batch_apply(&y.bus, batch, 0)) {
+        CHECK(y.bus.registry.names.count > before && y.bus.registry.names.count <= before + 8);
+        before = y.bus.registry.names.count;
+    }
+    CHECK_EQUAL(y.bus.registry.names.count, 100);
+    yard_close(&y);
+}
+
 static const struct check_test tests[] = {
     TEST(the_calls_that_it_owes), TEST(the_calls_that_it_made),     TEST(both_ends),
-    TEST(the_bus_ends),           TEST(calls_that_expire_together),
+    TEST(the_bus_ends),           TEST(calls_that_expire_together), TEST(commands_wait_for_the_next_turn),
 };
 
 CHECK_MAIN(tests)

@@ -12,9 +12,9 @@
 /* To monitors a change is said before it is made; here it is made first, as there may be no memory for it. */
 static bool is_undisputed(const struct bus *bus, struct span name)
 {
-    return bus->calls_up == 0 && bus->untold_claims < CLAIM_UNTOLD_MAX && !bus->names_awaited &&
-           !monitored(bus) && name_is_well_known(name) && !span_equal(name, BUS_NAME) &&
-           !parking_has(&bus->parking, name);
+    return bus->calls_up == 0 && !bus->commands_wait && bus->untold_claims < CLAIM_UNTOLD_MAX &&
+           !bus->names_awaited && !monitored(bus) && name_is_well_known(name) &&
+           !span_equal(name, BUS_NAME) && !parking_has(&bus->parking, name);
 }
 
 static bool may_own(struct bus *bus, struct peer *peer, struct span name)

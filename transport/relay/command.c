@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "command.h"
 
+#include "clock.h"
 #include "direct.h"
 #include "door.h"
 #include "export.h"
@@ -14,6 +15,8 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+
+#define COMMAND_STEPS 8 /* between looks at the clock */
 
 struct command *command_new(enum command_kind kind, uint64_t id, const char *const texts[COMMAND_TEXTS],
                             const void *body, size_t size)
@@ -354,9 +357,16 @@ static void (*const appliers[COMMAND_COUNT])(struct bus *bus, struct command *co
     [COMMAND_STOP] = apply_stop,
 };
 
-void command_batch_apply(struct bus *bus, struct command_batch *batch)
+bool command_batch_apply(struct bus *bus, struct command_batch *batch, int64_t end)
 {
-    for (struct command *command = batch->first; command; command = command->next)
+    for (uint32_t n = 1; batch->first; n++) {
+        struct command *command = batch->first;
         appliers[command->kind](bus, command);
+        batch->first = command->next;
+        command_free(command);
+        if (n % COMMAND_STEPS == 0 && batch->first && clock_microseconds() >= end)
+            return false;
+    }
     command_batch_free(batch);
+    return true;
 }

@@ -65,7 +65,10 @@ struct command *command_new(enum command_kind kind, uint64_t id, const char *con
                             const void *body, size_t size);
 void command_free(struct command *command); /* and what it still owns */
 void command_batch_free(struct command_batch *batch);
-/* Applies and frees. */
-void command_batch_apply(struct bus *bus, struct command_batch *batch);
+/*
+ * Applies commands until that time (clock_microseconds) and frees them; true: all, and the batch. A client
+ * with 50,000 names that leaves makes one for each.
+ */
+bool command_batch_apply(struct bus *bus, struct command_batch *batch, int64_t end);
 
 #endif

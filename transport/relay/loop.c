@@ -91,8 +91,8 @@ static bool is_swept(const struct bus *bus)
 
 int loop_wait_time(const struct bus *bus)
 {
-    if (!list_empty(&bus->ready) || !list_empty(&bus->leaving) || !list_empty(&bus->unsettled) ||
-        !is_swept(bus))
+    if (bus->commands_wait || !list_empty(&bus->ready) || !list_empty(&bus->leaving) ||
+        !list_empty(&bus->unsettled) || !is_swept(bus))
         return 0;
     int64_t deadline = reply_deadline(bus);
     int64_t wait = sooner(bus->tick, direct_timeout(bus));
@@ -132,7 +132,7 @@ void loop_once(struct bus *bus, int timeout, loop_commands commands, void *conte
     for (int i = 0; i < n; i++)
         commanded |= source_event(bus, events[i].data.ptr, events[i].events);
     /* last, as a command may free a peer that an event of this wake-up names */
-    if (commanded)
+    if (commanded || bus->commands_wait)
         commands(context);
     ready_turns(bus);
     expire_replies(bus);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "relay_internal.h"
 
+#include "clock.h"
 #include "direct.h"
 #include "door.h"
 #include "input.h"
@@ -14,17 +15,28 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define COMMANDS_TIME 200 /* microseconds a turn */
+
+/* For COMMANDS_TIME; what is left is applied in the next turn. */
 static void apply_commands(void *context)
 {
     struct relay *relay = context;
+    int64_t end = clock_microseconds() + COMMANDS_TIME;
     if (relay->commanded.reader != relay->commanded.writer)
         wake_clear(&relay->commanded);
-    struct stack_node *node = stack_take(&relay->commands);
-    while (node) {
-        struct stack_node *next = node->next;
-        command_batch_apply(&relay->bus, CONTAINER_OF(node, struct command_batch, node));
-        node = next;
+    struct stack_node **at = &relay->batches;
+    while (*at)
+        at = &(*at)->next;
+    *at = stack_take(&relay->commands);
+    while (relay->batches) {
+        struct stack_node *next = relay->batches->next;
+        if (!command_batch_apply(&relay->bus, CONTAINER_OF(relay->batches, struct command_batch, node), end))
+            break;
+        relay->batches = next;
+        if (clock_microseconds() >= end)
+            break;
     }
+    relay->bus.commands_wait = relay->batches != NULL;
 }
 
 int relay_new(struct relay **out, const char *guid)
@@ -120,6 +132,15 @@ int relay_commit(struct relay *relay)
     return 0;
 }
 
+static void batches_free(struct stack_node *node)
+{
+    while (node) {
+        struct stack_node *next = node->next;
+        command_batch_free(CONTAINER_OF(node, struct command_batch, node));
+        node = next;
+    }
+}
+
 void relay_free(struct relay *relay)
 {
     if (!relay)
@@ -129,16 +150,14 @@ void relay_free(struct relay *relay)
             usleep(1000);
         pthread_join(relay->thread, NULL);
     } else if (relay->turns) {
-        relay_turn(relay);
+        do
+            relay_turn(relay);
+        while (relay->bus.commands_wait);
     }
     relay_drain(relay);
     command_batch_free(relay->open);
-    struct stack_node *node = stack_take(&relay->commands);
-    while (node) {
-        struct stack_node *next = node->next;
-        command_batch_free(CONTAINER_OF(node, struct command_batch, node));
-        node = next;
-    }
+    batches_free(relay->batches);
+    batches_free(stack_take(&relay->commands));
     bus_free(&relay->bus);
     wake_close(&relay->told);
     wake_close(&relay->commanded);

@@ -17,6 +17,7 @@ struct relay {
     struct source source;        /* of commanded */
     struct wake told, commanded; /* for the control plane, and for the data plane */
     struct command_batch *open;  /* commands that wait for relay_commit */
+    struct stack_node *batches;  /* of commands that were taken, and are not all applied yet */
     struct event *unread;        /* taken from events.stack and not handed out yet */
     uint32_t logs_read;
     uint64_t n_ids;     /* Odd ids. No counter is shared: 64-bit atomics are not everywhere. */
