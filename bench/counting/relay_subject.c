@@ -51,7 +51,7 @@ static void no_commands(void *context)
     (void)context;
 }
 
-static void relay_turn(void)
+static void relay_wake_up(void)
 {
     loop_once(&bus, 0, no_commands, NULL);
 }
@@ -62,4 +62,4 @@ static void relay_close(void)
     close(events.fd);
 }
 
-const struct subject relay = {"relay", relay_open, relay_turn, relay_close};
+const struct subject relay = {"relay", relay_open, relay_wake_up, relay_close};

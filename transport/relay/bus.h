@@ -86,6 +86,7 @@ struct bus {
     uint32_t untold_claims; /* see claim.h */
     bool names_awaited;     /* by somebody, as relay_await_names said */
     bool commands_wait;     /* for the next turn */
+    bool sweeping;          /* rules of those that have left are still to be removed */
     uint64_t log_lost;
     uint32_t n_log; /* log events that the control plane has not taken yet */
     uint64_t mark;

@@ -96,8 +96,6 @@ static bool settle_turn(struct bus *bus, int64_t end)
 bool leave_turn(struct bus *bus)
 {
     bool any = !list_empty(&bus->leaving);
-    if (!any && list_empty(&bus->unsettled))
-        return false;
     int64_t end = clock_microseconds() + LEAVE_TIME;
     any |= settle_turn(bus, end);
     while (!list_empty(&bus->leaving)) {

@@ -83,16 +83,10 @@ static int64_t sooner(int64_t a, int64_t b)
     return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
-/* Those who have left no traces in a turn have more of them removed in the next. */
-static bool is_swept(const struct bus *bus)
-{
-    return match_index_is_swept(bus->matches) && match_index_is_swept(bus->monitors.rules);
-}
-
 int loop_wait_time(const struct bus *bus)
 {
     if (bus->commands_wait || !list_empty(&bus->ready) || !list_empty(&bus->leaving) ||
-        !list_empty(&bus->unsettled) || !is_swept(bus))
+        !list_empty(&bus->unsettled) || bus->sweeping)
         return 0;
     int64_t deadline = reply_deadline(bus);
     int64_t wait = sooner(bus->tick, direct_timeout(bus));
@@ -139,15 +133,15 @@ void loop_once(struct bus *bus, int timeout, loop_commands commands, void *conte
     int64_t doors = sooner(incomplete_tick(bus), doors_tick(bus));
     direct_release(bus);
     output_flush(bus);
-    if (leave_turn(bus))
+    if ((!list_empty(&bus->leaving) || !list_empty(&bus->unsettled)) && leave_turn(bus))
         output_flush(bus);
-    match_index_sweep(bus->matches);
-    match_index_sweep(bus->monitors.rules);
     bus->batch.input_used = 0;
     bus->tick = (int)sooner(quota_tick(bus), pool_tick(&bus->pool));
     if (!list_empty(&bus->paused))
         input_unpause(bus);
     direct_settle(bus);
+    bus->sweeping = match_index_sweep(bus->matches);
+    bus->sweeping |= match_index_sweep(bus->monitors.rules);
     bus->tick = (int)sooner(sooner(bus->tick, doors), events_tick(bus->events));
     events_wake(bus->events);
 }
