@@ -106,6 +106,9 @@ struct policy_memo {
     uint32_t outcome; /* 0: none yet */
 };
 
+/* Identities and roles; only one that owns ever other names makes so many. */
+#define POLICY_TOGETHER_MAX 1024u
+
 #define POLICY_MEMO_BITS 10
 #define POLICY_MEMOS (1u << POLICY_MEMO_BITS)
 

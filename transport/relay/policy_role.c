@@ -6,10 +6,6 @@
 
 #include <stdlib.h>
 
-#define TOGETHER_MAX                                                                                         \
-    1024u /* identities and roles; only who owns ever other names makes so many                              \
-           */
-
 /* The symbols that somebody's names are, each once, in the policy's scratch. */
 struct gathering {
     struct policy *policy;
@@ -116,7 +112,7 @@ void policy_roles_free(struct policy *policy)
 
 void policy_tidy(struct policy *policy)
 {
-    if (policy->identities.count + policy->roles.count <= TOGETHER_MAX)
+    if (policy->identities.count + policy->roles.count <= POLICY_TOGETHER_MAX)
         return;
     policy_identities_clear(policy);
     roles_clear(policy);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* Tables that no <limit> bounds, at the constants that do. */
+#include "policy_draft.h"
+#include "yard.h"
+
+static const uint32_t uids[PEERS] = {1000, 1001, 1002, 1003};
+
+static void lines_of_the_log(void)
+{
+    struct yard y;
+    size_t bytes = 0;
+    yard_open(&y, uids);
+    for (uint32_t i = 0; i < BUS_LOG_MAX; i++) {
+        CHECK_EQUAL(y.bus.n_log, i);
+        bus_log(&y.bus, 4, "a line of a hundred bytes, as they mostly are: %s (%s) was disconnected %u",
+                ":1.4711", "uid=1000 pid=1 comm=\"/usr/bin/x\"", i);
+    }
+    CHECK_EQUAL(y.bus.log_lost, 0);
+    bus_log(&y.bus, 4, "one too many");
+    CHECK_EQUAL(y.bus.n_log, BUS_LOG_MAX);
+    CHECK_EQUAL(y.bus.log_lost, 1);
+    struct stack_node *node = atomic_load(&y.events.stack.top);
+    for (; node; node = node->next)
+        bytes += sizeof(struct event) + CONTAINER_OF(node, struct event, node)->view.body_size;
+    printf("# a line: %zu bytes\n", bytes / BUS_LOG_MAX);
+    CHECK(bytes / BUS_LOG_MAX < 600);
+    y.bus.n_log = BUS_LOG_ENOUGH - 1; /* the others were read: what was lost is told with the next */
+    bus_log(&y.bus, 4, "there is room again");
+    CHECK_EQUAL(y.bus.n_log, BUS_LOG_ENOUGH + 1);
+    CHECK_EQUAL(y.bus.log_lost, 0);
+    yard_close(&y);
+}
+
+/* Only a client that owns ever other sets of the names in a policy makes so many roles. */
+static void roles_of_a_policy(void)
+{
+    static struct policy_draft draft;
+    static char names[POLICY_TOGETHER_MAX + 1][32];
+    struct policy *policy;
+    policy_draft_begin(&draft);
+    for (uint32_t i = 0; i <= POLICY_TOGETHER_MAX; i++) {
+        snprintf(names[i], sizeof(names[i]), "org.example.N%u", i);
+        const struct rule_draft rule = {.kind = POLICY_SEND, .allow = true, .destination = names[i]};
+        policy_draft_add(&draft, &rule);
+    }
+    policy_draft_end(&draft);
+    REQUIRE(policy_new(&policy, draft.data, draft.size, 1) == 0);
+    for (uint32_t i = 0; i < POLICY_TOGETHER_MAX; i++) {
+        REQUIRE(policy_role_of_name(policy, span_of(names[i])));
+        policy_tidy(policy);
+        CHECK_EQUAL(policy->roles.count, i + 1);
+    }
+    const uint64_t generation = policy->generation;
+    REQUIRE(policy_role_of_name(policy, span_of(names[POLICY_TOGETHER_MAX])));
+    policy_tidy(policy);
+    CHECK_EQUAL(policy->roles.count, 0);
+    CHECK_EQUAL(policy->generation, generation + 1);
+    policy_free(policy);
+}
+
+static const struct check_test tests[] = {
+    TEST(lines_of_the_log),
+    TEST(roles_of_a_policy),
+};
+
+CHECK_MAIN(tests)
