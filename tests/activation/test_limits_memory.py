@@ -1,4 +1,4 @@
-"""dbus-daemon(1), max_pending_service_starts: at the limit, and what a message costs that waits for a service."""
+"""dbus-daemon(1), max_pending_service_starts: at the limit, and the cost of a message that waits there."""
 
 from __future__ import annotations
 

@@ -135,6 +135,32 @@ class TestType:
         assert matches(sender, other, "")
 
 
+class TestManyNames:
+    """One that owns more names than are listed for each message is known by each of them all the same."""
+
+    def test_sender(self, sender: Client, other: Client, name: str) -> None:
+        for number in range(100):
+            assert sender.own(f"{name}.N{number}") == 1
+        assert matches(sender, other, f"sender='{sender.unique}'")
+        assert matches(sender, other, f"sender='{name}.N0'")
+        assert matches(sender, other, f"sender='{name}.N99'")
+        assert not matches(sender, other, f"sender='{name}.N100'")
+        assert not matches(other, sender, f"sender='{name}.N99'")
+
+    def test_recipient(self, connect: Connect, sender: Client, other: Client, name: str) -> None:
+        """An eavesdropper may ask for one of many names of a recipient."""
+        for number in range(100):
+            other.own(f"{name}.N{number}")
+        listener = connect()
+        listener.match(f"eavesdrop='true',destination='{name}.N77'")
+        sender.signal("First", destination=f"{name}.N1")
+        listener.expect(member="First")
+        sender.driver("ReleaseName", "s", f"{name}.N77")
+        other.driver("ReleaseName", "s", f"{name}.N77")
+        sender.signal("Second", destination=f"{name}.N1")
+        listener.expect_nothing(sender)
+
+
 class TestSender:
     """sender='bus or unique name'"""
 

@@ -328,6 +328,35 @@ static void equal_rules_of_one_are_one(void)
     bed_free(&bed);
 }
 
+static bool owns_s_two(const void *names, const void *peer, struct span name)
+{
+    CHECK(names == peer);
+    return span_equal(name, SPAN("s.two"));
+}
+
+/* A sender with too many names to list is asked about those that rules mention. */
+static void a_sender_of_many_names(void)
+{
+    struct bed bed;
+    struct message m;
+    struct letter letter = {MESSAGE_SIGNAL, "/a", "i.f", "M", NULL, {{0}}};
+    REQUIRE(bed_make(&bed));
+    rule_add(bed.index, bed.lists[0], "sender=s.one");
+    rule_add(bed.index, bed.lists[1], "sender=s.two");
+    rule_add(bed.index, bed.lists[2], "sender=:1.7,member=M");
+    rule_add(bed.index, bed.lists[3], "sender=s.two,member=N");
+    REQUIRE(letter_message(&letter, &m));
+    struct match_subject subject = subject_of(&m);
+    subject.n_sender_names = 1;
+    subject.names = subject.sender = &bed;
+    subject.owns = owns_s_two;
+    bed_find(&bed, &subject);
+    CHECK_EQUAL(bed.visits[0] + bed.visits[3], 0);
+    CHECK_EQUAL(bed.visits[1], 1);
+    CHECK_EQUAL(bed.visits[2], 1);
+    bed_free(&bed);
+}
+
 static uint32_t depth(const struct match_path *tree)
 {
     if (!tree)
@@ -440,6 +469,7 @@ static const struct check_test tests[] = {
     TEST(paths_make_no_deep_tree),
     TEST(finds_all_paths_below),
     TEST(equal_rules_of_one_are_one),
+    TEST(a_sender_of_many_names),
 };
 
 int main(int argc, char **argv)

@@ -80,6 +80,10 @@ struct match_subject {
     /* of the addressed recipient; none where that is not known: then the message's own DESTINATION counts */
     const struct span *recipient_names;
     uint32_t n_recipient_names;
+    /* Of one with too many names to list: the list has its unique name, and owns tells of the others. */
+    const void *sender, *recipient;
+    bool (*owns)(const void *names, const void *peer, struct span name);
+    const void *names;
     bool eavesdropping; /* only rules with eavesdrop=true are asked (the message is not a broadcast) */
 };
 

@@ -53,8 +53,11 @@ static void choose(struct search *search, struct choices *choices, struct span t
         add_choice(search, choices, symbol);
 }
 
-static void choose_names(struct search *search, struct choices *choices, const struct span *names, uint32_t n)
+/* One with too many names to look each up is compared with the rules, which are mostly fewer. */
+static void choose_names(struct search *search, struct choices *choices, const struct span *names, uint32_t n,
+                         bool more)
 {
+    choices->unbounded = more;
     for (uint32_t i = 0; i < n && !choices->unbounded; i++)
         choose(search, choices, names[i]);
 }
@@ -103,7 +106,8 @@ static void choose_destination(struct search *search, struct choices *choices)
     if (!subject->eavesdropping)
         return;
     if (subject->n_recipient_names)
-        choose_names(search, choices, subject->recipient_names, subject->n_recipient_names);
+        choose_names(search, choices, subject->recipient_names, subject->n_recipient_names,
+                     subject->recipient != NULL);
     else
         choose(search, choices, subject->m->destination);
 }
@@ -163,7 +167,8 @@ static void make_choices(struct search *search, struct choices *choices, uint8_t
             choose_prefixes(search, choices, key, &search->index->path_namespaces, subject->m->path);
         break;
     case KEY_SENDER:
-        choose_names(search, choices, subject->sender_names, subject->n_sender_names);
+        choose_names(search, choices, subject->sender_names, subject->n_sender_names,
+                     subject->sender != NULL);
         break;
     case KEY_DESTINATION:
         choose_destination(search, choices);

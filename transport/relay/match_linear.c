@@ -12,6 +12,18 @@ static bool is_among(struct span value, const struct span *names, uint32_t n)
     return false;
 }
 
+static bool is_sender(const struct match_subject *subject, struct span value)
+{
+    return is_among(value, subject->sender_names, subject->n_sender_names) ||
+           (subject->sender && subject->owns(subject->names, subject->sender, value));
+}
+
+static bool is_recipient(const struct match_subject *subject, struct span value)
+{
+    return is_among(value, subject->recipient_names, subject->n_recipient_names) ||
+           (subject->recipient && subject->owns(subject->names, subject->recipient, value));
+}
+
 static bool path_matches_namespace(struct span path, struct span namespace)
 {
     if (!path.s)
@@ -24,7 +36,7 @@ static bool destination_matches(const struct match_subject *subject, struct span
     if (!subject->eavesdropping)
         return false;
     if (subject->n_recipient_names)
-        return is_among(value, subject->recipient_names, subject->n_recipient_names);
+        return is_recipient(subject, value);
     return subject->m->destination.s && span_equal(value, subject->m->destination);
 }
 
@@ -41,7 +53,7 @@ static bool field_matches(const struct match_subject *subject, uint8_t key, stru
     case KEY_PATH_NAMESPACE:
         return path_matches_namespace(m->path, value);
     case KEY_SENDER:
-        return is_among(value, subject->sender_names, subject->n_sender_names);
+        return is_sender(subject, value);
     default:
         return destination_matches(subject, value);
     }

@@ -6,6 +6,7 @@
 #include "quota.h"
 #include "route.h"
 #include "say.h"
+#include "subject.h"
 
 #include <errno.h>
 
@@ -123,9 +124,9 @@ static void capture(struct bus *bus, struct peer *sender, struct peer *addressed
     if (!sender)
         subject.sender_names = &bus_name, subject.n_sender_names = 1;
     else if (sender->active)
-        subject.sender_names = registry_names(sender, &subject.n_sender_names);
+        subject_from(&subject, bus, sender);
     if (addressed)
-        subject.recipient_names = registry_names(addressed, &subject.n_recipient_names);
+        subject_to(&subject, bus, addressed);
     bus->monitors.mark++;
     bus->work += match_index_find(bus->monitors.rules, &subject, capture_for, &capture);
 }

@@ -10,6 +10,7 @@
 #include "output.h"
 #include "quota.h"
 #include "say.h"
+#include "subject.h"
 #include "transit.h"
 
 #include <errno.h>
@@ -93,11 +94,11 @@ static void spread(struct transit *t, struct peer *addressed, bool unicast)
     struct spread context = {.t = t, .addressed = addressed};
     struct match_subject subject = {.m = t->m, .eavesdropping = unicast};
     if (t->sender)
-        subject.sender_names = registry_names(t->sender, &subject.n_sender_names);
+        subject_from(&subject, bus, t->sender);
     else
         subject.sender_names = &bus_name, subject.n_sender_names = 1;
     if (unicast && addressed)
-        subject.recipient_names = registry_names(addressed, &subject.n_recipient_names);
+        subject_to(&subject, bus, addressed);
     else if (unicast)
         subject.recipient_names = &bus_name, subject.n_recipient_names = 1;
     bus->mark++;
