@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Included by the Makefile of the project's root.
 #   make sanitize-test   the integration tests with a data plane under AddressSanitizer and UBSan
+#   make fuzz-bus        whole conversations with buses under both sanitizers; SECONDS=3600, SEED=1
 #   make guest-test      the integration tests in a guest whose kernel has the group; the better part of an hour
 #   make attack-test     attacks on omnibusd, its sanitised build and dbus-daemon, each with a limit; ten minutes, as root
 #   make bench-attacks   what each attack costs a bystander, beside dbus-daemon and dbus-broker; into docs/attacks.md
@@ -40,7 +41,11 @@ attack-test: all test-packages $(SANE)/built
 bench-attacks: all test-packages
 	$(BIN)/python tests/attacks/price_list.py --nice -10 --output docs/attacks.md
 
-C_FILES += $(wildcard tests/guest/load/*.[ch])
+SECONDS ?= 600
+fuzz-bus: all test-packages $(SANE)/built
+	$(PYTHON) tests/fuzz/run.py --must-reach --seconds=$(SECONDS) $(if $(SEED),--seed=$(SEED)) $(FUZZ)
+
+C_FILES += $(wildcard tests/guest/load/*.[ch] tests/fuzz/*.[ch])
 
 # TESTS=tests/bus/test_names.py: those only. MULTICAST=off: on the relay. KERNEL=6.12: another series.
 guest-test: all test-packages

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+#include "control.h"
+
+#include "greet.h"
+#include "talk.h"
+
+static struct {
+    struct bytes message;
+    struct letter letter;
+    uint32_t serial; /* of the call that is under way */
+    bool answered;
+} answer;
+
+static char owners[NAMES][24];
+
+const char *control_owner(uint32_t number)
+{
+    return owners[number];
+}
+
+void control_answered(struct world *w, const struct letter *letter)
+{
+    (void)w;
+    if (letter->reply_serial != answer.serial)
+        return;
+    answer.message.size = 0;
+    bytes_add(&answer.message, letter->body + letter->body_size - letter->size, letter->size);
+    wire_read(answer.message.data, answer.message.size, &answer.letter);
+    answer.answered = true;
+}
+
+const struct letter *control_call(struct world *w, const char *member, const char *argument)
+{
+    int64_t end = now_ms() + w->settings.patience;
+    answer.answered = false;
+    answer.serial = talk_sync(w, w->control, member, argument);
+    while (!answer.answered) {
+        pump(w, 100);
+        if (now_ms() > end)
+            fail(w, "the bus does not answer %s", member);
+    }
+    return answer.letter.type == WIRE_RETURN ? &answer.letter : NULL;
+}
+
+void control_connect(struct world *w)
+{
+    int64_t end = now_ms() + w->settings.patience;
+    w->by_unique = NULL;
+    while (!(w->control = world_connect(w, 0, 0)) && now_ms() < end)
+        ;
+    w->control->promiscuous = true;
+    w->control->id = 0;
+    greet(w->control, 0, NEVER);
+    w->first_unique = 0;
+    while (w->control->state != CLIENT_ACTIVE) {
+        pump(w, 100);
+        if (now_ms() > end)
+            fail(w, "the bus does not welcome the fuzzer");
+    }
+    w->by_unique[strtoull(w->control->unique + 3, NULL, 10)] = 0;
+    control_call(w, "AddMatch", "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged'");
+}
+
+bool control_ask(struct world *w, const char *unique)
+{
+    return control_call(w, unique ? "GetConnectionStats" : "GetStats", unique) != NULL;
+}
+
+uint64_t control_value(const struct world *w, const char *key)
+{
+    const struct letter *l = &answer.letter;
+    size_t at = 8;
+    while (at + 8 < l->body_size) {
+        at = (at + 7) & ~(size_t)7;
+        const char *name = (const char *)l->body + at + 4;
+        at += 4 + wire_u32(l->body + at, l->big) + 1;
+        char type = (char)l->body[at + 1];
+        at += 3;
+        size_t align = type == 't' ? 8 : 4;
+        at = (at + align - 1) & ~(align - 1);
+        if (type != 'u' && type != 't' && type != 'b' && type != 's')
+            break;
+        if (strcmp(name, key) == 0) {
+            uint64_t value = 0;
+            memcpy(&value, l->body + at, type == 't' ? 8 : 4);
+            return value;
+        }
+        at += type == 't' ? 8 : type == 's' ? 4 + wire_u32(l->body + at, l->big) + 1 : 4;
+    }
+    fail(w, "the statistics have no %s", key);
+}
+
+/* The string argument behind this one. */
+static const char *next_string(const struct letter *letter, const char *text)
+{
+    size_t at = (size_t)((const uint8_t *)text - letter->body) + strlen(text) + 1;
+    return (const char *)letter->body + ((at + 3) & ~(size_t)3) + 4;
+}
+
+/* Each change begins where the last one has ended. */
+void control_owner_changed(struct world *w, const struct letter *letter)
+{
+    const char *name = wire_string(letter);
+    const char *old = next_string(letter, name), *new = next_string(letter, old);
+    uint32_t number = name_number(name);
+    if (strcmp(old, new) == 0)
+        fail(w, "NameOwnerChanged says that %s went from %s to %s", name, old, new);
+    if (number == UINT32_MAX)
+        return;
+    if (strcmp(owners[number], old) != 0)
+        fail(w, "NameOwnerChanged says that %s was owned by %s, and it was by %s", name, old, owners[number]);
+    snprintf(owners[number], sizeof(owners[number]), "%s", new);
+}

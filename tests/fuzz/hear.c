@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "hear.h"
+
+#include "hear_bus.h"
+#include "kamikaze.h"
+#include "talk.h"
+
+#include <unistd.h>
+
+/* Lines of the handshake. False: there is nothing more now. */
+static bool hear_line(struct world *w, struct client *c)
+{
+    const uint8_t *end = memmem(c->in.data, c->in.size, "\r\n", 2);
+    if (!end)
+        return false;
+    if (--c->lines == 0) {
+        if (c->in.size < 3 || memcmp(c->in.data, c->fd_passing ? "AGR" : "OK ", 3) != 0) {
+            if (!c->loiterer && !c->wild)
+                fail(w, "client %u is not welcome: %.*s", c->id, (int)(end - c->in.data), c->in.data);
+            c->wild = true;
+        }
+        c->state = CLIENT_WAITING;
+    }
+    bytes_drop(&c->in, (size_t)(end + 2 - c->in.data));
+    return true;
+}
+
+static const char *link_of(int fd)
+{
+    static char target[256], path[64];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(path, target, sizeof(target) - 1);
+    target[n > 0 ? n : 0] = 0;
+    return target;
+}
+
+/* The descriptors are those that were sent with this message. */
+static void check_fds(struct world *w, struct client *c, const struct letter *letter,
+                      const struct client *sender)
+{
+    int fds[CLIENT_FDS];
+    if (letter->n_fds > CLIENT_FDS || !client_take_fds(c, letter->n_fds, fds))
+        fail(w, "%s got a message with %u descriptors, and %u came", c->unique, letter->n_fds, c->n_fds);
+    for (uint32_t i = 0; i < letter->n_fds; i++) {
+        uint32_t content[3] = {0};
+        bool read = pread(fds[i], content, sizeof(content), 0) == sizeof(content);
+        if (sender && !sender->wild &&
+            (!read || content[0] != sender->id || content[1] != letter->serial || content[2] != i))
+            fail(w, "%s got another descriptor with message %u of %s: %u of %u of client %u (read %d, %s)",
+                 c->unique, letter->serial, sender->unique, content[2], content[1], content[0], read,
+                 link_of(fds[i]));
+        close(fds[i]);
+    }
+    reached[REACHED_FDS_RECEIVED] += letter->n_fds;
+}
+
+static bool is_for(const struct world *w, const struct client *c, const struct letter *letter,
+                   const struct record *record, const struct client *sender)
+{
+    const char *to = letter->text[WIRE_DESTINATION];
+    if (record->to == TO_ALL)
+        return !to && rules_may_match(&c->rules, record, sender);
+    if (!to)
+        return false;
+    if (to_is_name(record->to)) {
+        uint32_t number = record->to & ~TO_NAME;
+        char name[NAME_TEXT];
+        name_text(number < NAMES ? number : 0, name);
+        return number < NAMES && strcmp(to, name) == 0 && c->owns[number];
+    }
+    (void)w;
+    return record->to == c->id && strcmp(to, c->unique) == 0;
+}
+
+static void check_content(struct world *w, struct client *c, const struct letter *letter,
+                          const struct record *record, const struct client *sender)
+{
+    static struct bytes body;
+    const char *signature = letter->text[WIRE_SIGNATURE];
+    record_body(record, sender->id, letter->serial, &body);
+    if (letter->type != record->type || letter->flags != record->flags || letter->big != record->big ||
+        letter->n_fds != record->n_fds || letter->reply_serial != record->argument)
+        fail(w, "%s got message %u of %s with another header", c->unique, letter->serial, sender->unique);
+    if (letter->unknown || (signature != NULL) != record->tagged)
+        fail(w, "%s got message %u of %s with other fields: signature %s, unknown %s", c->unique,
+             letter->serial, sender->unique, signature ? signature : "none",
+             letter->unknown ? letter->unknown : "none");
+    if (letter->body_size != body.size || (body.size && memcmp(letter->body, body.data, body.size) != 0))
+        fail(w, "%s got message %u of %s with another body", c->unique, letter->serial, sender->unique);
+}
+
+/* Behind everything that the same sender said to the same receiver before. */
+static void check_order(struct world *w, struct client *c, struct record *record, const struct client *sender,
+                        bool ours)
+{
+    bool named = to_is_name(record->to) && !c->monitor;
+    uint32_t *last =
+        named ? &c->last_named[sender->id * NAMES + (record->to & ~TO_NAME)] : &c->last[sender->id];
+    /* an eavesdropper sees what others get when they get it */
+    if (record->twice || (!ours && !c->monitor))
+        return;
+    /* a monitor may see what was under way when it began behind what was sent later */
+    if (c->monitor && (!c->since || record->order <= c->since[sender->id]))
+        return;
+    if (record->order <= *last)
+        fail(w, "%s%s got a message of %s behind a later one: %u after %u (type %u, to %x, mode %u)",
+             c->unique,
+             c->monitor       ? ", a monitor,"
+             : c->promiscuous ? ", which eavesdrops,"
+                              : "",
+             sender->unique, record->order, *last, record->type, record->to, record->mode);
+    *last = record->order;
+    if (named && record->sure && !c->promiscuous) {
+        if (record->order <= c->last[sender->id])
+            fail(w, "%s got a message of %s by name behind a later one: %u", c->unique, sender->unique,
+                 record->order);
+        c->last[sender->id] = record->order;
+    }
+}
+
+static void take_reply(struct world *w, struct client *c, const struct letter *letter,
+                       const struct record *record, struct client *sender)
+{
+    if (record->mode == MODE_TWICE && w->settings.strays)
+        return;
+    struct record *call = client_record(c, letter->reply_serial);
+    if (!call || call->type != WIRE_CALL)
+        fail(w, "%s got a reply of %s to %u, which is no call", c->unique, sender->unique,
+             letter->reply_serial);
+    if (!to_is_name(call->to) && call->to != sender->id)
+        fail(w, "%s got a reply of %s to a call that it did not get", c->unique, sender->unique);
+    if (w->settings.strays && call->answered == call->expected)
+        return; /* the bus has answered it already */
+    if (++call->answered > call->expected)
+        fail(w, "%s got one more reply to call %u, of %s", c->unique, letter->reply_serial, sender->unique);
+    reached[REACHED_CALLS_ANSWERED]++;
+}
+
+static void take_call(struct world *w, struct client *c, const struct letter *letter,
+                      const struct record *record, struct client *sender)
+{
+    if (record->mode == MODE_NEVER || record->flags & WIRE_NO_REPLY)
+        return;
+    if (record->mode == MODE_LATER && !w->settling) {
+        if (c->later.n + 2 > c->later.room) {
+            c->later.room = 2 * c->later.room + 16;
+            c->later.at = realloc(c->later.at, c->later.room * sizeof(*c->later.at));
+            if (!c->later.at)
+                abort();
+        }
+        c->later.at[c->later.n++] = sender->id;
+        c->later.at[c->later.n++] = letter->serial;
+        return;
+    }
+    talk_answer(w, c, sender, letter->serial, record->mode == MODE_ERROR ? MODE_ERROR : MODE_RETURN);
+    if (record->mode == MODE_TWICE)
+        talk_answer(w, c, sender, letter->serial, MODE_TWICE);
+}
+
+/* Its replies count, as far as they go. */
+static void hear_wild(struct client *c, const struct letter *letter)
+{
+    struct record *call = client_record(c, letter->reply_serial);
+    if ((letter->type == WIRE_RETURN || letter->type == WIRE_ERROR) && call &&
+        call->answered < call->expected)
+        call->answered++;
+}
+
+static void hear_client(struct world *w, struct client *c, const struct letter *letter, struct client *sender)
+{
+    check_fds(w, c, letter, sender);
+    if (sender->wild || c->wild) {
+        hear_wild(c, letter);
+        return;
+    }
+    struct record *record = client_record(sender, letter->serial);
+    if (!record)
+        fail(w, "%s got message %u of %s, which sent none", c->unique, letter->serial, sender->unique);
+    if (record->to != TO_DRIVER)
+        check_content(w, c, letter, record, sender);
+    bool ours = is_for(w, c, letter, record, sender);
+    if (!ours && !c->promiscuous)
+        fail(w, "%s got message %u of %s, which is not for it but for %x (%s)%s", c->unique, letter->serial,
+             sender->unique, record->to,
+             letter->text[WIRE_DESTINATION] ? letter->text[WIRE_DESTINATION] : "all",
+             to_is_name(record->to) && c->asked[record->to & ~TO_NAME] ? "; it has asked for that name" : "");
+    check_order(w, c, record, sender, ours);
+    if (!ours || c->monitor) {
+        reached[REACHED_OVERHEARD]++;
+        return;
+    }
+    if (record->to == TO_ALL) {
+        reached[REACHED_BROADCASTS_RECEIVED]++;
+        record->must &= ~((uint64_t)1 << c->slot);
+        return;
+    }
+    if (++record->delivered > 1 + record->twice)
+        fail(w, "%s got message %u of %s twice", c->unique, letter->serial, sender->unique);
+    if (record->refused && !record->twice)
+        fail(w, "%s got message %u of %s, of which the bus said that it did not", c->unique, letter->serial,
+             sender->unique);
+    if (letter->type == WIRE_RETURN || letter->type == WIRE_ERROR) {
+        if (letter->reply_serial)
+            take_reply(w, c, letter, record, sender);
+    } else if (letter->type == WIRE_CALL) {
+        take_call(w, c, letter, record, sender);
+    }
+}
+
+/* Of a service, or of a process that was killed. */
+static void hear_stranger(struct world *w, struct client *c, const struct letter *letter)
+{
+    check_fds(w, c, letter, NULL);
+    const char *to = letter->text[WIRE_DESTINATION];
+    if (c->wild || c->monitor || (c->promiscuous && (!to || strcmp(to, c->unique) != 0)))
+        return;
+    if (letter->type == WIRE_RETURN && letter->reply_serial) {
+        struct record *call = client_record(c, letter->reply_serial);
+        if (!call || !to_is_name(call->to) || !name_is_service(call->to & ~TO_NAME))
+            fail(w, "%s got a reply of the unknown %s", c->unique, letter->text[WIRE_SENDER]);
+        if (++call->answered > call->expected)
+            fail(w, "%s got one more reply to call %u, of a service", c->unique, letter->reply_serial);
+        reached[REACHED_STARTED]++;
+        return;
+    }
+    const char *interface = letter->text[WIRE_INTERFACE];
+    if (w->strangers == 0 && (!interface || strcmp(interface, KAMIKAZE) != 0))
+        fail(w, "%s got a message of the unknown %s", c->unique, letter->text[WIRE_SENDER]);
+}
+
+/* Reads what clients without a name may have got by now, whatever the plan says. False: there are none. */
+static bool name_clients(struct world *w)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < w->n_clients; i++) {
+        struct client *c = w->clients[i];
+        bool unnamed = c->state == CLIENT_GREETING || c->state == CLIENT_WAITING;
+        if (!unnamed || c->fd < 0 || c->hearing || c->loiterer)
+            continue;
+        any = true;
+        if (client_read(c))
+            hear(w, c);
+    }
+    return any;
+}
+
+/* The sender's own reply to Hello may not have been read yet, or even be on its way. */
+static struct client *find_sender(struct world *w, const struct letter *letter)
+{
+    const char *unique = letter->text[WIRE_SENDER], *interface = letter->text[WIRE_INTERFACE];
+    struct client *sender = world_find(w, unique);
+    if (unique[0] != ':' || (interface && strcmp(interface, KAMIKAZE) == 0))
+        return sender;
+    for (int i = 0; !sender && i < 100 && name_clients(w); i++) {
+        sender = world_find(w, unique);
+        if (!sender)
+            usleep(1000);
+    }
+    return sender;
+}
+
+static void hear_message(struct world *w, struct client *c, const struct letter *letter)
+{
+    const char *from = letter->text[WIRE_SENDER];
+    c->n_received++;
+    reached[REACHED_MESSAGES_RECEIVED]++;
+    if (!from)
+        fail(w, "%s got a message without a sender", c->unique);
+    struct client *sender = find_sender(w, letter);
+    if (strcmp(from, "org.freedesktop.DBus") == 0) {
+        check_fds(w, c, letter, NULL); /* a process's, of GetConnectionCredentials */
+        hear_bus(w, c, letter);
+    } else if (sender) {
+        hear_client(w, c, letter, sender);
+    } else {
+        hear_stranger(w, c, letter);
+    }
+}
+
+void hear(struct world *w, struct client *c)
+{
+    size_t at = 0;
+    c->hearing = true;
+    while (c->state == CLIENT_GREETING && hear_line(w, c))
+        ;
+    while (c->state != CLIENT_GREETING && c->state != CLIENT_DEAD) {
+        struct letter letter;
+        size_t size = wire_frame(c->in.data + at, c->in.size - at);
+        if (size == 0 || (size != SIZE_MAX && size > c->in.size - at))
+            break;
+        if (size == SIZE_MAX || !wire_read(c->in.data + at, size, &letter))
+            fail(w, "client %u got what is no message", c->id);
+        hear_message(w, c, &letter);
+        at += size;
+    }
+    if (at > 0 && c->fd >= 0)
+        bytes_drop(&c->in, at);
+    c->hearing = false;
+}

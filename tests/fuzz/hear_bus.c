@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+#include "hear_bus.h"
+
+#include "control.h"
+
+/* NameAcquired and NameLost come in order, and before anything that is addressed to the name. */
+static void hear_name(struct world *w, struct client *c, const struct letter *letter, bool acquired)
+{
+    const char *name = wire_string(letter);
+    uint32_t number = name ? name_number(name) : UINT32_MAX;
+    if (!name)
+        fail(w, "%s got %s without a name", c->unique, letter->text[WIRE_MEMBER]);
+    if (number == UINT32_MAX)
+        return;
+    if (!c->asked[number])
+        fail(w, "%s got %s for %s, for which it never asked", c->unique, letter->text[WIRE_MEMBER], name);
+    if (c->owns[number] == acquired)
+        fail(w, "%s got %s for %s twice", c->unique, letter->text[WIRE_MEMBER], name);
+    c->owns[number] = acquired;
+    reached[acquired ? REACHED_NAMES_OWNED : REACHED_NAMES_LOST]++;
+}
+
+static void hear_signal(struct world *w, struct client *c, const struct letter *letter)
+{
+    const char *member = letter->text[WIRE_MEMBER], *to = letter->text[WIRE_DESTINATION];
+    if (c == w->control && member && strcmp(member, "NameOwnerChanged") == 0)
+        control_owner_changed(w, letter);
+    if (!to) {
+        if (!c->promiscuous && c != w->control && c->rules.n == 0)
+            fail(w, "%s got a signal of the bus without a rule", c->unique);
+        return;
+    }
+    if (strcmp(to, c->unique) != 0) {
+        if (!c->promiscuous)
+            fail(w, "%s got %s of the bus for %s", c->unique, member, to);
+        return;
+    }
+    if (strcmp(member, "NameAcquired") == 0 && wire_string(letter) && wire_string(letter)[0] != ':')
+        hear_name(w, c, letter, true);
+    else if (strcmp(member, "NameLost") == 0 && wire_string(letter) && wire_string(letter)[0] != ':')
+        hear_name(w, c, letter, false);
+}
+
+static void named(struct world *w, struct client *c, const struct letter *letter)
+{
+    const char *name = wire_string(letter);
+    if (letter->type == WIRE_ERROR) {
+        reached[REACHED_HELLO_REFUSED]++;
+        c->may_be_cut = true;
+        world_end(w, c);
+        return;
+    }
+    if (!name)
+        fail(w, "the reply to Hello has no name");
+    c->state = CLIENT_ACTIVE;
+    world_named(w, c, name);
+}
+
+static void begin_watching(const struct world *w, struct client *c)
+{
+    reached[REACHED_MONITORS]++;
+    c->since = calloc(CLIENTS_MAX, sizeof(*c->since));
+    for (uint32_t i = 0; i < w->n_clients && c->since; i++)
+        c->since[i] = w->clients[i]->order;
+}
+
+static void take_verb(struct world *w, struct client *c, struct record *call, const struct letter *letter)
+{
+    bool success = letter->type == WIRE_RETURN;
+    uint32_t result = success && letter->body_size == 4 ? wire_u32(letter->body, letter->big) : 0;
+    switch ((enum verb)call->verb) {
+    case VERB_ADD_RULE:
+        rules_added(&c->rules, call->argument, success);
+        reached[REACHED_RULES_ADDED] += success;
+        break;
+    case VERB_REMOVE_RULE:
+        rules_removed(&c->rules, call->argument, success);
+        reached[REACHED_RULES_REMOVED] += success;
+        break;
+    case VERB_REQUEST:
+        if (success && (result < 1 || result > 4))
+            fail(w, "%s was answered %u to RequestName", c->unique, result);
+        reached[REACHED_NAMES_QUEUED] += success && result == 2;
+        break;
+    case VERB_RELEASE:
+        if (success && (result < 1 || result > 3))
+            fail(w, "%s was answered %u to ReleaseName", c->unique, result);
+        break;
+    case VERB_MONITOR:
+        if (success)
+            begin_watching(w, c);
+        else
+            c->wild = true; /* its rules were taken to be void */
+        break;
+    case VERB_SYNC:
+        c->synced++;
+        if (c == w->control)
+            control_answered(w, letter);
+        break;
+    case VERB_NONE:
+        break;
+    }
+}
+
+static void take_answer(struct world *w, struct client *c, const struct letter *letter)
+{
+    struct record *call = client_record(c, letter->reply_serial);
+    const char *error = letter->type == WIRE_ERROR ? letter->text[WIRE_ERROR_NAME] : NULL;
+    if (!call)
+        fail(w, "%s got an answer to %u, which it never sent", c->unique, letter->reply_serial);
+    const char *text = error ? wire_string(letter) : NULL;
+    if (error)
+        reached_error(error, text ? text : "");
+    else
+        reached[REACHED_DRIVER_ANSWERED]++;
+    if (!error && call->to != TO_DRIVER)
+        fail(w, "%s got a reply of the bus to a message for others", c->unique);
+    if (call->expected == 0) {
+        if (!error)
+            return; /* some are answered all the same */
+        if (++call->refused > 1 + call->twice)
+            fail(w, "%s got two errors for message %u", c->unique, letter->reply_serial);
+        if (call->delivered && !call->twice)
+            fail(w, "%s got the error %s (%s) for message %u, which was delivered", c->unique, error, text,
+                 letter->reply_serial);
+        return;
+    }
+    if (++call->answered > call->expected)
+        fail(w, "%s got one more answer to call %u: %s %s", c->unique, letter->reply_serial,
+             error ? error : "", text ? text : "");
+    take_verb(w, c, call, letter);
+}
+
+static void hear_answer(struct world *w, struct client *c, const struct letter *letter)
+{
+    const char *to = letter->text[WIRE_DESTINATION];
+    if (c->state == CLIENT_WAITING && letter->reply_serial == 1) {
+        struct record *hello = client_record(c, 1);
+        if (++hello->answered > 1)
+            fail(w, "client %u was answered Hello twice", c->id);
+        named(w, c, letter);
+        return;
+    }
+    if (!to || strcmp(to, c->unique) != 0) {
+        if (!c->promiscuous)
+            fail(w, "%s got an answer of the bus for %s", c->unique, to ? to : "nobody");
+        return;
+    }
+    if (!c->monitor || letter->type == WIRE_RETURN)
+        take_answer(w, c, letter);
+}
+
+void hear_bus(struct world *w, struct client *c, const struct letter *letter)
+{
+    if (c->wild) {
+        if (c->state == CLIENT_WAITING && letter->reply_serial == 1)
+            named(w, c, letter);
+        return;
+    }
+    if (letter->type == WIRE_SIGNAL)
+        hear_signal(w, c, letter);
+    else if (letter->type == WIRE_RETURN || letter->type == WIRE_ERROR)
+        hear_answer(w, c, letter);
+    else
+        fail(w, "%s got a message of type %u of the bus", c->unique, letter->type);
+}

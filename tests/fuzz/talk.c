@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+#include "talk.h"
+
+#define BUS "org.freedesktop.DBus"
+
+/* Where a message goes: a name that the plan knows, and that the bus may have to tell us first. */
+static const char *destination(struct world *w, uint32_t to, char name[NAME_TEXT])
+{
+    if (to == TO_ALL)
+        return NULL;
+    if (to == TO_DRIVER)
+        return BUS;
+    if (to == TO_NOBODY)
+        return "fuzz.nobody.here";
+    if (to_is_name(to)) {
+        name_text(to & ~TO_NAME, name);
+        return name;
+    }
+    struct client *c = w->clients[to];
+    int64_t end = now_ms() + w->settings.patience;
+    while (client_alive(c) && !c->loiterer && !c->unique[0] && now_ms() < end)
+        pump(w, 1);
+    return c->unique[0] ? c->unique : ":1.4000000000";
+}
+
+/* What a name's owner should be told is surely for it only if it will be the owner when the bus looks. */
+static bool is_sure(const struct world *w, uint32_t to)
+{
+    if (!to_is_name(to))
+        return true;
+    uint32_t number = to & ~TO_NAME;
+    if (number < name_of_slot(0))
+        return false;
+    const struct client *owner = w->slots[number - name_of_slot(0)];
+    return client_alive(owner) && owner->owns[number];
+}
+
+static uint64_t must_reach(const struct world *w, const struct record *record, const struct client *sender)
+{
+    uint64_t must = 0;
+    for (uint32_t i = 0; i < SLOTS_MAX && w->settings.wide && !w->reloaded; i++) {
+        const struct client *c = w->slots[i];
+        if (client_alive(c) && c->state == CLIENT_ACTIVE && !c->wild && !c->shut && !c->monitor &&
+            (record->n_fds == 0 || c->fd_passing) && rules_must_match(&c->rules, record, sender))
+            must |= (uint64_t)1 << i;
+    }
+    return must;
+}
+
+static void send_record(struct world *w, struct client *c, struct record *record, struct letter *letter,
+                        uint32_t size)
+{
+    struct bytes header = {0}, body = {0};
+    struct topic topic;
+    topic_of(record->topic, &topic);
+    letter->type = record->type;
+    letter->flags = record->flags;
+    letter->big = record->big;
+    letter->n_fds = record->n_fds;
+    if (record->type != WIRE_RETURN && record->type != WIRE_ERROR) {
+        letter->text[WIRE_PATH] = topic.path;
+        letter->text[WIRE_INTERFACE] = topic.interface;
+        letter->text[WIRE_MEMBER] = topic.member;
+    }
+    if (record->type == WIRE_ERROR)
+        letter->text[WIRE_ERROR_NAME] = "fuzz.Error";
+    if (record->tagged) {
+        letter->text[WIRE_SIGNATURE] = RECORD_SIGNATURE;
+        uint32_t least = (uint32_t)wire_put_header(&header, letter, 0) + record_body_least(record);
+        if (!record->twice)
+            record->filler = size > least ? size - least : 0;
+        header.size = 0;
+    }
+    record_body(record, c->id, letter->serial, &body);
+    record->order = ++c->order;
+    wire_put_header(&header, letter, (uint32_t)body.size);
+    client_send(c, header.data, header.size, body.data, body.size, letter->serial, record->n_fds);
+    bytes_free(&header);
+    bytes_free(&body);
+    reached[REACHED_MESSAGES_SENT]++;
+    (void)w;
+}
+
+void talk(struct world *w, struct client *c, const struct wish *wish)
+{
+    char name[NAME_TEXT];
+    plan_note(w, c->id, wish->type | wish->flags << 8 | (uint32_t)wish->mode << 16 | wish->topic << 24,
+              wish->to);
+    plan_note(w, wish->size, wish->n_fds,
+              wish->tagged | wish->big << 1 | wish->forged << 2 | wish->unknown << 3);
+    if (!client_alive(c))
+        return;
+    const char *to = destination(w, wish->to, name);
+    if (!client_alive(c))
+        return;
+    struct record *record = records_add(&c->planned);
+    *record = (struct record){.type = wish->type,
+                              .flags = wish->flags,
+                              .big = wish->big,
+                              .tagged = wish->tagged,
+                              .mode = (uint8_t)wish->mode,
+                              .n_fds = c->fd_passing ? wish->n_fds : 0,
+                              .topic = (uint16_t)wish->topic,
+                              .to = wish->to,
+                              .argument = wish->reply_serial,
+                              .sure = is_sure(w, wish->to)};
+    record->expected = wish->type == WIRE_CALL && !(wish->flags & WIRE_NO_REPLY);
+    if (wish->to == TO_ALL && wish->type == WIRE_SIGNAL)
+        record->must = must_reach(w, record, c);
+    record->clients = w->n_clients;
+    if (record->n_fds > 0 && w->settings.fd_timeout && c->uid != 0)
+        c->may_be_cut = true;
+    if (wish->type > WIRE_SIGNAL)
+        reached[REACHED_UNKNOWN_TYPES]++;
+    struct letter letter = {.serial = c->planned.n, .reply_serial = wish->reply_serial};
+    letter.text[WIRE_DESTINATION] = to;
+    letter.text[WIRE_SENDER] = wish->forged ? ":1.1" : NULL;
+    letter.unknown = wish->unknown ? "what nobody knows" : NULL;
+    send_record(w, c, record, &letter, wish->size);
+}
+
+void talk_again(struct world *w, struct client *c)
+{
+    plan_note(w, c->id, 77, 0);
+    if (!client_alive(c) || c->planned.n < 2 || c->state != CLIENT_ACTIVE)
+        return;
+    struct record *record = &c->planned.at[c->planned.n - 1];
+    if (record->n_fds > 0 || record->verb != VERB_NONE || to_is_name(record->to) || record->twice)
+        return;
+    char name[NAME_TEXT];
+    const char *to = destination(w, record->to, name);
+    record = &c->planned.at[c->planned.n - 1];
+    record->twice = true;
+    record->expected *= 2;
+    struct letter letter = {.serial = c->planned.n, .reply_serial = record->argument};
+    letter.text[WIRE_DESTINATION] = to;
+    send_record(w, c, record, &letter, 0);
+}
+
+void talk_answer(struct world *w, struct client *c, struct client *caller, uint32_t serial, enum mode mode)
+{
+    if (!client_alive(c) || c->monitor)
+        return;
+    struct record *record = records_add(&c->reactions);
+    *record = (struct record){.type = mode == MODE_ERROR ? WIRE_ERROR : WIRE_RETURN,
+                              .flags = WIRE_NO_REPLY,
+                              .tagged = serial % 4 != 0,
+                              .to = caller->id,
+                              .sure = true,
+                              .mode = (uint8_t)mode,
+                              .argument = serial};
+    struct letter letter = {.serial = SERIAL_REACTION + c->reactions.n - 1, .reply_serial = serial};
+    letter.text[WIRE_DESTINATION] = caller->unique;
+    send_record(w, c, record, &letter, 100 + serial * 37 % 400);
+}
+
+static struct record *call_driver(struct client *c, struct records *records, uint32_t first,
+                                  const char *interface, const char *member, const char *signature,
+                                  const struct bytes *body, uint8_t flags)
+{
+    struct bytes header = {0};
+    struct record *record = records_add(records);
+    record->type = WIRE_CALL;
+    record->flags = flags;
+    record->to = TO_DRIVER;
+    record->sure = true;
+    record->order = ++c->order;
+    record->expected = !(flags & WIRE_NO_REPLY);
+    struct letter letter = {.type = WIRE_CALL, .flags = flags, .serial = first + records->n - 1};
+    letter.text[WIRE_PATH] = "/org/freedesktop/DBus";
+    letter.text[WIRE_INTERFACE] = interface ? interface : BUS;
+    letter.text[WIRE_MEMBER] = member;
+    letter.text[WIRE_DESTINATION] = BUS;
+    letter.text[WIRE_SIGNATURE] = signature;
+    wire_put_header(&header, &letter, body ? (uint32_t)body->size : 0);
+    client_send(c, header.data, header.size, body ? body->data : NULL, body ? body->size : 0, letter.serial,
+                0);
+    bytes_free(&header);
+    reached[REACHED_MESSAGES_SENT]++;
+    return record;
+}
+
+struct record *talk_driver(struct world *w, struct client *c, const char *interface, const char *member,
+                           const char *signature, const struct bytes *body, uint8_t flags)
+{
+    for (const char *at = member; *at; at++)
+        plan_note(w, c->id, (uint32_t)*at, flags);
+    if (!client_alive(c))
+        return NULL;
+    return call_driver(c, &c->planned, 1, interface, member, signature, body, flags);
+}
+
+uint32_t talk_sync(struct world *w, struct client *c, const char *member, const char *argument)
+{
+    (void)w;
+    struct bytes body = {0};
+    if (argument)
+        wire_put_string(&body, false, argument);
+    const char *interface =
+        strstr(member, "Stats") || strstr(member, "MatchRules") ? BUS ".Debug.Stats" : NULL;
+    call_driver(c, &c->reactions, SERIAL_REACTION, interface, member, argument ? "s" : NULL, &body, 0)->verb =
+        VERB_SYNC;
+    bytes_free(&body);
+    return SERIAL_REACTION + c->reactions.n - 1;
+}

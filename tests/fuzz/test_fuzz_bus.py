@@ -1,0 +1,72 @@
+"""Half a minute of ``make fuzz-bus``, and what a failure's command relies on."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SANITIZED = HERE.parent.parent / ".venv/sanitize/bin/omnibusd"
+SECONDS = int(os.environ.get("FUZZ_BUS_SECONDS", "30"))
+
+pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="gcc builds the fuzzer")
+
+
+@pytest.fixture(scope="session")
+def daemon(request: pytest.FixtureRequest) -> str:
+    """The sanitised build if there is one: building it takes minutes."""
+    chosen: str = request.config.option.daemon
+    if chosen.endswith("/dbus-daemon"):
+        pytest.skip("the fuzzer asks for statistics that the reference does not have")
+    return str(SANITIZED) if SANITIZED.exists() else chosen
+
+
+@pytest.fixture(autouse=True)
+def program(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build of the fuzzer for this worker alone."""
+    monkeypatch.setenv("FUZZ_BUILD", str(tmp_path_factory.getbasetemp() / "fuzz"))
+
+
+def run(daemon: str, *arguments: str) -> str:
+    ran = subprocess.run(
+        [sys.executable, HERE / "run.py", f"--daemon={daemon}", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS + 300,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+class TestConversations:
+    def test_half_a_minute(self, daemon: str) -> None:
+        """No client sees what it should not, and nothing is left when all have gone."""
+        output = run(daemon, f"--seconds={SECONDS}", f"--episode-seconds={SECONDS // 3}", "--must-reach")
+        assert re.search(r"messages received +[0-9,]{5,}", output), output
+
+
+class TestReplay:
+    @pytest.mark.parametrize("profile", ["wide", "tight"])
+    def test_the_same_seed_does_the_same(self, daemon: str, profile: str) -> None:
+        """Two runs of a seed say the same, byte by byte, whatever the bus's timing; another seed does not."""
+        arguments = ["--episode=3", f"--profile={profile}", "--rounds=3", "--actions=150", "--digests"]
+        first, again, other = (
+            re.findall("round [0-9]+: [0-9a-f]+", run(daemon, f"--seed={seed}", *arguments))
+            for seed in (7, 7, 8)
+        )
+        assert len(first) == 3 and first == again
+        assert not set(first) & set(other)
+
+    def test_a_round_alone(self, daemon: str) -> None:
+        """A round does not depend on those before it, so it can be done again without them."""
+        arguments = ["--seed=7", "--episode=3", "--profile=wide", "--actions=100", "--digests"]
+        all_rounds = re.findall("round 2: [0-9a-f]+", run(daemon, *arguments, "--rounds=3"))
+        alone = re.findall("round 2: [0-9a-f]+", run(daemon, *arguments, "--round=2", "--rounds=1"))
+        assert alone and alone == all_rounds
