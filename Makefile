@@ -3,6 +3,7 @@
 #   make run    start a private bus in the foreground
 #   make test   check and test everything
 #   make fuzz   fuzz the C code, ten minutes a target
+#   make fuzz-bus   fuzz whole conversations with a sanitised bus (SECONDS=3600); fuzz-bus-proof: it finds what it must
 #   make policy-test   judge a million random messages by both evaluators, and thousands with dbus-daemon
 
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)

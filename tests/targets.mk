@@ -2,6 +2,7 @@
 # Included by the Makefile of the project's root.
 #   make sanitize-test   the integration tests with a data plane under AddressSanitizer and UBSan
 #   make fuzz-bus        whole conversations with buses under both sanitizers; SECONDS=3600, SEED=1
+#   make fuzz-bus-proof  the same without the fixes of two faults, each of which has to be found
 #   make guest-test      the integration tests in a guest whose kernel has the group; the better part of an hour
 #   make attack-test     attacks on omnibusd, its sanitised build and dbus-daemon, each with a limit; ten minutes, as root
 #   make bench-attacks   what each attack costs a bystander, beside dbus-daemon and dbus-broker; into docs/attacks.md
@@ -44,6 +45,9 @@ bench-attacks: all test-packages
 SECONDS ?= 600
 fuzz-bus: all test-packages $(SANE)/built
 	$(PYTHON) tests/fuzz/run.py --must-reach --seconds=$(SECONDS) $(if $(SEED),--seed=$(SEED)) $(FUZZ)
+
+fuzz-bus-proof: all test-packages
+	$(PYTHON) tests/fuzz/proof.py $(if $(SEED),--seed=$(SEED)) $(PROOF)
 
 C_FILES += $(wildcard tests/guest/load/*.[ch] tests/fuzz/*.[ch])
 

@@ -232,6 +232,7 @@ void act_wild(struct world *w, struct prng *p)
     if (!client_alive(c) || c->monitor)
         return;
     c->wild = true;
+    w->strangers += c->state != CLIENT_ACTIVE; /* it may be cut off before it knows its name */
     reached[REACHED_WILD]++;
     say_nonsense(w, c, how, p);
 }

@@ -145,5 +145,5 @@ bool audit_statistics(struct world *w, char why[AUDIT_TEXT])
     for (uint32_t i = 0; i < w->n_clients; i++)
         if (in_step(w->clients[i]) && !audit_client(w, w->clients[i], why))
             return false;
-    return audit_owners(w, why);
+    return control_missed(w) || audit_owners(w, why);
 }

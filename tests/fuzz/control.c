@@ -12,10 +12,30 @@ static struct {
 } answer;
 
 static char owners[NAMES][24];
+static char broken[256]; /* the chain of owners, and how */
+static uint64_t refused_before;
 
 const char *control_owner(uint32_t number)
 {
     return owners[number];
+}
+
+bool control_missed(struct world *w)
+{
+    if (!control_ask(w, w->control->unique))
+        fail(w, "GetConnectionStats is refused");
+    bool missed = control_value(w, "omnibus.MessagesRefused") > refused_before;
+    if (broken[0] && !missed)
+        fail(w, "%s", broken);
+    return missed;
+}
+
+void control_forget(struct world *w)
+{
+    control_missed(w);
+    refused_before = control_value(w, "omnibus.MessagesRefused");
+    memset(owners, 0, sizeof(owners));
+    broken[0] = 0;
 }
 
 void control_answered(struct world *w, const struct letter *letter)
@@ -45,19 +65,17 @@ const struct letter *control_call(struct world *w, const char *member, const cha
 void control_connect(struct world *w)
 {
     int64_t end = now_ms() + w->settings.patience;
-    w->by_unique = NULL;
     while (!(w->control = world_connect(w, 0, 0)) && now_ms() < end)
         ;
     w->control->promiscuous = true;
     w->control->id = 0;
     greet(w->control, 0, NEVER);
-    w->first_unique = 0;
     while (w->control->state != CLIENT_ACTIVE) {
         pump(w, 100);
         if (now_ms() > end)
             fail(w, "the bus does not welcome the fuzzer");
     }
-    w->by_unique[strtoull(w->control->unique + 3, NULL, 10)] = 0;
+    w->by_unique[strtoull(w->control->unique + 3, NULL, 10)] = UNIQUE_SPENT;
     control_call(w, "AddMatch", "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged'");
 }
 
@@ -108,6 +126,7 @@ void control_owner_changed(struct world *w, const struct letter *letter)
     if (number == UINT32_MAX)
         return;
     if (strcmp(owners[number], old) != 0)
-        fail(w, "NameOwnerChanged says that %s was owned by %s, and it was by %s", name, old, owners[number]);
+        snprintf(broken, sizeof(broken), "NameOwnerChanged says that %s was owned by %s, and it was by %s",
+                 name, old, owners[number]);
     snprintf(owners[number], sizeof(owners[number]), "%s", new);
 }

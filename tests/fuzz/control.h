@@ -15,6 +15,9 @@ bool control_ask(struct world *w, const char *unique);
 uint64_t control_value(const struct world *w, const char *key);
 /* The owner of a name by what NameOwnerChanged said; "": none. */
 const char *control_owner(uint32_t number);
+/* Has NameOwnerChanged found the fuzzer's queue full in this round, so that owners are unknown? */
+bool control_missed(struct world *w);
+void control_forget(struct world *w); /* at the end of a round: all owners are gone */
 
 /* For hear_bus. */
 void control_answered(struct world *w, const struct letter *letter);

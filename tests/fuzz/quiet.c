@@ -192,7 +192,8 @@ static bool empty(struct world *w, char why[AUDIT_TEXT])
         if (value != expected[i].value)
             return false;
     }
-    for (uint32_t i = 0; i < NAMES; i++) {
+    bool missed = control_missed(w);
+    for (uint32_t i = 0; i < NAMES && !missed; i++) {
         snprintf(why, AUDIT_TEXT, "all have gone, and %s owns name %u", control_owner(i), i);
         if (control_owner(i)[0])
             return false;
@@ -240,5 +241,6 @@ void quiet_end(struct world *w, bool first_round)
         if (client_alive(w->clients[i]))
             world_end(w, w->clients[i]);
     wait_until_empty(w, first_round);
+    control_forget(w);
     w->settling = false;
 }

@@ -161,45 +161,50 @@ void pump(struct world *w, int milliseconds)
         serve(w, events[i].data.ptr, events[i].events);
 }
 
-void world_named(struct world *w, struct client *c, const char *unique)
+/* Where the client of a unique name is noted, for all names that the bus has ever given. */
+static uint32_t *place_of(struct world *w, const char *unique)
 {
-    snprintf(c->unique, sizeof(c->unique), "%s", unique);
     uint64_t number = strtoull(unique + 3, NULL, 10);
-    w->last_unique = number > w->last_unique ? number : w->last_unique;
-    number -= w->first_unique;
-    if (number >= 1u << 24)
+    if (number >= 1u << 26)
         fail(w, "the bus gave the name %s", unique);
     if (number >= w->n_by_unique) {
-        uint32_t n = (uint32_t)number + 256;
+        uint32_t n = (uint32_t)number + 1024;
         w->by_unique = realloc(w->by_unique, n * sizeof(*w->by_unique));
         if (!w->by_unique)
             abort();
         memset(w->by_unique + w->n_by_unique, 0, (n - w->n_by_unique) * sizeof(*w->by_unique));
         w->n_by_unique = n;
     }
-    if (w->by_unique[number])
+    return &w->by_unique[number];
+}
+
+void world_named(struct world *w, struct client *c, const char *unique)
+{
+    snprintf(c->unique, sizeof(c->unique), "%s", unique);
+    uint32_t *place = place_of(w, unique);
+    if (*place)
         fail(w, "the bus gave the name %s twice", unique);
-    w->by_unique[number] = c->id + 1;
+    *place = c->id + 1;
 }
 
 struct client *world_find(const struct world *w, const char *unique)
 {
     if (strncmp(unique, ":1.", 3) != 0)
         return NULL;
-    uint64_t number = strtoull(unique + 3, NULL, 10) - w->first_unique;
-    return number < w->n_by_unique && w->by_unique[number] ? w->clients[w->by_unique[number] - 1] : NULL;
+    uint64_t number = strtoull(unique + 3, NULL, 10);
+    uint32_t id = number < w->n_by_unique ? w->by_unique[number] : 0;
+    return id && id != UNIQUE_SPENT ? w->clients[id - 1] : NULL;
 }
 
 void world_clear(struct world *w)
 {
-    for (uint32_t i = 0; i < w->n_clients; i++)
+    for (uint32_t i = 0; i < w->n_clients; i++) {
+        if (w->clients[i]->unique[0])
+            *place_of(w, w->clients[i]->unique) = UNIQUE_SPENT;
         client_free(w->clients[i]);
+    }
     w->n_clients = 0;
     memset(w->slots, 0, sizeof(w->slots));
-    free(w->by_unique);
-    w->by_unique = NULL;
-    w->n_by_unique = 0;
-    w->first_unique = w->last_unique + 1;
     w->reloaded = w->watched = false;
     w->strangers = 0;
 }

@@ -9,6 +9,7 @@
 
 #define SLOTS_MAX NAMES_SLOTS
 #define UIDS_MAX 8u
+#define UNIQUE_SPENT UINT32_MAX
 
 /* What the runner says of the bus: see config.py. */
 struct settings {
@@ -42,9 +43,7 @@ struct world {
     struct client *clients[CLIENTS_MAX];
     uint32_t n_clients;
     struct client *slots[SLOTS_MAX];
-    uint64_t first_unique; /* of this round; by_unique begins here */
-    uint64_t last_unique;  /* that the bus has given */
-    uint32_t *by_unique;   /* client's ID + 1 */
+    uint32_t *by_unique; /* client's ID + 1, or UNIQUE_SPENT: its round is over */
     uint32_t n_by_unique;
     struct prng plan;
     uint64_t digest; /* of all planned actions of the round */
