@@ -130,7 +130,8 @@ void loop_once(struct bus *bus, int timeout, loop_commands commands, void *conte
         commands(context);
     ready_turns(bus);
     expire_replies(bus);
-    int64_t doors = sooner(incomplete_tick(bus), doors_tick(bus));
+    int64_t expiry = incomplete_tick(bus); /* first, as it makes room for those at the doors */
+    int64_t doors = sooner(expiry, doors_tick(bus));
     direct_release(bus);
     output_flush(bus);
     if ((!list_empty(&bus->leaving) || !list_empty(&bus->unsettled)) && leave_turn(bus))
