@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import select
 import socket
+import threading
+import time
+from collections.abc import Iterator
 
+from support.daemon import Daemon
 from support.message import Flag, Type
 from support.raw import BUS, BUS_PATH, Client
 
@@ -56,3 +62,73 @@ class TestWaitingMemory:
             client.send_bytes(up.encode() + one + filler)
             client.reply_to(up.serial)
         assert daemon.memory() - before <= 2 * self.CYCLES * self.SIZE
+
+
+class TestPendingEvents:
+    """However much one client gives the bus to decide, others wait only for a bounded part of it."""
+
+    CONNECTIONS = 4
+
+    @contextlib.contextmanager
+    def flood(self, daemon: Daemon, uid: int) -> Iterator[None]:
+        """Send signals to names that nobody has, as fast as they are taken; answers are thrown away."""
+        ended = threading.Event()
+        clients = [daemon.connect(uid=uid) for _ in range(self.CONNECTIONS)]
+
+        def send(client: Client) -> None:
+            number = 0
+            client.socket.setblocking(False)
+            while not ended.is_set():
+                chunk = b"".join(
+                    client.message(
+                        Type.SIGNAL, path="/a", interface="a.b", member="C", destination=f"a.b{number + i}"
+                    ).encode()
+                    for i in range(50)
+                )
+                number += 50
+                while chunk and not ended.is_set():
+                    select.select([], [client.socket], [], 0.1)
+                    with contextlib.suppress(BlockingIOError, ConnectionError):
+                        chunk = chunk[client.socket.send(chunk) :]
+                        client.socket.recv(1 << 20)
+
+        threads = [threading.Thread(target=send, args=(client,)) for client in clients]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            for thread in threads:
+                thread.join()
+
+    def test_others_are_answered(self, start_daemon: StartDaemon, unprivileged: int) -> None:
+        """A call that needs a decision takes its time, not that of all that was sent before it."""
+        daemon = start_daemon()
+        client = daemon.connect()
+        with self.flood(daemon, unprivileged):
+            times = []
+            for _ in range(100):
+                begin = time.monotonic()
+                client.driver("GetConnectionUnixUser", "s", BUS)
+                times.append(time.monotonic() - begin)
+            # some milliseconds on an idle machine
+            assert sorted(times)[50] < 0.2
+
+    def test_memory(self, start_daemon: StartDaemon, unprivileged: int) -> None:
+        daemon = start_daemon()
+        client = daemon.connect()
+        before = daemon.memory()
+        with self.flood(daemon, unprivileged):
+            for _ in range(100):
+                client.driver("GetConnectionUnixUser", "s", BUS)
+            assert daemon.memory() - before < 16_000_000
+
+    def test_end(self, start_daemon: StartDaemon, unprivileged: int) -> None:
+        """SIGTERM ends the bus at once, whatever waits."""
+        daemon = start_daemon()
+        with self.flood(daemon, unprivileged):
+            daemon.connect().driver("GetConnectionUnixUser", "s", BUS)
+            begin = time.monotonic()
+            daemon.terminate()
+            assert time.monotonic() - begin < 3

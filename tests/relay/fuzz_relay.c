@@ -8,6 +8,7 @@
 
 #include "../../transport/relay/command.h"
 #include "../../transport/relay/loop.h"
+#include "../../transport/relay/report.h"
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -29,6 +30,7 @@ static void attach(struct bus *bus, uint64_t id, int fd)
         abort();
     peer->active = id != 2; /* one has not said Hello */
     table_insert(&bus->peers, &peer->node, hash_number(&bus->peers.key, id));
+    peer->user = user_take(bus, peer->uid);
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = &peer->source};
     if (epoll_ctl(bus->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
         abort();
@@ -60,8 +62,10 @@ static void answer(struct bus *bus, struct events *events)
                 batch->first = commands[i];
             batch->last = commands[i];
         }
-        if (event->owned)
+        if (event->owned) {
+            report_end_event(bus, bus_peer(bus, event->peer), event);
             free(event);
+        }
     }
     bus->n_log = 0;
     command_batch_apply(bus, batch, INT64_MAX);
@@ -110,7 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     turn(&bus, &events);
     turn(&bus, &events);
     if (bus.peers.count || bus.registry.names.count || bus.replies.table.count || bus.parking.ids.count ||
-        bus.uids.count || match_index_count(bus.matches))
+        bus.uids.count || bus.users.count || match_index_count(bus.matches))
         abort();
     bus_free(&bus);
     close(events.fd);

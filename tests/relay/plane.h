@@ -62,6 +62,7 @@ static inline struct relay_limits plane_limits(void)
                                  .max_message_unix_fds = 16,
                                  .max_match_rules_per_connection = 100,
                                  .max_replies_per_connection = 100,
+                                 .max_pending_service_starts = 100,
                                  .auth_timeout = -1,
                                  .reply_timeout = -1,
                                  .pending_fd_timeout = -1};

@@ -34,6 +34,7 @@ static void room_open(struct room *r)
     r->peer = peer_new(0, ends[1], &credentials);
     r->peer->active = true;
     table_insert(&r->bus.peers, &r->peer->node, hash_number(&r->bus.peers.key, 0));
+    r->peer->user = user_take(&r->bus, r->peer->uid);
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = &r->peer->source};
     CHECK_EQUAL(epoll_ctl(r->bus.epoll, EPOLL_CTL_ADD, ends[1], &event), 0);
 }

@@ -31,8 +31,10 @@ static struct peer *enter(struct bus *bus, uint64_t id)
 {
     struct relay_credentials credentials = {.uid = 1000, .loginfo = "test"};
     struct peer *peer = peer_new(id, -1, &credentials);
-    if (CHECK(peer))
+    if (CHECK(peer)) {
         table_insert(&bus->peers, &peer->node, hash_number(&bus->peers.key, id));
+        peer->user = user_take(bus, peer->uid);
+    }
     return peer;
 }
 

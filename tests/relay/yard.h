@@ -44,6 +44,7 @@ static inline void yard_open(struct yard *y, const uint32_t uids[PEERS])
         y->peers[i] = peer_new(i, ends[1], &credentials);
         y->peers[i]->active = true;
         table_insert(&y->bus.peers, &y->peers[i]->node, hash_number(&y->bus.peers.key, i));
+        y->peers[i]->user = user_take(&y->bus, uids[i]);
         struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = &y->peers[i]->source};
         CHECK_EQUAL(epoll_ctl(y->bus.epoll, EPOLL_CTL_ADD, ends[1], &event), 0);
     }

@@ -9,6 +9,7 @@
 #include "leave.h"
 #include "monitor.h"
 #include "output.h"
+#include "report.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -29,6 +30,7 @@ static const struct relay_limits first_limits = {
     .max_match_rules_per_connection = 512,
     .max_replies_per_connection = 128,
     .max_incomplete_connections = 64,
+    .max_pending_service_starts = 512,
     .auth_timeout = 30000,
     .reply_timeout = -1,
     .pending_fd_timeout = 150000,
@@ -75,6 +77,7 @@ static void forget_all(struct bus *bus)
         return;
     while ((node = table_walk(&bus->peers, node)))
         bus_lose(bus, CONTAINER_OF(node, struct peer, node), RELAY_GONE_DISCONNECTED);
+    users_free(bus); /* before what their reports stand in */
     replies_free(&bus->replies);
     parking_free(&bus->parking);
     registry_free(&bus->registry);
@@ -90,7 +93,6 @@ static void forget_all(struct bus *bus)
     }
     table_free(&bus->peers);
     table_free(&bus->uids);
-    table_free(&bus->users);
 }
 
 void bus_free(struct bus *bus)
@@ -158,7 +160,8 @@ bool bus_watch(struct bus *bus, struct peer *peer, int fd)
 void bus_attach(struct bus *bus, struct peer *peer, bool watched)
 {
     table_insert(&bus->peers, &peer->node, hash_number(&bus->peers.key, peer->id));
-    if (watched || bus_watch(bus, peer, peer->fd))
+    peer->user = user_take(bus, peer->uid);
+    if (peer->user && (watched || bus_watch(bus, peer, peer->fd)))
         input_resume(bus, peer);
     else
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
@@ -168,7 +171,7 @@ void bus_tell(struct bus *bus, struct peer *peer, struct event *event)
 {
     hello_announce(bus, peer);
     peer->mentioned = true;
-    events_push(bus->events, event);
+    report(bus, peer, peer->user, event);
 }
 
 void bus_tell_lazily(struct bus *bus, struct peer *peer, struct event *event)
@@ -268,7 +271,7 @@ static void log_push(struct bus *bus, struct event *event)
     if (!event)
         return;
     bus->n_log++;
-    events_push(bus->events, event);
+    report(bus, bus->turn, bus->turn ? bus->turn->user : NULL, event);
 }
 
 void bus_log(struct bus *bus, int severity, const char *format, ...)

@@ -13,15 +13,19 @@
 #include "pool.h"
 #include "registry.h"
 #include "reply.h"
+#include "users.h"
 
 struct direct;
 
 #define BUS_NAME SPAN("org.freedesktop.DBus")
 #define BUS_PATH SPAN("/org/freedesktop/DBus")
 
-/* Lines of the log that the control plane has not read: who has caused some is not read beyond that. */
+/*
+ * Lines of the log that the control plane has not taken: more than BUS_LOG_MAX are lost, which is logged once
+ * there are fewer than BUS_LOG_ENOUGH. A broadcast may cause a line for every connection that would get it.
+ */
 #define BUS_LOG_ENOUGH 256u
-#define BUS_LOG_MAX 16384u /* more are lost; a broadcast may cause a line for everybody who would get it */
+#define BUS_LOG_MAX 16384u
 
 /* Steps of bus.work, about 20 ns each. */
 #define BUS_WORK_DELIVERY 4u /* a copy of a broadcast, its policy included */
@@ -65,6 +69,7 @@ struct bus {
     struct list leaving;     /* peer.in_leaving: to be forgotten at the end of the wake-up */
     struct list unsettled;   /* peer.in_leaving: has calls that are to be settled: see leave_settle */
     _Atomic uint32_t n_left; /* who have left and are kept until the control plane has taken that */
+    uint32_t n_lost;         /* who are gone and have yet to be forgotten */
     struct list doors;       /* door.in_doors */
     struct incompletes incompletes;
     bool accepting;                                      /* the doors are watched */
@@ -76,7 +81,7 @@ struct bus {
     struct list backlogs; /* peer.in_backlogs */
     struct list fd_waits; /* peer.in_fd_waits */
     struct table uids;    /* quota_uid */
-    struct table users;   /* those who are active: see hello.h */
+    struct table users;   /* of all connections: see users.h */
     int64_t next_tick;
     int tick;               /* milliseconds until the next look at the quotas; -1: none is needed */
     struct marshal marshal; /* the message of the bus itself that is being written */
@@ -88,7 +93,8 @@ struct bus {
     bool commands_wait;     /* for the next turn */
     bool sweeping;          /* rules of those that have left are still to be removed */
     uint64_t log_lost;
-    uint32_t n_log; /* log events that the control plane has not taken yet */
+    uint32_t n_log;    /* log events that the control plane has not taken yet */
+    struct peer *turn; /* whose bytes are being handled: what is written to the log now is its doing */
     uint64_t mark;
     uint64_t work; /* what routing has cost since a turn looked at the clock */
     struct bus_totals totals;
@@ -112,7 +118,7 @@ struct peer *bus_find(const struct bus *bus, struct span name); /* the owner, go
 bool bus_watch(struct bus *bus, struct peer *peer, int fd);
 /* An authenticated connection is there from now on; watched: bus_watch was called. */
 void bus_attach(struct bus *bus, struct peer *peer, bool watched);
-/* Something of a connection that the control plane has to do with; that it came is told before. */
+/* A report (see report.h) of a connection; that it came is told before. */
 void bus_tell(struct bus *bus, struct peer *peer, struct event *event);
 void bus_tell_lazily(struct bus *bus, struct peer *peer, struct event *event);
 void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason); /* once; later calls do nothing */

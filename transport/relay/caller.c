@@ -4,6 +4,7 @@
 #include "admit.h"
 #include "clock.h"
 #include "door.h"
+#include "report.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
@@ -121,11 +122,15 @@ static void hand_up(struct bus *bus, struct caller *caller, struct reading *r)
     view->listener = caller->door->number;
     view->began = caller->peer->incomplete.began;
     view->fd = caller->fd;
+    struct identity_user user_of;
+    uint32_t uid = identity_user(caller->fd, &user_of) ? user_of.uid : UINT32_MAX;
     unwatch(bus, caller);
     caller->fd = -1;
     caller_free(bus, caller);
     incomplete_above(bus, 1);
-    events_push(bus->events, event);
+    struct user *user = user_take(bus, uid);
+    report(bus, NULL, user, event);
+    user_release(bus, user);
 }
 
 static enum greeting_result hear(struct bus *bus, struct caller *caller, struct reading *r)

@@ -10,6 +10,7 @@
 #include "leave.h"
 #include "monitor.h"
 #include "output.h"
+#include "report.h"
 #include "route.h"
 #include "say.h"
 
@@ -30,7 +31,7 @@ struct command *command_new(enum command_kind kind, uint64_t id, const char *con
     command->kind = kind;
     command->id = id;
     uint8_t *to = command->data;
-    if (size)
+    if (body)
         memcpy(to, body, size);
     command->body = to;
     command->size = size;
@@ -123,6 +124,7 @@ static void end_call(struct bus *bus, struct peer *peer)
     if (!peer->call)
         return;
     peer_end_call(peer);
+    report_end_event(bus, peer, &peer->call_event);
     if (--bus->calls_up == 0)
         bus->untold_claims = 0;
 }
@@ -274,7 +276,7 @@ static void apply_show(struct bus *bus, struct command *command)
 {
     struct parked *parked = parking_find(&bus->parking, command->id);
     if (parked)
-        route_show(bus, parked);
+        route_begun(bus, parked);
 }
 
 static void apply_deliver(struct bus *bus, struct command *command)
@@ -304,6 +306,7 @@ static void apply_forget(struct bus *bus, struct command *command)
     if (!peer || !peer->gone)
         return;
     end_call(bus, peer);
+    report_end_event(bus, peer, &peer->gone_event);
     peer->announced = false; /* it need not be told that it is gone */
     leave_forget(bus, peer);
 }
@@ -314,9 +317,14 @@ static void apply_export(struct bus *bus, struct command *command)
     command->event = NULL;
 }
 
-static void apply_logs_read(struct bus *bus, struct command *command)
+static void apply_taken(struct bus *bus, struct command *command)
 {
-    bus->n_log -= command->serial < bus->n_log ? command->serial : bus->n_log;
+    bus->n_log -= command->serial;
+    for (size_t at = 0; at < command->size; at += sizeof(struct command_taken)) {
+        struct command_taken taken;
+        memcpy(&taken, command->body + at, sizeof(taken));
+        report_end(bus, bus_peer(bus, taken.peer), taken.user);
+    }
 }
 
 static void apply_await_names(struct bus *bus, struct command *command)
@@ -352,7 +360,7 @@ static void (*const appliers[COMMAND_COUNT])(struct bus *bus, struct command *co
     [COMMAND_DISCONNECT] = apply_disconnect,
     [COMMAND_FORGET] = apply_forget,
     [COMMAND_EXPORT] = apply_export,
-    [COMMAND_LOGS_READ] = apply_logs_read,
+    [COMMAND_TAKEN] = apply_taken,
     [COMMAND_AWAIT_NAMES] = apply_await_names,
     [COMMAND_STOP] = apply_stop,
 };

@@ -27,13 +27,19 @@ enum command_kind {
     COMMAND_DISCONNECT,
     COMMAND_FORGET,
     COMMAND_EXPORT,
-    COMMAND_LOGS_READ,
+    COMMAND_TAKEN,
     COMMAND_AWAIT_NAMES,
     COMMAND_STOP,
     COMMAND_COUNT,
 };
 
 #define COMMAND_TEXTS 5u
+
+/* COMMAND_TAKEN, of which the body is an array: a report that had memory of its own. */
+struct command_taken {
+    struct user *user;
+    uint64_t peer;
+};
 
 /* What the control plane wants done. Texts and body point into data. */
 struct command {

@@ -102,7 +102,8 @@ void door_ready(struct bus *bus, struct door *door)
 int64_t doors_tick(struct bus *bus)
 {
     int64_t left = -1;
-    if (!bus->accept_again && atomic_load_explicit(&bus->n_left, memory_order_relaxed) >= DOOR_LEFT_MAX)
+    uint32_t gone = atomic_load_explicit(&bus->n_left, memory_order_relaxed) + bus->n_lost;
+    if (!bus->accept_again && gone >= DOOR_LEFT_MAX)
         bus->accept_again = clock_now() + DOOR_REST;
     if (bus->accept_again) {
         left = bus->accept_again - clock_now();

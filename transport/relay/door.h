@@ -6,8 +6,9 @@
 
 /* Milliseconds without accept() when descriptors or memory have run out. */
 #define DOOR_PAUSE 1000
-/* Connections that the control plane has yet to hear have left, and milliseconds that it is given then. */
-#define DOOR_LEFT_MAX 4096u
+/* Connections that the control plane has yet to hear or to forget that they are gone, and milliseconds that
+ * it is given then. */
+#define DOOR_LEFT_MAX 2048u
 #define DOOR_REST 10
 
 /* A listening socket. */

@@ -3,6 +3,7 @@
 
 #include "clock.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 void event_describe(struct event *event, const struct message *m)
@@ -23,6 +24,22 @@ void event_describe(struct event *event, const struct message *m)
     view->signature = m->signature.s;
     view->body = m->data + m->body_offset;
     view->body_size = m->body_size;
+}
+
+void event_close(const struct relay_event *view)
+{
+    if (view->kind != RELAY_EVENT_HANDED_UP)
+        return;
+    close(view->fd);
+    for (uint32_t i = 0; i < view->n_fds; i++)
+        close(view->fds[i]);
+}
+
+void event_drop(struct event *event)
+{
+    event_close(&event->view);
+    if (event->owned)
+        free(event);
 }
 
 void events_push(struct events *events, struct event *event)

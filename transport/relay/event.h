@@ -5,12 +5,16 @@
 #include "message.h"
 #include "relay.h"
 #include "stack.h"
+#include "table.h"
 
 /* An event sits in the object that it is about, so there is always room for it. */
 struct event {
     struct stack_node node;
     struct relay_event view;
-    bool owned; /* the event was allocated for itself, with what body points to */
+    bool owned;        /* the event was allocated for itself, with what body points to */
+    bool untold;       /* the control plane has taken it, and has yet to say so */
+    struct user *user; /* whose report it is: see report.h; NULL: it is none */
+    uint64_t peer;     /* the same */
 };
 
 #define EVENTS_LAZY_MAX 64u   /* that wait until the control plane is woken */
@@ -24,6 +28,16 @@ struct events {
     int64_t lazy_since;
 };
 
+/* The next of several that were taken together; NULL: none. */
+static inline struct event *event_next(const struct event *event)
+{
+    struct stack_node *next = event->node.next;
+    return next ? CONTAINER_OF(next, struct event, node) : NULL;
+}
+
+/* Of one that the control plane does not take: closes what it has, and frees it if it is owned. */
+void event_drop(struct event *event);
+void event_close(const struct relay_event *view);
 void event_describe(struct event *event, const struct message *m);
 void events_push(struct events *events, struct event *event);
 /* In the same order, but wakes nobody: it is taken with the next event, or when many or old ones wait. */

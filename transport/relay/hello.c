@@ -8,36 +8,11 @@
 
 #define NO_UID 0xffffffffu
 
-static struct user *user_find(const struct bus *bus, uint32_t uid)
-{
-    struct table_node *node = table_first(&bus->users, hash_number(&bus->users.key, uid));
-    for (; node; node = table_again(node)) {
-        struct user *user = CONTAINER_OF(node, struct user, node);
-        if (user->uid == uid)
-            return user;
-    }
-    return NULL;
-}
-
-/* NULL: no memory */
-static struct user *user_enter(struct bus *bus, uint32_t uid)
-{
-    struct user *user = user_find(bus, uid);
-    if (!user && (user = calloc(1, sizeof(*user)))) {
-        user->uid = uid;
-        table_insert(&bus->users, &user->node, hash_number(&bus->users.key, uid));
-    }
-    if (user)
-        user->n_active++;
-    return user;
-}
-
 static bool within_limits(const struct bus *bus, const struct peer *peer)
 {
     if (bus->n_active >= bus->limits.max_completed_connections)
         return false;
-    const struct user *user = peer->uid == NO_UID ? NULL : user_find(bus, peer->uid);
-    return peer->uid == NO_UID || (user ? user->n_active : 0) < bus->limits.max_connections_per_user;
+    return peer->uid == NO_UID || peer->user->n_active < bus->limits.max_connections_per_user;
 }
 
 bool hello_answer(struct bus *bus, struct peer *peer, const struct message *m)
@@ -70,8 +45,7 @@ void hello_welcome(struct bus *bus, struct peer *peer, uint32_t serial)
     peer->active = true;
     incomplete_remove(bus, &peer->incomplete);
     bus->n_active++;
-    if (peer->uid != NO_UID)
-        peer->user = user_enter(bus, peer->uid);
+    peer->user->n_active++;
     registry_enter(&bus->registry, peer);
     if (peer->call)
         monitor_late(bus, peer, &peer->call->m, peer->call->fds);
@@ -87,9 +61,5 @@ void hello_leave(struct bus *bus, struct peer *peer)
     if (!peer->active)
         return;
     bus->n_active--;
-    if (peer->user && --peer->user->n_active == 0) {
-        table_remove(&bus->users, &peer->user->node);
-        free(peer->user);
-    }
-    peer->user = NULL;
+    peer->user->n_active--;
 }

@@ -4,13 +4,6 @@
 
 #include "bus.h"
 
-/* How many connections of one uid are active. */
-struct user {
-    struct table_node node; /* bus.users, by uid */
-    uint32_t uid;
-    uint32_t n_active;
-};
-
 /*
  * Answers Hello, which the control plane is told of. False: it has to decide, since a limit may be reached,
  * or since somebody wants to see the call.

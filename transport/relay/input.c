@@ -17,6 +17,7 @@
 #include "direct.h"
 #include "output.h"
 #include "quota.h"
+#include "report.h"
 #include "route.h"
 
 #include <errno.h>
@@ -190,7 +191,7 @@ static void lose_invalid(struct bus *bus, struct peer *peer, enum message_error 
 
 static bool has_to_wait(const struct bus *bus, const struct peer *peer)
 {
-    return quota_exceeded(bus, peer) || (peer->logged && bus->n_log >= BUS_LOG_ENOUGH);
+    return quota_exceeded(bus, peer) || report_exceeded(peer);
 }
 
 static bool may_go_on(struct bus *bus, struct peer *peer)

@@ -20,6 +20,9 @@ void leave(struct bus *bus, struct peer *peer)
         return;
     }
     peer->gone_event.view.kind = RELAY_EVENT_GONE;
+    bus->n_lost++;
+    if (peer->user)
+        peer->user->n_lost++;
     bus_tell(bus, peer, &peer->gone_event);
 }
 
@@ -68,6 +71,17 @@ void leave_settle(struct bus *bus, struct peer *peer)
         finish(bus, peer);
 }
 
+static void leave_user(struct bus *bus, struct peer *peer)
+{
+    if (peer->gone_event.view.kind == RELAY_EVENT_GONE) {
+        bus->n_lost--;
+        if (peer->user)
+            peer->user->n_lost--;
+    }
+    user_release(bus, peer->user);
+    peer->user = NULL;
+}
+
 void leave_forget(struct bus *bus, struct peer *peer)
 {
     if (peer->active && !peer->monitor) {
@@ -79,6 +93,7 @@ void leave_forget(struct bus *bus, struct peer *peer)
     parking_drop(&bus->parking, CONTAINER_OF(at, struct parked, in_sender));
     table_remove(&bus->peers, &peer->node);
     registry_leave(&bus->registry, peer);
+    leave_user(bus, peer);
     peer_end(peer);
     peer->forgotten = true;
     leave_settle(bus, peer);

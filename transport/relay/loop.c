@@ -26,13 +26,15 @@ static void peer_event(struct bus *bus, struct peer *peer, uint32_t events)
     }
     if (peer->gone)
         return;
+    bus->turn = peer;
     if (events & EPOLLOUT)
         output_continue(bus, peer);
-    if (peer->gone || !(events & ~(uint32_t)EPOLLOUT))
-        return;
-    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-        peer->hung_up = true;
-    input_read(bus, peer);
+    if (!peer->gone && events & ~(uint32_t)EPOLLOUT) {
+        if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+            peer->hung_up = true;
+        input_read(bus, peer);
+    }
+    bus->turn = NULL;
 }
 
 /* Each peer that is ready now gets one turn; those that become ready meanwhile wait for the next wake-up. */
@@ -48,8 +50,10 @@ static void ready_turns(struct bus *bus)
     while (!list_empty(&turns)) {
         struct peer *peer = CONTAINER_OF(turns.next, struct peer, in_ready);
         list_unlink(&peer->in_ready);
+        bus->turn = peer;
         input_continue(bus, peer);
     }
+    bus->turn = NULL;
 }
 
 static int64_t reply_deadline(const struct bus *bus)

@@ -177,9 +177,9 @@ bool monitor_message(const struct transit *t, struct peer *addressed, bool parks
     return true;
 }
 
-void monitor_parked(struct bus *bus, struct peer *sender, const struct held *held)
+void monitor_parked(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)
 {
-    capture(bus, sender, NULL, &held->m, held->fds);
+    capture(bus, sender, NULL, m, fds);
 }
 
 void monitor_late(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)

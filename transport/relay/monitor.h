@@ -41,7 +41,7 @@ static inline bool monitored(const struct bus *bus)
  * it. One that is parked is seen later, behind what the bus says to have the name's owner started.
  */
 bool monitor_message(const struct transit *t, struct peer *addressed, bool parks);
-void monitor_parked(struct bus *bus, struct peer *sender, const struct held *held);
+void monitor_parked(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds);
 /* A message for the bus that monitors see only when the bus is about to answer it. */
 void monitor_late(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds);
 /* A message of the bus itself; to NULL: a broadcast. */

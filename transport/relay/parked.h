@@ -26,6 +26,7 @@ struct parked {
     struct peer *sender; /* NULL: it is gone */
     bool shown;          /* to the monitors, if there were any */
     bool stops;          /* its sender is stopped until then */
+    bool starting;       /* the control plane waits for the name; counted in parking.n_starting */
     struct held *held;
     struct event event;
 };
@@ -39,6 +40,7 @@ static inline uint64_t parked_cost(struct span name)
 struct parking {
     struct table ids, names;
     uint64_t next;
+    uint32_t n_starting;
 };
 
 int parking_init(struct parking *parking);
@@ -49,6 +51,8 @@ bool parking_has(const struct parking *parking, struct span name);
 struct parked *parking_add(struct parking *parking, struct peer *sender, struct held *held);
 /* The sender is gone: nobody waits for the message any more; it is freed when the control plane answers. */
 void parking_drop(struct parking *parking, struct parked *parked);
+/* Does it wait for a name that is being started? */
+void parking_set_starting(struct parking *parking, struct parked *parked, bool starting);
 void parking_remove(struct parking *parking, struct parked *parked);
 
 #endif

@@ -62,7 +62,8 @@ struct peer {
     struct span unique;
     char unique_text[24]; /* ":1." and 20 digits */
     uint32_t uid, pid;
-    struct user *user; /* counts it while it is active; NULL: nobody does */
+    struct user *user;  /* as long as a table knows it */
+    uint32_t n_reports; /* see report.h */
     uint32_t n_gids;
     uint32_t *gids;
     char *loginfo;

@@ -95,11 +95,18 @@ int relay_turn(struct relay *relay)
     return loop_wait_time(&relay->bus);
 }
 
+static bool open_batch(struct relay *relay)
+{
+    if (!relay->open)
+        relay->open = calloc(1, sizeof(*relay->open));
+    return relay->open != NULL;
+}
+
 static int push(struct relay *relay, struct command *command)
 {
     if (!command)
         return -ENOMEM;
-    if (!relay->open && !(relay->open = calloc(1, sizeof(*relay->open)))) {
+    if (!open_batch(relay)) {
         command_free(command);
         return -ENOMEM;
     }
@@ -119,10 +126,38 @@ static int push_new(struct relay *relay, enum command_kind kind, uint64_t id, ui
     return push(relay, command);
 }
 
+/* States which reports were taken that have memory of their own; without memory, at the next commit. */
+static void push_taken(struct relay *relay)
+{
+    size_t n = 0, n_reports = 0;
+    for (const struct event *event = relay->read; event; event = event_next(event)) {
+        n += event->untold;
+        n_reports += event->untold && event->user;
+    }
+    if (n == 0 || !open_batch(relay))
+        return;
+    size_t size = n_reports * sizeof(struct command_taken);
+    struct command *command = command_new(COMMAND_TAKEN, 0, NULL, NULL, size);
+    if (!command)
+        return;
+    command->serial = (uint32_t)(n - n_reports);
+    command->size = size;
+    uint8_t *to = command->data;
+    for (struct event *event = relay->read; event; event = event_next(event)) {
+        if (!event->untold)
+            continue;
+        event->untold = false;
+        command->serial += event->user && event->view.kind == RELAY_EVENT_LOG;
+        struct command_taken taken = {event->user, event->peer};
+        if (event->user)
+            to = (uint8_t *)memcpy(to, &taken, sizeof(taken)) + sizeof(taken);
+    }
+    push(relay, command);
+}
+
 int relay_commit(struct relay *relay)
 {
-    if (relay->logs_read && push_new(relay, COMMAND_LOGS_READ, 0, relay->logs_read) == 0)
-        relay->logs_read = 0;
+    push_taken(relay);
     if (!relay->open)
         return 0;
     bool wake = stack_push(&relay->commands, &relay->open->node);

@@ -29,6 +29,7 @@ struct relay_limits { /* names as in dbus-daemon(1); times in milliseconds, -1: 
     uint32_t max_connections_per_user;
     uint32_t max_names_per_connection; /* the same holds for RequestName */
     uint32_t max_incomplete_connections;
+    uint32_t max_pending_service_starts;
     int64_t auth_timeout;
     int64_t reply_timeout;
     int64_t pending_fd_timeout;

@@ -3,20 +3,35 @@
 
 #include <unistd.h>
 
+static void free_one(struct relay *relay, struct event *event)
+{
+    if (event->view.kind == RELAY_EVENT_LEFT) {
+        peer_free(CONTAINER_OF(event, struct peer, gone_event));
+        atomic_fetch_sub_explicit(&relay->bus.n_left, 1, memory_order_relaxed);
+        return;
+    }
+    if (event->view.kind == RELAY_EVENT_EXPORT)
+        free((void *)event->view.body);
+    free(event);
+}
+
+static void keep_read(struct relay *relay, struct event *event)
+{
+    event->node.next = relay->read ? &relay->read->node : NULL;
+    relay->read = event;
+}
+
+/* All but those of which the data plane has yet to be told that they were taken. */
 static void free_read(struct relay *relay)
 {
-    while (relay->read) {
-        struct event *event = relay->read;
-        struct stack_node *next = event->node.next;
-        relay->read = next ? CONTAINER_OF(next, struct event, node) : NULL;
-        if (event->view.kind == RELAY_EVENT_LEFT) {
-            peer_free(CONTAINER_OF(event, struct peer, gone_event));
-            atomic_fetch_sub_explicit(&relay->bus.n_left, 1, memory_order_relaxed);
-            continue;
-        }
-        if (event->view.kind == RELAY_EVENT_EXPORT)
-            free((void *)event->view.body);
-        free(event);
+    struct event *event = relay->read;
+    relay->read = NULL;
+    for (struct event *next; event; event = next) {
+        next = event_next(event);
+        if (event->untold)
+            keep_read(relay, event);
+        else
+            free_one(relay, event);
     }
 }
 
@@ -25,9 +40,8 @@ static void retire(struct relay *relay, struct event *event)
 {
     if (!event->owned)
         return;
-    relay->logs_read += event->view.kind == RELAY_EVENT_LOG;
-    event->node.next = relay->read ? &relay->read->node : NULL;
-    relay->read = event;
+    event->untold = event->user || event->view.kind == RELAY_EVENT_LOG;
+    keep_read(relay, event);
 }
 
 static void take(struct relay *relay)
@@ -64,8 +78,7 @@ uint32_t relay_events(struct relay *relay, struct relay_event *events, uint32_t 
     uint32_t n = 0;
     while (relay->unread && n < max) {
         struct event *event = relay->unread;
-        struct stack_node *next = event->node.next;
-        relay->unread = next ? CONTAINER_OF(next, struct event, node) : NULL;
+        relay->unread = event_next(event);
         if (!is_void(event))
             events[n++] = event->view;
         retire(relay, event);
@@ -80,21 +93,14 @@ int relay_event_fd(struct relay *relay)
     return relay->told.reader;
 }
 
-static void close_unread(const struct relay_event *event)
-{
-    if (event->kind != RELAY_EVENT_HANDED_UP)
-        return;
-    close(event->fd);
-    for (uint32_t i = 0; i < event->n_fds; i++)
-        close(event->fds[i]);
-}
-
 void relay_drain(struct relay *relay)
 {
     struct relay_event events[64];
     for (uint32_t n; (n = relay_events(relay, events, 64)) > 0;) {
         for (uint32_t i = 0; i < n; i++)
-            close_unread(&events[i]);
+            event_close(&events[i]);
     }
+    for (struct event *event = relay->read; event; event = event_next(event))
+        event->untold = false;
     free_read(relay);
 }

@@ -19,8 +19,7 @@ struct relay {
     struct command_batch *open;  /* commands that wait for relay_commit */
     struct stack_node *batches;  /* of commands that were taken, and are not all applied yet */
     struct event *unread;        /* taken from events.stack and not handed out yet */
-    uint32_t logs_read;
-    uint64_t n_ids;     /* Odd ids. No counter is shared: 64-bit atomics are not everywhere. */
+    uint64_t n_ids;              /* Odd ids. No counter is shared: 64-bit atomics are not everywhere. */
     struct event *read; /* events of their own that were handed out, freed at the next relay_events */
     pthread_t thread;
     bool started; /* the thread */

@@ -19,8 +19,9 @@ void route_park(struct transit *t);
 /* A parked message whose destination may have an owner now; without one it stays parked. */
 void route_parked(struct bus *bus, struct parked *parked);
 void route_reject(struct bus *bus, struct parked *parked, const char *name, const char *text);
-/* What the control plane had to say before a parked message is said; monitors see the message behind it. */
-void route_show(struct bus *bus, struct parked *parked);
+/* The control plane has begun a start for it, and has said what it had to say before: monitors see the
+ * message behind that. */
+void route_begun(struct bus *bus, struct parked *parked);
 /* A message for the control plane: its sender is stopped until the answer. */
 void route_up(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds);
 

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* memmem */
+
+/* Events that clients cause on their way to the control plane: bounded for a connection and for a uid. */
+
+#include "yard.h"
+
+#include "plane_policy.h"
+
+#include "../../transport/relay/door.h"
+#include "../../transport/relay/report.h"
+
+#define BUS "org.freedesktop.DBus"
+
+static const uint32_t one_user[PEERS] = {1000, 1000, 1000, 1000};
+static const uint32_t strangers[PEERS] = {1000, 1000, 1000, 1001};
+
+static void open_yard(struct yard *y, const uint32_t uids[PEERS])
+{
+    yard_open(y, uids);
+    y->bus.limits.max_outgoing_bytes = y->bus.limits.max_incoming_bytes = 1u << 30;
+    policy_free(y->bus.policy);
+    CHECK_EQUAL(policy_new(&y->bus.policy, plane_policy, sizeof(plane_policy), 1), 0);
+}
+
+static void turns(struct yard *y)
+{
+    for (int i = 0; i < 4; i++)
+        loop_once(&y->bus, 0, nothing, NULL);
+}
+
+static void write_message(struct yard *y, int from, uint8_t type, uint8_t flags, const char *destination)
+{
+    struct marshal w = {0};
+    struct marshal_header header = {.type = type,
+                                    .flags = flags,
+                                    .serial = 1,
+                                    .path = SPAN("/t"),
+                                    .interface = SPAN("t.t"),
+                                    .member = SPAN("T"),
+                                    .destination = span_of(destination)};
+    marshal_begin(&w, &header);
+    CHECK(marshal_end(&w));
+    CHECK_EQUAL(send(y->ends[from], w.data, w.size, MSG_NOSIGNAL), w.size);
+    marshal_free(&w);
+}
+
+static void write_parked(struct yard *y, int from, uint32_t n)
+{
+    char name[16];
+    for (uint32_t i = 0; i < n; i++) {
+        snprintf(name, sizeof(name), "t.n%u", i);
+        write_message(y, from, MESSAGE_METHOD_CALL, 0, name);
+    }
+    turns(y);
+}
+
+/* What the control plane has taken: an event of a parked message, or of a peer. */
+struct taken {
+    uint32_t kind;
+    uint64_t id;
+    struct event *event; /* as long as it is not answered */
+};
+
+/* Takes what is there now, the oldest first; returns how many they are. */
+static uint32_t take(struct yard *y, struct taken *taken, uint32_t most)
+{
+    uint32_t n = 0;
+    for (struct stack_node *node = stack_take(&y->events.stack); node; node = node->next) {
+        struct event *event = CONTAINER_OF(node, struct event, node);
+        uint64_t id = event->view.kind == RELAY_EVENT_PARKED ? event->view.parked : event->view.peer;
+        if (n < most)
+            taken[n] = (struct taken){event->view.kind, id, event};
+        n++;
+    }
+    return n;
+}
+
+static void command(struct yard *y, enum command_kind kind, uint64_t id)
+{
+    const char *const texts[COMMAND_TEXTS] = {"t.Error", "no"};
+    struct command_batch *batch = calloc(1, sizeof(*batch));
+    if (CHECK(batch) && CHECK(batch->first = command_new(kind, id, texts, NULL, 0)))
+        command_batch_apply(&y->bus, batch, INT64_MAX);
+    turns(y);
+}
+
+static bool receive(struct yard *y, int who, struct message *m)
+{
+    static uint8_t bytes[4096];
+    ssize_t n = recv(y->ends[who], bytes, sizeof(bytes), MSG_DONTWAIT);
+    return CHECK(n > 0) && CHECK_EQUAL(message_parse(m, bytes, (uint32_t)n), MESSAGE_OK);
+}
+
+static void a_connection_with_many_is_not_read(void)
+{
+    struct yard y;
+    struct taken taken[64];
+    open_yard(&y, one_user);
+    write_parked(&y, 0, 100);
+    CHECK_EQUAL(y.peers[0]->n_parked, REPORTS_OF_PEER);
+    CHECK(y.peers[0]->paused);
+    REQUIRE(take(&y, taken, 64) == REPORTS_OF_PEER);
+    uint64_t first = taken[0].id;
+    CHECK_EQUAL(take(&y, taken, 64), 0); /* to take them does not answer them */
+    for (uint32_t i = 0; i < 3; i++)
+        command(&y, COMMAND_REJECT, first + i);
+    CHECK_EQUAL(y.peers[0]->n_parked, REPORTS_OF_PEER);
+    CHECK_EQUAL(take(&y, taken, 64), 3);
+    yard_close(&y);
+}
+
+static void what_is_answered_makes_room_until_all_is_through(void)
+{
+    struct yard y;
+    struct taken taken[64];
+    uint32_t done = 0;
+    open_yard(&y, one_user);
+    for (int i = 0; i < 3; i++)
+        write_parked(&y, i, 100);
+    for (uint32_t n; (n = take(&y, taken, 64)) > 0; done += n) {
+        REQUIRE(n <= REPORTS_OF_UID);
+        for (uint32_t i = 0; i < n; i++)
+            command(&y, COMMAND_REJECT, taken[i].id);
+    }
+    CHECK_EQUAL(done, 300);
+    CHECK_EQUAL(y.bus.parking.ids.count, 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK(!y.peers[i]->paused);
+        CHECK_EQUAL(y.peers[i]->n_reports, 0);
+    }
+    CHECK_EQUAL(y.peers[0]->user->n_reports, 0);
+    yard_close(&y);
+}
+
+static void of_one_uid_the_rest_waits_in_its_order(void)
+{
+    struct yard y;
+    struct taken taken[64];
+    open_yard(&y, one_user);
+    for (int i = 0; i < PEERS; i++)
+        write_parked(&y, i, REPORTS_OF_PEER);
+    CHECK_EQUAL(y.bus.parking.ids.count, PEERS * REPORTS_OF_PEER);
+    REQUIRE(take(&y, taken, 64) == REPORTS_OF_UID);
+    uint64_t last = taken[REPORTS_OF_UID - 1].id;
+    uint64_t first = taken[0].id;
+    for (uint32_t i = 0; i < 5; i++)
+        command(&y, COMMAND_REJECT, first + i);
+    REQUIRE(take(&y, taken, 64) == 5);
+    for (uint32_t i = 0; i < 5; i++)
+        CHECK_EQUAL(taken[i].id, last + 1 + i);
+    yard_close(&y);
+}
+
+static void a_stranger_waits_for_no_more_than_that(void)
+{
+    struct yard y;
+    struct taken taken[64];
+    open_yard(&y, strangers);
+    for (int i = 0; i < 3; i++)
+        write_parked(&y, i, 100);
+    write_message(&y, 3, MESSAGE_METHOD_CALL, 0, BUS);
+    turns(&y);
+    REQUIRE(take(&y, taken, 64) == REPORTS_OF_UID + 1);
+    CHECK_EQUAL(taken[REPORTS_OF_UID].kind, RELAY_EVENT_CALL);
+    CHECK_EQUAL(taken[REPORTS_OF_UID].id, 3);
+    yard_close(&y);
+}
+
+static void messages_between_clients_go_on(void)
+{
+    struct yard y;
+    struct message m;
+    open_yard(&y, one_user);
+    for (int i = 0; i < 3; i++)
+        write_parked(&y, i, 100);
+    write_message(&y, 3, MESSAGE_SIGNAL, 0, ":1.3");
+    turns(&y);
+    REQUIRE(receive(&y, 3, &m));
+    CHECK_SPAN(m.member, "T");
+    yard_close(&y);
+}
+
+static void a_call_is_one_until_its_answer(void)
+{
+    struct yard y;
+    struct taken taken[4];
+    open_yard(&y, one_user);
+    for (int i = 0; i < 2; i++)
+        write_message(&y, 0, MESSAGE_METHOD_CALL, 0, BUS);
+    turns(&y);
+    REQUIRE(take(&y, taken, 4) == 1);
+    CHECK_EQUAL(y.peers[0]->n_reports, 1);
+    command(&y, COMMAND_RESUME, 0);
+    CHECK_EQUAL(take(&y, taken, 4), 1);
+    CHECK_EQUAL(y.peers[0]->n_reports, 1);
+    command(&y, COMMAND_RESUME, 0);
+    CHECK_EQUAL(y.peers[0]->n_reports, 0);
+    CHECK_EQUAL(y.peers[0]->user->n_reports, 0);
+    yard_close(&y);
+}
+
+static void starts_under_way_are_bounded(void)
+{
+    struct yard y;
+    struct message m;
+    struct taken taken[8];
+    open_yard(&y, one_user);
+    y.bus.limits.max_pending_service_starts = 3;
+    write_parked(&y, 0, 3);
+    REQUIRE(take(&y, taken, 8) == 3);
+    uint64_t first = taken[0].id;
+    for (uint32_t i = 0; i < 3; i++)
+        command(&y, COMMAND_SHOW, first + i);
+    CHECK_EQUAL(y.peers[0]->n_reports, 0);
+    write_message(&y, 0, MESSAGE_METHOD_CALL, 0, "t.One.more");
+    turns(&y);
+    CHECK_EQUAL(take(&y, taken, 8), 0);
+    REQUIRE(receive(&y, 0, &m));
+    CHECK_SPAN(m.error_name, "org.freedesktop.DBus.Error.LimitsExceeded");
+    CHECK(memmem(m.data, m.size,
+                 "The maximum number of pending activations has been reached, activation of t.One.more "
+                 "failed (max_pending_service_starts=3)",
+                 122));
+    /* what starts nothing is not concerned */
+    write_message(&y, 0, MESSAGE_METHOD_CALL, MESSAGE_NO_AUTO_START, "t.One.more");
+    turns(&y);
+    CHECK_EQUAL(take(&y, taken, 8), 1);
+    command(&y, COMMAND_REJECT, first);
+    write_message(&y, 0, MESSAGE_METHOD_CALL, 0, "t.One.more");
+    turns(&y);
+    CHECK_EQUAL(take(&y, taken, 8), 1);
+    yard_close(&y);
+}
+
+/* Who delivers it too early is given it back, and the start is over. */
+static void a_start_that_is_over_counts_no_more(void)
+{
+    struct yard y;
+    struct taken taken[8];
+    open_yard(&y, one_user);
+    write_parked(&y, 0, 1);
+    REQUIRE(take(&y, taken, 8) == 1);
+    uint64_t id = taken[0].id;
+    command(&y, COMMAND_SHOW, id);
+    CHECK_EQUAL(y.bus.parking.n_starting, 1);
+    command(&y, COMMAND_DELIVER, id);
+    CHECK_EQUAL(y.bus.parking.n_starting, 0);
+    CHECK_EQUAL(take(&y, taken, 8), 1);
+    CHECK_EQUAL(y.peers[0]->n_reports, 1);
+    command(&y, COMMAND_SHOW, id);
+    command(&y, COMMAND_REJECT, id);
+    CHECK_EQUAL(y.bus.parking.n_starting, 0);
+    CHECK_EQUAL(y.peers[0]->n_reports, 0);
+    yard_close(&y);
+}
+
+static void the_log_is_charged_to_whose_turn_it_is(void)
+{
+    struct yard y;
+    struct taken taken[64];
+    open_yard(&y, strangers);
+    y.bus.turn = y.peers[0];
+    for (uint32_t i = 0; i < 40; i++)
+        bus_log(&y.bus, 4, "line %u", i);
+    y.bus.turn = NULL;
+    bus_log(&y.bus, 4, "the bus's own");
+    CHECK_EQUAL(y.peers[0]->n_reports, 40);
+    CHECK(report_exceeded(y.peers[0]));
+    CHECK(!report_exceeded(y.peers[1]));
+    REQUIRE(take(&y, taken, 64) == REPORTS_OF_UID + 1);
+    for (uint32_t i = 0; i <= REPORTS_OF_UID; i++) {
+        report_end_event(&y.bus, y.peers[0], taken[i].event);
+        free(taken[i].event);
+    }
+    CHECK_EQUAL(y.peers[0]->n_reports, 8);
+    CHECK(!report_exceeded(y.peers[0]));
+    yard_close(&y);
+}
+
+/* They can't come and go without end: what is new is not read from before the lost ones are forgotten. */
+static void lost_connections_are_bounded(void)
+{
+    struct yard y;
+    struct taken taken[8];
+    open_yard(&y, strangers);
+    y.bus.n_lost = y.peers[0]->user->n_lost = REPORTS_OF_UID;
+    write_parked(&y, 1, 1);
+    write_parked(&y, 3, 1);
+    CHECK_EQUAL(y.peers[1]->n_parked, 0);
+    CHECK_EQUAL(y.peers[3]->n_parked, 1);
+    y.peers[2]->mentioned = true; /* one that has been there */
+    write_parked(&y, 2, 1);
+    CHECK_EQUAL(y.peers[2]->n_parked, 1);
+    close(y.ends[2]);
+    y.ends[2] = -1;
+    turns(&y);
+    CHECK_EQUAL(y.bus.n_lost, REPORTS_OF_UID + 1);
+    REQUIRE(take(&y, taken, 8) == 3);
+    CHECK_EQUAL(taken[2].kind, RELAY_EVENT_GONE);
+    y.bus.n_lost = y.peers[0]->user->n_lost = 1;
+    command(&y, COMMAND_REJECT, taken[1].id);
+    command(&y, COMMAND_FORGET, 2);
+    CHECK_EQUAL(y.bus.n_lost, 0);
+    CHECK_EQUAL(y.peers[1]->n_parked, 1);
+    yard_close(&y);
+}
+
+/* The message of a connection that is gone stays until the control plane has answered it. */
+static void what_waits_outlives_its_connection(void)
+{
+    struct yard y;
+    struct taken taken[64];
+    open_yard(&y, one_user);
+    for (int i = 0; i < 3; i++)
+        write_parked(&y, i, REPORTS_OF_PEER);
+    close(y.ends[2]);
+    y.ends[2] = -1;
+    turns(&y);
+    for (uint32_t n; (n = take(&y, taken, 64)) > 0;) {
+        for (uint32_t i = 0; i < n; i++) {
+            bool parked = taken[i].kind == RELAY_EVENT_PARKED;
+            command(&y, parked ? COMMAND_REJECT : COMMAND_FORGET, taken[i].id);
+        }
+    }
+    CHECK_EQUAL(y.bus.parking.ids.count, 0);
+    CHECK(!bus_peer(&y.bus, 2));
+    CHECK_EQUAL(y.peers[0]->user->n_reports, 0);
+    CHECK_EQUAL(y.peers[0]->user->references, PEERS - 1);
+    yard_close(&y);
+}
+
+static void no_memory_for_a_uid(void)
+{
+    struct yard y;
+    struct relay_credentials credentials = {.uid = 4242, .loginfo = "test"};
+    open_yard(&y, one_user);
+    struct peer *peer = peer_new(17, eventfd(0, EFD_CLOEXEC), &credentials);
+    REQUIRE(peer);
+    check_allocations = 0;
+    bus_attach(&y.bus, peer, true);
+    check_allocations = -1;
+    CHECK(peer->gone);
+    yard_close(&y);
+}
+
+static const struct check_test tests[] = {
+    TEST(a_connection_with_many_is_not_read),     TEST(what_is_answered_makes_room_until_all_is_through),
+    TEST(of_one_uid_the_rest_waits_in_its_order), TEST(a_stranger_waits_for_no_more_than_that),
+    TEST(messages_between_clients_go_on),         TEST(a_call_is_one_until_its_answer),
+    TEST(starts_under_way_are_bounded),           TEST(a_start_that_is_over_counts_no_more),
+    TEST(the_log_is_charged_to_whose_turn_it_is), TEST(lost_connections_are_bounded),
+    TEST(what_waits_outlives_its_connection),     TEST(no_memory_for_a_uid),
+};
+CHECK_MAIN(tests)
