@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .settings import MANY_FILES, STOCK, WIDE, Setting
+from .settings import MANY_FILES, MANY_SERVICES, STOCK, WIDE, Setting
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ GROUPS = {
     },
     "connect": Group(("connect",)),
     "driver": Group(("driver",)),
+    "services": Group(("services",), MANY_SERVICES, "-1000-services"),
     "bandwidth": Group(("bandwidth",)),
     "mixed": Group(("mixed",)),
     "policy": Group(("--subs", "8", "rtt", "pipeline", "fanout"), MANY_FILES, "-1200-policy-rules"),
@@ -65,6 +66,7 @@ METRICS = {
     "fanout": (Metric("deliveries_per_s", True),),
     "connect": (Metric("connects_per_s", True),),
     "driver": (Metric("calls_per_s", True),),
+    "services": (Metric("calls_per_s", True),),
     "mixed": (Metric("msgs_per_s", True), P99),
     "bystander": (P99, P50),
 }

@@ -41,6 +41,11 @@ DROP_IN = (
 """
 )
 
+SERVICE = """[D-BUS Service]
+Name=org.busbench.Service{n}
+Exec=/bin/false
+"""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -48,7 +53,7 @@ class Setting:
 
     ``broker`` are the quotas of dbus-broker that come next to it, as arguments of its command line: what its
     launcher gives it on the system's bus, or far more. ``elements`` come last, with the bus's
-    directory for {directory}.
+    directory for {directory}. ``files`` are drop-ins with rules, ``services`` files of services.
     """
 
     name: str
@@ -58,6 +63,7 @@ class Setting:
     files: int = 0
     type: str = "session"
     elements: str = ""
+    services: int = 0
 
     def write(self, directory: Path, socket: Path) -> Path:
         """Write the configuration for a bus at ``socket``; return the file to start with."""
@@ -68,6 +74,12 @@ class Setting:
             for n in range(self.files):
                 (drop_ins / f"{n}.conf").write_text(DROP_IN.format(n=n))
             include = f"  <includedir>{drop_ins}</includedir>\n"
+        if self.services:
+            services = directory / "services"
+            services.mkdir(exist_ok=True)
+            for n in range(self.services):
+                (services / f"org.busbench.Service{n}.service").write_text(SERVICE.format(n=n))
+            include += f"  <servicedir>{services}</servicedir>\n"
         limits = "".join(f'  <limit name="{name}">{value}</limit>\n' for name, value in self.limits)
         path = directory / "bus.conf"
         path.write_text(
@@ -87,3 +99,4 @@ NO_QUOTAS = (
 WIDE = Setting("wide", NO_QUOTAS, tuple(WIDE_LIMITS.items()))
 STOCK = Setting("stock", SYSTEM_QUOTAS)
 MANY_FILES = Setting("300-files", SYSTEM_QUOTAS, files=300)
+MANY_SERVICES = Setting("1000-services", NO_QUOTAS, tuple(WIDE_LIMITS.items()), services=1000)

@@ -107,10 +107,12 @@ class Reloader:
             return
         watch = self._watch = Watch(self._loop, self.ask, self._lost_watch, self._bus.log)
         watch.set(self._bus.settings, self._began)
+        self._bus.activation.follow_by(watch)
 
     def _lost_watch(self, error: Exception) -> None:
         """Watch no more with one that has raised an exception; the next reload begins anew."""
         watch, self._watch = self._watch, None
+        self._bus.activation.follow_by(None)
         if watch is not None:
             watch.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from asyncinotify import Event, Inotify, Mask
@@ -40,6 +40,8 @@ class Watch:
 
     Only directories are watched, since most programs replace a file instead of writing it. What isn't there
     yet is waited for in the nearest directory that is.
+
+    Beside that it takes note of any change in directories that are ``follow``ed, without calling anything.
     """
 
     def __init__(self, loop: Loop, changed: Action, failed: Failed, log: Log) -> None:
@@ -48,6 +50,8 @@ class Watch:
         self._failed = failed
         self._log = log
         self._names: dict[int, Names] = {}
+        self._followed: set[int] = set()
+        self._changed_there = False
         self._timer: asyncio.TimerHandle | None = None
         self._latest = 0.0
         self._inotify: Inotify | None = None
@@ -78,7 +82,7 @@ class Watch:
         files = (*settings.files, *settings.missing, *more)
         for directory, names in places(settings.watched_dirs, files).items():
             self._add(self._inotify, directory, names)
-        for wd in old.keys() - self._names.keys():
+        for wd in old.keys() - self._names.keys() - self._followed:
             if wd in watches:
                 _remove(self._inotify, watches[wd])
         if not self._names.keys() <= old.keys() and _has_changed(settings, began - TICK):
@@ -92,8 +96,39 @@ class Watch:
     def drain(self) -> None:
         """Take what the kernel reports."""
         for event in self._inotify or ():
+            if event.watch is None or event.watch.wd in self._followed:
+                self._changed_there = True
             if self._matters(event):
                 self._note()
+
+    def follow(self, directories: Sequence[str]) -> bool:
+        """Take note of changes in these directories from now on, and of no others.
+
+        One that isn't there is passed over. Returns False if another can't be watched.
+        """
+        if self._inotify is None:
+            return False
+        self._followed, old = set(), self._followed
+        watched = True
+        for directory in directories:
+            try:
+                self._followed.add(self._inotify.add_watch(directory, CHANGES).wd)
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+            except OSError:
+                watched = False
+        watches = {watch.wd: watch for watch in self._inotify.watches}
+        for wd in old - self._followed - self._names.keys():
+            if wd in watches:
+                _remove(self._inotify, watches[wd])
+        self.drain()
+        self._changed_there = False
+        return watched
+
+    def has_changed(self) -> bool:
+        """Tell whether anything has changed in the directories since ``follow``."""
+        self.drain()
+        return self._inotify is None or self._changed_there
 
     def _add(self, inotify: Inotify, directory: str, names: Names) -> None:
         try:

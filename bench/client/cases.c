@@ -60,6 +60,12 @@ static void connects(const char *detail)
     connect_run();
 }
 
+static void services(const char *detail)
+{
+    (void)detail;
+    services_run();
+}
+
 static void driver(const char *detail)
 {
     (void)detail;
@@ -89,10 +95,18 @@ static const struct {
     void (*run)(const char *detail);
     bool of_all; /* part of "all" */
 } cases[] = {
-    {"rtt", rtt, true},           {"pipeline", pipeline, true}, {"fanout", fanout, true},
-    {"connect", connects, true},  {"driver", driver, true},     {"bandwidth", bandwidth, true},
-    {"mixed", mixed, true},       {"memory", memory, false},    {"bystander", bystander_run, false},
-    {"limit", floors_run, false}, {"login", login, false},
+    {"rtt", rtt, true},
+    {"pipeline", pipeline, true},
+    {"fanout", fanout, true},
+    {"connect", connects, true},
+    {"driver", driver, true},
+    {"services", services, true},
+    {"bandwidth", bandwidth, true},
+    {"mixed", mixed, true},
+    {"memory", memory, false},
+    {"bystander", bystander_run, false},
+    {"limit", floors_run, false},
+    {"login", login, false},
 };
 
 void case_run(const char *name, const char *detail)

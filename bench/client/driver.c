@@ -67,6 +67,33 @@ static void request_and_release_name(struct connection *c)
         die("NameLost %s", c->lost_name);
 }
 
+static void list_activatable_names(struct connection *c)
+{
+    struct message m;
+    driver_call(c, &m, "ListActivatableNames", "", NULL, "as");
+    if (m.body_size < 4 || read_u32(m.body) != m.body_size - 4)
+        die("ListActivatableNames: %u of %u bytes", read_u32(m.body), (unsigned)m.body_size);
+}
+
+/* What nobody owns or provides. */
+static void call_absent_name(struct connection *c)
+{
+    static struct buffer out;
+    struct message m;
+    header_write(&out, &(struct header){.type = CALL,
+                                        .path = "/",
+                                        .interface = "org.busbench.I",
+                                        .member = "M",
+                                        .destination = "org.busbench.Absent"});
+    write_u32(out.data + SERIAL_AT, ++c->serial);
+    connection_send(c, out.data, out.size);
+    for (connection_next(c, &m); m.type == SIGNAL; connection_next(c, &m))
+        driver_signal(c, &m);
+    if (m.type != ERROR || m.reply_serial != c->serial ||
+        !same(m.error, "org.freedesktop.DBus.Error.ServiceUnknown"))
+        die("a call to an absent name: type %u error %s", m.type, shown(m.error));
+}
+
 static void caller(void *argument)
 {
     const struct calls *calls = argument;
@@ -123,6 +150,16 @@ void driver_run(void)
         {"driver-NameHasOwner", 1, name_has_owner, true},
         {"driver-AddRemoveMatch", 2, add_and_remove_match, true},
         {"driver-RequestReleaseName", 2, request_and_release_name, false},
+    };
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+        run(&all[i]);
+}
+
+void services_run(void)
+{
+    static const struct calls all[] = {
+        {"services-ListActivatableNames", 1, list_activatable_names, false},
+        {"services-absent-name", 1, call_absent_name, false},
     };
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
         run(&all[i]);

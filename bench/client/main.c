@@ -36,7 +36,8 @@ struct options options = {.seconds = 2,
 
 static const char usage_text[] =
     "busbench --address unix:path=... [options] CASE...\n"
-    "cases: rtt pipeline fanout connect driver bandwidth memory mixed login bystander[=TROUBLE] limit[=WHAT] "
+    "cases: rtt pipeline fanout connect driver services bandwidth memory mixed login bystander[=TROUBLE] "
+    "limit[=WHAT] "
     "all\n"
     "  fanout=answered   every subscriber answers each signal, over the bus, before the next is sent\n"
     "  bystander=...     alone flood-calls flood-signals stuck-reader leak-connections leak-fds large "

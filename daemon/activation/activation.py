@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ...policy.evaluate import Header
 from ...policy.settings import Settings
 from .. import errors, signature
-from ..codec import read_body
+from ..codec import make_body, read_body
 from ..driver.method import BUS_NAME, Call
 from ..errors import DBusError
 from ..guard import failure, ignored
@@ -21,7 +21,7 @@ from .catalog import Catalog
 from .command_line import InvalidCommandLine, split
 from .environment import Environment
 from .permission import objection
-from .services import Services
+from .services import Follower, Services
 from .start import Start
 from .tools import CannotExecute, CannotFork, Program, Tools
 from .units import Units
@@ -49,11 +49,16 @@ class Activation:
         self._starts: dict[str, Start] = {}
         self._waiting = 0
         self._services = Services(tools, bus.log, bus.guard, bus.announce_services)
+        self._listed: tuple[Catalog, bytes] | None = None
         self._units = Units(bus.relay, tools, self._is_systemd_there, self._unit_failed)
 
     def configure(self, settings: Settings) -> None:
         """Look into the directories of a configuration from now on."""
         self._services.configure(settings.service_dirs, helper=settings.servicehelper is not None)
+
+    def follow_by(self, follower: Follower | None) -> None:
+        """Let changes in the service directories be reported by this; None: they are not."""
+        self._services.follow_by(follower)
 
     # What clients want.
 
@@ -86,7 +91,13 @@ class Activation:
 
     def list_names(self, call: Call) -> None:
         """Answer ListActivatableNames by what is in the directories now."""
-        self._services.ask(lambda catalog: call.reply([BUS_NAME, *catalog.services]), call.failed)
+        self._services.ask(lambda catalog: call.reply_body(self._list(catalog)), call.failed)
+
+    def _list(self, catalog: Catalog) -> bytes:
+        """Return the answer for a catalogue, of which most questions are about the same one."""
+        if self._listed is None or self._listed[0] is not catalog:
+            self._listed = catalog, make_body("as", [[BUS_NAME, *catalog.services]])
+        return self._listed[1]
 
     def update_environment(self, variables: Mapping[str, str]) -> None:
         """Set variables for what is started from now on, by systemd too; raises DBusError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -30,12 +31,20 @@ class Reading(Record):
 class Catalog(Record):
     """Services by their names, and all files by their paths.
 
-    ``warnings`` is for the log: what is wrong with files that are new since the catalogue before.
+    ``warnings`` is for the log: what is wrong with files that are new since the catalogue before. ``loose``:
+    the directories, by their paths, and those of the files whose contents may change without a change in
+    their directory, since they are links or have another name elsewhere. ``whole``: all was read.
     """
 
     services: Mapping[str, ServiceFile] = MappingProxyType({})
     files: Mapping[str, Reading] = MappingProxyType({})
     warnings: tuple[str, ...] = ()
+    loose: Mapping[str, Stamp | None] = MappingProxyType({})
+    whole: bool = False
+
+    def is_current(self) -> bool:
+        """Tell whether reading again would find the same, if no file has changed but the loose ones."""
+        return self.whole and all(_stamp_of(path) == stamp for path, stamp in self.loose.items())
 
 
 EMPTY: Final = Catalog()
@@ -50,7 +59,7 @@ def read(directories: Sequence[ServiceDir], known: Catalog, *, helper: bool) -> 
     reader = _Reader(known, helper)
     for directory in directories:
         reader.read_directory(directory)
-    return Catalog(reader.services, reader.files, tuple(reader.warnings))
+    return Catalog(reader.services, reader.files, tuple(reader.warnings), reader.loose, whole=True)
 
 
 class _Reader:
@@ -60,8 +69,11 @@ class _Reader:
         self.services: dict[str, ServiceFile] = {}
         self.files: dict[str, Reading] = {}
         self.warnings: list[str] = []
+        self.loose: dict[str, Stamp | None] = {}
 
     def read_directory(self, directory: ServiceDir) -> None:
+        # Before it is listed: what comes in between makes the difference.
+        self.loose[directory.path] = _stamp_of(directory.path)
         try:
             names = sorted(name for name in os.listdir(directory.path) if name.endswith(".service"))
         except OSError:
@@ -80,10 +92,16 @@ class _Reader:
 
     def _read_file(self, path: str, directory: ServiceDir) -> Reading | None:
         try:
-            status = os.stat(path)
+            status = os.lstat(path)
+            linked = stat.S_ISLNK(status.st_mode)
+            if linked:
+                status = os.stat(path)
         except OSError:
+            self.loose[path] = None
             return None  # gone, or a link to nowhere
-        stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev)
+        stamp = _stamp(status)
+        if linked or status.st_nlink > 1:
+            self.loose[path] = stamp
         reading = self._known.files.get(path)
         if reading is None or reading.stamp != stamp:
             service = self._load(path)
@@ -113,4 +131,16 @@ class _Reader:
             )
         except OSError as error:
             self.warnings.append(f"{path}: {error.strerror}")
+        return None
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev)
+
+
+def _stamp_of(path: str) -> Stamp | None:
+    """Return the stamp of a file or directory, None if it can't be had."""
+    try:
+        return _stamp(os.stat(path))
+    except OSError:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Protocol
 
 from ...policy.settings import ServiceDir
 from ..guard import Failed, Guard, ignored
@@ -16,8 +17,22 @@ Done = Callable[[Catalog], object]
 Question = tuple[Done, Failed]
 
 
+class Follower(Protocol):
+    """Takes note of changes in directories (``watch.py``)."""
+
+    def follow(self, directories: Sequence[str]) -> bool:
+        """Take note of changes from now on; return False if that isn't possible everywhere."""
+
+    def has_changed(self) -> bool:
+        """Tell whether anything has changed since ``follow``."""
+
+
 class Services:
-    """Files that appear, change or vanish count at once: the directories are read for every question.
+    """Files that appear, change or vanish count at once, with the next question.
+
+    A question is answered by what is known, unless the directories have changed since they were read: the
+    kernel reports changes in a directory, and the times of the directories, and of the files that may change
+    without theirs, are looked at. Otherwise, or where changes aren't reported, the directories are read.
 
     That happens in a thread. Questions that come while it reads wait together for the next reading, since
     what they ask for may be newer than the present one. ``on_change`` is called when the names are others
@@ -33,6 +48,8 @@ class Services:
         self._helper = False
         self._catalog = EMPTY
         self._announced = False
+        self._follower: Follower | None = None
+        self._followed = False
         self._reading: list[Question] | None = None
         self._waiting: list[Question] = []
 
@@ -41,16 +58,37 @@ class Services:
         self._directories = directories
         self._helper = helper
         self._announced = False
+        self._followed = False
         self.ask(ignored, ignored)
 
+    def follow_by(self, follower: Follower | None) -> None:
+        """Let changes be reported by this from the next reading on; None: they are not."""
+        self._follower = follower
+        self._followed = False
+
     def ask(self, done: Done, failed: Failed) -> None:
-        """Tell what there is now; ``failed`` is told why that can't be found out."""
+        """Tell what there is now, at once if that is known; ``failed`` is told why it can't be found out."""
+        if self._is_current():
+            self._guard.run(partial(done, self._catalog), failed)
+            return
         self._waiting.append((done, failed))
         if self._reading is None:
             self._read()
 
+    def _is_current(self) -> bool:
+        if self._reading is not None or self._follower is None or not self._followed:
+            return False
+        return not self._follower.has_changed() and self._catalog.is_current()
+
+    def _begin_to_follow(self) -> None:
+        self._followed = False
+        if self._follower is not None:
+            self._followed = self._follower.follow([one.path for one in self._directories])
+
     def _read(self) -> None:
         self._reading, self._waiting = self._waiting, []
+        # Before it is read: what changes meanwhile makes the next question read again.
+        self._guard.run(self._begin_to_follow, ignored)
         directories, known, helper = self._directories, self._catalog, self._helper
 
         def work() -> Catalog:
@@ -58,7 +96,7 @@ class Services:
                 return read(directories, known, helper=helper)
             except Exception:
                 # What was known before can be started all the same.
-                return known.replace(warnings=(traceback.format_exc(),))
+                return known.replace(warnings=(traceback.format_exc(),), whole=False)
 
         def done(catalog: Catalog) -> None:
             self._done(catalog, current=directories is self._directories)
@@ -77,7 +115,7 @@ class Services:
         if self._waiting:
             self._read()
         for warning in catalog.warnings:
-            self._guard.run(partial(self._log.warning, warning), ignored)
+            self._guard.run(partial(self._log.recurrent, warning, warning), ignored)
         if changed:
             self._guard.run(self._on_change, ignored)
         for done, failed in answered:

@@ -182,11 +182,13 @@ def places(tmp_path: Path) -> Places:
 
 class TestDirectories:
     def test_nothing_there(self, tmp_path: Path) -> None:
-        assert read([ServiceDir(str(tmp_path / "no"))], EMPTY, helper=False) == EMPTY
+        found = read([ServiceDir(str(tmp_path / "no"))], EMPTY, helper=False)
+        assert (found.services, found.files, found.warnings) == ({}, {}, ())
 
     def test_only_service_files(self, places: Places) -> None:
         places.write(places.first, "a.txt")
-        assert places.read() == EMPTY
+        found = places.read()
+        assert (found.services, found.files, found.warnings) == ({}, {}, ())
 
     def test_first_directory_counts(self, places: Places) -> None:
         first = places.write(places.first, "x.service")
@@ -304,3 +306,75 @@ class TestWarnings:
         """There many are called otherwise, and it does no harm."""
         places.write(places.first, "x.service")
         assert places.read().warnings == ()
+
+
+class TestCurrent:
+    """What a directory doesn't report is looked at: itself, links, and files with another name."""
+
+    def test_nothing_changed(self, places: Places) -> None:
+        places.write(places.first, "a.service")
+        assert places.read().is_current()
+
+    def test_never_read(self) -> None:
+        assert not EMPTY.is_current()
+
+    @pytest.mark.parametrize("change", ["new", "gone", "renamed"])
+    def test_directory(self, places: Places, change: str) -> None:
+        file = places.write(places.first, "a.service")
+        os.utime(places.first, ns=(0, 0))
+        catalog = places.read()
+        if change == "new":
+            places.write(places.first, "b.service")
+        elif change == "gone":
+            file.unlink()
+        else:
+            file.rename(file.with_name("b.service"))
+        assert not catalog.is_current()
+
+    def test_directory_replaced(self, places: Places) -> None:
+        """By another one in its place, a mount, or a link that leads elsewhere."""
+        catalog = places.read()
+        places.first.rename(places.first.with_name("old"))
+        places.first.mkdir()
+        assert not catalog.is_current()
+
+    def test_directory_comes_and_goes(self, tmp_path: Path) -> None:
+        place = ServiceDir(str(tmp_path / "later"))
+        catalog = read([place], EMPTY, helper=False)
+        assert catalog.is_current()
+        (tmp_path / "later").mkdir()
+        assert not catalog.is_current()
+        there = read([place], catalog, helper=False)
+        assert there.is_current()
+        (tmp_path / "later").rmdir()
+        assert not there.is_current()
+
+    @pytest.mark.parametrize("make", [os.symlink, os.link])
+    def test_file_that_is_elsewhere(self, places: Places, tmp_path: Path, make: Any) -> None:
+        """Its contents may change by another name."""
+        target = places.write(tmp_path, "target")
+        make(target, places.first / "a.service")
+        catalog = places.read()
+        assert catalog.is_current()
+        places.write(tmp_path, "target", exec="/bin/false")
+        assert not catalog.is_current()
+        assert places.read().services[NAME].exec == "/bin/false"
+
+    def test_link_to_nowhere(self, places: Places, tmp_path: Path) -> None:
+        (places.first / "a.service").symlink_to(tmp_path / "target")
+        catalog = places.read()
+        assert catalog.is_current()
+        places.write(tmp_path, "target")
+        assert not catalog.is_current()
+
+    def test_only_what_may_change_unseen(self, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Files are not looked at one by one, and nothing is listed."""
+        for number in range(100):
+            places.write(places.first, f"{number}.service", f"{NAME}{number}")
+        catalog = places.read()
+        looked: list[str] = []
+        stat = os.stat
+        monkeypatch.setattr(os, "stat", lambda path: (looked.append(path), stat(path))[1])
+        monkeypatch.delattr(os, "listdir")
+        assert catalog.is_current()
+        assert looked == [str(places.first), str(places.second)]

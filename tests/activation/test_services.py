@@ -173,6 +173,46 @@ class TestFiles:
         (services.directory / f"{NAME}.service").unlink()
         assert failure(client, NAME)[0] == "ServiceUnknown"
 
+    @pytest.mark.deviation("service-files")
+    def test_every_change_counts_at_once(self, services: Services) -> None:
+        """Also once the bus watches the directory, and need not read it for every question."""
+        daemon = services.start()
+        client = daemon.connect()
+        file = services.directory / "any.service"
+        target = services.directory.with_name("target")
+        text = "[D-BUS Service]\nName={}\nExec={}\n"
+
+        def started() -> str:
+            return failure(client, NAME)[0]
+
+        def check() -> None:
+            assert started() == "ServiceUnknown"
+            file.write_text(text.format(NAME, "/bin/false"))
+            assert started() == "Spawn.ChildExited"
+            file.write_text(text.format(NAME, "/no/such/program"))
+            assert started() == "Spawn.ExecFailed"
+            file.rename(file.with_name("other.service"))
+            assert started() == "Spawn.ExecFailed"
+            file.with_name("other.service").unlink()
+            assert started() == "ServiceUnknown"
+            target.write_text(text.format(NAME, "/bin/false"))
+            file.symlink_to(target)
+            assert started() == "Spawn.ChildExited"
+            target.write_text(text.format(NAME, "/no/such/program"))
+            assert started() == "Spawn.ExecFailed"
+            file.unlink()
+            assert started() == "ServiceUnknown"
+            services.directory.rename(services.directory.with_name("old"))
+            services.directory.mkdir()
+            file.write_text(text.format(NAME, "/bin/false"))
+            assert started() == "Spawn.ChildExited"
+            file.unlink()
+
+        check()
+        wait_until(daemon.watches)
+        check()
+        check()
+
     def test_session_s_own_directory(self, services: Services, tmp_path: Path) -> None:
         """The bus makes it; files in it must be named after the service."""
         runtime = tmp_path / "runtime"

@@ -311,3 +311,102 @@ class TestFailures:
         assert len(os.listdir("/proc/self/fd")) < before
         place.watch.set(Settings(), 0.0)
         place.watch.close()
+
+
+class TestFollowed:
+    """Directories in which any change is noted, for whom it may concern."""
+
+    @pytest.fixture
+    def services(self, place: Place) -> Path:
+        path = place.directory / "services"
+        path.mkdir()
+        (path / "old.service").write_text("old")
+        place.loop.pass_time(QUIET)
+        place.told = 0
+        assert place.watch.follow([str(path)])
+        return path
+
+    def test_none(self, place: Place, services: Path) -> None:
+        (services / "old.service").read_text()
+        assert not place.watch.has_changed()
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda path: (path / "new.service").touch(),
+            lambda path: (path / "old.service").write_text("new"),
+            lambda path: (path / "old.service").unlink(),
+            lambda path: (path / "old.service").chmod(0o600),
+            lambda path: (path / "old.service").rename(path / "new.service"),
+            lambda path: replace_by_rename(path / "old.service"),
+            lambda path: (path / "new.service").symlink_to("old.service"),
+            lambda path: os.link(path / "old.service", path / "new.service"),
+            lambda path: path.rename(path.with_name("elsewhere")),
+        ],
+        ids=["new", "written", "unlinked", "mode", "renamed", "replaced", "linked", "hard-linked", "moved"],
+    )
+    def test_change(self, place: Place, services: Path, change: Callable[[Path], None]) -> None:
+        """It stays noted until the directories are followed anew; nothing is reloaded for it."""
+        change(services)
+        assert place.watch.has_changed()
+        assert place.watch.has_changed()
+        if services.exists():
+            assert place.watch.follow([str(services)])
+            assert not place.watch.has_changed()
+        assert not place.noticed()
+
+    def test_removed(self, place: Place, services: Path) -> None:
+        (services / "old.service").unlink()
+        assert place.watch.follow([str(services)])
+        services.rmdir()
+        assert place.watch.has_changed()
+
+    def test_not_there(self, place: Place, services: Path) -> None:
+        """Its own time tells when it comes."""
+        assert place.watch.follow([str(services), str(place.directory / "none")])
+        assert not place.watch.has_changed()
+
+    def test_no_more(self, place: Place, services: Path) -> None:
+        place.watch.follow([])
+        (services / "new.service").touch()
+        assert not place.watch.has_changed()
+
+    def test_beside_the_configuration(self, place: Place) -> None:
+        """A directory may be both: neither takes the watch away from the other."""
+        place.watch.follow([str(place.conf_dir)])
+        (place.conf_dir / "a.service").touch()
+        assert place.watch.has_changed()
+        assert place.noticed()
+        place.watch.follow([])
+        (place.conf_dir / "b.service").touch()
+        assert place.noticed()
+        place.watch.follow([str(place.conf_dir)])
+        place.watch.set(Settings(files=(str(place.file),)), LATER)
+        (place.conf_dir / "c.service").touch()
+        assert place.watch.has_changed()
+        assert not place.noticed()
+
+    def test_too_many_at_once(self, place: Place, services: Path) -> None:
+        """What the kernel had no room for may have been a change."""
+        limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+        if limit > 100_000:
+            pytest.skip("the kernel has much room")
+        for number in range(limit + 10):
+            (place.conf_dir / str(number % 2)).touch()
+        assert place.watch.has_changed()
+
+    def test_no_room_for_a_watch(self, place: Place, services: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*args: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("omnibus.daemon.watch.Inotify.add_watch", refuse)
+        assert not place.watch.follow([str(services)])
+
+    def test_no_inotify(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(**options: Any) -> None:
+            raise OSError(24, "Too many open files")
+
+        monkeypatch.setattr("omnibus.daemon.watch.Inotify", refuse)
+        watch = Watch(guarded(Loop()), lambda: None, ignored, Lines())
+        assert not watch.follow([])
+        assert watch.has_changed()

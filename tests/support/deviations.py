@@ -55,6 +55,9 @@ DEVIATIONS = {
     "orphans": Deviation(
         "what waits for a service goes with its sender; the reference keeps it to the time-out"
     ),
+    "service-files": Deviation(
+        "every change of a service file counts with the next start; the reference looks for new files only"
+    ),
     "own-account": Deviation("a user without an entry in the user database may start a bus"),
     "refused-reply": Deviation(
         "a call whose reply the policy keeps back stays open; with the reference its caller waits for ever"
