@@ -16,6 +16,7 @@ import pytest
 from omnibus.daemon.activation.failures import HELPER_ERRORS
 from omnibus.policy.service_dirs import system_dirs
 from support.daemon import private_directory
+from support.steady import USERS, bears_changes_of
 
 from .conftest import LAUNCH, SANITIZERS, Parts
 
@@ -358,6 +359,7 @@ class TestInstalled:
         return json.loads(done.stdout)
 
     @pytest.mark.parametrize("name", ["daemon", "mail"])
+    @bears_changes_of(*USERS)
     def test_becomes_the_user(self, installed: Helper, name: str) -> None:
         """With all that belongs to him, and nothing else; nor is there a way back."""
         user = pwd.getpwnam(name)

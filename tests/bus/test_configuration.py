@@ -175,6 +175,13 @@ class TestRefusal:
         """The socket of the first one is removed again."""
         refuse(document("<listen>unix:path=/nonexistent/bus</listen>"))
 
+    @pytest.mark.deviation("entities")
+    def test_entities(self, refuse: Refusal) -> None:
+        """A few of them can stand for more text than there is memory, and no configuration needs one."""
+        text = document('<policy context="default"><allow own="&any;"/></policy>')
+        declaration = '<!DOCTYPE busconfig [<!ENTITY any "*">]>'
+        assert "entit" in refuse(declaration + text[text.index("<busconfig>") :]).lower()
+
     def test_directory(self, refuse: Refusal) -> None:
         refuse.path = refuse.directory / "sub"
         refuse.path.mkdir()

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from support.daemon import Daemon, config, private_directory, start
-from support.namespace import namespace_script
+from support.namespace import namespace_script, other_etc
 from support.place import Place
-from support.raw import BUS, DEADLINE, ERROR, BusError
+from support.raw import BUS, BUS_PATH, DEADLINE, ERROR, BusError
 from support.sandbox import sandboxed
 
 from .conftest import StartDaemon
@@ -108,7 +108,7 @@ class TestMachineId:
         def asked(text: str) -> str:
             (directory / "id").write_text(text)
             commands = (
-                f"mount --bind {directory}/id /etc/machine-id",
+                *other_etc(directory, machine_id=directory / "id"),
                 "! test -d /var/lib/dbus || mount -t tmpfs none /var/lib/dbus",
             )
             daemon = begin(namespace_script(directory / "daemon", executable, *commands))
@@ -198,3 +198,39 @@ class TestListenFds:
         """The script has closed what it was passed."""
         daemon = start_daemon(shell=f"exec 3>&-; export LISTEN_PID=$$ LISTEN_FDS={count}")
         assert daemon.connect().driver("GetConnectionUnixProcessID", "s", BUS) == daemon.pid
+
+
+class TestForeignProcess:
+    """A client in a PID namespace that the bus can't see into."""
+
+    def ask(self, executable: str, directory: Path, begin: Begin, member: str) -> object:
+        script = directory / "daemon"
+        script.write_text(f'#!/bin/sh\nexec unshare --pid --fork --kill-child {executable} "$@"\n')
+        script.chmod(0o755)
+        client = begin(str(script)).connect()
+        return client.driver(member, "s", client.unique)
+
+    @pytest.mark.deviation("foreign-process")
+    def test_process_id(self, executable: str, directory: Path, begin: Begin) -> None:
+        """Its process ID is unknown: 0 is the number of no process."""
+        if os.geteuid() != 0:
+            pytest.skip("needs root, for a PID namespace")
+        with pytest.raises(BusError) as caught:
+            self.ask(executable, directory, begin, "GetConnectionUnixProcessID")
+        assert caught.value.name == ERROR + "UnixProcessIdUnknown"
+
+    def test_user(self, executable: str, directory: Path, begin: Begin) -> None:
+        """Its user is known all the same."""
+        if os.geteuid() != 0:
+            pytest.skip("needs root, for a PID namespace")
+        assert self.ask(executable, directory, begin, "GetConnectionUnixUser") == 0
+
+
+def test_absent_name(start_daemon: StartDaemon) -> None:
+    """Each call is answered; the error for a name that nothing provides may come after later replies."""
+    client = start_daemon().connect()
+    for _ in range(10):
+        absent = client.start_call("org.example.Absent", "Hail")
+        known = client.start_call(BUS, "GetId", interface=BUS, path=BUS_PATH)
+        client.expect_error(absent, ERROR + "ServiceUnknown")
+        assert client.reply_to(known).body

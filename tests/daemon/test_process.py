@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from omnibus.daemon import pidfile, process
+from support.steady import USERS, bears_changes_of
 
 
 def in_child(code: str, **options: object) -> str:
@@ -106,6 +107,7 @@ class TestLimit:
 
 
 class TestUser:
+    @bears_changes_of(*USERS)
     def test_by_name_and_number(self) -> None:
         me = pwd.getpwuid(os.geteuid())
         assert process.find_user(me.pw_name) == me
@@ -117,6 +119,7 @@ class TestUser:
             process.find_user(name)
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+    @bears_changes_of(*USERS)
     def test_become(self) -> None:
         """All ids, real, effective and saved, and all groups."""
         text = in_child(

@@ -20,6 +20,8 @@ class Deviation:
 DEVIATIONS = {
     "nonce-file": Deviation("the file with the nonce is removed at the end"),
     "remote-process": Deviation("who comes by TCP has no process ID; the reference says 0"),
+    "foreign-process": Deviation("a client of another PID namespace has no process ID; the reference says 0"),
+    "entities": Deviation("a configuration that declares entities of its own is refused"),
     "journal": Deviation("the log goes to the journal with fields, not through syslog(3)"),
     "multicast": Deviation("messages may go directly between clients, with options and a file of our own"),
     "own-statistics": Deviation("Debug.Stats counts more"),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from support.daemon import Daemon, config, private_directory
-from support.namespace import namespace_script
+from support.namespace import namespace_script, other_etc
 
 PASSWD = "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n"
 
@@ -40,11 +40,12 @@ class Users:
         self.write(*lines)
 
     def write(self, *lines: str) -> None:
-        """Write it anew; it stays the same file, as which it is mounted."""
-        self.file.write_text(PASSWD + "".join(f"{line}:/:/bin/sh\n" for line in lines))
+        """Write it anew, at once for who reads it."""
+        new = self.file.with_name("passwd.new")
+        new.write_text(PASSWD + "".join(f"{line}:/:/bin/sh\n" for line in lines))
+        new.rename(self.file)
 
     def wrap(self, executable: str) -> str:
         """Return a program that is the executable with this database."""
-        return namespace_script(
-            self.file.with_name("daemon"), executable, f"mount --bind {self.file} /etc/passwd"
-        )
+        directory = self.file.parent
+        return namespace_script(directory / "daemon", executable, *other_etc(directory, passwd=self.file))

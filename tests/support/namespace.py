@@ -25,3 +25,19 @@ def namespace_script(script: Path, executable: str, *commands: str) -> str:
     for one in (script, inside):
         one.chmod(0o755)
     return str(script)
+
+
+def other_etc(directory: Path, **files: Path) -> tuple[str, ...]:
+    """Return the commands that put these files in the place of those in /etc; ``_`` stands for ``-``.
+
+    /etc itself is replaced: a mount over a single file is gone as soon as a package manager renames another
+    file to that name, in whatever namespace.
+    """
+    outside, etc = directory / "outside-etc", directory / "etc"
+    return (
+        f"mkdir -p {outside} {etc}",
+        f"mount --rbind /etc {outside}",
+        f'for one in /etc/*; do ln -sfn "{outside}/${{one#/etc/}}" {etc}; done',
+        *(f"ln -sfn {file} {etc}/{name.replace('_', '-')}" for name, file in files.items()),
+        f"mount --bind {etc} /etc",
+    )
