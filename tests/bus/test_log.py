@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -199,3 +200,38 @@ class TestQuiet:
         assert daemon.connect().driver("GetId")
         assert daemon.terminate() == 0
         assert daemon.stderr == ""
+
+
+class TestNotUtf8:
+    """A file's name may be any bytes: the log has them as they are, and nothing else is disturbed."""
+
+    NAME = os.fsdecode(b"\xe9.service")
+
+    @pytest.fixture
+    def files(self) -> Iterator[Path]:
+        directory = private_directory()
+        (directory / self.NAME).write_text("[D-BUS Service]\nName=org.example.NoExec\n")
+        (directory / "good.service").write_text("[D-BUS Service]\nName=org.example.Good\nExec=/bin/false\n")
+        (directory / os.fsdecode(b"\xe9.conf")).write_text("<busconfig><nonsense/></busconfig>")
+        yield directory
+        shutil.rmtree(directory)
+
+    def test_service_file(self, begin: Begin, files: Path) -> None:
+        """Where there is no journal: the lines go to syslog."""
+        extra = f"<servicedir>{files}</servicedir>"
+        daemon, _ = begin("--syslog", journal=False, extra=extra)
+        client = daemon.connect()
+        for _ in range(3):
+            assert "org.example.Good" in client.driver("ListActivatableNames")
+            with pytest.raises(BusError, match="ServiceUnknown"):
+                client.call("org.example.Absent", "Hail")
+            with pytest.raises(BusError, match="ChildExited"):
+                client.call("org.example.Good", "Hail")
+
+    def test_included_file(self, begin: Begin, files: Path) -> None:
+        """It is warned about, and passed over, at the start and at each reload."""
+        daemon, logs = begin("--syslog", journal=False, extra=f"<includedir>{files}</includedir>")
+        client = daemon.connect()
+        for _ in range(2):
+            client.driver("ReloadConfig")
+            logs.syslog.wait_for("Reloaded configuration")
