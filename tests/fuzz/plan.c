@@ -16,7 +16,7 @@ static const struct {
     {act_hold, 10},         {act_release, 14},      {act_wild, 4},         {act_broadcast, 100},
     {act_signal, 100},      {act_call, 120},        {act_unknown_type, 8}, {act_stray_reply, 6},
     {act_again, 4},         {act_service, 8},       {act_flood, 16},       {act_driver, 30},
-    {act_driver_flood, 8},  {act_add_rule, 40},     {act_remove_rule, 16}, {act_request_name, 30},
+    {act_driver_flood, 14}, {act_add_rule, 40},     {act_remove_rule, 16}, {act_request_name, 30},
     {act_release_name, 14}, {act_monitor, 2},       {act_reload, 1},       {act_nap, 8},
     {act_look, 4},
 };
@@ -39,7 +39,7 @@ static struct mood mood_of(struct world *w)
     plan_n_slots = prng_between(&w->plan, 3, w->settings.slots);
     plan_size_bits = prng_between(&w->plan, 9, 17);
     plan_flood_bits = prng_between(&w->plan, 6, 12);
-    if (prng_one_in(&w->plan, 24))
+    if (prng_one_in(&w->plan, 10)) /* of more than the bus reads before it parses */
         plan_flood_bits = 15;
     if (prng_one_in(&w->plan, 40))
         plan_size_bits = 22;
