@@ -61,4 +61,9 @@ matrix:
 	.ci/packages debootstrap
 	$(PYTHON) tests/matrix/run.py --jobs=$(JOBS) $(PLACES) -- $(TESTS)
 
-.PHONY: sanitize-test attack-test bench-attacks guest-test matrix
+# ARCHITECTURES="s390x musl": those only.
+cross-test:
+	.ci/packages tests/cross/packages.txt
+	$(MAKE) -s -k -j$(JOBS) -C tests/cross check
+
+.PHONY: sanitize-test attack-test bench-attacks guest-test matrix cross-test

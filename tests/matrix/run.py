@@ -29,7 +29,7 @@ SHARED = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt"
 MOUNTS = """set -eu
 cd "$1"
 mount -t proc proc proc
-mount -t sysfs -o ro sysfs sys
+mount --rbind /sys sys
 mount --rbind /dev dev
 mount -t tmpfs -o mode=1777 tmpfs tmp
 mount -t tmpfs -o mode=755 tmpfs run

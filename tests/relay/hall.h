@@ -36,7 +36,7 @@ static inline const char *hall_script(const char *end)
     char uid[16], hex[32] = "";
     snprintf(uid, sizeof(uid), "%u", geteuid());
     for (const char *at = uid; *at; at++)
-        snprintf(hex + strlen(hex), 3, "%02x", (unsigned)*at);
+        snprintf(hex + strlen(hex), 3, "%02x", (unsigned char)*at);
     snprintf(text, sizeof(text), "AUTH EXTERNAL %s\r\nNEGOTIATE_UNIX_FD\r\n%s", hex, end);
     return text;
 }

@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 
 /* What a sandbox does that does not know the system call; for the rest of this process. */
-static void forbid_eventfd(void)
+static bool forbid_eventfd(void)
 {
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -23,7 +23,7 @@ static void forbid_eventfd(void)
     };
     struct sock_fprog program = {.len = sizeof(filter) / sizeof(*filter), .filter = filter};
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    REQUIRE(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
 static bool is_readable(const struct wake *wake)
@@ -59,7 +59,8 @@ static void an_eventfd_wakes(void)
 static void a_pipe_wakes_where_eventfds_are_forbidden(void)
 {
     struct wake wake;
-    forbid_eventfd();
+    if (!forbid_eventfd())
+        SKIP("system calls can't be filtered here");
     REQUIRE(wake_open(&wake) == 0);
     CHECK(wake.reader != wake.writer);
     check_wake(&wake, 20000);
@@ -79,7 +80,8 @@ static void ask(struct plane *p, struct client *c, const char *member)
 static void both_planes_wake_each_other_by_pipes(void)
 {
     struct plane p;
-    forbid_eventfd();
+    if (!forbid_eventfd())
+        SKIP("system calls can't be filtered here");
     plane_open(&p);
     struct client *c = plane_connect(&p, 0);
     for (int i = 0; i < 10000; i++) {
