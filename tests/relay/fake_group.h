@@ -7,13 +7,15 @@
  * test wants it to. Nothing goes directly; tests/guest has the real one.
  */
 
-#include "plane.h"
-
 #include "../../transport/multicast/member.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define FAKE_MEMBERS 8
 #define FAKE_PENDING 16
@@ -228,8 +230,8 @@ static ssize_t fake_read(int fd, void *bytes, size_t size)
     return n;
 }
 
-/* A plane that has not been given the group. */
-static inline void fake_prepare(struct plane *p)
+/* A group without members, which the relay's calls go to from now on. */
+static inline void fake_begin(void)
 {
     pthread_mutex_lock(&fake_group.mutex);
     memset(fake_group.members, 0, sizeof(fake_group.members));
@@ -245,25 +247,6 @@ static inline void fake_prepare(struct plane *p)
     pthread_mutex_unlock(&fake_group.mutex);
     umc_kernel.ioctl = fake_ioctl;
     umc_kernel.read = fake_read;
-    plane_prepare(p);
-}
-
-static inline void fake_start(struct plane *p)
-{
-    struct relay_limits limits = plane_limits();
-    limits.max_completed_connections = limits.max_connections_per_user = PLANE_CLIENTS;
-    limits.max_names_per_connection = PLANE_CLIENTS;
-    CHECK_EQUAL(relay_set_limits(p->relay, &limits), 0);
-    p->listener = 0;
-    CHECK_EQUAL(relay_start(p->relay), 0);
-}
-
-/* A plane whose clients become members of the group. */
-static inline void fake_open(struct plane *p)
-{
-    fake_prepare(p);
-    CHECK_EQUAL(relay_set_group(p->relay, fake_group.fd, FAKE_MEMBERS, true), 0);
-    fake_start(p);
 }
 
 static inline void fake_fail(unsigned long request, int error, uint32_t after, uint32_t times)

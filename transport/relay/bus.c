@@ -61,10 +61,8 @@ int bus_init(struct bus *bus, struct events *events, const char *guid)
         registry_init(&bus->registry) < 0 || replies_init(&bus->replies) < 0 ||
         parking_init(&bus->parking) < 0 || batch_init(&bus->batch) < 0 ||
         match_index_new(&bus->matches) < 0 || monitors_init(&bus->monitors) < 0 ||
-        policy_new(&bus->policy, empty_policy, sizeof(empty_policy), 1) < 0) {
-        bus_free(bus);
+        policy_new(&bus->policy, empty_policy, sizeof(empty_policy), 1) < 0)
         return -ENOMEM;
-    }
     return 0;
 }
 
@@ -98,6 +96,7 @@ static void forget_all(struct bus *bus)
 void bus_free(struct bus *bus)
 {
     batch_reset(&bus->batch);
+    bus->n_log = BUS_LOG_MAX; /* no one takes events any more */
     forget_all(bus);
     batch_free(&bus->batch);
     direct_end(bus);

@@ -110,6 +110,7 @@ struct bus_denial {
     struct policy_place rule;
 };
 
+/* 0 or a negative errno; bus_free frees what there is then, too. */
 int bus_init(struct bus *bus, struct events *events, const char *guid);
 void bus_free(struct bus *bus);
 struct peer *bus_peer(const struct bus *bus, uint64_t id);      /* NULL: unknown or forgotten */

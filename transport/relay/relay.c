@@ -44,14 +44,11 @@ int relay_new(struct relay **out, const char *guid)
     struct relay *relay = calloc(1, sizeof(*relay));
     if (!relay)
         return -ENOMEM;
-    int error = wake_open(&relay->told), second = wake_open(&relay->commanded);
+    int error = bus_init(&relay->bus, &relay->events, guid);
+    int told = wake_open(&relay->told), commanded = wake_open(&relay->commanded);
     relay->events.fd = relay->told.writer;
     if (error == 0)
-        error = second;
-    if (error == 0)
-        error = bus_init(&relay->bus, &relay->events, guid);
-    else
-        relay->bus.epoll = -1;
+        error = told < 0 ? told : commanded;
     /* edge-triggered: each write to it is reported, so an eventfd need not be read */
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = &relay->source};
     if (error == 0 && epoll_ctl(relay->bus.epoll, EPOLL_CTL_ADD, relay->commanded.reader, &event) < 0)
