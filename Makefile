@@ -4,6 +4,7 @@
 #   make test   check and test everything
 #   make fuzz   fuzz the C code, ten minutes a target
 #   make fuzz-bus   fuzz whole conversations with a sanitised bus (SECONDS=3600); fuzz-bus-proof: it finds what it must
+#   make fuzz-coverage   what the fuzz targets reach of it, line by line
 #   make policy-test   judge a million random messages by both evaluators, and thousands with dbus-daemon
 
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
@@ -67,11 +68,15 @@ fuzz:
 	.ci/packages tests/packages.txt
 	$(MAKE) -C tests/relay fuzz
 
+fuzz-coverage:
+	.ci/packages tests/packages.txt
+	@$(MAKE) -s -C tests/relay coverage
+
 clean:
 	rm -rf $(VENV) build *.egg-info transport/*/_*.c transport/*/_*.so tests/relay/build \
 	    daemon/launch/_launch.*.so daemon/launch/omnibus-daemon-launch-helper
 
-.PHONY: all run lint test test-packages policy-test fuzz clean
+.PHONY: all run lint test test-packages policy-test fuzz fuzz-coverage clean
 .DELETE_ON_ERROR:
 
 -include bench/targets.mk

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Whatever a rule's text is: what is accepted has a text that is accepted again and says the same. */
+/*
+ * Whatever a rule's text is: what is accepted has a text that is accepted again and says the same. The lines
+ * of an input are rules as well, but for the last, which is a message: an index of the rules finds what they
+ * find one by one.
+ */
 
-#include "../../transport/relay/match.h"
+#include "match_letter.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #define ASSERT(condition)                                                                                    \
     do {                                                                                                     \
@@ -48,11 +51,109 @@ static void assert_index(struct match_rule *rule, struct span text)
     match_index_free(index);
 }
 
+#define LISTS 4
+#define RULES 300
+
+static uint32_t visits[LISTS]; /* of the owners of the lists */
+
+/* The bytes choose among words, the rest is a text of its own. */
+static bool make_message(struct span bytes, struct message *m)
+{
+    static const char *const names[] = {NULL, ":1.9", "d.one", "s.one"};
+    static const char *const paths[] = {"/", "/a", "/a/b", "/a/b/c"};
+    static const char *const texts[] = {"", "a.b", "a.b.c", "/", "/a/", "/a/b", "/a/b/", "x"};
+    static const char types[] = "soaug";
+    static char text[256];
+    if (bytes.n < 6)
+        return false;
+    uint32_t n = bytes.n - 6 < sizeof(text) - 1 ? bytes.n - 6 : (uint32_t)sizeof(text) - 1;
+    memcpy(text, bytes.s + 6, n);
+    text[n] = '\0';
+    struct letter letter = {.type = (uint8_t)(1 + (bytes.s[0] & 3)), .destination = names[bytes.s[1] & 3]};
+    if (letter.type == MESSAGE_METHOD_CALL || letter.type == MESSAGE_SIGNAL) {
+        letter.path = paths[bytes.s[2] & 3];
+        letter.interface = bytes.s[2] & 4 ? "i.g" : "i.f";
+        letter.member = bytes.s[2] & 8 ? "N" : "M";
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        uint8_t how = (uint8_t)bytes.s[3 + i];
+        letter.args[i] = (struct arg){types[how % 5], how & 128 ? text : texts[how >> 4 & 7]};
+        if (how % 8 == 7)
+            letter.args[i].type = 0;
+    }
+    return letter_message(&letter, m);
+}
+
+/* Each rule that matches is met once. */
+static void assert_finds(struct match_index *index, struct match_list *const lists[LISTS], struct span bytes)
+{
+    struct message m;
+    if (!make_message(bytes, &m))
+        return;
+    struct match_subject subject = subject_of(&m);
+    for (int known = 0; known < 2; known++) {
+        memset(visits, 0, sizeof(visits));
+        match_index_find(index, &subject, count_visit, NULL);
+        for (uint32_t i = 0; i < LISTS; i++) {
+            ASSERT(visits[i] == (lists[i] ? count_matches(lists[i], &subject) : 0));
+            ASSERT(!lists[i] || match_list_matches(lists[i], &subject) == (visits[i] > 0));
+        }
+        subject.n_recipient_names = 0;
+    }
+}
+
+static struct span add_lines(struct match_index *index, struct match_list *const lists[LISTS],
+                             struct span text)
+{
+    char why[64];
+    const char *end;
+    for (uint32_t i = 0; i < RULES && (end = memchr(text.s, '\n', text.n)); i++) {
+        uint32_t size = (uint32_t)(end - text.s);
+        struct match_rule *rule;
+        if (match_rule_parse((struct span){text.s, size}, &rule, why, sizeof(why)) == 0)
+            ASSERT(match_index_add(index, lists[i % LISTS], rule));
+        text = (struct span){end + 1, text.n - size - 1};
+    }
+    return text;
+}
+
+static void depart(struct match_index *index, struct match_list **list)
+{
+    match_index_depart(index, *list);
+    *list = NULL;
+    while (match_index_sweep(index))
+        continue;
+    ASSERT(match_index_is_swept(index));
+}
+
+static void assert_lines(struct span text)
+{
+    struct match_index *index;
+    struct match_list *lists[LISTS];
+    ASSERT(match_index_new(&index) == 0);
+    for (uint32_t i = 0; i < LISTS; i++)
+        ASSERT((lists[i] = match_list_new(&visits[i])));
+    text = add_lines(index, lists, text);
+    assert_finds(index, lists, text);
+    match_index_forget(index, SPAN(":1.9"));
+    depart(index, &lists[1]);
+    assert_finds(index, lists, text);
+    depart(index, &lists[2]);
+    depart(index, &lists[3]);
+    ASSERT(match_index_count(index) == lists[0]->count);
+    match_index_depart(index, lists[0]); /* freed before it is swept */
+    match_index_free(index);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char why[64];
     struct match_rule *rule;
     struct span text = {(const char *)data, (uint32_t)size};
+    if (size && memchr(data, '\n', size))
+        assert_lines(text);
     int error = match_rule_parse(text, &rule, why, sizeof(why));
     if (error) {
         ASSERT(error == -EINVAL || error == -E2BIG);

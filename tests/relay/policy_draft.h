@@ -5,7 +5,9 @@
 /* Blocks of rules, written as omnibus.policy.block does. */
 
 #include "../../transport/relay/policy_internal.h"
-#include "check.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 #define POLICY_DRAFT_RULES 2048u
 
@@ -45,7 +47,9 @@ static inline void policy_draft_text(struct policy_draft *draft, uint8_t *at, co
 
 static inline void policy_draft_begin(struct policy_draft *draft)
 {
-    memset(draft, 0, sizeof(*draft));
+    memset(draft->data, 0, 32);
+    draft->texts[0] = '\0';
+    draft->n_rules = draft->size = 0;
     draft->strings = 1;
 }
 
@@ -54,6 +58,7 @@ static inline void policy_draft_add(struct policy_draft *draft, const struct rul
     uint8_t *at = draft->data + 32 + 64 * draft->n_rules++;
     if (draft->n_rules > POLICY_DRAFT_RULES)
         abort();
+    memset(at, 0, 64);
     at[0] = rule->kind;
     at[1] = rule->allow;
     at[2] = rule->context;

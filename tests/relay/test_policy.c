@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "check.h"
 #include "policy_draft.h"
 
 #include "../../transport/relay/judge.h"

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_FUZZ_CONTROL_H
+#define OMNIBUS_FUZZ_CONTROL_H
+
+/*
+ * A control plane that keeps to what relay.h asks of it. It takes events in their order, minds the queues of
+ * names, and owes an answer to each event that waits for one; which answer, and when, is the input's.
+ */
+
+#include "fuzz_client.h"
+
+#include "../../transport/relay/relay_internal.h"
+
+#include <fcntl.h>
+
+#define CONTROL_OPEN 256u /* events without an answer yet; more are not taken */
+#define CONTROL_QUEUE 4u
+
+struct control_open {
+    uint32_t kind, serial;
+    uint64_t peer, parked;
+    uint8_t type;
+    bool active, hello;
+    uint32_t name; /* that it is about, among word_names; WORDS_OWNED: none of them */
+};
+
+static struct control {
+    struct relay *relay;
+    int listener; /* it is told that connections come from there; -1: from nowhere */
+    struct control_open open[CONTROL_OPEN];
+    uint32_t n_open;
+    uint64_t queues[WORDS_OWNED][CONTROL_QUEUE];
+    uint32_t n_queued[WORDS_OWNED];
+    uint32_t asked; /* the latest serial of a call of the bus */
+} control;
+
+static inline void control_turn(void)
+{
+    world.running = true;
+    int wait = relay_turn(control.relay);
+    world.running = false;
+    ASSERT(wait >= -1);
+}
+
+/* Without memory the command is lost, which the control plane would try again. */
+#define CONTROL(call)                                                                                        \
+    do {                                                                                                     \
+        world.running = true;                                                                                \
+        int control_error = (call);                                                                          \
+        world.running = false;                                                                               \
+        ASSERT(control_error == 0 || (control_error == -ENOMEM && world.allocations_fail));                  \
+    } while (0)
+
+/* The same for what has to arrive, or the bus waits for ever. */
+#define CONTROL_SURELY(call)                                                                                 \
+    do {                                                                                                     \
+        bool control_failing = world.allocations_fail;                                                       \
+        world.allocations_fail = false;                                                                      \
+        CONTROL(call);                                                                                       \
+        world.allocations_fail = control_failing;                                                            \
+    } while (0)
+
+static inline uint32_t control_name(const char *text, size_t size)
+{
+    for (uint32_t i = 0; i < WORDS_OWNED; i++) {
+        if (strlen(word_names[i]) == size && memcmp(word_names[i], text, size) == 0)
+            return i;
+    }
+    return WORDS_OWNED;
+}
+
+/* The first argument, where it is a string. */
+static inline uint32_t control_argument(const struct relay_event *event)
+{
+    uint32_t size;
+    if (!event->signature || event->signature[0] != 's' || event->body_size < sizeof(size))
+        return WORDS_OWNED;
+    memcpy(&size, event->body, sizeof(size));
+    size = event->big_endian ? __builtin_bswap32(size) : size;
+    return control_name((const char *)event->body + sizeof(size), size);
+}
+
+static inline void control_set_queue(uint32_t name)
+{
+    CONTROL_SURELY(
+        relay_set_queue(control.relay, word_names[name], control.queues[name], control.n_queued[name]));
+}
+
+static inline void control_enqueue(uint32_t name, uint64_t peer)
+{
+    uint64_t *queue = control.queues[name];
+    for (uint32_t i = 0; i < control.n_queued[name]; i++) {
+        if (queue[i] == peer)
+            return;
+    }
+    if (control.n_queued[name] < CONTROL_QUEUE)
+        queue[control.n_queued[name]++] = peer;
+}
+
+/* True: it was there. */
+static inline bool control_dequeue(uint32_t name, uint64_t peer)
+{
+    uint32_t n = 0, before = control.n_queued[name];
+    for (uint32_t i = 0; i < before; i++) {
+        if (control.queues[name][i] != peer)
+            control.queues[name][n++] = control.queues[name][i];
+    }
+    control.n_queued[name] = n;
+    return n < before;
+}
+
+static inline void control_leave_queues(uint64_t peer)
+{
+    for (uint32_t name = 0; name < WORDS_OWNED; name++) {
+        if (control_dequeue(name, peer))
+            control_set_queue(name);
+    }
+}
+
+static inline void control_owe(const struct relay_event *event)
+{
+    struct control_open *open = &control.open[control.n_open++];
+    *open = (struct control_open){.kind = event->kind,
+                                  .serial = event->serial,
+                                  .peer = event->peer,
+                                  .parked = event->parked,
+                                  .type = event->type,
+                                  .active = event->active,
+                                  .name = WORDS_OWNED};
+    if (event->kind == RELAY_EVENT_CALL) {
+        open->hello = !event->active;
+        open->name = control_argument(event);
+    } else if (event->kind == RELAY_EVENT_PARKED) {
+        open->name = control_name(event->destination, strlen(event->destination));
+    }
+}
+
+/* It is closed, or becomes a connection, with what follows BEGIN. */
+static inline void control_handed_up(const struct relay_event *event)
+{
+    static const char begin[] = "BEGIN\r\n";
+    const uint8_t *end = memmem(event->body, event->body_size, begin, sizeof(begin) - 1);
+    ASSERT(event->n_fds <= 253);
+    if (end) {
+        const uint8_t *rest = end + sizeof(begin) - 1;
+        struct relay_credentials who = {.uid = 1000, .fd_passing = true, .loginfo = "uid=1000"};
+        CONTROL(relay_attach(control.relay, relay_next_id(control.relay), event->fd, control.listener,
+                             event->began, &who, rest, (size_t)(event->body + event->body_size - rest),
+                             event->fds, event->n_fds));
+    } else {
+        close(event->fd);
+        for (uint32_t i = 0; i < event->n_fds; i++)
+            close(event->fds[i]);
+    }
+    CONTROL_SURELY(relay_settled(control.relay));
+}
+
+static inline void control_event(const struct relay_event *event)
+{
+    uint32_t name;
+    switch (event->kind) {
+    case RELAY_EVENT_CALL:
+    case RELAY_EVENT_PARKED:
+    case RELAY_EVENT_GONE:
+        control_owe(event);
+        break;
+    case RELAY_EVENT_NAMED:
+        name = control_name(event->destination, strlen(event->destination));
+        if (name < WORDS_OWNED)
+            control_enqueue(name, event->peer);
+        break;
+    case RELAY_EVENT_RELEASED:
+        name = control_name(event->destination, strlen(event->destination));
+        if (name < WORDS_OWNED)
+            control_dequeue(name, event->peer);
+        break;
+    case RELAY_EVENT_HANDED_UP:
+        control_handed_up(event);
+        break;
+    case RELAY_EVENT_EXPORT:
+        ASSERT(!event->body || event->body[0] == '{' || event->body[0] == '[');
+        break;
+    default:
+        break;
+    }
+}
+
+/* Takes so many events at most, fewer if there are none left. */
+static inline void control_take(uint32_t most)
+{
+    struct relay_event event;
+    while (most-- > 0 && control.n_open < CONTROL_OPEN && relay_events(control.relay, &event, 1) == 1)
+        control_event(&event);
+    CONTROL(relay_commit(control.relay));
+}
+
+static inline void control_end(uint32_t which)
+{
+    control.n_open--;
+    memmove(&control.open[which], &control.open[which + 1],
+            (control.n_open - which) * sizeof(control.open[0]));
+}
+
+/* Nothing of a peer that is forgotten is answered. */
+static inline void control_end_calls(uint64_t peer)
+{
+    for (uint32_t i = control.n_open; i-- > 0;) {
+        if (control.open[i].kind == RELAY_EVENT_CALL && control.open[i].peer == peer)
+            control_end(i);
+    }
+}
+
+static inline void control_become_monitor(const struct control_open *open, struct input *in)
+{
+    char why[512];
+    const char *rules[] = {CHOOSE(word_rules, in), CHOOSE(word_rules, in)};
+    world.running = true;
+    int error = relay_become_monitor(control.relay, open->peer, open->serial, rules, input_byte(in) % 3, why,
+                                     sizeof(why));
+    world.running = false;
+    if (error < 0)
+        CONTROL(relay_error(control.relay, open->peer, open->serial, "e.r", "no"));
+    else
+        control_leave_queues(open->peer);
+}
+
+static inline void control_reply(const struct control_open *open, struct input *in)
+{
+    static const uint8_t text[] = {3, 0, 0, 0, 'a', '.', 'b', 0};
+    uint8_t how = input_byte(in);
+    int fd = how & 1 && client_spare >= 0 ? fcntl(client_spare, F_DUPFD_CLOEXEC, 3) : -1;
+    const char *signature = how & 2 ? "s" : how & 4 ? "u" : NULL; /* of 8 bytes not all are valid */
+    CONTROL(relay_reply(control.relay, open->peer, open->serial, signature, text,
+                        signature ? sizeof(text) : 0, &fd, fd >= 0));
+}
+
+static inline void control_name_call(const struct control_open *open, struct input *in)
+{
+    static const uint8_t one[] = {1, 0, 0, 0};
+    if (open->name < WORDS_OWNED && open->active && open->type == MESSAGE_METHOD_CALL) {
+        if (input_byte(in) & 1)
+            control_dequeue(open->name, open->peer);
+        else
+            control_enqueue(open->name, open->peer);
+        control_set_queue(open->name);
+    }
+    CONTROL(relay_reply(control.relay, open->peer, open->serial, "u", one, sizeof(one), NULL, 0));
+}
+
+static inline void control_answer_call(const struct control_open *open, struct input *in)
+{
+    uint8_t how = open->type == MESSAGE_METHOD_CALL ? input_byte(in) % 6 : 5;
+    if (open->hello && how < 3) {
+        CONTROL_SURELY(relay_welcome(control.relay, open->peer, open->serial));
+        return;
+    }
+    if (how == 0)
+        control_name_call(open, in);
+    else if (how == 1)
+        control_reply(open, in);
+    else if (how == 2 && open->active)
+        control_become_monitor(open, in);
+    else if (how == 3)
+        CONTROL(relay_error(control.relay, open->peer, open->serial, CHOOSE(word_errors, in), "no"));
+    else if (how == 4)
+        CONTROL(relay_disconnect(control.relay, open->peer));
+    CONTROL_SURELY(relay_resume(control.relay, open->peer));
+}
+
+/* One of what is owed. */
+static inline void control_answer(struct input *in)
+{
+    if (control.n_open == 0)
+        return;
+    uint32_t which = input_byte(in) % control.n_open;
+    const struct control_open open = control.open[which];
+    uint8_t how = open.kind == RELAY_EVENT_PARKED ? input_byte(in) % 3 : 0;
+    if (how == 1) {
+        CONTROL(relay_show(control.relay, open.parked));
+        return;
+    }
+    control_end(which);
+    if (open.kind == RELAY_EVENT_CALL) {
+        control_answer_call(&open, in);
+    } else if (open.kind == RELAY_EVENT_GONE) {
+        control_end_calls(open.peer);
+        control_leave_queues(open.peer);
+        CONTROL_SURELY(relay_forget(control.relay, open.peer));
+    } else if (how == 0) {
+        CONTROL_SURELY(relay_reject(control.relay, open.parked, "e.r", "no"));
+    } else {
+        CONTROL_SURELY(relay_deliver(control.relay, open.parked));
+    }
+}
+
+/* Each of what is owed, in the plainest way. */
+static inline void control_answer_all(void)
+{
+    while (control.n_open > 0) {
+        struct input plain = {NULL, NULL};
+        control_answer(&plain);
+    }
+    CONTROL(relay_commit(control.relay));
+}
+
+#endif

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_FUZZ_WORLD_H
+#define OMNIBUS_FUZZ_WORLD_H
+
+/*
+ * The C library as the relay meets it while an input runs, by the linker's --wrap: a clock that moves only
+ * when the input says so, randomness that is none, calls and allocations that fail; and what the kernel says
+ * of a peer. Large blocks are kept from one input to the next, because to map them anew
+ * costs more than the rest of an input.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ASSERT(condition)                                                                                    \
+    do {                                                                                                     \
+        if (!(condition))                                                                                    \
+            abort();                                                                                         \
+    } while (0)
+
+/* A long quarantine makes each allocation touch memory that is in no cache. */
+const char *__asan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+    return "quarantine_size_mb=4:malloc_context_size=8";
+}
+
+#define WORLD_LARGE (16u * 1024) /* blocks of this size or more are kept */
+#define WORLD_BLOCKS 24
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+
+enum world_call {
+    WORLD_ACCEPT,
+    WORLD_RECEIVE,
+    WORLD_SEND,
+    WORLD_SEND_FDS,
+    WORLD_WATCH,
+    WORLD_COUNTER,
+    WORLD_PIPE,
+    WORLD_CALLS
+};
+
+struct world_block {
+    void *memory;
+    size_t size;
+    bool used;
+};
+
+static struct world {
+    bool running; /* the relay is, not the fuzzer */
+    int64_t now;  /* microseconds; 0: the real time */
+    int64_t step; /* that each look at the clock takes */
+    struct ucred user;
+    int n_groups; /* negative: SO_PEERGROUPS is not known */
+    gid_t groups[4];
+    const char *label;        /* NULL: there is no security module */
+    int failing[WORLD_CALLS]; /* the error of the next call; 0: it succeeds */
+    bool allocations_fail;    /* after so many */
+    uint32_t allocations;
+    bool cut; /* the next control data does not fit */
+    void *(*thread)(void *);
+    void *thread_context;
+    struct world_block blocks[WORLD_BLOCKS];
+} world;
+
+static inline void world_begin(void)
+{
+    struct world_block blocks[WORLD_BLOCKS];
+    memcpy(blocks, world.blocks, sizeof(blocks));
+    world = (struct world){.now = 1000000000, .user = {.pid = 0, .uid = 1000, .gid = 1000}};
+    memcpy(world.blocks, blocks, sizeof(blocks));
+}
+
+/* Nothing fails any more. */
+static inline void world_settle(void)
+{
+    memset(world.failing, 0, sizeof(world.failing));
+    world.allocations_fail = false;
+    world.cut = false;
+    world.step = 0;
+}
+
+static inline void world_end(void)
+{
+    world.now = 0;
+    for (size_t i = 0; i < WORLD_BLOCKS; i++)
+        ASSERT(!world.blocks[i].used);
+}
+
+/* True: the call fails, with errno set. */
+static inline bool world_fails(enum world_call call)
+{
+    int error = world.running ? world.failing[call] : 0;
+    if (!error)
+        return false;
+    world.failing[call] = 0;
+    errno = error;
+    return true;
+}
+
+static inline bool world_allocates(void)
+{
+    if (!world.running || !world.allocations_fail)
+        return true;
+    if (world.allocations == 0)
+        return false;
+    world.allocations--;
+    return true;
+}
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *old, size_t size);
+void __real_free(void *memory);
+
+static inline void *world_use(struct world_block *block)
+{
+    block->used = true;
+    return block->memory;
+}
+
+/* NULL: no block of this size is kept, nor can one be. */
+static inline void *world_large(size_t size)
+{
+    for (struct world_block *block = world.blocks; block < world.blocks + WORLD_BLOCKS; block++) {
+        if (block->memory && (block->used || block->size != size))
+            continue;
+        if (!block->memory)
+            *block = (struct world_block){__real_malloc(size), size, false};
+        return world_use(block);
+    }
+    return NULL;
+}
+
+static inline struct world_block *world_block(const void *memory)
+{
+    for (struct world_block *block = world.blocks; block < world.blocks + WORLD_BLOCKS; block++) {
+        if (block->memory == memory && block->used)
+            return block;
+    }
+    return NULL;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    if (!world_allocates())
+        return NULL;
+    void *memory = world.running && size >= WORLD_LARGE ? world_large(size) : NULL;
+    return memory ? memory : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    if (!world_allocates())
+        return NULL;
+    void *memory =
+        world.running && n * size >= WORLD_LARGE && size < SIZE_MAX / n ? world_large(n * size) : NULL;
+    return memory ? memset(memory, 0, n * size) : __real_calloc(n, size);
+}
+
+void __wrap_free(void *memory)
+{
+    struct world_block *block = memory ? world_block(memory) : NULL;
+    if (block)
+        block->used = false;
+    else
+        __real_free(memory);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    if (!old)
+        return __wrap_malloc(size);
+    if (!world_allocates())
+        return NULL;
+    struct world_block *block = world_block(old);
+    if (!block)
+        return __real_realloc(old, size);
+    void *memory = __real_malloc(size);
+    ASSERT(memory);
+    memcpy(memory, old, size < block->size ? size : block->size);
+    __wrap_free(old);
+    return memory;
+}
+
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+    if (!world.now || clock != CLOCK_MONOTONIC)
+        return __real_clock_gettime(clock, now);
+    world.now += world.step;
+    *now = (struct timespec){.tv_sec = world.now / 1000000, .tv_nsec = world.now % 1000000 * 1000};
+    return 0;
+}
+
+ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags)
+{
+    (void)flags;
+    memset(bytes, 0x5a, size);
+    return (ssize_t)size;
+}
+
+/* The thread runs when it is waited for: what it has to do is all there then. */
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                          void *context)
+{
+    (void)thread, (void)attributes;
+    world.thread = run;
+    world.thread_context = context;
+    return 0;
+}
+
+int __wrap_pthread_join(pthread_t thread, void **result)
+{
+    (void)thread, (void)result;
+    world.thread(world.thread_context);
+    return 0;
+}
+
+#endif
