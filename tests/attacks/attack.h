@@ -40,5 +40,22 @@ void path_rules_churn(void *argument);
 void open_calls(void *argument);
 void prefix_rules(void *argument);
 void large_set(void *argument);
+void driver_storm(void *argument);
+void connection_churn(void *argument);
+void handshakes(void *argument);
+void slow_handshakes(void *argument);
+void single_bytes(void *argument);
+void empty_strings(void *argument);
+void non_ascii(void *argument);
+void deep_variants(void *argument);
+void header_fields(void *argument);
+void half_messages(void *argument);
+void name_queues(void *argument);
+void name_disputes(void *argument);
+void rule_churn(void *argument);
+void equal_rules(void *argument);
+void eavesdroppers(void *argument);
+void unread_errors(void *argument);
+void start_storm(void *argument);
 
 #endif

@@ -55,15 +55,24 @@ def row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def heading(title: str, daemons: list[str]) -> list[str]:
+    return ["", f"## {title}", "", row(["attack", *daemons]), row(["---", *["---:"] * len(daemons)])]
+
+
 def table(costs: Costs, daemons: list[str]) -> list[str]:
     """One table a figure, and one of the harm."""
     lines = []
     for which, title in FIGURES.items():
-        lines += ["", f"## {title}", "", row(["attack", *daemons]), row(["---", *["---:"] * len(daemons)])]
+        lines += heading(title, daemons)
         lines += [row([name, *(cell(of[d], which) for d in daemons)]) for name, of in costs.items()]
-    lines += ["", "## Harm a second", "", row(["attack", *daemons]), row(["---", *["---:"] * len(daemons)])]
-    for name, of in costs.items():
-        lines.append(row([name, *(f"{median(each.harm_per_s for each in of[d]):.0f}" for d in daemons)]))
+    for title, value in (
+        ("Harm a second", lambda each: f"{each.harm_per_s:.0f}"),
+        ("Memory that it takes, MB", lambda each: f"{each.grown / 1e6:.1f}"),
+    ):
+        lines += heading(title, daemons)
+        for name, of in costs.items():
+            middle = {d: sorted(of[d], key=lambda each: each.grown)[len(of[d]) // 2] for d in daemons}
+            lines.append(row([name, *(value(middle[d]) for d in daemons)]))
     errors = [
         f"- {name}, {d}: {each.error}"
         for name, of in costs.items()
@@ -88,7 +97,7 @@ def measure(
                     of[name].append(cost(name, attack, seconds))
                 except RuntimeError as error:
                     never = math.inf
-                    of[name].append(Cost(never, never, never, {}, 0, str(error)))
+                    of[name].append(Cost(never, never, never, {}, 0, 0, str(error)))
             print(f"round {number + 1}: {attack.title}", file=sys.stderr, flush=True)
     return found
 

@@ -33,6 +33,7 @@ from support.attacks import (
     bus,
     cost,
     playing,
+    settle,
 )
 from support.message import Type
 from support.patience import patient
@@ -100,7 +101,7 @@ class TestDescriptors:
     def test_messages_of_unknown_types(self, name: str) -> None:
         attack = Attack("unknown-types", SYSTEM, ("--name", ROOTS_SERVICE))
         with bus(name, attack.setting) as daemon:
-            Client(daemon.address).close()
+            settle(daemon)
             before = daemon.open_files()
             with playing(attack, daemon.address, 4) as play:
                 assert play.result()["harm"] >= 200
@@ -173,7 +174,7 @@ class TestMemory:
     @pytest.mark.parametrize("way", ["waiting-tail", "waiting-pool"])
     def test_growth(self, name: str, way: str) -> None:
         with bus(name, STOCK) as daemon:
-            Client(daemon.address).close()
+            settle(daemon)
             before = daemon.memory()
             with playing(Attack(way), daemon.address, 1) as play:
                 grown = daemon.memory() - before

@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from omnibus.bench.daemons import OURS
-from support.attacks import ATTACKS, Attack, build, bus, playing
+from omnibus.bench.settings import Setting
+from support.attacks import ATTACKS, Attack, Bus, build, bus, playing
 from support.raw import Client
+
+SECONDS = 0.1
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an attacker is another user")
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.title)
-def test_the_bus_answers_while_attacked(attack: Attack) -> None:
+@pytest.fixture(scope="module")
+def start() -> Iterator[Callable[[Setting], Bus]]:
+    """One bus for each setting, which goes through one attack after the other."""
     build()
-    with bus(OURS, attack.setting) as daemon, playing(attack, daemon.address, 0.3, smoke=True) as play:
-        assert Client(daemon.address).driver("GetId")
+    running: dict[str, Bus] = {}
+    with contextlib.ExitStack() as stack:
+
+        def once(setting: Setting) -> Bus:
+            if setting.name not in running or not running[setting.name].alive():
+                running[setting.name] = stack.enter_context(bus(OURS, setting))
+            return running[setting.name]
+
+        yield once
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.title)
+def test_the_bus_answers_while_attacked(start: Callable[[Setting], Bus], attack: Attack) -> None:
+    daemon = start(attack.setting)
+    with playing(attack, daemon.address, SECONDS, smoke=True) as play:
+        with contextlib.closing(Client(daemon.address)) as client:
+            assert client.driver("GetId")
         done = play.result()
         assert daemon.alive(), daemon.log()
     assert not done["error"]

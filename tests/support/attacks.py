@@ -17,6 +17,7 @@ from typing import Any, Final
 from omnibus.bench.cases import TROUBLES
 from omnibus.bench.daemons import CHECKOUT, COMMANDS, FOREGROUND, Daemon
 from omnibus.bench.settings import MANY_FILES, STOCK, SYSTEM_QUOTAS, WIDE, Setting
+from support.raw import Client
 
 HERE: Final = CHECKOUT / "tests" / "attacks"
 PROGRAM: Final = HERE / "build" / "attack"
@@ -28,6 +29,7 @@ ATTACK_COMMANDS: Final = {**COMMANDS, SANITISED: f"{SANITISED_DAEMON} {FOREGROUN
 READY_DEADLINE: Final = 60.0  # seconds that an attack may take to be in place
 ENOUGH: Final = 120.0  # seconds after which a program hangs
 SERVICE: Final = "org.example.Service"  # activatable by all
+FAILS: Final = "org.example.Fails"  # activatable by all, and ends at once
 ROOTS_SERVICE: Final = "org.example.RootsService"  # activatable; the policy lets root alone send to it
 
 # What Debian's system.conf says, with a name that everybody may send to.
@@ -51,6 +53,7 @@ SYSTEM_POLICY: Final = f"""  <user>messagebus</user>
     <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Debug.Stats"/>
     <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.systemd1.Activator"/>
     <allow send_destination="{SERVICE}"/>
+    <allow send_destination="{FAILS}"/>
   </policy>
   <policy user="messagebus">
     <allow own="*"/>
@@ -86,6 +89,11 @@ class Attack:
         return self.name + self.suffix
 
 
+def storm(method: str) -> Attack:
+    """Calls of one of the bus's methods without pause."""
+    return Attack("driver-storm", STOCK, ("--name", method), suffix=f"-{method}")
+
+
 ATTACKS: Final = (
     Attack("alone", STOCK),
     Attack("denied-calls"),
@@ -98,6 +106,36 @@ ATTACKS: Final = (
     Attack("open-calls", WIDE, smoke=500),
     Attack("prefix-rules", arguments=("--count", "20"), smoke=1),
     Attack("large-set", smoke=1000),
+    *(
+        storm(method)
+        for method in (
+            "GetConnectionCredentials",
+            "GetAdtAuditSessionData",
+            "ListQueuedOwners",
+            "ListActivatableNames",
+            "GetAll",
+            "Introspect",
+            "GetStats",
+            "GetAllMatchRules",
+            "NoSuchMethod",
+        )
+    ),
+    Attack("connection-churn", smoke=2),
+    Attack("handshakes"),
+    Attack("slow-handshakes"),
+    Attack("single-bytes", smoke=2),
+    Attack("empty-strings", smoke=1),
+    Attack("non-ascii", smoke=1),
+    Attack("deep-variants", smoke=1),
+    Attack("header-fields", smoke=1),
+    Attack("half-messages", smoke=2),
+    Attack("name-queues", STOCK, smoke=2),
+    Attack("name-disputes", STOCK, smoke=2),
+    Attack("rule-churn", smoke=1),
+    Attack("equal-rules", smoke=10),
+    Attack("eavesdroppers", STOCK, smoke=1),
+    Attack("unread-errors", smoke=2),
+    Attack("start-storm"),
     *(Attack(trouble, STOCK) for trouble in TROUBLES if trouble != "alone"),
     Attack("reload", MANY_FILES),
 )
@@ -113,6 +151,7 @@ class Cost:
     connect: float
     p50: dict[str, float]
     harm_per_s: float
+    grown: int = 0  # bytes by which the daemon's resident memory has grown
     error: str = ""
 
 
@@ -128,8 +167,9 @@ def write_services(directory: Path) -> None:
     """Write the service files of SYSTEM."""
     services = directory / "services"
     services.mkdir()
-    for name in (SERVICE, ROOTS_SERVICE):
-        lines = ["[D-BUS Service]", f"Name={name}", f"Exec={PROGRAM} service {name}", "User=messagebus"]
+    for name in (SERVICE, ROOTS_SERVICE, FAILS):
+        command = "/bin/false" if name == FAILS else f"{PROGRAM} service {name}"
+        lines = ["[D-BUS Service]", f"Name={name}", f"Exec={command}", "User=messagebus"]
         (services / f"{name}.service").write_text("\n".join([*lines, ""]))
 
 
@@ -219,21 +259,33 @@ def bystander(address: str, seconds: float) -> Report:
     return found
 
 
+def settle(daemon: Bus) -> None:
+    """Return once it has loaded all that serving needs."""
+    with contextlib.closing(Client(daemon.address)) as client:
+        client.driver("ListActivatableNames")
+
+
 def cost(name: str, attack: Attack, seconds: float) -> Cost:
     """Start a bus, attack it, and measure beside that."""
-    with bus(name, attack.setting) as daemon, playing(attack, daemon.address, seconds + 1) as play:
+    with contextlib.ExitStack() as stack:
+        daemon = stack.enter_context(bus(name, attack.setting))
+        settle(daemon)
+        before = daemon.memory()
+        play = stack.enter_context(playing(attack, daemon.address, seconds + 1))
         found = bystander(daemon.address, seconds)
+        grown = daemon.memory() - before if daemon.alive() else 0
         error = str(found["error"])
         if not daemon.alive():
             error = f"{name} has ended: {daemon.log()}"
         done = play.result()
     if error:
         never = float("inf")
-        return Cost(never, never, never, {}, 0, error)
+        return Cost(never, never, never, {}, 0, grown, error)
     figures = ("pair", "driver", "connect")
     return Cost(
         *(found[which]["p99"] for which in figures),
         p50={which: found[which]["p50"] for which in figures},
         harm_per_s=done["harm"] / play.seconds,
+        grown=grown,
         error=str(done["error"]),
     )
