@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -136,10 +136,16 @@ class Bus:
                 self.guard.failed(error, partial(self.handlings[event.kind].reject, event))
         self.relay.commit()
 
-    def state_queue(self, name: str, queue: Sequence[int]) -> None:
-        """Tell the data plane whose a name is; once more if that raises, for the registry has it already."""
-        again = partial(self.relay.set_queue, name, queue)
-        self.guard.run(again, lambda error: again())
+    def leave_queues(self, peer: int, first_first: bool = False) -> None:
+        """Take a connection out of all its names' queues, which may be long: the rest is not restated.
+
+        The name asked for last comes first, or last with ``first_first``. The data plane is told once more if
+        that raises, for the registry has it already.
+        """
+        left = self.names.disconnect(peer)
+        for name in reversed(left) if first_first else left:
+            again = partial(self.relay.leave_queue, name, peer)
+            self.guard.run(again, lambda error, again=again: again())
 
     def reload(self, call: Call) -> None:
         """Read the configuration again; the call is answered when that is done."""
@@ -281,8 +287,7 @@ class Bus:
             return
         if peer.monitor:
             self.log.info(f"Monitoring connection {peer.unique_name} closed.")
-        for name, queue in self.names.disconnect(peer.id):
-            self.state_queue(name, queue)
+        self.leave_queues(peer.id)
         self.guard.run(partial(self.activation.gone, peer), ignored)
         self.relay.forget(peer.id)
         self.peers.remove(peer)
@@ -318,8 +323,7 @@ class Bus:
 
     def _forget(self, event: Event, error: Exception) -> None:
         """Do what ``_gone`` has not done yet."""
-        for name, queue in self.names.disconnect(event.peer):
-            self.state_queue(name, queue)
+        self.leave_queues(event.peer)
         peer = self.peers.get(event.peer)
         if peer is not None:
             self.guard.run(partial(self.activation.gone, peer), ignored)

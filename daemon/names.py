@@ -40,12 +40,11 @@ class ReleaseReply(IntEnum):
 
 
 class Claim:
-    """One connection's place in a name's queue, with the flags of its latest request."""
+    """The flags of a connection's latest request for a name."""
 
-    __slots__ = ("allow_replacement", "do_not_queue", "peer")
+    __slots__ = ("allow_replacement", "do_not_queue")
 
-    def __init__(self, peer: int, allow_replacement: bool, do_not_queue: bool) -> None:
-        self.peer = peer
+    def __init__(self, allow_replacement: bool, do_not_queue: bool) -> None:
         self.allow_replacement = allow_replacement
         self.do_not_queue = do_not_queue
 
@@ -58,7 +57,8 @@ class NameRegistry:
     """All well-known names and their queues. Unique names are not in here: they never change hands."""
 
     def __init__(self) -> None:
-        self._claims: dict[str, list[Claim]] = {}
+        # Each queue is a dict in its order, by connection: the queues that a connection leaves may be long.
+        self._claims: dict[str, dict[int, Claim]] = {}
         # A dict for its order: names are released in the reverse order in which they were asked for.
         self._names_of: dict[int, dict[str, None]] = {}
 
@@ -71,12 +71,11 @@ class NameRegistry:
     def owner(self, name: str) -> int | None:
         """Return the id of the connection that owns ``name``, or None."""
         claims = self._claims.get(name)
-        return claims[0].peer if claims else None
+        return next(iter(claims)) if claims else None
 
     def queue(self, name: str) -> Queue:
         """Return the owner and all who wait for ``name``."""
-        claims = self._claims.get(name)
-        return tuple([claim.peer for claim in claims]) if claims else ()
+        return tuple(self._claims.get(name, ()))
 
     def count(self, peer: int) -> int:
         """Return how many names ``peer`` owns or waits for."""
@@ -86,7 +85,7 @@ class NameRegistry:
         """Ask for ``name`` (specification: "RequestName"); return the answer and the queue from now on."""
         claims = self._claims.get(name)
         if claims is None:
-            self._claims[name] = [_claim(peer, flags)]
+            self._claims[name] = {peer: _claim(flags)}
             self._names_of.setdefault(peer, {})[name] = None
             return RequestReply.PRIMARY_OWNER, (peer,)
         reply = self._contend(name, claims, peer, flags)
@@ -101,25 +100,24 @@ class NameRegistry:
         self._drop(name, peer)
         return ReleaseReply.RELEASED, self.queue(name)
 
-    def disconnect(self, peer: int) -> list[tuple[str, Queue]]:
-        """Release all that ``peer`` has; return the changed names, the one asked for last first."""
-        changes = []
-        for name in reversed(self._names_of.get(peer, {}).copy()):
+    def disconnect(self, peer: int) -> list[str]:
+        """Release all that ``peer`` has; return the names that it has left, the one asked for last first."""
+        left = list(reversed(self._names_of.get(peer, {})))
+        for name in left:
             self._drop(name, peer)
-            changes.append((name, self.queue(name)))
-        return changes
+        return left
 
-    def _contend(self, name: str, claims: list[Claim], peer: int, flags: int) -> RequestReply:
-        owner = claims[0]
-        if owner.peer == peer:
-            claims[0] = _claim(peer, flags)
+    def _contend(self, name: str, claims: dict[int, Claim], peer: int, flags: int) -> RequestReply:
+        owner = next(iter(claims))
+        if owner == peer:
+            claims[peer] = _claim(flags)
             return RequestReply.ALREADY_OWNER
-        if flags & _REPLACE_EXISTING and owner.allow_replacement:
+        if flags & _REPLACE_EXISTING and claims[owner].allow_replacement:
             self._enqueue(name, claims, peer, flags)
-            if owner.do_not_queue:
-                self._drop(name, owner.peer)
+            if claims[owner].do_not_queue:
+                self._drop(name, owner)
             else:
-                claims[0], claims[1] = claims[1], owner
+                _move(claims, peer, 0)
             return RequestReply.PRIMARY_OWNER
         if flags & _DO_NOT_QUEUE:
             self._drop(name, peer)
@@ -127,14 +125,11 @@ class NameRegistry:
         self._enqueue(name, claims, peer, flags)
         return RequestReply.IN_QUEUE
 
-    def _enqueue(self, name: str, claims: list[Claim], peer: int, flags: int) -> None:
-        """Put ``peer`` behind all, or next to the owner if it wants to replace; who waits keeps its place."""
-        place = next((i for i, claim in enumerate(claims) if claim.peer == peer), len(claims))
-        if place < len(claims):
-            del claims[place]
+    def _enqueue(self, name: str, claims: dict[int, Claim], peer: int, flags: int) -> None:
+        """Put ``peer`` last, or next to the owner if it wants to replace; one that waits keeps its place."""
+        claims[peer] = _claim(flags)
         if flags & _REPLACE_EXISTING:
-            place = 1
-        claims.insert(place, _claim(peer, flags))
+            _move(claims, peer, 1)
         self._names_of.setdefault(peer, {})[name] = None
 
     def _drop(self, name: str, peer: int) -> None:
@@ -146,10 +141,19 @@ class NameRegistry:
         if not names:
             del self._names_of[peer]
         claims = self._claims[name]
-        claims[:] = [claim for claim in claims if claim.peer != peer]
+        del claims[peer]
         if not claims:
             del self._claims[name]
 
 
-def _claim(peer: int, flags: int) -> Claim:
-    return Claim(peer, bool(flags & _ALLOW_REPLACEMENT), bool(flags & _DO_NOT_QUEUE))
+def _move(claims: dict[int, Claim], peer: int, place: int) -> None:
+    """Give a peer of a queue another place in it."""
+    claim = claims.pop(peer)
+    queue = list(claims.items())
+    queue.insert(place, (peer, claim))
+    claims.clear()
+    claims.update(queue)
+
+
+def _claim(flags: int) -> Claim:
+    return Claim(bool(flags & _ALLOW_REPLACEMENT), bool(flags & _DO_NOT_QUEUE))

@@ -31,8 +31,7 @@ def become_monitor(bus: Bus, call: Call) -> None:
     call.answered()
     peer.monitor = True
     # The name asked for first goes first, unlike when a connection ends.
-    for name, queue in reversed(bus.names.disconnect(peer.id)):
-        bus.state_queue(name, queue)
+    bus.leave_queues(peer.id, first_first=True)
     call.resume()
     bus.log.info(f"Connection {peer.unique_name} ({peer.credentials.loginfo}) became a monitor.")
 

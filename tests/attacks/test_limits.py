@@ -125,7 +125,9 @@ class TestStart:
 COSTLY: Final = {
     attack.title: attack
     for attack in ATTACKS
-    if attack.title.startswith(("nameless", "path-rules", "open-calls", "prefix-rules", "large-set"))
+    if attack.title.startswith(
+        ("nameless", "path-rules", "open-calls", "prefix-rules", "large-set", "name-queues")
+    )
 }
 
 

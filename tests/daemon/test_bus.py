@@ -418,8 +418,8 @@ class TestDisconnect:
             desk.call(peer, "RequestName", "su", name, 0)
         desk.call(other, "RequestName", "su", "org.b", 0)
         assert desk.happen(FakeEvent(EventKind.GONE, peer.id)) == [
-            ("set_queue", "org.b", (1,)),
-            ("set_queue", "org.a", ()),
+            ("leave_queue", "org.b", 0),
+            ("leave_queue", "org.a", 0),
             ("forget", 0),
         ]
         assert [one.id for one in desk.bus.peers] == [1]

@@ -161,24 +161,23 @@ class TestDisconnect:
         for name in ("org.example.A", "org.example.B", "org.example.C"):
             names.request(name, FIRST, NONE)
         names.request("org.example.B", SECOND, NONE)
-        assert names.disconnect(FIRST) == [
-            ("org.example.C", ()),
-            ("org.example.B", (SECOND,)),
-            ("org.example.A", ()),
-        ]
+        assert names.disconnect(FIRST) == ["org.example.C", "org.example.B", "org.example.A"]
+        assert names.queue("org.example.B") == (SECOND,)
+        assert list(names) == ["org.example.B"]
         assert names.count(FIRST) == 0
 
     def test_from_the_queue(self, names: NameRegistry) -> None:
         names.request(NAME, FIRST, NONE)
         names.request(NAME, SECOND, NONE)
-        assert names.disconnect(SECOND) == [(NAME, (FIRST,))]
+        assert names.disconnect(SECOND) == [NAME]
+        assert names.queue(NAME) == (FIRST,)
 
     def test_asked_for_again_after_release(self, names: NameRegistry) -> None:
         for name in ("org.example.A", "org.example.B"):
             names.request(name, FIRST, NONE)
         names.release("org.example.A", FIRST)
         names.request("org.example.A", FIRST, NONE)
-        assert [name for name, _ in names.disconnect(FIRST)] == ["org.example.A", "org.example.B"]
+        assert names.disconnect(FIRST) == ["org.example.A", "org.example.B"]
 
     def test_nothing_owned(self, names: NameRegistry) -> None:
         assert names.disconnect(FIRST) == []

@@ -60,7 +60,7 @@ class TestNamed:
 
     def test_gone(self, desk: Desk, peer: Peer) -> None:
         commands = desk.happen(named(peer), FakeEvent(EventKind.GONE, peer.id))
-        assert commands == [("set_queue", NAME, ()), ("forget", peer.id)]
+        assert commands == [("leave_queue", NAME, peer.id), ("forget", peer.id)]
 
 
 class TestReleased:

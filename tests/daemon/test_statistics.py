@@ -150,8 +150,8 @@ class TestMonitors:
         )
         assert commands == [
             ("become_monitor", root.id, 9, ("member='A'",)),
-            ("set_queue", "org.one", ()),
-            ("set_queue", "org.two", (other.id,)),
+            ("leave_queue", "org.one", root.id),
+            ("leave_queue", "org.two", root.id),
             ("resume", root.id),
         ]
         assert desk.bus.owner(root.unique_name) is None

@@ -160,6 +160,31 @@ static void a_name_that_others_wait_for_is_released_above(void)
     plane_close(&p);
 }
 
+/* The others keep their places; that of one that does not own the name is left without a signal. */
+static void a_queue_is_left(void)
+{
+    struct plane p;
+    const uint64_t all[] = {0, 1, 2};
+    open_claims(&p);
+    struct client *a = claim(&p, 0), *c = plane_connect(&p, 2);
+    plane_connect(&p, 1);
+    relay_set_queue(p.relay, NAME, all, 3);
+    relay_leave_queue(p.relay, NAME, 1);
+    relay_leave_queue(p.relay, NAME, 1);
+    relay_leave_queue(p.relay, "no.such.Name", 1);
+    settle(&p);
+    relay_leave_queue(p.relay, NAME, 0);
+    settle(&p);
+    client_expects(a, MESSAGE_SIGNAL, "NameLost", BUS);
+    client_expects(c, MESSAGE_SIGNAL, "NameAcquired", BUS);
+    relay_leave_queue(p.relay, NAME, 2);
+    settle(&p);
+    client_expects(c, MESSAGE_SIGNAL, "NameLost", BUS);
+    request(a, NAME, 0);
+    is_done(a, "NameAcquired");
+    plane_close(&p);
+}
+
 /* The unique name counts. */
 static void at_the_limit_it_goes_up(void)
 {
@@ -411,6 +436,7 @@ static const struct check_test tests[] = {
     TEST(a_free_name_is_given_at_once),
     TEST(what_has_another_answer_goes_up),
     TEST(a_name_that_others_wait_for_is_released_above),
+    TEST(a_queue_is_left),
     TEST(at_the_limit_it_goes_up),
     TEST(who_may_not_own_it_is_refused_above),
     TEST(while_a_call_is_up_all_go_up),

@@ -100,6 +100,9 @@ class FakePlane:
     def set_queue(self, name: str, peers: Sequence[int]) -> None:
         self.batch.append(("set_queue", name, tuple(peers)))
 
+    def leave_queue(self, name: str, peer: int) -> None:
+        self.batch.append(("leave_queue", name, peer))
+
     def reply(self, peer: int, serial: int, signature: str, body: bytes, fds: Sequence[int] = ()) -> None:
         self.batch.append(("reply", peer, serial, signature, body, tuple(fds)))
 

@@ -201,6 +201,20 @@ static void apply_set_queue(struct bus *bus, struct command *command)
         bus_log(bus, 3, "no memory for the owners of %s", text.s);
 }
 
+static void apply_leave_queue(struct bus *bus, struct command *command)
+{
+    struct span text = command->text[0];
+    struct peer *peer = bus_peer(bus, command->id);
+    struct name *name = registry_find(&bus->registry, text);
+    if (!peer || !name)
+        return;
+    bool owner = name_owner(name) == peer;
+    if (owner)
+        say_handover(bus, text, peer, name_second(name));
+    registry_leave_queue(&bus->registry, name, peer);
+    direct_name_changed(bus, text, owner ? peer : NULL);
+}
+
 static void apply_reply(struct bus *bus, struct command *command)
 {
     struct peer *peer = bus_peer(bus, command->id);
@@ -348,6 +362,7 @@ static void (*const appliers[COMMAND_COUNT])(struct bus *bus, struct command *co
     [COMMAND_ATTACH] = apply_attach,
     [COMMAND_WELCOME] = apply_welcome,
     [COMMAND_SET_QUEUE] = apply_set_queue,
+    [COMMAND_LEAVE_QUEUE] = apply_leave_queue,
     [COMMAND_REPLY] = apply_reply,
     [COMMAND_ERROR] = apply_error,
     [COMMAND_SIGNAL] = apply_signal,

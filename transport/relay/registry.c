@@ -87,6 +87,12 @@ struct peer *name_only_claimant(const struct name *name)
     return name && name->queue.next == name->queue.previous ? name_owner(name) : NULL;
 }
 
+struct peer *name_second(const struct name *name)
+{
+    const struct list *second = name->queue.next->next;
+    return second == &name->queue ? NULL : CONTAINER_OF(second, struct membership, in_name)->peer;
+}
+
 struct span name_span(const struct name *name)
 {
     return (struct span){name->text, name->size};
@@ -148,6 +154,23 @@ int registry_set_queue(struct registry *registry, struct span text, struct peer 
     if (list_empty(&name->queue))
         name_free(registry, name);
     return error;
+}
+
+void registry_leave_queue(struct registry *registry, struct name *name, struct peer *peer)
+{
+    bool owned = name_owner(name) == peer;
+    LIST_FOR_SAFE(at, after, &name->queue)
+    {
+        struct membership *membership = CONTAINER_OF(at, struct membership, in_name);
+        if (membership->peer != peer)
+            continue;
+        membership_free(registry, membership);
+        break;
+    }
+    if (list_empty(&name->queue))
+        name_free(registry, name);
+    else if (owned)
+        names_changed(name_owner(name));
 }
 
 void registry_leave(struct registry *registry, struct peer *peer)

@@ -40,9 +40,12 @@ void registry_give_up(struct registry *registry, struct peer *peer);
 struct name *registry_find(const struct registry *registry, struct span text);
 struct peer *name_owner(const struct name *name);         /* NULL: nobody */
 struct peer *name_only_claimant(const struct name *name); /* NULL: nobody is in its queue, or several are */
+struct peer *name_second(const struct name *name);        /* that is the owner when the owner leaves */
 struct span name_span(const struct name *name);
 /* Replaces the queue of a name; a name without queue is dropped. 0 or -ENOMEM: then all is as before. */
 int registry_set_queue(struct registry *registry, struct span text, struct peer *const *peers, uint32_t n);
+/* Takes the peer out of the queue, if it is in it; a name without queue is dropped. */
+void registry_leave_queue(struct registry *registry, struct name *name, struct peer *peer);
 /* Leaves all queues that it is in; names without queue are dropped. */
 void registry_leave(struct registry *registry, struct peer *peer);
 

@@ -305,6 +305,12 @@ int relay_set_queue(struct relay *relay, const char *name, const uint64_t *peers
     return push(relay, command);
 }
 
+int relay_leave_queue(struct relay *relay, const char *name, uint64_t peer)
+{
+    const char *const texts[COMMAND_TEXTS] = {name};
+    return push(relay, command_new(COMMAND_LEAVE_QUEUE, peer, texts, NULL, 0));
+}
+
 int relay_reply(struct relay *relay, uint64_t peer, uint32_t serial, const char *signature,
                 const uint8_t *body, size_t size, const int *fds, uint32_t n_fds)
 {

@@ -178,6 +178,8 @@ int relay_attach(struct relay *relay, uint64_t peer, int fd, int listener, int64
 int relay_welcome(struct relay *relay, uint64_t peer, uint32_t serial);
 /* The name's queue from now on, owner first. The signals of the change are sent by this command. */
 int relay_set_queue(struct relay *relay, const char *name, const uint64_t *peers, uint32_t n);
+/* The same for one connection that leaves the queue. */
+int relay_leave_queue(struct relay *relay, const char *name, uint64_t peer);
 int relay_reply(struct relay *relay, uint64_t peer, uint32_t serial, const char *signature,
                 const uint8_t *body, size_t size, const int *fds, uint32_t n_fds);
 int relay_error(struct relay *relay, uint64_t peer, uint32_t serial, const char *name, const char *text);
@@ -199,8 +201,8 @@ int relay_send(struct relay *relay, uint32_t audience, uint8_t type, uint32_t se
                const uint8_t *body, size_t size);
 /*
  * The peer, stopped for its call, becomes a monitor: the call is answered (serial 0: not), its unique name is
- * given up, and nothing that it sends is taken any more. The relay_set_queue for its other names follow, then
- * relay_resume; only then does it see what others do. No rules: everything. -EINVAL or -E2BIG, with a
+ * given up, and nothing that it sends is taken any more. The relay_leave_queue for its other names follow,
+ * then relay_resume; only then does it see what others do. No rules: everything. -EINVAL or -E2BIG, with a
  * sentence in why: a rule is wrong, or longer than rules may be.
  */
 int relay_become_monitor(struct relay *relay, uint64_t peer, uint32_t serial, const char *const *rules,
@@ -212,7 +214,8 @@ int relay_deliver(struct relay *relay, uint64_t parked); /* judged again by the 
 int relay_reject(struct relay *relay, uint64_t parked, const char *name, const char *text);
 /* Closes after what is queued for it was tried once; RELAY_EVENT_GONE follows. */
 int relay_disconnect(struct relay *relay, uint64_t peer);
-/* After RELAY_EVENT_GONE and the relay_set_queue for its names: NoReply to its callers, then it is freed. */
+/* After RELAY_EVENT_GONE and the relay_leave_queue for its names: NoReply to its callers, then it is freed.
+ */
 int relay_forget(struct relay *relay, uint64_t peer);
 /* Asks for a table: RELAY_EVENT_EXPORT follows. Of connections and match rules, only those of n peers; 0:
  * all. */

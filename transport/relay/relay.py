@@ -180,6 +180,10 @@ class Relay:
         """States a name's queue, the owner first, and sends the signals of the change."""
         _check(lib.relay_set_queue(self._relay, name.encode("ascii"), peers, len(peers)))
 
+    def leave_queue(self, name: str, peer: int) -> None:
+        """Takes a connection out of a name's queue, and sends the signals of the change."""
+        _check(lib.relay_leave_queue(self._relay, name.encode("ascii"), peer))
+
     def reply(self, peer: int, serial: int, signature: str, body: bytes, fds: Sequence[int] = ()) -> None:
         """Sends a method return of the bus; the body is little-endian. `fds` belong to the data plane."""
         _check(
@@ -219,8 +223,8 @@ class Relay:
     def become_monitor(self, peer: int, serial: int, rules: Sequence[str]) -> None:
         """Makes a monitor of who is stopped for this call; MatchRuleError.
 
-        The call is answered unless `serial` is 0, the unique name is given up. set_queue for the other names
-        and resume follow. No rules match everything.
+        The call is answered unless `serial` is 0, the unique name is given up. leave_queue for the other
+        names and resume follow. No rules match everything.
         """
         texts = [ffi.new("char[]", rule.encode("utf-8", "replace")) for rule in rules]
         why = ffi.new("char[]", _WHY)
