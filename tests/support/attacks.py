@@ -225,19 +225,29 @@ class Playing:
         ready = select.select([self._process.stdout], [], [], READY_DEADLINE)[0]
         line = self._process.stdout.readline() if ready else ""
         if line.strip() != "ready":
-            self.end()
-            raise RuntimeError(f"{name} did not begin: {line}{self.errors}")
+            self._process.kill()
+            _, errors = self._process.communicate()
+            raise RuntimeError(f"{name} did not begin: {line}{errors}")
 
     def result(self) -> Report:
         """Wait for its end; what it got done: harm, cut_off, error."""
-        out, self.errors = self._process.communicate(timeout=ENOUGH)
+        assert self._process.stdout is not None and self._process.stderr is not None
+        # Not by communicate(), which would miss what has been read together with the first line.
+        out = self._process.stdout.read()
+        errors = self._process.stderr.read()
+        self._process.wait(ENOUGH)
+        if not out:
+            raise RuntimeError(f"the attack failed: {errors}")
         found: Report = json.loads(out)
         return found
 
     def end(self) -> None:
         """End it now."""
         self._process.kill()
-        _, self.errors = self._process.communicate()
+        self._process.wait()
+        for stream in (self._process.stdout, self._process.stderr):
+            assert stream is not None
+            stream.close()
 
 
 @contextlib.contextmanager
