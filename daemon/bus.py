@@ -144,8 +144,11 @@ class Bus:
         """
         left = self.names.disconnect(peer)
         for name in reversed(left) if first_first else left:
-            again = partial(self.relay.leave_queue, name, peer)
-            self.guard.run(again, lambda error, again=again: again())
+            self._leave_queue(name, peer)
+
+    def _leave_queue(self, name: str, peer: int) -> None:
+        leave = partial(self.relay.leave_queue, name, peer)
+        self.guard.run(leave, lambda error: leave())
 
     def reload(self, call: Call) -> None:
         """Read the configuration again; the call is answered when that is done."""
