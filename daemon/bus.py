@@ -74,7 +74,7 @@ class Bus:
             EventKind.LOG.value: Handling(self._log, self._nothing),
             EventKind.WELCOMED.value: Handling(self._welcomed, self._disconnect),
             EventKind.ADMITTED.value: Handling(self._admitted, self._disconnect),
-            EventKind.LEFT.value: Handling(self._left, self._nothing),
+            EventKind.LEFT.value: Handling(self._left, lambda event, error: self._left(event)),
             EventKind.HANDED_UP.value: Handling(lambda event: self.on_handed_up(event), self._close),
             EventKind.NAMED.value: Handling(self._named, self._restate),
             EventKind.RELEASED.value: Handling(self._released, self._restate),
@@ -150,12 +150,20 @@ class Bus:
         leave = partial(self.relay.leave_queue, name, peer)
         self.guard.run(leave, lambda error: leave())
 
+    def state_queue(self, name: str, queue: Sequence[int]) -> None:
+        """Tell the data plane whose a name is; once more if that raises, for the registry has it already.
+
+        Should the two disagree, a message to the name would go to and fro between them.
+        """
+        again = partial(self.relay.set_queue, name, queue)
+        self.guard.run(again, lambda error: again())
+
     def reload(self, call: Call) -> None:
         """Read the configuration again; the call is answered when that is done."""
 
         def answer(why: ReloadFailure | None) -> None:
             if why is None:
-                call.reply()
+                call.reply_body(b"")  # also if none is expected, as the reference does
             else:
                 missing = isinstance(why, ConfigError) and why.missing
                 call.fail(DBusError(errors.FILE_NOT_FOUND if missing else errors.FAILED, str(why)))

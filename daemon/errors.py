@@ -37,6 +37,9 @@ class DBusError(Exception):
     """A method call's failure: the error's name and the text that the caller gets."""
 
     def __init__(self, name: str, text: str) -> None:
-        super().__init__(f"{name}: {text}")
+        super().__init__(name, text)
         self.name = name
         self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.text}"

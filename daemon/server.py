@@ -213,7 +213,7 @@ class Server:
     def _drop(self, handshake: Handshake, error: Exception | None = None) -> None:
         if handshake.sock.fileno() >= 0:
             self._guard.run(partial(self._watch, handshake, Watch.NOTHING), ignored)
-        self._guard.run(handshake.close, ignored)
+        self._guard.run(handshake.close, lambda error: handshake.close())
         self._settle(handshake)
 
     def _settle(self, handshake: Handshake) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from asyncinotify import Event, Inotify, Mask
@@ -186,7 +186,7 @@ def places(directories: Iterable[str], files: Iterable[str]) -> dict[str, Names]
             directory, name = os.path.split(directory.rstrip("/"))
         found.setdefault(directory, set()).add(name)
 
-    for directory in filter(os.path.isabs, directories):
+    for directory in _absolute(directories):
         if not os.path.isdir(directory) or os.path.islink(directory.rstrip("/")):
             add(directory)
         if os.path.isdir(directory):
@@ -197,6 +197,15 @@ def places(directories: Iterable[str], files: Iterable[str]) -> dict[str, Names]
             if os.path.islink(file):
                 add(os.path.realpath(file))
     return found
+
+
+def _absolute(directories: Iterable[str]) -> Iterator[str]:
+    """Say where directories are; one of $XDG_DATA_DIRS, say, counts from the current one if it is relative."""
+    for directory in directories:
+        try:
+            yield os.path.abspath(directory)
+        except OSError:
+            pass  # the current directory is gone
 
 
 def _is_new_file(path: str) -> bool:

@@ -56,7 +56,7 @@ def request_name(bus: Bus, call: Call) -> Reply:
     before = bus.names.queue(name)
     reply, queue = bus.names.request(name, call.peer.id, flags)
     if queue != before:
-        bus.relay.set_queue(name, queue)
+        bus.state_queue(name, queue)
         bus.activation.appeared(name)
     return Reply((int(reply),))
 
@@ -75,7 +75,7 @@ def release_name(bus: Bus, call: Call) -> Reply:
     before = bus.names.queue(name)
     reply, queue = bus.names.release(name, call.peer.id)
     if queue != before:
-        bus.relay.set_queue(name, queue)
+        bus.state_queue(name, queue)
     return Reply((int(reply),))
 
 

@@ -76,6 +76,9 @@ class Call:
     def reply(self, *values: Any, fds: tuple[int, ...] = ()) -> None:
         """Answer with the values of the method's outputs; ``fds`` are given away."""
         assert self.method is not None
+        # The reference withholds replies that say nothing but "done".
+        if not self.method.outputs and self.flags & NO_REPLY_EXPECTED:
+            self.answered()
         try:
             body = make_body(self.method.outputs, values)
         except Exception:
@@ -85,12 +88,13 @@ class Call:
         self.reply_body(body, fds)
 
     def reply_body(self, body: bytes, fds: tuple[int, ...] = ()) -> None:
-        """Answer with what is marshalled already."""
+        """Answer with what is marshalled already, whatever the flags say."""
         assert self.method is not None
-        outputs = self.method.outputs
-        # The reference withholds only replies that say nothing but "done".
-        if not self._replied and (outputs or not self.flags & NO_REPLY_EXPECTED):
-            self._relay.reply(self.peer.id, self.serial, outputs, body, fds)
+        if self._replied:
+            for fd in fds:
+                os.close(fd)
+        else:
+            self._relay.reply(self.peer.id, self.serial, self.method.outputs, body, fds)
         self._replied = True
         self.resume()
 
@@ -112,7 +116,7 @@ class Call:
     def answered(self, *, resumed: bool = False) -> None:
         """Note that the data plane answers the call (BecomeMonitor), and resumes its sender (Hello)."""
         self._replied = True
-        self._resumed = resumed
+        self._resumed = self._resumed or resumed
 
     def resume(self) -> None:
         """Let the sender go on, whose call need not have been answered yet."""

@@ -11,6 +11,8 @@ from omnibus.daemon.logging import Log
 from omnibus.daemon.loop import Loop as GuardedLoop
 from support.plane import Lines
 
+MOST_TURNS = 10_000
+
 
 def guarded(
     loop: asyncio.AbstractEventLoop, commit: Callable[[], None] = lambda: None, log: Log | None = None
@@ -54,20 +56,26 @@ class Loop(asyncio.AbstractEventLoop):
 
     def pass_time(self, seconds: float) -> None:
         """Handle what the kernel has reported, then let time go by."""
-        for reader in list(self.readers.values()):
-            reader()
+        for fd, reader in list(self.readers.items()):
+            if self.readers.get(fd) is reader:
+                reader()
         self.now += seconds
         for timer in [one for one in self.timers if one.when <= self.now]:
-            self.timers.remove(timer)
-            timer.action()
+            if timer in self.timers:  # not cancelled by one before it
+                self.timers.remove(timer)
+                timer.action()
 
     def call_soon(self, action: Callable[..., None], *args: Any, **options: Any) -> Any:
         self.soon.append(lambda: action(*args))
+
+    def call_soon_threadsafe(self, action: Callable[..., None], *args: Any, **options: Any) -> Any:
+        self.call_soon(action, *args)
 
     def turn(self) -> int:
         """Do what is to be done, turn by turn; return their number."""
         turns = 0
         while self.soon:
+            assert turns < MOST_TURNS
             due, self.soon = self.soon, []
             for action in due:
                 action()

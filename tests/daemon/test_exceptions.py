@@ -1,0 +1,541 @@
+"""An exception anywhere in the control plane leaves no caller waiting, and nothing behind.
+
+The points at which one is raised are not listed here: they are counted while a scenario runs that uses every
+kind of event, every method and property of the driver, and every place in the source that registers a
+callback. A test says so if a new one is not reached by the scenario.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import marshal as pymarshal
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from omnibus.auth.mechanisms import choose
+from omnibus.daemon import bus as bus_module
+from omnibus.daemon import configuration
+from omnibus.daemon import loop as loop_module
+from omnibus.daemon import server as server_module
+from omnibus.daemon.activation import systemd as systemd_module
+from omnibus.daemon.activation.environment import Environment
+from omnibus.daemon.activation.loop_tools import LoopTools
+from omnibus.daemon.bus import Bus, Handling
+from omnibus.daemon.driver import INTERFACES
+from omnibus.daemon.guard import ignored
+from omnibus.daemon.loop import Loop
+from omnibus.daemon.plane import EventKind
+from omnibus.daemon.reload import Reloader, reader
+from omnibus.daemon.server import Server
+from omnibus.policy.block import encode
+from omnibus.policy.rules import ANYONE, Kind, Rule
+from omnibus.policy.settings import Limits, ServiceDir, Settings
+from omnibus.systemd.watchdog import Watchdog
+from omnibus.transport.listener import Listener
+from omnibus.transport.relay import Arrival
+from omnibus.transport.relay import Credentials as RelayCredentials
+from support.breakage import (
+    Accounts,
+    BrokenGuard,
+    BrokenLines,
+    BrokenNotifier,
+    FakeSpawner,
+    Faults,
+    broken_driver,
+    open_fds,
+)
+from support.loop import Loop as FakeLoop
+from support.plane import FakeEvent
+from support.wire import Variant, marshal, types
+
+BUS = "org.freedesktop.DBus"
+BUS_PATH = "/org/freedesktop/DBus"
+SYSTEMD = systemd_module.MANAGER_NAME
+DAEMON = Path(bus_module.__file__).parent
+SERVICES = {
+    "org.example.Started": "",
+    "org.example.Fails": "",
+    "org.example.Slow": "",
+    "org.example.Unit": "SystemdService=unit.service\n",
+    "org.example.Early": "SystemdService=early.service\n",
+}
+SAMPLES: dict[str, Any] = {
+    "s": BUS,
+    "u": 0,
+    "v": Variant("u", 0),
+    "as": ["type='signal'"],
+    "a{ss}": {"KEY": "value"},
+}
+RULES = [
+    Rule(Kind.OWN, allow=True),
+    Rule(Kind.SEND, allow=True, requested_reply=True),
+    Rule(Kind.CONNECT_USER, allow=True, principal=ANYONE),
+]
+MOST_TURNS = 100
+PARTS = 6  # of a test that takes several seconds
+ERRORS = (ZeroDivisionError, MemoryError, RecursionError, OSError)
+
+
+class ImmediateThread:
+    """A thread whose work is over when it has started."""
+
+    def __init__(self, target: Callable[..., None], args: tuple[Any, ...], daemon: bool) -> None:
+        self.start = lambda: target(*args)
+
+
+class World:
+    """A whole control plane above a data plane that keeps the accounts."""
+
+    def __init__(self, faults: Faults, directory: Path) -> None:
+        self.faults = faults
+        self.plane = Accounts(faults)
+        self.log = BrokenLines(faults)
+        self.guard = BrokenGuard(self.log, faults)
+        self.timers = FakeLoop()
+        self.loop = Loop(self.timers, self.guard, self.plane.commit)
+        self.spawner = FakeSpawner(self.loop, faults)
+        self.file = directory / "bus.conf"
+        self.settings = Settings(
+            limits=Limits(service_start_timeout=10_000, auth_timeout=10_000),
+            policy=encode(RULES),
+            service_dirs=(ServiceDir(str(directory / "services")),),
+            files=(str(self.file),),
+        )
+        spawner: Any = self.spawner
+        plane: Any = self.plane
+        self.bus = Bus(
+            self.plane,
+            self.settings,
+            self.log,
+            systemd_activation=True,
+            tools=LoopTools(self.loop, spawner),
+            environment=Environment({}, "an:address", "session"),
+        )
+        self.bus.driver = broken_driver(faults)
+        self.bus.handlings = {
+            kind: Handling(faults.before(f"event {EventKind(kind).name}", one.handle), one.reject)
+            for kind, one in self.bus.handlings.items()
+        }
+        self.listening = socket.socket(socket.AF_UNIX)
+        listener = Listener([self.listening], [])
+        self.server = Server(self.loop, self.bus, plane, [listener], choose((), {}))
+        self.notifier = BrokenNotifier(faults)
+        self.result = directory / "result"
+        self.write(self.settings)
+        self.reloader = Reloader(
+            self.loop,
+            self.bus,
+            reader(self.loop, str(self.result)),
+            self.notifier,
+            status="Serving",
+            began=0.0,
+        )
+        self.loop.signal = lambda *args: None  # type: ignore[method-assign]
+        self.serial = 0
+        self.clients: list[socket.socket] = []
+        self.turn()
+
+    def write(self, settings: Settings | None) -> None:
+        """Decide what the next reading of the configuration finds: None is no answer at all."""
+        data = b"" if settings is None else pymarshal.dumps({"settings": settings.to_plain()})
+        self.result.write_bytes(data)
+
+    # What happens.
+
+    def turn(self) -> None:
+        """Let everything happen that can happen now."""
+        for _ in range(MOST_TURNS):
+            if not self.plane.waiting and not self.timers.soon:
+                break
+            self.loop.run(self.bus.dispatch, ignored)
+            self.timers.turn()
+        else:
+            raise AssertionError("it never rests")
+        self.loop.run(lambda: None, ignored)
+
+    def pass_time(self, seconds: float) -> None:
+        self.turn()
+        self.timers.pass_time(seconds)
+        self.turn()
+
+    def report(self, event: FakeEvent) -> None:
+        if event.kind in (EventKind.ADMITTED, EventKind.HANDED_UP) or event.peer in self.plane.peers:
+            self.plane.report(event)
+            self.turn()
+
+    def admit(self, uid: int = 1000, *, active: bool = True) -> int:
+        peer = self.plane.next_id()
+        who = RelayCredentials(uid, os.getpid(), (uid,), fd_passing=True, privileged=uid == 0)
+        self.report(FakeEvent(EventKind.ADMITTED, peer, active=active, arrival=Arrival(who, b"")))
+        return peer
+
+    def call(self, peer: int, member: str, signature: str = "", *args: Any, **fields: Any) -> int:
+        self.serial += 1
+        body = marshal(signature, args)
+        fields.setdefault("serial", self.serial)
+        self.report(FakeEvent(peer=peer, member=member, signature=signature, body=body, **fields))
+        return self.serial
+
+    def park(self, peer: int, name: str, **fields: Any) -> None:
+        self.serial += 1
+        event = FakeEvent(EventKind.PARKED, peer, self.serial, destination=name, interface="a.b", **fields)
+        self.report(event)
+
+    def own(self, peer: int, name: str) -> None:
+        self.call(peer, "RequestName", "su", name, 0)
+
+    def hand_up(self, said: bytes) -> None:
+        """Let a client come that authenticates in an odd way."""
+        ours, theirs = socket.socketpair()
+        self.clients.append(ours)
+        kept = os.dup(0)
+        event = FakeEvent(EventKind.HANDED_UP, fd=theirs.detach(), fds=(kept,), body=said, serial=0)
+        event.began = self.timers.time()
+        self.report(event)
+
+    def say(self, data: bytes) -> None:
+        """Let the client that came last go on, if it is still connected."""
+        with contextlib.suppress(BrokenPipeError):
+            self.clients[-1].sendall(data)
+        self.pass_time(0.1)
+
+    # What is to be found at the end.
+
+    def settle(self) -> None:
+        """Let everything end that ends by itself."""
+        for child in self.spawner.children:
+            child.end(0)
+        for _ in range(4):
+            self.pass_time(20.0)
+
+    def leave(self) -> None:
+        for peer in sorted(self.plane.peers):
+            self.report(FakeEvent(EventKind.GONE, peer))
+
+    def close(self) -> None:
+        self.server.stop()
+        self.reloader.stop()
+        for client in (self.listening, *self.clients):
+            client.close()
+
+    def debts(self) -> dict[str, Any]:
+        """Return all that is owed to a party, or kept for none; empty values are as they should be."""
+        private: Any = self.bus.activation
+        server: Any = self.server
+        statistics: Any = self.bus.statistics
+        reloader: Any = self.reloader
+        known = {peer.id for peer in self.bus.peers}
+        return {
+            "calls": self.plane.calls,
+            "stopped": self.plane.stopped,
+            "parked": self.plane.parked,
+            "gone": self.plane.gone,
+            "starts": private._starts,
+            "waiting": private._waiting,
+            "handshakes": server._handshakes,
+            "silent": self.plane.silent,
+            "asked": statistics._asked,
+            "reload": reloader._busy,
+            "peers": known ^ self.plane.peers,
+            "answered twice": {call for call, times in self.plane.answers.items() if times > 1},
+            "names": {
+                name
+                for name in {*self.bus.names, *self.plane.queues}
+                if self.bus.names.queue(name) != self.plane.queues.get(name, ())
+            },
+        }
+
+
+def sample(signature: str, string: str) -> list[Any]:
+    return [string if kind == "s" else SAMPLES[kind] for kind in types(signature)]
+
+
+def unit_state(state: str) -> bytes:
+    properties = {
+        "ActiveState": Variant("s", state),
+        "Job": Variant("(uo)", (0, "/")),
+        "InactiveExitTimestampMonotonic": Variant("t", 0),
+        "ConditionResult": Variant("b", True),
+        "ConditionTimestampMonotonic": Variant("t", 0),
+    }
+    return marshal("a{sv}", (properties,))
+
+
+class Scenario:
+    """Everything once."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def run(self) -> None:
+        self.driver()
+        self.names()
+        self.starts()
+        self.units()
+        self.handshakes()
+        self.reloads()
+        self.ends()
+
+    def driver(self) -> None:
+        """Every method that Python answers, whatever the tables have."""
+        world = self.world
+        for interface in INTERFACES:
+            for method in interface.methods:
+                if method.handler is None:
+                    continue
+                strings = (BUS, "org.example.Started", ":1.0") if "s" in method.inputs else (BUS,)
+                for string in strings:
+                    caller = world.admit(0, active=method.name != "Hello")
+                    args = sample(method.inputs, string)
+                    for flags in (0, 1):
+                        world.call(
+                            caller, method.name, method.inputs, *args, interface=interface.name, flags=flags
+                        )
+        caller = world.admit()
+        world.call(caller, "GetMachineId", interface="org.freedesktop.DBus.Peer", destination=None)
+        world.call(caller, "Nonsense")
+        world.call(caller, "GetAll", "s", BUS, interface="org.freedesktop.DBus.Properties")
+        world.call(caller, "Get", "ss", BUS, "Features", interface="org.freedesktop.DBus.Properties")
+
+    def names(self) -> None:
+        world = self.world
+        first, second = world.admit(), world.admit()
+        world.report(FakeEvent(EventKind.WELCOMED, world.admit(active=False)))
+        world.own(first, "org.example.Name")
+        world.own(second, "org.example.Name")
+        world.park(second, "org.example.Name")
+        world.call(first, "ReleaseName", "s", "org.example.Name")
+        if "org.example.Free" not in world.plane.queues:
+            world.report(FakeEvent(EventKind.NAMED, first, destination="org.example.Free"))
+        world.report(FakeEvent(EventKind.RELEASED, first, destination="org.example.Free"))
+        world.report(FakeEvent(EventKind.LOG, second, destination="a.b", type=5, path="/f", body=b"denied"))
+        world.report(FakeEvent(EventKind.LOG, second, destination=None, type=4, body=b"a line"))
+        world.report(FakeEvent(EventKind.LEFT, world.admit()))
+
+    def starts(self) -> None:
+        world = self.world
+        first, second, service = world.admit(), world.admit(), world.admit()
+        world.park(first, "org.example.Absent")
+        world.park(first, "org.example.Absent", flags=2)
+        for name in ("org.example.Started", "org.example.Fails", "org.example.Slow"):
+            world.call(second, "StartServiceByName", "su", name, 0)
+            world.park(first, name)
+            world.park(second, name)
+        world.own(service, "org.example.Started")
+        for child in world.spawner.children[1:2]:
+            child.end(256)
+        world.turn()
+        world.report(FakeEvent(EventKind.GONE, first))
+        world.pass_time(15.0)
+
+    def units(self) -> None:
+        world = self.world
+        manager, caller = world.admit(0), world.admit()
+        world.park(caller, "org.example.Early")
+        world.own(manager, SYSTEMD)
+        world.park(caller, "org.example.Unit")
+        for state in ("activating", "activating", "failed", "failed", "failed"):
+            units: Any = world.bus.activation
+            serial = units._units._serial
+            self.tell(manager, type=2, reply_serial=serial, signature="a{sv}", body=unit_state(state))
+            world.pass_time(2.0)
+        world.park(caller, "org.example.Unit")
+        body = marshal("sss", ("unit.service", "a.b", "no"))
+        activator = systemd_module.ACTIVATOR_INTERFACE
+        failure = {"type": 4, "interface": activator, "member": "ActivationFailure", "signature": "sss"}
+        self.tell(manager, body=body, **failure)
+        self.tell(caller, body=body, **failure)
+        world.report(FakeEvent(EventKind.GONE, manager))
+
+    def tell(self, peer: int, **fields: Any) -> None:
+        self.world.serial += 1
+        self.world.report(FakeEvent(peer=peer, serial=self.world.serial, **fields))
+
+    def handshakes(self) -> None:
+        world = self.world
+        world.hand_up(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\nl")
+        world.hand_up(b"nonsense")
+        world.hand_up(b"\0AUTH EXTERNAL\r\n")
+        world.say(b"DATA\r\n")
+        world.say(b"BEGIN\r\n")
+        world.hand_up(b"\0")
+        world.pass_time(11.0)
+
+    def reloads(self) -> None:
+        world = self.world
+        world.loop.run(world.reloader.watch, ignored)
+        root = world.admit(0)
+        later = lambda seconds, action: world.loop.later(seconds, action, ignored)  # noqa: E731
+        world.guard.run(lambda: Watchdog(later, world.notifier, world.bus.statistics.when_alive), ignored)
+        for settings in (world.settings, None, world.settings.replace(policy=encode(RULES * 40))):
+            world.write(settings)
+            world.call(root, "ReloadConfig")
+            world.call(root, "ReloadConfig")
+            world.pass_time(0.01)
+            world.pass_time(0.01)
+        world.file.write_text("changed")
+        world.pass_time(0.05)
+        world.pass_time(0.2)
+        world.pass_time(0.2)
+
+    def ends(self) -> None:
+        world = self.world
+        caller = world.admit()
+        world.call(caller, "GetStats", interface="org.freedesktop.DBus.Debug.Stats")
+        world.report(FakeEvent(EventKind.GONE, caller))
+
+
+@pytest.fixture
+def make_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
+    services = tmp_path / "services"
+    services.mkdir()
+    for name, more in SERVICES.items():
+        (services / f"{name}.service").write_text(f"[D-BUS Service]\nName={name}\nExec=/bin/{name}\n{more}")
+    (tmp_path / "bus.conf").touch()
+    monkeypatch.setattr(loop_module.threading, "Thread", ImmediateThread)
+    monkeypatch.setattr(systemd_module, "is_systemd", lambda peer: peer is not None)
+    monkeypatch.setattr(server_module, "at_console", lambda uid: False)
+    # A reading that is quick: the result is there already.
+    monkeypatch.setattr(configuration.Rereading, "_spawn", spawn_cat)
+    # The user database is asked in any case.
+    known = server_module.from_socket
+    monkeypatch.setattr(server_module, "from_socket", lambda *args: known(*args).replace(gids=None))
+
+    def make(faults: Faults) -> World:
+        with monkeypatch.context() as patch:
+            patch.setattr(bus_module, "Guard", lambda log: BrokenGuard(log, faults))
+            return World(faults, tmp_path)
+
+    return make
+
+
+def spawn_cat(reading: Any, writing: int) -> int:
+    keep = [(os.POSIX_SPAWN_DUP2, writing, 1)]
+    return os.posix_spawn("/bin/cat", ["cat", reading._path], {}, file_actions=keep)
+
+
+def live(world: World) -> dict[str, Any]:
+    """Run everything; return what is owed at the end."""
+    world.faults.active = True
+    Scenario(world).run()
+    world.settle()
+    world.faults.active = False
+    # The next requests work.
+    world.write(world.settings)
+    caller = world.admit()
+    calls = [(caller, world.call(caller, member)) for member in ("ListActivatableNames", "ReloadConfig")]
+    world.park(caller, "org.example.Absent")
+    world.settle()
+    debts = world.debts()
+    debts["next"] = [call for call in calls if world.plane.answers[call] != 1]
+    world.leave()
+    world.settle()
+    return {key: value for key, value in (debts | world.debts() | {"next": debts["next"]}).items() if value}
+
+
+def registrations() -> dict[tuple[str, int], int]:
+    """Return the places in the source where a callback is given to the loop, a thread or a tool.
+
+    Their first lines and their last ones.
+    """
+    names = {"reader", "soon", "later", "at", "in_thread", "in_background", "spawn", "run"}
+    found = {}
+    for path in DAEMON.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            owner = ast.unparse(node.func.value)
+            if node.func.attr in names and owner.split(".")[-1].lstrip("_") in ("loop", "guard", "tools"):
+                found[str(path.relative_to(DAEMON)), node.lineno] = node.end_lineno or node.lineno
+    return found
+
+
+class TestScenario:
+    """The scenario itself, without a fault."""
+
+    def test_nothing_is_owed(self, make_world: Callable[..., World]) -> None:
+        before = open_fds()
+        world = make_world(Faults())
+        assert live(world) == {}
+        world.close()
+        assert open_fds() == before
+        assert [line for line in world.log.lines if "Traceback" in line] == []
+
+    def test_every_kind_of_event(self, make_world: Callable[..., World]) -> None:
+        faults = Faults()
+        live(make_world(faults))
+        for kind in EventKind:
+            assert f"event {kind.name}" in faults.passed
+
+    def test_every_method_and_property(self, make_world: Callable[..., World]) -> None:
+        faults = Faults()
+        live(make_world(faults))
+        for interface in INTERFACES:
+            for one in (*interface.methods, *interface.properties):
+                if getattr(one, "handler", one) is not None:
+                    assert f"driver.{one.name}, before" in faults.passed
+
+    def test_every_callback(self, make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each place in the source that registers one is reached, except those of the daemon's start."""
+        reached: set[tuple[str, int]] = set()
+
+        def watch(frame: FrameType, event: str, argument: Any) -> None:
+            if event == "call":
+                caller = frame.f_back
+                path = Path(caller.f_code.co_filename) if caller else None
+                if caller and path and "daemon" in path.parts and "omnibus" in path.parts:
+                    name = str(path).rpartition("omnibus/daemon/")[2]
+                    reached.add((name, caller.f_lineno))
+
+        sys.setprofile(watch)
+        try:
+            world = make_world(Faults())
+            live(world)
+            world.close()
+        finally:
+            sys.setprofile(None)
+        missing = {
+            (name, first)
+            for (name, first), last in registrations().items()
+            if not any((name, line) in reached for line in range(first, last + 1))
+        }
+        assert {
+            place for place in missing if place[0] not in ("serving.py", "activation/spawner.py")
+        } == set()
+
+
+class TestFaults:
+    """Each point of the scenario raises an exception, one at a time."""
+
+    @pytest.mark.parametrize("part", range(PARTS))
+    def test_each(self, make_world: Callable[..., World], part: int) -> None:
+        faults = Faults()
+        world = make_world(faults)
+        live(world)
+        world.close()
+        wrong = {}
+        for at, name in faults.distinct()[part::PARTS]:
+            broken = Faults(at, ERRORS[at % len(ERRORS)])
+            if owed := self.break_at(make_world, broken):
+                wrong[at, name, broken.error.__name__] = owed
+        assert not wrong, "\n".join(f"{where}: {owed}" for where, owed in wrong.items())
+
+    def break_at(self, make_world: Callable[..., World], faults: Faults) -> dict[str, Any]:
+        before = open_fds()
+        world = make_world(faults)
+        try:
+            owed = live(world)
+        except AssertionError as error:
+            owed = {"error": error}
+        world.close()
+        if open_fds() != before:
+            owed["fds"] = open_fds() - before
+        return owed
