@@ -200,7 +200,7 @@ def places(directories: Iterable[str], files: Iterable[str]) -> dict[str, Names]
 
 
 def _absolute(directories: Iterable[str]) -> Iterator[str]:
-    """Say where directories are; one of $XDG_DATA_DIRS, say, counts from the current one if it is relative."""
+    """Say where directories are: a relative one of $XDG_DATA_DIRS, say, counts from the current one."""
     for directory in directories:
         try:
             yield os.path.abspath(directory)
