@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -82,7 +82,8 @@ class Bus:
         self.settings = settings
         self.configure(settings)
         self.peers = Peers(self.limits)
-        self.activation = Activation(self, tools or NoTools(), environment or Environment({}, "", None))
+        self.tools = tools or NoTools()
+        self.activation = Activation(self, self.tools, environment or Environment({}, "", None))
         self.activation.configure(settings)
 
     def configure(self, settings: Settings, policy: Policy | None = None) -> None:
@@ -157,6 +158,19 @@ class Bus:
         """
         again = partial(self.relay.set_queue, name, queue)
         self.guard.run(again, lambda error: again())
+
+    def in_bits(self, call: Call, steps: Iterator[None]) -> None:
+        """Answer a call in steps, between which others get their turn; small ones are over at once.
+
+        Nothing more is done once the caller is gone: its message goes with it.
+        """
+
+        def go_on() -> None:
+            for _ in steps if self.peers.get(call.peer.id) is call.peer else ():
+                self.tools.later(0.0, go_on, call.failed)
+                break
+
+        go_on()
 
     def reload(self, call: Call) -> None:
         """Read the configuration again; the call is answered when that is done."""

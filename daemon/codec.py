@@ -6,7 +6,7 @@ bus says itself: only bodies are read and made.
 
 import io
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 from ..leaf import without_init
@@ -18,10 +18,21 @@ with without_init("dbus_fast"):
     from dbus_fast._private.unmarshaller import Unmarshaller
     from dbus_fast.signature import Variant
 
-__all__ = ["Variant", "make_body", "make_call", "read_body", "read_error", "read_plain"]
+__all__ = [
+    "STRINGS_AT_ONCE",
+    "Variant",
+    "make_body",
+    "make_call",
+    "read_body",
+    "read_error",
+    "read_plain",
+    "read_strings",
+]
 
 METHOD_CALL, METHOD_RETURN, ERROR = 1, 2, 3
 BUS = "org.freedesktop.DBus"
+STRINGS_AT_ONCE = 2000
+"""An even number, which take about a millisecond."""
 
 _PLAIN = ("", "s", "u", "su")
 """What most calls have: read here, for dbus-fast wants a whole message, which costs ten times as much."""
@@ -48,6 +59,29 @@ def make_body(signature: str, values: Sequence[Any]) -> bytes:
     if signature == "u":
         return struct.pack("<I", values[0])
     return bytes(Marshaller(signature, list(values)).marshall())
+
+
+def read_strings(body: memoryview, big_endian: bool, *, pairs: bool = False) -> Iterator[list[str]]:
+    """Read the array of strings that ``body`` begins with, or of pairs of them (a{ss}).
+
+    They come STRINGS_AT_ONCE at a time, and fewer at the end.
+    """
+    order = ">I" if big_endian else "<I"
+    (size,) = struct.unpack_from(order, body, 0)
+    at = 8 if pairs else 4
+    end = at + size
+    if end > len(body):
+        raise ValueError(f"an array of {size} bytes ends behind the body")
+    found: list[str] = []
+    while at < end:
+        at += -at % (8 if pairs and not len(found) % 2 else 4)
+        (length,) = struct.unpack_from(order, body, at)
+        found.append(str(body[at + 4 : at + 4 + length], "utf-8"))
+        at += length + 5
+        if len(found) == STRINGS_AT_ONCE:
+            yield found
+            found = []
+    yield found
 
 
 def read_plain(signature: str, body: memoryview, big_endian: bool) -> list[Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from .. import errors
-from ..codec import Variant
+from ..codec import STRINGS_AT_ONCE, Variant
 from ..errors import DBusError
 from ..signature import is_bus_name
 from .method import BUS_NAME, Call, Interface, Method, Property, Reply, Signal
@@ -161,12 +162,21 @@ def get_connection_selinux_security_context(bus: Bus, call: Call) -> NoReturn:
     )
 
 
-def update_activation_environment(bus: Bus, call: Call) -> Reply:
+def update_activation_environment(bus: Bus, call: Call) -> None:
     """UpdateActivationEnvironment(a{ss}): variables for the services that are started from now on."""
     if bus.is_system:
         raise DBusError(errors.ACCESS_DENIED, "Cannot change activation environment on a system bus.")
-    bus.activation.update_environment(call.args[0])
-    return Reply()
+    bus.in_bits(call, _update_environment(bus, call))
+
+
+def _update_environment(bus: Bus, call: Call) -> Iterator[None]:
+    variables: dict[str, str] = {}
+    for texts in call.strings(pairs=True):
+        variables |= zip(texts[::2], texts[1::2], strict=True)
+        if len(texts) == STRINGS_AT_ONCE:
+            yield
+    bus.activation.update_environment(variables)
+    call.reply()
 
 
 def reload_config(bus: Bus, call: Call) -> None:

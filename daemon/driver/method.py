@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from ...record import Record
-from ..codec import make_body, read_body, read_plain
+from ..codec import make_body, read_body, read_plain, read_strings
 from ..errors import DBusError
 from ..guard import failure
 
@@ -72,6 +72,15 @@ class Call:
     def first_args(self, signature: str) -> list[Any]:
         """Return the first arguments, strings and numbers, without looking at what is behind them."""
         return read_plain(signature, self.message.body_view, self.message.big_endian)
+
+    def last_uint32(self) -> int:
+        """Return the last argument, an unsigned integer, without looking at what is before it."""
+        order: Literal["big", "little"] = "big" if self.message.big_endian else "little"
+        return int.from_bytes(self.message.body_view[-4:], order)
+
+    def strings(self, *, pairs: bool = False) -> Iterator[list[str]]:
+        """Read the array of strings that is the first argument, or of pairs of them, in bits."""
+        return read_strings(self.message.body_view, self.message.big_endian, pairs=pairs)
 
     def reply(self, *values: Any, fds: tuple[int, ...] = ()) -> None:
         """Answer with the values of the method's outputs; ``fds`` are given away."""

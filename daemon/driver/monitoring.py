@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from ...transport.relay import MatchRuleError
 from .. import errors
+from ..codec import STRINGS_AT_ONCE
 from ..errors import DBusError
 from .method import NO_REPLY_EXPECTED, Call, Interface, Method
 
@@ -18,9 +20,21 @@ def become_monitor(bus: Bus, call: Call) -> None:
 
     No rules at all match everything.
     """
-    rules, flags = call.args
-    if flags:
+    bus.in_bits(call, _read_rules(bus, call))
+
+
+def _read_rules(bus: Bus, call: Call) -> Iterator[None]:
+    rules: list[str] = []
+    if call.last_uint32():
         raise DBusError(errors.INVALID_ARGS, "BecomeMonitor does not support any flags yet")
+    for some in call.strings():
+        rules += some
+        if len(some) == STRINGS_AT_ONCE:
+            yield
+    _become_monitor(bus, call, rules)
+
+
+def _become_monitor(bus: Bus, call: Call, rules: list[str]) -> None:
     peer = call.peer
     serial = 0 if call.flags & NO_REPLY_EXPECTED else call.serial
     try:

@@ -23,14 +23,14 @@ import pytest
 
 from omnibus.auth.mechanisms import choose
 from omnibus.daemon import bus as bus_module
-from omnibus.daemon import configuration
+from omnibus.daemon import codec, configuration
 from omnibus.daemon import loop as loop_module
 from omnibus.daemon import server as server_module
 from omnibus.daemon.activation import systemd as systemd_module
 from omnibus.daemon.activation.environment import Environment
 from omnibus.daemon.activation.loop_tools import LoopTools
 from omnibus.daemon.bus import Bus, Handling
-from omnibus.daemon.driver import INTERFACES
+from omnibus.daemon.driver import INTERFACES, dbus, monitoring
 from omnibus.daemon.guard import ignored
 from omnibus.daemon.loop import Loop
 from omnibus.daemon.plane import EventKind
@@ -72,8 +72,8 @@ SAMPLES: dict[str, Any] = {
     "s": BUS,
     "u": 0,
     "v": Variant("u", 0),
-    "as": ["type='signal'"],
-    "a{ss}": {"KEY": "value"},
+    "as": ["type='signal'"] * 3,
+    "a{ss}": {"KEY": "value", "MORE": "values"},
 }
 RULES = [
     Rule(Kind.OWN, allow=True),
@@ -412,6 +412,9 @@ def make_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     monkeypatch.setattr(server_module, "at_console", lambda uid: False)
     # A reading that is quick: the result is there already.
     monkeypatch.setattr(configuration.Rereading, "_spawn", spawn_cat)
+    # Two strings are a lot.
+    for module in (codec, dbus, monitoring):
+        monkeypatch.setattr(module, "STRINGS_AT_ONCE", 2)
     # The user database is asked in any case.
     known = server_module.from_socket
     monkeypatch.setattr(server_module, "from_socket", lambda *args: known(*args).replace(gids=None))

@@ -202,6 +202,9 @@ class Accounts(FakePlane):
         if not peers:
             del self.queues[name]
 
+    def _apply_leave_queue(self, name: str, peer: int) -> None:
+        self._apply_set_queue(name, tuple(one for one in self.queues.get(name, ()) if one != peer))
+
     def _apply_deliver(self, parked: int) -> None:
         peer, name = self.parked.pop(parked, (0, ""))
         if name and name not in self.queues:
