@@ -166,9 +166,10 @@ class Bus:
         """
 
         def go_on() -> None:
-            for _ in steps if self.peers.get(call.peer.id) is call.peer else ():
-                self.tools.later(0.0, go_on, call.failed)
-                break
+            if call.waits and self.peers.get(call.peer.id) is call.peer:
+                for _ in steps:
+                    self.tools.later(0.0, go_on, call.failed)
+                    break
 
         go_on()
 

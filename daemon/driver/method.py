@@ -69,6 +69,11 @@ class Call:
             raise RuntimeError("the call has been answered")
         return self._message
 
+    @property
+    def waits(self) -> bool:
+        """Whether it has not been answered."""
+        return not self._replied
+
     def first_args(self, signature: str) -> list[Any]:
         """Return the first arguments, strings and numbers, without looking at what is behind them."""
         return read_plain(signature, self.message.body_view, self.message.big_endian)

@@ -7,15 +7,18 @@ from xml.etree import ElementTree
 
 import pytest
 
+from omnibus.daemon.codec import read_strings
 from omnibus.daemon.driver import INTERFACES, Driver, Method
 from omnibus.daemon.driver.introspectable import describe
 from omnibus.daemon.peers import Peer
 from omnibus.daemon.plane import EventKind
 from support.plane import BUS_PATH, FakeEvent, somebody
+from support.wire import BIG, LITTLE, Variant, marshal
 
 from .conftest import Desk
 
-ERROR = "org.freedesktop.DBus.Error."
+BUS = "org.freedesktop.DBus"
+ERROR = BUS + ".Error."
 PEER = "org.freedesktop.DBus.Peer"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 
@@ -168,6 +171,37 @@ class TestFailingHandler:
         rejected = ("reject", 9, ERROR + "Failed", "The message bus failed to answer")
         assert desk.happen(parked, delivered) == [rejected, ("deliver", 10)]
         assert "oops" in desk.log.lines[0]
+
+
+class TestLargeArguments:
+    """What the answer does not depend on is not decoded; what is large is read in bits."""
+
+    def test_set(self, desk: Desk, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+        def decode(*_: object) -> None:
+            raise AssertionError("it was decoded")
+
+        monkeypatch.setattr("omnibus.daemon.driver.method.read_body", decode)
+        value = Variant("as", ["x"] * 1000)
+        name, _ = desk.fails(peer, "Set", "ssv", BUS, "Features", value, interface=BUS + ".Properties")
+        assert name == ERROR + "PropertyReadOnly"
+
+    @pytest.mark.parametrize("order", [LITTLE, BIG])
+    @pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 100])
+    def test_strings(self, monkeypatch: pytest.MonkeyPatch, n: int, order: str) -> None:
+        """Each string once, so many at a time, of any length and so at any alignment."""
+        monkeypatch.setattr("omnibus.daemon.codec.STRINGS_AT_ONCE", 8)
+        texts = ["x" * (i % 11) for i in range(n)]
+        pairs = {f"{i}{text}": text for i, text in enumerate(texts)}
+        for signature, values in (("as", texts), ("a{ss}", pairs)):
+            body = memoryview(marshal(signature, (values,), order))
+            found = list(read_strings(body, order == BIG, pairs=signature == "a{ss}"))
+            assert all(len(some) == 8 for some in found[:-1])
+            flat = [text for some in found for text in some]
+            assert flat == (texts if signature == "as" else [text for pair in pairs.items() for text in pair])
+
+    def test_array_that_ends_early(self) -> None:
+        with pytest.raises(ValueError, match="ends behind the body"):
+            list(read_strings(memoryview(marshal("as", (["text"],))[:-1]), False))
 
 
 class TestIntrospection:

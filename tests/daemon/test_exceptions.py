@@ -534,6 +534,23 @@ class TestScenario:
         assert sorted(place for place in missing if place[0] not in ELSEWHERE) == []
 
 
+class TestRegistrations:
+    """Callbacks are registered by loop.py alone, which takes none without what ends what it is about."""
+
+    ASYNCIO = ("add_reader", "add_writer", "call_soon", "call_soon_threadsafe", "call_later", "call_at")
+
+    def test_no_other_way(self) -> None:
+        ways = {*self.ASYNCIO, "add_signal_handler", "Thread", "create_task", "run_in_executor"}
+        found = {
+            f"{path.name}:{node.lineno}"
+            for folder in (DAEMON, DAEMON.parent / "systemd", DAEMON.parent / "auth")
+            for path in folder.rglob("*.py")
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Attribute) and node.attr in ways and path.name != "loop.py"
+        }
+        assert found == set()
+
+
 class TestFaults:
     """Each point of the scenario raises an exception, one at a time."""
 

@@ -80,6 +80,31 @@ class TestChild:
         with pytest.raises(ConfigError, match=r"bus.conf:3: Element <bees> not allowed inside <busconfig>"):
             read_result(data)
 
+    def test_anything_else(self, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A module that is missing, say: the exception, and where it was raised."""
+
+        def fail(path: str, own_path: str | None = None) -> Settings:
+            raise ModuleNotFoundError("No module named 'pydantic_core'")
+
+        monkeypatch.setattr("omnibus.policy.load.load", fail)
+        data, code = in_a_child(path := write(*RICH))
+        assert code == 1
+        with pytest.raises(ConfigError) as caught:
+            read_result(data)
+        assert caught.value.file == str(path)
+        for part in (
+            "ModuleNotFoundError: No module named 'pydantic_core'",
+            f"module {__name__}, {__file__}:",
+        ):
+            assert part in caught.value.reason
+
+    @pytest.mark.parametrize(("status", "how"), [(9, "(signal 9)"), (256, "(exit status 1)")])
+    def test_how_it_ended(self, status: int, how: str) -> None:
+        """One that could not even begin."""
+        with pytest.raises(ConfigError, match="ended without a result") as caught:
+            read_result(b"", status)
+        assert caught.value.reason.endswith(how)
+
     @pytest.mark.parametrize("data", [b"", b"x", marshal.dumps({"settings": {}})[:-3]])
     def test_no_result(self, data: bytes) -> None:
         """A child that was killed has told nothing, or not all."""

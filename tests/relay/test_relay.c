@@ -260,6 +260,26 @@ static void parked_messages_are_rejected_with_an_error(void)
     plane_close(&p);
 }
 
+static void unknown_types_are_refused(void)
+{
+    static const char *const names[] = {"no.name", ":1.4711", "org.freedesktop.DBus"};
+    struct plane p;
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct marshal w = client_call(a, names[i], "Question", NULL);
+        w.data[1] = (uint8_t)(5 + 100 * i);
+        client_send(a, &w);
+        client_expects(a, MESSAGE_ERROR, "org.freedesktop.DBus.Error.AccessDenied", BUS);
+    }
+    /* nothing of it has come up: the next event is another message's */
+    struct marshal w = client_call(a, "other.name", "Question", NULL);
+    client_send(a, &w);
+    plane_event(&p, RELAY_EVENT_PARKED);
+    CHECK_EQUAL(p.event.type, MESSAGE_METHOD_CALL);
+    plane_close(&p);
+}
+
 static void a_parked_sender_may_leave(void)
 {
     struct plane p;
@@ -560,6 +580,7 @@ static const struct check_test tests[] = {
     TEST(a_name_is_handed_over_in_one_step),
     TEST(parked_messages_keep_their_order),
     TEST(parked_messages_are_rejected_with_an_error),
+    TEST(unknown_types_are_refused),
     TEST(a_parked_sender_may_leave),
     TEST(a_call_for_the_control_plane_stops_its_sender),
     TEST(the_driver_asks_and_is_answered_once),

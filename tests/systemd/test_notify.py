@@ -148,3 +148,8 @@ class TestWatchdogInterval:
     @pytest.mark.parametrize("value", ["", "0", "soon", "-1"])
     def test_none(self, value):
         assert self.interval(WATCHDOG_USEC=value) is None
+
+
+def test_status_that_is_not_utf8(manager, notifier):
+    notifier.status("/etc/\udce9.conf")
+    assert hear(manager) == "STATUS=/etc/\\udce9.conf"
