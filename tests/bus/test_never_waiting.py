@@ -84,6 +84,7 @@ class TestUnknownTypes:
 
     def test_descriptors(self, client: Client, pipe: tuple[int, int]) -> None:
         """They are closed with the message, and a later call of a service does not wait in vain."""
+        client.driver("ReloadConfig")  # which begins to watch as well
         before = self.daemon.open_files()
         for _ in range(20):
             for name in (DENIED, NAME):
