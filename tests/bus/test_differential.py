@@ -25,11 +25,23 @@ REFERENCE = "/usr/bin/dbus-daemon"
 OUR_SERIALS = 100_000  # of calls that only wait for the bus
 # Who comes and goes, and files of services that change while this runs, are not what is compared.
 OF_THE_BUS = ("NameOwnerChanged", "ActivatableServicesChanged")
+# Refused before its destination is looked up, which docs/compatibility.md says.
+UNKNOWN_TYPE = "Message bus will not accept messages of unknown type"
+NOT_PROVIDED = "was not provided by any .service files"
 LIMITS = {
     "max_names_per_connection": 20,
     "max_match_rules_per_connection": 30,
     "max_replies_per_connection": 10,
 }
+
+
+def alike(ours: Any, theirs: Any) -> bool:
+    """Tell whether both outcomes are the same, but for the error of an unknown type to an absent name."""
+    if ours == theirs:
+        return True
+    refused = isinstance(ours[0], list) and len(ours[0]) == 1 and ours[0][0][10] == (UNKNOWN_TYPE,)
+    absent = isinstance(theirs[0], list) and len(theirs[0]) == 1 and NOT_PROVIDED in str(theirs[0][0][10])
+    return refused and absent and ours[1] == theirs[1] and ours[0][0][6] == theirs[0][0][6]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -90,7 +102,7 @@ class TestMessages:
     def compare(self, stages: tuple[Stage, Stage], build: Callable[[Stage], bytes]) -> list[str]:
         """Say what is not the same; an empty list is what we want."""
         ours, theirs = (self.outcome(stage, build(stage)) for stage in stages)
-        return [] if ours == theirs else [f"{build(stages[0])!r}:\n  ours   {ours}\n  theirs {theirs}"]
+        return [] if alike(ours, theirs) else [f"{build(stages[0])!r}:\n  ours   {ours}\n  theirs {theirs}"]
 
     def test_malformed(self, stages: tuple[Stage, Stage]) -> None:
         differences = []

@@ -35,7 +35,7 @@ class Stage:
         """Replace what differs from one bus to another."""
         if isinstance(value, str):
             for unique in sorted(self.names, key=len, reverse=True):
-                value = value.replace(unique, self.names[unique])
+                value = re.sub(re.escape(unique) + r"(?!\d)", self.names[unique], value)
             return VARIABLE.sub("<...>", value).strip()
         if isinstance(value, dict):
             return {self.plain(key): self.plain(one) for key, one in value.items()}
