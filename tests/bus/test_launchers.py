@@ -85,12 +85,16 @@ class TestDbusLaunch:
     """dbus-launch knows one place of the bus: the daemon under test is put there, in its own namespace."""
 
     @pytest.fixture
-    def launch(self, executable: str) -> list[str]:
+    def launch(self, executable: str, tmp_path: Path) -> list[str]:
         need_programs("dbus-launch")
         if executable == REFERENCE:
             return ["dbus-launch"]
+        # omnibusd finds its interpreter beside itself, so the file itself can't be somewhere else.
+        wrapper = tmp_path / "dbus-daemon"
+        wrapper.write_text(f'#!/bin/sh\nexec "{executable}" "$@"\n')
+        wrapper.chmod(0o755)
         command = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"']
-        command += [executable, REFERENCE]
+        command += [str(wrapper), REFERENCE]
         if subprocess.run([*command, "true"], capture_output=True).returncode:
             pytest.skip("no mount namespace of our own can be had")
         return [*command, "dbus-launch"]
