@@ -51,9 +51,20 @@ static bool is_before(const struct match_path *path, struct span text)
     return order < 0 || (order == 0 && value->size < text.n);
 }
 
+/*
+ * The hash, stirred. One step of the hash takes numbers in order, where a text ends in big-endian digits, to
+ * steps of one length round the circle, and a heap by those may be a deep tree.
+ */
+static uint64_t weight(const struct match_path *path)
+{
+    uint64_t bits = path->value->node.hash.bits;
+    bits = (bits ^ bits >> 32) * 0x9e3779b97f4a7c15u;
+    return (bits ^ bits >> 29) * 0xbf58476d1ce4e5b9u;
+}
+
 static bool is_above(const struct match_path *a, const struct match_path *b)
 {
-    return a->value->node.hash.bits > b->value->node.hash.bits;
+    return weight(a) > weight(b);
 }
 
 /* The first that is text or after it; NULL: all are before. */
