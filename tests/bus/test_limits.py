@@ -173,6 +173,21 @@ class TestReplyTimeout:
         assert text == "Message did not receive a reply (timeout by message bus)"
         assert time.monotonic() - began > 0.09
 
+    def test_reload(self, limited: StartDaemon) -> None:
+        """A call that was made without a timeout has none, and keeps no later call from its own."""
+        daemon = limited()
+        client, other = daemon.connect(), daemon.connect()
+        endless = client.start_call(other.unique, "Hail")
+        file = daemon.directory / "bus.conf"
+        limit = '<limit name="reply_timeout">100</limit></busconfig>'
+        file.write_text(file.read_text().replace("</busconfig>", limit))
+        client.driver("ReloadConfig")
+        serial = client.start_call(other.unique, "Hail")
+        client.expect_error(serial, ERROR + "NoReply")
+        call = other.expect(member="Hail")
+        other.reply(call)
+        client.expect(reply_serial=endless, type=Type.METHOD_RETURN)
+
 
 class TestConnections:
     def test_completed(self, limited: StartDaemon) -> None:

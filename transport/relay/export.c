@@ -113,10 +113,10 @@ static void export_matches(const struct bus *bus, struct json *json, struct choi
 static void export_replies(const struct bus *bus, struct json *json, struct choice *choice)
 {
     (void)choice;
+    struct table_node *node = NULL;
     json_open(json, '[');
-    LIST_FOR(at, &bus->replies.by_time)
-    {
-        const struct reply *reply = CONTAINER_OF(at, struct reply, in_time);
+    while ((node = table_walk(&bus->replies.table, node))) {
+        const struct reply *reply = CONTAINER_OF(node, struct reply, node);
         json_open(json, '{');
         json_put_number(json, "caller", reply->caller->id);
         json_put_number(json, "callee", reply->callee->id);

@@ -61,7 +61,7 @@ static int64_t reply_deadline(const struct bus *bus)
     if (bus->limits.reply_timeout <= 0 || list_empty(&bus->replies.by_time))
         return -1;
     const struct reply *oldest = CONTAINER_OF(bus->replies.by_time.next, struct reply, in_time);
-    return oldest->since ? oldest->since + bus->limits.reply_timeout : -1;
+    return oldest->since + bus->limits.reply_timeout;
 }
 
 static void expire_replies(struct bus *bus)

@@ -74,7 +74,8 @@ struct reply *replies_add(struct replies *replies, struct peer *caller, struct p
     caller->n_calls++;
     list_append(&caller->calls, &reply->in_caller);
     list_append(&callee->owed, &reply->in_callee);
-    list_append(&replies->by_time, &reply->in_time);
+    if (now > 0)
+        list_append(&replies->by_time, &reply->in_time);
     table_insert(&replies->table, &reply->node, reply_hash(replies, caller, callee, serial));
     return reply;
 }

@@ -12,10 +12,10 @@ struct reply {
     struct table_node node; /* replies.table, by caller, callee and serial */
     struct list in_caller;  /* peer.calls */
     struct list in_callee;  /* peer.owed, the oldest first */
-    struct list in_time;    /* replies.by_time, the oldest first */
+    struct list in_time;    /* replies.by_time, the oldest first; unlinked: it never times out */
     struct peer *caller, *callee;
     uint32_t serial;
-    int64_t since; /* monotonic milliseconds; 0 while no timeout is configured */
+    int64_t since; /* monotonic milliseconds; 0: no timeout was configured */
 };
 
 struct replies {
