@@ -37,7 +37,7 @@ static const struct attack attacks[] = {
     {"unknown-types", unknown_types, 60},
     {"nameless", nameless, 0},
     {"waiting-tail", waiting_tail, 1500},
-    {"waiting-pool", waiting_pool, 30},
+    {"waiting-pool", waiting_pool, 120},
     {"path-rules-leave", path_rules_leave, 60},
     {"path-rules-churn", path_rules_churn, 60},
     {"open-calls", open_calls, 16000},
