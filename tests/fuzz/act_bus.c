@@ -8,6 +8,8 @@
 
 /* A client that has read nothing for 2000 milliseconds has stalled, which is looked at every 500. */
 #define STALLED 2700
+/* One that has read nothing for 30 seconds is disconnected, if its queue is full. */
+#define STUCK 31500
 
 /* The configuration's file is a link, which is replaced in one step. */
 static void link_configuration(struct world *w, uint32_t number)
@@ -84,15 +86,17 @@ void act_stall(struct world *w, struct prng *p)
     struct client *c = plan_client(w), *other = plan_client(w);
     struct wish wish = {.type = WIRE_SIGNAL, .tagged = true, .size = 700};
     uint32_t n = prng_between(p, 300, 1500);
+    bool stuck = prng_one_in(p, 30) && !w->settings.wide;
     if (!c || !other)
         return;
     wish.to = c->id;
     c->reading = false;
+    c->may_be_cut |= stuck;
     for (uint32_t round = 0; round < 2; round++) {
         for (uint32_t i = 0; i < n; i++)
             talk(w, other, &wish);
         if (round == 0)
-            nap(w, STALLED);
+            nap(w, stuck ? STUCK : STALLED);
     }
     act_look(w, p);
 }

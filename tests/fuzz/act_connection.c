@@ -103,7 +103,7 @@ void act_close(struct world *w, struct prng *p)
         world_end(w, c);
         return;
     }
-    c->may_be_cut = true; /* nobody expects anything more of it */
+    c->may_be_cut = true; /* nothing more is expected of it */
     c->hold_at = NEVER;
     c->close_at = c->out.size;
     if (how == 1)

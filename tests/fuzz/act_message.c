@@ -2,6 +2,8 @@
 #include "plan.h"
 #include "talk.h"
 
+#define SLOW_FLOOD 500u
+
 static uint32_t pick_size(struct prng *p)
 {
     uint32_t bits = prng_between(p, 7, plan_size_bits);
@@ -13,7 +15,7 @@ static uint8_t pick_fds(const struct world *w, struct prng *p)
     return (uint8_t)(prng_one_in(p, 6) ? prng_between(p, 1, w->settings.max_fds) : 0);
 }
 
-/* A client by its unique name, there or gone; or a name that it may own, or that nobody owns. */
+/* A client by its unique name, there or gone; or a name that it may own, or one without an owner. */
 static uint32_t pick_receiver(struct world *w, struct prng *p)
 {
     uint32_t choice = prng_below(p, 100), any = prng_below(p, w->n_clients),
@@ -80,7 +82,7 @@ void act_unknown_type(struct world *w, struct prng *p)
         talk(w, c, &wish);
 }
 
-/* Nobody has called. The serial is one that no call can have here. */
+/* There was no call. The serial is one that no call can have here. */
 void act_stray_reply(struct world *w, struct prng *p)
 {
     struct client *c = plan_client(w);
@@ -125,6 +127,8 @@ void act_flood(struct world *w, struct prng *p)
     struct wish wish = {.type = WIRE_SIGNAL, .topic = prng_below(p, TOPICS)};
     bool calls = prng_one_in(p, 3), tagged = prng_one_in(p, 2);
     wish.to = prng_one_in(p, 4) && !calls ? TO_ALL : pick_receiver(w, p);
+    if (wish.to >= TO_NAME && wish.to != TO_ALL && n > SLOW_FLOOD)
+        n = SLOW_FLOOD; /* the control plane looks for the name's service, each time */
     wish.type = calls ? WIRE_CALL : WIRE_SIGNAL;
     wish.mode = prng_one_in(p, 4) ? MODE_NEVER : MODE_RETURN;
     wish.flags = calls && prng_one_in(p, 2) ? WIRE_NO_REPLY : 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "audit.h"
 
+#include "audit_rules.h"
 #include "control.h"
 
 static bool in_step(const struct client *c)
@@ -8,7 +9,7 @@ static bool in_step(const struct client *c)
     return client_alive(c) && c->state == CLIENT_ACTIVE && !c->monitor && !c->wild;
 }
 
-/* A broadcast that everyone with a rule for it has. */
+/* Has each client with a rule for the broadcast received it? */
 static bool spread(const struct world *w, const struct record *record)
 {
     for (uint32_t slot = 0; slot < SLOTS_MAX && record->must; slot++) {
@@ -37,7 +38,7 @@ static bool arrived(const struct world *w, const struct record *record)
         return spread(w, record);
     if (record->expected > 0)
         return record->answered == record->expected || is_open(w, record);
-    if (record->to >= TO_NAME) /* who owned the name may have gone with it */
+    if (record->to >= TO_NAME) /* the owner may have gone with it */
         return true;
     const struct client *to = w->clients[record->to];
     return record->delivered > 0 || record->refused > 0 || !in_step(to);
@@ -145,5 +146,5 @@ bool audit_statistics(struct world *w, char why[AUDIT_TEXT])
     for (uint32_t i = 0; i < w->n_clients; i++)
         if (in_step(w->clients[i]) && !audit_client(w, w->clients[i], why))
             return false;
-    return control_missed(w) || audit_owners(w, why);
+    return audit_all_rules(w, why) && (control_missed(w) || audit_owners(w, why));
 }

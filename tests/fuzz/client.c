@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define WRITE_AT_ONCE (256u * 1024)
+#define JOINED 2048u /* bytes of a message that goes out together with the next */
 
 struct client *client_new(uint32_t id, uint32_t slot, uint32_t uid, int fd)
 {
@@ -102,7 +103,8 @@ static int make_fd(const struct client *c, uint32_t serial, uint32_t index)
     return fd;
 }
 
-static ssize_t write_once(struct client *c, size_t n, const struct attachment *attachment)
+/* Writes n bytes with the descriptors of so many attachments. */
+static ssize_t write_once(struct client *c, size_t n, const struct attachment *attached, size_t n_attached)
 {
     union {
         struct cmsghdr header;
@@ -111,9 +113,10 @@ static ssize_t write_once(struct client *c, size_t n, const struct attachment *a
     int fds[CLIENT_FDS];
     struct iovec iov = {c->out.data + c->out_at, n};
     struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
-    uint32_t n_fds = attachment ? attachment->n : 0;
-    for (uint32_t i = 0; i < n_fds; i++)
-        fds[i] = make_fd(c, attachment->serial, i);
+    uint32_t n_fds = 0;
+    for (size_t i = 0; i < n_attached; i++)
+        for (uint32_t k = 0; k < attached[i].n; k++)
+            fds[n_fds++] = make_fd(c, attached[i].serial, k);
     if (n_fds > 0) {
         header.msg_control = &control;
         header.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
@@ -127,24 +130,41 @@ static ssize_t write_once(struct client *c, size_t n, const struct attachment *a
     for (uint32_t i = 0; i < n_fds; i++)
         close(fds[i]);
     errno = error;
+    reached[REACHED_FDS_SENT] += sent > 0 ? n_fds : 0;
     return sent;
+}
+
+/* What goes out in one write: bytes, and the descriptors of the messages that begin in them. */
+struct piece {
+    size_t n, n_attached;
+};
+
+static struct piece next_piece(struct client *c)
+{
+    const struct attachment *next = c->attached + c->attached_at, *end = c->attached + c->n_attached;
+    struct piece piece = {client_pending(c), next < end && next->at == c->out_at};
+    size_t chunk = WRITE_AT_ONCE;
+    if (c->out_at < c->chunk_until && c->chunk < WRITE_AT_ONCE)
+        chunk = prng_between(&c->chunks, 1, c->chunk);
+    piece.n = piece.n < chunk ? piece.n : chunk;
+    /* two messages with descriptors may go together, if both begin in the same write */
+    bool together = piece.n_attached && next + 1 < end && next->serial % 3 == 0 &&
+                    next[1].at - c->out_at < piece.n && next[1].at - c->out_at < JOINED &&
+                    next->n + next[1].n <= CLIENT_FDS;
+    piece.n_attached += together;
+    const struct attachment *border = next + piece.n_attached;
+    if (border < end && border->at - c->out_at < piece.n)
+        piece.n = border->at - c->out_at;
+    return piece;
 }
 
 bool client_write(struct client *c)
 {
     size_t budget = WRITE_AT_ONCE;
     while (client_pending(c) > 0 && budget > 0) {
-        size_t n = client_pending(c), chunk = c->out_at < c->chunk_until ? c->chunk : WRITE_AT_ONCE;
-        const struct attachment *next = c->attached_at < c->n_attached ? &c->attached[c->attached_at] : NULL;
-        const struct attachment *now = next && next->at == c->out_at ? next : NULL;
-        const struct attachment *border =
-            now ? (next + 1 < c->attached + c->n_attached ? next + 1 : NULL) : next;
-        if (border && border->at - c->out_at < n)
-            n = border->at - c->out_at;
-        if (chunk < WRITE_AT_ONCE)
-            chunk = prng_between(&c->chunks, 1, (uint32_t)chunk);
-        n = n < chunk ? n : chunk;
-        ssize_t sent = write_once(c, n, now);
+        struct piece piece = next_piece(c);
+        const struct attachment *attached = c->attached + c->attached_at;
+        ssize_t sent = write_once(c, piece.n, attached, piece.n_attached);
         if (sent < 0) {
             if (errno == EAGAIN || errno == EINTR) {
                 reached[REACHED_SOCKET_FULL]++;
@@ -152,12 +172,15 @@ bool client_write(struct client *c)
             }
             return false;
         }
-        if (now) {
-            c->attached_at++;
-            reached[REACHED_FDS_SENT] += now->n;
+        if (piece.n_attached == 2) {
+            reached[REACHED_FDS_TOGETHER]++;
+            c->wild |= attached[1].at >= c->out_at + (size_t)sent; /* they came too early */
         }
+        c->attached_at += piece.n_attached;
         c->out_at += (size_t)sent;
-        budget = chunk < WRITE_AT_ONCE ? 0 : budget > (size_t)sent ? budget - (size_t)sent : 0;
+        /* small pieces go out one by one */
+        bool small = c->out_at < c->chunk_until || (size_t)sent < piece.n;
+        budget = small || budget < (size_t)sent ? 0 : budget - (size_t)sent;
     }
     return true;
 }

@@ -22,7 +22,7 @@ OPEN = """<policy context="default">
 # The usual one of a session bus, which also lets replies pass for which no call waits.
 SESSION = OPEN.replace('send_destination="*"', 'send_destination="*" eavesdrop="true"')
 DENIED = '<policy context="mandatory"><deny send_destination="fuzz.service.Denied"/></policy>'
-# What a system bus allows: those who are not root talk to the bus, and get what was asked for.
+# What a system bus allows: clients that are not root's talk to the bus, and get replies and signals.
 CLOSED = """<policy context="default">
   <allow user="*"/> <deny own="*"/> <deny send_type="method_call"/> <allow send_type="signal"/>
   <allow send_requested_reply="true" send_type="method_return"/>
@@ -100,7 +100,6 @@ def episode(seed: int, number: int, root: bool, profile: str | None = None) -> E
         "strays": str(int(strays)),
         "services": "1",
         "max_fds": str(limits["max_message_unix_fds"]),
-        "max_message": str(limits["max_message_size"]),
         "configurations": str(len(made.texts)),
         "slots": str(dice.choice([8, 16, 32])),
     }

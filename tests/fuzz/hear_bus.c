@@ -143,7 +143,7 @@ static void hear_answer(struct world *w, struct client *c, const struct letter *
     }
     if (!to || strcmp(to, c->unique) != 0) {
         if (!c->promiscuous)
-            fail(w, "%s got an answer of the bus for %s", c->unique, to ? to : "nobody");
+            fail(w, "%s got an answer of the bus for %s", c->unique, to ? to : "none");
         return;
     }
     if (!c->monitor || letter->type == WIRE_RETURN)

@@ -22,7 +22,6 @@ static struct settings defaults(void)
                              .max_fds = 4,
                              .slots = 24,
                              .configurations = 1,
-                             .max_message = 1 << 20,
                              .patience = 60000};
 }
 
@@ -47,7 +46,6 @@ static bool take_setting(struct settings *s, char *argument)
         {"max_fds", &s->max_fds, NULL},
         {"configurations", &s->configurations, NULL},
         {"slots", &s->slots, NULL},
-        {"max_message", &s->max_message, NULL},
         {"patience", &s->patience, NULL},
         {"wide", NULL, &s->wide},
         {"fd_timeout", NULL, &s->fd_timeout},
@@ -82,7 +80,7 @@ static bool take_setting(struct settings *s, char *argument)
     return true;
 }
 
-/* What the bus has taken when nobody is there is bounded. */
+/* The memory of a bus without clients is bounded. */
 static void check_memory(const struct world *w, uint64_t memory)
 {
     static uint64_t warm;

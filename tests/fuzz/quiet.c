@@ -48,12 +48,26 @@ static const struct client *busy(const struct world *w)
     return NULL;
 }
 
+static size_t unwritten(const struct world *w)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < w->n_clients; i++)
+        n += client_pending(w->clients[i]);
+    return n;
+}
+
+/* The bus may be slow, but it goes on. */
 static void wait_until_written(struct world *w)
 {
     int64_t end = now_ms() + w->settings.patience;
+    size_t least = SIZE_MAX, left;
     const struct client *c;
     while ((c = busy(w))) {
         pump(w, 20);
+        if ((left = unwritten(w)) < least) {
+            least = left;
+            end = now_ms() + w->settings.patience;
+        }
         if (now_ms() > end)
             fail(w, "client %u (%s, uid %u) is not read from: %zu bytes are left, its state is %d%s", c->id,
                  c->unique, c->uid, client_pending(c), c->state, c->shut ? ", and it was shut down" : "");
@@ -169,7 +183,7 @@ uint64_t quiet_memory(const struct world *w)
     return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* What the bus has while nobody but the fuzzer itself is there. */
+/* What a bus with no connection but the fuzzer's own has. */
 static bool empty(struct world *w, char why[AUDIT_TEXT])
 {
     static const struct {

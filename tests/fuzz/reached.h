@@ -24,6 +24,7 @@
     X(MONITORS, "monitors")                                                                                  \
     X(FDS_SENT, "descriptors sent")                                                                          \
     X(FDS_RECEIVED, "descriptors received")                                                                  \
+    X(FDS_TOGETHER, "descriptors of two messages sent together")                                             \
     X(FDS_AT_CLOSE, "closed with descriptors of a half message")                                             \
     X(HALF_AT_CLOSE, "closed within a message")                                                              \
     X(KILLED, "client processes killed")                                                                     \

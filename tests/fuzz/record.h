@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-/* Whom a message is for, besides the clients by their numbers. */
+/* Receivers of messages, besides the clients by their numbers. */
 #define TO_NAME 0x80000000u /* and the number of a well-known name: see names.h */
 #define TO_ALL 0xffffffffu
 #define TO_DRIVER 0xfffffffeu

@@ -19,6 +19,7 @@ DUE = {
     "messages seen by eavesdroppers and monitors": 300,
     "monitors": 300,
     "descriptors received": 25,
+    "descriptors of two messages sent together": 300,
     "closed with descriptors of a half message": 25,
     "closed within a message": 25,
     "client processes killed": 25,

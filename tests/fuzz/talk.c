@@ -11,7 +11,7 @@ static const char *destination(struct world *w, uint32_t to, char name[NAME_TEXT
     if (to == TO_DRIVER)
         return BUS;
     if (to == TO_NOBODY)
-        return "fuzz.nobody.here";
+        return "fuzz.without.owner";
     if (to_is_name(to)) {
         name_text(to & ~TO_NAME, name);
         return name;
@@ -115,7 +115,7 @@ void talk(struct world *w, struct client *c, const struct wish *wish)
     struct letter letter = {.serial = c->planned.n, .reply_serial = wish->reply_serial};
     letter.text[WIRE_DESTINATION] = to;
     letter.text[WIRE_SENDER] = wish->forged ? ":1.1" : NULL;
-    letter.unknown = wish->unknown ? "what nobody knows" : NULL;
+    letter.unknown = wish->unknown ? "unknown to the specification" : NULL;
     send_record(w, c, record, &letter, wish->size);
 }
 

@@ -15,7 +15,7 @@ struct wish {
     uint32_t topic;
     uint32_t to;
     uint32_t size;         /* of the whole, if it is tagged and that is enough */
-    uint32_t reply_serial; /* of a reply nobody asked for; its mode is MODE_TWICE */
+    uint32_t reply_serial; /* of a reply without a call; its mode is MODE_TWICE */
 };
 
 /* Part of the plan. */

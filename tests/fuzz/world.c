@@ -45,7 +45,7 @@ void plan_note(struct world *w, uint32_t a, uint32_t b, uint32_t c)
     }
 }
 
-/* The kernel notes who connects at that moment. */
+/* The kernel notes the credentials at that moment. */
 static int connect_as(const struct world *w, uint32_t uid)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};

@@ -22,15 +22,14 @@ struct settings {
     uint32_t actions; /* of a round, at most */
     uint32_t uids[UIDS_MAX], n_uids;
     bool wide;         /* no limit is in reach, and the policy allows everything: all broadcasts arrive */
-    bool fd_timeout;   /* who sends descriptors and is slow may be cut off */
-    bool auth_timeout; /* who is slow to say Hello may be cut off */
+    bool fd_timeout;   /* a slow sender of descriptors may be cut off */
+    bool auth_timeout; /* a client slow to say Hello may be cut off */
     bool reply_timeout;
     bool strays; /* the policy lets replies pass for which no call waits */
     bool services;
     uint32_t max_fds; /* of a message */
     uint32_t configurations;
-    uint32_t slots; /* clients at once, at most */
-    uint32_t max_message;
+    uint32_t slots;    /* clients at once, at most */
     uint32_t patience; /* milliseconds until the bus is taken to hang */
     bool digests;      /* print one for each round */
 };
