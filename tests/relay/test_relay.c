@@ -243,6 +243,36 @@ static void parked_messages_keep_their_order(void)
     plane_close(&p);
 }
 
+/* Another sender's message waits for the name, which has an owner by now. */
+static void a_parked_message_is_not_overtaken_by_one_to_its_owner(void)
+{
+    struct plane p;
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1), *c = plane_connect(&p, 2);
+    struct marshal w = client_signal(c, "a.name", "Others");
+    client_send(c, &w);
+    plane_event(&p, RELAY_EVENT_PARKED);
+    uint64_t others = p.event.parked;
+    const uint64_t owner[] = {1};
+    relay_set_queue(p.relay, "a.name", owner, 1);
+    relay_commit(p.relay);
+    client_expects(b, MESSAGE_SIGNAL, "NameAcquired", BUS);
+    w = client_signal(a, "a.name", "ByName");
+    client_send(a, &w);
+    w = client_signal(a, CLIENT_1, "ByUniqueName");
+    client_send(a, &w);
+    plane_event(&p, RELAY_EVENT_PARKED);
+    CHECK_SPAN(span_of(p.event.member), "ByName");
+    client_sync(c);
+    relay_deliver(p.relay, others);
+    relay_deliver(p.relay, p.event.parked);
+    relay_commit(p.relay);
+    client_expects(b, MESSAGE_SIGNAL, "Others", NULL);
+    client_expects(b, MESSAGE_SIGNAL, "ByName", CLIENT_0);
+    client_expects(b, MESSAGE_SIGNAL, "ByUniqueName", CLIENT_0);
+    plane_close(&p);
+}
+
 static void parked_messages_are_rejected_with_an_error(void)
 {
     struct plane p;
@@ -579,6 +609,7 @@ static const struct check_test tests[] = {
     TEST(a_lost_callee_answers_no_reply),
     TEST(a_name_is_handed_over_in_one_step),
     TEST(parked_messages_keep_their_order),
+    TEST(a_parked_message_is_not_overtaken_by_one_to_its_owner),
     TEST(parked_messages_are_rejected_with_an_error),
     TEST(unknown_types_are_refused),
     TEST(a_parked_sender_may_leave),

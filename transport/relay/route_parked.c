@@ -64,8 +64,10 @@ void route_park(struct transit *t)
         return;
     }
     tell(bus, parked);
-    /* what it sends next is not to be seen before this */
-    parked->stops = sender->stopped = monitored(bus);
+    /* What it sends next is not to be seen before this: neither by monitors nor by the owner that the name
+     * has by now, which others' messages wait for, and which has a unique name too. */
+    const struct peer *owner = bus_find(bus, t->m->destination);
+    parked->stops = sender->stopped = monitored(bus) || (owner && !owner->gone);
 }
 
 /* Monitors see it now, behind what the control plane had to say before. */
