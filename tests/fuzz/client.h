@@ -78,8 +78,9 @@ struct client {
     uint32_t *last_named; /* by client and name */
     uint32_t *since;      /* the same, when it became a monitor */
     struct rules rules;
-    bool asked[NAMES]; /* it may be in the name's queue */
-    bool owns[NAMES];  /* by NameAcquired and NameLost */
+    bool asked[NAMES];       /* it may be in the name's queue */
+    bool owns[NAMES];        /* by NameAcquired and NameLost */
+    uint16_t changes[NAMES]; /* so often */
 };
 
 struct client *client_new(uint32_t id, uint32_t slot, uint32_t uid, int fd);

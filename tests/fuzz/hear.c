@@ -113,10 +113,14 @@ static void check_order(struct world *w, struct client *c, struct record *record
                               : "",
              sender->unique, record->order, *last, record->type, record->to, record->mode);
     *last = record->order;
-    if (named && record->sure && !c->promiscuous) {
+    /* the name was this client's all the time: it is one more way to the same receiver */
+    bool same = named && record->owner == c->id && record->changes == c->changes[record->to & ~TO_NAME];
+    if (same && !c->promiscuous) {
         if (record->order <= c->last[sender->id])
-            fail(w, "%s got a message of %s by name behind a later one: %u", c->unique, sender->unique,
-                 record->order);
+            fail(w,
+                 "%s got a message of %s by name (%x) behind a later one: %u behind %u (type %u, flags %u)",
+                 c->unique, sender->unique, record->to, record->order, c->last[sender->id], record->type,
+                 record->flags);
         c->last[sender->id] = record->order;
     }
 }
@@ -262,6 +266,18 @@ static struct client *find_sender(struct world *w, const struct letter *letter)
     return sender;
 }
 
+static const char *or_none(const char *text)
+{
+    return text ? text : "-";
+}
+
+static void trace(const struct client *c, const struct letter *l)
+{
+    fprintf(stderr, "%s hears type %u, serial %u, reply to %u, %u descriptors: %s of %s for %s: %s\n",
+            c->unique, l->type, l->serial, l->reply_serial, l->n_fds, or_none(l->text[WIRE_MEMBER]),
+            l->text[WIRE_SENDER], or_none(l->text[WIRE_DESTINATION]), or_none(wire_string(l)));
+}
+
 static void hear_message(struct world *w, struct client *c, const struct letter *letter)
 {
     const char *from = letter->text[WIRE_SENDER];
@@ -269,6 +285,8 @@ static void hear_message(struct world *w, struct client *c, const struct letter 
     reached[REACHED_MESSAGES_RECEIVED]++;
     if (!from)
         fail(w, "%s got a message without a sender", c->unique);
+    if (w->settings.trace)
+        trace(c, letter);
     struct client *sender = find_sender(w, letter);
     if (strcmp(from, "org.freedesktop.DBus") == 0) {
         check_fds(w, c, letter, NULL); /* a process's, of GetConnectionCredentials */

@@ -17,6 +17,7 @@ static void hear_name(struct world *w, struct client *c, const struct letter *le
     if (c->owns[number] == acquired)
         fail(w, "%s got %s for %s twice", c->unique, letter->text[WIRE_MEMBER], name);
     c->owns[number] = acquired;
+    c->changes[number]++;
     reached[acquired ? REACHED_NAMES_OWNED : REACHED_NAMES_LOST]++;
 }
 

@@ -31,7 +31,6 @@ struct record {
     bool big;
     bool tagged; /* it has a body, and that says what is here */
     bool twice;  /* its serial was used twice */
-    bool sure;   /* for a name that its receiver surely owned when it was sent */
     uint8_t mode, verb;
     uint8_t n_fds;
     uint8_t expected;  /* replies or errors */
@@ -41,6 +40,8 @@ struct record {
     uint16_t topic;
     uint32_t to;
     uint32_t argument; /* of the verb; of a reply, the serial of its call */
+    uint32_t owner;    /* the client that owned the name when it was sent; UINT32_MAX: unknown */
+    uint16_t changes;  /* the owner's, at that time */
     uint32_t order;    /* among all that its sender sent */
     uint32_t filler;   /* bytes at the end of the body */
     uint32_t clients;  /* how many there had been when it was sent */

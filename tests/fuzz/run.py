@@ -102,7 +102,13 @@ class Fuzz:
         settings = {key: value for key, value in chosen.items() if value is not None}
         try:
             run = Run(
-                made, options.daemon, self.program, seconds=seconds, digests=int(options.digests), **settings
+                made,
+                options.daemon,
+                self.program,
+                seconds=seconds,
+                trace=int(options.trace),
+                digests=int(options.digests),
+                **settings,
             )
         except Trouble as trouble:
             self.troubles.append(str(trouble))
@@ -161,6 +167,7 @@ def main() -> int:
     parser.add_argument("--actions", type=int, help="of a round, at most")
     parser.add_argument("--patience", type=int, help="milliseconds until the bus is taken to hang")
     parser.add_argument("--digests", action="store_true", help="print a digest of each round's actions")
+    parser.add_argument("--trace", action="store_true", help="print what each client got")
     parser.add_argument("--must-reach", action="store_true", help="fail if a state was never reached")
     parser.add_argument("--keep", action="store_true", help="keep the directories")
     options = parser.parse_args()

@@ -23,16 +23,14 @@ static const char *destination(struct world *w, uint32_t to, char name[NAME_TEXT
     return c->unique[0] ? c->unique : ":1.4000000000";
 }
 
-/* What a name's owner should be told is surely for it only if it will be the owner when the bus looks. */
-static bool is_sure(const struct world *w, uint32_t to)
+/* The client that surely owns the name when the bus looks, unless it gives the name up; UINT32_MAX: none. */
+static uint32_t owner_of(const struct world *w, uint32_t to)
 {
-    if (!to_is_name(to))
-        return true;
     uint32_t number = to & ~TO_NAME;
-    if (number < name_of_slot(0))
-        return false;
+    if (!to_is_name(to) || number < name_of_slot(0))
+        return UINT32_MAX;
     const struct client *owner = w->slots[number - name_of_slot(0)];
-    return client_alive(owner) && owner->owns[number];
+    return client_alive(owner) && owner->owns[number] ? owner->id : UINT32_MAX;
 }
 
 static uint64_t must_reach(const struct world *w, const struct record *record, const struct client *sender)
@@ -103,7 +101,9 @@ void talk(struct world *w, struct client *c, const struct wish *wish)
                               .topic = (uint16_t)wish->topic,
                               .to = wish->to,
                               .argument = wish->reply_serial,
-                              .sure = is_sure(w, wish->to)};
+                              .owner = owner_of(w, wish->to)};
+    if (record->owner != UINT32_MAX)
+        record->changes = w->clients[record->owner]->changes[wish->to & ~TO_NAME];
     record->expected = wish->type == WIRE_CALL && !(wish->flags & WIRE_NO_REPLY);
     if (wish->to == TO_ALL && wish->type == WIRE_SIGNAL)
         record->must = must_reach(w, record, c);
@@ -146,7 +146,6 @@ void talk_answer(struct world *w, struct client *c, struct client *caller, uint3
                               .flags = WIRE_NO_REPLY,
                               .tagged = serial % 4 != 0,
                               .to = caller->id,
-                              .sure = true,
                               .mode = (uint8_t)mode,
                               .argument = serial};
     struct letter letter = {.serial = SERIAL_REACTION + c->reactions.n - 1, .reply_serial = serial};
@@ -163,7 +162,6 @@ static struct record *call_driver(struct client *c, struct records *records, uin
     record->type = WIRE_CALL;
     record->flags = flags;
     record->to = TO_DRIVER;
-    record->sure = true;
     record->order = ++c->order;
     record->expected = !(flags & WIRE_NO_REPLY);
     struct letter letter = {.type = WIRE_CALL, .flags = flags, .serial = first + records->n - 1};

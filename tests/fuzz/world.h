@@ -31,6 +31,7 @@ struct settings {
     uint32_t configurations;
     uint32_t slots;    /* clients at once, at most */
     uint32_t patience; /* milliseconds until the bus is taken to hang */
+    bool trace;        /* print what each client gets */
     bool digests;      /* print one for each round */
 };
 
