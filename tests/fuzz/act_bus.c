@@ -80,18 +80,30 @@ void act_look(struct world *w, struct prng *p)
         look(w, w->clients[i]);
 }
 
+/* The end of a message with a descriptor does not come for a while. */
+static void hold_descriptor(struct world *w, struct client *c)
+{
+    struct wish wish = {.type = WIRE_SIGNAL, .tagged = true, .size = 500, .to = TO_ALL, .n_fds = 1};
+    if (!c)
+        return;
+    talk(w, c, &wish);
+    if (client_alive(c) && c->hold_at == NEVER)
+        c->hold_at = c->out.size - 50;
+}
+
 /* A client that reads nothing until it has stalled, and gets more then. */
 void act_stall(struct world *w, struct prng *p)
 {
     struct client *c = plan_client(w), *other = plan_client(w);
     struct wish wish = {.type = WIRE_SIGNAL, .tagged = true, .size = 700};
     uint32_t n = prng_between(p, 300, 1500);
-    bool stuck = prng_one_in(p, 30) && !w->settings.wide;
+    bool stuck = prng_one_in(p, 12) && !w->settings.wide;
     if (!c || !other)
         return;
     wish.to = c->id;
     c->reading = false;
     c->may_be_cut |= stuck;
+    hold_descriptor(w, plan_client(w));
     for (uint32_t round = 0; round < 2; round++) {
         for (uint32_t i = 0; i < n; i++)
             talk(w, other, &wish);
@@ -99,4 +111,5 @@ void act_stall(struct world *w, struct prng *p)
             nap(w, stuck ? STUCK : STALLED);
     }
     act_look(w, p);
+    act_release(w, p);
 }

@@ -51,7 +51,7 @@ DUE = {
     "configuration reloaded": 300,
     "log: queue full, messages refused": 300,
     "log: stuck, disconnected": 3600,
-    "log: descriptors waited too long": 900,
+    "log: descriptors waited too long": 3600,
     "log: invalid message": 300,
     "log: claims descriptors": 300,
     "log: denied": 300,
