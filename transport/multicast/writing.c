@@ -216,7 +216,7 @@ void direct_flush(struct bus *bus, struct list *peers)
             output_keep_pending(bus, peer);
         if (peer->member && peer->queue.first)
             peer->member->held = true;
-        peer->pending_bytes = 0;
+        peer->pending_bytes = peer->pending_fds = 0;
     }
 }
 

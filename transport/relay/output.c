@@ -24,6 +24,7 @@ void output_add(struct bus *bus, struct peer *peer, struct outgoing *out)
     delivery->out = out;
     delivery_append(&peer->pending, delivery);
     peer->pending_bytes += outgoing_size(out);
+    peer->pending_fds += out->fds ? out->fds->n : 0;
     peer->statistics.messages_out++;
     bus->totals.messages_out++;
     touch(bus, peer);
@@ -178,7 +179,7 @@ void output_keep_pending(struct bus *bus, struct peer *peer)
 {
     while (peer->pending.first && !peer->gone)
         keep(bus, peer, delivery_take(&peer->pending)->out);
-    peer->pending_bytes = 0;
+    peer->pending_bytes = peer->pending_fds = 0;
     if (peer->queued_bytes > OUTPUT_WIDE && !peer->wide)
         widen(peer);
     output_want_writable(bus, peer, true);
@@ -224,7 +225,7 @@ void output_flush_peer(struct bus *bus, struct peer *peer)
     }
     if (peer->pending.first && !peer->gone)
         output_keep_pending(bus, peer);
-    peer->pending_bytes = 0;
+    peer->pending_bytes = peer->pending_fds = 0;
 }
 
 static void flushed(struct bus *bus, struct peer *peer)
@@ -316,6 +317,6 @@ void output_drop(struct bus *bus, struct peer *peer)
     while (peer->queue.first)
         output_queue_take(bus, peer);
     peer->pending = (struct delivery_list){0};
-    peer->pending_bytes = 0;
+    peer->pending_bytes = peer->pending_fds = 0;
     peer->queue_offset = 0;
 }

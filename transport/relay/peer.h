@@ -84,7 +84,7 @@ struct peer {
     struct delivery_list pending; /* said in this wake-up */
     struct delivery_list queue;   /* what the socket would not take */
     size_t queue_offset;          /* of the first in queue */
-    uint64_t pending_bytes, queued_bytes, queued_fds;
+    uint64_t pending_bytes, pending_fds, queued_bytes, queued_fds;
     int64_t progress; /* when the socket last took something, while there is a queue */
     bool stalled;     /* what waits for it is charged to itself */
     bool refusal_told;

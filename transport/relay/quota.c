@@ -85,7 +85,7 @@ bool quota_has_room(const struct bus *bus, const struct peer *sender, const stru
     if (!receiver->queue.first)
         return receiver->pending_bytes <= bus->limits.max_outgoing_bytes;
     return receiver->queued_bytes + receiver->pending_bytes <= bus->limits.max_outgoing_bytes &&
-           receiver->queued_fds <= bus->limits.max_outgoing_unix_fds &&
+           receiver->queued_fds + receiver->pending_fds <= bus->limits.max_outgoing_unix_fds &&
            share_has_room(bus, sender, receiver) && uid_has_room(bus, receiver);
 }
 
