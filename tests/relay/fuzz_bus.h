@@ -87,7 +87,7 @@ static inline void begin(uint8_t how)
     control.n_open = control.asked = 0;
     memset(control.n_queued, 0, sizeof(control.n_queued));
     limits = (struct relay_limits){.max_incoming_bytes = 100000,
-                                   .max_pending_service_starts = 2,
+                                   .max_pending_service_starts = 1,
                                    .max_outgoing_bytes = 100000,
                                    .max_incoming_unix_fds = 16,
                                    .max_outgoing_unix_fds = 16,
