@@ -20,7 +20,6 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 SUITES = ("bookworm", "trixie", "sid")
 PLACES = (*SUITES, "python3.12")
-MIRROR = "http://deb.debian.org/debian"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "omnibus/matrix"
 # Beyond what the project's own files install: those of a machine that somebody works on.
 BASE = "ca-certificates,make,procps"
@@ -67,7 +66,7 @@ class Suite:
             # Whole or not at all.
             part = self.root.with_suffix(".part")
             shutil.rmtree(part, ignore_errors=True)
-            run("debootstrap", "--variant=minbase", f"--include={BASE}", self.name, part, MIRROR)
+            run("debootstrap", "--variant=minbase", f"--include={BASE}", self.name, part)
             part.rename(self.root)
         for name in SHARED:
             if os.path.exists(name):
