@@ -55,6 +55,7 @@ class TestTruncatedControlData:
         text = config("unix:path={dir}/bus", limits={"max_message_unix_fds": 250})
         daemon = poor_daemon(start_daemon, unprivileged, 80, text)
         other = daemon.connect()
+        other.driver("ReloadConfig")  # which begins to watch as well
         before = daemon.open_files()
         for _ in range(3):
             client = daemon.connect()
