@@ -152,7 +152,7 @@ class Bus:
         self.guard.run(leave, lambda error: leave())
 
     def state_queue(self, name: str, queue: Sequence[int]) -> None:
-        """Tell the data plane whose a name is; once more if that raises, for the registry has it already.
+        """Tell the data plane the owner of a name; once more if that raises, for the registry has it already.
 
         Should the two disagree, a message to the name would go to and fro between them.
         """
@@ -363,6 +363,6 @@ class Bus:
         self.relay.settled()
 
     def _restate(self, event: Event, error: Exception) -> None:
-        """Say whose a name is that was given away or up, if that is not known as it should be."""
+        """State the owner of a name again after an event about it that could not be noted."""
         name = event.destination or ""
         self.relay.set_queue(name, self.names.queue(name))

@@ -112,7 +112,7 @@ class Rereading:
             self._timer = loop.later(0, self._read_here, self._failed)
 
     def cancel(self) -> None:
-        """End the child; nobody is told."""
+        """End the child without calling back."""
         self._close()
 
     def _begin(self) -> None:
@@ -182,7 +182,7 @@ def _reap(pid: int) -> int | None:
     try:
         found, status = os.waitpid(pid, os.WNOHANG)
         if not found:
-            # Not reaped, so nobody else has its number. It may be about to end by itself: it closed the pipe.
+            # Not reaped: the number is still its own. It may be about to end by itself: it closed the pipe.
             os.kill(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
     except ChildProcessError:

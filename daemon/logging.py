@@ -64,7 +64,7 @@ class Log:
             self._outlets.append(Outlet(self._stream.send, is_journal=self._stream.is_journal()))
 
     def never_wait(self) -> None:
-        """Lose lines from now on rather than wait for whoever reads them."""
+        """Drop lines from now on rather than wait for their reader."""
         self._stream.never_wait()
 
     def retry(self, later: Later) -> None:

@@ -75,7 +75,7 @@ static void list_activatable_names(struct connection *c)
         die("ListActivatableNames: %u of %u bytes", read_u32(m.body), (unsigned)m.body_size);
 }
 
-/* What nobody owns or provides. */
+/* A name without an owner and without a service file. */
 static void call_absent_name(struct connection *c)
 {
     static struct buffer out;

@@ -221,7 +221,7 @@ class Activation:
         self._begin_all(start)
 
     def _judge(self, start: Start) -> None:
-        """Let those wait that limit and policy allow; one whose turn raises something is not lost."""
+        """Queue the callers that limit and policy allow; an exception for one of them loses none."""
         while start.unjudged:
             self._join(start, start.unjudged[0])
             start.unjudged.popleft()

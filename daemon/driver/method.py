@@ -133,7 +133,7 @@ class Call:
         self._resumed = self._resumed or resumed
 
     def resume(self) -> None:
-        """Let the sender go on, whose call need not have been answered yet."""
+        """Resume the sender, before or after its call is answered."""
         self._message = None
         if not self._resumed:
             self._relay.resume(self.peer.id)
