@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "check.h"
+#include "plane_policy.h"
 
 #include "../../transport/relay/input.h"
+#include "../../transport/relay/judge.h"
 #include "../../transport/relay/loop.h"
+#include "../../transport/relay/say.h"
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -236,6 +239,72 @@ static void a_turn_is_bounded_in_time(void)
     room_close(&r);
 }
 
+/* A signal to a name that nobody has: the control plane is told that it is parked. */
+static void say_to_nobody(struct room *r)
+{
+    struct marshal w = {0};
+    struct marshal_header header = {.type = MESSAGE_SIGNAL,
+                                    .serial = 1,
+                                    .path = SPAN("/t"),
+                                    .interface = SPAN("t.t"),
+                                    .member = SPAN("T"),
+                                    .destination = SPAN("t.nobody")};
+    marshal_begin(&w, &header);
+    CHECK(marshal_end(&w));
+    CHECK_EQUAL(send(r->end, w.data, w.size, MSG_DONTWAIT | MSG_NOSIGNAL), w.size);
+    marshal_free(&w);
+}
+
+/* What waits for the peer in the batch can't be written: the next flush finds that it is lost. */
+static void refuse_output(struct room *r)
+{
+    struct policy *strict = r->bus.policy;
+    CHECK_EQUAL(policy_new(&r->bus.policy, plane_policy, sizeof(plane_policy), 2), 0);
+    policy_free(strict);
+    CHECK_EQUAL(shutdown(r->end, SHUT_RD), 0);
+    say_error(&r->bus, r->peer, 1, ERROR_NO_REPLY, "test");
+    CHECK(!r->peer->gone);
+}
+
+static bool was_told_only_that_it_is_gone(struct room *r)
+{
+    struct stack_node *node = stack_take(&r->events.stack);
+    return r->peer->gone && node && !node->next &&
+           CONTAINER_OF(node, struct event, node)->view.kind == RELAY_EVENT_GONE;
+}
+
+/* Nothing is routed for a peer that is lost; the control plane has been told that it is gone. */
+static void a_flush_between_messages_may_lose_their_sender(void)
+{
+    struct room r;
+    room_open(&r);
+    refuse_output(&r);
+    r.bus.batch.n_cells = BATCH_DELIVERIES + 1;
+    say_to_nobody(&r);
+    loop_once(&r.bus, 0, nothing, NULL);
+    CHECK(was_told_only_that_it_is_gone(&r));
+    CHECK_EQUAL(r.peer->statistics.messages_in, 0);
+    room_close(&r);
+}
+
+/* With the peer goes the beginning of a message that was to be copied in front of the read. */
+static void a_flush_for_room_may_lose_who_is_to_be_read(void)
+{
+    struct room r;
+    room_open(&r);
+    CHECK_EQUAL(send(r.end, "l", 1, MSG_DONTWAIT | MSG_NOSIGNAL), 1);
+    loop_once(&r.bus, 0, nothing, NULL);
+    CHECK_EQUAL(r.peer->tail_size, 1);
+    refuse_output(&r);
+    r.bus.batch.input_used = BATCH_INPUT_SIZE;
+    uint64_t reads = r.bus.totals.receives;
+    say(&r, 0, 1);
+    loop_once(&r.bus, 0, nothing, NULL);
+    CHECK(r.peer->gone && !r.peer->tail);
+    CHECK_EQUAL(r.bus.totals.receives, reads);
+    room_close(&r);
+}
+
 static const struct check_test tests[] = {
     TEST(short_messages_are_read_a_part_at_a_time),
     TEST(long_messages_are_read_together),
@@ -244,5 +313,7 @@ static const struct check_test tests[] = {
     TEST(messages_that_wait_are_not_taken_for_long_ones),
     TEST(a_tail_that_does_not_fit_is_not_copied),
     TEST(a_turn_is_bounded_in_time),
+    TEST(a_flush_between_messages_may_lose_their_sender),
+    TEST(a_flush_for_room_may_lose_who_is_to_be_read),
 };
 CHECK_MAIN(tests)

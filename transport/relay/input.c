@@ -6,6 +6,7 @@
  *   with a whole message; input_read() does not touch the socket then. So whenever it does, the tail is the
  *   beginning of one message, and what is copied in front of a read is bounded by INPUT_COPIED_TAIL.
  * - A turn is bounded in bytes by one read and in time by INPUT_TURN_TIME; what is left waits in bus.ready.
+ * - A flush may lose any peer, this one too, so it comes before may_go_on() and before the tail is used.
  * - Descriptors are for the messages that begin in the bytes of the recvmsg that returned them. A message
  * that began in an earlier read claims exactly what came with its beginning; descriptors that no message can
  *   claim any more end the connection. The kernel ends a read behind the bytes that descriptors came with, so
@@ -233,6 +234,8 @@ static size_t parse(struct bus *bus, struct peer *peer, const uint8_t *data, siz
         enum message_error error = message_frame(data + at, size - at, bus->limits.max_message_size, &n);
         if (error == MESSAGE_INCOMPLETE || (error == MESSAGE_OK && n > size - at))
             break;
+        if (batch_full(&bus->batch))
+            output_flush(bus);
         if (!may_go_on(bus, peer) || turn_over(bus, &turn)) {
             peer->waiting = true;
             break;
@@ -247,8 +250,6 @@ static size_t parse(struct bus *bus, struct peer *peer, const uint8_t *data, siz
         struct fds *fds = NULL;
         if (!claim_fds(bus, peer, &m, &fds))
             break;
-        if (batch_full(&bus->batch))
-            output_flush(bus);
         peer->big_endian = m.big_endian;
         peer->statistics.messages_in++;
         bus->totals.messages_in++;
@@ -327,6 +328,8 @@ static void read_into_batch(struct bus *bus, struct peer *peer)
     if (BATCH_INPUT_SIZE - batch->input_used < have + room) {
         output_flush(bus);
         batch->input_used = 0;
+        if (peer->gone)
+            return;
     }
     uint8_t *data = batch->input + batch->input_used;
     if (have)
