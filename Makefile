@@ -16,8 +16,8 @@ JOBS ?= 4
 
 ROOMS = auth daemon policy systemd transport
 PYTHON_FILES = __init__.py leaf.py record.py $(wildcard $(addsuffix /*.py,$(ROOMS)) $(addsuffix /*/*.py,$(ROOMS)))
-C_FILES = $(wildcard transport/relay/*.[ch] transport/multicast/*.[ch] tests/relay/*.[ch] daemon/launch/*.[ch])
-C_SOURCES = $(filter-out transport/relay/_% transport/multicast/_%,$(wildcard transport/relay/*.[ch] transport/multicast/*.[ch] kernel/include/uapi/linux/*.h daemon/launch/*.[ch]))
+C_FILES = $(wildcard transport/relay/*/*.[ch] transport/multicast/*/*.[ch] tests/relay/*.[ch] daemon/launch/*.[ch])
+C_SOURCES = $(wildcard transport/relay/*/*.[ch] transport/multicast/*/*.[ch] kernel/include/uapi/linux/*.h daemon/launch/*.[ch])
 
 all: $(VENV)/compiled
 
@@ -50,7 +50,7 @@ run: all
 lint: all
 	$(BIN)/ruff check -q .
 	$(BIN)/ruff format -q --check .
-	$(if $(C_FILES),clang-format --dry-run --Werror $(filter-out transport/relay/_% transport/multicast/_%,$(C_FILES)))
+	$(if $(C_FILES),clang-format --dry-run --Werror $(C_FILES))
 	cd $(LINK) && ../../$(BIN)/mypy --cache-dir ../../.mypy_cache --config-file ../../pyproject.toml \
 	    $(addprefix omnibus/,$(ROOMS))
 

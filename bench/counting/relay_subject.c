@@ -2,8 +2,8 @@
 #include "subject.h"
 
 #include "../../tests/relay/plane_policy.h"
-#include "../../transport/relay/bus.h"
-#include "../../transport/relay/loop.h"
+#include "../../transport/relay/api/loop.h"
+#include "../../transport/relay/state/bus.h"
 
 #include <stdio.h>
 #include <stdlib.h>

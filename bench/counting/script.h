@@ -2,8 +2,8 @@
 #ifndef INSTRUCTIONS_SCRIPT_H
 #define INSTRUCTIONS_SCRIPT_H
 
-#include "../../transport/relay/marshal.h"
-#include "../../transport/relay/message.h"
+#include "../../transport/relay/wire/marshal.h"
+#include "../../transport/relay/wire/message.h"
 
 #define SCRIPT_CLIENTS 9
 

@@ -1,4 +1,4 @@
-"""Flows and rules as values, and what the filter compiler makes of them (transport/multicast/filter.h)."""
+"""Flows and rules as values, and what the filter compiler makes of them (multicast/bpf/filter.h)."""
 
 from __future__ import annotations
 

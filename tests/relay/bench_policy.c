@@ -6,7 +6,7 @@
  * bench_policy.py counts the instructions of measured().
  */
 
-#include "../../transport/relay/judge.h"
+#include "../../transport/relay/send/judge.h"
 
 #include <stdio.h>
 #include <stdlib.h>

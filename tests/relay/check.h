@@ -13,7 +13,7 @@
  * line. Arguments are names of tests to run, instead of all. test_c.py finds the names by TEST(...).
  */
 
-#include "../../transport/relay/span.h"
+#include "../../transport/relay/base/span.h"
 
 #include <inttypes.h>
 #include <malloc.h>

@@ -5,7 +5,7 @@
 /* Messages byte by byte, so that they can be wrong; and the verdict on them, of message_parse and of libdbus.
  */
 
-#include "../../transport/relay/message.h"
+#include "../../transport/relay/wire/message.h"
 #include "check.h"
 #include "reference.h"
 

@@ -7,7 +7,7 @@
  * test wants it to. Nothing goes directly; tests/guest has the real one.
  */
 
-#include "../../transport/multicast/member.h"
+#include "../../transport/multicast/group/member.h"
 
 #include <errno.h>
 #include <pthread.h>

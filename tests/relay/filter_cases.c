@@ -13,7 +13,7 @@
  * Each answer is written out at once.
  */
 
-#include "../../transport/relay/match.h"
+#include "../../transport/relay/match/match.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -17,7 +17,7 @@
 #endif
 #include "fuzz_kernel_acts.h"
 
-#include "../../transport/relay/monitor.h"
+#include "../../transport/relay/send/monitor.h"
 
 #include <sys/mman.h>
 

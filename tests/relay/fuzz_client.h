@@ -9,7 +9,7 @@
 
 #include "fuzz_words.h"
 
-#include "../../transport/relay/marshal.h"
+#include "../../transport/relay/wire/marshal.h"
 
 #include <sys/uio.h>
 #include <sys/un.h>

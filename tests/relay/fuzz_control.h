@@ -9,7 +9,7 @@
 
 #include "fuzz_client.h"
 
-#include "../../transport/relay/relay_internal.h"
+#include "../../transport/relay/api/relay_internal.h"
 
 #include <fcntl.h>
 

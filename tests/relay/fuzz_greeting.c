@@ -4,8 +4,8 @@
  * A conversation of which the first byte says in which pieces it comes: in whatever pieces, it ends the same
  * way, and the answers are the same as far as they were given.
  */
-#include "../../transport/relay/greeting.h"
-#include "../../transport/relay/span.h"
+#include "../../transport/relay/accept/greeting.h"
+#include "../../transport/relay/base/span.h"
 
 #include <stdlib.h>
 

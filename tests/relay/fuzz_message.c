@@ -2,7 +2,7 @@
 
 /* Whatever the bytes are: reading stays within them, what is accepted can be stamped, and libdbus agrees. */
 
-#include "../../transport/relay/message.h"
+#include "../../transport/relay/wire/message.h"
 #include "reference.h"
 
 #include <stdlib.h>

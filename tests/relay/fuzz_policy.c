@@ -5,7 +5,7 @@
  * whether a header is put before the rest: then it is that many rules, and what is left is their texts.
  */
 
-#include "../../transport/relay/judge.h"
+#include "../../transport/relay/send/judge.h"
 
 #include <errno.h>
 #include <stdlib.h>

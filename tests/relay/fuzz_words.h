@@ -4,8 +4,8 @@
 
 /* What inputs are made of: bytes that choose among words, so that a changed byte is another word. */
 
-#include "../../transport/relay/message.h"
-#include "../../transport/relay/policy_internal.h"
+#include "../../transport/relay/policy/policy_internal.h"
+#include "../../transport/relay/wire/message.h"
 #include "fuzz_sockets.h"
 #include "policy_draft.h"
 

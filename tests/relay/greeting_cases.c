@@ -6,7 +6,7 @@
  * the stream begins, whether descriptors may come, and the answers in hex, those to what was unusual left
  * out.
  */
-#include "../../transport/relay/greeting.h"
+#include "../../transport/relay/accept/greeting.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,8 +6,8 @@
 
 #include "plane.h"
 
-#include "../../transport/relay/door.h"
-#include "../../transport/relay/loop.h"
+#include "../../transport/relay/accept/door.h"
+#include "../../transport/relay/api/loop.h"
 
 #include <sys/eventfd.h>
 #include <sys/socket.h>

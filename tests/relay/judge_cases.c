@@ -18,7 +18,7 @@
  * answer about a name is 1 or 0.
  */
 
-#include "../../transport/relay/judge.h"
+#include "../../transport/relay/send/judge.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
 #ifndef OMNIBUS_TEST_MATCH_LETTER_H
 #define OMNIBUS_TEST_MATCH_LETTER_H
 
-#include "../../transport/relay/marshal.h"
-#include "../../transport/relay/match_internal.h"
+#include "../../transport/relay/match/match_internal.h"
+#include "../../transport/relay/wire/marshal.h"
 #include "check.h"
 
 #define LETTER_ARGS 4

@@ -7,9 +7,9 @@
 #include "check.h"
 #include "plane_policy.h"
 
-#include "../../transport/relay/clock.h"
-#include "../../transport/relay/marshal.h"
-#include "../../transport/relay/relay.h"
+#include "../../transport/relay/api/relay.h"
+#include "../../transport/relay/base/clock.h"
+#include "../../transport/relay/wire/marshal.h"
 
 #include <fcntl.h>
 #include <poll.h>

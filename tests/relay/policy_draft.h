@@ -4,7 +4,7 @@
 
 /* Blocks of rules, written as omnibus.policy.block does. */
 
-#include "../../transport/relay/policy_internal.h"
+#include "../../transport/relay/policy/policy_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

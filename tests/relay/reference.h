@@ -4,7 +4,7 @@
 
 /* libdbus as the judge of what is valid, where it is installed. */
 
-#include "../../transport/relay/message.h"
+#include "../../transport/relay/wire/message.h"
 
 #include <dlfcn.h>
 

@@ -2,7 +2,7 @@
 
 /* The arguments of a body, one by one, as match rules look at them */
 
-#include "../../transport/relay/marshal.h"
+#include "../../transport/relay/wire/marshal.h"
 #include "draft.h"
 
 static struct draft draft;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "plane.h"
 
-#include "../../transport/relay/claim.h"
-#include "../../transport/relay/output.h"
+#include "../../transport/relay/route/claim.h"
+#include "../../transport/relay/send/output.h"
 
 #define BUS "org.freedesktop.DBus"
 #define NAME "an.Example"

@@ -10,8 +10,8 @@
 
 #include "plane_policy.h"
 
-#include "../../transport/relay/monitor.h"
-#include "../../transport/relay/output.h"
+#include "../../transport/relay/send/monitor.h"
+#include "../../transport/relay/send/output.h"
 
 #include <errno.h>
 

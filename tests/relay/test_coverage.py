@@ -33,7 +33,7 @@ class TestListOfFailedAllocations:
         assert all(path.startswith(coverage.COUNTED) for path, _, _ in coverage.listed())
 
 
-PATH = "transport/relay/table.c"
+PATH = "transport/relay/base/table.c"
 LCOV = f"""SF:{coverage.ROOT}/{PATH}
 FN:12,table.c:bucket
 FN:20,table_init

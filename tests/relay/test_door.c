@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "hall.h"
 
-#include "../../transport/relay/caller.h"
+#include "../../transport/relay/accept/caller.h"
 
 static void somebody_enters_step_by_step(void)
 {

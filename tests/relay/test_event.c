@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "check.h"
 
-#include "../../transport/relay/event.h"
-#include "../../transport/relay/table.h"
+#include "../../transport/relay/base/table.h"
+#include "../../transport/relay/state/event.h"
 
 #include <poll.h>
 #include <sys/eventfd.h>

@@ -2,7 +2,7 @@
 #define _GNU_SOURCE /* memmem */
 #include "plane.h"
 
-#include "../../transport/relay/json.h"
+#include "../../transport/relay/base/json.h"
 
 #include <errno.h>
 

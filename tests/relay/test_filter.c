@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "check.h"
 
-#include "../../transport/multicast/filter.h"
-#include "../../transport/relay/message.h"
+#include "../../transport/multicast/bpf/filter.h"
+#include "../../transport/relay/wire/message.h"
 
 #include <errno.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "check.h"
 
-#include "../../transport/relay/greeting.h"
+#include "../../transport/relay/accept/greeting.h"
 
 #define GUID "0123456789abcdef0123456789abcdef"
 #define OK "OK " GUID "\r\n"

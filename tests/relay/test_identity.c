@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "check.h"
 
-#include "../../transport/relay/console.h"
-#include "../../transport/relay/identity.h"
+#include "../../transport/relay/accept/console.h"
+#include "../../transport/relay/accept/identity.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>

@@ -2,10 +2,10 @@
 #include "check.h"
 #include "plane_policy.h"
 
-#include "../../transport/relay/input.h"
-#include "../../transport/relay/judge.h"
-#include "../../transport/relay/loop.h"
-#include "../../transport/relay/say.h"
+#include "../../transport/relay/api/loop.h"
+#include "../../transport/relay/route/input.h"
+#include "../../transport/relay/send/judge.h"
+#include "../../transport/relay/send/say.h"
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>

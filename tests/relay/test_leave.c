@@ -3,7 +3,7 @@
 #include "plane_policy.h"
 #include "yard.h"
 
-#include "../../transport/relay/leave.h"
+#include "../../transport/relay/accept/leave.h"
 
 #define N 20000u
 

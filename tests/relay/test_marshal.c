@@ -2,7 +2,7 @@
 
 /* What the bus itself sends: written by marshal.c, read by message.c and libdbus */
 
-#include "../../transport/relay/marshal.h"
+#include "../../transport/relay/wire/marshal.h"
 #include "check.h"
 #include "reference.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "../../transport/relay/match.h"
+#include "../../transport/relay/match/match.h"
 #include "check.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 #define _GNU_SOURCE /* memmem */
 #include "plane.h"
 
-#include "../../transport/relay/monitor.h"
+#include "../../transport/relay/send/monitor.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 
 /* D-Bus specification, "Valid Names", "Valid Object Paths" and the characters of strings */
 
-#include "../../transport/relay/message.h"
+#include "../../transport/relay/wire/message.h"
 #include "check.h"
 #include "reference.h"
 

@@ -2,7 +2,7 @@
 #include "check.h"
 #include "policy_draft.h"
 
-#include "../../transport/relay/judge.h"
+#include "../../transport/relay/send/judge.h"
 
 #include <errno.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "check.h"
 
-#include "../../transport/relay/pool.h"
+#include "../../transport/relay/base/pool.h"
 
 static struct buffer *adopted(struct pool *pool, size_t capacity)
 {

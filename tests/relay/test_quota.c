@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "yard.h"
 
-#include "../../transport/relay/output.h"
-#include "../../transport/relay/quota.h"
-#include "../../transport/relay/transit.h"
+#include "../../transport/relay/send/output.h"
+#include "../../transport/relay/send/transit.h"
+#include "../../transport/relay/state/quota.h"
 
 #define BODY 60000u
 

@@ -7,8 +7,8 @@
 
 #include "plane_policy.h"
 
-#include "../../transport/relay/door.h"
-#include "../../transport/relay/report.h"
+#include "../../transport/relay/accept/door.h"
+#include "../../transport/relay/state/report.h"
 
 #define BUS "org.freedesktop.DBus"
 

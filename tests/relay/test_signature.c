@@ -2,7 +2,7 @@
 
 /* D-Bus specification, "Valid Signatures" */
 
-#include "../../transport/relay/wire.h"
+#include "../../transport/relay/wire/wire.h"
 #include "check.h"
 #include "reference.h"
 

@@ -4,7 +4,7 @@
 
 #include "check.h"
 
-#include "../../transport/relay/bus.h"
+#include "../../transport/relay/state/bus.h"
 
 #include <sys/eventfd.h>
 #include <time.h>

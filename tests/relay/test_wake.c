@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "plane.h"
 
-#include "../../transport/relay/wake.h"
+#include "../../transport/relay/base/wake.h"
 
 #include <errno.h>
 #include <linux/filter.h>

@@ -7,8 +7,8 @@
 
 #include "check.h"
 
-#include "../../transport/relay/command.h"
-#include "../../transport/relay/loop.h"
+#include "../../transport/relay/api/command.h"
+#include "../../transport/relay/api/loop.h"
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>

@@ -24,20 +24,19 @@ def declarations(header: Path) -> str:
 
 def sources() -> list[str]:
     """All C files of the data plane, named from the root of the checkout."""
-    found = (p for room in ROOMS for p in room.glob("*.c") if not p.name.startswith("_"))
-    return sorted(str(p.relative_to(ROOT)) for p in found)
+    return sorted(str(p.relative_to(ROOT)) for room in ROOMS for p in room.glob("*/*.c"))
 
 
 ffibuilder = FFI()
-ffibuilder.cdef(declarations(HERE / "relay.h"))
+ffibuilder.cdef(declarations(HERE / "api" / "relay.h"))
 ffibuilder.cdef(FOREIGN)
-ffibuilder.cdef(declarations(HERE.parent / "multicast" / "filter.h"))
+ffibuilder.cdef(declarations(HERE.parent / "multicast" / "bpf" / "filter.h"))
 ffibuilder.set_source(
     "omnibus.transport.relay._relay",
-    '#include "relay.h"\n#include "filter.h"\n',
+    '#include "api/relay.h"\n#include "bpf/filter.h"\n',
     sources=sources(),
     include_dirs=[str(p.relative_to(ROOT)) for p in (*ROOMS, UAPI)],
     extra_compile_args=FLAGS,
     extra_link_args=["-pthread"],
-    depends=sorted(str(p.relative_to(ROOT)) for room in (*ROOMS, UAPI / "linux") for p in room.glob("*.h")),
+    depends=sorted(str(p.relative_to(ROOT)) for room in (*ROOMS, UAPI) for p in room.glob("*/*.h")),
 )

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+#include "bpf/chain.h"
+#include "bpf/note.h"
+#include "bpf/walk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define NEW_LABEL program_label(p)
+#define INDEX_MASK ((1u << FILTER_SIDE_SHIFT) - 1)
+#define MAX_RUNS 256 /* of sides with the same answer; with more of them all ask */
+
+/* The tree compares the first three; the others put rules side by side that say
+ * the same. */
+enum { KEY_INTERFACE, KEY_MEMBER, KEY_PATH, N_KEYS, KEY_NAMESPACE = N_KEYS, KEY_ARGUMENT };
+static const uint8_t key_slots[N_KEYS] = {FIELD_INTERFACE, FIELD_MEMBER, FIELD_PATH};
+
+/* What rules are sorted by first */
+enum { RANK_GUARDED = 1, RANK_UNCLEAR = 2, RANKS = 4 };
+
+/* Where a rule that matches leads, for the rules of one rank */
+struct outcome {
+    bool big_endian;
+    uint32_t match, wrong;
+};
+
+static void load_mark(struct program *p)
+{
+    program_load(p, BPF_W, (uint32_t)(SKF_AD_OFF + SKF_AD_MARK));
+}
+
+static uint8_t side_at(const struct filter_ingress *ingress, uint32_t i)
+{
+    uint8_t side = i < ingress->n_sides ? ingress->sides[i] : (uint8_t)FILTER_SIDE_ASK;
+    return side == FILTER_SIDE_NO || side == FILTER_SIDE_YES ? side : (uint8_t)FILTER_SIDE_ASK;
+}
+
+static uint32_t count_runs(const struct filter_ingress *ingress)
+{
+    uint32_t n = 1;
+    for (uint32_t i = 0; i < ingress->n_sides; i++)
+        n += side_at(ingress, i) != side_at(ingress, i + 1);
+    return n;
+}
+
+/* What is answered where a rule matches, in SLOT_VERDICT. From whom nothing may
+ * come nothing does. */
+static void judge_side(struct program *p, const struct filter_ingress *ingress)
+{
+    const uint32_t judged = NEW_LABEL;
+    const bool none = count_runs(ingress) > MAX_RUNS;
+    load_mark(p);
+    program_compute(p, BPF_RSH, FILTER_SIDE_SHIFT);
+    for (uint32_t i = 0; !none && i < ingress->n_sides; i++) {
+        if (side_at(ingress, i) == side_at(ingress, i + 1) && i + 1 < ingress->n_sides)
+            continue;
+        const uint32_t other = NEW_LABEL;
+        program_if(p, BPF_JGT, i, other, PROGRAM_NEXT);
+        if (side_at(ingress, i) == FILTER_SIDE_NO) {
+            program_answer(p, UMC_NO);
+        } else {
+            program_set(p, side_at(ingress, i) == FILTER_SIDE_YES ? UMC_YES : UMC_ASK_NOW);
+            program_go(p, judged);
+        }
+        program_bind(p, other);
+    }
+    program_set(p, UMC_ASK_NOW);
+    program_bind(p, judged);
+    program_keep(p, SLOT_VERDICT);
+}
+
+/* The slots that rules are compared with. */
+static void take_slots(struct program *p, const struct filter_ingress *ingress,
+                       const struct tree_entry *entries, uint32_t n)
+{
+    static const uint8_t places[TREE_KEYS] = {NOTE_INTERFACE, NOTE_MEMBER, NOTE_PATH, NOTE_PATH,
+                                              NOTE_DESTINATION};
+    static const uint8_t fields[TREE_KEYS] = {FIELD_INTERFACE, FIELD_MEMBER, FIELD_PATH, FIELD_PATH,
+                                              FIELD_SIGNATURE};
+    uint32_t wanted = 0, taken = 0;
+    bool by_sender = false;
+    for (uint32_t i = 0; i < n; i++) {
+        by_sender |= entries[i].number != FILTER_NOBODY;
+        for (unsigned key = 0; key < TREE_KEYS; key++)
+            wanted |= entries[i].keys[key].s ? 1u << key : 0;
+    }
+    for (unsigned key = 0; key < TREE_KEYS; key++) {
+        if (!(wanted & 1u << key) || taken & 1u << fields[key])
+            continue;
+        taken |= 1u << fields[key];
+        note_offset(p, places[key]);
+        program_keep(p, fields[key]);
+    }
+    if (wanted & 1u << KEY_ARGUMENT)
+        walk_to_body(p, ingress->big_endian);
+    if (by_sender) {
+        load_mark(p);
+        program_compute(p, BPF_AND, INDEX_MASK);
+        program_keep(p, SLOT_SENDER);
+    }
+}
+
+/* Equal, or below it */
+static void compare_namespace(struct program *p, struct span namespace, bool big_endian, uint32_t otherwise)
+{
+    const uint32_t below = NEW_LABEL;
+    const uint32_t length = text_length(namespace.n, big_endian);
+    program_recall_x(p, FIELD_PATH);
+    program_load_at(p, BPF_W, 4);
+    program_if(p, BPF_JGE, length, PROGRAM_NEXT, otherwise);
+    text_compare_back(p, namespace, 8, otherwise);
+    program_load_at(p, BPF_W, 4);
+    program_if(p, BPF_JEQ, length, below, PROGRAM_NEXT);
+    program_load_at(p, BPF_B, 8 + namespace.n);
+    program_if(p, BPF_JEQ, '/', PROGRAM_NEXT, otherwise);
+    program_bind(p, below);
+}
+
+/* Goes on if there are at least so many bytes from X, where the body begins,
+ * on. */
+static void check_room(struct program *p, uint32_t n, uint32_t wrong)
+{
+    program_add(p, BPF_LD | BPF_W | BPF_LEN, 0);
+    program_if(p, BPF_JGE | BPF_X, 0, PROGRAM_NEXT, wrong);
+    program_compute(p, BPF_SUB | BPF_X, 0);
+    program_if(p, BPF_JGE, n, PROGRAM_NEXT, wrong);
+}
+
+/* The first argument, a string */
+static void compare_argument(struct program *p, struct span text, const struct outcome *outcome,
+                             uint32_t otherwise)
+{
+    program_recall_x(p, FIELD_SIGNATURE);
+    program_add(p, BPF_MISC | BPF_TXA, 0);
+    program_if(p, BPF_JEQ, 0, otherwise, PROGRAM_NEXT);
+    program_load_at(p, BPF_B, 5); /* a NUL, if the signature is empty */
+    program_if(p, BPF_JEQ, 's', PROGRAM_NEXT, otherwise);
+    program_recall_x(p, SLOT_BODY);
+    check_room(p, 4, outcome->wrong);
+    program_load_at(p, BPF_W, 0);
+    program_if(p, BPF_JEQ, text_length(text.n, outcome->big_endian), PROGRAM_NEXT, otherwise);
+    check_room(p, 4 + text.n + 1, outcome->wrong);
+    text_compare(p, text, 4, otherwise);
+}
+
+/* What of a rule is left to be compared where its interface, member and path
+ * are the message's */
+static void write_rule(struct program *p, const struct tree_entry *rule, const struct outcome *outcome,
+                       uint32_t otherwise)
+{
+    if (rule->number != FILTER_NOBODY) {
+        program_recall(p, SLOT_SENDER);
+        program_if(p, BPF_JEQ, rule->number, PROGRAM_NEXT, otherwise);
+    }
+    if (rule->keys[KEY_NAMESPACE].s)
+        compare_namespace(p, rule->keys[KEY_NAMESPACE], outcome->big_endian, otherwise);
+    if (rule->keys[KEY_ARGUMENT].s)
+        compare_argument(p, rule->keys[KEY_ARGUMENT], outcome, otherwise);
+    program_go(p, outcome->match);
+}
+
+static bool says_the_same(const struct tree_entry *a, const struct tree_entry *b)
+{
+    for (unsigned i = KEY_NAMESPACE; i <= KEY_ARGUMENT; i++) {
+        if (!a->keys[i].s != !b->keys[i].s || !span_equal(a->keys[i], b->keys[i]))
+            return false;
+    }
+    return a->number == b->number;
+}
+
+static bool wants_no_more(const struct tree_entry *rule)
+{
+    return rule->number == FILTER_NOBODY && !rule->keys[KEY_NAMESPACE].s && !rule->keys[KEY_ARGUMENT].s;
+}
+
+/* Rules with the same interface, member and path */
+static void write_rules(struct program *p, const struct tree_entry *entries, uint32_t n, uint32_t otherwise,
+                        void *context)
+{
+    /* a rule that wants no more comes last: the others add nothing to it */
+    const uint32_t first = wants_no_more(&entries[n - 1]) ? n - 1 : 0;
+    for (uint32_t i = first; i < n; i++) {
+        if (i > first && says_the_same(&entries[i - 1], &entries[i]))
+            continue;
+        const uint32_t next = NEW_LABEL;
+        write_rule(p, &entries[i], context, next);
+        program_bind(p, next);
+    }
+    program_go(p, otherwise);
+}
+
+/* Rules with these texts, each of one sender or namespace: that tells soonest that a message is for others.
+ */
+static void write_guarded(struct program *p, const struct tree_entry *entries, uint32_t n,
+                          const struct outcome *outcome, uint32_t otherwise)
+{
+    struct outcome guarded = {outcome->big_endian, NEW_LABEL, outcome->wrong};
+    write_rules(p, entries, n, otherwise, &guarded);
+    program_bind(p, guarded.match);
+    for (unsigned key = 0; key < N_KEYS; key++) {
+        const struct span text = entries->keys[key];
+        if (!text.s)
+            continue;
+        program_recall_x(p, key_slots[key]);
+        program_load_at(p, BPF_W, 4);
+        program_if(p, BPF_JEQ, text_length(text.n, outcome->big_endian), PROGRAM_NEXT, otherwise);
+        text_compare_back(p, text, 8, otherwise);
+    }
+    program_go(p, outcome->match);
+}
+
+static bool same_texts(const struct tree_entry *a, const struct tree_entry *b)
+{
+    for (unsigned key = 0; key < N_KEYS; key++) {
+        if (!a->keys[key].s != !b->keys[key].s || !span_equal(a->keys[key], b->keys[key]))
+            return false;
+    }
+    return true;
+}
+
+static void write_rank(struct program *p, const struct tree_entry *entries, uint32_t n,
+                       const struct outcome *outcome, uint32_t otherwise)
+{
+    const struct tree tree = {
+        .p = p,
+        .big_endian = outcome->big_endian,
+        .slots = key_slots,
+        .n_keys = N_KEYS,
+        .leaf = write_rules,
+        .context = (void *)outcome,
+    };
+    if (n == 0 || !(entries->rank & RANK_GUARDED)) {
+        tree_write(&tree, entries, n, otherwise);
+        return;
+    }
+    for (uint32_t some; n > 0; entries += some, n -= some) {
+        const uint32_t next = NEW_LABEL;
+        some = 1;
+        while (some < n && same_texts(entries, entries + some))
+            some++;
+        write_guarded(p, entries, some, outcome, next);
+        program_bind(p, next);
+    }
+    program_go(p, otherwise);
+}
+
+/* Clear rules first: what one of them lets in need not be asked for. */
+static void write_ranks(struct program *p, const struct tree_entry *entries, uint32_t n,
+                        const struct outcome *clear, uint32_t otherwise)
+{
+    struct outcome outcome = *clear;
+    for (uint32_t rank = 0; rank < RANKS; rank++) {
+        const uint32_t next = NEW_LABEL;
+        uint32_t some = 0;
+        while (some < n && entries[some].rank == rank)
+            some++;
+        outcome.match = rank & RANK_UNCLEAR ? clear->wrong : clear->match;
+        write_rank(p, entries, some, &outcome, next);
+        program_bind(p, next);
+        entries += some;
+        n -= some;
+    }
+    program_go(p, otherwise);
+}
+
+static void write_part(struct program *p, const struct tree_entry *entries, uint32_t n, bool is_last,
+                       const void *context)
+{
+    const struct filter_ingress *ingress = context;
+    const uint32_t unwanted = NEW_LABEL;
+    const struct outcome outcome = {ingress->big_endian, NEW_LABEL, NEW_LABEL};
+    if (n) {
+        judge_side(p, ingress);
+        walk_check_order(p, ingress->big_endian, outcome.wrong);
+        take_slots(p, ingress, entries, n);
+        write_ranks(p, entries, n, &outcome, unwanted);
+        program_bind(p, outcome.match);
+        program_recall(p, SLOT_VERDICT);
+        program_add(p, BPF_RET | BPF_A, 0);
+        program_bind(p, outcome.wrong);
+        program_answer(p, UMC_ASK_NOW);
+        program_bind(p, unwanted);
+    }
+    program_answer(p, is_last ? UMC_NO : UMC_ASK);
+}
+
+/* False: no message that goes directly matches it. */
+static bool is_possible(const struct filter_rule *rule)
+{
+    const struct span texts[] = {rule->interface, rule->member, rule->path};
+    for (unsigned i = 0; i < N_KEYS; i++) {
+        if (texts[i].s && (texts[i].n == 0 || texts[i].n > TEXT_MAX))
+            return false;
+    }
+    if (rule->path_namespace.s && rule->path_namespace.n > TEXT_MAX)
+        return false;
+    if (rule->arg0.s && rule->arg0.n >= FILTER_MAX_MESSAGE)
+        return false;
+    return !rule->by_sender || rule->sender <= INDEX_MASK;
+}
+
+static struct tree_entry entry_of(const struct filter_rule *rule)
+{
+    struct tree_entry entry = {
+        .number = rule->by_sender ? rule->sender : FILTER_NOBODY,
+        .keys = {rule->interface, rule->member, rule->path, rule->path_namespace, rule->arg0},
+    };
+    if (rule->path_namespace.n <= 1) /* "/" has everything below it */
+        entry.keys[KEY_NAMESPACE] = (struct span){0};
+    if (!entry.keys[KEY_ARGUMENT].s && (entry.number != FILTER_NOBODY || entry.keys[KEY_NAMESPACE].s))
+        entry.rank |= RANK_GUARDED;
+    entry.rank |= rule->unclear ? RANK_UNCLEAR : 0;
+    return entry;
+}
+
+int filter_compile_ingress(const struct filter_ingress *ingress, struct filter *out)
+{
+    uint32_t n = 0;
+    memset(out, 0, sizeof(*out));
+    struct tree_entry *entries = calloc((size_t)ingress->n_rules + 1, sizeof(*entries));
+    if (!entries)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < ingress->n_rules; i++) {
+        const struct filter_rule *rule = &ingress->rules[i];
+        if (is_possible(rule))
+            entries[n++] = entry_of(rule);
+    }
+    tree_sort(entries, n);
+    int error = chain_compile(out, entries, n, write_part, ingress);
+    free(entries);
+    return error;
+}

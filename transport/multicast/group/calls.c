@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/clock.h"
+#include "group/member.h"
+#include "send/judge.h"
+#include "send/say.h"
+#include "state/reply.h"
+
+#include <errno.h>
+
+#define CALLS 64u /* at a time */
+
+/* Calls between members. The group remembers them until they are answered. */
+
+static struct peer *peer_at(const struct direct *direct, uint32_t index)
+{
+    struct member *member = index < direct->max_members ? direct->members[index] : NULL;
+    return member ? member->peer : NULL;
+}
+
+int direct_note_call(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
+{
+    const struct direct *direct = bus->direct;
+    if (!caller->member || !callee->member || direct->failed)
+        return -ENOENT;
+    int error = umc_pending_add(direct->group, caller->member->index, callee->member->index, serial);
+    if (error != -EEXIST && error != -EDQUOT && error != 0)
+        return -ENOENT;
+    caller->member->calls = true;
+    return error;
+}
+
+/* The relay remembers it from here on; 0 or why the group does not give it. */
+static int take(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
+{
+    const struct direct *direct = bus->direct;
+    int error = umc_pending_take(direct->group, caller->member->index, callee->member->index, serial);
+    if (error == -ENOENT)
+        return error;
+    int64_t now = bus->limits.reply_timeout > 0 ? clock_now() : 0;
+    if (!replies_find(&bus->replies, caller, callee, serial) &&
+        !replies_add(&bus->replies, caller, callee, serial, now))
+        bus_log_memory(bus, "for a call of", caller->unique_text);
+    return error;
+}
+
+bool direct_take_call(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
+{
+    if (!caller->member || !callee->member || !caller->member->calls || bus->direct->failed)
+        return false;
+    int error = take(bus, caller, callee, serial);
+    if (error < 0 && error != -ENOENT)
+        direct_fail(bus, "The group does not say who waits for a reply", error);
+    return error != -ENOENT;
+}
+
+uint32_t direct_calls(const struct bus *bus, const struct peer *caller)
+{
+    const struct direct *direct = bus->direct;
+    if (!direct || direct->failed || (caller && (!caller->member || !caller->member->calls)))
+        return 0;
+    uint32_t index = caller ? caller->member->index : UMC_ANY;
+    int n = umc_pending_list(direct->group, index, UMC_ANY, 0, NULL, 0);
+    return n < 0 ? 0 : (uint32_t)n;
+}
+
+/* Some of those that wait for this callee, or for anybody, the oldest first. */
+static uint32_t list_calls(struct bus *bus, uint32_t callee, uint32_t min_age,
+                           struct umc_pending calls[CALLS])
+{
+    int found = umc_pending_list(bus->direct->group, UMC_ANY, callee, min_age, calls, CALLS);
+    if (found < 0 && !bus_recurs(&bus->direct->calls_failed))
+        bus_log(bus, 4, "calls may stay without a reply: %s", strerror(-found));
+    return found < 0 ? 0 : (uint32_t)found < CALLS ? (uint32_t)found : CALLS;
+}
+
+void direct_take_calls(struct bus *bus, uint32_t callee)
+{
+    struct umc_pending calls[CALLS];
+    struct direct *direct = bus->direct;
+    bool taken = true;
+    for (uint32_t n; taken && (n = list_calls(bus, callee, 0, calls)) > 0;) {
+        for (uint32_t i = 0; i < n; i++) {
+            struct peer *caller = peer_at(direct, calls[i].caller), *to = peer_at(direct, calls[i].callee);
+            if (caller && to)
+                taken &= take(bus, caller, to, calls[i].key) == 0;
+            else
+                taken &= umc_pending_take(direct->group, calls[i].caller, calls[i].callee, calls[i].key) == 0;
+        }
+    }
+}
+
+void direct_expire_calls(struct bus *bus)
+{
+    struct direct *direct = bus->direct;
+    int64_t timeout = bus->limits.reply_timeout, now;
+    if (!direct || direct->failed || timeout <= 0 || list_empty(&direct->all) ||
+        (now = clock_now()) - direct->expired_at < DIRECT_EXPIRY_TIME)
+        return;
+    direct->expired_at = now;
+    struct umc_pending calls[CALLS];
+    uint32_t n = list_calls(bus, UMC_ANY, timeout > UINT32_MAX ? UINT32_MAX : (uint32_t)timeout, calls);
+    for (uint32_t i = 0; i < n; i++) {
+        struct peer *caller = peer_at(direct, calls[i].caller);
+        if (umc_pending_take(direct->group, calls[i].caller, calls[i].callee, calls[i].key) == 0 && caller)
+            say_error(bus, caller, calls[i].key, ERROR_NO_REPLY,
+                      "Message did not receive a reply (timeout by message bus)");
+    }
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+#include "group/member.h"
+#include "wire/wire.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static struct hash flow_hash(const struct member *from, struct span destination, uint8_t type)
+{
+    const struct hash_key *key = &from->flow_table.key;
+    return hash_next(key, hash_text(key, destination), type);
+}
+
+static struct span text_of(const struct message *m, enum flow_field field)
+{
+    switch (field) {
+    case FLOW_PATH:
+        return m->path;
+    case FLOW_INTERFACE:
+        return m->interface;
+    case FLOW_MEMBER:
+        return m->member;
+    default:
+        return m->error_name;
+    }
+}
+
+static bool flow_covers(const struct flow *flow, const struct message *m)
+{
+    if (flow->type != m->type || !span_equal(flow->destination, m->destination))
+        return false;
+    for (enum flow_field i = 0; i < FLOW_FIELDS; i++) {
+        if (flow->fields[i].s && !span_equal(flow->fields[i], text_of(m, i)))
+            return false;
+    }
+    return true;
+}
+
+static struct flow *flow_find(const struct member *from, const struct message *m)
+{
+    struct table_node *node = table_first(&from->flow_table, flow_hash(from, m->destination, m->type));
+    for (; node; node = table_again(node)) {
+        struct flow *flow = CONTAINER_OF(node, struct flow, node);
+        if (flow_covers(flow, m))
+            return flow;
+    }
+    return NULL;
+}
+
+static void flow_free(struct flow *flow)
+{
+    table_remove(&flow->from->flow_table, &flow->node);
+    list_unlink(&flow->in_from);
+    list_unlink(&flow->in_to);
+    flow->from->n_flows--;
+    free(flow);
+}
+
+void flows_drop_from(struct bus *bus, struct member *member)
+{
+    if (list_empty(&member->flows))
+        return;
+    LIST_FOR_SAFE(at, after, &member->flows)
+    flow_free(CONTAINER_OF(at, struct flow, in_from));
+    member_ask_egress(bus, member);
+}
+
+void flows_drop_to(struct bus *bus, struct member *member, struct span name)
+{
+    LIST_FOR_SAFE(at, after, &member->arriving)
+    {
+        struct flow *flow = CONTAINER_OF(at, struct flow, in_to);
+        struct member *from = flow->from;
+        if (name.s && !span_equal(flow->destination, name))
+            continue;
+        flow_free(flow);
+        member_ask_egress(bus, from);
+        if (bus->direct->failed)
+            return; /* all flows are gone */
+    }
+}
+
+void flows_end_to(struct bus *bus, struct member *member)
+{
+    LIST_FOR_SAFE(at, after, &member->arriving)
+    {
+        struct flow *flow = CONTAINER_OF(at, struct flow, in_to);
+        member_stale_egress(bus, flow->from);
+        flow_free(flow);
+    }
+}
+
+static struct span copy(char **to, struct span text)
+{
+    struct span copied = {*to, text.n};
+    memcpy(*to, text.s, text.n);
+    *to += text.n;
+    return copied;
+}
+
+/* fields: 1 << enum flow_field, those that policies look at. */
+static struct flow *flow_new(struct member *from, struct member *to, const struct message *m, uint32_t fields)
+{
+    size_t size = m->destination.n;
+    for (enum flow_field i = 0; i < FLOW_FIELDS; i++)
+        size += fields & 1u << i ? text_of(m, i).n : 0;
+    struct flow *flow = calloc(1, sizeof(*flow) + size);
+    if (!flow)
+        return NULL;
+    char *at = flow->text;
+    flow->from = from;
+    flow->to = to;
+    flow->type = m->type;
+    flow->destination = copy(&at, m->destination);
+    for (enum flow_field i = 0; i < FLOW_FIELDS; i++) {
+        if (fields & 1u << i)
+            flow->fields[i] = copy(&at, text_of(m, i));
+    }
+    return flow;
+}
+
+static bool has_fields(const struct message *m, uint32_t fields)
+{
+    for (enum flow_field i = 0; i < FLOW_FIELDS; i++) {
+        if (fields & 1u << i && !text_of(m, i).s)
+            return false;
+    }
+    return true;
+}
+
+/* What the policies of both look at, as flow fields. */
+static uint32_t looked_at(const struct policy *policy, const struct policy_side *sender,
+                          const struct policy_side *recipient, uint8_t type)
+{
+    static const enum flow_field fields[POLICY_FIELDS] = {
+        [POLICY_PATH] = FLOW_PATH,
+        [POLICY_INTERFACE] = FLOW_INTERFACE,
+        [POLICY_MEMBER] = FLOW_MEMBER,
+        [POLICY_ERROR] = FLOW_ERROR_NAME,
+    };
+    uint32_t looked = policy_looks_at(policy, sender, recipient, type), found = 0;
+    for (uint32_t i = POLICY_PATH; i < POLICY_FIELDS; i++)
+        found |= looked & 1u << i ? 1u << fields[i] : 0;
+    return found;
+}
+
+static void learn(const struct transit *t, struct member *from, struct member *to, bool requested_reply)
+{
+    struct bus *bus = t->bus;
+    const struct message *m = t->m;
+    struct policy_side sender, recipient;
+    struct policy_class class;
+    if (!peer_side(t->sender, bus->policy, &sender) || !peer_side(to->peer, bus->policy, &recipient))
+        return;
+    policy_classify(bus->policy, m, &class);
+    class.bits |= requested_reply ? POLICY_IS_REQUESTED : 0;
+    uint32_t fields = looked_at(bus->policy, &sender, &recipient, m->type);
+    /* what is to be logged has to be seen */
+    if (policy_outcome(bus->policy, &sender, &recipient, &class) != POLICY_ALLOWED || !has_fields(m, fields))
+        return;
+    if (from->n_flows >= MEMBER_FLOWS)
+        flows_drop_from(bus, from);
+    struct flow *flow = bus->direct->failed ? NULL : flow_new(from, to, m, fields);
+    if (!flow)
+        return;
+    table_insert(&from->flow_table, &flow->node, flow_hash(from, flow->destination, flow->type));
+    list_append(&from->flows, &flow->in_from);
+    list_append(&to->arriving, &flow->in_to);
+    from->n_flows++;
+    from->calls |= m->type == MESSAGE_METHOD_CALL;
+    from->misses++;
+    member_stale_egress(bus, from);
+}
+
+/* Replies are let through by the group only where they answer a call; others are for the policy to judge. */
+void direct_learn(const struct transit *t, struct peer *to, bool requested_reply)
+{
+    const struct message *m = t->m;
+    struct member *from = t->sender ? t->sender->member : NULL;
+    if (!from || !to->member || t->fds || m->size > FILTER_MAX_MESSAGE || m->big_endian != from->big_endian)
+        return;
+    bool is_reply = m->type == MESSAGE_METHOD_RETURN || m->type == MESSAGE_ERROR;
+    if (is_reply != requested_reply || is_reply != (m->reply_serial != 0))
+        return;
+    struct direct *direct = t->bus->direct;
+    if (direct->generation != t->bus->policy->generation)
+        direct_policy_changed(t->bus);
+    if (direct->failed || !direct_trusts(direct, t->sender->uid, to))
+        return;
+    if (flow_find(from, m))
+        from->misses += from->egress_stale;
+    else
+        learn(t, from, to->member, requested_reply);
+}
+
+void direct_learn_broadcast(const struct transit *t, struct peer *to)
+{
+    struct member *from = t->sender ? t->sender->member : NULL;
+    if (!from || from->big_endian != t->m->big_endian)
+        return;
+    if (!from->broadcasts) {
+        from->broadcasts = true;
+        member_stale_egress(t->bus, from);
+    }
+    if (!to) {
+        from->misses += from->egress_stale;
+        t->bus->direct->misses++;
+    }
+    if (to && to->member && from->side != DIRECT_NO_SIDE && from->side >= to->member->sides_known)
+        member_stale_ingress(t->bus, to->member);
+}
+
+int egress_make(struct bus *bus, struct member *member, struct filter *filter)
+{
+    struct filter_flow *flows = calloc((size_t)member->n_flows + 1, sizeof(*flows));
+    if (!flows)
+        return -ENOMEM;
+    uint32_t n = 0;
+    for (struct list *at = member->flows.previous; at != &member->flows; at = at->previous) {
+        const struct flow *flow = CONTAINER_OF(at, struct flow, in_from);
+        flows[n++] = (struct filter_flow){
+            .destination = flow->destination,
+            .index = flow->to->index,
+            .types = (uint8_t)(1u << flow->type),
+            .path = flow->fields[FLOW_PATH],
+            .interface = flow->fields[FLOW_INTERFACE],
+            .member = flow->fields[FLOW_MEMBER],
+            .error_name = flow->fields[FLOW_ERROR_NAME],
+        };
+    }
+    uint32_t limit = bus->limits.max_message_size;
+    const struct filter_egress egress = {
+        .big_endian = member->big_endian,
+        .broadcasts = member->broadcasts && member->big_endian == WIRE_HOST_BIG_ENDIAN,
+        .max_size = limit < FILTER_MAX_MESSAGE ? limit : FILTER_MAX_MESSAGE,
+        .flows = flows,
+        .n_flows = n,
+    };
+    int error = filter_compile_egress(&egress, filter);
+    free(flows);
+    return error;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+#include "group/member.h"
+#include "state/registry.h"
+#include "wire/wire.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+void direct_join(struct bus *bus, struct peer *peer)
+{
+    struct direct *direct = bus->direct;
+    if (direct && !direct->failed && peer->listener >= 0 && !peer->member && !list_linked(&peer->in_joining))
+        list_append(&direct->joining, &peer->in_joining);
+}
+
+/* SENDER as the first header field. */
+static int set_stamp(const struct direct *direct, const struct member *member)
+{
+    const struct peer *peer = member->peer;
+    uint8_t stamp[8 + sizeof(peer->unique_text) + 8] = {FIELD_SENDER, 1, 's', 0};
+    wire_store32(stamp + 4, peer->unique.n, member->big_endian != WIRE_HOST_BIG_ENDIAN);
+    memcpy(stamp + 8, peer->unique.s, peer->unique.n);
+    return umc_set_stamp(direct->group, member->index, stamp,
+                         (uint32_t)wire_align(8 + peer->unique.n + 1, 8));
+}
+
+static struct member *member_new(struct bus *bus, struct peer *peer)
+{
+    struct direct *direct = bus->direct;
+    struct member *member = direct->n_indices > 0 ? calloc(1, sizeof(*member)) : NULL;
+    if (!member || table_init(&member->flow_table) < 0) {
+        free(member);
+        return NULL;
+    }
+    member->peer = peer;
+    member->big_endian = peer->big_endian;
+    member->index = direct->indices[direct->n_indices - 1];
+    member->side = DIRECT_NO_SIDE;
+    list_init(&member->flows);
+    list_init(&member->arriving);
+    return member;
+}
+
+static void member_free(struct member *member)
+{
+    list_unlink(&member->in_all);
+    list_unlink(&member->in_stale);
+    list_unlink(&member->in_dirty);
+    list_unlink(&member->in_retry);
+    table_free(&member->flow_table);
+    free(member->mentions);
+    free(member);
+}
+
+/* Rules with the peer as sender were made for one who sends nothing directly. */
+static void begin_mentions(struct bus *bus, struct peer *peer)
+{
+    uint32_t n;
+    const struct span *names = registry_names(peer, &n);
+    for (uint32_t i = 0; i < n; i++)
+        direct_name_changed(bus, names[i], NULL);
+}
+
+static void join(struct bus *bus, struct peer *peer)
+{
+    struct direct *direct = bus->direct;
+    struct member *member = member_new(bus, peer);
+    if (!member) {
+        direct_note(bus, DIRECT_FULL, "No room for another member of the group", -ENOSPC);
+        return;
+    }
+    int error = umc_add(direct->group, peer->listener, peer->fd, member->index, member->index);
+    if (error < 0) {
+        direct_note(bus, DIRECT_ADD, "A connection can't become a member of the group", error);
+        member_free(member);
+        return;
+    }
+    direct->n_indices--;
+    direct->members[member->index] = member;
+    peer->member = member;
+    list_append(&direct->all, &member->in_all);
+    begin_mentions(bus, peer);
+    error = unless_left(set_stamp(direct, member));
+    if (error < 0) {
+        direct_fail(bus, "A member of the group can't be given its name", error);
+        return;
+    }
+    if (direct->n_sides == DIRECT_SIDES)
+        direct_policy_changed(bus);
+    member_set_side(bus, member);
+    member_stale_ingress(bus, member);
+    if (match_list_count(peer->matches) > 0)
+        member_stale_ingress(bus, &direct->rest);
+    direct_dirty(bus, peer);
+}
+
+/* Who has something waiting is not held for it yet, so it joins later. */
+void members_join(struct bus *bus)
+{
+    LIST_FOR_SAFE(at, after, &bus->direct->joining)
+    {
+        struct peer *peer = CONTAINER_OF(at, struct peer, in_joining);
+        if (peer->queue.first || peer->pending.first)
+            continue;
+        list_unlink(at);
+        if (!peer->gone && !peer->closing && !peer->monitor && !bus->direct->failed)
+            join(bus, peer);
+    }
+}
+
+void direct_leave(struct bus *bus, struct peer *peer)
+{
+    struct direct *direct = bus->direct;
+    list_unlink(&peer->in_joining);
+    struct member *member = peer->member;
+    if (!direct || direct->failed)
+        return;
+    if (!member) {
+        if (match_list_count(peer->matches) > 0)
+            member_stale_ingress(bus, &direct->rest);
+        return;
+    }
+    int error = umc_remove(direct->group, member->index);
+    if (error < 0) {
+        direct_fail(bus, "A member of the group can't leave it", error);
+        return;
+    }
+    direct_take_calls(bus, member->index);
+    flows_drop_from(bus, member);
+    flows_end_to(bus, member);
+    mentions_end(bus, peer);
+    peer->member = NULL;
+    if (direct->failed)
+        return; /* freed with all the others */
+    direct->members[member->index] = NULL;
+    direct->dead[direct->n_dead++] = member->index;
+    member_free(member);
+}
+
+/* No filter names them any more, once none is stale. */
+void members_forget(struct bus *bus)
+{
+    struct direct *direct = bus->direct;
+    if (direct->failed || !list_empty(&direct->stale))
+        return;
+    while (direct->n_dead > 0) {
+        uint32_t index = direct->dead[--direct->n_dead];
+        int error = umc_forget(direct->group, index);
+        if (error < 0) {
+            direct_fail(bus, "The group does not forget who has left", error);
+            return;
+        }
+        direct->indices[direct->n_indices++] = index;
+    }
+}

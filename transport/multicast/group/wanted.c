@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+#include "group/member.h"
+#include "match/match_internal.h"
+#include "state/registry.h"
+#include "wire/wire.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* What a connection wants to hear, for its ingress filter. */
+struct wanted {
+    struct bus *bus;
+    struct filter_rule *rules;
+    uint32_t n, room;
+    struct hash *mentions;
+    uint32_t n_mentions;
+};
+
+/* From the first key on that the filter does not know, it asks. */
+static void add_key(struct wanted *wanted, struct filter_rule *rule, uint8_t key, struct span value)
+{
+    struct span *const places[] = {
+        [KEY_INTERFACE] = &rule->interface,
+        [KEY_MEMBER] = &rule->member,
+        [KEY_PATH] = &rule->path,
+        [KEY_PATH_NAMESPACE] = &rule->path_namespace,
+    };
+    if (key < sizeof(places) / sizeof(*places)) {
+        *places[key] = value;
+    } else if (key == KEY_SENDER) {
+        const struct peer *sender = bus_find(wanted->bus, value);
+        rule->by_sender = true;
+        rule->sender = sender && sender->member ? sender->member->index : FILTER_NOBODY;
+        wanted->mentions[wanted->n_mentions++] = hash_text(&wanted->bus->direct->key, value);
+    } else if (key == match_arg_key(0, ARG_STRING)) {
+        rule->arg0 = value;
+    } else {
+        rule->unclear = true;
+    }
+}
+
+/* What is addressed to somebody is no broadcast; and what the bus says goes through the relay. */
+bool wants_of_members(const struct match_rule *rule)
+{
+    const struct match_pattern *pattern = rule->pattern;
+    for (uint32_t i = 0; i < pattern->form.n; i++) {
+        if (pattern->form.keys[i] == KEY_DESTINATION ||
+            (pattern->form.keys[i] == KEY_SENDER && span_equal(symbol_span(pattern->values[i]), BUS_NAME)))
+            return false;
+    }
+    return pattern->form.type == 0 || pattern->form.type == MESSAGE_SIGNAL;
+}
+
+static void add_rule(struct wanted *wanted, const struct match_rule *rule)
+{
+    const struct match_pattern *pattern = rule->pattern;
+    if (!wants_of_members(rule))
+        return;
+    struct filter_rule *made = &wanted->rules[wanted->n++];
+    memset(made, 0, sizeof(*made));
+    for (uint32_t i = 0; i < pattern->form.n; i++)
+        add_key(wanted, made, pattern->form.keys[i], symbol_span(pattern->values[i]));
+}
+
+/* Room for the rules of one more; a rule has one sender at most. */
+static bool reserve(struct wanted *wanted, uint32_t more)
+{
+    if (more <= wanted->room - wanted->n)
+        return true;
+    uint32_t room = wanted->n + more;
+    struct filter_rule *rules = realloc(wanted->rules, room * sizeof(*rules));
+    wanted->rules = rules ? rules : wanted->rules;
+    struct hash *mentions = realloc(wanted->mentions, room * sizeof(*mentions));
+    wanted->mentions = mentions ? mentions : wanted->mentions;
+    wanted->room = rules && mentions ? room : wanted->room;
+    return rules && mentions;
+}
+
+static bool add_rules_of(struct wanted *wanted, const struct peer *peer)
+{
+    if (!reserve(wanted, match_list_count(peer->matches)))
+        return false;
+    const struct match_rule *rule = NULL;
+    while ((rule = match_list_next(peer->matches, rule)))
+        add_rule(wanted, rule);
+    return true;
+}
+
+static bool add_rules_of_others(struct wanted *wanted)
+{
+    struct table_node *node = NULL;
+    while ((node = table_walk(&wanted->bus->peers, node))) {
+        const struct peer *peer = CONTAINER_OF(node, struct peer, node);
+        if (!peer->member && !peer->gone && !add_rules_of(wanted, peer))
+            return false;
+    }
+    return true;
+}
+
+/* What the policy of the receiver says of broadcasts of a side, whatever is in them; ask where that counts.
+ */
+static enum filter_side decide(struct bus *bus, const struct side *side, const struct peer *to)
+{
+    const struct policy_side sender = {side->identity, side->role};
+    const struct policy_class class = {.interface = POLICY_OTHER,
+                                       .member = POLICY_OTHER,
+                                       .path = POLICY_OTHER,
+                                       .bits = MESSAGE_SIGNAL | POLICY_IS_BROADCAST};
+    const struct policy_side recipient = {to->identity, to->role};
+    if (!direct_trusts(bus->direct, side->uid, to) ||
+        policy_looks_at(bus->policy, &sender, &recipient, MESSAGE_SIGNAL) != 0)
+        return FILTER_SIDE_ASK;
+    bool allowed = policy_outcome(bus->policy, &sender, &recipient, &class) == POLICY_ALLOWED;
+    return allowed ? FILTER_SIDE_YES : FILTER_SIDE_ASK;
+}
+
+/* NULL: no memory. Who is no member is asked about all senders. */
+static uint8_t *decide_all(struct bus *bus, const struct member *member)
+{
+    const struct direct *direct = bus->direct;
+    uint8_t *sides = malloc((size_t)direct->n_sides + 1);
+    for (uint32_t i = 0; sides && i < direct->n_sides; i++)
+        sides[i] = member->peer ? decide(bus, &direct->sides[i], member->peer) : FILTER_SIDE_YES;
+    return sides;
+}
+
+static int compile(struct bus *bus, struct member *member, const struct wanted *wanted, struct filter *filter)
+{
+    uint8_t *sides = decide_all(bus, member);
+    if (!sides)
+        return -ENOMEM;
+    const struct filter_ingress ingress = {
+        .big_endian = WIRE_HOST_BIG_ENDIAN,
+        .rules = wanted->rules,
+        .n_rules = wanted->n,
+        .sides = sides,
+        .n_sides = bus->direct->n_sides,
+    };
+    int error = filter_compile_ingress(&ingress, filter);
+    free(sides);
+    return error;
+}
+
+int ingress_make(struct bus *bus, struct member *member, struct filter *filter)
+{
+    struct direct *direct = bus->direct;
+    struct wanted wanted = {.bus = bus};
+    struct policy_side side;
+    if (direct->generation != bus->policy->generation)
+        direct_policy_changed(bus);
+    if (direct->failed)
+        return -EIO;
+    if (member->peer && !peer_side(member->peer, bus->policy, &side))
+        return -ENOMEM;
+    bool added = member->peer ? add_rules_of(&wanted, member->peer) : add_rules_of_others(&wanted);
+    int error = added ? compile(bus, member, &wanted, filter) : -ENOMEM;
+    free(wanted.rules);
+    free(member->mentions);
+    member->mentions = wanted.mentions;
+    member->n_mentions = wanted.n_mentions;
+    member->n_rules = wanted.n;
+    member->sides_known = direct->n_sides;
+    return error;
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+#include "group/member.h"
+#include "send/output_internal.h"
+#include "state/quota.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define WRITING_IOVECS 32768u
+#define WRITING_CONTROL UMC_MAX_CONTROL /* room for the descriptors of one entry */
+#define WRITING_CONTROLS 16u
+#define WRITING_FAILURES 100u /* one after the other: then there is no hope of memory */
+
+/* One UMC_WRITE. Its receivers are held before the first of them gets anything. */
+struct writing {
+    uint32_t n;
+    uint32_t n_iov;
+    uint32_t n_controls;
+    uint32_t failures;
+    struct umc_write_entry entries[UMC_MAX_ENTRIES];
+    struct peer *peers[UMC_MAX_ENTRIES]; /* of the entries */
+    size_t bytes[UMC_MAX_ENTRIES];       /* that an entry has */
+    struct iovec iov[WRITING_IOVECS];
+    _Alignas(struct cmsghdr) char control[WRITING_CONTROLS][WRITING_CONTROL];
+};
+
+_Static_assert(CMSG_SPACE(OUTPUT_FDS * sizeof(int)) <= WRITING_CONTROL, "descriptors of one send");
+
+int writing_new(struct writing **out)
+{
+    struct writing *writing = malloc(sizeof(*writing)); /* most of it is never touched */
+    *out = writing;
+    if (!writing)
+        return -ENOMEM;
+    writing->failures = 0;
+    return 0;
+}
+
+void writing_free(struct writing *writing)
+{
+    free(writing);
+}
+
+static void begin(struct writing *writing)
+{
+    writing->n = writing->n_iov = writing->n_controls = 0;
+}
+
+static bool has_room(const struct writing *writing)
+{
+    return writing->n < UMC_MAX_ENTRIES && WRITING_IOVECS - writing->n_iov >= OUTPUT_IOVECS &&
+           writing->n_controls < WRITING_CONTROLS;
+}
+
+static struct umc_write_entry *add_entry(struct writing *writing, struct peer *peer)
+{
+    struct umc_write_entry *entry = &writing->entries[writing->n];
+    *entry = (struct umc_write_entry){.index = peer->member->index};
+    writing->peers[writing->n] = peer;
+    writing->bytes[writing->n++] = 0;
+    return entry;
+}
+
+/* An entry for as much as one send takes from here on; returns what comes next, for which it is held. */
+static const struct delivery *add(struct writing *writing, struct peer *peer, const struct delivery *from,
+                                  size_t *offset)
+{
+    struct gathered g = {
+        .iov = writing->iov + writing->n_iov, .room = OUTPUT_IOVECS, .packet = peer->seqpacket};
+    struct umc_write_entry *entry = add_entry(writing, peer);
+    gather(&g, from, *offset);
+    *offset = g.next_offset;
+    writing->bytes[writing->n - 1] = g.bytes;
+    writing->n_iov += (uint32_t)g.n;
+    entry->iov = (uintptr_t)g.iov;
+    entry->iov_count = (uint32_t)g.n;
+    entry->flags = g.next ? UMC_WRITE_HOLD : 0;
+    if (g.fds && g.fds->n > 0) {
+        char *control = writing->control[writing->n_controls++];
+        entry->control_length = (uint32_t)gather_control(g.fds, control);
+        entry->control = (uintptr_t)control;
+    }
+    return g.next;
+}
+
+static void retry_later(struct bus *bus, struct peer *peer)
+{
+    if (peer->member && !list_linked(&peer->member->in_retry))
+        list_append(&bus->direct->retry, &peer->member->in_retry);
+}
+
+/* Everything or nothing of the call; false: nothing was written, and the receivers are to be tried again. */
+static bool perform(struct bus *bus, struct writing *writing)
+{
+    struct direct *direct = bus->direct;
+    int error =
+        writing->n > 0 && !direct->failed ? umc_write(direct->group, writing->entries, writing->n) : 0;
+    if (error >= 0) {
+        writing->failures = 0;
+        return !direct->failed;
+    }
+    if ((error != -ENOMEM && error != -EINTR) || ++writing->failures == WRITING_FAILURES) {
+        direct_fail(bus, "Members of the group can't be written to", error);
+        return false;
+    }
+    for (uint32_t i = 0; i < writing->n; i++)
+        retry_later(bus, writing->peers[i]);
+    return false;
+}
+
+/* The client has left the group by closing its end: its own socket says so too. */
+static void has_left(struct bus *bus, struct peer *peer)
+{
+    direct_leave(bus, peer);
+}
+
+/* What one entry did not take. True: the rest of what there is for this receiver has to wait. */
+static bool refused(struct bus *bus, struct peer *peer, int error)
+{
+    if (error == ENOENT) {
+        has_left(bus, peer);
+        return true;
+    }
+    if (error == EAGAIN)
+        return true;
+    if (error == EBUSY || output_refused(error) == REFUSED_LATER) {
+        retry_later(bus, peer);
+        return true;
+    }
+    if (output_refused(error) == REFUSED_PEER)
+        bus_lose(bus, peer, RELAY_GONE_CLOSED);
+    else
+        retry_later(bus, peer);
+    return output_refused(error) == REFUSED_PEER;
+}
+
+/* Entries for a receiver that holds already say nothing new. */
+static void settle_pending(struct bus *bus, struct peer *peer, const struct umc_write_entry *entry,
+                           size_t bytes)
+{
+    if (peer->gone || !peer->member || peer->member->held)
+        return;
+    if (entry->result < 0) {
+        peer->member->held = true;
+        if (!refused(bus, peer, (int)-entry->result) && peer->pending.first)
+            delivery_take(&peer->pending);
+        return;
+    }
+    size_t sent = (size_t)entry->result;
+    output_count(bus, peer, sent);
+    peer->queue_offset = output_take_sent(&peer->pending, peer->queue_offset + sent);
+    if (sent < bytes)
+        peer->member->held = true;
+}
+
+/* Who has a queue waits behind it. */
+static bool is_ready(const struct peer *peer)
+{
+    return peer->pending.first && !peer->gone && peer->member && !peer->member->held && !peer->queue.first;
+}
+
+/* One call for all; where there is no room for somebody's messages he is held until the next. */
+static bool flush_round(struct bus *bus, struct list *peers)
+{
+    struct writing *writing = bus->direct->writing;
+    begin(writing);
+    LIST_FOR(at, peers)
+    {
+        struct peer *peer = CONTAINER_OF(at, struct peer, in_touched);
+        const struct delivery *next = is_ready(peer) ? peer->pending.first : NULL;
+        if (!next || writing->n == UMC_MAX_ENTRIES)
+            continue;
+        if (!has_room(writing))
+            add_entry(writing, peer)->flags = UMC_WRITE_HOLD;
+        size_t offset = peer->queue_offset;
+        while (next && has_room(writing))
+            next = add(writing, peer, next, &offset);
+    }
+    if (writing->n == 0 || !perform(bus, writing))
+        return false;
+    for (uint32_t i = 0; i < writing->n; i++)
+        settle_pending(bus, writing->peers[i], &writing->entries[i], writing->bytes[i]);
+    return true;
+}
+
+bool writing_hold(struct bus *bus, const struct list *peers)
+{
+    struct writing *writing = bus->direct->writing;
+    begin(writing);
+    LIST_FOR(at, peers)
+    {
+        struct peer *peer = CONTAINER_OF(at, struct peer, in_touched);
+        if (!is_ready(peer))
+            continue;
+        if (writing->n == UMC_MAX_ENTRIES)
+            return false;
+        add_entry(writing, peer)->flags = UMC_WRITE_HOLD;
+    }
+    return perform(bus, writing);
+}
+
+void direct_flush(struct bus *bus, struct list *peers)
+{
+    while (!bus->direct->failed && flush_round(bus, peers))
+        continue;
+    LIST_FOR_SAFE(at, after, peers)
+    {
+        struct peer *peer = CONTAINER_OF(at, struct peer, in_touched);
+        if (peer->gone)
+            continue;
+        if (!peer->member)
+            output_flush_peer(bus, peer);
+        else if (peer->pending.first)
+            output_keep_pending(bus, peer);
+        if (peer->member && peer->queue.first)
+            peer->member->held = true;
+        peer->pending_bytes = peer->pending_fds = 0;
+    }
+}
+
+/* Nothing waits for it any more, and it does not know. */
+static void end_hold(struct bus *bus, struct peer *peer)
+{
+    struct writing *writing = bus->direct->writing;
+    begin(writing);
+    add_entry(writing, peer);
+    if (!perform(bus, writing))
+        return;
+    int64_t result = writing->entries[0].result;
+    if (result < 0 && result != -ENOENT)
+        retry_later(bus, peer);
+    else
+        peer->member->held = false;
+}
+
+/* One send's worth of the queue; false: no more goes through now. */
+static bool continue_once(struct bus *bus, struct peer *peer)
+{
+    struct writing *writing = bus->direct->writing;
+    begin(writing);
+    size_t offset = peer->queue_offset;
+    const struct delivery *next = add(writing, peer, peer->queue.first, &offset);
+    if (!perform(bus, writing))
+        return false;
+    int64_t result = writing->entries[0].result;
+    if (result < 0) {
+        if (refused(bus, peer, (int)-result) || peer->gone)
+            return false;
+        output_queue_take(bus, peer);
+        return true;
+    }
+    output_count(bus, peer, (size_t)result);
+    quota_progress(peer);
+    output_queue_take_sent(bus, peer, (size_t)result);
+    if ((size_t)result < writing->bytes[0])
+        return false;
+    peer->member->held = next != NULL;
+    return true;
+}
+
+void direct_continue(struct bus *bus, struct peer *peer)
+{
+    while (peer->queue.first && !peer->gone && peer->member) {
+        if (!continue_once(bus, peer))
+            break;
+    }
+    if (peer->gone)
+        return;
+    if (!peer->member) { /* it has left the group meanwhile */
+        output_continue(bus, peer);
+        return;
+    }
+    if (peer->queue.first)
+        return;
+    if (peer->member->held)
+        end_hold(bus, peer);
+    output_want_writable(bus, peer, false);
+}
+
+/* A message that the group had begun to deliver, or was about to: the others have got it. */
+static struct outgoing *spilled_new(const struct bus *bus, const struct umc_spill *spill,
+                                    const uint8_t *bytes)
+{
+    size_t left = spill->length - spill->written;
+    const struct member *sender =
+        spill->sender < bus->direct->max_members ? bus->direct->members[spill->sender] : NULL;
+    struct outgoing *kept = outgoing_new(left, sender ? sender->peer->uid : UINT32_MAX, NULL);
+    if (kept)
+        memcpy(kept + 1, bytes + spill->written, left);
+    return kept;
+}
+
+/* Before everything else that waits for the receiver. */
+static void put_first(struct bus *bus, struct peer *peer, struct outgoing *kept)
+{
+    struct delivery *delivery = malloc(sizeof(*delivery));
+    if (!delivery) {
+        outgoing_unref(kept);
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
+        return;
+    }
+    *delivery = (struct delivery){peer->queue.first, kept};
+    peer->queue.first = delivery;
+    peer->queue.last = peer->queue.last ? peer->queue.last : delivery;
+    peer->queue.count++;
+    peer->member->held = true;
+    quota_keep(bus, peer, kept);
+    retry_later(bus, peer);
+}
+
+void direct_spilled(struct bus *bus)
+{
+    static _Alignas(struct umc_spill)
+        uint8_t bytes[sizeof(struct umc_spill) + UMC_MAX_MESSAGE + UMC_MAX_STAMP];
+    struct direct *direct = bus->direct;
+    while (!direct->failed) {
+        struct umc_spill spill;
+        ssize_t n = umc_read(direct->group, bytes, sizeof(bytes));
+        if (n < (ssize_t)sizeof(spill))
+            return;
+        memcpy(&spill, bytes, sizeof(spill));
+        struct member *member = spill.receiver < direct->max_members ? direct->members[spill.receiver] : NULL;
+        if (!member || spill.length > (size_t)n - sizeof(spill) || spill.written >= spill.length)
+            continue;
+        struct outgoing *kept = spilled_new(bus, &spill, bytes + sizeof(spill));
+        if (kept)
+            put_first(bus, member->peer, kept);
+        else
+            bus_lose(bus, member->peer, RELAY_GONE_MEMORY);
+    }
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#include "accept/admit.h"
+
+#include "accept/console.h"
+#include "route/input.h"
+
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#define LOGINFO_SIZE 5120u /* for a label of any length */
+
+/* What the control plane is told of the peer; false: no memory. */
+static bool set_arrival(struct peer *peer, const struct relay_identity *identity)
+{
+    struct relay_arrival *arrival = &peer->arrival;
+    if (identity->label_size) {
+        arrival->label = malloc(identity->label_size);
+        if (!arrival->label)
+            return false;
+        memcpy(arrival->label, identity->label, identity->label_size);
+    }
+    arrival->label_size = identity->label_size;
+    arrival->who = (struct relay_credentials){.uid = peer->uid,
+                                              .pid = peer->pid,
+                                              .gids = peer->gids,
+                                              .n_gids = peer->n_gids,
+                                              .at_console = peer->at_console,
+                                              .fd_passing = peer->fd_passing,
+                                              .privileged = peer->privileged,
+                                              .loginfo = peer->loginfo};
+    peer->arrival_event.view.kind = RELAY_EVENT_ADMITTED;
+    peer->arrival_event.view.peer = peer->id;
+    peer->arrival_event.view.arrival = arrival;
+    peer->admitted = true;
+    return true;
+}
+
+/* False: no memory. */
+static bool identify(struct bus *bus, const struct admission *a, const struct relay_identity *identity,
+                     const uint32_t *gids, uint32_t n_gids)
+{
+    char loginfo[LOGINFO_SIZE];
+    identity_describe(identity, loginfo, sizeof(loginfo));
+    const struct relay_credentials credentials = {.uid = identity->uid,
+                                                  .pid = identity->pid,
+                                                  .gids = gids,
+                                                  .n_gids = n_gids,
+                                                  .at_console = console_has(CONSOLE_USERS, identity->uid),
+                                                  .fd_passing = a->fd_passing,
+                                                  .privileged =
+                                                      identity->uid == 0 || identity->uid == bus->owner,
+                                                  .loginfo = loginfo};
+    uint64_t id = 2 * bus->n_ids++;
+    if (peer_identify(a->peer, id, a->fd, &credentials) && set_arrival(a->peer, identity))
+        return true;
+    a->peer->fd = -1;
+    return false;
+}
+
+enum admitted admit_connection(struct bus *bus, const struct admission *a)
+{
+    struct relay_identity identity;
+    identity_more(a->fd, &a->user, &identity);
+    if (identity.n_gids < 0)
+        return ADMIT_UNKNOWN;
+    uint32_t gids[1 + sizeof(identity.gids) / sizeof(*identity.gids)];
+    uint32_t n_gids = identity_groups(&identity, gids);
+    if (!policy_can_connect(bus->policy, identity.uid, gids, n_gids, bus->owner))
+        return ADMIT_REFUSED;
+    struct peer *peer = a->peer;
+    if (!identify(bus, a, &identity, gids, n_gids))
+        return ADMIT_REFUSED;
+    peer->listener = a->listener;
+    peer->readable = a->unread;
+    peer->caller = NULL;
+    if (input_leftover(peer, a->leftover, a->size, a->fds, a->n_fds) == 0) {
+        bus_attach(bus, peer, a->watched);
+    } else {
+        incomplete_remove(bus, &peer->incomplete);
+        epoll_ctl(bus->epoll, EPOLL_CTL_DEL, peer->fd, NULL);
+        peer_free(peer);
+    }
+    return ADMIT_DONE;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* accept4 */
+#endif
+#include "accept/door.h"
+
+#include "accept/caller.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct door *door_new(int fd, uint32_t number, const char *guid, bool simple)
+{
+    struct door *door = calloc(1, sizeof(*door));
+    if (!door)
+        return NULL;
+    door->source.kind = SOURCE_DOOR;
+    door->fd = fd;
+    door->number = number;
+    door->simple = simple;
+    snprintf(door->guid, sizeof(door->guid), "%s", guid);
+    return door;
+}
+
+void door_free(struct door *door)
+{
+    if (!door)
+        return;
+    list_unlink(&door->in_doors);
+    close(door->fd);
+    free(door);
+}
+
+static void watch(struct bus *bus, struct door *door, int operation)
+{
+    struct epoll_event event = {.events = bus->accepting ? EPOLLIN : 0, .data.ptr = &door->source};
+    if (epoll_ctl(bus->epoll, operation, door->fd, &event) < 0)
+        bus_log(bus, 3, "Failed to watch for new connections: %s", strerror(errno));
+}
+
+void door_open(struct bus *bus, struct door *door)
+{
+    list_append(&bus->doors, &door->in_doors);
+    watch(bus, door, EPOLL_CTL_ADD);
+}
+
+void doors_shut(struct bus *bus)
+{
+    LIST_FOR(at, &bus->doors)
+    epoll_ctl(bus->epoll, EPOLL_CTL_DEL, CONTAINER_OF(at, struct door, in_doors)->fd, NULL);
+    LIST_FOR_SAFE(at, after, &bus->incompletes.all)
+    {
+        struct peer *one = CONTAINER_OF(at, struct peer, incomplete.in_all);
+        if (one->caller)
+            caller_free(bus, one->caller);
+    }
+    bus->shut = true;
+}
+
+void doors_free(struct bus *bus)
+{
+    LIST_FOR_SAFE(at, after, &bus->doors)
+    door_free(CONTAINER_OF(at, struct door, in_doors));
+}
+
+static void failed(struct bus *bus, int error)
+{
+    if (!bus_recurs(&bus->accept_failed))
+        bus_log(bus, 4, "Failed to accept a client connection: %s", strerror(error));
+    bus->accept_again = clock_now() + DOOR_PAUSE;
+}
+
+/* A limit of 0 counts as 1: a connection is incomplete until it has said Hello. */
+static bool has_room(const struct bus *bus)
+{
+    uint32_t limit = bus->limits.max_incomplete_connections;
+    return bus->incompletes.n + bus->incompletes.n_above < (limit > 0 ? limit : 1);
+}
+
+void door_ready(struct bus *bus, struct door *door)
+{
+    if (!bus->accepting || bus->shut)
+        return;
+    int fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0) {
+        if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+            failed(bus, errno);
+    } else if (!caller_begin(bus, door, fd)) {
+        close(fd);
+        failed(bus, ENOMEM);
+    }
+    /* the next in this wake-up may be one too many */
+    if (!has_room(bus))
+        doors_tick(bus);
+}
+
+int64_t doors_tick(struct bus *bus)
+{
+    int64_t left = -1;
+    uint32_t gone = atomic_load_explicit(&bus->n_left, memory_order_relaxed) + bus->n_lost;
+    if (!bus->accept_again && gone >= DOOR_LEFT_MAX)
+        bus->accept_again = clock_now() + DOOR_REST;
+    if (bus->accept_again) {
+        left = bus->accept_again - clock_now();
+        if (left <= 0) {
+            left = -1;
+            bus->accept_again = 0;
+        }
+    }
+    bool accepting = has_room(bus) && !bus->accept_again;
+    if (accepting != bus->accepting && !bus->shut) {
+        bus->accepting = accepting;
+        LIST_FOR(at, &bus->doors)
+        watch(bus, CONTAINER_OF(at, struct door, in_doors), EPOLL_CTL_MOD);
+    }
+    return left;
+}

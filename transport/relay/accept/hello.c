@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+#include "accept/hello.h"
+
+#include "group/direct.h"
+#include "send/monitor.h"
+#include "send/say.h"
+#include "state/held.h"
+
+#define NO_UID 0xffffffffu
+
+static bool within_limits(const struct bus *bus, const struct peer *peer)
+{
+    if (bus->n_active >= bus->limits.max_completed_connections)
+        return false;
+    return peer->uid == NO_UID || peer->user->n_active < bus->limits.max_connections_per_user;
+}
+
+bool hello_answer(struct bus *bus, struct peer *peer, const struct message *m)
+{
+    if (m->signature.n > 0 || monitored(bus) || match_index_eavesdroppers(bus->matches) > 0 ||
+        !within_limits(bus, peer))
+        return false;
+    if (peer->admitted && !peer->announced) {
+        peer->arrival_event.view.active = true;
+        hello_announce(bus, peer);
+    } else {
+        peer->hello_event.view.kind = RELAY_EVENT_WELCOMED;
+        peer->hello_event.view.peer = peer->id;
+        events_push(bus->events, &peer->hello_event);
+    }
+    hello_welcome(bus, peer, m->serial);
+    return true;
+}
+
+void hello_announce(struct bus *bus, struct peer *peer)
+{
+    if (!peer->admitted || peer->announced)
+        return;
+    peer->announced = true;
+    events_push_lazily(bus->events, &peer->arrival_event);
+}
+
+void hello_welcome(struct bus *bus, struct peer *peer, uint32_t serial)
+{
+    peer->active = true;
+    incomplete_remove(bus, &peer->incomplete);
+    bus->n_active++;
+    peer->user->n_active++;
+    registry_enter(&bus->registry, peer);
+    if (peer->call)
+        monitor_late(bus, peer, &peer->call->m, peer->call->fds);
+    marshal_string(say_reply(bus, peer, serial, SPAN("s"), 0), peer->unique);
+    say_end(bus, peer);
+    say_owner_changed(bus, peer->unique, SPAN(""), peer->unique);
+    say_name_acquired(bus, peer, peer->unique);
+    direct_join(bus, peer);
+}
+
+void hello_leave(struct bus *bus, struct peer *peer)
+{
+    if (!peer->active)
+        return;
+    bus->n_active--;
+    peer->user->n_active--;
+}

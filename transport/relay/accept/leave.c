@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "accept/leave.h"
+
+#include "base/clock.h"
+#include "send/judge.h"
+#include "send/monitor.h"
+#include "send/say.h"
+
+/* Who watches is to see everything in the order in which the control plane does it. */
+static bool is_quiet(const struct bus *bus, const struct peer *peer)
+{
+    return peer->admitted && !peer->mentioned && !peer->logged && !peer->monitor &&
+           list_empty(&peer->names) && !monitored(bus) && match_index_eavesdroppers(bus->matches) == 0;
+}
+
+void leave(struct bus *bus, struct peer *peer)
+{
+    if (is_quiet(bus, peer)) {
+        list_append(&bus->leaving, &peer->in_leaving);
+        return;
+    }
+    peer->gone_event.view.kind = RELAY_EVENT_GONE;
+    bus->n_lost++;
+    if (peer->user)
+        peer->user->n_lost++;
+    bus_tell(bus, peer, &peer->gone_event);
+}
+
+/* Its own call, for which nothing waits any more, or a call to it: NoReply for the caller. */
+static void settle_one(struct bus *bus, struct peer *peer)
+{
+    if (!list_empty(&peer->calls)) {
+        replies_remove(&bus->replies, CONTAINER_OF(peer->calls.previous, struct reply, in_caller));
+        return;
+    }
+    struct reply *reply = CONTAINER_OF(peer->owed.previous, struct reply, in_callee);
+    struct peer *caller = reply->caller;
+    uint32_t serial = reply->serial;
+    replies_remove(&bus->replies, reply);
+    if (reply_awaited(caller))
+        say_error(bus, caller, serial, ERROR_NO_REPLY,
+                  "Message recipient disconnected from message bus without replying");
+}
+
+static bool is_settled(const struct peer *peer)
+{
+    return list_empty(&peer->calls) && list_empty(&peer->owed);
+}
+
+/* No table knows it. The control plane frees the rest of one that it was told of, when it has taken this. */
+static void finish(struct bus *bus, struct peer *peer)
+{
+    if (!peer->announced) {
+        peer_free(peer);
+        return;
+    }
+    atomic_fetch_add_explicit(&bus->n_left, 1, memory_order_relaxed);
+    peer->gone_event.owned = true;
+    peer->gone_event.view.kind = RELAY_EVENT_LEFT;
+    events_push_lazily(bus->events, &peer->gone_event);
+}
+
+void leave_settle(struct bus *bus, struct peer *peer)
+{
+    list_unlink(&peer->in_leaving);
+    for (int i = 0; i < LEAVE_STEPS && !is_settled(peer); i++)
+        settle_one(bus, peer);
+    if (!is_settled(peer))
+        list_append(&bus->unsettled, &peer->in_leaving);
+    else if (peer->forgotten)
+        finish(bus, peer);
+}
+
+static void leave_user(struct bus *bus, struct peer *peer)
+{
+    if (peer->gone_event.view.kind == RELAY_EVENT_GONE) {
+        bus->n_lost--;
+        if (peer->user)
+            peer->user->n_lost--;
+    }
+    user_release(bus, peer->user);
+    peer->user = NULL;
+}
+
+void leave_forget(struct bus *bus, struct peer *peer)
+{
+    if (peer->active && !peer->monitor) {
+        say_name_lost(bus, peer, peer->unique);
+        say_owner_changed(bus, peer->unique, peer->unique, SPAN(""));
+        registry_give_up(&bus->registry, peer);
+    }
+    LIST_FOR_SAFE(at, after, &peer->parked)
+    parking_drop(&bus->parking, CONTAINER_OF(at, struct parked, in_sender));
+    table_remove(&bus->peers, &peer->node);
+    registry_leave(&bus->registry, peer);
+    leave_user(bus, peer);
+    peer_end(peer);
+    peer->forgotten = true;
+    leave_settle(bus, peer);
+}
+
+/* One after the other in turn, so that one with many calls makes nobody wait who called another. */
+static bool settle_turn(struct bus *bus, int64_t end)
+{
+    bool any = !list_empty(&bus->unsettled);
+    while (!list_empty(&bus->unsettled) && clock_microseconds() < end)
+        leave_settle(bus, CONTAINER_OF(bus->unsettled.next, struct peer, in_leaving));
+    return any;
+}
+
+bool leave_turn(struct bus *bus)
+{
+    bool any = !list_empty(&bus->leaving);
+    int64_t end = clock_microseconds() + LEAVE_TIME;
+    any |= settle_turn(bus, end);
+    while (!list_empty(&bus->leaving)) {
+        leave_forget(bus, CONTAINER_OF(bus->leaving.next, struct peer, in_leaving));
+        if (clock_microseconds() >= end)
+            break;
+    }
+    return any;
+}

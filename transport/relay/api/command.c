@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/command.h"
+
+#include "accept/door.h"
+#include "accept/hello.h"
+#include "accept/leave.h"
+#include "api/export.h"
+#include "base/clock.h"
+#include "group/direct.h"
+#include "route/input.h"
+#include "route/route.h"
+#include "send/monitor.h"
+#include "send/output.h"
+#include "send/say.h"
+#include "state/report.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+#define COMMAND_STEPS 8 /* between looks at the clock */
+
+struct command *command_new(enum command_kind kind, uint64_t id, const char *const texts[COMMAND_TEXTS],
+                            const void *body, size_t size)
+{
+    size_t total = size;
+    for (uint32_t i = 0; texts && i < COMMAND_TEXTS; i++)
+        total += texts[i] ? strlen(texts[i]) + 1 : 0;
+    struct command *command = calloc(1, sizeof(*command) + total);
+    if (!command)
+        return NULL;
+    command->kind = kind;
+    command->id = id;
+    uint8_t *to = command->data;
+    if (body)
+        memcpy(to, body, size);
+    command->body = to;
+    command->size = size;
+    to += size;
+    for (uint32_t i = 0; texts && i < COMMAND_TEXTS; i++) {
+        if (!texts[i])
+            continue;
+        command->text[i] = (struct span){(char *)to, (uint32_t)strlen(texts[i])};
+        memcpy(to, texts[i], command->text[i].n + 1);
+        to += command->text[i].n + 1;
+    }
+    return command;
+}
+
+void command_free(struct command *command)
+{
+    fds_unref(command->fds);
+    peer_free(command->peer);
+    door_free(command->door);
+    policy_free(command->policy);
+    monitor_free(command->monitor);
+    free(command->event);
+    free(command);
+}
+
+void command_batch_free(struct command_batch *batch)
+{
+    while (batch && batch->first) {
+        struct command *command = batch->first;
+        batch->first = command->next;
+        command_free(command);
+    }
+    free(batch);
+}
+
+static void apply_set_limits(struct bus *bus, struct command *command)
+{
+    memcpy(&bus->limits, command->body, sizeof(bus->limits));
+    if (bus->limits.max_message_size > MESSAGE_MAX_SIZE)
+        bus->limits.max_message_size = MESSAGE_MAX_SIZE;
+    direct_limits_changed(bus);
+}
+
+static void apply_load_policy(struct bus *bus, struct command *command)
+{
+    struct policy *old = bus->policy;
+    bus->policy = command->policy;
+    bus->policy->generation = old->generation + 1;
+    command->policy = old;
+    direct_policy_changed(bus);
+}
+
+static void apply_attach(struct bus *bus, struct command *command)
+{
+    struct peer *peer = command->peer;
+    command->peer = NULL;
+    peer->readable = true;
+    incomplete_add(bus, &peer->incomplete, command->began);
+    bus_attach(bus, peer, false);
+}
+
+static void apply_listen(struct bus *bus, struct command *command)
+{
+    door_open(bus, command->door);
+    command->door = NULL;
+}
+
+static void apply_stop_listening(struct bus *bus, struct command *command)
+{
+    (void)command;
+    doors_shut(bus);
+}
+
+static void apply_settled(struct bus *bus, struct command *command)
+{
+    (void)command;
+    incomplete_above(bus, -1);
+}
+
+/* Who only watches neither answers nor is answered. */
+static void begin_watching(struct bus *bus, struct peer *peer)
+{
+    monitor_watch(bus, peer);
+    leave_settle(bus, peer);
+}
+
+/* The control plane has handled the call, and with it all that was reported before. */
+static void end_call(struct bus *bus, struct peer *peer)
+{
+    if (!peer->call)
+        return;
+    peer_end_call(peer);
+    report_end_event(bus, peer, &peer->call_event);
+    if (--bus->calls_up == 0)
+        bus->untold_claims = 0;
+}
+
+/* The answer to the message for which the sender was stopped. */
+static void resume(struct bus *bus, struct peer *peer)
+{
+    if (peer->call)
+        route_answered(bus, peer);
+    end_call(bus, peer);
+    peer->stopped = false;
+    if (peer->monitor && !peer->monitor->watching && !peer->gone)
+        begin_watching(bus, peer);
+    input_resume(bus, peer);
+}
+
+static void apply_resume(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (peer)
+        resume(bus, peer);
+}
+
+static void show_call(struct bus *bus, struct peer *peer)
+{
+    if (peer->call)
+        monitor_late(bus, peer, &peer->call->m, peer->call->fds);
+}
+
+static void apply_welcome(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (!peer || peer->gone)
+        return;
+    hello_welcome(bus, peer, command->serial);
+    resume(bus, peer);
+}
+
+static struct span owner_span(const struct peer *peer)
+{
+    return peer ? peer->unique : SPAN("");
+}
+
+/* Said before it is done, as in the reference: monitors tell by the names of that moment whom it is for. */
+static void say_handover(struct bus *bus, struct span name, struct peer *old, struct peer *new)
+{
+    if (old)
+        say_name_lost(bus, old, name);
+    say_owner_changed(bus, name, owner_span(old), owner_span(new));
+    if (new)
+        say_name_acquired(bus, new, name);
+}
+
+static void apply_set_queue(struct bus *bus, struct command *command)
+{
+    struct span text = command->text[0];
+    uint32_t n = 0;
+    struct peer **peers = calloc((size_t)command->serial + 1, sizeof(*peers));
+    for (uint32_t i = 0; peers && i < command->serial; i++) {
+        uint64_t id;
+        memcpy(&id, command->body + i * sizeof(id), sizeof(id));
+        struct peer *peer = bus_peer(bus, id);
+        if (peer)
+            peers[n++] = peer;
+    }
+    struct peer *old = name_owner(registry_find(&bus->registry, text));
+    struct peer *new = n > 0 ? peers[0] : NULL;
+    if (peers && old != new)
+        say_handover(bus, text, old, new);
+    int error = peers ? registry_set_queue(&bus->registry, text, peers, n) : -ENOMEM;
+    free(peers);
+    direct_name_changed(bus, text, old != new ? old : NULL);
+    if (error < 0)
+        bus_log(bus, 3, "no memory for the owners of %s", text.s);
+}
+
+static void apply_leave_queue(struct bus *bus, struct command *command)
+{
+    struct span text = command->text[0];
+    struct peer *peer = bus_peer(bus, command->id);
+    struct name *name = registry_find(&bus->registry, text);
+    if (!peer || !name)
+        return;
+    bool owner = name_owner(name) == peer;
+    if (owner)
+        say_handover(bus, text, peer, name_second(name));
+    registry_leave_queue(&bus->registry, name, peer);
+    direct_name_changed(bus, text, owner ? peer : NULL);
+}
+
+static void apply_reply(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (!peer)
+        return;
+    show_call(bus, peer);
+    uint32_t n_fds = command->fds ? command->fds->n : 0;
+    marshal_raw(say_reply(bus, peer, command->serial, command->text[0], n_fds), command->body, command->size);
+    say_end_checked(bus, peer, command->fds);
+}
+
+static void apply_error(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (!peer)
+        return;
+    show_call(bus, peer);
+    say_error(bus, peer, command->serial, command->text[0].s, command->text[1].s);
+}
+
+static void apply_signal(struct bus *bus, struct command *command)
+{
+    struct peer *peer = NULL;
+    if (command->id != UINT64_MAX) {
+        peer = bus_peer(bus, command->id);
+        if (!peer || peer->gone)
+            return;
+    }
+    struct marshal *w =
+        say_signal(bus, peer, command->text[0], command->text[1], command->text[2], command->text[3]);
+    marshal_raw(w, command->body, command->size);
+    say_end_checked(bus, peer, NULL);
+}
+
+static void apply_send(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_find(bus, command->text[4]);
+    if (peer && peer->gone)
+        peer = NULL;
+    struct marshal_header header = {.type = (uint8_t)command->id,
+                                    .serial = command->serial,
+                                    .path = command->text[0],
+                                    .interface = command->text[1],
+                                    .member = command->text[2],
+                                    .signature = command->text[3],
+                                    .destination = command->text[4]};
+    if (peer && command->serial)
+        peer->asked = command->serial;
+    marshal_raw(say_to_name(bus, &header), command->body, command->size);
+    say_end_as(bus, peer, command->audience);
+}
+
+static void apply_become_monitor(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (!peer || peer->gone || peer->monitor)
+        return;
+    if (command->serial) {
+        say_reply(bus, peer, command->serial, (struct span){0}, 0);
+        say_end(bus, peer);
+    }
+    if (monitor_begin(bus, peer, command->monitor) < 0) {
+        output_close(bus, peer, RELAY_GONE_MEMORY);
+        return;
+    }
+    command->monitor = NULL;
+    registry_give_up(&bus->registry, peer);
+    say_name_lost(bus, peer, peer->unique);
+    say_owner_changed(bus, peer->unique, peer->unique, SPAN(""));
+}
+
+static void apply_show(struct bus *bus, struct command *command)
+{
+    struct parked *parked = parking_find(&bus->parking, command->id);
+    if (parked)
+        route_begun(bus, parked);
+}
+
+static void apply_deliver(struct bus *bus, struct command *command)
+{
+    struct parked *parked = parking_find(&bus->parking, command->id);
+    if (parked)
+        route_parked(bus, parked);
+}
+
+static void apply_reject(struct bus *bus, struct command *command)
+{
+    struct parked *parked = parking_find(&bus->parking, command->id);
+    if (parked)
+        route_reject(bus, parked, command->text[0].s, command->text[1].s);
+}
+
+static void apply_disconnect(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (peer && !peer->gone)
+        output_close(bus, peer, RELAY_GONE_DISCONNECTED);
+}
+
+static void apply_forget(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (!peer || !peer->gone)
+        return;
+    end_call(bus, peer);
+    report_end_event(bus, peer, &peer->gone_event);
+    peer->announced = false; /* it need not be told that it is gone */
+    leave_forget(bus, peer);
+}
+
+static void apply_export(struct bus *bus, struct command *command)
+{
+    export_table(bus, command->serial, command->body, command->size / sizeof(uint64_t), command->event);
+    command->event = NULL;
+}
+
+static void apply_taken(struct bus *bus, struct command *command)
+{
+    bus->n_log -= command->serial;
+    for (size_t at = 0; at < command->size; at += sizeof(struct command_taken)) {
+        struct command_taken taken;
+        memcpy(&taken, command->body + at, sizeof(taken));
+        report_end(bus, bus_peer(bus, taken.peer), taken.user);
+    }
+}
+
+static void apply_await_names(struct bus *bus, struct command *command)
+{
+    bus->names_awaited = command->serial != 0;
+    events_hurry(bus->events); /* the one that is awaited may have been given away just before */
+}
+
+static void apply_stop(struct bus *bus, struct command *command)
+{
+    (void)command;
+    bus->stop = true;
+}
+
+static void (*const appliers[COMMAND_COUNT])(struct bus *bus, struct command *command) = {
+    [COMMAND_SET_LIMITS] = apply_set_limits,
+    [COMMAND_LOAD_POLICY] = apply_load_policy,
+    [COMMAND_LISTEN] = apply_listen,
+    [COMMAND_STOP_LISTENING] = apply_stop_listening,
+    [COMMAND_SETTLED] = apply_settled,
+    [COMMAND_ATTACH] = apply_attach,
+    [COMMAND_WELCOME] = apply_welcome,
+    [COMMAND_SET_QUEUE] = apply_set_queue,
+    [COMMAND_LEAVE_QUEUE] = apply_leave_queue,
+    [COMMAND_REPLY] = apply_reply,
+    [COMMAND_ERROR] = apply_error,
+    [COMMAND_SIGNAL] = apply_signal,
+    [COMMAND_SEND] = apply_send,
+    [COMMAND_BECOME_MONITOR] = apply_become_monitor,
+    [COMMAND_RESUME] = apply_resume,
+    [COMMAND_SHOW] = apply_show,
+    [COMMAND_DELIVER] = apply_deliver,
+    [COMMAND_REJECT] = apply_reject,
+    [COMMAND_DISCONNECT] = apply_disconnect,
+    [COMMAND_FORGET] = apply_forget,
+    [COMMAND_EXPORT] = apply_export,
+    [COMMAND_TAKEN] = apply_taken,
+    [COMMAND_AWAIT_NAMES] = apply_await_names,
+    [COMMAND_STOP] = apply_stop,
+};
+
+bool command_batch_apply(struct bus *bus, struct command_batch *batch, int64_t end)
+{
+    for (uint32_t n = 1; batch->first; n++) {
+        struct command *command = batch->first;
+        appliers[command->kind](bus, command);
+        batch->first = command->next;
+        command_free(command);
+        if (n % COMMAND_STEPS == 0 && batch->first && clock_microseconds() >= end)
+            return false;
+    }
+    command_batch_free(batch);
+    return true;
+}

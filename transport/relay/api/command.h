@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_COMMAND_H
+#define OMNIBUS_COMMAND_H
+
+#include "state/bus.h"
+
+struct door;
+
+enum command_kind {
+    COMMAND_SET_LIMITS,
+    COMMAND_LOAD_POLICY,
+    COMMAND_LISTEN,
+    COMMAND_STOP_LISTENING,
+    COMMAND_SETTLED,
+    COMMAND_ATTACH,
+    COMMAND_WELCOME,
+    COMMAND_SET_QUEUE,
+    COMMAND_LEAVE_QUEUE,
+    COMMAND_REPLY,
+    COMMAND_ERROR,
+    COMMAND_SIGNAL,
+    COMMAND_SEND,
+    COMMAND_BECOME_MONITOR,
+    COMMAND_RESUME,
+    COMMAND_SHOW,
+    COMMAND_DELIVER,
+    COMMAND_REJECT,
+    COMMAND_DISCONNECT,
+    COMMAND_FORGET,
+    COMMAND_EXPORT,
+    COMMAND_TAKEN,
+    COMMAND_AWAIT_NAMES,
+    COMMAND_STOP,
+    COMMAND_COUNT,
+};
+
+#define COMMAND_TEXTS 5u
+
+/* COMMAND_TAKEN, of which the body is an array: a report that had memory of its own. */
+struct command_taken {
+    struct user *user;
+    uint64_t peer;
+};
+
+/* What the control plane wants done. Texts and body point into data. */
+struct command {
+    struct command *next;
+    enum command_kind kind;
+    uint64_t id;       /* of a peer, or of what is parked; or a message's type */
+    uint32_t serial;   /* or a count, a kind of export, or a truth */
+    uint32_t audience; /* COMMAND_SEND */
+    struct span text[COMMAND_TEXTS];
+    const uint8_t *body;
+    size_t size;
+    struct fds *fds;
+    struct peer *peer;       /* COMMAND_ATTACH */
+    int64_t began;           /* COMMAND_ATTACH */
+    struct door *door;       /* COMMAND_LISTEN */
+    struct policy *policy;   /* COMMAND_LOAD_POLICY */
+    struct event *event;     /* COMMAND_EXPORT */
+    struct monitor *monitor; /* COMMAND_BECOME_MONITOR */
+    uint8_t data[];
+};
+
+struct command_batch {
+    struct stack_node node;
+    struct command *first, *last;
+};
+
+/* NULL: no memory. The texts may be NULL. */
+struct command *command_new(enum command_kind kind, uint64_t id, const char *const texts[COMMAND_TEXTS],
+                            const void *body, size_t size);
+void command_free(struct command *command); /* and what it still owns */
+void command_batch_free(struct command_batch *batch);
+/*
+ * Applies commands until that time (clock_microseconds) and frees them; true: all, and the batch. A client
+ * with 50,000 names that leaves makes one for each.
+ */
+bool command_batch_apply(struct bus *bus, struct command_batch *batch, int64_t end);
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_EXPORT_H
+#define OMNIBUS_EXPORT_H
+
+#include "state/bus.h"
+
+/*
+ * Writes one of enum relay_export_kind as JSON and hands it up as RELAY_EVENT_EXPORT, in the event given. ids
+ * are those of n connections, uint64_t each and not aligned; n 0: of all.
+ */
+void export_table(struct bus *bus, uint32_t kind, const uint8_t *ids, size_t n, struct event *event);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/loop.h"
+
+#include "accept/caller.h"
+#include "accept/door.h"
+#include "accept/leave.h"
+#include "base/clock.h"
+#include "group/direct.h"
+#include "route/input.h"
+#include "send/judge.h"
+#include "send/output.h"
+#include "send/say.h"
+#include "state/quota.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+#define LOOP_EVENTS 128
+#define LOOP_EXPIRED 64 /* calls that are answered in a turn because their time is over */
+
+static void peer_event(struct bus *bus, struct peer *peer, uint32_t events)
+{
+    if (peer->caller) {
+        caller_ready(bus, peer->caller, events);
+        return;
+    }
+    if (peer->gone)
+        return;
+    bus->turn = peer;
+    if (events & EPOLLOUT)
+        output_continue(bus, peer);
+    if (!peer->gone && events & ~(uint32_t)EPOLLOUT) {
+        if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+            peer->hung_up = true;
+        input_read(bus, peer);
+    }
+    bus->turn = NULL;
+}
+
+/* Each peer that is ready now gets one turn; those that become ready meanwhile wait for the next wake-up. */
+static void ready_turns(struct bus *bus)
+{
+    struct list turns;
+    list_init(&turns);
+    LIST_FOR_SAFE(at, after, &bus->ready)
+    {
+        list_unlink(at);
+        list_append(&turns, at);
+    }
+    while (!list_empty(&turns)) {
+        struct peer *peer = CONTAINER_OF(turns.next, struct peer, in_ready);
+        list_unlink(&peer->in_ready);
+        bus->turn = peer;
+        input_continue(bus, peer);
+    }
+    bus->turn = NULL;
+}
+
+static int64_t reply_deadline(const struct bus *bus)
+{
+    if (bus->limits.reply_timeout <= 0 || list_empty(&bus->replies.by_time))
+        return -1;
+    const struct reply *oldest = CONTAINER_OF(bus->replies.by_time.next, struct reply, in_time);
+    return oldest->since + bus->limits.reply_timeout;
+}
+
+static void expire_replies(struct bus *bus)
+{
+    int64_t deadline = reply_deadline(bus);
+    int64_t now = deadline >= 0 ? clock_now() : 0;
+    for (int i = 0; i < LOOP_EXPIRED && deadline >= 0 && deadline <= now; i++) {
+        struct reply *reply = CONTAINER_OF(bus->replies.by_time.next, struct reply, in_time);
+        struct peer *caller = reply->caller;
+        uint32_t serial = reply->serial;
+        replies_remove(&bus->replies, reply);
+        if (reply_awaited(caller))
+            say_error(bus, caller, serial, ERROR_NO_REPLY,
+                      "Message did not receive a reply (timeout by message bus)");
+        deadline = reply_deadline(bus);
+    }
+    direct_expire_calls(bus);
+}
+
+/* The sooner of two; -1: never. */
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+int loop_wait_time(const struct bus *bus)
+{
+    if (bus->commands_wait || !list_empty(&bus->ready) || !list_empty(&bus->leaving) ||
+        !list_empty(&bus->unsettled) || bus->sweeping)
+        return 0;
+    int64_t deadline = reply_deadline(bus);
+    int64_t wait = sooner(bus->tick, direct_timeout(bus));
+    if (deadline < 0)
+        return (int)wait;
+    int64_t left = deadline - clock_now();
+    left = left < 0 ? 0 : left > 3600000 ? 3600000 : left;
+    return (int)sooner(wait, left);
+}
+
+/* True: it is the commands'. */
+static bool source_event(struct bus *bus, struct source *source, uint32_t events)
+{
+    switch (source->kind) {
+    case SOURCE_COMMANDS:
+        return true;
+    case SOURCE_DIRECT:
+        if (bus->direct)
+            direct_spilled(bus);
+        break;
+    case SOURCE_PEER:
+        peer_event(bus, CONTAINER_OF(source, struct peer, source), events);
+        break;
+    case SOURCE_DOOR:
+        door_ready(bus, CONTAINER_OF(source, struct door, source));
+        break;
+    }
+    return false;
+}
+
+void loop_once(struct bus *bus, int timeout, loop_commands commands, void *context)
+{
+    struct epoll_event events[LOOP_EVENTS];
+    bool commanded = false;
+    int n = epoll_wait(bus->epoll, events, LOOP_EVENTS, timeout);
+    bus->totals.wakeups++;
+    for (int i = 0; i < n; i++)
+        commanded |= source_event(bus, events[i].data.ptr, events[i].events);
+    /* last, as a command may free a peer that an event of this wake-up names */
+    if (commanded || bus->commands_wait)
+        commands(context);
+    ready_turns(bus);
+    expire_replies(bus);
+    int64_t expiry = incomplete_tick(bus); /* first, as it makes room for those at the doors */
+    int64_t doors = sooner(expiry, doors_tick(bus));
+    direct_release(bus);
+    output_flush(bus);
+    if ((!list_empty(&bus->leaving) || !list_empty(&bus->unsettled)) && leave_turn(bus))
+        output_flush(bus);
+    bus->batch.input_used = 0;
+    bus->tick = (int)sooner(quota_tick(bus), pool_tick(&bus->pool));
+    if (!list_empty(&bus->paused))
+        input_unpause(bus);
+    direct_settle(bus);
+    bus->sweeping = match_index_sweep(bus->matches);
+    bus->sweeping |= match_index_sweep(bus->monitors.rules);
+    bus->tick = (int)sooner(sooner(bus->tick, doors), events_tick(bus->events));
+    events_wake(bus->events);
+}
+
+void loop_run(struct bus *bus, loop_commands commands, void *context)
+{
+    while (!bus->stop)
+        loop_once(bus, loop_wait_time(bus), commands, context);
+    output_flush(bus);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_POLICY_INTERNAL_H
+#define OMNIBUS_POLICY_INTERNAL_H
+
+#include "policy/policy.h"
+
+enum policy_kind {
+    POLICY_SEND = 1,
+    POLICY_RECEIVE = 2,
+    POLICY_OWN = 3,
+    POLICY_CONNECT_USER = 4,
+    POLICY_CONNECT_GROUP = 5,
+};
+
+enum policy_context {
+    POLICY_DEFAULT = 0,
+    POLICY_GROUP = 1,
+    POLICY_USER = 2,
+    POLICY_AT_CONSOLE = 3,
+    POLICY_MANDATORY = 4,
+    POLICY_NOT_AT_CONSOLE = 5,
+};
+
+enum policy_flag {
+    POLICY_PREFIX = 1,
+    POLICY_EAVESDROP = 2,
+    POLICY_REQUESTED_REPLY = 4,
+    POLICY_LOG = 8,
+    POLICY_BROADCAST_TRUE = 16,
+    POLICY_BROADCAST_FALSE = 32,
+};
+
+struct policy_rule { /* dbus-daemon(1), <allow> and <deny> */
+    uint8_t kind;
+    uint8_t context;
+    uint8_t message_type; /* 0: any */
+    bool allow;
+    uint16_t flags;
+    uint32_t principal;
+    uint32_t place;      /* in the block */
+    uint32_t file, line; /* where it stands; the file's name is in the strings */
+    uint32_t min_fds, max_fds;
+    uint32_t destination; /* symbols; this is the sender, in a receive rule, and in an own rule the name,
+                             among the strings */
+    uint32_t path, interface, member, error;
+};
+
+/* A rule about who may connect. */
+struct policy_connect {
+    bool mandatory, of_group, allow;
+    uint32_t principal; /* POLICY_ANY: everybody */
+};
+
+/* The rules of one context and principal. */
+struct policy_section {
+    uint64_t key;
+    uint32_t first, n;
+    uint32_t n_own; /* own rules among them */
+};
+
+/* A rule where it is looked for: by destination and interface, and then what
+ * comes later in the files first. */
+struct policy_entry {
+    uint32_t destination;
+    uint32_t interface; /* OTHER: whatever the message has; ABSENT: deny rules, if
+                           it has none */
+    uint32_t position;  /* among all that the identity has of this kind */
+    uint32_t rule;
+};
+
+struct policy_index {
+    uint32_t n;
+    struct policy_entry *entries;
+};
+
+struct policy_own {
+    struct span name; /* .s is NULL: every name */
+    bool prefix, allow;
+};
+
+struct identity {
+    struct table_node node;
+    uint32_t id;
+    uint32_t n_sections;
+    uint32_t *sections;
+    struct policy_index send, receive;
+    uint32_t n_own;
+    struct policy_own *own; /* in the order of the files */
+};
+
+struct role {
+    struct table_node node;
+    uint32_t id;
+    uint32_t n;
+    uint32_t names[]; /* symbols of names and prefixes, ascending */
+};
+
+/* Identities and roles by their ids; 0: the bus itself. */
+struct policy_key {
+    uint32_t sender, sender_role, recipient, recipient_role;
+    struct policy_class class;
+};
+
+struct policy_memo {
+    struct policy_key key;
+    uint32_t outcome; /* 0: none yet */
+};
+
+/* Identities and roles; only one that owns ever other names makes so many. */
+#define POLICY_TOGETHER_MAX 1024u
+
+#define POLICY_MEMO_BITS 10
+#define POLICY_MEMOS (1u << POLICY_MEMO_BITS)
+
+/* The number of a text: OTHER or a symbol's. */
+uint32_t policy_symbol_find(const struct policy *policy, enum policy_field field, struct span text);
+/* What is no symbol yet becomes one. The text is not copied. ABSENT: no memory.
+ */
+uint32_t policy_symbol_add(struct policy *policy, enum policy_field field, struct span text);
+void policy_symbols_free(struct policy *policy);
+
+/* The same for what may be absent; most policies don't ask for most fields. */
+static inline uint32_t policy_symbol(const struct policy *policy, enum policy_field field, struct span text)
+{
+    if (!text.s)
+        return POLICY_ABSENT;
+    return policy->uses[field] ? policy_symbol_find(policy, field, text) : POLICY_OTHER;
+}
+
+static inline uint64_t policy_section_key(uint8_t context, uint32_t principal)
+{
+    bool personal = context == POLICY_GROUP || context == POLICY_USER;
+    return (uint64_t)context << 32 | (personal ? principal : POLICY_ANY);
+}
+
+/* The reference drops all earlier rules of the kind here. It looks at type and texts alone. */
+static inline bool policy_is_catch_all(const struct policy_rule *rule)
+{
+    return !rule->message_type && !rule->destination && !rule->path && !rule->interface && !rule->member &&
+           !rule->error;
+}
+
+bool policy_own_make(const struct policy *policy, struct identity *identity); /* false: no memory */
+/* Takes a rule that is about connecting; false: no memory. */
+bool policy_connect_add(struct policy *policy, const struct policy_rule *rule);
+void policy_identities_clear(struct policy *policy);
+void policy_identities_free(struct policy *policy);
+void policy_roles_free(struct policy *policy);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "policy/policy_internal.h"
+
+#include "state/peer.h"
+#include "state/registry.h"
+
+#include <stdlib.h>
+
+/* The symbols that somebody's names are, each once, in the policy's scratch. */
+struct gathering {
+    struct policy *policy;
+    uint32_t n;
+};
+
+static void gather(struct gathering *gathering, enum policy_field field, struct span name)
+{
+    uint32_t *names = gathering->policy->scratch;
+    uint32_t number = policy_symbol(gathering->policy, field, name);
+    if (number <= POLICY_OTHER)
+        return;
+    for (uint32_t i = 0; i < gathering->n; i++) {
+        if (names[i] == number)
+            return;
+    }
+    names[gathering->n++] = number;
+}
+
+/* A name is below itself, and below all that it has before a dot. */
+static void gather_name(struct gathering *gathering, struct span name)
+{
+    gather(gathering, POLICY_NAME, name);
+    if (gathering->policy->uses[POLICY_NAME_PREFIX] == 0)
+        return;
+    for (uint32_t i = 0; i <= name.n; i++) {
+        if (i == name.n || name.s[i] == '.')
+            gather(gathering, POLICY_NAME_PREFIX, (struct span){name.s, i});
+    }
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+    return left < right ? -1 : left > right;
+}
+
+static const struct role *role_of(const struct gathering *gathering)
+{
+    struct policy *policy = gathering->policy;
+    const uint32_t n = gathering->n;
+    const struct hash_key *key = &policy->roles.key;
+    struct hash hash = hash_number(key, n);
+    qsort(policy->scratch, n, sizeof(*policy->scratch), compare_numbers);
+    for (uint32_t i = 0; i < n; i++)
+        hash = hash_next(key, hash, policy->scratch[i]);
+    for (struct table_node *node = table_first(&policy->roles, hash); node; node = table_again(node)) {
+        const struct role *role = CONTAINER_OF(node, struct role, node);
+        if (role->n == n && memcmp(role->names, policy->scratch, n * sizeof(*role->names)) == 0)
+            return role;
+    }
+    struct role *role = malloc(sizeof(*role) + n * sizeof(*role->names));
+    if (!role)
+        return NULL;
+    role->id = ++policy->last_id;
+    role->n = n;
+    memcpy(role->names, policy->scratch, n * sizeof(*role->names));
+    table_insert(&policy->roles, &role->node, hash);
+    return role;
+}
+
+const struct role *policy_role(struct policy *policy, const struct peer *peer)
+{
+    struct gathering gathering = {policy, 0};
+    if (policy->uses[POLICY_NAME] + policy->uses[POLICY_NAME_PREFIX] > 0) {
+        gather_name(&gathering, peer->unique);
+        LIST_FOR(at, &peer->names)
+        gather_name(&gathering, name_span(CONTAINER_OF(at, struct membership, in_peer)->name));
+    }
+    return role_of(&gathering);
+}
+
+const struct role *policy_role_of_name(struct policy *policy, struct span name)
+{
+    struct gathering gathering = {policy, 0};
+    if (name.s)
+        gather_name(&gathering, name);
+    return role_of(&gathering);
+}
+
+const struct role *policy_role_of_bus(struct policy *policy)
+{
+    if (!policy->bus_role)
+        policy->bus_role = policy_role_of_name(policy, SPAN("org.freedesktop.DBus"));
+    return policy->bus_role;
+}
+
+static void roles_clear(struct policy *policy)
+{
+    policy->bus_role = NULL;
+    struct table_node *node;
+    while ((node = table_any(&policy->roles))) {
+        table_remove(&policy->roles, node);
+        free(CONTAINER_OF(node, struct role, node));
+    }
+}
+
+void policy_roles_free(struct policy *policy)
+{
+    if (policy->roles.buckets)
+        roles_clear(policy);
+    table_free(&policy->roles);
+}
+
+void policy_tidy(struct policy *policy)
+{
+    if (policy->identities.count + policy->roles.count <= POLICY_TOGETHER_MAX)
+        return;
+    policy_identities_clear(policy);
+    roles_clear(policy);
+    memset(policy->memos, 0, POLICY_MEMOS * sizeof(*policy->memos));
+    policy->last_id = 0;
+    policy->generation++;
+}

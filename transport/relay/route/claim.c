@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#include "route/claim.h"
+
+#include "group/direct.h"
+#include "send/monitor.h"
+#include "send/say.h"
+
+/* What RequestName and ReleaseName answer, by the specification. */
+#define PRIMARY_OWNER 1u
+#define RELEASED 1u
+
+/* To monitors a change is said before it is made; here it is made first, as there may be no memory for it. */
+static bool is_undisputed(const struct bus *bus, struct span name)
+{
+    return bus->calls_up == 0 && !bus->commands_wait && bus->untold_claims < CLAIM_UNTOLD_MAX &&
+           !bus->names_awaited && !monitored(bus) && name_is_well_known(name) &&
+           !span_equal(name, BUS_NAME) && !parking_has(&bus->parking, name);
+}
+
+static bool may_own(struct bus *bus, struct peer *peer, struct span name)
+{
+    struct policy_side side;
+    return peer->n_claims < bus->limits.max_names_per_connection && peer_side(peer, bus->policy, &side) &&
+           policy_can_own(side.identity, name);
+}
+
+/* NULL: no memory */
+static struct event *claim_event(enum relay_event_kind kind, const struct peer *peer, struct span name)
+{
+    struct event *event = calloc(1, sizeof(*event) + name.n + 1);
+    if (!event)
+        return NULL;
+    event->owned = true;
+    event->view.kind = kind;
+    event->view.peer = peer->id;
+    event->view.destination = memcpy(event + 1, name.s, name.n);
+    return event;
+}
+
+static void finish(struct bus *bus, struct peer *sender, const struct message *m, uint32_t result,
+                   struct event *event)
+{
+    marshal_uint32(say_reply(bus, sender, m->serial, SPAN("u"), 0), result);
+    say_end(bus, sender);
+    bus->untold_claims++;
+    bus_tell_lazily(bus, sender, event);
+}
+
+static uint32_t second_argument(const struct message *m)
+{
+    struct message_args args;
+    struct message_arg argument = {0};
+    message_args_begin(&args, m);
+    message_args_next(&args, &argument);
+    message_args_next(&args, &argument);
+    return argument.number;
+}
+
+bool claim_name(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
+{
+    if (!is_undisputed(bus, name) || registry_find(&bus->registry, name) || !may_own(bus, sender, name))
+        return false;
+    struct event *event = claim_event(RELAY_EVENT_NAMED, sender, name);
+    if (!event)
+        return false;
+    if (registry_set_queue(&bus->registry, name, &sender, 1) < 0) {
+        free(event);
+        return false;
+    }
+    event->view.flags = (uint8_t)second_argument(m);
+    say_owner_changed(bus, name, SPAN(""), sender->unique);
+    say_name_acquired(bus, sender, name);
+    direct_name_changed(bus, name, NULL);
+    finish(bus, sender, m, PRIMARY_OWNER, event);
+    return true;
+}
+
+bool claim_release(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
+{
+    if (!is_undisputed(bus, name) || name_only_claimant(registry_find(&bus->registry, name)) != sender)
+        return false;
+    struct event *event = claim_event(RELAY_EVENT_RELEASED, sender, name);
+    if (!event)
+        return false;
+    say_name_lost(bus, sender, name);
+    say_owner_changed(bus, name, sender->unique, SPAN(""));
+    registry_set_queue(&bus->registry, name, NULL, 0);
+    direct_name_changed(bus, name, sender);
+    finish(bus, sender, m, RELEASED, event);
+    return true;
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+#include "route/driver.h"
+
+#include "accept/identity.h"
+#include "group/direct.h"
+#include "route/claim.h"
+#include "send/judge.h"
+#include "send/say.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define NO_UID 0xffffffffu
+
+typedef bool (*driver_method)(struct bus *bus, struct peer *sender, const struct message *m,
+                              struct span argument);
+
+/* The owner of a name that has one: a peer, or NULL for the bus itself with *found set. */
+static struct peer *owner_of(const struct bus *bus, struct span name, bool *found)
+{
+    if (span_equal(name, BUS_NAME)) {
+        *found = true;
+        return NULL;
+    }
+    struct peer *owner = bus_find(bus, name);
+    *found = owner && owner->active;
+    return *found ? owner : NULL;
+}
+
+static bool get_name_owner(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
+{
+    bool found;
+    struct peer *owner = owner_of(bus, name, &found);
+    if (!found) {
+        char text[MESSAGE_MAX_NAME + 64];
+        bool long_name = name.n > MESSAGE_MAX_NAME; /* it is no name, and may be cut within a character */
+        snprintf(text, sizeof(text), "Could not get owner of name '%s': no such name",
+                 long_name ? "..." : name.s);
+        say_error(bus, sender, m->serial, ERROR_NAME_HAS_NO_OWNER, text);
+        return true;
+    }
+    marshal_string(say_reply(bus, sender, m->serial, SPAN("s"), 0), owner ? owner->unique : BUS_NAME);
+    say_end(bus, sender);
+    return true;
+}
+
+static bool name_has_owner(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
+{
+    bool found;
+    owner_of(bus, name, &found);
+    marshal_boolean(say_reply(bus, sender, m->serial, SPAN("b"), 0), found);
+    say_end(bus, sender);
+    return true;
+}
+
+static void put_names(struct bus *bus, struct marshal *w)
+{
+    size_t array = marshal_array_begin(w, 4);
+    marshal_string(w, BUS_NAME);
+    struct table_node *node = NULL;
+    while ((node = table_walk(&bus->registry.names, node)))
+        marshal_string(w, name_span(CONTAINER_OF(node, struct name, node)));
+    while ((node = table_walk(&bus->peers, node))) {
+        const struct peer *peer = CONTAINER_OF(node, struct peer, node);
+        if (peer->active && !peer->monitor)
+            marshal_string(w, peer->unique);
+    }
+    marshal_array_end(w, array, 4);
+}
+
+static bool list_names(struct bus *bus, struct peer *sender, const struct message *m, struct span none)
+{
+    (void)none;
+    put_names(bus, say_reply(bus, sender, m->serial, SPAN("as"), 0));
+    say_end(bus, sender);
+    return true;
+}
+
+static bool get_id(struct bus *bus, struct peer *sender, const struct message *m, struct span none)
+{
+    (void)none;
+    marshal_string(say_reply(bus, sender, m->serial, SPAN("s"), 0), span_of(bus->guid));
+    say_end(bus, sender);
+    return true;
+}
+
+/* An answer without arguments, which nobody gets who did not want one. */
+static void acknowledge(struct bus *bus, struct peer *sender, const struct message *m)
+{
+    if (m->flags & MESSAGE_NO_REPLY_EXPECTED)
+        return;
+    say_reply(bus, sender, m->serial, (struct span){0}, 0);
+    say_end(bus, sender);
+}
+
+static bool ping(struct bus *bus, struct peer *sender, const struct message *m, struct span none)
+{
+    (void)none;
+    acknowledge(bus, sender, m);
+    return true;
+}
+
+static bool put_credential(struct bus *bus, struct peer *sender, const struct message *m, uint32_t value)
+{
+    marshal_uint32(say_reply(bus, sender, m->serial, SPAN("u"), 0), value);
+    say_end(bus, sender);
+    return true;
+}
+
+/* What is unknown here, and what concerns the bus itself, is the control plane's to say. */
+static bool get_unix_user(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
+{
+    bool found;
+    const struct peer *owner = owner_of(bus, name, &found);
+    return owner && owner->uid != NO_UID && put_credential(bus, sender, m, owner->uid);
+}
+
+static bool get_process_id(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
+{
+    bool found;
+    const struct peer *owner = owner_of(bus, name, &found);
+    return owner && owner->pid != 0 && put_credential(bus, sender, m, owner->pid);
+}
+
+/* The control plane answers, but only the socket itself knows the process. */
+static bool find_process(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
+{
+    bool found;
+    const struct peer *owner = owner_of(bus, name, &found);
+    (void)m;
+    if (owner && sender->fd_passing)
+        sender->call_event.view.fd = identity_process(owner->fd);
+    return false;
+}
+
+/* The rule of AddMatch or RemoveMatch; NULL: the error was answered. */
+static struct match_rule *rule_of(struct bus *bus, struct peer *sender, const struct message *m,
+                                  struct span text)
+{
+    struct match_rule *rule;
+    char why[MATCH_MAX_RULE_TEXT + 256];
+    int error = match_rule_parse(text, &rule, why, sizeof(why));
+    if (error == 0)
+        return rule;
+    if (error == -ENOMEM)
+        say_error(bus, sender, m->serial, ERROR_NO_MEMORY, "Not enough memory");
+    else
+        say_error(bus, sender, m->serial, error == -E2BIG ? ERROR_LIMITS_EXCEEDED : ERROR_MATCH_RULE_INVALID,
+                  why);
+    return NULL;
+}
+
+/* In the words of the control plane, which says them of the methods that it answers. */
+static void refuse_unprivileged(struct bus *bus, struct peer *sender, const struct message *m)
+{
+    char why[1024], uid[32] = "unknown uid";
+    if (sender->uid != NO_UID)
+        snprintf(uid, sizeof(uid), "uid %u", sender->uid);
+    snprintf(why, sizeof(why), "rejected attempt to call %s by connection %s (%s) with %s", m->member.s,
+             sender->unique_text, sender->loginfo, uid);
+    bus_log(bus, 5, "%s", why);
+    say_error(bus, sender, m->serial, ERROR_ACCESS_DENIED, why);
+}
+
+static bool add_match(struct bus *bus, struct peer *sender, const struct message *m, struct span text)
+{
+    if (match_list_count(sender->matches) >= bus->limits.max_match_rules_per_connection) {
+        char why[256];
+        snprintf(why, sizeof(why),
+                 "Connection \"%s\" is not allowed to add more match rules (increase limits in configuration "
+                 "file if "
+                 "required; max_match_rules_per_connection=%u)",
+                 sender->unique_text, bus->limits.max_match_rules_per_connection);
+        say_error(bus, sender, m->serial, ERROR_LIMITS_EXCEEDED, why);
+        return true;
+    }
+    struct match_rule *rule = rule_of(bus, sender, m, text);
+    if (!rule)
+        return true;
+    if (match_rule_eavesdrops(rule) && !sender->privileged) {
+        match_rule_free(rule);
+        refuse_unprivileged(bus, sender, m);
+        return true;
+    }
+    if (!sender->matches)
+        sender->matches = match_list_new(sender);
+    struct match_rule *added = sender->matches ? match_index_add(bus->matches, sender->matches, rule) : NULL;
+    if (!added) {
+        match_rule_free(rule);
+        say_error(bus, sender, m->serial, ERROR_NO_MEMORY, "Not enough memory");
+        return true;
+    }
+    bus_count_matches(bus, sender);
+    acknowledge(bus, sender, m);
+    direct_rules_changed(bus, sender, added);
+    return true;
+}
+
+static bool remove_match(struct bus *bus, struct peer *sender, const struct message *m, struct span text)
+{
+    struct match_rule *rule = rule_of(bus, sender, m, text);
+    if (!rule)
+        return true;
+    bool removed = match_index_remove(bus->matches, sender->matches, rule);
+    if (removed) {
+        direct_rules_changed(bus, sender, rule);
+        acknowledge(bus, sender, m);
+    } else {
+        say_error(bus, sender, m->serial, ERROR_MATCH_RULE_NOT_FOUND,
+                  "The given match rule wasn't found and can't be removed");
+    }
+    match_rule_free(rule);
+    return true;
+}
+
+static const struct {
+    struct span member, interface, signature;
+    driver_method method;
+} methods[] = {
+    {{"AddMatch", 8}, {"org.freedesktop.DBus", 20}, {"s", 1}, add_match},
+    {{"RemoveMatch", 11}, {"org.freedesktop.DBus", 20}, {"s", 1}, remove_match},
+    {{"GetNameOwner", 12}, {"org.freedesktop.DBus", 20}, {"s", 1}, get_name_owner},
+    {{"NameHasOwner", 12}, {"org.freedesktop.DBus", 20}, {"s", 1}, name_has_owner},
+    {{"RequestName", 11}, {"org.freedesktop.DBus", 20}, {"su", 2}, claim_name},
+    {{"ReleaseName", 11}, {"org.freedesktop.DBus", 20}, {"s", 1}, claim_release},
+    {{"ListNames", 9}, {"org.freedesktop.DBus", 20}, {"", 0}, list_names},
+    {{"GetId", 5}, {"org.freedesktop.DBus", 20}, {"", 0}, get_id},
+    {{"GetConnectionUnixUser", 21}, {"org.freedesktop.DBus", 20}, {"s", 1}, get_unix_user},
+    {{"GetConnectionUnixProcessID", 26}, {"org.freedesktop.DBus", 20}, {"s", 1}, get_process_id},
+    {{"GetConnectionCredentials", 24}, {"org.freedesktop.DBus", 20}, {"s", 1}, find_process},
+    {{"Ping", 4}, {"org.freedesktop.DBus.Peer", 25}, {"", 0}, ping},
+};
+
+bool driver_answer(struct bus *bus, struct peer *sender, const struct message *m)
+{
+    if (m->type != MESSAGE_METHOD_CALL)
+        return false;
+    for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++) {
+        if (!span_equal(m->member, methods[i].member))
+            continue;
+        if (m->interface.s && !span_equal(m->interface, methods[i].interface))
+            return false;
+        if (!span_equal(m->signature, methods[i].signature))
+            return false;
+        struct message_args args;
+        struct message_arg argument = {0};
+        message_args_begin(&args, m);
+        message_args_next(&args, &argument);
+        return methods[i].method(bus, sender, m, argument.text);
+    }
+    return false;
+}

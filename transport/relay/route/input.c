@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a connection sends: one recvmsg, then its whole messages are routed.
+ *
+ * - What waits is parsed before more is read. parse() leaves peer->waiting set as long as the tail may begin
+ *   with a whole message; input_read() does not touch the socket then. So whenever it does, the tail is the
+ *   beginning of one message, and what is copied in front of a read is bounded by INPUT_COPIED_TAIL.
+ * - A turn is bounded in bytes by one read and in time by INPUT_TURN_TIME; what is left waits in bus.ready.
+ * - A flush may lose any peer, this one too, so it comes before may_go_on() and before the tail is used.
+ * - Descriptors are for the messages that begin in the bytes of the recvmsg that returned them. A message
+ * that began in an earlier read claims exactly what came with its beginning; descriptors that no message can
+ *   claim any more end the connection. The kernel ends a read behind the bytes that descriptors came with, so
+ * a client that sends them with their message is never affected, however its messages are joined.
+ */
+#include "route/input.h"
+
+#include "base/clock.h"
+#include "group/direct.h"
+#include "route/route.h"
+#include "send/output.h"
+#include "state/quota.h"
+#include "state/report.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define INPUT_FDS 253 /* the kernel's SCM_MAX_FD */
+#define INPUT_COPIED_TAIL                                                                                    \
+    (64u * 1024)                /* a longer one grows where it is, instead of being copied at every read */
+#define INPUT_TURN_WORK 64u     /* steps of bus.work between looks at the clock */
+#define INPUT_TURN_MESSAGES 32u /* messages between looks at the clock */
+
+_Static_assert(INPUT_COPIED_TAIL + INPUT_READ_SIZE <= BATCH_INPUT_SIZE, "a read fits behind a tail");
+_Static_assert(INPUT_READ_SHORT <= INPUT_READ_SIZE, "INPUT_READ_SIZE is the largest read");
+
+/* What one peer has used up of its turn. */
+struct turn {
+    int64_t end; /* in microseconds; 0: the clock has not been read yet */
+    uint32_t messages;
+};
+
+static void tail_free(struct peer *peer)
+{
+    buffer_unref(peer->tail);
+    peer->tail = NULL;
+    peer->tail_size = peer->tail_start = 0;
+}
+
+/* Keeps these bytes, which may stand in the tail itself, and nothing else. */
+static int tail_set(struct peer *peer, const uint8_t *bytes, size_t size)
+{
+    struct buffer *tail = NULL;
+    if (size > 0) {
+        tail = buffer_grow(NULL, size);
+        if (!tail)
+            return -ENOMEM;
+        memcpy(tail->data, bytes, size);
+    }
+    tail_free(peer);
+    peer->tail = tail;
+    peer->tail_size = size;
+    return 0;
+}
+
+/* Room for this much of a long message, and for all of it where there is a buffer of that size already. */
+static int tail_reserve(struct bus *bus, struct peer *peer, size_t capacity, size_t claimed)
+{
+    if (capacity <= peer->tail->capacity)
+        return 0;
+    struct buffer *tail = pool_take(&bus->pool, claimed);
+    if (tail) {
+        memcpy(tail->data, peer->tail->data, peer->tail_size);
+        buffer_unref(peer->tail);
+    } else {
+        tail = buffer_grow(peer->tail, capacity);
+        if (!tail)
+            return -ENOMEM;
+        pool_adopt(&bus->pool, tail);
+    }
+    peer->tail = tail;
+    return 0;
+}
+
+static int fds_append(struct peer *peer, const int *fds, uint32_t n)
+{
+    int *all = realloc(peer->fds, ((size_t)peer->n_fds + n) * sizeof(*fds));
+    if (!all) {
+        for (uint32_t i = 0; i < n; i++)
+            close(fds[i]);
+        return -ENOMEM;
+    }
+    memcpy(all + peer->n_fds, fds, n * sizeof(*fds));
+    peer->fds = all;
+    peer->n_fds += n;
+    return 0;
+}
+
+static int take_control(struct peer *peer, struct msghdr *header)
+{
+    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(header); cmsg; cmsg = CMSG_NXTHDR(header, cmsg)) {
+        if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+            continue;
+        int fds[INPUT_FDS];
+        uint32_t n = (uint32_t)((cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(fds, CMSG_DATA(cmsg), n * sizeof(int));
+        if (!peer->fd_passing) {
+            for (uint32_t i = 0; i < n; i++)
+                close(fds[i]);
+        } else if (fds_append(peer, fds, n) < 0) {
+            return -ENOMEM;
+        }
+    }
+    return header->msg_flags & MSG_CTRUNC ? -EMSGSIZE : 0;
+}
+
+/* One recvmsg. The bytes that came; 0 when there is nothing now, or when the peer was lost. */
+static size_t receive(struct bus *bus, struct peer *peer, uint8_t *to, size_t size)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(INPUT_FDS * sizeof(int))];
+    } control;
+    struct iovec iov = {to, size};
+    struct msghdr header = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    ssize_t n = recvmsg(peer->fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    bus->totals.receives++;
+    peer->readable = false;
+    peer->begun = peer->tail_size > peer->tail_start;
+    peer->n_fds_begun = peer->n_fds;
+    if (n < 0) {
+        if (errno == EINTR || errno == ENOMEM)
+            peer->readable = true;
+        else if (errno != EAGAIN)
+            bus_lose(bus, peer, RELAY_GONE_CLOSED);
+        return 0;
+    }
+    if (n == 0) {
+        bus_lose(bus, peer, RELAY_GONE_CLOSED);
+        return 0;
+    }
+    /* the kernel ends a read at descriptors, so only a short read without any means that all was read */
+    peer->readable = (size_t)n == size || header.msg_controllen > 0 || peer->hung_up || peer->seqpacket;
+    if (header.msg_controllen > 0) {
+        int error = take_control(peer, &header);
+        if (error < 0) {
+            bus_lose(bus, peer, error == -ENOMEM ? RELAY_GONE_MEMORY : RELAY_GONE_FDS);
+            return 0;
+        }
+    }
+    if (header.msg_flags & MSG_TRUNC) {
+        bus_log(bus, 6, "%s (%s) sent a packet of more than %zu bytes", peer->unique_text, peer->loginfo,
+                size);
+        bus_lose(bus, peer, RELAY_GONE_INVALID);
+        return 0;
+    }
+    direct_dirty(bus, peer);
+    peer->statistics.bytes_in += (uint64_t)n;
+    bus->totals.bytes_in += (uint64_t)n;
+    return (size_t)n;
+}
+
+/* The descriptors that belong to the next message; *fds stays NULL if it has none. */
+static bool claim_fds(struct bus *bus, struct peer *peer, const struct message *m, struct fds **fds)
+{
+    uint32_t least = peer->begun ? peer->n_fds_begun : 0;
+    uint32_t most = peer->begun ? peer->n_fds_begun : peer->n_fds;
+    peer->begun = false;
+    if (m->n_fds == 0 && least == 0)
+        return true;
+    if (m->n_fds < least || m->n_fds > most || m->n_fds > bus->limits.max_message_unix_fds) {
+        bus_log(bus, 4, "%s claims %u file descriptors and sent %u", peer->unique_text, m->n_fds, most);
+        bus_lose(bus, peer, RELAY_GONE_FDS);
+        return false;
+    }
+    *fds = fds_new(peer->fds, m->n_fds);
+    peer->n_fds -= m->n_fds;
+    memmove(peer->fds, peer->fds + m->n_fds, peer->n_fds * sizeof(*peer->fds));
+    if (!*fds)
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
+    return *fds != NULL;
+}
+
+static void lose_invalid(struct bus *bus, struct peer *peer, enum message_error error)
+{
+    bus_log(bus, 6, "%s (%s) sent an invalid message: %s", peer->unique_text, peer->loginfo,
+            message_error_text(error));
+    bus_lose(bus, peer, RELAY_GONE_INVALID);
+}
+
+static bool has_to_wait(const struct bus *bus, const struct peer *peer)
+{
+    return quota_exceeded(bus, peer) || report_exceeded(peer);
+}
+
+static bool may_go_on(struct bus *bus, struct peer *peer)
+{
+    if (!peer->paused && has_to_wait(bus, peer)) {
+        peer->paused = true;
+        list_append(&bus->paused, &peer->in_paused);
+    }
+    return !peer->gone && !peer->stopped && !peer->paused && !peer->closing;
+}
+
+/*
+ * Asked before each message but the first. The clock is read after INPUT_TURN_MESSAGES messages, or sooner if
+ * they were work: looking for matching rules, delivering copies, answers of the driver.
+ */
+static bool turn_over(struct bus *bus, struct turn *turn)
+{
+    if (turn->messages++ == 0) {
+        bus->work = 0;
+        return false;
+    }
+    if (bus->work < INPUT_TURN_WORK && turn->messages % INPUT_TURN_MESSAGES > 0)
+        return false;
+    bus->work = 0;
+    int64_t now = clock_microseconds();
+    if (turn->end == 0)
+        turn->end = now + INPUT_TURN_TIME;
+    return now >= turn->end;
+}
+
+/* Routes the whole messages at data; returns the bytes that were used, and sets peer->waiting. */
+static size_t parse(struct bus *bus, struct peer *peer, const uint8_t *data, size_t size)
+{
+    struct turn turn = {0};
+    size_t at = 0;
+    peer->waiting = false;
+    for (;;) {
+        uint32_t n;
+        enum message_error error = message_frame(data + at, size - at, bus->limits.max_message_size, &n);
+        if (error == MESSAGE_INCOMPLETE || (error == MESSAGE_OK && n > size - at))
+            break;
+        if (batch_full(&bus->batch))
+            output_flush(bus);
+        if (!may_go_on(bus, peer) || turn_over(bus, &turn)) {
+            peer->waiting = true;
+            break;
+        }
+        struct message m;
+        if (error == MESSAGE_OK)
+            error = message_parse(&m, data + at, n);
+        if (error != MESSAGE_OK) {
+            lose_invalid(bus, peer, error);
+            break;
+        }
+        struct fds *fds = NULL;
+        if (!claim_fds(bus, peer, &m, &fds))
+            break;
+        peer->big_endian = m.big_endian;
+        peer->statistics.messages_in++;
+        bus->totals.messages_in++;
+        route_message(bus, peer, &m, fds);
+        fds_unref(fds);
+        at += n;
+    }
+    return at;
+}
+
+/* Once no whole message waits, only the one that is not whole yet can claim descriptors. */
+static void check_fds(struct bus *bus, struct peer *peer)
+{
+    if (peer->n_fds > 0 || list_linked(&peer->in_fd_waits))
+        quota_fds_wait(bus, peer);
+    if (peer->gone || peer->waiting || peer->n_fds == 0)
+        return;
+    uint32_t unclaimed = peer->n_fds;
+    if (peer->tail_size > peer->tail_start)
+        unclaimed -= peer->begun ? peer->n_fds_begun : peer->n_fds;
+    if (unclaimed == 0 && peer->n_fds <= bus->limits.max_message_unix_fds)
+        return;
+    bus_log(bus, 4, "%s sent %u file descriptors that belong to no message", peer->unique_text,
+            unclaimed > 0 ? unclaimed : peer->n_fds);
+    bus_lose(bus, peer, RELAY_GONE_FDS);
+}
+
+/* Parses what the peer owns itself; a long message that goes out takes a share in the buffer. */
+static void parse_tail(struct bus *bus, struct peer *peer)
+{
+    struct buffer *tail = buffer_ref(peer->tail);
+    bus->parsed = tail;
+    peer->tail_start += parse(bus, peer, tail->data + peer->tail_start, peer->tail_size - peer->tail_start);
+    bus->parsed = NULL;
+    buffer_unref(tail);
+    if (!peer->gone && peer->tail_start == peer->tail_size)
+        tail_free(peer);
+}
+
+static void read_into_tail(struct bus *bus, struct peer *peer, uint32_t claimed)
+{
+    size_t have = peer->tail_size - peer->tail_start;
+    if ((peer->tail_start > 0 || peer->tail->references > 1) &&
+        tail_set(peer, peer->tail->data + peer->tail_start, have) < 0) {
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
+        return;
+    }
+    size_t wanted = claimed;
+    if (peer->seqpacket && wanted < have + INPUT_READ_SIZE)
+        wanted = have + INPUT_READ_SIZE; /* a packet comes as a whole, and may bring the next message too */
+    size_t capacity = have + (have < INPUT_READ_SIZE ? INPUT_READ_SIZE : have);
+    size_t most = (wanted + 0xffff) & ~(size_t)0xffff; /* so that it serves similar messages too */
+    if (tail_reserve(bus, peer, capacity < most ? capacity : most, wanted) < 0) {
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
+        return;
+    }
+    size_t room = (peer->tail->capacity < wanted ? peer->tail->capacity : wanted) - have;
+    peer->tail_size += receive(bus, peer, peer->tail->data + have, room);
+    if (!peer->gone && peer->tail_size >= claimed) {
+        peer->read_size = INPUT_READ_HEAD;
+        parse_tail(bus, peer);
+    }
+}
+
+static void read_into_batch(struct bus *bus, struct peer *peer)
+{
+    struct batch *batch = &bus->batch;
+    size_t have = peer->tail_size - peer->tail_start;
+    size_t room = peer->seqpacket || peer->read_size > INPUT_READ_SIZE ? INPUT_READ_SIZE : peer->read_size;
+    uint64_t before = peer->statistics.messages_in;
+    if (have > INPUT_COPIED_TAIL) {
+        /* never: long_message() or parse_tail() has taken it; checked here as it is written here */
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
+        return;
+    }
+    if (BATCH_INPUT_SIZE - batch->input_used < have + room) {
+        output_flush(bus);
+        batch->input_used = 0;
+        if (peer->gone)
+            return;
+    }
+    uint8_t *data = batch->input + batch->input_used;
+    if (have)
+        memcpy(data, peer->tail->data + peer->tail_start, have);
+    size_t n = receive(bus, peer, data + have, room);
+    if (n == 0)
+        return;
+    size_t size = have + n;
+    batch->input_used += (size + 63) & ~(size_t)63;
+    if (batch->input_used > BATCH_INPUT_SIZE)
+        batch->input_used = BATCH_INPUT_SIZE;
+    size_t used = parse(bus, peer, data, size);
+    /* by the messages that came: of those that still wait nothing is known yet */
+    size_t came = peer->waiting ? used : n;
+    bool lengthy = came / BATCH_SMALL > peer->statistics.messages_in - before;
+    peer->read_size = lengthy ? INPUT_READ_SIZE : INPUT_READ_SHORT;
+    if (!peer->gone && tail_set(peer, data + used, size - used) < 0)
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
+}
+
+/* The size of the long message that the tail begins; 0: no long message is under way. */
+static uint32_t long_message(const struct bus *bus, const struct peer *peer)
+{
+    size_t have = peer->tail_size - peer->tail_start;
+    uint32_t claimed = 0;
+    if (have < MESSAGE_FIXED_SIZE)
+        return 0;
+    const uint8_t *at = peer->tail->data + peer->tail_start;
+    if (message_frame(at, have, bus->limits.max_message_size, &claimed) != MESSAGE_OK || claimed <= have)
+        return 0;
+    return have > INPUT_COPIED_TAIL || claimed > INPUT_READ_SIZE ? claimed : 0;
+}
+
+/* The peer's next turn, if it has anything to do in it. */
+static void queue_turn(struct bus *bus, struct peer *peer)
+{
+    if (!peer->gone && !list_linked(&peer->in_ready))
+        list_append(&bus->ready, &peer->in_ready);
+}
+
+void input_read(struct bus *bus, struct peer *peer)
+{
+    peer->readable = true;
+    if (peer->waiting || !may_go_on(bus, peer))
+        return;
+    uint32_t claimed = long_message(bus, peer);
+    if (claimed)
+        read_into_tail(bus, peer, claimed);
+    else
+        read_into_batch(bus, peer);
+    check_fds(bus, peer);
+    if (peer->readable || peer->waiting)
+        queue_turn(bus, peer);
+}
+
+void input_resume(struct bus *bus, struct peer *peer)
+{
+    if (!peer->stopped && !peer->paused)
+        queue_turn(bus, peer);
+}
+
+void input_continue(struct bus *bus, struct peer *peer)
+{
+    if (!peer->waiting) {
+        if (peer->readable && !peer->gone)
+            input_read(bus, peer);
+        return;
+    }
+    if (peer->tail)
+        parse_tail(bus, peer);
+    else
+        peer->waiting = false;
+    check_fds(bus, peer);
+    if (peer->readable || peer->waiting)
+        input_resume(bus, peer);
+}
+
+void input_unpause(struct bus *bus)
+{
+    LIST_FOR_SAFE(at, after, &bus->paused)
+    {
+        struct peer *peer = CONTAINER_OF(at, struct peer, in_paused);
+        if (has_to_wait(bus, peer))
+            continue;
+        peer->paused = false;
+        list_unlink(at);
+        input_resume(bus, peer);
+    }
+}
+
+int input_leftover(struct peer *peer, const uint8_t *bytes, size_t size, const int *fds, uint32_t n_fds)
+{
+    if (n_fds > 0 && fds_append(peer, fds, n_fds) < 0)
+        return -ENOMEM;
+    peer->waiting = size > 0 || n_fds > 0;
+    return tail_set(peer, bytes, size);
+}
+
+void input_drop(struct peer *peer)
+{
+    tail_free(peer);
+    for (uint32_t i = 0; i < peer->n_fds; i++)
+        close(peer->fds[i]);
+    peer->n_fds = 0;
+}

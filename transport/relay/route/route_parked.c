@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include "route/route.h"
+
+#include "route/input.h"
+#include "send/judge.h"
+#include "send/monitor.h"
+#include "send/output.h"
+#include "send/say.h"
+#include "state/report.h"
+
+#include <stdio.h>
+
+/*
+ * The reference looks for the limit before it looks for the service, in bus_activation_activate_service; the
+ * control plane counts the same messages, and the calls of StartServiceByName too.
+ */
+static bool starts_exceeded(const struct bus *bus, const struct message *m)
+{
+    return bus->parking.n_starting >= bus->limits.max_pending_service_starts &&
+           !(m->flags & MESSAGE_NO_AUTO_START) && !bus_find(bus, m->destination);
+}
+
+static void refuse_start(struct transit *t)
+{
+    char text[MESSAGE_MAX_NAME + 160];
+    snprintf(text, sizeof(text),
+             "The maximum number of pending activations has been reached, activation of %s failed "
+             "(max_pending_service_starts=%u)",
+             t->m->destination.s, t->bus->limits.max_pending_service_starts);
+    if (monitored(t->bus))
+        monitor_parked(t->bus, t->sender, t->m, t->fds);
+    say_error(t->bus, t->sender, t->m->serial, ERROR_LIMITS_EXCEEDED, text);
+}
+
+static void tell(struct bus *bus, struct parked *parked)
+{
+    struct relay_event *view = &parked->event.view;
+    view->kind = RELAY_EVENT_PARKED;
+    view->peer = parked->sender->id;
+    view->parked = parked->id;
+    view->active = true;
+    event_describe(&parked->event, &parked->held->m);
+    bus_tell(bus, parked->sender, &parked->event);
+}
+
+/* The control plane has said what becomes of it. */
+static void decided(struct bus *bus, struct parked *parked)
+{
+    report_end_event(bus, parked->sender, &parked->event);
+}
+
+void route_park(struct transit *t)
+{
+    struct bus *bus = t->bus;
+    struct peer *sender = t->sender;
+    if (starts_exceeded(bus, t->m)) {
+        refuse_start(t);
+        return;
+    }
+    struct held *held = held_new(t->m, t->fds, sender->account, parked_cost(t->m->destination));
+    struct parked *parked = held ? parking_add(&bus->parking, sender, held) : NULL;
+    if (!parked) {
+        say_error(bus, sender, t->m->serial, ERROR_NO_MEMORY, "Not enough memory");
+        return;
+    }
+    tell(bus, parked);
+    /* What it sends next is not to be seen before this: neither by monitors nor by the owner that the name
+     * has by now, which others' messages wait for, and which has a unique name too. */
+    const struct peer *owner = bus_find(bus, t->m->destination);
+    parked->stops = sender->stopped = monitored(bus) || (owner && !owner->gone);
+}
+
+/* Monitors see it now, behind what the control plane had to say before. */
+static void show(struct bus *bus, struct parked *parked)
+{
+    struct peer *sender = parked->sender;
+    if (parked->shown || !sender)
+        return;
+    parked->shown = true;
+    if (monitored(bus))
+        monitor_parked(bus, sender, &parked->held->m, parked->held->fds);
+    if (!parked->stops)
+        return;
+    sender->stopped = false;
+    input_resume(bus, sender);
+}
+
+void route_begun(struct bus *bus, struct parked *parked)
+{
+    decided(bus, parked);
+    parking_set_starting(&bus->parking, parked, true);
+    show(bus, parked);
+}
+
+static void end(struct bus *bus, struct parked *parked)
+{
+    if (parked->held->m.size > BATCH_SMALL / 2)
+        output_flush(bus); /* a long message is stitched where it stands, and that is freed now */
+    parking_remove(&bus->parking, parked);
+}
+
+void route_parked(struct bus *bus, struct parked *parked)
+{
+    struct held *held = parked->held;
+    struct peer *sender = parked->sender, *to = bus_find(bus, held->m.destination);
+    bool waits = sender && !sender->gone;
+    decided(bus, parked);
+    if (waits && (!to || to->gone)) {
+        parking_set_starting(&bus->parking, parked, false);
+        tell(bus, parked);
+        return;
+    }
+    show(bus, parked);
+    struct transit t = {.bus = bus, .sender = sender, .m = &held->m, .fds = held->fds};
+    if (waits)
+        route_unicast(&t, to);
+    end(bus, parked);
+}
+
+void route_reject(struct bus *bus, struct parked *parked, const char *name, const char *text)
+{
+    decided(bus, parked);
+    show(bus, parked);
+    if (parked->sender)
+        say_error(bus, parked->sender, parked->held->m.serial, name, text);
+    end(bus, parked);
+}

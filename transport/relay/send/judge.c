@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+#include "send/judge.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define SECURITY                                                                                             \
+    5 /* syslog's LOG_NOTICE, which the log takes for what an administrator must                             \
+         be able to see */
+
+void deny(struct denial *denial, const char *name, const char *format, ...)
+{
+    if (!denial)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    denial->name = name;
+    vsnprintf(denial->text, sizeof(denial->text), format, arguments);
+    va_end(arguments);
+}
+
+static const char *or_unset(struct span span)
+{
+    return span.s ? span.s : "(unset)";
+}
+
+/* The words that administrators search their logs for. */
+static void describe(char *text, size_t size, const char *complaint, const struct policy_case *c,
+                     uint32_t matched)
+{
+    const struct message *m = c->m;
+    snprintf(text, size,
+             "%s, %u matched rules; type=\"%s\", sender=\"%s\" (%s) "
+             "interface=\"%s\" member=\"%s\" "
+             "error name=\"%s\" requested_reply=\"%d\" destination=\"%s\" (%s)",
+             complaint, matched, message_type_name(m->type), c->sender ? c->sender->unique_text : "(unset)",
+             c->sender ? c->sender->loginfo : "(bus)", or_unset(m->interface), or_unset(m->member),
+             or_unset(m->error_name), c->requested_reply, m->destination.s ? m->destination.s : BUS_NAME.s,
+             c->recipient ? c->recipient->loginfo : "bus");
+}
+
+void complain(struct denial *denial, const char *name, const char *complaint, const struct policy_case *c,
+              uint32_t matched)
+{
+    if (!denial)
+        return;
+    denial->name = name;
+    describe(denial->text, sizeof(denial->text), complaint, c, matched);
+}
+
+/* The recipient is who the message is addressed to. */
+static bool is_direct(const struct policy_case *c)
+{
+    return !c->eavesdropping && (!c->recipient || c->m->destination.s);
+}
+
+static void note(struct bus *bus, const struct policy_case *c, const struct policy_rule *rule,
+                 const char *text)
+{
+    if (c->sender)
+        c->sender->logged = true;
+    const struct bus_denial denial = {
+        .sender = c->sender ? c->sender->id : UINT64_MAX,
+        .destination = c->m->destination.s ? c->m->destination : BUS_NAME,
+        .rule = policy_place(bus->policy, rule),
+    };
+    bus_log_denial(bus, SECURITY, text, &denial);
+}
+
+static void refuse(struct bus *bus, const struct policy_case *c, const char *complaint,
+                   const struct policy_verdict *verdict, struct denial *denial)
+{
+    struct denial own, *to = denial ? denial : &own;
+    if (!denial && !is_direct(c))
+        return;
+    complain(to, ERROR_ACCESS_DENIED, complaint, c, verdict->matched);
+    if (is_direct(c))
+        note(bus, c, verdict->rule, to->text);
+}
+
+static void would_reject(struct bus *bus, const struct policy_case *c, const struct policy_verdict *verdict)
+{
+    char text[JUDGE_TEXT];
+    describe(text, sizeof(text), "Would reject message", c, verdict->matched);
+    note(bus, c, verdict->rule, text);
+}
+
+/* Who is not there yet is judged by the one name that he will have. */
+static bool sides_of(struct policy *policy, const struct policy_case *c, struct policy_side *sender,
+                     struct policy_side *recipient)
+{
+    *sender = *recipient = (struct policy_side){NULL, NULL};
+    if (c->sender ? !peer_side(c->sender, policy, sender) : !(sender->role = policy_role_of_bus(policy)))
+        return false;
+    if (c->recipient)
+        return peer_side(c->recipient, policy, recipient);
+    if (span_equal(c->m->destination, BUS_NAME))
+        recipient->role = policy_role_of_bus(policy);
+    else
+        recipient->role = policy_role_of_name(policy, c->m->destination);
+    return recipient->role != NULL;
+}
+
+/* The same again, with words and numbers. */
+static bool explain(struct bus *bus, const struct policy_case *c, const struct policy_side *sender,
+                    const struct policy_side *recipient, const struct policy_class *class,
+                    struct denial *denial)
+{
+    if (sender->identity) {
+        struct policy_verdict verdict =
+            policy_can_send(bus->policy, sender->identity, recipient->role, class);
+        if (!verdict.allow) {
+            refuse(bus, c, "Rejected send message", &verdict, denial);
+            return false;
+        }
+        if (verdict.log)
+            would_reject(bus, c, &verdict);
+    }
+    if (recipient->identity) {
+        struct policy_verdict verdict =
+            policy_can_receive(bus->policy, recipient->identity, sender->role, class);
+        if (!verdict.allow) {
+            refuse(bus, c, "Rejected receive message", &verdict, denial);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_alike(const struct policy *policy, const struct policy_case *c)
+{
+    const struct policy_alike *alike = c->alike;
+    const struct peer *peer = c->recipient;
+    return alike->generation == policy->generation && peer->generation == policy->generation &&
+           peer->identity == alike->identity && peer->role == alike->role;
+}
+
+bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial)
+{
+    if (c->alike && is_alike(bus->policy, c))
+        return true;
+    if (c->m->type > MESSAGE_SIGNAL) {
+        deny(denial, ERROR_ACCESS_DENIED, "Message bus will not accept messages of unknown type\n");
+        return false;
+    }
+    struct policy *policy = bus->policy;
+    struct policy_side sender, recipient;
+    struct policy_class class = c->class;
+    policy_tidy(policy);
+    if (!sides_of(policy, c, &sender, &recipient)) {
+        const struct policy_verdict none = {0};
+        refuse(bus, c, "Rejected send message", &none, denial);
+        return false;
+    }
+    if (class.bits == 0)
+        policy_classify(policy, c->m, &class);
+    if (c->requested_reply && class.bits & POLICY_IS_REPLY)
+        class.bits |= POLICY_IS_REQUESTED;
+    if (c->eavesdropping)
+        class.bits |= POLICY_IS_EAVESDROPPING;
+    uint32_t outcome = policy_outcome(policy, &sender, &recipient, &class);
+    if (outcome == POLICY_ALLOWED) {
+        if (c->alike)
+            *c->alike = (struct policy_alike){recipient.identity, recipient.role, policy->generation};
+        return true;
+    }
+    if (outcome == POLICY_DENIED && !denial && !is_direct(c))
+        return false;
+    return explain(bus, c, &sender, &recipient, &class, denial);
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+#include "send/monitor.h"
+
+#include "group/direct.h"
+#include "route/route.h"
+#include "send/output.h"
+#include "send/say.h"
+#include "send/subject.h"
+#include "state/quota.h"
+
+#include <errno.h>
+
+int monitors_init(struct monitors *monitors)
+{
+    monitors->account = account_new();
+    return monitors->account && match_index_new(&monitors->rules) == 0 ? 0 : -ENOMEM;
+}
+
+void monitors_free(struct monitors *monitors)
+{
+    if (monitors->rules)
+        match_index_free(monitors->rules);
+    account_unref(monitors->account);
+    marshal_free(&monitors->marshal);
+}
+
+int monitor_new(struct monitor **out, const char *const *rules, uint32_t n, char *why, size_t why_size)
+{
+    static const char *const everything[] = {""};
+    if (n == 0) {
+        rules = everything;
+        n = 1;
+    }
+    struct monitor *monitor = calloc(1, sizeof(*monitor) + n * sizeof(*monitor->rules));
+    int error = monitor ? 0 : -ENOMEM;
+    for (uint32_t i = 0; error == 0 && i < n; i++) {
+        error = match_rule_parse(span_of(rules[i]), &monitor->rules[i], why, why_size);
+        if (error)
+            break;
+        match_rule_set_eavesdrop(monitor->rules[i]);
+        monitor->n_rules++;
+    }
+    if (error)
+        monitor_free(monitor);
+    else
+        *out = monitor;
+    return error;
+}
+
+void monitor_free(struct monitor *monitor)
+{
+    for (uint32_t i = 0; monitor && i < monitor->n_rules; i++)
+        match_rule_free(monitor->rules[i]);
+    free(monitor);
+}
+
+int monitor_begin(struct bus *bus, struct peer *peer, struct monitor *monitor)
+{
+    monitor->list = match_list_new(peer);
+    if (!monitor->list)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < monitor->n_rules; i++) {
+        if (!match_index_add(bus->monitors.rules, monitor->list, monitor->rules[i])) {
+            match_index_depart(bus->monitors.rules, monitor->list);
+            return -ENOMEM;
+        }
+        monitor->rules[i] = NULL;
+    }
+    peer->monitor = monitor;
+    bus_count_matches(bus, peer);
+    return 0;
+}
+
+void monitor_watch(struct bus *bus, struct peer *peer)
+{
+    peer->monitor->watching = true;
+    bus->monitors.count++;
+    direct_leave(bus, peer);
+    direct_watched(bus);
+    match_index_depart(bus->matches, peer->matches);
+    peer->matches = NULL;
+    match_index_forget(bus->matches, peer->unique);
+}
+
+void monitor_end(struct bus *bus, struct peer *peer)
+{
+    if (peer->monitor->watching)
+        bus->monitors.count--;
+    peer->monitor->watching = false;
+    match_index_depart(bus->monitors.rules, peer->monitor->list);
+    peer->monitor->list = NULL;
+}
+
+struct capture {
+    struct transit transit;
+    struct peer *addressed;
+};
+
+static void capture_for(void *context, void *owner)
+{
+    struct capture *capture = context;
+    struct transit *t = &capture->transit;
+    struct bus *bus = t->bus;
+    struct peer *peer = owner;
+    if (peer->gone || peer == capture->addressed || peer->monitor->mark == bus->monitors.mark)
+        return;
+    peer->monitor->mark = bus->monitors.mark;
+    if (t->fds && !peer->fd_passing)
+        return;
+    if (quota_has_room(bus, NULL, peer) && transit_deliver(t, peer))
+        return;
+    quota_refused(bus, peer);
+    bus->totals.missed++;
+}
+
+static void capture(struct bus *bus, struct peer *sender, struct peer *addressed, const struct message *m,
+                    struct fds *fds)
+{
+    const struct span bus_name = BUS_NAME;
+    struct capture capture = {
+        .transit = {.bus = bus, .sender = sender, .m = m, .fds = fds, .payer = bus->monitors.account},
+        .addressed = addressed};
+    struct match_subject subject = {.m = m, .eavesdropping = true};
+    if (!sender)
+        subject.sender_names = &bus_name, subject.n_sender_names = 1;
+    else if (sender->active)
+        subject_from(&subject, bus, sender);
+    if (addressed)
+        subject_to(&subject, bus, addressed);
+    bus->monitors.mark++;
+    bus->work += match_index_find(bus->monitors.rules, &subject, capture_for, &capture);
+}
+
+static const char *or_unset(const char *text)
+{
+    return text ? text : "(unset)";
+}
+
+/* Whoever watches and answers has mistaken what it sees for its own; its author is to notice. */
+static void refuse(struct bus *bus, struct peer *monitor, const struct message *m)
+{
+    bus_log(bus, 4,
+            "Monitoring connection %s (%s) is not allowed to send messages; closing it. Please fix the "
+            "monitor to not do that. (message type=\"%s\" interface=\"%s\" member=\"%s\" error name=\"%s\" "
+            "destination=\"%s\")",
+            monitor->unique_text, monitor->loginfo, message_type_name(m->type), or_unset(m->interface.s),
+            or_unset(m->member.s), or_unset(m->error_name.s),
+            m->destination.s ? m->destination.s : BUS_NAME.s);
+    output_close(bus, monitor, RELAY_GONE_DISCONNECTED);
+}
+
+/*
+ * Hello is seen when it is known whether its sender has a name; of the others the bus first says what comes
+ * of them.
+ */
+static bool is_late(const struct peer *sender, const struct message *m)
+{
+    if (!sender->active)
+        return route_is_hello(m);
+    if (!span_equal(m->destination, BUS_NAME))
+        return false;
+    return (m->type == MESSAGE_METHOD_CALL && span_equal(m->member, SPAN("ReloadConfig"))) ||
+           (m->type == MESSAGE_SIGNAL && span_equal(m->member, SPAN("ActivationFailure")));
+}
+
+bool monitor_message(const struct transit *t, struct peer *addressed, bool parks)
+{
+    const struct message *m = t->m;
+    if (t->sender->monitor) {
+        refuse(t->bus, t->sender, m);
+        return false;
+    }
+    /* what is for nobody is no business of the bus, but its answer as the other end of the connection */
+    t->sender->unseen = is_late(t->sender, m);
+    if (!parks && !t->sender->unseen && (m->destination.s || m->type == MESSAGE_SIGNAL))
+        capture(t->bus, t->sender, addressed, m, t->fds);
+    return true;
+}
+
+void monitor_parked(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)
+{
+    capture(bus, sender, NULL, m, fds);
+}
+
+void monitor_late(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)
+{
+    if (sender->unseen && monitored(bus))
+        capture(bus, sender, NULL, m, fds);
+    sender->unseen = false;
+}
+
+/* Is it the answer to a message that had no destination, and was not seen either? */
+static bool answers_unseen(const struct peer *to, const struct message *m)
+{
+    return to && to->call && !to->call->m.destination.s && m->reply_serial == to->call->m.serial;
+}
+
+void monitor_said(struct bus *bus, struct peer *to, const struct message *m, struct fds *fds)
+{
+    if (!answers_unseen(to, m))
+        capture(bus, NULL, to, m, fds);
+}
+
+void monitor_denial(struct bus *bus, struct peer *sender, struct peer *addressed, const struct message *m,
+                    const struct denial *denial)
+{
+    struct marshal *w = &bus->monitors.marshal;
+    struct marshal_header header = {.type = MESSAGE_ERROR,
+                                    .flags = MESSAGE_NO_REPLY_EXPECTED,
+                                    .serial = say_serial(bus),
+                                    .reply_serial = m->serial,
+                                    .error_name = span_of(denial->name),
+                                    .sender = BUS_NAME,
+                                    .destination = sender ? sender->unique : BUS_NAME,
+                                    .signature = SPAN("s")};
+    struct message error;
+    marshal_begin(w, &header);
+    marshal_string(w, span_of(denial->text));
+    if (marshal_end(w) && message_parse(&error, w->data, (uint32_t)w->size) == MESSAGE_OK)
+        capture(bus, NULL, addressed, &error, NULL);
+}

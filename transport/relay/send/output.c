@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+#include "send/output_internal.h"
+
+#include "group/direct.h"
+#include "state/quota.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+static void touch(struct bus *bus, struct peer *peer)
+{
+    if (!list_linked(&peer->in_touched))
+        list_append(&bus->touched, &peer->in_touched);
+}
+
+void output_add(struct bus *bus, struct peer *peer, struct outgoing *out)
+{
+    struct delivery *delivery = batch_delivery(&bus->batch);
+    if (!delivery) {
+        output_close(bus, peer, RELAY_GONE_MEMORY);
+        return;
+    }
+    delivery->out = out;
+    delivery_append(&peer->pending, delivery);
+    peer->pending_bytes += outgoing_size(out);
+    peer->pending_fds += out->fds ? out->fds->n : 0;
+    peer->statistics.messages_out++;
+    bus->totals.messages_out++;
+    touch(bus, peer);
+}
+
+void output_close(struct bus *bus, struct peer *peer, enum relay_gone reason)
+{
+    if (!peer->closing)
+        peer->closing_reason = reason;
+    peer->closing = true;
+    touch(bus, peer);
+}
+
+/* Neighbours in memory become one iovec. */
+static void gather_bytes(struct gathered *g, const uint8_t *bytes, size_t size)
+{
+    if (size == 0)
+        return;
+    g->bytes += size;
+    if (g->n > 0) {
+        struct iovec *last = &g->iov[g->n - 1];
+        if ((const uint8_t *)last->iov_base + last->iov_len == bytes) {
+            last->iov_len += size;
+            return;
+        }
+    }
+    g->iov[g->n++] = (struct iovec){(void *)bytes, size};
+}
+
+/* A packet takes the beginning of a long message. */
+static void cut(struct gathered *g, size_t size)
+{
+    while (g->bytes - g->iov[g->n - 1].iov_len >= size)
+        g->bytes -= g->iov[--g->n].iov_len;
+    g->iov[g->n - 1].iov_len -= g->bytes - size;
+    g->bytes = size;
+}
+
+void gather(struct gathered *g, const struct delivery *delivery, size_t offset)
+{
+    size_t begin = offset;
+    g->n = 0;
+    g->bytes = 0;
+    g->fds = offset == 0 ? delivery->out->fds : NULL;
+    const struct delivery *first = delivery;
+    for (; delivery && g->n + 2 <= g->room && g->bytes < OUTPUT_BYTES; delivery = delivery->next) {
+        const struct outgoing *out = delivery->out;
+        if (delivery != first && (out->fds || g->packet))
+            break;
+        size_t skip = offset < out->head_size ? offset : out->head_size;
+        gather_bytes(g, out->head + skip, out->head_size - skip);
+        if (out->rest_size > offset - skip)
+            gather_bytes(g, out->rest + (offset - skip), out->rest_size - (offset - skip));
+        offset = 0;
+    }
+    g->next = delivery;
+    g->next_offset = 0;
+    if (g->packet && g->bytes > OUTPUT_PACKET) {
+        cut(g, OUTPUT_PACKET);
+        g->next = first;
+        g->next_offset = begin + OUTPUT_PACKET;
+    }
+}
+
+size_t gather_control(const struct fds *fds, void *control)
+{
+    size_t size = fds->n * sizeof(int);
+    struct msghdr header = {.msg_control = control, .msg_controllen = CMSG_SPACE(size)};
+    memset(control, 0, CMSG_SPACE(size));
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&header);
+    cmsg->cmsg_level = SOL_SOCKET;
+    cmsg->cmsg_type = SCM_RIGHTS;
+    cmsg->cmsg_len = CMSG_LEN(size);
+    memcpy(CMSG_DATA(cmsg), fds->fd, size);
+    return CMSG_SPACE(size);
+}
+
+static ssize_t send_gathered(const struct peer *peer, struct gathered *g)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(OUTPUT_FDS * sizeof(int))];
+    } control;
+    struct msghdr header = {.msg_iov = g->iov, .msg_iovlen = g->n};
+    if (g->fds && g->fds->n > 0) {
+        header.msg_control = &control;
+        header.msg_controllen = gather_control(g->fds, &control);
+    }
+    return sendmsg(peer->fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Asked for again, the kernel tells at once if the socket is writable: the way out where no edge would come.
+ */
+static void ask_writable(struct bus *bus, struct peer *peer, bool want)
+{
+    if (peer->gone)
+        return;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET | (want ? EPOLLOUT : 0),
+                                .data.ptr = &peer->source};
+    if (epoll_ctl(bus->epoll, EPOLL_CTL_MOD, peer->fd, &event) == 0)
+        peer->writing = want;
+    else
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
+}
+
+void output_want_writable(struct bus *bus, struct peer *peer, bool want)
+{
+    if (peer->writing != want)
+        ask_writable(bus, peer, want);
+}
+
+enum refused output_refused(int error)
+{
+    switch (error) {
+    case EAGAIN:
+    case EINTR:
+    case ENOBUFS:
+    case ENOMEM:
+        return REFUSED_LATER;
+    case ETOOMANYREFS: /* its descriptors can't be in flight now: the message is dropped, not the receiver */
+    case EBADF:
+        return REFUSED_MESSAGE;
+    default:
+        return REFUSED_PEER;
+    }
+}
+
+static void keep(struct bus *bus, struct peer *peer, struct outgoing *out)
+{
+    struct delivery *delivery = malloc(sizeof(*delivery));
+    struct outgoing *kept = delivery ? outgoing_keep(out) : NULL;
+    if (!kept) {
+        free(delivery);
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
+        return;
+    }
+    delivery->out = kept;
+    delivery_append(&peer->queue, delivery);
+    token_add(&kept->token, DELIVERY_COST);
+    quota_keep(bus, peer, kept);
+}
+
+/* Who gets that much at once gets it in fewer turns through a wider socket; the kernel has its own limit. */
+static void widen(struct peer *peer)
+{
+    int size = OUTPUT_WIDE;
+    peer->wide = true;
+    setsockopt(peer->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
+void output_keep_pending(struct bus *bus, struct peer *peer)
+{
+    while (peer->pending.first && !peer->gone)
+        keep(bus, peer, delivery_take(&peer->pending)->out);
+    peer->pending_bytes = peer->pending_fds = 0;
+    if (peer->queued_bytes > OUTPUT_WIDE && !peer->wide)
+        widen(peer);
+    output_want_writable(bus, peer, true);
+}
+
+size_t output_take_sent(struct delivery_list *list, size_t sent)
+{
+    while (list->first && sent >= outgoing_size(list->first->out)) {
+        sent -= outgoing_size(list->first->out);
+        delivery_take(list);
+    }
+    return sent;
+}
+
+void output_count(struct bus *bus, struct peer *peer, size_t sent)
+{
+    peer->statistics.bytes_out += sent;
+    bus->totals.bytes_out += sent;
+    bus->totals.sends++;
+}
+
+void output_flush_peer(struct bus *bus, struct peer *peer)
+{
+    struct iovec iov[OUTPUT_IOVECS];
+    struct gathered g = {.iov = iov, .room = OUTPUT_IOVECS, .packet = peer->seqpacket};
+    while (peer->pending.first && !peer->queue.first && !peer->gone) {
+        gather(&g, peer->pending.first, peer->queue_offset);
+        ssize_t n = send_gathered(peer, &g);
+        if (n < 0) {
+            enum refused answer = output_refused(errno);
+            if (answer == REFUSED_LATER)
+                break;
+            if (answer == REFUSED_PEER)
+                bus_lose(bus, peer, RELAY_GONE_CLOSED);
+            else
+                delivery_take(&peer->pending);
+            continue;
+        }
+        output_count(bus, peer, (size_t)n);
+        peer->queue_offset = output_take_sent(&peer->pending, peer->queue_offset + (size_t)n);
+        if ((size_t)n < g.bytes)
+            break;
+    }
+    if (peer->pending.first && !peer->gone)
+        output_keep_pending(bus, peer);
+    peer->pending_bytes = peer->pending_fds = 0;
+}
+
+static void flushed(struct bus *bus, struct peer *peer)
+{
+    peer->pending = (struct delivery_list){0};
+    list_unlink(&peer->in_touched);
+    if (peer->closing)
+        bus_lose(bus, peer, peer->closing_reason);
+}
+
+/* Members are written to together, because none may react to it before the others have got theirs. */
+void output_flush(struct bus *bus)
+{
+    struct list members;
+    list_init(&members);
+    LIST_FOR_SAFE(at, after, &bus->touched)
+    {
+        struct peer *peer = CONTAINER_OF(at, struct peer, in_touched);
+        if (peer->member) {
+            list_unlink(at);
+            list_append(&members, at);
+            continue;
+        }
+        output_flush_peer(bus, peer);
+        flushed(bus, peer);
+    }
+    if (!list_empty(&members))
+        direct_flush(bus, &members);
+    LIST_FOR_SAFE(at, after, &members)
+    flushed(bus, CONTAINER_OF(at, struct peer, in_touched));
+    batch_reset(&bus->batch);
+}
+
+void output_queue_take(struct bus *bus, struct peer *peer)
+{
+    struct delivery *delivery = delivery_take(&peer->queue);
+    quota_take(bus, peer, delivery->out);
+    token_subtract(&delivery->out->token, DELIVERY_COST);
+    outgoing_unref(delivery->out);
+    free(delivery);
+}
+
+void output_queue_take_sent(struct bus *bus, struct peer *peer, size_t sent)
+{
+    sent += peer->queue_offset;
+    while (peer->queue.first && sent >= outgoing_size(peer->queue.first->out)) {
+        sent -= outgoing_size(peer->queue.first->out);
+        output_queue_take(bus, peer);
+    }
+    peer->queue_offset = sent;
+}
+
+void output_continue(struct bus *bus, struct peer *peer)
+{
+    if (peer->member) {
+        direct_continue(bus, peer);
+        return;
+    }
+    struct iovec iov[OUTPUT_IOVECS];
+    struct gathered g = {.iov = iov, .room = OUTPUT_IOVECS, .packet = peer->seqpacket};
+    while (peer->queue.first && !peer->gone) {
+        gather(&g, peer->queue.first, peer->queue_offset);
+        ssize_t n = send_gathered(peer, &g);
+        if (n < 0) {
+            enum refused answer = output_refused(errno);
+            if (answer == REFUSED_LATER) {
+                if (errno != EAGAIN)
+                    ask_writable(bus, peer, true);
+                return;
+            }
+            if (answer == REFUSED_PEER) {
+                bus_lose(bus, peer, RELAY_GONE_CLOSED);
+                return;
+            }
+            output_queue_take(bus, peer);
+            continue;
+        }
+        output_count(bus, peer, (size_t)n);
+        quota_progress(peer);
+        output_queue_take_sent(bus, peer, (size_t)n);
+        if ((size_t)n < g.bytes)
+            return;
+    }
+    output_want_writable(bus, peer, false);
+}
+
+void output_drop(struct bus *bus, struct peer *peer)
+{
+    while (peer->queue.first)
+        output_queue_take(bus, peer);
+    peer->pending = (struct delivery_list){0};
+    peer->pending_bytes = peer->pending_fds = 0;
+    peer->queue_offset = 0;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+#include "send/transit.h"
+
+#include "send/output.h"
+
+/* Memory for a whole message: of the wake-up, or on the heap, as the copy that is kept, where that has no
+ * room. */
+static uint8_t *head_memory(struct transit *t, size_t size)
+{
+    uint8_t *memory = batch_stamped(&t->bus->batch, size);
+    if (memory)
+        return memory;
+    struct outgoing *kept = outgoing_new(size, t->out->uid, t->fds);
+    if (!kept)
+        return NULL;
+    if (t->out->payer)
+        outgoing_charge(kept, t->out->payer);
+    t->out->kept = kept;
+    return (uint8_t *)(kept + 1);
+}
+
+/* The message as it is: one of the bus itself, whose buffer is used again at once. */
+static bool copy_whole(struct transit *t)
+{
+    uint8_t *to = head_memory(t, t->m->size);
+    if (!to)
+        return false;
+    memcpy(to, t->m->data, t->m->size);
+    t->out->head = to;
+    t->out->head_size = t->m->size;
+    return true;
+}
+
+/* The sender's field goes in front of the others; a small message is copied whole, a long one stays where it
+ * is. */
+static bool stitch(struct transit *t)
+{
+    const struct message *m = t->m;
+    uint8_t prefix[MESSAGE_MAX_STAMP_PREFIX];
+    uint32_t n = message_stamp_prefix(m, peer_name(t->sender), prefix);
+    uint32_t rest = m->size - MESSAGE_FIXED_SIZE;
+    bool small = rest <= BATCH_SMALL - sizeof(prefix);
+    uint8_t *to = small ? NULL : batch_stamped(&t->bus->batch, n);
+    bool stays = to != NULL;
+    if (!stays && !(to = head_memory(t, (size_t)n + rest)))
+        return false;
+    memcpy(to, prefix, n);
+    t->out->head = to;
+    t->out->head_size = n + (stays ? 0 : rest);
+    if (!stays) {
+        memcpy(to + n, m->data + MESSAGE_FIXED_SIZE, rest);
+    } else {
+        t->out->rest = m->data + MESSAGE_FIXED_SIZE;
+        t->out->rest_size = rest;
+        t->out->buffer = buffer_ref(t->bus->parsed);
+    }
+    return true;
+}
+
+/* A header with a SENDER or with fields that nobody knows is written again without them. */
+static bool rewrite(struct transit *t)
+{
+    const struct message *m = t->m;
+    uint64_t size = (uint64_t)message_stamped_header_size(m, peer_name(t->sender)) + m->body_size;
+    uint8_t *to = size <= MESSAGE_MAX_SIZE + 512u ? head_memory(t, size) : NULL;
+    if (!to)
+        return false;
+    uint32_t n = message_stamp(m, peer_name(t->sender), to);
+    memcpy(to + n, m->data + m->body_offset, m->body_size);
+    t->out->head = to;
+    t->out->head_size = n + m->body_size;
+    if (t->out->kept)
+        t->out->kept->head_size = t->out->head_size;
+    return true;
+}
+
+static bool transit_prepare(struct transit *t)
+{
+    if (t->out)
+        return true;
+    struct outgoing *out = batch_outgoing(&t->bus->batch);
+    if (!out)
+        return false;
+    out->fds = fds_ref(t->fds);
+    struct account *payer = t->payer ? t->payer : t->sender ? t->sender->account : NULL;
+    out->payer = payer ? account_ref(payer) : NULL;
+    out->uid = t->sender ? t->sender->uid : UINT32_MAX;
+    t->out = out;
+    bool made = !t->sender ? copy_whole(t) : t->m->rewrite ? rewrite(t) : stitch(t);
+    if (!made)
+        t->out = NULL;
+    return made;
+}
+
+bool transit_deliver(struct transit *t, struct peer *to)
+{
+    if (!transit_prepare(t))
+        return false;
+    output_add(t->bus, to, t->out);
+    return true;
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT */
+#include "state/bus.h"
+
+#include "accept/door.h"
+#include "accept/hello.h"
+#include "accept/leave.h"
+#include "base/clock.h"
+#include "group/direct.h"
+#include "route/input.h"
+#include "send/monitor.h"
+#include "send/output.h"
+#include "state/report.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+/* A policy without rules allows nothing. */
+static const uint8_t empty_policy[] = "OMNIPOL1\0\0\0\0\x40\0\0\0\x20\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0";
+
+static const struct relay_limits first_limits = {
+    .max_incoming_bytes = 127u << 20,
+    .max_outgoing_bytes = 127u << 20,
+    .max_incoming_unix_fds = 64,
+    .max_outgoing_unix_fds = 64,
+    .max_message_size = 32u << 20,
+    .max_message_unix_fds = 16,
+    .max_match_rules_per_connection = 512,
+    .max_replies_per_connection = 128,
+    .max_incomplete_connections = 64,
+    .max_pending_service_starts = 512,
+    .auth_timeout = 30000,
+    .reply_timeout = -1,
+    .pending_fd_timeout = 150000,
+};
+
+int bus_init(struct bus *bus, struct events *events, const char *guid)
+{
+    memset(bus, 0, sizeof(*bus));
+    bus->events = events;
+    bus->limits = first_limits;
+    bus->tick = -1;
+    list_init(&bus->touched);
+    list_init(&bus->leaving);
+    list_init(&bus->unsettled);
+    list_init(&bus->doors);
+    list_init(&bus->incompletes.all);
+    bus->accepting = true;
+    list_init(&bus->ready);
+    list_init(&bus->paused);
+    list_init(&bus->backlogs);
+    list_init(&bus->fd_waits);
+    list_init(&bus->replies.by_time);
+    snprintf(bus->guid, sizeof(bus->guid), "%s", guid);
+    bus->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (bus->epoll < 0)
+        return -errno;
+    if (table_init(&bus->peers) < 0 || table_init(&bus->uids) < 0 || table_init(&bus->users) < 0 ||
+        registry_init(&bus->registry) < 0 || replies_init(&bus->replies) < 0 ||
+        parking_init(&bus->parking) < 0 || batch_init(&bus->batch) < 0 ||
+        match_index_new(&bus->matches) < 0 || monitors_init(&bus->monitors) < 0 ||
+        policy_new(&bus->policy, empty_policy, sizeof(empty_policy), 1) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+static void forget_all(struct bus *bus)
+{
+    struct table_node *node = NULL;
+    doors_shut(bus);
+    doors_free(bus);
+    if (!bus->peers.buckets)
+        return;
+    while ((node = table_walk(&bus->peers, node)))
+        bus_lose(bus, CONTAINER_OF(node, struct peer, node), RELAY_GONE_DISCONNECTED);
+    users_free(bus); /* before what their reports stand in */
+    replies_free(&bus->replies);
+    parking_free(&bus->parking);
+    registry_free(&bus->registry);
+    LIST_FOR_SAFE(at, after, &bus->unsettled)
+    {
+        struct peer *peer = CONTAINER_OF(at, struct peer, in_leaving);
+        if (peer->forgotten)
+            peer_free(peer);
+    }
+    while ((node = table_any(&bus->peers))) {
+        table_remove(&bus->peers, node);
+        peer_free(CONTAINER_OF(node, struct peer, node));
+    }
+    table_free(&bus->peers);
+    table_free(&bus->uids);
+}
+
+void bus_free(struct bus *bus)
+{
+    batch_reset(&bus->batch);
+    bus->n_log = BUS_LOG_MAX; /* no one takes events any more */
+    forget_all(bus);
+    batch_free(&bus->batch);
+    direct_end(bus);
+    if (bus->matches)
+        match_index_free(bus->matches);
+    monitors_free(&bus->monitors);
+    policy_free(bus->policy);
+    marshal_free(&bus->marshal);
+    pool_free(&bus->pool);
+    if (bus->epoll >= 0)
+        close(bus->epoll);
+    bus->epoll = -1;
+}
+
+struct peer *bus_peer(const struct bus *bus, uint64_t id)
+{
+    struct table_node *node = table_first(&bus->peers, hash_number(&bus->peers.key, id));
+    for (; node; node = table_again(node)) {
+        struct peer *peer = CONTAINER_OF(node, struct peer, node);
+        if (peer->id == id)
+            return peer;
+    }
+    return NULL;
+}
+
+/* ":1." and a number without leading zeros */
+static bool unique_id(struct span name, uint64_t *id)
+{
+    if (name.n < 4 || name.n > 22 || !span_starts(name, SPAN(":1.")) || (name.s[3] == '0' && name.n > 4))
+        return false;
+    uint64_t value = 0;
+    for (uint32_t i = 3; i < name.n; i++) {
+        if (name.s[i] < '0' || name.s[i] > '9')
+            return false;
+        value = value * 10 + (uint64_t)(name.s[i] - '0');
+    }
+    *id = value;
+    return true;
+}
+
+static struct peer *peer_unless_monitor(struct peer *peer)
+{
+    return peer && !peer->monitor ? peer : NULL;
+}
+
+struct peer *bus_find(const struct bus *bus, struct span name)
+{
+    uint64_t id;
+    if (name.n > 0 && name.s[0] == ':')
+        return unique_id(name, &id) ? peer_unless_monitor(bus_peer(bus, id)) : NULL;
+    return name_owner(registry_find(&bus->registry, name));
+}
+
+bool bus_watch(struct bus *bus, struct peer *peer, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = &peer->source};
+    return epoll_ctl(bus->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+void bus_attach(struct bus *bus, struct peer *peer, bool watched)
+{
+    table_insert(&bus->peers, &peer->node, hash_number(&bus->peers.key, peer->id));
+    peer->user = user_take(bus, peer->uid);
+    if (peer->user && (watched || bus_watch(bus, peer, peer->fd)))
+        input_resume(bus, peer);
+    else
+        bus_lose(bus, peer, RELAY_GONE_MEMORY);
+}
+
+void bus_tell(struct bus *bus, struct peer *peer, struct event *event)
+{
+    hello_announce(bus, peer);
+    peer->mentioned = true;
+    report(bus, peer, peer->user, event);
+}
+
+void bus_tell_lazily(struct bus *bus, struct peer *peer, struct event *event)
+{
+    hello_announce(bus, peer);
+    peer->mentioned = true;
+    events_push_lazily(bus->events, event);
+}
+
+void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
+{
+    if (peer->gone)
+        return;
+    peer->gone = true;
+    /* Closed when it is forgotten: who sees the end shall find that its names have no owner. */
+    epoll_ctl(bus->epoll, EPOLL_CTL_DEL, peer->fd, NULL);
+    direct_leave(bus, peer);
+    output_drop(bus, peer);
+    input_drop(peer);
+    list_unlink(&peer->in_ready);
+    list_unlink(&peer->in_paused);
+    list_unlink(&peer->in_fd_waits);
+    list_unlink(&peer->in_touched);
+    incomplete_remove(bus, &peer->incomplete);
+    /* like the reference, which looks for rules that name the peer only if it has rules itself */
+    if (match_list_count(peer->matches) > 0)
+        match_index_forget(bus->matches, peer->unique);
+    if (peer->monitor)
+        monitor_end(bus, peer);
+    match_index_depart(bus->matches, peer->matches);
+    peer->matches = NULL;
+    LIST_FOR_SAFE(at, after, &peer->parked)
+    {
+        struct parked *parked = CONTAINER_OF(at, struct parked, in_sender);
+        /* one that monitors have yet to see stays, as does its sender, until the control plane has answered
+         */
+        if (parked->shown || !monitored(bus))
+            parking_drop(&bus->parking, parked);
+    }
+    hello_leave(bus, peer);
+    peer->gone_event.view.peer = peer->id;
+    peer->gone_event.view.reason = reason;
+    peer->gone_event.view.active = peer->active;
+    leave(bus, peer);
+}
+
+uint32_t bus_matches(const struct bus *bus)
+{
+    return match_index_count(bus->matches) + match_index_count(bus->monitors.rules);
+}
+
+void bus_count_matches(struct bus *bus, struct peer *peer)
+{
+    uint32_t all = bus_matches(bus), own = match_list_count(peer->matches);
+    if (peer->monitor)
+        own += match_list_count(peer->monitor->list);
+    if (own > peer->statistics.peak_matches)
+        peer->statistics.peak_matches = own;
+    if (own > bus->totals.peak_matches_of_one)
+        bus->totals.peak_matches_of_one = own;
+    if (all > bus->totals.peak_matches)
+        bus->totals.peak_matches = all;
+}
+
+static bool log_has_room(struct bus *bus)
+{
+    if (bus->n_log >= BUS_LOG_MAX) {
+        bus->log_lost++;
+        return false;
+    }
+    if (bus->log_lost > 0 && bus->n_log < BUS_LOG_ENOUGH) {
+        uint64_t lost = bus->log_lost;
+        bus->log_lost = 0;
+        bus_log(bus, 4, "%llu lines of this log were too many at once and are lost",
+                (unsigned long long)lost);
+    }
+    return true;
+}
+
+/* With room for more bytes than those of the line; NULL: no memory. */
+static struct event *log_event(int severity, const char *text, size_t size, size_t more)
+{
+    struct event *event = calloc(1, sizeof(*event) + size + more);
+    if (!event)
+        return NULL;
+    memcpy(event + 1, text, size);
+    event->owned = true;
+    event->view.kind = RELAY_EVENT_LOG;
+    event->view.type = (uint8_t)severity;
+    event->view.body = (uint8_t *)(event + 1);
+    event->view.body_size = (uint32_t)size;
+    return event;
+}
+
+static void log_push(struct bus *bus, struct event *event)
+{
+    if (!event)
+        return;
+    bus->n_log++;
+    report(bus, bus->turn, bus->turn ? bus->turn->user : NULL, event);
+}
+
+void bus_log(struct bus *bus, int severity, const char *format, ...)
+{
+    if (!log_has_room(bus))
+        return;
+    char text[4096];
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    size_t size = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
+    log_push(bus, log_event(severity, text, size, 0));
+}
+
+bool bus_recurs(int64_t *latest)
+{
+    int64_t now = clock_now(), before = *latest;
+    *latest = now;
+    return before && now - before < BUS_EPISODE;
+}
+
+void bus_log_memory(struct bus *bus, const char *subject, const char *object)
+{
+    if (!bus_recurs(&bus->memory_failed))
+        bus_log(bus, 3, "no memory %s %s", subject, object);
+}
+
+void bus_log_denial(struct bus *bus, int severity, const char *text, const struct bus_denial *denial)
+{
+    if (!log_has_room(bus))
+        return;
+    struct span file = span_of(denial->rule.file), destination = denial->destination;
+    size_t size = strlen(text);
+    struct event *event = log_event(severity, text, size, (size_t)destination.n + file.n + 2);
+    if (event) {
+        /* calloc() ended both texts */
+        char *at = (char *)(event + 1) + size;
+        memcpy(at, destination.s, destination.n);
+        event->view.destination = at;
+        at += destination.n + 1;
+        if (file.s)
+            event->view.path = memcpy(at, file.s, file.n);
+        event->view.serial = denial->rule.line;
+        event->view.peer = denial->sender;
+    }
+    log_push(bus, event);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+#include "state/peer.h"
+
+#include "route/input.h"
+#include "send/monitor.h"
+#include "state/held.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#define LOGINFO_SIZE 512u
+
+/* It goes into error messages, which have to be UTF-8: what is not printable ASCII becomes a question mark.
+ */
+static char *loginfo_new(const char *text)
+{
+    char *copy = strndup(text ? text : "", LOGINFO_SIZE);
+    for (char *at = copy; at && *at; at++) {
+        if (*at < ' ' || *at > '~')
+            *at = '?';
+    }
+    return copy;
+}
+
+static bool peer_set_credentials(struct peer *peer, const struct relay_credentials *credentials)
+{
+    peer->uid = credentials->uid;
+    peer->pid = credentials->pid;
+    peer->at_console = credentials->at_console;
+    peer->fd_passing = credentials->fd_passing;
+    peer->privileged = credentials->privileged;
+    peer->n_gids = credentials->n_gids;
+    peer->gids = calloc((size_t)credentials->n_gids + 1, sizeof(*peer->gids));
+    peer->loginfo = loginfo_new(credentials->loginfo);
+    if (!peer->gids || !peer->loginfo)
+        return false;
+    if (credentials->n_gids)
+        memcpy(peer->gids, credentials->gids, credentials->n_gids * sizeof(*peer->gids));
+    return true;
+}
+
+struct peer *peer_begin(void)
+{
+    struct peer *peer = calloc(1, sizeof(*peer));
+    if (!peer)
+        return NULL;
+    peer->source.kind = SOURCE_PEER;
+    peer->call_event.view.fd = -1;
+    peer->fd = -1;
+    peer->read_size = INPUT_READ_SHORT;
+    list_init(&peer->names);
+    list_init(&peer->calls);
+    list_init(&peer->owed);
+    list_init(&peer->parked);
+    return peer;
+}
+
+bool peer_identify(struct peer *peer, uint64_t id, int fd, const struct relay_credentials *credentials)
+{
+    peer->account = account_new();
+    if (!peer->account || !peer_set_credentials(peer, credentials))
+        return false;
+    peer->id = id;
+    int n = snprintf(peer->unique_text, sizeof(peer->unique_text), ":1.%llu", (unsigned long long)id);
+    peer->unique = (struct span){peer->unique_text, (uint32_t)n};
+    peer->fd = fd;
+    return true;
+}
+
+struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *credentials)
+{
+    struct peer *peer = peer_begin();
+    if (peer && !peer_identify(peer, id, fd, credentials)) {
+        peer_free(peer);
+        return NULL;
+    }
+    return peer;
+}
+
+uint64_t peer_waiting_bytes(const struct peer *peer)
+{
+    uint64_t fds = peer->n_fds ? memory_cost(peer->n_fds * sizeof(*peer->fds)) : 0;
+    return peer->account->bytes + buffer_cost(peer->tail) + fds;
+}
+
+void peer_end_call(struct peer *peer)
+{
+    held_free(peer->call);
+    peer->call = NULL;
+    if (peer->call_event.view.fd >= 0)
+        close(peer->call_event.view.fd);
+    peer->call_event.view.fd = -1;
+}
+
+void peer_end(struct peer *peer)
+{
+    if (peer->fd >= 0)
+        close(peer->fd);
+    for (uint32_t i = 0; i < peer->n_fds; i++)
+        close(peer->fds[i]);
+    peer_end_call(peer);
+    monitor_free(peer->monitor);
+    account_unref(peer->account);
+    free(peer->fds);
+    free(peer->known);
+    buffer_unref(peer->tail);
+    peer->fd = -1;
+    peer->n_fds = 0;
+    peer->monitor = NULL;
+    peer->account = NULL;
+    peer->fds = NULL;
+    peer->known = NULL;
+    peer->tail = NULL;
+}
+
+void peer_free(struct peer *peer)
+{
+    if (!peer)
+        return;
+    peer_end(peer);
+    free(peer->arrival.label);
+    free(peer->gids);
+    free(peer->loginfo);
+    free(peer);
+}
+
+static bool identify(struct peer *peer, struct policy *policy)
+{
+    if (peer->identified == policy->generation)
+        return true;
+    peer->identity = policy_identity(policy, peer->uid, peer->gids, peer->n_gids, peer->at_console);
+    if (peer->identity)
+        peer->identified = policy->generation;
+    return peer->identity != NULL;
+}
+
+bool peer_side(struct peer *peer, struct policy *policy, struct policy_side *side)
+{
+    if (peer->generation != policy->generation) {
+        peer->role = policy_role(policy, peer);
+        if (!identify(peer, policy) || !peer->role)
+            return false;
+        peer->generation = policy->generation;
+    }
+    *side = (struct policy_side){peer->identity, peer->role};
+    return true;
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+#include "state/quota.h"
+
+#include "base/clock.h"
+
+static struct quota_uid *uid_find(const struct bus *bus, uint32_t uid)
+{
+    struct table_node *node = table_first(&bus->uids, hash_number(&bus->uids.key, uid));
+    for (; node; node = table_again(node)) {
+        struct quota_uid *usage = CONTAINER_OF(node, struct quota_uid, node);
+        if (usage->uid == uid)
+            return usage;
+    }
+    return NULL;
+}
+
+/* NULL without memory: then the uid's total is not watched, each queue still is. */
+static struct quota_uid *uid_enter(struct bus *bus, uint32_t uid)
+{
+    struct quota_uid *usage = uid_find(bus, uid);
+    if (!usage && (usage = calloc(1, sizeof(*usage)))) {
+        usage->uid = uid;
+        table_insert(&bus->uids, &usage->node, hash_number(&bus->uids.key, uid));
+    }
+    if (usage)
+        usage->connections++;
+    return usage;
+}
+
+static void uid_leave(struct bus *bus, struct quota_uid *usage)
+{
+    if (usage && --usage->connections == 0) {
+        table_remove(&bus->uids, &usage->node);
+        free(usage);
+    }
+}
+
+static uint64_t uid_limit(const struct bus *bus)
+{
+    uint64_t one = bus->limits.max_outgoing_bytes;
+    uint64_t all =
+        one > QUOTA_UID_BYTES / QUOTA_UID_CONNECTIONS ? QUOTA_UID_BYTES : one * QUOTA_UID_CONNECTIONS;
+    return all > one ? all : one;
+}
+
+/* When all of a uid's receivers together hold too much, each may hold its part of what there is. */
+static bool uid_has_room(const struct bus *bus, const struct peer *receiver)
+{
+    const struct quota_uid *usage = receiver->usage;
+    uint64_t limit = uid_limit(bus);
+    return !usage || usage->bytes <= limit || receiver->queued_bytes <= limit / usage->connections;
+}
+
+static struct quota_share **share_at(struct peer *receiver, uint32_t uid)
+{
+    struct quota_share **at = &receiver->shares;
+    while (*at && (*at)->uid != uid)
+        at = &(*at)->next;
+    return at;
+}
+
+static uint64_t share_of(const struct peer *receiver, uint32_t uid)
+{
+    for (const struct quota_share *share = receiver->shares; share; share = share->next) {
+        if (share->uid == uid)
+            return share->bytes;
+    }
+    return 0;
+}
+
+/* A strange uid always leaves as much room as it takes, so that no one uid can keep others from a receiver.
+ */
+static bool share_has_room(const struct bus *bus, const struct peer *sender, const struct peer *receiver)
+{
+    if (!sender || sender->uid == receiver->uid || sender->uid == 0)
+        return true;
+    uint64_t own = share_of(receiver, sender->uid);
+    uint64_t others = receiver->queued_bytes > own ? receiver->queued_bytes - own : 0;
+    uint64_t limit = bus->limits.max_outgoing_bytes;
+    return own <= (limit > others ? (limit - others) / 2 : 0);
+}
+
+bool quota_has_room(const struct bus *bus, const struct peer *sender, const struct peer *receiver)
+{
+    if (!receiver->queue.first)
+        return receiver->pending_bytes <= bus->limits.max_outgoing_bytes;
+    return receiver->queued_bytes + receiver->pending_bytes <= bus->limits.max_outgoing_bytes &&
+           receiver->queued_fds + receiver->pending_fds <= bus->limits.max_outgoing_unix_fds &&
+           share_has_room(bus, sender, receiver) && uid_has_room(bus, receiver);
+}
+
+bool quota_exceeded(const struct bus *bus, const struct peer *peer)
+{
+    return peer->account->bytes >= bus->limits.max_incoming_bytes ||
+           peer->account->fds >= bus->limits.max_incoming_unix_fds ||
+           peer->queued_bytes > bus->limits.max_outgoing_bytes;
+}
+
+static void charge_receiver(struct peer *peer, struct outgoing *kept)
+{
+    if (kept->token.account == peer->account)
+        return;
+    uint64_t bytes = kept->token.account ? kept->token.bytes : outgoing_cost(kept);
+    token_release(&kept->token);
+    token_charge(&kept->token, peer->account, bytes, kept->fds ? kept->fds->n : 0);
+}
+
+static void backlog_begins(struct bus *bus, struct peer *peer)
+{
+    peer->progress = clock_now();
+    peer->stalled = false;
+    peer->refusal_told = false;
+    peer->usage = uid_enter(bus, peer->uid);
+    list_append(&bus->backlogs, &peer->in_backlogs);
+}
+
+static void backlog_ends(struct bus *bus, struct peer *peer)
+{
+    list_unlink(&peer->in_backlogs);
+    uid_leave(bus, peer->usage);
+    peer->usage = NULL;
+    peer->stalled = false;
+    while (peer->shares) {
+        struct quota_share *share = peer->shares;
+        peer->shares = share->next;
+        free(share);
+    }
+}
+
+void quota_keep(struct bus *bus, struct peer *peer, struct outgoing *kept)
+{
+    if (!list_linked(&peer->in_backlogs))
+        backlog_begins(bus, peer);
+    uint64_t bytes = outgoing_cost(kept);
+    peer->queued_bytes += bytes;
+    peer->queued_fds += kept->fds ? kept->fds->n : 0;
+    if (peer->queued_bytes > peer->statistics.peak_queued_bytes)
+        peer->statistics.peak_queued_bytes = peer->queued_bytes;
+    if (peer->queued_fds > peer->statistics.peak_queued_fds)
+        peer->statistics.peak_queued_fds = peer->queued_fds;
+    if (peer->usage)
+        peer->usage->bytes += bytes;
+    struct quota_share **share = share_at(peer, kept->uid);
+    if (!*share && (*share = calloc(1, sizeof(**share))))
+        (*share)->uid = kept->uid;
+    if (*share)
+        (*share)->bytes += bytes;
+    if (peer->stalled)
+        charge_receiver(peer, kept);
+}
+
+void quota_take(struct bus *bus, struct peer *peer, const struct outgoing *kept)
+{
+    uint64_t bytes = outgoing_cost(kept);
+    peer->queued_bytes -= bytes;
+    peer->queued_fds -= kept->fds ? kept->fds->n : 0;
+    if (peer->usage)
+        peer->usage->bytes -= bytes;
+    struct quota_share *share = *share_at(peer, kept->uid);
+    if (share)
+        share->bytes -= bytes < share->bytes ? bytes : share->bytes;
+    if (!peer->queue.first)
+        backlog_ends(bus, peer);
+}
+
+void quota_progress(struct peer *peer)
+{
+    peer->progress = clock_now();
+    peer->stalled = false;
+}
+
+void quota_refused(struct bus *bus, struct peer *peer)
+{
+    peer->statistics.refused++;
+    bus->totals.refused++;
+    if (peer->refusal_told)
+        return;
+    peer->refusal_told = true;
+    bus_log(bus, 4, "%s (%s) does not read: %llu bytes wait for it, and messages for it are refused",
+            peer->unique_text, peer->loginfo, (unsigned long long)peer->queued_bytes);
+}
+
+void quota_fds_wait(struct bus *bus, struct peer *peer)
+{
+    bool waits = peer->n_fds > 0 && !peer->waiting && !peer->gone && peer->uid != 0;
+    if (waits && !list_linked(&peer->in_fd_waits)) {
+        peer->fds_since = clock_now();
+        list_append(&bus->fd_waits, &peer->in_fd_waits);
+    } else if (!waits) {
+        list_unlink(&peer->in_fd_waits);
+    }
+}
+
+static void tick_backlog(struct bus *bus, struct peer *peer, int64_t now)
+{
+    int64_t idle = now - peer->progress;
+    if (idle >= QUOTA_STALL_TIME && !peer->stalled) {
+        peer->stalled = true;
+        for (struct delivery *delivery = peer->queue.first; delivery; delivery = delivery->next)
+            charge_receiver(peer, delivery->out);
+    }
+    if (idle < QUOTA_STUCK_TIME || peer->queued_bytes <= bus->limits.max_outgoing_bytes)
+        return;
+    bus_log(bus, 4, "%s (%s) was disconnected: it has read nothing for %lld s and %llu bytes wait for it",
+            peer->unique_text, peer->loginfo, (long long)(idle / 1000),
+            (unsigned long long)peer->queued_bytes);
+    bus_lose(bus, peer, RELAY_GONE_OVERFLOW);
+}
+
+static void tick_fds(struct bus *bus, struct peer *peer, int64_t now)
+{
+    if (bus->limits.pending_fd_timeout < 0 || now - peer->fds_since < bus->limits.pending_fd_timeout)
+        return;
+    bus_log(bus, 4,
+            "%s (%s) was disconnected: its file descriptors wait for the rest of their message (%lld ms)",
+            peer->unique_text, peer->loginfo, (long long)(now - peer->fds_since));
+    bus_lose(bus, peer, RELAY_GONE_FDS);
+}
+
+int quota_tick(struct bus *bus)
+{
+    if (list_empty(&bus->backlogs) && list_empty(&bus->fd_waits))
+        return -1;
+    int64_t now = clock_now();
+    if (now < bus->next_tick)
+        return (int)(bus->next_tick - now);
+    bus->next_tick = now + QUOTA_TICK;
+    LIST_FOR_SAFE(at, after, &bus->backlogs)
+    tick_backlog(bus, CONTAINER_OF(at, struct peer, in_backlogs), now);
+    LIST_FOR_SAFE(at, after, &bus->fd_waits)
+    tick_fds(bus, CONTAINER_OF(at, struct peer, in_fd_waits), now);
+    return QUOTA_TICK;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+#include "state/registry.h"
+
+#include "state/peer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int registry_init(struct registry *registry)
+{
+    return table_init(&registry->names);
+}
+
+static void names_changed(struct peer *peer)
+{
+    peer->known_valid = false;
+    peer->generation = 0; /* the policy looks at its names again */
+}
+
+void registry_enter(struct registry *registry, struct peer *peer)
+{
+    struct peer_statistics *s = &peer->statistics;
+    peer->n_claims++;
+    registry->n_claims++;
+    if (peer->n_claims > s->peak_claims)
+        s->peak_claims = peer->n_claims;
+    if (peer->n_claims > registry->peak_claims_of_one)
+        registry->peak_claims_of_one = peer->n_claims;
+    if (registry->n_claims > registry->peak_claims)
+        registry->peak_claims = registry->n_claims;
+}
+
+void registry_give_up(struct registry *registry, struct peer *peer)
+{
+    peer->n_claims--;
+    registry->n_claims--;
+}
+
+static void membership_free(struct registry *registry, struct membership *membership)
+{
+    names_changed(membership->peer);
+    if (list_linked(&membership->in_peer))
+        registry_give_up(registry, membership->peer);
+    list_unlink(&membership->in_name);
+    list_unlink(&membership->in_peer);
+    free(membership);
+}
+
+static void name_free(struct registry *registry, struct name *name)
+{
+    LIST_FOR_SAFE(at, after, &name->queue)
+    membership_free(registry, CONTAINER_OF(at, struct membership, in_name));
+    table_remove(&registry->names, &name->node);
+    free(name);
+}
+
+void registry_free(struct registry *registry)
+{
+    if (!registry->names.buckets)
+        return;
+    struct table_node *node;
+    while ((node = table_any(&registry->names)))
+        name_free(registry, CONTAINER_OF(node, struct name, node));
+    table_free(&registry->names);
+}
+
+struct name *registry_find(const struct registry *registry, struct span text)
+{
+    struct table_node *node = table_first(&registry->names, hash_text(&registry->names.key, text));
+    for (; node; node = table_again(node)) {
+        struct name *name = CONTAINER_OF(node, struct name, node);
+        if (span_equal(name_span(name), text))
+            return name;
+    }
+    return NULL;
+}
+
+struct peer *name_owner(const struct name *name)
+{
+    if (!name || list_empty(&name->queue))
+        return NULL;
+    return CONTAINER_OF(name->queue.next, struct membership, in_name)->peer;
+}
+
+struct peer *name_only_claimant(const struct name *name)
+{
+    return name && name->queue.next == name->queue.previous ? name_owner(name) : NULL;
+}
+
+struct peer *name_second(const struct name *name)
+{
+    const struct list *second = name->queue.next->next;
+    return second == &name->queue ? NULL : CONTAINER_OF(second, struct membership, in_name)->peer;
+}
+
+struct span name_span(const struct name *name)
+{
+    return (struct span){name->text, name->size};
+}
+
+static struct name *name_new(struct registry *registry, struct span text)
+{
+    struct name *name = calloc(1, sizeof(*name) + text.n + 1);
+    if (!name)
+        return NULL;
+    list_init(&name->queue);
+    name->size = text.n;
+    memcpy(name->text, text.s, text.n);
+    table_insert(&registry->names, &name->node, hash_text(&registry->names.key, text));
+    return name;
+}
+
+/* The new queue is made beside the old one, so that a lack of memory changes nothing. */
+static int queue_new(struct registry *registry, struct list *queue, struct name *name,
+                     struct peer *const *peers, uint32_t n)
+{
+    list_init(queue);
+    for (uint32_t i = 0; i < n; i++) {
+        struct membership *membership = calloc(1, sizeof(*membership));
+        if (!membership) {
+            LIST_FOR_SAFE(at, after, queue)
+            membership_free(registry, CONTAINER_OF(at, struct membership, in_name));
+            return -ENOMEM;
+        }
+        membership->name = name;
+        membership->peer = peers[i];
+        list_append(queue, &membership->in_name);
+    }
+    return 0;
+}
+
+int registry_set_queue(struct registry *registry, struct span text, struct peer *const *peers, uint32_t n)
+{
+    struct name *name = registry_find(registry, text);
+    if (!name && n == 0)
+        return 0;
+    if (!name && !(name = name_new(registry, text)))
+        return -ENOMEM;
+    struct list queue;
+    int error = queue_new(registry, &queue, name, peers, n);
+    if (error == 0) {
+        LIST_FOR_SAFE(at, after, &name->queue)
+        membership_free(registry, CONTAINER_OF(at, struct membership, in_name));
+        LIST_FOR_SAFE(at, after, &queue)
+        {
+            struct membership *membership = CONTAINER_OF(at, struct membership, in_name);
+            list_unlink(at);
+            list_append(&name->queue, at);
+            list_append(&membership->peer->names, &membership->in_peer);
+            registry_enter(registry, membership->peer);
+            names_changed(membership->peer);
+        }
+    }
+    if (list_empty(&name->queue))
+        name_free(registry, name);
+    return error;
+}
+
+void registry_leave_queue(struct registry *registry, struct name *name, struct peer *peer)
+{
+    bool owned = name_owner(name) == peer;
+    LIST_FOR_SAFE(at, after, &name->queue)
+    {
+        struct membership *membership = CONTAINER_OF(at, struct membership, in_name);
+        if (membership->peer != peer)
+            continue;
+        membership_free(registry, membership);
+        break;
+    }
+    if (list_empty(&name->queue))
+        name_free(registry, name);
+    else if (owned)
+        names_changed(name_owner(name));
+}
+
+void registry_leave(struct registry *registry, struct peer *peer)
+{
+    LIST_FOR_SAFE(at, after, &peer->names)
+    {
+        struct membership *membership = CONTAINER_OF(at, struct membership, in_peer);
+        struct name *name = membership->name;
+        membership_free(registry, membership);
+        if (list_empty(&name->queue))
+            name_free(registry, name);
+    }
+}
+
+static uint32_t owned_names(const struct peer *peer, struct span *out)
+{
+    uint32_t n = 0;
+    LIST_FOR(at, &peer->names)
+    {
+        const struct name *name = CONTAINER_OF(at, struct membership, in_peer)->name;
+        if (name_owner(name) != peer)
+            continue;
+        if (out)
+            out[n] = name_span(name);
+        n++;
+    }
+    return n;
+}
+
+const struct span *registry_names(struct peer *peer, uint32_t *n)
+{
+    if (!peer->known_valid) {
+        uint32_t owned = owned_names(peer, NULL);
+        struct span *known = owned ? realloc(peer->known, ((size_t)owned + 1) * sizeof(*known)) : NULL;
+        peer->n_known = 0;
+        if (known) {
+            known[0] = peer->unique;
+            peer->n_known = owned_names(peer, known + 1) + 1;
+            peer->known = known;
+        }
+        /* without memory it is tried again at the next message */
+        peer->known_valid = known || owned == 0;
+    }
+    *n = peer->n_known ? peer->n_known : 1;
+    return peer->n_known ? peer->known : &peer->unique;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#include "state/report.h"
+
+static void push(struct bus *bus, struct user *user, struct event *event)
+{
+    user->n_reports++;
+    events_push(bus->events, event);
+}
+
+static void put_off(struct user *user, struct event *event)
+{
+    event->node.next = NULL;
+    if (user->latest)
+        user->latest->node.next = &event->node;
+    else
+        user->waiting = event;
+    user->latest = event;
+}
+
+static struct event *take_oldest(struct user *user)
+{
+    struct event *event = user->waiting;
+    user->waiting = event_next(event);
+    if (!user->waiting)
+        user->latest = NULL;
+    return event;
+}
+
+void report(struct bus *bus, struct peer *peer, struct user *user, struct event *event)
+{
+    if (!user) {
+        events_push(bus->events, event);
+        return;
+    }
+    user->references++;
+    event->user = user;
+    event->peer = peer ? peer->id : UINT64_MAX;
+    if (peer)
+        peer->n_reports++;
+    if (user->n_reports < REPORTS_OF_UID)
+        push(bus, user, event);
+    else
+        put_off(user, event);
+}
+
+void report_end(struct bus *bus, struct peer *peer, struct user *user)
+{
+    if (peer)
+        peer->n_reports--;
+    user->n_reports--;
+    if (user->waiting && user->n_reports < REPORTS_OF_UID)
+        push(bus, user, take_oldest(user));
+    user_release(bus, user);
+}
+
+void report_end_event(struct bus *bus, struct peer *peer, struct event *event)
+{
+    struct user *user = event->user;
+    event->user = NULL;
+    if (user)
+        report_end(bus, peer, user);
+}
+
+bool report_exceeded(const struct peer *peer)
+{
+    if (peer->n_reports >= REPORTS_OF_PEER)
+        return true;
+    /* before Hello it would keep one of the places that all uids share */
+    return peer->active && !peer->mentioned && peer->user && peer->user->n_lost >= REPORTS_OF_UID;
+}
+
+void reports_free(struct user *user)
+{
+    while (user->waiting)
+        event_drop(take_oldest(user));
+}
