@@ -5,7 +5,7 @@
 #   make fuzz-bus-proof  the same without the fixes of two faults, each of which has to be found
 #   make guest-test      the integration tests in a guest whose kernel has the group; the better part of an hour
 #   make attack-test     attacks on omnibusd, its sanitised build and dbus-daemon, each with a limit; ten minutes, as root
-#   make bench-attacks   what each attack costs a bystander, beside dbus-daemon and dbus-broker; into docs/attacks.md
+#   make bench-attacks   what each attack costs a bystander, beside dbus-daemon and dbus-broker; into docs/contributing/attacks.md
 #   make matrix          the suite on Debian 12, 13 and sid, and with a Python that none of them has; root only
 #   make cross-test      the C tests on other architectures and with another libc
 
@@ -40,7 +40,7 @@ attack-test: all test-packages $(SANE)/built
 	ATTACK_TEST=1 $(BIN)/pytest -q $(or $(TESTS),tests/attacks)
 
 bench-attacks: all test-packages
-	$(BIN)/python tests/attacks/price_list.py --nice -10 --output docs/attacks.md
+	$(BIN)/python tests/attacks/price_list.py --nice -10 --output docs/contributing/attacks.md
 
 SECONDS ?= 600
 fuzz-bus: all test-packages $(SANE)/built

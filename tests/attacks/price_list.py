@@ -1,6 +1,6 @@
 """The price list: what each attack costs a bystander, beside dbus-daemon and dbus-broker in the same run.
 
-make bench-attacks                             all of it, into docs/attacks.md
+make bench-attacks                             all of it, into docs/contributing/attacks.md
 .venv/bin/python tests/attacks/price_list.py --only nameless,large-set --rounds 1
 """
 

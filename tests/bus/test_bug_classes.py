@@ -1,4 +1,4 @@
-"""Bugs that other buses have had, each a class: in messages (docs/bug-classes.md has all of them).
+"""Bugs of other buses in messages (docs/contributing/bug-classes.md).
 
 Whatever a client sends, the bus lives on, nobody else notices, and what is refused is refused to its sender.
 """

@@ -1,4 +1,4 @@
-"""Bugs that other buses have had, each a class: in connections and privileges (docs/bug-classes.md)."""
+"""Bugs of other buses in connections and privileges (docs/contributing/bug-classes.md)."""
 
 from __future__ import annotations
 

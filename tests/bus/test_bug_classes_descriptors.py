@@ -1,4 +1,4 @@
-"""Bugs that other buses have had, each a class: with descriptors (docs/bug-classes.md has all of them)."""
+"""Bugs of other buses with descriptors (docs/contributing/bug-classes.md)."""
 
 from __future__ import annotations
 

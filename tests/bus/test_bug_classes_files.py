@@ -1,4 +1,4 @@
-"""Bugs that other buses have had, each a class: in files, addresses and users (docs/bug-classes.md)."""
+"""Bugs of other buses in files, addresses and users (docs/contributing/bug-classes.md)."""
 
 from __future__ import annotations
 
@@ -134,8 +134,8 @@ class TestTextFiles:
 
 
 def test_document() -> None:
-    """The tests that docs/bug-classes.md names are there, and each class here is named by it."""
-    text = (ROOT / "docs/bug-classes.md").read_text()
+    """The tests that docs/contributing/bug-classes.md names are there, and each class here is named by it."""
+    text = (ROOT / "docs/contributing/bug-classes.md").read_text()
     files = [ROOT / path for path in re.findall(r"`(tests/[\w/.]+\.\w+)`", text)]
     assert [path for path in files if not path.exists()] == []
     ours = "".join(path.read_text() for path in Path(__file__).parent.glob("test_bug_classes*.py"))

@@ -1,4 +1,4 @@
-"""Bugs that other buses have had, each a class: in what waits (docs/bug-classes.md has all of them)."""
+"""Bugs of other buses in what waits (docs/contributing/bug-classes.md)."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ REFERENCE = "/usr/bin/dbus-daemon"
 OUR_SERIALS = 100_000  # of calls that only wait for the bus
 # Who comes and goes, and files of services that change while this runs, are not what is compared.
 OF_THE_BUS = ("NameOwnerChanged", "ActivatableServicesChanged")
-# Refused before its destination is looked up, which docs/compatibility.md says.
+# Refused before its destination is looked up, which docs/using/compatibility.md says.
 UNKNOWN_TYPE = "Message bus will not accept messages of unknown type"
 NOT_PROVIDED = "was not provided by any .service files"
 LIMITS = {

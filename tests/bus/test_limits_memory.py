@@ -2,7 +2,7 @@
 
 Every test goes to one below a limit, to the limit and one beyond it, and measures what an item costs there:
 the resident memory of the bus, divided. The bounds leave room for allocators; the numbers are in
-docs/overload.md.
+docs/using/overload.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""docs/features.md names tests that exist."""
+"""The tests that docs/contributing/features.md names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ROWS = [line for line in (ROOT / "docs/features.md").read_text().splitlines() if line.startswith("| ")]
+ROWS = [
+    line
+    for line in (ROOT / "docs/contributing/features.md").read_text().splitlines()
+    if line.startswith("| ")
+]
 TEST = re.compile(r"`(tests/[^`]+)`")
 
 

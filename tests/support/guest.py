@@ -22,7 +22,7 @@ UNCHECKED = {
     },
     f"{MALFORMED}TestBody*-little]": "bodies may go directly, unchecked",
 }
-"""With the group (docs/compatibility.md). What is not in its sender's usual byte order goes by the bus."""
+"""With the group (docs/using/compatibility.md). Messages in the other byte order go by the bus."""
 
 
 def is_like(test: str, pattern: str) -> bool:

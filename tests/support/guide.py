@@ -1,4 +1,4 @@
-"""The commands in docs/replacing-dbus-daemon.md, for tests to run as they are."""
+"""The commands in docs/using/replacing.md, for tests to run as they are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from support.machine import Machine
 
 CHECKOUT = Path(__file__).parent.parent.parent
-GUIDE = CHECKOUT / "docs/replacing-dbus-daemon.md"
+GUIDE = CHECKOUT / "docs/using/replacing.md"
 
 
 def commands(name: str) -> str:

@@ -1,4 +1,4 @@
-"""docs/replacing-dbus-daemon.md, with systemd: from one bus to another and back."""
+"""docs/using/replacing.md, with systemd: from one bus to another and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/replacing-dbus-daemon.md, without systemd: from one bus to another and back under other inits."""
+"""docs/using/replacing.md, without systemd: from one bus to another and back under other inits."""
 
 from __future__ import annotations
 
