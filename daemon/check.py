@@ -16,11 +16,11 @@ from ..policy.load import describe
 from ..policy.settings import Settings
 from ..transport.listen import listen, parse_listenable
 from ..transport.listener import Listener, new_guid
-from . import process
+from . import daemonize
 from .activation.environment import NOT_FOR_SERVICES
 from .configuration import FirstReading
 from .options import Options
-from .service import Service
+from .startup import Startup
 
 ROOMS: Final = ("auth", "daemon", "policy", "systemd", "transport")
 PATIENCE: Final = 60.0  # seconds
@@ -34,7 +34,7 @@ def check(options: Options) -> int:
     # An abstract address, of which nothing stays behind.
     listener = listen(f"unix:abstract=omnibus-check-{new_guid()}")
     # A bus that fails is let say why: the signal that ends it waits until it serves.
-    process.hold_signals()
+    daemonize.hold_signals()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     pid = os.fork()
     if pid == 0:
@@ -59,7 +59,7 @@ def _end(pid: int) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-class Rehearsal(Service):
+class Rehearsal(Startup):
     """A service at a private address, without a pid file, and without a log but of what ends it."""
 
     def __init__(self, options: Options, reading: FirstReading, listener: Listener) -> None:

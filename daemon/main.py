@@ -10,7 +10,7 @@ def main() -> NoReturn:
     """Run the daemon, and end with its exit code."""
     # Nothing is there yet that a lot of memory could be garbage in, and every import would look for it.
     gc.disable()
-    from .program import run
+    from .cli import run
 
     code = run(sys.argv[1:])
     # All is said and closed. To take the interpreter apart would keep whoever waits for us.

@@ -21,7 +21,7 @@ def load(path: str, own_path: str | None = None) -> Settings:
 
     Raises ConfigError.
     """
-    from .own import read_own
+    from .omnibus_conf import read_own
     from .reader import Reader
 
     settings = Reader().read(path)

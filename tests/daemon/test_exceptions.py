@@ -21,10 +21,11 @@ from typing import Any
 import pytest
 
 from omnibus.auth.mechanisms import choose
+from omnibus.daemon import accept as server_module
 from omnibus.daemon import bus as bus_module
 from omnibus.daemon import codec, configuration
 from omnibus.daemon import loop as loop_module
-from omnibus.daemon import server as server_module
+from omnibus.daemon.accept import Acceptor
 from omnibus.daemon.activation import systemd as systemd_module
 from omnibus.daemon.activation.environment import Environment
 from omnibus.daemon.activation.loop_tools import LoopTools
@@ -34,7 +35,6 @@ from omnibus.daemon.guard import ignored
 from omnibus.daemon.loop import Loop
 from omnibus.daemon.plane import EventKind
 from omnibus.daemon.reload import Reloader, reader
-from omnibus.daemon.server import Server
 from omnibus.policy import answer
 from omnibus.policy.block import encode
 from omnibus.policy.rules import ANYONE, Kind, Rule
@@ -127,7 +127,7 @@ class World:
         }
         self.listening = socket.socket(socket.AF_UNIX)
         listener = Listener([self.listening], [])
-        self.server = Server(self.loop, self.bus, plane, [listener], choose((), {}))
+        self.server = Acceptor(self.loop, self.bus, plane, [listener], choose((), {}))
         self.notifier = BrokenNotifier(faults)
         self.result = directory / "result"
         self.write(self.settings)
@@ -454,7 +454,7 @@ def live(world: World) -> dict[str, Any]:
 
 
 # The daemon's start, its life without a thread, and real programs; these have tests of their own.
-ELSEWHERE = ("serving.py", "turns.py", "activation/spawner.py")
+ELSEWHERE = ("serve.py", "turns.py", "activation/spawner.py")
 
 
 def registrations() -> dict[tuple[str, int], int]:

@@ -22,18 +22,18 @@ def imported_by(module: str) -> set[str]:
 class TestBeforeTheAddress:
     def test_program(self) -> None:
         """The child that reads the configuration is forked first."""
-        modules = imported_by("omnibus.daemon.program")
-        assert not modules & (SLOW | NOT_YET | {"socket", "omnibus.daemon.service"})
+        modules = imported_by("omnibus.daemon.cli")
+        assert not modules & (SLOW | NOT_YET | {"socket", "omnibus.daemon.startup"})
 
     def test_service(self) -> None:
         """Listening needs no loop."""
-        modules = imported_by("omnibus.daemon.service")
+        modules = imported_by("omnibus.daemon.startup")
         assert "omnibus.transport.listen" in modules
         assert not modules & (SLOW | NOT_YET)
 
     def test_serving(self) -> None:
         """What is slow and needed is imported then; what watches files and reads them, later if at all."""
-        modules = imported_by("omnibus.daemon.serving")
+        modules = imported_by("omnibus.daemon.serve")
         assert modules >= SLOW
         assert not modules & NOT_YET
 

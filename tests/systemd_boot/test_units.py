@@ -102,7 +102,7 @@ class TestWatchdog:
         journal = machine.journal("--unit=omnibus.service")
         assert "Watchdog timeout" in journal
         assert "Fatal Python error: Aborted" in journal
-        assert "daemon/serving.py" in journal
+        assert "daemon/serve.py" in journal
 
     def test_data_plane_hangs(self, machine: Machine) -> None:
         """It is not enough that one of the two planes goes on."""

@@ -9,7 +9,7 @@ import pytest
 
 from omnibus.policy.error import ConfigError
 from omnibus.policy.load import load, read_result, run_child
-from omnibus.policy.own import read_own
+from omnibus.policy.omnibus_conf import read_own
 from omnibus.policy.settings import Multicast, Settings
 
 from .conftest import Write

@@ -1,10 +1,10 @@
-"""From the arguments to the daemon, or to what else they ask for."""
+"""The command line of omnibusd: from its arguments to the daemon, or to what else they ask for."""
 
 import os
 from collections.abc import Sequence
 
 from .. import __version__
-from . import process
+from . import daemonize
 from .configuration import FirstReading
 from .options import Exit, parse
 
@@ -16,17 +16,17 @@ VERSION = (
 
 def run(arguments: Sequence[str]) -> int:
     """Run the daemon; return its exit code."""
-    process.set_name("omnibusd")
+    daemonize.set_name("omnibusd")
     try:
-        process.prepare_descriptors()
-        process.reset_signals()
+        daemonize.prepare_descriptors()
+        daemonize.reset_signals()
         options = parse(arguments, VERSION)
         for fd in (options.print_address, options.print_pid):
             if fd is not None:
-                process.check_open(fd)
+                daemonize.check_open(fd)
     except Exit as end:
         return _end(end)
-    except process.ProcessError as error:
+    except daemonize.ProcessError as error:
         return _end(Exit(1, err=f"omnibusd[{os.getpid()}]: Failed to start message bus: {error}\n"))
     if options.check:
         from .check import check
@@ -34,9 +34,9 @@ def run(arguments: Sequence[str]) -> int:
         return check(options)
     reading = FirstReading(options.config_file, options.omnibus_config)
     # The rest is imported while the child reads.
-    from .service import Service
+    from .startup import Startup
 
-    return Service(options, reading).run()
+    return Startup(options, reading).run()
 
 
 def _end(end: Exit) -> int:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from omnibus.daemon import pidfile, process
+from omnibus.daemon import daemonize, pidfile
 from support.steady import USERS, bears_changes_of
 
 
 def in_child(code: str, **options: object) -> str:
     """Run some Python; return what it prints."""
-    program = f"from omnibus.daemon import process\nimport os, resource\n{code}"
+    program = f"from omnibus.daemon import daemonize\nimport os, resource\n{code}"
     done = subprocess.run(  # type: ignore[call-overload]
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30, **options
     )
@@ -31,7 +31,7 @@ class TestDescriptors:
         result = tmp_path / "result"
         in_child(
             f"for fd in {closed}: os.close(fd)\n"
-            "process.prepare_descriptors()\n"
+            "daemonize.prepare_descriptors()\n"
             f"fd = os.open({str(result)!r}, os.O_WRONLY | os.O_CREAT)\n"
             "os.write(fd, f'{fd} {os.readlink(\"/proc/self/fd/0\")}'.encode())\n"
         )
@@ -42,7 +42,7 @@ class TestDescriptors:
     def test_nothing_is_inherited(self) -> None:
         reading, writing = os.pipe()
         text = in_child(
-            "process.prepare_descriptors()\n"
+            "daemonize.prepare_descriptors()\n"
             f"print([os.get_inheritable(fd) for fd in (0, 1, 2, {reading}, {writing})])",
             pass_fds=(reading, writing),
         )
@@ -55,7 +55,7 @@ class TestDescriptors:
         reading, writing = os.pipe()
         text = in_child(
             "os.listdir = lambda path: os.scandir('/nonexistent')\n"
-            "process.prepare_descriptors()\n"
+            "daemonize.prepare_descriptors()\n"
             f"print([os.get_inheritable(fd) for fd in (0, 1, 2, {reading}, {writing})])",
             pass_fds=(reading, writing),
         )
@@ -66,23 +66,23 @@ class TestDescriptors:
     def test_without_dev(self) -> None:
         text = in_child(
             "os.devnull = '/nonexistent/null'\n"
-            "try: process.prepare_descriptors()\n"
-            "except process.ProcessError as error: print(error)"
+            "try: daemonize.prepare_descriptors()\n"
+            "except daemonize.ProcessError as error: print(error)"
         )
         assert text == "Failed to open /nonexistent/null: No such file or directory"
 
     def test_open(self) -> None:
-        process.check_open(1)
+        daemonize.check_open(1)
 
     def test_not_open(self) -> None:
-        with pytest.raises(process.ProcessError, match="Writing to pipe: Bad file descriptor"):
-            process.check_open(99_999)
+        with pytest.raises(daemonize.ProcessError, match="Writing to pipe: Bad file descriptor"):
+            daemonize.check_open(99_999)
 
 
 class TestPrinting:
     def test_closes(self) -> None:
         reading, writing = os.pipe()
-        process.print_line(writing, "unix:path=/x")
+        daemonize.print_line(writing, "unix:path=/x")
         assert os.read(reading, 100) == b"unix:path=/x\n"
         assert os.read(reading, 100) == b""
         os.close(reading)
@@ -90,8 +90,8 @@ class TestPrinting:
     def test_nobody_reads(self) -> None:
         reading, writing = os.pipe()
         os.close(reading)
-        with pytest.raises(process.ProcessError, match="Writing to pipe: Broken pipe"):
-            process.print_line(writing, "x")
+        with pytest.raises(daemonize.ProcessError, match="Writing to pipe: Broken pipe"):
+            daemonize.print_line(writing, "x")
         os.close(writing)
 
 
@@ -99,31 +99,33 @@ class TestLimit:
     def test_raised(self) -> None:
         """To 65536 if that is allowed, and at least to the hard limit."""
         old = resource.getrlimit(resource.RLIMIT_NOFILE)
-        code = "resource.setrlimit(resource.RLIMIT_NOFILE, (100, {}))\nprint(process.raise_fd_limit())\n"
+        code = "resource.setrlimit(resource.RLIMIT_NOFILE, (100, {}))\nprint(daemonize.raise_fd_limit())\n"
         text = in_child(code.format(old[1]) + "print(resource.getrlimit(resource.RLIMIT_NOFILE))")
         before, after = (tuple(map(int, line.strip("()").split(","))) for line in text.splitlines())
         assert before == (100, old[1])
-        assert after[0] >= min(process.ENOUGH_FDS, old[1])
+        assert after[0] >= min(daemonize.ENOUGH_FDS, old[1])
 
 
 class TestUser:
     @bears_changes_of(*USERS)
     def test_by_name_and_number(self) -> None:
         me = pwd.getpwuid(os.geteuid())
-        assert process.find_user(me.pw_name) == me
-        assert process.find_user(str(me.pw_uid)) == me
+        assert daemonize.find_user(me.pw_name) == me
+        assert daemonize.find_user(str(me.pw_uid)) == me
 
     @pytest.mark.parametrize("name", ["no-such-user", "2147483000", "99999999999999999999"])
     def test_unknown(self, name: str) -> None:
-        with pytest.raises(process.ProcessError, match=f'^Could not get UID and GID for username "{name}"$'):
-            process.find_user(name)
+        with pytest.raises(
+            daemonize.ProcessError, match=f'^Could not get UID and GID for username "{name}"$'
+        ):
+            daemonize.find_user(name)
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
     @bears_changes_of(*USERS)
     def test_become(self) -> None:
         """All ids, real, effective and saved, and all groups."""
         text = in_child(
-            "process.become(process.find_user('nobody'))\n"
+            "daemonize.become(daemonize.find_user('nobody'))\n"
             "print(os.getresuid(), os.getresgid(), sorted(set(os.getgroups())))"
         )
         nobody = pwd.getpwnam("nobody")
@@ -133,9 +135,9 @@ class TestUser:
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
     def test_may_not(self) -> None:
         text = in_child(
-            "process.become(process.find_user('nobody'))\n"
-            "try: process.become(process.find_user('root'))\n"
-            "except process.ProcessError as error: print(error)"
+            "daemonize.become(daemonize.find_user('nobody'))\n"
+            "try: daemonize.become(daemonize.find_user('root'))\n"
+            "except daemonize.ProcessError as error: print(error)"
         )
         assert text == "Failed to set GID to 0: Operation not permitted"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from omnibus.daemon.direct import choose_group, hand_over
+from omnibus.daemon.group import choose_group, hand_over
 from omnibus.daemon.options import Options
-from omnibus.daemon.service import Service
+from omnibus.daemon.startup import Startup
 from omnibus.policy.settings import Multicast, Settings
 from omnibus.transport.multicast.group import Group, Unavailable
 
@@ -96,24 +96,24 @@ class Reading:
 class TestPackets:
     """While there is a group the bus listens for packets beside its Unix sockets."""
 
-    def listen(self, monkeypatch: pytest.MonkeyPatch, group: Group | None, *addresses: str) -> Service:
-        monkeypatch.setattr("omnibus.daemon.service.take_listen_fds", list)
-        service = Service(Options(config_file="/c"), Reading())  # type: ignore[arg-type]
-        service.group = group
-        service._listen(Settings(listen=addresses))
-        return service
+    def listen(self, monkeypatch: pytest.MonkeyPatch, group: Group | None, *addresses: str) -> Startup:
+        monkeypatch.setattr("omnibus.daemon.startup.take_listen_fds", list)
+        startup = Startup(Options(config_file="/c"), Reading())  # type: ignore[arg-type]
+        startup.group = group
+        startup._listen(Settings(listen=addresses))
+        return startup
 
     def test_beside(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """Nobody is told: there are clients that can't read a list of addresses."""
-        service = self.listen(monkeypatch, GROUP, f"unix:path={tmp_path}/bus", "tcp:host=127.0.0.1")
+        startup = self.listen(monkeypatch, GROUP, f"unix:path={tmp_path}/bus", "tcp:host=127.0.0.1")
         try:
-            found = [one.addresses[0].transport for one in service.listeners]
+            found = [one.addresses[0].transport for one in startup.listeners]
             assert found == ["unix", "tcp", "unix-seqpacket"]
-            assert [one.partition(":")[0] for one in service.address.split(";")] == ["tcp", "unix"]
+            assert [one.partition(":")[0] for one in startup.address.split(";")] == ["tcp", "unix"]
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
                 client.connect(f"{tmp_path}/bus.seqpacket")
         finally:
-            service._clean()
+            startup._clean()
         assert list(tmp_path.iterdir()) == []
 
     def test_in_the_way(
@@ -121,15 +121,15 @@ class TestPackets:
     ) -> None:
         """The bus does without."""
         (tmp_path / "bus.seqpacket").touch()
-        service = self.listen(monkeypatch, GROUP, f"unix:path={tmp_path}/bus")
-        assert len(service.listeners) == 1
-        service._clean()
+        startup = self.listen(monkeypatch, GROUP, f"unix:path={tmp_path}/bus")
+        assert len(startup.listeners) == 1
+        startup._clean()
         assert "Not listening for packets: Failed to bind socket" in capfd.readouterr().err
 
     def test_no_group(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """Only those that were asked for, behind the others."""
         addresses = f"unix:path={tmp_path}/bus", f"unix-seqpacket:path={tmp_path}/packets"
-        service = self.listen(monkeypatch, None, *addresses)
-        assert len(service.listeners) == 2
-        assert [one.partition(",")[0] for one in service.address.split(";")] == list(addresses)
-        service._clean()
+        startup = self.listen(monkeypatch, None, *addresses)
+        assert len(startup.listeners) == 2
+        assert [one.partition(",")[0] for one in startup.address.split(";")] == list(addresses)
+        startup._clean()

@@ -1,4 +1,4 @@
-"""Takes in the connections that the data plane hands up: authenticates them, and hands them back."""
+"""Connections that the data plane hands up: their SASL handshake, and their return to the data plane."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from functools import partial
 from typing import Final
 
 from ..auth.mechanism import Mechanisms
-from ..auth.server import Authenticated
-from ..auth.server import Server as Authentication
+from ..auth.server import Authenticated, Server
 from ..transport.listener import Listener
 from ..transport.relay import Credentials as RelayCredentials
 from ..transport.relay import Relay
@@ -27,7 +26,7 @@ from .poller import Poller, Watch
 AGAIN: Final = 1.0  # seconds
 
 
-class Server:
+class Acceptor:
     """The listeners of one bus, and the connections whose authentication the data plane has handed up.
 
     The data plane accepts, and counts who has not said Hello yet. Whom it does not authenticate itself it
@@ -87,7 +86,7 @@ class Server:
     def _handshake(self, sock: socket.socket, event: Event) -> Handshake:
         listener, accepted_from = self._places[event.listener]
         is_unix = sock.family == socket.AF_UNIX
-        machine = Authentication(
+        machine = Server(
             listener.guid,
             self._mechanisms,
             socket_uid(sock),

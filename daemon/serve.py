@@ -1,4 +1,4 @@
-"""Serving, from the first turn of the loop to its last."""
+"""The bus in service, from the first turn of the loop to the last."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from ..systemd.notify import Notifier
 from ..systemd.watchdog import Watchdog
 from ..transport.listener import new_guid
 from ..transport.relay import Relay
-from . import process
+from . import daemonize
+from .accept import Acceptor
 from .activation.environment import Environment
 from .activation.loop_tools import LoopTools
 from .activation.spawner import Spawner
 from .bus import Bus
-from .direct import hand_over
+from .group import hand_over
 from .guard import Guard, ignored
 from .loop import Loop
 from .reload import Reloader, reader
-from .server import Server
 from .turns import Turns
 
 if TYPE_CHECKING:
-    from .service import Service
+    from .startup import Startup
 
 # Seconds before files are watched. First clients come now; and a watch keeps the end waiting, for the kernel
 # is slow to free it.
@@ -46,37 +46,37 @@ class Serving:
     Raises Unavailable if there has to be a group, and the data plane can't use it.
     """
 
-    def __init__(self, service: Service, settings: Settings, mechanisms: Mechanisms) -> None:
+    def __init__(self, startup: Startup, settings: Settings, mechanisms: Mechanisms) -> None:
         self._signal = signal.SIGTERM
-        self._listeners = service.listeners
-        self._log = service.log
+        self._listeners = startup.listeners
+        self._log = startup.log
         self._uvloop = _event_loop()
         asyncio.set_event_loop(self._uvloop)
         self._turns: Turns | None = None
         self._relay = relay = Relay(self._listeners[0].guid if self._listeners else new_guid())
-        self._loop = loop = Loop(self._uvloop, Guard(service.log), relay.commit)
-        spawner = Spawner(loop, service.old_fd_limit, to_journal=service.to_syslog)
+        self._loop = loop = Loop(self._uvloop, Guard(startup.log), relay.commit)
+        spawner = Spawner(loop, startup.old_fd_limit, to_journal=startup.to_syslog)
         self._bus = Bus(
             relay,
             settings,
-            service.log,
-            systemd_activation=service.options.systemd_activation,
+            startup.log,
+            systemd_activation=startup.options.systemd_activation,
             tools=LoopTools(loop, spawner),
-            environment=Environment(service.inherited, service.address, settings.bus_type),
+            environment=Environment(startup.inherited, startup.address, settings.bus_type),
         )
-        self._bus.statistics.way = service.way
-        if service.group is not None:
-            failure = hand_over(service.group, relay, settings, service.log, required=service.group_required)
-            self._bus.statistics.way = failure or service.way
-        self._server = Server(loop, self._bus, relay, self._listeners, mechanisms)
+        self._bus.statistics.way = startup.way
+        if startup.group is not None:
+            failure = hand_over(startup.group, relay, settings, startup.log, required=startup.group_required)
+            self._bus.statistics.way = failure or startup.way
+        self._acceptor = Acceptor(loop, self._bus, relay, self._listeners, mechanisms)
         self._notifier = Notifier()
         self._reloader = Reloader(
             loop,
             self._bus,
-            reader(loop, service.config_file),
+            reader(loop, startup.config_file),
             self._notifier,
             status=self._status(),
-            began=service.began,
+            began=startup.began,
         )
 
     def start(self) -> None:
@@ -88,14 +88,14 @@ class Serving:
         self._relay.commit()
         self._start_relay()
         loop.reader(self._relay.event_fd, self._bus.dispatch, ignored)
-        self._server.start()
+        self._acceptor.start()
         # When the watchdog ends us, SIGABRT leaves behind where we were.
         with suppress(OSError):  # a sandbox may forbid sigaltstack()
             faulthandler.enable(2)
         # There is hardly any garbage to collect before.
         gc.freeze()
         gc.enable()
-        loop.soon(process.release_signals, ignored)
+        loop.soon(daemonize.release_signals, ignored)
         loop.soon(partial(self._notifier.ready, self._status()), ignored)
         loop.later(SETTLING, self._reloader.watch, ignored)
 
@@ -134,7 +134,7 @@ class Serving:
     def _end(self) -> None:
         self._notifier.stopping()
         self._reloader.stop()
-        self._server.stop()
+        self._acceptor.stop()
         self._loop.remove_reader(self._relay.event_fd)
         for listener in self._listeners:
             listener.close()

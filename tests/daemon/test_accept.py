@@ -14,9 +14,9 @@ import pytest
 
 from omnibus.auth.mechanism import Accepted, Mechanisms
 from omnibus.auth.mechanisms import choose
-from omnibus.daemon import server as module
+from omnibus.daemon import accept as module
+from omnibus.daemon.accept import Acceptor
 from omnibus.daemon.plane import EventKind
-from omnibus.daemon.server import Server
 from omnibus.policy.rules import ANYONE, Kind, Rule
 from omnibus.policy.settings import Limits
 from omnibus.transport.listener import Listener
@@ -48,7 +48,7 @@ class Door:
         self.listening.setblocking(False)
         self.loop = asyncio.get_running_loop()
         self.listener = Listener([self.listening], [])
-        self.server = Server(
+        self.server = Acceptor(
             guarded(self.loop, desk.plane.commit, desk.log),
             desk.bus,
             desk.plane,
@@ -287,7 +287,7 @@ class TestListening:
         plane: Any = desk.plane
         plane.listen = lambda fd, number, guid, *, simple: told.append(simple)
         loop = guarded(asyncio.get_running_loop())
-        Server(loop, desk.bus, plane, listeners, mechanisms).start()
+        Acceptor(loop, desk.bus, plane, listeners, mechanisms).start()
         return told
 
     async def test_simple(self) -> None:

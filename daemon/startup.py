@@ -1,4 +1,4 @@
-"""The life of the daemon, from its configuration to its end."""
+"""The start of the daemon, from its configuration to the first client, and its end."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from ..transport.listen import listen
 from ..transport.listener import Listener, ListenError
 from ..transport.multicast.group import Group, Unavailable
 from ..transport.unix import PACKETS, listen_beside
-from . import pidfile, process
+from . import daemonize, pidfile
 from .activation.environment import inherited
 from .configuration import FirstReading
-from .direct import choose_group
+from .group import choose_group
 from .logging import Log
 from .options import Options
 
@@ -42,11 +42,11 @@ StartErrors = (
     Unavailable,
     UnsupportedMechanism,
     pidfile.PidFileError,
-    process.ProcessError,
+    daemonize.ProcessError,
 )
 
 
-class Service:
+class Startup:
     """One daemon. ``run`` returns the exit code."""
 
     def __init__(self, options: Options, reading: FirstReading) -> None:
@@ -74,13 +74,13 @@ class Service:
             settings = self._reading.result()
             mechanisms = self._prepare(settings)
             self._choose_group(settings)
-            process.hold_signals()
+            daemonize.hold_signals()
             self._listen(settings)
-            user = None if settings.user is None else process.find_user(settings.user)
+            user = None if settings.user is None else daemonize.find_user(settings.user)
             if not self._daemonize(settings):
                 return 0
             # Clients can connect by now, and wait. Another user might not be allowed to read all this.
-            from .serving import Serving
+            from .serve import Serving
 
             self._give_up_rights(user)
             serving = Serving(self, settings, mechanisms)
@@ -107,7 +107,7 @@ class Service:
         """Check what can be checked before anything is touched."""
         self._configure_log(settings)
         if settings.apparmor == "required":
-            raise process.ProcessError("AppArmor mediation required but not present")
+            raise daemonize.ProcessError("AppArmor mediation required but not present")
         self._claim(settings)
         return self._mechanisms(settings)
 
@@ -169,7 +169,7 @@ class Service:
         if self.group is not None:
             self._listen_beside()
         if self.options.print_address is not None:
-            process.print_line(self.options.print_address, self.address)
+            daemonize.print_line(self.options.print_address, self.address)
 
     def _listen_beside(self) -> None:
         """Listen for clients that send packets, whose messages the group need not take apart."""
@@ -195,14 +195,14 @@ class Service:
         path = settings.pidfile if options.write_pidfile else None
         pid = os.getpid()
         forks = settings.fork if options.fork is None else options.fork
-        child = process.fork() if forks else 0
+        child = daemonize.fork() if forks else 0
         if not forks or child:
             try:
                 if path is not None:
                     pidfile.write(path, child or pid)
                     self._pidfile = path
                 if options.print_pid is not None:
-                    process.print_line(options.print_pid, str(child or pid))
+                    daemonize.print_line(options.print_pid, str(child or pid))
             except StartErrors:
                 if child:
                     os.kill(child, signal.SIGTERM)
@@ -212,20 +212,20 @@ class Service:
         else:
             self._pidfile = path
             if options.print_pid is not None:
-                process.close_printed(options.print_pid)  # the parent prints
-            process.detach(keep_umask=settings.keep_umask)
+                daemonize.close_printed(options.print_pid)  # the parent prints
+            daemonize.detach(keep_umask=settings.keep_umask)
         return True
 
     def _give_up_rights(self, user: pwd.struct_passwd | None) -> None:
         self.log.never_wait()
         try:
-            self.old_fd_limit = process.raise_fd_limit()
-        except process.ProcessError as error:
+            self.old_fd_limit = daemonize.raise_fd_limit()
+        except daemonize.ProcessError as error:
             self.log.warning(str(error))
         # Who isn't root has no rights to give up, and stays who he is.
         if user is not None and os.geteuid() == 0:
             import_module(".watch", __package__)
-            process.become(user)
+            daemonize.become(user)
 
     def _clean(self) -> None:
         for listener in self.listeners:

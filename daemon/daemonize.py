@@ -1,4 +1,4 @@
-"""What the process does to itself at its start: descriptors, limits, going into the background, the user."""
+"""The process of a daemon: descriptors, limits, the background, the user it runs as."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Whether messages go directly between clients: decided once, at the start."""
+"""The kernel's group: whether messages go directly between clients, decided once at the start."""
 
 from __future__ import annotations
 
