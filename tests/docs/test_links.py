@@ -18,7 +18,10 @@ PAGES = sorted(
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PATH = re.compile(rf"`((?:{'|'.join(ROOMS)})/[\w./*-]+)")
-MAKE = re.compile(r"`make ([a-z][\w-]*)|^ *make (?:-s )?([a-z][\w-]*)(?= |$)", re.MULTILINE)
+MAKE = re.compile(r"`make ([a-z][\w-]*)")
+MAKE_LINE = re.compile(r"^ *make (?:-s )?([a-z][\w-]*)(?= |$)", re.MULTILINE)
+FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+INDENTED = re.compile(r"^ {4,}.*$", re.MULTILINE)
 TARGET = re.compile(r"^([a-z][\w-]*(?: [a-z][\w-]*)*):", re.MULTILINE)
 MADE = {"bench/build/instructions.program", "bench/build"}
 """Paths that only a build makes."""
@@ -31,7 +34,7 @@ def name(page: Path) -> str:
 @cache
 def prose(page: Path) -> str:
     """Return a page without its blocks of commands."""
-    return re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return FENCED.sub("", page.read_text())
 
 
 @cache
@@ -72,8 +75,9 @@ def test_make_targets(page: Path) -> None:
     known = {
         target for file in makefiles for row in TARGET.findall(file.read_text()) for target in row.split()
     }
-    named = {one or other for one, other in MAKE.findall(page.read_text())}
-    assert named - known == set()
+    text = page.read_text()
+    commands = "\n".join(FENCED.findall(text) + INDENTED.findall(text))
+    assert {*MAKE.findall(text), *MAKE_LINE.findall(commands)} - known == set()
 
 
 def test_every_page_is_reachable() -> None:

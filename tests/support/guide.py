@@ -1,4 +1,4 @@
-"""The commands in docs/using/replacing.md, for tests to run as they are."""
+"""The blocks of commands in docs/using, for tests to run as they are."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from pathlib import Path
 from support.machine import Machine
 
 CHECKOUT = Path(__file__).parent.parent.parent
-GUIDE = CHECKOUT / "docs/using/replacing.md"
+PAGES = sorted(CHECKOUT.glob("docs/using/*.md"))
 
 
 def commands(name: str) -> str:
     """Return the block of commands with this name: what stands between ```sh name and the next ```."""
-    found = re.findall(
-        rf"^ *```sh {re.escape(name)}\n(.*?)^ *```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL
-    )
+    text = "".join(page.read_text() for page in PAGES)
+    found = re.findall(rf"^ *```sh {re.escape(name)}\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
     assert len(found) == 1, f"{len(found)} blocks {name}"
     return str(found[0])
 

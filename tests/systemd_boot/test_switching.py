@@ -1,4 +1,4 @@
-"""docs/using/replacing.md, with systemd: from one bus to another and back."""
+"""docs/using/replacing.md and rescue.md, with systemd: from one bus to another and back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import time
 import pytest
 
 from support.guide import commands, follow
-from support.machine import Machine, wait_until
+from support.machine import Machine, run_in, wait_until
+from support.overlay import Overlay
 
 USER = "tester"
 
@@ -66,6 +67,17 @@ class TestSwitching:
             follow(machine, "systemd-broker", "systemd-system")
             machine.reboot()
             assert buses(machine)[0] == "omnibusd"
+
+    def test_rescue(self, boot) -> None:
+        """A machine whose bus can't start gets dbus-daemon back from a shell without systemd."""
+
+        def break_and_rescue(overlay: Overlay) -> None:
+            overlay.remove("/usr/local/bin/omnibusd")
+            overlay.write("/prepare", commands("rescue"))
+            run_in(overlay.root, "/bin/sh", "/prepare")
+
+        with boot("omnibus", break_and_rescue) as machine:
+            assert buses(machine) == ("dbus-daemon", "dbus-daemon")
 
     def test_off(self, boot) -> None:
         """A machine with omnibus goes down in order, and by itself."""
