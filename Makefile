@@ -51,6 +51,7 @@ lint: all
 	$(BIN)/ruff check -q .
 	$(BIN)/ruff format -q --check .
 	$(if $(C_FILES),clang-format --dry-run --Werror $(C_FILES))
+	cd tests && $(PYTHON) -m structure.words
 	cd $(LINK) && ../../$(BIN)/mypy --cache-dir ../../.mypy_cache --config-file ../../pyproject.toml \
 	    $(addprefix omnibus/,$(ROOMS))
 

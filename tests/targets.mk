@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Included by the Makefile of the project's root.
+#   make structure   layers, the way of a message, repeated names, lines and words, in numbers
+#   make personal-words   where the texts speak of programs as of persons
 #   make sanitize-test   the integration tests with a data plane under AddressSanitizer and UBSan
 #   make fuzz-bus        whole conversations with buses under both sanitizers; SECONDS=3600, SEED=1
 #   make fuzz-bus-proof  the same without the fixes of two faults, each of which has to be found
@@ -34,7 +36,13 @@ sanitize-test: all test-packages $(SANE)/built
 	$(BIN)/pytest -q -n $(JOBS) --daemon=$(SANE)/bin/omnibusd $(SANE_TESTS)
 	@! grep -rh -A30 -e 'ERROR: ' -e 'runtime error: ' $(SANE)/reports
 
-C_FILES += $(wildcard tests/attacks/*.[ch])
+C_FILES += $(wildcard tests/attacks/*.[ch] tests/structure/*.c)
+
+structure: all test-packages
+	@cd tests && ../$(BIN)/python -m structure.measure
+
+personal-words:
+	@cd tests && $(PYTHON) -m structure.words --list
 
 attack-test: all test-packages $(SANE)/built
 	ATTACK_TEST=1 $(BIN)/pytest -q $(or $(TESTS),tests/attacks)
@@ -66,4 +74,4 @@ cross-test:
 	.ci/packages tests/cross/packages.txt
 	$(MAKE) -s -k -j$(JOBS) -C tests/cross check
 
-.PHONY: sanitize-test attack-test bench-attacks guest-test matrix cross-test
+.PHONY: structure personal-words sanitize-test attack-test bench-attacks guest-test matrix cross-test

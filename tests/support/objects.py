@@ -13,6 +13,10 @@ from pathlib import Path
 CHECKOUT = Path(__file__).parents[2]
 RELAY_TESTS = CHECKOUT / "tests" / "relay"
 
+LAYERS = "base", "wire", "match policy bpf", "state", "send", "accept", "route", "group", "api"
+"""The folders of the data plane by rank. A layer refers to itself and to those of a lower rank."""
+RANKS = {folder: rank for rank, folders in enumerate(LAYERS) for folder in folders.split()}
+
 
 @dataclass(frozen=True)
 class Object:
@@ -59,13 +63,15 @@ def objects(root: Path = CHECKOUT, build: Path = RELAY_TESTS / "build") -> tuple
     with (build / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = subprocess.run(
-            ["make", "-s", f"-j{os.cpu_count()}", "-C", RELAY_TESTS, "plain", *settings],
+            ["make", "-s", f"-j{os.cpu_count()}", "-C", RELAY_TESTS, "traced", *settings],
             capture_output=True,
             text=True,
             check=False,
         )
         assert made.returncode == 0, made.stdout + made.stderr
-        return tuple(_read(build / "plain" / f"{path.stem}.o", str(path.relative_to(root))) for path in files)
+        return tuple(
+            _read(build / "traced" / f"{path.stem}.o", str(path.relative_to(root))) for path in files
+        )
 
 
 def _read(path: Path, source: str) -> Object:
@@ -86,3 +92,12 @@ def references(all_objects: Iterable[Object]) -> Iterator[Reference]:
     for user in known:
         for symbol in sorted(user.wants & definers.keys()):
             yield Reference(user, symbol, definers[symbol])
+
+
+def upward(all_objects: Iterable[Object]) -> list[Reference]:
+    """Return the references to a later layer, or to another one of the same rank."""
+    return [
+        one
+        for one in references(all_objects)
+        if one.user.folder != one.definer.folder and RANKS[one.user.folder] <= RANKS[one.definer.folder]
+    ]
