@@ -44,6 +44,10 @@ static void room_open(struct room *r)
 
 static void room_close(struct room *r)
 {
+    for (struct stack_node *node = stack_take(&r->events.stack), *next; node; node = next) {
+        next = node->next;
+        event_drop(CONTAINER_OF(node, struct event, node));
+    }
     close(r->end);
     bus_free(&r->bus);
     close(r->events.fd);
@@ -305,6 +309,80 @@ static void a_flush_for_room_may_lose_who_is_to_be_read(void)
     room_close(&r);
 }
 
+static void put_signal(struct marshal *to, size_t body, uint32_t n_fds)
+{
+    static const uint8_t bytes[2 * INPUT_READ_SHORT];
+    struct marshal w = {0};
+    struct marshal_header header = {.type = MESSAGE_SIGNAL,
+                                    .serial = 1,
+                                    .path = SPAN("/t"),
+                                    .interface = SPAN("t.t"),
+                                    .member = SPAN("T"),
+                                    .signature = SPAN("ay"),
+                                    .n_fds = n_fds};
+    marshal_begin(&w, &header);
+    size_t mark = marshal_array_begin(&w, 1);
+    marshal_raw(&w, bytes, body);
+    marshal_array_end(&w, mark, 1);
+    CHECK(marshal_end(&w));
+    marshal_raw(to, w.data, w.size);
+    marshal_free(&w);
+}
+
+/* One sendmsg with descriptors, and turns until all of it has been read. */
+static void say_with_fds(struct room *r, const struct marshal *w, uint32_t n_fds)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(2 * sizeof(int))];
+    } control = {.header = {.cmsg_level = SOL_SOCKET,
+                            .cmsg_type = SCM_RIGHTS,
+                            .cmsg_len = CMSG_LEN(n_fds * sizeof(int))}};
+    struct iovec iov = {w->data, w->size};
+    struct msghdr header = {.msg_iov = &iov,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = CMSG_SPACE(n_fds * sizeof(int))};
+    for (uint32_t i = 0; i < n_fds; i++)
+        memcpy(CMSG_DATA(&control.header) + i * sizeof(int), &r->end, sizeof(int));
+    r->peer->fd_passing = true;
+    CHECK_EQUAL(sendmsg(r->end, &header, MSG_DONTWAIT | MSG_NOSIGNAL), w->size);
+    loop_once(&r->bus, 0, nothing, NULL);
+    take_turns(r);
+}
+
+/* The first read ends in the second of three messages, for the third of which descriptors have come. */
+static void descriptors_of_joined_messages_may_come_in_an_earlier_read(void)
+{
+    struct room r;
+    struct marshal w = {0};
+    room_open(&r);
+    put_signal(&w, 100, 1);
+    put_signal(&w, INPUT_READ_SHORT, 0);
+    put_signal(&w, 100, 1);
+    say_with_fds(&r, &w, 2);
+    CHECK(!r.peer->gone);
+    CHECK_EQUAL(r.peer->statistics.messages_in, 3);
+    CHECK_EQUAL(r.peer->n_fds, 0);
+    marshal_free(&w);
+    room_close(&r);
+}
+
+static void descriptors_of_no_message_end_the_connection_after_several_reads(void)
+{
+    struct room r;
+    struct marshal w = {0};
+    room_open(&r);
+    put_signal(&w, 100, 1);
+    put_signal(&w, INPUT_READ_SHORT, 0);
+    put_signal(&w, 100, 0);
+    say_with_fds(&r, &w, 2);
+    CHECK_EQUAL(r.peer->statistics.messages_in, 3);
+    CHECK(r.peer->gone);
+    marshal_free(&w);
+    room_close(&r);
+}
+
 static const struct check_test tests[] = {
     TEST(short_messages_are_read_a_part_at_a_time),
     TEST(long_messages_are_read_together),
@@ -314,6 +392,8 @@ static const struct check_test tests[] = {
     TEST(a_tail_that_does_not_fit_is_not_copied),
     TEST(a_turn_is_bounded_in_time),
     TEST(a_flush_between_messages_may_lose_their_sender),
+    TEST(descriptors_of_joined_messages_may_come_in_an_earlier_read),
+    TEST(descriptors_of_no_message_end_the_connection_after_several_reads),
     TEST(a_flush_for_room_may_lose_who_is_to_be_read),
 };
 CHECK_MAIN(tests)

@@ -8,9 +8,11 @@
  * - A turn is bounded in bytes by one read and in time by INPUT_TURN_TIME; what is left waits in bus.ready.
  * - A flush may lose any peer, this one too, so it comes before may_go_on() and before the tail is used.
  * - Descriptors are for the messages that begin in the bytes of the recvmsg that returned them. A message
- * that began in an earlier read claims exactly what came with its beginning; descriptors that no message can
- *   claim any more end the connection. The kernel ends a read behind the bytes that descriptors came with, so
- * a client that sends them with their message is never affected, however its messages are joined.
+ *   that began in an earlier read claims exactly what came with its beginning; descriptors that no message
+ *   can claim any more end the connection. The kernel ends a read behind the bytes that descriptors came
+ *   with, unless the buffer was full before: then messages that begin in the next read may claim them too
+ *   (fds_open). So a client that sends descriptors with their message is never affected, however it joins its
+ *   messages.
  */
 #include "route/input.h"
 
@@ -128,7 +130,9 @@ static size_t receive(struct bus *bus, struct peer *peer, uint8_t *to, size_t si
     ssize_t n = recvmsg(peer->fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     bus->totals.receives++;
     peer->readable = false;
-    peer->begun = peer->tail_size > peer->tail_start;
+    if (n < 0 && errno == EAGAIN)
+        peer->fds_open = false;
+    peer->begun = peer->tail_size > peer->tail_start && !peer->fds_open;
     peer->n_fds_begun = peer->n_fds;
     if (n < 0) {
         if (errno == EINTR || errno == ENOMEM)
@@ -141,6 +145,7 @@ static size_t receive(struct bus *bus, struct peer *peer, uint8_t *to, size_t si
         bus_lose(bus, peer, RELAY_GONE_CLOSED);
         return 0;
     }
+    peer->fds_open = (size_t)n == size && (header.msg_controllen > 0 || peer->fds_open);
     /* the kernel ends a read at descriptors, so only a short read without any means that all was read */
     peer->readable = (size_t)n == size || header.msg_controllen > 0 || peer->hung_up || peer->seqpacket;
     if (header.msg_controllen > 0) {
@@ -267,10 +272,11 @@ static void check_fds(struct bus *bus, struct peer *peer)
         quota_fds_wait(bus, peer);
     if (peer->gone || peer->waiting || peer->n_fds == 0)
         return;
-    uint32_t unclaimed = peer->n_fds;
-    if (peer->tail_size > peer->tail_start)
+    uint64_t most = peer->fds_open ? bus->limits.max_incoming_unix_fds : bus->limits.max_message_unix_fds;
+    uint32_t unclaimed = peer->fds_open ? 0 : peer->n_fds;
+    if (unclaimed && peer->tail_size > peer->tail_start)
         unclaimed -= peer->begun ? peer->n_fds_begun : peer->n_fds;
-    if (unclaimed == 0 && peer->n_fds <= bus->limits.max_message_unix_fds)
+    if (unclaimed == 0 && peer->n_fds <= most)
         return;
     bus_log(bus, 4, "%s sent %u file descriptors that belong to no message", peer->unique_text,
             unclaimed > 0 ? unclaimed : peer->n_fds);

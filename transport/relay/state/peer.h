@@ -79,6 +79,7 @@ struct peer {
     int *fds;           /* came, and no message has claimed them yet */
     uint32_t n_fds;
     bool begun;           /* the first message of the tail began in an earlier read than the latest */
+    bool fds_open;        /* more of what its descriptors were sent with may be in the socket */
     uint32_t n_fds_begun; /* the first of n_fds, which came with it; if it has begun */
 
     struct delivery_list pending; /* said in this wake-up */
