@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Calls that wait for a reply: a reply passes only where one was asked for. */
+/* Pending calls: a reply passes only if a call is pending for it. */
 
 #include <linux/jhash.h>
 #include <linux/jiffies.h>
@@ -63,7 +63,7 @@ static void umc_call_link(struct umc_group *group, struct umc_call *call)
 }
 
 /**
- * umc_call_insert - note a call
+ * umc_call_insert - record a call
  * @caller:	sender; its tx held, or config
  * @call:	to be filled in; belongs to the table on success
  * @callee:	index of the receiver
@@ -93,7 +93,7 @@ int umc_call_insert(struct umc_member *caller, struct umc_call *call, u32 callee
 	return err;
 }
 
-/* Puts back what umc_call_take() took, unless the caller has gone meanwhile. */
+/* Reinserts a call taken by umc_call_take(), unless the caller has left meanwhile. */
 void umc_call_restore(struct umc_group *group, struct umc_call *call)
 {
 	struct umc_call *later;

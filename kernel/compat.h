@@ -40,7 +40,7 @@ struct sock *unix_peer_get(struct sock *sk);
 #define ITER_SOURCE 1
 #endif
 
-/* Does this socket want to know who sends? */
+/* Does this socket want the sender's credentials? */
 static inline bool umc_wants_credentials(const struct socket *sock)
 {
 #ifdef UMC_HAVE_SK_SCM_BITS

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* One delivery: may it be, does it fit, and the original sendmsg that does it. */
+/* One delivery: is it allowed, does it fit, and the original sendmsg that does it. */
 
 #include <linux/file.h>
 #include <linux/moduleparam.h>
@@ -16,15 +16,14 @@
 #ifdef UMC_INJECT
 static unsigned int inject;
 module_param(inject, uint, 0644);
-MODULE_PARM_DESC(inject, "let every so many-th delivery fail for want of memory");
+MODULE_PARM_DESC(inject, "make every n-th delivery fail for lack of memory");
 static atomic_t deliveries;
 #endif
 
 #ifdef UMC_BREAK
 /*
- * A build that is wrong on purpose, to see that the detectors see: a lock order
- * turned round, memory used after it was freed, sleeping under a spinlock, a
- * leak.
+ * A build with deliberate bugs, to check the detectors: an inverted lock order,
+ * a use after free, sleeping under a spinlock, a leak.
  */
 static void umc_break(struct umc_member *to)
 {
@@ -57,7 +56,7 @@ static void umc_break(struct umc_member *to)
 }
 #endif
 
-/* The holder, if it runs, is done in a moment; if it does not run, ask. */
+/* A running holder is done in a moment; if it does not run, ask. */
 bool umc_try_mutex(struct mutex *lock)
 {
 	int spins = UMC_SPINS;
@@ -87,7 +86,7 @@ bool umc_try_rx(struct umc_member *member)
  * @to:		receiver, its rx held
  * @length:	of the message, stamped
  *
- * What others queued at the daemon's end only becomes less while rx is held:
+ * The data queued at the daemon's end can only shrink while rx is held:
  * the daemon writes to held members only.  A stream must take the message in
  * one skb, or a partial write could follow.
  *

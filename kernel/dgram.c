@@ -2,8 +2,8 @@
 /*
  * Datagram members: no connection and no daemon's end.  They join by the group's
  * address, and what a member sends there goes to all others, by the original
- * sendmsg of its own socket, so that receivers see who sent it.  Room can't be
- * reserved, because anybody may send to a member's own address.
+ * sendmsg of its own socket, so that receivers see the sender's address.  Room
+ * can't be reserved, because any process may send to a member's own address.
  */
 
 #include <linux/namei.h>
@@ -12,7 +12,7 @@
 
 #include "umc.h"
 
-/* Who may not write to the socket's file may not join its group either. */
+/* Joining a group needs write permission on its socket's file. */
 static int umc_dgram_permission(struct umc_group *group, const struct umc_join *join)
 {
 	const struct sockaddr_un *name = (const void *)join->address;
@@ -104,8 +104,8 @@ static int umc_dgram_wait(struct umc_send *send, struct umc_member *to)
 }
 
 /*
- * multicast held.  In UMC_MODE_BLOCK nothing is sent before all have room; who
- * has lost it again meanwhile is waited for, and *first tells where to go on.
+ * multicast held.  In UMC_MODE_BLOCK nothing is sent before all have room; a
+ * receiver that lost it meanwhile is waited for, and *first says where to resume.
  */
 static int umc_dgram_send_all(struct umc_send *send, u32 *first)
 {
@@ -214,7 +214,7 @@ static int umc_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len
 		msg->msg_iter = plain.msg_iter;
 		err = len;
 	} else if (first) {
-		/* Some have got it; the rest is lost, and the sender must not repeat it. */
+		/* Some members received it; the rest is lost, and the sender must not repeat it. */
 		err = len;
 	}
 out:
@@ -297,7 +297,7 @@ int umc_dgram_leave(const struct umc_leave *leave)
 	sock = sockfd_lookup(leave->fd, &err);
 	if (!sock)
 		return err;
-	/* A connection's membership is its daemon's affair. */
+	/* Only the daemon removes a connection from its group. */
 	if (sock->type == SOCK_DGRAM && umc_is_hooked(sock))
 		member = umc_hook_member(umc_hook(sock));
 	err = -ENOTCONN;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What is called when something has arrived, at both ends of a member's
- * connection.
+ * The callbacks for arriving data, at both ends of a member's connection.
  *
  * At the daemon's end it makes the member dirty before its sender goes on.
  * Counting sends in our sendmsg is not enough: a thread may have been inside the
@@ -10,7 +9,7 @@
  * has queued, in the sender's context, for every way there is to send.  The
  * member's own socket, which such a sender has open, pins this module.
  *
- * At the member's end UMC_WRITE wakes later.  See umc_write_wake().
+ * At the member's end UMC_WRITE delays the wake-up.  See umc_write_wake().
  */
 
 #include <linux/hashtable.h>
@@ -91,7 +90,7 @@ static void umc_end_unwatch(struct umc_end *end, void (*data_ready)(struct sock 
 	if (sk->sk_data_ready == data_ready)
 		WRITE_ONCE(sk->sk_data_ready, end->data_ready);
 	else
-		/* A sockmap came after us and will put us back: stay for good. */
+		/* A sockmap was attached later and will restore our callback: never unload. */
 		__module_get(THIS_MODULE);
 	write_unlock_bh(&sk->sk_callback_lock);
 	spin_lock(&umc_ends_lock);
@@ -112,7 +111,7 @@ void umc_ends_unwatch(struct umc_member *member)
 	umc_end_unwatch(&member->member_end, umc_member_data_ready);
 }
 
-/* What a socket that nobody has touched does; the function is not exported. */
+/* Reads the default sk_data_ready from a fresh socket; the function is not exported. */
 int umc_ends_init(void)
 {
 	struct socket *sock;

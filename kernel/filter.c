@@ -84,9 +84,9 @@ static struct umc_chain *umc_chain_from_user(const struct umc_filter *filter)
 }
 
 /*
- * Swaps under the lock that every run of this filter and the delivery that
- * follows from it hold: no verdict of the old one is under way on return.  The
- * first filter has no lock, as nobody runs it without members.
+ * Swaps under the lock that every run of this filter and the resulting delivery
+ * hold: no verdict of the old one is under way on return.  The first filter
+ * needs no lock, as it does not run without members.
  */
 static int umc_chain_swap(struct umc_group *group, const struct umc_filter *filter,
 			  struct umc_chain **chain)

@@ -82,7 +82,7 @@ static struct umc_group *umc_group_new(const struct umc_create *create, struct u
 	return group;
 }
 
-/* Whoever holds the bound socket owns its address: that becomes the group's. */
+/* Holding the bound socket proves ownership of its address, which becomes the group's. */
 static int umc_group_name(struct umc_group *group, int fd)
 {
 	struct socket *sock;
@@ -150,7 +150,7 @@ static int umc_create_valid(const struct umc_create *create, const struct umc_us
 	    !create->max_members || create->max_members > UMC_MAX_MEMBERS ||
 	    create->max_pending > UMC_MAX_PENDING)
 		return -EINVAL;
-	/* Datagram members have no daemon's end that could be asked. */
+	/* Datagram members have no daemon's end to ask. */
 	if (create->address_fd >= 0 && create->mode == UMC_MODE_ASK)
 		return -EOPNOTSUPP;
 	return create->max_members > umc_user_max_members(user) ? -EPERM : 0;
@@ -191,7 +191,7 @@ int umc_group_create(const struct umc_create *create)
 	return err;
 }
 
-/* All members are ordinary sockets again, and what was spilled is tried again. */
+/* All members become ordinary sockets again, and spilled messages are retried. */
 static int umc_group_release(struct inode *inode, struct file *file)
 {
 	struct umc_group *group = file->private_data;

@@ -95,7 +95,7 @@ static void __exit umc_exit(void)
 	umc_debugfs_exit();
 	umc_calls_exit();
 	rcu_barrier();
-	/* Whoever found a data_ready of ours in a socket that is no member any more has left it. */
+	/* Wait for callers still inside our data_ready of a socket that is no longer a member. */
 	synchronize_rcu_tasks();
 }
 

@@ -13,7 +13,7 @@ DEFINE_MUTEX(umc_swap_mutex);
 /*
  * The file of a socket, or NULL when it is being closed.  unix_release_sock()
  * takes the state lock to orphan the sock, so under it sk_socket and its file
- * are there; and holding the file keeps release from beginning.
+ * are valid; and holding the file keeps release from beginning.
  */
 struct file *umc_sock_file(struct sock *sk)
 {
@@ -117,8 +117,8 @@ bool umc_is_hooked(const struct socket *sock)
 }
 
 /*
- * The first membership of a socket swaps its ops for good: we are passed through
- * until release, since nobody can tell who is still inside.  __sock_release()
+ * The first membership of a socket swaps its ops for good: calls pass through us
+ * until release, since callers still inside can't be detected.  __sock_release()
  * puts ops->owner.  umc_swap_mutex held, and the file of sock.
  */
 static struct umc_hook *umc_hook_install(struct socket *sock)
@@ -162,7 +162,7 @@ static void umc_hook_override(struct umc_hook *hook, const struct proto_ops *ove
 		WRITE_ONCE(hook->ops.poll, overrides->poll);
 }
 
-/* Into the table; config held.  multicast keeps a half-made walk away. */
+/* Inserts into the table; config held.  multicast keeps out a walk that is under way. */
 static void umc_table_set(struct umc_group *group, u32 index, struct umc_member *member)
 {
 	mutex_lock(&group->multicast);
@@ -177,8 +177,8 @@ static void umc_table_set(struct umc_group *group, u32 index, struct umc_member 
 /**
  * umc_member_publish - a socket becomes a member
  * @member:	new, its sk set, and daemon unless a datagram socket
- * @sock:	its socket, whose file the caller holds
- * @overrides:	what of proto_ops is ours
+ * @sock:	its socket; the caller holds its file
+ * @overrides:	the functions of proto_ops that we replace
  *
  * config held.  Return: 0 or a negative error; the caller's reference to the
  * member has become the table's on success.
@@ -247,8 +247,8 @@ static bool umc_is_connection(const struct socket *sock)
 
 /*
  * Was this socket accepted from that listener?  An accepted socket shares the
- * listener's struct unix_address, and nothing else can: without this anybody
- * could have the other end of any connection pass through filters of his own.
+ * listener's struct unix_address, and nothing else can: without this a process
+ * could route the other end of any connection through filters of its own.
  */
 static int umc_admission(const struct socket *listener, const struct socket *accepted)
 {
@@ -327,7 +327,7 @@ int umc_member_add(struct umc_group *group, const struct umc_add *add)
  * umc_member_detach - the socket is an ordinary one again
  * @member:	attached; config held
  *
- * Waits for what is under way from it and to it.  Its index stays dead.
+ * Waits for sends and deliveries under way.  Its index stays dead.
  */
 void umc_member_detach(struct umc_member *member)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* One message to all whose ingress filter says yes: all of them, or ask. */
+/* One message to all members with a matching ingress filter: all of them, or ask. */
 
 #include <linux/sched.h>
 
@@ -79,8 +79,8 @@ static int umc_reserve(struct umc_send *send, u32 *count)
 }
 
 /*
- * Nothing can refuse any more.  Whoever is gone has got it; whatever fails for
- * want of memory, or was cut short, is for the daemon to finish.
+ * Nothing can refuse any more.  A receiver that is gone counts as delivered; a
+ * delivery that fails for lack of memory, or is cut short, the daemon finishes.
  */
 static void umc_deliver_all(struct umc_send *send, u32 count)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* UMC_MODE_BLOCK: wait until every receiver has room, poll(POLLOUT) tells. */
+/* UMC_MODE_BLOCK: wait until every receiver has room, as poll(POLLOUT) reports. */
 
 #include <linux/poll.h>
 
@@ -17,7 +17,7 @@ bool umc_has_room(const struct umc_member *member)
 	return sk_wmem_alloc_get(sk) < READ_ONCE(sk->sk_sndbuf);
 }
 
-/* Datagrams are charged to their sender, who has to have room for them too. */
+/* Datagrams are charged to their sender, which needs room for them too. */
 static bool umc_may_go_on(const struct umc_send *send)
 {
 	const struct umc_member *to = send->wait_for;
@@ -56,7 +56,7 @@ int umc_room_wait(struct umc_send *send)
 	return UMC_WAIT_FOR_ROOM;
 }
 
-/* Somebody has read, or left: every member may have waited for that. */
+/* A receiver has read, or left: every member may have waited for that. */
 void umc_room_wake(struct umc_group *group)
 {
 	u32 i;

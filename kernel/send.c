@@ -6,8 +6,8 @@
 #include "umc.h"
 
 /*
- * Somebody else's filters must not run, and locks must not be waited for, in a
- * task that memory reclaim depends on (nbd over a member).
+ * A task that memory reclaim depends on (nbd over a member) must neither run
+ * another process's filters nor wait for locks.
  */
 static bool umc_foreign_context(const struct sock *sk)
 {
@@ -32,7 +32,7 @@ static int umc_ask(struct umc_hook *hook, struct socket *sock, struct msghdr *ms
 {
 	int ret = hook->original->sendmsg(sock, msg, len);
 
-	/* What was queued is seen before nothing is under way any more. */
+	/* The queued message is visible before the count of sends under way drops. */
 	smp_mb__before_atomic();
 	atomic_dec(&hook->asking);
 	return ret;
@@ -50,8 +50,8 @@ static int umc_key(const struct sk_buff *message, u32 verdict, u32 *key)
 }
 
 /*
- * A call is noted before it is delivered, since the answer may come at once on
- * another CPU. A reply's call is taken before, and put back if delivery fails.
+ * A call is recorded before it is delivered, since the reply may come at once on
+ * another CPU. A reply's call is taken before, and reinserted if delivery fails.
  */
 static int umc_note_call(struct umc_send *send, u32 callee, u32 verdict, u32 *key)
 {
@@ -87,7 +87,7 @@ static void umc_call_recycle(struct umc_hook *hook, struct umc_call *call)
 		hook->spare = call;
 }
 
-/* What became of a single delivery: 0, or the reason to ask. The daemon finishes a partial one. */
+/* Outcome of a single delivery: 0, or the reason to ask. The daemon finishes a partial one. */
 static int umc_outcome(struct umc_send *send, struct umc_member *to, int ret)
 {
 	switch (ret) {
@@ -175,7 +175,7 @@ out:
 	return reason;
 }
 
-/* What all filters are to know of a message; false: ask. */
+/* Runs the first filter, the result of which all others see; false: ask. */
 static bool umc_run_first(const struct umc_group *group, struct sk_buff *message)
 {
 	u32 verdict;

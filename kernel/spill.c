@@ -13,7 +13,7 @@
  * @from:	sender
  * @message:	stamped
  * @to:		receiver, its rx held; not held so far, thus not spilled either
- * @written:	bytes it has got
+ * @written:	bytes it has received
  *
  * Needs no memory: the record is part of the member.
  */
@@ -86,7 +86,7 @@ static ssize_t umc_spill_copy(const struct umc_member *to, char __user *buf, siz
 
 /**
  * umc_spill_read - read(2) on a group: one spilled message, in order
- * @group:	whose
+ * @group:	the group
  * @buf:	gets a struct umc_spill and the message
  * @size:	of it; -EMSGSIZE if too small
  * @nonblock:	-EAGAIN instead of waiting
@@ -127,7 +127,7 @@ static bool umc_spill_retry(const struct umc_member *to)
 	int ret;
 
 	if (!file)
-		return true;	/* closed: nobody waits for it */
+		return true;	/* closed: no reader waits for it */
 	iov_iter_kvec(&msg.msg_iter, ITER_SOURCE, &vec, 1, left);
 	ret = to->hook->original->sendmsg(sock_from_file(file), &msg, left);
 	fput(file);

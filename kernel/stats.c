@@ -32,7 +32,7 @@ static const char * const umc_reasons[UMC_ASKED_REASONS] = {
 	[UMC_ASKED_CONTEXT] = "context",
 };
 
-/* Read without the locks they are counted under: each is exact by itself. */
+/* Read without the locks that protect the updates: each is exact by itself. */
 void umc_stats_add(struct umc_stats *stats, const struct umc_member *member)
 {
 	u32 i;

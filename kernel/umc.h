@@ -10,7 +10,7 @@
  *
  * Lock order:
  *
- *   group->config		who is a member; every ioctl that changes it
+ *   group->config		the set of members; every ioctl that changes it
  *     umc_swap_mutex		the swap of proto_ops
  *     hook->tx			one sender's direct deliveries, egress, stamp
  *       group->multicast	multicasts, ingress and rest filters
@@ -19,12 +19,12 @@
  *           group->spill_lock, group->calls_lock (leaves)
  *   group->write		UMC_WRITE; takes rx inside, nothing else
  *
- * A sender only ever tries multicast and rx: whoever does not get them asks,
- * so that a sender that was throttled holding them stops nobody.  A multicast
- * holds rx of hundreds of receivers, and the daemon waits for rx with a time
- * limit; struct mutex can do neither, so rx is a semaphore.
+ * A sender only ever tries multicast and rx, and asks when it does not get
+ * them, so that a sender throttled while holding them stops no other.  A
+ * multicast holds rx of hundreds of receivers, and the daemon waits for rx with
+ * a time limit; struct mutex can do neither, so rx is a semaphore.
  *
- * No user memory is touched, and nothing of ours allocated, below tx.
+ * Below tx no user memory is touched and the module allocates nothing.
  */
 #ifndef _UMC_H
 #define _UMC_H
@@ -63,7 +63,7 @@ struct umc_chain {
 	struct bpf_prog *programs[];
 };
 
-/* A call whose reply has not passed yet. */
+/* A call without a reply so far. */
 struct umc_call {
 	struct hlist_node node;
 	struct list_head age;
@@ -73,7 +73,7 @@ struct umc_call {
 	unsigned long since;	/* jiffies */
 };
 
-/* A delivery that could not be finished; the receiver's own, made beforehand. */
+/* A delivery that could not be finished; embedded in the receiver, so never allocated. */
 struct umc_spilled {
 	struct list_head node;
 	struct sk_buff *message;
@@ -81,7 +81,7 @@ struct umc_spilled {
 	u32 written;
 };
 
-/* For as long as the socket lives. sock->ops points at ops. */
+/* Lives as long as the socket. sock->ops points at ops. */
 struct umc_hook {
 	struct proto_ops ops;		/* first */
 	const struct proto_ops *original;
@@ -93,7 +93,7 @@ struct umc_hook {
 	atomic_t asking;		/* sends inside the original sendmsg */
 	int dirty;			/* may be set any time, cleared under tx */
 	atomic64_t foreign;		/* sends that must not wait for tx */
-	wait_queue_head_t room;		/* UMC_MODE_BLOCK: somebody has read */
+	wait_queue_head_t room;		/* UMC_MODE_BLOCK: woken when a receiver has read */
 	struct rcu_head rcu;
 };
 
@@ -101,7 +101,7 @@ struct umc_hook {
 struct umc_end {
 	struct hlist_node node;
 	struct sock *sk;
-	void (*data_ready)(struct sock *sk);	/* its own */
+	void (*data_ready)(struct sock *sk);	/* the original */
 };
 
 struct umc_member {
@@ -141,7 +141,7 @@ struct umc_member {
 	/* by group->write, for one UMC_WRITE */
 	bool write_stopped;
 	bool write_hold;
-	bool unwoken;			/* by writer, which wakes it later */
+	bool unwoken;			/* by writer, which sends the wake-up later */
 	u32 write_left;
 	struct task_struct *writer;
 	/* by calls_lock */
@@ -167,7 +167,7 @@ struct umc_group {
 	bool gated;
 	struct mutex write;		/* one UMC_WRITE at a time */
 	struct mutex multicast;		/* one multicast at a time */
-	struct umc_chain *first;	/* config, and nobody is a member */
+	struct umc_chain *first;	/* config, and only without members */
 	struct umc_chain *rest;		/* multicast */
 	struct umc_member **hits;	/* multicast: the receivers */
 	spinlock_t spill_lock;		/* spills */
@@ -176,7 +176,7 @@ struct umc_group {
 	spinlock_t calls_lock;		/* calls, call_ages, member->calls */
 	struct list_head call_ages;
 	struct hlist_head *calls;
-	struct umc_stats retired;	/* config: of members that went */
+	struct umc_stats retired;	/* config: of members that left */
 	/* datagram groups */
 	struct list_head names;		/* umc_names_mutex */
 	struct sock *address;

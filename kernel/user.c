@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What one user may have: groups, members, filter work. */
+/* Limits of one user: groups, members, filter work. */
 
 #include <linux/capability.h>
 #include <linux/cred.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the daemon writes to members, and how it lets them send directly again. */
+/* The daemon's writes to members, and the return to direct sends. */
 
 #include <linux/file.h>
 #include <linux/slab.h>
@@ -8,10 +8,10 @@
 
 #include "umc.h"
 
-/* How long the daemon waits for a delivery that is going on. */
+/* How long the daemon waits for a delivery under way. */
 #define UMC_PATIENCE	max_t(long, msecs_to_jiffies(2), 1)
 #define UMC_FEW		8
-/* Entries that are written before their receivers are woken: nobody sleeps 200 us longer for it. */
+/* Entries written before their receivers are woken: this delays no receiver by more than 200 us. */
 #define UMC_UNWOKEN	64
 
 /* One entry on its way. */
@@ -21,7 +21,7 @@ struct umc_writing {
 };
 
 /*
- * Held first, then see whether a delivery is going on: none begins after that.
+ * Held first, then check for a delivery under way: none begins after that.
  * A held member's deliveries are the daemon's alone.
  */
 static int umc_hold(struct umc_member *member)
@@ -51,7 +51,7 @@ static int umc_write_control(struct msghdr *msg, const struct umc_write_entry *e
 	return 0;
 }
 
-/* The length of the message in *length; returns what was written of it. */
+/* Stores the length of the message in *length; returns the bytes written of it. */
 static ssize_t umc_write_one(struct umc_member *member, const struct umc_write_entry *entry,
 			     size_t *length)
 {
@@ -82,8 +82,8 @@ free_iov:
 }
 
 /*
- * Whoever has got all of its part is held no more, unless the last entry says
- * otherwise: what others send to it now comes behind that.
+ * A receiver that got all of its part is no longer held, unless the last entry
+ * says otherwise: what others send to it now comes behind that.
  */
 static void umc_unhold(struct umc_member *member)
 {
@@ -94,7 +94,7 @@ static void umc_unhold(struct umc_member *member)
 }
 
 /*
- * Whoever is woken may run at once instead of the daemon, and would find the
+ * A woken receiver may run at once instead of the daemon, and would find the
  * others held: so all are written to first.
  */
 static void umc_write_wake(const struct umc_writing *batch, u32 count)
@@ -115,7 +115,7 @@ static void umc_write_wake(const struct umc_writing *batch, u32 count)
 	}
 }
 
-/* An entry that did not go through stops later ones for the same member; true: it went. */
+/* An entry that failed stops later ones for the same member; true: it was written. */
 static bool umc_write_entry(struct umc_writing *w)
 {
 	struct umc_member *member = w->member;
@@ -194,8 +194,8 @@ static int umc_write_report(const struct umc_write *write, const struct umc_writ
  * @group:	of connections
  * @write:	entries
  *
- * Holds every receiver before it writes to the first, so that nobody who reacts
- * to one of these messages reaches another receiver before it has got its own.
+ * Holds every receiver before it writes to the first, so that a reaction to one
+ * of these messages can't reach another receiver before that has got its own.
  *
  * Return: number of entries written completely, or a negative error
  */
@@ -231,7 +231,7 @@ int umc_write(struct umc_group *group, const struct umc_write *write)
 }
 
 /*
- * Clean, if nothing of it is on its way to the daemon, or waits there unread.
+ * Clean, if none of its messages is on the way to the daemon, or waits there unread.
  * The daemon vouches for what it has read already.  See umc_ask_begin().
  */
 static int umc_release_one(struct umc_group *group, u32 index)
@@ -284,7 +284,7 @@ int umc_release(struct umc_group *group, const struct umc_release *release)
 	return clean;
 }
 
-/* Closed: everything asks.  Every tx taken once: nothing is under way any more. */
+/* Closed: everything asks.  After taking every tx once nothing is under way any more. */
 int umc_gate(struct umc_group *group, bool closed)
 {
 	int err = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the parts of the benchmark share. */
+/* Shared by the parts of the benchmark. */
 #ifndef UMC_BENCH_H
 #define UMC_BENCH_H
 
@@ -11,14 +11,14 @@
 #include <string.h>
 #include <sys/types.h>
 
-#define SIZE	128	/* of a message, all told */
+#define SIZE	128	/* of a whole message */
 #define MANY	16	/* clients at most */
 
 /* Seen by all processes of one case. */
 struct shared {
 	_Atomic uint64_t wake_ups;	/* of the daemon */
 	_Atomic uint64_t received[MANY];
-	_Atomic uint64_t done[MANY];	/* when a receiver had all that it waits for */
+	_Atomic uint64_t done[MANY];	/* when a receiver had everything it waits for */
 };
 
 /* A way for clients to talk to each other. */

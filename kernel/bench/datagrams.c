@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* 1 to N the other ways: UDP multicast on loopback, and netlink multicast. */
+/* 1 to N by other transports: UDP multicast on loopback, and netlink multicast. */
 
 #include <arpa/inet.h>
 #include <linux/netlink.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The same over a D-Bus message bus: just enough of SASL, Hello and marshalling. */
+/* The same over a D-Bus message bus: the minimum of SASL, Hello and marshalling. */
 
 #include <signal.h>
 #include <sys/socket.h>
@@ -161,7 +161,7 @@ static int open_bus(int client)
 	strcpy(names->name[client], (char *)buffer + length + 4);
 	call_driver(fd, 2, "AddMatch", client ? "type='signal',interface='b.B'" : "type='signal',interface='b.C'",
 		    buffer);
-	/* NameAcquired, and whatever else came. */
+	/* NameAcquired, and anything else that came. */
 	while (recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT) > 0)
 		;
 	return fd;

@@ -24,8 +24,8 @@ struct shared *shared;
 static int rounds = 1000;
 
 /*
- * Nobody spins: who yields in a loop falls behind the others' virtual run time, and is let catch up with it while it is
- * being measured.
+ * No process spins: one that yields in a loop falls behind the others' virtual run time, and the scheduler lets it catch up
+ * while it is being measured.
  */
 static int ready_pipe[2], go_pipe[2], over_pipe[2];
 
@@ -94,7 +94,7 @@ static void read_exactly(int fd, size_t bytes)
 	}
 }
 
-/* Reads one message, and tells how long such are by the time they arrive. */
+/* Reads one message, and returns its length on arrival. */
 static size_t read_first(const struct contender *c, int fd)
 {
 	uint8_t header[16];
@@ -110,7 +110,7 @@ static size_t read_first(const struct contender *c, int fd)
 static void send_exactly(int fd, const void *data, size_t length)
 {
 	while (send(fd, data, length, MSG_NOSIGNAL) != (ssize_t)length) {
-		/* netlink multicasts, and then finds nobody in the kernel: it has been sent. */
+		/* netlink multicasts, and then finds no receiver in the kernel: it has been sent. */
 		if (errno == ECONNREFUSED)
 			return;
 		if (errno != EAGAIN && errno != ENOBUFS)
@@ -118,7 +118,7 @@ static void send_exactly(int fd, const void *data, size_t length)
 	}
 }
 
-/* To all: one message, or a loop where there is nobody who would. */
+/* To all: one message, or a loop where the transport has no multicast. */
 static void send_all(const struct contender *c, int fd, int receivers, const void *data, size_t length)
 {
 	if (c != &direct) {
@@ -231,7 +231,7 @@ static struct result measure(const struct contender *c, int receivers, int windo
 	return copy;
 }
 
-/* ---- a slow receiver: what is lost, who is delayed ---- */
+/* ---- a slow receiver: messages lost, clients delayed ---- */
 
 static void counting_receiver(const struct contender *c, int self, bool slow, int count)
 {
@@ -242,14 +242,14 @@ static void counting_receiver(const struct contender *c, int self, bool slow, in
 	ssize_t n;
 
 	be_ready();
-	/* The slow one looks away until the sender has done, and the others have all they get. */
+	/* The slow one does not read until the sender is done and the others have everything. */
 	if (slow)
 		wait_for_end(over_pipe);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	while (shared->received[self] < (uint64_t)count) {
 		n = recv(fd, buffer, sizeof(buffer), 0);
 		if (n <= 0 && errno == ENOBUFS)
-			continue;	/* netlink tells once that it lost something */
+			continue;	/* netlink reports once that it lost something */
 		if (n <= 0)
 			break;
 		bytes += n;
@@ -281,7 +281,7 @@ static void slow_case(const struct contender *c, bool slow, int count)
 	for (int i = 0; i < count; i++) {
 		length = c->make(data, 0, ALL, i + 1);
 		if (c == &direct) {
-			/* What does not fit is lost, or everybody would wait for the slow one. */
+			/* What does not fit is lost, or all would wait for the slow one. */
 			for (int k = 1; k <= SLOW; k++)
 				send(receiver_fds[k], data, length, MSG_NOSIGNAL | (slow ? MSG_DONTWAIT : 0));
 		} else {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Messages that name their receiver in the first word: over socketpairs, through a minimal relay, and through a group whose
- * daemon does what a daemon has to: it relays what asks, keeps what does not fit, and releases.
+ * Messages that name their receiver in the first word: over socketpairs, through a minimal relay, and through a group with
+ * a daemon that does what a daemon has to: it relays what asks, keeps what does not fit, and releases.
  */
 
 #include <arpa/inet.h>
@@ -131,7 +131,7 @@ static void wait_for_out(int poll_fd, int client, bool on)
 {
 	struct epoll_event event = { .events = EPOLLIN | (on ? EPOLLOUT : 0), .data.u32 = client };
 
-	/* Who has hung up is not watched any more. */
+	/* A client that has hung up is not watched any more. */
 	if (epoll_ctl(poll_fd, EPOLL_CTL_MOD, ends[client][1], &event) && errno != ENOENT)
 		DIE("epoll_ctl");
 }

@@ -3,7 +3,7 @@
 """start-bus.py dbus-daemon|dbus-broker SOCKET COMMAND...: runs a command while that bus listens at SOCKET.
 
 dbus-broker needs a controller that hands it a listening socket and a policy; its own launcher needs
-systemd. This script is the smallest controller that will do.
+systemd. This script is a minimal controller.
 """
 
 import array
@@ -55,13 +55,13 @@ class Writer:
 
 
 def allow_everything(writer: Writer) -> None:
-    """The policy of dbus-broker's AddListener: for every uid, own, send and receive whatever it is."""
+    """The policy of dbus-broker's AddListener: every uid may own, send and receive anything."""
     u, s = writer.integer, writer.string
     batch = "bta(btbs)a(btssssuutt)a(btssssuutt)"
     writer.signature(f"(a(u({batch}))a(buu({batch}))a(ss)bs)")
     own = [(u, 4, 1), (u, 8, 1), (u, 4, 1), (s, "")]
     message = [(u, 4, 1), (u, 8, 1), *[(s, "")] * 4, (u, 4, 0), (u, 4, 0), (u, 8, 0), (u, 8, 2**64 - 1)]
-    everybody = [
+    all_uids = [
         (u, 4, 0xFFFFFFFF),
         (writer.pad, 8),
         (u, 4, 1),
@@ -71,7 +71,7 @@ def allow_everything(writer: Writer) -> None:
         (writer.structs, message),
     ]
     writer.pad(8)
-    writer.structs(everybody)
+    writer.structs(all_uids)
     writer.structs()
     writer.structs()
     u(4, 0)
@@ -126,7 +126,7 @@ def start_broker(path: str) -> subprocess.Popen:
         stderr=subprocess.DEVNULL,
     )
     add_listener(controller, listener)
-    # Kept open for as long as the broker is to live.
+    # Kept open for the lifetime of the broker.
     broker.controller = controller
     return broker
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The bus of the tests: a daemon and its clients in one process. */
+/* The tests' bus: a daemon and its clients in one process. */
 
 #include <sched.h>
 
@@ -215,7 +215,7 @@ bool readable(int fd, int ms)
 	return poll(&poll_fd, 1, ms) == 1;
 }
 
-/* 0, or minus the errno that was reported for this member. */
+/* Returns 0, or minus the errno reported for this member. */
 int release(struct bus *bus, uint32_t index)
 {
 	struct umc_release_entry entry = { .index = index };
@@ -263,7 +263,7 @@ void set_verdict(struct bus *bus, uint32_t which, uint32_t index, uint32_t verdi
 	CHECK(!set_filter(bus, which, index, code, 1));
 }
 
-/* Everybody takes every multicast, and nobody but members listens. */
+/* All members take every multicast, and only members listen. */
 void set_standard_filters(struct bus *bus)
 {
 	set_verdict(bus, UMC_FILTER_REST, UMC_ANY, UMC_NO);

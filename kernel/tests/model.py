@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""model.py [SCHEDULES [SEED]]: random schedules on the real module, checked against a model of its contract.
+"""model.py [SCHEDULES [SEED]]: random schedules on the real module, checked against a model of the contract.
 
 A schedule is a few hundred steps of clients that send and read, a daemon that relays what asks, holds
-and releases, and clients that come and go. The model knows of every message whether it has to go
+and releases, and clients that come and go. The model knows for every message whether it has to go
 directly, or to the daemon and why; what every queue holds, in order; and at the end that all that was
 sent arrived once, in its sender's order.
 """
@@ -104,7 +104,7 @@ def address_of(buffer: bytearray) -> int:
 
 
 class Client:
-    """A member, and what the model believes of it."""
+    """A member, and the model's view of it."""
 
     def __init__(self, world: "World", index: int) -> None:
         self.index = index
@@ -115,7 +115,7 @@ class Client:
         self.daemon.setblocking(False)
         self.dirty = True
         self.held = False
-        self.topic = random.randrange(3)  # 0: wants none
+        self.topic = random.randrange(3)  # 0: none wanted
         self.sequence = 0
         self.queue: deque[bytes] = deque()  # at the client's end, unread
         self.asked: deque[bytes] = deque()  # at the daemon's end, unread
@@ -123,7 +123,7 @@ class Client:
 
 
 class World:
-    """All of it: the module, and the model beside it."""
+    """The module and its model."""
 
     def __init__(self, kind: int, seed: int) -> None:
         self.random = random.Random(seed)
@@ -178,7 +178,7 @@ class World:
     # ---- what a send has to do ----
 
     def receivers(self, sender: Client, verdict: int, topic: int) -> list[Client] | None:
-        """Who gets it directly; None: it has to ask."""
+        """The members that get it directly; None: it has to ask."""
         if sender.dirty or self.gate_closed:
             return None
         if verdict & 0xF0000000 == MULTICAST:
@@ -223,7 +223,7 @@ class World:
     # ---- reading ----
 
     def read(self, end: socket.socket, queue: deque[bytes]) -> bytes:
-        """What comes is exactly what the model has queued there, and there is no more than that."""
+        """Checks that exactly what the model has queued there arrives, and no more."""
         expected = queue.popleft()
         size = len(expected) if self.kind == socket.SOCK_STREAM else 4096
         try:
@@ -239,7 +239,7 @@ class World:
             end.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return
-        raise AssertionError("something came that the model does not know")
+        raise AssertionError("an unexpected message arrived")
 
     def client_reads(self, client: Client) -> None:
         if not client.queue:
@@ -296,7 +296,7 @@ class World:
             client.dirty = False
 
     def daemon_catches_up(self, client: Client) -> None:
-        """What a daemon does that is not behind."""
+        """Does what a daemon does that keeps up."""
         while client.asked:
             self.daemon_reads(client)
         self.flush(client, True)
@@ -306,7 +306,7 @@ class World:
 
     def step(self) -> None:
         client = self.clients[self.random.randrange(CLIENTS)]
-        other = self.random.randrange(CLIENTS + 1)  # one too many: nobody has that index
+        other = self.random.randrange(CLIENTS + 1)  # one too many: no client has that index
         kind = self.random.randrange(100)
         if kind < 20:
             self.send(client, UNICAST | other, 0, 0)

@@ -2,7 +2,7 @@
 /*
  * unix-multicast-stress SECONDS [SEED [stream|seqpacket [failslab]]]: members come, send, go and are killed; filters are swapped; the gate closes and opens;
  * the group is closed under load and made anew.  The daemon checks that what it reads is whole; the kernel's own detectors
- * say the rest.
+ * report the rest.
  */
 
 #include <pthread.h>
@@ -102,7 +102,7 @@ static void set_ingress(uint32_t index, uint32_t verdict)
 	set_filter(&bus, UMC_FILTER_INGRESS, index, code, 1);
 }
 
-/* The rest is for later if memory fails: a member without filters asks. */
+/* If memory fails the rest follows later: a member without filters asks. */
 static void attach(uint32_t slot)
 {
 	set_filter(&bus, UMC_FILTER_EGRESS, slot, own_verdict, ARRAY_SIZE(own_verdict));
@@ -110,7 +110,7 @@ static void attach(uint32_t slot)
 	set_stamp(&bus, slot, "12345678", 8 * (slot % 2), 24, 20, UMC_STAMP_LENGTH);
 }
 
-static void come(uint32_t slot)
+static void join_member(uint32_t slot)
 {
 	struct client *c = &bus.client[slot];
 
@@ -127,7 +127,7 @@ static void come(uint32_t slot)
 	attach(slot);
 }
 
-static void go(uint32_t slot)
+static void leave_member(uint32_t slot)
 {
 	struct client *c = &bus.client[slot];
 
@@ -193,7 +193,7 @@ static void serve(uint32_t slot)
 		spilled++;
 }
 
-/* Out and in again, under load. */
+/* Removes and adds the member again, under load. */
 static void add_again(uint32_t slot)
 {
 	struct client *c = &bus.client[slot];
@@ -204,14 +204,14 @@ static void add_again(uint32_t slot)
 		attach(slot);
 }
 
-static void disturb(uint32_t slot)
+static void reconfigure(uint32_t slot)
 {
 	struct umc_stats stats = { .index = UMC_ANY };
 	struct umc_pending_list list = { .caller = UMC_ANY, .callee = UMC_ANY };
 	static const uint32_t verdicts[] = { UMC_YES, UMC_YES, UMC_NO, UMC_ASK };
 
 	switch (rand() % 16) {
-	case 0: go(slot); come(slot); break;
+	case 0: leave_member(slot); join_member(slot); break;
 	case 1: set_ingress(slot, verdicts[rand() % 4]); break;
 	case 2: attach(slot); break;
 	case 3: gate(&bus, true); gate(&bus, false); break;
@@ -225,7 +225,7 @@ static void disturb(uint32_t slot)
 	}
 }
 
-/* From here on, or not any more, allocations of this process fail. */
+/* Begins or stops to let this process's allocations fail. */
 static void fail(int fd, const char *whether)
 {
 	CHECK(fd >= 0 && write(fd, whether, 1) == 1);
@@ -253,7 +253,7 @@ int main(int argc, char **argv)
 		bus.client[i].daemon = -1;
 	group_again();
 	for (uint32_t i = 0; i < SLOTS; i++)
-		come(i);
+		join_member(i);
 	if (argc > 4 && !strcmp(argv[4], "failslab")) {
 		failing = open("/proc/self/make-it-fail", O_WRONLY);
 		fail(failing, "1");
@@ -262,13 +262,13 @@ int main(int argc, char **argv)
 	while (time(NULL) < end) {
 		for (uint32_t i = 0; i < 4 * SLOTS; i++)
 			serve(i % SLOTS);
-		disturb(rand() % SLOTS);
+		reconfigure(rand() % SLOTS);
 	}
 	for (uint32_t i = 0; i < SLOTS; i++)
-		go(i);
+		leave_member(i);
 	count();
 	close(bus.group);
-	/* Or the result may not get out. */
+	/* Otherwise the result may not get out. */
 	if (failing >= 0)
 		fail(failing, "0");
 	printf("# %llu added, %llu direct, %llu multicast, %llu read, %llu written, %llu spilled\n", added, direct, multicast,

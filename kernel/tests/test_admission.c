@@ -54,7 +54,7 @@ TEST(passcred_client_is_bound_automatically, EACH_TYPE)
 	bus_free(bus);
 }
 
-TEST(what_is_not_a_listener_or_a_connection, SMOKE | EACH_TYPE)
+TEST(sockets_other_than_listener_and_connection_are_refused, SMOKE | EACH_TYPE)
 {
 	struct bus *bus = bus_new(1);
 	int dgram = socket(AF_UNIX, SOCK_DGRAM, 0), inet = socket(AF_INET, SOCK_STREAM, 0);
@@ -71,7 +71,7 @@ TEST(what_is_not_a_listener_or_a_connection, SMOKE | EACH_TYPE)
 	bus_free(bus);
 }
 
-TEST(client_that_has_gone, EACH_TYPE)
+TEST(connection_of_a_departed_client_is_refused, EACH_TYPE)
 {
 	struct bus *bus = bus_new(1);
 	struct client client;

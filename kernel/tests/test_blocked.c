@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Sends that are under way: blocked for room, and of several threads at once. */
+/* Sends under way: blocked for room, and by several threads at once. */
 
 #include <pthread.h>
 #include <sys/syscall.h>
@@ -17,7 +17,7 @@ static void *block_in_send(void *argument)
 
 	blocking_thread = syscall(SYS_gettid);
 
-	/* Blocks: the queue is full. Then, at once, one that a filter lets go directly. */
+	/* Blocks on the full queue, then at once sends a message that a filter lets go directly. */
 	CHECK(send(client->fd, message, 60000, 0) == 60000);
 	free(message);
 	send_to(client, TO(1), 2);
@@ -38,7 +38,7 @@ TEST(a_send_in_flight_while_the_member_is_added, SMOKE | EACH_TYPE)
 	wait_until_asleep(&blocking_thread);
 	CHECK(!client_add(bus, &late, 9));
 	set_verdict(bus, UMC_FILTER_EGRESS, 9, TO(1));
-	/* The daemon reads all there is and releases as soon as it may. */
+	/* The daemon reads everything and releases as soon as it may. */
 	for (int next = 0; next <= filler;) {
 		while (!readable(late.daemon, 0) && release(bus, 9))
 			sched_yield();

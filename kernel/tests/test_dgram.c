@@ -173,7 +173,7 @@ TEST(dgram_ask_is_refused, SMOKE)
 	FAILS(set_filter(&bus, UMC_FILTER_REST, UMC_ANY, &no, 1), EOPNOTSUPP);
 	FAILS(set_filter(&bus, UMC_FILTER_FIRST, UMC_ANY, &no, 1), EOPNOTSUPP);
 	FAILS(set_stamp(&bus, 0, "x", 1, 0, 0, 0), EOPNOTSUPP);
-	/* An ingress filter works: it keeps messages away. */
+	/* An ingress filter keeps messages away. */
 	CHECK(!set_filter(&bus, UMC_FILTER_INGRESS, 1, &no, 1));
 	EQUAL(send(a, "x", 1, 0), 1);
 	expect_nothing(b);

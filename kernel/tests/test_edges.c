@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What else a sendmsg can be: odd flags, memory, sizes, and connections that end. */
+/* Unusual sends: odd flags, memory, sizes, and connections that end. */
 
 #include <pthread.h>
 #include <signal.h>
@@ -41,7 +41,7 @@ TEST(out_of_band_asks, SMOKE | EACH_TYPE)
 		FAILS(send(bus->client[0].fd, message, MINIMUM, MSG_OOB), EOPNOTSUPP);
 	} else if (send(bus->client[0].fd, message, MINIMUM, MSG_OOB) == (int)MINIMUM) {
 		EQUAL(recv(bus->client[0].daemon, &byte, 1, MSG_OOB), 1);
-		/* With out-of-band data about, nothing overtakes the rest. */
+		/* With out-of-band data pending, nothing overtakes the rest. */
 		EQUAL(release(bus, 0), -EBUSY);
 	}
 	expect_nothing(bus->client[1].fd);
@@ -98,7 +98,7 @@ TEST(iovecs_that_change_under_the_copy, SMOKE | EACH_TYPE)
 	CHECK(!pthread_create(&thread, NULL, change, &c));
 	for (int i = 0; i < 3000; i++) {
 		EQUAL(send(bus->client[0].fd, c.message, MINIMUM, 0), MINIMUM);
-		/* What arrives is what was judged: it says where it was to go. */
+		/* What arrives is what was judged: it names its own destination. */
 		for (uint32_t to = 1; to < 3; to++)
 			while (receive_message(bus->client[to].fd, &got, sizeof(got)) > 0)
 				EQUAL(ntohl(got.verdict), TO(to));
@@ -197,7 +197,7 @@ TEST(tiny_sndbuf, SMOKE | EACH_TYPE)
 	bus_free(bus);
 }
 
-TEST(full_receiver_asks_and_nobody_blocks, SMOKE | EACH_TYPE)
+TEST(full_receiver_asks_and_no_sender_blocks, SMOKE | EACH_TYPE)
 {
 	struct bus *bus = bus_new(4);
 	int before = fill(bus, &bus->client[0], &bus->client[1]);
@@ -221,7 +221,7 @@ TEST(sendfile_and_splice, EACH_TYPE)
 
 	EQUAL(write(memory, message, MINIMUM), MINIMUM);
 	EQUAL(sendfile(bus->client[0].fd, memory, &offset, MINIMUM), MINIMUM);
-	/* A stream of pieces: whole here, so either way will do, but never lost. */
+	/* A stream of pieces: whole here, so either path is right, but it is never lost. */
 	if (receive(bus->client[1].fd) != 1) {
 		expect(bus->client[0].daemon, 1);
 		EQUAL(release(bus, 0), 0);

@@ -47,7 +47,7 @@ TEST(load_out_of_range_asks, SMOKE | EACH_TYPE)
 	expect(bus->client[0].daemon, 1);
 	set_standard_filters(bus);
 	EQUAL(release(bus, 0), 0);
-	/* A signal must not vanish because an ingress filter can't tell. */
+	/* A signal must not vanish because an ingress filter can't decide. */
 	CHECK(!set_filter(bus, UMC_FILTER_INGRESS, 1, ingress, ARRAY_SIZE(ingress)));
 	send_to(&bus->client[0], UMC_MULTICAST, 2);
 	expect(bus->client[0].daemon, 2);
@@ -55,7 +55,7 @@ TEST(load_out_of_range_asks, SMOKE | EACH_TYPE)
 	bus_free(bus);
 }
 
-/* What the first filter answers the others find; here it is the topic. */
+/* The other filters find the result of the first one; here it is the topic. */
 static const struct sock_filter first_says_topic[] = {
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct message, topic)),
 	BPF_STMT(BPF_RET | BPF_A, 0),
@@ -95,7 +95,7 @@ TEST(the_first_filter_tells_the_others, SMOKE | EACH_TYPE)
 	send_topic(client, UMC_UNICAST | 9, 3);
 	expect_nothing(client[2].fd);
 	EQUAL(stats_of(bus, 0).direct, 3);
-	/* Where it asks no other one is run. */
+	/* If it asks, no other filter runs. */
 	send_topic(client, 0, 4);
 	expect(client[0].daemon, 4);
 	EQUAL(release(bus, 0), 0);
@@ -257,7 +257,7 @@ TEST(ingress_sees_the_senders_mark, SMOKE | EACH_TYPE)
 	bus_free(bus);
 }
 
-TEST(gate_closes_for_everybody, SMOKE | EACH_TYPE)
+TEST(closed_gate_makes_every_member_ask, SMOKE | EACH_TYPE)
 {
 	struct bus *bus = bus_new(3);
 
@@ -307,7 +307,7 @@ TEST(filter_swapped_against_a_send_in_flight, EACH_TYPE)
 		uint32_t index = 1 + round % 2;
 
 		set_verdict(bus, UMC_FILTER_EGRESS, 0, TO(index));
-		/* From here on no delivery to the other one can happen. */
+		/* From here on the other member can't get a delivery. */
 		while (receive(bus->client[3 - index].fd) >= 0)
 			;
 		for (int i = 0; i < 20; i++) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Groups and membership: making, adding, leaving, closing. */
+/* Groups and membership: create, add, leave, close. */
 
 #include "umc.h"
 
@@ -12,7 +12,7 @@ TEST(version_is_reported, SMOKE)
 	EQUAL(version, UMC_VERSION);
 }
 
-TEST(create_refuses_what_it_does_not_know, SMOKE)
+TEST(create_refuses_unknown_arguments, SMOKE)
 {
 	const struct umc_create good = {
 		.version = UMC_VERSION, .max_members = 8, .max_pending = 8, .address_fd = -1,
@@ -232,7 +232,7 @@ TEST(index_reuse, SMOKE | EACH_TYPE)
 	EQUAL(release(bus, 1), 0);
 	send_to(&bus->client[0], TO(1), 3);
 	expect(bus->client[1].fd, 3);
-	/* What the old index 1 was asked, the new one can't answer. */
+	/* The new index 1 can't answer a call to the old one. */
 	send_key(&bus->client[1], REPLY(0), 4, 5);
 	expect(bus->client[1].daemon, 4);
 	bus_free(bus);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The modes of the 2012 proposal: wait until all have room, or drop. */
+/* The modes of the proposal of 2012: wait until all have room, or drop. */
 
 #include <pthread.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Multicasts: all that match or none, whatever happens in the middle. */
+/* Multicasts reach all matching members or none, whatever happens in the middle. */
 
 #include <fcntl.h>
 #include <signal.h>
@@ -33,7 +33,7 @@ TEST(multicast_reaches_all_that_match, SMOKE | EACH_TYPE)
 	bus_free(bus);
 }
 
-TEST(multicast_nobody_wants_wakes_nobody, SMOKE | EACH_TYPE)
+TEST(unwanted_multicast_wakes_no_member, SMOKE | EACH_TYPE)
 {
 	struct bus *bus = bus_new(3);
 
@@ -127,7 +127,7 @@ TEST(receiver_with_passcred, SMOKE | EACH_TYPE)
 	struct bus *bus = bus_new(2);
 	int one = 1;
 
-	/* It would get the credentials of whoever delivers. */
+	/* It would get the credentials of the task that delivers. */
 	CHECK(!setsockopt(bus->client[1].fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)));
 	send_to(&bus->client[0], TO(1), 1);
 	expect(bus->client[0].daemon, 1);
@@ -194,7 +194,7 @@ TEST(receiver_killed_in_mid_multicast, EACH_TYPE)
 				kill(pid, SIGKILL);
 			EQUAL(send_to(&bus->client[0], UMC_MULTICAST, ++sequence), MINIMUM);
 			if (receive(bus->client[0].daemon) >= 0) {
-				/* Asked as a whole: nobody has got it. */
+				/* Asked as a whole: no member has got it. */
 				EQUAL(release(bus, 0), 0);
 				sequence--;
 			}
@@ -261,7 +261,7 @@ static void write_file(const char *path, const char *text)
 	close(fd);
 }
 
-/* Whatever was spilled, the daemon finishes; everybody has everything in order. */
+/* The daemon finishes every spilled delivery; every member has everything in order. */
 static void finish_spills(struct bus *bus, unsigned int *spills)
 {
 	char buffer[LARGE];

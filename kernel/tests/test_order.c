@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Order between the direct way and the daemon's: dirty, held, and what they prevent. */
+/* Order between direct and relayed messages: dirty, held, and what they prevent. */
 
 #include <pthread.h>
 #include <sys/syscall.h>
@@ -127,7 +127,7 @@ TEST(c_reacts_before_b_is_flushed, SMOKE | EACH_TYPE)
 	bus_free(bus);
 }
 
-/* ---- those who sleep until the daemon has written ---- */
+/* ---- receivers that sleep until the daemon has written ---- */
 
 struct sleeper {
 	struct client *client;
@@ -135,7 +135,7 @@ struct sleeper {
 	_Atomic int thread;
 };
 
-/* Asleep in recv; what it gets it sends on at once. */
+/* Sleeps in recv, and at once passes on what it gets. */
 static void *pass_on(void *argument)
 {
 	struct sleeper *s = argument;
@@ -147,7 +147,7 @@ static void *pass_on(void *argument)
 	return NULL;
 }
 
-TEST(nobody_is_woken_before_all_are_written, SMOKE | EACH_TYPE)
+TEST(no_receiver_is_woken_before_all_are_written, SMOKE | EACH_TYPE)
 {
 	enum { SLEEPERS = 8, ROUNDS = 20 };
 	struct bus *bus = bus_new(SLEEPERS + 1);
@@ -161,7 +161,7 @@ TEST(nobody_is_woken_before_all_are_written, SMOKE | EACH_TYPE)
 		struct sleeper sleepers[SLEEPERS];
 		pthread_t threads[SLEEPERS];
 
-		/* The last to get it is the one to whom all the others send theirs. */
+		/* The last one written is the receiver of all the others' messages. */
 		for (uint32_t i = 0; i <= SLEEPERS; i++)
 			entries[i] = (struct umc_write_entry){
 				.index = i, .iov = (uintptr_t)&iov, .iov_count = 1,
@@ -272,7 +272,7 @@ static void relay(struct bus *bus, const uint32_t *to, unsigned int count, uint3
 		entries[i] = (struct umc_write_entry){
 			.index = to[i], .iov = (uintptr_t)&iov, .iov_count = 1,
 		};
-	/* A delivery may just be going on: then its receiver is held, and it is tried again. */
+	/* A delivery may be under way: then its receiver is held, and the write is retried. */
 	while (count) {
 		unsigned int left = 0;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Replies pass only where they were asked for. */
+/* Replies pass only for pending calls. */
 
 #include "umc.h"
 
@@ -13,14 +13,14 @@ TEST(call_and_reply_go_directly, SMOKE | EACH_TYPE)
 	EQUAL(send_key(&bus->client[1], REPLY(0), 2, 42), MINIMUM);
 	expect(bus->client[0].fd, 2);
 	EQUAL(pending_count(bus, UMC_ANY, UMC_ANY), 0);
-	/* A second reply was not asked for. */
+	/* A second reply is unsolicited. */
 	send_key(&bus->client[1], REPLY(0), 3, 42);
 	expect(bus->client[1].daemon, 3);
 	EQUAL(asked(bus, 1, UMC_ASKED_REPLY), 1);
 	bus_free(bus);
 }
 
-TEST(reply_nobody_asked_for, SMOKE | EACH_TYPE)
+TEST(unsolicited_reply_asks, SMOKE | EACH_TYPE)
 {
 	struct bus *bus = bus_new(3);
 
@@ -133,7 +133,7 @@ TEST(unanswered_callers_of_a_member_that_goes, SMOKE | EACH_TYPE)
 	EQUAL(entries[0].key, 10);
 	EQUAL(entries[1].caller, 1);
 	EQUAL(entries[1].key, 11);
-	/* Its own calls nobody waits for any more. */
+	/* Its own calls are no longer pending. */
 	EQUAL(pending_count(bus, 2, UMC_ANY), 0);
 	EQUAL(pending_count(bus, 0, 1), 1);
 	CHECK(!forget(bus, 2));
@@ -186,7 +186,7 @@ TEST(limit_of_unanswered_calls, SMOKE | EACH_TYPE)
 	bus_free(bus);
 }
 
-/* Both ways together: what the daemon delivers counts like what goes directly. */
+/* Calls that the daemon delivers count like direct ones. */
 TEST(calls_of_the_daemon, SMOKE | EACH_TYPE)
 {
 	struct bus *bus = bus_new(2);
@@ -202,7 +202,7 @@ TEST(calls_of_the_daemon, SMOKE | EACH_TYPE)
 	EQUAL(send_key(&bus->client[1], REPLY(0), 2, 42), MINIMUM);
 	expect(bus->client[0].fd, 2);
 	EQUAL(pending_count(bus, UMC_ANY, UMC_ANY), 0);
-	/* For who has left there is nothing to wait, but for his own calls there is. */
+	/* A member that has left can't be called, but its own calls are still pending. */
 	CHECK(!pending_add(bus, 0, 1, 43));
 	CHECK(!remove_member(bus, 1));
 	CHECK(!pending_add(bus, 0, 1, 44));

@@ -23,7 +23,7 @@ TEST(counters_of_members_and_group, SMOKE | EACH_TYPE)
 	EQUAL(asked(bus, 0, UMC_ASKED_VERDICT), 1);
 	EQUAL(asked(bus, 0, UMC_ASKED_DIRTY), 1);
 	EQUAL(stats_of(bus, UMC_ANY).received, 4);
-	/* What has left still counts for the group. */
+	/* A member that has left still counts for the group. */
 	CHECK(!remove_member(bus, 0));
 	EQUAL(stats_of(bus, UMC_ANY).direct, 2);
 	EQUAL(stats_of(bus, UMC_ANY).asked[UMC_ASKED_DIRTY], 1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the tests share: a small framework, and a bus of one daemon and some
- * clients.  A message begins with its own egress verdict, so a test says with
- * each message where it is to go.
+ * Shared by the tests: a small framework, and a bus of one daemon and some
+ * clients.  A message begins with its own egress verdict, so a test sets the
+ * destination with each message.
  */
 #ifndef UMC_TESTS_H
 #define UMC_TESTS_H
@@ -172,9 +172,9 @@ int pending_take(struct bus *bus, uint32_t caller, uint32_t callee, uint32_t key
 
 /* Fills the receiver's queue directly; returns how many messages it took. */
 int fill(struct bus *bus, struct client *from, struct client *to);
-/* The thread of that number, once it has one, is inside a system call. */
+/* Waits until that thread, once it has an id, sleeps in a system call. */
 void wait_until_asleep(const _Atomic int *thread);
-/* Reads everything at the daemon's ends and releases everybody. */
+/* Reads everything at the daemon's ends and releases every member. */
 void settle(struct bus *bus);
 
 #endif

@@ -3,9 +3,9 @@
 # boot.sh [-c CPUS] [-m MIB] [-t SECONDS] [-d DIRECTORY] [-i|-I] KERNELDIR RESULTS COMMAND...
 # Boots KERNELDIR/vmlinux in QEMU under software emulation with the host's files shared read-only, runs the shell
 # command as root and powers off. RESULTS (writable in the guest as /run/results) gets: output, status, dmesg, console.
-# -d: a directory that the guest is to see too, though its /tmp and /run are its own; read-only.
-# -i counts instructions: one CPU, a nanosecond of guest time is an instruction, and time leaps when nothing runs. With -I it
-# passes then, which programs with time-outs need.
+# -d: a directory that the guest sees too, read-only, although its /tmp and /run are its own.
+# -i counts instructions: one CPU, a nanosecond of guest time is an instruction, and time leaps when nothing runs. With -I
+# idle time passes, as programs with time-outs need.
 set -eu
 . "$(dirname "$0")/common.sh"
 

@@ -13,7 +13,7 @@ source=$("$TOOLS/fetch-source.sh")
 for series in 6.1 6.12; do
 	kernel=$("$TOOLS/fetch-kernel.sh" $series) || { say "no $series on offer"; continue; }
 	module=$("$TOOLS/build-module.sh" "$kernel" C=2 "CF=-D__CHECK_ENDIAN__")
-	# The kernel's own headers are not ours to mend.
+	# Warnings from the kernel's own headers are not ours to fix.
 	if grep -E "^$module/[a-z]*\.[ch]:.*(warning|error)" "$module/log"; then
 		die "sparse"
 	fi

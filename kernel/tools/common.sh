@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Sourced by the scripts beside it: where things are kept, and how packages are asked for.
+# Sourced by the scripts beside it: the cache's folders, and the check for missing packages.
 
 TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 KERNEL_DIR=$(dirname "$TOOLS")
@@ -19,11 +19,11 @@ need() {
 	[ ${#missing[@]} -eq 0 ] || die "missing Debian packages: ${missing[*]} (see kernel/tools/install-packages.sh)"
 }
 
-# kernel_complaints DMESG: prints what a kernel did not like, and fails if there is nothing.
+# kernel_complaints DMESG: prints a kernel's warnings, and fails if there are none.
 kernel_complaints() { grep -E 'WARNING|BUG|Oops|general protection|RCU stall|possible deadlock|refcount_t' "$1"; }
 
-# build_programs tests|bench: makes what runs in the guest and prints its folder. It is keyed by its sources, so that one
-# checkout's run never changes what another's guest is just executing.
+# build_programs tests|bench: builds the guest's programs and prints their folder, which is keyed by the sources, so that one
+# checkout's run never changes what another's guest is executing.
 build_programs() {
 	local sources=$KERNEL_DIR/$1 dir
 	dir=$CACHE/$1/$(cat "$sources"/Makefile "$sources"/*.[chp]* "$KERNEL_DIR"/include/uapi/linux/* | sha256sum | cut -c 1-12)

@@ -26,7 +26,7 @@ need apt-get apt dpkg-deb dpkg /usr/bin/busybox busybox-static /sbin/modprobe km
 version=$(apt-cache pkgnames "linux-image-$SERIES." | sed -n "s/^linux-image-\($SERIES\.[0-9.-]*\(+deb[0-9]*\)\?-amd64\)$/\1/p" |
 	sort -V | tail -n 1)
 if [ -z "$version" ]; then
-	# Offline, or without this series: what the cache has must do.
+	# Offline, or without this series: use what the cache has.
 	[ -e "$LINK/ready.$LAYOUT" ] || die "apt offers no linux-image-$SERIES.*-amd64 (try apt-get update)"
 	readlink -f "$LINK"
 	exit 0

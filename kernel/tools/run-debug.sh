@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # run-debug.sh [-s] [-t STRESS_SECONDS] [uml-debug|qemu-debug...]: tests and stress under kernels with KASAN, PROVE_LOCKING,
-# DEBUG_ATOMIC_SLEEP, kmemleak and failslab. No report is the result wanted; a build that is broken on purpose must make
-# each of the detectors speak. -s runs the stress alone.
+# DEBUG_ATOMIC_SLEEP, kmemleak and failslab. A run passes without a report; a build that is broken on purpose must trigger
+# each of the detectors. -s runs the stress alone.
 set -eu
 . "$(dirname "$0")/common.sh"
 
@@ -28,9 +28,9 @@ boot() {
 	esac
 }
 
-# What the kernel said after the module was loaded; what it says of itself at boot is not ours.
-# One warning is passed over: the kernel warns when an allocation that failslab lets fail was for the place of the KASAN
-# shadow of a page of compiled filters. Its caller copes; none of it happens in the module's code.
+# The kernel's messages after the module was loaded; those of the boot are not ours.
+# One warning is ignored: the kernel warns when failslab lets the allocation of the KASAN shadow of a page of compiled
+# filters fail. Its caller copes; none of it happens in the module's code.
 ours() {
 	grep -q 'unix_multicast tests begin' "$1/dmesg" || echo "BUG: the kernel log lost its beginning"
 	sed -n '/unix_multicast tests begin/,$p' "$1/dmesg" | awk -v reports="$REPORTS" '
@@ -103,7 +103,7 @@ timeout 300 $build/unix-multicast-test unicast_goes member_can_not multicast_rea
 $LEAKS
 rmmod unix_multicast"
 	{ reports "$results"; grep 'comm "' "$results/output" || true; } | sort | uniq -c >"$results/seen"
-	# The last is kmemleak's: whose allocation it was.
+	# The last is kmemleak's: the origin of the allocation.
 	detectors=('circular locking' 'use-after-free' 'comm "unix-multicast')
 	# User Mode Linux has no preemption count.
 	[ "$flavour" = uml-debug ] || detectors+=('sleeping function')

@@ -35,7 +35,7 @@
 #define UMC_ASK_NOW	0xf0000000U	/* whatever the next program says */
 /* egress */
 #define UMC_UNICAST	0x10000000U	/* to the member of that index */
-#define UMC_MULTICAST	0x20000000U	/* to all whose ingress filter says yes */
+#define UMC_MULTICAST	0x20000000U	/* to all members with a matching ingress filter */
 /* ingress and rest */
 #define UMC_NO		0x30000000U
 #define UMC_YES		0x40000000U
@@ -48,7 +48,7 @@
 #define UMC_VERDICT_KEY_MASK	0x00ffc000U
 #define UMC_VERDICT_INDEX_MASK	0x00003fffU
 
-/* What a multicast does that does not fit a receiver's queue. */
+/* The fate of a multicast that does not fit a receiver's queue. */
 enum {
 	UMC_MODE_ASK,		/* goes to the daemon as a whole */
 	UMC_MODE_BLOCK,		/* waits until all have room */
@@ -65,7 +65,7 @@ enum {
 	UMC_ASKED_SIZE,		/* empty, or too large for one delivery */
 	UMC_ASKED_FULL,		/* a receiver's queue */
 	UMC_ASKED_HELD,		/* a receiver is held */
-	UMC_ASKED_BUSY,		/* a lock was not to be had quickly */
+	UMC_ASKED_BUSY,		/* a lock was contended */
 	UMC_ASKED_GATE,		/* the gate is closed */
 	UMC_ASKED_DEAD,		/* no such member, or not any more */
 	UMC_ASKED_REPLY,	/* not asked for, duplicate, or at the limit */
@@ -81,7 +81,7 @@ enum {
 	UMC_ASKED_SIZE_OF_TABLE = 32,
 };
 
-#define UMC_CREATE_CLOSED	0x00000001U	/* nobody joins by address */
+#define UMC_CREATE_CLOSED	0x00000001U	/* joining by address is refused */
 
 /**
  * struct umc_create - a new group
@@ -138,13 +138,13 @@ enum {
 	UMC_FILTER_EGRESS,
 	UMC_FILTER_INGRESS,
 	UMC_FILTER_REST,	/* index is UMC_ANY */
-	UMC_FILTER_FIRST,	/* index is UMC_ANY; only while nobody is a member */
+	UMC_FILTER_FIRST,	/* index is UMC_ANY; only while the group has no member */
 };
 
 /*
  * UMC_FILTER_FIRST runs once for a message of a member, before all others.
- * UMC_ASK and UMC_ASK_NOW ask; any other verdict is what the others find in
- * SKF_AD_RXHASH, which is otherwise 0.
+ * UMC_ASK and UMC_ASK_NOW ask; any other verdict is what the other filters find
+ * in SKF_AD_RXHASH, which is otherwise 0.
  */
 
 /* One classic BPF program; instructions points to struct sock_filter. */
@@ -279,7 +279,7 @@ struct umc_spill {
 	__u32 receiver;
 	__u32 sender;
 	__u32 length;		/* bytes that follow, stamped */
-	__u32 written;		/* of these the receiver has got so many */
+	__u32 written;		/* bytes of these that the receiver has */
 };
 
 /**
