@@ -1,6 +1,6 @@
-"""ANONYMOUS: the client is nobody (spec, "ANONYMOUS"; RFC 4505).
+"""ANONYMOUS: the client has no identity (spec, "ANONYMOUS"; RFC 4505).
 
-It always succeeds; whether somebody without identity may use the bus is for ``<allow_anonymous/>`` to say.
+It always succeeds; ``<allow_anonymous/>`` decides whether a client without identity may use the bus.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from .mechanism import Accepted, Answer, Refused
 
 
 class Anonymous:
-    """One attempt. The only response is trace information: UTF-8 without NUL, of which nothing is made."""
+    """One attempt. The only response is trace information: UTF-8 without NUL, which is ignored."""
 
     def __init__(self, uid: int | None) -> None:
-        """``uid`` is what the mechanism is there to forget."""
+        """Ignore ``uid``: the mechanism discards the client's identity."""
 
     def respond(self, response: bytes) -> Answer:
         """Accept any trace information that is text."""

@@ -1,4 +1,4 @@
-"""DBUS_COOKIE_SHA1: the client can read a secret in the home of the bus's user (spec, "DBUS_COOKIE_SHA1")."""
+"""DBUS_COOKIE_SHA1: proof of read access to the home of the bus's user (spec, "DBUS_COOKIE_SHA1")."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Cookie(Record):
 
 
 class KeyringError(Exception):
-    """There is no cookie to be had; the text says why."""
+    """No cookie is available; the text says why."""
 
 
 class Keyring(Protocol):
-    """Where cookies come from."""
+    """A source of cookies."""
 
     @property
     def context(self) -> str:
@@ -35,21 +35,20 @@ class Keyring(Protocol):
 
     @property
     def uid(self) -> int:
-        """Whose keyring it is."""
+        """The owner of the keyring."""
 
     def owned_by(self, identity: bytes) -> bool:
-        """Tell whether the identity, a uid or a login name, is that of the owner."""
+        """Return whether the identity, a uid or a login name, is the owner's."""
 
     def best_cookie(self) -> Cookie:
-        """Return a cookie that is new enough to authenticate with, made if need be, or raise KeyringError."""
+        """Return a cookie recent enough to authenticate with, created if necessary, or raise KeyringError."""
 
 
 class CookieSha1:
     """One attempt: identity, challenge, response.
 
-    Only the user whose process this is can authenticate. For anybody else the keyring would be in a home
-    directory that he controls, and symbolic links in it would make the bus read and write where he likes
-    (CVE-2019-12749).
+    Only the user that runs the bus can authenticate. Any other keyring would be in a home directory under
+    another user's control, where symbolic links could make the bus read and write anywhere (CVE-2019-12749).
     """
 
     def __init__(self, keyring: Keyring, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
@@ -59,7 +58,7 @@ class CookieSha1:
         self._challenge = b""
 
     def respond(self, response: bytes) -> Answer:
-        """Take the identity first and the proof then."""
+        """Take the identity first and then the proof."""
         return self._identity(response) if self._cookie is None else self._proof(response, self._cookie)
 
     def _identity(self, identity: bytes) -> Answer:

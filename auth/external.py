@@ -1,4 +1,4 @@
-"""EXTERNAL: the client is who the kernel says it is (spec, "EXTERNAL"; RFC 4422, appendix A)."""
+"""EXTERNAL: the client's identity is its socket credentials (spec, "EXTERNAL"; RFC 4422, appendix A)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from .mechanism import Accepted, Answer, Challenge, Refused, parse_uid
 
 
 class External:
-    """One attempt. The authorization identity is a uid in ASCII decimal; an empty one means "who I am".
+    """One attempt. The authorization identity is a uid in ASCII decimal, or empty for the credentials' uid.
 
-    Login names are refused, as the reference does since 1.13: to look them up may block.
+    Login names are refused, as in the reference since 1.13: looking them up may block.
     """
 
     def __init__(self, uid: int | None) -> None:
@@ -16,7 +16,7 @@ class External:
         self._asked = False
 
     def respond(self, response: bytes) -> Answer:
-        """Compare the identity with the credentials; ask once if there is none."""
+        """Compare the identity with the credentials; ask once if it is empty."""
         if self._uid is None:
             return Refused("no credentials")
         if not response:

@@ -1,6 +1,6 @@
-"""Cookie files in ~/.dbus-keyrings (spec, "DBUS_COOKIE_SHA1"), readable and writable by the reference too.
+"""Cookie files in ~/.dbus-keyrings (spec, "DBUS_COOKIE_SHA1"), in the format of the reference.
 
-Everything happens below one descriptor of the directory, and no symbolic link is followed from its name on.
+All files are opened relative to one descriptor of the directory, and no symbolic link is followed.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ class FileKeyring:
         self._clock = clock
 
     def owned_by(self, identity: bytes) -> bool:
-        """Tell whether the identity, a uid or a login name, is that of the owner."""
+        """Return whether the identity, a uid or a login name, is the owner's."""
         if identity.isdigit():
             return parse_uid(identity) == self.uid
         return self._user_name is not None and identity == os.fsencode(self._user_name)
 
     def best_cookie(self) -> Cookie:
-        """Return a cookie younger than five minutes, made and saved if need be.
+        """Return a cookie younger than five minutes, created and saved if necessary.
 
-        Raises KeyringError if the directory is not private, the file locked by somebody else, or the file
-        system refuses.
+        Raises KeyringError if the directory is not private, another process holds the lock, or the file
+        system reports an error.
         """
         try:
             with self._open_directory() as directory:
@@ -87,7 +87,7 @@ class FileKeyring:
             os.close(directory)
 
     def _load(self, directory: int) -> list[Cookie]:
-        """Read the cookies that have not expired; a line that is none is passed over."""
+        """Read the cookies that have not expired; malformed lines are skipped."""
         try:
             file = os.open(self.context, os.O_RDONLY | _OPEN, dir_fd=directory)
         except FileNotFoundError:
@@ -106,7 +106,7 @@ class FileKeyring:
         return next((cookie for cookie in cookies if cookie.created > oldest), None)
 
     def _add(self, directory: int) -> Cookie:
-        """Make a new cookie and save it with those that are alive, unless another bus just did."""
+        """Create a cookie and save it with the unexpired ones, unless another bus just did."""
         with self._locked(directory):
             cookies = self._load(directory)
             recent = self._recent(cookies)
@@ -136,7 +136,7 @@ class FileKeyring:
                 os.unlink(name, dir_fd=directory)
 
     def _wait_for_lock(self, directory: int, name: str) -> None:
-        """Remove a lock whose holder must have died, or give a living one time to finish."""
+        """Remove a stale lock, or give its holder time to finish."""
         with suppress(FileNotFoundError):
             made = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime
             if self._clock() - made > STALE_LOCK_AFTER:
@@ -158,9 +158,9 @@ class FileKeyring:
 
 
 def keyring_of_process(environment: Mapping[str, str]) -> FileKeyring:
-    """Return the keyring of the user whose process this is, in $HOME or else in the home of his entry.
+    """Return the keyring of the process's user, in $HOME or else in the home directory of the user database.
 
-    The look-up in the user database may block: to be called once.
+    Looking up the user may block: call this once.
     """
     uid = os.geteuid()
     try:
@@ -173,7 +173,7 @@ def keyring_of_process(environment: Mapping[str, str]) -> FileKeyring:
 
 
 def _parse(line: str) -> Cookie | None:
-    """Read "ID TIME SECRET"; None if it is not that."""
+    """Parse "ID TIME SECRET"; None if malformed."""
     try:
         number, created, secret = line.split()
         cookie = Cookie(int(number), int(created), bytes.fromhex(secret).hex())

@@ -1,4 +1,4 @@
-"""What a SASL mechanism is to the server: an object that is asked again and again until it has decided.
+"""The interface of a SASL mechanism: an object that takes responses until it has decided.
 
 The answers are those of the specification's "Server states": CONTINUE(CHALL), OK and REJECTED.
 """
@@ -24,7 +24,7 @@ class Accepted(Record):
 
 
 class Refused(Record):
-    """REJECTED, for a ``reason`` that is for the log and never sent."""
+    """REJECTED; ``reason`` is for the log and never sent."""
 
     reason: str
 
@@ -33,19 +33,19 @@ Answer = Challenge | Accepted | Refused
 
 
 class Mechanism(Protocol):
-    """One attempt to authenticate by one mechanism."""
+    """One authentication attempt by one mechanism."""
 
     def respond(self, response: bytes) -> Answer:
         """Take the client's next response, decoded; the initial one is empty if the client sent none."""
 
 
 NewMechanism = Callable[[int | None], Mechanism]
-"""Begins an attempt; the argument is the uid that the kernel says the peer has, None if it says nothing."""
+"""Begins an attempt; the argument is the peer's uid according to the kernel, None if unknown."""
 
 Mechanisms = Mapping[str, NewMechanism]
-"""What a server offers, in the order in which a client is told of it."""
+"""The mechanisms a server offers, in the order in which it lists them to clients."""
 
 
 def parse_uid(identity: bytes) -> int | None:
-    """Read an authorization identity that is a uid in ASCII decimal; None if it is none, or absurdly long."""
+    """Parse an authorization identity: a uid in ASCII decimal; None if it is not one, or too long."""
     return int(identity) if identity.isdigit() and len(identity) <= 10 else None

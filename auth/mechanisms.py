@@ -1,4 +1,4 @@
-"""The mechanisms there are, and the choice of ``<auth>`` among them."""
+"""The available mechanisms, and the selection by ``<auth>``."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .external import External
 from .mechanism import Mechanisms, NewMechanism
 
 NAMES = ("EXTERNAL", "DBUS_COOKIE_SHA1", "ANONYMOUS")
-"""In the order of preference: clients are told of them in this one, whatever order they are configured in."""
+"""In order of preference, which is also the order of REJECTED, whatever the configuration's order."""
 
 
 class UnsupportedMechanism(ValueError):
-    """``<auth>`` names a mechanism that there is not; the text is for the administrator."""
+    """``<auth>`` names an unknown mechanism; the text is for the administrator."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -26,7 +26,7 @@ class UnsupportedMechanism(ValueError):
 def choose(allowed: Collection[str], environment: Mapping[str, str]) -> Mechanisms:
     """Return the mechanisms that ``<auth>`` allows, all if it names none.
 
-    ``environment`` says where the keyring of DBUS_COOKIE_SHA1 is, which is looked for when it is needed.
+    ``environment`` locates the keyring of DBUS_COOKIE_SHA1, which is opened on first use.
     Raises UnsupportedMechanism.
     """
     for name in allowed:
@@ -40,7 +40,7 @@ def _maker(name: str, environment: Mapping[str, str]) -> NewMechanism:
         return External
     if name == "ANONYMOUS":
         return Anonymous
-    # The stock configurations do without, and without hashlib.
+    # Imported on demand: the stock configurations need neither these nor hashlib.
     from .cookie_sha1 import CookieSha1
     from .keyring import keyring_of_process
 

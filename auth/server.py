@@ -1,6 +1,6 @@
-"""The server's side of the authentication protocol (spec, "Authentication Protocol"), sans-IO.
+"""The server side of the authentication protocol (spec, "Authentication Protocol"), sans-IO.
 
-Feed what arrives to ``receive_data``, send what ``data_to_send`` returns, until there is an ``outcome``.
+Pass received bytes to ``receive_data`` and send what ``data_to_send`` returns, until there is an ``outcome``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ MAX_REJECTIONS = 6
 class Authenticated(Record):
     """The client said BEGIN after OK.
 
-    ``uid`` is None for an anonymous client, who may still have to be turned away. ``leftover`` is the
-    beginning of the message stream, so far as it has arrived.
+    ``uid`` is None for an anonymous client, which the caller may still have to refuse. ``leftover`` is the
+    part of the message stream that has already arrived.
     """
 
     uid: int | None
@@ -30,7 +30,7 @@ class Authenticated(Record):
 
 
 class Rejected(Record):
-    """The client is to be disconnected, once what there is to send is sent; ``reason`` is for the log."""
+    """The client is to be disconnected after pending output is sent; ``reason`` is for the log."""
 
     reason: str
 
@@ -38,9 +38,9 @@ class Rejected(Record):
 class Server:
     """One client's authentication.
 
-    ``guid`` is that of the address it came by, ``uid`` what the kernel says of it (None: nothing, as with
-    TCP), ``fd_passing`` whether the transport can pass descriptors, ``nonce`` what a client of nonce-tcp must
-    begin with. ``outcome`` is None while the conversation goes on.
+    ``guid`` is that of the listening address, ``uid`` the peer's according to the kernel (None: unknown, as
+    with TCP), ``fd_passing`` whether the transport can pass descriptors, ``nonce`` the bytes with which a
+    nonce-tcp client must begin. ``outcome`` is None while the conversation continues.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Server:
         self._rejections = 0
 
     def receive_data(self, data: bytes) -> None:
-        """Take the next bytes of the client, in whatever pieces they come.
+        """Take the client's next bytes, in pieces of any size.
 
         After a rejection they are ignored. Raises RuntimeError after success: they are the message stream's.
         """
@@ -98,7 +98,7 @@ class Server:
         return data
 
     def _skip_preamble(self, buffer: bytes) -> int:
-        """Check nonce and nul byte once all of it is there; return where the protocol begins."""
+        """Check nonce and nul byte once they are complete; return where the protocol begins."""
         size = len(self._preamble)
         if size == 0 or len(buffer) < size:
             return 0
@@ -128,10 +128,10 @@ class Server:
         self._data(response.lstrip(" "))
 
     def _data(self, response: str) -> None:
-        """Give the mechanism its response and tell the client the answer."""
+        """Pass the response to the mechanism and send its answer to the client."""
         assert self._mechanism is not None
         try:
-            # Half a byte at the end stands for its high half, as in the reference.
+            # An odd digit at the end is a high nibble, as in the reference.
             decoded = unhexlify(response + "0" if len(response) % 2 else response)
         except ValueError:
             self._error("Invalid hex encoding")
@@ -179,8 +179,8 @@ class Server:
 _Reaction: TypeAlias = Callable[[Server, str], None] | str
 _State: TypeAlias = Mapping[str, _Reaction]
 
-# The specification's "Server states". A state is what each command does in it: a method, which gets the
-# arguments, or the text of the ERROR that is the only consequence.
+# The specification's "Server states". A state maps each command to its reaction: a method, which gets the
+# arguments, or the text of an ERROR.
 _WAITING_FOR_AUTH: _State = {
     "AUTH": Server._auth,
     "CANCEL": "Not currently in an auth conversation",

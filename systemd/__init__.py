@@ -1,1 +1,1 @@
-"""The few lines that speak to systemd."""
+"""The protocols of systemd: socket activation, notification, watchdog, journal."""

@@ -1,4 +1,4 @@
-"""The journal: streams for the output of programs (sd_journal_stream_fd(3)), entries with fields."""
+"""The journal: streams for programs' output (sd_journal_stream_fd(3)), and entries with fields."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_S
 
 
 def open_stream(identifier: str, level: int, path: str = SOCKET) -> int | None:
-    """Return a descriptor whose lines the journal notes under this name, with syslog's level.
+    """Return a descriptor for lines that the journal logs under this identifier, at this syslog level.
 
-    None if there is no journal, or it has no room: this never waits.
+    None if there is no journal, or it has no room: this never blocks.
     """
     stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -35,7 +35,7 @@ def open_stream(identifier: str, level: int, path: str = SOCKET) -> int | None:
 
 
 class Journal:
-    """The way into the journal for entries (sd_journal_sendv(3)). Nothing here waits.
+    """A client of the journal for entries (sd_journal_sendv(3)). No method blocks.
 
     Raises OSError if there is no journal.
     """
@@ -44,12 +44,12 @@ class Journal:
         self._path = path
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as trial:
             trial.connect(path)
-        # Not connected, so that a journal that is started again is found.
+        # Not connected, so that a restarted journal is found.
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
 
     def send(self, fields: Mapping[str, str | int]) -> bool:
-        """Send one entry; return False if it is lost, since the journal is gone or has no room."""
+        """Send one entry; return False if it is lost because the journal is gone or has no room."""
         data = b"".join(_encode(name, str(value)) for name, value in fields.items())
         try:
             try:
@@ -63,7 +63,7 @@ class Journal:
         return True
 
     def _send_file(self, data: bytes) -> None:
-        """Send what is too large for a datagram: a file in memory that nobody can change any more."""
+        """Send an entry too large for a datagram as a sealed memory file."""
         fd = os.memfd_create("journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             with open(fd, "wb", closefd=False) as file:
@@ -75,7 +75,7 @@ class Journal:
             os.close(fd)
 
     def close(self) -> None:
-        """Send nothing more."""
+        """Close the socket."""
         self._socket.close()
 
 

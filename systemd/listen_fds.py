@@ -19,13 +19,13 @@ class PassedFd(Record):
 
 
 class ListenFdsError(Exception):
-    """The environment announces descriptors that there are not, or is malformed."""
+    """The environment announces descriptors that don't exist, or is malformed."""
 
 
 def take_listen_fds(environment: MutableMapping[str, str] = os.environ) -> list[PassedFd]:
-    """Return the descriptors meant for this process, closed on exec from now on.
+    """Return the descriptors meant for this process, after making them close-on-exec.
 
-    The variables are removed, so that no child and no second call believes them. To be called before a fork,
+    The variables are removed, so that neither a child nor a second call uses them. Call this before a fork,
     since they name one process. Raises ListenFdsError.
     """
     pid, count, names, _ = (environment.pop(variable, "") for variable in _VARIABLES)

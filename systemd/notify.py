@@ -1,4 +1,4 @@
-"""Telling the service manager how it goes (sd_notify(3)): one datagram a message."""
+"""Status notification of the service manager (sd_notify(3)): one datagram a message."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ PATIENCE = 1.0  # seconds
 
 
 class Notifier:
-    """The way to the service manager, which is silent if $NOTIFY_SOCKET names none.
+    """Sends notifications to $NOTIFY_SOCKET; without it every method does nothing.
 
-    Nothing here raises. A message for which the manager has no room waits a second at most, and then is lost;
+    No method raises. A message that the manager has no room for waits a second at most, and then is lost;
     ``watchdog`` does not wait.
     """
 
@@ -26,28 +26,28 @@ class Notifier:
         self.watchdog_interval = _watchdog_interval(environment) if self._socket else None
 
     def ready(self, status: str = "") -> None:
-        """Say that clients can connect, or that reloading is over."""
+        """Report that clients can connect, or that a reload is over."""
         self._send("READY=1", *_status(status))
 
     def reloading(self) -> None:
-        """Say that a reload begins; ``ready`` must follow."""
+        """Report the begin of a reload; ``ready`` must follow."""
         microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send("RELOADING=1", f"MONOTONIC_USEC={microseconds}")
 
     def stopping(self) -> None:
-        """Say that the end begins."""
+        """Report the begin of the shutdown."""
         self._send("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """Say in one line how it goes."""
+        """Report the status in one line."""
         self._send(*_status(text))
 
     def watchdog(self) -> None:
-        """Say that all is well; to be called every ``watchdog_interval`` seconds, if that is not None."""
+        """Send the keep-alive, which is due every ``watchdog_interval`` seconds, if that is not None."""
         self._send("WATCHDOG=1", patience=0)
 
     def close(self) -> None:
-        """Give up the socket; what is said from now on is not heard."""
+        """Close the socket; later notifications are discarded."""
         if self._socket:
             self._socket.close()
             self._socket = None
@@ -67,12 +67,12 @@ def _status(text: str) -> tuple[str, ...]:
 
 
 def _watchdog_interval(environment: Mapping[str, str]) -> float | None:
-    """Return a third of what $WATCHDOG_USEC allows, in seconds, if it is meant for this process.
+    """Return a third of $WATCHDOG_USEC, in seconds, if it is meant for this process.
 
-    So one message may be lost.
+    With a third, one message may be lost.
     """
     limit = environment.get("WATCHDOG_USEC", "")
-    for_whom = environment.get("WATCHDOG_PID", str(os.getpid()))
-    if not limit.isdecimal() or int(limit) == 0 or for_whom != str(os.getpid()):
+    pid = environment.get("WATCHDOG_PID", str(os.getpid()))
+    if not limit.isdecimal() or int(limit) == 0 or pid != str(os.getpid()):
         return None
     return int(limit) / 3e6

@@ -18,7 +18,7 @@ install-units:
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/sysusers.d systemd/sysusers/omnibus.conf
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/tmpfiles.d systemd/tmpfiles/omnibus.conf
 
-# In a mount namespace of its own, so that no mount outlives it.
+# In its own mount namespace, so that no mount outlives it.
 systemd-test: wheels
 	.ci/packages systemd systemd-container libpam-systemd polkitd dbus dbus-bin dbus-tests dbus-user-session
 	unshare --mount $(BIN)/pytest -q $(or $(TESTS),tests/systemd_boot)

@@ -1,4 +1,4 @@
-"""Proof for the service manager that the daemon lives (WatchdogSec=)."""
+"""Keep-alive messages to the service manager (WatchdogSec=)."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from .notify import Notifier
 
 
 class Timer(Protocol):
-    """Something that will happen."""
+    """A scheduled call."""
 
     def cancel(self) -> object:
-        """Let it not happen."""
+        """Cancel the call."""
 
 
 Later = Callable[[float, Callable[[], None]], Timer]
-"""Calls a function after so many seconds."""
+"""Calls a function after a delay in seconds."""
 
 
 class Watchdog:
-    """Asks for a sign of life at once and then at every interval, if the manager wants it; until ``stop``.
+    """Checks the daemon at once and then at every interval, if the manager wants it; until ``stop``.
 
-    ``ask`` begins to ask, and calls what it is given once there is a sign. If it raises something, there is
-    none in time, and the manager decides.
+    ``ask`` starts a check, and calls its argument on success. If it raises or the check hangs, the keep-alive
+    is late, and the manager decides.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Watchdog:
         self._begin()
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Stop the checks."""
         if self._timer is not None:
             self._timer.cancel()
 
