@@ -1,1 +1,1 @@
-"""Measurements against other buses: no part of what is installed."""
+"""Measurements against other buses; not installed."""

@@ -1,4 +1,4 @@
-"""A controller for a bare dbus-broker: hands over the listening socket and the policy, at ReloadConfig again.
+"""A controller for a bare dbus-broker: it passes the listening socket and the policy, again at ReloadConfig.
 
 dbus-broker's own launcher needs a running systemd; this needs nothing. It has no files to read, so that a
 reload takes less time than with the launcher.
@@ -16,7 +16,7 @@ from dbus_fast._private.unmarshaller import Unmarshaller
 
 BATCH: Final = "bta(btbs)a(btssssuutt)a(btssssuutt)"
 POLICY: Final = f"(a(u({BATCH}))a(buu({BATCH}))a(ss)bs)"
-EVERYBODY: Final = 0xFFFFFFFF
+ALL_UIDS: Final = 0xFFFFFFFF
 ROOT: Final = 0
 LISTENER: Final = "/org/bus1/DBus/Listener/0"
 TIMEOUT: Final = 5.0  # seconds that the broker may take to answer
@@ -25,17 +25,17 @@ Rule = list[Any]
 
 
 def own(name: str, priority: int) -> Rule:
-    """Let a name be owned."""
+    """Allow owning a name."""
     return [True, priority, False, name]
 
 
 def send(allow: bool, name: str, interface: str, priority: int) -> Rule:
-    """Let a name be sent to, or not; an empty interface is any."""
+    """Allow or deny sending to a name; an empty interface is any."""
     return [allow, priority, name, "", interface, "", 0, 0, 0, 2**64 - 1]
 
 
 def policy(services: int) -> Variant:
-    """Everybody may do everything; besides the rules of as many drop-in files as settings.py has them."""
+    """Return a policy that allows everything, with the rules of as many drop-in files as in settings.py."""
     of_root: list[Rule] = []
     sends = [send(True, "", "", 1)]
     for n in range(services):
@@ -46,13 +46,13 @@ def policy(services: int) -> Variant:
         sends.append(send(True, name, "org.freedesktop.DBus.Properties", priority + 2))
         sends.append(send(False, name, f"{name}.Private", priority + 3))
     anything = [True, 1, True, ""]
-    everybody = [EVERYBODY, [True, 1, [anything], sends, [send(True, "", "", 1)]]]
+    default = [ALL_UIDS, [True, 1, [anything], sends, [send(True, "", "", 1)]]]
     root = [ROOT, [True, 1, [anything, *of_root], sends, [send(True, "", "", 1)]]]
-    return Variant(POLICY, [[everybody, root], [], [], False, "session"])
+    return Variant(POLICY, [[default, root], [], [], False, "session"])
 
 
 class Controller:
-    """The broker's other half; ``services`` is how many drop-in files there would be."""
+    """The broker's controller; ``services`` is the number of drop-in files."""
 
     def __init__(self, sock: socket.socket, services: int) -> None:
         self._sock = sock
@@ -62,7 +62,7 @@ class Controller:
         self._reloads: dict[int, int] = {}  # the serial of a SetPolicy, and the one that asked for it
 
     def listen(self, listener: socket.socket) -> None:
-        """Make the broker accept on ``listener``, and serve it from then on."""
+        """Make the broker accept on ``listener``, and answer its calls from then on."""
         self._sock.settimeout(TIMEOUT)
         uid = str(os.getuid()).encode().hex().encode()
         self._sock.sendall(b"\0AUTH EXTERNAL " + uid + b"\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n")
@@ -79,7 +79,7 @@ class Controller:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
-        """Leave the broker alone, which ends it."""
+        """Close the connection, which ends the broker."""
         self._sock.close()
 
     def _call(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> Message:

@@ -1,4 +1,4 @@
-"""Runs the clients, a C program, and keeps what they report."""
+"""Runs the clients, a C program, and keeps their reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Run = dict[str, Any]
 
 
 def build() -> None:
-    """Compile it, if it isn't."""
+    """Compile busbench, if necessary."""
     subprocess.run(["make", "-s", "-C", HERE], check=True)
 
 
@@ -59,11 +59,11 @@ class Results:
         return [run[key] for run in self.runs.get(case, {}).get(target, []) if key in run]
 
     def median(self, case: str, target: str, key: str) -> float | None:
-        """The figure in the middle, None if there is none."""
+        """The median figure, None if there is none."""
         values = self.values(case, target, key)
         return median(values) if values else None
 
     def spread(self, case: str, target: str, key: str) -> float | None:
-        """(greatest - least) / median; None of a single round."""
+        """(greatest - least) / median; None with a single round."""
         values = self.values(case, target, key)
         return (max(values) - min(values)) / median(values) if len(values) > 1 and median(values) else None

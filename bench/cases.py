@@ -1,4 +1,4 @@
-"""What is measured: groups of busbench's cases, the configuration for each, and what counts in it."""
+"""The measured cases: groups of busbench's cases, the configuration of each, and its figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .settings import MANY_FILES, MANY_SERVICES, STOCK, WIDE, Setting
 
 @dataclass(frozen=True)
 class Group:
-    """One run of busbench; ``suffix`` goes behind the names of its cases."""
+    """One run of busbench; ``suffix`` is appended to the names of its cases."""
 
     arguments: tuple[str, ...]
     setting: Setting = WIDE
@@ -18,13 +18,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of a case: busbench's name for it, and which way is better."""
+    """A figure of a case: busbench's name for it, and the better direction."""
 
     key: str
     more_is_better: bool
 
     def ratio(self, value: float | None, base: float | None) -> float | None:
-        """How many times better ``value`` is than ``base``."""
+        """Return how many times better ``value`` is than ``base``."""
         if not value or not base:
             return None
         return value / base if self.more_is_better else base / value
@@ -74,10 +74,10 @@ COSTS = tuple(Metric(f"daemon_cpu_us_per_{what}", False) for what in ("msg", "de
 
 
 def metrics(case: str) -> tuple[Metric, ...]:
-    """The figures that are compared of a case of busbench; the first is the one that matters."""
+    """Return the compared figures of a case; the first is the main one."""
     return next((found for prefix, found in METRICS.items() if case.startswith(prefix)), ())
 
 
 def chosen(text: str) -> list[str]:
-    """Take apart a list of groups and aliases."""
+    """Split a list of groups and aliases."""
     return [name for word in text.split(",") for name in ALIASES.get(word, [word])]

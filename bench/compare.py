@@ -1,6 +1,6 @@
 """Compare D-Bus daemons: all cases, interleaved, medians and ratios.
 
-    .venv/bin/python -m omnibus.bench.compare                whatever is installed
+    .venv/bin/python -m omnibus.bench.compare                all installed daemons
     ... --cases bystander --rounds 3 --cpus 1 --nice -10     some cases, with less noise
     ... --daemon 'mine=mybus --config {config}'              another daemon beside them
 
@@ -28,7 +28,7 @@ from .syscalls import SYSCALL_GROUPS, count
 
 
 class Fleet:
-    """Every daemon, once for each configuration that somebody needs."""
+    """Every daemon, once for each configuration in use."""
 
     def __init__(self, commands: dict[str, str], directory: Path) -> None:
         self._commands = commands
@@ -51,7 +51,7 @@ class Fleet:
 
 
 class Comparison:
-    """One run of the whole thing."""
+    """One run of the comparison."""
 
     def __init__(self, arguments: argparse.Namespace, commands: dict[str, str], fleet: Fleet) -> None:
         self.arguments = arguments
@@ -73,12 +73,12 @@ class Comparison:
             self.count_syscalls()
 
     def measure_memory(self) -> None:
-        """While they are fresh."""
+        """Measure memory before the daemons have done any work."""
         for name in self.names:
             self.results.add(name, busbench.run([*self.bus(self.fleet.get(name, WIDE)), "memory"]))
 
     def round(self, number: int) -> None:
-        """All cases once; each round another daemon comes first."""
+        """Run all cases once; each round begins with another daemon."""
         seconds = ["--seconds", str(self.arguments.seconds)]
         for group in self.groups:
             for k in range(len(self.names)):
@@ -88,7 +88,7 @@ class Comparison:
             self.results.add(floor, busbench.run([*seconds, f"limit={floor}"]), busy)
 
     def measure(self, name: str, group: str) -> None:
-        """One run of one daemon."""
+        """Run one group of cases with one daemon."""
         case = GROUPS[group]
         daemon = self.fleet.get(name, case.setting)
         busy = self.quiet.wait()
@@ -99,7 +99,7 @@ class Comparison:
             raise SystemExit(f"{name} died:\n{daemon.log()}")
 
     def count_syscalls(self) -> None:
-        """With strace, so apart from all that is timed."""
+        """Count system calls with strace, apart from all timed runs."""
         for group in SYSCALL_GROUPS:
             if group in self.groups:
                 for name in self.names:
@@ -109,12 +109,12 @@ class Comparison:
 
     @staticmethod
     def bus(daemon: Daemon) -> list[str]:
-        """The arguments that say which bus."""
+        """Return the arguments that select the bus."""
         return ["--address", daemon.address, "--pid", ",".join(map(str, daemon.pids()))]
 
 
 def say(text: str) -> None:
-    """Tell whoever waits."""
+    """Print progress."""
     print(text, file=sys.stderr)
 
 
@@ -131,7 +131,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="NAME=COMMAND",
         help="another daemon, in the foreground",
     )
-    add("--only", metavar="NAMES", help="of the installed ones, only these")
+    add("--only", metavar="NAMES", help="only these of the installed daemons")
     add("--no-floors", action="store_true", help="only daemons")
     add("--rounds", type=int, default=5)
     add("--seconds", type=float, default=1.0, help="measured time of a case")
@@ -140,7 +140,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         default="memory," + ",".join(GROUPS),
         help=f"of memory, bystander, idle, {', '.join(GROUPS)}",
     )
-    add("--baseline", default=BROKER, help="whom ratios are against")
+    add("--baseline", default=BROKER, help="the daemon that ratios refer to")
     add("--syscalls", action="store_true", help="also count system calls a message")
     add("--multicast", action="store_true", help="also the kernel's own multicasts")
     add(
@@ -148,7 +148,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         type=float,
         default=120,
         metavar="S",
-        help="how long to wait for a quiet machine in all",
+        help="total time to wait for a quiet machine",
     )
     add("--cpus", metavar="0,1", help="use these CPUs only: with one there is far less noise")
     add("--nice", type=int, default=0, help="niceness against other sessions too; below 0 needs root")
@@ -161,7 +161,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def commands(arguments: argparse.Namespace) -> dict[str, str]:
-    """Names and command lines of all daemons that take part."""
+    """Return names and command lines of the compared daemons."""
     names = arguments.only.split(",") if arguments.only is not None else installed()
     found = {name: COMMANDS[name] for name in names if name}
     for text in arguments.daemon:
@@ -171,7 +171,7 @@ def commands(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def main() -> int:
-    """Compare, print, and write what was asked for; 1 if a case failed."""
+    """Compare, print, and write the requested files; 1 if a case failed."""
     arguments = parse()
     busbench.build()
     if arguments.cpus:
@@ -179,7 +179,7 @@ def main() -> int:
     if arguments.nice:
         favour(arguments.nice)
     directory = Path(tempfile.mkdtemp(prefix="bench-"))
-    directory.chmod(0o755)  # some clients are another user
+    directory.chmod(0o755)  # some clients run as another user
     taking_part = commands(arguments)
     fleet = Fleet(taking_part, directory)
     comparison = Comparison(arguments, taking_part, fleet)
@@ -192,7 +192,7 @@ def main() -> int:
     facts = [
         description(),
         f"{arguments.rounds} rounds of {arguments.seconds:g} s a case; medians",
-        f"{comparison.quiet.noisy} of {comparison.quiet.runs} runs began while others used the machine",
+        f"{comparison.quiet.noisy} of {comparison.quiet.runs} runs began while the machine was busy",
     ]
     print(report.text(facts))
     if arguments.report:

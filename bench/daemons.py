@@ -1,4 +1,4 @@
-"""The daemons that are compared: started, found again in /proc, and ended."""
+"""The compared daemons: start, processes in /proc, and end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COMMANDS = {
 
 
 def installed() -> list[str]:
-    """Which of the known daemons there are."""
+    """Return the known daemons that are installed."""
     return [name for name, command in COMMANDS.items() if shutil.which(shlex.split(command)[0])]
 
 
@@ -52,19 +52,19 @@ class Daemon:
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """The address it listens on."""
         return f"unix:path={self.socket}"
 
     def log(self) -> str:
-        """What it has said."""
+        """Return its output."""
         return (self.directory / "log").read_text(errors="replace")[-4000:]
 
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """Return whether it still runs."""
         return self._process.poll() is None
 
     def pids(self) -> list[int]:
-        """The daemon and its descendants."""
+        """Return the daemon and its descendants."""
         found: list[int] = []
         todo = [self._process.pid]
         while todo:

@@ -1,10 +1,10 @@
-"""Compare the buses in a guest whose kernel has the group: instructions, wall time, and who was woken.
+"""Compare the buses in a guest with the kernel module: instructions, wall time, and wake-ups.
 
     make bench-guest
 
 The guest is a stock Debian kernel under QEMU, software emulation. Instructions are counted with one CPU: a
 nanosecond of the guest's time is an instruction, of clients, kernel and daemon together. They are the same
-whatever else this machine does. Wall time, with two CPUs, tells little under emulation.
+however busy this machine is. Wall time, with two CPUs, means little under emulation.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ CHECKOUT = busbench.HERE.parent
 TOOL = CHECKOUT / "kernel/tools/run-in-guest.sh"
 RESULTS = CHECKOUT / "build/bench-guest"
 RATES = ("deliveries_per_s", "msgs_per_s")
-"""What counts in a case: the first of these that it reports."""
+"""The figure of a case: the first of these that it reports."""
 
 
 @dataclass
 class Figures:
-    """What one boot measured: nanoseconds a message, by case and bus, one a round."""
+    """The figures of one boot: nanoseconds a message, by case and bus, one a round."""
 
     times: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     turns: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Figures:
     failures: list[str] = field(default_factory=list)
 
     def add(self, result: busbench.Run) -> None:
-        """Take in one result."""
+        """Add one result."""
         case, bus = result["case"].split(":")[0], result["bus"]
         if not result["ok"]:
             self.failures.append(f"{case} with {bus}: {result.get('error', '')}")
@@ -50,7 +50,7 @@ class Figures:
             self.passed[case] = result["passed"]
 
     def ratio(self, case: str) -> float:
-        """How many times cheaper the group is than the best of the others; 0 if somebody failed."""
+        """Return how many times cheaper the group is than the best of the others; 0 if one failed."""
         medians = {bus: median(times) for bus, times in self.times[case].items()}
         if medians.keys() != COMPARED.keys():
             return 0.0
@@ -58,7 +58,7 @@ class Figures:
         return min(medians.values()) / own
 
     def table(self, unit: float) -> list[str]:
-        """Lay out the medians, divided by ``unit``."""
+        """Return a table of the medians, divided by ``unit``."""
         lines = ["| | " + " | ".join(COMPARED) + " | best of the others / group |", "|---" * 6 + "|"]
         for case, buses in self.times.items():
             cells = [f"{median(buses[bus]) / unit:,.1f}" if bus in buses else "" for bus in COMPARED]
@@ -66,7 +66,7 @@ class Figures:
         return lines
 
     def woken(self) -> list[str]:
-        """Lay out how often a daemon got a CPU for a message, and what went direct."""
+        """Return a table of the daemon's wake-ups for a message, and the share of direct messages."""
         lines = [
             "| | " + " | ".join(COMPARED) + " | direct | of what filters let pass | the others, why |",
             "|---" * 8 + "|",
@@ -78,9 +78,9 @@ class Figures:
         return lines
 
     def ways(self, case: str) -> list[str]:
-        """The share of messages that no daemon saw, connecting included, and why the others asked.
+        """Return the share of direct messages, connecting included, and why the others asked.
 
-        Then the same without those that a filter leaves to the bus, as it does with calls to it.
+        Then the same without those that a filter leaves to the bus, such as calls to the driver.
         """
         asked = dict(self.passed.get(case, {}))
         direct = asked.pop("direct", 0)
@@ -108,21 +108,21 @@ def run(results: Path, kernel: str, boot: list[str], measuring: list[str]) -> Fi
 
 
 def report(instructions: Figures, wall: Figures) -> str:
-    """All tables; the last line has the ratios."""
+    """Return all tables; the last line has the ratios."""
     ratios = ", ".join(f"{case} {instructions.ratio(case):.2f}" for case in instructions.times)
     return "\n".join(
         [
-            "# The group against the others, in a guest",
+            "# The group against other buses, in a guest",
             "",
             f"Instructions a message delivered, in thousands ({RELAY}: omnibusd without the group).",
             "",
             *instructions.table(1000),
             "",
-            "How often the daemon got a CPU, a message delivered.",
+            "Wake-ups of the daemon, a message delivered.",
             "",
             *instructions.woken(),
             "",
-            "Wall time a message delivered, in microseconds: two emulated CPUs, which tells little.",
+            "Wall time a message delivered, in microseconds: two emulated CPUs, which means little.",
             "",
             *wall.table(1000),
             "",
@@ -138,8 +138,8 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kernel", default="6.1", help="series of the Debian kernel")
-    parser.add_argument("--only", default=",".join(COMPARED), metavar="NAMES", help="not all of them")
-    parser.add_argument("--rounds", type=int, default=3, help="of wall time; instructions need but one")
+    parser.add_argument("--only", default=",".join(COMPARED), metavar="NAMES", help="only these")
+    parser.add_argument("--rounds", type=int, default=3, help="of wall time; instructions need only one")
     parser.add_argument("--report", type=Path, default=RESULTS / "report.md")
     arguments = parser.parse_args()
     busbench.build()

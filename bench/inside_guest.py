@@ -1,4 +1,4 @@
-"""What ``guest.py`` runs in the guest: the cases with every daemon, one JSON object a line."""
+"""The part of ``guest.py`` inside the guest: the cases with every daemon, one JSON object a line."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ CASES: tuple[tuple[str, ...], ...] = (
     ("--seconds", "1", "--warm", "2", "--clients", "40", "mixed"),
     ("--clients", "60", "login"),
 )
-SETTLING = 3.0  # seconds; omnibusd leaves to the second after its start what can wait
+SETTLING = 3.0  # seconds; omnibusd defers some work to the second after its start
 STATES = Path("/sys/kernel/debug/unix_multicast")
 
 
 def passed() -> Counter[str]:
-    """How many messages have gone ``direct`` and how many asked, by reason, in all groups."""
+    """Return the numbers of messages that went ``direct`` and that asked, by reason, in all groups."""
     found: Counter[str] = Counter()
     for state in STATES.iterdir():
         name, *words = state.read_text().split("\n", 1)[0].split()
@@ -48,7 +48,7 @@ def passed() -> Counter[str]:
 
 
 def measure(name: str, daemon: Daemon, options: list[str]) -> None:
-    """Run all cases and print what they report, with ``passed`` where there is a group."""
+    """Run all cases and print their reports, with ``passed`` if there is a group."""
     pids = ",".join(map(str, daemon.pids()))
     for case in CASES:
         before = passed()

@@ -1,10 +1,10 @@
-"""How many instructions the relay spends on a message, as multiples of what a bare relay of messages spends.
+"""Instructions of the relay for each message, as multiples of those of a minimal relay.
 
 Counts don't depend on how busy the machine is, ratios hardly on compiler and C library: the floor is built
 and run together with the relay. Both are counted by callgrind, in one process without threads.
 
-    .venv/bin/python -m omnibus.bench.instructions            counts, ratios, and what was expected
-    .venv/bin/python -m omnibus.bench.instructions --accept   expect from now on what was counted
+    .venv/bin/python -m omnibus.bench.instructions            counts, ratios, and expected ratios
+    .venv/bin/python -m omnibus.bench.instructions --accept   make the counted ratios the expected ones
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 PROGRAM = HERE / "build" / "instructions.program"
 EXPECTED = HERE / "instructions.json"
 TOLERANCE = 0.10
-"""By how much a ratio may grow."""
+"""The factor by which a ratio may grow."""
 
 TRIGGER = re.compile(r"^desc: Trigger: Client Request: (\w+) ([\w-]+) (\d+)$", re.MULTILINE)
 TOTALS = re.compile(r"^totals: (\d+)$", re.MULTILINE)
@@ -38,7 +38,7 @@ class Count:
 
     @property
     def ratio(self) -> float:
-        """How many times more than the floor the relay spends."""
+        """The relay's instructions as a multiple of the floor's."""
         return self.relay / self.floor
 
 
@@ -71,17 +71,17 @@ def count() -> dict[str, Count]:
 
 
 def expected() -> dict[str, float]:
-    """The ratios that were accepted."""
+    """Return the accepted ratios."""
     ratios: dict[str, float] = json.loads(EXPECTED.read_text())
     return ratios
 
 
 def grown(counts: dict[str, Count], accepted: dict[str, float]) -> list[str]:
-    """Say of each script whose ratio is too high, or that nobody expected or counted, what is wrong."""
+    """Return a line for each script with a ratio too high, without a count, or without an expectation."""
     found = [f"{script}: not counted" for script in accepted.keys() - counts.keys()]
     for script, counted in counts.items():
         if script not in accepted:
-            found.append(f"{script}: nothing is expected of it")
+            found.append(f"{script}: no expected ratio")
         elif counted.ratio > accepted[script] * (1 + TOLERANCE):
             found.append(f"{script}: {counted.ratio:.2f} times the floor, expected {accepted[script]:.2f}")
     return sorted(found)

@@ -1,4 +1,4 @@
-"""The machine: what it is, how busy it is, and a claim on it."""
+"""The machine: description, load, and priority."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 BUSY = 0.15
-"""The part of the machine's CPU time that others may take while we measure."""
+"""The share of the machine's CPU time that other processes may use during a measurement."""
 
 
 def description() -> str:
-    """CPU, kernel and number of CPUs, for the report."""
+    """Return CPU, kernel and number of CPUs, for the report."""
     model = "unknown CPU"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -25,7 +25,7 @@ def description() -> str:
 
 
 def busy(seconds: float = 0.25) -> float:
-    """The part of the machine's CPU time that is taken just now."""
+    """Return the share of the machine's CPU time in use."""
 
     def read() -> tuple[int, int]:
         times = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
@@ -38,7 +38,7 @@ def busy(seconds: float = 0.25) -> float:
 
 
 class Quiet:
-    """Waits for others to leave the machine alone, but not for ever."""
+    """Waits for the machine to become idle, for a limited time."""
 
     def __init__(self, budget: float) -> None:
         self._left = budget
@@ -46,7 +46,7 @@ class Quiet:
         self.runs = 0
 
     def wait(self) -> float:
-        """Return how busy the machine is when the wait is over."""
+        """Wait; return the load afterwards."""
         self.runs += 1
         now = busy(0.1 if self._left <= 0 else 0.25)
         while now > BUSY and self._left > 0:
@@ -59,7 +59,7 @@ class Quiet:
 
 
 def favour(nice: int) -> None:
-    """Go on in a session of our own, whose niceness counts against other sessions too.
+    """Start a new session with this niceness, which then counts against other sessions too.
 
     With autogroups, the default on many machines, a process's niceness counts inside its session only.
     """

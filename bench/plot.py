@@ -16,7 +16,7 @@ GAP = 12
 
 @dataclass(frozen=True)
 class Bar:
-    """One case: for each name the least, the middle and the greatest value."""
+    """One case: for each name the least, the median and the greatest value."""
 
     label: str
     values: dict[str, tuple[float, float, float]]
@@ -30,17 +30,17 @@ class Axis:
         self.high = math.ceil(math.log2(max(*values, 2.0)))
 
     def x(self, value: float) -> float:
-        """Where a value is."""
+        """Return the position of a value."""
         part = (math.log2(max(value, 2.0**self.low)) - self.low) / (self.high - self.low)
         return LEFT + part * (WIDTH - LEFT - RIGHT)
 
     def ticks(self) -> list[float]:
-        """The powers of two on it."""
+        """Return the powers of two on it."""
         return [2.0**power for power in range(self.low, self.high + 1)]
 
 
 def bars(title: str, names: Sequence[str], cases: Sequence[Bar]) -> str:
-    """Draw the ratios of all cases; 1, where the baseline is, is drawn thick."""
+    """Draw the ratios of all cases, with a thick line at 1, the baseline."""
     axis = Axis([value for case in cases for triple in case.values.values() for value in triple])
     step = BAR * len(names) + GAP
     bottom = TOP + step * len(cases)

@@ -13,7 +13,7 @@ Table = tuple[str, list[str], list[list[str]]]  # title, head, rows
 
 
 def figure(value: float | None) -> str:
-    """Write a number with about three digits."""
+    """Format a number with about three digits."""
     if value is None:
         return "-"
     if value >= 100000:
@@ -24,7 +24,7 @@ def figure(value: float | None) -> str:
 
 
 class Report:
-    """What a comparison found."""
+    """The results of a comparison."""
 
     def __init__(self, results: Results, names: Sequence[str], floors: Sequence[str], baseline: str) -> None:
         self.results = results
@@ -34,15 +34,15 @@ class Report:
         self.others = [name for name in names if name != baseline]
 
     def cases(self) -> list[str]:
-        """All cases of daemons, in the order in which they were measured."""
+        """Return the daemons' cases, in the order of measurement."""
         runs = self.results.runs
         return [case for case in runs if any(name in runs[case] for name in self.names)]
 
     def tables(self) -> list[Table]:
-        """All that has something in it."""
+        """Return all tables that are not empty."""
         found = [
             self._results("Results", [case for case in self.cases() if not case.startswith("bystander")]),
-            self._results("A pair's ping-pong beside trouble", self._bystanders()),
+            self._results("A pair's ping-pong beside abusive clients", self._bystanders()),
             self._costs(),
             self._memory(),
             self._syscalls(),
@@ -51,7 +51,7 @@ class Report:
         return [table for table in found if table[2]]
 
     def text(self, facts: Sequence[str]) -> str:
-        """For a terminal."""
+        """Return the report for a terminal."""
         lines = list(facts)
         for title, head, rows in self.tables():
             widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
@@ -66,8 +66,8 @@ class Report:
         return "\n".join(lines)
 
     def write(self, path: Path, facts: Sequence[str]) -> None:
-        """As Markdown, with plots in files beside it."""
-        lines = ["# The comparison", "", *(f"- {fact}" for fact in facts)]
+        """Write the report as Markdown, with plots in files beside it."""
+        lines = ["# Comparison of message buses", "", *(f"- {fact}" for fact in facts)]
         lines.append(f"- a ratio above 1 is better than {self.baseline}, whatever the unit; ± is the spread,")
         lines.append("  (greatest - least) / median of all rounds")
         for name, title, chart in self._plots():

@@ -1,4 +1,4 @@
-"""Configurations that daemons are measured with, in dbus-daemon's XML and in dbus-broker's quotas."""
+"""The measured configurations, as dbus-daemon's XML and as dbus-broker's quotas."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ Exec=/bin/false
 class Setting:
     """Limits, policy and files of a configuration.
 
-    ``broker`` are the quotas of dbus-broker that come next to it, as arguments of its command line: what its
-    launcher gives it on the system's bus, or far more. ``elements`` come last, with the bus's
-    directory for {directory}. ``files`` are drop-ins with rules, ``services`` files of services.
+    ``broker`` holds the nearest quotas of dbus-broker as arguments of its command line: those of its
+    launcher for the system bus, or far more. ``elements`` come last, with the bus's
+    directory for {directory}. ``files`` are drop-ins with rules, ``services`` service files.
     """
 
     name: str

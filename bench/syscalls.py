@@ -1,4 +1,4 @@
-"""Counts a daemon's system calls a message, with strace."""
+"""Counts a daemon's system calls for each message, with strace."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .daemons import Daemon
 
 SYSCALL_GROUPS = ("rtt", "pipeline", "pipeline-batch", "fanout")
 ATTACH = 0.7  # seconds until strace has attached
-LEAST = 0.005  # a call that is rarer than this a message is left out
+LEAST = 0.005  # calls rarer than this for each message are left out
 
 
 def count(daemon: Daemon, group: Group, seconds: float) -> busbench.Run | None:
-    """Return messages, calls a message and which; None if the run failed."""
+    """Return messages, and calls for each message in total and by name; None if the run failed."""
     with tempfile.NamedTemporaryFile("r", prefix="strace-") as file:
         attach = [word for pid in daemon.pids() for word in ("-p", str(pid))]
         tracer = subprocess.Popen(

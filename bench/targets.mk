@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #   make bench   compare with the buses that are installed; writes bench/report.md. Ten minutes, best as root
-#   make bench-guest   compare them where the kernel has the group, in a guest; a quarter of an hour
+#   make bench-guest   compare them in a guest with the kernel module; a quarter of an hour
 
 ROOMS += bench
 C_FILES += $(wildcard bench/*/*.[ch])

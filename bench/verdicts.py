@@ -1,4 +1,4 @@
-"""What the policy costs a message: instructions of a verdict, with few rules and with 400.
+"""Cost of the policy for each message: instructions of a verdict, with few rules and with 400.
 
 Valgrind counts them.
 
@@ -24,7 +24,7 @@ RECEIVERS = {"call": 1, "reply": 1, "signal": 32}
 
 
 def blocks(directory: Path) -> dict[str, Path]:
-    """Compile the policies that are compared."""
+    """Compile the compared policies."""
     sys.path.append(str(CHECKOUT / "tests"))
     from omnibus.policy.load import load
     from support import desktop  # type: ignore[import-not-found]  # found by the path above
@@ -44,7 +44,7 @@ def blocks(directory: Path) -> dict[str, Path]:
 
 
 def build() -> Path:
-    """Make the program whose instructions are counted."""
+    """Build the measured program."""
     program = RELAY_TESTS / "build/bench_policy"
     target = program.relative_to(RELAY_TESTS)
     subprocess.run(["make", "-s", "-C", RELAY_TESTS, target], check=True)
@@ -72,7 +72,7 @@ def instructions(program: Path, block: Path, case: str, directory: Path) -> floa
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--program", type=Path, help="instead of what is built here")
+    parser.add_argument("--program", type=Path, help="instead of the one built here")
     program = parser.parse_args().program or build()
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "bystander.h"
 
+#include "abuse.h"
 #include "pair.h"
 #include "payload.h"
 #include "process.h"
 #include "report.h"
-#include "trouble.h"
 
 #include <stdio.h>
 
-static void run(const struct trouble *trouble)
+static void run(const struct abuse *abuse)
 {
     struct pair pair = {.echo = true, .one = true, .size = options.size, .paid = options.daemon};
     char name[64];
@@ -18,20 +18,20 @@ static void run(const struct trouble *trouble)
     process_spawn("server", process_deadline(), pair_server, &pair);
     process_spawn("client", process_deadline(), pair_client, &pair);
     int n = 2;
-    if (trouble->victim) {
-        process_spawn("victim", process_deadline(), trouble->victim, NULL);
+    if (abuse->victim) {
+        process_spawn("victim", process_deadline(), abuse->victim, NULL);
         n++;
     }
-    if (trouble->maker) {
-        process_spawn("trouble", process_deadline(), trouble->maker, NULL);
+    if (abuse->abuser) {
+        process_spawn("abuser", process_deadline(), abuse->abuser, NULL);
         n++;
     }
     bool well = process_start(n) && process_wait_first(2) && pair_agrees();
-    if (well && trouble->maker && !atomic_load(&shared->harm)) {
-        process_fail("no trouble was made");
+    if (well && abuse->abuser && !atomic_load(&shared->harm)) {
+        process_fail("the abuser got nothing done");
         well = false;
     }
-    snprintf(name, sizeof(name), "bystander-%s", trouble->name);
+    snprintf(name, sizeof(name), "bystander-%s", abuse->name);
     report_begin(name);
     if (well) {
         report_count("n", shared->result.n);
@@ -43,18 +43,18 @@ static void run(const struct trouble *trouble)
     report_end(well);
 }
 
-void bystander_run(const char *trouble)
+void bystander_run(const char *abuse)
 {
-    static const struct trouble none = {.name = "alone"};
+    static const struct abuse none = {.name = "alone"};
     bool known = false;
-    if (!trouble || same(trouble, none.name))
+    if (!abuse || same(abuse, none.name))
         run(&none);
-    for (const struct trouble *at = troubles; at->name; at++) {
-        if (trouble && !same(trouble, at->name))
+    for (const struct abuse *at = abuses; at->name; at++) {
+        if (abuse && !same(abuse, at->name))
             continue;
         run(at);
         known = true;
     }
-    if (!known && !same(trouble, none.name))
-        die("no trouble %s", trouble);
+    if (!known && !same(abuse, none.name))
+        die("unknown abuse %s", abuse);
 }

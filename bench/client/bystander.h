@@ -2,7 +2,7 @@
 #ifndef BUSBENCH_BYSTANDER_H
 #define BUSBENCH_BYSTANDER_H
 
-/* A pair's ping-pong while others make trouble beside it. */
-void bystander_run(const char *trouble); /* NULL: every kind */
+/* A pair's ping-pong while other clients abuse the bus. */
+void bystander_run(const char *abuse); /* NULL: every kind */
 
 #endif

@@ -19,7 +19,7 @@ static inline uint64_t clock_span(double seconds)
     return (uint64_t)(seconds * 1e9);
 }
 
-/* What the threads of a daemon have used: time, and how often one got a CPU. */
+/* CPU usage of a daemon's threads: time, and the number of times one got a CPU. */
 struct cost {
     uint64_t cpu_ns, turns;
 };

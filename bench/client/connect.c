@@ -9,7 +9,7 @@
 
 #define REMEMBERED 64
 
-/* Connects, authenticates, says Hello, waits for NameAcquired, closes; over and over. */
+/* Connects, authenticates, calls Hello, waits for NameAcquired, closes; repeatedly. */
 static void connector(void *argument)
 {
     struct connection c = {0};

@@ -53,7 +53,7 @@ bool connection_fill(struct connection *c, size_t want, int flags)
     }
 }
 
-/* Reads while it can't write, so that two who talk at once don't wait for each other. */
+/* Reads while it can't write, so that two clients that both send don't wait for each other. */
 void connection_send(struct connection *c, const void *data, size_t size)
 {
     const uint8_t *at = data;
@@ -90,7 +90,7 @@ void connection_next(struct connection *c, struct message *m)
         connection_fill(c, want, 0);
 }
 
-/* The socket's address out of unix:path= or unix:abstract=, unescaped; returns its length. */
+/* Unescapes the socket's address from unix:path= or unix:abstract=; returns its length. */
 static socklen_t parse_address(const char *address, struct sockaddr_un *out)
 {
     const char *path = address ? strstr(address, "path=") : NULL;

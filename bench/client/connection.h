@@ -8,20 +8,20 @@
 
 #define BUS "org.freedesktop.DBus"
 
-/* A client. Its functions die of whatever a bus may not do. */
+/* A client. Its functions die on any violation by the bus. */
 struct connection {
     int fd;
     uint8_t *in;
-    size_t at, size, capacity; /* of what was received: where the next message is, and the end */
+    size_t at, size, capacity; /* of the received bytes: position of the next message, and the end */
     uint32_t serial;
     char name[48];
-    bool direct; /* there is no bus: senders stamp themselves */
+    bool direct; /* without a bus: clients write the sender field themselves */
     unsigned acquired, lost;
     char acquired_name[64], lost_name[64];
 };
 
 void connection_open(struct connection *c); /* connects, authenticates, Hello; may reuse a closed one */
-/* Does this with a connection; false: the bus refused, closed or failed, and the connection is closed. */
+/* Calls the function; false: the bus refused, closed or failed, and the connection is closed. */
 bool connection_try(struct connection *c, void (*function)(struct connection *c));
 void connection_direct(struct connection *c, int fd, int number); /* over a socketpair */
 void connection_close(struct connection *c);
@@ -29,7 +29,7 @@ void connection_close(struct connection *c);
 void connection_room(struct connection *c, size_t want);
 bool connection_fill(struct connection *c, size_t want, int flags); /* false: nothing, with MSG_DONTWAIT */
 void connection_send(struct connection *c, const void *data, size_t size);
-/* The next message, valid until the one after that; false: none is here. */
+/* The next message, valid until the following call; false: none has arrived. */
 bool connection_buffered(struct connection *c, struct message *m, size_t *want);
 void connection_next(struct connection *c, struct message *m);
 

@@ -41,7 +41,7 @@ static void spawn_clients(struct fanout *f)
         close(f->rx[i]);
 }
 
-/* When the sender has ended, lets the idle ones look whether anything came. */
+/* After the sender's end lets the idle clients check that nothing came. */
 static void end_idle(void)
 {
     while (!atomic_load(&shared->sent) && !atomic_load(&shared->failed))

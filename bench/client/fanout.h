@@ -8,7 +8,7 @@
 
 enum multicast { MULTICAST_NONE, MULTICAST_UDP, MULTICAST_NETLINK, MULTICAST_LOOP, MULTICAST_URING };
 
-/* One sends signals, many receive them. */
+/* One sender of signals, many subscribers. */
 struct fanout {
     enum route route;
     enum multicast multicast; /* instead of a route */
@@ -16,7 +16,7 @@ struct fanout {
     int index;    /* of the subscriber that is being spawned */
     int burst;    /* half of the window: at most two bursts are under way */
     bool answers; /* each signal is answered by all, over the bus, before the next */
-    bool blast;   /* nobody waits for anybody, and receiver 0 is slow */
+    bool blast;   /* no flow control, and receiver 0 is slow */
     int n_tx;
     int tx[MAX_PROCESSES], rx[MAX_PROCESSES];
     size_t size;
@@ -26,10 +26,11 @@ struct fanout {
 void fanout_run(const char *name, enum route route, int subs, int idle, bool answers);
 void fanout_send(void *fanout);       /* the sender */
 void fanout_subscriber(void *fanout); /* through a bus or a relay */
-void fanout_idle(void *fanout);       /* many clients whose rules don't match, in one process */
+void fanout_idle(void *fanout);       /* many clients with rules that don't match, in one process */
 
 void fanout_check(const struct message *m, const char *sender);
-void fanout_burst_read(const struct fanout *f, uint64_t n); /* tells the sender, if n signals end a burst */
+void fanout_burst_read(const struct fanout *f,
+                       uint64_t n); /* notifies the sender, if n signals end a burst */
 
 void fanout_answer(struct connection *c, uint64_t number);                 /* the subscriber's */
 void fanout_take_answers(struct connection *c, int subs, uint64_t number); /* the sender waits for them */

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BURSTS 8u /* as many as shared->done can tell apart */
+#define BURSTS 8u /* the slots of shared->done */
 
 void fanout_check(const struct message *m, const char *sender)
 {
@@ -151,7 +151,7 @@ static void emit(struct sender *s, uint64_t number)
         flush(s);
 }
 
-/* Until at most `under_way` bursts have not been read by all. */
+/* Waits until at most `under_way` bursts have not been read by all. */
 static void wait_for_readers(const struct sender *s, uint64_t under_way)
 {
     uint64_t first = s->bursts > 2 ? s->bursts - 2 : 0;
@@ -163,7 +163,7 @@ static void wait_for_readers(const struct sender *s, uint64_t under_way)
 }
 
 /* Each is answered by all before the next is sent. */
-static void ask_for(struct sender *s, double seconds)
+static void send_answered(struct sender *s, double seconds)
 {
     uint64_t end = clock_ns() + clock_span(seconds);
     for (; clock_ns() < end; s->number++) {
@@ -210,7 +210,7 @@ void fanout_send(void *argument)
                                              .signature = "ay",
                                              .body_size = (uint32_t)f->size});
     s.base = s.c.serial + 1;
-    void (*work)(struct sender *, double) = f->answers ? ask_for : send_for;
+    void (*work)(struct sender *, double) = f->answers ? send_answered : send_for;
     work(&s, options.warm);
     struct cost cost = clock_cost(&f->paid);
     uint64_t first = s.number, begin = clock_ns();

@@ -8,7 +8,7 @@
 #define HISTOGRAM_OCTAVES 40
 #define HISTOGRAM_PARTS 32u /* of an octave: a quantile is right within 3 % */
 
-/* Times in nanoseconds, counted by many processes at once. */
+/* Times in nanoseconds, added by many processes at once. */
 struct histogram {
     _Atomic uint32_t count[HISTOGRAM_OCTAVES][HISTOGRAM_PARTS];
 };
@@ -21,7 +21,7 @@ static inline void histogram_add(struct histogram *h, uint64_t ns)
         atomic_fetch_add_explicit(&h->count[octave][part], 1, memory_order_relaxed);
 }
 
-/* The time, in microseconds, that this part of all took at most; 0 if there are none. */
+/* The quantile in microseconds; 0 without samples. */
 static inline double histogram_quantile(struct histogram *h, double quantile)
 {
     uint64_t all = 0, below = 0;

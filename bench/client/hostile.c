@@ -13,7 +13,7 @@
 
 #define PAUSE_US 1000
 
-void hostile_become(void)
+void hostile_set_uid(void)
 {
     if (options.uid == getuid())
         return;
@@ -30,7 +30,7 @@ void hostile_discard(int fd)
         continue;
 }
 
-bool hostile_pour(struct connection *c, struct msghdr *header)
+bool hostile_send(struct connection *c, struct msghdr *header)
 {
     while (header->msg_iov->iov_len) {
         ssize_t n = sendmsg(c->fd, header, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -42,7 +42,7 @@ bool hostile_pour(struct connection *c, struct msghdr *header)
         }
         if (errno == EINTR)
             continue;
-        /* too many descriptors under way is not being thrown out */
+        /* too many descriptors in flight: not a disconnection */
         if (errno != EAGAIN && errno != ETOOMANYREFS)
             return false;
         struct pollfd poller = {c->fd, POLLIN | (errno == EAGAIN ? POLLOUT : 0), 0};
@@ -53,15 +53,15 @@ bool hostile_pour(struct connection *c, struct msghdr *header)
     return true;
 }
 
-void hostile_come(struct connection *c, void (*how)(struct connection *))
+void hostile_connect(struct connection *c, void (*how)(struct connection *))
 {
     while (!connection_try(c, how))
         usleep(PAUSE_US);
 }
 
-void hostile_come_again(struct connection *c, void (*how)(struct connection *))
+void hostile_reconnect(struct connection *c, void (*how)(struct connection *))
 {
     atomic_fetch_add(&shared->cut_off, 1);
     connection_close(c);
-    hostile_come(c, how);
+    hostile_connect(c, how);
 }

@@ -6,16 +6,15 @@
 
 #include <sys/socket.h>
 
-/* What the clients have in common that harm others. */
+/* Shared by the abusive clients. */
 
-void hostile_become(void); /* the user of --uid */
-/* Writes all of the header's only part and discards what arrives meanwhile; false: the bus closed the
+void hostile_set_uid(void); /* switches to the user of --uid */
+/* Writes all of the header's only iovec and discards received data meanwhile; false: the bus closed the
  * connection. */
-bool hostile_pour(struct connection *c, struct msghdr *header);
-void hostile_discard(int fd); /* what has arrived */
-void hostile_come(struct connection *c,
-                  void (*how)(struct connection *)); /* connects, however often it fails */
-void hostile_come_again(struct connection *c,
-                        void (*how)(struct connection *)); /* and counts it as cut off */
+bool hostile_send(struct connection *c, struct msghdr *header);
+void hostile_discard(int fd); /* received data */
+void hostile_connect(struct connection *c,
+                     void (*how)(struct connection *)); /* retries until it is connected */
+void hostile_reconnect(struct connection *c, void (*how)(struct connection *)); /* and counts it as cut off */
 
 #endif

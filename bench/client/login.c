@@ -2,7 +2,7 @@
 #include "cases.h"
 
 #include "clock.h"
-#include "desk.h"
+#include "desktop.h"
 #include "payload.h"
 #include "process.h"
 #include "report.h"
@@ -25,14 +25,14 @@ static uint64_t count(int clients)
 void login_run(void)
 {
     int services = options.clients / 2, clients = 2 * services;
-    struct desk desk = {.services = services, .driver_every = DRIVER_EVERY, .calls = CALLS};
+    struct desktop desktop = {.services = services, .driver_every = DRIVER_EVERY, .calls = CALLS};
     struct cost cost = clock_cost(&options.daemon);
     uint64_t begin = clock_ns();
     process_reset();
     payload_init(options.size);
-    for (desk.index = 0; desk.index < clients; desk.index++)
-        process_spawn(desk.index < services ? "service" : "caller", process_deadline(),
-                      desk.index < services ? desk_service : desk_caller, &desk);
+    for (desktop.index = 0; desktop.index < clients; desktop.index++)
+        process_spawn(desktop.index < services ? "service" : "caller", process_deadline(),
+                      desktop.index < services ? desktop_service : desktop_caller, &desktop);
     bool well = process_start(clients) && process_wait(0);
     report_begin("login");
     report_count("clients", (uint64_t)clients);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Measures D-Bus message buses without a client library in the way. Every active client is a process of its
+ * Measures D-Bus message buses without a client library. Every active client is a process of its
  * own, and every message that counts was verified: type, serials, stamped sender, destination, member,
  * signature and every byte of the body, in order. A message lost, reordered, doubled or altered ends the case
  * with an error. See ../README.md.
@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define MAX_SIZE (64u << 20)
-#define NOBODY 65534
+#define ABUSER 65534
 
 struct options options = {.seconds = 2,
                           .warm = 0.2,
@@ -48,7 +48,7 @@ static const char usage_text[] =
     "  --warm S          time before that, verified but not counted (0.2)\n"
     "  --size N          body bytes (64)\n"
     "  --window N        outstanding messages (64)\n"
-    "  --batch           clients put all they have to say into one send\n"
+    "  --batch           clients write all pending messages with one send\n"
     "  --subs 1,8,32     subscribers of fanout\n"
     "  --idle N          fanout: N idle clients with rules that don't match besides\n"
     "  --rules N         fanout: rules of each idle client (20)\n"
@@ -57,7 +57,7 @@ static const char usage_text[] =
     "  --clients N       clients of mixed and login (200)\n"
     "  --conns 0,100,500 connections of memory\n"
     "  --pid P[,P]       processes of the daemon: CPU time a message, memory\n"
-    "  --uid N           who makes trouble (nobody, if root runs it)\n"
+    "  --uid N           user of abusive clients (65534, if root runs it)\n"
     "  --wellknown       rtt, pipeline: call a well-known name\n"
     "  --auth-pipelined  authenticate in one write, as sd-bus does\n"
     "  --json            one JSON object a line\n"
@@ -163,7 +163,7 @@ static void check_options(void)
 int main(int argc, char **argv)
 {
     struct rlimit limit;
-    options.uid = getuid() ? getuid() : NOBODY;
+    options.uid = getuid() ? getuid() : ABUSER;
     for (int option; (option = getopt_long(argc, argv, "h", long_options, NULL)) >= 0;)
         set_option(option, optarg);
     if (optind == argc)

@@ -12,7 +12,7 @@
 #define SETTLE_US 300000
 #define DEADLINE 120
 
-/* Opens more and more connections, each with a rule, and keeps them. */
+/* Opens connections step by step, each with a rule, and keeps them. */
 static void holder(void *argument)
 {
     struct connection c = {0};

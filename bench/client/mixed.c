@@ -2,7 +2,7 @@
 #include "cases.h"
 
 #include "clock.h"
-#include "desk.h"
+#include "desktop.h"
 #include "payload.h"
 #include "process.h"
 #include "report.h"
@@ -23,7 +23,7 @@ static struct sample take_sample(int clients)
     return sample;
 }
 
-/* Lets them warm up, then counts for the measured time, then has them stop. */
+/* Lets the clients warm up, counts for the measured time, then stops them. */
 static void measure(int clients, struct result *result)
 {
     usleep((useconds_t)(options.warm * 1e6));
@@ -42,12 +42,12 @@ void mixed_run(void)
 {
     int services = options.clients / 2, clients = 2 * services;
     struct result *r = &shared->result;
-    struct desk desk = {.services = services, .driver_every = DRIVER_EVERY};
+    struct desktop desktop = {.services = services, .driver_every = DRIVER_EVERY};
     process_reset();
     payload_init(options.size);
-    for (desk.index = 0; desk.index < clients; desk.index++)
-        process_spawn(desk.index < services ? "service" : "caller", process_deadline(),
-                      desk.index < services ? desk_service : desk_caller, &desk);
+    for (desktop.index = 0; desktop.index < clients; desktop.index++)
+        process_spawn(desktop.index < services ? "service" : "caller", process_deadline(),
+                      desktop.index < services ? desktop_service : desktop_caller, &desktop);
     bool well = process_start(clients);
     if (well) {
         measure(clients, r);

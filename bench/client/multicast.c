@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* What the kernel itself can deliver from one to many: UDP on loopback, netlink, a loop of sends, io_uring.
+/* One to many by the kernel itself: UDP on loopback, netlink, a loop of sends, io_uring.
  */
 
 #include "fanout.h"
@@ -51,7 +51,7 @@ bool multicast_send(const struct fanout *f, const void *data, size_t size)
         sent = sendto(f->tx[0], data, size, 0, (void *)&udp, sizeof(udp)) == (ssize_t)size;
         break;
     case MULTICAST_NETLINK:
-        /* the kernel multicasts, then unicasts to port 0, where nobody listens: its answer says that only */
+        /* the kernel multicasts, then unicasts to port 0, which has no listener: only that is reported */
         sent = sendto(f->tx[0], data, size, 0, (void *)&netlink, sizeof(netlink)) == (ssize_t)size ||
                errno == ECONNREFUSED;
         break;
@@ -74,7 +74,7 @@ static bool receive(const struct fanout *f, struct connection *c, struct message
     while (!stream || !connection_buffered(c, m, &want)) {
         connection_room(c, 1u << 16);
         ssize_t n = recv(c->fd, c->in + c->size, c->capacity - c->size, 0);
-        if (n < 0 && errno == ENOBUFS) { /* netlink says that it dropped some */
+        if (n < 0 && errno == ENOBUFS) { /* netlink reports drops */
             ++*overruns;
             continue;
         }

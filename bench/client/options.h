@@ -19,8 +19,7 @@ struct steps {
     int n;
 };
 
-/* What the command line says; read only once the cases run, but for batch, which the floors take both ways.
- */
+/* The command line; read-only once the cases run, except batch, which the floors run both ways. */
 struct options {
     const char *address;
     const char *label;
@@ -28,7 +27,7 @@ struct options {
     double seconds, warm;
     size_t size;
     int window, rules, idle, clients;
-    uid_t uid; /* of who disturbs */
+    uid_t uid; /* of abusive clients */
     bool size_given, window_given, batch, json, pipelined_auth, wellknown;
     struct steps subs, conns;
     struct pids daemon;

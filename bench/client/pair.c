@@ -35,7 +35,7 @@ static void print(const struct pair *p, const struct result *r)
         report_cost("msg", &r->cost, 2 * n);
 }
 
-/* The sockets of a pair without bus; returns the relay between them, 0 if there is none. */
+/* Connects a pair without a bus; returns the relay between them, 0 if there is none. */
 static pid_t connect_floor(struct pair *p)
 {
     struct relay relay = {.route = p->route, .n = 2};

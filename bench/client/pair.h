@@ -18,12 +18,12 @@ struct pair {
     bool one;  /* one call under way, with latencies */
     size_t size;
     int window;
-    struct pids paid; /* whose CPU time it costs */
+    struct pids paid; /* processes charged with the CPU time */
 };
 
 void pair_server(void *pair); /* spawn it first: shared->name[0], shared->got[0] */
 void pair_client(void *pair);
-bool pair_agrees(void); /* what both saw at the end; else the case fails */
+bool pair_agrees(void); /* both ends counted the same; else the case fails */
 void pair_run(const char *name, const struct pair *pair);
 
 #endif

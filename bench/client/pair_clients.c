@@ -20,7 +20,7 @@ static void take_part(struct connection *c, struct pair *p, int which)
     snprintf(shared->name[which], sizeof(shared->name[which]), "%s", c->name);
 }
 
-/* One client's end: what it has to say collects in `out`. */
+/* One client's end: its pending output collects in `out`. */
 struct end {
     struct pair *pair;
     struct connection c;
@@ -28,7 +28,7 @@ struct end {
     struct buffer header, out;
 };
 
-static void say(struct end *e)
+static void flush_output(struct end *e)
 {
     if (e->out.size)
         connection_send(&e->c, e->out.data, e->out.size);
@@ -47,7 +47,7 @@ static void answer(struct end *e, const struct message *m, uint64_t number)
     else
         buffer_put(&e->out, &number, sizeof(number));
     if (!options.batch)
-        say(e);
+        flush_output(e);
 }
 
 static void check_call(const struct end *e, const struct message *m)
@@ -89,7 +89,7 @@ void pair_server(void *argument)
             if (!quit)
                 answer(&e, &m, number++);
         }
-        say(&e);
+        flush_output(&e);
         if (!quit)
             connection_fill(&e.c, want, 0);
     }
@@ -114,7 +114,7 @@ static void call(struct caller *r, uint64_t number)
     payload_put(&e->out, e->pair->size, number);
     r->asked++;
     if (!options.batch)
-        say(e);
+        flush_output(e);
 }
 
 static void check_reply(const struct caller *r, const struct message *m)
@@ -140,7 +140,7 @@ static void check_reply(const struct caller *r, const struct message *m)
         die("LOST OR REORDERED: the reply's body");
 }
 
-/* At least one reply, then all that are there. */
+/* Takes at least one reply, then all that have arrived. */
 static void take_replies(struct caller *r)
 {
     struct message m;
@@ -164,7 +164,7 @@ static void measure(struct caller *r)
     uint64_t window = p->one ? 1 : (uint64_t)p->window;
     for (;;) {
         uint64_t at = clock_ns();
-        /* once warm, what is under way ends before the measured time begins */
+        /* once warm, all pending calls end before the measured time begins */
         bool warm = at - r->begin > clock_span(options.warm);
         if (!r->measured_from && warm && r->asked == r->answered) {
             r->cost = clock_cost(&p->paid);
@@ -176,7 +176,7 @@ static void measure(struct caller *r)
         bool hold = over || (warm && !r->measured_from);
         while (!hold && r->asked - r->answered < window)
             call(r, r->asked);
-        say(&r->end);
+        flush_output(&r->end);
         if (r->asked != r->answered)
             take_replies(r);
         else if (over)
@@ -216,6 +216,6 @@ void pair_client(void *argument)
         latency_finish(&r.latency, &result->us);
     e->header.data[2] = NO_REPLY;
     call(&r, QUIT);
-    say(e);
+    flush_output(e);
     atomic_store(&shared->got[1], r.answered);
 }

@@ -7,7 +7,7 @@
 #define QUIT UINT64_MAX /* the number of the last message */
 #define PAYLOAD_LEAST 16u
 
-/* Bodies of signature "ay": a number, then a pattern that depends on it, so that no byte can change unseen.
+/* Bodies of signature "ay": a number, then a pattern derived from it, so that any changed byte is detected.
  */
 void payload_init(size_t size);
 void payload_put(struct buffer *buffer, size_t size, uint64_t number);

@@ -123,7 +123,7 @@ static bool ended_well(int status)
     return false;
 }
 
-/* Waits for the children from first to last but for one; whoever fails takes all others along. */
+/* Waits for the first `last` children except `skip`; if one fails, all others are killed. */
 static bool wait_for(int last, pid_t skip)
 {
     bool well = true;

@@ -4,13 +4,13 @@
 
 #include "process.h"
 
-/* What is between the clients. */
+/* The connection between the clients. */
 enum route { ROUTE_BUS, ROUTE_DIRECT, ROUTE_SEQPACKET, ROUTE_EPOLL, ROUTE_SPIN, ROUTE_URING };
 
 extern const char *const route_name[];
 
-/* The floor of any relaying daemon: receives and sends, and looks at nothing. Of two ends each goes to the
-   other, of more the first to all others. */
+/* The floor of any relaying daemon: receives and sends without parsing. With two ends each goes to the
+   other, with more the first to all others. */
 struct relay {
     enum route route;
     int n;

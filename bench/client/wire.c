@@ -135,7 +135,7 @@ static const char **slot(struct message *m, uint8_t field)
     }
 }
 
-/* Takes in the field at `at`, and returns what is behind it. */
+/* Parses the field at `at`, and returns the offset behind it. */
 static size_t parse_field(struct message *m, const uint8_t *data, size_t at, size_t end)
 {
     if (at + 5 > end)

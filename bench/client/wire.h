@@ -12,8 +12,8 @@
 enum message_type { CALL = 1, RETURN = 2, ERROR = 3, SIGNAL = 4 };
 
 #define NO_REPLY 1
-#define SERIAL_AT 8        /* where a written header has its serial */
-#define REPLY_SERIAL_AT 20 /* and, if it has one, its reply serial */
+#define SERIAL_AT 8        /* offset of the serial in a written header */
+#define REPLY_SERIAL_AT 20 /* and of the reply serial, if present */
 
 struct buffer {
     uint8_t *data;
@@ -32,7 +32,7 @@ struct header { /* NULL, 0: absent */
     const char *path, *interface, *member, *destination, *sender, *signature;
 };
 
-void header_write(struct buffer *buffer, const struct header *header); /* replaces what was in the buffer */
+void header_write(struct buffer *buffer, const struct header *header); /* replaces the buffer's content */
 
 struct message {
     uint8_t type, flags;
@@ -42,7 +42,7 @@ struct message {
     size_t size;
 };
 
-/* False if it isn't all there; *want is the number of bytes known to be needed. Dies of what is malformed. */
+/* False if the message is incomplete; *want is the number of bytes known to be needed. Dies if malformed. */
 bool message_parse(struct message *message, const uint8_t *data, size_t size, size_t *want);
 
 static inline uint32_t read_u32(const uint8_t *data)

@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 /*
- * The least that a relay of D-Bus messages can do: it reads, finds the messages, looks once at each byte of
- * each header field, copies the message to those whom it is for, and writes. It checks nothing and keeps
- * nothing. A message for the bus goes back to its sender.
+ * The minimal work of a relay of D-Bus messages: it reads, splits the stream into messages, reads each byte
+ * of each header field once, copies the message to its receivers, and writes. It checks nothing and keeps no
+ * state. A message for the bus goes back to its sender.
  */
 
 #define MAX_CLIENTS 16
@@ -27,7 +27,7 @@ static int epoll = -1, n_clients;
 static int client[MAX_CLIENTS];
 static struct out out[MAX_CLIENTS];
 static uint8_t in[BUFFER];
-static uint32_t hash; /* of all header fields: so that they are looked at */
+static uint32_t hash; /* of all header fields: so that reading them is not optimized away */
 
 static uint32_t u32(const uint8_t *at)
 {
@@ -48,7 +48,7 @@ static void floor_open(const int *fds, int n)
     }
 }
 
-/* Returns where the destination's text is; NULL: there is none. */
+/* Returns the destination's text, or NULL. */
 static const char *walk_fields(const uint8_t *message)
 {
     const char *destination = NULL;

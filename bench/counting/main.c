@@ -3,10 +3,10 @@
 /*
  * Plays scripts to the relay and to the floor below it, in one process without threads. Under
  * callgrind --collect-atstart=no it leaves one dump for each, of the subject's own instructions alone:
- * "relay ping-pong 200" has the instructions of so many rounds that 200 messages came out.
+ * "relay ping-pong 200" has the instructions of the rounds that produced 200 messages.
  *
- * With a script's name as argument it plays that to the relay, many times and nothing else:
- * callgrind --toggle-collect=loop_once then says which functions they are spent in.
+ * With a script's name as argument it only plays that to the relay, many times:
+ * callgrind --toggle-collect=loop_once then shows in which functions they are spent.
  */
 
 #include "script.h"
@@ -34,7 +34,7 @@ static _Noreturn void fail(const char *what)
     exit(EXIT_FAILURE);
 }
 
-/* What comes has to be as many whole messages of this type. */
+/* Expects this number of whole messages of this type. */
 static void expect(int fd, uint8_t type, int messages)
 {
     static uint8_t data[1 << 18];
@@ -51,7 +51,7 @@ static void expect(int fd, uint8_t type, int messages)
         fail("another number of messages came");
 }
 
-static void say(const struct stage *stage, int from, const struct marshal *bytes)
+static void send_bytes(const struct stage *stage, int from, const struct marshal *bytes)
 {
     if (send(stage->fds[from], bytes->data, bytes->size, MSG_NOSIGNAL) != (ssize_t)bytes->size)
         fail("send failed");
@@ -62,7 +62,7 @@ static void play(const struct stage *stage, const struct script *script, bool co
     bool is_floor = stage->subject == &floor_relay;
     for (int i = 0; i < script->n_steps; i++) {
         const struct step *step = &script->steps[i];
-        say(stage, step->from, &step->bytes);
+        send_bytes(stage, step->from, &step->bytes);
         if (counted)
             CALLGRIND_TOGGLE_COLLECT;
         stage->subject->turn();
@@ -78,7 +78,7 @@ static void subscribe(const struct stage *stage, const struct script *script)
     struct marshal call = {0};
     script_add_match(&call, script->rule);
     for (int i = 1; i < script->clients; i++) {
-        say(stage, i, &call);
+        send_bytes(stage, i, &call);
         stage->subject->turn();
         expect(stage->fds[i], 0, 1);
     }

@@ -7,19 +7,19 @@
 
 #define SCRIPT_CLIENTS 9
 
-/* One thing that a client says, over and over: the bytes of one or more messages. */
+/* One repeated action of a client: the bytes of one or more messages. */
 struct step {
     int from;
-    int to, last; /* the clients who get it, or the driver's answer to it */
-    uint8_t type; /* of what they get */
-    int messages; /* that each of them gets */
+    int to, last; /* the range of receivers, of it or of the driver's reply */
+    uint8_t type; /* of the messages that they receive */
+    int messages; /* that each of them receives */
     struct marshal bytes;
 };
 
 struct script {
     const char *name;
     int clients;
-    const char *rule; /* that all but the first subscribe to at the beginning; NULL: none */
+    const char *rule; /* of all clients but the first; NULL: none */
     int counted;      /* messages that come out of one round: what the instructions are divided by */
     int n_steps;
     struct step steps[2];

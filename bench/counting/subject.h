@@ -8,7 +8,7 @@
 struct subject {
     const char *name;
     void (*open)(const int *fds, int n); /* the ends that it serves; client i is :1.i */
-    void (*turn)(void);                  /* handles what has come, without waiting: this is what is counted */
+    void (*turn)(void);                  /* handles the received data without waiting: the counted part */
     void (*close)(void);
 };
 

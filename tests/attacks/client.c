@@ -86,7 +86,7 @@ void put_repeated(struct buffer *out, size_t least)
 
 void attack_join(struct connection *c)
 {
-    hostile_come(c, connection_open);
+    hostile_connect(c, connection_open);
 }
 
 static bool pour(struct connection *c, const struct buffer *out, int n)
@@ -107,7 +107,7 @@ static bool pour(struct connection *c, const struct buffer *out, int n)
                             .msg_iovlen = 1,
                             .msg_control = n ? &control : NULL,
                             .msg_controllen = n ? CMSG_SPACE((size_t)n * sizeof(int)) : 0};
-    return hostile_pour(c, &header);
+    return hostile_send(c, &header);
 }
 
 bool attack_try_pour(struct connection *c, const struct buffer *out)
@@ -118,7 +118,7 @@ bool attack_try_pour(struct connection *c, const struct buffer *out)
 void attack_pour_fds(struct connection *c, const struct buffer *out, int n)
 {
     if (!pour(c, out, n))
-        hostile_come_again(c, connection_open);
+        hostile_reconnect(c, connection_open);
 }
 
 void attack_pour(struct connection *c, const struct buffer *out)

@@ -9,7 +9,7 @@ void connection_churn(void *argument)
     struct connection c = {0};
     struct buffer out = {0};
     (void)argument;
-    hostile_become();
+    hostile_set_uid();
     put_add_match(&out, "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged'");
     for (int i = 0; i < attack_options.count; i++) {
         struct connection *listener = calloc(1, sizeof(*listener));

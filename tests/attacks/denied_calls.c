@@ -32,7 +32,7 @@ static void keep_the_bus_busy(void *argument)
     struct connection c = {0};
     struct buffer out = {0};
     (void)argument;
-    hostile_become();
+    hostile_set_uid();
     rules_join(1, slow_rule);
     attack_join(&c);
     put_signal(&out, NULL, 16);
@@ -61,7 +61,7 @@ void denied_calls(void *argument)
         die("out of memory");
     for (int i = 0; i < FLOODERS; i++)
         process_spawn("flooder", process_deadline(), keep_the_bus_busy, NULL);
-    hostile_become();
+    hostile_set_uid();
     for (int i = 0; i < n; i++)
         attack_join(&all[i]);
     put_message(&one, &(struct header){.type = CALL, .path = "/", .member = "a", .destination = all[0].name},

@@ -50,7 +50,7 @@ void driver_storm(void *argument)
                              .destination = BUS,
                              .signature = *methods[method].signature ? methods[method].signature : NULL},
             methods[method].argument ? &body : NULL);
-    hostile_become();
+    hostile_set_uid();
     for (int i = 0; i < n; i++)
         attack_join(&all[i]);
     process_ready();

@@ -12,7 +12,7 @@ void half_messages(void *argument)
 {
     struct buffer out = {0};
     (void)argument;
-    hostile_become();
+    hostile_set_uid();
     put_message(&out,
                 &(struct header){.type = SIGNAL,
                                  .path = ATTACK_PATH,

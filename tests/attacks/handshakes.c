@@ -34,7 +34,7 @@ void handshakes(void *argument)
     if (!all)
         die("out of memory");
     memset(all, 0xff, (size_t)n * sizeof(*all));
-    hostile_become();
+    hostile_set_uid();
     process_ready();
     for (int i = 0;; i = (i + 1) % n) {
         if (all[i] >= 0)
@@ -58,7 +58,7 @@ void slow_handshakes(void *argument)
     if (!all)
         die("out of memory");
     memset(all, 0xff, (size_t)n * sizeof(*all));
-    hostile_become();
+    hostile_set_uid();
     process_ready();
     for (int i = 0;; i = (i + 1) % n) {
         if (all[i] < 0) {

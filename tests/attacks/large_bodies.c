@@ -25,7 +25,7 @@ static void send_for_ever(const char *signature, const struct buffer *body)
                                  .member = "Signal",
                                  .signature = signature},
                 body);
-    hostile_become();
+    hostile_set_uid();
     attack_join(&c);
     process_ready();
     attack_flood(&c, &out, 1);
@@ -91,7 +91,7 @@ void header_fields(void *argument)
     while (out.size < wanted())
         buffer_put(&out, "\x64\1y\0z\0\0", 8);
     write_u32(out.data + 12, (uint32_t)out.size - 16 - 3);
-    hostile_become();
+    hostile_set_uid();
     attack_join(&c);
     process_ready();
     attack_flood(&c, &out, 1);

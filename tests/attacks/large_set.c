@@ -9,7 +9,7 @@ void large_set(void *argument)
     struct connection c = {0};
     struct buffer out = {0}, body = {0};
     (void)argument;
-    hostile_become();
+    hostile_set_uid();
     attack_join(&c);
     buffer_string(&body, BUS);
     buffer_string(&body, "Features");
@@ -29,7 +29,7 @@ void large_set(void *argument)
     for (;;) {
         attack_pour(&c, &out);
         if (!connection_try(&c, attack_sync)) {
-            hostile_come(&c, connection_open);
+            hostile_connect(&c, connection_open);
             continue;
         }
         atomic_fetch_add(&shared->harm, 1);

@@ -5,8 +5,8 @@
  * bystander, which measures what an attack costs those beside it. See README.md.
  */
 
+#include "abuse.h"
 #include "attack.h"
-#include "trouble.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -74,8 +74,8 @@ static _Noreturn void usage(void)
          "Prints \"ready\" once all is in place, and a JSON object at the end. The attacks, and --count:");
     for (size_t i = 0; i < sizeof(attacks) / sizeof(*attacks); i++)
         printf("  %-20s %d\n", attacks[i].name, attacks[i].count);
-    for (const struct trouble *trouble = troubles; trouble->name; trouble++)
-        printf("  %s\n", trouble->name);
+    for (const struct abuse *abuse = abuses; abuse->name; abuse++)
+        printf("  %s\n", abuse->name);
     exit(2);
 }
 
@@ -135,9 +135,9 @@ static int play_named(const char *name)
             attack_options.count = attacks[i].count;
         return play(attacks[i].run, NULL);
     }
-    for (const struct trouble *trouble = troubles; trouble->name; trouble++)
-        if (same(trouble->name, name))
-            return play(trouble->maker, trouble->victim);
+    for (const struct abuse *abuse = abuses; abuse->name; abuse++)
+        if (same(abuse->name, name))
+            return play(abuse->abuser, abuse->victim);
     usage();
 }
 

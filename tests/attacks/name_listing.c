@@ -6,13 +6,13 @@
 #define LONGEST 255
 #define LISTINGS 300
 
-/* Long names, --count of them, all listed without pause to one who reads. */
+/* Long names, --count of them, all listed without pause to a client that reads. */
 void name_listing(void *argument)
 {
     struct connection c = {0};
     struct buffer out = {0}, body = {0};
     (void)argument;
-    hostile_become();
+    hostile_set_uid();
     attack_join(&c);
     for (int i = 0; i < attack_options.count; i++) {
         char name[LONGEST + 1];

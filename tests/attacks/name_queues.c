@@ -31,7 +31,7 @@ void name_queues(void *argument)
         die("out of memory");
     for (int i = 0; i < NAMES; i++)
         put_request(&out, i, 0);
-    hostile_become();
+    hostile_set_uid();
     for (int i = 0; i < n; i++) {
         attack_join(&all[i]);
         attack_pour(&all[i], &out);
@@ -59,7 +59,7 @@ void name_disputes(void *argument)
         die("out of memory");
     for (int i = 0; i < NAMES; i++)
         put_request(&out, i, REPLACE);
-    hostile_become();
+    hostile_set_uid();
     for (int i = 0; i < n; i++)
         attack_join(&all[i]);
     process_ready();

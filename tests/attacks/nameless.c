@@ -6,14 +6,14 @@
 
 #define BATCH 300
 
-/* Signals to names that nobody owns, without pause; --count: so many different names, 0: always new ones. */
+/* Signals to names without an owner, without pause; --count: so many different names, 0: always new ones. */
 void nameless(void *argument)
 {
     struct connection c = {0};
     struct buffer out = {0};
     unsigned n = 0, names = (unsigned)attack_options.count;
     (void)argument;
-    hostile_become();
+    hostile_set_uid();
     attack_join(&c);
     process_ready();
     for (;;) {

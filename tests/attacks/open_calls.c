@@ -36,7 +36,7 @@ void open_calls(void *argument)
     struct buffer all = {0}, one = {0}, first = {0};
     uint32_t serial = 1000;
     (void)argument;
-    hostile_become();
+    hostile_set_uid();
     attack_join(&from);
     attack_join(&to);
     put_message(&one,

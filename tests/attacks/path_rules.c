@@ -22,7 +22,7 @@ static void many_paths(char *text, unsigned n)
 void path_rules_leave(void *argument)
 {
     (void)argument;
-    hostile_become();
+    hostile_set_uid();
     struct connection *all = rules_join(attack_options.count, many_paths);
     process_ready();
     usleep(PAUSE_US); /* the bystander has begun */
@@ -59,7 +59,7 @@ void path_rules_churn(void *argument)
     struct connection c = {0};
     struct buffer out = {0};
     (void)argument;
-    hostile_become();
+    hostile_set_uid();
     rules_join(attack_options.count, many_paths);
     attack_join(&c);
     low_paths(&out, "AddMatch");

@@ -35,7 +35,7 @@ void prefix_rules(void *argument)
     struct buffer out = {0}, body = {0};
     char path[PATH_SIZE], signature[ARGUMENTS + 1] = "";
     (void)argument;
-    hostile_become();
+    hostile_set_uid();
     rules_join(attack_options.count, deep_prefix);
     attack_join(&c);
     deep_path(path, 250);

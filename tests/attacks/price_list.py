@@ -29,7 +29,7 @@ What a bystander pays while another user attacks the bus: milliseconds, p50 / p9
 of root, one of which calls the other (the data plane's work); the *call* is one of the bus's methods that
 omnibusd answers in Python; *connecting* includes Hello. Each acts at a fixed pace at most, and a late reply
 counts as often as it is late (`tests/attacks/bystander.c`). The attacks are described in `tests/attacks/*.c`
-and `bench/client/trouble.c`; *harm* is what the attacker got done in a second: a slow bus allows less of it.
+and `bench/client/abuse.c`; *harm* is what the attacker got done in a second: a slow bus allows less of it.
 
 `make bench-attacks` writes this file, `make attack-test` checks the limits.
 """

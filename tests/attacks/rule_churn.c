@@ -48,7 +48,7 @@ void rule_churn(void *argument)
     struct connection c = {0};
     struct buffer out = {0};
     (void)argument;
-    hostile_become();
+    hostile_set_uid();
     rules_join(attack_options.count, any_rule);
     attack_join(&c);
     for (unsigned i = 0; i < CHURNED; i++)
@@ -65,7 +65,7 @@ void equal_rules(void *argument)
     struct connection c = {0};
     struct buffer out = {0};
     (void)argument;
-    hostile_become();
+    hostile_set_uid();
     attack_join(&c);
     for (int i = 0; i < attack_options.count; i++)
         put_rule_call(&out, "AddMatch", 1);
@@ -87,7 +87,7 @@ static void overhears(char *text, unsigned n)
 void eavesdroppers(void *argument)
 {
     (void)argument;
-    hostile_become();
+    hostile_set_uid();
     rules_join(attack_options.count, overhears);
     process_ready();
     atomic_store(&shared->harm, (uint64_t)attack_options.count);

@@ -12,7 +12,7 @@ void single_bytes(void *argument)
     (void)argument;
     if (!all)
         die("out of memory");
-    hostile_become();
+    hostile_set_uid();
     for (int i = 0; i < n; i++)
         attack_join(&all[i]);
     put_signal(&out, NULL, 16);

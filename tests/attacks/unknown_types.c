@@ -14,7 +14,7 @@ void unknown_types(void *argument)
     struct connection c = {0};
     struct buffer out = {0};
     (void)argument;
-    hostile_become();
+    hostile_set_uid();
     process_ready();
     for (int i = 0; i < attack_options.count; i++) {
         attack_join(&c);

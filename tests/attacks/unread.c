@@ -17,7 +17,7 @@ static void push(struct connection *c, const struct buffer *out)
         if (n > 0)
             continue;
         if (done) /* the rest of a message would never come */
-            hostile_come_again(c, connection_open);
+            hostile_reconnect(c, connection_open);
         else
             usleep(PAUSE_US);
         return;
@@ -25,7 +25,7 @@ static void push(struct connection *c, const struct buffer *out)
     atomic_fetch_add(&shared->harm, CALLS);
 }
 
-/* --count connections call names that nobody has, and never read the errors. */
+/* --count connections call names without an owner, and never read the errors. */
 void unread_errors(void *argument)
 {
     int n = attack_options.count;
@@ -42,7 +42,7 @@ void unread_errors(void *argument)
                                      .member = "Call",
                                      .destination = "org.example.Nobody"},
                     NULL);
-    hostile_become();
+    hostile_set_uid();
     for (int i = 0; i < n; i++)
         attack_join(&all[i]);
     process_ready();

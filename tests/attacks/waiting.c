@@ -33,7 +33,7 @@ void waiting_tail(void *argument)
     struct connection sender = {0}, reader = {0};
     struct buffer out = {0}, body = {0}, waits = {0}, passes = {0};
     (void)argument;
-    hostile_become();
+    hostile_set_uid();
     attack_join(&sender);
     stuck(&reader, &sender);
     put_signal(&waits, reader.name, 2200);
@@ -59,7 +59,7 @@ void waiting_pool(void *argument)
     struct connection sender = {0}, reader = {0};
     struct buffer waits = {0}, passes = {0};
     (void)argument;
-    hostile_become();
+    hostile_set_uid();
     attack_join(&sender);
     stuck(&reader, &sender);
     put_signal(&waits, reader.name, (256u << 10) + 2048);

@@ -30,6 +30,6 @@ class TestGrown:
     def test_a_script_that_is_gone(self) -> None:
         assert instructions.grown({}, {"ping-pong": 4.0}) == ["ping-pong: not counted"]
 
-    def test_a_script_that_nobody_accepted(self) -> None:
+    def test_a_script_without_an_expected_ratio(self) -> None:
         found = instructions.grown({"ping-pong": Count(relay=1, floor=1)}, {})
-        assert found == ["ping-pong: nothing is expected of it"]
+        assert found == ["ping-pong: no expected ratio"]

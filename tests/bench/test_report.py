@@ -48,8 +48,8 @@ def test_spread_is_a_part_of_the_median(report: Report) -> None:
 def test_tables(report: Report) -> None:
     tables = {title: rows for title, _, rows in report.tables()}
     assert tables["Results"] == [["pipeline", "msgs_per_s", "100.0 ±100%", "300.0 ±67%", "3"]]
-    (trouble,) = tables["A pair's ping-pong beside trouble"][:1]
-    assert trouble == ["bystander-large", "p99_us", "40.0", "10.0", "4"]
+    (row,) = tables["A pair's ping-pong beside abusive clients"][:1]
+    assert row == ["bystander-large", "p99_us", "40.0", "10.0", "4"]
 
 
 def test_report_with_plots(report: Report, tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "trouble.h"
+#include "abuse.h"
 
 #include "connection.h"
 #include "hostile.h"
@@ -36,7 +36,7 @@ static void write_load(struct buffer *out, const struct load *load)
     header_write(&header, &(struct header){.type = load->type,
                                            .flags = NO_REPLY,
                                            .path = PATH,
-                                           .interface = "org.busbench.Trouble",
+                                           .interface = "org.busbench.Abuse",
                                            .member = "Trouble",
                                            .destination = load->type == CALL ? VICTIM : NULL,
                                            .signature = "ay",
@@ -58,7 +58,7 @@ static void make_load(const struct load *load)
     struct connection c = {0};
     struct buffer out = {0};
     int fds[FDS];
-    hostile_become();
+    hostile_set_uid();
     write_load(&out, load);
     for (int i = 0; i < FDS; i++)
         fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -71,10 +71,10 @@ static void make_load(const struct load *load)
                                 .msg_iovlen = 1,
                                 .msg_control = load->fds ? &control : NULL,
                                 .msg_controllen = load->fds ? sizeof(control.space) : 0};
-        if (hostile_pour(&c, &header))
+        if (hostile_send(&c, &header))
             atomic_fetch_add(&shared->harm, (uint64_t)load->batch);
         else
-            hostile_come_again(&c, connection_open);
+            hostile_reconnect(&c, connection_open);
     }
 }
 
@@ -108,11 +108,11 @@ static void leak_fds(void *argument)
     make_load(&(struct load){CALL, SMALL, 1, FDS});
 }
 
-/* Opens and keeps as many as it may, and then tries on. */
+/* Opens and keeps as many connections as it may, and then keeps trying. */
 static void leak_connections(void *argument)
 {
     (void)argument;
-    hostile_become();
+    hostile_set_uid();
     process_ready();
     for (int n = 0;;) {
         struct connection c = {0};
@@ -150,20 +150,20 @@ static void open_as_victim(struct connection *c)
 static void open_as_listener(struct connection *c)
 {
     connection_open(c);
-    driver_add_match(c, "type='signal',interface='org.busbench.Trouble'");
+    driver_add_match(c, "type='signal',interface='org.busbench.Abuse'");
 }
 
-/* Reads all, as fast as it can. */
+/* Reads everything, as fast as it can. */
 static void read_all(void (*open_as)(struct connection *))
 {
     static char bytes[1 << 18];
     struct connection c = {0};
-    hostile_become();
-    hostile_come(&c, open_as);
+    hostile_set_uid();
+    hostile_connect(&c, open_as);
     process_ready();
     for (;;)
         if (recv(c.fd, bytes, sizeof(bytes), 0) <= 0)
-            hostile_come_again(&c, open_as);
+            hostile_reconnect(&c, open_as);
 }
 
 static void read_calls(void *argument)
@@ -178,22 +178,22 @@ static void read_signals(void *argument)
     read_all(open_as_listener);
 }
 
-/* Sees only that it has been cut off. */
+/* Notices only that it has been disconnected. */
 static void read_nothing(void *argument)
 {
     struct connection c = {0};
     (void)argument;
-    hostile_become();
-    hostile_come(&c, open_as_victim);
+    hostile_set_uid();
+    hostile_connect(&c, open_as_victim);
     process_ready();
     for (;;) {
         struct pollfd poller = {c.fd, POLLRDHUP, 0};
         if (poll(&poller, 1, -1) > 0)
-            hostile_come_again(&c, open_as_victim);
+            hostile_reconnect(&c, open_as_victim);
     }
 }
 
-const struct trouble troubles[] = {
+const struct abuse abuses[] = {
     {"flood-calls", flood_calls, read_calls},
     {"flood-signals", flood_signals, read_signals},
     {"stuck-reader", send_to_the_stuck, read_nothing},
