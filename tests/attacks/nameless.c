@@ -20,7 +20,7 @@ void nameless(void *argument)
         out.size = 0;
         for (int i = 0; i < BATCH; i++, n++) {
             char name[64];
-            snprintf(name, sizeof(name), "org.example.Nobody%u", names ? n % names : n);
+            snprintf(name, sizeof(name), "org.example.Absent%u", names ? n % names : n);
             put_message(&out,
                         &(struct header){.type = SIGNAL,
                                          .flags = NO_REPLY,

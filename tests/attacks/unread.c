@@ -40,7 +40,7 @@ void unread_errors(void *argument)
                                      .path = ATTACK_PATH,
                                      .interface = ATTACK_INTERFACE,
                                      .member = "Call",
-                                     .destination = "org.example.Nobody"},
+                                     .destination = "org.example.Absent"},
                     NULL);
     hostile_set_uid();
     for (int i = 0; i < n; i++)

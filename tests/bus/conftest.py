@@ -25,7 +25,7 @@ ORDERS = pytest.mark.parametrize("order", [LITTLE, BIG], ids=["little", "big"])
 
 @pytest.fixture(scope="session")
 def executable(request: pytest.FixtureRequest) -> str:
-    """The daemon under test."""
+    """Path of the daemon under test."""
     path = str(request.config.option.daemon)
     if not os.access(path, os.X_OK):
         pytest.fail(f"no daemon to test at {path}: build it with `make`, or use --daemon=reference")
@@ -83,7 +83,7 @@ class SharedBus:
         return self.daemon
 
     def settle(self) -> None:
-        """Wait until the bus has noticed that nobody but us is there."""
+        """Wait until only our own connection is left on the bus."""
         assert self.daemon and self.monitor
         assert self.daemon.process.poll() is None, f"the daemon has ended: {self.daemon.stderr}"
         deadline = time.monotonic() + DEADLINE
@@ -124,7 +124,7 @@ def shared_strict_bus(executable: str) -> Iterator[SharedBus]:
 
 @pytest.fixture
 def bus(shared_bus: SharedBus) -> Iterator[Daemon]:
-    """A session bus that allows everything; its clients end with the test, and it must outlive them."""
+    """A shared session bus that allows everything; the test's clients are closed, the bus keeps running."""
     yield from shared_bus.lend()
 
 
@@ -152,7 +152,7 @@ def other(connect: Connect) -> Client:
 
 @pytest.fixture
 def listener(connect: Connect) -> Client:
-    """A client that gets all signals of the interface that tests use."""
+    """A client that receives all signals of the interface that tests use."""
     client = connect()
     client.match("type='signal',interface='org.example.Interface'")
     return client
@@ -160,7 +160,7 @@ def listener(connect: Connect) -> Client:
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """A directory that other users may enter."""
+    """A directory that other users can enter."""
     path = private_directory()
     yield path
     shutil.rmtree(path)
@@ -177,15 +177,15 @@ def name() -> str:
 
 @pytest.fixture
 def name2() -> str:
-    """A second one."""
+    """A second unused well-known name."""
     return f"org.example.Name{next(_numbers)}"
 
 
 @pytest.fixture(scope="session")
 def unprivileged() -> int:
-    """The uid of a user with no rights."""
+    """The uid of an unprivileged user."""
     if os.geteuid() != 0:
-        pytest.skip("needs root, to be somebody else")
+        pytest.skip("needs root, to change the uid")
     return 65534
 
 

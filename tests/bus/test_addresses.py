@@ -23,21 +23,21 @@ class TestUnixPath:
         assert daemon.address == f"unix:path={daemon.directory}/bus,guid={daemon.guid}"
         assert daemon.connect().unique
 
-    def test_everybody_may_connect(self, start_daemon: StartDaemon) -> None:
-        """The socket is writable for everybody: authentication decides."""
+    def test_socket_is_world_writable(self, start_daemon: StartDaemon) -> None:
+        """The socket is world-writable: access is decided by authentication."""
         daemon = start_daemon(config("unix:path={dir}/bus"))
         assert (daemon.directory / "bus").stat().st_mode & 0o777 == 0o777
 
     def test_stale_socket(self, start_daemon: StartDaemon) -> None:
-        """A socket that a bus has left behind is replaced."""
+        """A stale socket of an earlier bus is replaced."""
         directory = private_directory()
         left = socket.socket(socket.AF_UNIX)
         left.bind(str(directory / "bus"))
         left.close()
         assert start_daemon(config("unix:path={dir}/bus"), directory=directory).connect().unique
 
-    def test_something_else_in_the_way(self, start_daemon: StartDaemon) -> None:
-        """What is no socket is not replaced."""
+    def test_other_file_in_place(self, start_daemon: StartDaemon) -> None:
+        """A file that is not a socket is not replaced."""
         directory = private_directory()
         (directory / "bus").write_text("precious")
         with pytest.raises(AssertionError, match="Address already in use"):
@@ -66,7 +66,7 @@ class TestUnixPath:
         ],
     )
     def test_escaping(self, start_daemon: StartDaemon, name: str, escaped: str) -> None:
-        """Optionally-escaped bytes are [-0-9A-Za-z_/.\\*]; others are a percent sign and two hex digits."""
+        """Bytes other than [-0-9A-Za-z_/.\\*] are escaped as a percent sign and two hex digits."""
         directory = private_directory()
         if "/" in name:
             (directory / name.partition("/")[0]).mkdir()
@@ -79,7 +79,7 @@ class TestUnixPath:
 class TestUnixDirectory:
     @pytest.mark.parametrize("key", ["dir", "tmpdir"])
     def test_directory(self, start_daemon: StartDaemon, key: str) -> None:
-        """dir, tmpdir: where a socket file with a random name is made; the address has its path."""
+        """dir, tmpdir: the socket gets a random name in this directory; the address contains its path."""
         daemon = start_daemon(config(f"unix:{key}={{dir}}"))
         path = Path(fields(daemon.address)[1]["path"].decode())
         assert path.parent == daemon.directory
@@ -104,15 +104,15 @@ class TestUnixDirectory:
 
 class TestUnixAbstract:
     def test_abstract(self, start_daemon: StartDaemon) -> None:
-        """abstract: (string) unique string in the abstract namespace; there is no file."""
+        """abstract: (string) unique string in the abstract namespace; no file is created."""
         name = f"omnibus-test-{os.getpid()}"
         daemon = start_daemon(config(f"unix:abstract={name}"))
         assert daemon.address == f"unix:abstract={name},guid={daemon.guid}"
         assert daemon.connect().unique
         assert sorted(path.name for path in daemon.directory.iterdir()) == ["bus.conf", "stderr"]
 
-    def test_taken(self, start_daemon: StartDaemon) -> None:
-        """An abstract name that is taken can't be replaced."""
+    def test_name_in_use(self, start_daemon: StartDaemon) -> None:
+        """An abstract name in use can't be replaced."""
         name = f"omnibus-test-{os.getpid()}"
         start_daemon(config(f"unix:abstract={name}"))
         with pytest.raises(AssertionError, match="Address already in use"):
@@ -120,7 +120,7 @@ class TestUnixAbstract:
 
 
 class TestSystemd:
-    """systemd: the sockets that were passed by the process that started the bus (sd_listen_fds(3))."""
+    """systemd: the sockets passed by the process that started the bus (sd_listen_fds(3))."""
 
     def listening(self, path: Path) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX)
@@ -141,7 +141,7 @@ class TestSystemd:
         assert daemon.connect().unique
 
     def test_passed_sockets(self, start_daemon: StartDaemon) -> None:
-        """Every socket that was passed is listened on."""
+        """The bus listens on every passed socket."""
         directory = private_directory()
         with self.listening(directory / "one") as one, self.listening(directory / "two") as two:
             start_daemon(
@@ -157,12 +157,12 @@ class TestSystemd:
             client.close()
 
     def test_for_another_process(self, start_daemon: StartDaemon) -> None:
-        """Sockets for another process are not ours."""
+        """Sockets passed for another process ID are ignored."""
         with pytest.raises(AssertionError, match="No socket received"):
             start_daemon(config("systemd:"), shell="export LISTEN_PID=1 LISTEN_FDS=1")
 
     def test_address_option(self, start_daemon: StartDaemon) -> None:
-        """--address=systemd: as units have it."""
+        """--address=systemd: as in units."""
         directory = private_directory()
         with self.listening(directory / "passed") as listener:
             daemon = start_daemon(
@@ -179,13 +179,13 @@ class TestSystemd:
 
 class TestSeveral:
     def test_alternatives(self, start_daemon: StartDaemon) -> None:
-        """Several addresses in one <listen>, separated by semicolons: the first that works is taken."""
+        """Of several addresses in one <listen>, separated by semicolons, the first that works is used."""
         daemon = start_daemon(config("unix:path=/nonexistent/bus;unix:path={dir}/bus"))
         assert daemon.address.startswith(f"unix:path={daemon.directory}/bus,")
         assert ";" not in daemon.address
 
     def test_same_bus(self, start_daemon: StartDaemon) -> None:
-        """Clients of all sockets are on one bus."""
+        """Clients of all sockets are on the same bus."""
         daemon = start_daemon(config("unix:path={dir}/one", "unix:path={dir}/two"))
         one, two = (Client(address) for address in daemon.address.split(";"))
         assert {one.unique, two.unique} <= set(one.driver("ListNames"))

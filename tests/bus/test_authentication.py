@@ -21,7 +21,7 @@ GOOD = b"\0AUTH EXTERNAL " + ME + b"\r\n"
 
 @pytest.fixture
 def wire(bus: Daemon) -> Wire:
-    """A connection on which nothing has been said yet."""
+    """A connection on which nothing has been sent yet."""
     return wire_to(bus)
 
 
@@ -32,7 +32,7 @@ def wire_to(bus: Daemon, **options: int) -> Wire:
 
 
 def say(wire: Wire, line: bytes) -> bytes:
-    """Send one line and return the one that answers it."""
+    """Send one line and return the reply."""
     wire.send_bytes(line + b"\r\n")
     return wire.read_line()
 
@@ -56,7 +56,7 @@ class TestSpecialCredentialsByte:
         wire.expect_closed()
 
     def test_alone(self, wire: Wire) -> None:
-        """The byte may come by itself."""
+        """The byte may arrive alone."""
         wire.send_bytes(b"\0")
         assert say(wire, b"AUTH EXTERNAL " + ME).startswith(b"OK ")
 
@@ -67,7 +67,7 @@ class TestAuthCommand:
         assert say(wire, b"\0AUTH") == b"REJECTED EXTERNAL"
 
     def test_all_mechanisms(self, start_daemon: StartDaemon) -> None:
-        """Without <auth> every mechanism is there."""
+        """Without <auth> all mechanisms are offered."""
         wire = wire_to(start_daemon(config("unix:path={dir}/bus", auth="")))
         answer = say(wire, b"\0AUTH").split()
         assert answer[0] == b"REJECTED"
@@ -78,12 +78,12 @@ class TestAuthCommand:
         assert say(wire, b"\0AUTH EXTERNAL " + ME) == b"OK " + bus.guid.encode()
 
     def test_data(self, wire: Wire) -> None:
-        """Without an initial response the server asks with an empty DATA; the client answers who it is."""
+        """Without an initial response the server sends an empty DATA; the client sends its identity."""
         assert say(wire, b"\0AUTH EXTERNAL") == b"DATA"
         assert say(wire, b"DATA " + ME).startswith(b"OK ")
 
     def test_empty_data(self, wire: Wire) -> None:
-        """An empty identity means: whoever I am."""
+        """An empty identity stands for the peer's own."""
         assert say(wire, b"\0AUTH EXTERNAL") == b"DATA"
         assert say(wire, b"DATA").startswith(b"OK ")
 
@@ -104,7 +104,7 @@ class TestAuthCommand:
         assert say(wire, b"\0AUTH " + mechanism) == b"REJECTED EXTERNAL"
 
     def test_second_try(self, wire: Wire) -> None:
-        """After REJECTED the client may try another time."""
+        """After REJECTED the client may retry."""
         assert say(wire, b"\0AUTH FOO") == b"REJECTED EXTERNAL"
         assert say(wire, b"AUTH EXTERNAL 31") == b"REJECTED EXTERNAL"
         assert say(wire, b"AUTH EXTERNAL " + ME).startswith(b"OK ")
@@ -117,18 +117,18 @@ class TestAuthCommand:
         wire.expect_closed()
 
     def test_as_another_user(self, bus: Daemon, unprivileged: int) -> None:
-        """Who is at the other end is what the kernel says."""
+        """The identity is the peer's uid according to the kernel."""
         identity = str(unprivileged).encode().hex().encode()
         assert say(wire_to(bus, uid=unprivileged), b"\0AUTH EXTERNAL " + identity).startswith(b"OK ")
         assert say(wire_to(bus, uid=unprivileged), b"\0AUTH EXTERNAL " + ME) == b"REJECTED EXTERNAL"
 
     def test_blanks(self, wire: Wire) -> None:
-        """Blanks between command and arguments are skipped."""
+        """Blanks between command and arguments are ignored."""
         assert say(wire, b"\0AUTH   EXTERNAL   " + ME).startswith(b"OK ")
 
 
 class TestStates:
-    """ "Server states": what may be said when, and what answers the rest."""
+    """ "Server states": the commands each state accepts, and the replies to the others."""
 
     @pytest.mark.parametrize(
         ("line", "answer"),
@@ -166,8 +166,8 @@ class TestStates:
         assert say(wire, b"DATA " + ME).startswith(b"OK ")
 
     @pytest.mark.parametrize("line", [b"CANCEL", b"ERROR", b"ERROR why"])
-    def test_giving_up(self, wire: Wire, line: bytes) -> None:
-        """CANCEL and ERROR end the current exchange: REJECTED, and the client may begin again."""
+    def test_cancel(self, wire: Wire, line: bytes) -> None:
+        """CANCEL and ERROR end the current exchange with REJECTED, and the client may start again."""
         assert say(wire, b"\0AUTH EXTERNAL") == b"DATA"
         assert say(wire, line) == b"REJECTED EXTERNAL"
         assert say(wire, b"AUTH EXTERNAL " + ME).startswith(b"OK ")
@@ -187,8 +187,8 @@ class TestStates:
         assert reply(wire).reply_serial == 1
 
     @pytest.mark.parametrize("line", [b"CANCEL", b"ERROR"])
-    def test_giving_up_late(self, wire: Wire, line: bytes) -> None:
-        """Also when only BEGIN is missing."""
+    def test_cancel_before_begin(self, wire: Wire, line: bytes) -> None:
+        """They are also accepted when only BEGIN is missing."""
         assert say(wire, GOOD[:-2]).startswith(b"OK ")
         assert say(wire, line) == b"REJECTED EXTERNAL"
         assert say(wire, b"AUTH EXTERNAL " + ME).startswith(b"OK ")
@@ -214,7 +214,7 @@ def everything(wire: Wire) -> bytes:
 class TestLines:
     @pytest.mark.parametrize("size", [20_000, 1_000_000])
     def test_line_too_long(self, wire: Wire, size: int) -> None:
-        """A line without an end is not kept for ever."""
+        """The length of an unterminated line is limited."""
         try:
             wire.send_bytes(b"\0AUTH " + b"x" * size)
         except Closed:
@@ -222,7 +222,7 @@ class TestLines:
         assert everything(wire) == b""
 
     def test_pipelined(self, wire: Wire) -> None:
-        """A client may send everything up to its first messages at once, without waiting for answers."""
+        """A client may send everything up to its first messages without waiting for replies."""
         wire.send_bytes(GOOD + b"NEGOTIATE_UNIX_FD\r\nBEGIN\r\n" + HELLO + ping(2))
         assert wire.read_line().startswith(b"OK ")
         assert wire.read_line() == b"AGREE_UNIX_FD"
@@ -232,7 +232,7 @@ class TestLines:
         assert (pong.type, pong.reply_serial) == (Type.METHOD_RETURN, 2)
 
     def test_pipelined_as_sd_bus_does(self, wire: Wire) -> None:
-        """sd-bus sends AUTH without, and DATA with an empty response in one go."""
+        """sd-bus sends AUTH without an initial response and an empty DATA in one write."""
         wire.send_bytes(b"\0AUTH EXTERNAL\r\nDATA\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n" + HELLO)
         assert wire.read_line() == b"DATA"
         assert wire.read_line().startswith(b"OK ")
@@ -240,7 +240,7 @@ class TestLines:
         assert reply(wire).reply_serial == 1
 
     def test_byte_by_byte(self, wire: Wire) -> None:
-        """Lines may come in any pieces, and so may the message after them."""
+        """Lines may be split anywhere, and so may the first message."""
         for byte in GOOD + b"BEGIN\r\n" + HELLO:
             wire.send_bytes(bytes([byte]))
         assert wire.read_line().startswith(b"OK ")
@@ -248,7 +248,7 @@ class TestLines:
 
     @pytest.mark.parametrize("cut", [1, 6, len(GOOD) - 1, len(GOOD) + 6, len(GOOD) + 7, len(GOOD) + 8])
     def test_cut(self, wire: Wire, cut: int) -> None:
-        """Wherever the stream is cut, after a line's CR or in the middle of the first message."""
+        """The stream may be cut anywhere, including after a line's CR or inside the first message."""
         data = GOOD + b"BEGIN\r\n" + HELLO
         wire.send_bytes(data[:cut])
         if cut >= len(GOOD):
@@ -260,20 +260,20 @@ class TestLines:
 
     @pytest.mark.parametrize("junk", [b"\r\n", b"AUTH\r\n", b"x" * 16, b"l\0\0\0" + b"\0" * 12])
     def test_no_message_after_begin(self, wire: Wire, junk: bytes) -> None:
-        """After BEGIN only messages may come."""
+        """After BEGIN only messages are accepted."""
         wire.send_bytes(GOOD + b"BEGIN\r\n" + junk + b"\0" * 16)
         assert everything(wire).startswith(b"OK ")
 
 
 class TestUnixFds:
     def test_negotiated(self, wire: Wire) -> None:
-        """NEGOTIATE_UNIX_FD is answered with AGREE_UNIX_FD on a transport that can do it."""
+        """NEGOTIATE_UNIX_FD is answered with AGREE_UNIX_FD on a transport that supports it."""
         assert say(wire, GOOD[:-2]).startswith(b"OK ")
         assert say(wire, b"NEGOTIATE_UNIX_FD") == b"AGREE_UNIX_FD"
         assert say(wire, b"NEGOTIATE_UNIX_FD") == b"AGREE_UNIX_FD"
 
     def test_without_negotiation(self, bus: Daemon, pipe: tuple[int, int]) -> None:
-        """Who has not negotiated may not send descriptors."""
+        """A client that did not negotiate descriptors may not send any."""
         client = bus.connect(unix_fds=False)
         client.signal("News", "h", 0, fds=[pipe[0]])
         client.expect_closed()
@@ -311,7 +311,7 @@ class TestUnixFds:
 
     @pytest.mark.deviation("early-descriptors")
     def test_sent_with_the_end_of_authentication(self, bus: Daemon, pipe: tuple[int, int]) -> None:
-        """A descriptor that comes in one piece with BEGIN belongs to the message that says so."""
+        """A descriptor received together with BEGIN belongs to the message that claims it."""
         plain, with_fd = self.signals()
         said = GOOD + b"NEGOTIATE_UNIX_FD\r\nBEGIN\r\n" + HELLO + plain + with_fd
         listener = self.early(bus, b"", said, b"", pipe[0])
@@ -322,7 +322,7 @@ class TestUnixFds:
 
     @pytest.mark.deviation("early-descriptors")
     def test_sent_in_pieces(self, bus: Daemon, pipe: tuple[int, int]) -> None:
-        """... however the bytes were cut."""
+        """The same wherever the stream is cut."""
         plain, with_fd = self.signals()
         before = GOOD + b"NEGOTIATE_UNIX_FD\r\n"
         listener = self.early(bus, before, b"BEGIN\r\n" + HELLO + plain + with_fd[:20], with_fd[20:], pipe[0])
@@ -334,7 +334,7 @@ class TestUnixFds:
 
 class TestAfterwards:
     def test_hello_first(self, bus: Daemon) -> None:
-        """Messages other than Hello before Hello: an error for calls of the bus, and the end for others."""
+        """Before Hello other calls of the bus get an error; messages to other peers disconnect the sender."""
         client = bus.connect(hello=False)
         text = client.expect_error(
             client.start_call(BUS, "ListNames", interface=BUS, path=BUS_PATH), ACCESS_DENIED
@@ -361,7 +361,7 @@ class TestAfterwards:
         client.expect_nothing()
 
     def test_hello_to_another_path(self, bus: Daemon) -> None:
-        """Hello is answered at any path."""
+        """Hello is accepted on any path."""
         client = bus.connect(hello=False)
         assert client.driver("Hello", path="/anything").startswith(":")
 
@@ -383,7 +383,7 @@ class TestAfterwards:
         client.expect_closed()
 
     def test_many_without_hello(self, bus: Daemon) -> None:
-        """Connections that say nothing disturb nobody, and their end is noticed."""
+        """Silent connections do not affect other clients, and their disconnects are noticed."""
         silent = [wire_to(bus) for _ in range(20)]
         for wire in silent[::2]:
             wire.send_bytes(b"\0AUTH")

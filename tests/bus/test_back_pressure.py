@@ -1,4 +1,4 @@
-"""dbus-daemon(1), max_outgoing_* and max_incoming_*: receivers who do not read, and their senders."""
+"""dbus-daemon(1), max_outgoing_* and max_incoming_*: receivers that do not read, and their senders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TestOutgoing:
     SIZE = 100_000
 
     def fill(self, client: Client, stuck: Client) -> tuple[int, str]:
-        """Call who doesn't read until the bus refuses; return how many calls it took, and the reason."""
+        """Call a client that does not read until the bus refuses; return the count and the error."""
         for count in range(500):
             client.start_call(stuck.unique, "Hail", "ay", bytes(self.SIZE), flags=Flag.NO_REPLY_EXPECTED)
             client.driver("GetId")
@@ -28,7 +28,7 @@ class TestOutgoing:
         raise AssertionError("everything was taken")
 
     def test_full(self, limited: StartDaemon) -> None:
-        """The sender of what doesn't fit any more gets an error; the receiver gets what was taken."""
+        """The sender of the first message over the limit gets an error; accepted messages are delivered."""
         daemon = limited(max_outgoing_bytes=1_000_000)
         client, stuck = daemon.connect(), daemon.connect()
         count, text = self.fill(client, stuck)
@@ -46,8 +46,8 @@ class TestOutgoing:
         other.expect(member="Hail")
         assert other.driver("NameHasOwner", "s", stuck.unique) is True
 
-    def test_room_again(self, limited: StartDaemon) -> None:
-        """When he reads again, he is sent to again."""
+    def test_receiver_reads_again(self, limited: StartDaemon) -> None:
+        """Once the receiver reads again, messages to it are accepted again."""
         daemon = limited(max_outgoing_bytes=1_000_000)
         client, stuck = daemon.connect(), daemon.connect()
         for _ in range(2):
@@ -58,16 +58,16 @@ class TestOutgoing:
 
 
 class TestDescriptors:
-    """max_outgoing_unix_fds, max_incoming_unix_fds: what waits for a connection, or is its own."""
+    """max_outgoing_unix_fds, max_incoming_unix_fds: descriptors queued for a connection, or sent by it."""
 
     def fill(self, client: Client, stuck: Client) -> None:
-        """Send until the rest waits in the bus."""
+        """Send until messages are queued in the bus."""
         for _ in range(30):
             client.signal("Full", "ay", bytes(100_000), destination=stuck.unique)
         client.sync()
 
     def test_outgoing(self, limited: StartDaemon, pipe: tuple[int, int]) -> None:
-        """The sender of what is too much gets an error."""
+        """The sender of a descriptor over the limit gets an error."""
         daemon = limited(max_outgoing_unix_fds=10)
         client, stuck = daemon.connect(), daemon.connect()
         self.fill(client, stuck)
@@ -82,7 +82,7 @@ class TestDescriptors:
             assert len(stuck.take(member="Take").fds) == 1
 
     def test_incoming(self, limited: StartDaemon, pipe: tuple[int, int]) -> None:
-        """More are not read meanwhile, and none is lost."""
+        """The bus stops reading from the sender; no descriptor is lost."""
         daemon = limited(max_incoming_unix_fds=20)
         client, slow, other = daemon.connect(), daemon.connect(), daemon.connect()
         self.fill(client, slow)
@@ -98,10 +98,10 @@ class TestDescriptors:
 
 
 class TestIncoming:
-    """max_incoming_bytes: bytes in messages incoming from a single connection; more is not read meanwhile."""
+    """max_incoming_bytes: bytes in messages incoming from a single connection; reading stops at the limit."""
 
     def test_back_pressure(self, limited: StartDaemon) -> None:
-        """Nothing is lost: the sender waits until his receiver has read."""
+        """Nothing is lost: the sender is stopped until the receiver has read."""
         daemon = limited(max_incoming_bytes=500_000)
         client, slow, other = daemon.connect(), daemon.connect(), daemon.connect()
         count, size = 40, 100_000

@@ -1,6 +1,6 @@
 """Bugs of other buses in messages (docs/contributing/bug-classes.md).
 
-Whatever a client sends, the bus lives on, nobody else notices, and what is refused is refused to its sender.
+No input of a client stops the bus or affects other clients, and errors go to its sender.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ RICH = (
 
 
 def ends(sender: Client, data: bytes, fds: tuple[int, ...] = ()) -> None:
-    """Send the bytes, and see that they end this connection."""
+    """Send the bytes and check that the bus closes this connection."""
     with contextlib.suppress(Closed):
         sender.send_bytes(data, fds)
     sender.expect_closed()
@@ -48,7 +48,7 @@ def ends(sender: Client, data: bytes, fds: tuple[int, ...] = ()) -> None:
 
 @ORDERS
 class TestNestingDepth:
-    """CVE-2010-4352: a variant in a variant in a variant ... overflowed the stack; all nesting counts."""
+    """CVE-2010-4352: variants nested in variants overflowed the stack; all nesting counts."""
 
     @pytest.mark.parametrize("depth", [65, 100_000])
     def test_variants(self, bus: Daemon, client: Client, order: str, depth: int) -> None:
@@ -60,7 +60,7 @@ class TestNestingDepth:
         ends(client, malformed.body("v", lambda _: data)(order))
 
     def test_header_field(self, client: Client, order: str) -> None:
-        """A field that nobody knows is looked at as well."""
+        """Unknown header fields are validated too."""
         deep = bytes([99, 1]) + b"v\0" + malformed.nested_variants(70)
         ends(client, malformed.signal(order, deep))
 
@@ -71,10 +71,10 @@ class TestNestingDepth:
 
 
 class TestForeignByteOrder:
-    """CVE-2011-2200, CVE-2022-42012: the order was swapped in place, wrongly, and while it was in use."""
+    """CVE-2011-2200, CVE-2022-42012: the byte order was swapped in place, wrongly and during use."""
 
     def test_relayed(self, connect: Connect, other: Client) -> None:
-        """Nothing is swapped: what arrives is in the sender's order, SENDER included."""
+        """Nothing is swapped: a message arrives in the sender's byte order, SENDER included."""
         client = connect(order=BIG)
         client.start_call(other.unique, "Take", RICH[0], *RICH[1])
         other.expect(order=BIG, sender=client.unique, signature=RICH[0], body=RICH[1])
@@ -94,7 +94,7 @@ class TestForeignByteOrder:
         assert refused(client, "InvalidArgs", "RequestName", "hu", 0, 0, fds=pipe)
 
     def test_parked(self, connect: Connect, pipe: tuple[int, int], name: str) -> None:
-        """What waits for an owner that there will not be."""
+        """A message parked for an owner that never appears."""
         client = connect(order=BIG)
         serial = client.start_call(name, "Take", "h", 0, fds=pipe)
         assert client.expect_error(serial, ERROR + "ServiceUnknown")
@@ -102,7 +102,7 @@ class TestForeignByteOrder:
 
 @ORDERS
 class TestArrayLength:
-    """CVE-2022-42011: an array whose length is no multiple of its elements' size was read past its end."""
+    """CVE-2022-42011: an array length that is no multiple of the element size was read past its end."""
 
     @pytest.mark.parametrize("code", "nqbiuxtdh")
     def test_not_a_multiple(self, bus: Daemon, code: str, order: str) -> None:
@@ -116,7 +116,7 @@ class TestArrayLength:
 
 
 class TestBrackets:
-    """CVE-2022-42010: brackets that close others than were opened passed as a signature."""
+    """CVE-2022-42010: mismatched brackets were accepted as a signature."""
 
     WRONG = (
         "a{i(u})",
@@ -133,8 +133,8 @@ class TestBrackets:
     )
 
     @pytest.mark.parametrize("signature", WRONG)
-    def test_anywhere(self, bus: Daemon, signature: str) -> None:
-        """As the body's signature, as a value, as a variant's."""
+    def test_everywhere_in_a_message(self, bus: Daemon, signature: str) -> None:
+        """As the signature of the body, as a value, and as a variant's signature."""
         variant = bytes([len(signature)]) + signature.encode() + b"\0" + b"\0" * 64
         cases = (
             malformed.signed(signature),
@@ -146,13 +146,13 @@ class TestBrackets:
 
 
 class TestReadsPastTheEnd:
-    """dbus-broker#291: lengths that lie, wherever they stand. Meant for `make sanitize-test`, too."""
+    """dbus-broker#291: wrong lengths anywhere in a message. Meant for `make sanitize-test`, too."""
 
     def message(self, order: str) -> bytes:
         return malformed.signal(order, (Field.SIGNATURE, "g", RICH[0]), body=marshal(RICH[0], RICH[1], order))
 
     def spoil(self, bus: Daemon, data: bytes) -> None:
-        """Say it and leave; the bus reads all of it, or ends the connection."""
+        """Send it and disconnect; the bus reads all of it, or closes the connection."""
         wire = Wire(bus.address)
         hello = Message(path=BUS_PATH, interface=BUS, member="Hello", destination=BUS, serial=1).encode()
         uid = str(os.geteuid()).encode().hex().encode()
@@ -173,14 +173,14 @@ class TestReadsPastTheEnd:
             self.spoil(bus, whole[:at] + bytes([value]) + whole[at + 1 :])
 
     def test_cut(self, bus: Daemon) -> None:
-        """The lengths are right for what is there, and what is there ends too early."""
+        """All lengths are correct for the part that is sent, and the message ends too early."""
         body = marshal(RICH[0], RICH[1])
         for length in range(0, len(body), 3):
             ends(bus.connect(), malformed.signal(LITTLE, (Field.SIGNATURE, "g", RICH[0]), body=body[:length]))
 
 
 class TestMisalignedLoads:
-    """dbus-broker#291: a message may begin anywhere in what was read."""
+    """dbus-broker#291: a message may begin at any offset in the input buffer."""
 
     @ORDERS
     def test_odd_lengths(self, connect: Connect, other: Client, order: str) -> None:
@@ -200,7 +200,7 @@ class TestMisalignedLoads:
 
 
 class TestOmittedField:
-    """CVE-2008-0595: who left out the interface slipped past the rules about it."""
+    """CVE-2008-0595: a call without INTERFACE bypassed the rules about its interface."""
 
     POLICY = """<policy context="default">
       <allow user="*"/><allow own="*"/>
@@ -240,8 +240,8 @@ class TestOmittedField:
         allowed: bool,
         by_unique_name: bool,
     ) -> None:
-        """Rules that deny count for a call without interface, rules that allow don't; the name that is
-        written is as good as any other of the owner's."""
+        """Deny rules apply to a call without interface, allow rules don't; the destination may be any of the
+        owner's names."""
         service, client = daemon.connect(), daemon.connect()
         service.own(name)
         to = service.unique if by_unique_name else name
@@ -253,19 +253,19 @@ class TestOmittedField:
             service.expect_nothing(client)
 
     def test_destination(self, daemon: Daemon) -> None:
-        """A call without destination goes to nobody."""
+        """A call without DESTINATION is delivered to no client."""
         client = daemon.connect()
         serial = client.start_call(None, "Show", interface="org.example.Secret")
         assert client.expect_error(serial, ERROR + "UnknownMethod")
 
 
 class TestManyPendingReplies:
-    """CVE-2014-3638: every call and reply walked through all calls that were not answered yet."""
+    """CVE-2014-3638: every call and reply scanned all pending replies."""
 
     COUNT, OUTSTANDING = 1500, 10_000
 
     def cost(self, daemon: Daemon, client: Client, other: Client) -> int:
-        """Make some calls, have them answered, the last one first; return what that took the bus."""
+        """Make calls, have them answered in reverse order, and return the CPU time that the bus spent."""
         before = cpu_time(daemon)
         for _ in range(self.COUNT // 50):
             for _ in range(50):
@@ -284,15 +284,15 @@ class TestManyPendingReplies:
         for _ in range(self.OUTSTANDING):
             client.start_call(other.unique, "Wait")
             other.expect(member="Wait")
-        # With the group it may take the bus nothing at all.
+        # With the group the bus may spend no time at all.
         assert self.cost(daemon, client, other) <= 3 * alone
 
 
 class TestQuotaArithmetic:
-    """dbus-broker v19: sizes that were added up went past the largest number there is."""
+    """dbus-broker v19: sums of sizes overflowed."""
 
     def test_largest_limits(self, start_daemon: StartDaemon, pipe: tuple[int, int]) -> None:
-        """With limits as large as can be written, everything is allowed."""
+        """With the largest limits everything is allowed."""
         sizes = ("max_incoming_bytes", "max_outgoing_bytes", "max_message_size")
         limits = {name: (1 << 63) - 1 if name in sizes else (1 << 31) - 1 for name in WIDE_LIMITS}
         daemon = start_daemon(config("unix:path={dir}/bus", limits=limits))
@@ -306,7 +306,7 @@ class TestQuotaArithmetic:
 
     @pytest.mark.parametrize("name", ["max_match_rules_per_connection", "max_names_per_connection"])
     def test_no_bits_are_lost(self, limited: StartDaemon, name: str) -> None:
-        """A limit of 2 ** 32 is a mistake in the file, or none at all; it is not 0."""
+        """A limit of 2 ** 32 is an error in the file, or no limit; it is not 0."""
         try:
             daemon = limited(**{name: 1 << 32})
         except AssertionError as refusal:
@@ -317,7 +317,7 @@ class TestQuotaArithmetic:
         assert client.own("org.example.A") == 1
 
     def test_claimed_lengths(self, bus: Daemon, other: Client) -> None:
-        """Lengths that only together are too large, and a number of descriptors that is."""
+        """Lengths that are too large only in sum, and a number of descriptors that is too large."""
         for fields, body in ((0xFFFFFFF0, 0x20), (0x7FFFFFF8, 0x7FFFFFF8), (8, 0xFFFFFFFF), (0xFFFFFFFF, 8)):
             ends(bus.connect(), malformed.signal(LITTLE, fields_length=fields, body_length=body))
         for count in (0x3FFFFFFF, 0x40000001, 0xFFFFFFFF):
@@ -326,10 +326,10 @@ class TestQuotaArithmetic:
 
 
 class TestAccounting:
-    """dbus-broker v25, v28, v31: rules about a unique name, and the end of those who made or meet them."""
+    """dbus-broker v25, v28, v31: rules about a unique name, and disconnects of their owners and subjects."""
 
     def test_rules_and_ends(self, limited: StartDaemon) -> None:
-        """Rules that can match no more are gone, and given back once, whoever goes first."""
+        """Rules that can't match any more are released once, in whatever order the connections leave."""
         daemon = limited(max_match_rules_per_connection=4, max_names_per_connection=2)
         stays = daemon.connect()
         for _ in range(10):
@@ -353,7 +353,7 @@ class TestAccounting:
 
 
 class TestFormatStrings:
-    """CVE-2013-2168: a text of a client's was taken for a format."""
+    """CVE-2013-2168: text from a client was used as a format string."""
 
     TEXT = "%n%s%1000d%hhn"
 
@@ -375,13 +375,13 @@ class TestFormatStrings:
         ],
     )
     def test_in_refusals(self, client: Client, error: str, call: tuple[object, ...]) -> None:
-        """It stands in the error's text as it was sent, or not at all."""
+        """The error text contains it unchanged, or not at all."""
         text = refused(client, error, *call)
         assert "%" not in text or self.TEXT in text
         assert client.driver("GetId")
 
     def test_in_the_log(self, bus: Daemon, unprivileged: int) -> None:
-        """The command line of a program that is refused something."""
+        """The command line of a program that is denied something."""
         pid = os.fork()
         if pid == 0:
             os.setgroups([])

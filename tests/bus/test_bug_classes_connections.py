@@ -29,7 +29,7 @@ MONITORING = "org.freedesktop.DBus.Monitoring"
 
 @pytest.fixture
 def service_dir(directory: Path) -> str:
-    """A configuration's line for a directory with a service that starts, and never takes its name."""
+    """A configuration line for a directory with a service that starts and never requests its name."""
     text = f"[D-BUS Service]\nName={SERVICE}\nExec=/bin/true\nSystemdService=a.service\n"
     (directory / f"{SERVICE}.service").write_text(text)
     return f"<servicedir>{directory}</servicedir>"
@@ -40,7 +40,7 @@ def external(uid: int) -> bytes:
 
 
 class TestErrorToTheWrongSide:
-    """CVE-2014-3477: a service that had just been started got the error for what it was not to see."""
+    """CVE-2014-3477: an activated service got the error of a message that it must not receive."""
 
     def test_activated(self, start_daemon: StartDaemon, service_dir: str) -> None:
         deny = '<policy context="mandatory"><deny receive_interface="a.Secret"/></policy>'
@@ -60,7 +60,7 @@ class TestErrorToTheWrongSide:
 
 
 class TestUnauthenticatedSlots:
-    """CVE-2014-3639: connections that never authenticate took all there were, for long."""
+    """CVE-2014-3639: unauthenticated connections occupied all slots for a long time."""
 
     def test_time_out_makes_room(self, limited: StartDaemon) -> None:
         daemon = limited(max_incomplete_connections=4, auth_timeout=300)
@@ -73,7 +73,7 @@ class TestUnauthenticatedSlots:
 
 
 class TestConnectionFlood:
-    """dbus-broker#435: the limit of descriptors was met, and the bus with all who used it ended."""
+    """dbus-broker#435: out of descriptors, the bus ended and disconnected all clients."""
 
     CALLS = 200
 
@@ -88,7 +88,7 @@ class TestConnectionFlood:
     def test_no_descriptors_left(
         self, start_daemon: StartDaemon, unprivileged: int, descriptors: int
     ) -> None:
-        """Whichever descriptor is one too many, a connection's or that of its process; no busy waiting."""
+        """Whichever descriptor exceeds the limit, a socket or a pidfd, the bus does not busy-wait."""
         daemon = poor_daemon(start_daemon, unprivileged, descriptors)
         client = daemon.connect(uid=unprivileged)
         quiet = max(self.cost(daemon, client) for _ in range(2))
@@ -106,7 +106,7 @@ class TestConnectionFlood:
         assert client.driver("ReloadConfig") is None
 
     def test_authenticated(self, start_daemon: StartDaemon, unprivileged: int) -> None:
-        """Who has a unique name keeps it; who comes when there is room again gets one."""
+        """A client with a unique name keeps it; new clients get one when descriptors are free again."""
         daemon = poor_daemon(start_daemon, unprivileged, 64)
         first = daemon.connect()
         crowd: list[Client] = []
@@ -122,7 +122,7 @@ class TestConnectionFlood:
 
 
 class TestActivationFailure:
-    """CVE-2015-0245: anybody could say, as if he were systemd, that a service had failed to start."""
+    """CVE-2015-0245: any client could report, as if it were systemd, that a service had failed to start."""
 
     def tell(self, client: Client) -> None:
         client.signal(
@@ -153,7 +153,7 @@ class TestActivationFailure:
 
 
 class TestEnvironment:
-    """UpdateActivationEnvironment for the privileged alone (2014); CVE-2012-3524: setuid and environment."""
+    """UpdateActivationEnvironment is privileged (2014); CVE-2012-3524: setuid and the environment."""
 
     VARIABLES = ("UpdateActivationEnvironment", "a{ss}", {"LD_PRELOAD": "/evil.so"})
 
@@ -171,7 +171,7 @@ class TestEnvironment:
         assert "on a system bus" in refused(client, "AccessDenied", *self.VARIABLES)
 
     def test_launch_helper(self, directory: Path, unprivileged: int) -> None:
-        """Whoever starts it, and in whatever environment: it is the configured user's alone."""
+        """Only the configured user can use the launch helper, in any environment."""
         (directory / "evil.conf").write_text("<busconfig><user>nobody</user></busconfig>")
         built = ROOT / "daemon/launch/omnibus-daemon-launch-helper"
         helper = Path(shutil.copy(built, directory))
@@ -185,7 +185,7 @@ class TestEnvironment:
 
 
 class TestCookieAuthentication:
-    """CVE-2019-12749: who could link his keyring to another's had the bus read and write that one."""
+    """CVE-2019-12749: a client with its keyring linked to another's made the bus read and write that one."""
 
     def ask(self, start_daemon: StartDaemon, home: Path, identity: int) -> bytes:
         environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
@@ -210,13 +210,13 @@ class TestCookieAuthentication:
         assert list(victim.iterdir()) == []
 
     def test_another_user(self, start_daemon: StartDaemon, directory: Path) -> None:
-        """The bus has cookies of its own user alone."""
+        """The bus has cookies of its own user only."""
         assert self.ask(start_daemon, directory, os.geteuid() + 65_534).startswith(b"REJECTED")
         assert list(directory.iterdir()) == []
 
 
 class TestBeforeAuthentication:
-    """dbus#421: an assertion that anybody could fail who was let in by nobody yet."""
+    """dbus#421: an assertion that unauthenticated clients could trigger."""
 
     WORDS = (
         b"",
@@ -244,11 +244,11 @@ class TestBeforeAuthentication:
 
 
 class TestPipelinedHello:
-    """zbus#1760: what came together with the end of authentication was lost."""
+    """zbus#1760: data received together with the end of authentication was lost."""
 
     @pytest.mark.parametrize("cut", [0, 1, 25, -1])
     def test_at_once(self, bus: Daemon, cut: int) -> None:
-        """Hello and two calls behind BEGIN, in one write or two."""
+        """Hello and two calls after BEGIN, in one write or two."""
         calls = b"".join(
             Message(path=BUS_PATH, interface=BUS, member=member, destination=BUS, serial=serial).encode()
             for serial, member in enumerate(("Hello", "GetId", "ListNames"), 1)
@@ -265,7 +265,7 @@ class TestPipelinedHello:
 
 
 class TestMonitors:
-    """CVE-2023-34969: a monitor was there, and an answer of the bus could not be delivered."""
+    """CVE-2023-34969: the bus failed when it could not deliver a reply while a monitor was connected."""
 
     POLICY = """<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/>
         <allow receive_sender="*"/></policy>
@@ -298,7 +298,7 @@ class TestMonitors:
         assert daemon.connect().unique
 
     def test_end(self, bus: Daemon) -> None:
-        """dbus-broker v25 and v28: the end of a monitor, and of one with the same rule twice."""
+        """dbus-broker v25 and v28: the disconnect of a monitor, and of one with the same rule twice."""
         client = bus.connect()
         rules = ["type='signal'", "type='signal'", f"sender='{client.unique}'", ""]
         for _ in range(5):
@@ -311,14 +311,14 @@ class TestMonitors:
         client.expect_nothing()
 
     def test_for_the_privileged(self, bus: Daemon, unprivileged: int) -> None:
-        """busd let everybody watch."""
+        """busd allowed all clients to monitor."""
         client = bus.connect(uid=unprivileged)
         with pytest.raises(BusError, match="AccessDenied"):
             self.become(client)
 
 
 class TestBoundClient:
-    """busd panicked on a client whose own socket has a name in the abstract namespace."""
+    """busd panicked on a client with its own socket bound to an abstract name."""
 
     def test_names(self, bus: Daemon) -> None:
         for name in (b"\0omnibus-test-%d" % os.getpid(), os.fsencode(bus.directory / "client")):

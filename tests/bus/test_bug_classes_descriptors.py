@@ -18,7 +18,7 @@ from .conftest import Connect, StartDaemon
 
 
 class TestTooManyDescriptors:
-    """CVE-2014-3636: so many descriptors that the message could not be passed on cut off its receiver."""
+    """CVE-2014-3636: a message with too many descriptors to pass on disconnected its receiver."""
 
     def test_in_one_message(self, bus: Daemon, client: Client, other: Client, pipe: tuple[int, int]) -> None:
         before = bus.open_files()
@@ -29,7 +29,7 @@ class TestTooManyDescriptors:
         assert bus.open_files() < before
 
     def test_without_a_message(self, bus: Daemon, other: Client, pipe: tuple[int, int]) -> None:
-        """Descriptors with byte after byte of a message that claims none of them: nobody gets them."""
+        """Descriptors sent with single bytes of a message that claims none are delivered to no client."""
         before = bus.open_files()
         client = bus.connect()
         message = client.message(
@@ -51,11 +51,11 @@ class TestTruncatedControlData:
     """CVE-2014-3635, CVE-2020-12049, dbus-broker v22: descriptors for which the bus has no room."""
 
     def test_no_room(self, start_daemon: StartDaemon, unprivileged: int, pipe: tuple[int, int]) -> None:
-        """Who sent them is cut off, nothing of them is kept, the others go on."""
+        """The sender is disconnected, its descriptors are closed, other clients continue."""
         text = config("unix:path={dir}/bus", limits={"max_message_unix_fds": 250})
         daemon = poor_daemon(start_daemon, unprivileged, 80, text)
         other = daemon.connect()
-        other.driver("ReloadConfig")  # which begins to watch as well
+        other.driver("ReloadConfig")  # which also starts the file watch
         before = daemon.open_files()
         for _ in range(3):
             client = daemon.connect()
@@ -70,7 +70,7 @@ class TestTruncatedControlData:
 
 
 class TestNeverFinishedMessages:
-    """CVE-2014-3637: descriptors of a message that never ends were kept for ever."""
+    """CVE-2014-3637: descriptors of an incomplete message were kept indefinitely."""
 
     @pytest.fixture
     def daemon(self, limited: StartDaemon) -> Daemon:
@@ -90,7 +90,7 @@ class TestNeverFinishedMessages:
         client.expect_closed()
 
     def test_own_end(self, daemon: Daemon, unprivileged: int) -> None:
-        """The client's own socket: the bus itself keeps it open, and would never see its end."""
+        """The client's own socket: the bus itself holds it open and would never see its end of file."""
         observer, client = daemon.connect(), daemon.connect(uid=unprivileged)
         observer.match(f"member='NameOwnerChanged',arg0='{client.unique}'")
         self.half(client, client.socket.fileno())
@@ -98,7 +98,7 @@ class TestNeverFinishedMessages:
         observer.expect(member="NameOwnerChanged", body=(client.unique, client.unique, ""))
 
     def test_no_time_out(self, daemon: Daemon, unprivileged: int, pipe: tuple[int, int]) -> None:
-        """Half a message without descriptors may take its time."""
+        """An incomplete message without descriptors has no timeout."""
         client, other = daemon.connect(uid=unprivileged), daemon.connect(uid=unprivileged)
         client.send_bytes(malformed.signal(LITTLE)[:50])
         self.half(other, pipe[0])
@@ -108,12 +108,12 @@ class TestNeverFinishedMessages:
 
 
 class TestStrayDescriptors:
-    """Descriptors of one message were given to the next that claimed some (dbus-broker's test-fdstream)."""
+    """Descriptors of one message were assigned to the next with descriptors (dbus-broker's test-fdstream)."""
 
     CLAIMS: ClassVar = (Field.UNIX_FDS, "u", 1)
 
     def test_several_messages_at_once(self, client: Client, pipe: tuple[int, int]) -> None:
-        """Descriptors are for the messages that begin in the bytes they were sent with, in their order."""
+        """Descriptors are assigned in order to the messages that begin in the bytes they were sent with."""
         client.match("type='signal',interface='org.example.Malformed'")
         one, none = malformed.signal(LITTLE, self.CLAIMS), malformed.signal(LITTLE)
         client.send_bytes(none + one + none + one, pipe)
@@ -122,7 +122,7 @@ class TestStrayDescriptors:
 
     @pytest.mark.deviation("stray-descriptors")
     def test_none_claimed(self, client: Client, pipe: tuple[int, int]) -> None:
-        """What no message claims ends the connection."""
+        """Unclaimed descriptors disconnect the sender."""
         client.send_bytes(malformed.signal(LITTLE), pipe[:1])
         client.expect_closed()
 
@@ -142,7 +142,7 @@ class TestStrayDescriptors:
 
     @pytest.mark.deviation("stray-descriptors")
     def test_in_the_middle_of_a_message(self, client: Client, pipe: tuple[int, int]) -> None:
-        """They came with bytes in which no message begins."""
+        """The bytes they were sent with contain no beginning of a message."""
         data = malformed.signal(LITTLE, self.CLAIMS)
         client.send_bytes(data[:40])
         client.wait_until_read()
@@ -150,7 +150,7 @@ class TestStrayDescriptors:
         client.expect_closed()
 
     def test_in_pieces(self, client: Client, pipe: tuple[int, int]) -> None:
-        """A message has what came with its beginning, in however many pieces the rest of it comes."""
+        """A message gets the descriptors sent with its beginning, however its remainder is split."""
         client.match("type='signal',interface='org.example.Malformed'")
         data = malformed.signal(LITTLE, self.CLAIMS)
         client.send_bytes(data[:1], pipe[:1])
@@ -163,7 +163,7 @@ class TestStrayDescriptors:
 
     @pytest.mark.deviation("stray-descriptors")
     def test_behind_the_rest_of_another(self, client: Client, pipe: tuple[int, int]) -> None:
-        """Both are right: the reference loses what comes with the end of a message."""
+        """Both are accepted: the reference loses descriptors sent with the end of a message."""
         client.match("type='signal',interface='org.example.Malformed'")
         data = malformed.signal(LITTLE, self.CLAIMS)
         client.send_bytes(data[:60], pipe[:1])
@@ -173,7 +173,7 @@ class TestStrayDescriptors:
 
 
 class TestDescriptorToItself:
-    """CVE-2014-3637, the other half: complete messages with the receiver's own socket."""
+    """CVE-2014-3637, second part: complete messages that carry the receiver's own socket."""
 
     def test_socket(self, bus: Daemon, other: Client, connect: Connect) -> None:
         client = connect()
@@ -189,10 +189,10 @@ class TestDescriptorToItself:
 
 
 class TestSeveralMessagesWithDescriptors:
-    """CVE-2014-3533, CVE-2020-12049: one message's descriptors given to the next, or counted for it."""
+    """CVE-2014-3533, CVE-2020-12049: descriptors of one message were assigned to or counted for the next."""
 
     def test_back_to_back(self, client: Client, other: Client) -> None:
-        """Each has as many as one message may have, and gets its own, in whatever pieces it all is read."""
+        """Each message has the maximum number of descriptors and gets its own, however reads are split."""
         pipes = [os.pipe() for _ in range(48)]
         ends_to_read = [read for read, _ in pipes]
         for number in range(60):
@@ -207,8 +207,8 @@ class TestSeveralMessagesWithDescriptors:
             os.close(pair[0])
             os.close(pair[1])
 
-    def test_of_who_is_gone(self, bus: Daemon, other: Client) -> None:
-        """dbus-broker v36: a closed descriptor's number is used again; nobody gets a file of another's."""
+    def test_of_a_disconnected_sender(self, bus: Daemon, other: Client) -> None:
+        """dbus-broker v36: the number of a closed descriptor is reused; no client gets another's file."""
         sent: dict[str, os.stat_result] = {}
         for number in range(40):
             client, file = bus.connect(), os.memfd_create(f"of-{number}")
@@ -222,10 +222,12 @@ class TestSeveralMessagesWithDescriptors:
 
 
 class TestTooManyReferences:
-    """CVE-2014-3532: sendmsg failed with ETOOMANYREFS, and the receiver was cut off for it."""
+    """CVE-2014-3532: sendmsg failed with ETOOMANYREFS, and the receiver was disconnected."""
 
-    def test_victim_stays(self, start_daemon: StartDaemon, unprivileged: int, pipe: tuple[int, int]) -> None:
-        """The kernel lets a user have only so many descriptors under way; a message beyond is not sent."""
+    def test_receiver_stays_connected(
+        self, start_daemon: StartDaemon, unprivileged: int, pipe: tuple[int, int]
+    ) -> None:
+        """The kernel limits a user's descriptors in flight; a message over the limit is not sent."""
         daemon = poor_daemon(start_daemon, unprivileged, 100)
         client, idle, victim = daemon.connect(), daemon.connect(), daemon.connect()
         for _ in range(20):

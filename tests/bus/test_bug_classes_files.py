@@ -21,7 +21,7 @@ SERVICE = "org.example.Service"
 
 
 class TestUsers:
-    """A user database that has several names for a user, or has him no more."""
+    """A user database with several names for one uid, or without the uid."""
 
     POLICY = """<policy context="default"><allow user="*"/><allow send_destination="*"/>
         <allow receive_sender="*"/></policy>
@@ -41,7 +41,7 @@ class TestUsers:
         daemon.stop()
 
     def test_same_uid(self, daemon: Daemon) -> None:
-        """CVE-2020-35512: the rules of one of two names went with those of the other."""
+        """CVE-2020-35512: freeing the rules of one of two names freed those of the other."""
         root = daemon.connect()
         for _ in range(5):
             client = daemon.connect(uid=64_242)
@@ -53,7 +53,7 @@ class TestUsers:
             client.close()
 
     def test_deleted(self, daemon: Daemon, users: Users) -> None:
-        """dbus#343: a user who was connected, and unknown when the policy was made anew for him."""
+        """dbus#343: a connected user was unknown when its policy was rebuilt."""
         root, client = daemon.connect(), daemon.connect(uid=64_242)
         assert client.own("org.example.A") == 1
         users.write()
@@ -69,7 +69,7 @@ class TestUsers:
 
 
 class TestManyDirectories:
-    """dbus#481: more directories to watch than there was room for."""
+    """dbus#481: the number of watched directories was limited."""
 
     def test_all_count(self, start_daemon: StartDaemon, directory: Path) -> None:
         lines = []
@@ -105,7 +105,7 @@ class TestAbstractSockets:
 
 
 class TestTextFiles:
-    """CVE-2022-31212, CVE-2022-31213: a quote that never closed, and elements with nothing in them."""
+    """CVE-2022-31212, CVE-2022-31213: an unterminated quote, and empty elements."""
 
     EMPTY = ("<listen/>", "<auth/>", "<type/>", "<user/>", "<pidfile/>", "<include/>", "<includedir/>")
     EMPTY += ("<servicedir/>", "<servicehelper/>", "<policy/>", "<limit/>", '<limit name=""/>', "<selinux/>")
@@ -113,7 +113,7 @@ class TestTextFiles:
 
     @pytest.mark.parametrize("element", EMPTY)
     def test_empty_elements(self, start_daemon: StartDaemon, element: str) -> None:
-        """A bus, or a reason why there is none."""
+        """The bus starts, or prints the reason why not."""
         try:
             daemon = start_daemon(config("unix:path={dir}/bus", extra=element))
         except AssertionError as refusal:
@@ -134,7 +134,7 @@ class TestTextFiles:
 
 
 def test_document() -> None:
-    """The tests that docs/contributing/bug-classes.md names are there, and each class here is named by it."""
+    """All tests named in docs/contributing/bug-classes.md exist, and it names each class in these files."""
     text = (ROOT / "docs/contributing/bug-classes.md").read_text()
     files = [ROOT / path for path in re.findall(r"`(tests/[\w/.]+\.\w+)`", text)]
     assert [path for path in files if not path.exists()] == []

@@ -1,4 +1,4 @@
-"""Bugs of other buses in what waits (docs/contributing/bug-classes.md)."""
+"""Bugs of other buses with queued messages and events (docs/contributing/bug-classes.md)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .conftest import StartDaemon
 
 
 class TestWaitingMemory:
-    """A message that waits takes at most twice the memory that is charged for it."""
+    """A queued message takes at most twice the memory that is charged for it."""
 
     CYCLES = 1500
     SIZE = 2200
 
     def stuck(self, sender: Client, receiver: Client) -> None:
-        """Fill the receiver's socket; it never reads."""
+        """Fill the socket of a receiver that never reads."""
         receiver.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         for _ in range(400):
             sender.signal("News", "ay", bytes(2000), destination=receiver.unique)
@@ -42,7 +42,7 @@ class TestWaitingMemory:
         ).encode()
 
     def test_small_message_of_a_long_buffer(self, start_daemon: StartDaemon) -> None:
-        """What a stopped sender had sent stands in one buffer, of which one message has to wait."""
+        """The input of a stopped sender is one buffer, of which one message has to be queued."""
         daemon = start_daemon()
         client, receiver = daemon.connect(), daemon.connect()
         self.stuck(client, receiver)
@@ -65,13 +65,13 @@ class TestWaitingMemory:
 
 
 class TestPendingEvents:
-    """However much one client gives the bus to decide, others wait only for a bounded part of it."""
+    """However many events one client causes, other clients wait for a bounded part of them only."""
 
     CONNECTIONS = 4
 
     @contextlib.contextmanager
     def flood(self, daemon: Daemon, uid: int) -> Iterator[None]:
-        """Send signals to names that nobody has, as fast as they are taken; answers are thrown away."""
+        """Send signals to names without an owner as fast as the bus reads; discard the replies."""
         ended = threading.Event()
         clients = [daemon.connect(uid=uid) for _ in range(self.CONNECTIONS)]
 
@@ -103,7 +103,7 @@ class TestPendingEvents:
                 thread.join()
 
     def test_others_are_answered(self, start_daemon: StartDaemon, unprivileged: int) -> None:
-        """A call that needs a decision takes its time, not that of all that was sent before it."""
+        """A call that the control plane answers is not delayed by all events before it."""
         daemon = start_daemon()
         client = daemon.connect()
         with self.flood(daemon, unprivileged):
@@ -125,7 +125,7 @@ class TestPendingEvents:
             assert daemon.memory() - before < 16_000_000
 
     def test_end(self, start_daemon: StartDaemon, unprivileged: int) -> None:
-        """SIGTERM ends the bus at once, whatever waits."""
+        """SIGTERM ends the bus at once, even with queued events."""
         daemon = start_daemon()
         with self.flood(daemon, unprivileged):
             daemon.connect().driver("GetConnectionUnixUser", "s", BUS)

@@ -1,4 +1,4 @@
-"""--check: whether the bus would start."""
+"""--check: tests whether the bus would start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.installation import install
 
 from .conftest import StartDaemon
 
-PATIENCE = 90.0  # seconds; a loaded machine, and all of the package is imported
+PATIENCE = 90.0  # seconds; the machine may be loaded, and the whole package is imported
 
 
 @pytest.fixture
@@ -47,12 +47,12 @@ def check_text(
 
 
 def passes(done: subprocess.CompletedProcess[str]) -> bool:
-    """Without a word."""
+    """Check that it succeeded and printed nothing."""
     return (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def reason(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the one sentence of a check that fails."""
+    """Return the one sentence that a failing check prints."""
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("omnibusd: Failed to start message bus: ")
@@ -65,7 +65,7 @@ class TestWouldStart:
         assert passes(check(omnibusd, f"--{bus}"))
 
     def test_while_a_bus_runs_there(self, start_daemon: StartDaemon, omnibusd: str) -> None:
-        """The bus that runs isn't disturbed, and doesn't disturb."""
+        """A running bus and the check do not affect each other."""
         daemon = start_daemon(config("unix:path={dir}/bus", extra="<pidfile>{dir}/pid</pidfile>"))
         client = daemon.connect()
         before = sorted(os.listdir(daemon.directory))
@@ -74,7 +74,7 @@ class TestWouldStart:
         assert client.driver("GetId") == daemon.guid
 
     def test_changes_nothing(self, omnibusd: str, directory: Path) -> None:
-        """Neither socket nor pid file nor directory is made, and the service manager is told nothing."""
+        """No socket, pid file or directory is made, and the service manager is not notified."""
         text = config(
             "unix:path={dir}/bus",
             "tcp:host=localhost",
@@ -82,7 +82,7 @@ class TestWouldStart:
         )
         environment = os.environ | {
             "XDG_RUNTIME_DIR": str(directory),
-            "NOTIFY_SOCKET": f"{directory}/nobody",
+            "NOTIFY_SOCKET": f"{directory}/absent",
             "WATCHDOG_USEC": "1000000",
         }
         file = directory / "bus.conf"
@@ -90,12 +90,12 @@ class TestWouldStart:
         assert passes(check(omnibusd, f"--config-file={file}", env=environment))
         assert os.listdir(directory) == ["bus.conf"]
 
-    def test_whatever_clients_authenticate_by(self, omnibusd: str, directory: Path) -> None:
+    def test_all_mechanisms(self, omnibusd: str, directory: Path) -> None:
         text = config("unix:path={dir}/bus", auth="<auth>DBUS_COOKIE_SHA1</auth>")
         assert passes(check_text(omnibusd, directory, text))
 
     def test_as_the_bus_s_user(self, omnibusd: str, directory: Path, unprivileged: int) -> None:
-        """What checks stays root; a child of it gives up its rights as at a start."""
+        """The checking process stays root; a child of it drops privileges as at a start."""
         log = directory / "trace"
         (directory / "bus.conf").write_text(config("unix:path=/bus", extra=f"<user>{unprivileged}</user>"))
         trace = ["strace", "-f", "-o", str(log), "-e", "trace=setresuid"]
@@ -106,7 +106,7 @@ class TestWouldStart:
 
 
 class TestWouldNot:
-    """It ends with 1 and one sentence."""
+    """The exit status is 1, with one sentence on stderr."""
 
     def test_configuration(self, omnibusd: str, directory: Path) -> None:
         assert "nonsense" in reason(check_text(omnibusd, directory, "<busconfig><nonsense/></busconfig>"))
@@ -132,7 +132,7 @@ class TestWouldNot:
 
     @pytest.mark.parametrize("name", ["uvloop", "pydantic_core", "asyncinotify", "omnibus/daemon/watch.py"])
     def test_module_that_is_missing(self, omnibusd: str, directory: Path, name: str) -> None:
-        """--version would not notice."""
+        """--version would not detect it."""
         package = install(directory / "environment", Path(omnibusd))
         lost = package.parent / name
         lost.unlink()

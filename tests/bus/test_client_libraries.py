@@ -29,7 +29,7 @@ def library_bus(executable: str) -> Iterator[Daemon]:
 
 @pytest.fixture(scope="module")
 def services(library_bus: Daemon) -> Iterator[dict[str, Program]]:
-    """The services that were needed so far; see ``service``."""
+    """The services started so far; see ``service``."""
     running: dict[str, Program] = {}
     yield running
     for program in running.values():
@@ -37,7 +37,7 @@ def services(library_bus: Daemon) -> Iterator[dict[str, Program]]:
 
 
 def service(peer: str, services: dict[str, Program], bus: Daemon) -> str:
-    """Start a peer's service unless it runs, and return its name."""
+    """Start a peer's service unless it is running, and return its name."""
     need(peer)
     name = f"org.omnibus.{peer}"
     if peer not in services:
@@ -68,7 +68,7 @@ class TestService:
     def test_two_callers_at_once(
         self, peer: str, client: Client, services: dict[str, Program], library_bus: Daemon
     ) -> None:
-        """Calls that are under way together are answered each to its caller."""
+        """Each of two concurrent calls is answered to its caller."""
         name = service(peer, services, library_bus)
         second = Client(library_bus.address)
         serials = [
@@ -87,13 +87,13 @@ class TestService:
     def test_unknown_method(
         self, peer: str, client: Client, services: dict[str, Program], library_bus: Daemon
     ) -> None:
-        """What the library answers by itself arrives, too."""
+        """Replies that the library makes by itself arrive, too."""
         name = service(peer, services, library_bus)
         with pytest.raises(BusError, match=r"UnknownMethod|NoReply|UnknownObject"):
             client.call(name, "NoSuchMethod", path="/nothing/here", interface="org.example.None")
 
     def test_end(self, peer: str, client: Client, library_bus: Daemon) -> None:
-        """When a service ends, its name is free, and the next one can have it."""
+        """When a service ends, its name becomes free and can be requested again."""
         need(peer)
         name = f"org.omnibus.Ending.{peer}"
         client.match(f"type='signal',member='NameOwnerChanged',arg0='{name}'")

@@ -18,7 +18,7 @@ StartProgram = Callable[..., Program]
 
 @pytest.fixture
 def start_program(bus: Daemon) -> Iterator[StartProgram]:
-    """Start programs that end with the test, before its clients do."""
+    """Start programs that end with the test, before its clients."""
     running: list[Program] = []
 
     def begin(*arguments: str) -> Program:
@@ -70,16 +70,16 @@ class TestDbusSend:
 
     def test_unknown_name(self, bus: Daemon) -> None:
         done = run(
-            ["dbus-send", "--print-reply", "--dest=org.example.Nobody", "/", "a.b.C"],
+            ["dbus-send", "--print-reply", "--dest=org.example.Absent", "/", "a.b.C"],
             bus.environment(),
             status=1,
         )
         assert done.stderr.startswith(
-            "Error org.freedesktop.DBus.Error.ServiceUnknown: The name org.example.Nobody was not provided"
+            "Error org.freedesktop.DBus.Error.ServiceUnknown: The name org.example.Absent was not provided"
         )
 
     def test_signal(self, bus: Daemon, client: Client) -> None:
-        """A signal is out when the program has ended."""
+        """The signal has been sent when the program exits."""
         client.match("interface='org.example.I'")
         run(["dbus-send", "--type=signal", "/a", "org.example.I.News", "int64:-5"], bus.environment())
         client.take(member="News", path="/a", body=(-5,))
@@ -87,7 +87,7 @@ class TestDbusSend:
 
 class TestDbusMonitor:
     def test_signals(self, bus: Daemon, client: Client, start_program: StartProgram) -> None:
-        """It shows what matches its rule, with or without the Monitoring interface."""
+        """It prints messages that match its rule, with or without the Monitoring interface."""
         need_programs("dbus-monitor")
         program = start_program(
             "dbus-monitor", "--address", bus.address, "type='signal',interface='org.example.I'"
@@ -103,7 +103,7 @@ class TestDbusMonitor:
         )
 
     def test_calls(self, bus: Daemon, client: Client, other: Client, start_program: StartProgram) -> None:
-        """It shows calls between others, and their replies."""
+        """It prints calls between other clients, and their replies."""
         need_programs("dbus-monitor")
         program = start_program(
             "dbus-monitor", "--session", "member='Hail'", f"destination='{client.unique}'"
@@ -163,7 +163,7 @@ class TestGdbus:
         client.take(member="News", body=(5,))
 
     def test_wait(self, bus: Daemon, client: Client, name: str, start_program: StartProgram) -> None:
-        """It waits for a name: for NameOwnerChanged."""
+        """It waits for NameOwnerChanged of a name."""
         client.match(f"member='NameOwnerChanged',arg0='{name}'")
         program = start_program("gdbus", "wait", "--session", name)
         client.own(name)
@@ -247,7 +247,7 @@ class TestDbusTestTool:
         assert client.call(name, "Hail", path="/a", interface="a.b").body == ()
 
     def test_spam(self, bus: Daemon, client: Client, name: str, start_program: StartProgram) -> None:
-        """Many calls under way at once, each of them answered."""
+        """It makes many concurrent calls, each of which is answered."""
         client.match(f"member='NameOwnerChanged',arg0='{name}'")
         start_program("dbus-test-tool", "echo", f"--name={name}")
         client.expect(member="NameOwnerChanged")
@@ -257,7 +257,7 @@ class TestDbusTestTool:
         )
 
     def test_black_hole(self, bus: Daemon, client: Client, name: str, start_program: StartProgram) -> None:
-        """Whoever never answers and goes: NoReply."""
+        """It never replies; when it exits its callers get NoReply."""
         client.match(f"member='NameOwnerChanged',arg0='{name}'")
         program = start_program("dbus-test-tool", "black-hole", f"--name={name}")
         client.expect(member="NameOwnerChanged")
@@ -269,7 +269,7 @@ class TestDbusTestTool:
 
 class TestTogether:
     def test_all_in_one_session(self, bus: Daemon) -> None:
-        """What a session's start does, with three client libraries."""
+        """The calls at the start of a session, with three client libraries."""
         if not all(map(shutil.which, ("gdbus", "busctl", "dbus-send"))):
             pytest.skip("gdbus, busctl and dbus-send are not all installed")
         script = (

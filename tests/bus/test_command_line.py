@@ -1,4 +1,4 @@
-"""dbus-daemon(1), "OPTIONS": each option, how its value is given, and what goes to which descriptor."""
+"""dbus-daemon(1), "OPTIONS": each option, the syntax of its value, and the descriptor its output goes to."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class TestInformation:
         assert methods["org.freedesktop.DBus.Introspectable"] == {"Introspect"}
 
     @pytest.mark.parametrize("option", ["--version", "--introspect"])
-    def test_information_comes_at_once(self, place: Place, option: str) -> None:
-        """What stands after --version or --introspect is not looked at."""
+    def test_later_arguments_are_ignored(self, place: Place, option: str) -> None:
+        """Arguments after --version or --introspect are not parsed."""
         assert place.run(option, "--bogus").returncode == 0
 
 
@@ -106,7 +106,7 @@ class TestMistakes:
             ),
         ],
     )
-    def test_said_twice(self, place: Place, second: tuple[str, ...], text: str) -> None:
+    def test_option_given_twice(self, place: Place, second: tuple[str, ...], text: str) -> None:
         done = place.run(f"--config-file={place.conf}", *second)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.strip() == text.format(conf=place.conf)
@@ -142,7 +142,7 @@ class TestConfigurationFile:
         assert place.finish(process) == 0
 
     def test_relative_file(self, place: Place) -> None:
-        """A relative name is taken from the current directory."""
+        """A relative file name is resolved against the current directory."""
         process = place.begin("--config-file=bus.conf", "--nofork", "--print-address", cwd=place.directory)
         assert line_of(process).startswith("unix:path=")
         assert place.finish(process) == 0
@@ -187,7 +187,7 @@ class TestAddress:
         assert entries(Path(place.directory)) == ["bus", "bus.conf"]
         assert place.finish(process) == 0
 
-    def test_listen_is_needed_nevertheless(self, place: Place) -> None:
+    def test_listen_is_still_required(self, place: Place) -> None:
         Path(place.conf).write_text(config())
         done = place.run(f"--config-file={place.conf}", f"--address=unix:path={place.socket}", "--nofork")
         assert done.returncode == 1
@@ -210,7 +210,7 @@ class TestPrinting:
         assert place.finish(process) == 0
 
     def test_address_before_pid(self, place: Place) -> None:
-        """Both on standard output: the address comes first, whatever the order of the options."""
+        """The address is printed before the process ID, whatever the order of the options."""
         process = place.begin(f"--config-file={place.conf}", "--print-pid", "--nofork", "--print-address")
         assert line_of(process).startswith("unix:")
         assert line_of(process) == f"{process.pid}\n"
@@ -218,7 +218,7 @@ class TestPrinting:
 
     @pytest.mark.parametrize("space", [False, True])
     def test_given_descriptors(self, place: Place, space: bool) -> None:
-        """... or to the given file descriptor, which is closed after that."""
+        """The given file descriptor is used and then closed."""
         address_read, address_write = os.pipe()
         pid_read, pid_write = os.pipe()
         given: tuple[str, ...] = (f"--print-address={address_write}", f"--print-pid={pid_write}")
@@ -239,7 +239,7 @@ class TestPrinting:
             os.close(pid_read)
 
     def test_several_listen(self, place: Place) -> None:
-        """Several addresses are separated by semicolons."""
+        """Several addresses are printed separated by semicolons."""
         place.write(listen=f"unix:path={place.socket}</listen><listen>unix:path={place.directory}/second")
         process = place.begin(f"--config-file={place.conf}", "--nofork", "--print-address")
         addresses = line_of(process).rstrip("\n").split(";")

@@ -1,4 +1,4 @@
-"""dbus-daemon(1), "CONFIGURATION FILE": what is refused, what is included, and how the stock files behave."""
+"""dbus-daemon(1), "CONFIGURATION FILE": errors, includes, and the behaviour of the stock files."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ LISTEN = "<listen>unix:path={dir}/bus</listen>"
 
 
 def document(*lines: str) -> str:
-    """A configuration whose line 3 is the first of ``lines``; the last two are by themselves."""
+    """A configuration with ``lines`` from line 3 on; the last two lines are separate."""
     return "\n".join([DOCTYPE.replace("\n", "") + "<busconfig>", LISTEN, *lines, "</busconfig>", ""])
 
 
-# What is wrong on line 3 of the document, and what the bus says of it.
+# Errors on line 3 of the document, and the message for each.
 REFUSED = {
     "not well-formed": ("<type>session</typo>", "mismatched tag"),
     "bad character": ("<type>session &</type>", "not well-formed"),
@@ -47,7 +47,7 @@ REFUSED = {
         '<limit name="max_message_size"> must be a positive number',
     ),
     "include of nothing": ("<include>/nonexistent.conf</include>", "/nonexistent.conf"),
-    "policy for nobody": (
+    "policy without a subject": (
         "<policy/>",
         "<policy> element must have exactly one of (context|user|group|at_console) attributes",
     ),
@@ -76,7 +76,7 @@ REFUSED = {
         'Bad message type "foo"',
     ),
 }
-# The same for what is found only when it is used, of which no line is known.
+# Errors that are found later, when the line is no longer known.
 UNUSABLE = {
     "auth": ("<auth>FOO</auth>", 'Unsupported auth mechanism "FOO"'),
     "unknown transport": ("<listen>foo:bar=1</listen>", "Unknown address type 'foo'"),
@@ -99,7 +99,7 @@ UNUSABLE = {
 
 
 class Refusal:
-    """Runs the daemon on a configuration that must be refused."""
+    """Runs the daemon with an invalid configuration."""
 
     def __init__(self, executable: str, directory: Path) -> None:
         self.executable = executable
@@ -129,7 +129,7 @@ def refuse(executable: str, tmp_path_factory: pytest.TempPathFactory) -> Refusal
 
 
 class TestRefusal:
-    """A bad file: exit with the reason, and nothing half-started."""
+    """An invalid file: the daemon exits with the reason and leaves nothing behind."""
 
     @pytest.mark.parametrize("case", REFUSED)
     def test_reason(self, refuse: Refusal, case: str) -> None:
@@ -145,13 +145,13 @@ class TestRefusal:
     @pytest.mark.parametrize(
         "case", [case for case in REFUSED if case not in ("not well-formed", "bad character")]
     )
-    def test_place(self, refuse: Refusal, case: str) -> None:
-        """Errors name file and line."""
+    def test_line(self, refuse: Refusal, case: str) -> None:
+        """Errors name the file and the line."""
         stderr = refuse(document("<!-- 3 -->", REFUSED[case][0]))
         assert str(refuse.path) in stderr
         assert re.search(r"\bline 4\b|:4\b", stderr)
 
-    def test_place_of_bad_xml(self, refuse: Refusal) -> None:
+    def test_line_of_malformed_xml(self, refuse: Refusal) -> None:
         assert f"file {refuse.path}, line 4, column" in refuse(document("<!-- 3 -->", "<type>session</typo>"))
 
     @pytest.mark.parametrize(
@@ -172,12 +172,12 @@ class TestRefusal:
         assert "needs one or more <listen> elements" in refuse("<busconfig></busconfig>")
 
     def test_second_listen_fails(self, refuse: Refusal) -> None:
-        """The socket of the first one is removed again."""
+        """The socket of the first address is removed again."""
         refuse(document("<listen>unix:path=/nonexistent/bus</listen>"))
 
     @pytest.mark.deviation("entities")
     def test_entities(self, refuse: Refusal) -> None:
-        """A few of them can stand for more text than there is memory, and no configuration needs one."""
+        """Nested entities can expand to more text than there is memory, and no configuration needs them."""
         text = document('<policy context="default"><allow own="&any;"/></policy>')
         declaration = '<!DOCTYPE busconfig [<!ENTITY any "*">]>'
         assert "entit" in refuse(declaration + text[text.index("<busconfig>") :]).lower()
@@ -193,7 +193,7 @@ class TestRefusal:
 
 
 class TestMediation:
-    """<apparmor mode="required"/>: the bus must not serve without what it says."""
+    """<apparmor mode="required"/>: the bus must not start without mediation."""
 
     def test_required(self, place: Place) -> None:
         if Path("/sys/kernel/security/apparmor/features/dbus").exists():
@@ -211,19 +211,19 @@ class TestMediation:
 
 class TestTolerance:
     def test_unknown_user_in_policy(self, start_daemon: StartDaemon) -> None:
-        """A policy for a user or group that doesn't exist is left out."""
+        """A policy for an unknown user or group is ignored."""
         denial = '<policy {}="no-such-one"><deny own="*"/></policy>'
         extra = denial.format("user") + denial.format("group")
         daemon = start_daemon(config("unix:path={dir}/bus", extra=extra))
         assert daemon.connect().own("org.example.Name") == 1
 
     def test_missing_include_directory(self, start_daemon: StartDaemon) -> None:
-        """<includedir>: a directory that doesn't exist is no error."""
+        """<includedir>: a missing directory is no error."""
         extra = "<includedir>/nonexistent.d</includedir>"
         assert start_daemon(config("unix:path={dir}/bus", extra=extra)).connect()
 
     def test_ignore_missing(self, start_daemon: StartDaemon) -> None:
-        """<include ignore_missing="yes">: no error if the file doesn't exist."""
+        """<include ignore_missing="yes">: a missing file is no error."""
         extra = '<include ignore_missing="yes">/nonexistent.conf</include>'
         assert start_daemon(config("unix:path={dir}/bus", extra=extra)).connect()
 
@@ -238,7 +238,7 @@ class TestInclude:
         return f'<busconfig><policy context="default"><deny own="{name}"/></policy></busconfig>'
 
     def denied(self, daemon_text: str, start_daemon: StartDaemon, name: str, files: dict[str, str]) -> bool:
-        """Tell whether the name can't be owned, with these files in the daemon's directory."""
+        """Return whether owning the name is denied, with these files in the daemon's directory."""
         directory = private_directory()
         for path, text in files.items():
             (directory / path).parent.mkdir(exist_ok=True)
@@ -258,7 +258,7 @@ class TestInclude:
         assert self.denied(text, start_daemon, "org.example.A", {"more.conf": self.policy("org.example.A")})
 
     def test_order(self, start_daemon: StartDaemon) -> None:
-        """What comes after the include is applied after it."""
+        """Rules after the include are applied after it."""
         extra = '<include>more.conf</include><policy context="default"><allow own="org.example.A"/></policy>'
         text = config("unix:path={dir}/bus", extra=extra)
         assert not self.denied(
@@ -266,41 +266,41 @@ class TestInclude:
         )
 
     def test_includedir(self, start_daemon: StartDaemon) -> None:
-        """<includedir>: every file that ends in .conf, and no other."""
+        """<includedir>: every file with a name that ends in .conf is included, and no other."""
         text = config("unix:path={dir}/bus", extra="<includedir>more.d</includedir>")
         files = {"more.d/a.conf": self.policy("org.example.A"), "more.d/b.txt": self.policy("org.example.B")}
         assert self.denied(text, start_daemon, "org.example.A", files)
         assert not self.denied(text, start_daemon, "org.example.B", files)
 
     def test_bad_file_in_includedir(self, start_daemon: StartDaemon) -> None:
-        """A bad file in an include directory is left out."""
+        """An invalid file in an include directory is skipped."""
         text = config("unix:path={dir}/bus", extra="<includedir>more.d</includedir>")
         files = {"more.d/a.conf": "<busconfig>", "more.d/b.conf": self.policy("org.example.B")}
         assert self.denied(text, start_daemon, "org.example.B", files)
 
-    def test_circle(self, refuse: Refusal) -> None:
+    def test_cycle(self, refuse: Refusal) -> None:
         """A file that includes itself is refused."""
         assert f"Circular inclusion of file '{refuse.path}'" in refuse(
             document("<include>bus.conf</include>")
         )
 
-    def test_large_circle(self, refuse: Refusal) -> None:
+    def test_long_cycle(self, refuse: Refusal) -> None:
         (refuse.directory / "a.conf").write_text("<busconfig><include>b.conf</include></busconfig>")
         (refuse.directory / "b.conf").write_text("<busconfig><include>a.conf</include></busconfig>")
         assert "Circular inclusion of file" in refuse(document("<include>a.conf</include>"))
 
-    def test_twice_is_no_circle(self, start_daemon: StartDaemon) -> None:
+    def test_twice_is_no_cycle(self, start_daemon: StartDaemon) -> None:
         text = config("unix:path={dir}/bus", extra="<include>a.conf</include><include>a.conf</include>")
         assert self.denied(text, start_daemon, "org.example.A", {"a.conf": self.policy("org.example.A")})
 
     def test_bad_included_file(self, refuse: Refusal) -> None:
-        """The error names the file that it is in."""
+        """The error names the included file."""
         (refuse.directory / "a.conf").write_text("<busconfig>\n<type>session</typo>\n</busconfig>")
         assert f"file {refuse.directory}/a.conf, line 2" in refuse(document("<include>a.conf</include>"))
 
 
 class TestSessionPolicy:
-    """session.conf: everything is allowed to whoever the bus belongs to, and nobody else may connect."""
+    """session.conf: the owner of the bus may do everything, and no other user may connect."""
 
     @pytest.fixture
     def start_session(self, start_daemon: StartDaemon) -> StartDaemon:
@@ -322,14 +322,14 @@ class TestSessionPolicy:
         service.reply(service.expect(member="Hail", sender=caller.unique))
         assert caller.reply_to(serial).sender == service.unique
 
-    def test_stranger(self, start_session: StartDaemon, unprivileged: int) -> None:
+    def test_other_user(self, start_session: StartDaemon, unprivileged: int) -> None:
         daemon = start_session()
         with pytest.raises(Closed):
             daemon.connect(uid=unprivileged)
 
 
 class TestSystemPolicy:
-    """system.conf: names and calls are denied unless a file allows them; signals and replies pass."""
+    """system.conf: names and calls are denied unless a file allows them; signals and replies are allowed."""
 
     @pytest.fixture
     def start_system(self, start_daemon: StartDaemon) -> StartDaemon:
@@ -355,7 +355,7 @@ class TestSystemPolicy:
         )
 
     def test_what_is_allowed(self, start_system: StartDaemon, unprivileged: int) -> None:
-        """Any user can connect, talk to the bus, and call what is allowed to be called."""
+        """Any user can connect, call the bus, and make the calls that are allowed."""
         daemon = start_system(
             '<policy user="root"><allow own="org.example.Service"/></policy>'
             '<policy context="default"><allow send_destination="org.example.Service"/></policy>'
@@ -379,7 +379,7 @@ class TestSystemPolicy:
         assert f'type="method_call", sender="{caller.unique}"' in caught.value.text
         callee.expect_nothing(caller)
 
-    def test_broadcasts_pass(self, start_system: StartDaemon, unprivileged: int) -> None:
+    def test_broadcasts_are_allowed(self, start_system: StartDaemon, unprivileged: int) -> None:
         daemon = start_system()
         listener, sender = daemon.connect(uid=unprivileged), daemon.connect()
         listener.match("type='signal'")
@@ -388,7 +388,7 @@ class TestSystemPolicy:
 
 
 def open_directory() -> Path:
-    """A directory in which a bus that has become another user can remove its socket."""
+    """A directory in which a bus that has changed its user can remove its socket."""
     directory = private_directory()
     directory.chmod(0o777)
     return directory

@@ -1,4 +1,4 @@
-"""Connections that keep to the usual script, and those that don't, are the same to everybody."""
+"""Connections that use the usual authentication sequence and those that don't are treated alike."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from support.raw import BUS, BusError, Client, Closed, Wire
 from .conftest import StartDaemon
 
 OWN = str(os.geteuid()).encode().hex().encode()
-# The same identity, with a detour.
+# The same identity, by an unusual sequence.
 DETOUR = b"\0AUTH\r\nAUTH EXTERNAL " + OWN + b"\r\n"
 REST = '<allow send_destination="*"/> <allow eavesdrop="true"/>'
 USUAL = b"\0AUTH EXTERNAL " + OWN + b"\r\n"
 
 
 def begin(daemon: Daemon, said: bytes) -> Wire:
-    """Authenticate in the words of ``said``, and say no Hello."""
+    """Authenticate with the lines of ``said``, without Hello."""
     wire = Wire(daemon.address)
     wire.send_bytes(said)
     while not wire.read_line().startswith(b"OK "):
@@ -41,7 +41,7 @@ def hears_nothing(wire: Wire) -> bool:
 
 
 class TestIncomplete:
-    """max_incomplete_connections and auth_timeout: however somebody authenticates."""
+    """max_incomplete_connections and auth_timeout apply to every authentication sequence."""
 
     def test_all_count(self, limited: StartDaemon) -> None:
         daemon = limited(max_incomplete_connections=3)
@@ -64,7 +64,7 @@ class TestIncomplete:
 
     @pytest.mark.parametrize("said", [DETOUR, USUAL])
     def test_time_counts_from_the_beginning(self, limited: StartDaemon, said: bytes) -> None:
-        """And it counts until Hello."""
+        """The time includes authentication and lasts until Hello."""
         daemon = limited(auth_timeout=400)
         began = time.monotonic()
         wire = begin(daemon, said)
@@ -76,10 +76,10 @@ class TestIncomplete:
 
 
 class TestCounting:
-    """max_connections_per_user, max_completed_connections: nobody counts who has gone."""
+    """max_connections_per_user, max_completed_connections: closed connections do not count."""
 
     @pytest.mark.parametrize("limit", ["max_connections_per_user", "max_completed_connections"])
-    def test_come_and_gone(self, limited: StartDaemon, limit: str) -> None:
+    def test_after_disconnects(self, limited: StartDaemon, limit: str) -> None:
         daemon = limited(**{limit: 2})
         watcher = daemon.connect()
         watcher.match("member='NameOwnerChanged'")
@@ -93,8 +93,8 @@ class TestCounting:
             third.driver("Hello")
         assert client.driver("NameHasOwner", "s", watcher.unique)
 
-    def test_it_may_be_asked_for_at_once(self, bus: Daemon, client: Client) -> None:
-        """What only the control plane can say of a connection, it can say as soon as that is there."""
+    def test_credentials_are_available_at_once(self, bus: Daemon, client: Client) -> None:
+        """The control plane knows the credentials of a connection as soon as the connection exists."""
         for _ in range(20):
             other = bus.connect()
             credentials = client.driver("GetConnectionCredentials", "s", other.unique)
@@ -108,7 +108,7 @@ class TestCounting:
 
 
 class TestPolicy:
-    """<allow user>, <deny user>: who may connect, however he authenticates."""
+    """<allow user>, <deny user>: which users may connect, with any authentication sequence."""
 
     @pytest.mark.parametrize("said", [DETOUR, USUAL])
     @pytest.mark.parametrize("rule", ['<deny user="*"/>', f'<allow user="*"/><deny user="{os.geteuid()}"/>'])
@@ -120,7 +120,7 @@ class TestPolicy:
         wire.close()
 
     def test_mandatory(self, start_daemon: StartDaemon, unprivileged: int) -> None:
-        """What stands in the mandatory context comes last."""
+        """Rules in the mandatory context are applied last."""
         policy = (
             f'<policy context="mandatory"><deny user="{unprivileged}"/></policy>'
             f'<policy context="default"><allow user="*"/>{REST}</policy>'
@@ -131,7 +131,7 @@ class TestPolicy:
             daemon.connect(uid=unprivileged)
 
     def test_reload(self, start_daemon: StartDaemon, unprivileged: int) -> None:
-        """It holds from the moment in which it is reloaded."""
+        """New rules apply from the moment of the reload."""
         allowed = f'<policy context="default"><allow user="*"/>{REST}</policy>'
         daemon = start_daemon(config("unix:path={dir}/bus", policy=allowed))
         client = daemon.connect()

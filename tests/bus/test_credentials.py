@@ -1,4 +1,4 @@
-"""Specification, "GetConnectionCredentials" and the methods that each tell a part of it."""
+"""Specification, "GetConnectionCredentials" and the methods that each return a part of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SO_PEERSEC, SO_PEERPIDFD = 31, 77
 
 
 def knows(option: int) -> bool:
-    """Whether the kernel tells this of who is at the other end of a socket."""
+    """Return whether the kernel supports this socket option for the credentials of a peer."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         try:
@@ -34,7 +34,7 @@ def knows(option: int) -> bool:
 
 class TestCredentials:
     def test_user(self, client: Client, name: str) -> None:
-        """GetConnectionUnixUser: the user at the other end."""
+        """GetConnectionUnixUser: the uid of the peer."""
         client.own(name)
         for one in (client.unique, name, BUS):
             assert client.driver("GetConnectionUnixUser", "s", one) == os.geteuid()
@@ -46,7 +46,7 @@ class TestCredentials:
         assert credentials["UnixUserID"] == Variant("u", unprivileged)
 
     def test_process(self, bus: Daemon, client: Client) -> None:
-        """GetConnectionUnixProcessID: the process at the other end, and the bus's own."""
+        """GetConnectionUnixProcessID: the process ID of the peer, and that of the bus."""
         assert client.driver("GetConnectionUnixProcessID", "s", client.unique) == os.getpid()
         assert client.driver("GetConnectionUnixProcessID", "s", BUS) == bus.pid
 
@@ -65,7 +65,7 @@ class TestCredentials:
         assert credentials["ProcessID"] == Variant("u", bus.pid)
 
     def test_security_label(self, client: Client) -> None:
-        """LinuxSecurityLabel: bytes that end in NUL, if the kernel has one."""
+        """LinuxSecurityLabel: bytes with a terminating NUL, if the kernel has a label."""
         there = knows(SO_PEERSEC)
         credentials = client.driver("GetConnectionCredentials", "s", client.unique)
         assert ("LinuxSecurityLabel" in credentials) == there
@@ -74,7 +74,7 @@ class TestCredentials:
 
     @pytest.mark.deviation("process-fd")
     def test_process_descriptor(self, client: Client) -> None:
-        """ProcessFD: a descriptor of the process, if the kernel has one and the client can take it."""
+        """ProcessFD: a pidfd, if the kernel supports it and the client can receive it."""
         if not knows(SO_PEERPIDFD):
             pytest.skip("the kernel is older than 6.5")
         reply = client.call(BUS, "GetConnectionCredentials", "s", client.unique, interface=BUS, path=BUS_PATH)
@@ -83,14 +83,14 @@ class TestCredentials:
         descriptor = reply.fds[credentials["ProcessFD"].value]
         assert f"Pid:\t{os.getpid()}\n" in Path(f"/proc/self/fdinfo/{descriptor}").read_text()
 
-    def test_no_descriptor_for_who_cannot_take_it(self, connect: Connect) -> None:
+    def test_no_descriptor_without_negotiation(self, connect: Connect) -> None:
         client = connect(unix_fds=False)
         reply = client.call(BUS, "GetConnectionCredentials", "s", client.unique, interface=BUS, path=BUS_PATH)
         assert "ProcessFD" not in reply.body[0]
         assert not reply.unix_fds
 
     def test_selinux(self, client: Client) -> None:
-        """GetConnectionSELinuxSecurityContext: without SELinux there is none."""
+        """GetConnectionSELinuxSecurityContext: an error without SELinux."""
         if Path("/sys/fs/selinux/enforce").exists():
             pytest.skip("SELinux is there")
         for one in (client.unique, BUS):
@@ -100,7 +100,7 @@ class TestCredentials:
             assert text == f"Could not determine security context for '{one}'"
 
     def test_audit(self, client: Client) -> None:
-        """GetAdtAuditSessionData is of Solaris."""
+        """GetAdtAuditSessionData exists on Solaris only."""
         for one in (client.unique, BUS):
             text = refused(client, "AdtAuditDataUnknown", "GetAdtAuditSessionData", "s", one)
             assert text == f"Could not determine audit session data for '{one}'"

@@ -1,4 +1,4 @@
-"""dbus-daemon(1): becoming a daemon, the pidfile, and the end."""
+"""dbus-daemon(1): becoming a daemon, the pidfile, and termination."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.raw import DEADLINE, Client
 
 class TestFork:
     def fork(self, place: Place, *arguments: str) -> tuple[str, int]:
-        """Start a daemon that forks; return the address and the pid printed. The parent has ended."""
+        """Start a daemon that forks; return the printed address and pid. The parent has exited."""
         read, write = os.pipe()
         process = place.begin(
             f"--config-file={place.conf}",
@@ -36,7 +36,7 @@ class TestFork:
         return address, pid
 
     def test_fork(self, place: Place) -> None:
-        """Force the message bus to fork and become a daemon; the parent ends with status 0."""
+        """Force the message bus to fork and become a daemon; the parent exits with status 0."""
         _, pid = self.fork(place, "--fork")
         client = Client(f"unix:path={place.socket}")
         assert client.driver("GetConnectionUnixProcessID", "s", "org.freedesktop.DBus") == pid
@@ -47,13 +47,13 @@ class TestFork:
         assert not place.socket.exists()
 
     def test_standard_descriptors(self, place: Place) -> None:
-        """A daemon lets go of the terminal: descriptors 0, 1 and 2 are /dev/null."""
+        """A daemon detaches from the terminal: descriptors 0, 1 and 2 are /dev/null."""
         _, pid = self.fork(place, "--fork")
         Client(f"unix:path={place.socket}").close()
         assert {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)} == {"/dev/null"}
 
     def test_closed_descriptors(self, place: Place) -> None:
-        """Descriptors 0, 1 and 2 may be closed when it starts."""
+        """Descriptors 0, 1 and 2 may be closed at the start."""
         shell = 'exec "$0" "$@" <&- >&- 2>&-'
         read, write = os.pipe()
         process = subprocess.Popen(
@@ -79,7 +79,7 @@ class TestFork:
         assert {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)} == {"/dev/null"}
 
     def test_printed_descriptors_are_closed(self, place: Place) -> None:
-        """Who reads address and pid to the end needn't wait for the daemon's end."""
+        """A process that reads address and pid to the end of file need not wait for the daemon to exit."""
         address_read, address_write = os.pipe()
         pid_read, pid_write = os.pipe()
         process = place.begin(
@@ -101,14 +101,14 @@ class TestFork:
             os.close(pid_read)
 
     def test_configured_fork(self, place: Place) -> None:
-        """<fork/>: the bus forks without being told on the command line."""
+        """<fork/>: the bus forks without a command-line option."""
         place.write(extra="<fork/>")
         address, _ = self.fork(place)
         assert address.startswith(f"unix:path={place.socket}")
 
     @pytest.mark.parametrize(("extra", "mask"), [("", "0022"), ("<keep_umask/>", "0027")])
     def test_umask(self, place: Place, extra: str, mask: str) -> None:
-        """A daemon has the umask 022; <keep_umask/>: that of who has started it."""
+        """A daemon has the umask 022; with <keep_umask/> it keeps that of its parent."""
         place.write(extra=extra)
         before = os.umask(0o027)
         try:
@@ -133,7 +133,7 @@ class TestFork:
 
 
 class TestPidFile:
-    """<pidfile>: where the process ID is written, as a decimal number and a newline."""
+    """<pidfile>: the file contains the process ID as a decimal number and a newline."""
 
     def configure(self, place: Place) -> Path:
         pidfile = place.directory / "pid"
@@ -158,7 +158,7 @@ class TestPidFile:
         end_process(pid)
         assert not pidfile.exists()
 
-    def test_in_the_way(self, place: Place) -> None:
+    def test_existing_file(self, place: Place) -> None:
         """An existing file is not replaced: the bus might be running."""
         pidfile = self.configure(place)
         pidfile.write_text("1\n")
@@ -182,7 +182,7 @@ class TestPidFile:
 
 class TestEnd:
     def test_sigterm(self, place: Place) -> None:
-        """SIGTERM ends the bus at once; connections are closed, the socket is gone, the exit status is 0."""
+        """SIGTERM ends the bus at once: connections are closed, the socket is removed, the status is 0."""
         process = place.begin(f"--config-file={place.conf}", "--nofork", "--print-address")
         client = Client(line_of(process).rstrip())
         process.send_signal(signal.SIGTERM)
@@ -200,15 +200,15 @@ class TestEnd:
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_just_started(self, place: Place, number: signal.Signals) -> None:
-        """Also if it has only just printed its address: no signal is lost."""
+        """A signal sent as soon as the address is printed is not lost."""
         for _ in range(5):
             process = place.begin(f"--config-file={place.conf}", "--nofork", "--print-address")
             line_of(process)
             process.send_signal(number)
             assert process.wait(DEADLINE) in (0, -number)
 
-    def test_sighup_is_no_end(self, place: Place) -> None:
-        """SIGHUP makes the bus read its configuration again; connections stay."""
+    def test_sighup_does_not_end_the_bus(self, place: Place) -> None:
+        """SIGHUP makes the bus reload its configuration; connections stay."""
         process = place.begin(f"--config-file={place.conf}", "--nofork", "--print-address")
         client = Client(line_of(process).rstrip())
         process.send_signal(signal.SIGHUP)

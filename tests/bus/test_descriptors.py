@@ -1,4 +1,4 @@
-"""Specification, "Unix File Descriptor Passing": descriptors go with their message, and nowhere else."""
+"""Specification, "Unix File Descriptor Passing": descriptors accompany their message, and no other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOT_SUPPORTED = "org.freedesktop.DBus.Error.NotSupported"
 
 
 def speaks(received: int, other_end: int, word: bytes = b"word") -> bool:
-    """Tell whether what is written to ``other_end`` can be read from the received descriptor."""
+    """Return whether data written to ``other_end`` can be read from the received descriptor."""
     os.write(other_end, word)
     return os.read(received, len(word)) == word
 
@@ -40,7 +40,7 @@ class TestUnicast:
         assert speaks(reply.fds[0], pipe[1])
 
     def test_in_an_error(self, client: Client, other: Client, pipe: tuple[int, int]) -> None:
-        """Any message may have descriptors."""
+        """Any message may carry descriptors."""
         serial = client.start_call(other.unique, "Open")
         call = other.expect(member="Open")
         message = other.message(
@@ -57,7 +57,7 @@ class TestUnicast:
         assert speaks(received.fds[0], pipe[1])
 
     def test_order(self, client: Client, other: Client) -> None:
-        """Several arrive in the order in which they were sent."""
+        """Several descriptors arrive in the order in which they were sent."""
         pipes = [os.pipe() for _ in range(10)]
         client.start_call(other.unique, "Take", "ah", list(range(10)), fds=[read for read, _ in pipes])
         call = other.expect(member="Take", unix_fds=10)
@@ -68,7 +68,7 @@ class TestUnicast:
             os.close(ends[1])
 
     def test_without_h(self, client: Client, other: Client, pipe: tuple[int, int]) -> None:
-        """Descriptors that the body doesn't mention are passed on all the same."""
+        """Descriptors to which the body does not refer are passed on all the same."""
         client.start_call(other.unique, "Take", fds=pipe)
         assert len(other.expect(member="Take", unix_fds=2).fds) == 2
 
@@ -82,14 +82,14 @@ class TestUnicast:
         assert speaks(client.expect(member="Take").fds[0], pipe[1])
 
     def test_socket_of_the_receiver(self, client: Client, other: Client) -> None:
-        """A receiver's own socket is a descriptor as any other."""
+        """A receiver's own socket is a descriptor like any other."""
         client.start_call(other.unique, "Take", "h", 0, fds=[other.socket.fileno()])
         assert os.path.sameopenfile(other.expect(member="Take").fds[0], other.socket.fileno())
 
 
 class TestStream:
     def test_among_messages_without(self, client: Client, other: Client) -> None:
-        """Each message has its own, however many come in one go."""
+        """Each message keeps its own descriptors, however many messages one read returns."""
         for number in range(30):
             read, write = os.pipe()
             client.start_call(other.unique, "Plain", "u", number)
@@ -105,7 +105,7 @@ class TestStream:
     def test_several_messages_in_one_write(
         self, client: Client, other: Client, pipe: tuple[int, int]
     ) -> None:
-        """A write with descriptors for several messages: they are dealt out in order."""
+        """The descriptors of one write are assigned to its messages in order."""
         data = b"".join(
             client.message(
                 Type.SIGNAL,
@@ -125,7 +125,7 @@ class TestStream:
         assert os.path.sameopenfile(second.fds[0], pipe[1])
 
     def test_in_pieces(self, client: Client, other: Client, pipe: tuple[int, int]) -> None:
-        """Descriptors come with the beginning of their message, which the rest follows in any pieces."""
+        """Descriptors come with the beginning of their message; the remainder may be split anywhere."""
         for cut in (1, 15, 16, 17, 60, -1):
             message = client.message(
                 Type.METHOD_CALL, "h", 0, path="/a", member="Take", destination=other.unique, unix_fds=1
@@ -146,7 +146,7 @@ class TestStream:
         client.expect_closed()
 
     def test_large_body(self, client: Client, other: Client, pipe: tuple[int, int]) -> None:
-        """With a body that doesn't fit into the socket."""
+        """The body does not fit into the socket buffer."""
         for number in range(3):
             client.start_call(other.unique, "Take", "hay", 0, bytes(1 << 20), fds=[pipe[number % 2]])
         client.sync()
@@ -156,7 +156,7 @@ class TestStream:
 
 class TestBroadcast:
     def test_to_all(self, client: Client, connect: Connect, pipe: tuple[int, int]) -> None:
-        """Every listener gets descriptors of his own."""
+        """Every subscriber gets descriptors of its own."""
         listeners = [connect() for _ in range(5)]
         for listener in listeners:
             listener.match(SIGNALS)
@@ -165,8 +165,10 @@ class TestBroadcast:
             received = listener.expect(member="News", body=(0, "x"), unix_fds=1)
             assert speaks(received.fds[0], pipe[1])
 
-    def test_who_cannot_take_them(self, client: Client, connect: Connect, pipe: tuple[int, int]) -> None:
-        """Who has not negotiated descriptors doesn't get the message; the others do."""
+    def test_subscriber_without_negotiation(
+        self, client: Client, connect: Connect, pipe: tuple[int, int]
+    ) -> None:
+        """A subscriber that did not negotiate descriptors is skipped; the others get the message."""
         without, with_fds = connect(unix_fds=False), connect()
         without.match(SIGNALS)
         with_fds.match(SIGNALS)
@@ -180,7 +182,7 @@ class TestBroadcast:
 
 class TestNotNegotiated:
     def test_unicast(self, client: Client, connect: Connect, pipe: tuple[int, int]) -> None:
-        """A message with descriptors to who can't take them is refused."""
+        """A message with descriptors to a client that did not negotiate them is refused."""
         callee = connect(unix_fds=False)
         serial = client.start_call(callee.unique, "Take", "h", 0, fds=pipe[:1])
         text = client.expect_error(serial, NOT_SUPPORTED)
@@ -189,14 +191,14 @@ class TestNotNegotiated:
         )
         callee.expect_nothing(client)
 
-    def test_other_messages_pass(self, client: Client, connect: Connect) -> None:
+    def test_other_messages_are_delivered(self, client: Client, connect: Connect) -> None:
         callee = connect(unix_fds=False)
         serial = client.start_call(callee.unique, "Hail")
         callee.reply(callee.expect(member="Hail"))
         assert client.reply_to(serial)
 
     def test_unix_fds_0(self, client: Client, connect: Connect) -> None:
-        """UNIX_FDS of 0 is a message without any."""
+        """A message with UNIX_FDS of 0 carries no descriptors."""
         callee = connect(unix_fds=False)
         client.start_call(callee.unique, "Hail", unix_fds=0)
         callee.expect(member="Hail")
@@ -204,7 +206,7 @@ class TestNotNegotiated:
 
 class TestToTheBus:
     def test_ignored(self, client: Client, pipe: tuple[int, int]) -> None:
-        """Descriptors in a call of the bus are closed by it."""
+        """The bus closes the descriptors in calls of its own methods."""
         read, write = os.pipe()
         assert client.driver("GetId", fds=[write])
         os.close(write)
@@ -226,7 +228,7 @@ class TestNothingKept:
     """The bus keeps no descriptor longer than its message."""
 
     def test_refused(self, client: Client, name: str) -> None:
-        """Nobody there: closed with the error."""
+        """Without a recipient the descriptors are closed when the error is sent."""
         read, write = os.pipe()
         serial = client.start_call(name, "Take", "h", 0, fds=[write])
         os.close(write)
@@ -250,8 +252,8 @@ class TestNothingKept:
         assert os.read(read, 1) == b""
         os.close(read)
 
-    def test_receiver_that_goes(self, client: Client, connect: Connect) -> None:
-        """What waits for a receiver is closed when he goes."""
+    def test_receiver_disconnects(self, client: Client, connect: Connect) -> None:
+        """Descriptors queued for a receiver are closed when it disconnects."""
         stuck = connect()
         read, write = os.pipe()
         for _ in range(10):
@@ -280,7 +282,7 @@ class TestNothingKept:
 class TestNumberOfDescriptors:
     @pytest.mark.parametrize("count", [16, 17])
     def test_limit(self, client: Client, other: Client, count: int, pipe: tuple[int, int]) -> None:
-        """max_message_unix_fds: 16 by default; who sends more with a message is disconnected."""
+        """max_message_unix_fds: 16 by default; a client that sends more with a message is disconnected."""
         fields = [
             (Field.PATH, "o", "/a"),
             (Field.MEMBER, "s", "Take"),

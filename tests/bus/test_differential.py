@@ -1,7 +1,7 @@
-"""The same messages to the daemon under test and to the reference: both must do the same with them.
+"""The same messages to the daemon under test and to the reference must have the same effect on both.
 
-What is compared: whether the sender is disconnected, what he is answered (error names and texts included),
-and what is relayed to somebody else.
+Compared are: whether the sender is disconnected, the replies to it (error names and texts included), and
+the messages relayed to another client.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from support.stage import Stage
 
 REFERENCE = "/usr/bin/dbus-daemon"
 OUR_SERIALS = 100_000  # of calls that only wait for the bus
-# Who comes and goes, and files of services that change while this runs, are not what is compared.
+# Connections that come and go, and service files that change meanwhile, are not compared.
 OF_THE_BUS = ("NameOwnerChanged", "ActivatableServicesChanged")
-# Refused before its destination is looked up, which docs/using/compatibility.md says.
+# Refused before its destination is looked up (docs/using/compatibility.md).
 UNKNOWN_TYPE = "Message bus will not accept messages of unknown type"
 NOT_PROVIDED = "was not provided by any .service files"
 LIMITS = {
@@ -36,7 +36,7 @@ LIMITS = {
 
 
 def alike(ours: Any, theirs: Any) -> bool:
-    """Tell whether both outcomes are the same, but for the error of an unknown type to an absent name."""
+    """Return whether both outcomes are equal, except the error of an unknown type to an absent name."""
     if ours == theirs:
         return True
     refused = isinstance(ours[0], list) and len(ours[0]) == 1 and ours[0][0][10] == (UNKNOWN_TYPE,)
@@ -45,7 +45,7 @@ def alike(ours: Any, theirs: Any) -> bool:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Repeat what is random with several seeds, with many of them if the stress is to be long."""
+    """Repeat random tests with several seeds, with many of them for a long stress test."""
     if "seed" in metafunc.fixturenames:
         metafunc.parametrize("seed", range(100 if metafunc.config.option.stress == "long" else 8))
 
@@ -64,7 +64,7 @@ def daemons(executable: str) -> Iterator[tuple[Daemon, Daemon]]:
 
 
 class TestMessages:
-    """One message at a time, from a sender who may be gone after it, and a listener to broadcasts."""
+    """One message at a time, from a sender that it may disconnect, and a subscriber to broadcasts."""
 
     @pytest.fixture
     def stages(self, daemons: tuple[Daemon, Daemon]) -> Iterator[tuple[Stage, Stage]]:
@@ -78,7 +78,7 @@ class TestMessages:
             stage.close()
 
     def outcome(self, stage: Stage, data: bytes) -> Any:
-        """Send one message, and say what came of it."""
+        """Send one message and return its effects."""
         sender, listener = stage.clients
         end: Any = None
         try:
@@ -100,7 +100,7 @@ class TestMessages:
         return end, relayed
 
     def compare(self, stages: tuple[Stage, Stage], build: Callable[[Stage], bytes]) -> list[str]:
-        """Say what is not the same; an empty list is what we want."""
+        """Return the differences; an empty list is a pass."""
         ours, theirs = (self.outcome(stage, build(stage)) for stage in stages)
         return [] if alike(ours, theirs) else [f"{build(stages[0])!r}:\n  ours   {ours}\n  theirs {theirs}"]
 
@@ -113,7 +113,7 @@ class TestMessages:
         assert differences == []
 
     def test_mutated(self, stages: tuple[Stage, Stage], seed: int) -> None:
-        """Right messages of which a few bytes have been changed."""
+        """Valid messages with a few bytes changed."""
         chance = random.Random(seed)
         differences = []
         for _ in range(150):
@@ -123,21 +123,21 @@ class TestMessages:
 
 class TestPlays:
     def test_random(self, daemons: tuple[Daemon, Daemon], seed: int) -> None:
-        """Names, rules, signals, calls and replies: everybody is told the same, in the same order."""
+        """Names, rules, signals, calls and replies: all clients get the same messages in the same order."""
         stages = Stage(daemons[0], 3), Stage(daemons[1], 3)
         play = Play(random.Random(seed))
         history: list[Any] = []
         for _ in range(200):
-            who, build = play.choose()
+            place, build = play.choose()
             results = []
             for stage in stages:
-                stage.clients[who].send(build(stage))
+                stage.clients[place].send(build(stage))
                 for client in stage.clients:
                     client.serial = OUR_SERIALS
-                for client in (stage.clients[who], *stage.clients):
+                for client in (stage.clients[place], *stage.clients):
                     client.sync()
                 results.append([stage.told(client) for client in stage.clients])
-            history.append((who, build(stages[0])))
+            history.append((place, build(stages[0])))
             assert results[0] == results[1], f"after {history[-8:]}"
         for stage in stages:
             stage.close()

@@ -1,4 +1,4 @@
-"""Messages that go from client to client while the daemon sleeps; `make guest-test` has a kernel for it."""
+"""Messages sent directly between clients while the daemon sleeps; `make guest-test` has a kernel for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COUNT = 50
 
 
 def turns(daemon: Daemon) -> int:
-    """How often any thread of the daemon has got a CPU."""
+    """Return how often the threads of the daemon were scheduled."""
     threads = Path(f"/proc/{daemon.pid}/task").glob("*/schedstat")
     return sum(int(thread.read_text().split()[2]) for thread in threads)
 
@@ -38,7 +38,7 @@ def call_and_answer(caller: Client, callee: Client, count: int) -> None:
 class TestDaemonSleeps:
     @pytest.fixture(autouse=True)
     def settled(self, client: Client) -> None:
-        """It watches its configuration a second after the start, or when it reads it again."""
+        """The reload starts the watch of the configuration, which otherwise starts after a second."""
         client.driver("ReloadConfig")
 
     def test_calls_and_replies(self, bus: Daemon, client: Client, other: Client) -> None:

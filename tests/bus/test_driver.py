@@ -13,7 +13,7 @@ from support.raw import BUS, BUS_PATH, ERROR, INTROSPECTABLE, PEER, PROPERTIES, 
 
 from .conftest import Connect
 
-# Methods that are about one connection, and what their error calls that.
+# Methods about one connection, and the subject of their errors.
 ABOUT_A_CONNECTION = {
     "GetNameOwner": "owner",
     "ListQueuedOwners": "owners",
@@ -28,7 +28,7 @@ ABOUT_A_CONNECTION = {
 class TestArguments:
     @pytest.mark.parametrize("member", ARGUMENTS)
     def test_wrong(self, client: Client, member: str) -> None:
-        """A call with other arguments than those of the method: InvalidArgs, which says what was expected."""
+        """A call with wrong arguments: InvalidArgs, with the expected signature."""
         expected = ARGUMENTS[member]
         calls: list[tuple[str, tuple[object, ...]]] = [
             ("", ()),
@@ -65,14 +65,14 @@ class TestUnknown:
         assert text == f"{BUS} does not understand message GetId"
 
     def test_without_interface(self, client: Client) -> None:
-        """A call without an interface may mean any that has the method."""
+        """A call without an interface may mean any interface that has the method."""
         assert len(client.driver("GetId", interface=None)) == 32
         assert client.driver("Ping", interface=None) is None
         assert client.driver("GetAll", "s", BUS, interface=None)
         assert refused(client, "UnknownMethod", "NoSuchMethod", interface=None)
 
     def test_no_reply_expected(self, client: Client, other: Client) -> None:
-        """NO_REPLY_EXPECTED: it is done, and where the reply would be empty there is none."""
+        """NO_REPLY_EXPECTED: the call is executed without an empty reply."""
         rule = "type='signal',member='News'"
         for member, signature, body, interface in (
             ("AddMatch", "s", (rule,), BUS),
@@ -87,7 +87,7 @@ class TestUnknown:
         client.expect(member="News")
 
     def test_error_although_no_reply_expected(self, client: Client) -> None:
-        """Errors are told nevertheless, as in the reference."""
+        """Errors are sent nevertheless, as by the reference."""
         serial = client.start_call(
             BUS, "NoSuchMethod", interface=BUS, path=BUS_PATH, flags=Flag.NO_REPLY_EXPECTED
         )
@@ -97,7 +97,7 @@ class TestUnknown:
 class TestPaths:
     @pytest.mark.parametrize("path", ["/", "/org/freedesktop", "/org/freedesktop/DBus/sub", "/x"])
     def test_any(self, client: Client, path: str, name: str) -> None:
-        """The older methods are at every path."""
+        """The older methods are available on every path."""
         assert client.driver("RequestName", "su", name, 0, path=path) == 1
         assert client.driver("GetNameOwner", "s", name, path=path) == client.unique
         assert name in client.driver("ListNames", path=path)
@@ -115,12 +115,12 @@ class TestPaths:
 
     @pytest.mark.parametrize("member", ["UpdateActivationEnvironment"])
     def test_only_canonical(self, client: Client, member: str) -> None:
-        """What isn't for everybody is at /org/freedesktop/DBus only."""
+        """Privileged methods are available on /org/freedesktop/DBus only."""
         text = refused(client, "AccessDenied", member, "a{ss}", {"A": "b"}, path="/")
         assert text == f"Method '{member}' is only available at the canonical object path '{BUS_PATH}'"
 
     def test_properties(self, client: Client) -> None:
-        """Properties are at the canonical path."""
+        """Properties are available on the canonical path."""
         text = refused(
             client, "UnknownInterface", "Get", "ss", BUS, "Features", interface=PROPERTIES, path="/"
         )
@@ -129,14 +129,14 @@ class TestPaths:
 
 class TestNameHasOwner:
     def test_names(self, client: Client, name: str) -> None:
-        """NameHasOwner: whether somebody owns the name, unique or not."""
+        """NameHasOwner: whether the name has an owner, unique or not."""
         client.own(name)
         for owned in (client.unique, BUS, name):
             assert client.driver("NameHasOwner", "s", owned) is True
 
-    @pytest.mark.parametrize("absent", ["org.example.Nobody", ":1.99999", "bad", "", "!", "a." + "b" * 300])
+    @pytest.mark.parametrize("absent", ["org.example.Absent", ":1.99999", "bad", "", "!", "a." + "b" * 300])
     def test_not_owned(self, client: Client, absent: str) -> None:
-        """What can't be a name has no owner."""
+        """An invalid name has no owner."""
         assert client.driver("NameHasOwner", "s", absent) is False
 
 
@@ -149,7 +149,7 @@ class TestGetNameOwner:
         assert client.driver("GetNameOwner", "s", BUS) == BUS
 
     @pytest.mark.parametrize("member", ABOUT_A_CONNECTION)
-    @pytest.mark.parametrize("absent", ["org.example.Nobody", ":1.99999", "bad", ""])
+    @pytest.mark.parametrize("absent", ["org.example.Absent", ":1.99999", "bad", ""])
     def test_no_owner(self, client: Client, member: str, absent: str) -> None:
         """Without an owner: NameHasNoOwner."""
         text = refused(client, "NameHasNoOwner", member, "s", absent)
@@ -158,7 +158,7 @@ class TestGetNameOwner:
 
 class TestListNames:
     def test_all(self, client: Client, other: Client, name: str) -> None:
-        """ListNames: all names that are owned, unique and well-known, and the bus's own."""
+        """ListNames: all owned names, unique and well-known, including that of the bus."""
         other.own(name)
         names = client.driver("ListNames")
         assert {BUS, client.unique, other.unique, name} <= set(names)
@@ -174,7 +174,7 @@ class TestListNames:
         assert {other.unique for other in others} <= set(client.driver("ListNames"))
 
     def test_queued(self, client: Client, other: Client, connect: Connect, name: str) -> None:
-        """ListQueuedOwners: the owner first, then those who wait, in their order."""
+        """ListQueuedOwners: the primary owner first, then the queue in order."""
         third = connect()
         for one in (other, client, third):
             one.own(name)
@@ -183,20 +183,20 @@ class TestListNames:
         assert client.driver("ListQueuedOwners", "s", BUS) == [BUS]
 
     def test_activatable(self, client: Client) -> None:
-        """ListActivatableNames: without service directories only the bus itself."""
+        """ListActivatableNames: without service directories the bus only."""
         assert client.driver("ListActivatableNames") == [BUS]
 
 
 class TestGetId:
     def test_form(self, client: Client, other: Client) -> None:
-        """GetId: 32 hex digits, the same for everybody."""
+        """GetId: 32 hex digits, the same for all clients."""
         assert client.driver("GetId") == other.driver("GetId")
         assert bytes.fromhex(client.driver("GetId"))
 
 
 class TestStartServiceByName:
-    @pytest.mark.parametrize("absent", ["org.example.Nobody", ":1.99999", "bad"])
+    @pytest.mark.parametrize("absent", ["org.example.Absent", ":1.99999", "bad"])
     def test_unknown(self, client: Client, absent: str) -> None:
-        """StartServiceByName: what nothing provides can't be started."""
+        """StartServiceByName: a name without a service file can't be started."""
         text = refused(client, "ServiceUnknown", "StartServiceByName", "su", absent, 0)
         assert text == f"The name {absent} was not provided by any .service files"

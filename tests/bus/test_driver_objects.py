@@ -16,7 +16,7 @@ class TestProperties:
     """org.freedesktop.DBus.Properties of the bus: Features and Interfaces, both of them constant."""
 
     def test_features(self, client: Client) -> None:
-        """Features: abilities of this bus, such as HeaderFiltering."""
+        """Features: capabilities of this bus, such as HeaderFiltering."""
         features = client.driver("Get", "ss", BUS, "Features", interface=PROPERTIES)
         assert features.signature == "as"
         assert {"ActivatableServicesChanged", "HeaderFiltering"} <= set(features.value)
@@ -74,7 +74,7 @@ class TestIntrospect:
         return ElementTree.fromstring(client.driver("Introspect", interface=INTROSPECTABLE, path=path))
 
     def test_methods(self, client: Client) -> None:
-        """Every method with its arguments."""
+        """Every method is listed with its arguments."""
         (interface,) = (one for one in self.xml(client, BUS_PATH) if one.get("name") == BUS)
         found = {
             method.get("name"): "".join(arg.get("type", "") for arg in method if arg.get("direction") == "in")
@@ -97,8 +97,8 @@ class TestIntrospect:
         found = {one.get("name"): (one.get("type"), one.get("access")) for one in interface.iter("property")}
         assert found == {"Features": ("as", "read"), "Interfaces": ("as", "read")}
 
-    def test_what_it_says_is_there(self, client: Client) -> None:
-        """Whatever is listed can be called: no UnknownMethod, no UnknownInterface."""
+    def test_everything_listed_exists(self, client: Client) -> None:
+        """Everything listed can be called: no UnknownMethod, no UnknownInterface."""
         for interface in self.xml(client, BUS_PATH):
             for method in interface.iter("method"):
                 try:
@@ -116,7 +116,7 @@ class TestIntrospect:
         ],
     )
     def test_tree(self, client: Client, path: str, node: str | None) -> None:
-        """At the paths above, the way to the bus's object is shown, and only what works there."""
+        """The paths above lead to the bus's object, and list only the interfaces that work there."""
         xml = self.xml(client, path)
         assert [one.get("name") for one in xml.iter("node")][1:] == ([node] if node else [])
         assert {one.get("name") for one in xml.iter("interface")} == {BUS, INTROSPECTABLE, PEER}

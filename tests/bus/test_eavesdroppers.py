@@ -1,6 +1,6 @@
-"""eavesdrop='true' in a match rule, which is deprecated: what AddMatch and the bus itself make of it.
+"""eavesdrop='true' in a match rule, which is deprecated: AddMatch, and messages of the bus.
 
-What such rules match is in test_eavesdropping.py.
+The messages that such rules match are tested in test_eavesdropping.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class TestEavesdropping:
     """eavesdrop='true' in AddMatch, which is deprecated; see also test_match_rules.py."""
 
     def test_unprivileged(self, start_daemon: StartDaemon, unprivileged: int) -> None:
-        """Only root and the user of the bus may, whatever the policy says; the rule must be right, though."""
+        """Only root and the user of the bus may eavesdrop, whatever the policy; the rule must be valid."""
         daemon = start_daemon()
         client = daemon.connect(uid=unprivileged)
         with pytest.raises(BusError) as caught:
@@ -35,7 +35,7 @@ class TestEavesdropping:
         text = caught.value.text
         assert text.startswith(f"rejected attempt to call AddMatch by connection {client.unique} (uid=")
         assert text.endswith(f") with uid {unprivileged}")
-        client.sync()  # the log comes by another way
+        client.sync()  # the log arrives separately
         assert text in daemon.stderr
         with pytest.raises(BusError, match="no subsequent '='"):
             client.match("eavesdrop='true',foo")
@@ -44,7 +44,7 @@ class TestEavesdropping:
         client.match("eavesdrop='false'")
 
     def test_calls_of_the_bus(self, connect: Connect, client: Client, name: str) -> None:
-        """They are overheard once the bus has done what they ask for, and not if it has refused."""
+        """Calls of the bus are overheard after their effects, and not if they are refused."""
         spy = connect()
         spy.match("eavesdrop='true',type='method_call'")
         spy.match("type='signal',member='NameOwnerChanged'")
@@ -72,8 +72,8 @@ class TestEavesdropping:
             (CALL, newcomer.unique, BUS, "Hello"),
         ]
 
-    def test_answers_of_the_bus(self, connect: Connect, client: Client, name: str) -> None:
-        """What the bus says to others is not overheard."""
+    def test_replies_of_the_bus(self, connect: Connect, client: Client, name: str) -> None:
+        """Replies of the bus to other clients are not overheard."""
         spy = connect()
         spy.match(f"eavesdrop='true',sender='{BUS}'")
         client.own(name)

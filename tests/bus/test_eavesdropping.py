@@ -1,4 +1,4 @@
-"""Specification, "Match Rules", eavesdrop: who sees messages that are for others."""
+"""Specification, "Match Rules", eavesdrop: which clients get messages to other destinations."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class TestEavesdropping:
             spy.expect(type=Type.METHOD_CALL, member="GetId", serial=serial, destination=BUS)
 
     def test_destination(self, sender: Client, other: Client, spy: Client, name: str) -> None:
-        """destination='name': messages to whoever owns the name."""
+        """destination='name': messages to the owner of the name."""
         other.own(name)
         spy.match(f"eavesdrop='true',destination='{name}'")
         sender.signal("News", "u", 1, destination=name)
@@ -101,7 +101,7 @@ class TestEavesdropping:
         other.expect_nothing(sender)
 
     def test_not_allowed(self, strict_bus: Daemon) -> None:
-        """With a policy like that of a system bus the rule is accepted, and nothing comes."""
+        """With a policy like that of a system bus the rule is accepted, and matches nothing."""
         sender, other, spy = (strict_bus.connect() for _ in range(3))
         spy.match("eavesdrop='true'")
         sender.start_call(other.unique, "Hail")

@@ -1,4 +1,4 @@
-"""What is meant for other Python programs of a user: the bus imports nothing because of it, and serves."""
+"""Settings for other Python programs of a user: the bus ignores them and imports nothing because of them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SETTINGS = {
     "PYTHON_GIL": "0",
     "PYTHON_JIT": "1",
 }
-# The standard library's, what the bus is made with, its own, and what Python imports unasked.
+# Modules of the standard library, of the dependencies, of the bus, and those that Python always imports.
 MODULES = (
     "logging",
     "types",
@@ -67,7 +67,7 @@ def directory() -> Iterator[Path]:
 
 
 class TestVariables:
-    """Python's variables reach neither the bus nor the child that reads the configuration again."""
+    """Python's variables affect neither the bus nor the child that reads the configuration at a reload."""
 
     def serves_and_reloads(self, start_daemon: StartDaemon, **variables: str) -> None:
         usual = start_daemon()
@@ -98,11 +98,11 @@ class TestVariables:
 
 
 class TestProgram:
-    """omnibusd finds its interpreter from where it is itself."""
+    """omnibusd finds its interpreter relative to itself."""
 
     @pytest.fixture
     def installed(self, executable: str, directory: Path) -> Path:
-        """An environment that was moved since, to a path with spaces in it."""
+        """An environment that was moved after its installation, to a path with spaces."""
         if not (Path(executable).with_name("python3")).exists():
             pytest.skip("not in a Python environment")
         environment = directory / "moved to here"
@@ -127,8 +127,8 @@ class TestProgram:
     def test_moved(self, installed: Path) -> None:
         assert self.version(installed / "bin/omnibusd", "--version").startswith("omnibus ")
 
-    def test_by_a_link(self, installed: Path) -> None:
-        """As pipx, uv and administrators make them, absolute or relative, and links to links."""
+    def test_symbolic_link(self, installed: Path) -> None:
+        """As pipx, uv and administrators make them: absolute and relative links, and links to links."""
         place = installed.parent / "links"
         place.mkdir()
         (place / "omnibusd").symlink_to(installed / "bin/omnibusd")
@@ -152,7 +152,7 @@ class TestProgram:
         assert "/no such/*$HOME" in done.stderr
 
     def test_name_of_the_process(self, start_daemon: StartDaemon) -> None:
-        """ps and pidof find the bus, not an interpreter."""
+        """ps and pidof show the bus, not an interpreter."""
         daemon = start_daemon()
         daemon.connect()
         name = Path(f"/proc/{daemon.pid}/comm").read_text().rstrip("\n")

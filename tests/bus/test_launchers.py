@@ -82,14 +82,14 @@ class TestDbusRunSession:
 
 
 class TestDbusLaunch:
-    """dbus-launch knows one place of the bus: the daemon under test is put there, in its own namespace."""
+    """dbus-launch has a fixed path of the bus: the daemon under test is mounted there, in a namespace."""
 
     @pytest.fixture
     def launch(self, executable: str, tmp_path: Path) -> list[str]:
         need_programs("dbus-launch")
         if executable == REFERENCE:
             return ["dbus-launch"]
-        # omnibusd finds its interpreter beside itself, so the file itself can't be somewhere else.
+        # omnibusd finds its interpreter beside itself, so it can't be mounted elsewhere.
         wrapper = tmp_path / "dbus-daemon"
         wrapper.write_text(f'#!/bin/sh\nexec "{executable}" "$@"\n')
         wrapper.chmod(0o755)
@@ -100,7 +100,7 @@ class TestDbusLaunch:
         return [*command, "dbus-launch"]
 
     def test_printed(self, launch: list[str], environment: dict[str, str]) -> None:
-        """It prints address and process ID of a bus that goes on."""
+        """It prints address and process ID of a bus that keeps running."""
         done = run([*launch, "--sh-syntax"], environment)
         pid = int(re.findall(r"DBUS_SESSION_BUS_PID=(\d+);", done.stdout)[0])
         (address,) = re.findall(r"DBUS_SESSION_BUS_ADDRESS='(.*)';", done.stdout)
@@ -110,7 +110,7 @@ class TestDbusLaunch:
         end_process(pid)
 
     def test_program(self, launch: list[str], environment: dict[str, str]) -> None:
-        """With a program it becomes that program, which has the bus in its environment."""
+        """With a program as argument it executes that program with the bus in its environment."""
         need_programs("dbus-send")
         ask = f"dbus-send --print-reply --dest={BUS} / {BUS}.GetConnectionUnixProcessID string:{BUS}"
         done = run([*launch, *ask.split()], environment)
@@ -149,11 +149,11 @@ print(Test.session_bus_pid)
 
 
 class TestGTestDBus:
-    def test_up_and_down(self, environment: dict[str, str]) -> None:
-        """GLib starts the bus with a configuration of its own, and ends it."""
+    def test_start_and_stop(self, environment: dict[str, str]) -> None:
+        """GLib starts the bus with its own configuration, and ends it."""
         need_modules("gi")
         done = run([SYSTEM_PYTHON, "-c", GTESTDBUS], environment)
-        # The first client of a bus each time; odd where the control plane authenticated it.
+        # The first client of each bus; odd if the control plane authenticated it.
         assert len(re.findall(rf"\(\['{BUS}', ':1\.[01]'\],\)", done.stdout)) == 2
         assert done.stdout.endswith("done\n")
 
@@ -170,7 +170,7 @@ class TestDbusmock:
 
 class TestDbusFast:
     def test_high_level(self, environment: dict[str, str], executable: str) -> None:
-        """dbus-fast's own idea of a service and a proxy: introspection, properties, signals."""
+        """dbus-fast's service class and proxy: introspection, properties, signals."""
         need_programs("dbus-run-session")
         program = Path(__file__).parent.parent / "support" / "peers" / "proxy.py"
         done = run(

@@ -1,4 +1,4 @@
-"""dbus-daemon(1), <limit>: what happens at each of them."""
+"""dbus-daemon(1), <limit>: the behaviour at each limit."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TestMessageSize:
         other.expect(member="Hail")
 
     def test_beyond(self, limited: StartDaemon) -> None:
-        """Who sends a larger one is disconnected, as soon as its length is known."""
+        """The sender of a larger message is disconnected as soon as its length is known."""
         daemon = limited(max_message_size=self.LIMIT)
         client, other = daemon.connect(), daemon.connect()
         client.send_bytes(self.sized(client, other.unique, self.LIMIT + 1)[:16])
@@ -69,8 +69,8 @@ class TestMatchRules:
             "(increase limits in configuration file if required; max_match_rules_per_connection=3)"
         )
 
-    def test_room_again(self, limited: StartDaemon) -> None:
-        """A rule that is removed makes room; others have their own."""
+    def test_removal_makes_room(self, limited: StartDaemon) -> None:
+        """A removed rule makes room; other connections have their own limit."""
         daemon = limited(max_match_rules_per_connection=2)
         client, other = daemon.connect(), daemon.connect()
         client.match("member='A'")
@@ -95,14 +95,14 @@ class TestNames:
         assert client.driver("NameHasOwner", "s", "org.example.C") is False
 
     def test_waiting_counts(self, limited: StartDaemon) -> None:
-        """A place in a queue counts, too."""
+        """A queued request counts, too."""
         daemon = limited(max_names_per_connection=2)
         client, other = daemon.connect(), daemon.connect()
         other.own("org.example.A")
         assert client.own("org.example.A") == 2
         assert exceeded(client, "RequestName", "su", "org.example.B", 0)
 
-    def test_room_again(self, limited: StartDaemon) -> None:
+    def test_removal_makes_room(self, limited: StartDaemon) -> None:
         daemon = limited(max_names_per_connection=2)
         client = daemon.connect()
         client.own("org.example.A")
@@ -139,7 +139,7 @@ class TestReplies:
             other.expect(member="Hail")
 
     def test_of_the_caller(self, limited: StartDaemon) -> None:
-        """It is the caller's number: another caller has his own."""
+        """The limit is per caller."""
         daemon = limited(max_replies_per_connection=1)
         client, other, third = daemon.connect(), daemon.connect(), daemon.connect()
         client.start_call(other.unique, "Hail")
@@ -148,7 +148,7 @@ class TestReplies:
         other.expect(member="Hail", sender=third.unique)
 
     def test_callee_gone(self, limited: StartDaemon) -> None:
-        """What was answered with NoReply is pending no more."""
+        """A call that was answered with NoReply is no longer pending."""
         daemon = limited(max_replies_per_connection=1)
         client, other = daemon.connect(), daemon.connect()
         for _ in range(3):
@@ -174,7 +174,7 @@ class TestReplyTimeout:
         assert time.monotonic() - began > 0.09
 
     def test_reload(self, limited: StartDaemon) -> None:
-        """A call that was made without a timeout has none, and keeps no later call from its own."""
+        """A call made without a timeout does not expire, and does not delay the timeouts of later calls."""
         daemon = limited()
         client, other = daemon.connect(), daemon.connect()
         endless = client.start_call(other.unique, "Hail")
@@ -221,7 +221,7 @@ class TestConnections:
         assert first.driver("GetId")
 
     def test_incomplete(self, limited: StartDaemon) -> None:
-        """max_incomplete_connections: while there are that many, nobody else is let in; they wait."""
+        """max_incomplete_connections: at the limit further connections are not accepted; they wait."""
         daemon = limited(max_incomplete_connections=3)
         established = daemon.connect()
         silent = [Wire(daemon.address) for _ in range(3)]
@@ -241,7 +241,7 @@ class TestConnections:
             wire.close()
 
     def test_authentication_makes_room(self, limited: StartDaemon) -> None:
-        """Who has said Hello is incomplete no more."""
+        """A connection is complete after Hello."""
         daemon = limited(max_incomplete_connections=1)
         assert len({daemon.connect().unique for _ in range(5)}) == 5
 
@@ -263,7 +263,7 @@ class TestAuthTimeout:
         wire.close()
 
     def test_authenticated(self, limited: StartDaemon) -> None:
-        """Who is in is not disturbed by it."""
+        """A complete connection does not time out."""
         daemon = limited(auth_timeout=200)
         client = daemon.connect()
         wire = Wire(daemon.address)
@@ -272,7 +272,7 @@ class TestAuthTimeout:
         assert client.driver("GetId")
 
     def test_without_hello(self, limited: StartDaemon) -> None:
-        """Who has authenticated but not said Hello is still incomplete."""
+        """A connection that has authenticated without Hello is still incomplete."""
         daemon = limited(auth_timeout=200)
         client = daemon.connect(hello=False)
         client.expect_closed()
@@ -298,7 +298,7 @@ class TestUnixFds:
 
 
 class TestSystemDefaults:
-    """A bus without any <limit> has those of a system bus."""
+    """A bus without any <limit> has the defaults of a system bus."""
 
     @pytest.fixture
     def client(self, start_daemon: StartDaemon) -> Client:

@@ -1,7 +1,7 @@
-"""dbus-daemon(1), <limit>: what a client takes that fills a table up to its limit.
+"""dbus-daemon(1), <limit>: the memory of a client that fills a table up to its limit.
 
-Every test goes to one below a limit, to the limit and one beyond it, and measures what an item costs there:
-the resident memory of the bus, divided. The bounds leave room for allocators; the numbers are in
+Every test adds items up to one below a limit, at the limit and beyond it, and measures the resident memory
+of the bus per item. The bounds leave room for allocators; the numbers are in
 docs/using/overload.md.
 """
 
@@ -30,7 +30,7 @@ Add = Callable[[int], None]
 
 @pytest.fixture(autouse=True)
 def small_pages() -> Iterator[None]:
-    """The daemon gets no transparent huge pages: 2 MiB at a time would be all that is seen."""
+    """The daemon gets no transparent huge pages: only steps of 2 MiB would be visible."""
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
     yield
@@ -38,11 +38,11 @@ def small_pages() -> Iterator[None]:
 
 
 def fill(daemon: Daemon, limit: int, add: Add, settle: Callable[[], None]) -> float:
-    """Add all items but the last; return the bytes that each of the latter half cost."""
+    """Add all items but the last; return the bytes per item of the second half."""
     half = limit // 2
     deadline = time.monotonic() + SETTLED
     while not daemon.watches() and time.monotonic() < deadline:
-        time.sleep(0.05)  # until what it does in the second after the start is done
+        time.sleep(0.05)  # until the file watch, set up a second after the start, exists
     for number in range(half):
         add(number)
     settle()
@@ -102,7 +102,7 @@ class TestMatchRules:
 
 
 def void(_: object) -> None:
-    """Take a result that doesn't matter."""
+    """Take a result and ignore it."""
 
 
 class TestNames:
@@ -128,7 +128,7 @@ class TestNames:
 
 
 def settle_names(client: Client) -> None:
-    """The control plane is told of names lazily; what it answers comes behind that."""
+    """The data plane reports names lazily; the reply comes after these reports."""
     client.sync()
     client.driver("ListQueuedOwners", "s", BUS)
 
@@ -182,7 +182,7 @@ class TestConnections:
         assert cost < 12_000
 
     def test_incomplete(self, limited: StartDaemon) -> None:
-        """max_incomplete_connections: one more waits outside."""
+        """max_incomplete_connections: a connection over the limit is not accepted."""
         daemon = limited(max_incomplete_connections=self.LIMIT, auth_timeout=600_000)
         client = daemon.connect()
         silent: list[Wire] = []

@@ -1,4 +1,4 @@
-"""dbus-daemon(1), <limit>: the numbers at the ends of what may be written there."""
+"""dbus-daemon(1), <limit>: the smallest and largest values."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ LARGEST = 2**31 - 1
 
 
 def start_hello(daemon: Daemon) -> tuple[Client, int]:
-    """Authenticate, and call Hello without waiting for the answer."""
+    """Authenticate, and call Hello without waiting for the reply."""
     client = daemon.connect(hello=False)
     return client, client.start_call(BUS, "Hello", interface=BUS, path=BUS_PATH)
 
 
 class TestTimeouts:
     def test_no_reply_timeout(self, limited: StartDaemon) -> None:
-        """reply_timeout=0: a reply may come as late as it wants."""
+        """reply_timeout=0: a reply never expires."""
         daemon = limited(reply_timeout=0)
         client, other = daemon.connect(), daemon.connect()
         client.start_call(other.unique, "Hail")
@@ -37,7 +37,7 @@ class TestTimeouts:
             daemon.connect()
 
     def test_no_time_to_start(self, limited: StartDaemon) -> None:
-        """service_start_timeout=0: it is an end like any other."""
+        """service_start_timeout=0: the start times out as with any other value."""
         daemon = limited(service_start_timeout=0)
         client = daemon.connect()
         with pytest.raises(BusError) as caught:
@@ -52,19 +52,19 @@ class TestConnections:
         text = client.expect_error(serial, LIMITS_EXCEEDED)
         assert text == "The maximum number of active connections has been reached"
 
-    def test_none_of_a_user(self, limited: StartDaemon) -> None:
-        """max_connections_per_user=0: the first connection of a user is one too many."""
+    def test_no_connection_of_a_user(self, limited: StartDaemon) -> None:
+        """max_connections_per_user=0: the first connection of a user exceeds it."""
         client, serial = start_hello(limited(max_connections_per_user=0))
         text = client.expect_error(serial, LIMITS_EXCEEDED)
         assert text == "The maximum number of active connections for UID 0 has been reached"
 
-    def test_none_incomplete(self, limited: StartDaemon) -> None:
-        """max_incomplete_connections=0: the bus serves all the same."""
+    def test_no_incomplete_connection(self, limited: StartDaemon) -> None:
+        """max_incomplete_connections=0: the bus accepts clients all the same."""
         assert limited(max_incomplete_connections=0).connect().driver("GetId")
 
     @pytest.mark.deviation("no-incomplete-connections")
-    def test_none_incomplete_again(self, limited: StartDaemon) -> None:
-        """It serves more than one client, as with 1."""
+    def test_more_than_one_client(self, limited: StartDaemon) -> None:
+        """It accepts more than one client, as with 1."""
         daemon = limited(max_incomplete_connections=0)
         first, second = daemon.connect(), daemon.connect(deadline=2.0)
         assert first.driver("GetId") == second.driver("GetId")
@@ -81,7 +81,7 @@ class TestMessages:
 
     @pytest.mark.parametrize("limit", ["max_incoming_bytes", "max_incoming_unix_fds"])
     def test_one_at_a_time(self, limited: StartDaemon, limit: str) -> None:
-        """With 1 a message is read when none is under way."""
+        """With 1 a message is read when no other is in flight."""
         daemon = limited(**{limit: 1})
         client, other = daemon.connect(), daemon.connect()
         for _ in range(3):
@@ -89,8 +89,8 @@ class TestMessages:
             other.expect(member="Hail")
 
     @pytest.mark.parametrize("limit", ["max_outgoing_bytes", "max_outgoing_unix_fds"])
-    def test_what_is_read_at_once(self, limited: StartDaemon, limit: str) -> None:
-        """max_outgoing_bytes=0, max_outgoing_unix_fds=0: what need not wait is delivered."""
+    def test_unqueued_messages_are_delivered(self, limited: StartDaemon, limit: str) -> None:
+        """max_outgoing_bytes=0, max_outgoing_unix_fds=0: messages that need not be queued are delivered."""
         daemon = limited(**{limit: 0})
         client, other = daemon.connect(), daemon.connect()
         client.start_call(other.unique, "Hail")
@@ -157,7 +157,7 @@ class TestTables:
     ],
 )
 def test_largest(limited: StartDaemon, limit: str) -> None:
-    """The largest number is no limit that anything reaches."""
+    """The largest value acts as no limit."""
     daemon = limited(**{limit: LARGEST})
     client, other = daemon.connect(), daemon.connect()
     client.match("member='Absent'")

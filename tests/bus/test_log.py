@@ -1,4 +1,4 @@
-"""dbus-daemon(1), --syslog and its kin: where the bus writes what it has to say; the journal's entries."""
+"""dbus-daemon(1), --syslog and related options: the destinations of the log; the journal's entries."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Begin = Callable[..., tuple[Daemon, Logs]]
 
 @pytest.fixture
 def begin(executable: str) -> Iterator[Begin]:
-    """Start a daemon with logs of its own."""
+    """Start a daemon with its own syslog and journal sockets."""
     with contextlib.ExitStack() as stack:
 
         def go(*arguments: str, journal: bool, extra: str = "") -> tuple[Daemon, Logs]:
@@ -41,7 +41,7 @@ def begin(executable: str) -> Iterator[Begin]:
 
 
 class TestSyslog:
-    """Where there is no journal."""
+    """On a machine without a journal."""
 
     @pytest.mark.parametrize(
         ("arguments", "extra", "to_syslog", "to_stderr"),
@@ -56,7 +56,7 @@ class TestSyslog:
     def test_destination(
         self, begin: Begin, arguments: tuple[str, ...], extra: str, to_syslog: bool, to_stderr: bool
     ) -> None:
-        """--syslog and --syslog-only: the system log; --nosyslog: not, whatever the configuration says."""
+        """--syslog, --syslog-only: the system log; --nosyslog: none, whatever the configuration says."""
         daemon, logs = begin(*arguments, journal=False, extra=extra)
         daemon.connect().driver("ReloadConfig")
         if to_syslog:
@@ -69,12 +69,12 @@ class TestSyslog:
 
 @pytest.mark.deviation("journal")
 class TestJournal:
-    """Where there is a journal, it gets entries with fields that tools can search for."""
+    """On a machine with a journal, entries have fields that tools can search for."""
 
     DENY = '<policy context="mandatory"><deny send_interface="org.example.Forbidden"/></policy>'
 
     def test_denial(self, begin: Begin) -> None:
-        """Who was refused what, by which rule; syslog is not told another time."""
+        """The entry names peers, message and rule of a denial; it is not repeated in syslog."""
         daemon, logs = begin("--syslog-only", journal=True, extra="\n" + self.DENY)
         client, other = daemon.connect(), daemon.connect()
         with pytest.raises(BusError):
@@ -97,7 +97,7 @@ class TestJournal:
         assert "Rejected" not in daemon.stderr
 
     def test_several_lines(self, begin: Begin) -> None:
-        """Nobody writes fields of his own into an entry, whatever he is called."""
+        """The command name of a client can't inject fields into an entry."""
         _, logs = begin("--syslog", journal=True, extra=self.unknown_user("a&#10;PRIORITY=0&#10;UNIT=b"))
         entry, _ = logs.entry("Unknown username")
         assert 'Unknown username "a\nPRIORITY=0\nUNIT=b" in message bus' in entry["MESSAGE"]
@@ -105,7 +105,7 @@ class TestJournal:
         assert "UNIT" not in entry
 
     def test_large(self, begin: Begin) -> None:
-        """What is too large for a datagram comes in a file in memory, which nobody can change any more."""
+        """An entry too large for a datagram is passed in a sealed memory file."""
         name = "x" * 1_000_000
         _, logs = begin("--syslog", journal=True, extra=self.unknown_user(name))
         entry, descriptors = logs.entry("Unknown username")
@@ -113,7 +113,7 @@ class TestJournal:
         assert descriptors == 1
 
     def test_multicast(self, begin: Begin) -> None:
-        """How messages go between clients is for the journal only."""
+        """The mode of direct messages is written to the journal only."""
         daemon, logs = begin("--syslog", journal=True)
         entry, _ = logs.entry("Messages go ")
         assert entry["PRIORITY"] == "6"
@@ -131,7 +131,7 @@ class TestUnread:
     LOST = "lines of this log are lost, since there was no room for them"
 
     def flood(self, daemon: Daemon) -> None:
-        """Cause more lines than a pipe or a socket has room for."""
+        """Cause more lines than fit into a pipe or a socket."""
         client, other = daemon.connect(deadline=2.0), daemon.connect()
         for _ in range(1500):
             client.start_call(
@@ -140,7 +140,7 @@ class TestUnread:
         client.driver("GetId")
 
     def check(self, daemon: Daemon) -> None:
-        """Each plane answers, and the bus ends when it is told to."""
+        """Each plane replies, and the bus ends on request."""
         client = daemon.connect(deadline=2.0)
         assert client.driver("ListActivatableNames")
         assert client.driver("GetId")
@@ -168,14 +168,14 @@ class TestUnread:
         self.check(daemon)
 
     def test_end(self, begin: Begin) -> None:
-        """Nothing is waited for at the end either."""
+        """The end does not wait for the log either."""
         daemon, _ = begin("--syslog-only", journal=False, extra=self.DENY)
         self.flood(daemon)
         self.check(daemon)
 
 
 class TestQuiet:
-    """Where nothing is wrong nothing is said: there are test suites to which any word is a failure."""
+    """A bus without errors prints nothing: some test suites fail on any output."""
 
     def test_run_session(self, executable: str, unprivileged: int) -> None:
         """dbus-run-session: a program, and a bus for it."""
@@ -203,7 +203,7 @@ class TestQuiet:
 
 
 class TestNotUtf8:
-    """A file's name may be any bytes: the log has them as they are, and nothing else is disturbed."""
+    """File names may contain any bytes: the log contains them unchanged, and nothing else is affected."""
 
     NAME = os.fsdecode(b"\xe9.service")
 
@@ -217,7 +217,7 @@ class TestNotUtf8:
         shutil.rmtree(directory)
 
     def test_service_file(self, begin: Begin, files: Path) -> None:
-        """Where there is no journal: the lines go to syslog."""
+        """On a machine without a journal the lines go to syslog."""
         extra = f"<servicedir>{files}</servicedir>"
         daemon, _ = begin("--syslog", journal=False, extra=extra)
         client = daemon.connect()
@@ -229,7 +229,7 @@ class TestNotUtf8:
                 client.call("org.example.Good", "Hail")
 
     def test_included_file(self, begin: Begin, files: Path) -> None:
-        """It is warned about, and passed over, at the start and at each reload."""
+        """A warning is logged and the file is skipped, at the start and at each reload."""
         daemon, logs = begin("--syslog", journal=False, extra=f"<includedir>{files}</includedir>")
         client = daemon.connect()
         for _ in range(2):

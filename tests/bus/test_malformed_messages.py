@@ -1,4 +1,4 @@
-"""Specification, "Invalid Messages": whoever sends one is disconnected, and nobody sees it."""
+"""Specification, "Invalid Messages": their sender is disconnected, and they are not relayed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ORDERS = pytest.mark.parametrize("order", [LITTLE, BIG], ids=["little", "big"])
 
 @pytest.fixture
 def listener(connect: Connect) -> Client:
-    """Somebody who would see the message if it were relayed."""
+    """A client that would receive the message if it were relayed."""
     client = connect()
     client.match(f"type='signal',interface='{malformed.INTERFACE}'")
     client.match("type='signal',interface='org.example.Interface'")
@@ -28,7 +28,7 @@ def listener(connect: Connect) -> Client:
 
 @pytest.fixture
 def sender(connect: Connect, listener: Client) -> Iterator[Client]:
-    """Who sends it; what was sent before it arrives."""
+    """The sender, with an earlier message already delivered."""
     client = connect()
     client.signal("Before")
     listener.take(member="Before")
@@ -36,7 +36,7 @@ def sender(connect: Connect, listener: Client) -> Iterator[Client]:
 
 
 def check(sender: Client, listener: Client, data: bytes) -> None:
-    """Send the bytes, and see that they end this connection and do nothing else."""
+    """Send the bytes and check that this connection is closed, with no other effect."""
     try:
         sender.send_bytes(data)
     except Closed:
@@ -46,7 +46,7 @@ def check(sender: Client, listener: Client, data: bytes) -> None:
 
 
 class TestWellFormed:
-    """What the cases below are made of is right when nothing is wrong with it."""
+    """The templates of the cases below are valid when unchanged."""
 
     @ORDERS
     def test_unchanged(self, sender: Client, listener: Client, order: str) -> None:
@@ -74,10 +74,8 @@ class TestWellFormed:
             malformed.field(Field.UNIX_FDS, "u", 0),
         ],
     )
-    def test_on_the_right_side(
-        self, sender: Client, listener: Client, order: str, case: malformed.Case
-    ) -> None:
-        """What is just within the rules is relayed."""
+    def test_valid_limits(self, sender: Client, listener: Client, order: str, case: malformed.Case) -> None:
+        """Messages just within the rules are relayed."""
         sender.send_bytes(case(order))
         listener.expect(interface=malformed.INTERFACE, sender=sender.unique)
 
@@ -119,8 +117,8 @@ class TestBody:
 
 
 class TestUnixFds:
-    def test_said_but_not_sent(self, sender: Client, listener: Client) -> None:
-        """UNIX_FDS: the number of descriptors that accompany the message; there are fewer."""
+    def test_claimed_but_not_sent(self, sender: Client, listener: Client) -> None:
+        """UNIX_FDS: the number of descriptors that accompany the message; fewer are sent."""
         check(sender, listener, malformed.signal(LITTLE, (Field.UNIX_FDS, "u", 1)))
 
     def test_fewer_sent(self, sender: Client, listener: Client, pipe: tuple[int, int]) -> None:
@@ -128,8 +126,8 @@ class TestUnixFds:
         sender.expect_closed()
         listener.expect_nothing()
 
-    def test_sent_but_not_said(self, sender: Client, listener: Client, pipe: tuple[int, int]) -> None:
-        """A message without UNIX_FDS has no descriptors with it, whatever was sent."""
+    def test_sent_but_not_claimed(self, sender: Client, listener: Client, pipe: tuple[int, int]) -> None:
+        """A message without UNIX_FDS has no descriptors, and none may be sent with it."""
         sender.send_bytes(malformed.signal(LITTLE), pipe[:1])
         listener.expect(member="News", unix_fds=None)
         assert listener.descriptor_count() == 0
@@ -139,13 +137,13 @@ class TestUnixFds:
         assert len(listener.expect(member="News", unix_fds=1).fds) == 1
         assert listener.descriptor_count() == 0
 
-    def test_absurd_number(self, sender: Client, listener: Client, pipe: tuple[int, int]) -> None:
+    def test_excessive_number(self, sender: Client, listener: Client, pipe: tuple[int, int]) -> None:
         check(sender, listener, malformed.signal(LITTLE, (Field.UNIX_FDS, "u", 0xFFFFFFFF)))
 
 
 class TestAfterwards:
-    def test_what_was_right_before_arrives(self, sender: Client, listener: Client) -> None:
-        """Messages before the bad one, in the same write, are relayed; those after it are not."""
+    def test_earlier_messages_are_relayed(self, sender: Client, listener: Client) -> None:
+        """Messages before the invalid one, in the same write, are relayed; those after it are not."""
         good = Message(
             type=Type.SIGNAL, serial=8, path="/a", interface="org.example.Interface", member="Good"
         )
@@ -156,7 +154,7 @@ class TestAfterwards:
         listener.expect_nothing()
 
     def test_names_are_gone(self, bus: Daemon, sender: Client, name: str) -> None:
-        """The connection is over at once: its names have no owner when the end is seen."""
+        """The connection ends at once: its names have no owner when the client sees the end."""
         sender.own(name)
         observer = bus.connect()
         observer.match(f"type='signal',member='NameOwnerChanged',arg0='{name}'")
@@ -170,13 +168,13 @@ class TestAfterwards:
         assert listener.expect_error(serial, "org.freedesktop.DBus.Error.NoReply")
 
     def test_truncated(self, sender: Client, listener: Client) -> None:
-        """A connection that ends in the middle of a message ends; the half message is not relayed."""
+        """A truncated message at the end of a connection is not relayed."""
         sender.send_bytes(malformed.signal(LITTLE)[:-5])
         sender.close()
         listener.expect_nothing()
 
     def test_unfinished_with_descriptors(self, sender: Client, listener: Client) -> None:
-        """Descriptors of a message that never ends are closed with the connection."""
+        """Descriptors of an incomplete message are closed with the connection."""
         read, write = os.pipe()
         sender.send_bytes(malformed.signal(LITTLE, (Field.UNIX_FDS, "u", 1))[:-5], [write])
         os.close(write)

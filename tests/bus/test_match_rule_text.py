@@ -1,4 +1,4 @@
-"""Specification, "Match Rules": the text of a rule, and what is refused."""
+"""Specification, "Match Rules": the syntax of rules and their errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ INVALID = "org.freedesktop.DBus.Error.MatchRuleInvalid"
 NOT_FOUND = "org.freedesktop.DBus.Error.MatchRuleNotFound"
 LONG_NAME = "a." + "b" * 254
 
-# Rules that are refused, with the reason.
+# Invalid rules, with the reason.
 BAD = [
     ("type", "Match rule has a key with no subsequent '=' character"),
     ("type='signal',member", "Match rule has a key with no subsequent '=' character"),
@@ -81,7 +81,7 @@ BAD = [
     ("arg0namespace=''", "arg0namespace='' is not a valid prefix of a bus name"),
     ("arg0namespace='1a.b'", "arg0namespace='1a.b' is not a valid prefix of a bus name"),
 ]
-# Rules that are accepted though they look odd.
+# Unusual rules that are accepted.
 GOOD = [
     "",
     " ",
@@ -116,7 +116,7 @@ GOOD = [
     "arg00='x'",
     "arg0='" + "x" * 1000 + "'",
 ]
-# Rules of which the second is only another way to write the first.
+# Pairs of spellings of the same rule.
 SAME = [
     ("type='signal',member='A'", "member='A',type='signal'"),
     ("type='signal'", "type=signal"),
@@ -128,7 +128,7 @@ SAME = [
     ("type='signal',eavesdrop='false'", "type='signal'"),
     ("arg1='x'", "arg01='x'"),
 ]
-# Rules that are not the same.
+# Pairs of different rules.
 DIFFERENT = [
     ("type='signal'", "type='error'"),
     ("member='A'", "member='B'"),
@@ -147,14 +147,14 @@ DIFFERENT = [
 class TestRefused:
     @pytest.mark.parametrize(("rule", "reason"), BAD)
     def test_add(self, client: Client, rule: str, reason: str) -> None:
-        """AddMatch of what is no rule: MatchRuleInvalid, and the reason."""
+        """AddMatch of an invalid rule: MatchRuleInvalid, with the reason."""
         with pytest.raises(BusError) as caught:
             client.match(rule)
         assert (caught.value.name, caught.value.text) == (INVALID, reason)
 
     @pytest.mark.parametrize(("rule", "reason"), BAD[::7])
     def test_remove(self, client: Client, rule: str, reason: str) -> None:
-        """RemoveMatch reads its rule in the same way."""
+        """RemoveMatch parses its rule in the same way."""
         with pytest.raises(BusError) as caught:
             client.driver("RemoveMatch", "s", rule)
         assert (caught.value.name, caught.value.text) == (INVALID, reason)
@@ -173,7 +173,7 @@ class TestRefused:
             assert caught.value.text == f"Match rule text is {length} bytes, maximum is 1024"
 
     def test_many_keys(self, client: Client, other: Client) -> None:
-        """A rule may have as many keys as there are."""
+        """A rule may have all existing keys."""
         rule = "type='signal',member='News'," + ",".join(f"arg{number}='{number}'" for number in range(14))
         client.match(rule)
         other.signal("News", "s" * 14, *map(str, range(14)))
@@ -229,7 +229,7 @@ class TestRemoveMatch:
 
     @pytest.mark.parametrize(("one", "two"), SAME)
     def test_same(self, client: Client, one: str, two: str) -> None:
-        """The rule is what counts, not how it is written."""
+        """Rules are compared by their meaning, not by their spelling."""
         client.match(one)
         assert client.driver("RemoveMatch", "s", two) is None
         client.match(two)

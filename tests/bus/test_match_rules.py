@@ -106,7 +106,7 @@ def sender(connect: Connect) -> Client:
 
 
 def matches(sender: Client, listener: Client, rule: str, **signal: Any) -> bool:
-    """Tell whether a signal of ``sender`` comes to a listener with only this rule."""
+    """Return whether a listener with only this rule receives the sender's signal."""
     body = signal.pop("body", ())
     signature = signal.pop("signature", "")
     listener.match(rule)
@@ -131,12 +131,12 @@ class TestType:
         assert matches(sender, other, "type='signal'")
 
     def test_any(self, sender: Client, other: Client) -> None:
-        """An omitted key matches everything; the empty rule matches all."""
+        """An omitted key matches everything; the empty rule matches all messages."""
         assert matches(sender, other, "")
 
 
 class TestManyNames:
-    """One that owns more names than are listed for each message is known by each of them all the same."""
+    """A connection with more names than are listed with each message is matched by each of them."""
 
     def test_sender(self, sender: Client, other: Client, name: str) -> None:
         for number in range(100):
@@ -148,7 +148,7 @@ class TestManyNames:
         assert not matches(other, sender, f"sender='{name}.N99'")
 
     def test_recipient(self, connect: Connect, sender: Client, other: Client, name: str) -> None:
-        """An eavesdropper may ask for one of many names of a recipient."""
+        """An eavesdropper may name any one of a recipient's many names."""
         for number in range(100):
             other.own(f"{name}.N{number}")
         listener = connect()
@@ -169,13 +169,13 @@ class TestSender:
         assert not matches(sender, other, f"sender='{other.unique}'")
 
     def test_well_known(self, sender: Client, other: Client, name: str) -> None:
-        """A well-known name stands for its owner."""
+        """A well-known name stands for its primary owner."""
         assert not matches(sender, other, f"sender='{name}'")
         sender.own(name)
         assert matches(sender, other, f"sender='{name}'")
 
     def test_owner_changes(self, sender: Client, other: Client, connect: Connect, name: str) -> None:
-        """... whoever that is when the signal is sent."""
+        """The owner is that at the time the signal is sent."""
         listener = connect()
         listener.match(f"sender='{name}',interface='org.example.Interface'")
         sender.own(name)
@@ -194,7 +194,7 @@ class TestSender:
         listener.expect_nothing(sender, other)
 
     def test_queued(self, sender: Client, other: Client, connect: Connect, name: str) -> None:
-        """Only the primary owner is the sender by that name."""
+        """Only the primary owner matches as sender."""
         other.own(name)
         sender.own(name)
         assert not matches(sender, connect(), f"sender='{name}'")
@@ -214,7 +214,7 @@ class TestSender:
         other.expect_nothing(client)
 
     def test_forged(self, sender: Client, other: Client) -> None:
-        """The SENDER that counts is the true one."""
+        """The rule is compared with the true SENDER."""
         other.match(f"sender='{BUS}',member='News'")
         sender.signal("News", sender=BUS)
         other.expect_nothing(sender)
@@ -225,7 +225,7 @@ class TestSender:
 
 class TestInterfaceAndMember:
     def test_interface(self, sender: Client, other: Client) -> None:
-        """interface: what is in the INTERFACE field, and nothing like it."""
+        """interface: equal to the INTERFACE field."""
         assert matches(sender, other, "interface='org.example.Interface'")
         for another in (
             "org.example",
@@ -236,7 +236,7 @@ class TestInterfaceAndMember:
             assert not matches(sender, other, f"interface='{another}'")
 
     def test_member(self, sender: Client, other: Client) -> None:
-        """member: the MEMBER field."""
+        """member: equal to the MEMBER field."""
         assert matches(sender, other, "member='News'")
         for another in ("New", "News2", "news"):
             assert not matches(sender, other, f"member='{another}'")
@@ -273,7 +273,7 @@ class TestArguments:
     def test_path(
         self, sender: Client, other: Client, rule: str, signature: str, body: tuple[Any, ...], expected: bool
     ) -> None:
-        """argNpath: STRING or OBJECT_PATH; equal, or either begins with the other and that ends in '/'."""
+        """argNpath: STRING or OBJECT_PATH; equal, or one is a prefix of the other and ends in '/'."""
         assert matches(sender, other, rule, signature=signature, body=body) is expected
 
     @pytest.mark.parametrize(("rule", "signature", "body", "expected"), ARGUMENT_NAMESPACES)
@@ -286,7 +286,7 @@ class TestArguments:
 
 class TestNameOwnerChanged:
     def test_namespace_of_names(self, client: Client, other: Client, name: str) -> None:
-        """arg0namespace is made for this: the names of a family."""
+        """arg0namespace was made for this: the names of a family."""
         other.match(f"member='NameOwnerChanged',arg0namespace='{name}'")
         client.own(f"{name}.sub")
         client.own(f"{name}2")
@@ -302,7 +302,7 @@ class TestNameOwnerChanged:
 
 
 class TestDestination:
-    """destination: messages to a name. Without eavesdropping those of others don't come."""
+    """destination: messages to a name. Without eavesdropping messages to other clients don't match."""
 
     def test_broadcast_has_none(self, sender: Client, other: Client) -> None:
         assert not matches(sender, other, f"destination='{other.unique}'")
@@ -315,7 +315,7 @@ class TestDestination:
         third.expect_nothing(sender)
 
     def test_of_oneself(self, sender: Client, other: Client) -> None:
-        """One's own messages come anyway, and once."""
+        """Messages to the client itself arrive once, with or without the rule."""
         other.match(f"destination='{other.unique}'")
         sender.signal("News", destination=other.unique)
         other.expect(member="News")
@@ -323,8 +323,8 @@ class TestDestination:
 
 
 class TestManyRules:
-    def test_each_matches_its_own(self, client: Client, other: Client) -> None:
-        """Among many rules those that match are found."""
+    def test_only_matching_rules(self, client: Client, other: Client) -> None:
+        """Of many rules exactly the matching ones are found."""
         rules = [
             f"type='signal',interface='org.example.I{number % 50}',member='M{number}'"
             for number in range(500)
@@ -356,8 +356,8 @@ class TestManyRules:
                 listener.expect(body=("/group1/x",))
             listener.expect_nothing()
 
-    def test_gone_with_the_connection(self, client: Client, connect: Connect) -> None:
-        """Rules end with their connection, and with the connection that they name."""
+    def test_removed_with_the_connection(self, client: Client, connect: Connect) -> None:
+        """Rules are removed with their connection, and with the connection that they name."""
         for _ in range(20):
             listener = connect()
             listener.match(f"sender='{client.unique}'")
@@ -373,7 +373,7 @@ class TestManyRules:
 
 class TestAtOnce:
     def test_pipelined(self, client: Client, other: Client) -> None:
-        """A rule is in force for what comes after it, without waiting for the answer."""
+        """A rule applies to all later messages; the client need not wait for the reply."""
         for number in range(20):
             rule = f"type='signal',member='News{number}'"
             client.start_call(BUS, "AddMatch", "s", rule, interface=BUS, path=BUS_PATH)

@@ -1,4 +1,4 @@
-"""Specification, "Message Protocol": what a bus passes on, what it adds, and what it takes away."""
+"""Specification, "Message Protocol": what the bus passes on, adds and removes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class TestByteOrder:
         assert received.body == EVERYTHING[1:]
 
     def test_body_is_not_touched(self, connect: Connect, listener: Client, order: str) -> None:
-        """The bytes of the body are those that the sender made, in his byte order."""
+        """The body's bytes arrive unchanged, in the sender's byte order."""
         sender = connect(order=order)
         sender.signal("News", *EVERYTHING)
         data = raw_message(listener)
@@ -67,19 +67,19 @@ class TestByteOrder:
         assert data[-len(body) :] == body
 
     def test_call_and_reply(self, connect: Connect, client: Client, order: str) -> None:
-        """Caller and callee need not have the same byte order."""
+        """Caller and callee may have different byte orders."""
         callee = connect(order=order)
         serial = client.start_call(callee.unique, "Hail", "s", "x")
         callee.reply(callee.expect(member="Hail", body=("x",)), "i", -5)
         assert client.reply_to(serial).body == (-5,)
 
     def test_driver(self, connect: Connect, order: str) -> None:
-        """The bus understands both."""
+        """The bus accepts both."""
         client = connect(order=order)
         assert client.driver("GetNameOwner", "s", client.unique) == client.unique
         assert client.driver("RequestName", "su", "org.example.Order", 4) == 1
         assert client.driver("ReleaseName", "s", "org.example.Order") == 1
-        serial = client.start_call("org.example.Nobody", "Hail")
+        serial = client.start_call("org.example.Absent", "Hail")
         assert client.expect_error(serial, "org.freedesktop.DBus.Error.ServiceUnknown")
 
     def test_hello(self, bus: Daemon, order: str) -> None:
@@ -99,7 +99,7 @@ class TestSender:
         "forged", ["org.freedesktop.DBus", ":1.0", "org.example.Very.Long" + ".Name" * 20]
     )
     def test_forged(self, connect: Connect, listener: Client, forged: str, order: str) -> None:
-        """A SENDER that the client wrote is replaced."""
+        """A SENDER written by the client is replaced."""
         client = connect(order=order)
         client.signal("News", "u", 5, sender=forged)
         listener.expect(member="News", sender=client.unique, body=(5,))
@@ -111,23 +111,23 @@ class TestSender:
         assert client.reply_to(serial).sender == other.unique
 
     def test_forged_to_the_bus(self, client: Client, other: Client, name: str) -> None:
-        """The bus isn't fooled either."""
+        """The bus itself ignores it, too."""
         assert client.driver("RequestName", "su", name, 0, sender=other.unique) == 1
         assert client.driver("GetNameOwner", "s", name) == client.unique
 
     def test_forged_twice(self, client: Client, listener: Client) -> None:
-        """A second one is an invalid message."""
+        """A duplicate SENDER makes the message invalid."""
         client.signal("News", sender=":1.0", extra=((Field.SENDER, "s", ":1.0"),))
         client.expect_closed()
         listener.expect_nothing()
 
-    def test_one_only(self, client: Client, listener: Client) -> None:
+    def test_exactly_one(self, client: Client, listener: Client) -> None:
         client.signal("News", sender=":1.0")
         assert raw_message(listener).count(b"\7\1s\0") == 1
 
 
 class TestUnknownFields:
-    """Header fields that the bus doesn't know are taken away, so that those there can be relied on."""
+    """Unknown header fields are removed, so that the remaining ones can be trusted."""
 
     @pytest.mark.parametrize(
         "extra",
@@ -148,7 +148,7 @@ class TestUnknownFields:
         assert received.extra == ()
 
     def test_several_between(self, connect: Connect, listener: Client) -> None:
-        """Wherever they are among the others."""
+        """They are removed wherever they are among the other fields."""
         client = connect()
         fields = [
             (50, "s", "x"),
@@ -189,7 +189,7 @@ class TestPassedOn:
 
     @pytest.mark.parametrize("flags", [0, 1, 2, 4, 7])
     def test_flags(self, client: Client, other: Client, flags: int) -> None:
-        """The flags are those that were sent."""
+        """The flags are passed on."""
         client.start_call(other.unique, "Hail", flags=flags)
         other.expect(member="Hail", flags=flags)
 
@@ -238,14 +238,14 @@ class TestUnknownType:
     """Unknown types must be ignored by receivers; the bus does not relay them."""
 
     @pytest.mark.parametrize("type", [5, 100, 255])
-    def test_to_somebody(self, client: Client, other: Client, type: int) -> None:
+    def test_to_a_client(self, client: Client, other: Client, type: int) -> None:
         message = client.message(type, path="/a", interface=INTERFACE, member="Odd", destination=other.unique)
         text = client.expect_error(client.send(message), ACCESS_DENIED)
         assert text == "Message bus will not accept messages of unknown type"
         other.expect_nothing(client)
 
     @pytest.mark.parametrize("type", [5, 255])
-    def test_to_nobody(self, client: Client, other: Client, type: int) -> None:
+    def test_to_an_absent_name(self, client: Client, other: Client, type: int) -> None:
         other.match("")
         client.send(client.message(type, path="/a", interface=INTERFACE, member="Odd"))
         other.expect_nothing(client)
@@ -256,13 +256,13 @@ class TestUnknownType:
         assert text == "Message bus will not accept messages of unknown type"
 
     def test_without_fields(self, client: Client) -> None:
-        """No header field is required of a type that isn't known."""
+        """No header field is required of an unknown type."""
         client.send_bytes(frame([], type=77, serial=50))
         client.expect_nothing()
 
 
 class TestNoDestination:
-    """A message without DESTINATION that is no signal is for the bus itself, which knows Peer."""
+    """A message without DESTINATION that is not a signal goes to the bus itself, which implements Peer."""
 
     def test_ping(self, client: Client) -> None:
         reply = client.call(None, "Ping", interface=f"{BUS}.Peer", path="/")
@@ -277,7 +277,7 @@ class TestNoDestination:
         assert client.expect_error(serial, "org.freedesktop.DBus.Error.UnknownMethod")
 
     def test_reply(self, client: Client, other: Client) -> None:
-        """A reply to nobody reaches nobody."""
+        """A reply without destination is delivered to no client."""
         other.match("eavesdrop=true")
         client.send(client.message(Type.METHOD_RETURN, reply_serial=1))
         client.send(client.message(Type.ERROR, reply_serial=1, error_name="org.example.Error"))
@@ -293,22 +293,22 @@ class TestToTheBus:
         client.expect_nothing()
 
     def test_reply(self, client: Client) -> None:
-        """So is a reply to it."""
+        """A reply to the bus is ignored."""
         client.send(client.message(Type.METHOD_RETURN, reply_serial=1, destination=BUS))
         client.expect_nothing()
 
 
 class TestReplyFlags:
     def test_bus_replies_are_marked(self, client: Client) -> None:
-        """Replies of the bus expect no reply themselves."""
+        """Replies of the bus have NO_REPLY_EXPECTED set."""
         reply = client.call(BUS, "GetId", interface=BUS, path=BUS_PATH)
         assert reply.flags & Flag.NO_REPLY_EXPECTED
         assert reply.sender == BUS
         assert reply.destination == client.unique
         assert reply.serial > 0
 
-    def test_closed_is_seen(self, connect: Connect) -> None:
-        """After an invalid message nothing is answered any more."""
+    def test_no_reply_after_an_invalid_message(self, connect: Connect) -> None:
+        """After an invalid message the bus sends no more replies."""
         client = connect()
         client.send_bytes(b"\0" * 100)
         with pytest.raises(Closed):

@@ -1,4 +1,4 @@
-"""The programs that watch a bus: dbus-monitor and busctl."""
+"""Programs that monitor a bus: dbus-monitor and busctl."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def start_program(bus: Daemon) -> Iterator[StartProgram]:
 
 
 class TestPrograms:
-    """The programs that people use."""
+    """Commonly used monitors."""
 
     def test_dbus_monitor(self, bus: Daemon, client: Client, start_program: StartProgram) -> None:
-        """It needs no other way: what it says of itself comes first."""
+        """BecomeMonitor works, so eavesdropping is not needed; its own NameLost is printed first."""
         need_programs("dbus-monitor")
         program = start_program("dbus-monitor", "--address", bus.address)
         program.read_until("member=NameLost")
@@ -43,7 +43,7 @@ class TestPrograms:
         assert "falling back to eavesdropping" not in output
 
     def test_pcap(self, bus: Daemon, client: Client, tmp_path: Path) -> None:
-        """dbus-monitor --pcap: a capture file with whole messages."""
+        """dbus-monitor --pcap: a capture file with complete messages."""
         need_programs("dbus-monitor")
         self.capture(bus, client, tmp_path, "dbus-monitor", "--pcap", "--address", bus.address)
 
@@ -59,7 +59,7 @@ class TestPrograms:
         self.capture(bus, client, tmp_path, "busctl", "--user", "capture")
 
     def capture(self, bus: Daemon, client: Client, directory: Path, *command: str) -> None:
-        """Let a program write a capture file until a certain signal is in it."""
+        """Let a program write a capture file until it contains a certain signal."""
         file = directory / "capture"
         with file.open("wb") as output:
             process = subprocess.Popen(

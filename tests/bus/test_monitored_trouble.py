@@ -25,7 +25,7 @@ from .conftest import StartDaemon
 
 
 class TestDenied:
-    """What policy forbids is seen, and why."""
+    """Denied messages are seen, with the error."""
 
     POLICY = OPEN_POLICY.replace(
         "</policy>",
@@ -41,13 +41,13 @@ class TestDenied:
         return start_daemon(config("unix:path={dir}/bus", policy=self.POLICY))
 
     def test_broadcast(self, daemon: Daemon) -> None:
-        """A signal that its receiver must not have: the error that its sender does not get."""
+        """A denied broadcast: monitors see the error that the sender does not get."""
         client, other = daemon.connect(), daemon.connect()
         other.match("type='signal'")
         watcher = monitor(daemon)
         client.signal("Unwanted")
         client.signal("Unwanted", destination=other.unique)
-        text = client.take(type=FAILURE).body[0]  # and no other comes before it
+        text = client.take(type=FAILURE).body[0]  # and it is the first message
         assert "Unwanted" in text
         (_, error, _, _) = sees(
             watcher,
@@ -60,7 +60,7 @@ class TestDenied:
         assert error.body[0].startswith('Rejected receive message, 2 matched rules; type="signal", sender="')
 
     def test_unicast(self, daemon: Daemon) -> None:
-        """The message, then the error that the sender gets."""
+        """The message is followed by the error that the sender gets."""
         client, other = daemon.connect(), daemon.connect()
         watcher = monitor(daemon)
         for member in ("Forbidden", "Unwanted"):
@@ -85,7 +85,7 @@ class TestDenied:
         ],
     )
     def test_of_the_bus(self, start_daemon: StartDaemon, signal: str, destination: str | None) -> None:
-        """A signal of the bus that somebody must not have: an error from the bus to the bus."""
+        """A signal of the bus that its receiver may not have: an error from the bus to the bus."""
         rule = f'<deny receive_interface="org.freedesktop.DBus" receive_member="{signal}"/></policy>'
         policy = OPEN_POLICY.replace("</policy>", rule)
         daemon = start_daemon(config("unix:path={dir}/bus", policy=policy))
@@ -107,8 +107,8 @@ class TestDenied:
         assert error.reply_serial == message.serial
         assert error.body[0].startswith("Rejected receive message, ")
 
-    def test_monitor_itself(self, daemon: Daemon) -> None:
-        """No policy keeps anything from a monitor."""
+    def test_monitor_is_exempt(self, daemon: Daemon) -> None:
+        """No policy applies to the messages that a monitor sees."""
         watcher = monitor(daemon, "member='Unwanted'")
         client = daemon.connect()
         client.signal("Unwanted")
@@ -126,7 +126,7 @@ class TestDenied:
         )
 
     def test_no_descriptors(self, daemon: Daemon, pipe: tuple[int, int]) -> None:
-        """A signal with descriptors does not go to who can't receive them."""
+        """A signal with descriptors is not delivered to a client that did not negotiate them."""
         client, other = daemon.connect(), daemon.connect(unix_fds=False)
         other.match("type='signal'")
         watcher = monitor(daemon, "type='error'")
@@ -137,10 +137,10 @@ class TestDenied:
 
 
 class TestActivation:
-    """Messages that have a service started."""
+    """Messages that activate a service."""
 
     def test_program(self, start_daemon: StartDaemon) -> None:
-        """The message, and then what comes of it; delivery is no second time."""
+        """The message and its consequences are seen; its delivery is not seen a second time."""
         text = config("unix:path={dir}/bus", extra="<servicedir>{dir}/services</servicedir>")
         daemon = start_daemon(text)
         (daemon.directory / "services").mkdir()
@@ -173,9 +173,9 @@ class TestActivation:
         )
 
     def test_systemd(self, start_daemon: StartDaemon) -> None:
-        """The request to systemd is seen before the message that is the reason for it, and once.
+        """The request to systemd is seen once, before the message that caused it.
 
-        It is seen when it is made, which may be long before systemd is there to get it.
+        It is seen when it is made, which may be long before systemd is connected.
         """
         text = config("unix:path={dir}/bus", extra="<servicedir>{dir}/services</servicedir>")
         daemon = start_daemon(text, "--systemd-activation")
@@ -219,7 +219,7 @@ class TestActivation:
 
 
 class TestUnread:
-    """A monitor that does not read harms nobody."""
+    """A monitor that does not read affects no other client."""
 
     LIMITS: ClassVar = {"max_incoming_bytes": 2_000_000, "max_outgoing_bytes": 2_000_000}
 
@@ -231,7 +231,7 @@ class TestUnread:
         for _ in range(100):
             client.signal("Long", "ay", bytes(100_000), destination=other.unique)
             other.expect(member="Long")
-        # It has lost some, and is told no lies: what it gets is whole.
+        # It has lost some messages; those that it gets are complete.
         seen = 0
         with contextlib.suppress(TimeoutError):
             while True:
@@ -241,7 +241,7 @@ class TestUnread:
         watcher.take(member="Next")
 
     def test_end(self, bus: Daemon, client: Client, other: Client) -> None:
-        """One that goes with much unread."""
+        """A monitor disconnects with much output queued."""
         watcher = monitor(bus)
         for _ in range(20):
             client.signal("Long", "ay", bytes(100_000), destination=other.unique)

@@ -33,7 +33,7 @@ def refused(client: Client, error: str, *call: object, **options: object) -> str
 
 class TestArguments:
     def test_unprivileged(self, start_daemon: StartDaemon, unprivileged: int) -> None:
-        """Only root and the user of the bus may; whatever else is wrong with the call comes after that."""
+        """Only root and the user of the bus may call it; this is checked before the arguments."""
         daemon = start_daemon()
         client = daemon.connect(uid=unprivileged)
         for signature, body in (("asu", ([], 0)), ("as", ([],)), ("asu", ([], 1))):
@@ -46,13 +46,13 @@ class TestArguments:
         assert client.driver("NameHasOwner", "s", client.unique)
 
     def test_users_own_bus(self, start_daemon: StartDaemon, unprivileged: int) -> None:
-        """Whoever runs the bus may watch it."""
+        """The user of the bus may monitor it."""
         text = config("unix:path={dir}/bus", extra="<user>nobody</user>")
         daemon = start_daemon(text)
         monitor(daemon, uid=unprivileged)
 
     def test_path(self, client: Client) -> None:
-        """It is there at the bus's own path only."""
+        """The method is available on the bus's own path only."""
         refused(client, "UnknownInterface", "asu", [], 0, path="/")
         refused(client, "UnknownMethod", "asu", [], 0, path="/", interface=None)
 
@@ -61,13 +61,13 @@ class TestArguments:
         assert text == "Call to BecomeMonitor has wrong args (as, expected asu)"
 
     def test_flags(self, client: Client) -> None:
-        """flags: must be 0; they are looked at before the rules."""
+        """flags: must be 0; they are checked before the rules."""
         for rules in ([], ["nonsense"]):
             text = refused(client, "InvalidArgs", "asu", rules, 1)
             assert text == "BecomeMonitor does not support any flags yet"
 
     def test_wrong_rules(self, client: Client) -> None:
-        """One wrong rule is enough, and changes nothing."""
+        """One invalid rule is an error, and the call has no effect."""
         text = refused(client, "MatchRuleInvalid", "asu", ["type='signal'", "foo"], 0)
         assert text == "Match rule has a key with no subsequent '=' character"
         text = refused(client, "LimitsExceeded", "asu", ["x" * 1025], 0)
@@ -92,7 +92,7 @@ class TestArguments:
         client.expect(type=SIGNAL, member="NameLost")
 
     def test_many_rules(self, bus: Daemon, client: Client) -> None:
-        """max_match_rules_per_connection is not for monitors; who matches several rules is shown once."""
+        """Monitors are exempt from max_match_rules_per_connection; a match of several rules is shown once."""
         rules = [f"arg0='{number}'" for number in range(60_000)]
         watcher = monitor(bus, *rules, "member='News'")
         client.signal("Other", "s", "x")
@@ -102,10 +102,10 @@ class TestArguments:
 
 
 class TestBecoming:
-    """The connection gives up what it has."""
+    """The connection gives up its state."""
 
     def test_names(self, connect: Connect, client: Client, other: Client, name: str, name2: str) -> None:
-        """Its names are released, the unique one first; then who waits for them has them."""
+        """Its names are released, the unique one first; then queued clients become their owners."""
         watcher = connect()
         watcher.match("member='NameOwnerChanged'")
         client.own(name)
@@ -123,7 +123,7 @@ class TestBecoming:
         other.expect(member="NameAcquired", body=(name2,))
 
     def test_place_in_queue(self, client: Client, other: Client, connect: Connect, name: str) -> None:
-        """It no longer waits for names."""
+        """It leaves the queues of names."""
         other.own(name)
         client.own(name)
         become_monitor(client)
@@ -131,7 +131,7 @@ class TestBecoming:
         assert not connect().driver("NameHasOwner", "s", name)
 
     def test_unreachable(self, client: Client, other: Client) -> None:
-        """Its unique name is nobody's."""
+        """Its unique name has no owner."""
         become_monitor(client)
         assert not other.driver("NameHasOwner", "s", client.unique)
         assert client.unique not in other.driver("ListNames")
@@ -139,7 +139,7 @@ class TestBecoming:
             other.call(client.unique, "Hail")
 
     def test_match_rules(self, client: Client, other: Client) -> None:
-        """Its match rules are gone, and only those that it has given count."""
+        """Its match rules are removed; only those of the call apply."""
         client.match("member='Old'")
         become_monitor(client, "member='New'")
         client.take(member="NameLost")
@@ -148,14 +148,14 @@ class TestBecoming:
         sees(client, (SIGNAL, other.unique, None, "New"))
 
     def test_rules_that_name_it(self, client: Client, other: Client) -> None:
-        """The rules of others for its unique name are gone with the name."""
+        """Other clients' rules that name it are removed with its unique name."""
         other.match(f"sender='{client.unique}'")
         become_monitor(client)
         with pytest.raises(BusError, match="wasn't found"):
             other.driver("RemoveMatch", "s", f"sender='{client.unique}'")
 
-    def test_calls_it_owes(self, client: Client, other: Client) -> None:
-        """Who waits for its reply gets NoReply."""
+    def test_pending_replies_of_its_callers(self, client: Client, other: Client) -> None:
+        """Callers that wait for its reply get NoReply."""
         serial = other.start_call(client.unique, "Hail")
         client.take(member="Hail")
         become_monitor(client)
@@ -164,7 +164,7 @@ class TestBecoming:
         client.take(type=FAILURE, destination=other.unique)
 
     def test_calls_it_made(self, client: Client, other: Client) -> None:
-        """A reply to a call that it made before is for nobody."""
+        """A reply to an earlier call of it is not delivered."""
         client.start_call(other.unique, "Hail")
         call = other.take(member="Hail")
         become_monitor(client)
@@ -173,7 +173,7 @@ class TestBecoming:
             other.reply_to(serial)
 
     def test_others_see_it(self, bus: Daemon, client: Client) -> None:
-        """Who watches already sees the call, the answer, and what is given up; who begins, not the call."""
+        """An existing monitor sees the call, the reply and the released names; the new one not the call."""
         watcher = monitor(bus)
         become_monitor(client)
         lost = (SIGNAL, BUS, client.unique, "NameLost")
@@ -223,7 +223,7 @@ class TestSending:
         assert f'destination="{other.unique}")' in daemon.stderr
 
     def test_pipelined(self, bus: Daemon, client: Client) -> None:
-        """What follows the call in the same write is too much, too; the call is answered first."""
+        """Data after the call in the same write also disconnects it, after the reply to the call."""
         call = client.message(
             CALL, "asu", [], 0, destination=BUS, path=BUS_PATH, interface=MONITORING, member="BecomeMonitor"
         )

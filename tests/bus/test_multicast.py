@@ -1,4 +1,4 @@
-"""--multicast and omnibus's own configuration file: whether messages go directly between clients."""
+"""--multicast and omnibus's own configuration file: whether messages are sent directly between clients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def own(place: Place, text: str) -> str:
 
 @pytest.mark.deviation("multicast")
 class TestChoice:
-    """GetStats and the journal say what was chosen and why; standard error may be a terminal."""
+    """GetStats and the journal show the mode and the reason; standard error may be a terminal."""
 
     def line(self, start_daemon: StartDaemon, *arguments: str) -> str:
         daemon = start_daemon(config("unix:path={dir}/bus"), *arguments)
@@ -55,7 +55,7 @@ class TestChoice:
 
 @pytest.mark.deviation("multicast")
 class TestRefusal:
-    """The daemon does not start, says why, and leaves nothing behind."""
+    """The daemon does not start, prints the reason, and leaves nothing behind."""
 
     def refuse(self, place: Place, *arguments: str) -> str:
         done = place.run(f"--config-file={place.conf}", "--nofork", "--print-address", *arguments)

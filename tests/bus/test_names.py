@@ -1,4 +1,4 @@
-"""Specification, "Message Bus Names" and "org.freedesktop.DBus.RequestName": owners, queues, who is told."""
+"""Specification, "Message Bus Names", "org.freedesktop.DBus.RequestName": owners, queues, notifications."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class TestRequestName:
         assert stage.request("A", 0) == PRIMARY_OWNER
 
     def test_in_queue(self, stage: Claimants) -> None:
-        """IN_QUEUE: the name already had an owner who can't be replaced, or who isn't to be."""
+        """IN_QUEUE: the owner does not allow replacement, or the caller does not ask for it."""
         stage.request("A", 0)
         assert stage.request("B", 0) == IN_QUEUE
         assert stage.request("C", REPLACE_EXISTING) == IN_QUEUE
 
-    def test_next_in_line(self, stage: Claimants) -> None:
-        """Who would replace an owner that doesn't allow it comes before those who only wait."""
+    def test_replace_existing_is_queued_first(self, stage: Claimants) -> None:
+        """A request to replace an owner that doesn't allow it is queued before those that only wait."""
         stage.request("A", 0)
         stage.request("B", 0)
         assert stage.request("C", REPLACE_EXISTING) == IN_QUEUE
@@ -61,14 +61,14 @@ class TestRequestName:
         assert stage.request("A", 0) == ALREADY_OWNER
 
     def test_replacement(self, stage: Claimants) -> None:
-        """The owner that allowed it is replaced and goes to the place behind the new one."""
+        """An owner with ALLOW_REPLACEMENT is replaced and queued directly behind the new owner."""
         stage.request("A", ALLOW_REPLACEMENT)
         stage.request("B", 0)
         assert stage.request("C", REPLACE_EXISTING) == PRIMARY_OWNER
         assert stage.queue.names() == ["C", "A", "B"]
 
-    def test_replacement_of_who_does_not_queue(self, stage: Claimants) -> None:
-        """... or out of the queue, if that is what he said."""
+    def test_replacement_with_do_not_queue(self, stage: Claimants) -> None:
+        """With DO_NOT_QUEUE it leaves the queue instead."""
         stage.request("A", ALLOW_REPLACEMENT | DO_NOT_QUEUE)
         assert stage.request("B", REPLACE_EXISTING) == PRIMARY_OWNER
         assert stage.queue.names() == ["B"]
@@ -80,14 +80,14 @@ class TestRequestName:
         assert stage.request("C", REPLACE_EXISTING) == PRIMARY_OWNER
         assert stage.queue.names() == ["C", "A", "B"]
 
-    def test_owner_changes_his_mind(self, stage: Claimants) -> None:
-        """If the caller is the owner, his flags are updated."""
+    def test_owner_updates_its_flags(self, stage: Claimants) -> None:
+        """A second request of the owner updates its flags."""
         stage.request("A", 0)
         assert stage.request("A", ALLOW_REPLACEMENT) == ALREADY_OWNER
         assert stage.request("B", REPLACE_EXISTING) == PRIMARY_OWNER
 
-    def test_who_waits_keeps_his_place(self, stage: Claimants) -> None:
-        """A second request of who is in the queue only updates his flags."""
+    def test_queued_client_keeps_its_place(self, stage: Claimants) -> None:
+        """A second request of a queued client only updates its flags."""
         stage.request("A", 0)
         stage.request("B", 0)
         stage.request("C", 0)
@@ -95,21 +95,21 @@ class TestRequestName:
         stage.release("A")
         assert stage.request("C", REPLACE_EXISTING) == PRIMARY_OWNER
 
-    def test_who_will_not_queue_leaves(self, stage: Claimants) -> None:
-        """DO_NOT_QUEUE takes who is in the queue out of it."""
+    def test_do_not_queue_leaves_the_queue(self, stage: Claimants) -> None:
+        """DO_NOT_QUEUE removes a queued client from the queue."""
         stage.request("A", 0)
         stage.request("B", 0)
         assert stage.request("B", DO_NOT_QUEUE) == EXISTS
         assert stage.queue.names() == ["A"]
 
     def test_unknown_flags(self, stage: Claimants) -> None:
-        """Bits that mean nothing are ignored."""
+        """Undefined bits are ignored."""
         assert stage.request("A", 0xFFFFFFF8) == PRIMARY_OWNER
         assert stage.request("B", 0xFFFFFFFF) == EXISTS
 
     @pytest.mark.parametrize("first", range(8))
     def test_all_flags(self, bus: Daemon, name: str, first: int) -> None:
-        """Every combination of flags of three who ask one after the other, and then all over again."""
+        """Every combination of flags of three clients that request one after the other, and then again."""
         stage = Claimants(bus, name)
         for second, third in itertools.product(range(8), range(8)):
             stage.request("A", first)
@@ -117,8 +117,8 @@ class TestRequestName:
             stage.request("C", third)
             stage.request("A", second)
             stage.request("B", first)
-            for who in "BAC":
-                stage.release(who)
+            for label in "BAC":
+                stage.release(label)
 
 
 class TestReleaseName:
@@ -132,15 +132,15 @@ class TestReleaseName:
 
     def test_next_in_queue(self, stage: Claimants) -> None:
         """The next in the queue becomes the owner."""
-        for who in "ABC":
-            stage.request(who, 0)
+        for label in "ABC":
+            stage.request(label, 0)
         stage.release("A")
         assert stage.queue.owner == "B"
 
     def test_from_the_queue(self, stage: Claimants) -> None:
-        """Who is in the queue leaves it, and nobody else is told."""
-        for who in "ABC":
-            stage.request(who, 0)
+        """A queued client leaves the queue, and no other client is notified."""
+        for label in "ABC":
+            stage.request(label, 0)
         assert stage.release("B") == RELEASED
         stage.release("A")
         assert stage.queue.owner == "C"
@@ -148,17 +148,17 @@ class TestReleaseName:
 
 class TestEndOfAnOwner:
     def test_owner(self, stage: Claimants) -> None:
-        """A connection that ends loses its names; the next in the queue gets them."""
-        for who in "ABC":
-            stage.request(who, 0)
+        """The names of a closed connection are released; the next in the queue becomes the owner."""
+        for label in "ABC":
+            stage.request(label, 0)
         stage.leave("A")
         assert stage.queue.owner == "B"
         stage.leave("B")
         assert stage.queue.owner == "C"
 
     def test_in_the_queue(self, stage: Claimants) -> None:
-        for who in "ABC":
-            stage.request(who, 0)
+        for label in "ABC":
+            stage.request(label, 0)
         gone = stage.clients["B"].unique
         stage.leave("B")
         while stage.clients["A"].driver("NameHasOwner", "s", gone):
@@ -173,7 +173,7 @@ class TestEndOfAnOwner:
 
 
 class TestRefusedNames:
-    """ "Bus names": what can't be requested, with the reason."""
+    """ "Bus names": invalid names, with the reason."""
 
     @pytest.mark.parametrize(
         "bad", ["", "a", ".a.b", "a.b.", "a..b", "a.1b", "1a.b", "a.b c", "a." + "b" * 254, "ä.b"]
@@ -226,13 +226,13 @@ class TestRefusedNames:
 
 
 class TestUniqueNames:
-    """Unique names begin with a colon and are never used twice on one bus."""
+    """Unique names begin with a colon and are never reused on one bus."""
 
     def test_form(self, connect: Connect) -> None:
         first, second = (int(connect().unique.removeprefix(":1.")) for _ in range(2))
         assert second > first
 
-    def test_never_again(self, connect: Connect) -> None:
+    def test_never_reused(self, connect: Connect) -> None:
         seen = set()
         for _ in range(20):
             client = connect()
@@ -241,7 +241,7 @@ class TestUniqueNames:
             client.close()
 
     def test_hello_announces(self, client: Client, bus: Daemon) -> None:
-        """A new connection's name has an owner: NameOwnerChanged, from nobody to itself."""
+        """A new connection's name gets an owner: NameOwnerChanged, from no owner to itself."""
         client.match("type='signal',member='NameOwnerChanged'")
         new = bus.connect()
         client.expect(member="NameOwnerChanged", body=(new.unique, "", new.unique))
@@ -301,7 +301,7 @@ class TestSignals:
         other.expect_nothing(client)
 
     def test_of_several_names(self, client: Client, connect: Connect) -> None:
-        """A connection with several names: one by one, the unique name last."""
+        """The names of a closed connection are released one by one, the unique name last."""
         owner = connect()
         names = [f"org.example.Several{owner.unique.replace(':1.', 'N')}.A{number}" for number in range(5)]
         for one in names:
@@ -312,7 +312,7 @@ class TestSignals:
         assert gone == [(one, owner.unique, "") for one in [*reversed(names), owner.unique]]
 
     def test_no_reply_comes_after_them(self, client: Client, connect: Connect, name: str) -> None:
-        """At the end of a callee: its names first, then NoReply for the calls, the last one first."""
+        """When a callee disconnects its names are released, then NoReply is sent, the latest call first."""
         callee = connect()
         callee.own(name)
         client.match("type='signal',member='NameOwnerChanged'")

@@ -1,4 +1,4 @@
-"""What must not keep the control plane from answering: odd messages, names, files, sandboxes, sizes."""
+"""Inputs that must not keep the control plane from replying: odd messages, names, files, sandboxes, sizes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from support.daemon import Daemon, config, private_directory, start
 from support.message import Message, Type
-from support.raw import BUS, DEADLINE, ERROR, NOBODY, BusError, Client
+from support.raw import ABSENT, BUS, DEADLINE, ERROR, BusError, Client
 from support.sandbox import sandboxed
 
 from .conftest import StartDaemon
@@ -52,7 +52,7 @@ def error_of(client: Client, serial: int) -> tuple[str, str]:
 
 
 class TestUnknownTypes:
-    """The bus refuses messages of a type that the specification does not know, to whomever they go."""
+    """The bus refuses messages of an unknown type, whatever their destination."""
 
     @pytest.fixture
     def client(self, start_daemon: StartDaemon, directory: Path) -> Client:
@@ -73,8 +73,8 @@ class TestUnknownTypes:
         assert error_of(client, client.send(message)) == expected
 
     def test_to_an_absent_name(self, client: Client) -> None:
-        """dbus-daemon looks for a service file first, and says that there is none."""
-        name, _ = error_of(client, client.send(self.odd(client, NOBODY)))
+        """dbus-daemon looks for a service file first, and reports that there is none."""
+        name, _ = error_of(client, client.send(self.odd(client, ABSENT)))
         assert name in ("AccessDenied", "ServiceUnknown")
 
     def test_before_hello(self, client: Client) -> None:
@@ -83,8 +83,8 @@ class TestUnknownTypes:
         assert error_of(early, early.send(message)) == ("AccessDenied", UNKNOWN_TYPE)
 
     def test_descriptors(self, client: Client, pipe: tuple[int, int]) -> None:
-        """They are closed with the message, and a later call of a service does not wait in vain."""
-        client.driver("ReloadConfig")  # which begins to watch as well
+        """Descriptors are closed with the message, and a later call of a service does not hang."""
+        client.driver("ReloadConfig")  # which also starts the file watch
         before = self.daemon.open_files()
         for _ in range(20):
             for name in (DENIED, NAME):
@@ -103,7 +103,7 @@ def children_of(daemon: Daemon) -> list[int]:
 
 
 class TestNames:
-    """Names longer than 255 bytes, which no name is, have no owner."""
+    """Names longer than 255 bytes are invalid and have no owner."""
 
     @pytest.mark.parametrize("name", [":1." + "9" * 5000, ":1." + "9" * 260, "a." + "b" * 260])
     @pytest.mark.parametrize("member", ["ListQueuedOwners", "GetConnectionCredentials"])
@@ -133,7 +133,7 @@ Begin = Callable[[str, str], Daemon]
 
 @pytest.fixture
 def begin_wrapped(directory: Path) -> Iterator[Begin]:
-    """Start another program than the daemon itself."""
+    """Start a wrapper of the daemon."""
     with contextlib.ExitStack() as stack:
 
         def begin(program: str, text: str) -> Daemon:
@@ -145,7 +145,7 @@ def begin_wrapped(directory: Path) -> Iterator[Begin]:
 
 
 class TestReload:
-    """Nothing keeps a reload from being answered, nor the next one."""
+    """Nothing prevents the reply to a reload, or the next reload."""
 
     @pytest.mark.parametrize(
         "variables",
@@ -161,7 +161,7 @@ class TestReload:
         ids=str,
     )
     def test_relative_directories(self, start_daemon: StartDaemon, variables: dict[str, str]) -> None:
-        """They count from the directory that the bus was started in."""
+        """They are resolved against the directory that the bus was started in."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("XDG_DATA", "DBUS_"))}
         text = config("unix:path={dir}/bus", extra="<standard_session_servicedirs/>")
         reloads(start_daemon(text, env=kept | variables))
@@ -177,23 +177,23 @@ class TestReload:
 
     @pytest.mark.parametrize("depth", [900, 1100, 1900])
     def test_deep_directory(self, start_daemon: StartDaemon, depth: int) -> None:
-        """One that does not exist, far below one that does."""
+        """A directory that does not exist, many levels below one that does."""
         extra = f"<servicedir>/nowhere/{'a/' * depth}</servicedir>"
         reloads(start_daemon(config("unix:path={dir}/bus", extra=extra)))
 
     @pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS])
     def test_no_pidfd(self, executable: str, begin_wrapped: Begin, directory: Path, error: int) -> None:
-        """Where a sandbox forbids pidfd_open() nothing is left of the children that read."""
+        """Where a sandbox forbids pidfd_open(), no child that reads the configuration is left."""
         wrapped = sandboxed(executable, directory / "wrapped", "pidfd_open", error)
         daemon = begin_wrapped(wrapped, with_services(directory))
-        reloads(daemon)  # which begins to watch as well
+        reloads(daemon)  # which also starts the file watch
         before = daemon.open_files()
         reloads(daemon, 8)
-        assert daemon.open_files() <= before + 1  # a client more
+        assert daemon.open_files() <= before + 1  # one more client
         assert not children_of(daemon)
 
     def test_no_pidfd_send_signal(self, executable: str, begin_wrapped: Begin, directory: Path) -> None:
-        """A program that takes too long is ended all the same."""
+        """A child that takes too long is killed all the same."""
         wrapped = sandboxed(executable, directory / "wrapped", "pidfd_send_signal", errno.EPERM)
         text = with_services(directory, limits={"service_start_timeout": 300})
         daemon = begin_wrapped(wrapped, text)

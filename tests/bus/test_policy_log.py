@@ -1,4 +1,4 @@
-"""What the bus writes down of messages that the policy keeps back, and of those that a rule wants noted."""
+"""Log lines for messages that the policy denies, and for those that a rule logs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POLICY = f"""<policy context="default">
 <deny receive_interface="{INTERFACE}" receive_member="NotedAndNotReceived"/>
 <deny receive_interface="{BUS}" receive_member="NameLost"/>
 </policy>"""
-WHO = re.compile(r'uid=\d+ pid=\d+ comm="[^"]*"')
+IDENTITY = re.compile(r'uid=\d+ pid=\d+ comm="[^"]*"')
 
 
 @pytest.fixture
@@ -34,22 +34,22 @@ def daemon(start_daemon: StartDaemon) -> Daemon:
 
 
 class TestLog:
-    """Each line has the words of the error that the sender gets, or would get."""
+    """Each line contains the text of the error that the sender gets, or would get."""
 
     def lines(self, daemon: Daemon, client: Client) -> list[str]:
-        """Return what was logged of messages until now, without the program's name and who they are."""
-        # Nothing that it has sent before is unsaid when the control plane has answered this.
+        """Return the denials logged so far, without the program's name and the identities of the peers."""
+        # Everything before this reply of the control plane has been logged.
         client.driver("ListQueuedOwners", "s", BUS)
         prefix = f"[{daemon.pid}]: [session uid={os.geteuid()} pid={daemon.pid}] "
         found = [line.partition(prefix)[2] for line in daemon.stderr.splitlines()]
-        return [WHO.sub("who", line) for line in found if "matched rules" in line]
+        return [IDENTITY.sub("peer", line) for line in found if "matched rules" in line]
 
     def line(
         self, words: str, type: str, client: Client, member: str, destination: str, rules: int = 2
     ) -> str:
-        to = "bus" if destination == BUS and type == "method_call" else "who"
+        to = "bus" if destination == BUS and type == "method_call" else "peer"
         return (
-            f'{words}, {rules} matched rules; type="{type}", sender="{client.unique}" (who) '
+            f'{words}, {rules} matched rules; type="{type}", sender="{client.unique}" (peer) '
             f'interface="{INTERFACE}" member="{member}" error name="(unset)" requested_reply="0" '
             f'destination="{destination}" ({to})'
         )
@@ -68,18 +68,18 @@ class TestLog:
             client.call(other.unique, member, interface=INTERFACE)
         expected = self.line(words, "method_call", client, member, other.unique)
         assert self.lines(daemon, client) == [expected]
-        assert WHO.sub("who", caught.value.text) == expected
+        assert IDENTITY.sub("peer", caught.value.text) == expected
 
-    def test_allowed_but_noted(self, daemon: Daemon) -> None:
-        """log="true" on a rule that allows: the message passes, and is said to be one that should not."""
+    def test_allowed_but_logged(self, daemon: Daemon) -> None:
+        """log="true" on an allow rule: the message is delivered, and the line resembles a denial."""
         client, other = daemon.connect(), daemon.connect()
         client.start_call(other.unique, "Noted", interface=INTERFACE)
         other.expect(member="Noted")
         expected = self.line("Would reject message", "method_call", client, "Noted", other.unique)
         assert self.lines(daemon, client) == [expected]
 
-    def test_noted_and_refused(self, daemon: Daemon) -> None:
-        """The other side may refuse what was noted."""
+    def test_logged_and_denied(self, daemon: Daemon) -> None:
+        """The receiver's policy may deny a message that the sender's policy logs."""
         client, other = daemon.connect(), daemon.connect()
         with pytest.raises(BusError):
             client.call(other.unique, "NotedAndNotReceived", interface=INTERFACE)
@@ -89,7 +89,7 @@ class TestLog:
         ]
 
     def test_broadcasts(self, daemon: Daemon) -> None:
-        """Who does not get a broadcast is not worth a line; who gets one that is noted is."""
+        """A skipped subscriber is not logged; a recipient of a logged broadcast is."""
         client, *others = [daemon.connect() for _ in range(3)]
         for other in others:
             other.match(f"type='signal',interface='{INTERFACE}'")
@@ -121,11 +121,11 @@ class TestLog:
         assert self.lines(daemon, client) == [
             'Rejected receive message, 2 matched rules; type="signal", sender="(unset)" ((bus)) '
             f'interface="{BUS}" member="NameLost" error name="(unset)" requested_reply="0" '
-            f'destination="{client.unique}" (who)'
+            f'destination="{client.unique}" (peer)'
         ]
 
-    def test_every_one(self, daemon: Daemon) -> None:
-        """However many there are."""
+    def test_every_denial(self, daemon: Daemon) -> None:
+        """Every denial is logged, however many there are."""
         client, other = daemon.connect(), daemon.connect()
         for _ in range(1000):
             client.signal("NotSent", interface=INTERFACE, destination=other.unique)

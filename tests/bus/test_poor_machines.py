@@ -1,4 +1,4 @@
-"""A bus to which a machine, a limit or a sandbox denies something: it serves, or says why it can't start."""
+"""A machine, a limit or a sandbox denies the bus something: it serves, or prints why it can't start."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def serving(daemon: Daemon, *, starts: bool = True) -> None:
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """A directory with a service in it; the daemon's, with which it goes."""
+    """A directory with a service in it; it is the daemon's and removed with it."""
     found = private_directory()
     (found / "services").mkdir()
     (found / "services" / f"{ECHO}.service").write_text(
@@ -63,7 +63,7 @@ def directory() -> Iterator[Path]:
 
 @pytest.fixture
 def begin(executable: str, directory: Path) -> Iterator[Begin]:
-    """Start a daemon with that service, perhaps within a program that denies it something."""
+    """Start a daemon with that service, optionally in a wrapper that denies it something."""
     with ExitStack() as stack:
 
         def go(wrapped: str = "", **options: object) -> Daemon:
@@ -77,11 +77,11 @@ def begin(executable: str, directory: Path) -> Iterator[Begin]:
 
 class TestFiles:
     def test_no_proc(self, executable: str, directory: Path, begin: Begin) -> None:
-        """/proc is not mounted: in a chroot, say."""
+        """/proc is not mounted, as in a chroot."""
         serving(begin(namespace_script(directory / "daemon", executable, "mount -t tmpfs none /proc")))
 
     def test_no_dev(self, executable: str, place: Place) -> None:
-        """Without /dev/null it does not start, and says so before anything else."""
+        """Without /dev/null it does not start, and prints the reason first."""
         wrapped = namespace_script(place.directory / "daemon", executable, "mount -t tmpfs none /dev")
         command = [wrapped, f"--config-file={place.conf}", "--nofork", "--print-address"]
         done = subprocess.run(
@@ -94,14 +94,14 @@ class TestFiles:
 
     @pytest.mark.deviation("own-account")
     def test_no_account(self, directory: Path, begin: Begin) -> None:
-        """The user of the bus is unknown to the user database, and has no HOME: in a container, say."""
+        """The user of the bus is unknown to the user database and has no HOME, as in a container."""
         os.chown(directory, 54323, 54323)
         daemon = begin(user=54323, group=54323, extra_groups=[], env={"PATH": os.environ["PATH"]})
         serving(daemon)
 
 
 class TestMachineId:
-    """GetMachineId, by the files that the machine has."""
+    """GetMachineId with the files of various machines."""
 
     @pytest.fixture
     def ask(self, executable: str, directory: Path, begin: Begin) -> Callable[[str], str]:
@@ -118,7 +118,7 @@ class TestMachineId:
 
     @pytest.mark.parametrize("text", [ID, f"{ID}\n", f"{ID.upper()}\n", f"{ID}\r\n", f" {ID}\t\n"])
     def test_id(self, ask: Callable[[str], str], text: str) -> None:
-        """Capital letters and white space make no difference."""
+        """Case and white space are ignored."""
         assert ask(text) == ID
 
     @pytest.mark.parametrize(("text", "length"), [("", 0), ("uninitialized\n", 13), (f"{ID}\nx\n", 34)])
@@ -141,7 +141,7 @@ class TestMachineId:
 
 class TestLimits:
     def test_no_process(self, directory: Path, begin: Begin, unprivileged: int) -> None:
-        """No process and no thread can be had: services can't be started, all else goes on."""
+        """No process and no thread can be created: services can't be started, all else works."""
         os.chown(directory, unprivileged, unprivileged)
         serving(
             begin(shell="ulimit -u 1", user=unprivileged, group=unprivileged, extra_groups=[]), starts=False
@@ -167,12 +167,12 @@ class TestLimits:
     ],
 )
 def test_sandbox(executable: str, directory: Path, begin: Begin, call: str, error: int) -> None:
-    """A sandbox forbids a system call, or is older than the call and knows nothing of it."""
+    """A sandbox forbids a system call, or is older than the call and reports it as unknown."""
     serving(begin(sandboxed(executable, directory / "daemon", call, error)))
 
 
 class TestListenFds:
-    """$LISTEN_FDS matters to a bus with an address systemd: only; it may be meant for who became the bus."""
+    """$LISTEN_FDS applies to a bus with an address systemd: only; it may be set for an earlier process."""
 
     @pytest.mark.parametrize(
         "environment",
@@ -195,7 +195,7 @@ class TestListenFds:
 
     @pytest.mark.parametrize("count", ["0", "2", "1000000", "x"])
     def test_of_a_script(self, start_daemon: StartDaemon, count: str) -> None:
-        """The script has closed what it was passed."""
+        """The script has closed the descriptors that it was passed."""
         daemon = start_daemon(shell=f"exec 3>&-; export LISTEN_PID=$$ LISTEN_FDS={count}")
         assert daemon.connect().driver("GetConnectionUnixProcessID", "s", BUS) == daemon.pid
 
@@ -212,7 +212,7 @@ class TestForeignProcess:
 
     @pytest.mark.deviation("foreign-process")
     def test_process_id(self, executable: str, directory: Path, begin: Begin) -> None:
-        """Its process ID is unknown: 0 is the number of no process."""
+        """Its process ID is unknown: 0 is no process ID."""
         if os.geteuid() != 0:
             pytest.skip("needs root, for a PID namespace")
         with pytest.raises(BusError) as caught:
@@ -220,14 +220,14 @@ class TestForeignProcess:
         assert caught.value.name == ERROR + "UnixProcessIdUnknown"
 
     def test_user(self, executable: str, directory: Path, begin: Begin) -> None:
-        """Its user is known all the same."""
+        """Its uid is known all the same."""
         if os.geteuid() != 0:
             pytest.skip("needs root, for a PID namespace")
         assert self.ask(executable, directory, begin, "GetConnectionUnixUser") == 0
 
 
 def test_absent_name(start_daemon: StartDaemon) -> None:
-    """Each call is answered; the error for a name that nothing provides may come after later replies."""
+    """Each call is answered; the error for an absent name may arrive after later replies."""
     client = start_daemon().connect()
     for _ in range(10):
         absent = client.start_call("org.example.Absent", "Hail")

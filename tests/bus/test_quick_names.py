@@ -1,7 +1,7 @@
-"""Names that are asked for and given up without waiting for anybody: all must have seen the same at the end.
+"""Names requested and released without waiting: all clients must have seen the same events at the end.
 
-What one client wants of a name that nobody else wants is answered elsewhere than what is disputed. Whoever
-listens must not be able to tell.
+Requests for an undisputed name are answered by the data plane, disputed ones by the control plane. Clients
+must not see the difference.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def send_together(client: Client, *messages: Message) -> None:
 
 
 class TestTogether:
-    """Calls that come in one piece are answered one after the other."""
+    """Calls in one write are answered one after the other."""
 
     def test_order(self, client: Client, other: Client, name: str) -> None:
-        """NameAcquired before the reply, NameLost before the reply, and what is asked then sees it."""
+        """NameAcquired and NameLost come before the replies, and later calls see the change."""
         other.match(f"{CHANGES},arg0='{name}'")
         calls = [
             request(client, name),
@@ -68,7 +68,7 @@ class TestTogether:
         other.expect(member="NameOwnerChanged", body=(name, client.unique, ""))
 
     def test_many(self, client: Client, other: Client, name: str) -> None:
-        """More than anybody would remember of what the other plane has not been told."""
+        """More claims than the data plane keeps before it has reported them."""
         count = 1500
         other.match(f"{CHANGES},arg0='{name}'")
         for _ in range(count // 50):
@@ -85,7 +85,7 @@ class TestTogether:
             other.expect(member="NameOwnerChanged", body=(name, client.unique, ""))
 
     def test_flags_count_at_once(self, client: Client, other: Client, name: str) -> None:
-        """Who comes next finds an owner with the flags that he gave."""
+        """The next claimant finds an owner with the flags of its request."""
         for flags, result in ((0, IN_QUEUE), (ALLOW_REPLACEMENT, PRIMARY_OWNER)):
             client.driver("RequestName", "su", name, flags)
             assert other.driver("RequestName", "su", name, REPLACE_EXISTING) == result
@@ -94,8 +94,8 @@ class TestTogether:
 
 
 class TestOthers:
-    def test_after_one_who_is_gone(self, connect: Connect, client: Client, name: str) -> None:
-        """Whether he is still there when it is asked for or not: in the end it is ours."""
+    def test_after_a_disconnect(self, connect: Connect, client: Client, name: str) -> None:
+        """The name is ours at the end, whether the old owner's disconnect comes before or after."""
         for _ in range(20):
             owner = connect()
             owner.own(name)
@@ -105,7 +105,7 @@ class TestOthers:
             client.driver("ReleaseName", "s", name)
 
     def test_refused(self, start_daemon: StartDaemon) -> None:
-        """The policy is asked every time, also right after one that allows it."""
+        """The policy is evaluated each time, also right after an allowed request."""
         policy = OPEN_POLICY.replace('own="*"', f'own="{NAMES[0]}"')
         client = start_daemon(config("unix:path={dir}/bus", policy=policy)).connect()
         assert client.own(NAMES[0]) == PRIMARY_OWNER
@@ -128,7 +128,7 @@ class TestOthers:
         client.expect(body=(PRIMARY_OWNER,))
 
     def test_monitor(self, bus: Daemon, name: str) -> None:
-        """A monitor sees a call before what comes of it."""
+        """A monitor sees a call before its consequences."""
         client, monitor = bus.connect(), bus.connect()
         monitor.driver("BecomeMonitor", "asu", [], 0, interface=f"{BUS}.Monitoring")
         client.own(name)
@@ -140,7 +140,7 @@ class TestOthers:
 
 
 class TestChaos:
-    """Clients that want, give up and end without looking what came of it."""
+    """Clients that request, release and disconnect without reading the replies."""
 
     CLIENTS, ROUNDS = 6, 12
 
@@ -151,7 +151,7 @@ class TestChaos:
         return request(client, name, chance.choice([0, 0, 1, 2, 3, 4, 5]))
 
     def follow(self, watcher: Client, owners: dict[str, str]) -> None:
-        """Each change begins where the one before has ended."""
+        """Each change begins with the owner of the previous one."""
         watcher.sync()
         for message in watcher.inbox:
             if message.member == "NameOwnerChanged" and message.body[0] in owners:
@@ -161,7 +161,7 @@ class TestChaos:
         watcher.inbox.clear()
 
     def compare(self, watcher: Client, owners: dict[str, str]) -> None:
-        """The plane that routes and the plane that decides know of the same owners as who listened."""
+        """Both planes report the same owners as the signals that a client received."""
         for name, owner in owners.items():
             assert watcher.driver("NameHasOwner", "s", name) == bool(owner)
             if owner:
@@ -197,7 +197,7 @@ class TestChaos:
         assert "wrong about the owners" not in daemon.stderr
 
     def test_planes_agree(self, bus: Daemon) -> None:
-        """Wherever the dice stop."""
+        """After any random sequence the planes agree."""
         chance = random.Random(7)
         watcher, *clients = (bus.connect() for _ in range(4))
         watcher.match(CHANGES)

@@ -1,4 +1,4 @@
-"""sd_notify(3): what the bus tells the service manager that started it."""
+"""sd_notify(3): what the bus reports to the service manager that started it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TestNotify:
         assert manager.hear()["READY"] == "1"
 
     def test_end(self, manager: Manager) -> None:
-        """STOPPING=1 when the end begins."""
+        """STOPPING=1 when the bus begins to end."""
         manager.hear()
         assert manager.daemon.terminate() == 0
         assert manager.hear() == {"STOPPING": "1"}

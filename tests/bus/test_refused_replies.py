@@ -1,4 +1,4 @@
-"""What becomes of a call whose reply the policy keeps back."""
+"""Calls with a reply that the policy denies."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ POLICY = f"""<policy context="default">
 
 
 class TestRefusedReply:
-    """The caller has had no answer yet, whatever was tried."""
+    """The call stays pending after a denied reply."""
 
     @pytest.fixture
     def pair(self, start_daemon: StartDaemon) -> tuple[Client, Client, int]:
-        """A caller, a callee whose reply was refused, and the serial of the call."""
+        """A caller, a callee with a denied reply, and the serial of the call."""
         daemon: Daemon = start_daemon(config("unix:path={dir}/bus", policy=POLICY))
         caller, callee = daemon.connect(), daemon.connect()
         serial = caller.start_call(callee.unique, "Hail")
@@ -43,7 +43,7 @@ class TestRefusedReply:
 
     @pytest.mark.deviation("refused-reply")
     def test_another_reply(self, pair: tuple[Client, Client, int]) -> None:
-        """The callee may give another one."""
+        """The callee may send another reply."""
         caller, callee, serial = pair
         self.reply(callee, Type.METHOD_RETURN, caller, serial)
         callee.driver("GetId")
@@ -52,7 +52,7 @@ class TestRefusedReply:
 
     @pytest.mark.deviation("refused-reply")
     def test_no_reply(self, pair: tuple[Client, Client, int]) -> None:
-        """If the callee goes, the caller is told."""
+        """If the callee disconnects, the caller gets NoReply."""
         caller, callee, serial = pair
         caller.deadline = 2.0
         callee.close()

@@ -24,7 +24,7 @@ CHANGED = "ActivatableServicesChanged"
 
 
 class Configured:
-    """A daemon whose configuration changes, and a client that hears when it has been reloaded."""
+    """A daemon with a configuration that changes, and a client that waits for reloads."""
 
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
@@ -35,7 +35,7 @@ class Configured:
         self.client.match(f"type='signal',sender='{BUS}',member='{CHANGED}'")
 
     def write(self, more: str, name: str = "bus.conf") -> None:
-        """Replace a configuration file: the first one with something added, or another one."""
+        """Replace a configuration file: the main one with additions, or another one."""
         if name == "bus.conf":
             text = self.text.replace("</busconfig>", f"{more}</busconfig>")
         else:
@@ -52,23 +52,23 @@ class Configured:
         os.kill(self.daemon.pid, signal.SIGHUP)
 
     def wait(self) -> None:
-        """Wait until the bus says that it has been reloaded, or has tried to."""
+        """Wait until the bus reports a reload or its failure."""
         self.client.take(member=CHANGED)
 
     def wait_for_log(self, text: str) -> None:
-        """Wait for a reload whose outcome is this line."""
+        """Wait for a reload with this line as its outcome."""
         deadline = time.monotonic() + DEADLINE
         while text not in self.daemon.stderr:
             assert time.monotonic() < deadline, self.daemon.stderr
             self.wait()
 
     def wait_until(self, may_own: bool) -> None:
-        """Wait for a reload after which the policy says so; there may be others before."""
+        """Wait for a reload after which the policy allows or denies it; other reloads may come before."""
         while self.may_own() is not may_own:
             self.wait()
 
     def may_own(self, name: str = DENIED) -> bool:
-        """Ask the policy."""
+        """Query the policy."""
         try:
             self.client.driver("RequestName", "su", name, 0)
         except BusError as error:
@@ -99,7 +99,7 @@ class TestReloadConfig:
         other.expect(member="News")
 
     def test_calls_during_a_reload(self, client: Client, other: Client) -> None:
-        """Everybody else is served meanwhile, and the caller's next messages come after it."""
+        """Other clients are served meanwhile; the caller's next messages are processed after it."""
         serial = client.start_call(BUS, "ReloadConfig", interface=BUS, path=BUS_PATH)
         client.signal("News", destination=other.unique)
         assert other.driver("GetId")
@@ -107,7 +107,7 @@ class TestReloadConfig:
         assert client.reply_to(serial).body == ()
 
     def test_two_callers_at_once(self, client: Client, other: Client) -> None:
-        """Both get their answers."""
+        """Both get their replies."""
         serials = [
             (one, one.start_call(BUS, "ReloadConfig", interface=BUS, path=BUS_PATH))
             for one in (client, other)
@@ -116,7 +116,7 @@ class TestReloadConfig:
             assert one.reply_to(serial).body == ()
 
     def test_caller_leaves(self, configured: Configured) -> None:
-        """It goes on without its caller."""
+        """The reload continues without its caller."""
         configured.write(DENY)
         caller = configured.daemon.connect()
         caller.start_call(BUS, "ReloadConfig", interface=BUS, path=BUS_PATH)
@@ -125,7 +125,7 @@ class TestReloadConfig:
         assert not configured.may_own()
 
     def test_unprivileged_caller(self, configured: Configured, unprivileged: int) -> None:
-        """Whoever may send the call may reload."""
+        """Any client that may send the call may reload."""
         configured.write(DENY)
         configured.daemon.connect(uid=unprivileged).driver("ReloadConfig")
         assert not configured.may_own()
@@ -135,14 +135,14 @@ class TestReloadConfig:
         assert "] Reloaded configuration\n" in configured.daemon.stderr
 
     def test_services_changed(self, configured: Configured) -> None:
-        """The signal is there before the reply."""
+        """The signal is sent before the reply."""
         configured.reload()
         assert [message.member for message in configured.client.inbox] == [CHANGED]
 
 
 class TestPolicy:
     def test_new_policy(self, configured: Configured) -> None:
-        """A new policy is in force when the reply is there, also for those who are connected."""
+        """The new policy is in force when the reply arrives, also for existing connections."""
         assert configured.may_own()
         configured.write(DENY)
         configured.reload()
@@ -152,7 +152,7 @@ class TestPolicy:
         assert configured.may_own()
 
     def test_owner_of_a_name_that_is_denied_now(self, configured: Configured) -> None:
-        """It keeps the name: the policy says who may ask for one."""
+        """The owner keeps the name: the policy only applies to requests."""
         configured.client.own(DENIED)
         configured.write(DENY)
         configured.reload()
@@ -161,7 +161,7 @@ class TestPolicy:
         assert refused(configured.client, "AccessDenied", "RequestName", "su", DENIED, 0)
 
     def test_messages(self, configured: Configured) -> None:
-        """What is sent from now on is judged by the new rules, whatever was allowed before."""
+        """Later messages are evaluated with the new rules, whatever was allowed before."""
         sender, receiver = configured.daemon.connect(), configured.daemon.connect()
         deny = '<policy context="mandatory"><deny send_path="/secret"/></policy>'
         for rules in ("", deny, ""):
@@ -174,8 +174,8 @@ class TestPolicy:
                 receiver.reply(receiver.take(member="Ask"))
                 sender.reply_to(serial)
 
-    def test_who_may_connect(self, configured: Configured, unprivileged: int) -> None:
-        """Who is connected stays, who comes is judged anew."""
+    def test_permission_to_connect(self, configured: Configured, unprivileged: int) -> None:
+        """Existing connections stay, new ones are checked with the new rules."""
         connected = configured.daemon.connect(uid=unprivileged)
         user = pwd.getpwuid(unprivileged).pw_name
         configured.write(f'<policy context="mandatory"><deny user="{user}"/></policy>')
@@ -185,14 +185,14 @@ class TestPolicy:
             configured.daemon.connect(uid=unprivileged)
 
     def test_limits(self, configured: Configured) -> None:
-        """New limits are in force for those who are connected, too."""
+        """New limits apply to existing connections, too."""
         configured.write('<limit name="max_names_per_connection">2</limit>')
         configured.reload()
         assert configured.client.own("org.example.First") == 1
         assert refused(configured.client, "LimitsExceeded", "RequestName", "su", "org.example.Second", 0)
 
     def test_what_is_not_reloaded(self, configured: Configured) -> None:
-        """The address and the kind of the bus stay."""
+        """The address and the type of the bus stay."""
         text = configured.text
         address = f"unix:path={configured.directory}/bus"
         assert address in text
@@ -208,7 +208,7 @@ class TestPolicy:
 
 class TestBadConfiguration:
     def test_bad_file(self, configured: Configured) -> None:
-        """A bad file changes nothing, and the error says why; so does the log."""
+        """An invalid file changes nothing; the error and the log contain the reason."""
         configured.text = "<busconfig>\n<type>session</typo></busconfig>"
         configured.write("")
         with pytest.raises(BusError, match=r"line 2.*mismatched tag") as caught:
@@ -217,8 +217,8 @@ class TestBadConfiguration:
         assert configured.may_own()
 
     @pytest.mark.deviation("error-location")
-    def test_place(self, configured: Configured) -> None:
-        """The place is named."""
+    def test_line(self, configured: Configured) -> None:
+        """The error names file and line."""
         configured.write("\n<nonsense/>")
         line = configured.file.read_text()[: configured.file.read_text().index("<nonsense")].count("\n") + 1
         with pytest.raises(BusError, match=f"{configured.file}:{line}: Element <nonsense> not allowed"):
@@ -233,7 +233,7 @@ class TestBadConfiguration:
         assert not configured.may_own()
 
     def test_bad_included_file(self, configured: Configured) -> None:
-        """In an included directory it is passed over, and the others count."""
+        """An invalid file in an included directory is skipped, the others are read."""
         configured.write("<nonsense/>", "conf.d/a.conf")
         configured.write(DENY, "conf.d/b.conf")
         configured.reload()
@@ -254,8 +254,8 @@ class TestBadConfiguration:
         assert not configured.may_own()
         assert 'Unknown username "nosuchuser" in message bus configuration file' in configured.daemon.stderr
 
-    def test_broken_and_mended(self, configured: Configured) -> None:
-        """The bus that was refused a configuration takes the next one."""
+    def test_broken_and_repaired(self, configured: Configured) -> None:
+        """After a failed reload the next configuration is accepted."""
         configured.write("<nonsense/>")
         with pytest.raises(BusError):
             configured.reload()
@@ -272,7 +272,7 @@ class TestSignal:
         configured.wait_until(False)
 
     def test_bad_file(self, configured: Configured) -> None:
-        """The bus goes on with the old configuration."""
+        """The bus keeps the old configuration."""
         configured.write("<nonsense/>")
         configured.hang_up()
         configured.wait_for_log("] Unable to reload configuration: ")
@@ -280,7 +280,7 @@ class TestSignal:
 
 
 class TestChangedFiles:
-    """Nobody has to ask for it."""
+    """A changed file is detected without a request."""
 
     @pytest.mark.parametrize(
         "vanish",
@@ -304,7 +304,7 @@ class TestChangedFiles:
     @pytest.mark.deviation("watched-files")
     @pytest.mark.parametrize("name", ["bus.conf", "local.conf"])
     def test_file(self, configured: Configured, name: str) -> None:
-        """The first file and what it includes, even if that is not there yet."""
+        """The main file and its included files are watched, even those that do not exist yet."""
         configured.client.deadline = patient(5.0)
         configured.text = configured.text.replace(
             "</busconfig>", '<include ignore_missing="yes">local.conf</include></busconfig>'
@@ -317,7 +317,7 @@ class TestChangedFiles:
 
     @pytest.mark.deviation("watched-files")
     def test_new_directory(self, configured: Configured) -> None:
-        """What is not there yet is waited for."""
+        """A missing directory is watched for."""
         configured.client.deadline = patient(5.0)
         directory = configured.directory / "conf.d"
         directory.rmdir()
@@ -329,8 +329,8 @@ class TestChangedFiles:
         configured.wait_until(False)
 
     @pytest.mark.deviation("watched-files")
-    def test_mended_file(self, configured: Configured) -> None:
-        """A configuration that was refused is tried again when it has changed."""
+    def test_repaired_file(self, configured: Configured) -> None:
+        """A configuration that failed is read again when it has changed."""
         configured.client.deadline = patient(5.0)
         configured.write("<nonsense/>")
         configured.wait_for_log("] Unable to reload configuration: ")

@@ -1,4 +1,4 @@
-"""Specification, "Method Calls" and "Message Bus Names": a reply reaches only who has asked for it."""
+"""Specification, "Method Calls" and "Message Bus Names": a reply is delivered only to its caller."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class TestReply:
         assert client.reply_to(serial).sender == other.unique
 
 
-class TestUnasked:
-    """A reply that nobody has asked for is refused; the text says what it was.
+class TestUnrequested:
+    """A reply without a pending call is denied; the error text names it.
 
-    It takes a policy like a system bus's: that of a session bus, which allows to eavesdrop, lets it pass.
+    The policy is like a system bus's: that of a session bus, which allows eavesdropping, allows it.
     """
 
     @pytest.fixture
@@ -64,7 +64,7 @@ class TestUnasked:
         receiver.expect_nothing(sender)
         return text
 
-    def test_never_asked(self, client: Client, other: Client) -> None:
+    def test_no_such_call(self, client: Client, other: Client) -> None:
         message = client.message(Type.METHOD_RETURN, reply_serial=77, destination=other.unique)
         text = self.refused(client, message, other)
         assert text.startswith("Rejected send message, ")
@@ -104,8 +104,8 @@ class TestUnasked:
         other.reply(call)
         assert client.reply_to(serial)
 
-    def test_by_somebody_else(self, client: Client, other: Client, connect: Connect) -> None:
-        """Nobody can answer for another."""
+    def test_by_another_client(self, client: Client, other: Client, connect: Connect) -> None:
+        """No client can reply to a call of another."""
         third = connect()
         serial = client.start_call(other.unique, "Hail")
         call = other.expect(member="Hail")
@@ -116,7 +116,7 @@ class TestUnasked:
         assert client.reply_to(serial).sender == other.unique
 
     def test_by_the_next_owner(self, client: Client, other: Client, connect: Connect, name: str) -> None:
-        """Nor can the next owner of the name that was called."""
+        """The next owner of the called name can't reply either."""
         third = connect()
         other.own(name, 1)
         serial = client.start_call(name, "Hail")
@@ -129,7 +129,7 @@ class TestUnasked:
         assert client.reply_to(serial).sender == other.unique
 
     def test_not_expected(self, client: Client, other: Client) -> None:
-        """NO_REPLY_EXPECTED: no reply is let through."""
+        """NO_REPLY_EXPECTED: no reply is allowed."""
         serial = client.start_call(other.unique, "Hail", flags=Flag.NO_REPLY_EXPECTED)
         other.expect(member="Hail")
         self.refused(
@@ -144,7 +144,7 @@ class TestUnasked:
         )
 
     def test_refusal_although_no_reply_is_expected(self, client: Client, other: Client) -> None:
-        """The bus tells of it nevertheless."""
+        """The bus sends an error nevertheless."""
         flags = Flag.NO_REPLY_EXPECTED
         self.refused(
             client,
@@ -159,21 +159,21 @@ class TestUnasked:
         other.expect_nothing(client)
 
     def test_signal_with_reply_serial(self, client: Client, other: Client) -> None:
-        """What has a REPLY_SERIAL is a reply, whatever its type."""
+        """A message with a REPLY_SERIAL is a reply, whatever its type."""
         serial = client.signal("News", destination=other.unique, reply_serial=5)
         assert 'type="signal"' in client.expect_error(serial, ERROR + "AccessDenied")
         other.expect_nothing(client)
 
 
-class TestUnaskedOnASessionBus:
-    def test_passes(self, client: Client, other: Client) -> None:
+class TestUnrequestedOnASessionBus:
+    def test_delivered(self, client: Client, other: Client) -> None:
         client.send(client.message(Type.METHOD_RETURN, reply_serial=77, destination=other.unique))
         other.expect(type=Type.METHOD_RETURN, reply_serial=77, sender=client.unique)
 
 
 class TestSameSerial:
     def test_twice_to_one(self, client: Client, other: Client) -> None:
-        """A second call with the serial of one that waits is refused."""
+        """A second call with the serial of a pending call is refused."""
         client.start_call(other.unique, "Hail", serial=500)
         call = other.expect(member="Hail")
         client.start_call(other.unique, "Again", serial=500)
@@ -185,7 +185,7 @@ class TestSameSerial:
         assert client.reply_to(500).sender == other.unique
 
     def test_twice_to_two(self, client: Client, other: Client, connect: Connect) -> None:
-        """Two that wait at different callees don't disturb one another."""
+        """Pending calls to different callees may have the same serial."""
         third = connect()
         client.start_call(other.unique, "Hail", serial=500)
         client.start_call(third.unique, "Hail", serial=500)
@@ -214,7 +214,7 @@ class TestSameSerial:
 
 
 class TestCalleeGone:
-    """When a callee goes without replying, the bus replies for him: NoReply."""
+    """When a callee disconnects without replying, the bus replies in its place: NoReply."""
 
     TEXT = "Message recipient disconnected from message bus without replying"
 
@@ -239,7 +239,7 @@ class TestCalleeGone:
         )
 
     def test_every_call(self, client: Client, other: Client, connect: Connect, name: str) -> None:
-        """Every call of every caller, whatever name was called."""
+        """Every pending call of every caller gets NoReply, whichever name was called."""
         callee = connect()
         callee.own(name)
         serials = [client.start_call(target, "Hail") for target in (callee.unique, name) * 10]
@@ -273,7 +273,7 @@ class TestCalleeGone:
     def test_not_if_the_name_changes(
         self, client: Client, other: Client, connect: Connect, name: str
     ) -> None:
-        """Losing the name that was called is no reason."""
+        """The callee stays although it loses the name that was called."""
         callee = connect()
         callee.own(name)
         serial = client.start_call(name, "Hail")
@@ -284,7 +284,7 @@ class TestCalleeGone:
         assert client.reply_to(serial)
 
     def test_caller_gone(self, client: Client, connect: Connect) -> None:
-        """A reply to a caller who is gone meets an error, and nothing else happens."""
+        """A reply to a disconnected caller gets an error and has no other effect."""
         caller = connect()
         caller.start_call(client.unique, "Hail")
         call = client.expect(member="Hail")
@@ -294,7 +294,7 @@ class TestCalleeGone:
         assert client.expect_error(client.reply(call), ERROR + "ServiceUnknown")
 
     def test_reply_and_end(self, client: Client, connect: Connect) -> None:
-        """A reply that was written before the end arrives, and no NoReply after it."""
+        """A reply written before the disconnect arrives, and no NoReply after it."""
         callee = connect()
         serial = client.start_call(callee.unique, "Hail")
         callee.reply(callee.expect(member="Hail"), "s", "last words")
@@ -305,7 +305,7 @@ class TestCalleeGone:
         client.expect_nothing()
 
     def test_call_to_oneself(self, client: Client, connect: Connect) -> None:
-        """A connection that waits for itself goes quietly."""
+        """A connection with a pending call to itself disconnects without a reply."""
         lonely = connect()
         lonely.start_call(lonely.unique, "Hail")
         lonely.expect(member="Hail")
@@ -316,7 +316,7 @@ class TestCalleeGone:
 
     @pytest.mark.parametrize("count", [1, 5])
     def test_all_go_at_once(self, client: Client, connect: Connect, count: int) -> None:
-        """Callers and callees that wait for one another may all go."""
+        """Callers and callees with pending calls to one another may disconnect at once."""
         ring = [connect() for _ in range(count)]
         for one, next_one in zip(ring, ring[1:] + ring[:1], strict=True):
             one.start_call(next_one.unique, "Hail")

@@ -1,4 +1,4 @@
-"""Specification, "Message Bus Message Routing": who gets a message, and in which order."""
+"""Specification, "Message Bus Message Routing": the recipients of a message, and the order of delivery."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class TestUnicast:
         client.start_call(name, "Hail")
         other.expect(type=Type.METHOD_CALL, member="Hail", sender=client.unique, destination=name)
 
-    def test_nobody_else(self, client: Client, other: Client, connect: Connect) -> None:
-        """Other connections don't get it, whatever they have asked for."""
+    def test_no_other_recipient(self, client: Client, other: Client, connect: Connect) -> None:
+        """Other connections don't get it, whatever their match rules."""
         bystander = connect()
         bystander.match("")
         bystander.match(SIGNALS)
@@ -44,7 +44,7 @@ class TestUnicast:
         assert client.reply_to(serial).body == ("you",)
 
     def test_only_the_primary_owner(self, client: Client, other: Client, connect: Connect, name: str) -> None:
-        """Of those that want a name, only its owner gets what is sent to it."""
+        """Of the claimants of a name, only the primary owner gets messages to it."""
         other.own(name)
         queued = connect()
         assert queued.own(name) == 2
@@ -53,7 +53,7 @@ class TestUnicast:
         queued.expect_nothing(client)
 
     def test_new_owner(self, client: Client, other: Client, connect: Connect, name: str) -> None:
-        """After a change the new owner gets it."""
+        """After a change the new owner gets them."""
         other.own(name)
         queued = connect()
         queued.own(name)
@@ -62,26 +62,26 @@ class TestUnicast:
         queued.take(member="Hail", destination=name)
 
     def test_signal(self, client: Client, other: Client) -> None:
-        """A signal with a destination goes there, without any match rule."""
+        """A signal with a destination is delivered without a match rule."""
         client.signal("News", "s", "x", destination=other.unique)
         other.expect(type=Type.SIGNAL, member="News", body=("x",), destination=other.unique)
 
     def test_signal_that_matches_too(self, client: Client, other: Client) -> None:
-        """... and once, also if a rule matches it."""
+        """It is delivered once, also if a rule matches it."""
         other.match(SIGNALS)
         client.signal("News", destination=other.unique)
         other.expect(member="News")
         other.expect_nothing(client)
 
 
-class TestNobodyThere:
+class TestNoOwner:
     def test_unknown_name(self, client: Client, name: str) -> None:
-        """A name without an owner that nothing can start: ServiceUnknown."""
+        """A name without an owner and without a service: ServiceUnknown."""
         text = client.expect_error(client.start_call(name, "Hail"), ERROR + "ServiceUnknown")
         assert text == f"The name {name} was not provided by any .service files"
 
     def test_no_auto_start(self, client: Client, name: str) -> None:
-        """NO_AUTO_START: the bus must not launch an owner, so the name simply has none."""
+        """NO_AUTO_START: the bus must not launch an owner: NameHasNoOwner."""
         serial = client.start_call(name, "Hail", flags=Flag.NO_AUTO_START)
         assert client.expect_error(serial, ERROR + "NameHasNoOwner") == f'Name "{name}" does not exist'
 
@@ -98,21 +98,21 @@ class TestNobodyThere:
         assert client.expect_error(serial, ERROR + "NameHasNoOwner") == f'Name "{gone.unique}" does not exist'
 
     def test_error_although_no_reply_is_expected(self, client: Client, name: str) -> None:
-        """The bus tells of it nevertheless."""
+        """The bus sends an error nevertheless."""
         serial = client.start_call(name, "Hail", flags=Flag.NO_REPLY_EXPECTED)
         assert client.expect_error(serial, ERROR + "ServiceUnknown")
 
     def test_signal(self, client: Client, name: str) -> None:
-        """A signal to nobody is answered with an error, too."""
+        """A unicast signal to an absent name is answered with an error, too."""
         serial = client.signal("News", destination=name)
         assert client.expect_error(serial, ERROR + "ServiceUnknown").startswith(f"The name {name} ")
 
-    def test_unasked_reply(self, client: Client) -> None:
+    def test_unrequested_reply(self, client: Client) -> None:
         message = client.message(Type.METHOD_RETURN, reply_serial=5, destination=":1.99999")
         assert client.expect_error(client.send(message), ERROR + "ServiceUnknown")
 
     def test_sender_goes_on(self, client: Client, other: Client, name: str) -> None:
-        """What comes after such a call isn't held up, and the errors come in order."""
+        """Later messages of the sender aren't delayed, and the errors come in order."""
         first = client.start_call(name, "Hail")
         client.signal("News", destination=other.unique)
         second = client.start_call(name, "Hail")
@@ -122,7 +122,7 @@ class TestNobodyThere:
 
 
 class TestBroadcast:
-    """ "Broadcast messages": a signal without DESTINATION goes to whoever has a match rule for it."""
+    """ "Broadcast messages": a signal without DESTINATION goes to all connections with a matching rule."""
 
     def test_matching(self, client: Client, other: Client) -> None:
         other.match(SIGNALS)
@@ -148,14 +148,14 @@ class TestBroadcast:
             for number in range(10):
                 listener.expect(member="News", body=(number,))
 
-    def test_sender_gets_it_too(self, client: Client) -> None:
-        """The sender, if he has a rule for it."""
+    def test_sender_is_a_subscriber(self, client: Client) -> None:
+        """The sender gets it if it has a matching rule."""
         client.match(SIGNALS)
         client.signal("News")
         client.expect(member="News", sender=client.unique)
 
     def test_once(self, client: Client, other: Client) -> None:
-        """Several rules that match make one message."""
+        """Several matching rules deliver one message."""
         for rule in (SIGNALS, "type='signal'", f"sender='{client.unique}'", f"interface='{INTERFACE}'"):
             other.match(rule)
         client.signal("News")
@@ -165,12 +165,12 @@ class TestBroadcast:
 
 
 class TestOrder:
-    """Programs rely on the order of messages, though the specification says little of it."""
+    """Programs rely on the order of messages, which the specification hardly mentions."""
 
     COUNT = 200
 
     def test_of_one_sender(self, client: Client, other: Client) -> None:
-        """What one connection sends another one arrives in the order it was sent."""
+        """Messages of one connection to another arrive in the order in which they were sent."""
         other.match(SIGNALS)
         for number in range(self.COUNT):
             if number % 3 == 0:
@@ -200,7 +200,7 @@ class TestOrder:
             other.expect(member="After", body=(number,))
 
     def test_pipelined_driver_calls(self, client: Client, other: Client, name: str) -> None:
-        """... also if the client doesn't wait for the bus's answers."""
+        """The same if the client doesn't wait for the replies of the bus."""
         other.match(SIGNALS)
         other.match(f"type='signal',sender='{BUS}',member='NameOwnerChanged',arg0='{name}'")
         for number in range(20):
@@ -215,7 +215,7 @@ class TestOrder:
             other.expect(member="After", body=(number,))
 
     def test_of_two_broadcasters(self, connect: Connect) -> None:
-        """Two broadcasts arrive in the same order at everybody."""
+        """Two broadcasts arrive in the same order at all subscribers."""
         senders = [connect() for _ in range(4)]
         listeners = [connect() for _ in range(5)]
         for listener in listeners:
@@ -229,12 +229,12 @@ class TestOrder:
             seen.append([(one.sender, one.body) for one in messages])
         assert all(one == seen[0] for one in seen)
         for sender in senders:
-            assert [body for who, body in seen[0] if who == sender.unique] == [
+            assert [body for origin, body in seen[0] if origin == sender.unique] == [
                 (number,) for number in range(50)
             ]
 
     def test_cause_and_effect(self, client: Client, other: Client, connect: Connect) -> None:
-        """What was sent because of a message doesn't arrive before it."""
+        """A message never arrives before a message that caused it."""
         third = connect()
         for listener in (other, third):
             listener.match(SIGNALS)
@@ -246,7 +246,7 @@ class TestOrder:
             third.expect(member="Effect", body=(number,), sender=other.unique)
 
     def test_reply_after_signals(self, client: Client, other: Client) -> None:
-        """Signals that a callee sent before his reply arrive before it."""
+        """Signals that a callee sent before its reply arrive before the reply."""
         client.match(SIGNALS)
         for number in range(20):
             serial = client.start_call(other.unique, "Change")
@@ -257,7 +257,7 @@ class TestOrder:
             client.expect(type=Type.METHOD_RETURN, reply_serial=serial)
 
     def test_no_signal_is_lost_after_add_match(self, client: Client, other: Client) -> None:
-        """AddMatch, then a call whose effect is a signal, without waiting for the answer in between."""
+        """AddMatch, then a call that causes a signal, without waiting for the reply in between."""
         for number in range(20):
             rule = f"type='signal',interface='{INTERFACE}',member='Changed{number}'"
             client.start_call(BUS, "AddMatch", "s", rule, interface=BUS, path=BUS_PATH)
@@ -269,7 +269,7 @@ class TestOrder:
             client.reply_to(serial)
 
     def test_no_signal_after_remove_match(self, client: Client, other: Client) -> None:
-        """Once RemoveMatch is answered, nothing comes any more."""
+        """After the reply to RemoveMatch no signal arrives."""
         other.match(SIGNALS)
         client.signal("News")
         client.sync()
@@ -280,7 +280,7 @@ class TestOrder:
         other.expect_nothing(client)
 
     def test_replies_of_the_bus_are_in_order(self, client: Client, name: str) -> None:
-        """Answers of the bus come in the order of the calls, whether they are quick or not."""
+        """Replies of the bus come in the order of the calls, whichever plane answers."""
         members = [
             ("GetId", "", ()),
             ("RequestName", "su", (name, 0)),
@@ -290,7 +290,7 @@ class TestOrder:
             ("ReleaseName", "s", (name,)),
             ("NameHasOwner", "s", (name,)),
             ("GetConnectionCredentials", "s", (client.unique,)),
-            ("GetConnectionUnixUser", "s", ("org.example.Nobody",)),
+            ("GetConnectionUnixUser", "s", ("org.example.Absent",)),
             ("AddMatch", "s", ("type='signal'",)),
         ]
         serials = [
@@ -306,7 +306,7 @@ class TestOrder:
         assert replies == serials
 
     def test_name_seen_after_its_signal(self, client: Client, other: Client, name: str) -> None:
-        """Who has seen NameOwnerChanged can call the name at once."""
+        """A client that has received NameOwnerChanged can call the name at once."""
         client.match(f"type='signal',sender='{BUS}',member='NameOwnerChanged',arg0='{name}'")
         other.own(name)
         client.expect(member="NameOwnerChanged")
@@ -315,7 +315,7 @@ class TestOrder:
 
 
 class TestSlowReader:
-    """A connection that doesn't read disturbs neither its senders nor others."""
+    """A connection that doesn't read affects neither its senders nor other clients."""
 
     def test_others_go_on(self, client: Client, other: Client, connect: Connect) -> None:
         stuck = connect()
@@ -330,7 +330,7 @@ class TestSlowReader:
             stuck.expect(member="News", body=(number, data))
 
     def test_nothing_is_lost(self, client: Client, other: Client) -> None:
-        """What didn't fit into the socket comes later, whole and in order."""
+        """Messages that did not fit into the socket arrive later, complete and in order."""
         sizes = [1, 1 << 18, 10, 1 << 19, 100, 1 << 20, 7]
         for size in sizes * 3:
             client.start_call(other.unique, "Hail", "ay", bytes(size), flags=Flag.NO_REPLY_EXPECTED)
@@ -339,7 +339,7 @@ class TestSlowReader:
             other.expect(member="Hail", body=(bytes(size),))
 
     def test_it_can_still_send(self, client: Client, other: Client) -> None:
-        """What it has to say itself is heard."""
+        """Messages of the slow reader itself are processed."""
         other.match(SIGNALS)
         for _ in range(50):
             other.start_call(client.unique, "Hail", "ay", bytes(1 << 16), flags=Flag.NO_REPLY_EXPECTED)
@@ -350,7 +350,7 @@ class TestSlowReader:
 
 
 class TestPeer:
-    """org.freedesktop.DBus.Peer is between the two ends: the bus passes it on."""
+    """org.freedesktop.DBus.Peer concerns the two ends: the bus passes it on."""
 
     def test_ping_of_another(self, client: Client, other: Client) -> None:
         serial = client.start_call(other.unique, "Ping", interface=PEER, path="/")

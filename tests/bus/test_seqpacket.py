@@ -1,4 +1,4 @@
-"""``unix-seqpacket:``, a transport of our own: messages in packets."""
+"""``unix-seqpacket:``, a transport of omnibus: messages in packets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PACKETS, STREAM = "unix-seqpacket", "unix"
 
 @pytest.fixture(scope="module")
 def daemon(executable: str) -> Iterator[Daemon]:
-    """A bus with both kinds of sockets; the one for packets was named last."""
+    """A bus with both types of sockets; the packet socket was configured last."""
     found = start(executable, config("unix:path={dir}/bus", "unix-seqpacket:path={dir}/packets"))
     yield found
     found.stop()
@@ -37,7 +37,7 @@ def daemon(executable: str) -> Iterator[Daemon]:
 
 @pytest.fixture
 def addresses(daemon: Daemon) -> Iterator[dict[str, str]]:
-    """The bus's addresses by their transport; the clients end with the test."""
+    """The bus's addresses by transport; the clients end with the test."""
     yield {one.partition(":")[0]: one for one in daemon.address.split(";")}
     daemon.close_clients()
 
@@ -59,7 +59,7 @@ def other(daemon: Daemon, addresses: dict[str, str], request: pytest.FixtureRequ
 
 class TestAddress:
     def test_order(self, daemon: Daemon) -> None:
-        """The address that everybody knows comes first."""
+        """The standard address comes first."""
         first, second = daemon.address.split(";")
         assert first.startswith(f"unix:path={daemon.directory}/bus,guid=")
         assert second.startswith(f"unix-seqpacket:path={daemon.directory}/packets,guid=")
@@ -72,7 +72,7 @@ class TestAddress:
 
     @pytest.mark.parametrize("peer", ["glib", "libdbus", "sdbus"])
     def test_unmodified_libraries(self, daemon: Daemon, peer: str) -> None:
-        """They connect by the first, with the whole list in their environment."""
+        """They connect to the first address, with the whole list in their environment."""
         need_modules(*{"glib": ["gi"], "libdbus": ["dbus", "gi"]}.get(peer, []))
         name = f"org.omnibus.{peer}"
         service = Program(peer_command(peer, "service", name), daemon.environment())
@@ -107,7 +107,7 @@ class TestMessages:
         client.expect(member="Changed", body=(7,), sender=other.unique)
 
     def test_one_message_a_packet(self, daemon: Daemon, client: Client, other: Client) -> None:
-        """What waits for a client is not joined."""
+        """Queued messages are not joined."""
         for number in range(3):
             other.start_call(client.unique, "Count", "u", number)
         other.driver("GetId")
@@ -116,7 +116,7 @@ class TestMessages:
             client.expect(member="Count", body=(number,))
 
     def test_several_in_one_packet(self, client: Client, other: Client) -> None:
-        """Whoever joins them is understood."""
+        """Several messages in one packet are accepted."""
         calls = [
             client.message(
                 Type.METHOD_CALL, "u", number, destination=other.unique, path="/", interface="a.b", member="M"
@@ -129,14 +129,14 @@ class TestMessages:
 
     @pytest.mark.parametrize("size", [PACKET - 200, PACKET, PACKET + 1, MIB, 5 * MIB])
     def test_long(self, client: Client, other: Client, size: int) -> None:
-        """A message of more than 64 KiB is cut into packets."""
+        """A message of more than 64 KiB is split into packets."""
         text = "x" * size
         serial = client.start_call(other.unique, "Take", "s", text)
         other.reply(other.expect(member="Take", body=(text,)), "s", text)
         assert client.reply_to(serial).body == (text,)
 
     def test_long_with_more_behind_it(self, client: Client, other: Client) -> None:
-        """The packet with the end of a long message may have the next one in it."""
+        """The last packet of a long message may contain the next message."""
         calls = [
             client.message(
                 Type.METHOD_CALL, "s", text, destination=other.unique, path="/", interface="a.b", member="M"
@@ -155,8 +155,8 @@ class TestMessages:
             os.write(pipe[1], b"word")
             assert os.read(call.fds[0], 4) == b"word"
 
-    def test_who_does_not_read(self, client: Client, other: Client) -> None:
-        """What the socket does not take waits; nothing is lost and nothing is changed."""
+    def test_slow_reader(self, client: Client, other: Client) -> None:
+        """Messages that the socket does not accept are queued; nothing is lost or changed."""
         texts = [f"{number}" * 30_000 for number in range(100)]
         for text in texts:
             other.start_call(client.unique, "Take", "s", text)
@@ -180,14 +180,14 @@ class TestEnd:
         self.gone(watcher, client.unique)
 
     def test_empty_packet(self, watcher: Client, client: Client) -> None:
-        """It can't be told from the end."""
+        """It can't be distinguished from the end of file."""
         client.socket.send(b"")
         self.gone(watcher, client.unique)
         client.expect_closed()
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for more room than others have")
     def test_packet_that_is_too_long(self, watcher: Client, client: Client) -> None:
-        """What is cut off can't be understood."""
+        """A truncated packet can't be parsed."""
         client.socket.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 1 << 20)
         client.socket.send(
             client.message(Type.SIGNAL, "s", "x" * 300_000, path="/", interface="a.b", member="M").encode()
@@ -199,7 +199,7 @@ class TestEnd:
         self.gone(watcher, client.unique)
 
     def test_before_hello(self, addresses: dict[str, str]) -> None:
-        """An empty packet ends the authentication too."""
+        """An empty packet also ends the connection during authentication."""
         wire = Wire(addresses[PACKETS])
         wire.send_bytes(b"\0AUTH\r\n")
         assert wire.read_line().startswith(b"REJECTED EXTERNAL")
@@ -211,7 +211,7 @@ class TestEnd:
 
 class TestAuthentication:
     def test_all_in_one_packet(self, addresses: dict[str, str]) -> None:
-        """Hello may stand behind BEGIN, and a long message behind that."""
+        """Hello may follow BEGIN in the same packet, and a long message may follow that."""
         wire = Wire(addresses[PACKETS])
         hello = Message(
             type=Type.METHOD_CALL,

@@ -1,4 +1,4 @@
-"""What a bus has to bear at its start: odd environments, odd descriptors, other users, files that go away."""
+"""Conditions at the start: odd environments and descriptors, other users, files that disappear."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class TestEnvironment:
         assert start_daemon(env={}).connect().driver("GetId")
 
     def test_unreadable_home(self, start_daemon: StartDaemon, directory: Path) -> None:
-        """HOME may be a place that can't be read, or that doesn't exist."""
+        """HOME may be unreadable or missing."""
         closed = directory / "closed"
         closed.mkdir(mode=0)
         for home in (str(closed), "/nonexistent", ""):
             assert start_daemon(env={"HOME": home}).connect().driver("GetId")
 
     def test_from_any_directory(self, start_daemon: StartDaemon, directory: Path) -> None:
-        """The current directory doesn't matter, even if it has a module of the bus's in it."""
+        """The current directory doesn't matter, even if it contains a module of the same name as ours."""
         for module in ("omnibus", "policy", "asyncio", "select"):
             (directory / f"{module}.py").write_text("raise SystemExit('the wrong module')\n")
         for place in ("/", str(directory)):
@@ -52,7 +52,7 @@ class TestEnvironment:
         assert start_daemon(shell=shell).connect().driver("GetId")
 
     def test_unknown_descriptors(self, start_daemon: StartDaemon, directory: Path) -> None:
-        """Descriptors that somebody left open don't disturb, and services don't inherit them."""
+        """Inherited descriptors have no effect, and services don't inherit them."""
         read, write = os.pipe()
         high = os.dup2(write, 200)
         os.close(write)
@@ -64,7 +64,7 @@ class TestEnvironment:
 
 class TestConfigurationFile:
     def test_in_memory(self, start_daemon: StartDaemon, directory: Path) -> None:
-        """The configuration may be a descriptor of the bus's own."""
+        """The configuration may be a descriptor of the bus itself."""
         memory = os.memfd_create("bus.conf", 0)
         os.write(memory, config(f"unix:path={directory}/bus").encode())
         daemon = start_daemon(None, f"--config-file=/proc/self/fd/{memory}", pass_fds=(memory,))
@@ -72,7 +72,7 @@ class TestConfigurationFile:
         assert daemon.connect().driver("GetId")
 
     def test_deleted(self, start_daemon: StartDaemon) -> None:
-        """Once the address is printed, the configuration is needed no more."""
+        """Once the address is printed, the configuration is no longer needed."""
         daemon = start_daemon()
         (daemon.directory / "bus.conf").unlink()
         assert daemon.connect().driver("GetId")
@@ -86,7 +86,7 @@ class TestIdentity:
         assert daemon.connect().driver("GetConnectionUnixProcessID", "s", BUS) == daemon.pid
 
     def test_id_is_in_the_address(self, start_daemon: StartDaemon) -> None:
-        """The GUID of the address greets each client; GetId is the unique ID of the bus."""
+        """The GUID of the address is sent to each client; GetId is the unique ID of the bus."""
         daemon = start_daemon()
         client = daemon.connect()
         assert client.guid == daemon.guid
@@ -99,7 +99,7 @@ class TestIdentity:
         assert one.connect().driver("GetId") != two.connect().driver("GetId")
 
     def test_unprivileged(self, start_daemon: StartDaemon, unprivileged: int) -> None:
-        """Anybody may run a bus, whatever he can't read."""
+        """Any user may run a bus, whatever files it can't read."""
         directory = private_directory()
         os.chown(directory, unprivileged, unprivileged)
         daemon = start_daemon(
@@ -131,7 +131,7 @@ class TestIdentity:
 
 
 class TestUser:
-    """<user>: the account that the bus runs as once it has started. It must be able to go on without root."""
+    """<user>: the account that the bus runs as once it has started; it must work without root's rights."""
 
     @pytest.fixture
     def account(self, unprivileged: int) -> pwd.struct_passwd:
@@ -157,7 +157,7 @@ class TestUser:
             assert int(status[kind][0], 16) & ~(1 << 29) == 0
 
     def test_all_threads(self, start_daemon: StartDaemon, account: pwd.struct_passwd) -> None:
-        """No thread keeps what the process has given up."""
+        """No thread keeps the privileges that the process has dropped."""
         daemon = start_daemon(config("unix:path={dir}/bus", extra=f"<user>{account.pw_name}</user>"))
         daemon.connect()
         for task in Path(f"/proc/{daemon.pid}/task").iterdir():
@@ -165,7 +165,7 @@ class TestUser:
             assert f"Uid:\t{account.pw_uid}\t{account.pw_uid}\t{account.pw_uid}\t{account.pw_uid}" in lines
 
     def test_unprivileged_bus_keeps_its_user(self, start_daemon: StartDaemon, unprivileged: int) -> None:
-        """A bus that isn't started by root runs as whoever started it."""
+        """A bus that isn't started by root keeps its user."""
         directory = private_directory()
         os.chown(directory, unprivileged, unprivileged)
         daemon = start_daemon(
@@ -191,11 +191,11 @@ class TestSessionServices:
 
 class TestDuration:
     def test_listening_within_150_ms(self, executable: str) -> None:
-        """The address is printed within 150 ms, not counting what the bus had to wait for a CPU."""
+        """The address is printed within 150 ms, not counting the time the bus waited for a CPU."""
         assert any(self.duration(executable) < 0.15 for _ in range(10))
 
     def duration(self, executable: str) -> float:
-        """Start a bus and return the seconds until its address is there."""
+        """Start a bus and return the seconds until it prints its address."""
         began = time.monotonic()
         daemon = start(executable, config("unix:path={dir}/bus"))
         seconds = time.monotonic() - began
@@ -206,7 +206,7 @@ class TestDuration:
 
 class TestEnd:
     def test_nothing_is_left(self, start_daemon: StartDaemon) -> None:
-        """At the end every socket that was made is removed, and no child is left."""
+        """At the end all sockets are removed, and no child is left."""
         daemon = start_daemon(config("unix:path={dir}/one", "unix:dir={dir}", "unix:path={dir}/two"))
         daemon.connect()
         assert len(entries(daemon.directory)) == 5

@@ -1,4 +1,4 @@
-"""org.freedesktop.DBus.Debug.Stats: what the bus has counted, with the reference's keys and types."""
+"""org.freedesktop.DBus.Debug.Stats: the counters of the bus, with the reference's keys and types."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ CONNECTION_KEYS = {
 
 
 def stats(client: Client, name: str | None = None) -> dict[str, Any]:
-    """Ask for the statistics of the bus, or of a connection."""
+    """Return the statistics of the bus, or of a connection."""
     if name is None:
         found: dict[str, Variant] = client.driver("GetStats", interface=STATS)
     else:
@@ -54,13 +54,13 @@ def stats(client: Client, name: str | None = None) -> dict[str, Any]:
 
 
 def own(found: dict[str, Any]) -> dict[str, Any]:
-    """Return what only omnibus says, without the beginnings of the keys."""
+    """Return the keys that only omnibus has, without their prefixes."""
     return {key.removeprefix("omnibus."): value for key, value in found.items() if key.startswith("omnibus.")}
 
 
 class TestKeys:
     def test_bus(self, client: Client) -> None:
-        """All of the reference's keys, as numbers of 32 bits."""
+        """All of the reference's keys, as 32-bit numbers."""
         found = client.driver("GetStats", interface=STATS)
         assert found.keys() >= BUS_KEYS
         assert {found[key].signature for key in BUS_KEYS} == {"u"}
@@ -72,12 +72,12 @@ class TestKeys:
         assert (found["UniqueName"].signature, found["UniqueName"].value) == ("s", client.unique)
 
     def test_others(self, client: Client) -> None:
-        """Keys of omnibus's own have a dot, as the reference's never will."""
+        """Keys of omnibus contain a dot, which the reference's never will."""
         for name, keys in ((None, BUS_KEYS), (client.unique, CONNECTION_KEYS)):
             assert all("." in key for key in stats(client, name).keys() - keys)
 
     def test_serial(self, client: Client) -> None:
-        """Serial: one more with every answer, counted for each method."""
+        """Serial: incremented with every reply, per method."""
         first, second = (stats(client)["Serial"] for _ in range(2))
         one, two = (stats(client, client.unique)["Serial"] for _ in range(2))
         assert (second - first, two - one) == (1, 1)
@@ -85,14 +85,14 @@ class TestKeys:
 
 class TestBus:
     def test_numbers(self, start_daemon: StartDaemon) -> None:
-        """Connections, match rules and names of all; the most there were at once, and that one had."""
+        """Connections, match rules and names in total; their maxima, and those of a single connection."""
         daemon = start_daemon()
         client, other = daemon.connect(), daemon.connect()
         for number in range(5):
             other.match(f"arg0='{number}'")
             client.own(f"org.example.Name{number}")
         client.match("type='signal'")
-        other.own("org.example.Name0")  # waits for it
+        other.own("org.example.Name0")  # queued for it
         expected = {
             "ActiveConnections": 2,
             "IncompleteConnections": 0,
@@ -112,7 +112,7 @@ class TestBus:
         assert {key: stats(client)[key] for key in expected} == expected
 
     def test_incomplete(self, start_daemon: StartDaemon) -> None:
-        """IncompleteConnections: who has not said Hello yet."""
+        """IncompleteConnections: connections before Hello."""
         daemon = start_daemon()
         client = daemon.connect()
         daemon.connect(hello=False)
@@ -134,7 +134,7 @@ class TestBus:
 
 class TestConnection:
     def test_numbers(self, client: Client, other: Client, name: str, name2: str) -> None:
-        """The rules and names of one, whichever of its names it is asked for by."""
+        """The rules and names of a connection, by any of its names."""
         other.match("member='One'")
         other.match("member='Two'")
         other.driver("RemoveMatch", "s", "member='One'")
@@ -149,7 +149,7 @@ class TestConnection:
             assert [found[key] for key in ("BusNames", "PeakBusNames")] == [2, 3]
 
     def test_outgoing(self, client: Client, other: Client, pipe: tuple[int, int]) -> None:
-        """Outgoing: what waits for a connection that does not read."""
+        """Outgoing: messages queued for a connection that does not read."""
         for _ in range(40):
             client.signal("Long", "ay", bytes(100_000), destination=other.unique)
         client.signal("Given", "h", 0, fds=[pipe[0]], destination=other.unique)
@@ -166,7 +166,7 @@ class TestConnection:
         assert [found[f"Outgoing{what}"] for what in ("Messages", "Bytes", "FDs")] == [0, 0, 0]
 
     def test_incoming(self, client: Client, other: Client) -> None:
-        """Incoming: what a connection has sent and others have yet to take."""
+        """Incoming: messages that a connection has sent and that are still queued for others."""
         for _ in range(40):
             client.signal("Long", "ay", bytes(100_000), destination=other.unique)
         client.sync()
@@ -175,7 +175,7 @@ class TestConnection:
         assert found["PeakIncomingBytes"] >= found["IncomingBytes"]
 
     def test_unknown(self, client: Client) -> None:
-        for name in ("org.example.Nobody", ":1.999999", "!"):
+        for name in ("org.example.Absent", ":1.999999", "!"):
             with pytest.raises(BusError) as caught:
                 stats(client, name)
             assert caught.value.name == ERROR + "NameHasNoOwner"
@@ -200,7 +200,7 @@ class TestMatchRules:
         return {name: sorted(rules) for name, rules in found.items()}
 
     def test_all(self, start_daemon: StartDaemon) -> None:
-        """Every unique name with its rules, in one spelling; not the bus itself, and no monitors."""
+        """Every unique name with its rules, normalised; neither the bus itself nor monitors."""
         daemon = start_daemon()
         client, other = daemon.connect(), daemon.connect()
         monitor(daemon, "type='error'")
@@ -219,7 +219,7 @@ class TestMatchRules:
         }
 
     def test_many(self, start_daemon: StartDaemon) -> None:
-        """Many rules of many connections, some of which have far more than others."""
+        """Many rules of many connections, some with far more than others."""
         daemon = start_daemon()
         clients = [daemon.connect() for _ in range(60)]
         expected: dict[str, list[str]] = {}
@@ -237,7 +237,7 @@ class TestAccess:
 
     @pytest.mark.parametrize(("member", "signature", "arguments"), CALLS)
     def test_path(self, client: Client, member: str, signature: str, arguments: tuple[object, ...]) -> None:
-        """At the bus's own path only."""
+        """The methods are available on the bus's own path only."""
         with pytest.raises(BusError) as caught:
             client.driver(member, signature, *arguments, interface=STATS, path="/")
         assert caught.value.name == ERROR + "UnknownInterface"
@@ -248,13 +248,13 @@ class TestAccess:
                 client.driver(member, "u", 5, interface=STATS)
             assert caught.value.text == f"Call to {member} has wrong args (u, expected {signature})"
 
-    def test_anybody(self, start_daemon: StartDaemon, unprivileged: int) -> None:
-        """It is the policy that says who may ask."""
+    def test_any_user(self, start_daemon: StartDaemon, unprivileged: int) -> None:
+        """The policy decides which clients may ask."""
         client = start_daemon().connect(uid=unprivileged)
         assert stats(client)["ActiveConnections"] == 1
 
     def test_interfaces(self, client: Client) -> None:
-        """The property Interfaces names what the bus has beyond the oldest interfaces."""
+        """The property Interfaces lists the additional interfaces of the bus."""
         listed = client.driver("Get", "ss", BUS, "Interfaces", interface=PROPERTIES).value
         assert listed == ["org.freedesktop.DBus.Monitoring", STATS]
 
@@ -263,7 +263,7 @@ class TestAccess:
 
 
 class TestOwnKeys:
-    """What omnibus counts beyond the reference."""
+    """Counters of omnibus beyond the reference's."""
 
     LIMITS: ClassVar = {"max_outgoing_bytes": 1_000_000}
 
@@ -285,7 +285,7 @@ class TestOwnKeys:
 
     @pytest.mark.deviation("own-statistics")
     def test_refused(self, start_daemon: StartDaemon) -> None:
-        """MessagesRefused: how many a connection lost that does not read, and all of them together."""
+        """MessagesRefused: messages lost by a connection that does not read, and their total."""
         daemon = start_daemon(config("unix:path={dir}/bus", limits=self.LIMITS))
         client, other = daemon.connect(), daemon.connect()
         other.match("member='Long'")
@@ -299,7 +299,7 @@ class TestOwnKeys:
 
     @pytest.mark.deviation("own-statistics")
     def test_waiting(self, connect: Connect, client: Client, other: Client) -> None:
-        """PendingReplies: the calls that a connection has made and nobody has answered yet."""
+        """PendingReplies: calls of a connection that have not been answered yet."""
         for _ in range(3):
             client.start_call(other.unique, "Hail")
         client.sync()

@@ -1,4 +1,4 @@
-"""Specification, "Message Protocol": messages of any size, in any pieces."""
+"""Specification, "Message Protocol": messages of any size, split anywhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INTERFACE = "org.example.Interface"
 
 
 class TestStream:
-    """Messages come in any pieces."""
+    """Messages may be split anywhere."""
 
     @ORDERS
     def test_byte_by_byte(self, connect: Connect, listener: Client, order: str) -> None:
@@ -26,7 +26,7 @@ class TestStream:
         listener.expect(member="News", body=("x", 5), sender=client.unique)
 
     def test_every_cut(self, client: Client, listener: Client) -> None:
-        """Two messages in two writes, wherever the cut is."""
+        """Two messages in two writes, with every possible cut."""
         data = b"".join(self.signals(client, 2))
         for cut in range(1, len(data)):
             client.send_bytes(data[:cut])
@@ -59,15 +59,15 @@ class TestStream:
             listener.expect(member="News", body=(number,))
 
     def test_end_after_the_last_byte(self, connect: Connect, listener: Client) -> None:
-        """What was sent whole is passed on, though the sender is gone."""
+        """A complete message is relayed, although its sender has disconnected."""
         client = connect()
         client.send_bytes(b"".join(self.signals(client, 50)))
         client.socket.close()
         for number in range(50):
             listener.expect(member="News", body=(number,))
 
-    def test_shut_for_writing(self, client: Client, other: Client) -> None:
-        """A client that will send nothing more is gone."""
+    def test_half_closed(self, client: Client, other: Client) -> None:
+        """A client that has shut down its sending side is disconnected."""
         client.socket.shutdown(socket.SHUT_WR)
         client.expect_closed()
         assert other.driver("NameHasOwner", "s", client.unique) is False
@@ -76,7 +76,7 @@ class TestStream:
 class TestSize:
     @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 65_535, 65_536, 1 << 20, 5 << 20])
     def test_large(self, client: Client, other: Client, size: int) -> None:
-        """A body of any size up to the limit arrives whole."""
+        """A body of any size up to the limit arrives complete."""
         data = bytes(range(256)) * (size // 256) + bytes(size % 256)
         serial = client.start_call(other.unique, "Hail", "ay", data)
         call = other.expect(member="Hail")
@@ -85,7 +85,7 @@ class TestSize:
         assert client.reply_to(serial).body == (data,)
 
     def test_large_header(self, client: Client, listener: Client) -> None:
-        """A header may be long, too."""
+        """A long header is accepted, too."""
         path = "/x" * 30_000
         client.signal("News", "s", "x" * 1000, path=path)
         listener.expect(member="News", path=path)

@@ -1,4 +1,4 @@
-"""Many clients, clients that die, and much to carry; with bounds on what it may cost."""
+"""Many clients, killed clients and much data, with bounds on the cost."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def long(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(autouse=True)
 def many_descriptors() -> Iterator[None]:
-    """Allow ourselves as many descriptors as we may."""
+    """Raise our soft limit of descriptors to the hard limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     yield
@@ -48,7 +48,7 @@ class TestManyClients:
     CLIENTS, VICTIMS = 1000, 50
 
     def test_some_are_killed(self, daemon: Daemon) -> None:
-        """1,000 clients, 50 of them killed with SIGKILL in the middle of a message: the bus goes on."""
+        """1,000 clients, 50 of them killed with SIGKILL in the middle of a message: the bus keeps working."""
         clients = [daemon.connect() for _ in range(self.CLIENTS - self.VICTIMS)]
         watcher, target, caller = clients[:3]
         for client in clients:
@@ -87,7 +87,7 @@ class TestManyClients:
 
 class TestNoGrowth:
     def visit(self, daemon: Daemon, number: int) -> None:
-        """Connect and leave, each time at another point."""
+        """Connect and disconnect at a different point each time."""
         if number % 8 == 0:
             Wire(daemon.address).close()
         elif number % 8 == 1:
@@ -106,7 +106,7 @@ class TestNoGrowth:
             client = Client(daemon.address)
             read, write = os.pipe()
             client.signal("News", "h", 0, fds=[read])
-            client.start_call("org.example.Nobody", "Take", "h", 0, fds=[write])
+            client.start_call("org.example.Absent", "Take", "h", 0, fds=[write])
             os.close(read)
             os.close(write)
             client.close()
@@ -120,7 +120,7 @@ class TestNoGrowth:
             Client(daemon.address).close()
 
     def test_connections(self, daemon: Daemon, long: bool) -> None:
-        """No growth of descriptors or memory over many connects and disconnects."""
+        """Descriptors and memory do not grow over many connects and disconnects."""
         steady = daemon.connect()
         count = 100_000 if long else 2_000
 
@@ -139,12 +139,12 @@ class TestNoGrowth:
         files, memory = settle(), daemon.memory()
         for number in range(count):
             self.visit(daemon, number)
-        # When watching begins the configuration is read once more, and for that moment there are more.
+        # When the watch starts the configuration is read once more, with a few more descriptors meanwhile.
         assert settle() <= files
         assert daemon.memory() - memory < 2 * MIB
 
     def test_messages(self, daemon: Daemon, long: bool) -> None:
-        """Nor over many messages."""
+        """They do not grow over many messages either."""
         client, other = daemon.connect(), daemon.connect()
         other.match(SIGNALS)
 
@@ -168,7 +168,7 @@ class TestNoGrowth:
 
 class TestMuchAtOnce:
     def test_all_to_all(self, daemon: Daemon, long: bool) -> None:
-        """Several senders to several receivers at once: everything arrives, each sender's in order."""
+        """Several senders to several receivers at once: every message arrives, in its sender's order."""
         count = 5000 if long else 300
         senders = [daemon.connect() for _ in range(4)]
         receivers = [daemon.connect() for _ in range(4)]
@@ -211,7 +211,7 @@ class TestMuchAtOnce:
             receiver.expect_nothing(*senders)
 
     def test_names_under_load(self, daemon: Daemon) -> None:
-        """Many connections that want one name: all of them get it, one after the other."""
+        """Many connections request one name: all of them get it, one after the other."""
         clients = [daemon.connect() for _ in range(50)]
         watcher = daemon.connect()
         watcher.match("type='signal',member='NameOwnerChanged',arg0='org.example.Wanted'")

@@ -1,4 +1,4 @@
-"""Specification, "TCP Sockets" and "Nonce-authenticated TCP Sockets", and the mechanisms that suit them."""
+"""Specification, "TCP Sockets" and "Nonce-authenticated TCP Sockets", and the mechanisms for them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from support.wire import Variant
 
 from .conftest import StartDaemon
 
-ANYBODY = "<allow_anonymous/>"
+ALLOW_ANONYMOUS = "<allow_anonymous/>"
 ANONYMOUS = "<auth>ANONYMOUS</auth>"
 
 
-class Guest(Client):
-    """A client who does not say who he is."""
+class AnonymousClient(Client):
+    """A client that authenticates anonymously."""
 
     def authenticate(self, uid: int, unix_fds: bool) -> str:
         self.send_bytes(b"\0AUTH ANONYMOUS " + b"a test".hex().encode() + b"\r\n")
@@ -33,8 +33,8 @@ class Guest(Client):
         return answer[3:].decode()
 
 
-class Knower(Client):
-    """A client who knows the cookie in ``home``."""
+class CookieClient(Client):
+    """A client that knows the cookie in ``home``."""
 
     def __init__(self, daemon: Daemon, home: Path) -> None:
         self.home = home
@@ -58,7 +58,7 @@ class Knower(Client):
 
 
 def guest(daemon: Daemon) -> Client:
-    client = Guest(daemon.address)
+    client = AnonymousClient(daemon.address)
     daemon.clients.append(client)
     return client
 
@@ -66,24 +66,26 @@ def guest(daemon: Daemon) -> Client:
 class TestTcp:
     @pytest.fixture
     def daemon(self, start_daemon: StartDaemon) -> Daemon:
-        return start_daemon(config("tcp:host=127.0.0.1,port=0,family=ipv4", auth=ANONYMOUS, extra=ANYBODY))
+        return start_daemon(
+            config("tcp:host=127.0.0.1,port=0,family=ipv4", auth=ANONYMOUS, extra=ALLOW_ANONYMOUS)
+        )
 
     def test_address(self, daemon: Daemon) -> None:
-        """port: the one to use; zero in a listenable address: any that is free, which is then told."""
+        """port: the port to use; zero in a listenable address: any free port, which is then reported."""
         transport, keys = fields(daemon.address)
         assert (transport, keys["host"], keys["family"]) == ("tcp", b"127.0.0.1", b"ipv4")
         assert int(keys["port"]) > 0
         assert guest(daemon).guid == keys["guid"].decode()
 
     def test_messages(self, daemon: Daemon) -> None:
-        """It is a bus as any other."""
+        """It is a bus like any other."""
         client, other = guest(daemon), guest(daemon)
         other.match("type='signal'")
         client.signal("News", "s", "x" * 100_000)
         assert other.take(member="News").body == ("x" * 100_000,)
 
     def test_no_descriptors(self, daemon: Daemon) -> None:
-        """Descriptors can't be passed this way, and nobody is promised that they could."""
+        """Descriptors can't be passed over TCP, and NEGOTIATE_UNIX_FD is refused."""
         wire = Wire(daemon.address)
         wire.send_bytes(b"\0AUTH ANONYMOUS\r\nNEGOTIATE_UNIX_FD\r\n")
         assert wire.read_line().startswith(b"OK ")
@@ -91,9 +93,9 @@ class TestTcp:
         wire.close()
 
     def test_bind(self, start_daemon: StartDaemon) -> None:
-        """bind: where to listen, and not at ``host``, which is for clients."""
+        """bind: the address to listen on, instead of ``host``, which is for clients."""
         address = "tcp:host=localhost,bind=127.0.0.2,port=0,family=ipv4"
-        daemon = start_daemon(config(address, auth=ANONYMOUS, extra=ANYBODY))
+        daemon = start_daemon(config(address, auth=ANONYMOUS, extra=ALLOW_ANONYMOUS))
         keys = fields(daemon.address)[1]
         assert keys["host"] == b"localhost"
         with socket.create_connection(("127.0.0.2", int(keys["port"]))):
@@ -102,11 +104,11 @@ class TestTcp:
             socket.create_connection(("127.0.0.1", int(keys["port"])))
 
     def test_beside_another(self, start_daemon: StartDaemon) -> None:
-        """Clients of both are on one bus."""
-        text = config("unix:path={dir}/bus", "tcp:host=127.0.0.1,port=0", auth="", extra=ANYBODY)
+        """Clients of both transports are on the same bus."""
+        text = config("unix:path={dir}/bus", "tcp:host=127.0.0.1,port=0", auth="", extra=ALLOW_ANONYMOUS)
         daemon = start_daemon(text)
         addresses = {fields(one)[0]: one for one in daemon.address.split(";")}
-        remote, local = Guest(addresses["tcp"]), Client(addresses["unix"])
+        remote, local = AnonymousClient(addresses["tcp"]), Client(addresses["unix"])
         assert remote.unique in local.driver("ListNames")
         remote.close()
         local.close()
@@ -118,13 +120,13 @@ class TestNonceTcp:
         directory = private_directory()
         (directory / "tmp").mkdir()
         return start_daemon(
-            config("nonce-tcp:host=127.0.0.1,port=0", auth=ANONYMOUS, extra=ANYBODY),
+            config("nonce-tcp:host=127.0.0.1,port=0", auth=ANONYMOUS, extra=ALLOW_ANONYMOUS),
             directory=directory,
             env={**os.environ, "TMPDIR": str(directory / "tmp")},
         )
 
-    def test_right(self, daemon: Daemon) -> None:
-        """noncefile: the file with what clients must send first."""
+    def test_correct_nonce(self, daemon: Daemon) -> None:
+        """noncefile: the file with the bytes that clients must send first."""
         keys = fields(daemon.address)[1]
         file = Path(keys["noncefile"].decode())
         assert len(file.read_bytes()) == 16
@@ -138,8 +140,8 @@ class TestNonceTcp:
         assert daemon.terminate() == 0
         assert not file.exists()
 
-    def test_wrong(self, daemon: Daemon) -> None:
-        """Who doesn't know it is cut off."""
+    def test_wrong_nonce(self, daemon: Daemon) -> None:
+        """A client with a wrong nonce is disconnected."""
         keys = fields(daemon.address)[1]
         with socket.create_connection((keys["host"].decode(), int(keys["port"])), 20) as stream:
             try:
@@ -151,19 +153,21 @@ class TestNonceTcp:
 
 class TestAnonymous:
     def test_not_allowed(self, start_daemon: StartDaemon) -> None:
-        """Without <allow_anonymous/> nobody gets in this way."""
+        """Without <allow_anonymous/> ANONYMOUS is rejected."""
         daemon = start_daemon(config("unix:path={dir}/bus", auth=ANONYMOUS))
         with pytest.raises(Closed):
-            Guest(daemon.address)
+            AnonymousClient(daemon.address)
 
-    def test_nobody(self, start_daemon: StartDaemon) -> None:
-        """Who it is, the bus doesn't know; rules for all users are for him too."""
-        client = guest(start_daemon(config("tcp:host=127.0.0.1,port=0", auth=ANONYMOUS, extra=ANYBODY)))
+    def test_unknown_user(self, start_daemon: StartDaemon) -> None:
+        """The user is unknown to the bus; rules for all users apply."""
+        client = guest(
+            start_daemon(config("tcp:host=127.0.0.1,port=0", auth=ANONYMOUS, extra=ALLOW_ANONYMOUS))
+        )
         text = refused(client, "Failed", "GetConnectionUnixUser", "s", client.unique)
         assert text == f"Could not determine UID for '{client.unique}'"
         credentials = client.driver("GetConnectionCredentials", "s", client.unique)
         assert not {"UnixUserID", "UnixGroupIDs"} & credentials.keys()
-        assert client.own("org.example.Anybody") == 1
+        assert client.own("org.example.Name1") == 1
 
 
 class TestCookie:
@@ -174,16 +178,16 @@ class TestCookie:
         return start_daemon(text, directory=directory, env={**os.environ, "HOME": str(directory)})
 
     def test_user(self, daemon: Daemon) -> None:
-        """Who can read the user's file is this user."""
-        client = Knower(daemon, daemon.directory)
+        """A client that can read the cookie of a user is that user."""
+        client = CookieClient(daemon, daemon.directory)
         assert client.driver("GetConnectionUnixUser", "s", client.unique) == os.geteuid()
         credentials = client.driver("GetConnectionCredentials", "s", client.unique)
         assert credentials["UnixUserID"] == Variant("u", os.geteuid())
 
     @pytest.mark.deviation("remote-process")
     def test_process(self, daemon: Daemon) -> None:
-        """A process on another machine has no number here."""
-        client = Knower(daemon, daemon.directory)
+        """The process ID of a peer on another machine is unknown."""
+        client = CookieClient(daemon, daemon.directory)
         text = refused(client, "UnixProcessIdUnknown", "GetConnectionUnixProcessID", "s", client.unique)
         assert text == f"Could not determine PID for '{client.unique}'"
         assert "ProcessID" not in client.driver("GetConnectionCredentials", "s", client.unique)

@@ -1,4 +1,4 @@
-"""The files of omnibus are replaced under a running bus, as a package manager does at an upgrade."""
+"""The files of omnibus are replaced under a running bus, as by a package manager's upgrade."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.raw import BusError
 
 
 class Upgraded:
-    """A bus whose files can be changed."""
+    """A bus with replaceable program files."""
 
     def __init__(self, daemon: Daemon, package: Path) -> None:
         self.daemon = daemon
@@ -24,13 +24,13 @@ class Upgraded:
         self.time = 0
 
     def replace(self, name: str, before: str, after: str) -> None:
-        """Replace a file by one that differs, as dpkg does: a new file is renamed over the old one."""
+        """Replace a file by a modified one as dpkg does: a new file is renamed over it."""
         path = self.package / name
         text = path.read_text()
         assert before in text
         new = path.with_suffix(".dpkg-new")
         new.write_text(text.replace(before, after))
-        # What tells Python that compiled code is out of date: the size, and the time in whole seconds.
+        # Python considers compiled code stale by the source's size and its time in whole seconds.
         self.time += 1
         os.utime(new, (self.time, self.time))
         new.rename(path)
@@ -39,7 +39,7 @@ class Upgraded:
         self.client.driver("ReloadConfig")
 
     def fails(self) -> str:
-        """Ask for a reload, and return the text of the error that it ends in."""
+        """Ask for a reload and return the text of its error."""
         with pytest.raises(BusError) as caught:
             self.reload()
         assert caught.value.name == "org.freedesktop.DBus.Error.Failed"
@@ -59,7 +59,7 @@ def upgraded(executable: str) -> Iterator[Upgraded]:
 
 
 class TestUpgrade:
-    """Another omnibus than the one that runs is told by name, and never understood wrongly."""
+    """Files of another version are reported as such, and never misinterpreted."""
 
     NEW = ("__init__.py", f'"{omnibus.__version__}"', '"9.8.7"')
     FIELD = (
@@ -69,7 +69,7 @@ class TestUpgrade:
     )
 
     def still_serves(self, upgraded: Upgraded) -> None:
-        """The configuration that is in force stays in force."""
+        """The current configuration stays in force."""
         assert upgraded.client.own("org.example.Name") == 1
         upgraded.client.driver("ReleaseName", "s", "org.example.Name")
         assert upgraded.daemon.connect().driver("GetId")
@@ -79,7 +79,7 @@ class TestUpgrade:
         upgraded.reload()
 
     def test_other_version(self, upgraded: Upgraded) -> None:
-        """Every reload fails until the bus is restarted, or the files are back; each is answered."""
+        """Every reload fails until the bus is restarted or the files are restored; each gets a reply."""
         name, ours, theirs = self.NEW
         upgraded.replace(name, ours, theirs)
         for _ in range(2):
@@ -91,7 +91,7 @@ class TestUpgrade:
         upgraded.reload()
 
     def test_another_field(self, upgraded: Upgraded) -> None:
-        """Also if the version says nothing of it, as in a checkout."""
+        """A different record is detected even if the version is the same, as in a checkout."""
         name, ours, theirs = self.FIELD
         upgraded.replace(name, ours, theirs)
         assert "restart" in upgraded.fails()
@@ -99,20 +99,20 @@ class TestUpgrade:
         upgraded.replace(name, theirs, ours)
         upgraded.reload()
 
-    def test_another_version_that_finds_a_fault(self, upgraded: Upgraded) -> None:
+    def test_error_of_another_version(self, upgraded: Upgraded) -> None:
         """What another version says about the configuration isn't passed on either."""
         upgraded.replace(*self.NEW)
         (upgraded.daemon.directory / "bus.conf").write_text("<busconfig><nonsense/></busconfig>")
         assert "version 9.8.7" in upgraded.fails()
 
     def test_version_without_a_first_line(self, upgraded: Upgraded) -> None:
-        """What begins otherwise is that of a version long ago, or of one that is still to come."""
+        """Output without a version line is that of a much older or a future version."""
         upgraded.replace("policy/answer.py", "return _line() + ", 'return b"something\\n" + ')
         assert "version unknown" in upgraded.fails()
 
     @pytest.mark.parametrize("gone", ["policy/settings.py", "policy"])
     def test_removed(self, upgraded: Upgraded, gone: str) -> None:
-        """Without its files a bus goes on, and reads its configuration when they are back."""
+        """Without its files a bus keeps running, and reads its configuration again once they are back."""
         path = upgraded.package / gone
         path.rename(path.with_name("gone"))
         assert upgraded.fails()

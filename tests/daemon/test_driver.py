@@ -165,7 +165,7 @@ class TestFailingHandler:
             raise ZeroDivisionError("oops")
 
         monkeypatch.setattr(desk.bus.activation, "park", fail)
-        parked = FakeEvent(EventKind.PARKED, peer.id, parked=9, destination="org.example.Nobody")
+        parked = FakeEvent(EventKind.PARKED, peer.id, parked=9, destination="org.example.Absent")
         desk.call(peer, "RequestName", "su", "org.example.Name", 0)
         delivered = FakeEvent(EventKind.PARKED, peer.id, parked=10, destination="org.example.Name")
         rejected = ("reject", 9, ERROR + "Failed", "The message bus failed to answer")

@@ -107,11 +107,11 @@ MESSAGES: list[Callable[[Stage, str], bytes]] = [
         flags=Flag.NO_REPLY_EXPECTED,
     ),
     lambda stage, order: message(
-        stage, order, Type.METHOD_CALL, path="/a", member="Hail", destination="org.example.Nobody"
+        stage, order, Type.METHOD_CALL, path="/a", member="Hail", destination="org.example.Absent"
     ),
     lambda stage, order: message(stage, order, Type.METHOD_RETURN, reply_serial=7, destination=":1.99999"),
     lambda stage, order: message(
-        stage, order, Type.ERROR, "s", "x", reply_serial=7, error_name="a.b", destination="org.example.Nobody"
+        stage, order, Type.ERROR, "s", "x", reply_serial=7, error_name="a.b", destination="org.example.Absent"
     ),
     lambda stage, order: frame(
         [
@@ -126,13 +126,13 @@ MESSAGES: list[Callable[[Stage, str], bytes]] = [
         order=order,
     ),
     to_bus("GetNameOwner", "s", BUS),
-    to_bus("NameHasOwner", "s", "org.example.Nobody"),
-    to_bus("ListQueuedOwners", "s", "org.example.Nobody"),
+    to_bus("NameHasOwner", "s", "org.example.Absent"),
+    to_bus("ListQueuedOwners", "s", "org.example.Absent"),
     to_bus("RequestName", "su", "org.example.Name", 0),
     to_bus("ReleaseName", "s", "org.example.Name"),
     to_bus("AddMatch", "s", "type='error',arg0='x',path='/a'"),
     to_bus("RemoveMatch", "s", "type='error',arg0='x',path='/a'"),
-    to_bus("GetConnectionUnixUser", "s", "org.example.Nobody"),
+    to_bus("GetConnectionUnixUser", "s", "org.example.Absent"),
     to_bus("Hello"),
     to_bus("Ping", interface=PEER),
     to_bus("Get", "ss", BUS, "Nothing", interface=PROPERTIES),

@@ -14,7 +14,7 @@ from omnibus.transport.relay import Credentials as RelayCredentials
 
 BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
-NOBODY = Arrival(RelayCredentials(None, None, ()), b"")
+NO_ARRIVAL = Arrival(RelayCredentials(None, None, ()), b"")
 
 
 @dataclass
@@ -38,7 +38,7 @@ class FakeEvent:
     big_endian: bool = False
     n_fds: int = 0
     active: bool = True
-    arrival: Arrival = NOBODY
+    arrival: Arrival = NO_ARRIVAL
     fd: int = -1
     fds: Sequence[int] = ()
     listener: int = 0

@@ -69,7 +69,7 @@ class Play:
         return self.chance.choice(self.NAMES)
 
     def any_name(self) -> str:
-        return self.chance.choice([*self.NAMES, "<0>", "<1>", "<2>", "org.example.Nobody"])
+        return self.chance.choice([*self.NAMES, "<0>", "<1>", "<2>", "org.example.Absent"])
 
     def request(self) -> Callable[[Stage], Message]:
         return self.driver("RequestName", "su", self.name(), self.chance.randrange(8))

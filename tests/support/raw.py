@@ -19,7 +19,7 @@ from support.patience import patient
 
 BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
-NOBODY = "org.omnibus.Nobody"
+ABSENT = "org.omnibus.Absent"
 PEER = "org.freedesktop.DBus.Peer"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
@@ -378,8 +378,8 @@ class Client(Wire):
 
         Three calls, for each way that a message can go: to nobody, to the bus to be looked up, to the bus.
         """
-        nobody = self.start_call(NOBODY, "Hail")
-        released = self.start_call(BUS, "ReleaseName", "s", NOBODY, interface=BUS, path=BUS_PATH)
+        nobody = self.start_call(ABSENT, "Hail")
+        released = self.start_call(BUS, "ReleaseName", "s", ABSENT, interface=BUS, path=BUS_PATH)
         asked = self.start_call(BUS, "GetId", interface=BUS, path=BUS_PATH)
         try:
             self.reply_to(nobody)
