@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# run.sh NAME EMULATOR PROGRAM...: run test programs by an emulator, or by the machine itself if it is empty. Prints
-# what failed and a line of numbers; ends with 0 if nothing failed.
+# run.sh NAME EMULATOR PROGRAM...: run test programs in an emulator, or natively if it is empty. Prints
+# the failures and a summary; exits with 0 if nothing failed.
 set -eu
 name=$1
 emulator=$2
@@ -10,7 +10,7 @@ passed=0
 skipped=0
 failed=0
 for program; do
-    # An emulator that hangs is ended; what it has printed by then counts.
+    # A hanging emulator is killed; its output so far counts.
     output=$(timeout 300 $emulator "$program" 2>&1) && status=0 || status=$?
     passed=$((passed + $(echo "$output" | grep -c '^ok ' || true)))
     skipped=$((skipped + $(echo "$output" | grep -c '^skip ' || true)))

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "control.h"
 #include "plan.h"
-#include "talk.h"
+#include "send.h"
 
 #include <signal.h>
 #include <unistd.h>
 
-/* A client that has read nothing for 2000 milliseconds has stalled, which is looked at every 500. */
+/* A client that has read nothing for 2000 milliseconds has stalled, which is checked every 500. */
 #define STALLED 2700
 /* One that has read nothing for 30 seconds is disconnected, if its queue is full. */
 #define STUCK 31500
@@ -31,7 +31,7 @@ void bus_configure(struct world *w, uint32_t number)
     reached[REACHED_RELOADED]++;
 }
 
-/* Without waiting for it: the clients go on meanwhile. */
+/* Does not wait for it: the clients continue meanwhile. */
 void act_reload(struct world *w, struct prng *p)
 {
     uint32_t number = prng_below(p, w->settings.configurations);
@@ -46,7 +46,7 @@ void act_reload(struct world *w, struct prng *p)
     if (by_signal)
         kill(w->settings.bus, SIGHUP);
     else
-        talk_sync(w, w->control, "ReloadConfig", NULL);
+        send_sync(w, w->control, "ReloadConfig", NULL);
 }
 
 static void nap(struct world *w, uint32_t milliseconds)
@@ -80,18 +80,18 @@ void act_look(struct world *w, struct prng *p)
         look(w, w->clients[i]);
 }
 
-/* The end of a message with a descriptor does not come for a while. */
+/* Delays the end of a message with a descriptor. */
 static void hold_descriptor(struct world *w, struct client *c)
 {
     struct wish wish = {.type = WIRE_SIGNAL, .tagged = true, .size = 500, .to = TO_ALL, .n_fds = 1};
     if (!c)
         return;
-    talk(w, c, &wish);
+    send_wish(w, c, &wish);
     if (client_alive(c) && c->hold_at == NEVER)
         c->hold_at = c->out.size - 50;
 }
 
-/* A client that reads nothing until it has stalled, and gets more then. */
+/* Lets a client read nothing until it has stalled, and sends it more then. */
 void act_stall(struct world *w, struct prng *p)
 {
     struct client *c = plan_client(w), *other = plan_client(w);
@@ -106,7 +106,7 @@ void act_stall(struct world *w, struct prng *p)
     hold_descriptor(w, plan_client(w));
     for (uint32_t round = 0; round < 2; round++) {
         for (uint32_t i = 0; i < n; i++)
-            talk(w, other, &wish);
+            send_wish(w, other, &wish);
         if (round == 0)
             nap(w, stuck ? STUCK : STALLED);
     }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "greet.h"
-#include "kamikaze.h"
+#include "handshake.h"
+#include "killed.h"
 #include "plan.h"
-#include "talk.h"
+#include "send.h"
 
 #include <sys/socket.h>
 
-#define HANDSHAKE_LEAST 20u /* bytes that are no whole handshake */
+#define HANDSHAKE_LEAST 20u /* fewer bytes than a whole handshake */
 
 static uint32_t pick_uid(const struct world *w, struct prng *p)
 {
@@ -22,7 +22,7 @@ static int free_slot(struct prng *p)
     return -1;
 }
 
-/* The bus accepts nothing while too many have yet to say Hello. */
+/* The bus accepts no connection while too many have not called Hello. */
 static struct client *arrive(struct world *w, uint32_t slot, uint32_t uid, uint32_t buffer)
 {
     struct client *c;
@@ -47,7 +47,7 @@ static struct client *arrive(struct world *w, uint32_t slot, uint32_t uid, uint3
 void act_connect(struct world *w, struct prng *p)
 {
     int slot = free_slot(p);
-    uint32_t uid = pick_uid(w, p), way = prng_below(p, 2) ? 0 : prng_below(p, GREETINGS);
+    uint32_t uid = pick_uid(w, p), way = prng_below(p, 2) ? 0 : prng_below(p, HANDSHAKES);
     uint32_t buffer = prng_one_in(p, 3) ? 1u << prng_between(p, 11, 16) : 0;
     uint32_t chunk = prng_one_in(p, 6) ? prng_between(p, 1, 40) : 0;
     if (slot < 0 || w->n_clients == CLIENTS_MAX)
@@ -59,14 +59,14 @@ void act_connect(struct world *w, struct prng *p)
         c->chunk = chunk;
         c->chunk_until = 400;
     }
-    greet(c, way, NEVER);
+    handshake_send(c, way, NEVER);
 }
 
-/* Its slot is free again at once, for one that comes while it still stands there. */
+/* Its slot is free again at once, for another client while this one is still in the handshake. */
 void act_loiter(struct world *w, struct prng *p)
 {
     int slot = free_slot(p);
-    uint32_t uid = pick_uid(w, p), way = prng_below(p, GREETINGS);
+    uint32_t uid = pick_uid(w, p), way = prng_below(p, HANDSHAKES);
     size_t most = prng_below(p, HANDSHAKE_LEAST);
     bool ends = prng_one_in(p, 2);
     if (slot < 0 || w->n_clients == CLIENTS_MAX)
@@ -75,7 +75,7 @@ void act_loiter(struct world *w, struct prng *p)
     struct client *c = arrive(w, (uint32_t)slot, uid, 0);
     plan_slots[slot].taken = false;
     c->loiterer = true;
-    greet(c, way, most);
+    handshake_send(c, way, most);
     if (!ends)
         return;
     reached[REACHED_GREETING_CUT]++;
@@ -85,10 +85,10 @@ void act_loiter(struct world *w, struct prng *p)
 void act_kill(struct world *w, struct prng *p)
 {
     uint32_t uid = pick_uid(w, p), messages = prng_below(p, 16), cut = prng_below(p, 1000);
-    kamikaze(w, uid, messages, cut);
+    killed_client(w, uid, messages, cut);
 }
 
-/* Now, or behind what it had to say, or within the last of that. */
+/* At once, or after its pending output, or within the last message of it. */
 void act_close(struct world *w, struct prng *p)
 {
     struct client *c = plan_client(w);
@@ -103,7 +103,7 @@ void act_close(struct world *w, struct prng *p)
         world_end(w, c);
         return;
     }
-    c->may_be_cut = true; /* nothing more is expected of it */
+    c->may_be_cut = true; /* no more messages are expected from it */
     c->hold_at = NEVER;
     c->close_at = c->out.size;
     if (how == 1)
@@ -115,7 +115,7 @@ void act_close(struct world *w, struct prng *p)
                         .topic = back % TOPICS,
                         .n_fds = (uint8_t)(back % 3 ? 0 : 1)};
     c->close_at = NEVER;
-    talk(w, c, &wish);
+    send_wish(w, c, &wish);
     if (!client_alive(c))
         return;
     c->close_at = c->out.size - back;
@@ -172,7 +172,7 @@ void act_chunk(struct world *w, struct prng *p)
     c->chunk_until = c->out_at + (size_t)chunk * pieces / 2;
 }
 
-/* What it says next goes out only in part, for now. */
+/* Writes only a part of its next message for now. */
 void act_hold(struct world *w, struct prng *p)
 {
     struct client *c = plan_client(w);
@@ -191,7 +191,7 @@ void act_release(struct world *w, struct prng *p)
         w->clients[i]->hold_at = NEVER;
 }
 
-static void say_nonsense(struct world *w, struct client *c, uint32_t how, struct prng *p)
+static void send_malformed(struct world *w, struct client *c, uint32_t how, struct prng *p)
 {
     uint8_t noise[64];
     struct wish wish = {.type = WIRE_SIGNAL,
@@ -208,14 +208,14 @@ static void say_nonsense(struct world *w, struct client *c, uint32_t how, struct
         client_send_raw(c, noise, sizeof(noise));
         return;
     }
-    talk(w, c, &wish);
+    send_wish(w, c, &wish);
     if (!client_alive(c) || c->out.size <= before + at)
         return;
-    if (how < 5) /* one bit, anywhere in a message that was right */
+    if (how < 5) /* one flipped bit, anywhere in a valid message */
         c->out.data[before + at] ^= (uint8_t)(1u << bit);
-    else if (how == 5 && c->n_attached > attached) /* fewer or more descriptors than it says */
+    else if (how == 5 && c->n_attached > attached) /* fewer or more descriptors than UNIX_FDS */
         c->attached[attached].n = bit;
-    else if (how == 6 && c->n_attached > attached) /* they come with the second byte */
+    else if (how == 6 && c->n_attached > attached) /* the descriptors come with the second byte */
         c->attached[attached].at++;
     else
         memset(c->out.data + before + 8, 0, 4); /* no serial */
@@ -232,7 +232,7 @@ void act_wild(struct world *w, struct prng *p)
     if (!client_alive(c) || c->monitor)
         return;
     c->wild = true;
-    w->strangers += c->state != CLIENT_ACTIVE; /* it may be cut off before it knows its name */
+    w->strangers += c->state != CLIENT_ACTIVE; /* it may be disconnected before it knows its name */
     reached[REACHED_WILD]++;
-    say_nonsense(w, c, how, p);
+    send_malformed(w, c, how, p);
 }

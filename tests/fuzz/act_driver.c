@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "plan.h"
-#include "talk.h"
+#include "send.h"
 
 #define BUS "org.freedesktop.DBus"
 
-/* What changes nothing. */
+/* Calls that change nothing. */
 static const struct {
     const char *interface, *member, *signature;
 } questions[] = {
@@ -36,7 +36,7 @@ static void ask(struct world *w, struct client *c, uint32_t which, uint32_t name
         wire_put_string(&body, false, text);
     if (questions[which].signature[0] && questions[which].signature[1] == 'u')
         wire_put_u32(&body, false, 0);
-    talk_driver(w, c, questions[which].interface, questions[which].member,
+    send_driver(w, c, questions[which].interface, questions[which].member,
                 questions[which].signature[0] ? questions[which].signature : NULL, &body, flags);
     bytes_free(&body);
 }
@@ -51,7 +51,7 @@ void act_driver(struct world *w, struct prng *p)
         ask(w, c, which, name, prng_one_in(p, 6) ? WIRE_NO_REPLY : 0);
 }
 
-/* Of those that the data plane answers: its queue fills as fast as it can be asked. */
+/* Calls that the data plane answers: the client's queue fills as fast as it can call. */
 void act_driver_flood(struct world *w, struct prng *p)
 {
     struct client *c = plan_client(w);
@@ -64,7 +64,7 @@ void act_driver_flood(struct world *w, struct prng *p)
     }
 }
 
-/* The rule's text; false: it needs a client that the bus has not named yet. */
+/* The rule's text; false: it needs a client without a unique name so far. */
 static bool rule_text(struct world *w, enum rule_kind kind, uint32_t n, char text[RULE_TEXT])
 {
     static const char *const forms[RULE_KINDS] = {
@@ -133,15 +133,15 @@ void act_add_rule(struct world *w, struct prng *p)
         return;
     rule->adding++;
     if (eavesdrop)
-        c->promiscuous = true; /* for the bus may allow it */
+        c->promiscuous = true; /* because the bus may allow it */
     wire_put_string(&body, false, text);
-    struct record *record = talk_driver(w, c, NULL, "AddMatch", "s", &body, 0);
+    struct record *record = send_driver(w, c, NULL, "AddMatch", "s", &body, 0);
     record->verb = VERB_ADD_RULE;
     record->argument = (uint32_t)(rule - c->rules.at);
     bytes_free(&body);
 }
 
-/* One that it has, or had. */
+/* Removes a rule that the client has, or had. */
 void act_remove_rule(struct world *w, struct prng *p)
 {
     struct client *c = plan_client(w);
@@ -156,13 +156,13 @@ void act_remove_rule(struct world *w, struct prng *p)
     c->rules.removed = true;
     rule->removing++;
     wire_put_string(&body, false, rule->text);
-    struct record *record = talk_driver(w, c, NULL, "RemoveMatch", "s", &body, 0);
+    struct record *record = send_driver(w, c, NULL, "RemoveMatch", "s", &body, 0);
     record->verb = VERB_REMOVE_RULE;
     record->argument = (uint32_t)(rule - c->rules.at);
     bytes_free(&body);
 }
 
-/* One that all may want, or that of its slot. */
+/* A shared name, or that of the client's slot. */
 static void name_call(struct world *w, struct prng *p, const char *member, bool request)
 {
     struct client *c = plan_client(w);
@@ -181,7 +181,7 @@ static void name_call(struct world *w, struct prng *p, const char *member, bool 
     if (request)
         wire_put_u32(&body, false, flags);
     c->asked[name] |= request;
-    talk_driver(w, c, NULL, member, request ? "su" : "s", &body, 0)->verb =
+    send_driver(w, c, NULL, member, request ? "su" : "s", &body, 0)->verb =
         request ? VERB_REQUEST : VERB_RELEASE;
     bytes_free(&body);
 }
@@ -196,7 +196,7 @@ void act_release_name(struct world *w, struct prng *p)
     name_call(w, p, "ReleaseName", false);
 }
 
-/* From then on it may see everything, and says nothing. */
+/* From then on the client may see everything, and sends nothing. */
 void act_monitor(struct world *w, struct prng *p)
 {
     struct client *c = plan_client(w);
@@ -210,7 +210,7 @@ void act_monitor(struct world *w, struct prng *p)
         return;
     wire_put_u32(&body, false, 0);
     wire_put_u32(&body, false, 0);
-    talk_driver(w, c, BUS ".Monitoring", "BecomeMonitor", "asu", &body, 0)->verb = VERB_MONITOR;
+    send_driver(w, c, BUS ".Monitoring", "BecomeMonitor", "asu", &body, 0)->verb = VERB_MONITOR;
     c->monitor = c->promiscuous = w->watched = true;
     bytes_free(&body);
 }

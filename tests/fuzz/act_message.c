@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "plan.h"
-#include "talk.h"
+#include "send.h"
 
 #define SLOW_FLOOD 500u
 
@@ -15,7 +15,7 @@ static uint8_t pick_fds(const struct world *w, struct prng *p)
     return (uint8_t)(prng_one_in(p, 6) ? prng_between(p, 1, w->settings.max_fds) : 0);
 }
 
-/* A client by its unique name, there or gone; or a name that it may own, or one without an owner. */
+/* A client by its unique name, connected or not; or a name that it may own, or one without an owner. */
 static uint32_t pick_receiver(struct world *w, struct prng *p)
 {
     uint32_t choice = prng_below(p, 100), any = prng_below(p, w->n_clients),
@@ -50,7 +50,7 @@ void act_broadcast(struct world *w, struct prng *p)
     struct wish wish = pick_wish(w, p, WIRE_SIGNAL);
     wish.to = TO_ALL;
     if (c)
-        talk(w, c, &wish);
+        send_wish(w, c, &wish);
 }
 
 void act_signal(struct world *w, struct prng *p)
@@ -60,7 +60,7 @@ void act_signal(struct world *w, struct prng *p)
     wish.to = pick_receiver(w, p);
     wish.flags |= prng_one_in(p, 2) ? WIRE_NO_REPLY : 0;
     if (c)
-        talk(w, c, &wish);
+        send_wish(w, c, &wish);
 }
 
 void act_call(struct world *w, struct prng *p)
@@ -70,7 +70,7 @@ void act_call(struct world *w, struct prng *p)
     wish.to = pick_receiver(w, p);
     wish.flags |= prng_one_in(p, 4) ? WIRE_NO_REPLY : 0;
     if (c)
-        talk(w, c, &wish);
+        send_wish(w, c, &wish);
 }
 
 void act_unknown_type(struct world *w, struct prng *p)
@@ -79,10 +79,10 @@ void act_unknown_type(struct world *w, struct prng *p)
     struct wish wish = pick_wish(w, p, (uint8_t)prng_between(p, 5, 255));
     wish.to = prng_one_in(p, 4) ? TO_ALL : pick_receiver(w, p);
     if (c)
-        talk(w, c, &wish);
+        send_wish(w, c, &wish);
 }
 
-/* There was no call. The serial is one that no call can have here. */
+/* A reply without a call: no call has this serial. */
 void act_stray_reply(struct world *w, struct prng *p)
 {
     struct client *c = plan_client(w);
@@ -91,7 +91,7 @@ void act_stray_reply(struct world *w, struct prng *p)
     wish.reply_serial = 0x7fffff00u + prng_below(p, 256);
     wish.mode = MODE_TWICE;
     if (c)
-        talk(w, c, &wish);
+        send_wish(w, c, &wish);
 }
 
 void act_again(struct world *w, struct prng *p)
@@ -99,10 +99,10 @@ void act_again(struct world *w, struct prng *p)
     struct client *c = plan_client(w);
     (void)p;
     if (c)
-        talk_again(w, c);
+        send_again(w, c);
 }
 
-/* Anything at all for a name that a program may be started for. */
+/* Any message to an activatable name. */
 void act_service(struct world *w, struct prng *p)
 {
     struct client *c = plan_client(w);
@@ -115,11 +115,11 @@ void act_service(struct world *w, struct prng *p)
         wish.reply_serial = type == WIRE_RETURN || type == WIRE_ERROR ? 0x7fffff00u : 0;
         wish.mode = wish.reply_serial ? MODE_TWICE : wish.mode;
         if (c && w->settings.services)
-            talk(w, c, &wish);
+            send_wish(w, c, &wish);
     }
 }
 
-/* Many small ones at once: all to one receiver, or to all. */
+/* Many small messages at once, to one receiver or to all. */
 void act_flood(struct world *w, struct prng *p)
 {
     struct client *c = plan_client(w);
@@ -128,14 +128,14 @@ void act_flood(struct world *w, struct prng *p)
     bool calls = prng_one_in(p, 3), tagged = prng_one_in(p, 2);
     wish.to = prng_one_in(p, 4) && !calls ? TO_ALL : pick_receiver(w, p);
     if (wish.to >= TO_NAME && wish.to != TO_ALL && n > SLOW_FLOOD)
-        n = SLOW_FLOOD; /* the control plane looks for the name's service, each time */
+        n = SLOW_FLOOD; /* the control plane looks for the name's service each time */
     wish.type = calls ? WIRE_CALL : WIRE_SIGNAL;
     wish.mode = prng_one_in(p, 4) ? MODE_NEVER : MODE_RETURN;
     wish.flags = calls && prng_one_in(p, 2) ? WIRE_NO_REPLY : 0;
     wish.tagged = tagged;
     for (uint32_t i = 0; i < n && c; i++) {
         wish.size = 150 + prng_below(p, 400);
-        talk(w, c, &wish);
+        send_wish(w, c, &wish);
         if (i % 256 == 255)
             pump(w, 0);
     }

@@ -9,7 +9,7 @@ static bool in_step(const struct client *c)
     return client_alive(c) && c->state == CLIENT_ACTIVE && !c->monitor && !c->wild;
 }
 
-/* Has each client with a rule for the broadcast received it? */
+/* Has every client with a rule for the broadcast received it? */
 static bool spread(const struct world *w, const struct record *record)
 {
     for (uint32_t slot = 0; slot < SLOTS_MAX && record->must; slot++) {
@@ -21,7 +21,7 @@ static bool spread(const struct world *w, const struct record *record)
     return true;
 }
 
-/* Is it open, and rightly so? The callee has not answered yet, and never will. */
+/* Is the call pending because the callee will never answer? */
 static bool is_open(const struct world *w, const struct record *record)
 {
     if (record->type != WIRE_CALL || record->answered >= record->expected || !record->delivered)
@@ -38,7 +38,7 @@ static bool arrived(const struct world *w, const struct record *record)
         return spread(w, record);
     if (record->expected > 0)
         return record->answered == record->expected || is_open(w, record);
-    if (record->to >= TO_NAME) /* the owner may have gone with it */
+    if (record->to >= TO_NAME) /* the owner may have disconnected with the message queued */
         return true;
     const struct client *to = w->clients[record->to];
     return record->delivered > 0 || record->refused > 0 || !in_step(to);
@@ -93,7 +93,7 @@ static bool is(const struct world *w, const struct client *c, const char *key, u
     return value == wanted;
 }
 
-/* Rules about a unique name go with its owner, if they were there before. */
+/* Rules about a unique name are removed with its owner, if they existed before. */
 static bool audit_rules(const struct world *w, const struct client *c, char *why)
 {
     uint64_t most = c->rules.added, least = most, value = control_value(w, "MatchRules");
@@ -110,7 +110,7 @@ static bool audit_rules(const struct world *w, const struct client *c, char *why
     return value >= least && value <= most;
 }
 
-/* What an eavesdropper gets includes this question. */
+/* An eavesdropper also receives this call. */
 static bool audit_client(struct world *w, struct client *c, char why[AUDIT_TEXT])
 {
     snprintf(why, AUDIT_TEXT, "the bus does not know %s", c->unique);
@@ -125,7 +125,7 @@ static bool audit_client(struct world *w, struct client *c, char why[AUDIT_TEXT]
            (w->settings.reply_timeout || is(w, c, "omnibus.PendingReplies", open_calls(w, c), why));
 }
 
-/* By the signals that each client got, and by those that all could get. */
+/* By the signals that each client received, and by those sent to all. */
 static bool audit_owners(const struct world *w, char why[AUDIT_TEXT])
 {
     for (uint32_t name = 0; name < NAMES; name++) {

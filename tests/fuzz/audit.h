@@ -6,10 +6,10 @@
 
 #define AUDIT_TEXT 512
 
-/* Each message has arrived, or was refused, as it should; each call has its answer. False: says what has not.
- */
+/* Checks that every message has arrived or was refused, and every call has its reply. False: why says what
+ * not. */
 bool audit_messages(struct world *w, char why[AUDIT_TEXT]);
-/* What the bus counts of each client is what the client knows. False: says what is not. */
+/* Compares the bus's counters of each client with the client's own. False: why says the difference. */
 bool audit_statistics(struct world *w, char why[AUDIT_TEXT]);
 
 #endif

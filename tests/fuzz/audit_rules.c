@@ -3,9 +3,9 @@
 
 #include "control.h"
 
-/* A place in the body of a message. */
+/* A position in the body of a message. */
 struct reader {
-    const struct letter *letter;
+    const struct message *message;
     size_t at;
 };
 
@@ -13,13 +13,13 @@ static uint32_t read_u32(struct reader *r)
 {
     r->at = (r->at + 3) & ~(size_t)3;
     r->at += 4;
-    return wire_u32(r->letter->body + r->at - 4, r->letter->big);
+    return wire_u32(r->message->body + r->at - 4, r->message->big);
 }
 
 static const char *read_string(struct reader *r)
 {
     uint32_t n = read_u32(r);
-    const char *text = (const char *)r->letter->body + r->at;
+    const char *text = (const char *)r->message->body + r->at;
     r->at += n + 1;
     return text;
 }
@@ -32,7 +32,7 @@ static const struct rule *rule_by_text(const struct rules *rules, const char *te
     return NULL;
 }
 
-/* How often each rule is there is known but for those about names whose owners have gone. */
+/* The count of each rule is known, except for rules about names of disconnected owners. */
 static bool audit_client_rules(const struct world *w, const struct client *c, const uint32_t *found,
                                char *why)
 {
@@ -51,12 +51,12 @@ static bool audit_client_rules(const struct world *w, const struct client *c, co
 
 bool audit_all_rules(struct world *w, char why[AUDIT_TEXT])
 {
-    const struct letter *letter = control_call(w, "GetAllMatchRules", NULL);
-    struct reader r = {letter, 8};
+    const struct message *message = control_call(w, "GetAllMatchRules", NULL);
+    struct reader r = {message, 8};
     snprintf(why, AUDIT_TEXT, "GetAllMatchRules is refused");
-    if (!letter)
+    if (!message)
         return false;
-    while (r.at < letter->body_size) {
+    while (r.at < message->body_size) {
         uint32_t found[RULES_MAX] = {0};
         r.at = (r.at + 7) & ~(size_t)7;
         const char *unique = read_string(&r);

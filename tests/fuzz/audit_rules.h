@@ -4,7 +4,7 @@
 
 #include "audit.h"
 
-/* GetAllMatchRules names each client's rules, and no others. False: says what is wrong. */
+/* GetAllMatchRules returns exactly each client's rules. False: why says what is wrong. */
 bool audit_all_rules(struct world *w, char why[AUDIT_TEXT]);
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes that grow at their end and are taken from their beginning. No memory ends the program. */
+/* A queue of bytes. A failed allocation ends the program. */
 struct bytes {
     uint8_t *data;
     size_t size, capacity;

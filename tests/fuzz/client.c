@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define WRITE_AT_ONCE (256u * 1024)
-#define JOINED 2048u /* bytes of a message that goes out together with the next */
+#define JOINED 2048u /* the largest message that is written together with the next */
 
 struct client *client_new(uint32_t id, uint32_t slot, uint32_t uid, int fd)
 {
@@ -93,7 +93,7 @@ size_t client_pending(const struct client *c)
     return c->fd < 0 || end < c->out_at ? 0 : end - c->out_at;
 }
 
-/* A file whose content says which descriptor it is. */
+/* A file containing the identity of the descriptor. */
 static int make_fd(const struct client *c, uint32_t serial, uint32_t index)
 {
     const uint32_t content[3] = {c->id, serial, index};
@@ -103,7 +103,7 @@ static int make_fd(const struct client *c, uint32_t serial, uint32_t index)
     return fd;
 }
 
-/* Writes n bytes with the descriptors of so many attachments. */
+/* Writes n bytes with the descriptors of n_attached attachments. */
 static ssize_t write_once(struct client *c, size_t n, const struct attachment *attached, size_t n_attached)
 {
     union {
@@ -134,7 +134,7 @@ static ssize_t write_once(struct client *c, size_t n, const struct attachment *a
     return sent;
 }
 
-/* What goes out in one write: bytes, and the descriptors of the messages that begin in them. */
+/* The data of one write: bytes, and the descriptors of the messages that begin in them. */
 struct piece {
     size_t n, n_attached;
 };
@@ -147,7 +147,7 @@ static struct piece next_piece(struct client *c)
     if (c->out_at < c->chunk_until && c->chunk < WRITE_AT_ONCE)
         chunk = prng_between(&c->chunks, 1, c->chunk);
     piece.n = piece.n < chunk ? piece.n : chunk;
-    /* two messages with descriptors may go together, if both begin in the same write */
+    /* two messages with descriptors may be sent together, if both begin in the same write */
     bool together = piece.n_attached && next + 1 < end && next->serial % 3 == 0 &&
                     next[1].at - c->out_at < piece.n && next[1].at - c->out_at < JOINED &&
                     next->n + next[1].n <= CLIENT_FDS;
@@ -174,11 +174,11 @@ bool client_write(struct client *c)
         }
         if (piece.n_attached == 2) {
             reached[REACHED_FDS_TOGETHER]++;
-            c->wild |= attached[1].at >= c->out_at + (size_t)sent; /* they came too early */
+            c->wild |= attached[1].at >= c->out_at + (size_t)sent; /* the descriptors came too early */
         }
         c->attached_at += piece.n_attached;
         c->out_at += (size_t)sent;
-        /* small pieces go out one by one */
+        /* small pieces are written one at a time */
         bool small = c->out_at < c->chunk_until || (size_t)sent < piece.n;
         budget = small || budget < (size_t)sent ? 0 : budget - (size_t)sent;
     }

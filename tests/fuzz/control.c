@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "control.h"
 
-#include "greet.h"
-#include "talk.h"
+#include "handshake.h"
+#include "send.h"
 
 static struct {
-    struct bytes message;
-    struct letter letter;
-    uint32_t serial; /* of the call that is under way */
+    struct bytes bytes;
+    struct message message;
+    uint32_t serial; /* of the pending call */
     bool answered;
 } answer;
 
 static char owners[NAMES][24];
-static char broken[256]; /* the chain of owners, and how */
+static char broken[256]; /* the inconsistency of the chain of owners */
 static uint64_t refused_before;
 
 const char *control_owner(uint32_t number)
@@ -38,28 +38,28 @@ void control_forget(struct world *w)
     broken[0] = 0;
 }
 
-void control_answered(struct world *w, const struct letter *letter)
+void control_answered(struct world *w, const struct message *message)
 {
     (void)w;
-    if (letter->reply_serial != answer.serial)
+    if (message->reply_serial != answer.serial)
         return;
-    answer.message.size = 0;
-    bytes_add(&answer.message, letter->body + letter->body_size - letter->size, letter->size);
-    wire_read(answer.message.data, answer.message.size, &answer.letter);
+    answer.bytes.size = 0;
+    bytes_add(&answer.bytes, message->body + message->body_size - message->size, message->size);
+    wire_read(answer.bytes.data, answer.bytes.size, &answer.message);
     answer.answered = true;
 }
 
-const struct letter *control_call(struct world *w, const char *member, const char *argument)
+const struct message *control_call(struct world *w, const char *member, const char *argument)
 {
     int64_t end = now_ms() + w->settings.patience;
     answer.answered = false;
-    answer.serial = talk_sync(w, w->control, member, argument);
+    answer.serial = send_sync(w, w->control, member, argument);
     while (!answer.answered) {
         pump(w, 100);
         if (now_ms() > end)
             fail(w, "the bus does not answer %s", member);
     }
-    return answer.letter.type == WIRE_RETURN ? &answer.letter : NULL;
+    return answer.message.type == WIRE_RETURN ? &answer.message : NULL;
 }
 
 void control_connect(struct world *w)
@@ -69,7 +69,7 @@ void control_connect(struct world *w)
         ;
     w->control->promiscuous = true;
     w->control->id = 0;
-    greet(w->control, 0, NEVER);
+    handshake_send(w->control, 0, NEVER);
     while (w->control->state != CLIENT_ACTIVE) {
         pump(w, 100);
         if (now_ms() > end)
@@ -86,7 +86,7 @@ bool control_ask(struct world *w, const char *unique)
 
 uint64_t control_value(const struct world *w, const char *key)
 {
-    const struct letter *l = &answer.letter;
+    const struct message *l = &answer.message;
     size_t at = 8;
     while (at + 8 < l->body_size) {
         at = (at + 7) & ~(size_t)7;
@@ -109,17 +109,17 @@ uint64_t control_value(const struct world *w, const char *key)
 }
 
 /* The string argument behind this one. */
-static const char *next_string(const struct letter *letter, const char *text)
+static const char *next_string(const struct message *message, const char *text)
 {
-    size_t at = (size_t)((const uint8_t *)text - letter->body) + strlen(text) + 1;
-    return (const char *)letter->body + ((at + 3) & ~(size_t)3) + 4;
+    size_t at = (size_t)((const uint8_t *)text - message->body) + strlen(text) + 1;
+    return (const char *)message->body + ((at + 3) & ~(size_t)3) + 4;
 }
 
-/* Each change begins where the last one has ended. */
-void control_owner_changed(struct world *w, const struct letter *letter)
+/* The old owner of each change is the new owner of the last one. */
+void control_owner_changed(struct world *w, const struct message *message)
 {
-    const char *name = wire_string(letter);
-    const char *old = next_string(letter, name), *new = next_string(letter, old);
+    const char *name = wire_string(message);
+    const char *old = next_string(message, name), *new = next_string(message, old);
     uint32_t number = name_number(name);
     if (strcmp(old, new) == 0)
         fail(w, "NameOwnerChanged says that %s went from %s to %s", name, old, new);

@@ -11,7 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 
-#define WARM_UP 20u /* rounds after which the bus has all the memory that it needs */
+#define WARM_UP 20u /* rounds after which the memory of the bus no longer grows */
 #define GROWTH (128u << 20)
 
 static struct settings defaults(void)
@@ -31,7 +31,7 @@ static void take_uids(struct settings *s, char *text)
         s->uids[s->n_uids++] = (uint32_t)strtoul(one, NULL, 10);
 }
 
-/* KEY=VALUE, as config.py writes them. */
+/* KEY=VALUE, written by config.py. */
 static bool take_setting(struct settings *s, char *argument)
 {
     const struct {

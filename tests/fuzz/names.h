@@ -10,7 +10,7 @@
 
 /*
  * The well-known names by their numbers: some that clients contend for, the services, and one for each slot,
- * which its clients alone ask for. services.py writes service files for the services.
+ * which only its clients request. services.py writes service files for the services.
  */
 #define NAMES_SHARED 8u
 #define NAMES_SERVICES 6u
@@ -42,7 +42,7 @@ static inline bool name_is_service(uint32_t number)
     return number >= NAMES_SHARED && number < NAMES_SHARED + NAMES_SERVICES;
 }
 
-/* UINT32_MAX: it is none of them. */
+/* UINT32_MAX: none of them. */
 static inline uint32_t name_number(const char *text)
 {
     char known[NAME_TEXT];

@@ -6,7 +6,7 @@
 struct plan_slot plan_slots[SLOTS_MAX];
 uint32_t plan_n_slots, plan_size_bits, plan_flood_bits;
 
-/* How often each action is done, compared with the others; each round does without some of them. */
+/* The relative frequency of each action; each round omits some of them. */
 static const struct {
     action act;
     uint32_t weight;
@@ -39,7 +39,7 @@ static struct mood mood_of(struct world *w)
     plan_n_slots = prng_between(&w->plan, 3, w->settings.slots);
     plan_size_bits = prng_between(&w->plan, 9, 17);
     plan_flood_bits = prng_between(&w->plan, 6, 12);
-    if (prng_one_in(&w->plan, 10)) /* of more than the bus reads before it parses */
+    if (prng_one_in(&w->plan, 10)) /* larger than what the bus reads before it parses */
         plan_flood_bits = 15;
     if (prng_one_in(&w->plan, 40))
         plan_size_bits = 22;
@@ -64,7 +64,7 @@ static void act(struct world *w, const struct mood *mood)
     size_t i = 0;
     while (choice >= mood->weight[i])
         choice -= mood->weight[i++];
-    /* a stream of its own: an action that draws one number more leaves those behind it as they were */
+    /* its own stream: an additional number drawn by one action does not change the following ones */
     struct prng p = prng_of(prng_next(&w->plan), i);
     plan_note(w, (uint32_t)i, 0, 0);
     actions[i].act(w, &p);

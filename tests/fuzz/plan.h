@@ -5,13 +5,13 @@
 #include "world.h"
 
 /*
- * A round is a sequence of actions that depends on nothing but the seed and the round's number: neither on
- * what the bus says nor on when it says it. What depends on that is what a client does because it got a
- * message: it answers calls, always in the way that the call says.
+ * A round is a sequence of actions that depends only on the seed and the round's number: neither on the
+ * messages of the bus nor on their timing. Only a client's reactions depend on these: it answers calls,
+ * always in the way that the call requests.
  */
 void plan_round(struct world *w);
 
-/* What the plan takes to be there, whatever the bus has made of it. */
+/* The plan's view of the state, whatever the bus has done. */
 struct plan_slot {
     bool taken;
     uint32_t client;
@@ -19,9 +19,9 @@ struct plan_slot {
 extern struct plan_slot plan_slots[SLOTS_MAX];
 extern uint32_t plan_n_slots; /* of this round */
 
-/* The client of a slot that is taken; NULL: none is. */
+/* A random client; NULL: there is none. */
 struct client *plan_client(struct world *w);
-/* Of the round: how big the largest message is, and how long the longest flood. */
+/* The round's largest message and longest flood. */
 extern uint32_t plan_size_bits, plan_flood_bits;
 
 typedef void (*action)(struct world *w, struct prng *p);

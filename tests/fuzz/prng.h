@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* splitmix64: the state is one number, so a stream of its own costs nothing. */
+/* splitmix64: the state is one number, so separate streams are cheap. */
 struct prng {
     uint64_t state;
 };
@@ -34,7 +34,7 @@ static inline bool prng_one_in(struct prng *p, uint32_t n)
     return prng_below(p, n) == 0;
 }
 
-/* A stream that depends on two numbers and on nothing else. */
+/* A stream that depends only on two numbers. */
 static inline struct prng prng_of(uint64_t a, uint64_t b)
 {
     struct prng p = {a};

@@ -3,12 +3,12 @@
 
 #include "audit.h"
 #include "control.h"
-#include "talk.h"
+#include "send.h"
 
 #include <dirent.h>
 #include <unistd.h>
 
-#define SYNCS 4 /* so that what one client does because of another is seen, too */
+#define SYNCS 4 /* several, to include reactions of one client to another */
 
 static bool in_step(const struct client *c)
 {
@@ -30,12 +30,12 @@ static void let_go(struct world *w)
         c->hold_at = NEVER;
         c->chunk_until = 0;
         for (size_t k = 0; k < c->later.n; k += 2)
-            talk_answer(w, c, w->clients[c->later.at[k]], c->later.at[k + 1], MODE_RETURN);
+            send_answer(w, c, w->clients[c->later.at[k]], c->later.at[k + 1], MODE_RETURN);
         c->later.n = 0;
     }
 }
 
-/* A client that has to say something yet, or to hear something; NULL: there is none. */
+/* A client with pending output or expected input; NULL: there is none. */
 static const struct client *busy(const struct world *w)
 {
     for (uint32_t i = 0; i < w->n_clients; i++) {
@@ -56,7 +56,7 @@ static size_t unwritten(const struct world *w)
     return n;
 }
 
-/* The bus may be slow, but it goes on. */
+/* The bus may be slow, but it makes progress. */
 static void wait_until_written(struct world *w)
 {
     int64_t end = now_ms() + w->settings.patience;
@@ -84,7 +84,7 @@ static bool synced(const struct world *w, const uint32_t *wanted, const struct c
     return true;
 }
 
-/* Each client asks the bus for something and gets it, and so has all that the bus had said before. */
+/* Each client calls the driver and gets the reply, and so has received all earlier messages. */
 static void step(struct world *w, const char *member, const char *argument)
 {
     static uint32_t wanted[CLIENTS_MAX];
@@ -95,7 +95,7 @@ static void step(struct world *w, const char *member, const char *argument)
         wanted[i] = c->synced;
         if (!in_step(c))
             continue;
-        talk_sync(w, c, member, argument);
+        send_sync(w, c, member, argument);
         wanted[i]++;
     }
     while (!synced(w, wanted, &late)) {
@@ -116,7 +116,7 @@ static void steps(struct world *w)
     }
 }
 
-/* What the bus thinks of each client, beside what is wrong. */
+/* Fails with the bus's statistics of each client. */
 static void fail_with_statistics(struct world *w, const char *why)
 {
     static const char *const keys[] = {"IncomingMessages", "OutgoingMessages", "omnibus.MessagesParked",
@@ -148,7 +148,7 @@ void quiet(struct world *w)
     w->settling = false;
 }
 
-/* Its descriptors; 0: it has yet to watch its configuration, as it does a second after the start. */
+/* The bus's descriptors; 0: it does not watch its configuration yet, as it does a second after the start. */
 static uint32_t open_files(const struct world *w, bool tell)
 {
     char path[64], file[320], target[64];
@@ -183,7 +183,7 @@ uint64_t quiet_memory(const struct world *w)
     return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* What a bus with no connection but the fuzzer's own has. */
+/* Checks the state of a bus with no connection except the fuzzer's own. */
 static bool empty(struct world *w, char why[AUDIT_TEXT])
 {
     static const struct {

@@ -4,10 +4,11 @@
 
 #include "world.h"
 
-/* Everything that is under way arrives; then what the clients got, and what the bus counts, is compared with
- * what was said. */
+/* Waits until all messages in flight have arrived; then compares the clients' input, and the bus's counters,
+ * with the sent messages. */
 void quiet(struct world *w);
-/* Some clients go, and the others hear of it; then all go, and nothing of them may be left in the bus. */
+/* Some clients disconnect, and the others are notified; then all do, and the bus may keep no state of them.
+ */
 void quiet_end(struct world *w, bool first_round);
 uint64_t quiet_memory(const struct world *w); /* of the bus: resident bytes */
 

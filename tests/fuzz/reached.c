@@ -12,7 +12,8 @@ static const char *const names[] = {
 #undef REACHED_NAME
 };
 
-/* The error's name behind its last dots, a part of its text ("": any), and what that means; the first counts.
+/* The last part of the error's name, a part of its text ("": any), and the state it shows; the first match
+ * counts.
  */
 static const struct {
     const char *name, *text;

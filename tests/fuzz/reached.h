@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 /*
- * How often each interesting state of the bus was reached, as its clients can tell. The names are printed;
- * the table in states.py says which have to be reached.
+ * Counts of the interesting states of the bus that were reached, as far as clients can tell. The names are
+ * printed; the table in states.py lists the required ones.
  */
 #define REACHED(X)                                                                                           \
     X(CONNECTED, "connected")                                                                                \
@@ -66,7 +66,7 @@ enum reached {
 
 extern uint64_t reached[REACHED_KINDS];
 
-/* One line of JSON, which the runner adds up. */
+/* Prints one line of JSON, which the runner sums up. */
 void reached_print(uint64_t rounds, uint64_t memory);
 /* Counts an error of the bus by its name and text. */
 void reached_error(const char *name, const char *text);

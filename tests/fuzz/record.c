@@ -27,7 +27,7 @@ void records_free(struct records *records)
     *records = (struct records){0};
 }
 
-/* An odd topic's argument looks like a name, an even one's like a path. */
+/* The argument of an odd topic is a name, of an even one a path. */
 void topic_of(uint32_t number, struct topic *topic)
 {
     snprintf(topic->path, sizeof(topic->path), "/fuzz/t%u/x%u", number % 4, number);

@@ -16,36 +16,36 @@ static inline bool to_is_name(uint32_t to)
     return to & TO_NAME && to < TO_NOBODY;
 }
 
-/* Planned messages count their serials from 1; what a client sends because it got something has its own. */
+/* Planned messages have serials from 1; a client's reactions have a range of their own. */
 #define SERIAL_REACTION 0x40000000u
 
-/* What the callee does with a call. */
+/* The callee's reaction to a call. */
 enum mode { MODE_RETURN, MODE_ERROR, MODE_LATER, MODE_NEVER, MODE_TWICE, MODES };
 
-/* What a call of the driver changes in the model once it is answered. */
+/* The change in the model after the reply to a driver call. */
 enum verb { VERB_NONE, VERB_ADD_RULE, VERB_REMOVE_RULE, VERB_REQUEST, VERB_RELEASE, VERB_MONITOR, VERB_SYNC };
 
 /* One message that a client has sent. */
 struct record {
     uint8_t type, flags;
     bool big;
-    bool tagged; /* it has a body, and that says what is here */
+    bool tagged; /* its body contains these fields */
     bool twice;  /* its serial was used twice */
     uint8_t mode, verb;
     uint8_t n_fds;
     uint8_t expected;  /* replies or errors */
-    uint8_t answered;  /* that came */
+    uint8_t answered;  /* that arrived */
     uint8_t delivered; /* of a broadcast: not counted */
     uint8_t refused;   /* by an error of the bus; no reply was expected */
     uint16_t topic;
     uint32_t to;
     uint32_t argument; /* of the verb; of a reply, the serial of its call */
-    uint32_t owner;    /* the client that owned the name when it was sent; UINT32_MAX: unknown */
+    uint32_t owner;    /* the owner of the name when it was sent; UINT32_MAX: unknown */
     uint16_t changes;  /* the owner's, at that time */
     uint32_t order;    /* among all that its sender sent */
     uint32_t filler;   /* bytes at the end of the body */
-    uint32_t clients;  /* how many there had been when it was sent */
-    uint64_t must;     /* slots of those of them that a broadcast has to reach */
+    uint32_t clients;  /* the number of clients when it was sent */
+    uint64_t must;     /* slots of the clients that a broadcast has to reach */
 };
 
 struct records {
@@ -53,11 +53,11 @@ struct records {
     uint32_t n, capacity;
 };
 
-/* The next one, zeroed. The pointer holds until the next call. */
+/* The next record, zeroed. The pointer is valid until the next call. */
 struct record *records_add(struct records *records);
 void records_free(struct records *records);
 
-/* The body that the record stands for; the same whenever it is made. */
+/* The record's body, which is the same every time. */
 void record_body(const struct record *record, uint32_t sender, uint32_t serial, struct bytes *to);
 #define RECORD_SIGNATURE "suuuuay"
 uint32_t record_body_least(const struct record *record); /* its size without a filler */

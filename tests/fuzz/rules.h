@@ -16,19 +16,19 @@ enum rule_kind {
     RULE_ARG0_NAMESPACE,
     RULE_ARG0_PATH,
     RULE_SENDER, /* number: a client */
-    RULE_OWNER,  /* number: a slot, whose client may own the slot's name */
+    RULE_OWNER,  /* number: a slot; its client may own the slot's name */
     RULE_ALL,
     RULE_EAVESDROP,
     RULE_KINDS,
 };
 
-/* One match rule of a client; the same rule may be there several times. */
+/* One match rule of a client, which may have been added several times. */
 struct rule {
     enum rule_kind kind;
     uint32_t number;
-    uint32_t adding;   /* AddMatch calls that have not been answered */
-    uint32_t added;    /* and that were, without those that were removed */
-    uint32_t removing; /* RemoveMatch calls that have not been answered */
+    uint32_t adding;   /* pending AddMatch calls */
+    uint32_t added;    /* answered ones, without those removed */
+    uint32_t removing; /* pending RemoveMatch calls */
     char text[RULE_TEXT];
 };
 
@@ -36,14 +36,14 @@ struct rules {
     struct rule at[RULES_MAX];
     uint32_t n;
     uint32_t added; /* of all */
-    bool removed;   /* one was to be removed since the last quiet moment: what must come is unknown */
+    bool removed;   /* one was to be removed since the last quiescent point: expectations are unknown */
 };
 
 struct client;
 
-/* The rule of this kind and number, entered if it is new; NULL: there are too many. */
+/* The rule of this kind and number, added if it is new; NULL: there are too many. */
 struct rule *rules_enter(struct rules *rules, enum rule_kind kind, uint32_t number, const char *text);
-/* May a broadcast reach whoever has these rules? Must it? */
+/* May a broadcast reach a client with these rules? Must it? */
 bool rules_may_match(const struct rules *rules, const struct record *record, const struct client *sender);
 bool rules_must_match(const struct rules *rules, const struct record *record, const struct client *sender);
 /* AddMatch, or RemoveMatch, was answered. */

@@ -5,7 +5,7 @@
 #include "serve.h"
 
 #include "client.h"
-#include "greet.h"
+#include "handshake.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define IDLE 150 /* milliseconds without a message, after which it ends */
+#define IDLE 150 /* milliseconds without a message until it exits */
 
 static int connect_to(const char *address)
 {
@@ -29,46 +29,46 @@ static int connect_to(const char *address)
 static void request(struct client *c, const char *name)
 {
     struct bytes header = {0}, body = {0};
-    struct letter letter = {.type = WIRE_CALL,
-                            .serial = 2,
-                            .text = {[WIRE_PATH] = "/org/freedesktop/DBus",
-                                     [WIRE_INTERFACE] = "org.freedesktop.DBus",
-                                     [WIRE_MEMBER] = "RequestName",
-                                     [WIRE_DESTINATION] = "org.freedesktop.DBus",
-                                     [WIRE_SIGNATURE] = "su"}};
+    struct message message = {.type = WIRE_CALL,
+                              .serial = 2,
+                              .text = {[WIRE_PATH] = "/org/freedesktop/DBus",
+                                       [WIRE_INTERFACE] = "org.freedesktop.DBus",
+                                       [WIRE_MEMBER] = "RequestName",
+                                       [WIRE_DESTINATION] = "org.freedesktop.DBus",
+                                       [WIRE_SIGNATURE] = "su"}};
     wire_put_string(&body, false, name);
     wire_put_u32(&body, false, 4);
-    wire_put_header(&header, &letter, (uint32_t)body.size);
+    wire_put_header(&header, &message, (uint32_t)body.size);
     client_send(c, header.data, header.size, body.data, body.size, 2, 0);
 }
 
-static void answer(struct client *c, const struct letter *call)
+static void answer(struct client *c, const struct message *call)
 {
     struct bytes header = {0};
     static uint32_t serial = 10;
-    struct letter letter = {.type = WIRE_RETURN, .serial = serial++, .reply_serial = call->serial};
-    letter.text[WIRE_DESTINATION] = call->text[WIRE_SENDER];
-    wire_put_header(&header, &letter, 0);
+    struct message message = {.type = WIRE_RETURN, .serial = serial++, .reply_serial = call->serial};
+    message.text[WIRE_DESTINATION] = call->text[WIRE_SENDER];
+    wire_put_header(&header, &message, 0);
     client_send(c, header.data, header.size, NULL, 0, 0, 0);
     bytes_free(&header);
 }
 
-/* False: it is to be killed. */
+/* False: the service is to be killed. */
 static bool take(struct client *c, bool dies)
 {
     static uint32_t n;
-    struct letter letter;
+    struct message message;
     size_t at = 0, size;
     for (uint32_t i = 0; i < c->n_fds; i++)
         close(c->fds[i]);
     c->n_fds = 0;
     while (c->state == CLIENT_ACTIVE && (size = wire_frame(c->in.data + at, c->in.size - at)) > 0 &&
            size <= c->in.size - at) {
-        bool call = wire_read(c->in.data + at, size, &letter) && letter.type == WIRE_CALL;
+        bool call = wire_read(c->in.data + at, size, &message) && message.type == WIRE_CALL;
         if (call && dies && ++n == 3)
             return false;
-        if (call && !(letter.flags & WIRE_NO_REPLY))
-            answer(c, &letter);
+        if (call && !(message.flags & WIRE_NO_REPLY))
+            answer(c, &message);
         at += size;
     }
     bytes_drop(&c->in, at);
@@ -94,7 +94,7 @@ int serve(const char *name, const char *how)
     if (fd < 0)
         return 1;
     struct client *c = client_new(0, 0, geteuid(), fd);
-    greet(c, 0, NEVER);
+    handshake_send(c, 0, NEVER);
     request(c, name);
     struct pollfd p = {fd, POLLIN, 0};
     while (client_write(c)) {

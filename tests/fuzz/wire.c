@@ -56,21 +56,21 @@ static void put_number(struct bytes *b, bool big, uint8_t code, uint32_t value)
     wire_put_u32(b, big, value);
 }
 
-size_t wire_put_header(struct bytes *b, const struct letter *letter, uint32_t body_size)
+size_t wire_put_header(struct bytes *b, const struct message *message, uint32_t body_size)
 {
     struct bytes h = {0};
-    const uint8_t first[4] = {letter->big ? 'B' : 'l', letter->type, letter->flags, 1};
+    const uint8_t first[4] = {message->big ? 'B' : 'l', message->type, message->flags, 1};
     bytes_add(&h, first, sizeof(first));
-    wire_put_u32(&h, letter->big, body_size);
-    wire_put_u32(&h, letter->big, letter->serial);
-    wire_put_u32(&h, letter->big, 0);
+    wire_put_u32(&h, message->big, body_size);
+    wire_put_u32(&h, message->big, message->serial);
+    wire_put_u32(&h, message->big, 0);
     for (uint8_t code = WIRE_PATH; code < WIRE_FIELDS; code++)
         if (code != WIRE_REPLY_SERIAL && code != WIRE_UNIX_FDS)
-            put_text(&h, letter->big, code, letter->text[code]);
-    put_number(&h, letter->big, WIRE_REPLY_SERIAL, letter->reply_serial);
-    put_number(&h, letter->big, WIRE_UNIX_FDS, letter->n_fds);
-    put_text(&h, letter->big, 200, letter->unknown);
-    uint32_t n = swap_if(letter->big, (uint32_t)(h.size - WIRE_FIXED));
+            put_text(&h, message->big, code, message->text[code]);
+    put_number(&h, message->big, WIRE_REPLY_SERIAL, message->reply_serial);
+    put_number(&h, message->big, WIRE_UNIX_FDS, message->n_fds);
+    put_text(&h, message->big, 200, message->unknown);
+    uint32_t n = swap_if(message->big, (uint32_t)(h.size - WIRE_FIXED));
     memcpy(h.data + 12, &n, 4);
     bytes_align(&h, 8);
     bytes_add(b, h.data, h.size);
@@ -89,8 +89,8 @@ size_t wire_frame(const uint8_t *data, size_t have)
     return (data[0] != 'l' && !big) || data[3] != 1 || size > WIRE_MAX ? SIZE_MAX : (size_t)size;
 }
 
-/* One field at at; where it ends, or 0. */
-static size_t read_field(const uint8_t *data, size_t at, size_t end, struct letter *letter)
+/* Reads the field at `at`; returns its end, or 0. */
+static size_t read_field(const uint8_t *data, size_t at, size_t end, struct message *message)
 {
     if (end - at < 5 || data[at + 1] != 1 || data[at + 3] != 0)
         return 0;
@@ -100,51 +100,51 @@ static size_t read_field(const uint8_t *data, size_t at, size_t end, struct lett
         size_t n = data[at];
         if (end - at < n + 2)
             return 0;
-        letter->text[WIRE_SIGNATURE] = (const char *)data + at + 1;
+        message->text[WIRE_SIGNATURE] = (const char *)data + at + 1;
         return at + n + 2;
     }
     if (end - at < 4)
         return 0;
-    uint32_t n = wire_u32(data + at, letter->big);
+    uint32_t n = wire_u32(data + at, message->big);
     at += 4;
     if (type == 'u') {
         if (code == WIRE_REPLY_SERIAL)
-            letter->reply_serial = n;
+            message->reply_serial = n;
         else if (code == WIRE_UNIX_FDS)
-            letter->n_fds = n;
+            message->n_fds = n;
         return at;
     }
     if (end - at <= n || data[at + n] != 0)
         return 0;
     if (code > 0 && code < WIRE_FIELDS)
-        letter->text[code] = (const char *)data + at;
+        message->text[code] = (const char *)data + at;
     else
-        letter->unknown = (const char *)data + at;
+        message->unknown = (const char *)data + at;
     return at + n + 1;
 }
 
-bool wire_read(const uint8_t *data, size_t size, struct letter *letter)
+bool wire_read(const uint8_t *data, size_t size, struct message *message)
 {
-    *letter = (struct letter){.type = data[1], .flags = data[2], .big = data[0] == 'B'};
-    letter->serial = wire_u32(data + 8, letter->big);
-    size_t end = WIRE_FIXED + wire_u32(data + 12, letter->big);
+    *message = (struct message){.type = data[1], .flags = data[2], .big = data[0] == 'B'};
+    message->serial = wire_u32(data + 8, message->big);
+    size_t end = WIRE_FIXED + wire_u32(data + 12, message->big);
     for (size_t at = WIRE_FIXED; at < end;) {
         at = (at + 7) & ~(size_t)7;
-        at = at < end ? read_field(data, at, end, letter) : 0;
+        at = at < end ? read_field(data, at, end, message) : 0;
         if (at == 0)
             return false;
     }
-    letter->body_size = wire_u32(data + 4, letter->big);
-    letter->body = data + size - letter->body_size;
-    letter->size = (uint32_t)size;
-    return letter->type != 0 && letter->serial != 0;
+    message->body_size = wire_u32(data + 4, message->big);
+    message->body = data + size - message->body_size;
+    message->size = (uint32_t)size;
+    return message->type != 0 && message->serial != 0;
 }
 
-const char *wire_string(const struct letter *letter)
+const char *wire_string(const struct message *message)
 {
-    const char *signature = letter->text[WIRE_SIGNATURE];
-    if (!signature || signature[0] != 's' || letter->body_size < 5)
+    const char *signature = message->text[WIRE_SIGNATURE];
+    if (!signature || signature[0] != 's' || message->body_size < 5)
         return NULL;
-    uint32_t n = wire_u32(letter->body, letter->big);
-    return n < letter->body_size - 4 && letter->body[4 + n] == 0 ? (const char *)letter->body + 4 : NULL;
+    uint32_t n = wire_u32(message->body, message->big);
+    return n < message->body_size - 4 && message->body[4 + n] == 0 ? (const char *)message->body + 4 : NULL;
 }

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-/* Written here anew, and not shared with the relay: what both got wrong would not be found. */
+/* Implemented independently of the relay: a shared error would not be found. */
 
 enum wire_type { WIRE_CALL = 1, WIRE_RETURN, WIRE_ERROR, WIRE_SIGNAL };
 enum wire_field {
@@ -26,13 +26,13 @@ enum wire_field {
 #define WIRE_FIXED 16u
 #define WIRE_MAX (128u << 20)
 
-/* A message, to be written or as it was read. Texts are NULL where the field is absent. */
-struct letter {
+/* A message to be written or read. Absent fields have NULL texts. */
+struct message {
     uint8_t type, flags;
     bool big;
     uint32_t serial, reply_serial, n_fds;
     const char *text[WIRE_FIELDS];
-    const char *unknown; /* a field that the specification doesn't know */
+    const char *unknown; /* an unknown header field */
     const uint8_t *body;
     uint32_t body_size, size;
 };
@@ -40,13 +40,13 @@ struct letter {
 void wire_put_u32(struct bytes *b, bool big, uint32_t value);
 void wire_put_string(struct bytes *b, bool big, const char *text);
 uint32_t wire_u32(const uint8_t *at, bool big);
-/* The header with its padding. Returns its size. */
-size_t wire_put_header(struct bytes *b, const struct letter *letter, uint32_t body_size);
-/* The size of the message that begins here; 0: too little of it is there; SIZE_MAX: it is none. */
+/* Writes the header with its padding; returns its size. */
+size_t wire_put_header(struct bytes *b, const struct message *message, uint32_t body_size);
+/* The size of the message that begins here; 0: too few bytes; SIZE_MAX: malformed. */
 size_t wire_frame(const uint8_t *data, size_t have);
-/* False: it is not well-formed. Texts point into data. */
-bool wire_read(const uint8_t *data, size_t size, struct letter *letter);
+/* False: malformed. Texts point into data. */
+bool wire_read(const uint8_t *data, size_t size, struct message *message);
 /* The first argument, a string; NULL: the body has none. */
-const char *wire_string(const struct letter *letter);
+const char *wire_string(const struct message *message);
 
 #endif

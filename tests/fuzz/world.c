@@ -4,7 +4,7 @@
 #endif
 #include "world.h"
 
-#include "hear.h"
+#include "receive.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -45,7 +45,7 @@ void plan_note(struct world *w, uint32_t a, uint32_t b, uint32_t c)
     }
 }
 
-/* The kernel notes the credentials at that moment. */
+/* The kernel records the credentials at connect. */
 static int connect_as(const struct world *w, uint32_t uid)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -69,7 +69,7 @@ static int connect_as(const struct world *w, uint32_t uid)
 
 static void wait_for(struct world *w, struct client *c)
 {
-    bool reads = c->reading || c->state != CLIENT_ACTIVE; /* each learns its name */
+    bool reads = c->reading || c->state != CLIENT_ACTIVE; /* until each knows its name */
     uint32_t events = (reads ? (uint32_t)EPOLLIN : 0) | (client_pending(c) ? (uint32_t)EPOLLOUT : 0);
     if (c->fd < 0 || events == c->events)
         return;
@@ -105,12 +105,12 @@ void world_end(struct world *w, struct client *c)
 {
     count_end(c);
     if (c->state == CLIENT_WAITING || c->state == CLIENT_GREETING)
-        w->strangers++; /* others may get what it said behind Hello */
+        w->strangers++; /* others may receive its messages after Hello */
     c->ended = true;
     client_close(c);
 }
 
-/* The bus has closed the connection, or has nothing more to say to one that was shut. */
+/* The bus has closed the connection, or a shut connection has no more input. */
 static void lost(struct world *w, struct client *c)
 {
     if (c == w->control)
@@ -129,18 +129,18 @@ static void serve(struct world *w, struct client *c, uint32_t events)
     bool reads = c->reading || c->state != CLIENT_ACTIVE;
     if (c->fd >= 0 && reads && events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
         bool more = client_read(c);
-        hear(w, c);
+        receive(w, c);
         if (!more && c->fd >= 0)
             lost(w, c);
     }
     if (c->fd >= 0 && client_pending(c) > 0 && !client_write(c)) {
-        /* what it has been told before is still to be read, and then the end */
+        /* its remaining input is still to be read, and then the end of file */
         c->out_at = c->out.size;
         c->reading = true;
     }
     if (c->fd >= 0 && c->out_at >= c->close_at)
         world_end(w, c);
-    /* hung up and not reading: epoll would tell it for ever */
+    /* hung up and not reading: epoll would report it forever */
     if (c->fd >= 0 && events & (EPOLLHUP | EPOLLERR))
         c->reading = true;
 }
@@ -161,7 +161,7 @@ void pump(struct world *w, int milliseconds)
         serve(w, events[i].data.ptr, events[i].events);
 }
 
-/* Where the client of a unique name is noted, for all names that the bus has ever given. */
+/* The table entry of a unique name, for all names that the bus has ever assigned. */
 static uint32_t *place_of(struct world *w, const char *unique)
 {
     uint64_t number = strtoull(unique + 3, NULL, 10);

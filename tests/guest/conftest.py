@@ -1,4 +1,4 @@
-"""A bus for each test, with the group or without."""
+"""A bus for each test, with and without the group."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Tell = Callable[[str], None]
 
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest) -> str:
-    """With the group, or without."""
+    """The path of messages: with the group, or through the relay only."""
     return str(request.param)
 
 
@@ -48,13 +48,13 @@ def bus(begin: Begin) -> Daemon:
 
 @pytest.fixture
 def tell(record_property: Callable[[str, object], None]) -> Tell:
-    """Say what was found; `make guest-test` shows it."""
+    """Record a measurement; `make guest-test` shows it."""
     return functools.partial(record_property, "note")
 
 
 @pytest.fixture
 def load(bus: Daemon, tell: Tell) -> Load:
-    """Load the bus, and show what was done; what is wrong or lost fails the test."""
+    """Load the bus, and show a summary; a wrong or lost message fails the test."""
 
     def run(case: str, *, seed: int, count: int, clients: int = 2, seconds: float = 4 * DEADLINE) -> str:
         program = load_program()
@@ -65,7 +65,7 @@ def load(bus: Daemon, tell: Tell) -> Load:
         assert done.returncode == 0, f"seed {seed}: {done.stdout}{done.stderr}"
         totals = stats(bus.connect())
         asked = {reason: n for reason, n in totals["DirectAsked"].items() if n}
-        tell(f"{done.stdout.strip()}; directly {totals['DirectMessages']}, by the bus {asked}")
+        tell(f"{done.stdout.strip()}; direct {totals['DirectMessages']}, through the bus {asked}")
         return done.stdout
 
     return run

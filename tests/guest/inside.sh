@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# inside.sh CHECKOUT CONFORMANCE PYTEST-ARGUMENT...: what run.py runs in the guest, as root. OMNIBUS_MULTICAST says what omnibusd
-# does about the group; CONFORMANCE is the folder of other people's suites, or "". Results go to /run/results.
+# inside.sh CHECKOUT CONFORMANCE PYTEST-ARGUMENT...: the part of run.py in the guest, as root. OMNIBUS_MULTICAST is omnibusd's
+# --multicast; CONFORMANCE is the folder of third-party test suites, or "". Results go to /run/results.
 set -u
 checkout=$1 conformance=$2
 shift 2
@@ -9,9 +9,9 @@ results=/run/results
 export PYTHONDONTWRITEBYTECODE=1 OMNIBUS_GUEST=1 LANG=C.UTF-8
 
 mkdir -p /dev/pts && mount -t devpts devpts /dev/pts
-# busctl wants to know of clients where they are in it.
+# busctl reads each client's cgroup.
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-# Who looks up an address finds none while there is only 127.0.0.1.
+# With only 127.0.0.1, looking up an address finds none.
 busybox ip addr add 192.0.2.1/32 dev lo
 cd "$checkout" || exit 1
 status=0
@@ -19,7 +19,7 @@ status=0
     --junitxml="$results/tests.xml" "$@" || status=1
 
 if [ -n "$conformance" ]; then
-    # The daemon has to have that name, for whoever looks at its process.
+    # Tests look for a process of that name.
     mkdir -p /tmp/group
     option=${OMNIBUS_MULTICAST:+--multicast=$OMNIBUS_MULTICAST}
     printf '#!/bin/sh\nexec "%s" %s "$@"\n' "$checkout/.venv/bin/omnibusd" "$option" >/tmp/group/omnibusd

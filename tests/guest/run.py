@@ -1,8 +1,8 @@
-"""Run the tests of the bus in a guest whose kernel has the group: a stock Debian kernel under QEMU.
+"""Run the tests of the bus in a guest with the kernel module: a stock Debian kernel under QEMU.
 
-    make guest-test                             all, with the group on
+    make guest-test                             all, with the group
     make guest-test TESTS=tests/bus/test_names.py
-    make guest-test MULTICAST=off               on the relay, to compare
+    make guest-test MULTICAST=off               through the relay, to compare
 
 The host's files are the guest's, read-only. Results are left in build/guest.
 """
@@ -30,7 +30,7 @@ PATIENCE = 6
 
 
 def in_guest(arguments: argparse.Namespace) -> int:
-    """Boot the guest, run the tests there, show what they print, and return an exit status."""
+    """Boot the guest, run the tests there, show their output, and return an exit status."""
     conformance = CONFORMANCE.resolve() if CONFORMANCE.exists() and not arguments.no_conformance else None
     words = [CHECKOUT / "tests/guest/inside.sh", CHECKOUT, conformance or ""]
     words += ["-q", "-n", arguments.cpus, *arguments.tests]
@@ -46,7 +46,7 @@ def in_guest(arguments: argparse.Namespace) -> int:
 
 
 def tests(report: Path) -> list[str]:
-    """Name the tests that failed or were left out, show what others say, and count all."""
+    """Return lines for failed and skipped tests, measurements, and the totals."""
     if not report.exists():
         return ["tests: no report"]
     lines = []
@@ -63,7 +63,7 @@ def tests(report: Path) -> list[str]:
 
 
 def conformance_tests(table: Path) -> list[str]:
-    """Name those that did not pass, and count all."""
+    """Return lines for the tests that did not pass, and the totals."""
     rows = [line.split("\t") for line in table.read_text().splitlines()]
     rows = [row for row in rows if len(row) > 2]
     lines = ["\t".join(row) for row in rows if row[2] != "passed"]
@@ -71,7 +71,7 @@ def conformance_tests(table: Path) -> list[str]:
 
 
 def tally(counts: Counter[str]) -> str:
-    """Say how many of each."""
+    """Format the count of each outcome."""
     return ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
 
 

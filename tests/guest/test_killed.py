@@ -1,4 +1,4 @@
-"""SIGKILL in the middle of it: of a sender, of a receiver, of the bus."""
+"""SIGKILL of a sender, of a receiver and of the bus during traffic."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ StartPeer = Callable[..., tuple[Program, str]]
 
 @pytest.fixture
 def peer(bus: Daemon) -> Iterator[StartPeer]:
-    """Start a process that is a client; returns it and its unique name."""
+    """Start a client process; return it and its unique name."""
     programs = []
 
     def begin(role: str, *arguments: str) -> tuple[Program, str]:
@@ -44,7 +44,7 @@ def kill(program: Program) -> None:
 
 
 class TestReceiver:
-    """Whoever waits for its reply is told at once that there will be none."""
+    """A caller with a pending call to a killed receiver gets an error at once."""
 
     COUNT = 20
 
@@ -69,7 +69,7 @@ class TestReceiver:
         caller.expect_nothing(caller)
 
     def test_both_ways(self, bus: Daemon, peer: StartPeer, way: str) -> None:
-        """Calls that went by the bus and such that went directly."""
+        """Calls through the bus and direct calls."""
         caller, other = bus.connect(), bus.connect()
         program, name = peer("echo")
         if way == GROUP:
@@ -85,7 +85,7 @@ class TestReceiver:
         echo(caller, other)
 
     def test_under_load(self, bus: Daemon, peer: StartPeer, way: str) -> None:
-        """Its senders go on to others, nothing lost."""
+        """Its senders' messages to others continue, and none is lost."""
         asker, sender, other = bus.connect(), bus.connect(), bus.connect()
         program, name = peer("echo")
         asker.match(GONE)
@@ -107,8 +107,8 @@ class TestReceiver:
 
 
 class TestSender:
-    def test_its_last(self, bus: Daemon, peer: StartPeer, way: str) -> None:
-        """What it has sent before its end is there, then comes that it is gone, then nothing."""
+    def test_last_messages(self, bus: Daemon, peer: StartPeer, way: str) -> None:
+        """Its messages arrive, then NameOwnerChanged, then nothing."""
         asker, receiver = bus.connect(), bus.connect()
         receiver.match("type='signal',member='Cast'")
         receiver.match(GONE)
@@ -136,7 +136,7 @@ class TestSender:
         receiver.expect_nothing(asker)
 
     def test_a_caller(self, bus: Daemon, peer: StartPeer, way: str) -> None:
-        """A reply to who has gone reaches nobody, and its next client starts anew."""
+        """A reply to a departed caller is discarded, and the next client starts afresh."""
         callee, asker = bus.connect(), bus.connect()
         callee.match(GONE)
         for _ in range(10):
@@ -153,13 +153,13 @@ class TestSender:
 
 
 class TestDaemon:
-    """All are told, nobody hangs, and nothing of them is left in the kernel."""
+    """All clients are disconnected, none hangs, and the kernel keeps no state of them."""
 
     def references(self) -> int:
         return int(REFERENCES.read_text()) if REFERENCES.exists() else 0
 
     def test_killed(self, bus: Daemon, peer: StartPeer, way: str) -> None:
-        """Some talk directly, one is blocked since the bus has stopped reading."""
+        """Some exchange direct messages, one is blocked because the bus has stopped reading."""
         asker, client, other, slow = (bus.connect() for _ in range(4))
         if way == GROUP:
             learn(asker, client, other, by=lambda: echo(client, other))
@@ -186,7 +186,7 @@ class TestDaemon:
             client.start_call(other.unique, "Hail")
 
     def wait_until_blocked(self, program: Program) -> None:
-        """Wait until it sleeps, and has not been woken between two looks."""
+        """Wait until it sleeps, and was not woken between two checks."""
         end = time.monotonic() + DEADLINE
         path, seen = Path(f"/proc/{program.process.pid}/status"), ""
         while (now := path.read_text()) != seen or "S (sleeping)" not in now:
@@ -213,8 +213,8 @@ class TestDaemon:
 
 
 class TestType:
-    def test_reply_of_the_dead(self, bus: Daemon, peer: StartPeer) -> None:
-        """Killed between its reply and its end: the reply is there, and no error."""
+    def test_reply_of_a_killed_callee(self, bus: Daemon, peer: StartPeer) -> None:
+        """Killed after its reply: the reply arrives, and no error."""
         caller = bus.connect()
         program, name = peer("echo")
         for number in range(50):

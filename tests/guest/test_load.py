@@ -1,4 +1,4 @@
-"""Many clients at once, those in ``load``: order, loss, rules, monitors, checked message by message."""
+"""Many concurrent clients, from ``load``: order, loss, rules, monitors, checked message by message."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ only_in_guest = pytest.mark.skipif(not IN_GUEST, reason="takes long; part of `ma
 
 
 def both_ways(bus: Daemon, way: str) -> None:
-    """Nothing is proven by clients whose messages all went the same way."""
+    """Assert that some messages went directly and some through the bus: else the test proves little."""
     totals = stats(bus.connect())
     assert (totals["DirectMessages"] > 0) == (way == GROUP)
     assert totals["DirectMessages"] < totals["MessagesReceived"]
@@ -34,9 +34,9 @@ def both_ways(bus: Daemon, way: str) -> None:
 class TestOrder:
     """Every receiver gets each sender's messages in the sender's order, none lost and none twice.
 
-    Broadcasts come in the same order to all, and no message comes before one that its sender had got before.
-    The clients send calls, replies, signals and broadcasts; change rules and names; send what is too big,
-    what has descriptors, or more than a queue holds; look away for a while; and a monitor comes and goes.
+    Broadcasts arrive in the same order at all, and no message before one that its sender had received. The
+    clients send calls, replies, signals and broadcasts; change rules and names; send messages that are too
+    big, have descriptors, or exceed a queue; stop reading for a while; and a monitor comes and goes.
     """
 
     @pytest.mark.parametrize("seed", range(3))
@@ -53,7 +53,7 @@ class TestOrder:
 
 
 class TestRuleThenCall:
-    """Specification, AddMatch: who then calls does not miss what the call is the cause of."""
+    """Specification, AddMatch: a client that then makes a call does not miss signals that the call causes."""
 
     def test_some(self, load: Load, bus: Daemon, way: str) -> None:
         load("match", seed=1, count=500)
@@ -68,7 +68,7 @@ class TestRuleThenCall:
 
 
 class TestMonitor:
-    """One that comes while others talk sees all of it once, from the first message that began after."""
+    """A monitor that comes under load sees everything once, from the first message sent after it is one."""
 
     @pytest.mark.parametrize("count", [5, pytest.param(100, marks=only_in_guest)])
     def test_no_gap(self, load: Load, bus: Daemon, way: str, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Replies, their limits, and what is counted are the same with the group as without."""
+"""Replies, their limits, and the statistics are the same with the group as without."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.deviation("multicast")
 
 
 class Pair:
-    """Two who know the way to each other, and one who asks for statistics."""
+    """Two clients with direct delivery between them, and one that reads statistics."""
 
     def __init__(self, bus: Daemon, way: str) -> None:
         self.asker, self.caller, self.callee = (bus.connect() for _ in range(3))
@@ -31,13 +31,13 @@ class Pair:
         return self.callee.take(type=Type.METHOD_CALL, member="Echo")
 
     def went_directly(self, client: Client, before: int, count: int) -> None:
-        """All of these or, without a group, none."""
+        """Assert that all of these went directly or, without a group, none."""
         assert sent_directly(self.asker, client) - before == (count if self.direct else 0)
 
 
 class TestCounted:
     def test_messages(self, bus: Daemon, way: str) -> None:
-        """What went directly is among the messages of both, and is counted by itself."""
+        """Direct messages count for sender and receiver, and separately."""
         pair = Pair(bus, way)
         clients = pair.caller, pair.callee
         before = [stats(pair.asker, one) for one in clients]
@@ -53,7 +53,7 @@ class TestCounted:
         assert stats(pair.asker)["DirectMessages"] - totals["DirectMessages"] == (100 if way == GROUP else 0)
 
     def test_broadcasts(self, bus: Daemon, way: str) -> None:
-        """A message of one, and a delivery to each who gets it."""
+        """One message of the sender, and one delivery for each receiver."""
         asker, sender, *listeners = (bus.connect() for _ in range(5))
         for listener in listeners:
             listener.match("type='signal',member='Cast'")
@@ -75,7 +75,7 @@ class TestCounted:
         assert [got_directly(asker, one) for one in listeners] == [one + count for one in before]
 
     def test_pending(self, bus: Daemon, way: str) -> None:
-        """PendingReplies: the calls of both ways that wait."""
+        """PendingReplies: pending calls, direct and through the bus."""
         pair = Pair(bus, way)
         calls = [pair.call(size) for size in (0, 100_000, 0)]
         assert stats(pair.asker, pair.caller)["PendingReplies"] == 3
@@ -86,7 +86,7 @@ class TestCounted:
 
 
 class TestMaximum:
-    """max_replies_per_connection: calls of one that wait for their replies."""
+    """max_replies_per_connection: pending calls of one client."""
 
     LIMIT = 5
 
@@ -102,7 +102,7 @@ class TestMaximum:
         self.refused(pair)
 
     def test_both_ways(self, begin: Begin, way: str) -> None:
-        """A call that goes by the bus counts those that went directly."""
+        """A call through the bus counts together with direct ones."""
         pair = Pair(begin(limits={"max_replies_per_connection": self.LIMIT}), way)
         for size in (0, 100_000, 0, 100_000, 0):
             pair.call(size)
@@ -117,7 +117,7 @@ class TestMaximum:
 
 
 class TestTime:
-    """reply_timeout: milliseconds until a call that waits is answered by the bus."""
+    """reply_timeout: milliseconds until the bus answers a pending call."""
 
     MILLISECONDS = 2000
 
@@ -140,8 +140,8 @@ class TestTime:
         echo(pair.caller, pair.callee, 7)
 
 
-class TestUnasked:
-    """requested_reply: only what was asked for passes, once, and from who was asked."""
+class TestUnrequestedReply:
+    """requested_reply: a reply passes only once, and only from the callee."""
 
     @pytest.fixture
     def pair(self, begin: Begin, way: str) -> Pair:
@@ -177,7 +177,7 @@ class TestUnasked:
         self.refused(pair, pair.callee, reply_serial=call.serial)
 
     def test_direct_call_and_a_reply_by_the_bus(self, pair: Pair) -> None:
-        """And the other way round."""
+        """And the reverse."""
         for sizes in ((0, 100_000), (100_000, 0)):
             call = pair.call(sizes[0])
             pair.callee.reply(call, "ay", bytes(sizes[1]))
@@ -185,7 +185,7 @@ class TestUnasked:
             self.refused(pair, pair.callee, reply_serial=call.serial)
 
     def test_order_of_both_ways(self, pair: Pair) -> None:
-        """A reply that is too big to go directly does not fall behind the signal after it."""
+        """A reply too big to go directly is not overtaken by the signal after it."""
         for number in range(20):
             call = pair.call()
             pair.callee.reply(call, "ay", bytes(100_000))

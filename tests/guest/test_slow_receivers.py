@@ -1,4 +1,4 @@
-"""Receivers that don't read for a while: nothing is lost, and nobody else is concerned."""
+"""Receivers that don't read for a while: nothing is lost, and no other client is affected."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class TestUnread:
             learn(self.asker, self.sender, by=self.both)
 
     def flood(self) -> None:
-        """Send to who doesn't read, to who does, and to both."""
+        """Send to the slow receiver, to the other one, and to both."""
         for number in range(COUNT):
             self.sender.signal("Note", "u", number, destination=self.slow.unique)
             note(self.sender, self.other, number)
             self.cast(number)
 
     def test_nothing_is_lost(self, way: str) -> None:
-        """What the slow one reads later is all there in its order; the other one got his meanwhile."""
+        """The slow one later reads all messages in order; the other one got its own meanwhile."""
         self.ways_known(way)
         self.flood()
         for number in range(COUNT):
@@ -58,7 +58,7 @@ class TestUnread:
         self.other.expect_nothing(self.sender)
 
     def test_others_go_on(self, bus: Daemon, way: str) -> None:
-        """Two who have nothing to do with it go on talking directly, all of it."""
+        """All messages between two unrelated clients still go directly."""
         third, fourth = bus.connect(), bus.connect()
         self.ways_known(way)
         if way == GROUP:
@@ -72,7 +72,7 @@ class TestUnread:
         assert [one - other for one, other in zip(after, before, strict=True)] == [expected, expected]
 
     def again(self, burst: int) -> tuple[int, float]:
-        """When he has read all, send in bursts: by the bus how many, until when (ms)."""
+        """Read all, then send in bursts; return how many went through the bus, and until when (ms)."""
         self.flood()
         before = got_directly(self.asker, self.slow)
         for _ in range(2 * COUNT):
@@ -91,15 +91,15 @@ class TestUnread:
     @pytest.mark.parametrize("burst", [1, 50])
     @pytest.mark.parametrize("way", WAYS[:1], indirect=True)
     def test_directly_again(self, way: str, burst: int, tell: Tell) -> None:
-        """When he has read all, what follows goes directly again, soon."""
+        """After the receiver has read all, messages soon go directly again."""
         self.ways_known(way)
         by_bus, milliseconds = self.again(burst)
-        tell(f"bursts of {burst}: by the bus {by_bus} of {MORE}, directly after {milliseconds:.1f} ms")
+        tell(f"bursts of {burst}: through the bus {by_bus} of {MORE}, directly after {milliseconds:.1f} ms")
         assert by_bus <= MORE // 2
 
     @pytest.mark.parametrize("way", WAYS[:1], indirect=True)
-    def test_a_sender_who_never_pauses(self, way: str, tell: Tell) -> None:
-        """He stays with the bus while it has something of him to read, and goes directly again later."""
+    def test_a_sender_that_never_pauses(self, way: str, tell: Tell) -> None:
+        """It stays with the bus while the bus has unread messages of it, and goes directly again later."""
         self.ways_known(way)
         is_half = threading.Event()
 
@@ -117,5 +117,5 @@ class TestUnread:
             self.slow.expect(member="Note", body=(number,))
         thread.join()
         direct = got_directly(self.asker, self.slow) - before
-        tell(f"of {COUNT} messages to who does not read and {COUNT} while he reads, {direct} directly")
+        tell(f"of {COUNT} messages before the receiver reads and {COUNT} during that, {direct} directly")
         learn(self.asker, self.sender, by=lambda: note(self.sender, self.slow))

@@ -1,4 +1,4 @@
-"""Whose messages may reach whom without the bus seeing them."""
+"""Which clients may exchange messages without the bus seeing them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TRUSTED = PAIRS[:3]
 
 @pytest.fixture
 def trusting(begin: Begin, tmp_path: Path) -> Daemon:
-    """A bus that trusts everybody."""
+    """A bus with trust "everybody"."""
     own = tmp_path / "own.conf"
     own.write_text("<omnibusconfig>\n<trust>everybody</trust>\n</omnibusconfig>\n")
     return begin(f"--omnibus-config={own}")
@@ -44,7 +44,7 @@ def cast(sender: Client, *listeners: Client) -> None:
 
 
 def never(asker: Client, sender: Client, by: Callable[[], None]) -> None:
-    """Each has a pause after it, in which a way that may be found is found."""
+    """Assert that no message goes directly, with pauses in which direct delivery could be set up."""
     before = sent_directly(asker, sender)
     for _ in range(TRIED):
         by()
@@ -53,7 +53,7 @@ def never(asker: Client, sender: Client, by: Callable[[], None]) -> None:
 
 
 class TestSameUser:
-    """Without more: from root to everybody, and between clients of one user."""
+    """By default: from root to all clients, and between clients of one user."""
 
     @pytest.mark.parametrize(("sender_uid", "receiver_uid"), TRUSTED)
     def test_directly(self, bus: Daemon, sender_uid: int, receiver_uid: int) -> None:
@@ -62,7 +62,7 @@ class TestSameUser:
 
     @pytest.mark.parametrize(("sender_uid", "receiver_uid"), [pair for pair in PAIRS if pair not in TRUSTED])
     def test_by_the_bus(self, bus: Daemon, sender_uid: int, receiver_uid: int) -> None:
-        """While the same sender's messages to his own go directly."""
+        """While the same sender's messages to clients of its own user go directly."""
         asker, sender = bus.connect(), bus.connect(uid=sender_uid)
         receiver, own = bus.connect(uid=receiver_uid), bus.connect(uid=sender_uid)
         never(asker, sender, lambda: note(sender, receiver))
@@ -70,7 +70,7 @@ class TestSameUser:
         never(asker, sender, lambda: note(sender, receiver))
 
     def test_calls_of_root(self, bus: Daemon) -> None:
-        """A call of root goes directly, its reply by the bus."""
+        """A call of root goes directly, its reply through the bus."""
         asker, caller, callee = bus.connect(), bus.connect(), bus.connect(uid=USER)
 
         def call() -> None:
@@ -82,7 +82,7 @@ class TestSameUser:
         never(asker, callee, call)
 
     def test_broadcasts(self, bus: Daemon) -> None:
-        """One goes directly to all or to nobody."""
+        """A broadcast goes directly to all receivers or to none."""
         asker, sender, own = bus.connect(), bus.connect(uid=USER), listening(bus, USER)
         learn(asker, sender, by=lambda: cast(sender, own))
         other = listening(bus, OTHER)

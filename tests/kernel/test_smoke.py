@@ -1,4 +1,4 @@
-"""A stock kernel with the module, in a guest: the module's smoke subset, and some tests of the bus."""
+"""A stock kernel with the module, in a guest: the module's smoke tests, and some tests of the bus."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BUS_TESTS = (
 
 @dataclass(frozen=True)
 class Guest:
-    """What a guest has left: result lines of the module's tests, and pytest's report."""
+    """A guest's results: lines of the module's tests, and pytest's report."""
 
     status: int
     lines: Sequence[str]
@@ -37,7 +37,7 @@ class Guest:
 
 
 def boot(results: Path) -> Guest:
-    """Run all tests in one guest: it takes longer to come up than to run them."""
+    """Run all tests in one guest: booting takes longer than running them."""
     tests = [f"tests/bus/{one}" for one in BUS_TESTS]
     inside = shlex.join([str(CHECKOUT / "tests/guest/inside.sh"), str(CHECKOUT), "", "-q", *tests])
     command = f"OMNIBUS_TEST_PATIENCE=6 OMNIBUS_MULTICAST=require {inside}"
@@ -58,7 +58,7 @@ def check_module(guest: Guest) -> None:
     names = {name.rpartition("/")[2] for name in passed}
     assert len(passed) == len(set(passed))
     assert {"rmmod", "kernel log"} <= names
-    # Each of the contract's rules that the short run covers was really run.
+    # Every rule of the contract that the short run covers was tested.
     assert {
         "a_send_in_flight_while_the_member_is_added",
         "c_reacts_before_b_is_flushed",
@@ -81,7 +81,7 @@ def check_module(guest: Guest) -> None:
 def check_bus(guest: Guest) -> None:
     assert guest.bus_tests.exists(), "\n".join([*guest.lines[-40:], guest.errors[-2000:]])
     cases = list(ElementTree.parse(guest.bus_tests).iter("testcase"))
-    # Whatever did not pass has a child that says why, also a test that was left out.
+    # A test that did not pass, even a skipped one, has a child with the reason.
     assert not [f"{case.get('name')}: {case[0].tag} {case[0].get('message')}" for case in cases if len(case)]
     assert len(cases) >= 30
     assert {str(case.get("classname")).rpartition(".")[2] for case in cases} >= {

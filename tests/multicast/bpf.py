@@ -55,7 +55,7 @@ class OutOfRange(Exception):
 
 
 class Machine:
-    """One run of a program; ``steps`` counts the instructions."""
+    """One run of a program; ``steps`` counts the executed instructions."""
 
     def __init__(self, packet: bytes, mark: int = 0, note: int = 0) -> None:
         self.packet = packet
@@ -64,7 +64,7 @@ class Machine:
         self.memory: list[int | None] = [None] * SLOTS
 
     def run(self, program: Sequence[Instruction]) -> int:
-        """Return what the program returns."""
+        """Run the program and return its result."""
         at = 0
         try:
             while True:
@@ -78,7 +78,7 @@ class Machine:
             return 0
 
     def step(self, i: Instruction) -> int:
-        """Execute an instruction that is no return. How many to skip after it."""
+        """Execute an instruction other than a return; return how many to skip after it."""
         match i.code & 7:
             case 0x00:
                 self.a = self.value(i)
@@ -139,7 +139,7 @@ class Machine:
 
 
 def check(program: Sequence[Instruction]) -> None:
-    """Assert what the kernel demands of a program before it takes it."""
+    """Assert the kernel's requirements of a program."""
     assert 0 < len(program) <= MAX_INSTRUCTIONS
     assert program[-1].code & 7 == RET
     for at, i in enumerate(program):
@@ -149,7 +149,7 @@ def check(program: Sequence[Instruction]) -> None:
 
 
 def run_chain(programs: Iterable[Sequence[Instruction]], packet: bytes, mark: int = 0, note: int = 0) -> int:
-    """The first verdict whose kind is not 0, as unix_multicast has it; ``note`` is the first filter's."""
+    """Return the first verdict of a kind other than 0; ``note`` is the first filter's result."""
     for program in programs:
         verdict = Machine(packet, mark, note).run(program)
         if verdict >> 28:

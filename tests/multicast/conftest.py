@@ -1,4 +1,4 @@
-"""The relay's own reading of messages, for a whole module."""
+"""The relay's own parser, one process for a whole module."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from .relay_says import Relay
+from .relay_reading import Relay
 
 
 @pytest.fixture(scope="module")
 def relay() -> Iterator[Relay]:
     if not (shutil.which("clang") and shutil.which("make")):
-        pytest.skip("clang and make build what asks the relay")
+        pytest.skip("clang and make are needed to build the relay's parser")
     relay = Relay()
     yield relay
     relay.close()

@@ -1,4 +1,4 @@
-"""Flows and rules as values, and what the filter compiler makes of them (multicast/bpf/filter.h)."""
+"""Flows and rules as values, and their programs from the filter compiler (multicast/bpf/filter.h)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ASK, ASK_NOW = 0x00000000, 0xF0000000
 UNICAST, MULTICAST, NO, YES = 0x10000000, 0x20000000, 0x30000000, 0x40000000
 BIG_ENDIAN, CALL, REPLY = 0x01000000, 0x02000000, 0x04000000
 SIDE_ASK, SIDE_NO, SIDE_YES = range(3)
-NOBODY = 0xFFFFFFFF
+NO_MEMBER = 0xFFFFFFFF
 MAX_SIZE = 65536
 
 Program = list[Instruction]
@@ -43,7 +43,7 @@ class Rule:
 
 
 class Texts:
-    """Fills spans and keeps alive what they point to."""
+    """Fills spans and keeps their memory alive."""
 
     def __init__(self) -> None:
         self._kept: list[Any] = []
@@ -79,16 +79,16 @@ def _programs(function: Any, *source: Any) -> list[Program]:
 
 
 FIRST = _programs(lib.filter_compile_first)
-"""What is run before all others."""
+"""The first filter, which runs before all others."""
 
 
 def note(message: bytes) -> int:
-    """Return what the first filter answers; 0: ask."""
+    """Return the result of the first filter; 0: ask."""
     return run_chain(FIRST, message)
 
 
 def judge(programs: Sequence[Program], message: bytes, mark: int = 0) -> int:
-    """Return the verdict of a member's filter, behind the first one; 0: ask."""
+    """Return the verdict of a member's filter, after the first filter; 0: ask."""
     noted = note(message)
     return run_chain(programs, message, mark, noted) if noted else 0
 
@@ -96,7 +96,7 @@ def judge(programs: Sequence[Program], message: bytes, mark: int = 0) -> int:
 def egress(
     flows: Sequence[Flow], *, big_endian: bool = False, broadcasts: bool = True, max_size: int = MAX_SIZE
 ) -> list[Program]:
-    """The programs that judge what a member sends."""
+    """Return the programs for messages that a member sends."""
     texts = Texts()
     array = ffi.new("struct filter_flow[]", max(1, len(flows)))
     for one, flow in zip(array, flows, strict=False):
@@ -113,7 +113,7 @@ def egress(
 def ingress(
     rules: Sequence[Rule], *, big_endian: bool = False, sides: Sequence[int] = (SIDE_YES,)
 ) -> list[Program]:
-    """The programs that judge what would reach a member by multicast."""
+    """Return the programs for multicasts that would reach a member."""
     texts = Texts()
     array = ffi.new("struct filter_rule[]", max(1, len(rules)))
     for one, rule in zip(array, rules, strict=False):

@@ -1,4 +1,4 @@
-"""What filters have to say, in plain Python: D-Bus specification, "Message Format", without the bodies."""
+"""The expected verdicts in plain Python: D-Bus specification, "Message Format", without the bodies."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ NOTED = {
     Type.ERROR: (Field.DESTINATION, Field.REPLY_SERIAL, Field.ERROR_NAME),
     Type.SIGNAL: (Field.DESTINATION, Field.PATH, Field.INTERFACE, Field.MEMBER),
 }
-"""What filters see of a message: all else goes for any."""
+"""The fields that filters see; all others match anything."""
 FURTHEST = 1016
 MAX_FIELDS = 6
 MAX_TEXT = 255
 
 
 class Wrong(Exception):
-    """A message that is not plainly right."""
+    """A message that a filter can't accept as valid."""
 
 
 def demand(holds: bool) -> None:
@@ -61,7 +61,7 @@ class Header:
 
 
 def read(data: bytes, *, big_endian: bool, max_size: int) -> Header:
-    """Read a message that may go directly.
+    """Parse a message that may go directly.
 
     Raises:
         Wrong: it may not.
@@ -116,7 +116,7 @@ def _check(header: Header, body: int) -> None:
 
 
 def opens(flow: Flow, header: Header) -> bool:
-    """Say whether a message belongs to a flow."""
+    """Return whether a message belongs to a flow."""
     texts = {
         Field.PATH: flow.path,
         Field.INTERFACE: flow.interface,
@@ -135,7 +135,7 @@ def opens(flow: Flow, header: Header) -> bool:
 
 
 def verdict(header: Header, index: int, big_endian: bool) -> int:
-    """Build the verdict that sends a message to a member."""
+    """Return the verdict that sends a message to a member."""
     base = UNICAST | index | (BIG_ENDIAN if big_endian else 0)
     if header.type in (Type.METHOD_RETURN, Type.ERROR):
         return base | REPLY | (header.offsets[Field.REPLY_SERIAL] + 4) // 4 << 14
@@ -147,7 +147,7 @@ def verdict(header: Header, index: int, big_endian: bool) -> int:
 def egress(
     data: bytes, flows: Sequence[Flow], *, big_endian: bool, broadcasts: bool, max_size: int
 ) -> set[int]:
-    """All verdicts that are right, of flows that lead to several members; none: ask."""
+    """Return all valid verdicts, if flows lead to several members; none: ask."""
     try:
         header = read(data, big_endian=big_endian, max_size=max_size)
     except Wrong:

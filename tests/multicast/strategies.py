@@ -1,4 +1,4 @@
-"""Random flows, rules, messages and damage, out of few enough texts that they meet."""
+"""Random flows, rules, messages and damage, from so few texts that they often match."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from support.message import BIG, LITTLE, Field, Flag, Type, frame
 from support.wire import Writer
 
-from .filters import NOBODY, Flow, Rule
+from .filters import NO_MEMBER, Flow, Rule
 
-# Several that differ in a word at the end or the beginning, in length, and of all lengths modulo eight.
+# Several that differ in the first or last word or in length, and of all lengths modulo eight.
 DESTINATIONS = ("org.example.A", "org.example.B", ":1.1", ":1.2", ":1.10", ":1.11", "a.b", "org.exa.Name")
 PATHS = ("/", "/a", "/a/b", "/a/bc", "/ab", "/org/example/Object", "/org/example/Objects", "/org/freedesktop")
 INTERFACES = ("a.b", "a.c", "org.example.I", "org.example.J", "org.freedesktop.DBus.Lo", "a." + "b" * 253)
@@ -64,7 +64,7 @@ def call(destination: bytes, path: bytes, interface: bytes, member: bytes) -> by
 
 @st.composite
 def messages(draw: st.DrawFn, order: str, kinds: st.SearchStrategy[Type] = types) -> bytes:
-    """A message that is right, with its fields in any order."""
+    """A valid message, with its fields in any order."""
     kind = draw(kinds)
     codes = list(_NEEDED[kind]) + [code for code in _OPTIONAL[kind] if draw(st.booleans())]
     fields: list[tuple[int, str, Any]] = []
@@ -85,7 +85,7 @@ def messages(draw: st.DrawFn, order: str, kinds: st.SearchStrategy[Type] = types
 
 
 def broadcasts(order: str) -> st.SearchStrategy[bytes]:
-    """Signals, of which some have a destination."""
+    """Signals, some with a destination."""
     return messages(order, st.just(Type.SIGNAL))
 
 
@@ -124,7 +124,7 @@ _EXTRA: tuple[tuple[int, str, Any], ...] = (
 
 @st.composite
 def odd_messages(draw: st.DrawFn, order: str) -> bytes:
-    """A frame with any fields, of which hardly one is right."""
+    """A message with arbitrary, mostly invalid fields."""
     some = [
         (int(code), kind, draw(values)) for code, (kind, values) in _VALUES.items() if draw(st.booleans())
     ]
@@ -162,7 +162,7 @@ def _cut(draw: st.DrawFn, data: bytearray) -> None:
 
 
 def _lengths(draw: st.DrawFn, data: bytearray) -> None:
-    """Another length of the body or of the fields, by a little, or so that a 32-bit sum comes out right."""
+    """Changes the length of the body or the fields by a little, or so that a 32-bit sum still fits."""
     if len(data) < 16:
         return
     order = ">" if data[0] == ord("B") else "<"
@@ -180,7 +180,7 @@ _DAMAGE: tuple[Callable[[st.DrawFn, bytearray], None], ...] = (_flip, _set, _ins
 
 @st.composite
 def damaged(draw: st.DrawFn, order: str, sound: st.SearchStrategy[bytes] | None = None) -> bytes:
-    """A message of which a few bytes, mostly of the header, are others."""
+    """A message with a few changed bytes, mostly in the header."""
     data = bytearray(draw(messages(order) if sound is None else sound))
     for damage in draw(st.lists(st.sampled_from(_DAMAGE), min_size=1, max_size=3)):
         if data:
@@ -189,7 +189,7 @@ def damaged(draw: st.DrawFn, order: str, sound: st.SearchStrategy[bytes] | None 
 
 
 def anything(order: str) -> st.SearchStrategy[bytes]:
-    """Right, odd and damaged messages."""
+    """Valid, odd and damaged messages."""
     return st.one_of(messages(order), damaged(order), odd_messages(order))
 
 
@@ -214,7 +214,7 @@ rules = st.builds(
     member=_maybe(MEMBERS),
     path=st.one_of(st.none(), st.none(), _maybe(PATHS)),
     arg0=st.one_of(st.none(), _maybe(STRINGS)),
-    sender=st.one_of(st.none(), st.sampled_from((*SENDERS, NOBODY))),
+    sender=st.one_of(st.none(), st.sampled_from((*SENDERS, NO_MEMBER))),
     unclear=st.booleans(),
 ) | st.builds(
     Rule,

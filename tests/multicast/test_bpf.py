@@ -1,4 +1,4 @@
-"""The interpreter that the filters' tests trust: the kernel's networking/filter.rst."""
+"""The interpreter that the filters' tests rely on: the kernel's networking/filter.rst."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def run(*program: Instruction, packet: bytes = PACKET, mark: int = 0) -> int:
 
 
 class TestLoads:
-    """Bytes, half-words and words of the packet, the most significant byte first."""
+    """Bytes, half-words and words of the packet, big-endian."""
 
     @pytest.mark.parametrize(("size", "value"), [(0, 0x81828384), (H, 0x8182), (B, 0x81)])
     def test_absolute(self, size: int, value: int) -> None:
@@ -139,7 +139,7 @@ class TestJumps:
 
 
 class TestCheck:
-    """What the kernel refuses."""
+    """Programs that the kernel refuses."""
 
     @pytest.mark.parametrize(
         "program",
@@ -161,7 +161,7 @@ class TestCheck:
 
 
 class TestChain:
-    """The first verdict decides whose kind is not 0."""
+    """The first verdict of a kind other than 0 decides."""
 
     def test_first_verdict(self) -> None:
         programs = [

@@ -1,4 +1,4 @@
-"""What members send: the programs of filter_compile_egress, against a model and against the relay."""
+"""Messages that members send: the programs of filter_compile_egress, against a model and the relay."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from support.message import BIG, Field, Type, frame
 
-from . import bpf, filters, model, relay_says, strategies
+from . import bpf, filters, model, relay_reading, strategies
 from .filters import Flow, Program
-from .relay_says import Relay
+from .relay_reading import Relay
 
 ANY_TYPE = 0b11110
 EXAMPLES = settings(
@@ -20,7 +20,7 @@ EXAMPLES = settings(
 
 
 def says(programs: Sequence[Program], message: bytes, mark: int = 0) -> int | None:
-    """The verdict; None: ask."""
+    """Return the verdict; None: ask."""
     verdict = filters.judge(programs, message, mark)
     return None if verdict >> 28 in (0, 15) else verdict
 
@@ -33,7 +33,7 @@ def compiled(flows: Sequence[Flow], **settings: object) -> list[Program]:
 
 
 class TestModel:
-    """Filters say exactly what the model says."""
+    """The filters' verdicts are the model's."""
 
     @EXAMPLES
     @given(st.data(), strategies.orders, st.lists(strategies.flows, max_size=12), st.booleans())
@@ -48,9 +48,7 @@ class TestModel:
 
     @EXAMPLES
     @given(st.data(), strategies.orders)
-    def test_plain_messages_of_an_open_flow_are_not_asked_about(
-        self, data: st.DataObject, order: str
-    ) -> None:
+    def test_plain_messages_of_an_open_flow_go_directly(self, data: st.DataObject, order: str) -> None:
         flows = [Flow(name.encode(), 7, ANY_TYPE) for name in strategies.DESTINATIONS]
         programs = compiled(flows, big_endian=order == BIG)
         verdict = says(programs, data.draw(strategies.messages(order)))
@@ -58,12 +56,12 @@ class TestModel:
 
 
 class TestRelay:
-    """What is not asked about the relay would have accepted, and understood alike."""
+    """The relay would accept every message that goes directly, and parses it alike."""
 
     @EXAMPLES
     @given(data=st.data(), order=strategies.orders, flows=st.lists(strategies.flows, max_size=6))
     def test_all_messages(self, relay: Relay, data: st.DataObject, order: str, flows: list[Flow]) -> None:
-        # One flow for each destination, so that what is right gets a verdict.
+        # One flow for each destination, so that valid messages get a verdict.
         open_flows = [Flow(name.encode(), 99, ANY_TYPE) for name in strategies.DESTINATIONS]
         programs = compiled([*flows, *open_flows], big_endian=order == BIG)
         for message in data.draw(st.lists(strategies.anything(order), min_size=1, max_size=6)):
@@ -71,12 +69,12 @@ class TestRelay:
             if verdict is None:
                 continue
             reading = relay.read(message)
-            assert reading.judgement != relay_says.WRONG
-            if reading.judgement == relay_says.RIGHT:
+            assert reading.judgement != relay_reading.WRONG
+            if reading.judgement == relay_reading.RIGHT:
                 self.compare(verdict, reading, message, [*flows, *open_flows])
 
     def compare(
-        self, verdict: int, reading: relay_says.Reading, message: bytes, flows: Sequence[Flow]
+        self, verdict: int, reading: relay_reading.Reading, message: bytes, flows: Sequence[Flow]
     ) -> None:
         assert not reading.rewrite
         assert reading.n_fds == 0
@@ -96,7 +94,7 @@ class TestRelay:
         else:
             assert offset == 0
 
-    def opens(self, flow: Flow, reading: relay_says.Reading) -> bool:
+    def opens(self, flow: Flow, reading: relay_reading.Reading) -> bool:
         texts = (
             (flow.destination, reading.destination),
             (flow.path, reading.path),
@@ -114,7 +112,7 @@ OPEN = [Flow(b":1.1", 5, ANY_TYPE)]
 
 
 class TestLimits:
-    """What no filter lets pass, and where its limits are."""
+    """Messages that no filter lets pass, and the limits."""
 
     def test_size(self) -> None:
         fields = [*CALL, (Field.SIGNATURE, "g", "ay")]
@@ -123,7 +121,7 @@ class TestLimits:
         assert says(programs, small) is not None
         assert says(programs, large) is None
 
-    def test_no_message_is_larger_than_the_kernel_takes(self) -> None:
+    def test_the_largest_message_is_within_the_kernels_limit(self) -> None:
         fields = [*CALL, (Field.SIGNATURE, "g", "ay")]
         empty = frame(fields, b"")
         programs = compiled(OPEN, max_size=1 << 20)
@@ -131,7 +129,7 @@ class TestLimits:
         assert says(programs, frame(fields, bytes(65537 - len(empty)))) is None
 
     def test_lengths_that_wrap(self) -> None:
-        """A sum of 32 bits would be right."""
+        """The sum of the lengths is valid modulo 2^32."""
         whole = frame(CALL)
         fields_length = len(whole) - 16
         for fields_wrong, body_wrong in ((0x10000, -0x10000), (0xFFFFFFF8, 8 - fields_length)):
@@ -160,8 +158,8 @@ class TestLimits:
         seven = [*six, (Field.SIGNATURE, "g", "")]
         assert says(compiled(OPEN), frame(seven, type=Type.ERROR)) is None
 
-    def test_fields_that_are_too_far_behind(self) -> None:
-        """What is noted of a field's place has seven bits."""
+    def test_fields_beyond_the_noted_offsets(self) -> None:
+        """The first filter notes a field's offset in seven bits."""
         texts = [(1, "o", "/" + "a" * 254), (2, "s", "a." + "b" * 253), (3, "s", "c" * 255)]
         far, near = [*texts, (8, "g", "y" * 255), CALL[1]], [CALL[1], *texts, (8, "g", "y" * 255)]
         assert says(compiled(OPEN), frame(near, bytes(255))) is not None
@@ -179,12 +177,12 @@ class TestLimits:
     def test_neither_flows_nor_broadcasts(self) -> None:
         assert compiled([], broadcasts=False) == [[bpf.Instruction(bpf.RET, 0, 0, filters.ASK)]]
 
-    def test_flows_that_add_nothing(self) -> None:
-        """As many equal flows as one likes take no more room than one."""
+    def test_equal_flows_take_the_room_of_one(self) -> None:
+        """Any number of equal flows takes no more room than one."""
         assert compiled([*OPEN * 5, Flow(b":1.1", 6, 2), Flow(b":1.1", 6, 0)]) == compiled(OPEN)
 
-    def test_a_text_that_is_not_there(self) -> None:
-        """The fixed part, read as if it were a field, has the text."""
+    def test_a_text_in_place_of_a_missing_field(self) -> None:
+        """The fixed part contains the text, at the place where the field would be."""
         message = frame(
             [*CALL, (Field.SIGNATURE, "g", "yyy")], b"123", serial=int.from_bytes(b"a.b\0", "little")
         )
@@ -199,7 +197,7 @@ class TestLimits:
         assert says(programs, frame(CALL)) == filters.UNICAST | filters.CALL | 2 << 14 | 2
         assert says(programs, frame(CALL, type=Type.SIGNAL)) is None
 
-    def test_flows_that_no_message_belongs_to(self) -> None:
+    def test_flows_without_possible_messages(self) -> None:
         impossible = [
             Flow(None, 1, ANY_TYPE),
             Flow(b"", 1, ANY_TYPE),

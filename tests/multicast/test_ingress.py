@@ -1,4 +1,4 @@
-"""What reaches members by multicast: the programs of filter_compile_ingress, against the relay's matching."""
+"""Multicasts that reach members: the programs of filter_compile_ingress, against the relay's matching."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from support.message import BIG, LITTLE, Field, Type, frame
 
-from . import bpf, filters, relay_says, strategies
+from . import bpf, filters, relay_reading, strategies
 from .filters import ASK_NOW, NO, SIDE_ASK, SIDE_NO, SIDE_YES, YES, Program, Rule
-from .relay_says import Relay
+from .relay_reading import Relay
 
 EXAMPLES = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -34,19 +34,19 @@ def compiled(rules: Sequence[Rule], **settings: object) -> list[Program]:
 
 
 def is_multicast(message: bytes, order: str) -> bool:
-    """Say whether the sender's filter lets it through."""
+    """Return whether the sender's filter lets it pass."""
     return filters.judge(NOT_ASKED[order == BIG], message) & 0xF0000000 == filters.MULTICAST
 
 
 def written(rule: Rule) -> str:
-    """Write the rule as AddMatch takes it, without what makes it unclear."""
+    """Return the rule as AddMatch takes it, without the keys that filters can't decide."""
     keys = {
         key: text.decode()
         for key in ("interface", "member", "path", "path_namespace", "arg0")
         if (text := getattr(rule, key)) is not None
     }
     if rule.sender is not None:
-        keys["sender"] = "org.freedesktop.DBus" if rule.sender == filters.NOBODY else f":1.{rule.sender}"
+        keys["sender"] = "org.freedesktop.DBus" if rule.sender == filters.NO_MEMBER else f":1.{rule.sender}"
     return ",".join(f"{key}='{value}'" for key, value in keys.items())
 
 
@@ -61,7 +61,7 @@ def expected(rules: Sequence[Rule], matches: Sequence[bool], side: int) -> int:
 
 
 class TestRelay:
-    """A message that the relay would deliver is delivered, and no other one."""
+    """Exactly the messages that the relay would deliver are delivered."""
 
     @EXAMPLES
     @given(data=st.data(), order=strategies.orders, rules=st.lists(strategies.rules, max_size=12))
@@ -79,7 +79,7 @@ class TestRelay:
     @EXAMPLES
     @given(data=st.data(), order=strategies.orders, rules=st.lists(strategies.rules, max_size=6))
     def test_damaged_signals(self, relay: Relay, data: st.DataObject, order: str, rules: list[Rule]) -> None:
-        """Those that the sender's filter lets through all the same."""
+        """Those that the sender's filter still lets pass."""
         programs = compiled(rules, big_endian=order == BIG)
         texts = [written(rule) for rule in rules]
         signals = strategies.damaged(order, strategies.broadcasts(order))
@@ -88,7 +88,7 @@ class TestRelay:
                 continue
             verdict = filters.judge(programs, message)
             assert verdict in (YES, NO, ASK_NOW)
-            if relay.read(message).judgement == relay_says.RIGHT:
+            if relay.read(message).judgement == relay_reading.RIGHT:
                 assert verdict == expected(rules, relay.matches(texts, ":1.0", message), 0)
 
 
@@ -105,7 +105,7 @@ def signal(body: bytes = b"", order: str = LITTLE, fields: Sequence[tuple[int, s
 
 
 class TestSides:
-    """What the receiver's policy says of the sender."""
+    """The receiver's policy for each group of senders."""
 
     @pytest.mark.parametrize(
         ("side", "verdict"), [(0, YES), (1, NO), (2, ASK_NOW), (3, YES), (4, YES), (5, ASK_NOW), (6, ASK_NOW)]
@@ -122,15 +122,15 @@ class TestSides:
 
 
 class TestRules:
-    """Which rules decide."""
+    """Precedence of the rules."""
 
     def test_clear_rules_win(self) -> None:
         rules = [Rule(interface=b"a.b", unclear=True), Rule(member=b"Changed")]
         assert filters.judge(compiled(rules), signal()) == YES
         assert filters.judge(compiled(rules[:1]), signal()) == ASK_NOW
 
-    def test_nobody_is_no_sender(self) -> None:
-        programs = compiled([Rule(sender=filters.NOBODY), Rule(sender=0x4001)])
+    def test_a_rule_for_an_absent_sender_matches_nothing(self) -> None:
+        programs = compiled([Rule(sender=filters.NO_MEMBER), Rule(sender=0x4001)])
         assert filters.judge(programs, signal(), mark(0, 1)) == NO
 
     def test_without_rules_nothing_is_wanted(self) -> None:
@@ -139,8 +139,8 @@ class TestRules:
     def test_the_other_byte_order(self) -> None:
         assert filters.judge(compiled([Rule()]), signal(order=BIG)) == ASK_NOW
 
-    def test_rules_that_add_nothing(self) -> None:
-        """As many equal rules as one likes take no more room than one."""
+    def test_equal_rules_take_the_room_of_one(self) -> None:
+        """Any number of equal rules takes no more room than one."""
         rules = [
             Rule(interface=b"a.b"),
             Rule(interface=b"a.b", sender=3, path_namespace=b"/a", arg0=b"abc"),
@@ -151,7 +151,7 @@ class TestRules:
         assert compiled([rules[1], rules[0], rules[1], rules[0]]) == compiled(rules[:2])
         assert compiled([rules[2]]) == compiled([Rule()])
 
-    def test_texts_that_no_message_has(self) -> None:
+    def test_rules_with_impossible_texts(self) -> None:
         long = b"/" + b"a" * 255
         rules = [
             Rule(interface=long),
@@ -194,7 +194,7 @@ class TestNamespace:
 
 
 class TestArgument:
-    """arg0 is the first argument if that is a string; a body that is too short for it is asked about."""
+    """arg0 is the first argument if that is a string; a body too short for it asks."""
 
     PROGRAMS = compiled([Rule(arg0=b"abc")])
 

@@ -1,6 +1,6 @@
-"""The same programs in the kernel of this machine, attached to sockets: its checks and its compiler.
+"""The same programs in this machine's kernel, attached to sockets: its checks and its compiler.
 
-A socket filter returns how many bytes of a packet are kept, and 0 drops it. So a verdict is asked for in
+A socket filter returns how many bytes of a packet are kept, and 0 drops it. So a verdict is read in
 eight parts: the programs are changed to return four bits of it, plus one.
 """
 
@@ -28,7 +28,7 @@ PARTS = range(0, 32, 4)
 
 
 def attach(sock: socket.socket, program: Program) -> None:
-    """Attach a program to a socket, as struct sock_fprog has it."""
+    """Attach a program to a socket, as a struct sock_fprog."""
     data = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
     buffer = ctypes.create_string_buffer(data, len(data))
     sock.setsockopt(
@@ -37,7 +37,7 @@ def attach(sock: socket.socket, program: Program) -> None:
 
 
 def part(program: Program, shift: int) -> Program:
-    """The program that returns four bits of what this one returns, plus one."""
+    """Return a program that returns four bits of this one's result, plus one."""
     tail = [
         Instruction(ALU | SHIFT_RIGHT, 0, 0, shift),
         Instruction(ALU | AND, 0, 0, 15),
@@ -56,12 +56,12 @@ def part(program: Program, shift: int) -> Program:
 
 
 def noted(program: Program, note: int) -> Program:
-    """The program that finds this note where no first filter left one."""
+    """Return a program that finds this note, as without the module there is no first filter."""
     return [Instruction(bpf.LD, 0, 0, note) if i.k == bpf.HASH else i for i in program]
 
 
 class Kernel:
-    """Eight sockets with the parts of one program, of which each message is sent to all."""
+    """Eight sockets with the parts of one program; each message is sent to all."""
 
     def __init__(self, program: Program) -> None:
         self._pairs = []
@@ -71,7 +71,7 @@ class Kernel:
             attach(pair[1], part(program, shift))
 
     def run(self, message: bytes) -> int:
-        """The verdict; 0 also if a load is out of range."""
+        """Return the verdict; 0 also if a load is out of range."""
         verdict = 0
         for shift, (left, right) in zip(PARTS, self._pairs, strict=True):
             left.send(message)
@@ -89,7 +89,7 @@ class Kernel:
 
 @pytest.fixture(scope="module", autouse=True)
 def _filters_act() -> None:
-    """Some sandboxes have sockets whose filters do nothing."""
+    """Skip the test in sandboxes that ignore socket filters."""
     left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with left, right:
         try:
@@ -121,12 +121,12 @@ EXAMPLES = settings(
 
 
 def long_enough(messages: st.SearchStrategy[bytes]) -> st.SearchStrategy[list[bytes]]:
-    """Messages of which as much can be kept as a part of a verdict may want."""
+    """Messages long enough to keep as many bytes as a part of a verdict."""
     return st.lists(messages.filter(lambda message: len(message) >= 16), min_size=4, max_size=12)
 
 
 class TestKernel:
-    """The kernel takes the programs, and they say there what they say here."""
+    """The kernel accepts the programs, and they have the same results there."""
 
     @EXAMPLES
     @given(st.data(), strategies.orders)
@@ -150,7 +150,7 @@ class TestKernel:
             pass
 
     def test_long_programs(self) -> None:
-        """Their conditional jumps go over others."""
+        """Their conditional jumps are extended by other jumps."""
         flows = [
             Flow(b":1.%d" % n, n, 31, b"/org/example/%d" % n, b"org.example.I", b"M") for n in range(300)
         ]
@@ -162,7 +162,7 @@ class TestKernel:
         assert verdicts == {0} | {0x12008000 | n for n in range(0, 300, 7)}
 
     def test_memory_that_was_not_written_is_refused(self) -> None:
-        """Or else that it takes the programs would not say much."""
+        """Shows that the kernel does check programs."""
         left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with left, right, pytest.raises(OSError):
             attach(right, [Instruction(bpf.LD | bpf.MEM, 0, 0, 1), Instruction(RET | FROM_A, 0, 0, 0)])

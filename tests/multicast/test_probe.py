@@ -21,10 +21,10 @@ CALLS = ("open", "version", "create", "add", "set_filter", "release", "remove", 
 
 
 class Kernel(Uapi):
-    """A kernel in which all goes well, but for what a test has changed.
+    """A kernel in which every call succeeds, except those that a test changes.
 
-    ``most`` members may be had; ``delivered`` is what a member gets that sends to itself, None: its message
-    goes where it always went.
+    ``most`` is the limit of members; ``delivered`` is what a member gets that sends to itself, None: its
+    message asks.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ def open_fds() -> set[str]:
 
 @pytest.fixture
 def kernel() -> Iterator[Kernel]:
-    """A kernel, with which no descriptor is left open."""
+    """A kernel; checks that no descriptor is left open."""
     before = open_fds()
     yield Kernel()
     assert open_fds() == before
@@ -101,7 +101,7 @@ def refusal(kernel: Kernel) -> str:
 
 class TestGroup:
     def test_found(self, kernel: Kernel) -> None:
-        """Every step is taken, and the member that it was tried with is gone again."""
+        """Every step succeeds, and the trial member is removed."""
         found = probe(128, kernel)
         assert os.get_inheritable(found.fd) is False
         os.close(found.fd)
@@ -112,7 +112,7 @@ class TestGroup:
 
     @pytest.mark.parametrize(("most", "got"), [(4095, 1024), (1024, 1024), (1000, 256), (64, 64)])
     def test_fewer_members(self, kernel: Kernel, most: int, got: int) -> None:
-        """EPERM: more members than the user may have."""
+        """EPERM: more members than the user's limit."""
         kernel.most = most
         found = probe(128, kernel)
         os.close(found.fd)
@@ -124,7 +124,7 @@ class TestGroup:
 
 
 class TestReasons:
-    """What is said in the log; nothing is left open."""
+    """The logged reason; no descriptor is left open."""
 
     def test_no_device(self, kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(group_module, "DEVICE", str(tmp_path / "nothing"))
@@ -132,7 +132,7 @@ class TestReasons:
             find_group(128)
 
     def test_not_the_device(self, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Something else has its name."""
+        """Another file has its name."""
         monkeypatch.setattr(group_module, "DEVICE", os.devnull)
         monkeypatch.setattr("omnibus.transport.multicast.uapi.DEVICE", os.devnull)
         with pytest.raises(Unavailable, match="does not tell its version: Inappropriate ioctl for device"):
@@ -199,7 +199,7 @@ class TestReasons:
     def test_others_connect(
         self, kernel: Kernel, monkeypatch: pytest.MonkeyPatch, strangers: int, reason: str | None
     ) -> None:
-        """The address is anybody's to connect to."""
+        """Any process may connect to the address."""
         pids = iter([1] * strangers + [os.getpid()])
         clients: list[socket.socket] = []
         connect = socket.socket.connect

@@ -1,4 +1,4 @@
-"""linux/unix_multicast.h as Python has it: what the C compiler makes of the header itself."""
+"""linux/unix_multicast.h in Python has the values that the C compiler gets from the header."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_structure(compiled: dict[str, int], name: str) -> None:
 
 
 def test_device() -> None:
-    """The path that is looked for before the header's constants are there."""
+    """The path used before the header's constants are loaded."""
     assert group.DEVICE == uapi.DEVICE
 
 

@@ -1,4 +1,4 @@
-"""Messages that are right but for one thing are asked about. D-Bus specification, "Message Format"."""
+"""Messages with a single error ask. D-Bus specification, "Message Format"."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class TestFixedPart:
 
 
 class TestFields:
-    """Which fields there are, and of which type."""
+    """The fields and their types."""
 
     def test_required(self, order: str, kind: int) -> None:
         for missing in FIELDS[kind]:
@@ -113,7 +113,7 @@ class TestFields:
         "extra",
         [(7, "s", ":1.1"), (9, "u", 0), (10, "o", "/a"), (11, "s", "a"), (0, "s", "a"), (255, "y", 1)],
     )
-    def test_to_be_taken_out_or_unknown(self, order: str, kind: int, extra: tuple[int, str, Any]) -> None:
+    def test_removed_or_unknown_fields(self, order: str, kind: int, extra: tuple[int, str, Any]) -> None:
         for fields in ([*FIELDS[kind], extra], [extra, *FIELDS[kind]]):
             assert not passes(built(order, fields, type=kind), order)
 
@@ -147,7 +147,7 @@ class TestFields:
 
 
 class TestTexts:
-    """Lengths, the NUL behind each, padding, and the few characters that are looked at."""
+    """Lengths, the NUL behind each, padding, and the few characters that are checked."""
 
     @pytest.mark.parametrize("length", range(1, 20))
     def test_ends(self, order: str, length: int) -> None:
@@ -194,7 +194,7 @@ class TestTexts:
             assert not passes(bytes(data), order)
 
     @pytest.mark.parametrize(("length", "right"), [(255, True), (256, False), (257, False), (512, False)])
-    def test_long_ones(self, order: str, length: int, right: bool) -> None:
+    def test_long_texts(self, order: str, length: int, right: bool) -> None:
         for fields in (
             [(1, "o", "/" * length), MEMBER, DESTINATION],
             [PATH, DESTINATION, (3, "s", "a" * length)],

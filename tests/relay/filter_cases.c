@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * What the relay makes of messages, for tests/multicast/relay_says.py. Commands come on standard input; a
+ * What the relay makes of messages, for tests/multicast/relay_reading.py. Commands come on standard input; a
  * text is its length (32 bits, in the order of this machine's bytes) and its bytes.
  *
  *   M message          is read: a line with what is wrong, rewrite, n_fds, big_endian, type, flags, serial,

@@ -5,8 +5,8 @@
 #include <sys/socket.h>
 
 /*
- * The listener adds or removes a rule, waiting for the answer or not, and calls the emitter, who emits a
- * signal and then replies. With the rule the signal is there before the reply; without it there is none. A
+ * The listener adds or removes a rule, waiting for the reply or not, and calls the emitter, which emits a
+ * signal and then replies. With the rule the signal arrives before the reply; without it there is none. A
  * third client always has the rule, and gets every signal once.
  */
 
@@ -60,7 +60,7 @@ static void bystander(void *argument)
     shared->got[BYSTANDER] = number;
 }
 
-/* What has to come next, and nothing else. */
+/* Checks the next message. */
 static void expect(struct connection *c, uint32_t type, uint32_t reply_serial, uint32_t number)
 {
     struct message m;
@@ -102,7 +102,7 @@ static void listener(void *argument)
             serial = 0;
         }
         call(&c, number++, serial, has_rule);
-        if (random_below(&state, 32) == 0) /* the ways are found meanwhile */
+        if (random_below(&state, 32) == 0) /* direct delivery is set up meanwhile */
             pause_for(random_below(&state, 10000));
         for (uint32_t n = random_below(&state, 3); n > 0; n--)
             call(&c, number++, 0, has_rule);

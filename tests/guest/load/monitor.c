@@ -5,14 +5,14 @@
 #include <sys/socket.h>
 
 /*
- * One client emits signals and makes calls, numbered; another answers; monitors come and go. What a monitor
- * sees of each kind has no gap and nothing twice, from the first call begun after it is one.
+ * One client emits signals and makes calls, numbered; another replies; monitors come and go. A monitor sees
+ * each kind without gaps or duplicates, beginning with the first call made after BecomeMonitor.
  */
 
 enum { CALLER, CALLEE, PARTS };
 enum kind { TICKS, CALLS, REPLIES, KINDS };
 
-#define WINDOW 8 /* calls under way */
+#define WINDOW 8 /* pending calls */
 #define SEEN 200 /* messages of each kind that a monitor waits for */
 
 static void callee(void *argument)
@@ -64,7 +64,7 @@ static void caller(void *argument)
     }
 }
 
-/* -1: a message of others than those two. */
+/* -1: a message of another client. */
 static int kind_of(const struct message *m)
 {
     if (same(m->sender, shared->name[CALLEE]) && m->type == RETURN)

@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define WATCHED 20000u /* microseconds, at most, that a monitor is there */
+#define WATCHED 20000u /* microseconds, the longest time with a monitor */
 #define UNWATCHED 200000u
 
 struct records *records;
 
-/* While it is there all messages go by way of the bus. */
+/* While it is a monitor all messages go through the bus. */
 static void watcher(void *argument)
 {
     struct connection c = {0};
@@ -49,7 +49,7 @@ static void check_sender(int sender)
         const struct sent *sent = &records->sent[sender][number];
         for (int receiver = 0; receiver < load.clients; receiver++) {
             uint8_t got = records->got[receiver][sender][number];
-            bool is_for = sent->to == EVERYBODY || (sent->to == receiver && !sent->refused);
+            bool is_for = sent->to == ALL || (sent->to == receiver && !sent->refused);
             if (got != is_for && !(sent->to == SOME && got == 1))
                 die("number %u of %d reached %d %u times", number, sender, receiver, got);
         }

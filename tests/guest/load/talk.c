@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#define STRETCH 60      /* steps, at most, in which one is calm, or not */
-#define UNANSWERED 100u /* calls, at most */
+#define STRETCH 60      /* the most steps in one mode, calm or wild */
+#define UNANSWERED 100u /* the most pending calls */
 #define BURST 600u
-#define DEAF 20000u /* microseconds, at most, in which one does not read */
+#define DEAF 20000u /* microseconds, the longest time without reading */
 
-static int somebody(struct talker *t)
+static int random_client(struct talker *t)
 {
     return (int)random_below(&t->state, (uint32_t)load.clients);
 }
@@ -41,36 +41,36 @@ static void change_name(struct talker *t)
     t->owns_name = !t->owns_name;
 }
 
-/* So many that they don't all fit a queue that nobody reads. */
+/* More than fit a queue while its receiver does not read. */
 static void burst(struct talker *t, enum kind kind, int to)
 {
     for (uint32_t n = random_below(&t->state, BURST); n > 0; n--)
-        say(t, kind, to, BY_UNIQUE);
+        talker_send(t, kind, to, BY_UNIQUE);
 }
 
-/* Small messages, one after the other: they may go directly. */
+/* Small messages, one at a time: they may go directly. */
 static void calm_step(struct talker *t)
 {
     static const enum kind kinds[] = {CAST, EXTRA, NOTE, ASK, ASK, TELL};
     uint32_t what = random_below(&t->state, 8);
     if (what < 6) {
         enum kind kind = kinds[what];
-        say(t, kind, kind == CAST ? EVERYBODY : kind == EXTRA ? SOME : somebody(t), BY_UNIQUE);
+        talker_send(t, kind, kind == CAST ? ALL : kind == EXTRA ? SOME : random_client(t), BY_UNIQUE);
     } else if (what == 6) {
-        say(t, ASK, somebody(t), BY_STEADY);
+        talker_send(t, ASK, random_client(t), BY_STEADY);
     } else if (random_below(&t->state, 16) == 0) {
-        burst(t, NOTE, somebody(t));
+        burst(t, NOTE, random_client(t));
     } else {
         pause_for(random_below(&t->state, 5000));
     }
     while (t->unanswered > 0)
-        hear_all(t, true);
+        receive_all(t, true);
 }
 
-/* All that sends messages round by way of the bus. */
+/* Everything that makes messages go through the bus. */
 static void wild_step(struct talker *t)
 {
-    int to = somebody(t);
+    int to = random_client(t);
     switch (random_below(&t->state, 16)) {
     case 0:
         change_rule(t);
@@ -86,28 +86,28 @@ static void wild_step(struct talker *t)
         if (random_below(&t->state, 8) == 0)
             burst(t, NOTE, to);
         else
-            say(t, NOTE, to, BY_UNIQUE);
+            talker_send(t, NOTE, to, BY_UNIQUE);
         break;
     case 4:
     case 5:
-        say(t, EXTRA, SOME, BY_UNIQUE);
+        talker_send(t, EXTRA, SOME, BY_UNIQUE);
         break;
     case 6:
     case 7:
-        say(t, CAST, EVERYBODY, BY_UNIQUE);
+        talker_send(t, CAST, ALL, BY_UNIQUE);
         break;
     case 8:
     case 9:
-        say(t, TELL, to, BY_UNIQUE);
+        talker_send(t, TELL, to, BY_UNIQUE);
         break;
     case 10:
-        say(t, SEEK, to, BY_FLEETING);
+        talker_send(t, SEEK, to, BY_FLEETING);
         break;
     case 11:
-        say(t, NOTE, to, BY_STEADY);
+        talker_send(t, NOTE, to, BY_STEADY);
         break;
     default:
-        say(t, ASK, to, BY_UNIQUE);
+        talker_send(t, ASK, to, BY_UNIQUE);
     }
 }
 
@@ -124,16 +124,16 @@ static void enter(struct talker *t)
     change_name(t);
 }
 
-/* Whoever has got all byes has replied to everybody; what others send to him ends with their ends. */
+/* After all byes every call has a reply; the others' messages to this client end with their ends. */
 static void leave(struct talker *t)
 {
     t->calm = true;
-    say(t, BYE, EVERYBODY, BY_UNIQUE);
+    talker_send(t, BYE, ALL, BY_UNIQUE);
     while (t->byes < (uint32_t)load.clients || t->unanswered > 0)
-        hear_all(t, true);
-    say(t, END, EVERYBODY, BY_UNIQUE);
+        receive_all(t, true);
+    talker_send(t, END, ALL, BY_UNIQUE);
     while (t->ends < (uint32_t)load.clients)
-        hear_all(t, true);
+        receive_all(t, true);
     atomic_store(&records->n_sent[t->number], t->sent);
     atomic_store(&records->n_casts[t->number], t->casts);
 }
@@ -152,9 +152,9 @@ void talk(void *argument)
             calm_step(t);
         else
             wild_step(t);
-        hear_all(t, false);
+        receive_all(t, false);
         while (t->unanswered > UNANSWERED)
-            hear_all(t, true);
+            receive_all(t, true);
     }
     leave(t);
 }

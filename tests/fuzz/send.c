@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "talk.h"
+#include "send.h"
 
 #define BUS "org.freedesktop.DBus"
 
-/* Where a message goes: a name that the plan knows, and that the bus may have to tell us first. */
+/* The destination of a message: a planned name, for which the fuzzer may have to wait. */
 static const char *destination(struct world *w, uint32_t to, char name[NAME_TEXT])
 {
     if (to == TO_ALL)
@@ -23,7 +23,7 @@ static const char *destination(struct world *w, uint32_t to, char name[NAME_TEXT
     return c->unique[0] ? c->unique : ":1.4000000000";
 }
 
-/* The client that surely owns the name when the bus looks, unless it gives the name up; UINT32_MAX: none. */
+/* The certain owner of the name, unless it releases the name; UINT32_MAX: none. */
 static uint32_t owner_of(const struct world *w, uint32_t to)
 {
     uint32_t number = to & ~TO_NAME;
@@ -45,41 +45,41 @@ static uint64_t must_reach(const struct world *w, const struct record *record, c
     return must;
 }
 
-static void send_record(struct world *w, struct client *c, struct record *record, struct letter *letter,
+static void send_record(struct world *w, struct client *c, struct record *record, struct message *message,
                         uint32_t size)
 {
     struct bytes header = {0}, body = {0};
     struct topic topic;
     topic_of(record->topic, &topic);
-    letter->type = record->type;
-    letter->flags = record->flags;
-    letter->big = record->big;
-    letter->n_fds = record->n_fds;
+    message->type = record->type;
+    message->flags = record->flags;
+    message->big = record->big;
+    message->n_fds = record->n_fds;
     if (record->type != WIRE_RETURN && record->type != WIRE_ERROR) {
-        letter->text[WIRE_PATH] = topic.path;
-        letter->text[WIRE_INTERFACE] = topic.interface;
-        letter->text[WIRE_MEMBER] = topic.member;
+        message->text[WIRE_PATH] = topic.path;
+        message->text[WIRE_INTERFACE] = topic.interface;
+        message->text[WIRE_MEMBER] = topic.member;
     }
     if (record->type == WIRE_ERROR)
-        letter->text[WIRE_ERROR_NAME] = "fuzz.Error";
+        message->text[WIRE_ERROR_NAME] = "fuzz.Error";
     if (record->tagged) {
-        letter->text[WIRE_SIGNATURE] = RECORD_SIGNATURE;
-        uint32_t least = (uint32_t)wire_put_header(&header, letter, 0) + record_body_least(record);
+        message->text[WIRE_SIGNATURE] = RECORD_SIGNATURE;
+        uint32_t least = (uint32_t)wire_put_header(&header, message, 0) + record_body_least(record);
         if (!record->twice)
             record->filler = size > least ? size - least : 0;
         header.size = 0;
     }
-    record_body(record, c->id, letter->serial, &body);
+    record_body(record, c->id, message->serial, &body);
     record->order = ++c->order;
-    wire_put_header(&header, letter, (uint32_t)body.size);
-    client_send(c, header.data, header.size, body.data, body.size, letter->serial, record->n_fds);
+    wire_put_header(&header, message, (uint32_t)body.size);
+    client_send(c, header.data, header.size, body.data, body.size, message->serial, record->n_fds);
     bytes_free(&header);
     bytes_free(&body);
     reached[REACHED_MESSAGES_SENT]++;
     (void)w;
 }
 
-void talk(struct world *w, struct client *c, const struct wish *wish)
+void send_wish(struct world *w, struct client *c, const struct wish *wish)
 {
     char name[NAME_TEXT];
     plan_note(w, c->id, wish->type | wish->flags << 8 | (uint32_t)wish->mode << 16 | wish->topic << 24,
@@ -112,14 +112,14 @@ void talk(struct world *w, struct client *c, const struct wish *wish)
         c->may_be_cut = true;
     if (wish->type > WIRE_SIGNAL)
         reached[REACHED_UNKNOWN_TYPES]++;
-    struct letter letter = {.serial = c->planned.n, .reply_serial = wish->reply_serial};
-    letter.text[WIRE_DESTINATION] = to;
-    letter.text[WIRE_SENDER] = wish->forged ? ":1.1" : NULL;
-    letter.unknown = wish->unknown ? "unknown to the specification" : NULL;
-    send_record(w, c, record, &letter, wish->size);
+    struct message message = {.serial = c->planned.n, .reply_serial = wish->reply_serial};
+    message.text[WIRE_DESTINATION] = to;
+    message.text[WIRE_SENDER] = wish->forged ? ":1.1" : NULL;
+    message.unknown = wish->unknown ? "unknown to the specification" : NULL;
+    send_record(w, c, record, &message, wish->size);
 }
 
-void talk_again(struct world *w, struct client *c)
+void send_again(struct world *w, struct client *c)
 {
     plan_note(w, c->id, 77, 0);
     if (!client_alive(c) || c->planned.n < 2 || c->state != CLIENT_ACTIVE)
@@ -132,12 +132,12 @@ void talk_again(struct world *w, struct client *c)
     record = &c->planned.at[c->planned.n - 1];
     record->twice = true;
     record->expected *= 2;
-    struct letter letter = {.serial = c->planned.n, .reply_serial = record->argument};
-    letter.text[WIRE_DESTINATION] = to;
-    send_record(w, c, record, &letter, 0);
+    struct message message = {.serial = c->planned.n, .reply_serial = record->argument};
+    message.text[WIRE_DESTINATION] = to;
+    send_record(w, c, record, &message, 0);
 }
 
-void talk_answer(struct world *w, struct client *c, struct client *caller, uint32_t serial, enum mode mode)
+void send_answer(struct world *w, struct client *c, struct client *caller, uint32_t serial, enum mode mode)
 {
     if (!client_alive(c) || c->monitor)
         return;
@@ -148,9 +148,9 @@ void talk_answer(struct world *w, struct client *c, struct client *caller, uint3
                               .to = caller->id,
                               .mode = (uint8_t)mode,
                               .argument = serial};
-    struct letter letter = {.serial = SERIAL_REACTION + c->reactions.n - 1, .reply_serial = serial};
-    letter.text[WIRE_DESTINATION] = caller->unique;
-    send_record(w, c, record, &letter, 100 + serial * 37 % 400);
+    struct message message = {.serial = SERIAL_REACTION + c->reactions.n - 1, .reply_serial = serial};
+    message.text[WIRE_DESTINATION] = caller->unique;
+    send_record(w, c, record, &message, 100 + serial * 37 % 400);
 }
 
 static struct record *call_driver(struct client *c, struct records *records, uint32_t first,
@@ -164,21 +164,21 @@ static struct record *call_driver(struct client *c, struct records *records, uin
     record->to = TO_DRIVER;
     record->order = ++c->order;
     record->expected = !(flags & WIRE_NO_REPLY);
-    struct letter letter = {.type = WIRE_CALL, .flags = flags, .serial = first + records->n - 1};
-    letter.text[WIRE_PATH] = "/org/freedesktop/DBus";
-    letter.text[WIRE_INTERFACE] = interface ? interface : BUS;
-    letter.text[WIRE_MEMBER] = member;
-    letter.text[WIRE_DESTINATION] = BUS;
-    letter.text[WIRE_SIGNATURE] = signature;
-    wire_put_header(&header, &letter, body ? (uint32_t)body->size : 0);
-    client_send(c, header.data, header.size, body ? body->data : NULL, body ? body->size : 0, letter.serial,
+    struct message message = {.type = WIRE_CALL, .flags = flags, .serial = first + records->n - 1};
+    message.text[WIRE_PATH] = "/org/freedesktop/DBus";
+    message.text[WIRE_INTERFACE] = interface ? interface : BUS;
+    message.text[WIRE_MEMBER] = member;
+    message.text[WIRE_DESTINATION] = BUS;
+    message.text[WIRE_SIGNATURE] = signature;
+    wire_put_header(&header, &message, body ? (uint32_t)body->size : 0);
+    client_send(c, header.data, header.size, body ? body->data : NULL, body ? body->size : 0, message.serial,
                 0);
     bytes_free(&header);
     reached[REACHED_MESSAGES_SENT]++;
     return record;
 }
 
-struct record *talk_driver(struct world *w, struct client *c, const char *interface, const char *member,
+struct record *send_driver(struct world *w, struct client *c, const char *interface, const char *member,
                            const char *signature, const struct bytes *body, uint8_t flags)
 {
     for (const char *at = member; *at; at++)
@@ -188,7 +188,7 @@ struct record *talk_driver(struct world *w, struct client *c, const char *interf
     return call_driver(c, &c->planned, 1, interface, member, signature, body, flags);
 }
 
-uint32_t talk_sync(struct world *w, struct client *c, const char *member, const char *argument)
+uint32_t send_sync(struct world *w, struct client *c, const char *member, const char *argument)
 {
     (void)w;
     struct bytes body = {0};

@@ -2,9 +2,9 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "kamikaze.h"
+#include "killed.h"
 
-#include "greet.h"
+#include "handshake.h"
 
 #include <grp.h>
 #include <signal.h>
@@ -14,30 +14,30 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* What it says behind Hello: it wants a name and a rule, and calls and tells others. */
-static void say(struct bytes *to, uint32_t serial, struct letter *letter)
+/* Its messages after Hello: requests for a name and a rule, calls and signals to others. */
+static void say(struct bytes *to, uint32_t serial, struct message *message)
 {
     static const char *const members[3] = {"RequestName", "AddMatch", "GetNameOwner"};
     struct bytes body = {0}, header = {0};
     struct topic topic;
     topic_of(serial % TOPICS, &topic);
-    *letter = (struct letter){.type = serial % 5 ? WIRE_SIGNAL : WIRE_CALL, .serial = serial};
-    letter->text[WIRE_PATH] = topic.path;
-    letter->text[WIRE_INTERFACE] = KAMIKAZE;
-    letter->text[WIRE_MEMBER] = topic.member;
+    *message = (struct message){.type = serial % 5 ? WIRE_SIGNAL : WIRE_CALL, .serial = serial};
+    message->text[WIRE_PATH] = topic.path;
+    message->text[WIRE_INTERFACE] = KILLED;
+    message->text[WIRE_MEMBER] = topic.member;
     if (serial < 5) {
-        letter->type = WIRE_CALL;
-        letter->text[WIRE_INTERFACE] = letter->text[WIRE_DESTINATION] = "org.freedesktop.DBus";
-        letter->text[WIRE_MEMBER] = members[serial - 2];
-        letter->text[WIRE_SIGNATURE] = serial == 2 ? "su" : "s";
+        message->type = WIRE_CALL;
+        message->text[WIRE_INTERFACE] = message->text[WIRE_DESTINATION] = "org.freedesktop.DBus";
+        message->text[WIRE_MEMBER] = members[serial - 2];
+        message->text[WIRE_SIGNATURE] = serial == 2 ? "su" : "s";
         wire_put_string(&body, false, serial == 3 ? "type='signal'" : "fuzz.killed.n");
         if (serial == 2)
             wire_put_u32(&body, false, 0);
     } else if (serial % 5 == 0) {
-        letter->text[WIRE_DESTINATION] = "fuzz.shared.n1";
+        message->text[WIRE_DESTINATION] = "fuzz.shared.n1";
     }
-    letter->n_fds = serial % 7 == 6 ? 2 : 0;
-    wire_put_header(&header, letter, (uint32_t)body.size);
+    message->n_fds = serial % 7 == 6 ? 2 : 0;
+    wire_put_header(&header, message, (uint32_t)body.size);
     bytes_add(to, header.data, header.size);
     bytes_add(to, body.data, body.size);
     bytes_free(&header);
@@ -63,20 +63,20 @@ static void send_part(int fd, const uint8_t *data, size_t n, uint32_t n_fds)
         sendmsg(fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* Message by message, so that descriptors go with their first byte; the last one is cut. */
+/* Sends message by message, so that descriptors go with their first byte; the last one is truncated. */
 static void live(int fd, uint32_t uid, uint32_t messages, uint32_t per_mille)
 {
     struct bytes bytes = {0};
-    greet_bytes(uid, &bytes);
+    handshake_bytes(uid, &bytes);
     if (messages == 0)
         bytes.size = 1 + bytes.size * per_mille / 1000;
     send_part(fd, bytes.data, bytes.size, 0);
     for (uint32_t i = 0; i < messages; i++) {
-        struct letter letter;
+        struct message message;
         bytes.size = 0;
-        say(&bytes, i + 2, &letter);
+        say(&bytes, i + 2, &message);
         size_t n = i + 1 < messages ? bytes.size : 1 + (bytes.size - 1) * per_mille / 1000;
-        send_part(fd, bytes.data, n, letter.n_fds);
+        send_part(fd, bytes.data, n, message.n_fds);
     }
 }
 
@@ -94,7 +94,7 @@ static void child(const struct world *w, uint32_t uid, uint32_t messages, uint32
     raise(SIGKILL);
 }
 
-void kamikaze(struct world *w, uint32_t uid, uint32_t messages, uint32_t cut_per_mille)
+void killed_client(struct world *w, uint32_t uid, uint32_t messages, uint32_t cut_per_mille)
 {
     plan_note(w, uid, messages, cut_per_mille);
     pid_t pid = fork();

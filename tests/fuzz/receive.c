@@ -2,16 +2,16 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "hear.h"
+#include "receive.h"
 
-#include "hear_bus.h"
-#include "kamikaze.h"
-#include "talk.h"
+#include "killed.h"
+#include "receive_bus.h"
+#include "send.h"
 
 #include <unistd.h>
 
-/* Lines of the handshake. False: there is nothing more now. */
-static bool hear_line(struct world *w, struct client *c)
+/* Takes a line of the handshake. False: no complete line so far. */
+static bool receive_line(struct world *w, struct client *c)
 {
     const uint8_t *end = memmem(c->in.data, c->in.size, "\r\n", 2);
     if (!end)
@@ -37,30 +37,30 @@ static const char *link_of(int fd)
     return target;
 }
 
-/* The descriptors are those that were sent with this message. */
-static void check_fds(struct world *w, struct client *c, const struct letter *letter,
+/* Checks that the descriptors are those that were sent with this message. */
+static void check_fds(struct world *w, struct client *c, const struct message *message,
                       const struct client *sender)
 {
     int fds[CLIENT_FDS];
-    if (letter->n_fds > CLIENT_FDS || !client_take_fds(c, letter->n_fds, fds))
-        fail(w, "%s got a message with %u descriptors, and %u came", c->unique, letter->n_fds, c->n_fds);
-    for (uint32_t i = 0; i < letter->n_fds; i++) {
+    if (message->n_fds > CLIENT_FDS || !client_take_fds(c, message->n_fds, fds))
+        fail(w, "%s got a message with %u descriptors, and %u came", c->unique, message->n_fds, c->n_fds);
+    for (uint32_t i = 0; i < message->n_fds; i++) {
         uint32_t content[3] = {0};
         bool read = pread(fds[i], content, sizeof(content), 0) == sizeof(content);
         if (sender && !sender->wild &&
-            (!read || content[0] != sender->id || content[1] != letter->serial || content[2] != i))
+            (!read || content[0] != sender->id || content[1] != message->serial || content[2] != i))
             fail(w, "%s got another descriptor with message %u of %s: %u of %u of client %u (read %d, %s)",
-                 c->unique, letter->serial, sender->unique, content[2], content[1], content[0], read,
+                 c->unique, message->serial, sender->unique, content[2], content[1], content[0], read,
                  link_of(fds[i]));
         close(fds[i]);
     }
-    reached[REACHED_FDS_RECEIVED] += letter->n_fds;
+    reached[REACHED_FDS_RECEIVED] += message->n_fds;
 }
 
-static bool is_for(const struct world *w, const struct client *c, const struct letter *letter,
+static bool is_for(const struct world *w, const struct client *c, const struct message *message,
                    const struct record *record, const struct client *sender)
 {
-    const char *to = letter->text[WIRE_DESTINATION];
+    const char *to = message->text[WIRE_DESTINATION];
     if (record->to == TO_ALL)
         return !to && rules_may_match(&c->rules, record, sender);
     if (!to)
@@ -75,34 +75,34 @@ static bool is_for(const struct world *w, const struct client *c, const struct l
     return record->to == c->id && strcmp(to, c->unique) == 0;
 }
 
-static void check_content(struct world *w, struct client *c, const struct letter *letter,
+static void check_content(struct world *w, struct client *c, const struct message *message,
                           const struct record *record, const struct client *sender)
 {
     static struct bytes body;
-    const char *signature = letter->text[WIRE_SIGNATURE];
-    record_body(record, sender->id, letter->serial, &body);
-    if (letter->type != record->type || letter->flags != record->flags || letter->big != record->big ||
-        letter->n_fds != record->n_fds || letter->reply_serial != record->argument)
-        fail(w, "%s got message %u of %s with another header", c->unique, letter->serial, sender->unique);
-    if (letter->unknown || (signature != NULL) != record->tagged)
+    const char *signature = message->text[WIRE_SIGNATURE];
+    record_body(record, sender->id, message->serial, &body);
+    if (message->type != record->type || message->flags != record->flags || message->big != record->big ||
+        message->n_fds != record->n_fds || message->reply_serial != record->argument)
+        fail(w, "%s got message %u of %s with another header", c->unique, message->serial, sender->unique);
+    if (message->unknown || (signature != NULL) != record->tagged)
         fail(w, "%s got message %u of %s with other fields: signature %s, unknown %s", c->unique,
-             letter->serial, sender->unique, signature ? signature : "none",
-             letter->unknown ? letter->unknown : "none");
-    if (letter->body_size != body.size || (body.size && memcmp(letter->body, body.data, body.size) != 0))
-        fail(w, "%s got message %u of %s with another body", c->unique, letter->serial, sender->unique);
+             message->serial, sender->unique, signature ? signature : "none",
+             message->unknown ? message->unknown : "none");
+    if (message->body_size != body.size || (body.size && memcmp(message->body, body.data, body.size) != 0))
+        fail(w, "%s got message %u of %s with another body", c->unique, message->serial, sender->unique);
 }
 
-/* Behind everything that the same sender said to the same receiver before. */
+/* Checks that it follows all earlier messages of the same sender to the same receiver. */
 static void check_order(struct world *w, struct client *c, struct record *record, const struct client *sender,
                         bool ours)
 {
     bool named = to_is_name(record->to) && !c->monitor;
     uint32_t *last =
         named ? &c->last_named[sender->id * NAMES + (record->to & ~TO_NAME)] : &c->last[sender->id];
-    /* an eavesdropper sees what others get when they get it */
+    /* an eavesdropper sees a message at the time of its delivery */
     if (record->twice || (!ours && !c->monitor))
         return;
-    /* a monitor may see what was under way when it began behind what was sent later */
+    /* a new monitor may see messages in flight after later ones */
     if (c->monitor && (!c->since || record->order <= c->since[sender->id]))
         return;
     if (record->order <= *last)
@@ -113,7 +113,7 @@ static void check_order(struct world *w, struct client *c, struct record *record
                               : "",
              sender->unique, record->order, *last, record->type, record->to, record->mode);
     *last = record->order;
-    /* the name was this client's all the time: it is one more way to the same receiver */
+    /* the client owned the name all the time: a different destination, but the same receiver */
     bool same = named && record->owner == c->id && record->changes == c->changes[record->to & ~TO_NAME];
     if (same && !c->promiscuous) {
         if (record->order <= c->last[sender->id])
@@ -125,25 +125,25 @@ static void check_order(struct world *w, struct client *c, struct record *record
     }
 }
 
-static void take_reply(struct world *w, struct client *c, const struct letter *letter,
+static void take_reply(struct world *w, struct client *c, const struct message *message,
                        const struct record *record, struct client *sender)
 {
     if (record->mode == MODE_TWICE && w->settings.strays)
         return;
-    struct record *call = client_record(c, letter->reply_serial);
+    struct record *call = client_record(c, message->reply_serial);
     if (!call || call->type != WIRE_CALL)
         fail(w, "%s got a reply of %s to %u, which is no call", c->unique, sender->unique,
-             letter->reply_serial);
+             message->reply_serial);
     if (!to_is_name(call->to) && call->to != sender->id)
         fail(w, "%s got a reply of %s to a call that it did not get", c->unique, sender->unique);
     if (w->settings.strays && call->answered == call->expected)
         return; /* the bus has answered it already */
     if (++call->answered > call->expected)
-        fail(w, "%s got one more reply to call %u, of %s", c->unique, letter->reply_serial, sender->unique);
+        fail(w, "%s got one more reply to call %u, of %s", c->unique, message->reply_serial, sender->unique);
     reached[REACHED_CALLS_ANSWERED]++;
 }
 
-static void take_call(struct world *w, struct client *c, const struct letter *letter,
+static void take_call(struct world *w, struct client *c, const struct message *message,
                       const struct record *record, struct client *sender)
 {
     if (record->mode == MODE_NEVER || record->flags & WIRE_NO_REPLY)
@@ -156,40 +156,41 @@ static void take_call(struct world *w, struct client *c, const struct letter *le
                 abort();
         }
         c->later.at[c->later.n++] = sender->id;
-        c->later.at[c->later.n++] = letter->serial;
+        c->later.at[c->later.n++] = message->serial;
         return;
     }
-    talk_answer(w, c, sender, letter->serial, record->mode == MODE_ERROR ? MODE_ERROR : MODE_RETURN);
+    send_answer(w, c, sender, message->serial, record->mode == MODE_ERROR ? MODE_ERROR : MODE_RETURN);
     if (record->mode == MODE_TWICE)
-        talk_answer(w, c, sender, letter->serial, MODE_TWICE);
+        send_answer(w, c, sender, message->serial, MODE_TWICE);
 }
 
-/* Its replies count, as far as they go. */
-static void hear_wild(struct client *c, const struct letter *letter)
+/* Its valid replies still count. */
+static void receive_wild(struct client *c, const struct message *message)
 {
-    struct record *call = client_record(c, letter->reply_serial);
-    if ((letter->type == WIRE_RETURN || letter->type == WIRE_ERROR) && call &&
+    struct record *call = client_record(c, message->reply_serial);
+    if ((message->type == WIRE_RETURN || message->type == WIRE_ERROR) && call &&
         call->answered < call->expected)
         call->answered++;
 }
 
-static void hear_client(struct world *w, struct client *c, const struct letter *letter, struct client *sender)
+static void receive_client(struct world *w, struct client *c, const struct message *message,
+                           struct client *sender)
 {
-    check_fds(w, c, letter, sender);
+    check_fds(w, c, message, sender);
     if (sender->wild || c->wild) {
-        hear_wild(c, letter);
+        receive_wild(c, message);
         return;
     }
-    struct record *record = client_record(sender, letter->serial);
+    struct record *record = client_record(sender, message->serial);
     if (!record)
-        fail(w, "%s got message %u of %s, which sent none", c->unique, letter->serial, sender->unique);
+        fail(w, "%s got message %u of %s, which sent none", c->unique, message->serial, sender->unique);
     if (record->to != TO_DRIVER)
-        check_content(w, c, letter, record, sender);
-    bool ours = is_for(w, c, letter, record, sender);
+        check_content(w, c, message, record, sender);
+    bool ours = is_for(w, c, message, record, sender);
     if (!ours && !c->promiscuous)
-        fail(w, "%s got message %u of %s, which is not for it but for %x (%s)%s", c->unique, letter->serial,
+        fail(w, "%s got message %u of %s, which is not for it but for %x (%s)%s", c->unique, message->serial,
              sender->unique, record->to,
-             letter->text[WIRE_DESTINATION] ? letter->text[WIRE_DESTINATION] : "all",
+             message->text[WIRE_DESTINATION] ? message->text[WIRE_DESTINATION] : "all",
              to_is_name(record->to) && c->asked[record->to & ~TO_NAME] ? "; it has asked for that name" : "");
     check_order(w, c, record, sender, ours);
     if (!ours || c->monitor) {
@@ -202,61 +203,61 @@ static void hear_client(struct world *w, struct client *c, const struct letter *
         return;
     }
     if (++record->delivered > 1 + record->twice)
-        fail(w, "%s got message %u of %s twice", c->unique, letter->serial, sender->unique);
+        fail(w, "%s got message %u of %s twice", c->unique, message->serial, sender->unique);
     if (record->refused && !record->twice)
-        fail(w, "%s got message %u of %s, of which the bus said that it did not", c->unique, letter->serial,
+        fail(w, "%s got message %u of %s, of which the bus said that it did not", c->unique, message->serial,
              sender->unique);
-    if (letter->type == WIRE_RETURN || letter->type == WIRE_ERROR) {
-        if (letter->reply_serial)
-            take_reply(w, c, letter, record, sender);
-    } else if (letter->type == WIRE_CALL) {
-        take_call(w, c, letter, record, sender);
+    if (message->type == WIRE_RETURN || message->type == WIRE_ERROR) {
+        if (message->reply_serial)
+            take_reply(w, c, message, record, sender);
+    } else if (message->type == WIRE_CALL) {
+        take_call(w, c, message, record, sender);
     }
 }
 
-/* Of a service, or of a process that was killed. */
-static void hear_stranger(struct world *w, struct client *c, const struct letter *letter)
+/* From a service, or from a killed process. */
+static void receive_stranger(struct world *w, struct client *c, const struct message *message)
 {
-    check_fds(w, c, letter, NULL);
-    const char *to = letter->text[WIRE_DESTINATION];
+    check_fds(w, c, message, NULL);
+    const char *to = message->text[WIRE_DESTINATION];
     if (c->wild || c->monitor || (c->promiscuous && (!to || strcmp(to, c->unique) != 0)))
         return;
-    if (letter->type == WIRE_RETURN && letter->reply_serial) {
-        struct record *call = client_record(c, letter->reply_serial);
+    if (message->type == WIRE_RETURN && message->reply_serial) {
+        struct record *call = client_record(c, message->reply_serial);
         if (!call || !to_is_name(call->to) || !name_is_service(call->to & ~TO_NAME))
-            fail(w, "%s got a reply of the unknown %s", c->unique, letter->text[WIRE_SENDER]);
+            fail(w, "%s got a reply of the unknown %s", c->unique, message->text[WIRE_SENDER]);
         if (++call->answered > call->expected)
-            fail(w, "%s got one more reply to call %u, of a service", c->unique, letter->reply_serial);
+            fail(w, "%s got one more reply to call %u, of a service", c->unique, message->reply_serial);
         reached[REACHED_STARTED]++;
         return;
     }
-    const char *interface = letter->text[WIRE_INTERFACE];
-    if (w->strangers == 0 && (!interface || strcmp(interface, KAMIKAZE) != 0))
-        fail(w, "%s got a message of the unknown %s", c->unique, letter->text[WIRE_SENDER]);
+    const char *interface = message->text[WIRE_INTERFACE];
+    if (w->strangers == 0 && (!interface || strcmp(interface, KILLED) != 0))
+        fail(w, "%s got a message of the unknown %s", c->unique, message->text[WIRE_SENDER]);
 }
 
-/* Reads what clients without a name may have got by now, whatever the plan says. False: there are none. */
+/* Reads the input of clients that don't know their names, whatever the plan. False: there are none. */
 static bool name_clients(struct world *w)
 {
     bool any = false;
     for (uint32_t i = 0; i < w->n_clients; i++) {
         struct client *c = w->clients[i];
         bool unnamed = c->state == CLIENT_GREETING || c->state == CLIENT_WAITING;
-        if (!unnamed || c->fd < 0 || c->hearing || c->loiterer)
+        if (!unnamed || c->fd < 0 || c->receiving || c->loiterer)
             continue;
         any = true;
         if (client_read(c))
-            hear(w, c);
+            receive(w, c);
     }
     return any;
 }
 
-/* The sender's own reply to Hello may not have been read yet, or even be on its way. */
-static struct client *find_sender(struct world *w, const struct letter *letter)
+/* The sender may not have read its own reply to Hello yet. */
+static struct client *find_sender(struct world *w, const struct message *message)
 {
-    const char *unique = letter->text[WIRE_SENDER], *interface = letter->text[WIRE_INTERFACE];
+    const char *unique = message->text[WIRE_SENDER], *interface = message->text[WIRE_INTERFACE];
     struct client *sender = world_find(w, unique);
-    if (unique[0] != ':' || (interface && strcmp(interface, KAMIKAZE) == 0))
+    if (unique[0] != ':' || (interface && strcmp(interface, KILLED) == 0))
         return sender;
     for (int i = 0; !sender && i < 100 && name_clients(w); i++) {
         sender = world_find(w, unique);
@@ -271,50 +272,50 @@ static const char *or_none(const char *text)
     return text ? text : "-";
 }
 
-static void trace(const struct client *c, const struct letter *l)
+static void trace(const struct client *c, const struct message *l)
 {
-    fprintf(stderr, "%s hears type %u, serial %u, reply to %u, %u descriptors: %s of %s for %s: %s\n",
+    fprintf(stderr, "%s receives type %u, serial %u, reply to %u, %u descriptors: %s of %s for %s: %s\n",
             c->unique, l->type, l->serial, l->reply_serial, l->n_fds, or_none(l->text[WIRE_MEMBER]),
             l->text[WIRE_SENDER], or_none(l->text[WIRE_DESTINATION]), or_none(wire_string(l)));
 }
 
-static void hear_message(struct world *w, struct client *c, const struct letter *letter)
+static void receive_message(struct world *w, struct client *c, const struct message *message)
 {
-    const char *from = letter->text[WIRE_SENDER];
+    const char *from = message->text[WIRE_SENDER];
     c->n_received++;
     reached[REACHED_MESSAGES_RECEIVED]++;
     if (!from)
         fail(w, "%s got a message without a sender", c->unique);
     if (w->settings.trace)
-        trace(c, letter);
-    struct client *sender = find_sender(w, letter);
+        trace(c, message);
+    struct client *sender = find_sender(w, message);
     if (strcmp(from, "org.freedesktop.DBus") == 0) {
-        check_fds(w, c, letter, NULL); /* a process's, of GetConnectionCredentials */
-        hear_bus(w, c, letter);
+        check_fds(w, c, message, NULL); /* the pidfd of GetConnectionCredentials */
+        receive_bus(w, c, message);
     } else if (sender) {
-        hear_client(w, c, letter, sender);
+        receive_client(w, c, message, sender);
     } else {
-        hear_stranger(w, c, letter);
+        receive_stranger(w, c, message);
     }
 }
 
-void hear(struct world *w, struct client *c)
+void receive(struct world *w, struct client *c)
 {
     size_t at = 0;
-    c->hearing = true;
-    while (c->state == CLIENT_GREETING && hear_line(w, c))
+    c->receiving = true;
+    while (c->state == CLIENT_GREETING && receive_line(w, c))
         ;
     while (c->state != CLIENT_GREETING && c->state != CLIENT_DEAD) {
-        struct letter letter;
+        struct message message;
         size_t size = wire_frame(c->in.data + at, c->in.size - at);
         if (size == 0 || (size != SIZE_MAX && size > c->in.size - at))
             break;
-        if (size == SIZE_MAX || !wire_read(c->in.data + at, size, &letter))
+        if (size == SIZE_MAX || !wire_read(c->in.data + at, size, &message))
             fail(w, "client %u got what is no message", c->id);
-        hear_message(w, c, &letter);
+        receive_message(w, c, &message);
         at += size;
     }
     if (at > 0 && c->fd >= 0)
         bytes_drop(&c->in, at);
-    c->hearing = false;
+    c->receiving = false;
 }

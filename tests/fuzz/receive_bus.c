@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: MIT */
-#include "hear_bus.h"
+#include "receive_bus.h"
 
 #include "control.h"
 
-/* NameAcquired and NameLost come in order, and before anything that is addressed to the name. */
-static void hear_name(struct world *w, struct client *c, const struct letter *letter, bool acquired)
+/* NameAcquired and NameLost arrive in order, and before any message addressed to the name. */
+static void receive_name(struct world *w, struct client *c, const struct message *message, bool acquired)
 {
-    const char *name = wire_string(letter);
+    const char *name = wire_string(message);
     uint32_t number = name ? name_number(name) : UINT32_MAX;
     if (!name)
-        fail(w, "%s got %s without a name", c->unique, letter->text[WIRE_MEMBER]);
+        fail(w, "%s got %s without a name", c->unique, message->text[WIRE_MEMBER]);
     if (number == UINT32_MAX)
         return;
     if (!c->asked[number])
-        fail(w, "%s got %s for %s, for which it never asked", c->unique, letter->text[WIRE_MEMBER], name);
+        fail(w, "%s got %s for %s, for which it never asked", c->unique, message->text[WIRE_MEMBER], name);
     if (c->owns[number] == acquired)
-        fail(w, "%s got %s for %s twice", c->unique, letter->text[WIRE_MEMBER], name);
+        fail(w, "%s got %s for %s twice", c->unique, message->text[WIRE_MEMBER], name);
     c->owns[number] = acquired;
     c->changes[number]++;
     reached[acquired ? REACHED_NAMES_OWNED : REACHED_NAMES_LOST]++;
 }
 
-static void hear_signal(struct world *w, struct client *c, const struct letter *letter)
+static void receive_signal(struct world *w, struct client *c, const struct message *message)
 {
-    const char *member = letter->text[WIRE_MEMBER], *to = letter->text[WIRE_DESTINATION];
+    const char *member = message->text[WIRE_MEMBER], *to = message->text[WIRE_DESTINATION];
     if (c == w->control && member && strcmp(member, "NameOwnerChanged") == 0)
-        control_owner_changed(w, letter);
+        control_owner_changed(w, message);
     if (!to) {
         if (!c->promiscuous && c != w->control && c->rules.n == 0)
             fail(w, "%s got a signal of the bus without a rule", c->unique);
@@ -36,16 +36,16 @@ static void hear_signal(struct world *w, struct client *c, const struct letter *
             fail(w, "%s got %s of the bus for %s", c->unique, member, to);
         return;
     }
-    if (strcmp(member, "NameAcquired") == 0 && wire_string(letter) && wire_string(letter)[0] != ':')
-        hear_name(w, c, letter, true);
-    else if (strcmp(member, "NameLost") == 0 && wire_string(letter) && wire_string(letter)[0] != ':')
-        hear_name(w, c, letter, false);
+    if (strcmp(member, "NameAcquired") == 0 && wire_string(message) && wire_string(message)[0] != ':')
+        receive_name(w, c, message, true);
+    else if (strcmp(member, "NameLost") == 0 && wire_string(message) && wire_string(message)[0] != ':')
+        receive_name(w, c, message, false);
 }
 
-static void named(struct world *w, struct client *c, const struct letter *letter)
+static void named(struct world *w, struct client *c, const struct message *message)
 {
-    const char *name = wire_string(letter);
-    if (letter->type == WIRE_ERROR) {
+    const char *name = wire_string(message);
+    if (message->type == WIRE_ERROR) {
         reached[REACHED_HELLO_REFUSED]++;
         c->may_be_cut = true;
         world_end(w, c);
@@ -65,10 +65,10 @@ static void begin_watching(const struct world *w, struct client *c)
         c->since[i] = w->clients[i]->order;
 }
 
-static void take_verb(struct world *w, struct client *c, struct record *call, const struct letter *letter)
+static void take_verb(struct world *w, struct client *c, struct record *call, const struct message *message)
 {
-    bool success = letter->type == WIRE_RETURN;
-    uint32_t result = success && letter->body_size == 4 ? wire_u32(letter->body, letter->big) : 0;
+    bool success = message->type == WIRE_RETURN;
+    uint32_t result = success && message->body_size == 4 ? wire_u32(message->body, message->big) : 0;
     switch ((enum verb)call->verb) {
     case VERB_ADD_RULE:
         rules_added(&c->rules, call->argument, success);
@@ -91,25 +91,25 @@ static void take_verb(struct world *w, struct client *c, struct record *call, co
         if (success)
             begin_watching(w, c);
         else
-            c->wild = true; /* its rules were taken to be void */
+            c->wild = true; /* its rules were assumed to be gone */
         break;
     case VERB_SYNC:
         c->synced++;
         if (c == w->control)
-            control_answered(w, letter);
+            control_answered(w, message);
         break;
     case VERB_NONE:
         break;
     }
 }
 
-static void take_answer(struct world *w, struct client *c, const struct letter *letter)
+static void take_answer(struct world *w, struct client *c, const struct message *message)
 {
-    struct record *call = client_record(c, letter->reply_serial);
-    const char *error = letter->type == WIRE_ERROR ? letter->text[WIRE_ERROR_NAME] : NULL;
+    struct record *call = client_record(c, message->reply_serial);
+    const char *error = message->type == WIRE_ERROR ? message->text[WIRE_ERROR_NAME] : NULL;
     if (!call)
-        fail(w, "%s got an answer to %u, which it never sent", c->unique, letter->reply_serial);
-    const char *text = error ? wire_string(letter) : NULL;
+        fail(w, "%s got an answer to %u, which it never sent", c->unique, message->reply_serial);
+    const char *text = error ? wire_string(message) : NULL;
     if (error)
         reached_error(error, text ? text : "");
     else
@@ -118,28 +118,28 @@ static void take_answer(struct world *w, struct client *c, const struct letter *
         fail(w, "%s got a reply of the bus to a message for others", c->unique);
     if (call->expected == 0) {
         if (!error)
-            return; /* some are answered all the same */
+            return; /* some are answered nevertheless */
         if (++call->refused > 1 + call->twice)
-            fail(w, "%s got two errors for message %u", c->unique, letter->reply_serial);
+            fail(w, "%s got two errors for message %u", c->unique, message->reply_serial);
         if (call->delivered && !call->twice)
             fail(w, "%s got the error %s (%s) for message %u, which was delivered", c->unique, error, text,
-                 letter->reply_serial);
+                 message->reply_serial);
         return;
     }
     if (++call->answered > call->expected)
-        fail(w, "%s got one more answer to call %u: %s %s", c->unique, letter->reply_serial,
+        fail(w, "%s got one more answer to call %u: %s %s", c->unique, message->reply_serial,
              error ? error : "", text ? text : "");
-    take_verb(w, c, call, letter);
+    take_verb(w, c, call, message);
 }
 
-static void hear_answer(struct world *w, struct client *c, const struct letter *letter)
+static void receive_answer(struct world *w, struct client *c, const struct message *message)
 {
-    const char *to = letter->text[WIRE_DESTINATION];
-    if (c->state == CLIENT_WAITING && letter->reply_serial == 1) {
+    const char *to = message->text[WIRE_DESTINATION];
+    if (c->state == CLIENT_WAITING && message->reply_serial == 1) {
         struct record *hello = client_record(c, 1);
         if (++hello->answered > 1)
             fail(w, "client %u was answered Hello twice", c->id);
-        named(w, c, letter);
+        named(w, c, message);
         return;
     }
     if (!to || strcmp(to, c->unique) != 0) {
@@ -147,21 +147,21 @@ static void hear_answer(struct world *w, struct client *c, const struct letter *
             fail(w, "%s got an answer of the bus for %s", c->unique, to ? to : "none");
         return;
     }
-    if (!c->monitor || letter->type == WIRE_RETURN)
-        take_answer(w, c, letter);
+    if (!c->monitor || message->type == WIRE_RETURN)
+        take_answer(w, c, message);
 }
 
-void hear_bus(struct world *w, struct client *c, const struct letter *letter)
+void receive_bus(struct world *w, struct client *c, const struct message *message)
 {
     if (c->wild) {
-        if (c->state == CLIENT_WAITING && letter->reply_serial == 1)
-            named(w, c, letter);
+        if (c->state == CLIENT_WAITING && message->reply_serial == 1)
+            named(w, c, message);
         return;
     }
-    if (letter->type == WIRE_SIGNAL)
-        hear_signal(w, c, letter);
-    else if (letter->type == WIRE_RETURN || letter->type == WIRE_ERROR)
-        hear_answer(w, c, letter);
+    if (message->type == WIRE_SIGNAL)
+        receive_signal(w, c, message);
+    else if (message->type == WIRE_RETURN || message->type == WIRE_ERROR)
+        receive_answer(w, c, message);
     else
-        fail(w, "%s got a message of type %u of the bus", c->unique, letter->type);
+        fail(w, "%s got a message of type %u of the bus", c->unique, message->type);
 }

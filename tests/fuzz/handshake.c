@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "greet.h"
+#include "handshake.h"
 
 /*
- * %s is the identity in hexadecimal digits. The lines are those of the bus until binary messages begin, with
- * NEGOTIATE_UNIX_FD. The first two are what the data plane knows by itself; the others are handed up.
+ * %s is the identity in hexadecimal digits. lines counts those of the bus until binary messages begin, with
+ * NEGOTIATE_UNIX_FD. The data plane handles the first two by itself; the others go to the control plane.
  */
 static const struct {
     const char *text;
     uint32_t lines;
     bool fds;
-} ways[GREETINGS] = {
+} ways[HANDSHAKES] = {
     {"AUTH EXTERNAL %s\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n", 2, true},
     {"AUTH EXTERNAL\r\nDATA\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n", 3, true},
     {"AUTH EXTERNAL %s\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n", 2, true},
@@ -29,7 +29,7 @@ static void hex_of(uint32_t uid, char hex[32])
         snprintf(hex + 2 * i, 3, "%02x", (unsigned)decimal[i]);
 }
 
-static size_t handshake(uint32_t way, uint32_t uid, char *text, size_t size)
+static size_t handshake_text(uint32_t way, uint32_t uid, char *text, size_t size)
 {
     char hex[32];
     hex_of(uid, hex);
@@ -39,39 +39,39 @@ static size_t handshake(uint32_t way, uint32_t uid, char *text, size_t size)
 
 static void hello(struct bytes *to, uint32_t serial)
 {
-    struct letter letter = {.type = WIRE_CALL,
-                            .serial = serial,
-                            .text = {[WIRE_PATH] = "/org/freedesktop/DBus",
-                                     [WIRE_INTERFACE] = "org.freedesktop.DBus",
-                                     [WIRE_MEMBER] = "Hello",
-                                     [WIRE_DESTINATION] = "org.freedesktop.DBus"}};
-    wire_put_header(to, &letter, 0);
+    struct message message = {.type = WIRE_CALL,
+                              .serial = serial,
+                              .text = {[WIRE_PATH] = "/org/freedesktop/DBus",
+                                       [WIRE_INTERFACE] = "org.freedesktop.DBus",
+                                       [WIRE_MEMBER] = "Hello",
+                                       [WIRE_DESTINATION] = "org.freedesktop.DBus"}};
+    wire_put_header(to, &message, 0);
 }
 
-void greet(struct client *c, uint32_t way, size_t most)
+void handshake_send(struct client *c, uint32_t way, size_t most)
 {
     char text[512];
-    size_t n = handshake(way, c->uid, text, sizeof(text));
+    size_t n = handshake_text(way, c->uid, text, sizeof(text));
     c->way = way;
     c->lines = ways[way].lines;
     c->fd_passing = ways[way].fds;
     client_send_raw(c, text, n < most ? n : most);
     if (n >= most)
         return;
-    struct bytes message = {0};
+    struct bytes bytes = {0};
     struct record *record = records_add(&c->planned);
     record->type = WIRE_CALL;
     record->to = TO_DRIVER;
     record->order = ++c->order;
     record->expected = 1;
-    hello(&message, c->planned.n);
-    client_send(c, message.data, message.size, NULL, 0, c->planned.n, 0);
-    bytes_free(&message);
+    hello(&bytes, c->planned.n);
+    client_send(c, bytes.data, bytes.size, NULL, 0, c->planned.n, 0);
+    bytes_free(&bytes);
 }
 
-void greet_bytes(uint32_t uid, struct bytes *to)
+void handshake_bytes(uint32_t uid, struct bytes *to)
 {
     char text[512];
-    bytes_add(to, text, handshake(0, uid, text, sizeof(text)));
+    bytes_add(to, text, handshake_text(0, uid, text, sizeof(text)));
     hello(to, 1);
 }

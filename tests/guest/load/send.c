@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SERIALS (1u << 24) /* of these messages begin here; those of calls to the bus are below */
+#define SERIALS (1u << 24) /* serials of these messages begin here; those of driver calls are below */
 #define BIG 80000u
 #define FEW 32
 
@@ -21,7 +21,7 @@ void talker_name(int number, enum how how, char name[64])
     snprintf(name, 64, "org.omnibus.load.%s%d", how == BY_STEADY ? "Steady" : "Fleeting", number);
 }
 
-/* Half of them wait in send, as most programs do; the others read meanwhile. */
+/* Half of the clients block in send, as most programs do; the others read meanwhile. */
 static void send_bytes(struct talker *t, const uint8_t *data, size_t size, int fd)
 {
     union {
@@ -76,7 +76,7 @@ static void send_message(struct talker *t, struct header *header, enum kind kind
         close(fd);
 }
 
-void say(struct talker *t, enum kind kind, int to, enum how how)
+void talker_send(struct talker *t, enum kind kind, int to, enum how how)
 {
     char name[64];
     bool calls = kind == ASK || kind == SEEK || kind == TELL;
@@ -101,13 +101,13 @@ static void answered(struct talker *t, uint32_t reply_serial)
 {
     uint32_t number = reply_serial - SERIALS;
     if (number >= t->sent || !t->asked[number])
-        die("a reply to %u, which has none to come", number);
+        die("an unexpected reply to %u", number);
     t->asked[number] = false;
     t->unanswered--;
 }
 
-/* Answers about names and rules; errors for who has no name just now. */
-static void hear_bus(struct talker *t, const struct message *m)
+/* Replies about names and rules; errors for names without an owner. */
+static void receive_from_bus(struct talker *t, const struct message *m)
 {
     if (m->type == RETURN && m->reply_serial == t->release)
         t->is_released = true;
@@ -131,7 +131,7 @@ static void note(struct talker *t, const struct words *w)
         die("number %u of %u comes before cast %u, which its sender had before", w->number, w->from,
             t->casts);
     if (w->kind == SEEK && t->is_released)
-        die("number %u of %u seeks a name that was given back", w->number, w->from);
+        die("number %u of %u is for a released name", w->number, w->from);
     *next = w->number + 1;
     atomic_fetch_add(&records->got[t->number][w->from][w->number], 1);
     atomic_fetch_add(&records->extras, w->kind == EXTRA);
@@ -142,23 +142,23 @@ static void note(struct talker *t, const struct words *w)
     t->ends += w->kind == END;
 }
 
-/* Nobody does any more who may say that he has done. */
+/* Reacts to a cast with a message, but not after all byes. */
 static void react(struct talker *t, int to)
 {
     uint32_t clients = (uint32_t)load.clients;
     if (t->byes == clients || random_below(&t->state, 4 * clients))
         return;
     if (random_below(&t->state, 2))
-        say(t, CAST, EVERYBODY, BY_UNIQUE);
+        talker_send(t, CAST, ALL, BY_UNIQUE);
     else
-        say(t, NOTE, to, BY_UNIQUE);
+        talker_send(t, NOTE, to, BY_UNIQUE);
 }
 
-void hear(struct talker *t, const struct message *m)
+void receive(struct talker *t, const struct message *m)
 {
     struct words w;
     if (same(m->sender, BUS)) {
-        hear_bus(t, m);
+        receive_from_bus(t, m);
         return;
     }
     if (m->body_size < sizeof(w))
@@ -169,26 +169,26 @@ void hear(struct talker *t, const struct message *m)
         die("number %u of %u has %u bytes", w.number, w.from, m->body_size);
     note(t, &w);
     if (strcmp(m->sender, shared->name[w.from]))
-        die("a message of %s says it is from %s", m->sender, shared->name[w.from]);
+        die("a message of %s claims to be from %s", m->sender, shared->name[w.from]);
     if (w.kind == ANSWER)
         answered(t, m->reply_serial);
-    if (w.kind == ASK || w.kind == SEEK) /* from here on the message is not here any more */
+    if (w.kind == ASK || w.kind == SEEK) /* this invalidates the message */
         answer(t, (int)w.from, serial);
     if (w.kind == CAST)
         react(t, (int)w.from);
 }
 
-bool hear_all(struct talker *t, bool wait)
+bool receive_all(struct talker *t, bool wait)
 {
     struct message m;
     bool any = false;
     if (wait) {
         connection_next(&t->c, &m);
-        hear(t, &m);
+        receive(t, &m);
         any = true;
     }
     while (next_here(&t->c, &m)) {
-        hear(t, &m);
+        receive(t, &m);
         any = true;
     }
     return any;

@@ -1,4 +1,4 @@
-"""The relay's own reading of messages and rules: the program tests/relay/filter_cases.c."""
+"""The relay's own parser of messages and rules: the program tests/relay/filter_cases.c."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import IO
 
 from support.relay_programs import build
 
-# The message is right; or the characters of a text or the values in its body are wrong; or it is wrong.
+# The message is valid; or only characters of a text or values in its body are invalid; or it is invalid.
 RIGHT, WRONG_CONTENTS, WRONG = range(3)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A struct message. If it is right all is there, else what came before."""
+    """A struct message: complete if the message is valid, else up to the error."""
 
     judgement: int
     rewrite: bool
@@ -58,20 +58,20 @@ class Relay:
         return self._process.stdin, self._process.stdout
 
     def read(self, message: bytes) -> Reading:
-        """Say what the relay makes of a message."""
+        """Return the relay's parsed message."""
         words = self._ask(b"M" + _text(message)).rstrip("\n").split(" ")
         judgement, rewrite, n_fds, big, kind, flags, serial, reply = map(int, words[:8])
         texts = [None if word == "-" else bytes.fromhex(word) for word in words[8:]]
         return Reading(judgement, bool(rewrite), n_fds, bool(big), kind, flags, serial, reply, *texts)
 
     def matches(self, rules: Sequence[str], sender: str, message: bytes) -> list[bool]:
-        """Say for each rule whether a broadcast matches it."""
+        """Return for each rule whether a broadcast matches it."""
         commands = b"X" + b"".join(b"R" + _text(rule.encode()) for rule in rules)
         answer = self._ask(commands + b"S" + _text(sender.encode()) + _text(message))
         return [one == "1" for one in answer.strip()]
 
     def close(self) -> None:
-        """End it; its sanitizers must have found nothing."""
+        """End the program; its sanitizers must have found nothing."""
         write, read = self._pipes()
         write.close()
         read.close()
