@@ -1,4 +1,4 @@
-"""The price list: what each attack costs a bystander, beside dbus-daemon and dbus-broker in the same run.
+"""The price list: the cost of each attack for a bystander, with the two other buses in the same run.
 
 make bench-attacks                             all of it, into docs/contributing/attacks.md
 .venv/bin/python tests/attacks/price_list.py --only nameless,large-set --rounds 1
@@ -25,11 +25,12 @@ from support.attacks import ATTACKS, CHECKOUT, REFERENCE, Attack, Cost, build, c
 DAEMONS: Final = (REFERENCE, BROKER, OURS)
 HEAD: Final = """# The price of attacks
 
-What a bystander pays while another user attacks the bus: milliseconds, p50 / p99. The *pair* are two clients
-of root, one of which calls the other (the data plane's work); the *call* is one of the bus's methods that
-omnibusd answers in Python; *connecting* includes Hello. Each acts at a fixed pace at most, and a late reply
-counts as often as it is late (`tests/attacks/bystander.c`). The attacks are described in `tests/attacks/*.c`
-and `bench/client/abuse.c`; *harm* is what the attacker got done in a second: a slow bus allows less of it.
+The latency of bystanders while another user attacks the bus, in milliseconds, p50 / p99. The *pair* are two
+clients of root, one of which calls the other (work of the data plane); the *call* is a method of the bus
+that omnibusd answers in Python; *connecting* includes Hello. Each has a fixed maximum rate, and a late
+reply counts once for each period that it is late (`tests/attacks/bystander.c`). `tests/attacks/*.c` and
+`bench/client/abuse.c` describe the attacks; *harm* is the number of the attacker's operations in a
+second: a slow bus allows fewer.
 
 `make bench-attacks` writes this file, `make attack-test` checks the limits.
 """
@@ -67,7 +68,7 @@ def table(costs: Costs, daemons: list[str]) -> list[str]:
         lines += [row([name, *(cell(of[d], which) for d in daemons)]) for name, of in costs.items()]
     for title, value in (
         ("Harm a second", lambda each: f"{each.harm_per_s:.0f}"),
-        ("Memory that it takes, MB", lambda each: f"{each.grown / 1e6:.1f}"),
+        ("Memory taken, MB", lambda each: f"{each.grown / 1e6:.1f}"),
     ):
         lines += heading(title, daemons)
         for name, of in costs.items():
