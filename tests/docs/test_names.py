@@ -67,3 +67,13 @@ def test_own_file(tmp_path: Path) -> None:
     file = tmp_path / "example.conf"
     file.write_text(example)
     assert read_own(str(file)) == read_own(str(tmp_path / "absent.conf"))
+
+
+def test_statistics() -> None:
+    """statistics.md has the keys of the three methods, and no others."""
+    page = (ROOT / "docs/using/statistics.md").read_text()
+    rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    named = {key for row in rows for key in re.findall(r"`((?:omnibus\.)?[A-Z]\w+)`", row)}
+    source = (ROOT / "daemon/driver/stats.py").read_text()
+    keys = set(re.findall(r'"((?:omnibus\.)?[A-Z]\w+)"(?::|\])', source))
+    assert named | {"ListMemPoolCachedBytes", "ListMemPoolAllocatedBytes"} == keys
