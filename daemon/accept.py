@@ -175,7 +175,8 @@ class Acceptor:
     def _may_connect(self, credentials: Credentials) -> bool:
         if credentials.uid is None:
             return self._bus.settings.allow_anonymous
-        return bool(self._bus.policy.can_connect(credentials.uid, credentials.gids, self._owner))
+        assert credentials.gids is not None  # looked up by now
+        return self._bus.policy.can_connect(credentials.uid, credentials.gids, self._owner)
 
     def _set_timer(self) -> None:
         """Come back when the time of the oldest is up."""

@@ -8,8 +8,8 @@ from functools import partial
 from typing import NamedTuple
 
 from ..policy.error import ConfigError
-from ..policy.evaluate import ClientPolicy, Identity, Policy
 from ..policy.settings import Settings
+from ..transport.relay import Evaluator
 from . import errors
 from .activation.activation import Activation
 from .activation.environment import Environment
@@ -86,13 +86,13 @@ class Bus:
         self.activation = Activation(self, self.tools, environment or Environment({}, "", None))
         self.activation.configure(settings)
 
-    def configure(self, settings: Settings, policy: Policy | None = None) -> None:
-        """Put limits and policy in force, for those who are connected too; raises ValueError or MemoryError.
+    def configure(self, settings: Settings) -> None:
+        """Put limits and policy in force, for connected clients too; raises ValueError or MemoryError.
 
-        ``policy`` is that of the settings, if it has been read already. If it raises, nothing has changed.
+        If it raises, nothing has changed.
         """
-        policy = policy or Policy.from_block(settings.policy)
         # What may fail comes first.
+        policy = Evaluator(settings.policy)
         self.relay.load_policy(settings.policy)
         try:
             self.relay.set_limits(settings.limits)
@@ -102,7 +102,6 @@ class Bus:
         self.settings = settings
         self.limits = settings.limits
         self.policy = policy
-        self._client_policies: dict[Identity, ClientPolicy] = {}
 
     @property
     def is_system(self) -> bool:
@@ -115,17 +114,6 @@ class Bus:
             return self.peers.by_name(name)
         owner = self.names.owner(name)
         return None if owner is None else self.peers[owner]
-
-    def policy_of(self, peer: Peer) -> ClientPolicy:
-        """Return the policy for a connection."""
-        policy = self._client_policies.get(peer.identity)
-        if policy is None:
-            policy = self._client_policies[peer.identity] = self.policy.for_identity(peer.identity)
-        return policy
-
-    def can_own(self, peer: Peer, name: str) -> bool:
-        """Ask the policy whether ``peer`` may have a well-known name."""
-        return bool(self.policy_of(peer).can_own(name))
 
     def dispatch(self) -> None:
         """Handle what the data plane reports; the answers to all of it go down as one batch."""
@@ -185,9 +173,9 @@ class Bus:
 
         self.on_reload(answer, call.failed)
 
-    def reloaded(self, settings: Settings, policy: Policy | None = None) -> None:
+    def reloaded(self, settings: Settings) -> None:
         """Put new settings in force, or raise what ``configure`` raises; who does this commits it."""
-        self.configure(settings, policy)
+        self.configure(settings)
         self.peers.limits = settings.limits
         self.activation.configure(settings)
         for warning in settings.warnings:

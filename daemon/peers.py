@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from ..policy.evaluate import Identity
+from ..policy.question import Identity
 from ..policy.settings import Limits
 from . import errors
 from .credentials import Credentials

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ..policy.block import iterate
 from ..policy.error import ConfigError
-from ..policy.evaluate import Policy
-from ..policy.rules import Rule
 from ..policy.settings import Settings
 from ..systemd.notify import Notifier
 from .bus import Bus, Reloaded, ReloadFailure
@@ -21,8 +17,6 @@ from .loop import Loop
 
 if TYPE_CHECKING:
     from .watch import Watch
-
-RULES_AT_ONCE: Final = 50  # about a millisecond
 
 
 class Reading(Protocol):
@@ -140,30 +134,16 @@ class Reloader:
         if isinstance(result, ConfigError):
             self._fail(result)
         else:
-            self._guard.run(partial(self._go_on, self._steps(result)), self._failed)
+            self._guard.run(partial(self._put_in_force, result), self._failed)
 
-    def _steps(self, settings: Settings) -> Iterator[None]:
-        """Put settings in force in bits, between which clients are served."""
-        rules: list[Rule] = []
-        coming = iterate(settings.policy)
-        while some := list(islice(coming, RULES_AT_ONCE)):
-            rules += some
-            yield
-        policy = Policy(rules)
-        yield
+    def _put_in_force(self, settings: Settings) -> None:
         self._watch_also(settings)
-        yield
-        self._bus.reloaded(settings, policy)
-
-    def _go_on(self, steps: Iterator[None]) -> None:
         try:
-            next(steps)
-        except StopIteration:
-            self._finish(None)
+            self._bus.reloaded(settings)
         except (ValueError, MemoryError) as error:
             self._fail(ConfigError("configuration", 0, f"The rules can't be put in force: {error!r}"))
         else:
-            self._loop.soon(partial(self._go_on, steps), self._failed)
+            self._finish(None)
 
     def _failed(self, error: Exception) -> None:
         """End a reload in which an exception was raised, unless it has ended."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
@@ -77,11 +77,6 @@ def decode(block: bytes) -> tuple[Rule, ...]:
 
     Raises ValueError: not a block, or one that is cut short or inconsistent.
     """
-    return tuple(iterate(block))
-
-
-def iterate(block: bytes) -> Iterator[Rule]:
-    """Read one rule after another, for who must not be busy for as long as all take; raises ValueError."""
     if len(block) < HEADER.size:
         raise ValueError("a policy block has a header of 32 bytes")
     magic, n_rules, rule_size, strings_offset, strings_size, _, _ = HEADER.unpack_from(block)
@@ -102,8 +97,7 @@ def iterate(block: bytes) -> Iterator[Rule]:
         return strings[offset : strings.index(0, offset)].decode("utf-8", "surrogateescape")
 
     records = block[HEADER.size : strings_offset]
-    for fields in RECORD.iter_unpack(records):
-        yield _decode_rule(fields, text)
+    return tuple(_decode_rule(fields, text) for fields in RECORD.iter_unpack(records))
 
 
 def _decode_rule(fields: tuple[Any, ...], text: Callable[[int], str | None]) -> Rule:

@@ -1,7 +1,7 @@
-"""What the policy decides, and which rule it was.
+"""The reference evaluation: what the policy decides, and which rule decides it.
 
-This is the reference evaluation: the data plane decides about messages by the same rules in C, and is
-tested against this. Who may connect and who may own a name is decided here.
+The daemon does not use it: both of its planes ask the policy in C (``transport/relay/policy``). Tests compare
+that with this, which is written to be read, and tools explain a decision by it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from collections.abc import Collection, Iterable
 
 from ..record import Record
 from .block import decode
+from .question import Header, Identity
 from .rules import ANYONE, Context, Kind, Rule
-
-_SIGNAL = 4
 
 
 class Verdict(Record):
@@ -45,40 +44,6 @@ class Verdict(Record):
         return f"{outcome} by {self.rule} ({self.rule.file}:{self.rule.line})"
 
 
-class Header(Record):
-    """What the policy looks at in a message. None: the message has no such field.
-
-    type: 1 to 4, as in the message header. is_reply: the message has a reply serial.
-    """
-
-    type: int
-    destination: str | None = None
-    sender: str | None = None
-    path: str | None = None
-    interface: str | None = None
-    member: str | None = None
-    error_name: str | None = None
-    is_reply: bool = False
-    n_fds: int = 0
-
-    @property
-    def is_broadcast(self) -> bool:
-        """True for a signal to whom it may concern."""
-        return self.type == _SIGNAL and self.destination is None
-
-
-class Identity(Record):
-    """Whom a connection speaks for. uid is None for one that stays anonymous.
-
-    gids: as dbus-daemon has them, what the socket says (SO_PEERGROUPS and the peer's own gid), in any order;
-    the rules of the group with the greatest number win. Groups that belong to the uid by name don't count.
-    """
-
-    uid: int | None
-    gids: tuple[int, ...] = ()
-    at_console: bool = False
-
-
 class Policy:
     """The rules of the whole bus."""
 
@@ -97,14 +62,12 @@ class Policy:
         """Read the rules from a block. Raises ValueError if it isn't one."""
         return cls(decode(block))
 
-    def can_connect(self, uid: int, gids: Collection[int] | None, bus_owner_uid: int) -> Verdict:
-        """Decide if a user may connect; gids is None if the user's groups can't be looked up.
+    def can_connect(self, uid: int, gids: Collection[int], bus_owner_uid: int) -> Verdict:
+        """Decide if a user may connect.
 
         Here gids are those of the uid by name, whatever groups the connecting process has.
         Without a rule only the bus's own user may. Rules in <policy context="mandatory"> come last.
         """
-        if gids is None:
-            return Verdict(False, None, 0, f"the groups of uid {uid} are not known")
         rule, matched = None, 0
         for context in (Context.DEFAULT, Context.MANDATORY):
             for candidate in self._connect:

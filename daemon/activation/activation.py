@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from ...policy.evaluate import Header
+from ...policy.question import Header
 from ...policy.settings import Settings
 from .. import errors, signature
 from ..codec import make_body, read_body
@@ -247,7 +247,7 @@ class Activation:
         if self._waiting >= self._limit:
             return failures.too_many_starts(start.name, self._limit)
         if isinstance(waiter, ParkedMessage) and start.service is not None:
-            return objection(self._bus.policy_of(waiter.peer), waiter.peer, waiter.header, self._bus.log)
+            return objection(self._bus.policy, waiter.peer, waiter.header, self._bus.log)
         return None
 
     def _begin(self, start: Start) -> None:

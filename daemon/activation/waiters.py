@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Protocol
 
-from ...policy.evaluate import Header
+from ...policy.question import Header
 from ...record import Record
 from ..driver.method import Call
 from ..errors import DBusError

@@ -40,7 +40,7 @@ def request_name(bus: Bus, call: Call) -> Reply:
         raise DBusError(
             errors.INVALID_ARGS, f'{denied} the service "{name}"because it is reserved for D-Bus\' use only'
         )
-    if not bus.can_own(call.peer, name):
+    if not bus.policy.can_own(call.peer.identity, name):
         raise DBusError(
             errors.ACCESS_DENIED,
             f'{denied} the service "{name}" due to security policies in the configuration file',

@@ -15,7 +15,7 @@ from omnibus.daemon.peers import Peer
 from omnibus.daemon.plane import EVERYBODY, EventKind
 from omnibus.policy.block import encode
 from omnibus.policy.error import ConfigError
-from omnibus.policy.evaluate import Identity
+from omnibus.policy.question import Identity
 from omnibus.policy.rules import Context, Kind, Rule
 from omnibus.policy.settings import ConfigWarning, Limits, Settings
 from omnibus.transport.relay import Arrival

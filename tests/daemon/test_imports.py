@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from omnibus.leaf import without_init
 
+ROOT = Path(__file__).parents[2]
 SLOW = {"asyncio", "dbus_fast.signature", "logging", "uvloop"}
 NOT_YET = {"asyncinotify", "pathlib", "pydantic_core._pydantic_core"}
+REFERENCE = {"omnibus.policy.block", "omnibus.policy.evaluate"}
 
 
 def imported_by(module: str) -> set[str]:
@@ -36,6 +40,21 @@ class TestBeforeTheAddress:
         modules = imported_by("omnibus.daemon.serve")
         assert modules >= SLOW
         assert not modules & NOT_YET
+
+
+class TestReferenceEvaluation:
+    """There is one evaluation in the daemon, that in C; only the child that compiles the block has rules."""
+
+    def test_not_imported(self) -> None:
+        assert not imported_by("omnibus.daemon.serve, omnibus.daemon.configuration") & REFERENCE
+
+    def test_not_imported_later(self) -> None:
+        """Inside a function neither."""
+        importing = re.compile(r"^\s*(from|import) .*policy\.(block|evaluate|rules)\b", re.MULTILINE)
+        rooms = (ROOT / name for name in ("auth", "daemon", "systemd", "transport"))
+        sources = [source for room in rooms for source in room.rglob("*.py")]
+        assert len(sources) > 50
+        assert [source for source in sources if importing.search(source.read_text())] == []
 
 
 class TestWithoutInit:

@@ -1,4 +1,4 @@
-"""Reloading: one at a time, in bits, as one step."""
+"""Reloading: one at a time, as one step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from omnibus.daemon.bus import ReloadFailure
-from omnibus.daemon.reload import RULES_AT_ONCE, Reloader
+from omnibus.daemon.reload import Reloader
 from omnibus.policy.block import encode
 from omnibus.policy.error import ConfigError
 from omnibus.policy.rules import Kind, Rule
@@ -103,8 +103,8 @@ def new_office(desk: Desk, tmp_path: Path) -> Iterator[Office]:
     found.reloader.stop()
 
 
-def new(n_rules: int = 1, **settings: Any) -> Settings:
-    return Settings(policy=encode([Rule(Kind.OWN, allow=True)] * n_rules), **settings)
+def new(**settings: Any) -> Settings:
+    return Settings(policy=encode([Rule(Kind.OWN, allow=True)]), **settings)
 
 
 class TestReload:
@@ -168,13 +168,6 @@ class TestReload:
         assert [command[0] for command in office.finish(Settings(policy=policy))] == ["signal"]
         assert isinstance(office.told[0], ConfigError)
 
-    def test_many_rules(self, office: Office) -> None:
-        """They are taken in bit by bit; what clients want is done in between."""
-        office.ask()
-        office.readings[-1].done(new(10 * RULES_AT_ONCE))
-        assert office.loop.turn() > 10
-        assert len(office.desk.bus.policy.rules) == 10 * RULES_AT_ONCE
-
 
 class TestOneAtATime:
     def test_requests_during_a_reload(self, office: Office) -> None:
@@ -189,14 +182,6 @@ class TestOneAtATime:
         office.finish(new())
         assert office.told == [BAD, None, None]
         assert len(office.readings) == 2
-
-    def test_request_while_rules_are_taken_in(self, office: Office) -> None:
-        office.ask()
-        office.readings[-1].done(new(3 * RULES_AT_ONCE))
-        office.ask()
-        assert len(office.readings) == 1
-        office.loop.turn()
-        assert (office.told, len(office.readings)) == ([None], 2)
 
     def test_service_manager(self, office: Office) -> None:
         """It hears of each request, since it waits for one after its own signal, but of one end."""

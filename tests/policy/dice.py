@@ -8,7 +8,7 @@ from __future__ import annotations
 from random import Random
 from typing import TypeVar
 
-from omnibus.policy.evaluate import Header, Identity
+from omnibus.policy.question import Header, Identity
 from omnibus.policy.rules import ANYONE, NO_MAXIMUM, Context, Kind, Rule
 
 from .strategies import BUS, ERROR, ERRORS, GIDS, INTERFACES, MEMBERS, METHOD_CALL, NAMES, PATHS, SIGNAL, UIDS

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omnibus.policy.block import encode
-from omnibus.policy.evaluate import Header, Identity
+from omnibus.policy.question import Header, Identity
 from omnibus.policy.rules import Rule
 
 NONE = 0xFFFFFFFF

@@ -17,7 +17,8 @@ from typing import Protocol
 import pytest
 from hypothesis import strategies as st
 
-from omnibus.policy.evaluate import Header, Identity, Verdict
+from omnibus.policy.evaluate import Verdict
+from omnibus.policy.question import Header, Identity
 from omnibus.policy.rules import Kind
 from support.daemon import Daemon, config, private_directory, start
 from support.message import Message

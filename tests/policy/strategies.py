@@ -9,7 +9,7 @@ from xml.sax.saxutils import quoteattr
 
 from hypothesis import strategies as st
 
-from omnibus.policy.evaluate import Header, Identity
+from omnibus.policy.question import Header, Identity
 from omnibus.policy.rules import ANYONE, NO_MAXIMUM, Context, Kind, Rule
 
 METHOD_CALL, METHOD_RETURN, ERROR, SIGNAL = 1, 2, 3, 4

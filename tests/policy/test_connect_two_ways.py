@@ -1,4 +1,4 @@
-"""Who may connect: Python and C agree on random rules."""
+"""Who may connect: the reference evaluation and C, asked in two ways, agree on random rules."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from random import Random
 
 import pytest
 
-from omnibus.policy.evaluate import Identity, Policy
+from omnibus.policy.block import encode
+from omnibus.policy.evaluate import Policy
+from omnibus.policy.question import Identity
 from omnibus.policy.rules import ANYONE, Context, Kind, Rule
+from omnibus.transport.relay import Evaluator
 from support.relay_programs import build
 
 from .judge import Judge
@@ -58,5 +61,7 @@ def test_both_say_the_same(judge: Judge, seed: int) -> None:
         policy = Policy(rules)
         expected = [policy.can_connect(one.uid or 0, one.gids, owner).allowed for one in clients]
         assert found == expected, (rules, clients, owner)
+        handle = Evaluator(encode(rules))
+        assert [handle.can_connect(one.uid or 0, one.gids, owner) for one in clients] == expected
         outcomes.update(found)
     assert outcomes == {True, False}

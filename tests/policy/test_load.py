@@ -149,9 +149,9 @@ class TestImports:
         return set(done.stdout.split())
 
     def test_serving(self) -> None:
-        names = ("load", "settings", "evaluate", "block", "rules", "error", "service_dirs")
+        names = ("load", "settings", "question", "rules", "error", "service_dirs")
         modules = self.modules_after("\n".join(f"import omnibus.policy.{name}" for name in names))
-        assert "omnibus.policy.evaluate" in modules
+        assert "omnibus.policy.question" in modules
         assert not {
             name for name in modules if name.startswith(("pydantic", "omnibus.policy.models", "email"))
         }

@@ -1,4 +1,6 @@
-"""The evaluator, the evaluation in C, and dbus-daemon: the same random rules, the same random messages.
+"""The reference evaluation, the one in C, and dbus-daemon: the same random rules, the same random messages.
+
+C is asked twice: as the data plane does, and through the control plane's handle.
 
 POLICY_RULE_SETS and POLICY_REFERENCE_RULE_SETS say with how many sets of rules; `make policy-test` with many.
 """
@@ -17,8 +19,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from omnibus.policy.evaluate import ClientPolicy, Header, Identity, Policy, Verdict
+from omnibus.policy.block import encode
+from omnibus.policy.evaluate import ClientPolicy, Policy, Verdict
+from omnibus.policy.question import Header, Identity
 from omnibus.policy.rules import Context, Kind, Rule
+from omnibus.transport.relay import Evaluator
 from support.relay_programs import build
 
 from . import dice
@@ -134,9 +139,13 @@ class TestEvaluators:
         now: dict[str, list[int]] = {}
         for rules in loaded:
             judge.load(rules)
-            policy = Policy(rules)
+            placed = [
+                rule.replace(file=f"/{number}.conf", line=number + 1) for number, rule in enumerate(rules)
+            ]
+            policy, handle = Policy(placed), Evaluator(encode(placed))
             oracle = [policy.for_identity(one) for one in who]
             compare_owners(judge, oracle)
+            compare_handle(handle, who, oracle, messages)
             counts["names that clients want"] += len(oracle) * len(WANTED)
             for queue in owned:
                 for name, members in queue.items():
@@ -215,6 +224,20 @@ def compare_owners(judge: Judge, oracle: Sequence[ClientPolicy]) -> None:
         assert judge.can_own(client, WANTED) == [policy.can_own(name).allowed for name in WANTED]
 
 
+def compare_handle(
+    handle: Evaluator, who: Sequence[Identity], oracle: Sequence[ClientPolicy], messages: Sequence[Header]
+) -> None:
+    """Ask through the handle what the control plane asks; the rule that decides is the same one."""
+    for one, policy in zip(who, oracle, strict=True):
+        assert [handle.can_own(one, name) for name in WANTED] == [
+            policy.can_own(name).allowed for name in WANTED
+        ]
+        for message in messages:
+            sent = policy.can_send(message, None)
+            place = (None, 0) if sent.rule is None else (sent.rule.file, sent.rule.line)
+            assert handle.can_send(one, message) == (sent.allowed, sent.matched, sent.log, *place), message
+
+
 class BothClients:
     """What both evaluators have for one client. Who it speaks with has names, and no rules of its own."""
 
@@ -223,6 +246,7 @@ class BothClients:
         self._rules = rules
         self._identity = one
         self._oracle = Policy(rules).for_identity(one)
+        self._handle = Evaluator(encode(rules))
         self._counts = counts
 
     def can_own(self, name: str) -> Verdict:
@@ -231,6 +255,7 @@ class BothClients:
         self._judge.load(self._rules)
         self._judge.add(self._identity)
         assert self._judge.can_own(0, [name]) == [verdict.allowed], verdict.reason
+        assert self._handle.can_own(self._identity, name) == verdict.allowed, verdict.reason
         return verdict
 
     def can_send(
@@ -241,6 +266,8 @@ class BothClients:
         self._judge.ask(message, 0, other, requested_reply)
         (answer,) = self._judge.answers()
         assert answer.send == (verdict.allowed, verdict.matched, verdict.log), verdict.reason
+        if receiver_names is None and not requested_reply:
+            assert self._handle.can_send(self._identity, message)[:3] == answer.send, verdict.reason
         return verdict
 
     def can_receive(

@@ -14,7 +14,7 @@ from .event import Event
 ALL: Final = 0xFFFF_FFFF_FFFF_FFFF
 TO_OWNER: Final = int(lib.RELAY_TO_OWNER)
 TO_MONITORS: Final = int(lib.RELAY_TO_MONITORS)
-_ANONYMOUS: Final = 0xFFFF_FFFF
+ANONYMOUS: Final = 0xFFFF_FFFF
 _EVENTS: Final = 256
 _WHY: Final = 2048
 _LIMITS: Final = {
@@ -22,7 +22,8 @@ _LIMITS: Final = {
 }
 
 
-def _check(result: int) -> None:
+def check(result: int) -> None:
+    """Raises what a negative errno says."""
     if result == -errno.ENOMEM:
         raise MemoryError
     if result == -errno.EINVAL:
@@ -47,7 +48,7 @@ class Relay:
 
     def __init__(self, guid: str) -> None:
         out = ffi.new("struct relay **")
-        _check(lib.relay_new(out, guid.encode("ascii")))
+        check(lib.relay_new(out, guid.encode("ascii")))
         self._relay: Any = out[0]
         self._credentials = ffi.new("struct relay_credentials *")
         self._events = ffi.new("struct relay_event[]", _EVENTS)
@@ -57,7 +58,7 @@ class Relay:
 
         Raises OSError if none can be had: then somebody has to call `turn`.
         """
-        _check(lib.relay_start(self._relay))
+        check(lib.relay_start(self._relay))
 
     @property
     def poll_fd(self) -> int:
@@ -73,7 +74,7 @@ class Relay:
 
         To be called before `start`. Raises OSError: then everything is relayed.
         """
-        _check(lib.relay_set_group(self._relay, fd, max_members, trust_everybody))
+        check(lib.relay_set_group(self._relay, fd, max_members, trust_everybody))
 
     def close(self) -> None:
         """Stops the thread, closes every connection and frees everything."""
@@ -95,11 +96,11 @@ class Relay:
     def set_limits(self, limits: Limits) -> None:
         """Puts new limits in force, for all connections."""
         values = {name: min(getattr(limits, name), most) for name, most in _LIMITS.items()}
-        _check(lib.relay_set_limits(self._relay, ffi.new("struct relay_limits *", values)))
+        check(lib.relay_set_limits(self._relay, ffi.new("struct relay_limits *", values)))
 
     def load_policy(self, block: bytes) -> None:
         """Puts a policy in force. ValueError: not a block of omnibus.policy."""
-        _check(lib.relay_load_policy(self._relay, ffi.from_buffer(block), len(block)))
+        check(lib.relay_load_policy(self._relay, ffi.from_buffer(block), len(block)))
 
     def listen(self, fd: int, number: int, guid: str, *, simple: bool) -> None:
         """Accepts clients from a socket, of which it keeps a duplicate.
@@ -107,15 +108,15 @@ class Relay:
         `simple`: it is a Unix stream socket, and EXTERNAL is among the mechanisms; from another all are
         HANDED_UP. Who authenticates is told the `guid`.
         """
-        _check(lib.relay_listen(self._relay, fd, number, guid.encode("ascii"), simple))
+        check(lib.relay_listen(self._relay, fd, number, guid.encode("ascii"), simple))
 
     def stop_listening(self) -> None:
         """Accepts no more, and drops who has not authenticated yet."""
-        _check(lib.relay_stop_listening(self._relay))
+        check(lib.relay_stop_listening(self._relay))
 
     def settled(self) -> None:
         """States that one that was HANDED_UP has been attached or closed."""
-        _check(lib.relay_settled(self._relay))
+        check(lib.relay_settled(self._relay))
 
     def next_id(self) -> int:
         """The id for the next connection that is attached; none is given twice."""
@@ -152,7 +153,7 @@ class Relay:
                 os.close(one)
             raise
         size = len(leftover)
-        _check(
+        check(
             lib.relay_attach(self._relay, peer, fd, listener, since, native, leftover, size, early, len(fds))
         )
         del kept
@@ -162,7 +163,7 @@ class Relay:
         gids = ffi.new("uint32_t[]", credentials.gids)
         loginfo = ffi.from_buffer(credentials.loginfo.encode("utf-8", "replace") + b"\0")
         native = self._credentials
-        native.uid = _ANONYMOUS if credentials.uid is None else credentials.uid
+        native.uid = ANONYMOUS if credentials.uid is None else credentials.uid
         native.pid = credentials.pid or 0
         native.gids = gids
         native.n_gids = len(credentials.gids)
@@ -174,19 +175,19 @@ class Relay:
 
     def welcome(self, peer: int, serial: int) -> None:
         """Answers Hello: the reply, NameOwnerChanged and NameAcquired; the sender goes on."""
-        _check(lib.relay_welcome(self._relay, peer, serial))
+        check(lib.relay_welcome(self._relay, peer, serial))
 
     def set_queue(self, name: str, peers: Sequence[int]) -> None:
         """States a name's queue, the owner first, and sends the signals of the change."""
-        _check(lib.relay_set_queue(self._relay, name.encode("ascii"), peers, len(peers)))
+        check(lib.relay_set_queue(self._relay, name.encode("ascii"), peers, len(peers)))
 
     def leave_queue(self, name: str, peer: int) -> None:
         """Takes a connection out of a name's queue, and sends the signals of the change."""
-        _check(lib.relay_leave_queue(self._relay, name.encode("ascii"), peer))
+        check(lib.relay_leave_queue(self._relay, name.encode("ascii"), peer))
 
     def reply(self, peer: int, serial: int, signature: str, body: bytes, fds: Sequence[int] = ()) -> None:
         """Sends a method return of the bus; the body is little-endian. `fds` belong to the data plane."""
-        _check(
+        check(
             lib.relay_reply(
                 self._relay, peer, serial, signature.encode("ascii"), body, len(body), fds, len(fds)
             )
@@ -194,12 +195,12 @@ class Relay:
 
     def error(self, peer: int, serial: int, name: str, text: str) -> None:
         """Sends an error of the bus."""
-        _check(lib.relay_error(self._relay, peer, serial, name.encode("ascii"), _utf8(text)))
+        check(lib.relay_error(self._relay, peer, serial, name.encode("ascii"), _utf8(text)))
 
     def signal(self, peer: int, path: str, interface: str, member: str, signature: str, body: bytes) -> None:
         """Sends a signal of the bus, to one connection or to ALL whose rules match."""
         texts = [text.encode("ascii") for text in (path, interface, member, signature)]
-        _check(lib.relay_signal(self._relay, peer, *texts, body, len(body)))
+        check(lib.relay_signal(self._relay, peer, *texts, body, len(body)))
 
     def send(
         self,
@@ -218,7 +219,7 @@ class Relay:
         The reply to a call with a serial, 2**31 or more, comes as CALL; a connection owes one at a time.
         """
         texts = [text.encode("utf-8") for text in (destination, path, interface, member, signature)]
-        _check(lib.relay_send(self._relay, audience, type, serial, *texts, body, len(body)))
+        check(lib.relay_send(self._relay, audience, type, serial, *texts, body, len(body)))
 
     def become_monitor(self, peer: int, serial: int, rules: Sequence[str]) -> None:
         """Makes a monitor of who is stopped for this call; MatchRuleError.
@@ -232,46 +233,46 @@ class Relay:
         if result in (-errno.EINVAL, -errno.E2BIG):
             text = str(ffi.string(why), "utf-8", "replace")
             raise MatchRuleError(text, too_long=result == -errno.E2BIG)
-        _check(result)
+        check(result)
 
     def resume(self, peer: int) -> None:
         """Lets a sender go on whose CALL was answered."""
-        _check(lib.relay_resume(self._relay, peer))
+        check(lib.relay_resume(self._relay, peer))
 
     def show(self, parked: int) -> None:
         """Lets monitors see a parked message that goes on waiting: behind what was said because of it."""
-        _check(lib.relay_show(self._relay, parked))
+        check(lib.relay_show(self._relay, parked))
 
     def deliver(self, parked: int) -> None:
         """Delivers a parked message to who owns the name now; without an owner it is PARKED again."""
-        _check(lib.relay_deliver(self._relay, parked))
+        check(lib.relay_deliver(self._relay, parked))
 
     def reject(self, parked: int, name: str, text: str) -> None:
         """Answers a parked message with an error."""
-        _check(lib.relay_reject(self._relay, parked, name.encode("ascii"), _utf8(text)))
+        check(lib.relay_reject(self._relay, parked, name.encode("ascii"), _utf8(text)))
 
     def disconnect(self, peer: int) -> None:
         """Closes a connection once what was said to it was tried; GONE follows."""
-        _check(lib.relay_disconnect(self._relay, peer))
+        check(lib.relay_disconnect(self._relay, peer))
 
     def forget(self, peer: int) -> None:
         """Frees a connection that is GONE, after its names were given to others."""
-        _check(lib.relay_forget(self._relay, peer))
+        check(lib.relay_forget(self._relay, peer))
 
     def export(self, kind: int, peers: Sequence[int] = ()) -> None:
         """Asks for a table as JSON; EXPORT follows, in the order of the questions, empty without memory.
 
         `peers` are the connections that are wanted, of CONNECTIONS or MATCHES; without any, all are.
         """
-        _check(lib.relay_export(self._relay, kind, peers, len(peers)))
+        check(lib.relay_export(self._relay, kind, peers, len(peers)))
 
     def await_names(self, awaited: bool) -> None:
         """Says whether somebody waits for a name: then it answers no calls about names by itself."""
-        _check(lib.relay_await_names(self._relay, awaited))
+        check(lib.relay_await_names(self._relay, awaited))
 
     def commit(self) -> None:
         """Hands over all commands since the last commit; they are applied as one step."""
-        _check(lib.relay_commit(self._relay))
+        check(lib.relay_commit(self._relay))
 
 
 def _utf8(text: str) -> bytes:

@@ -131,6 +131,40 @@ _Bool relay_identify(int fd, struct relay_identity *identity); /* false: it is n
 /* Is this user logged in at a seat, by the file that logind keeps of him in that directory? */
 _Bool relay_at_console(const char *users, uint32_t uid);
 
+/*
+ * The policy for questions of the control plane's own: compiled from the same block and judged by the same
+ * functions as that of the data plane, with which it shares nothing. uid 0xffffffff: anonymous. gids: in any
+ * order; to connect, those of the uid by name.
+ */
+struct policy;
+
+struct relay_header { /* what the policy looks at in a message; NULL: it has no such field */
+    uint8_t type;
+    _Bool is_reply;
+    uint32_t n_fds;
+    const char *path, *interface, *member, *error_name, *destination;
+};
+
+struct relay_verdict {
+    _Bool allow;
+    _Bool log;        /* the rule that decided asks for it */
+    uint32_t matched; /* how many rules did */
+    const char *file; /* of the rule that decided, as long as the policy is there; NULL: none did */
+    uint32_t line;
+};
+
+int relay_policy_new(struct policy **out, const uint8_t *block, size_t size); /* -EINVAL, -ENOMEM */
+void relay_policy_free(struct policy *policy);
+/* owner: the bus's own user, the only one that may connect without a rule */
+_Bool relay_policy_can_connect(const struct policy *policy, uint32_t uid, const uint32_t *gids,
+                               uint32_t n_gids, uint32_t owner);
+/* 1, 0 or -ENOMEM */
+int relay_policy_can_own(struct policy *policy, uint32_t uid, const uint32_t *gids, uint32_t n_gids,
+                         _Bool at_console, const char *name);
+/* To a recipient that has no name but the message's destination, and no rules of its own. 0 or -ENOMEM */
+int relay_policy_can_send(struct policy *policy, uint32_t uid, const uint32_t *gids, uint32_t n_gids,
+                          _Bool at_console, const struct relay_header *header, struct relay_verdict *out);
+
 int relay_new(struct relay **out, const char *guid);
 int relay_start(struct relay *relay); /* starts the thread; all signals are blocked in it */
 void relay_free(struct relay *relay); /* stops the thread, closes all connections, frees everything */

@@ -99,7 +99,7 @@ static int rule_read_name(const struct policy *policy, const struct block *block
     return text_at(policy, block, p + 8, &name) ? 0 : -EINVAL;
 }
 
-/* Rules about connecting are the control plane's to judge: their texts are not looked at. */
+/* The texts of rules about connecting are not read: such a rule has none but its file. */
 static int rule_read(struct policy *policy, const struct block *block, uint32_t place,
                      struct policy_rule *rule)
 {
