@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "hall.h"
 
+#include "../../transport/relay/state/log.h"
+
 #include <errno.h>
 #include <sys/resource.h>
 
@@ -140,7 +142,7 @@ static void failures_to_accept_have_a_line_an_episode(void)
     is_log(&h, too_many_files());
     CHECK(!hall_event(&h));
     h.bus.accept_again = 1;
-    h.bus.accept_failed -= BUS_EPISODE;
+    h.bus.accept_failed -= LOG_EPISODE;
     hall_turn(&h);
     hall_turn(&h);
     setrlimit(RLIMIT_NOFILE, &before);

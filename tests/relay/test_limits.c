@@ -3,6 +3,8 @@
 #include "policy_draft.h"
 #include "yard.h"
 
+#include "../../transport/relay/state/log.h"
+
 static const uint32_t uids[PEERS] = {1000, 1001, 1002, 1003};
 
 static void lines_of_the_log(void)
@@ -10,23 +12,24 @@ static void lines_of_the_log(void)
     struct yard y;
     size_t bytes = 0;
     yard_open(&y, uids);
-    for (uint32_t i = 0; i < BUS_LOG_MAX; i++) {
+    for (uint32_t i = 0; i < LOG_LINES_MAX; i++) {
         CHECK_EQUAL(y.bus.n_log, i);
-        bus_log(&y.bus, 4, "a line of a hundred bytes, as they mostly are: %s (%s) was disconnected %u",
-                ":1.4711", "uid=1000 pid=1 comm=\"/usr/bin/x\"", i);
+        log_line(&y.bus, LOG_WARNING,
+                 "a line of a hundred bytes, as they mostly are: %s (%s) was disconnected %u", ":1.4711",
+                 "uid=1000 pid=1 comm=\"/usr/bin/x\"", i);
     }
     CHECK_EQUAL(y.bus.log_lost, 0);
-    bus_log(&y.bus, 4, "one too many");
-    CHECK_EQUAL(y.bus.n_log, BUS_LOG_MAX);
+    log_line(&y.bus, LOG_WARNING, "one too many");
+    CHECK_EQUAL(y.bus.n_log, LOG_LINES_MAX);
     CHECK_EQUAL(y.bus.log_lost, 1);
     struct stack_node *node = atomic_load(&y.events.stack.top);
     for (; node; node = node->next)
         bytes += sizeof(struct event) + CONTAINER_OF(node, struct event, node)->view.body_size;
-    printf("# a line: %zu bytes\n", bytes / BUS_LOG_MAX);
-    CHECK(bytes / BUS_LOG_MAX < 600);
-    y.bus.n_log = BUS_LOG_ENOUGH - 1; /* the others were read: what was lost is told with the next */
-    bus_log(&y.bus, 4, "there is room again");
-    CHECK_EQUAL(y.bus.n_log, BUS_LOG_ENOUGH + 1);
+    printf("# a line: %zu bytes\n", bytes / LOG_LINES_MAX);
+    CHECK(bytes / LOG_LINES_MAX < 600);
+    y.bus.n_log = LOG_LINES_ENOUGH - 1; /* the others were read: what was lost is told with the next */
+    log_line(&y.bus, LOG_WARNING, "there is room again");
+    CHECK_EQUAL(y.bus.n_log, LOG_LINES_ENOUGH + 1);
     CHECK_EQUAL(y.bus.log_lost, 0);
     yard_close(&y);
 }

@@ -8,6 +8,7 @@
 #include "plane_policy.h"
 
 #include "../../transport/relay/accept/door.h"
+#include "../../transport/relay/state/log.h"
 #include "../../transport/relay/state/report.h"
 
 #define BUS "org.freedesktop.DBus"
@@ -262,9 +263,9 @@ static void the_log_is_charged_to_whose_turn_it_is(void)
     open_yard(&y, strangers);
     y.bus.turn = y.peers[0];
     for (uint32_t i = 0; i < 40; i++)
-        bus_log(&y.bus, 4, "line %u", i);
+        log_line(&y.bus, LOG_WARNING, "line %u", i);
     y.bus.turn = NULL;
-    bus_log(&y.bus, 4, "the bus's own");
+    log_line(&y.bus, LOG_WARNING, "the bus's own");
     CHECK_EQUAL(y.peers[0]->n_reports, 40);
     CHECK(report_exceeded(y.peers[0]));
     CHECK(!report_exceeded(y.peers[1]));

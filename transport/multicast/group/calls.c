@@ -3,6 +3,7 @@
 #include "group/member.h"
 #include "send/judge.h"
 #include "send/say.h"
+#include "state/log.h"
 #include "state/reply.h"
 
 #include <errno.h>
@@ -39,7 +40,7 @@ static int take(struct bus *bus, struct peer *caller, struct peer *callee, uint3
     int64_t now = bus->limits.reply_timeout > 0 ? clock_now() : 0;
     if (!replies_find(&bus->replies, caller, callee, serial) &&
         !replies_add(&bus->replies, caller, callee, serial, now))
-        bus_log_memory(bus, "for a call of", caller->unique_text);
+        log_memory(bus, "for a call of", caller->unique_text);
     return error;
 }
 
@@ -68,8 +69,8 @@ static uint32_t list_calls(struct bus *bus, uint32_t callee, uint32_t min_age,
                            struct umc_pending calls[CALLS])
 {
     int found = umc_pending_list(bus->direct->group, UMC_ANY, callee, min_age, calls, CALLS);
-    if (found < 0 && !bus_recurs(&bus->direct->calls_failed))
-        bus_log(bus, 4, "calls may stay without a reply: %s", strerror(-found));
+    if (found < 0 && !log_recurs(&bus->direct->calls_failed))
+        log_line(bus, LOG_WARNING, "calls may stay without a reply: %s", strerror(-found));
     return found < 0 ? 0 : (uint32_t)found < CALLS ? (uint32_t)found : CALLS;
 }
 

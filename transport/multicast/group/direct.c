@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "group/member.h"
 #include "send/monitor.h"
+#include "state/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -122,7 +123,8 @@ void direct_note(struct bus *bus, enum direct_trouble trouble, const char *what,
     if (bus->direct->told[trouble])
         return;
     bus->direct->told[trouble] = true;
-    bus_log(bus, 5, "%s: %s; messages that this concerns go through the relay", what, strerror(-error));
+    log_line(bus, LOG_NOTICE, "%s: %s; messages that this concerns go through the relay", what,
+             strerror(-error));
 }
 
 void direct_fail(struct bus *bus, const char *what, int error)
@@ -130,7 +132,8 @@ void direct_fail(struct bus *bus, const char *what, int error)
     struct direct *direct = bus->direct;
     if (direct->failed)
         return;
-    bus_log(bus, 4, "%s: %s; from now on all messages go through the relay", what, strerror(-error));
+    log_line(bus, LOG_WARNING, "%s: %s; from now on all messages go through the relay", what,
+             strerror(-error));
     umc_gate(direct->group, true);
     direct_take_calls(bus, UMC_ANY);
     direct_spilled(bus);

@@ -104,7 +104,7 @@ struct direct {
     struct hash_key key; /* of mentions */
     uint32_t misses;     /* broadcasts that new ingress filters would let pass */
     uint32_t n_stale_ingress;
-    int64_t calls_failed; /* see bus_recurs */
+    int64_t calls_failed; /* see log_recurs */
     int64_t expired_at;   /* when calls that are too old were last looked for */
     struct writing *writing;
 };

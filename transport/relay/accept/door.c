@@ -6,6 +6,7 @@
 
 #include "accept/caller.h"
 #include "base/clock.h"
+#include "state/log.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -40,7 +41,7 @@ static void watch(struct bus *bus, struct door *door, int operation)
 {
     struct epoll_event event = {.events = bus->accepting ? EPOLLIN : 0, .data.ptr = &door->source};
     if (epoll_ctl(bus->epoll, operation, door->fd, &event) < 0)
-        bus_log(bus, 3, "Failed to watch for new connections: %s", strerror(errno));
+        log_line(bus, LOG_ERR, "Failed to watch for new connections: %s", strerror(errno));
 }
 
 void door_open(struct bus *bus, struct door *door)
@@ -70,8 +71,8 @@ void doors_free(struct bus *bus)
 
 static void failed(struct bus *bus, int error)
 {
-    if (!bus_recurs(&bus->accept_failed))
-        bus_log(bus, 4, "Failed to accept a client connection: %s", strerror(error));
+    if (!log_recurs(&bus->accept_failed))
+        log_line(bus, LOG_WARNING, "Failed to accept a client connection: %s", strerror(error));
     bus->accept_again = clock_now() + DOOR_PAUSE;
 }
 

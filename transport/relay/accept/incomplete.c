@@ -4,6 +4,7 @@
 #include "accept/caller.h"
 #include "base/clock.h"
 #include "send/output.h"
+#include "state/log.h"
 
 static void count(struct incompletes *incompletes)
 {
@@ -39,9 +40,9 @@ void incomplete_above(struct bus *bus, int32_t more)
 static void show_out(struct bus *bus, struct incomplete *one)
 {
     long long timeout = bus->limits.auth_timeout;
-    if (!bus_recurs(&bus->login_expired))
-        bus_log(
-            bus, 4,
+    if (!log_recurs(&bus->login_expired))
+        log_line(
+            bus, LOG_WARNING,
             "Connection has not authenticated soon enough, closing it (auth_timeout=%lldms, elapsed: %lldms)",
             timeout, timeout);
     incomplete_remove(bus, one);

@@ -12,6 +12,7 @@
 #include "send/monitor.h"
 #include "send/output.h"
 #include "send/say.h"
+#include "state/log.h"
 #include "state/report.h"
 
 #include <errno.h>
@@ -198,7 +199,7 @@ static void apply_set_queue(struct bus *bus, struct command *command)
     free(peers);
     direct_name_changed(bus, text, old != new ? old : NULL);
     if (error < 0)
-        bus_log(bus, 3, "no memory for the owners of %s", text.s);
+        log_line(bus, LOG_ERR, "no memory for the owners of %s", text.s);
 }
 
 static void apply_leave_queue(struct bus *bus, struct command *command)

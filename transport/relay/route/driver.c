@@ -6,6 +6,7 @@
 #include "route/claim.h"
 #include "send/judge.h"
 #include "send/say.h"
+#include "state/log.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -158,7 +159,7 @@ static void refuse_unprivileged(struct bus *bus, struct peer *sender, const stru
         snprintf(uid, sizeof(uid), "uid %u", sender->uid);
     snprintf(why, sizeof(why), "rejected attempt to call %s by connection %s (%s) with %s", m->member.s,
              sender->unique_text, sender->loginfo, uid);
-    bus_log(bus, 5, "%s", why);
+    log_line(bus, LOG_NOTICE, "%s", why);
     say_error(bus, sender, m->serial, ERROR_ACCESS_DENIED, why);
 }
 

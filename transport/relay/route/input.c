@@ -20,6 +20,7 @@
 #include "group/direct.h"
 #include "route/route.h"
 #include "send/output.h"
+#include "state/log.h"
 #include "state/quota.h"
 #include "state/report.h"
 
@@ -156,8 +157,8 @@ static size_t receive(struct bus *bus, struct peer *peer, uint8_t *to, size_t si
         }
     }
     if (header.msg_flags & MSG_TRUNC) {
-        bus_log(bus, 6, "%s (%s) sent a packet of more than %zu bytes", peer->unique_text, peer->loginfo,
-                size);
+        log_line(bus, LOG_INFO, "%s (%s) sent a packet of more than %zu bytes", peer->unique_text,
+                 peer->loginfo, size);
         bus_lose(bus, peer, RELAY_GONE_INVALID);
         return 0;
     }
@@ -176,7 +177,8 @@ static bool claim_fds(struct bus *bus, struct peer *peer, const struct message *
     if (m->n_fds == 0 && least == 0)
         return true;
     if (m->n_fds < least || m->n_fds > most || m->n_fds > bus->limits.max_message_unix_fds) {
-        bus_log(bus, 4, "%s claims %u file descriptors and sent %u", peer->unique_text, m->n_fds, most);
+        log_line(bus, LOG_WARNING, "%s claims %u file descriptors and sent %u", peer->unique_text, m->n_fds,
+                 most);
         bus_lose(bus, peer, RELAY_GONE_FDS);
         return false;
     }
@@ -190,8 +192,8 @@ static bool claim_fds(struct bus *bus, struct peer *peer, const struct message *
 
 static void lose_invalid(struct bus *bus, struct peer *peer, enum message_error error)
 {
-    bus_log(bus, 6, "%s (%s) sent an invalid message: %s", peer->unique_text, peer->loginfo,
-            message_error_text(error));
+    log_line(bus, LOG_INFO, "%s (%s) sent an invalid message: %s", peer->unique_text, peer->loginfo,
+             message_error_text(error));
     bus_lose(bus, peer, RELAY_GONE_INVALID);
 }
 
@@ -278,8 +280,8 @@ static void check_fds(struct bus *bus, struct peer *peer)
         unclaimed -= peer->begun ? peer->n_fds_begun : peer->n_fds;
     if (unclaimed == 0 && peer->n_fds <= most)
         return;
-    bus_log(bus, 4, "%s sent %u file descriptors that belong to no message", peer->unique_text,
-            unclaimed > 0 ? unclaimed : peer->n_fds);
+    log_line(bus, LOG_WARNING, "%s sent %u file descriptors that belong to no message", peer->unique_text,
+             unclaimed > 0 ? unclaimed : peer->n_fds);
     bus_lose(bus, peer, RELAY_GONE_FDS);
 }
 

@@ -11,6 +11,7 @@
 #include "send/say.h"
 #include "send/subject.h"
 #include "send/transit.h"
+#include "state/log.h"
 #include "state/quota.h"
 
 #include <errno.h>
@@ -81,7 +82,7 @@ static void spread_to(void *context, void *owner)
         return;
     bus->work += BUS_WORK_DELIVERY;
     if (!transit_deliver(t, peer))
-        bus_log_memory(bus, "to send a message to", peer->unique_text);
+        log_memory(bus, "to send a message to", peer->unique_text);
     else if (!t->m->destination.s)
         direct_learn_broadcast(t, peer);
 }
@@ -359,5 +360,5 @@ void route_said(struct bus *bus, struct peer *to, const struct message *m, struc
         return;
     t.payer = to->account;
     if (!transit_deliver(&t, to))
-        bus_log_memory(bus, "to send a message to", to->unique_text);
+        log_memory(bus, "to send a message to", to->unique_text);
 }

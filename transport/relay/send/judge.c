@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "send/judge.h"
 
+#include "state/log.h"
+
 #include <stdarg.h>
 #include <stdio.h>
-
-#define SECURITY                                                                                             \
-    5 /* syslog's LOG_NOTICE, which the log takes for what an administrator must                             \
-         be able to see */
 
 void deny(struct denial *denial, const char *name, const char *format, ...)
 {
@@ -59,12 +57,13 @@ static void note(struct bus *bus, const struct policy_case *c, const struct poli
 {
     if (c->sender)
         c->sender->logged = true;
-    const struct bus_denial denial = {
+    const struct log_denial denial = {
         .sender = c->sender ? c->sender->id : UINT64_MAX,
         .destination = c->m->destination.s ? c->m->destination : BUS_NAME,
         .rule = policy_place(bus->policy, rule),
     };
-    bus_log_denial(bus, SECURITY, text, &denial);
+    /* the log takes LOG_NOTICE for what an administrator must be able to see */
+    log_denied(bus, LOG_NOTICE, text, &denial);
 }
 
 static void refuse(struct bus *bus, const struct policy_case *c, const char *complaint,

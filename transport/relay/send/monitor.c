@@ -6,6 +6,7 @@
 #include "send/output.h"
 #include "send/say.h"
 #include "send/subject.h"
+#include "state/log.h"
 #include "state/quota.h"
 
 #include <errno.h>
@@ -139,13 +140,13 @@ static const char *or_unset(const char *text)
 /* Whoever watches and answers has mistaken what it sees for its own; its author is to notice. */
 static void refuse(struct bus *bus, struct peer *monitor, const struct message *m)
 {
-    bus_log(bus, 4,
-            "Monitoring connection %s (%s) is not allowed to send messages; closing it. Please fix the "
-            "monitor to not do that. (message type=\"%s\" interface=\"%s\" member=\"%s\" error name=\"%s\" "
-            "destination=\"%s\")",
-            monitor->unique_text, monitor->loginfo, message_type_name(m->type), or_unset(m->interface.s),
-            or_unset(m->member.s), or_unset(m->error_name.s),
-            m->destination.s ? m->destination.s : BUS_NAME.s);
+    log_line(bus, LOG_WARNING,
+             "Monitoring connection %s (%s) is not allowed to send messages; closing it. Please fix the "
+             "monitor to not do that. (message type=\"%s\" interface=\"%s\" member=\"%s\" error name=\"%s\" "
+             "destination=\"%s\")",
+             monitor->unique_text, monitor->loginfo, message_type_name(m->type), or_unset(m->interface.s),
+             or_unset(m->member.s), or_unset(m->error_name.s),
+             m->destination.s ? m->destination.s : BUS_NAME.s);
     output_close(bus, monitor, RELAY_GONE_DISCONNECTED);
 }
 

@@ -3,6 +3,7 @@
 
 #include "route/route.h"
 #include "send/monitor.h"
+#include "state/log.h"
 
 #define ASKING_SERIALS 0x80000000u /* from here on they are the control plane's */
 
@@ -56,7 +57,7 @@ static bool finish(struct bus *bus)
 {
     if (marshal_end(&bus->marshal))
         return true;
-    bus_log_memory(bus, "for a message of", "the bus itself");
+    log_memory(bus, "for a message of", "the bus itself");
     return false;
 }
 
@@ -66,7 +67,7 @@ static bool finish_checked(struct bus *bus, struct message *m)
         return false;
     enum message_error error = message_parse(m, bus->marshal.data, (uint32_t)bus->marshal.size);
     if (error != MESSAGE_OK)
-        bus_log(bus, 3, "the bus itself wrote an invalid message: %s", message_error_text(error));
+        log_line(bus, LOG_ERR, "the bus itself wrote an invalid message: %s", message_error_text(error));
     return error == MESSAGE_OK;
 }
 

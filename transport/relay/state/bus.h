@@ -20,13 +20,6 @@ struct direct;
 #define BUS_NAME SPAN("org.freedesktop.DBus")
 #define BUS_PATH SPAN("/org/freedesktop/DBus")
 
-/*
- * Lines of the log that the control plane has not taken: more than BUS_LOG_MAX are lost, which is logged once
- * there are fewer than BUS_LOG_ENOUGH. A broadcast may cause a line for every connection that would get it.
- */
-#define BUS_LOG_ENOUGH 256u
-#define BUS_LOG_MAX 16384u
-
 /* Steps of bus.work, about 20 ns each. */
 #define BUS_WORK_DELIVERY 4u /* a copy of a broadcast, its policy included */
 #define BUS_WORK_DRIVER 64u  /* an answer of the driver, which may list whole tables */
@@ -75,7 +68,7 @@ struct bus {
     bool accepting;                                      /* the doors are watched */
     bool shut;                                           /* they never will be again */
     int64_t accept_again;                                /* when descriptors may be there again; 0: now */
-    int64_t accept_failed, memory_failed, login_expired; /* see bus_recurs */
+    int64_t accept_failed, memory_failed, login_expired; /* see log_recurs */
     uint64_t n_ids;       /* that the data plane gave, the even ones; relay.n_ids: the odd ones */
     uint32_t owner;       /* the bus's own user */
     struct list backlogs; /* peer.in_backlogs */
@@ -100,16 +93,6 @@ struct bus {
     struct bus_totals totals;
 };
 
-/* Milliseconds that end an episode of what recurs. */
-#define BUS_EPISODE 60000
-
-/* What is known of a denial besides its text. */
-struct bus_denial {
-    uint64_t sender; /* 0xffffffffffffffff: the bus itself */
-    struct span destination;
-    struct policy_place rule;
-};
-
 /* 0 or a negative errno; bus_free frees what there is then, too. */
 int bus_init(struct bus *bus, struct events *events, const char *guid);
 void bus_free(struct bus *bus);
@@ -125,14 +108,5 @@ void bus_tell_lazily(struct bus *bus, struct peer *peer, struct event *event);
 void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason); /* once; later calls do nothing */
 void bus_count_matches(struct bus *bus, struct peer *peer);                /* whose rules have become more */
 uint32_t bus_matches(const struct bus *bus); /* of all connections, monitors too */
-void bus_log(struct bus *bus, int severity, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/*
- * A condition that lasts for days must not fill the log. Notes that it was met now; true: also less than
- * BUS_EPISODE ago, so that it has its line. *latest is 0 at first.
- */
-bool bus_recurs(int64_t *latest);
-/* "no memory SUBJECT OBJECT", once an episode. */
-void bus_log_memory(struct bus *bus, const char *subject, const char *object);
-void bus_log_denial(struct bus *bus, int severity, const char *text, const struct bus_denial *denial);
 
 #endif

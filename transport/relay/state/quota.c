@@ -2,6 +2,7 @@
 #include "state/quota.h"
 
 #include "base/clock.h"
+#include "state/log.h"
 
 static struct quota_uid *uid_find(const struct bus *bus, uint32_t uid)
 {
@@ -176,8 +177,9 @@ void quota_refused(struct bus *bus, struct peer *peer)
     if (peer->refusal_told)
         return;
     peer->refusal_told = true;
-    bus_log(bus, 4, "%s (%s) does not read: %llu bytes wait for it, and messages for it are refused",
-            peer->unique_text, peer->loginfo, (unsigned long long)peer->queued_bytes);
+    log_line(bus, LOG_WARNING,
+             "%s (%s) does not read: %llu bytes wait for it, and messages for it are refused",
+             peer->unique_text, peer->loginfo, (unsigned long long)peer->queued_bytes);
 }
 
 void quota_fds_wait(struct bus *bus, struct peer *peer)
@@ -201,9 +203,10 @@ static void tick_backlog(struct bus *bus, struct peer *peer, int64_t now)
     }
     if (idle < QUOTA_STUCK_TIME || peer->queued_bytes <= bus->limits.max_outgoing_bytes)
         return;
-    bus_log(bus, 4, "%s (%s) was disconnected: it has read nothing for %lld s and %llu bytes wait for it",
-            peer->unique_text, peer->loginfo, (long long)(idle / 1000),
-            (unsigned long long)peer->queued_bytes);
+    log_line(bus, LOG_WARNING,
+             "%s (%s) was disconnected: it has read nothing for %lld s and %llu bytes wait for it",
+             peer->unique_text, peer->loginfo, (long long)(idle / 1000),
+             (unsigned long long)peer->queued_bytes);
     bus_lose(bus, peer, RELAY_GONE_OVERFLOW);
 }
 
@@ -211,9 +214,9 @@ static void tick_fds(struct bus *bus, struct peer *peer, int64_t now)
 {
     if (bus->limits.pending_fd_timeout < 0 || now - peer->fds_since < bus->limits.pending_fd_timeout)
         return;
-    bus_log(bus, 4,
-            "%s (%s) was disconnected: its file descriptors wait for the rest of their message (%lld ms)",
-            peer->unique_text, peer->loginfo, (long long)(now - peer->fds_since));
+    log_line(bus, LOG_WARNING,
+             "%s (%s) was disconnected: its file descriptors wait for the rest of their message (%lld ms)",
+             peer->unique_text, peer->loginfo, (long long)(now - peer->fds_since));
     bus_lose(bus, peer, RELAY_GONE_FDS);
 }
 

@@ -19,7 +19,7 @@
  *   GONE        a report until the connection is forgotten; one for a connection. New connections of a uid
  *               that has REPORTS_OF_UID lost ones are not read from before these are forgotten
  *   LOG         a report of the connection whose turn it is, until it has been taken; a line that no
- *               connection caused is bounded by BUS_LOG_MAX
+ *               connection caused is bounded by LOG_LINES_MAX
  *   HANDED_UP   a report of its uid until it has been taken; max_incomplete_connections bounds all
  *   ADMITTED, WELCOMED, LEFT    one for a connection. ADMITTED and LEFT annul each other as long as neither
  *               has been taken, and nothing is accepted while DOOR_LEFT_MAX wait
