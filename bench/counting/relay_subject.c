@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "../../transport/relay/api/lifecycle.h"
 #include "subject.h"
 
 #include "../../tests/relay/plane_policy.h"
@@ -31,7 +32,7 @@ static void relay_open(const int *fds, int n)
     memset(&bus, 0, sizeof(bus));
     memset(&events, 0, sizeof(events));
     events.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    require(bus_init(&bus, &events, "0123456789abcdef0123456789abcdef") == 0, "bus_init");
+    require(lifecycle_begin(&bus, &events, "0123456789abcdef0123456789abcdef") == 0, "lifecycle_begin");
     require(policy_new(&policy, plane_policy, sizeof(plane_policy), 2) == 0, "policy_new");
     policy_free(bus.policy);
     bus.policy = policy;
@@ -59,7 +60,7 @@ static void relay_wake_up(void)
 
 static void relay_close(void)
 {
-    bus_free(&bus);
+    lifecycle_end(&bus);
     close(events.fd);
 }
 

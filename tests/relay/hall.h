@@ -4,6 +4,7 @@
 
 /* A bus without a thread of its own, its door, and clients before it. */
 
+#include "../../transport/relay/api/lifecycle.h"
 #include "plane.h"
 
 #include "../../transport/relay/accept/door.h"
@@ -103,7 +104,7 @@ static inline void hall_open(struct hall *h, bool simple)
     memset(h, 0, sizeof(*h));
     h->client.fd = -1;
     h->events.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    CHECK_EQUAL(bus_init(&h->bus, &h->events, HALL_GUID), 0);
+    CHECK_EQUAL(lifecycle_begin(&h->bus, &h->events, HALL_GUID), 0);
     h->bus.limits = plane_limits();
     h->bus.limits.max_completed_connections = h->bus.limits.max_connections_per_user = 10;
     h->bus.limits.max_incomplete_connections = 10;
@@ -185,7 +186,7 @@ static inline void hall_close(struct hall *h)
     client_close(&h->client);
     while (hall_event(h))
         continue;
-    bus_free(&h->bus);
+    lifecycle_end(&h->bus);
     close(h->events.fd);
 }
 

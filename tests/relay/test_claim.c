@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "../../transport/relay/api/lifecycle.h"
 #include "plane.h"
 
 #include "../../transport/relay/route/claim.h"
@@ -367,7 +368,7 @@ static bool quiet_open(struct quiet *q)
     struct policy *policy;
     memset(q, 0, sizeof(*q));
     q->events.fd = -1;
-    if (bus_init(&q->bus, &q->events, "0123456789abcdef0123456789abcdef") < 0 ||
+    if (lifecycle_begin(&q->bus, &q->events, "0123456789abcdef0123456789abcdef") < 0 ||
         policy_new(&policy, plane_policy, sizeof(plane_policy), 2) < 0)
         return CHECK(!"no bus");
     policy_free(q->bus.policy);
@@ -404,7 +405,7 @@ static void quiet_close(struct quiet *q)
     list_unlink(&q->peer->in_touched);
     peer_free(q->peer);
     marshal_free(&q->written);
-    bus_free(&q->bus);
+    lifecycle_end(&q->bus);
 }
 
 static void without_memory_it_goes_up(void)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "../../transport/relay/api/lifecycle.h"
 #include "check.h"
 #include "plane_policy.h"
 
@@ -31,7 +32,7 @@ static void room_open(struct room *r)
     struct relay_credentials credentials = {.uid = 0, .loginfo = "test"};
     memset(r, 0, sizeof(*r));
     r->events.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    CHECK_EQUAL(bus_init(&r->bus, &r->events, "0123456789abcdef0123456789abcdef"), 0);
+    CHECK_EQUAL(lifecycle_begin(&r->bus, &r->events, "0123456789abcdef0123456789abcdef"), 0);
     CHECK_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
     r->end = ends[0];
     r->peer = peer_new(0, ends[1], &credentials);
@@ -49,7 +50,7 @@ static void room_close(struct room *r)
         event_drop(CONTAINER_OF(node, struct event, node));
     }
     close(r->end);
-    bus_free(&r->bus);
+    lifecycle_end(&r->bus);
     close(r->events.fd);
 }
 

@@ -2,6 +2,7 @@
 
 /* The end of the data plane: the cost of freeing a table is proportional to what is in it. */
 
+#include "../../transport/relay/api/lifecycle.h"
 #include "check.h"
 
 #include "../../transport/relay/state/bus.h"
@@ -42,14 +43,14 @@ static void site_open(struct site *s)
 {
     memset(s, 0, sizeof(*s));
     s->events.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    CHECK_EQUAL(bus_init(&s->bus, &s->events, "0123456789abcdef0123456789abcdef"), 0);
+    CHECK_EQUAL(lifecycle_begin(&s->bus, &s->events, "0123456789abcdef0123456789abcdef"), 0);
     s->peer = enter(&s->bus, 0);
 }
 
 static void site_close_in_time(struct site *s)
 {
     double begin = spent();
-    bus_free(&s->bus);
+    lifecycle_end(&s->bus);
     double took = spent() - begin;
     if (!CHECK(took < MOST))
         printf("# it took %.1f s\n", took);

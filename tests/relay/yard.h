@@ -5,6 +5,7 @@
 /* A bus without threads, whose clients are the other ends of socketpairs and whose wake-ups are called by
  * hand. */
 
+#include "../../transport/relay/api/lifecycle.h"
 #include "check.h"
 
 #include "../../transport/relay/api/command.h"
@@ -33,7 +34,7 @@ static inline void yard_open(struct yard *y, const uint32_t uids[PEERS])
 {
     memset(y, 0, sizeof(*y));
     y->events.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    CHECK_EQUAL(bus_init(&y->bus, &y->events, "0123456789abcdef0123456789abcdef"), 0);
+    CHECK_EQUAL(lifecycle_begin(&y->bus, &y->events, "0123456789abcdef0123456789abcdef"), 0);
     y->bus.limits.max_outgoing_bytes = 4u << 20;
     y->bus.limits.max_incoming_bytes = 4u << 20;
     for (uint32_t i = 0; i < PEERS; i++) {
@@ -61,7 +62,7 @@ static inline void yard_close(struct yard *y)
         if (event->owned)
             free(event);
     }
-    bus_free(&y->bus);
+    lifecycle_end(&y->bus);
     close(y->events.fd);
 }
 

@@ -2,6 +2,7 @@
 #include "api/relay_internal.h"
 
 #include "accept/door.h"
+#include "api/lifecycle.h"
 #include "api/loop.h"
 #include "base/clock.h"
 #include "group/direct.h"
@@ -44,7 +45,7 @@ int relay_new(struct relay **out, const char *guid)
     struct relay *relay = calloc(1, sizeof(*relay));
     if (!relay)
         return -ENOMEM;
-    int error = bus_init(&relay->bus, &relay->events, guid);
+    int error = lifecycle_begin(&relay->bus, &relay->events, guid);
     int told = wake_open(&relay->told), commanded = wake_open(&relay->commanded);
     relay->events.fd = relay->told.writer;
     if (error == 0)
@@ -190,7 +191,7 @@ void relay_free(struct relay *relay)
     command_batch_free(relay->open);
     batches_free(relay->batches);
     batches_free(stack_take(&relay->commands));
-    bus_free(&relay->bus);
+    lifecycle_end(&relay->bus);
     wake_close(&relay->told);
     wake_close(&relay->commanded);
     free(relay);

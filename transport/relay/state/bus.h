@@ -43,6 +43,7 @@ struct monitors {
 /* All that the data plane knows; its thread alone touches it. */
 struct bus {
     int epoll;
+    void (*lose)(struct bus *bus, struct peer *peer, enum relay_gone reason); /* bus_lose */
     struct direct *direct; /* the group; NULL: everything is relayed */
     bool stop;
     char guid[33];
@@ -93,9 +94,6 @@ struct bus {
     struct bus_totals totals;
 };
 
-/* 0 or a negative errno; bus_free frees what there is then, too. */
-int bus_init(struct bus *bus, struct events *events, const char *guid);
-void bus_free(struct bus *bus);
 struct peer *bus_peer(const struct bus *bus, uint64_t id);      /* NULL: unknown or forgotten */
 struct peer *bus_find(const struct bus *bus, struct span name); /* the owner, gone or not; NULL: none */
 /* Events of this descriptor are the peer's from now on; false: no memory. */
@@ -105,8 +103,13 @@ void bus_attach(struct bus *bus, struct peer *peer, bool watched);
 /* A report (see report.h) of a connection; that it came is told before. */
 void bus_tell(struct bus *bus, struct peer *peer, struct event *event);
 void bus_tell_lazily(struct bus *bus, struct peer *peer, struct event *event);
-void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason); /* once; later calls do nothing */
-void bus_count_matches(struct bus *bus, struct peer *peer);                /* whose rules have become more */
-uint32_t bus_matches(const struct bus *bus); /* of all connections, monitors too */
+void bus_count_matches(struct bus *bus, struct peer *peer); /* whose rules have become more */
+uint32_t bus_matches(const struct bus *bus);                /* of all connections, monitors too */
+
+/* The connection is lost: every layer drops what it has of it. Once; later calls do nothing. */
+static inline void bus_lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
+{
+    bus->lose(bus, peer, reason);
+}
 
 #endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/lifecycle.h"
+
+#include "accept/door.h"
+#include "accept/hello.h"
+#include "accept/leave.h"
+#include "group/direct.h"
+#include "route/input.h"
+#include "send/monitor.h"
+#include "send/output.h"
+#include "state/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+/* A policy without rules allows nothing. */
+static const uint8_t empty_policy[] = "OMNIPOL1\0\0\0\0\x40\0\0\0\x20\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0";
+
+static const struct relay_limits first_limits = {
+    .max_incoming_bytes = 127u << 20,
+    .max_outgoing_bytes = 127u << 20,
+    .max_incoming_unix_fds = 64,
+    .max_outgoing_unix_fds = 64,
+    .max_message_size = 32u << 20,
+    .max_message_unix_fds = 16,
+    .max_match_rules_per_connection = 512,
+    .max_replies_per_connection = 128,
+    .max_incomplete_connections = 64,
+    .max_pending_service_starts = 512,
+    .auth_timeout = 30000,
+    .reply_timeout = -1,
+    .pending_fd_timeout = 150000,
+};
+
+static void lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
+{
+    if (peer->gone)
+        return;
+    peer->gone = true;
+    /* Closed when it is forgotten: who sees the end shall find that its names have no owner. */
+    epoll_ctl(bus->epoll, EPOLL_CTL_DEL, peer->fd, NULL);
+    direct_leave(bus, peer);
+    output_drop(bus, peer);
+    input_drop(peer);
+    list_unlink(&peer->in_ready);
+    list_unlink(&peer->in_paused);
+    list_unlink(&peer->in_fd_waits);
+    list_unlink(&peer->in_touched);
+    incomplete_remove(bus, &peer->incomplete);
+    /* like the reference, which looks for rules that name the peer only if it has rules itself */
+    if (match_list_count(peer->matches) > 0)
+        match_index_forget(bus->matches, peer->unique);
+    if (peer->monitor)
+        monitor_end(bus, peer);
+    match_index_depart(bus->matches, peer->matches);
+    peer->matches = NULL;
+    LIST_FOR_SAFE(at, after, &peer->parked)
+    {
+        struct parked *parked = CONTAINER_OF(at, struct parked, in_sender);
+        /* one that monitors have yet to see stays, as does its sender, until the control plane has answered
+         */
+        if (parked->shown || !monitored(bus))
+            parking_drop(&bus->parking, parked);
+    }
+    hello_leave(bus, peer);
+    peer->gone_event.view.peer = peer->id;
+    peer->gone_event.view.reason = reason;
+    peer->gone_event.view.active = peer->active;
+    leave(bus, peer);
+}
+
+int lifecycle_begin(struct bus *bus, struct events *events, const char *guid)
+{
+    memset(bus, 0, sizeof(*bus));
+    bus->events = events;
+    bus->lose = lose;
+    bus->limits = first_limits;
+    bus->tick = -1;
+    list_init(&bus->touched);
+    list_init(&bus->leaving);
+    list_init(&bus->unsettled);
+    list_init(&bus->doors);
+    list_init(&bus->incompletes.all);
+    bus->accepting = true;
+    list_init(&bus->ready);
+    list_init(&bus->paused);
+    list_init(&bus->backlogs);
+    list_init(&bus->fd_waits);
+    list_init(&bus->replies.by_time);
+    snprintf(bus->guid, sizeof(bus->guid), "%s", guid);
+    bus->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (bus->epoll < 0)
+        return -errno;
+    if (table_init(&bus->peers) < 0 || table_init(&bus->uids) < 0 || table_init(&bus->users) < 0 ||
+        registry_init(&bus->registry) < 0 || replies_init(&bus->replies) < 0 ||
+        parking_init(&bus->parking) < 0 || batch_init(&bus->batch) < 0 ||
+        match_index_new(&bus->matches) < 0 || monitors_init(&bus->monitors) < 0 ||
+        policy_new(&bus->policy, empty_policy, sizeof(empty_policy), 1) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+static void forget_all(struct bus *bus)
+{
+    struct table_node *node = NULL;
+    doors_shut(bus);
+    doors_free(bus);
+    if (!bus->peers.buckets)
+        return;
+    while ((node = table_walk(&bus->peers, node)))
+        bus_lose(bus, CONTAINER_OF(node, struct peer, node), RELAY_GONE_DISCONNECTED);
+    users_free(bus); /* before what their reports stand in */
+    replies_free(&bus->replies);
+    parking_free(&bus->parking);
+    registry_free(&bus->registry);
+    LIST_FOR_SAFE(at, after, &bus->unsettled)
+    {
+        struct peer *peer = CONTAINER_OF(at, struct peer, in_leaving);
+        if (peer->forgotten)
+            peer_free(peer);
+    }
+    while ((node = table_any(&bus->peers))) {
+        table_remove(&bus->peers, node);
+        peer_free(CONTAINER_OF(node, struct peer, node));
+    }
+    table_free(&bus->peers);
+    table_free(&bus->uids);
+}
+
+void lifecycle_end(struct bus *bus)
+{
+    batch_reset(&bus->batch);
+    bus->n_log = LOG_LINES_MAX; /* no one takes events any more */
+    forget_all(bus);
+    batch_free(&bus->batch);
+    direct_end(bus);
+    if (bus->matches)
+        match_index_free(bus->matches);
+    monitors_free(&bus->monitors);
+    policy_free(bus->policy);
+    marshal_free(&bus->marshal);
+    pool_free(&bus->pool);
+    if (bus->epoll >= 0)
+        close(bus->epoll);
+    bus->epoll = -1;
+}
