@@ -5,6 +5,7 @@
 #include "send/monitor.h"
 #include "send/say.h"
 #include "state/held.h"
+#include "state/report.h"
 
 #define NO_UID 0xffffffffu
 
@@ -22,7 +23,7 @@ bool hello_answer(struct bus *bus, struct peer *peer, const struct message *m)
         return false;
     if (peer->admitted && !peer->announced) {
         peer->arrival_event.view.active = true;
-        hello_announce(bus, peer);
+        report_arrival(bus, peer);
     } else {
         peer->hello_event.view.kind = RELAY_EVENT_WELCOMED;
         peer->hello_event.view.peer = peer->id;
@@ -30,14 +31,6 @@ bool hello_answer(struct bus *bus, struct peer *peer, const struct message *m)
     }
     hello_welcome(bus, peer, m->serial);
     return true;
-}
-
-void hello_announce(struct bus *bus, struct peer *peer)
-{
-    if (!peer->admitted || peer->announced)
-        return;
-    peer->announced = true;
-    events_push_lazily(bus->events, &peer->arrival_event);
 }
 
 void hello_welcome(struct bus *bus, struct peer *peer, uint32_t serial)

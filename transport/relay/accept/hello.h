@@ -9,8 +9,6 @@
  * or since somebody wants to see the call.
  */
 bool hello_answer(struct bus *bus, struct peer *peer, const struct message *m);
-/* The control plane is told of who was admitted, once. */
-void hello_announce(struct bus *bus, struct peer *peer);
 /* The peer becomes active: the reply, NameOwnerChanged and NameAcquired. */
 void hello_welcome(struct bus *bus, struct peer *peer, uint32_t serial);
 /* It is lost, and counts no more. */

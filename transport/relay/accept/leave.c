@@ -5,6 +5,7 @@
 #include "send/judge.h"
 #include "send/monitor.h"
 #include "send/say.h"
+#include "state/report.h"
 
 /* Who watches is to see everything in the order in which the control plane does it. */
 static bool is_quiet(const struct bus *bus, const struct peer *peer)
@@ -23,7 +24,7 @@ void leave(struct bus *bus, struct peer *peer)
     bus->n_lost++;
     if (peer->user)
         peer->user->n_lost++;
-    bus_tell(bus, peer, &peer->gone_event);
+    report_of(bus, peer, &peer->gone_event);
 }
 
 /* Its own call, for which nothing waits any more, or a call to it: NoReply for the caller. */

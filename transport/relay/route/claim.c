@@ -4,6 +4,7 @@
 #include "group/direct.h"
 #include "send/monitor.h"
 #include "send/say.h"
+#include "state/report.h"
 
 /* What RequestName and ReleaseName answer, by the specification. */
 #define PRIMARY_OWNER 1u
@@ -43,7 +44,7 @@ static void finish(struct bus *bus, struct peer *sender, const struct message *m
     marshal_uint32(say_reply(bus, sender, m->serial, SPAN("u"), 0), result);
     say_end(bus, sender);
     bus->untold_claims++;
-    bus_tell_lazily(bus, sender, event);
+    report_lazily(bus, sender, event);
 }
 
 static uint32_t second_argument(const struct message *m)

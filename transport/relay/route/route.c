@@ -13,6 +13,7 @@
 #include "send/transit.h"
 #include "state/log.h"
 #include "state/quota.h"
+#include "state/report.h"
 
 #include <errno.h>
 
@@ -220,7 +221,7 @@ void route_up(struct bus *bus, struct peer *sender, const struct message *m, str
     view->peer = sender->id;
     view->active = sender->active;
     event_describe(&sender->call_event, &sender->call->m);
-    bus_tell(bus, sender, &sender->call_event);
+    report_of(bus, sender, &sender->call_event);
 }
 
 /* Before Hello there is nothing but Hello. */

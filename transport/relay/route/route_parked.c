@@ -40,7 +40,7 @@ static void tell(struct bus *bus, struct parked *parked)
     view->parked = parked->id;
     view->active = true;
     event_describe(&parked->event, &parked->held->m);
-    bus_tell(bus, parked->sender, &parked->event);
+    report_of(bus, parked->sender, &parked->event);
 }
 
 /* The control plane has said what becomes of it. */

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "state/bus.h"
 
-#include "accept/hello.h"
 #include "route/input.h"
 #include "send/monitor.h"
-#include "state/report.h"
 
 #include <sys/epoll.h>
 
@@ -61,20 +59,6 @@ void bus_attach(struct bus *bus, struct peer *peer, bool watched)
         input_resume(bus, peer);
     else
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
-}
-
-void bus_tell(struct bus *bus, struct peer *peer, struct event *event)
-{
-    hello_announce(bus, peer);
-    peer->mentioned = true;
-    report(bus, peer, peer->user, event);
-}
-
-void bus_tell_lazily(struct bus *bus, struct peer *peer, struct event *event)
-{
-    hello_announce(bus, peer);
-    peer->mentioned = true;
-    events_push_lazily(bus->events, event);
 }
 
 uint32_t bus_matches(const struct bus *bus)

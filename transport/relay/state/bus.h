@@ -100,9 +100,6 @@ struct peer *bus_find(const struct bus *bus, struct span name); /* the owner, go
 bool bus_watch(struct bus *bus, struct peer *peer, int fd);
 /* An authenticated connection is there from now on; watched: bus_watch was called. */
 void bus_attach(struct bus *bus, struct peer *peer, bool watched);
-/* A report (see report.h) of a connection; that it came is told before. */
-void bus_tell(struct bus *bus, struct peer *peer, struct event *event);
-void bus_tell_lazily(struct bus *bus, struct peer *peer, struct event *event);
 void bus_count_matches(struct bus *bus, struct peer *peer); /* whose rules have become more */
 uint32_t bus_matches(const struct bus *bus);                /* of all connections, monitors too */
 

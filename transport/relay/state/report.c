@@ -43,6 +43,28 @@ void report(struct bus *bus, struct peer *peer, struct user *user, struct event 
         put_off(user, event);
 }
 
+void report_arrival(struct bus *bus, struct peer *peer)
+{
+    if (!peer->admitted || peer->announced)
+        return;
+    peer->announced = true;
+    events_push_lazily(bus->events, &peer->arrival_event);
+}
+
+void report_of(struct bus *bus, struct peer *peer, struct event *event)
+{
+    report_arrival(bus, peer);
+    peer->mentioned = true;
+    report(bus, peer, peer->user, event);
+}
+
+void report_lazily(struct bus *bus, struct peer *peer, struct event *event)
+{
+    report_arrival(bus, peer);
+    peer->mentioned = true;
+    events_push_lazily(bus->events, event);
+}
+
 void report_end(struct bus *bus, struct peer *peer, struct user *user)
 {
     if (peer)

@@ -40,6 +40,12 @@
 /* An event of a connection. peer may be NULL, if nothing is known of it but its uid; user NULL: not even
  * that. */
 void report(struct bus *bus, struct peer *peer, struct user *user, struct event *event);
+/* The control plane is told of a connection that was admitted, once: before all else of it. */
+void report_arrival(struct bus *bus, struct peer *peer);
+/* An event of a connection that bus.peers has; its arrival is reported before. */
+void report_of(struct bus *bus, struct peer *peer, struct event *event);
+/* The same of an event that is no report, and that nothing waits for. */
+void report_lazily(struct bus *bus, struct peer *peer, struct event *event);
 /* The control plane has done with a report; peer: NULL if it is forgotten. */
 void report_end(struct bus *bus, struct peer *peer, struct user *user);
 /* The same of an event that is still there, once; later calls do nothing. */
