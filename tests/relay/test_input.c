@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "../../transport/relay/api/lifecycle.h"
+#include "../../transport/relay/state/inbox.h"
 #include "check.h"
 #include "plane_policy.h"
 
@@ -112,7 +113,7 @@ static void short_messages_are_read_a_part_at_a_time(void)
     loop_once(&r.bus, 0, nothing, NULL);
     CHECK(r.peer->statistics.bytes_in > 0);
     CHECK(r.peer->statistics.bytes_in <=
-          2 * INPUT_READ_SHORT); /* once as it is found, and once in its turn */
+          2 * INBOX_READ_SHORT); /* once as it is found, and once in its turn */
     CHECK(!list_empty(&r.bus.ready));
     take_turns(&r);
     CHECK_EQUAL(r.peer->statistics.messages_in, 1000);
@@ -181,7 +182,7 @@ static void what_waits_is_parsed_before_more_is_read(void)
     say(&r, 0, 200);
     peer_end_call(r.peer);
     r.peer->stopped = false;
-    input_resume(&r.bus, r.peer);
+    inbox_resume(&r.bus, r.peer);
     for (int i = 0; i < 100; i++)
         input_read(&r.bus, r.peer);
     CHECK_EQUAL(r.peer->statistics.bytes_in, read);
@@ -200,7 +201,7 @@ static void messages_that_wait_are_not_taken_for_long_ones(void)
     say(&r, 0, 300);
     loop_once(&r.bus, 0, nothing, NULL);
     CHECK(r.peer->stopped && r.peer->tail_size > 10 * BATCH_SMALL);
-    CHECK_EQUAL(r.peer->read_size, INPUT_READ_SHORT);
+    CHECK_EQUAL(r.peer->read_size, INBOX_READ_SHORT);
     peer_end_call(r.peer);
     room_close(&r);
 }
@@ -211,7 +212,7 @@ static void a_tail_that_does_not_fit_is_not_copied(void)
     static const uint8_t zeros[BATCH_INPUT_SIZE];
     struct room r;
     room_open(&r);
-    CHECK_EQUAL(input_leftover(r.peer, zeros, sizeof(zeros), NULL, 0), 0);
+    CHECK_EQUAL(inbox_begin(r.peer, zeros, sizeof(zeros), NULL, 0), 0);
     r.peer->waiting = false;
     say(&r, 0, 1);
     loop_once(&r.bus, 0, nothing, NULL);

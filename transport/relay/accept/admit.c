@@ -2,7 +2,7 @@
 #include "accept/admit.h"
 
 #include "accept/console.h"
-#include "route/input.h"
+#include "state/inbox.h"
 
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -73,7 +73,7 @@ enum admitted admit_connection(struct bus *bus, const struct admission *a)
     peer->listener = a->listener;
     peer->readable = a->unread;
     peer->caller = NULL;
-    if (input_leftover(peer, a->leftover, a->size, a->fds, a->n_fds) == 0) {
+    if (inbox_begin(peer, a->leftover, a->size, a->fds, a->n_fds) == 0) {
         bus_attach(bus, peer, a->watched);
     } else {
         incomplete_remove(bus, &peer->incomplete);

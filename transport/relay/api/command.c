@@ -7,11 +7,11 @@
 #include "api/export.h"
 #include "base/clock.h"
 #include "group/direct.h"
-#include "route/input.h"
 #include "route/route.h"
 #include "send/monitor.h"
 #include "send/output.h"
 #include "send/say.h"
+#include "state/inbox.h"
 #include "state/log.h"
 #include "state/report.h"
 
@@ -139,7 +139,7 @@ static void resume(struct bus *bus, struct peer *peer)
     peer->stopped = false;
     if (peer->monitor && !peer->monitor->watching && !peer->gone)
         begin_watching(bus, peer);
-    input_resume(bus, peer);
+    inbox_resume(bus, peer);
 }
 
 static void apply_resume(struct bus *bus, struct command *command)

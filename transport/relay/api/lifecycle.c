@@ -5,9 +5,9 @@
 #include "accept/hello.h"
 #include "accept/leave.h"
 #include "group/direct.h"
-#include "route/input.h"
 #include "send/monitor.h"
 #include "send/output.h"
+#include "state/inbox.h"
 #include "state/log.h"
 
 #include <errno.h>
@@ -43,7 +43,7 @@ static void lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
     epoll_ctl(bus->epoll, EPOLL_CTL_DEL, peer->fd, NULL);
     direct_leave(bus, peer);
     output_drop(bus, peer);
-    input_drop(peer);
+    inbox_drop(peer);
     list_unlink(&peer->in_ready);
     list_unlink(&peer->in_paused);
     list_unlink(&peer->in_fd_waits);

@@ -6,8 +6,8 @@
 #include "api/loop.h"
 #include "base/clock.h"
 #include "group/direct.h"
-#include "route/input.h"
 #include "send/monitor.h"
+#include "state/inbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -284,7 +284,7 @@ int relay_attach(struct relay *relay, uint64_t id, int fd, int listener, int64_t
     command->began = began;
     peer->listener = listener;
     peer->seqpacket = is_seqpacket(fd);
-    int error = input_leftover(peer, leftover, size, fds, n_fds);
+    int error = inbox_begin(peer, leftover, size, fds, n_fds);
     if (error < 0) {
         command_free(command);
         return error;

@@ -20,6 +20,7 @@
 #include "group/direct.h"
 #include "route/route.h"
 #include "send/output.h"
+#include "state/inbox.h"
 #include "state/log.h"
 #include "state/quota.h"
 #include "state/report.h"
@@ -35,70 +36,14 @@
 #define INPUT_TURN_WORK 64u     /* steps of bus.work between looks at the clock */
 #define INPUT_TURN_MESSAGES 32u /* messages between looks at the clock */
 
-_Static_assert(INPUT_COPIED_TAIL + INPUT_READ_SIZE <= BATCH_INPUT_SIZE, "a read fits behind a tail");
-_Static_assert(INPUT_READ_SHORT <= INPUT_READ_SIZE, "INPUT_READ_SIZE is the largest read");
+_Static_assert(INPUT_COPIED_TAIL + INBOX_READ_SIZE <= BATCH_INPUT_SIZE, "a read fits behind a tail");
+_Static_assert(INBOX_READ_SHORT <= INBOX_READ_SIZE, "INBOX_READ_SIZE is the largest read");
 
 /* What one peer has used up of its turn. */
 struct turn {
     int64_t end; /* in microseconds; 0: the clock has not been read yet */
     uint32_t messages;
 };
-
-static void tail_free(struct peer *peer)
-{
-    buffer_unref(peer->tail);
-    peer->tail = NULL;
-    peer->tail_size = peer->tail_start = 0;
-}
-
-/* Keeps these bytes, which may stand in the tail itself, and nothing else. */
-static int tail_set(struct peer *peer, const uint8_t *bytes, size_t size)
-{
-    struct buffer *tail = NULL;
-    if (size > 0) {
-        tail = buffer_grow(NULL, size);
-        if (!tail)
-            return -ENOMEM;
-        memcpy(tail->data, bytes, size);
-    }
-    tail_free(peer);
-    peer->tail = tail;
-    peer->tail_size = size;
-    return 0;
-}
-
-/* Room for this much of a long message, and for all of it where there is a buffer of that size already. */
-static int tail_reserve(struct bus *bus, struct peer *peer, size_t capacity, size_t claimed)
-{
-    if (capacity <= peer->tail->capacity)
-        return 0;
-    struct buffer *tail = pool_take(&bus->pool, claimed);
-    if (tail) {
-        memcpy(tail->data, peer->tail->data, peer->tail_size);
-        buffer_unref(peer->tail);
-    } else {
-        tail = buffer_grow(peer->tail, capacity);
-        if (!tail)
-            return -ENOMEM;
-        pool_adopt(&bus->pool, tail);
-    }
-    peer->tail = tail;
-    return 0;
-}
-
-static int fds_append(struct peer *peer, const int *fds, uint32_t n)
-{
-    int *all = realloc(peer->fds, ((size_t)peer->n_fds + n) * sizeof(*fds));
-    if (!all) {
-        for (uint32_t i = 0; i < n; i++)
-            close(fds[i]);
-        return -ENOMEM;
-    }
-    memcpy(all + peer->n_fds, fds, n * sizeof(*fds));
-    peer->fds = all;
-    peer->n_fds += n;
-    return 0;
-}
 
 static int take_control(struct peer *peer, struct msghdr *header)
 {
@@ -111,7 +56,7 @@ static int take_control(struct peer *peer, struct msghdr *header)
         if (!peer->fd_passing) {
             for (uint32_t i = 0; i < n; i++)
                 close(fds[i]);
-        } else if (fds_append(peer, fds, n) < 0) {
+        } else if (inbox_add_fds(peer, fds, n) < 0) {
             return -ENOMEM;
         }
     }
@@ -294,30 +239,30 @@ static void parse_tail(struct bus *bus, struct peer *peer)
     bus->parsed = NULL;
     buffer_unref(tail);
     if (!peer->gone && peer->tail_start == peer->tail_size)
-        tail_free(peer);
+        inbox_clear(peer);
 }
 
 static void read_into_tail(struct bus *bus, struct peer *peer, uint32_t claimed)
 {
     size_t have = peer->tail_size - peer->tail_start;
     if ((peer->tail_start > 0 || peer->tail->references > 1) &&
-        tail_set(peer, peer->tail->data + peer->tail_start, have) < 0) {
+        inbox_set(peer, peer->tail->data + peer->tail_start, have) < 0) {
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
         return;
     }
     size_t wanted = claimed;
-    if (peer->seqpacket && wanted < have + INPUT_READ_SIZE)
-        wanted = have + INPUT_READ_SIZE; /* a packet comes as a whole, and may bring the next message too */
-    size_t capacity = have + (have < INPUT_READ_SIZE ? INPUT_READ_SIZE : have);
+    if (peer->seqpacket && wanted < have + INBOX_READ_SIZE)
+        wanted = have + INBOX_READ_SIZE; /* a packet comes as a whole, and may bring the next message too */
+    size_t capacity = have + (have < INBOX_READ_SIZE ? INBOX_READ_SIZE : have);
     size_t most = (wanted + 0xffff) & ~(size_t)0xffff; /* so that it serves similar messages too */
-    if (tail_reserve(bus, peer, capacity < most ? capacity : most, wanted) < 0) {
+    if (inbox_reserve(bus, peer, capacity < most ? capacity : most, wanted) < 0) {
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
         return;
     }
     size_t room = (peer->tail->capacity < wanted ? peer->tail->capacity : wanted) - have;
     peer->tail_size += receive(bus, peer, peer->tail->data + have, room);
     if (!peer->gone && peer->tail_size >= claimed) {
-        peer->read_size = INPUT_READ_HEAD;
+        peer->read_size = INBOX_READ_HEAD;
         parse_tail(bus, peer);
     }
 }
@@ -326,7 +271,7 @@ static void read_into_batch(struct bus *bus, struct peer *peer)
 {
     struct batch *batch = &bus->batch;
     size_t have = peer->tail_size - peer->tail_start;
-    size_t room = peer->seqpacket || peer->read_size > INPUT_READ_SIZE ? INPUT_READ_SIZE : peer->read_size;
+    size_t room = peer->seqpacket || peer->read_size > INBOX_READ_SIZE ? INBOX_READ_SIZE : peer->read_size;
     uint64_t before = peer->statistics.messages_in;
     if (have > INPUT_COPIED_TAIL) {
         /* never: long_message() or parse_tail() has taken it; checked here as it is written here */
@@ -353,8 +298,8 @@ static void read_into_batch(struct bus *bus, struct peer *peer)
     /* by the messages that came: of those that still wait nothing is known yet */
     size_t came = peer->waiting ? used : n;
     bool lengthy = came / BATCH_SMALL > peer->statistics.messages_in - before;
-    peer->read_size = lengthy ? INPUT_READ_SIZE : INPUT_READ_SHORT;
-    if (!peer->gone && tail_set(peer, data + used, size - used) < 0)
+    peer->read_size = lengthy ? INBOX_READ_SIZE : INBOX_READ_SHORT;
+    if (!peer->gone && inbox_set(peer, data + used, size - used) < 0)
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
 }
 
@@ -368,14 +313,7 @@ static uint32_t long_message(const struct bus *bus, const struct peer *peer)
     const uint8_t *at = peer->tail->data + peer->tail_start;
     if (message_frame(at, have, bus->limits.max_message_size, &claimed) != MESSAGE_OK || claimed <= have)
         return 0;
-    return have > INPUT_COPIED_TAIL || claimed > INPUT_READ_SIZE ? claimed : 0;
-}
-
-/* The peer's next turn, if it has anything to do in it. */
-static void queue_turn(struct bus *bus, struct peer *peer)
-{
-    if (!peer->gone && !list_linked(&peer->in_ready))
-        list_append(&bus->ready, &peer->in_ready);
+    return have > INPUT_COPIED_TAIL || claimed > INBOX_READ_SIZE ? claimed : 0;
 }
 
 void input_read(struct bus *bus, struct peer *peer)
@@ -390,13 +328,7 @@ void input_read(struct bus *bus, struct peer *peer)
         read_into_batch(bus, peer);
     check_fds(bus, peer);
     if (peer->readable || peer->waiting)
-        queue_turn(bus, peer);
-}
-
-void input_resume(struct bus *bus, struct peer *peer)
-{
-    if (!peer->stopped && !peer->paused)
-        queue_turn(bus, peer);
+        inbox_turn(bus, peer);
 }
 
 void input_continue(struct bus *bus, struct peer *peer)
@@ -412,7 +344,7 @@ void input_continue(struct bus *bus, struct peer *peer)
         peer->waiting = false;
     check_fds(bus, peer);
     if (peer->readable || peer->waiting)
-        input_resume(bus, peer);
+        inbox_resume(bus, peer);
 }
 
 void input_unpause(struct bus *bus)
@@ -424,22 +356,6 @@ void input_unpause(struct bus *bus)
             continue;
         peer->paused = false;
         list_unlink(at);
-        input_resume(bus, peer);
+        inbox_resume(bus, peer);
     }
-}
-
-int input_leftover(struct peer *peer, const uint8_t *bytes, size_t size, const int *fds, uint32_t n_fds)
-{
-    if (n_fds > 0 && fds_append(peer, fds, n_fds) < 0)
-        return -ENOMEM;
-    peer->waiting = size > 0 || n_fds > 0;
-    return tail_set(peer, bytes, size);
-}
-
-void input_drop(struct peer *peer)
-{
-    tail_free(peer);
-    for (uint32_t i = 0; i < peer->n_fds; i++)
-        close(peer->fds[i]);
-    peer->n_fds = 0;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "route/route.h"
 
-#include "route/input.h"
 #include "send/judge.h"
 #include "send/monitor.h"
 #include "send/output.h"
 #include "send/say.h"
+#include "state/inbox.h"
 #include "state/report.h"
 
 #include <stdio.h>
@@ -82,7 +82,7 @@ static void show(struct bus *bus, struct parked *parked)
     if (!parked->stops)
         return;
     sender->stopped = false;
-    input_resume(bus, sender);
+    inbox_resume(bus, sender);
 }
 
 void route_begun(struct bus *bus, struct parked *parked)

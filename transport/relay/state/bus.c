@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "state/bus.h"
 
-#include "route/input.h"
 #include "send/monitor.h"
+#include "state/inbox.h"
 
 #include <sys/epoll.h>
 
@@ -56,7 +56,7 @@ void bus_attach(struct bus *bus, struct peer *peer, bool watched)
     table_insert(&bus->peers, &peer->node, hash_number(&bus->peers.key, peer->id));
     peer->user = user_take(bus, peer->uid);
     if (peer->user && (watched || bus_watch(bus, peer, peer->fd)))
-        input_resume(bus, peer);
+        inbox_resume(bus, peer);
     else
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "state/peer.h"
 
-#include "route/input.h"
 #include "send/monitor.h"
 #include "state/held.h"
+#include "state/inbox.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -47,7 +47,7 @@ struct peer *peer_begin(void)
     peer->source.kind = SOURCE_PEER;
     peer->call_event.view.fd = -1;
     peer->fd = -1;
-    peer->read_size = INPUT_READ_SHORT;
+    peer->read_size = INBOX_READ_SHORT;
     list_init(&peer->names);
     list_init(&peer->calls);
     list_init(&peer->owed);
