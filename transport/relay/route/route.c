@@ -5,114 +5,15 @@
 #include "base/clock.h"
 #include "group/direct.h"
 #include "route/driver.h"
+#include "send/deliver.h"
 #include "send/judge.h"
 #include "send/monitor.h"
 #include "send/output.h"
 #include "send/say.h"
-#include "send/subject.h"
 #include "send/transit.h"
-#include "state/log.h"
-#include "state/quota.h"
 #include "state/report.h"
 
 #include <errno.h>
-
-/* Everything that can keep a message from somebody but his own rules. */
-static bool can_take(struct bus *bus, const struct policy_case *c, const struct fds *fds, bool owed,
-                     struct denial *denial)
-{
-    struct peer *peer = c->recipient;
-    if (fds && !peer->fd_passing) {
-        deny(denial, ERROR_NOT_SUPPORTED,
-             "Tried to send message with Unix file descriptorsto a client that doesn't support that.");
-        return false;
-    }
-    if (!owed && !quota_has_room(bus, c->sender, peer)) {
-        quota_refused(bus, peer);
-        complain(denial, ERROR_LIMITS_EXCEEDED, "Rejected: destination has a full message queue", c, 0);
-        return false;
-    }
-    return true;
-}
-
-struct spread {
-    struct transit *t;
-    struct peer *addressed; /* NULL: a broadcast, or the bus itself */
-    struct policy_class class;
-    struct policy_alike alike;
-};
-
-/* Who does not get what his rules match is not told, nor is the sender: only monitors are. */
-static bool may_have(struct transit *t, const struct policy_case *c)
-{
-    struct bus *bus = t->bus;
-    struct denial denial, *told = monitored(bus) ? &denial : NULL;
-    bool allowed = judge(bus, c, told);
-    if (!allowed)
-        bus->totals.denied++;
-    else if (can_take(bus, c, t->fds, false, told))
-        return true;
-    if (!told)
-        return false;
-    if (allowed && t->fds && !c->recipient->fd_passing)
-        deny(told, ERROR_NOT_SUPPORTED,
-             "broadcast cannot be delivered to %s (%s) because it does not support receiving Unix fds",
-             c->recipient->unique_text, c->recipient->loginfo);
-    monitor_denial(bus, t->sender, t->sender, t->m, told);
-    return false;
-}
-
-static void spread_to(void *context, void *owner)
-{
-    struct spread *spread = context;
-    struct transit *t = spread->t;
-    struct bus *bus = t->bus;
-    struct peer *peer = owner;
-    if (peer->mark == bus->mark || peer->gone || peer == spread->addressed)
-        return;
-    peer->mark = bus->mark;
-    if (spread->class.bits == 0)
-        policy_classify(bus->policy, t->m, &spread->class);
-    struct policy_case c = {.m = t->m,
-                            .sender = t->sender,
-                            .recipient = peer,
-                            .class = spread->class,
-                            .alike = &spread->alike,
-                            .eavesdropping = t->m->destination.s != NULL};
-    if (!may_have(t, &c))
-        return;
-    bus->work += BUS_WORK_DELIVERY;
-    if (!transit_deliver(t, peer))
-        log_memory(bus, "to send a message to", peer->unique_text);
-    else if (!t->m->destination.s)
-        direct_learn_broadcast(t, peer);
-}
-
-/* To all whose rules match; only eavesdroppers if it is addressed to somebody. */
-static void spread(struct transit *t, struct peer *addressed, bool unicast)
-{
-    const struct span bus_name = BUS_NAME;
-    struct bus *bus = t->bus;
-    struct spread context = {.t = t, .addressed = addressed};
-    struct match_subject subject = {.m = t->m, .eavesdropping = unicast};
-    if (t->sender)
-        subject_from(&subject, bus, t->sender);
-    else
-        subject.sender_names = &bus_name, subject.n_sender_names = 1;
-    if (unicast && addressed)
-        subject_to(&subject, bus, addressed);
-    else if (unicast)
-        subject.recipient_names = &bus_name, subject.n_recipient_names = 1;
-    bus->mark++;
-    bus->totals.broadcasts++;
-    bus->work += match_index_find(bus->matches, &subject, spread_to, &context);
-}
-
-static void overhear(struct transit *t, struct peer *addressed)
-{
-    if (match_index_eavesdroppers(t->bus->matches) > 0)
-        spread(t, addressed, true);
-}
 
 /* Who notes the call: 0, the group; -ENOENT, the relay; -EEXIST or -EDQUOT if it may not be made. */
 static int note_call(struct transit *t, struct peer *callee)
@@ -175,7 +76,7 @@ static bool unicast(struct transit *t, struct peer *to, struct denial *denial)
         bus->totals.denied++;
         return false;
     }
-    if (!can_take(bus, &c, t->fds, reply != NULL, denial) || !expect_reply(t, to, denial))
+    if (!deliver_fits(bus, &c, t->fds, reply != NULL, denial) || !expect_reply(t, to, denial))
         return false;
     if (reply) {
         replies_remove(&bus->replies, reply);
@@ -186,7 +87,7 @@ static bool unicast(struct transit *t, struct peer *to, struct denial *denial)
         return false;
     }
     direct_learn(t, to, c.requested_reply);
-    overhear(t, to);
+    deliver_overheard(t, to);
     return true;
 }
 
@@ -224,16 +125,9 @@ void route_up(struct bus *bus, struct peer *sender, const struct message *m, str
     report_of(bus, sender, &sender->call_event);
 }
 
-/* Before Hello there is nothing but Hello. */
-bool route_is_hello(const struct message *m)
-{
-    return m->type == MESSAGE_METHOD_CALL && span_equal(m->destination, BUS_NAME) &&
-           span_equal(m->member, SPAN("Hello")) && (!m->interface.s || span_equal(m->interface, BUS_NAME));
-}
-
 static void route_inactive(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)
 {
-    if (route_is_hello(m)) {
+    if (bus_is_hello(m)) {
         if (!hello_answer(bus, sender, m))
             route_up(bus, sender, m, fds);
         return;
@@ -266,7 +160,7 @@ static void route_to_driver(struct transit *t)
     t->sender->failed = 0;
     t->bus->work += BUS_WORK_DRIVER;
     if (t->m->type != MESSAGE_METHOD_CALL)
-        overhear(t, NULL);
+        deliver_overheard(t, NULL);
     if (c.requested_reply) {
         t->sender->asked = 0;
         route_up(t->bus, t->sender, t->m, t->fds);
@@ -277,7 +171,7 @@ static void route_to_driver(struct transit *t)
     if (!driver_answer(t->bus, t->sender, t->m))
         route_up(t->bus, t->sender, t->m, t->fds);
     else if (t->sender->failed != t->m->serial)
-        overhear(t, NULL);
+        deliver_overheard(t, NULL);
 }
 
 void route_answered(struct bus *bus, struct peer *sender)
@@ -287,7 +181,7 @@ void route_answered(struct bus *bus, struct peer *sender)
     monitor_late(bus, sender, &call->m, call->fds);
     if (call->m.type == MESSAGE_METHOD_CALL && call->m.destination.s && sender->active &&
         sender->failed != call->m.serial)
-        overhear(&t, NULL);
+        deliver_overheard(&t, NULL);
     if (call->m.size > BATCH_SMALL / 2)
         output_flush(bus); /* it may have gone out, stitched where it stands, and is freed now */
 }
@@ -299,7 +193,7 @@ static void route_without_destination(struct transit *t)
     if (t->m->type != MESSAGE_SIGNAL)
         return;
     direct_learn_broadcast(t, NULL);
-    spread(t, NULL, false);
+    deliver_spread(t, NULL, false);
 }
 
 /* A type that the specification doesn't know is refused whatever the message is addressed to, so that nothing
@@ -339,27 +233,4 @@ void route_message(struct bus *bus, struct peer *sender, const struct message *m
         route_park(&t);
     else
         route_unicast(&t, to);
-}
-
-void route_said(struct bus *bus, struct peer *to, const struct message *m, struct fds *fds)
-{
-    struct transit t = {.bus = bus, .m = m, .fds = fds};
-    if (!to) {
-        spread(&t, NULL, false);
-        return;
-    }
-    struct denial denial, *told = monitored(bus) ? &denial : NULL;
-    if (to->gone && !told)
-        return;
-    struct policy_case c = {.m = m, .recipient = to, .requested_reply = m->reply_serial != 0};
-    if (to->active && !judge(bus, &c, told)) {
-        if (told)
-            monitor_denial(bus, NULL, to, m, told);
-        return;
-    }
-    if (to->gone || !can_take(bus, &c, fds, true, NULL))
-        return;
-    t.payer = to->account;
-    if (!transit_deliver(&t, to))
-        log_memory(bus, "to send a message to", to->unique_text);
 }

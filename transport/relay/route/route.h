@@ -9,9 +9,6 @@
 void route_message(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds);
 /* The control plane is done with the message that the sender is stopped for, which is freed next. */
 void route_answered(struct bus *bus, struct peer *sender);
-bool route_is_hello(const struct message *m);
-/* A message of the bus itself, to one peer or (NULL) to all whose rules match. */
-void route_said(struct bus *bus, struct peer *to, const struct message *m, struct fds *fds);
 /* To one peer, if both policies allow it; the sender is told if not. */
 bool route_unicast(struct transit *t, struct peer *to);
 /* The name has no owner yet, or others wait for it already. */

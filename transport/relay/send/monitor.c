@@ -2,7 +2,6 @@
 #include "send/monitor.h"
 
 #include "group/direct.h"
-#include "route/route.h"
 #include "send/output.h"
 #include "send/say.h"
 #include "send/subject.h"
@@ -157,7 +156,7 @@ static void refuse(struct bus *bus, struct peer *monitor, const struct message *
 static bool is_late(const struct peer *sender, const struct message *m)
 {
     if (!sender->active)
-        return route_is_hello(m);
+        return bus_is_hello(m);
     if (!span_equal(m->destination, BUS_NAME))
         return false;
     return (m->type == MESSAGE_METHOD_CALL && span_equal(m->member, SPAN("ReloadConfig"))) ||

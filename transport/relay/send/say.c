@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "send/say.h"
 
-#include "route/route.h"
+#include "send/deliver.h"
 #include "send/monitor.h"
 #include "state/log.h"
 
@@ -75,7 +75,7 @@ static void say(struct bus *bus, struct peer *to, const struct message *m, struc
 {
     if (monitored(bus))
         monitor_said(bus, to, m, fds);
-    route_said(bus, to, m, fds);
+    deliver_said(bus, to, m, fds);
 }
 
 void say_end(struct bus *bus, struct peer *to)
@@ -102,7 +102,7 @@ void say_end_as(struct bus *bus, struct peer *to, uint32_t audience)
     if (audience & RELAY_TO_MONITORS && monitored(bus))
         monitor_said(bus, to, &m, NULL);
     if (audience & RELAY_TO_OWNER && to)
-        route_said(bus, to, &m, NULL);
+        deliver_said(bus, to, &m, NULL);
 }
 
 void say_error(struct bus *bus, struct peer *to, uint32_t serial, const char *name, const char *text)

@@ -45,6 +45,12 @@ struct peer *bus_find(const struct bus *bus, struct span name)
     return name_owner(registry_find(&bus->registry, name));
 }
 
+bool bus_is_hello(const struct message *m)
+{
+    return m->type == MESSAGE_METHOD_CALL && span_equal(m->destination, BUS_NAME) &&
+           span_equal(m->member, SPAN("Hello")) && (!m->interface.s || span_equal(m->interface, BUS_NAME));
+}
+
 bool bus_watch(struct bus *bus, struct peer *peer, int fd)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = &peer->source};

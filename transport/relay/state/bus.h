@@ -96,6 +96,7 @@ struct bus {
 
 struct peer *bus_peer(const struct bus *bus, uint64_t id);      /* NULL: unknown or forgotten */
 struct peer *bus_find(const struct bus *bus, struct span name); /* the owner, gone or not; NULL: none */
+bool bus_is_hello(const struct message *m); /* the first and only call of a peer that is not active */
 /* Events of this descriptor are the peer's from now on; false: no memory. */
 bool bus_watch(struct bus *bus, struct peer *peer, int fd);
 /* An authenticated connection is there from now on; watched: bus_watch was called. */
