@@ -4,37 +4,16 @@
 
 #include "send/judge.h"
 #include "send/transit.h"
-#include "state/bus.h"
+#include "state/monitor_rules.h"
 
 /*
  * D-Bus specification, "org.freedesktop.DBus.Monitoring". Monitors have rules of their own, in an index that
  * no ordinary message meets, and no policy. They see a message once, where it comes in or where the bus says
  * it, before anybody gets it; of a denial they see the error, even where nobody is told.
  */
-struct monitor {
-    struct match_list *list; /* the index's, once it has begun */
-    uint64_t mark;
-    bool watching;              /* since the answer to its last call */
-    uint32_t n_rules;           /* until it has begun */
-    struct match_rule *rules[]; /* NULL: taken over by the index */
-};
 
-int monitors_init(struct monitors *monitors);
-void monitors_free(struct monitors *monitors);
-
-/* No rules: everything. 0; -ENOMEM; -EINVAL or -E2BIG with a sentence in why, as match_rule_parse. */
-int monitor_new(struct monitor **monitor, const char *const *rules, uint32_t n, char *why, size_t why_size);
-void monitor_free(struct monitor *monitor); /* NULL is fine; none of its rules may be in the index */
-/* Its rules are in the index from here on, and the peer is no longer found by its unique name. */
-int monitor_begin(struct bus *bus, struct peer *peer, struct monitor *monitor);
 /* It counts as a monitor: only now that its names are given up, and the other monitors have seen that. */
 void monitor_watch(struct bus *bus, struct peer *peer);
-void monitor_end(struct bus *bus, struct peer *peer);
-
-static inline bool monitored(const struct bus *bus)
-{
-    return __builtin_expect(bus->monitors.count != 0, false);
-}
 
 /*
  * A message that came in, for that peer if it is there. False: it came from a monitor, which is closed for

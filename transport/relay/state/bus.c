@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "state/bus.h"
 
-#include "send/monitor.h"
 #include "state/inbox.h"
+#include "state/monitor_rules.h"
 
 #include <sys/epoll.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "state/peer.h"
 
-#include "send/monitor.h"
 #include "state/held.h"
 #include "state/inbox.h"
+#include "state/monitor_rules.h"
 
 #include <stdio.h>
 #include <unistd.h>
