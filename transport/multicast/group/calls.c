@@ -57,7 +57,7 @@ bool direct_take_call(struct bus *bus, struct peer *caller, struct peer *callee,
 uint32_t direct_calls(const struct bus *bus, const struct peer *caller)
 {
     const struct direct *direct = bus->direct;
-    if (!direct || direct->failed || (caller && (!caller->member || !caller->member->calls)))
+    if (direct->failed || (caller && (!caller->member || !caller->member->calls)))
         return 0;
     uint32_t index = caller ? caller->member->index : UMC_ANY;
     int n = umc_pending_list(direct->group, index, UMC_ANY, 0, NULL, 0);
@@ -94,7 +94,7 @@ void direct_expire_calls(struct bus *bus)
 {
     struct direct *direct = bus->direct;
     int64_t timeout = bus->limits.reply_timeout, now;
-    if (!direct || direct->failed || timeout <= 0 || list_empty(&direct->all) ||
+    if (direct->failed || timeout <= 0 || list_empty(&direct->all) ||
         (now = clock_now()) - direct->expired_at < DIRECT_EXPIRY_TIME)
         return;
     direct->expired_at = now;

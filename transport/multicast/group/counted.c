@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "group/counted.h"
-
 #include "group/member.h"
+
+_Static_assert(UMC_ASKED_REASONS <= GROUP_REASONS, "an end behind the reasons");
 
 static const char *const reasons[UMC_ASKED_REASONS] = {
     [UMC_ASKED_DIRTY] = "dirty",
@@ -26,40 +26,30 @@ static const char *const reasons[UMC_ASKED_REASONS] = {
     [UMC_ASKED_CONTEXT] = "context",
 };
 
-struct counted direct_counted(const struct bus *bus, const struct peer *peer)
+struct group_counts direct_counts(const struct bus *bus, const struct peer *peer)
 {
     struct umc_stats stats;
-    struct counted counted = {0};
+    struct group_counts counts = {0};
     const struct direct *direct = bus->direct;
-    if (!direct || direct->failed || (peer && !peer->member))
-        return counted;
+    if (direct->failed || (peer && !peer->member))
+        return counts;
     if (umc_get_stats(direct->group, peer ? peer->member->index : UMC_ANY, &stats) < 0)
-        return counted;
-    counted.sent = stats.direct;
-    counted.broadcasts = stats.multicast;
-    counted.received = peer ? stats.received : stats.direct - stats.multicast + stats.copies;
-    counted.calls = direct_calls(bus, peer);
-    return counted;
+        return counts;
+    counts.sent = stats.direct;
+    counts.broadcasts = stats.multicast;
+    counts.received = peer ? stats.received : stats.direct - stats.multicast + stats.copies;
+    counts.calls = direct_calls(bus, peer);
+    return counts;
 }
 
-static bool group_stats(const struct direct *direct, struct umc_stats *stats)
-{
-    *stats = (struct umc_stats){0};
-    return direct && !direct->failed && umc_get_stats(direct->group, UMC_ANY, stats) == 0;
-}
-
-void direct_export(const struct bus *bus, struct json *json)
+void direct_totals(const struct bus *bus, struct group_totals *totals)
 {
     struct umc_stats stats;
     const struct direct *direct = bus->direct;
-    bool used = group_stats(direct, &stats);
-    json_put_number(json, "members", used ? direct->max_members - direct->n_indices - direct->n_dead : 0);
-    json_put_number(json, "direct", stats.direct);
-    json_put_number(json, "direct_deliveries", stats.direct - stats.multicast + stats.copies);
-    json_put_number(json, "spilled", stats.spilled);
-    json_key(json, "asked");
-    json_open(json, '{');
-    for (uint32_t i = 1; used && i < UMC_ASKED_REASONS; i++)
-        json_put_number(json, reasons[i], stats.asked[i]);
-    json_close(json, '}');
+    if (direct->failed || umc_get_stats(direct->group, UMC_ANY, &stats) < 0)
+        return;
+    totals->members = direct->max_members - direct->n_indices - direct->n_dead;
+    totals->spilled = stats.spilled;
+    for (uint32_t i = 1; i < UMC_ASKED_REASONS; i++)
+        totals->asked[i - 1] = (struct group_asked){reasons[i], stats.asked[i]};
 }

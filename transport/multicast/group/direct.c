@@ -59,6 +59,32 @@ static int set_first(int group)
     return error;
 }
 
+static const struct group direct_group = {
+    .end = direct_end,
+    .join = direct_join,
+    .leave = direct_leave,
+    .dirty = direct_dirty,
+    .rules_changed = direct_rules_changed,
+    .name_changed = direct_name_changed,
+    .policy_changed = direct_policy_changed,
+    .limits_changed = direct_limits_changed,
+    .watched = direct_watched,
+    .learn = direct_learn,
+    .learn_broadcast = direct_learn_broadcast,
+    .note_call = direct_note_call,
+    .take_call = direct_take_call,
+    .calls = direct_calls,
+    .expire_calls = direct_expire_calls,
+    .spilled = direct_spilled,
+    .release = direct_release,
+    .settle = direct_settle,
+    .timeout = direct_timeout,
+    .flush = direct_flush,
+    .writable = direct_writable,
+    .counts = direct_counts,
+    .totals = direct_totals,
+};
+
 int direct_begin(struct bus *bus, int group, uint32_t max_members, bool trust_everybody)
 {
     struct direct *direct = calloc(1, sizeof(*direct));
@@ -88,6 +114,7 @@ int direct_begin(struct bus *bus, int group, uint32_t max_members, bool trust_ev
         return error;
     }
     bus->direct = direct;
+    bus->group = &direct_group;
     member_stale_ingress(bus, &direct->rest);
     return 0;
 }
@@ -110,12 +137,11 @@ static void forget_members(struct bus *bus)
 
 void direct_end(struct bus *bus)
 {
-    if (!bus->direct)
-        return;
     bus->direct->failed = true; /* nothing is to be told to the kernel any more */
     forget_members(bus);
     direct_free(bus->direct);
     bus->direct = NULL;
+    bus->group = NULL;
 }
 
 void direct_note(struct bus *bus, enum direct_trouble trouble, const char *what, int error)
@@ -158,7 +184,7 @@ static bool watched(const struct bus *bus)
 static void set_gate(struct bus *bus, bool closed)
 {
     struct direct *direct = bus->direct;
-    if (!direct || direct->failed || direct->gated == closed || watched(bus) != closed)
+    if (direct->failed || direct->gated == closed || watched(bus) != closed)
         return;
     int error = umc_gate(direct->group, closed);
     if (error < 0)
@@ -215,9 +241,8 @@ void direct_release(struct bus *bus)
 {
     struct direct *direct = bus->direct;
     struct umc_release_entry entries[RELEASES];
-    uint32_t n = direct && !direct->failed ? collect_drained(direct, entries) : 0;
-    if (direct)
-        direct->release_waits = false;
+    uint32_t n = direct->failed ? 0 : collect_drained(direct, entries);
+    direct->release_waits = false;
     if (n == 0)
         return;
     if (!writing_hold(bus, &bus->touched)) {
@@ -283,15 +308,13 @@ static void retry(struct bus *bus)
         struct member *member = CONTAINER_OF(busy.next, struct member, in_retry);
         list_unlink(&member->in_retry);
         if (member->peer)
-            direct_continue(bus, member->peer);
+            direct_writable(bus, member->peer);
     }
 }
 
 void direct_settle(struct bus *bus)
 {
     struct direct *direct = bus->direct;
-    if (!direct)
-        return;
     if (!direct->failed) {
         members_join(bus);
         rebuild(bus);
@@ -309,8 +332,6 @@ void direct_settle(struct bus *bus)
 int direct_timeout(const struct bus *bus)
 {
     const struct direct *direct = bus->direct;
-    if (!direct)
-        return -1;
     if (!list_empty(&direct->retry) || direct->release_waits)
         return direct->rebuild_wait == 0 ? 0 : MEMBER_RETRY_TIME;
     if (direct->rebuild_wait >= 0)

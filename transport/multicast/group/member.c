@@ -242,7 +242,7 @@ static void find_sides(struct bus *bus)
 void direct_name_changed(struct bus *bus, struct span name, struct peer *old_owner)
 {
     struct direct *direct = bus->direct;
-    if (!direct || direct->failed)
+    if (direct->failed)
         return;
     struct hash hash = hash_text(&direct->key, name);
     LIST_FOR_SAFE(at, after, &direct->all)
@@ -263,7 +263,7 @@ void direct_name_changed(struct bus *bus, struct span name, struct peer *old_own
 void direct_rules_changed(struct bus *bus, struct peer *peer, const struct match_rule *rule)
 {
     struct direct *direct = bus->direct;
-    if (!direct || direct->failed)
+    if (direct->failed)
         return;
     if (wants_of_members(rule))
         renew_ingress(bus, peer->member ? peer->member : &direct->rest);
@@ -274,7 +274,7 @@ void direct_rules_changed(struct bus *bus, struct peer *peer, const struct match
 void direct_policy_changed(struct bus *bus)
 {
     struct direct *direct = bus->direct;
-    if (!direct || direct->failed)
+    if (direct->failed)
         return;
     direct->generation = bus->policy->generation;
     direct->n_sides = 0;
@@ -296,8 +296,6 @@ void direct_policy_changed(struct bus *bus)
 void direct_limits_changed(struct bus *bus)
 {
     struct direct *direct = bus->direct;
-    if (!direct)
-        return;
     LIST_FOR(at, &direct->all)
     {
         if (!direct->failed)

@@ -9,7 +9,7 @@
 void direct_join(struct bus *bus, struct peer *peer)
 {
     struct direct *direct = bus->direct;
-    if (direct && !direct->failed && peer->listener >= 0 && !peer->member && !list_linked(&peer->in_joining))
+    if (!direct->failed && peer->listener >= 0 && !peer->member && !list_linked(&peer->in_joining))
         list_append(&direct->joining, &peer->in_joining);
 }
 
@@ -113,7 +113,7 @@ void direct_leave(struct bus *bus, struct peer *peer)
     struct direct *direct = bus->direct;
     list_unlink(&peer->in_joining);
     struct member *member = peer->member;
-    if (!direct || direct->failed)
+    if (direct->failed)
         return;
     if (!member) {
         if (match_list_count(peer->matches) > 0)

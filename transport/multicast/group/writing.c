@@ -260,7 +260,7 @@ static bool continue_once(struct bus *bus, struct peer *peer)
     return true;
 }
 
-void direct_continue(struct bus *bus, struct peer *peer)
+void direct_writable(struct bus *bus, struct peer *peer)
 {
     while (peer->queue.first && !peer->gone && peer->member) {
         if (!continue_once(bus, peer))

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "accept/hello.h"
 
-#include "group/direct.h"
 #include "send/monitor.h"
 #include "send/say.h"
+#include "state/group.h"
 #include "state/held.h"
 #include "state/report.h"
 
@@ -46,7 +46,7 @@ void hello_welcome(struct bus *bus, struct peer *peer, uint32_t serial)
     say_end(bus, peer);
     say_owner_changed(bus, peer->unique, SPAN(""), peer->unique);
     say_name_acquired(bus, peer, peer->unique);
-    direct_join(bus, peer);
+    GROUP_CALL(bus, join, bus, peer);
 }
 
 void hello_leave(struct bus *bus, struct peer *peer)

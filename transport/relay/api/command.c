@@ -6,11 +6,11 @@
 #include "accept/leave.h"
 #include "api/export.h"
 #include "base/clock.h"
-#include "group/direct.h"
 #include "route/route.h"
 #include "send/monitor.h"
 #include "send/output.h"
 #include "send/say.h"
+#include "state/group.h"
 #include "state/inbox.h"
 #include "state/log.h"
 #include "state/report.h"
@@ -73,7 +73,7 @@ static void apply_set_limits(struct bus *bus, struct command *command)
     memcpy(&bus->limits, command->body, sizeof(bus->limits));
     if (bus->limits.max_message_size > MESSAGE_MAX_SIZE)
         bus->limits.max_message_size = MESSAGE_MAX_SIZE;
-    direct_limits_changed(bus);
+    GROUP_CALL(bus, limits_changed, bus);
 }
 
 static void apply_load_policy(struct bus *bus, struct command *command)
@@ -82,7 +82,7 @@ static void apply_load_policy(struct bus *bus, struct command *command)
     bus->policy = command->policy;
     bus->policy->generation = old->generation + 1;
     command->policy = old;
-    direct_policy_changed(bus);
+    GROUP_CALL(bus, policy_changed, bus);
 }
 
 static void apply_attach(struct bus *bus, struct command *command)
@@ -197,7 +197,7 @@ static void apply_set_queue(struct bus *bus, struct command *command)
         say_handover(bus, text, old, new);
     int error = peers ? registry_set_queue(&bus->registry, text, peers, n) : -ENOMEM;
     free(peers);
-    direct_name_changed(bus, text, old != new ? old : NULL);
+    GROUP_CALL(bus, name_changed, bus, text, old != new ? old : NULL);
     if (error < 0)
         log_line(bus, LOG_ERR, "no memory for the owners of %s", text.s);
 }
@@ -213,7 +213,7 @@ static void apply_leave_queue(struct bus *bus, struct command *command)
     if (owner)
         say_handover(bus, text, peer, name_second(name));
     registry_leave_queue(&bus->registry, name, peer);
-    direct_name_changed(bus, text, owner ? peer : NULL);
+    GROUP_CALL(bus, name_changed, bus, text, owner ? peer : NULL);
 }
 
 static void apply_reply(struct bus *bus, struct command *command)

@@ -2,7 +2,7 @@
 #include "api/export.h"
 
 #include "base/json.h"
-#include "group/counted.h"
+#include "state/group.h"
 
 /* The connections that were asked for, or all. */
 struct choice {
@@ -28,7 +28,7 @@ static const struct peer *choose(const struct bus *bus, struct choice *choice, c
 
 static void export_peer(const struct bus *bus, struct json *json, const struct peer *peer)
 {
-    const struct counted direct = direct_counted(bus, peer);
+    const struct group_counts direct = group_counts(bus, peer);
     const struct peer_statistics *s = &peer->statistics;
     json_open(json, '{');
     json_put_number(json, "id", peer->id);
@@ -144,11 +144,26 @@ static void export_parked(const struct bus *bus, struct json *json, struct choic
     json_close(json, ']');
 }
 
+static void export_group(const struct bus *bus, struct json *json, const struct group_counts *direct)
+{
+    struct group_totals totals = {0};
+    GROUP_CALL(bus, totals, bus, &totals);
+    json_put_number(json, "members", totals.members);
+    json_put_number(json, "direct", direct->sent);
+    json_put_number(json, "direct_deliveries", direct->received);
+    json_put_number(json, "spilled", totals.spilled);
+    json_key(json, "asked");
+    json_open(json, '{');
+    for (const struct group_asked *asked = totals.asked; asked->reason; asked++)
+        json_put_number(json, asked->reason, asked->count);
+    json_close(json, '}');
+}
+
 static void export_totals(const struct bus *bus, struct json *json, struct choice *choice)
 {
     (void)choice;
     const struct bus_totals *totals = &bus->totals;
-    const struct counted direct = direct_counted(bus, NULL);
+    const struct group_counts direct = group_counts(bus, NULL);
     size_t cells_used, cells = batch_cells_memory(&bus->batch, &cells_used);
     json_open(json, '{');
     json_put_number(json, "connections", bus->peers.count);
@@ -177,7 +192,7 @@ static void export_totals(const struct bus *bus, struct json *json, struct choic
     json_put_number(json, "receives", totals->receives);
     json_put_number(json, "cells_bytes", cells);
     json_put_number(json, "cells_used_bytes", cells_used);
-    direct_export(bus, json);
+    export_group(bus, json, &direct);
     json_close(json, '}');
 }
 

@@ -4,9 +4,9 @@
 #include "accept/door.h"
 #include "accept/hello.h"
 #include "accept/leave.h"
-#include "group/direct.h"
 #include "send/monitor.h"
 #include "send/output.h"
+#include "state/group.h"
 #include "state/inbox.h"
 #include "state/log.h"
 
@@ -41,7 +41,7 @@ static void lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
     peer->gone = true;
     /* Closed when it is forgotten: who sees the end shall find that its names have no owner. */
     epoll_ctl(bus->epoll, EPOLL_CTL_DEL, peer->fd, NULL);
-    direct_leave(bus, peer);
+    GROUP_CALL(bus, leave, bus, peer);
     output_drop(bus, peer);
     inbox_drop(peer);
     list_unlink(&peer->in_ready);
@@ -135,7 +135,7 @@ void lifecycle_end(struct bus *bus)
     bus->n_log = LOG_LINES_MAX; /* no one takes events any more */
     forget_all(bus);
     batch_free(&bus->batch);
-    direct_end(bus);
+    GROUP_CALL(bus, end, bus);
     if (bus->matches)
         match_index_free(bus->matches);
     monitors_free(&bus->monitors);

@@ -5,11 +5,11 @@
 #include "accept/door.h"
 #include "accept/leave.h"
 #include "base/clock.h"
-#include "group/direct.h"
 #include "route/input.h"
 #include "send/judge.h"
 #include "send/output.h"
 #include "send/say.h"
+#include "state/group.h"
 #include "state/quota.h"
 
 #include <errno.h>
@@ -78,7 +78,7 @@ static void expire_replies(struct bus *bus)
                       "Message did not receive a reply (timeout by message bus)");
         deadline = reply_deadline(bus);
     }
-    direct_expire_calls(bus);
+    GROUP_CALL(bus, expire_calls, bus);
 }
 
 /* The sooner of two; -1: never. */
@@ -93,7 +93,7 @@ int loop_wait_time(const struct bus *bus)
         !list_empty(&bus->unsettled) || bus->sweeping)
         return 0;
     int64_t deadline = reply_deadline(bus);
-    int64_t wait = sooner(bus->tick, direct_timeout(bus));
+    int64_t wait = sooner(bus->tick, bus->group ? bus->group->timeout(bus) : -1);
     if (deadline < 0)
         return (int)wait;
     int64_t left = deadline - clock_now();
@@ -108,8 +108,7 @@ static bool source_event(struct bus *bus, struct source *source, uint32_t events
     case SOURCE_COMMANDS:
         return true;
     case SOURCE_DIRECT:
-        if (bus->direct)
-            direct_spilled(bus);
+        GROUP_CALL(bus, spilled, bus);
         break;
     case SOURCE_PEER:
         peer_event(bus, CONTAINER_OF(source, struct peer, source), events);
@@ -136,7 +135,7 @@ void loop_once(struct bus *bus, int timeout, loop_commands commands, void *conte
     expire_replies(bus);
     int64_t expiry = incomplete_tick(bus); /* first, as it makes room for those at the doors */
     int64_t doors = sooner(expiry, doors_tick(bus));
-    direct_release(bus);
+    GROUP_CALL(bus, release, bus);
     output_flush(bus);
     if ((!list_empty(&bus->leaving) || !list_empty(&bus->unsettled)) && leave_turn(bus))
         output_flush(bus);
@@ -144,7 +143,7 @@ void loop_once(struct bus *bus, int timeout, loop_commands commands, void *conte
     bus->tick = (int)sooner(quota_tick(bus), pool_tick(&bus->pool));
     if (!list_empty(&bus->paused))
         input_unpause(bus);
-    direct_settle(bus);
+    GROUP_CALL(bus, settle, bus);
     bus->sweeping = match_index_sweep(bus->matches);
     bus->sweeping |= match_index_sweep(bus->monitors.rules);
     bus->tick = (int)sooner(sooner(bus->tick, doors), events_tick(bus->events));

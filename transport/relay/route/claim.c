@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "route/claim.h"
 
-#include "group/direct.h"
 #include "send/monitor.h"
 #include "send/say.h"
+#include "state/group.h"
 #include "state/report.h"
 
 /* What RequestName and ReleaseName answer, by the specification. */
@@ -71,7 +71,7 @@ bool claim_name(struct bus *bus, struct peer *sender, const struct message *m, s
     event->view.flags = (uint8_t)second_argument(m);
     say_owner_changed(bus, name, SPAN(""), sender->unique);
     say_name_acquired(bus, sender, name);
-    direct_name_changed(bus, name, NULL);
+    GROUP_CALL(bus, name_changed, bus, name, NULL);
     finish(bus, sender, m, PRIMARY_OWNER, event);
     return true;
 }
@@ -86,7 +86,7 @@ bool claim_release(struct bus *bus, struct peer *sender, const struct message *m
     say_name_lost(bus, sender, name);
     say_owner_changed(bus, name, sender->unique, SPAN(""));
     registry_set_queue(&bus->registry, name, NULL, 0);
-    direct_name_changed(bus, name, sender);
+    GROUP_CALL(bus, name_changed, bus, name, sender);
     finish(bus, sender, m, RELEASED, event);
     return true;
 }

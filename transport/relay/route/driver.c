@@ -2,10 +2,10 @@
 #include "route/driver.h"
 
 #include "accept/identity.h"
-#include "group/direct.h"
 #include "route/claim.h"
 #include "send/judge.h"
 #include "send/say.h"
+#include "state/group.h"
 #include "state/log.h"
 
 #include <errno.h>
@@ -193,7 +193,7 @@ static bool add_match(struct bus *bus, struct peer *sender, const struct message
     }
     bus_count_matches(bus, sender);
     acknowledge(bus, sender, m);
-    direct_rules_changed(bus, sender, added);
+    GROUP_CALL(bus, rules_changed, bus, sender, added);
     return true;
 }
 
@@ -204,7 +204,7 @@ static bool remove_match(struct bus *bus, struct peer *sender, const struct mess
         return true;
     bool removed = match_index_remove(bus->matches, sender->matches, rule);
     if (removed) {
-        direct_rules_changed(bus, sender, rule);
+        GROUP_CALL(bus, rules_changed, bus, sender, rule);
         acknowledge(bus, sender, m);
     } else {
         say_error(bus, sender, m->serial, ERROR_MATCH_RULE_NOT_FOUND,

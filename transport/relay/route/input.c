@@ -17,9 +17,9 @@
 #include "route/input.h"
 
 #include "base/clock.h"
-#include "group/direct.h"
 #include "route/route.h"
 #include "send/output.h"
+#include "state/group.h"
 #include "state/inbox.h"
 #include "state/log.h"
 #include "state/quota.h"
@@ -107,7 +107,7 @@ static size_t receive(struct bus *bus, struct peer *peer, uint8_t *to, size_t si
         bus_lose(bus, peer, RELAY_GONE_INVALID);
         return 0;
     }
-    direct_dirty(bus, peer);
+    GROUP_CALL(bus, dirty, bus, peer);
     peer->statistics.bytes_in += (uint64_t)n;
     bus->totals.bytes_in += (uint64_t)n;
     return (size_t)n;

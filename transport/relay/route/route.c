@@ -3,7 +3,6 @@
 
 #include "accept/hello.h"
 #include "base/clock.h"
-#include "group/direct.h"
 #include "route/driver.h"
 #include "send/deliver.h"
 #include "send/judge.h"
@@ -11,6 +10,7 @@
 #include "send/output.h"
 #include "send/say.h"
 #include "send/transit.h"
+#include "state/group.h"
 #include "state/report.h"
 
 #include <errno.h>
@@ -22,9 +22,10 @@ static int note_call(struct transit *t, struct peer *callee)
     struct peer *caller = t->sender;
     if (replies_find(&bus->replies, caller, callee, t->m->serial))
         return -EEXIST;
-    if (caller->n_calls + direct_calls(bus, caller) >= bus->limits.max_replies_per_connection)
+    uint32_t direct = bus->group ? bus->group->calls(bus, caller) : 0;
+    if (caller->n_calls + direct >= bus->limits.max_replies_per_connection)
         return -EDQUOT;
-    return direct_note_call(bus, caller, callee, t->m->serial);
+    return bus->group ? bus->group->note_call(bus, caller, callee, t->m->serial) : -ENOENT;
 }
 
 /* The call is written down, so that one reply to it may pass. */
@@ -57,11 +58,12 @@ static bool expect_reply(struct transit *t, struct peer *callee, struct denial *
 /* The call that this answers, also one that did not come this way. */
 static struct reply *call_of(const struct transit *t, struct peer *caller)
 {
-    const struct replies *replies = &t->bus->replies;
+    struct bus *bus = t->bus;
+    const struct replies *replies = &bus->replies;
     if (!reply_awaited(caller))
         return NULL;
     struct reply *reply = replies_find(replies, caller, t->sender, t->m->reply_serial);
-    if (!reply && direct_take_call(t->bus, caller, t->sender, t->m->reply_serial))
+    if (!reply && bus->group && bus->group->take_call(bus, caller, t->sender, t->m->reply_serial))
         reply = replies_find(replies, caller, t->sender, t->m->reply_serial);
     return reply;
 }
@@ -86,7 +88,7 @@ static bool unicast(struct transit *t, struct peer *to, struct denial *denial)
         deny(denial, ERROR_NO_MEMORY, "Not enough memory");
         return false;
     }
-    direct_learn(t, to, c.requested_reply);
+    GROUP_CALL(bus, learn, t, to, c.requested_reply);
     deliver_overheard(t, to);
     return true;
 }
@@ -192,7 +194,7 @@ static void route_without_destination(struct transit *t)
         route_up(t->bus, t->sender, t->m, t->fds);
     if (t->m->type != MESSAGE_SIGNAL)
         return;
-    direct_learn_broadcast(t, NULL);
+    GROUP_CALL(t->bus, learn_broadcast, t, NULL);
     deliver_spread(t, NULL, false);
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "send/deliver.h"
 
-#include "group/direct.h"
 #include "send/judge.h"
 #include "send/monitor.h"
 #include "send/subject.h"
 #include "send/transit.h"
+#include "state/group.h"
 #include "state/log.h"
 #include "state/quota.h"
 
@@ -76,7 +76,7 @@ static void spread_to(void *context, void *owner)
     if (!transit_deliver(t, peer))
         log_memory(bus, "to send a message to", peer->unique_text);
     else if (!t->m->destination.s)
-        direct_learn_broadcast(t, peer);
+        GROUP_CALL(bus, learn_broadcast, t, peer);
 }
 
 void deliver_spread(struct transit *t, struct peer *addressed, bool unicast)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "send/monitor.h"
 
-#include "group/direct.h"
 #include "send/output.h"
 #include "send/say.h"
 #include "send/subject.h"
+#include "state/group.h"
 #include "state/log.h"
 #include "state/quota.h"
 
@@ -14,8 +14,8 @@ void monitor_watch(struct bus *bus, struct peer *peer)
 {
     peer->monitor->watching = true;
     bus->monitors.count++;
-    direct_leave(bus, peer);
-    direct_watched(bus);
+    GROUP_CALL(bus, leave, bus, peer);
+    GROUP_CALL(bus, watched, bus);
     match_index_depart(bus->matches, peer->matches);
     peer->matches = NULL;
     match_index_forget(bus->matches, peer->unique);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "send/output_internal.h"
 
-#include "group/direct.h"
+#include "state/group.h"
 #include "state/quota.h"
 
 #include <errno.h>
@@ -253,7 +253,7 @@ void output_flush(struct bus *bus)
         flushed(bus, peer);
     }
     if (!list_empty(&members))
-        direct_flush(bus, &members);
+        bus->group->flush(bus, &members);
     LIST_FOR_SAFE(at, after, &members)
     flushed(bus, CONTAINER_OF(at, struct peer, in_touched));
     batch_reset(&bus->batch);
@@ -281,7 +281,7 @@ void output_queue_take_sent(struct bus *bus, struct peer *peer, size_t sent)
 void output_continue(struct bus *bus, struct peer *peer)
 {
     if (peer->member) {
-        direct_continue(bus, peer);
+        bus->group->writable(bus, peer);
         return;
     }
     struct iovec iov[OUTPUT_IOVECS];

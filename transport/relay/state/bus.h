@@ -16,6 +16,7 @@
 #include "wire/marshal.h"
 
 struct direct;
+struct group;
 
 #define BUS_NAME SPAN("org.freedesktop.DBus")
 #define BUS_PATH SPAN("/org/freedesktop/DBus")
@@ -44,7 +45,8 @@ struct monitors {
 struct bus {
     int epoll;
     void (*lose)(struct bus *bus, struct peer *peer, enum relay_gone reason); /* bus_lose */
-    struct direct *direct; /* the group; NULL: everything is relayed */
+    const struct group *group; /* see group.h; NULL: everything is relayed */
+    struct direct *direct;     /* the group's own */
     bool stop;
     char guid[33];
     struct relay_limits limits;
