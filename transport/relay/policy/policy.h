@@ -5,7 +5,6 @@
 #include "base/table.h"
 #include "wire/message.h"
 
-struct peer;
 struct policy_connect;
 struct policy_memo;
 struct policy_rule;
@@ -90,7 +89,8 @@ struct policy {
     struct table identities, roles;
     uint32_t last_id;
     const struct role *bus_role; /* NULL: not made yet */
-    uint32_t *scratch;           /* room for a role's names */
+    uint32_t *scratch;           /* symbols of the names of the role that is looked for, each once */
+    uint32_t n_scratch;
     struct policy_memo *memos;
 };
 
@@ -101,7 +101,10 @@ void policy_free(struct policy *policy);
 /* NULL in all of these: no memory. */
 const struct identity *policy_identity(struct policy *policy, uint32_t uid, const uint32_t *gids,
                                        uint32_t n_gids, bool at_console);
-const struct role *policy_role(struct policy *policy, const struct peer *peer);
+/* Of a peer with these names: begun, then each name is added, then the role is found. */
+void policy_role_begin(struct policy *policy);
+void policy_role_add(struct policy *policy, struct span name);
+const struct role *policy_role(struct policy *policy);
 const struct role *policy_role_of_bus(struct policy *policy);
 const struct role *policy_role_of_name(struct policy *policy, struct span name); /* .s is NULL: of no name */
 /* Frees identities and roles when they have become too many, and begins a new

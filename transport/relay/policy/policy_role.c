@@ -1,39 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy/policy_internal.h"
 
-#include "state/peer.h"
-#include "state/registry.h"
-
 #include <stdlib.h>
 
-/* The symbols that somebody's names are, each once, in the policy's scratch. */
-struct gathering {
-    struct policy *policy;
-    uint32_t n;
-};
-
-static void gather(struct gathering *gathering, enum policy_field field, struct span name)
+static void role_add(struct policy *policy, enum policy_field field, struct span name)
 {
-    uint32_t *names = gathering->policy->scratch;
-    uint32_t number = policy_symbol(gathering->policy, field, name);
+    uint32_t *names = policy->scratch;
+    uint32_t number = policy_symbol(policy, field, name);
     if (number <= POLICY_OTHER)
         return;
-    for (uint32_t i = 0; i < gathering->n; i++) {
+    for (uint32_t i = 0; i < policy->n_scratch; i++) {
         if (names[i] == number)
             return;
     }
-    names[gathering->n++] = number;
+    names[policy->n_scratch++] = number;
+}
+
+void policy_role_begin(struct policy *policy)
+{
+    policy->n_scratch = 0;
 }
 
 /* A name is below itself, and below all that it has before a dot. */
-static void gather_name(struct gathering *gathering, struct span name)
+void policy_role_add(struct policy *policy, struct span name)
 {
-    gather(gathering, POLICY_NAME, name);
-    if (gathering->policy->uses[POLICY_NAME_PREFIX] == 0)
+    role_add(policy, POLICY_NAME, name);
+    if (policy->uses[POLICY_NAME_PREFIX] == 0)
         return;
     for (uint32_t i = 0; i <= name.n; i++) {
         if (i == name.n || name.s[i] == '.')
-            gather(gathering, POLICY_NAME_PREFIX, (struct span){name.s, i});
+            role_add(policy, POLICY_NAME_PREFIX, (struct span){name.s, i});
     }
 }
 
@@ -43,10 +39,9 @@ static int compare_numbers(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
-static const struct role *role_of(const struct gathering *gathering)
+const struct role *policy_role(struct policy *policy)
 {
-    struct policy *policy = gathering->policy;
-    const uint32_t n = gathering->n;
+    const uint32_t n = policy->n_scratch;
     const struct hash_key *key = &policy->roles.key;
     struct hash hash = hash_number(key, n);
     qsort(policy->scratch, n, sizeof(*policy->scratch), compare_numbers);
@@ -67,23 +62,12 @@ static const struct role *role_of(const struct gathering *gathering)
     return role;
 }
 
-const struct role *policy_role(struct policy *policy, const struct peer *peer)
-{
-    struct gathering gathering = {policy, 0};
-    if (policy->uses[POLICY_NAME] + policy->uses[POLICY_NAME_PREFIX] > 0) {
-        gather_name(&gathering, peer->unique);
-        LIST_FOR(at, &peer->names)
-        gather_name(&gathering, name_span(CONTAINER_OF(at, struct membership, in_peer)->name));
-    }
-    return role_of(&gathering);
-}
-
 const struct role *policy_role_of_name(struct policy *policy, struct span name)
 {
-    struct gathering gathering = {policy, 0};
+    policy_role_begin(policy);
     if (name.s)
-        gather_name(&gathering, name);
-    return role_of(&gathering);
+        policy_role_add(policy, name);
+    return policy_role(policy);
 }
 
 const struct role *policy_role_of_bus(struct policy *policy)

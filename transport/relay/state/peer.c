@@ -4,6 +4,7 @@
 #include "state/held.h"
 #include "state/inbox.h"
 #include "state/monitor_rules.h"
+#include "state/registry.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -134,10 +135,19 @@ static bool identify(struct peer *peer, struct policy *policy)
     return peer->identity != NULL;
 }
 
+static const struct role *role_of(const struct peer *peer, struct policy *policy)
+{
+    policy_role_begin(policy);
+    policy_role_add(policy, peer->unique);
+    LIST_FOR(at, &peer->names)
+    policy_role_add(policy, name_span(CONTAINER_OF(at, struct membership, in_peer)->name));
+    return policy_role(policy);
+}
+
 bool peer_side(struct peer *peer, struct policy *policy, struct policy_side *side)
 {
     if (peer->generation != policy->generation) {
-        peer->role = policy_role(policy, peer);
+        peer->role = role_of(peer, policy);
         if (!identify(peer, policy) || !peer->role)
             return false;
         peer->generation = policy->generation;
