@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "../../transport/relay/accept/incomplete.h"
 #include "hall.h"
 
 #include "../../transport/relay/state/log.h"

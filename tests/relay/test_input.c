@@ -313,7 +313,7 @@ static void a_flush_for_room_may_lose_who_is_to_be_read(void)
 
 static void put_signal(struct marshal *to, size_t body, uint32_t n_fds)
 {
-    static const uint8_t bytes[2 * INPUT_READ_SHORT];
+    static const uint8_t bytes[2 * INBOX_READ_SHORT];
     struct marshal w = {0};
     struct marshal_header header = {.type = MESSAGE_SIGNAL,
                                     .serial = 1,
@@ -360,7 +360,7 @@ static void descriptors_of_joined_messages_may_come_in_an_earlier_read(void)
     struct marshal w = {0};
     room_open(&r);
     put_signal(&w, 100, 1);
-    put_signal(&w, INPUT_READ_SHORT, 0);
+    put_signal(&w, INBOX_READ_SHORT, 0);
     put_signal(&w, 100, 1);
     say_with_fds(&r, &w, 2);
     CHECK(!r.peer->gone);
@@ -376,7 +376,7 @@ static void descriptors_of_no_message_end_the_connection_after_several_reads(voi
     struct marshal w = {0};
     room_open(&r);
     put_signal(&w, 100, 1);
-    put_signal(&w, INPUT_READ_SHORT, 0);
+    put_signal(&w, INBOX_READ_SHORT, 0);
     put_signal(&w, 100, 0);
     say_with_fds(&r, &w, 2);
     CHECK_EQUAL(r.peer->statistics.messages_in, 3);

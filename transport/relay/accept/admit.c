@@ -2,6 +2,7 @@
 #include "accept/admit.h"
 
 #include "accept/console.h"
+#include "accept/incomplete.h"
 #include "state/inbox.h"
 
 #include <stdlib.h>

@@ -3,6 +3,7 @@
 
 #include "accept/admit.h"
 #include "accept/door.h"
+#include "accept/incomplete.h"
 #include "base/clock.h"
 #include "state/report.h"
 

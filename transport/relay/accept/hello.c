@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "accept/hello.h"
 
+#include "accept/incomplete.h"
 #include "send/monitor.h"
 #include "send/say.h"
 #include "state/group.h"

@@ -3,6 +3,7 @@
 
 #include "accept/door.h"
 #include "accept/hello.h"
+#include "accept/incomplete.h"
 #include "accept/leave.h"
 #include "api/export.h"
 #include "base/clock.h"

@@ -3,6 +3,7 @@
 
 #include "accept/door.h"
 #include "accept/hello.h"
+#include "accept/incomplete.h"
 #include "accept/leave.h"
 #include "send/monitor.h"
 #include "send/output.h"

@@ -3,6 +3,7 @@
 
 #include "accept/caller.h"
 #include "accept/door.h"
+#include "accept/incomplete.h"
 #include "accept/leave.h"
 #include "base/clock.h"
 #include "route/input.h"

@@ -15,6 +15,8 @@
 #include "state/users.h"
 #include "wire/marshal.h"
 
+#include <stdatomic.h>
+
 struct direct;
 struct group;
 
@@ -30,6 +32,16 @@ struct bus_totals {
     uint64_t broadcasts, refused, denied, wakeups, sends, receives;
     uint64_t missed; /* by monitors that did not read */
     uint32_t peak_matches, peak_matches_of_one;
+};
+
+/*
+ * The connections that have not said Hello: what max_incomplete_connections and auth_timeout are about. Some
+ * are with the control plane, which minds their time.
+ */
+struct incompletes {
+    struct list all; /* of incomplete.in_all, the oldest first */
+    uint32_t n, n_above;
+    _Atomic uint32_t count; /* both, for the control plane to read */
 };
 
 /* Who watches: see monitor.h. */

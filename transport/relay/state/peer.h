@@ -2,7 +2,6 @@
 #ifndef OMNIBUS_PEER_H
 #define OMNIBUS_PEER_H
 
-#include "accept/incomplete.h"
 #include "api/relay.h"
 #include "base/account.h"
 #include "base/list.h"
@@ -26,6 +25,12 @@ struct peer_statistics {
     uint64_t peak_queued_bytes, peak_queued_fds;
     uint64_t refused; /* messages for it that found its queue full */
     uint32_t peak_matches, peak_claims;
+};
+
+/* Sits in a peer that has not said Hello, or does not even exist yet. */
+struct incomplete {
+    struct list in_all;
+    int64_t began; /* clock_now() when it was accepted */
 };
 
 /* One authenticated connection. It stays until relay_forget, with gone set from the loss on. */
