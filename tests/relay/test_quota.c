@@ -75,9 +75,9 @@ static void a_stalled_reader_pays_itself(void)
     yard_open(&y, one_user);
     say_until_refused(&y, 0, 1);
     CHECK(y.peers[0]->account->bytes > 0);
-    let_pass(&y, QUOTA_STALL_TIME - 100);
+    let_pass(&y, QUOTA_STALL_TIME / 2);
     CHECK(y.peers[0]->account->bytes > 0);
-    let_pass(&y, 200);
+    let_pass(&y, QUOTA_STALL_TIME);
     CHECK_EQUAL(y.peers[0]->account->bytes, 0);
     CHECK_EQUAL(y.peers[1]->account->bytes, y.peers[1]->queued_bytes);
     CHECK(!quota_exceeded(&y.bus, y.peers[0]));
