@@ -4,6 +4,9 @@
 
 #include "base/span.h"
 
+#include <errno.h>
+#include <sys/random.h>
+
 /*
  * Keyed hashes
  *
@@ -34,7 +37,17 @@ struct hash {
 };
 
 /* 0, or what getrandom says. Waits for the kernel's entropy early at boot, rather than do without. */
-int hash_key_draw(struct hash_key *key);
+static inline int hash_key_draw(struct hash_key *key)
+{
+    ssize_t n;
+    do
+        n = getrandom(key, sizeof(*key), 0);
+    while (n < 0 && errno == EINTR);
+    key->factor |= 1;
+    if (n == sizeof(*key))
+        return 0;
+    return n < 0 ? -errno : -EIO;
+}
 
 /* Both halves of the product, so that a difference in the input meets the secret in all its bits. */
 static inline uint64_t hash_fold(uint64_t a, uint64_t b)

@@ -50,7 +50,7 @@ static bool resize(struct table *table, uint32_t capacity)
 }
 
 /* One bucket more, with those of another that belong there. */
-static void grow(struct table *table)
+static void table_grow(struct table *table)
 {
     if (table->size == table->capacity &&
         (table->size == TABLE_SIZE_MAX || !resize(table, 2 * table->capacity)))
@@ -94,7 +94,7 @@ static void shrink(struct table *table)
 void table_insert(struct table *table, struct table_node *node, struct hash hash)
 {
     if (table->count >= table->size)
-        grow(table);
+        table_grow(table);
     struct table_node **bucket = bucket_of(table, hash);
     node->hash = hash;
     node->next = *bucket;

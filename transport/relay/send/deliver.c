@@ -3,7 +3,6 @@
 
 #include "send/judge.h"
 #include "send/monitor.h"
-#include "send/subject.h"
 #include "send/transit.h"
 #include "state/group.h"
 #include "state/log.h"
@@ -86,11 +85,11 @@ void deliver_spread(struct transit *t, struct peer *addressed, bool unicast)
     struct spread context = {.t = t, .addressed = addressed};
     struct match_subject subject = {.m = t->m, .eavesdropping = unicast};
     if (t->sender)
-        subject_from(&subject, bus, t->sender);
+        transit_subject_from(&subject, bus, t->sender);
     else
         subject.sender_names = &bus_name, subject.n_sender_names = 1;
     if (unicast && addressed)
-        subject_to(&subject, bus, addressed);
+        transit_subject_to(&subject, bus, addressed);
     else if (unicast)
         subject.recipient_names = &bus_name, subject.n_recipient_names = 1;
     bus->mark++;

@@ -17,7 +17,7 @@ void deny(struct denial *denial, const char *name, const char *format, ...)
     va_end(arguments);
 }
 
-static const char *or_unset(struct span span)
+static const char *judge_or_unset(struct span span)
 {
     return span.s ? span.s : "(unset)";
 }
@@ -32,9 +32,9 @@ static void describe(char *text, size_t size, const char *complaint, const struc
              "interface=\"%s\" member=\"%s\" "
              "error name=\"%s\" requested_reply=\"%d\" destination=\"%s\" (%s)",
              complaint, matched, message_type_name(m->type), c->sender ? c->sender->unique_text : "(unset)",
-             c->sender ? c->sender->loginfo : "(bus)", or_unset(m->interface), or_unset(m->member),
-             or_unset(m->error_name), c->requested_reply, m->destination.s ? m->destination.s : BUS_NAME.s,
-             c->recipient ? c->recipient->loginfo : "bus");
+             c->sender ? c->sender->loginfo : "(bus)", judge_or_unset(m->interface),
+             judge_or_unset(m->member), judge_or_unset(m->error_name), c->requested_reply,
+             m->destination.s ? m->destination.s : BUS_NAME.s, c->recipient ? c->recipient->loginfo : "bus");
 }
 
 void complain(struct denial *denial, const char *name, const char *complaint, const struct policy_case *c,
@@ -52,8 +52,8 @@ static bool is_direct(const struct policy_case *c)
     return !c->eavesdropping && (!c->recipient || c->m->destination.s);
 }
 
-static void note(struct bus *bus, const struct policy_case *c, const struct policy_rule *rule,
-                 const char *text)
+static void judge_note(struct bus *bus, const struct policy_case *c, const struct policy_rule *rule,
+                       const char *text)
 {
     if (c->sender)
         c->sender->logged = true;
@@ -66,22 +66,22 @@ static void note(struct bus *bus, const struct policy_case *c, const struct poli
     log_denied(bus, LOG_NOTICE, text, &denial);
 }
 
-static void refuse(struct bus *bus, const struct policy_case *c, const char *complaint,
-                   const struct policy_verdict *verdict, struct denial *denial)
+static void judge_refuse(struct bus *bus, const struct policy_case *c, const char *complaint,
+                         const struct policy_verdict *verdict, struct denial *denial)
 {
     struct denial own, *to = denial ? denial : &own;
     if (!denial && !is_direct(c))
         return;
     complain(to, ERROR_ACCESS_DENIED, complaint, c, verdict->matched);
     if (is_direct(c))
-        note(bus, c, verdict->rule, to->text);
+        judge_note(bus, c, verdict->rule, to->text);
 }
 
 static void would_reject(struct bus *bus, const struct policy_case *c, const struct policy_verdict *verdict)
 {
     char text[JUDGE_TEXT];
     describe(text, sizeof(text), "Would reject message", c, verdict->matched);
-    note(bus, c, verdict->rule, text);
+    judge_note(bus, c, verdict->rule, text);
 }
 
 /* Who is not there yet is judged by the one name that he will have. */
@@ -109,7 +109,7 @@ static bool explain(struct bus *bus, const struct policy_case *c, const struct p
         struct policy_verdict verdict =
             policy_can_send(bus->policy, sender->identity, recipient->role, class);
         if (!verdict.allow) {
-            refuse(bus, c, "Rejected send message", &verdict, denial);
+            judge_refuse(bus, c, "Rejected send message", &verdict, denial);
             return false;
         }
         if (verdict.log)
@@ -119,7 +119,7 @@ static bool explain(struct bus *bus, const struct policy_case *c, const struct p
         struct policy_verdict verdict =
             policy_can_receive(bus->policy, recipient->identity, sender->role, class);
         if (!verdict.allow) {
-            refuse(bus, c, "Rejected receive message", &verdict, denial);
+            judge_refuse(bus, c, "Rejected receive message", &verdict, denial);
             return false;
         }
     }
@@ -148,7 +148,7 @@ bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial)
     policy_tidy(policy);
     if (!sides_of(policy, c, &sender, &recipient)) {
         const struct policy_verdict none = {0};
-        refuse(bus, c, "Rejected send message", &none, denial);
+        judge_refuse(bus, c, "Rejected send message", &none, denial);
         return false;
     }
     if (class.bits == 0)

@@ -3,7 +3,7 @@
 
 #include "send/output.h"
 #include "send/say.h"
-#include "send/subject.h"
+#include "send/transit.h"
 #include "state/group.h"
 #include "state/log.h"
 #include "state/quota.h"
@@ -54,28 +54,28 @@ static void capture(struct bus *bus, struct peer *sender, struct peer *addressed
     if (!sender)
         subject.sender_names = &bus_name, subject.n_sender_names = 1;
     else if (sender->active)
-        subject_from(&subject, bus, sender);
+        transit_subject_from(&subject, bus, sender);
     if (addressed)
-        subject_to(&subject, bus, addressed);
+        transit_subject_to(&subject, bus, addressed);
     bus->monitors.mark++;
     bus->work += match_index_find(bus->monitors.rules, &subject, capture_for, &capture);
 }
 
-static const char *or_unset(const char *text)
+static const char *monitor_or_unset(const char *text)
 {
     return text ? text : "(unset)";
 }
 
 /* Whoever watches and answers has mistaken what it sees for its own; its author is to notice. */
-static void refuse(struct bus *bus, struct peer *monitor, const struct message *m)
+static void monitor_refuse(struct bus *bus, struct peer *monitor, const struct message *m)
 {
     log_line(bus, LOG_WARNING,
              "Monitoring connection %s (%s) is not allowed to send messages; closing it. Please fix the "
              "monitor to not do that. (message type=\"%s\" interface=\"%s\" member=\"%s\" error name=\"%s\" "
              "destination=\"%s\")",
-             monitor->unique_text, monitor->loginfo, message_type_name(m->type), or_unset(m->interface.s),
-             or_unset(m->member.s), or_unset(m->error_name.s),
-             m->destination.s ? m->destination.s : BUS_NAME.s);
+             monitor->unique_text, monitor->loginfo, message_type_name(m->type),
+             monitor_or_unset(m->interface.s), monitor_or_unset(m->member.s),
+             monitor_or_unset(m->error_name.s), m->destination.s ? m->destination.s : BUS_NAME.s);
     output_close(bus, monitor, RELAY_GONE_DISCONNECTED);
 }
 
@@ -97,7 +97,7 @@ bool monitor_message(const struct transit *t, struct peer *addressed, bool parks
 {
     const struct message *m = t->m;
     if (t->sender->monitor) {
-        refuse(t->bus, t->sender, m);
+        monitor_refuse(t->bus, t->sender, m);
         return false;
     }
     /* what is for nobody is no business of the bus, but its answer as the other end of the connection */

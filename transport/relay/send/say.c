@@ -14,7 +14,7 @@ uint32_t say_serial(struct bus *bus)
     return bus->serial;
 }
 
-static struct marshal *begin(struct bus *bus, struct marshal_header *header, const struct peer *to)
+static struct marshal *say_begin(struct bus *bus, struct marshal_header *header, const struct peer *to)
 {
     if (header->serial == 0) {
         header->serial = say_serial(bus);
@@ -34,7 +34,7 @@ struct marshal *say_reply(struct bus *bus, const struct peer *to, uint32_t seria
 {
     struct marshal_header header = {
         .type = MESSAGE_METHOD_RETURN, .reply_serial = serial, .signature = signature, .n_fds = n_fds};
-    return begin(bus, &header, to);
+    return say_begin(bus, &header, to);
 }
 
 struct marshal *say_signal(struct bus *bus, const struct peer *to, struct span path, struct span interface,
@@ -45,15 +45,15 @@ struct marshal *say_signal(struct bus *bus, const struct peer *to, struct span p
                                     .interface = interface,
                                     .member = member,
                                     .signature = signature};
-    return begin(bus, &header, to);
+    return say_begin(bus, &header, to);
 }
 
 struct marshal *say_to_name(struct bus *bus, struct marshal_header *header)
 {
-    return begin(bus, header, NULL);
+    return say_begin(bus, header, NULL);
 }
 
-static bool finish(struct bus *bus)
+static bool say_finish(struct bus *bus)
 {
     if (marshal_end(&bus->marshal))
         return true;
@@ -63,7 +63,7 @@ static bool finish(struct bus *bus)
 
 static bool finish_checked(struct bus *bus, struct message *m)
 {
-    if (!finish(bus))
+    if (!say_finish(bus))
         return false;
     enum message_error error = message_parse(m, bus->marshal.data, (uint32_t)bus->marshal.size);
     if (error != MESSAGE_OK)
@@ -71,7 +71,7 @@ static bool finish_checked(struct bus *bus, struct message *m)
     return error == MESSAGE_OK;
 }
 
-static void say(struct bus *bus, struct peer *to, const struct message *m, struct fds *fds)
+static void say_out(struct bus *bus, struct peer *to, const struct message *m, struct fds *fds)
 {
     if (monitored(bus))
         monitor_said(bus, to, m, fds);
@@ -81,17 +81,17 @@ static void say(struct bus *bus, struct peer *to, const struct message *m, struc
 void say_end(struct bus *bus, struct peer *to)
 {
     struct message m;
-    if (!finish(bus))
+    if (!say_finish(bus))
         return;
     marshal_message(&bus->marshal, &m);
-    say(bus, to, &m, NULL);
+    say_out(bus, to, &m, NULL);
 }
 
 void say_end_checked(struct bus *bus, struct peer *to, struct fds *fds)
 {
     struct message m;
     if (finish_checked(bus, &m))
-        say(bus, to, &m, fds);
+        say_out(bus, to, &m, fds);
 }
 
 void say_end_as(struct bus *bus, struct peer *to, uint32_t audience)
@@ -110,7 +110,7 @@ void say_error(struct bus *bus, struct peer *to, uint32_t serial, const char *na
     struct marshal_header header = {
         .type = MESSAGE_ERROR, .reply_serial = serial, .error_name = span_of(name), .signature = SPAN("s")};
     to->failed = serial;
-    marshal_string(begin(bus, &header, to), span_of(text));
+    marshal_string(say_begin(bus, &header, to), span_of(text));
     say_end_checked(bus, to, NULL);
 }
 

@@ -58,7 +58,7 @@ static bool stitch(struct transit *t)
 }
 
 /* A header with a SENDER or with fields that nobody knows is written again without them. */
-static bool rewrite(struct transit *t)
+static bool transit_rewrite(struct transit *t)
 {
     const struct message *m = t->m;
     uint64_t size = (uint64_t)message_stamped_header_size(m, peer_name(t->sender)) + m->body_size;
@@ -86,7 +86,7 @@ static bool transit_prepare(struct transit *t)
     out->payer = payer ? account_ref(payer) : NULL;
     out->uid = t->sender ? t->sender->uid : UINT32_MAX;
     t->out = out;
-    bool made = !t->sender ? copy_whole(t) : t->m->rewrite ? rewrite(t) : stitch(t);
+    bool made = !t->sender ? copy_whole(t) : t->m->rewrite ? transit_rewrite(t) : stitch(t);
     if (!made)
         t->out = NULL;
     return made;
@@ -98,4 +98,39 @@ bool transit_deliver(struct transit *t, struct peer *to)
         return false;
     output_add(t->bus, to, t->out);
     return true;
+}
+
+static bool owns(const void *names, const void *peer, struct span name)
+{
+    return name_owner(registry_find(names, name)) == peer;
+}
+
+/* True: it has too many to list. */
+static bool has_many(struct match_subject *subject, const struct bus *bus, const struct peer *peer)
+{
+    subject->names = &bus->registry;
+    subject->owns = owns;
+    return peer->n_claims > TRANSIT_NAMES_MAX;
+}
+
+void transit_subject_from(struct match_subject *subject, const struct bus *bus, struct peer *sender)
+{
+    if (!has_many(subject, bus, sender)) {
+        subject->sender_names = registry_names(sender, &subject->n_sender_names);
+        return;
+    }
+    subject->sender_names = &sender->unique;
+    subject->n_sender_names = 1;
+    subject->sender = sender;
+}
+
+void transit_subject_to(struct match_subject *subject, const struct bus *bus, struct peer *recipient)
+{
+    if (!has_many(subject, bus, recipient)) {
+        subject->recipient_names = registry_names(recipient, &subject->n_recipient_names);
+        return;
+    }
+    subject->recipient_names = &recipient->unique;
+    subject->n_recipient_names = 1;
+    subject->recipient = recipient;
 }

@@ -17,4 +17,11 @@ struct transit {
 /* Delivers to one peer. False: no memory for it. */
 bool transit_deliver(struct transit *t, struct peer *to);
 
+/* Names that are listed for each message. A client with 50,000 would make each cost two milliseconds. */
+#define TRANSIT_NAMES_MAX 64u
+
+/* What match rules know the sender of a message by, and its recipient. */
+void transit_subject_from(struct match_subject *subject, const struct bus *bus, struct peer *sender);
+void transit_subject_to(struct match_subject *subject, const struct bus *bus, struct peer *recipient);
+
 #endif
