@@ -33,7 +33,7 @@ static uint32_t endian_bit(const struct filter_egress *egress)
 }
 
 /* A = the verdict on a message of that type, all but the index */
-static void judge(struct program *p, uint8_t type, uint32_t unicast)
+static void egress_judge(struct program *p, uint8_t type, uint32_t unicast)
 {
     const uint32_t plain = NEW_LABEL, done = NEW_LABEL;
     if (type == MESSAGE_METHOD_RETURN || type == MESSAGE_ERROR) {
@@ -96,7 +96,7 @@ static void take_type(struct program *p, const struct filter_egress *egress, con
         program_load(p, BPF_B, WALK_TYPE);
         program_if(p, BPF_JEQ, types[i], PROGRAM_NEXT, other);
         take_fields(p, types[i], looked->fields);
-        judge(p, types[i], UMC_UNICAST | endian_bit(egress));
+        egress_judge(p, types[i], UMC_UNICAST | endian_bit(egress));
         program_keep(p, SLOT_VERDICT);
         program_set(p, TYPE_BIT(types[i]));
         program_go(p, known);
@@ -139,8 +139,8 @@ static void write_flows(struct program *p, const struct tree_entry *entries, uin
     program_go(p, otherwise);
 }
 
-static void write_part(struct program *p, const struct tree_entry *entries, uint32_t n, bool is_last,
-                       const void *context)
+static void egress_write_part(struct program *p, const struct tree_entry *entries, uint32_t n, bool is_last,
+                              const void *context)
 {
     const struct filter_egress *egress = context;
     const uint32_t wrong = NEW_LABEL, unknown = NEW_LABEL, broadcast = NEW_LABEL;
@@ -172,7 +172,7 @@ static void write_part(struct program *p, const struct tree_entry *entries, uint
     program_answer(p, UMC_ASK_NOW);
 }
 
-static bool is_possible(const struct filter_flow *flow, const struct tree_entry *entry)
+static bool egress_is_possible(const struct filter_flow *flow, const struct tree_entry *entry)
 {
     for (unsigned i = 0; i < N_KEYS; i++) {
         if (entry->keys[i].s && (entry->keys[i].n == 0 || entry->keys[i].n > TEXT_MAX))
@@ -193,10 +193,10 @@ int filter_compile_egress(const struct filter_egress *egress, struct filter *out
         entries[n] = (struct tree_entry){
             .keys = {flow->destination, flow->member, flow->interface, flow->path, flow->error_name},
             .meaning = flow};
-        n += is_possible(flow, &entries[n]);
+        n += egress_is_possible(flow, &entries[n]);
     }
     tree_sort(entries, n);
-    int error = chain_compile(out, entries, n, write_part, egress);
+    int error = chain_compile(out, entries, n, egress_write_part, egress);
     free(entries);
     return error;
 }

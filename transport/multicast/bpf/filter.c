@@ -49,7 +49,7 @@ static int try_part(struct chain *chain, const struct tree_entry *entries, uint3
     return error;
 }
 
-static int compile(struct chain *chain, const struct tree_entry *entries, uint32_t n)
+static int filter_compile(struct chain *chain, const struct tree_entry *entries, uint32_t n)
 {
     uint32_t done = 0, most = n; /* that fit into one program, as far as known */
     do {
@@ -73,7 +73,7 @@ int chain_compile(struct filter *out, const struct tree_entry *entries, uint32_t
 {
     struct chain chain = {.out = out, .part = part, .context = context};
     memset(out, 0, sizeof(*out));
-    int error = compile(&chain, entries, n);
+    int error = filter_compile(&chain, entries, n);
     if (error)
         filter_free(out);
     return error;

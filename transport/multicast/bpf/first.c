@@ -91,7 +91,7 @@ static void check_reserved(struct program *p, uint8_t field, struct span reserve
 }
 
 /* Adds a field's offset to the note. */
-static void note(struct program *p, uint8_t field, enum note_place place, uint32_t wrong)
+static void first_note(struct program *p, uint8_t field, enum note_place place, uint32_t wrong)
 {
     program_recall(p, field);
     program_if(p, BPF_JGT, FURTHEST, wrong, PROGRAM_NEXT);
@@ -110,18 +110,18 @@ static void answer(struct program *p, const struct type_fields *type, uint32_t w
     program_if(p, BPF_JEQ, 0, type->type == MESSAGE_SIGNAL ? broadcast : wrong, PROGRAM_NEXT);
     program_set(p, NOTE_ADDRESSED);
     program_keep(p, SLOT_VERDICT);
-    note(p, FIELD_DESTINATION, NOTE_DESTINATION, wrong);
+    first_note(p, FIELD_DESTINATION, NOTE_DESTINATION, wrong);
     if (type->type == MESSAGE_SIGNAL) {
         program_go(p, noted);
         program_bind(p, broadcast);
         program_set(p, NOTE_BROADCAST);
         program_keep(p, SLOT_VERDICT);
-        note(p, FIELD_SIGNATURE, NOTE_DESTINATION, wrong);
+        first_note(p, FIELD_SIGNATURE, NOTE_DESTINATION, wrong);
         program_bind(p, noted);
     }
     for (enum note_place i = NOTE_DESTINATION + 1; i < NOTE_PLACES; i++) {
         if (type->noted[i])
-            note(p, type->noted[i], i, wrong);
+            first_note(p, type->noted[i], i, wrong);
     }
     program_recall(p, SLOT_VERDICT);
     program_add(p, BPF_RET | BPF_A, 0);
@@ -144,8 +144,8 @@ static void write_order(struct program *p, bool big_endian, uint32_t wrong)
     program_go(p, wrong);
 }
 
-static void write_part(struct program *p, const struct tree_entry *entries, uint32_t n, bool is_last,
-                       const void *context)
+static void first_write_part(struct program *p, const struct tree_entry *entries, uint32_t n, bool is_last,
+                             const void *context)
 {
     const uint32_t big = NEW_LABEL, wrong = NEW_LABEL;
     (void)entries, (void)n, (void)is_last, (void)context;
@@ -161,5 +161,5 @@ static void write_part(struct program *p, const struct tree_entry *entries, uint
 int filter_compile_first(struct filter *out)
 {
     static const struct tree_entry none;
-    return chain_compile(out, &none, 0, write_part, NULL);
+    return chain_compile(out, &none, 0, first_write_part, NULL);
 }

@@ -263,8 +263,8 @@ static void write_ranks(struct program *p, const struct tree_entry *entries, uin
     program_go(p, otherwise);
 }
 
-static void write_part(struct program *p, const struct tree_entry *entries, uint32_t n, bool is_last,
-                       const void *context)
+static void ingress_write_part(struct program *p, const struct tree_entry *entries, uint32_t n, bool is_last,
+                               const void *context)
 {
     const struct filter_ingress *ingress = context;
     const uint32_t unwanted = NEW_LABEL;
@@ -285,7 +285,7 @@ static void write_part(struct program *p, const struct tree_entry *entries, uint
 }
 
 /* False: no message that goes directly matches it. */
-static bool is_possible(const struct filter_rule *rule)
+static bool ingress_is_possible(const struct filter_rule *rule)
 {
     const struct span texts[] = {rule->interface, rule->member, rule->path};
     for (unsigned i = 0; i < N_KEYS; i++) {
@@ -322,11 +322,11 @@ int filter_compile_ingress(const struct filter_ingress *ingress, struct filter *
         return -ENOMEM;
     for (uint32_t i = 0; i < ingress->n_rules; i++) {
         const struct filter_rule *rule = &ingress->rules[i];
-        if (is_possible(rule))
+        if (ingress_is_possible(rule))
             entries[n++] = entry_of(rule);
     }
     tree_sort(entries, n);
-    int error = chain_compile(out, entries, n, write_part, ingress);
+    int error = chain_compile(out, entries, n, ingress_write_part, ingress);
     free(entries);
     return error;
 }

@@ -29,7 +29,7 @@ void program_free(struct program *p)
 }
 
 /* Room for one more in an array; the first, if there is no memory for it. */
-static void *grow(struct program *p, void *array, uint32_t n, uint32_t *room, size_t size)
+static void *program_grow(struct program *p, void *array, uint32_t n, uint32_t *room, size_t size)
 {
     if (n < *room)
         return array;
@@ -45,7 +45,7 @@ static void *grow(struct program *p, void *array, uint32_t n, uint32_t *room, si
 
 uint32_t program_label(struct program *p)
 {
-    p->labels = grow(p, p->labels, p->n_labels, &p->labels_room, sizeof(*p->labels));
+    p->labels = program_grow(p, p->labels, p->n_labels, &p->labels_room, sizeof(*p->labels));
     if (p->failed)
         return PROGRAM_NEXT;
     p->labels[p->n_labels] = NOWHERE;
@@ -60,7 +60,7 @@ void program_bind(struct program *p, uint32_t label)
 
 static void add_op(struct program *p, struct program_op op)
 {
-    p->ops = grow(p, p->ops, p->n_ops, &p->ops_room, sizeof(*p->ops));
+    p->ops = program_grow(p, p->ops, p->n_ops, &p->ops_room, sizeof(*p->ops));
     if (!p->failed)
         p->ops[p->n_ops++] = op;
 }
@@ -140,7 +140,7 @@ static uint32_t lay(struct layout *l, struct sock_filter instruction)
 }
 
 /* A place that is as good as the label's: itself, or a jump to it that is nearer. */
-static uint32_t place_of(const struct layout *l, uint32_t label)
+static uint32_t program_place_of(const struct layout *l, uint32_t label)
 {
     if (label == PROGRAM_NEXT)
         return l->n;
@@ -167,8 +167,8 @@ static void lay_jump(struct layout *l, uint32_t label)
 static void lay_branch(struct layout *l, const struct program_op *op)
 {
     uint32_t next = l->n;
-    uint32_t then = op->then == PROGRAM_NEXT ? next : place_of(l, op->then);
-    uint32_t otherwise = op->otherwise == PROGRAM_NEXT ? next : place_of(l, op->otherwise);
+    uint32_t then = op->then == PROGRAM_NEXT ? next : program_place_of(l, op->then);
+    uint32_t otherwise = op->otherwise == PROGRAM_NEXT ? next : program_place_of(l, op->otherwise);
     if (distance(l, then) >= NEAR - LONGEST_OP) {
         lay_jump(l, op->then);
         then = l->n;

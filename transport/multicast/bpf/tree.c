@@ -5,7 +5,7 @@
 
 #define TEXT_OFFSET 8u /* of a text in its field; its length lies before it */
 
-static int compare_numbers(uint32_t a, uint32_t b)
+static int tree_compare_numbers(uint32_t a, uint32_t b)
 {
     return (a > b) - (a < b);
 }
@@ -14,25 +14,25 @@ static int compare_texts(struct span a, struct span b)
 {
     if (!a.s || !b.s)
         return !a.s - !b.s;
-    int difference = compare_numbers(a.n, b.n);
+    int difference = tree_compare_numbers(a.n, b.n);
     for (uint32_t i = text_words(a.n); !difference && i-- > 0;)
-        difference = compare_numbers(text_word(a, i), text_word(b, i));
+        difference = tree_compare_numbers(text_word(a, i), text_word(b, i));
     return difference;
 }
 
-static int compare_entries(const void *left, const void *right)
+static int tree_compare_entries(const void *left, const void *right)
 {
     const struct tree_entry *a = left, *b = right;
-    int difference = compare_numbers(a->rank, b->rank);
+    int difference = tree_compare_numbers(a->rank, b->rank);
     for (uint32_t i = 0; !difference && i < TREE_KEYS; i++)
         difference = compare_texts(a->keys[i], b->keys[i]);
-    return difference ? difference : compare_numbers(a->number, b->number);
+    return difference ? difference : tree_compare_numbers(a->number, b->number);
 }
 
 void tree_sort(struct tree_entry *entries, uint32_t n)
 {
     if (n)
-        qsort(entries, n, sizeof(*entries), compare_entries);
+        qsort(entries, n, sizeof(*entries), tree_compare_entries);
 }
 
 /* What is compared now: the length of a key's text, or one of its words. */
@@ -71,7 +71,7 @@ static void write_rest(const struct tree *tree, const struct tree_entry *entries
 
 /* The first entry from the middle on whose value is another one than its
  * predecessor's; n: there is none. */
-static uint32_t split(const struct tree_entry *entries, uint32_t n, struct place place)
+static uint32_t tree_split(const struct tree_entry *entries, uint32_t n, struct place place)
 {
     for (uint32_t i = n / 2; i < n && i > 0; i++) {
         if (value_of(&entries[i], place) != value_of(&entries[i - 1], place))
@@ -89,7 +89,7 @@ static uint32_t split(const struct tree_entry *entries, uint32_t n, struct place
 static void write_values(const struct tree *tree, const struct tree_entry *entries, uint32_t n,
                          struct place place, uint32_t otherwise)
 {
-    uint32_t middle = split(entries, n, place);
+    uint32_t middle = tree_split(entries, n, place);
     uint32_t value = value_of(&entries[middle % n], place);
     if (place.length)
         value = text_length(value, tree->big_endian);

@@ -31,7 +31,7 @@ int direct_note_call(struct bus *bus, struct peer *caller, struct peer *callee, 
 }
 
 /* The relay remembers it from here on; 0 or why the group does not give it. */
-static int take(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
+static int calls_take(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
 {
     const struct direct *direct = bus->direct;
     int error = umc_pending_take(direct->group, caller->member->index, callee->member->index, serial);
@@ -48,7 +48,7 @@ bool direct_take_call(struct bus *bus, struct peer *caller, struct peer *callee,
 {
     if (!caller->member || !callee->member || !caller->member->calls || bus->direct->failed)
         return false;
-    int error = take(bus, caller, callee, serial);
+    int error = calls_take(bus, caller, callee, serial);
     if (error < 0 && error != -ENOENT)
         direct_fail(bus, "The group does not say who waits for a reply", error);
     return error != -ENOENT;
@@ -83,7 +83,7 @@ void direct_take_calls(struct bus *bus, uint32_t callee)
         for (uint32_t i = 0; i < n; i++) {
             struct peer *caller = peer_at(direct, calls[i].caller), *to = peer_at(direct, calls[i].callee);
             if (caller && to)
-                taken &= take(bus, caller, to, calls[i].key) == 0;
+                taken &= calls_take(bus, caller, to, calls[i].key) == 0;
             else
                 taken &= umc_pending_take(direct->group, calls[i].caller, calls[i].callee, calls[i].key) == 0;
         }

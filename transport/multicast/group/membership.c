@@ -61,7 +61,7 @@ static void begin_mentions(struct bus *bus, struct peer *peer)
         direct_name_changed(bus, names[i], NULL);
 }
 
-static void join(struct bus *bus, struct peer *peer)
+static void membership_join(struct bus *bus, struct peer *peer)
 {
     struct direct *direct = bus->direct;
     struct member *member = member_new(bus, peer);
@@ -104,7 +104,7 @@ void members_join(struct bus *bus)
             continue;
         list_unlink(at);
         if (!peer->gone && !peer->closing && !peer->monitor && !bus->direct->failed)
-            join(bus, peer);
+            membership_join(bus, peer);
     }
 }
 

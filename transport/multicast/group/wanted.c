@@ -17,7 +17,7 @@ struct wanted {
 };
 
 /* From the first key on that the filter does not know, it asks. */
-static void add_key(struct wanted *wanted, struct filter_rule *rule, uint8_t key, struct span value)
+static void wanted_add_key(struct wanted *wanted, struct filter_rule *rule, uint8_t key, struct span value)
 {
     struct span *const places[] = {
         [KEY_INTERFACE] = &rule->interface,
@@ -59,11 +59,11 @@ static void add_rule(struct wanted *wanted, const struct match_rule *rule)
     struct filter_rule *made = &wanted->rules[wanted->n++];
     memset(made, 0, sizeof(*made));
     for (uint32_t i = 0; i < pattern->form.n; i++)
-        add_key(wanted, made, pattern->form.keys[i], symbol_span(pattern->values[i]));
+        wanted_add_key(wanted, made, pattern->form.keys[i], symbol_span(pattern->values[i]));
 }
 
 /* Room for the rules of one more; a rule has one sender at most. */
-static bool reserve(struct wanted *wanted, uint32_t more)
+static bool wanted_reserve(struct wanted *wanted, uint32_t more)
 {
     if (more <= wanted->room - wanted->n)
         return true;
@@ -78,7 +78,7 @@ static bool reserve(struct wanted *wanted, uint32_t more)
 
 static bool add_rules_of(struct wanted *wanted, const struct peer *peer)
 {
-    if (!reserve(wanted, match_list_count(peer->matches)))
+    if (!wanted_reserve(wanted, match_list_count(peer->matches)))
         return false;
     const struct match_rule *rule = NULL;
     while ((rule = match_list_next(peer->matches, rule)))
@@ -99,7 +99,7 @@ static bool add_rules_of_others(struct wanted *wanted)
 
 /* What the policy of the receiver says of broadcasts of a side, whatever is in them; ask where that counts.
  */
-static enum filter_side decide(struct bus *bus, const struct side *side, const struct peer *to)
+static enum filter_side wanted_decide(struct bus *bus, const struct side *side, const struct peer *to)
 {
     const struct policy_side sender = {side->identity, side->role};
     const struct policy_class class = {.interface = POLICY_OTHER,
@@ -120,11 +120,12 @@ static uint8_t *decide_all(struct bus *bus, const struct member *member)
     const struct direct *direct = bus->direct;
     uint8_t *sides = malloc((size_t)direct->n_sides + 1);
     for (uint32_t i = 0; sides && i < direct->n_sides; i++)
-        sides[i] = member->peer ? decide(bus, &direct->sides[i], member->peer) : FILTER_SIDE_YES;
+        sides[i] = member->peer ? wanted_decide(bus, &direct->sides[i], member->peer) : FILTER_SIDE_YES;
     return sides;
 }
 
-static int compile(struct bus *bus, struct member *member, const struct wanted *wanted, struct filter *filter)
+static int wanted_compile(struct bus *bus, struct member *member, const struct wanted *wanted,
+                          struct filter *filter)
 {
     uint8_t *sides = decide_all(bus, member);
     if (!sides)
@@ -153,7 +154,7 @@ int ingress_make(struct bus *bus, struct member *member, struct filter *filter)
     if (member->peer && !peer_side(member->peer, bus->policy, &side))
         return -ENOMEM;
     bool added = member->peer ? add_rules_of(&wanted, member->peer) : add_rules_of_others(&wanted);
-    int error = added ? compile(bus, member, &wanted, filter) : -ENOMEM;
+    int error = added ? wanted_compile(bus, member, &wanted, filter) : -ENOMEM;
     free(wanted.rules);
     free(member->mentions);
     member->mentions = wanted.mentions;

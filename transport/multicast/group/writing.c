@@ -43,12 +43,12 @@ void writing_free(struct writing *writing)
     free(writing);
 }
 
-static void begin(struct writing *writing)
+static void writing_begin(struct writing *writing)
 {
     writing->n = writing->n_iov = writing->n_controls = 0;
 }
 
-static bool has_room(const struct writing *writing)
+static bool writing_has_room(const struct writing *writing)
 {
     return writing->n < UMC_MAX_ENTRIES && WRITING_IOVECS - writing->n_iov >= OUTPUT_IOVECS &&
            writing->n_controls < WRITING_CONTROLS;
@@ -165,17 +165,17 @@ static bool is_ready(const struct peer *peer)
 static bool flush_round(struct bus *bus, struct list *peers)
 {
     struct writing *writing = bus->direct->writing;
-    begin(writing);
+    writing_begin(writing);
     LIST_FOR(at, peers)
     {
         struct peer *peer = CONTAINER_OF(at, struct peer, in_touched);
         const struct delivery *next = is_ready(peer) ? peer->pending.first : NULL;
         if (!next || writing->n == UMC_MAX_ENTRIES)
             continue;
-        if (!has_room(writing))
+        if (!writing_has_room(writing))
             add_entry(writing, peer)->flags = UMC_WRITE_HOLD;
         size_t offset = peer->queue_offset;
-        while (next && has_room(writing))
+        while (next && writing_has_room(writing))
             next = add(writing, peer, next, &offset);
     }
     if (writing->n == 0 || !perform(bus, writing))
@@ -188,7 +188,7 @@ static bool flush_round(struct bus *bus, struct list *peers)
 bool writing_hold(struct bus *bus, const struct list *peers)
 {
     struct writing *writing = bus->direct->writing;
-    begin(writing);
+    writing_begin(writing);
     LIST_FOR(at, peers)
     {
         struct peer *peer = CONTAINER_OF(at, struct peer, in_touched);
@@ -224,7 +224,7 @@ void direct_flush(struct bus *bus, struct list *peers)
 static void end_hold(struct bus *bus, struct peer *peer)
 {
     struct writing *writing = bus->direct->writing;
-    begin(writing);
+    writing_begin(writing);
     add_entry(writing, peer);
     if (!perform(bus, writing))
         return;
@@ -239,7 +239,7 @@ static void end_hold(struct bus *bus, struct peer *peer)
 static bool continue_once(struct bus *bus, struct peer *peer)
 {
     struct writing *writing = bus->direct->writing;
-    begin(writing);
+    writing_begin(writing);
     size_t offset = peer->queue_offset;
     const struct delivery *next = add(writing, peer, peer->queue.first, &offset);
     if (!perform(bus, writing))

@@ -37,8 +37,8 @@ static bool set_arrival(struct peer *peer, const struct relay_identity *identity
 }
 
 /* False: no memory. */
-static bool identify(struct bus *bus, const struct admission *a, const struct relay_identity *identity,
-                     const uint32_t *gids, uint32_t n_gids)
+static bool admit_identify(struct bus *bus, const struct admission *a, const struct relay_identity *identity,
+                           const uint32_t *gids, uint32_t n_gids)
 {
     char loginfo[LOGINFO_SIZE];
     identity_describe(identity, loginfo, sizeof(loginfo));
@@ -69,7 +69,7 @@ enum admitted admit_connection(struct bus *bus, const struct admission *a)
     if (!policy_can_connect(bus->policy, identity.uid, gids, n_gids, bus->owner))
         return ADMIT_REFUSED;
     struct peer *peer = a->peer;
-    if (!identify(bus, a, &identity, gids, n_gids))
+    if (!admit_identify(bus, a, &identity, gids, n_gids))
         return ADMIT_REFUSED;
     peer->listener = a->listener;
     peer->readable = a->unread;

@@ -51,7 +51,7 @@ void caller_free(struct bus *bus, struct caller *caller)
     free(caller);
 }
 
-static void take_control(struct reading *r, struct msghdr *header)
+static void caller_take_control(struct reading *r, struct msghdr *header)
 {
     for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(header); cmsg; cmsg = CMSG_NXTHDR(header, cmsg)) {
         if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
@@ -62,7 +62,7 @@ static void take_control(struct reading *r, struct msghdr *header)
 }
 
 /* One recvmsg. 1: something came; 0: nothing yet; -1: it is to be closed. */
-static int receive(struct bus *bus, struct caller *caller, struct reading *r)
+static int caller_receive(struct bus *bus, struct caller *caller, struct reading *r)
 {
     union {
         struct cmsghdr header;
@@ -81,7 +81,7 @@ static int receive(struct bus *bus, struct caller *caller, struct reading *r)
     bus->totals.receives++;
     if (n < 0)
         return errno == EAGAIN ? 0 : -1;
-    take_control(r, &header);
+    caller_take_control(r, &header);
     if (n == 0 || header.msg_flags & MSG_CTRUNC || r->n_fds > bus->limits.max_incoming_unix_fds) {
         close_fds(r);
         return -1;
@@ -92,7 +92,7 @@ static int receive(struct bus *bus, struct caller *caller, struct reading *r)
 }
 
 /* True: all of it was said. */
-static bool say(struct bus *bus, struct caller *caller, const struct greeting_answer *answer)
+static bool caller_say(struct bus *bus, struct caller *caller, const struct greeting_answer *answer)
 {
     if (answer->size == 0)
         return true;
@@ -148,10 +148,10 @@ static enum greeting_result hear(struct bus *bus, struct caller *caller, struct 
         return GREETING_UNUSUAL;
     if (result == GREETING_OVER && r->n_fds > 0 && !greeting->fd_passing)
         return GREETING_UNUSUAL;
-    return result == GREETING_UNUSUAL || say(bus, caller, &answer) ? result : GREETING_UNUSUAL;
+    return result == GREETING_UNUSUAL || caller_say(bus, caller, &answer) ? result : GREETING_UNUSUAL;
 }
 
-static void watch(struct bus *bus, struct caller *caller)
+static void caller_watch(struct bus *bus, struct caller *caller)
 {
     if (!caller->watched)
         caller->watched = bus_watch(bus, caller->peer, caller->fd);
@@ -192,13 +192,13 @@ static void admit(struct bus *bus, struct caller *caller, struct reading *r)
 static void turn(struct bus *bus, struct caller *caller)
 {
     struct reading r;
-    int came = receive(bus, caller, &r);
+    int came = caller_receive(bus, caller, &r);
     if (came < 0) {
         caller_free(bus, caller);
         return;
     }
     if (came == 0) {
-        watch(bus, caller);
+        caller_watch(bus, caller);
         return;
     }
     switch (hear(bus, caller, &r)) {
@@ -216,7 +216,7 @@ static void turn(struct bus *bus, struct caller *caller)
     if (caller->hung_up)
         turn(bus, caller); /* there is an end to be read, of which no event will tell */
     else
-        watch(bus, caller);
+        caller_watch(bus, caller);
 }
 
 bool caller_begin(struct bus *bus, struct door *door, int fd)

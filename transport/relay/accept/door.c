@@ -37,7 +37,7 @@ void door_free(struct door *door)
     free(door);
 }
 
-static void watch(struct bus *bus, struct door *door, int operation)
+static void door_watch(struct bus *bus, struct door *door, int operation)
 {
     struct epoll_event event = {.events = bus->accepting ? EPOLLIN : 0, .data.ptr = &door->source};
     if (epoll_ctl(bus->epoll, operation, door->fd, &event) < 0)
@@ -47,7 +47,7 @@ static void watch(struct bus *bus, struct door *door, int operation)
 void door_open(struct bus *bus, struct door *door)
 {
     list_append(&bus->doors, &door->in_doors);
-    watch(bus, door, EPOLL_CTL_ADD);
+    door_watch(bus, door, EPOLL_CTL_ADD);
 }
 
 void doors_shut(struct bus *bus)
@@ -77,7 +77,7 @@ static void failed(struct bus *bus, int error)
 }
 
 /* A limit of 0 counts as 1: a connection is incomplete until it has said Hello. */
-static bool has_room(const struct bus *bus)
+static bool door_has_room(const struct bus *bus)
 {
     uint32_t limit = bus->limits.max_incomplete_connections;
     return bus->incompletes.n + bus->incompletes.n_above < (limit > 0 ? limit : 1);
@@ -96,7 +96,7 @@ void door_ready(struct bus *bus, struct door *door)
         failed(bus, ENOMEM);
     }
     /* the next in this wake-up may be one too many */
-    if (!has_room(bus))
+    if (!door_has_room(bus))
         doors_tick(bus);
 }
 
@@ -113,11 +113,11 @@ int64_t doors_tick(struct bus *bus)
             bus->accept_again = 0;
         }
     }
-    bool accepting = has_room(bus) && !bus->accept_again;
+    bool accepting = door_has_room(bus) && !bus->accept_again;
     if (accepting != bus->accepting && !bus->shut) {
         bus->accepting = accepting;
         LIST_FOR(at, &bus->doors)
-        watch(bus, CONTAINER_OF(at, struct door, in_doors), EPOLL_CTL_MOD);
+        door_watch(bus, CONTAINER_OF(at, struct door, in_doors), EPOLL_CTL_MOD);
     }
     return left;
 }

@@ -17,7 +17,7 @@ void greeting_begin(struct greeting *greeting, uint32_t uid)
         snprintf(greeting->identity + 2 * i, 3, "%02x", (unsigned)decimal[i]);
 }
 
-static void say(struct greeting_answer *answer, const char *text, const char *more)
+static void greeting_say(struct greeting_answer *answer, const char *text, const char *more)
 {
     int n = snprintf(answer->text + answer->size, GREETING_ANSWER - answer->size, "%s%s\r\n", text, more);
     answer->size += (size_t)n;
@@ -36,11 +36,11 @@ static bool hear_auth(struct greeting *greeting, struct span line, const char *g
 {
     if (span_equal(line, SPAN("AUTH EXTERNAL"))) {
         greeting->state = GREETING_WAITING_FOR_DATA;
-        say(answer, "DATA", "");
+        greeting_say(answer, "DATA", "");
         return true;
     }
     greeting->state = GREETING_WAITING_FOR_BEGIN;
-    say(answer, "OK ", guid);
+    greeting_say(answer, "OK ", guid);
     return is(line, SPAN("AUTH EXTERNAL "), greeting->identity);
 }
 
@@ -48,7 +48,7 @@ static bool hear_data(struct greeting *greeting, struct span line, const char *g
                       struct greeting_answer *answer)
 {
     greeting->state = GREETING_WAITING_FOR_BEGIN;
-    say(answer, "OK ", guid);
+    greeting_say(answer, "OK ", guid);
     return span_equal(line, SPAN("DATA")) || is(line, SPAN("DATA "), greeting->identity);
 }
 
@@ -59,7 +59,7 @@ static bool hear_negotiation(struct greeting *greeting, struct span line, const 
     if (greeting->fd_passing || !span_equal(line, SPAN("NEGOTIATE_UNIX_FD")))
         return false;
     greeting->fd_passing = true;
-    say(answer, "AGREE_UNIX_FD", "");
+    greeting_say(answer, "AGREE_UNIX_FD", "");
     return true;
 }
 

@@ -112,7 +112,7 @@ struct text {
     size_t left;
 };
 
-static void put(struct text *text, const char *format, ...)
+static void identity_put(struct text *text, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -126,15 +126,15 @@ static void put(struct text *text, const char *format, ...)
 void identity_describe(const struct relay_identity *identity, char *to, size_t size)
 {
     struct text text = {to, size};
-    put(&text, "uid=%u", identity->uid);
+    identity_put(&text, "uid=%u", identity->uid);
     if (identity->pid) {
         char command[sizeof(identity->command) + 1] = {0};
         for (uint32_t i = 0; i < identity->command_size; i++) {
             char c = identity->command[i];
             command[i] = c == '\0' ? ' ' : c >= ' ' && c <= '~' ? c : '?';
         }
-        put(&text, " pid=%u comm=\"%s\"", identity->pid, command);
+        identity_put(&text, " pid=%u comm=\"%s\"", identity->pid, command);
     }
     if (identity->label_size)
-        put(&text, " label=\"%.*s\"", (int)identity->label_size, identity->label);
+        identity_put(&text, " label=\"%.*s\"", (int)identity->label_size, identity->label);
 }

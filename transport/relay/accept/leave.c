@@ -49,7 +49,7 @@ static bool is_settled(const struct peer *peer)
 }
 
 /* No table knows it. The control plane frees the rest of one that it was told of, when it has taken this. */
-static void finish(struct bus *bus, struct peer *peer)
+static void leave_finish(struct bus *bus, struct peer *peer)
 {
     if (!peer->announced) {
         peer_free(peer);
@@ -69,7 +69,7 @@ void leave_settle(struct bus *bus, struct peer *peer)
     if (!is_settled(peer))
         list_append(&bus->unsettled, &peer->in_leaving);
     else if (peer->forgotten)
-        finish(bus, peer);
+        leave_finish(bus, peer);
 }
 
 static void leave_user(struct bus *bus, struct peer *peer)

@@ -10,7 +10,7 @@ struct choice {
     size_t n, at;
 };
 
-static const struct peer *choose(const struct bus *bus, struct choice *choice, const struct peer *last)
+static const struct peer *export_choose(const struct bus *bus, struct choice *choice, const struct peer *last)
 {
     if (choice->n == 0) {
         struct table_node *node = table_walk(&bus->peers, last ? (struct table_node *)&last->node : NULL);
@@ -69,7 +69,7 @@ static void export_peer(const struct bus *bus, struct json *json, const struct p
 static void export_connections(const struct bus *bus, struct json *json, struct choice *choice)
 {
     json_open(json, '[');
-    for (const struct peer *peer = NULL; (peer = choose(bus, choice, peer));)
+    for (const struct peer *peer = NULL; (peer = export_choose(bus, choice, peer));)
         export_peer(bus, json, peer);
     json_close(json, ']');
 }
@@ -96,7 +96,7 @@ static void export_matches(const struct bus *bus, struct json *json, struct choi
 {
     char text[2 * MATCH_MAX_RULE_TEXT + 256];
     json_open(json, '{');
-    for (const struct peer *peer = NULL; (peer = choose(bus, choice, peer));) {
+    for (const struct peer *peer = NULL; (peer = export_choose(bus, choice, peer));) {
         json_key(json, peer->unique_text);
         json_open(json, '[');
         const struct match_rule *rule = NULL;

@@ -100,7 +100,7 @@ static bool open_batch(struct relay *relay)
     return relay->open != NULL;
 }
 
-static int push(struct relay *relay, struct command *command)
+static int relay_push(struct relay *relay, struct command *command)
 {
     if (!command)
         return -ENOMEM;
@@ -121,7 +121,7 @@ static int push_new(struct relay *relay, enum command_kind kind, uint64_t id, ui
     struct command *command = command_new(kind, id, NULL, NULL, 0);
     if (command)
         command->serial = serial;
-    return push(relay, command);
+    return relay_push(relay, command);
 }
 
 /* States which reports were taken that have memory of their own; without memory, at the next commit. */
@@ -150,7 +150,7 @@ static void push_taken(struct relay *relay)
         if (event->user)
             to = (uint8_t *)memcpy(to, &taken, sizeof(taken)) + sizeof(taken);
     }
-    push(relay, command);
+    relay_push(relay, command);
 }
 
 int relay_commit(struct relay *relay)
@@ -199,7 +199,7 @@ void relay_free(struct relay *relay)
 
 int relay_set_limits(struct relay *relay, const struct relay_limits *limits)
 {
-    return push(relay, command_new(COMMAND_SET_LIMITS, 0, NULL, limits, sizeof(*limits)));
+    return relay_push(relay, command_new(COMMAND_SET_LIMITS, 0, NULL, limits, sizeof(*limits)));
 }
 
 int relay_load_policy(struct relay *relay, const uint8_t *block, size_t size)
@@ -213,7 +213,7 @@ int relay_load_policy(struct relay *relay, const uint8_t *block, size_t size)
         command->policy = policy;
     else
         policy_free(policy);
-    return push(relay, command);
+    return relay_push(relay, command);
 }
 
 int relay_set_group(struct relay *relay, int group, uint32_t max_members, bool trust_everybody)
@@ -236,7 +236,7 @@ int relay_listen(struct relay *relay, int fd, uint32_t number, const char *guid,
         return -ENOMEM;
     }
     command->door = door;
-    return push(relay, command);
+    return relay_push(relay, command);
 }
 
 int relay_stop_listening(struct relay *relay)
@@ -289,7 +289,7 @@ int relay_attach(struct relay *relay, uint64_t id, int fd, int listener, int64_t
         command_free(command);
         return error;
     }
-    return push(relay, command);
+    return relay_push(relay, command);
 }
 
 int relay_welcome(struct relay *relay, uint64_t peer, uint32_t serial)
@@ -303,13 +303,13 @@ int relay_set_queue(struct relay *relay, const char *name, const uint64_t *peers
     struct command *command = command_new(COMMAND_SET_QUEUE, 0, texts, peers, (size_t)n * sizeof(*peers));
     if (command)
         command->serial = n;
-    return push(relay, command);
+    return relay_push(relay, command);
 }
 
 int relay_leave_queue(struct relay *relay, const char *name, uint64_t peer)
 {
     const char *const texts[COMMAND_TEXTS] = {name};
-    return push(relay, command_new(COMMAND_LEAVE_QUEUE, peer, texts, NULL, 0));
+    return relay_push(relay, command_new(COMMAND_LEAVE_QUEUE, peer, texts, NULL, 0));
 }
 
 int relay_reply(struct relay *relay, uint64_t peer, uint32_t serial, const char *signature,
@@ -326,7 +326,7 @@ int relay_reply(struct relay *relay, uint64_t peer, uint32_t serial, const char 
     }
     command->serial = serial;
     command->fds = owned;
-    return push(relay, command);
+    return relay_push(relay, command);
 }
 
 int relay_error(struct relay *relay, uint64_t peer, uint32_t serial, const char *name, const char *text)
@@ -335,14 +335,14 @@ int relay_error(struct relay *relay, uint64_t peer, uint32_t serial, const char 
     struct command *command = command_new(COMMAND_ERROR, peer, texts, NULL, 0);
     if (command)
         command->serial = serial;
-    return push(relay, command);
+    return relay_push(relay, command);
 }
 
 int relay_signal(struct relay *relay, uint64_t peer, const char *path, const char *interface,
                  const char *member, const char *signature, const uint8_t *body, size_t size)
 {
     const char *const texts[COMMAND_TEXTS] = {path, interface, member, signature};
-    return push(relay, command_new(COMMAND_SIGNAL, peer, texts, body, size));
+    return relay_push(relay, command_new(COMMAND_SIGNAL, peer, texts, body, size));
 }
 
 int relay_send(struct relay *relay, uint32_t audience, uint8_t type, uint32_t serial, const char *destination,
@@ -355,7 +355,7 @@ int relay_send(struct relay *relay, uint32_t audience, uint8_t type, uint32_t se
         command->serial = serial;
         command->audience = audience;
     }
-    return push(relay, command);
+    return relay_push(relay, command);
 }
 
 int relay_become_monitor(struct relay *relay, uint64_t peer, uint32_t serial, const char *const *rules,
@@ -372,7 +372,7 @@ int relay_become_monitor(struct relay *relay, uint64_t peer, uint32_t serial, co
     } else {
         monitor_free(monitor);
     }
-    return push(relay, command);
+    return relay_push(relay, command);
 }
 
 int relay_resume(struct relay *relay, uint64_t peer)
@@ -393,7 +393,7 @@ int relay_deliver(struct relay *relay, uint64_t parked)
 int relay_reject(struct relay *relay, uint64_t parked, const char *name, const char *text)
 {
     const char *const texts[COMMAND_TEXTS] = {name, text};
-    return push(relay, command_new(COMMAND_REJECT, parked, texts, NULL, 0));
+    return relay_push(relay, command_new(COMMAND_REJECT, parked, texts, NULL, 0));
 }
 
 int relay_disconnect(struct relay *relay, uint64_t peer)
@@ -422,5 +422,5 @@ int relay_export(struct relay *relay, uint32_t kind, const uint64_t *peers, uint
     }
     command->serial = kind;
     command->event = event;
-    return push(relay, command);
+    return relay_push(relay, command);
 }

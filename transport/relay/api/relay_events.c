@@ -44,7 +44,7 @@ static void retire(struct relay *relay, struct event *event)
     keep_read(relay, event);
 }
 
-static void take(struct relay *relay)
+static void relay_events_take(struct relay *relay)
 {
     wake_clear(&relay->told);
     struct stack_node *first = stack_take(&relay->events.stack);
@@ -74,7 +74,7 @@ uint32_t relay_events(struct relay *relay, struct relay_event *events, uint32_t 
 {
     free_read(relay);
     if (!relay->unread)
-        take(relay);
+        relay_events_take(relay);
     uint32_t n = 0;
     while (relay->unread && n < max) {
         struct event *event = relay->unread;

@@ -45,7 +45,7 @@ static void add_choice(struct search *search, struct choices *choices, struct sy
     choices->n++;
 }
 
-static void choose(struct search *search, struct choices *choices, struct span text)
+static void match_find_choose(struct search *search, struct choices *choices, struct span text)
 {
     search->steps += 1 + text.n / CHOICE_STEP;
     struct symbol *symbol = symbols_find(&search->index->symbols, text);
@@ -59,7 +59,7 @@ static void choose_names(struct search *search, struct choices *choices, const s
 {
     choices->unbounded = more;
     for (uint32_t i = 0; i < n && !choices->unbounded; i++)
-        choose(search, choices, names[i]);
+        match_find_choose(search, choices, names[i]);
 }
 
 /* Whether a value of length n, if the text begins with it, is a prefix in the key's sense; n is at most
@@ -84,7 +84,7 @@ static void choose_prefixes(struct search *search, struct choices *choices, uint
             if (n > text.n || choices->unbounded)
                 return;
             if (is_prefix(key, text, n))
-                choose(search, choices, (struct span){text.s, n});
+                match_find_choose(search, choices, (struct span){text.s, n});
         }
     }
 }
@@ -109,7 +109,7 @@ static void choose_destination(struct search *search, struct choices *choices)
         choose_names(search, choices, subject->recipient_names, subject->n_recipient_names,
                      subject->recipient != NULL);
     else
-        choose(search, choices, subject->m->destination);
+        match_find_choose(search, choices, subject->m->destination);
 }
 
 /* NULL: the message has no such argument. */
@@ -135,7 +135,7 @@ static void choose_arg(struct search *search, struct choices *choices, uint8_t k
         return;
     switch (kind) {
     case ARG_STRING:
-        choose(search, choices, arg->text);
+        match_find_choose(search, choices, arg->text);
         break;
     case ARG_PATH:
         choose_prefixes(search, choices, key, &index->arg_paths, arg->text);
@@ -154,13 +154,13 @@ static void make_choices(struct search *search, struct choices *choices, uint8_t
     *choices = (struct choices){.first = search->pool_used};
     switch (key) {
     case KEY_INTERFACE:
-        choose(search, choices, subject->m->interface);
+        match_find_choose(search, choices, subject->m->interface);
         break;
     case KEY_MEMBER:
-        choose(search, choices, subject->m->member);
+        match_find_choose(search, choices, subject->m->member);
         break;
     case KEY_PATH:
-        choose(search, choices, subject->m->path);
+        match_find_choose(search, choices, subject->m->path);
         break;
     case KEY_PATH_NAMESPACE:
         if (subject->m->path.s)

@@ -264,8 +264,8 @@ static struct hash rule_hash(const struct match_index *index, const struct match
     return hash_next(key, hash_number(key, (uintptr_t)list), (uintptr_t)pattern);
 }
 
-static struct match_rule *rule_of(const struct match_index *index, const struct match_list *list,
-                                  const struct match_pattern *pattern)
+static struct match_rule *match_index_rule_of(const struct match_index *index, const struct match_list *list,
+                                              const struct match_pattern *pattern)
 {
     struct table_node *node = table_first(&index->rules, rule_hash(index, list, pattern));
     for (; node; node = table_again(node)) {
@@ -302,7 +302,7 @@ struct match_rule *match_index_add(struct match_index *index, struct match_list 
     if (!shape)
         return NULL;
     rule->pattern = pattern_share(index, shape, rule->pattern);
-    struct match_rule *held = rule_of(index, list, rule->pattern);
+    struct match_rule *held = match_index_rule_of(index, list, rule->pattern);
     if (held) {
         free(rule);
         rule = held;
@@ -340,7 +340,7 @@ static struct match_pattern *pattern_like(const struct match_index *index, const
 bool match_index_remove(struct match_index *index, struct match_list *list, const struct match_rule *like)
 {
     struct match_pattern *pattern = pattern_like(index, like);
-    struct match_rule *rule = pattern && list ? rule_of(index, list, pattern) : NULL;
+    struct match_rule *rule = pattern && list ? match_index_rule_of(index, list, pattern) : NULL;
     if (!rule)
         return false;
     rule_count(index, rule, -1);

@@ -76,7 +76,7 @@ static bool read_quoted(struct reading *r, struct span *value)
 }
 
 /* Up to a comma outside quotes. A backslash is one, unless it stands outside quotes before an apostrophe. */
-static int read_value(struct reading *r, struct span *value)
+static int match_parse_read_value(struct reading *r, struct span *value)
 {
     if (read_quoted(r, value))
         return 0;
@@ -113,7 +113,7 @@ static int read_tokens(struct reading *r)
             return error;
         if (token->key.n == 0)
             return 0; /* what follows an '=' without a key is ignored */
-        error = read_value(r, &token->value);
+        error = match_parse_read_value(r, &token->value);
         if (error)
             return error;
         r->n_tokens++;
@@ -127,7 +127,7 @@ static bool has_key(const struct reading *r, uint8_t key)
 }
 
 /* At most one a token, so there is room. */
-static void add_key(struct reading *r, uint8_t key, struct span value)
+static void match_parse_add_key(struct reading *r, uint8_t key, struct span value)
 {
     unsigned i = r->form.n++;
     for (; i > 0 && r->form.keys[i - 1] > key; i--) {
@@ -188,7 +188,7 @@ static int understand_field(struct reading *r, const struct token *token, const 
         return invalid(r, "Key %.*s specified twice in match rule\n", TEXT(token->key));
     if (!field->is_valid(token->value))
         return invalid(r, "%s '%.*s' is invalid\n", field->what, TEXT(token->value));
-    add_key(r, (uint8_t)field->key, token->value);
+    match_parse_add_key(r, (uint8_t)field->key, token->value);
     return 0;
 }
 
@@ -230,7 +230,7 @@ static int understand_arg(struct reading *r, const struct token *token)
         if (has_key(r, match_arg_key((unsigned)number, (enum match_arg_kind)other)))
             return invalid(r, "Argument %s matched more than once in match rule\n", key);
     }
-    add_key(r, match_arg_key((unsigned)number, kind), token->value);
+    match_parse_add_key(r, match_arg_key((unsigned)number, kind), token->value);
     return 0;
 }
 

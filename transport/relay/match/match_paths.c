@@ -80,8 +80,8 @@ static struct match_path *lower_bound(const struct match_paths *paths, struct sp
 }
 
 /* What is before a text, and what is not. */
-static void split(struct match_path *tree, struct span text, struct match_path **before,
-                  struct match_path **after)
+static void match_paths_split(struct match_path *tree, struct span text, struct match_path **before,
+                              struct match_path **after)
 {
     while (tree) {
         if (is_before(tree, text)) {
@@ -98,7 +98,7 @@ static void split(struct match_path *tree, struct span text, struct match_path *
 }
 
 /* One tree of two, all of the first being before the second. */
-static void join(struct match_path **tree, struct match_path *before, struct match_path *after)
+static void match_paths_join(struct match_path **tree, struct match_path *before, struct match_path *after)
 {
     while (before && after) {
         if (is_above(before, after)) {
@@ -115,7 +115,8 @@ static void join(struct match_path **tree, struct match_path *before, struct mat
 }
 
 /* Where it is linked in, or else the first place on its way down the tree that it is above. */
-static struct match_path **place_of(struct match_paths *paths, const struct match_path *path, bool linked)
+static struct match_path **match_paths_place_of(struct match_paths *paths, const struct match_path *path,
+                                                bool linked)
 {
     const struct span text = symbol_span(path->value);
     struct match_path **at = &paths->root;
@@ -134,8 +135,8 @@ void match_paths_add(struct match_paths *paths, struct symbol *value)
     *path = (struct match_path){.value = value, .uses = 1};
     struct match_path *next = lower_bound(paths, symbol_span(value));
     list_append(next ? &next->in_order : &paths->order, &path->in_order); /* in front of the next */
-    struct match_path **at = place_of(paths, path, false);
-    split(*at, symbol_span(value), &path->before, &path->after);
+    struct match_path **at = match_paths_place_of(paths, path, false);
+    match_paths_split(*at, symbol_span(value), &path->before, &path->after);
     *at = path;
 }
 
@@ -144,7 +145,7 @@ void match_paths_remove(struct match_paths *paths, struct symbol *value)
     struct match_path *path = value->path;
     if (--path->uses > 0)
         return;
-    join(place_of(paths, path, true), path->before, path->after);
+    match_paths_join(match_paths_place_of(paths, path, true), path->before, path->after);
     list_unlink(&path->in_order);
     value->path = NULL;
     free(path);

@@ -124,7 +124,7 @@ struct writing {
     size_t size, n; /* n counts what did not fit as well */
 };
 
-static void put(struct writing *w, struct span text)
+static void match_rule_put(struct writing *w, struct span text)
 {
     if (w->n < w->size)
         memcpy(w->out + w->n, text.s, text.n < w->size - w->n ? text.n : w->size - w->n);
@@ -135,12 +135,12 @@ static void put(struct writing *w, struct span text)
 static void put_pair(struct writing *w, struct span key, struct span value)
 {
     if (w->n)
-        put(w, SPAN(","));
-    put(w, key);
-    put(w, SPAN("='"));
+        match_rule_put(w, SPAN(","));
+    match_rule_put(w, key);
+    match_rule_put(w, SPAN("='"));
     for (uint32_t i = 0; i < value.n; i++)
-        put(w, value.s[i] == '\'' ? SPAN("'\\''") : (struct span){value.s + i, 1});
-    put(w, SPAN("'"));
+        match_rule_put(w, value.s[i] == '\'' ? SPAN("'\\''") : (struct span){value.s + i, 1});
+    match_rule_put(w, SPAN("'"));
 }
 
 static void put_value(struct writing *w, uint8_t key, struct span value)

@@ -108,8 +108,9 @@ static void search_destination(struct search *search, uint32_t destination)
         search_entries(search, destination, search->class->interface);
 }
 
-static struct policy_verdict decide(const struct policy *policy, const struct policy_index *index,
-                                    const struct role *role, const struct policy_class *class, bool counting)
+static struct policy_verdict policy_decide(const struct policy *policy, const struct policy_index *index,
+                                           const struct role *role, const struct policy_class *class,
+                                           bool counting)
 {
     struct search search = {policy, index, class, NULL, 0, counting};
     search_destination(&search, POLICY_ABSENT);
@@ -131,13 +132,13 @@ struct policy_place policy_place(const struct policy *policy, const struct polic
 struct policy_verdict policy_can_send(const struct policy *policy, const struct identity *sender,
                                       const struct role *recipient, const struct policy_class *class)
 {
-    return decide(policy, &sender->send, recipient, class, true);
+    return policy_decide(policy, &sender->send, recipient, class, true);
 }
 
 struct policy_verdict policy_can_receive(const struct policy *policy, const struct identity *recipient,
                                          const struct role *sender, const struct policy_class *class)
 {
-    return decide(policy, &recipient->receive, sender, class, true);
+    return policy_decide(policy, &recipient->receive, sender, class, true);
 }
 
 static uint32_t fields_of(const struct policy_rule *rule)
@@ -188,13 +189,13 @@ static uint32_t outcome(const struct policy *policy, const struct policy_side *s
     uint32_t logged = 0;
     if (sender->identity) {
         struct policy_verdict verdict =
-            decide(policy, &sender->identity->send, recipient->role, class, false);
+            policy_decide(policy, &sender->identity->send, recipient->role, class, false);
         if (!verdict.allow)
             return POLICY_DENIED;
         logged = verdict.log ? POLICY_LOGGED : 0;
     }
     if (recipient->identity &&
-        !decide(policy, &recipient->identity->receive, sender->role, class, false).allow)
+        !policy_decide(policy, &recipient->identity->receive, sender->role, class, false).allow)
         return logged | POLICY_DENIED;
     return logged | POLICY_ALLOWED;
 }

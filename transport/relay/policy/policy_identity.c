@@ -26,7 +26,7 @@ static void sections_add(const struct policy *policy, struct sections *sections,
         sections->at[sections->n++] = low;
 }
 
-static int compare_numbers(const void *a, const void *b)
+static int policy_identity_compare_numbers(const void *a, const void *b)
 {
     uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
     return left < right ? -1 : left > right;
@@ -43,7 +43,7 @@ static void sections_add_groups(const struct policy *policy, struct sections *se
         sections_add(policy, sections, POLICY_GROUP, gids[i]);
     uint32_t n = sections->n - before, kept = 0;
     if (n > 0)
-        qsort(groups, n, sizeof(*groups), compare_numbers);
+        qsort(groups, n, sizeof(*groups), policy_identity_compare_numbers);
     for (uint32_t i = 0; i < n; i++) {
         if (kept == 0 || groups[kept - 1] != groups[i])
             groups[kept++] = groups[i];
@@ -65,7 +65,7 @@ static void sections_find(const struct policy *policy, struct sections *sections
     sections_add(policy, sections, POLICY_MANDATORY, POLICY_ANY);
 }
 
-static int compare_entries(const void *a, const void *b)
+static int policy_identity_compare_entries(const void *a, const void *b)
 {
     const struct policy_entry *left = a, *right = b;
     if (left->destination != right->destination)
@@ -109,7 +109,7 @@ static bool index_make(const struct policy *policy, const struct sections *secti
             index_add(index, &policy->rules[k], k);
         }
     }
-    qsort(index->entries, index->n, sizeof(*index->entries), compare_entries);
+    qsort(index->entries, index->n, sizeof(*index->entries), policy_identity_compare_entries);
     return true;
 }
 

@@ -135,8 +135,8 @@ static bool find_process(struct bus *bus, struct peer *sender, const struct mess
 }
 
 /* The rule of AddMatch or RemoveMatch; NULL: the error was answered. */
-static struct match_rule *rule_of(struct bus *bus, struct peer *sender, const struct message *m,
-                                  struct span text)
+static struct match_rule *driver_rule_of(struct bus *bus, struct peer *sender, const struct message *m,
+                                         struct span text)
 {
     struct match_rule *rule;
     char why[MATCH_MAX_RULE_TEXT + 256];
@@ -175,7 +175,7 @@ static bool add_match(struct bus *bus, struct peer *sender, const struct message
         say_error(bus, sender, m->serial, ERROR_LIMITS_EXCEEDED, why);
         return true;
     }
-    struct match_rule *rule = rule_of(bus, sender, m, text);
+    struct match_rule *rule = driver_rule_of(bus, sender, m, text);
     if (!rule)
         return true;
     if (match_rule_eavesdrops(rule) && !sender->privileged) {
@@ -199,7 +199,7 @@ static bool add_match(struct bus *bus, struct peer *sender, const struct message
 
 static bool remove_match(struct bus *bus, struct peer *sender, const struct message *m, struct span text)
 {
-    struct match_rule *rule = rule_of(bus, sender, m, text);
+    struct match_rule *rule = driver_rule_of(bus, sender, m, text);
     if (!rule)
         return true;
     bool removed = match_index_remove(bus->matches, sender->matches, rule);

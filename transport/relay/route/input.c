@@ -45,7 +45,7 @@ struct turn {
     uint32_t messages;
 };
 
-static int take_control(struct peer *peer, struct msghdr *header)
+static int input_take_control(struct peer *peer, struct msghdr *header)
 {
     for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(header); cmsg; cmsg = CMSG_NXTHDR(header, cmsg)) {
         if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
@@ -64,7 +64,7 @@ static int take_control(struct peer *peer, struct msghdr *header)
 }
 
 /* One recvmsg. The bytes that came; 0 when there is nothing now, or when the peer was lost. */
-static size_t receive(struct bus *bus, struct peer *peer, uint8_t *to, size_t size)
+static size_t input_receive(struct bus *bus, struct peer *peer, uint8_t *to, size_t size)
 {
     union {
         struct cmsghdr header;
@@ -95,7 +95,7 @@ static size_t receive(struct bus *bus, struct peer *peer, uint8_t *to, size_t si
     /* the kernel ends a read at descriptors, so only a short read without any means that all was read */
     peer->readable = (size_t)n == size || header.msg_controllen > 0 || peer->hung_up || peer->seqpacket;
     if (header.msg_controllen > 0) {
-        int error = take_control(peer, &header);
+        int error = input_take_control(peer, &header);
         if (error < 0) {
             bus_lose(bus, peer, error == -ENOMEM ? RELAY_GONE_MEMORY : RELAY_GONE_FDS);
             return 0;
@@ -260,7 +260,7 @@ static void read_into_tail(struct bus *bus, struct peer *peer, uint32_t claimed)
         return;
     }
     size_t room = (peer->tail->capacity < wanted ? peer->tail->capacity : wanted) - have;
-    peer->tail_size += receive(bus, peer, peer->tail->data + have, room);
+    peer->tail_size += input_receive(bus, peer, peer->tail->data + have, room);
     if (!peer->gone && peer->tail_size >= claimed) {
         peer->read_size = INBOX_READ_HEAD;
         parse_tail(bus, peer);
@@ -287,7 +287,7 @@ static void read_into_batch(struct bus *bus, struct peer *peer)
     uint8_t *data = batch->input + batch->input_used;
     if (have)
         memcpy(data, peer->tail->data + peer->tail_start, have);
-    size_t n = receive(bus, peer, data + have, room);
+    size_t n = input_receive(bus, peer, data + have, room);
     if (n == 0)
         return;
     size_t size = have + n;

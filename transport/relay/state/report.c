@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "state/report.h"
 
-static void push(struct bus *bus, struct user *user, struct event *event)
+static void report_push(struct bus *bus, struct user *user, struct event *event)
 {
     user->n_reports++;
     events_push(bus->events, event);
@@ -38,7 +38,7 @@ void report(struct bus *bus, struct peer *peer, struct user *user, struct event 
     if (peer)
         peer->n_reports++;
     if (user->n_reports < REPORTS_OF_UID)
-        push(bus, user, event);
+        report_push(bus, user, event);
     else
         put_off(user, event);
 }
@@ -71,7 +71,7 @@ void report_end(struct bus *bus, struct peer *peer, struct user *user)
         peer->n_reports--;
     user->n_reports--;
     if (user->waiting && user->n_reports < REPORTS_OF_UID)
-        push(bus, user, take_oldest(user));
+        report_push(bus, user, take_oldest(user));
     user_release(bus, user);
 }
 

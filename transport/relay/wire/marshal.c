@@ -12,7 +12,7 @@ enum {
 };
 
 /* Room for n more bytes where there is none yet; false: failed. */
-static bool grow(struct marshal *w, size_t n)
+static bool marshal_grow(struct marshal *w, size_t n)
 {
     if (w->failed || n > MESSAGE_MAX_SIZE - w->size) {
         w->failed = true;
@@ -32,10 +32,10 @@ static bool grow(struct marshal *w, size_t n)
 }
 
 /* Room for n more bytes behind padding; NULL once failed. */
-static inline uint8_t *reserve(struct marshal *w, unsigned alignment, size_t n)
+static inline uint8_t *marshal_reserve(struct marshal *w, unsigned alignment, size_t n)
 {
     size_t padding = -w->size & (alignment - 1);
-    if ((w->failed || n + padding > w->capacity - w->size) && !grow(w, n + padding))
+    if ((w->failed || n + padding > w->capacity - w->size) && !marshal_grow(w, n + padding))
         return NULL;
     uint8_t *at = w->data + w->size;
     w->size += padding + n;
@@ -62,33 +62,33 @@ static void store_text(uint8_t *at, struct span text)
 
 void marshal_raw(struct marshal *w, const void *bytes, size_t n)
 {
-    uint8_t *at = reserve(w, 1, n);
+    uint8_t *at = marshal_reserve(w, 1, n);
     if (at && n)
         memcpy(at, bytes, n);
 }
 
 void marshal_align(struct marshal *w, unsigned alignment)
 {
-    reserve(w, alignment, 0);
+    marshal_reserve(w, alignment, 0);
 }
 
 void marshal_byte(struct marshal *w, uint8_t value)
 {
-    uint8_t *at = reserve(w, 1, 1);
+    uint8_t *at = marshal_reserve(w, 1, 1);
     if (at)
         *at = value;
 }
 
 void marshal_uint32(struct marshal *w, uint32_t value)
 {
-    uint8_t *at = reserve(w, 4, 4);
+    uint8_t *at = marshal_reserve(w, 4, 4);
     if (at)
         store32(at, value);
 }
 
 void marshal_uint64(struct marshal *w, uint64_t value)
 {
-    uint8_t *at = reserve(w, 8, 8);
+    uint8_t *at = marshal_reserve(w, 8, 8);
     if (at) {
         store32(at, (uint32_t)value);
         store32(at + 4, (uint32_t)(value >> 32));
@@ -102,7 +102,7 @@ void marshal_boolean(struct marshal *w, bool value)
 
 void marshal_string(struct marshal *w, struct span text)
 {
-    uint8_t *at = reserve(w, 4, (size_t)text.n + 5);
+    uint8_t *at = marshal_reserve(w, 4, (size_t)text.n + 5);
     if (at) {
         store32(at, text.n);
         store_text(at + 4, text);
@@ -115,7 +115,7 @@ void marshal_signature(struct marshal *w, struct span signature)
         w->failed = true;
         return;
     }
-    uint8_t *at = reserve(w, 1, (size_t)signature.n + 2);
+    uint8_t *at = marshal_reserve(w, 1, (size_t)signature.n + 2);
     if (at) {
         *at = (uint8_t)signature.n;
         store_text(at + 1, signature);
@@ -152,12 +152,12 @@ void marshal_string_array(struct marshal *w, const struct span *texts, size_t n)
 static void put_field(struct marshal *w, enum message_field field, char type)
 {
     const uint8_t begin[4] = {(uint8_t)field, 1, (uint8_t)type, 0};
-    uint8_t *at = reserve(w, 8, sizeof(begin));
+    uint8_t *at = marshal_reserve(w, 8, sizeof(begin));
     if (at)
         memcpy(at, begin, sizeof(begin));
 }
 
-static void put_text_field(struct marshal *w, enum message_field field, char type, struct span text)
+static void marshal_put_text_field(struct marshal *w, enum message_field field, char type, struct span text)
 {
     if (!text.s)
         return;
@@ -168,7 +168,7 @@ static void put_text_field(struct marshal *w, enum message_field field, char typ
         marshal_string(w, text);
 }
 
-static void put_number_field(struct marshal *w, enum message_field field, uint32_t number)
+static void marshal_put_number_field(struct marshal *w, enum message_field field, uint32_t number)
 {
     if (number == 0)
         return;
@@ -188,16 +188,16 @@ void marshal_begin(struct marshal *w, const struct marshal_header *header)
     marshal_uint32(w, 0);
     marshal_uint32(w, header->serial);
     size_t mark = marshal_array_begin(w, 8);
-    put_text_field(w, FIELD_PATH, 'o', header->path);
-    put_text_field(w, FIELD_INTERFACE, 's', header->interface);
-    put_text_field(w, FIELD_MEMBER, 's', header->member);
-    put_text_field(w, FIELD_ERROR_NAME, 's', header->error_name);
-    put_number_field(w, FIELD_REPLY_SERIAL, header->reply_serial);
-    put_text_field(w, FIELD_DESTINATION, 's', header->destination);
-    put_text_field(w, FIELD_SENDER, 's', header->sender);
+    marshal_put_text_field(w, FIELD_PATH, 'o', header->path);
+    marshal_put_text_field(w, FIELD_INTERFACE, 's', header->interface);
+    marshal_put_text_field(w, FIELD_MEMBER, 's', header->member);
+    marshal_put_text_field(w, FIELD_ERROR_NAME, 's', header->error_name);
+    marshal_put_number_field(w, FIELD_REPLY_SERIAL, header->reply_serial);
+    marshal_put_text_field(w, FIELD_DESTINATION, 's', header->destination);
+    marshal_put_text_field(w, FIELD_SENDER, 's', header->sender);
     if (header->signature.n)
-        put_text_field(w, FIELD_SIGNATURE, 'g', header->signature);
-    put_number_field(w, FIELD_UNIX_FDS, header->n_fds);
+        marshal_put_text_field(w, FIELD_SIGNATURE, 'g', header->signature);
+    marshal_put_number_field(w, FIELD_UNIX_FDS, header->n_fds);
     marshal_array_end(w, mark, 8);
     marshal_align(w, 8);
     w->body = w->size;

@@ -15,7 +15,7 @@ struct field_writer {
     bool swap;
 };
 
-static void put(struct field_writer *w, const void *bytes, uint32_t n)
+static void stamp_put(struct field_writer *w, const void *bytes, uint32_t n)
 {
     if (w->out)
         memcpy(w->out + w->at, bytes, n);
@@ -33,7 +33,7 @@ static void put_uint32(struct field_writer *w, uint32_t value)
 {
     uint8_t bytes[4];
     wire_store32(bytes, value, w->swap);
-    put(w, bytes, sizeof(bytes));
+    stamp_put(w, bytes, sizeof(bytes));
 }
 
 /* Fields begin at multiples of eight, and so does what follows the last one. */
@@ -43,33 +43,33 @@ static void end_field(struct field_writer *w)
     put_zeros(w, wire_align(w->at, 8) - w->at);
 }
 
-static void put_text_field(struct field_writer *w, uint8_t field, char type, struct span text)
+static void stamp_put_text_field(struct field_writer *w, uint8_t field, char type, struct span text)
 {
     if (!text.s)
         return;
-    put(w, (const uint8_t[]){field, 1, (uint8_t)type, 0}, 4);
+    stamp_put(w, (const uint8_t[]){field, 1, (uint8_t)type, 0}, 4);
     if (type == 'g')
-        put(w, &(uint8_t){(uint8_t)text.n}, 1);
+        stamp_put(w, &(uint8_t){(uint8_t)text.n}, 1);
     else
         put_uint32(w, text.n);
-    put(w, text.s, text.n);
+    stamp_put(w, text.s, text.n);
     put_zeros(w, 1);
     end_field(w);
 }
 
-static void put_number_field(struct field_writer *w, uint8_t field, uint32_t number)
+static void stamp_put_number_field(struct field_writer *w, uint8_t field, uint32_t number)
 {
     if (number == 0)
         return;
-    put(w, (const uint8_t[]){field, 1, 'u', 0}, 4);
+    stamp_put(w, (const uint8_t[]){field, 1, 'u', 0}, 4);
     put_uint32(w, number);
     end_field(w);
 }
 
-static struct field_writer begin(const struct message *m, uint8_t *out)
+static struct field_writer stamp_begin(const struct message *m, uint8_t *out)
 {
     struct field_writer w = {.out = out, .swap = m->big_endian != WIRE_HOST_BIG_ENDIAN};
-    put(&w, m->data, MESSAGE_FIXED_SIZE);
+    stamp_put(&w, m->data, MESSAGE_FIXED_SIZE);
     w.end = w.at;
     return w;
 }
@@ -77,14 +77,14 @@ static struct field_writer begin(const struct message *m, uint8_t *out)
 /* Behind SENDER, the known fields once more */
 static void put_known_fields(struct field_writer *w, const struct message *m)
 {
-    put_text_field(w, FIELD_PATH, 'o', m->path);
-    put_text_field(w, FIELD_INTERFACE, 's', m->interface);
-    put_text_field(w, FIELD_MEMBER, 's', m->member);
-    put_text_field(w, FIELD_ERROR_NAME, 's', m->error_name);
-    put_number_field(w, FIELD_REPLY_SERIAL, m->reply_serial);
-    put_text_field(w, FIELD_DESTINATION, 's', m->destination);
-    put_text_field(w, FIELD_SIGNATURE, 'g', m->signature);
-    put_number_field(w, FIELD_UNIX_FDS, m->n_fds);
+    stamp_put_text_field(w, FIELD_PATH, 'o', m->path);
+    stamp_put_text_field(w, FIELD_INTERFACE, 's', m->interface);
+    stamp_put_text_field(w, FIELD_MEMBER, 's', m->member);
+    stamp_put_text_field(w, FIELD_ERROR_NAME, 's', m->error_name);
+    stamp_put_number_field(w, FIELD_REPLY_SERIAL, m->reply_serial);
+    stamp_put_text_field(w, FIELD_DESTINATION, 's', m->destination);
+    stamp_put_text_field(w, FIELD_SIGNATURE, 'g', m->signature);
+    stamp_put_number_field(w, FIELD_UNIX_FDS, m->n_fds);
 }
 
 uint32_t message_stamp_prefix(const struct message *m, struct span sender, uint8_t *out)
@@ -105,10 +105,10 @@ uint32_t message_stamp_prefix(const struct message *m, struct span sender, uint8
 }
 
 /* The header written anew; with no out it is only counted. */
-static uint32_t rewrite(const struct message *m, struct span sender, uint8_t *out)
+static uint32_t stamp_rewrite(const struct message *m, struct span sender, uint8_t *out)
 {
-    struct field_writer w = begin(m, out);
-    put_text_field(&w, FIELD_SENDER, 's', sender);
+    struct field_writer w = stamp_begin(m, out);
+    stamp_put_text_field(&w, FIELD_SENDER, 's', sender);
     put_known_fields(&w, m);
     if (out)
         wire_store32(out + OFFSET_FIELDS_SIZE, w.end - MESSAGE_FIXED_SIZE, w.swap);
@@ -118,14 +118,14 @@ static uint32_t rewrite(const struct message *m, struct span sender, uint8_t *ou
 uint32_t message_stamped_header_size(const struct message *m, struct span sender)
 {
     if (m->rewrite)
-        return rewrite(m, sender, NULL);
+        return stamp_rewrite(m, sender, NULL);
     return wire_align(8 + sender.n + 1, 8) + m->body_offset;
 }
 
 uint32_t message_stamp(const struct message *m, struct span sender, uint8_t *out)
 {
     if (m->rewrite)
-        return rewrite(m, sender, out);
+        return stamp_rewrite(m, sender, out);
     const uint32_t prefix = message_stamp_prefix(m, sender, out);
     const uint32_t fields = m->body_offset - MESSAGE_FIXED_SIZE;
     memcpy(out + prefix, m->data + MESSAGE_FIXED_SIZE, fields);

@@ -10,7 +10,7 @@ struct type_cursor {
     uint32_t i;
 };
 
-static enum message_error read_value(struct wire_reader *r, struct type_cursor *type, unsigned depth);
+static enum message_error value_read(struct wire_reader *r, struct type_cursor *type, unsigned depth);
 
 static inline enum message_error align(struct wire_reader *r, uint32_t alignment)
 {
@@ -107,7 +107,7 @@ enum message_error wire_read_variant(struct wire_reader *r, unsigned depth)
     if (depth == MESSAGE_MAX_DEPTH)
         return MESSAGE_BAD_DEPTH;
     struct type_cursor type = {text.s, ends, 0};
-    return read_value(r, &type, depth + 1);
+    return value_read(r, &type, depth + 1);
 }
 
 /* n bytes of fixed-size elements. Only booleans can be wrong. */
@@ -149,7 +149,7 @@ static enum message_error read_array(struct wire_reader *r, struct type_cursor *
     const uint32_t end = r->at + n;
     while (r->at < end) {
         struct type_cursor each = {type->s, type->ends, first};
-        error = read_value(r, &each, depth + 1);
+        error = value_read(r, &each, depth + 1);
         if (error)
             return error;
     }
@@ -166,7 +166,7 @@ static enum message_error read_struct(struct wire_reader *r, struct type_cursor 
         return MESSAGE_BAD_DEPTH;
     type->i++;
     do {
-        error = read_value(r, type, depth + 1);
+        error = value_read(r, type, depth + 1);
         if (error)
             return error;
     } while (type->s[type->i] != ')' && type->s[type->i] != '}');
@@ -176,7 +176,7 @@ static enum message_error read_struct(struct wire_reader *r, struct type_cursor 
 
 /* The value of the type at the cursor, which is moved behind it. depth is that of the containers around the
  * value. */
-static enum message_error read_value(struct wire_reader *r, struct type_cursor *type, unsigned depth)
+static enum message_error value_read(struct wire_reader *r, struct type_cursor *type, unsigned depth)
 {
     const char code = type->s[type->i];
     switch (code) {
@@ -206,7 +206,7 @@ enum message_error wire_read_values(struct wire_reader *r, struct span signature
 {
     struct type_cursor type = {signature.s, ends, 0};
     while (type.i < signature.n) {
-        enum message_error error = read_value(r, &type, 0);
+        enum message_error error = value_read(r, &type, 0);
         if (error)
             return error;
     }
