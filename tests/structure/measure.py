@@ -28,11 +28,11 @@ class Measure:
 
 
 LIMITS = {
-    "files that a method call passes": 29,
-    "changes of file on its way": 116,
-    "objects in the largest knot": 26,
-    "upward references between layers": 32,
-    "function names in more than one file": 34,
+    "files that a method call passes": 28,
+    "changes of file on its way": 106,
+    "objects in the largest knot": 8,
+    "upward references between layers": 0,
+    "function names in more than one file": 0,
 }
 """These numbers only fall. Whoever lowers one lowers its limit."""
 
