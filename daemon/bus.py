@@ -10,13 +10,13 @@ from typing import NamedTuple
 from ..policy.error import ConfigError
 from ..policy.settings import Settings
 from ..transport.relay import Evaluator
+from ..transport.relay.message import METHOD_CALL, NO_AUTO_START
 from . import errors
 from .activation.activation import Activation
 from .activation.environment import Environment
 from .activation.tools import NoTools, Tools
 from .credentials import Credentials
 from .driver import BUS_NAME, BUS_PATH, Call, Driver
-from .driver.method import METHOD_CALL, NO_AUTO_START
 from .errors import DBusError
 from .guard import Failed, Guard, failure, ignored
 from .logging import DENIED, RELOAD_FAILED, RELOADED, Log

@@ -8,7 +8,7 @@ import socket
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from ..auth.mechanism import Mechanisms
 from ..auth.mechanisms import choose
@@ -18,6 +18,7 @@ from ..transport.listen import listen, parse_listenable
 from ..transport.listener import Listener, new_guid
 from . import daemonize
 from .activation.environment import NOT_FOR_SERVICES
+from .codec import Message, Variant, read_message
 from .configuration import FirstReading
 from .options import Options
 from .startup import Startup
@@ -112,8 +113,6 @@ def _import_all() -> None:
 
 def _talk(listener: Listener) -> str:
     """Be a client: say Hello, and ask what only the control plane knows. Return what failed."""
-    from .codec import make_call, read_error
-
     (server,) = listener.sockets
     try:
         with socket.socket(socket.AF_UNIX) as client:
@@ -128,12 +127,42 @@ def _talk(listener: Listener) -> str:
                 return f"Authentication was answered by {answer!r}"
             client.sendall(b"BEGIN\r\n")
             for serial, member in enumerate(("Hello", "ListActivatableNames"), 1):
-                client.sendall(make_call(serial, member))
-                if error := read_error(stream):
+                client.sendall(_call(member, serial).encode())
+                if error := _error(stream):
                     return f"{member} was answered by {error}"
     except (OSError, ValueError) as error:
         return f"A client was not served: {error}"
     return ""
+
+
+def _call(member: str, serial: int) -> Message:
+    """Make a call to the driver, without arguments."""
+    # Not earlier: whether native code can be imported is for the rehearsal to find out.
+    from ..transport.relay import message
+    from .driver.method import BUS_NAME, BUS_PATH
+
+    fields = {
+        message.PATH: Variant("o", BUS_PATH),
+        message.INTERFACE: Variant("s", BUS_NAME),
+        message.MEMBER: Variant("s", member),
+        message.DESTINATION: Variant("s", BUS_NAME),
+    }
+    return Message(message.METHOD_CALL, serial, fields)
+
+
+def _error(stream: BinaryIO) -> str:
+    """Read messages up to the next reply; return the name of the error that it is, "" if none.
+
+    Raises ValueError if there is none.
+    """
+    from ..transport.relay import message
+
+    while (found := read_message(stream)) is not None:
+        if found.type == message.METHOD_RETURN:
+            return ""
+        if found.type == message.ERROR:
+            return str(found.fields[message.ERROR_NAME].value)
+    raise ValueError("the connection was closed")
 
 
 def _say(reason: str) -> None:

@@ -1,64 +1,89 @@
-"""Bodies of messages to and from the driver, and a client's calls; the one module that knows dbus-fast.
+"""Values in the D-Bus wire format: bodies of messages to and from the bus, and a client's whole messages.
 
-The data plane has validated every body before it gets here, and it writes the headers of everything that the
-bus says itself: only bodies are read and made.
+Arrays and structs are lists, ``ay`` is bytes, dictionaries are dicts, booleans are 0 and 1, and ``h`` is the
+index of a descriptor. The data plane has validated the body of each message that it hands up, and it writes
+the headers of the bus's own messages. Reading is bounded all the same: what can't be read raises ValueError.
+
+A marshaller in C would save nothing here: the signature has to be walked in Python in any case, and a call
+into C takes as long as the few bytes that are written for it.
 """
 
-import io
+from __future__ import annotations
+
 import struct
-from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Final, NamedTuple
 
-from ..leaf import without_init
+from .signature import complete_types
 
-with without_init("dbus_fast"):
-    # First, for they import each other.
-    from dbus_fast import errors as _errors  # noqa: F401
-    from dbus_fast._private.marshaller import Marshaller
-    from dbus_fast._private.unmarshaller import Unmarshaller
-    from dbus_fast.signature import Variant
-
-__all__ = [
-    "STRINGS_AT_ONCE",
-    "Variant",
-    "make_body",
-    "make_call",
-    "read_body",
-    "read_error",
-    "read_plain",
-    "read_strings",
-]
-
-METHOD_CALL, METHOD_RETURN, ERROR = 1, 2, 3
-BUS = "org.freedesktop.DBus"
-STRINGS_AT_ONCE = 2000
+STRINGS_AT_ONCE: Final = 2000
 """An even number, which take about a millisecond."""
+MAX_MESSAGE: Final = 2**27  # bytes; specification: "Message Format"
+HEADER: Final = "yyyyuua(yv)"
+FIXED_HEADER: Final = 16  # bytes, up to and with the length of the fields
 
-_PLAIN = ("", "s", "u", "su")
-"""What most calls have: read here, for dbus-fast wants a whole message, which costs ten times as much."""
+_FORMATS: Final = dict(zip("ybnqiuhxtd", "BIhHiIIqQd", strict=True))
+_LITTLE: Final = {code: struct.Struct("<" + form) for code, form in _FORMATS.items()}
+_BIG: Final = {code: struct.Struct(">" + form) for code, form in _FORMATS.items()}
+_ALIGNMENT: Final = dict(zip("ygvnqbiuhsoaxtd({", (1, 1, 1, 2, 2, *[4] * 7, *[8] * 5), strict=True))
 
 
-def read_body(signature: str, body: bytes, big_endian: bool) -> list[Any]:
-    """Return the values in ``body``, one for each complete type in ``signature``.
+class Variant(NamedTuple):
+    """A value and its type, one complete type."""
 
-    Variants come as ``Variant`` (``.signature``, ``.value``), descriptors as their index.
-    """
-    if signature in _PLAIN:
-        return read_plain(signature, memoryview(body), big_endian)
-    frame = _header(signature, len(body), ">" if big_endian else "<") + body
-    message = Unmarshaller(io.BytesIO(frame)).unmarshall()  # type: ignore[arg-type]  # any reader does
-    if message is None:
-        raise ValueError(f"a body of signature {signature!r} ends early")
-    return message.body
+    signature: str
+    value: Any
 
 
 def make_body(signature: str, values: Sequence[Any]) -> bytes:
-    """Marshal ``values`` in little endian. Variants are written as ``Variant(signature, value)``."""
-    if not signature:
-        return b""
-    if signature == "u":
-        return struct.pack("<I", values[0])
-    return bytes(Marshaller(signature, list(values)).marshall())
+    """Marshal one value for each complete type in ``signature``, in little endian."""
+    out = bytearray()
+    for kind, value in zip(complete_types(signature), values, strict=True):
+        _write(out, kind, value)
+    return bytes(out)
+
+
+def _write(out: bytearray, kind: str, value: Any) -> None:
+    code = kind[0]
+    if code in _LITTLE:
+        fixed = _LITTLE[code]
+        out += bytes(-len(out) % fixed.size) + fixed.pack(value)
+    elif code in "so":
+        text = value.encode("utf-8")
+        out += b"%b%b%b\0" % (bytes(-len(out) % 4), len(text).to_bytes(4, "little"), text)
+    elif code == "g":
+        out += b"%c%b\0" % (len(value), value.encode("ascii"))
+    elif code == "v":
+        _write(out, "g", value.signature)
+        _write(out, value.signature, value.value)
+    elif code == "a":
+        _write_array(out, kind[1:], value)
+    else:
+        out += bytes(-len(out) % 8)
+        for one, item in zip(complete_types(kind[1:-1]), value, strict=True):
+            _write(out, one, item)
+
+
+def _write_array(out: bytearray, kind: str, values: Any) -> None:
+    out += bytes(-len(out) % 4 + 4)
+    size_at = len(out) - 4
+    out += bytes(-len(out) % _ALIGNMENT[kind[0]])
+    begin = len(out)
+    if kind == "y":
+        out += values
+    else:
+        for value in values.items() if kind[0] == "{" else values:
+            _write(out, kind, value)
+    _LITTLE["u"].pack_into(out, size_at, len(out) - begin)
+
+
+def read_body(signature: str, body: bytes | memoryview, big_endian: bool) -> list[Any]:
+    """Return the values that ``body`` begins with, one for each complete type in ``signature``."""
+    reader = Reader(body, big_endian)
+    try:
+        return [reader.value(kind) for kind in complete_types(signature)]
+    except (KeyError, RecursionError, TypeError) as error:
+        raise ValueError(f"a body of signature {signature!r} can't be read: {error}") from error
 
 
 def read_strings(body: memoryview, big_endian: bool, *, pairs: bool = False) -> Iterator[list[str]]:
@@ -66,79 +91,111 @@ def read_strings(body: memoryview, big_endian: bool, *, pairs: bool = False) -> 
 
     They come STRINGS_AT_ONCE at a time, and fewer at the end.
     """
-    order = ">I" if big_endian else "<I"
-    (size,) = struct.unpack_from(order, body, 0)
-    at = 8 if pairs else 4
-    end = at + size
-    if end > len(body):
-        raise ValueError(f"an array of {size} bytes ends behind the body")
+    reader = Reader(body, big_endian)
+    end = reader.array_end("{" if pairs else "s")
     found: list[str] = []
-    while at < end:
-        at += -at % (8 if pairs and not len(found) % 2 else 4)
-        (length,) = struct.unpack_from(order, body, at)
-        found.append(str(body[at + 4 : at + 4 + length], "utf-8"))
-        at += length + 5
+    while reader.at < end:
+        if pairs and not len(found) % 2:
+            reader.align(8)
+        found.append(reader.value("s"))
         if len(found) == STRINGS_AT_ONCE:
             yield found
             found = []
     yield found
 
 
-def read_plain(signature: str, body: memoryview, big_endian: bool) -> list[Any]:
-    """Return the strings and unsigned integers that ``body`` begins with, and look no further."""
-    order = ">I" if big_endian else "<I"
-    values: list[Any] = []
-    at = 0
-    try:
-        for token in signature:
-            at += -at % 4
-            (number,) = struct.unpack_from(order, body, at)
-            at += 4
-            if token == "u":
-                values.append(number)
-                continue
-            if at + number >= len(body):
-                raise ValueError(f"a string of {number} bytes ends behind the body")
-            values.append(str(body[at : at + number], "utf-8"))
-            at += number + 1
-    except struct.error as error:
-        raise ValueError(f"a body of signature {signature!r} ends early") from error
-    return values
+class Reader:
+    """Takes values from a body; ``at`` is the offset of the next one."""
+
+    def __init__(self, body: bytes | memoryview, big_endian: bool) -> None:
+        self.at = 0
+        self._body = body
+        self._fixed = _BIG if big_endian else _LITTLE
+
+    def align(self, boundary: int) -> None:
+        """Pass over padding."""
+        self.at += -self.at % boundary
+
+    def value(self, kind: str) -> Any:
+        """Take a value of one complete type."""
+        code = kind[0]
+        if code in self._fixed:
+            fixed = self._fixed[code]
+            at = self.at + -self.at % fixed.size
+            self.at = at + fixed.size
+            if self.at > len(self._body):
+                raise ValueError("a value ends behind the body")
+            return fixed.unpack_from(self._body, at)[0]
+        if code in "so":
+            return self._text(self.value("u"))
+        if code == "g":
+            return self._text(self.value("y"))
+        if code == "v":
+            signature = self.value("g")
+            (inner,) = complete_types(signature)
+            return Variant(signature, self.value(inner))
+        if code == "a":
+            return self._array(kind[1:])
+        members = complete_types(kind[1:-1])
+        if not members:
+            raise ValueError(f"there is no type {kind!r}")
+        self.align(8)
+        return [self.value(one) for one in members]
+
+    def array_end(self, kind: str) -> int:
+        """Take the head of an array whose elements are of this type; return where they end."""
+        size = self.value("u")
+        self.align(_ALIGNMENT[kind[0]])
+        end: int = self.at + size
+        if end > len(self._body):
+            raise ValueError(f"an array of {size} bytes ends behind the body")
+        return end
+
+    def _array(self, kind: str) -> Any:
+        end = self.array_end(kind)
+        if kind == "y":
+            begin, self.at = self.at, end
+            return bytes(self._body[begin:end])
+        values = []
+        while self.at < end:
+            values.append(self.value(kind))
+        if self.at > end:
+            raise ValueError("an element ends behind its array")
+        return dict(values) if kind[0] == "{" else values
+
+    def _text(self, size: int) -> str:
+        begin = self.at
+        self.at = begin + size + 1
+        if self.at > len(self._body):
+            raise ValueError(f"a text of {size} bytes ends behind the body")
+        return str(self._body[begin : begin + size], "utf-8")
 
 
-def make_call(serial: int, member: str) -> bytes:
-    """Make a client's whole call to the driver, without arguments, in little endian."""
-    texts = {1: ("o", "/org/freedesktop/DBus"), 2: ("s", BUS), 3: ("s", member), 6: ("s", BUS)}
-    fields = [[code, Variant(signature, text)] for code, (signature, text) in texts.items()]
-    header = make_body("yyyyuua(yv)", [ord("l"), METHOD_CALL, 0, 1, 0, serial, fields])
-    return header + bytes(-len(header) % 8)
+class Message(NamedTuple):
+    """A whole message; its header fields by their codes."""
+
+    type: int
+    serial: int
+    fields: Mapping[int, Variant]
+    body: bytes = b""
+
+    def encode(self) -> bytes:
+        """Marshal it, in little endian."""
+        fixed = (ord("l"), self.type, 0, 1, len(self.body), self.serial)
+        header = make_body(HEADER, (*fixed, list(self.fields.items())))
+        return header + bytes(-len(header) % 8) + self.body
 
 
-def read_error(stream: BinaryIO) -> str:
-    """Read a client's messages up to the next reply; return the name of the error that it is, "" if none.
-
-    Raises ValueError if there is none, and what the stream raises.
-    """
-    while (message := _read_message(stream)) is not None:
-        if message.message_type.value == METHOD_RETURN:
-            return ""
-        if message.message_type.value == ERROR:
-            return str(message.error_name)
-    raise ValueError("the connection was closed")
-
-
-def _read_message(stream: BinaryIO) -> Any:
-    try:
-        return Unmarshaller(stream).unmarshall()  # type: ignore[arg-type]  # any reader does
-    except EOFError:
+def read_message(stream: BinaryIO) -> Message | None:
+    """Read a message; return None at the end of the stream. Raises ValueError, and what the stream raises."""
+    start = stream.read(FIXED_HEADER)
+    if len(start) < FIXED_HEADER:
         return None
-
-
-def _header(signature: str, size: int, order: str) -> bytes:
-    """Make the smallest header there is, for the unmarshaller takes nothing but whole messages."""
-    text = signature.encode("ascii")
-    fields = struct.pack(f"{order}B3sI", 5, b"\x01u\x00", 1)  # REPLY_SERIAL
-    fields += b"\x08\x01g\x00" + bytes([len(text)]) + text + b"\x00"  # SIGNATURE
-    mark = b"B" if order == ">" else b"l"
-    header = mark + struct.pack(f"{order}BBBIII", METHOD_RETURN, 0, 1, size, 1, len(fields)) + fields
-    return header + bytes(-len(header) % 8)
+    big_endian = start[0] == ord("B")
+    body_size, fields_size = (read_body("u", start[at:], big_endian)[0] for at in (4, 12))
+    body_at = FIXED_HEADER + fields_size + -fields_size % 8
+    if body_at + body_size > MAX_MESSAGE:
+        raise ValueError(f"a message of {body_at + body_size} bytes")
+    data = start + stream.read(body_at + body_size - FIXED_HEADER)
+    _, type_, _, _, _, serial, fields = read_body(HEADER, data, big_endian)
+    return Message(type_, serial, dict(fields), data[body_at:])

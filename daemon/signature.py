@@ -1,6 +1,7 @@
 """Signatures and names, by the rules of the specification's "Valid Names" and "Summary of types"."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 MAX_NAME: Final = 255
@@ -24,8 +25,12 @@ def is_error_name(name: str) -> bool:
     return len(name) <= MAX_NAME and _ERROR.fullmatch(name) is not None
 
 
-def complete_types(signature: str) -> list[str]:
-    """Cut a valid signature into its single complete types: "a{sv}u" → ["a{sv}", "u"]."""
+@lru_cache(256)
+def complete_types(signature: str) -> tuple[str, ...]:
+    """Cut a signature into its single complete types: "a{sv}u" → ("a{sv}", "u").
+
+    Raises ValueError for one that ends within a type; else it is taken to be valid.
+    """
     types = []
     start = depth = 0
     for end, token in enumerate(signature, 1):
@@ -33,4 +38,6 @@ def complete_types(signature: str) -> list[str]:
         if depth == 0 and token != "a":
             types.append(signature[start:end])
             start = end
-    return types
+    if start != len(signature):
+        raise ValueError(f"the signature {signature!r} ends early")
+    return tuple(types)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ...policy.question import Header
 from ...policy.settings import Settings
+from ...transport.relay.message import METHOD_RETURN
 from .. import errors, signature
 from ..codec import make_body, read_body
 from ..driver.method import BUS_NAME, Call
@@ -30,7 +31,7 @@ from .waiters import DriverMessage, ParkedMessage, StartCall, StartReply, Waiter
 if TYPE_CHECKING:
     from ..bus import Bus
 
-METHOD_RETURN: Final = 2
+MAX_UNIT_STATE: Final = 2**18  # bytes; the properties of a unit have about 10,000
 
 
 class Activation:
@@ -158,7 +159,7 @@ class Activation:
         elif not event.signature.startswith("sss"):
             log.warning(f"Ignoring ActivationFailure message with wrong args ({event.signature})")
         else:
-            unit, name, text, *_ = read_body(event.signature, event.body, event.big_endian)
+            unit, name, text = read_body("sss", event.body_view, event.big_endian)
             valid = signature.is_error_name(name)
             self._unit_failed(unit, DBusError(name if valid else errors.SPAWN_FAILED, text))
 
@@ -400,7 +401,8 @@ def _requested_by(start: Start) -> str:
 
 
 def _unit_state(event: Event) -> systemd.UnitState | None:
-    if event.type != METHOD_RETURN or event.signature != "a{sv}":
+    body = event.body_view
+    if event.type != METHOD_RETURN or event.signature != "a{sv}" or len(body) > MAX_UNIT_STATE:
         return None
-    (properties,) = read_body(event.signature, event.body, event.big_endian)
+    (properties,) = read_body("a{sv}", body, event.big_endian)
     return systemd.UnitState.from_properties(properties)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ...record import Record
+from ...transport.relay.message import METHOD_CALL, SIGNAL
 from ..codec import make_body
 from ..driver.method import BUS_PATH
 from ..errors import DBusError
@@ -20,8 +21,6 @@ ACTIVATOR_INTERFACE: Final = "org.freedesktop.systemd1.Activator"
 UNIT_INTERFACE: Final = "org.freedesktop.systemd1.Unit"
 
 NOT_FOR_PATHS: Final = re.compile(rb"[^A-Za-z0-9]|\A[0-9]")
-METHOD_CALL: Final = 1
-SIGNAL: Final = 4
 
 
 def activation_request(

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from ...transport.relay.message import METHOD_CALL
 from .. import errors
 from ..codec import make_body
 from ..errors import DBusError
@@ -21,7 +22,6 @@ from ..plane import DataPlane
 from .systemd import MANAGER_NAME, UNIT_INTERFACE, UnitState, unit_path
 from .tools import Tools
 
-CALL: Final = 1
 FIRST_SERIAL: Final = 0x8000_0000  # below are the data plane's own
 SHORTEST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
@@ -133,7 +133,7 @@ class Units:
             self._asked = watch
             self._serial = FIRST_SERIAL | (self._serial + 1) & (FIRST_SERIAL - 1)
             self._relay.send(
-                CALL,
+                METHOD_CALL,
                 MANAGER_NAME,
                 unit_path(watch.unit),
                 "org.freedesktop.DBus.Properties",

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from ...record import Record
-from ..codec import make_body, read_body, read_plain, read_strings
+from ...transport.relay.message import NO_REPLY_EXPECTED
+from ..codec import make_body, read_body, read_strings
 from ..errors import DBusError
 from ..guard import failure
 
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
 
 BUS_NAME: Final = "org.freedesktop.DBus"
 BUS_PATH: Final = "/org/freedesktop/DBus"
-
-METHOD_CALL: Final = 1
-NO_REPLY_EXPECTED: Final = 1
-NO_AUTO_START: Final = 2
 
 
 class Call:
@@ -60,7 +57,7 @@ class Call:
     def args(self) -> list[Any]:
         """All arguments. Decoded now: what an answer does not depend on is best not asked for."""
         message = self.message
-        return read_body(message.signature, message.body, message.big_endian)
+        return read_body(message.signature, message.body_view, message.big_endian)
 
     @property
     def message(self) -> Event:
@@ -75,8 +72,8 @@ class Call:
         return not self._replied
 
     def first_args(self, signature: str) -> list[Any]:
-        """Return the first arguments, strings and numbers, without looking at what is behind them."""
-        return read_plain(signature, self.message.body_view, self.message.big_endian)
+        """Return the first arguments, without looking at what is behind them."""
+        return read_body(signature, self.message.body_view, self.message.big_endian)
 
     def last_uint32(self) -> int:
         """Return the last argument, an unsigned integer, without looking at what is before it."""

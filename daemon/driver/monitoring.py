@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from ...transport.relay import MatchRuleError
+from ...transport.relay.message import NO_REPLY_EXPECTED
 from .. import errors
 from ..codec import STRINGS_AT_ONCE
 from ..errors import DBusError
-from .method import NO_REPLY_EXPECTED, Call, Interface, Method
+from .method import Call, Interface, Method
 
 if TYPE_CHECKING:
     from ..bus import Bus

@@ -416,6 +416,7 @@ class TestUnits:
             {"Job": Variant("u", 0)},
             {"ActiveState": Variant("s", "failed"), "Job": Variant("ao", [])},
             {"InactiveExitTimestampMonotonic": Variant("s", "never")},
+            {"ActiveState": Variant("s", "failed"), "Huge": Variant("ay", bytes(2**18))},
         ],
     )
     def test_answer_that_makes_no_sense(

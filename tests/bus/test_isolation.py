@@ -53,7 +53,6 @@ MODULES = (
     "uvloop",
     "_cffi_backend",
     "pydantic_core",
-    "dbus_fast",
     "asyncinotify",
     "omnibus",
 )

@@ -180,7 +180,7 @@ class TestLargeArguments:
         def decode(*_: object) -> None:
             raise AssertionError("it was decoded")
 
-        monkeypatch.setattr("omnibus.daemon.driver.method.read_body", decode)
+        monkeypatch.setattr("omnibus.daemon.codec.Variant", decode)
         value = Variant("as", ["x"] * 1000)
         name, _ = desk.fails(peer, "Set", "ssv", BUS, "Features", value, interface=BUS + ".Properties")
         assert name == ERROR + "PropertyReadOnly"

@@ -52,4 +52,4 @@ class TestCompleteTypes:
         ],
     )
     def test_cut(self, signature: str, types: list[str]) -> None:
-        assert complete_types(signature) == types
+        assert complete_types(signature) == tuple(types)

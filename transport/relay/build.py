@@ -29,11 +29,12 @@ def sources() -> list[str]:
 
 ffibuilder = FFI()
 ffibuilder.cdef(declarations(HERE / "api" / "relay.h"))
+ffibuilder.cdef(declarations(HERE / "wire" / "message.h"))
 ffibuilder.cdef(FOREIGN)
 ffibuilder.cdef(declarations(HERE.parent / "multicast" / "bpf" / "filter.h"))
 ffibuilder.set_source(
     "omnibus.transport.relay._relay",
-    '#include "api/relay.h"\n#include "bpf/filter.h"\n',
+    '#include "api/relay.h"\n#include "wire/message.h"\n#include "bpf/filter.h"\n',
     sources=sources(),
     include_dirs=[str(p.relative_to(ROOT)) for p in (*ROOMS, UAPI)],
     extra_compile_args=FLAGS,

@@ -6,7 +6,8 @@
 
 #include <stddef.h>
 
-/* D-Bus specification, "Message Protocol" */
+/* D-Bus specification, "Message Protocol"; build.py gives these to cffi. */
+/* cffi: begin */
 enum message_type {
     MESSAGE_METHOD_CALL = 1,
     MESSAGE_METHOD_RETURN = 2,
@@ -32,6 +33,7 @@ enum message_field {
     FIELD_UNIX_FDS = 9,
     FIELD_CONTAINER_INSTANCE = 10, /* libdbus knows it since 1.13; buses take it out */
 };
+/* cffi: end */
 
 #define MESSAGE_FIXED_SIZE 16u /* up to and with the length of the fields array */
 #define MESSAGE_MAX_SIZE (128u * 1024 * 1024)
