@@ -11,8 +11,8 @@ import socket
 import threading
 from typing import Any, Final
 
-from dbus_fast import Message, MessageType, Variant
-from dbus_fast._private.unmarshaller import Unmarshaller
+from omnibus.daemon.codec import Message, Variant, make_body, read_message
+from omnibus.transport.relay import message as numbers
 
 BATCH: Final = "bta(btbs)a(btssssuutt)a(btssssuutt)"
 POLICY: Final = f"(a(u({BATCH}))a(buu({BATCH}))a(ss)bs)"
@@ -70,10 +70,10 @@ class Controller:
             self._stream.readline()
         body = [LISTENER, 0, policy(self._services)]
         call = self._call("/org/bus1/DBus/Broker", "org.bus1.DBus.Broker", "AddListener", "ohv", body)
-        call.unix_fds = [listener.fileno()]
-        socket.send_fds(self._sock, [bytes(call._marshall(True))], call.unix_fds)
+        call.fields[numbers.UNIX_FDS] = Variant("u", 1)
+        socket.send_fds(self._sock, [call.encode()], [listener.fileno()])
         reply = self._receive()
-        if reply is None or reply.message_type != MessageType.METHOD_RETURN:
+        if reply is None or reply.type != numbers.METHOD_RETURN:
             raise RuntimeError(f"AddListener failed: {reply}")
         self._sock.settimeout(None)
         threading.Thread(target=self._serve, daemon=True).start()
@@ -84,36 +84,34 @@ class Controller:
 
     def _call(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> Message:
         self._serial += 1
-        return Message(
-            destination=interface,
-            path=path,
-            interface=interface,
-            member=member,
-            signature=signature,
-            body=body,
-            serial=self._serial,
-        )
+        fields = {
+            numbers.PATH: Variant("o", path),
+            numbers.INTERFACE: Variant("s", interface),
+            numbers.MEMBER: Variant("s", member),
+            numbers.DESTINATION: Variant("s", interface),
+            numbers.SIGNATURE: Variant("g", signature),
+        }
+        return Message(numbers.METHOD_CALL, self._serial, fields, make_body(signature, body))
 
     def _receive(self) -> Message | None:
         try:
-            return Unmarshaller(self._stream).unmarshall()  # type: ignore[arg-type]  # any reader does
-        except (EOFError, OSError, ValueError):
+            return read_message(self._stream)
+        except (OSError, ValueError):
             return None
 
     def _serve(self) -> None:
         while (message := self._receive()) is not None:
-            if message.member == "ReloadConfig":
+            member = message.fields.get(numbers.MEMBER)
+            answered = message.fields.get(numbers.REPLY_SERIAL)
+            if member is not None and member.value == "ReloadConfig":
                 call = self._call(
                     LISTENER, "org.bus1.DBus.Listener", "SetPolicy", "v", [policy(self._services)]
                 )
                 self._reloads[self._serial] = message.serial
-            elif message.reply_serial in self._reloads:
+            elif answered is not None and answered.value in self._reloads:
                 self._serial += 1
-                call = Message(
-                    message_type=MessageType.METHOD_RETURN,
-                    reply_serial=self._reloads.pop(message.reply_serial),
-                    serial=self._serial,
-                )
+                reply_to = Variant("u", self._reloads.pop(answered.value))
+                call = Message(numbers.METHOD_RETURN, self._serial, {numbers.REPLY_SERIAL: reply_to})
             else:
                 continue
-            self._sock.sendall(bytes(call._marshall(False)))
+            self._sock.sendall(call.encode())

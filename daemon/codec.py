@@ -11,7 +11,7 @@ into C takes as long as the few bytes that are written for it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from .signature import complete_types
@@ -176,7 +176,7 @@ class Message(NamedTuple):
 
     type: int
     serial: int
-    fields: Mapping[int, Variant]
+    fields: dict[int, Variant]
     body: bytes = b""
 
     def encode(self) -> bytes:
