@@ -15,7 +15,7 @@ LINK = $(VENV)/link
 JOBS ?= 4
 
 ROOMS = auth daemon policy systemd transport
-PYTHON_FILES = __init__.py leaf.py record.py $(wildcard $(addsuffix /*.py,$(ROOMS)) $(addsuffix /*/*.py,$(ROOMS)))
+PYTHON_FILES = __init__.py record.py $(wildcard $(addsuffix /*.py,$(ROOMS)) $(addsuffix /*/*.py,$(ROOMS)))
 C_FILES = $(wildcard transport/relay/*/*.[ch] transport/multicast/*/*.[ch] tests/relay/*.[ch] daemon/launch/*.[ch])
 C_SOURCES = $(wildcard transport/relay/*/*.[ch] transport/multicast/*/*.[ch] kernel/include/uapi/linux/*.h daemon/launch/*.[ch])
 

@@ -32,6 +32,9 @@ def run(arguments: Sequence[str]) -> int:
         from .check import check
 
         return check(options)
+    # Before the fork, since both processes need it: for pydantic-core, and for asyncio.
+    import inspect  # noqa: F401
+
     reading = FirstReading(options.config_file, options.omnibus_config)
     # The rest is imported while the child reads.
     from .startup import Startup

@@ -1,8 +1,7 @@
 """What the models of a configuration are made of.
 
-They are pydantic-core's own: importing the package around it, and building models in it, would cost every
-start 100 ms. Schemas are written as the plain data they are, since what makes and describes them takes 15 ms
-more. A model is a class whose attributes are declared with ``text`` or ``checked``.
+pydantic-core is used by itself: to import pydantic and to build its models would cost each start 100 ms more.
+A model is a class whose attributes are declared with ``text`` or ``checked``; its schema is plain data.
 """
 
 from __future__ import annotations
@@ -11,11 +10,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, ClassVar, LiteralString, TypeVar
 
-from ..leaf import without_init
-from .xml import Element
+from pydantic_core import PydanticCustomError, SchemaValidator, ValidationError
 
-with without_init("pydantic_core"):
-    from pydantic_core._pydantic_core import PydanticCustomError, SchemaValidator, ValidationError
+from .xml import Element
 
 Schema = dict[str, Any]
 
