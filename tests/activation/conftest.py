@@ -1,4 +1,4 @@
-"""A bus that starts what tests let it, the launch helper and its parts, and daemons with services."""
+"""A bus with controlled starts, the launch helper and its parts, and daemons with services."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from omnibus.policy.block import encode
 from omnibus.policy.rules import Kind, Rule
 from omnibus.policy.settings import Limits, ServiceDir, Settings
 from support.daemon import Daemon, adoption, config, start
-from support.plane import FakeEvent, FakePlane, Lines, somebody
+from support.plane import FakeEvent, FakePlane, Lines, make_credentials
 from support.raw import DEADLINE, ERROR, BusError, Client
 from support.wire import marshal
 
@@ -44,7 +44,7 @@ OWN_AND_SEND = [Rule(Kind.OWN, allow=True), Rule(Kind.SEND, allow=True, requeste
 
 @pytest.fixture(scope="session")
 def compile_c(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Compile a program of the launch helper's parts once for all workers."""
+    """Compile a program with the launch helper's parts, once for all workers."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -73,13 +73,13 @@ def compile_c(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 class Parts:
-    """The launch helper's C parts, under the sanitizers; they answer as long as none of them complains."""
+    """The launch helper's C parts, under the sanitizers; they reply until a sanitizer reports an error."""
 
     def __init__(self, program: Path) -> None:
         self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def ask(self, kind: str, data: bytes) -> list[str | None] | None:
-        """Return the strings that the part gives, None if it refuses."""
+        """Return the strings that the part returns, None if it refuses."""
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(f"{kind}{len(data)}\n".encode() + data)
         self.process.stdin.flush()
@@ -112,7 +112,7 @@ def parts(compile_c: Callable[..., Path]) -> Iterator[Parts]:
     assert found.process.returncode == 0, error
 
 
-# A bus above a data plane that takes notes
+# A bus on a fake data plane
 
 
 @dataclass(eq=False)
@@ -137,7 +137,7 @@ class FakeChild:
 
 @dataclass
 class FakeTools:
-    """Nothing happens before the test says so; ``error`` is raised instead of spawning."""
+    """Nothing happens before the test triggers it; ``error`` is raised instead of spawning."""
 
     time: float = 1000.0
     waiting: list[Callable[[], None]] = field(default_factory=list)
@@ -167,12 +167,12 @@ class FakeTools:
         return child
 
     def read(self) -> None:
-        """Let the directories be read as often as somebody wants that."""
+        """Run the pending readings of the directories, and those they cause."""
         while self.waiting:
             self.waiting.pop(0)()
 
     def pass_time(self, timer: FakeTimer | None = None) -> None:
-        """Let the latest timer, or another, run out."""
+        """Let the latest timer, or the given one, expire."""
         timer = timer or self.timers[-1]
         assert not timer.cancelled
         self.timers.remove(timer)
@@ -181,7 +181,7 @@ class FakeTools:
 
 
 class Desk:
-    """The bus, its tools, a directory of services, and the hand that brings events."""
+    """The bus, its tools and a directory of services, with methods that inject events."""
 
     def __init__(
         self,
@@ -222,7 +222,7 @@ class Desk:
         known: bool = True,
         **keys: str,
     ) -> Path:
-        """Write a .service file; ``known``: the bus has read it already."""
+        """Write a .service file; ``known``: the bus has already read it."""
         path = self.directory / (filename or f"{name}.service")
         lines = [f"{key}={value}\n" for key, value in {"Name": name, "Exec": exec, **keys}.items()]
         path.write_text("[D-BUS Service]\n" + "".join(lines))
@@ -233,13 +233,13 @@ class Desk:
 
     def attach(self, uid: int = 1000, pid: int | None = 42) -> Peer:
         peer = self.bus.peers.add(
-            self.plane.next_id(), somebody(uid, pid), fd_passing=True, privileged=uid == 0
+            self.plane.next_id(), make_credentials(uid, pid), fd_passing=True, privileged=uid == 0
         )
         self.bus.peers.activate(peer)
         return peer
 
     def happen(self, *events: FakeEvent, read: bool = True) -> Commands:
-        """Let events come up, and the directories be read; return the commands that go down."""
+        """Handle the pending events, read the directories, and return the commands to the data plane."""
         self.plane.waiting += events
         self.bus.dispatch()
         if read:
@@ -247,12 +247,12 @@ class Desk:
         return self.take()
 
     def take(self) -> Commands:
-        """Return the commands since the last time."""
+        """Return the commands since the last call."""
         self.plane.commit()
         return self.plane.take()
 
     def park(self, peer: Peer, name: str, *, read: bool = True, **fields: Any) -> Commands:
-        """Let a message be parked; ``self.parked`` is its number."""
+        """Park a message; ``self.parked`` is its number."""
         self.parked += 1
         values: dict[str, Any] = {"path": "/a", "interface": "a.b", "member": "C", **fields}
         event = FakeEvent(EventKind.PARKED, peer.id, self.parked, destination=name, **values)
@@ -269,7 +269,7 @@ class Desk:
         return self.call(peer, "RequestName", "su", name, 0, serial=99)
 
     def tell(self, peer: Peer, signature: str, *args: Any, **fields: Any) -> Commands:
-        """Let a signal, or something else that is no call, come for the bus."""
+        """Send the bus a signal, or another message that is no call."""
         values: dict[str, Any] = {"type": 4, "path": "/org/freedesktop/systemd1", **fields}
         return self.happen(
             FakeEvent(peer=peer.id, signature=signature, body=marshal(signature, args), **values)
@@ -277,7 +277,7 @@ class Desk:
 
     @property
     def child(self) -> FakeChild:
-        """The only program that runs."""
+        """The only running program."""
         (child,) = self.tools.children
         return child
 
@@ -309,7 +309,7 @@ def executable(request: pytest.FixtureRequest) -> str:
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    """Wait for something that nobody reports."""
+    """Poll for a condition that is not reported."""
     end = time.monotonic() + DEADLINE
     while not condition():
         assert time.monotonic() < end
@@ -324,7 +324,7 @@ def failure(client: Client, name: str) -> tuple[str, str]:
 
 
 class Services:
-    """A directory of .service files, and daemons that know it."""
+    """A directory of .service files, and daemons that use it."""
 
     def __init__(self, executable: str, directory: Path, stack: contextlib.ExitStack) -> None:
         self.executable = executable
@@ -337,7 +337,7 @@ class Services:
         path.write_text("[D-BUS Service]\n" + "".join(lines))
 
     def start(self, *arguments: str, extra: str = "", options: Any = None, **settings: Any) -> Daemon:
-        """Start a daemon; ``settings`` as of support.daemon.config."""
+        """Start a daemon; ``settings`` as for support.daemon.config."""
         extra += f"<servicedir>{self.directory}</servicedir>"
         text = config("unix:path={dir}/bus", extra=extra, **settings)
         daemon = start(self.executable, text, arguments, **(options or {}))
@@ -350,6 +350,6 @@ class Services:
 def services(executable: str, tmp_path: Path) -> Iterator[Services]:
     directory = tmp_path / "services"
     directory.mkdir()
-    # What a daemon has started is left to us when it ends.
+    # The children of a daemon are reparented to us when it ends.
     with adoption(), contextlib.ExitStack() as stack:
         yield Services(executable, directory, stack)

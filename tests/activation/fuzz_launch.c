@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* What the launch helper reads, with its rights: the first byte chooses the reader. */
+/* Input that the launch helper reads with its privileges: the first byte selects the parser. */
 #include "../../daemon/launch/bus_config.h"
 #include "../../daemon/launch/command_line.h"
 #include "../../daemon/launch/service_file.h"

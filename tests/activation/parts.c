@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The parts of the launch helper for tests. A request is a letter, the size in decimal, a newline, and so
- * many bytes; an answer is a number (the result), then as many strings as there are, each with its size in
- * front.
+ * The parts of the launch helper for tests. A request is a letter, the size in decimal, a newline, and that
+ * many bytes; a reply is a number (the result), then all result strings, each preceded by its
+ * size.
  */
 #include "../../daemon/launch/bus_config.h"
 #include "../../daemon/launch/command_line.h"
@@ -63,7 +63,7 @@ int main(void)
     char kind;
     size_t size;
     while (scanf("%c%zu%*c", &kind, &size) == 2) {
-        /* exactly as long as it claims to be, so that the sanitizer sees who reads on */
+        /* exactly as long as its stated size, so that the sanitizer detects an overrun */
         char *text = malloc(size + (kind == 'c'));
         if (!text || fread(text, 1, size, stdin) != size)
             return 1;

@@ -1,4 +1,4 @@
-"""A service that a bus starts: it takes the names of its command line, and answers calls by their members."""
+"""A service for a bus to start: it owns the names of its arguments, and replies to calls by their members."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ def answer(client: Client, call: Message, seen: list[str]) -> None:
         sys.exit()
     elif call.member == "Environment":
         client.reply(call, "s", json.dumps(dict(os.environ)))
-    elif call.member == "Who":
-        client.reply(call, "u", os.getuid())
     elif call.member == "Seen":
         client.reply(call, "as", seen)
     elif call.member == "Fd":

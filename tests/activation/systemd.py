@@ -1,6 +1,6 @@
-"""A fake systemd: its process has the name, and so has its connection; what units do is in its command line.
+"""A fake systemd: its process has the name, its connection owns the name; the states of units are arguments.
 
-``UNIT=STATE`` pairs: the state that the unit has from the second question on; before that it is activating.
+``UNIT=STATE`` pairs: the state of the unit from the second query on; before that it is activating.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Specification, "Message Bus Starting Services (Activation)": the life of a start."""
+"""Specification, "Message Bus Starting Services (Activation)": the course of a start."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TestAutoStart:
         assert desk.log.fields[-1] == {"MESSAGE_ID": ACTIVATING, "DBUS_SERVICE": NAME}
 
     def test_delivered_in_order_when_the_name_appears(self, desk: Desk, peer: Peer) -> None:
-        """NameAcquired comes before what was parked, and the reply of RequestName after it."""
+        """NameAcquired comes before the parked messages, and the reply to RequestName after them."""
         desk.service(NAME)
         other = desk.attach()
         for sender in (peer, other, peer):
@@ -78,14 +78,14 @@ class TestAutoStart:
         assert len(desk.tools.children) == 1
 
     def test_file_that_appears_later(self, desk: Desk, peer: Peer) -> None:
-        """No reload is needed; who asks for the list learns of the change."""
+        """No reload is needed; the change is announced to clients that list the names."""
         text = f"The name {NAME} was not provided by any .service files"
         assert desk.park(peer, NAME) == [("reject", 1, ERROR + "ServiceUnknown", text)]
         desk.service(NAME, known=False)
         assert desk.park(peer, NAME) == [CHANGED]
         assert desk.child.program.name == NAME
 
-    def test_file_that_is_gone(self, desk: Desk, peer: Peer) -> None:
+    def test_removed_file(self, desk: Desk, peer: Peer) -> None:
         desk.service(NAME).unlink()
         assert [command[0] for command in desk.park(peer, NAME)] == ["signal", "reject"]
 
@@ -99,7 +99,7 @@ class TestAutoStart:
         text = "The name :1.77 was not provided by any .service files"
         assert desk.park(peer, ":1.77") == [("reject", 1, ERROR + "ServiceUnknown", text)]
 
-    def test_again_after_the_service_has_left(self, desk: Desk, peer: Peer) -> None:
+    def test_again_after_the_service_has_exited(self, desk: Desk, peer: Peer) -> None:
         desk.service(NAME)
         desk.park(peer, NAME)
         service = desk.attach()
@@ -116,8 +116,8 @@ class TestAutoStart:
         desk.tools.read()
         assert (desk.tools.children, desk.take()) == ([], [])
 
-    def test_questions_share_a_reading(self, desk: Desk, peer: Peer) -> None:
-        """But not one that had begun before they came."""
+    def test_requests_share_a_reading(self, desk: Desk, peer: Peer) -> None:
+        """A question does not share a reading that began before it."""
         for number in range(5):
             desk.park(peer, f"{NAME}{number}", read=False)
         assert len(desk.tools.waiting) == 1
@@ -131,7 +131,7 @@ class TestAutoStart:
 
 class TestStartServiceByName:
     def test_started(self, desk: Desk, peer: Peer) -> None:
-        """The caller goes on once the service was found, and is answered before messages are delivered."""
+        """The caller's later messages are read once the service is found; its reply precedes parked ones."""
         desk.service(NAME)
         assert start_call(desk, peer, serial=7, read=False) == []
         desk.tools.read()
@@ -158,8 +158,8 @@ class TestStartServiceByName:
             ("resume", peer.id),
         ]
 
-    def test_policy_is_not_asked(self, make_desk: MakeDesk) -> None:
-        """The call itself was allowed: nobody sends anything to the service."""
+    def test_policy_is_not_evaluated(self, make_desk: MakeDesk) -> None:
+        """The call itself is allowed: no message is sent to the service."""
         desk = make_desk(rules=[])
         desk.service(NAME)
         start_call(desk, desk.attach())
@@ -202,7 +202,7 @@ class TestReload:
         assert ERROR + "ServiceUnknown" in desk.park(peer, NAME)[-1]
 
     def test_while_the_directories_are_read(self, desk: Desk, peer: Peer) -> None:
-        """The answer is in the new ones, and starts that are under way go on."""
+        """The result comes from the new directories, and pending starts continue."""
         desk.service(NAME)
         new = desk.directory / "new"
         new.mkdir()
@@ -214,10 +214,10 @@ class TestReload:
 
 
 class TestFailures:
-    """Every failure is told at once to all who wait."""
+    """Every failure is reported at once to all waiting clients."""
 
     def fails(self, desk: Desk, peer: Peer) -> tuple[str, str]:
-        """Start by a message and a call; return what both get."""
+        """Start by a message and by a call; return both errors."""
         desk.park(peer, NAME, read=False)
         commands = start_call(desk, peer, serial=7, read=False)
         desk.tools.read()
@@ -254,7 +254,7 @@ class TestFailures:
         assert desk.log.lines[1:] == [f"Activated service '{NAME}' failed: {text}"]
         assert desk.log.fields[-1] == {"MESSAGE_ID": ACTIVATION_FAILED, "DBUS_SERVICE": NAME}
 
-    def test_no_room_for_a_process(self, desk: Desk, peer: Peer) -> None:
+    def test_fork_fails(self, desk: Desk, peer: Peer) -> None:
         desk.service(NAME)
         desk.tools.error = CannotFork(errno.EAGAIN, os.strerror(errno.EAGAIN))
         text = "Failed to fork (Resource temporarily unavailable)"
@@ -276,7 +276,7 @@ class TestFailures:
         assert self.told(desk, peer, commands + desk.take()) == ("Spawn.ChildSignaled", text)
 
     def test_success_without_a_name(self, desk: Desk, peer: Peer) -> None:
-        """The program may have gone into the background: its name may still come."""
+        """The program may have forked into the background: its name may still appear."""
         self.started(desk, peer)
         desk.child.ended(0)
         assert desk.take() == []
@@ -293,7 +293,7 @@ class TestFailures:
         assert desk.log.lines[1:] == [text]
 
     def test_time_out_of_directories_that_do_not_answer(self, desk: Desk, peer: Peer) -> None:
-        """The look into them counts, which may hang on another machine."""
+        """The time includes reading the directories, which may hang on a network file system."""
         desk.park(peer, NAME, read=False)
         desk.tools.pass_time()
         assert desk.take()[0][2] == ERROR + "TimedOut"
@@ -309,7 +309,7 @@ class TestFailures:
         assert desk.take() == []
 
     def test_end_of_an_earlier_start(self, desk: Desk, peer: Peer) -> None:
-        """One that has timed out must not fail the next."""
+        """The end of a program after its time-out must not fail the next start."""
         desk.service(NAME)
         desk.park(peer, NAME)
         desk.tools.pass_time()
@@ -319,7 +319,7 @@ class TestFailures:
         assert desk.take() == []
         assert ("deliver", 2) in desk.own(desk.attach(), NAME)
 
-    def test_all_who_wait_for_the_same_program(self, desk: Desk, peer: Peer) -> None:
+    def test_all_messages_that_wait_for_the_same_program(self, desk: Desk, peer: Peer) -> None:
         for name, command in ((NAME, "/bin/a"), (OTHER, "/bin/a"), ("org.example.Third", "/bin/b")):
             desk.service(name, command)
             desk.park(peer, name)
@@ -332,7 +332,7 @@ class TestFailures:
 
 
 class TestLimits:
-    """max_pending_service_starts counts who waits, not what starts."""
+    """max_pending_service_starts counts waiting messages, not starts."""
 
     TEXT = (
         "The maximum number of pending activations has been reached, activation of {} failed"
@@ -359,28 +359,28 @@ class TestLimits:
         assert len(desk.tools.children) == 1
 
     def test_running_service(self, desk: Desk, peer: Peer) -> None:
-        """The reference counts before it looks."""
+        """The reference counts before it looks for a service."""
         desk.own(desk.attach(), OTHER)
         desk.park(peer, NAME)
         desk.park(peer, NAME)
         assert start_call(desk, peer, OTHER)[0][3] == ERROR + "LimitsExceeded"
 
     def test_at_once(self, desk: Desk, peer: Peer) -> None:
-        """Those who came while the directories were read count when that is done."""
+        """Messages that came while the directories were read are counted when that is done."""
         for _ in range(4):
             desk.park(peer, NAME, read=False)
         desk.tools.read()
         refused = [command[1] for command in desk.take() if command[0] == "reject"]
         assert refused == [3, 4]
 
-    def test_unknown_names_count_for_nothing(self, desk: Desk, peer: Peer) -> None:
+    def test_unknown_names_do_not_count(self, desk: Desk, peer: Peer) -> None:
         for number in range(4):
             desk.park(peer, f"a.b{number}", read=False)
         desk.tools.read()
         assert {command[2] for command in desk.take() if command[0] == "reject"} == {ERROR + "ServiceUnknown"}
 
     @pytest.mark.parametrize("end", ["appears", "fails", "leaves"])
-    def test_room_again(self, desk: Desk, peer: Peer, end: str) -> None:
+    def test_end_makes_room(self, desk: Desk, peer: Peer, end: str) -> None:
         desk.park(peer, NAME)
         desk.park(peer, NAME)
         if end == "appears":
@@ -396,7 +396,7 @@ class TestLimits:
 
 
 class TestPolicy:
-    """The policy of the sender is asked before anything is started, as if the service had just that name."""
+    """The sender's policy is evaluated before a start, as if the service owned just that name."""
 
     def denied(self, make_desk: MakeDesk, *rules: Rule, **fields: Any) -> bool:
         desk = make_desk(rules=[*OWN_AND_SEND, *rules])
@@ -444,7 +444,7 @@ class TestPolicy:
         assert self.denied(make_desk, self.deny(min_fds=1), n_fds=1)
         assert not self.denied(make_desk, self.deny(destination=NAME, min_fds=2), n_fds=1)
 
-    def test_reply_that_nobody_asked_for(self, make_desk: MakeDesk) -> None:
+    def test_unrequested_reply(self, make_desk: MakeDesk) -> None:
         rules = [Rule(Kind.OWN, allow=True), Rule(Kind.SEND, allow=True, requested_reply=True)]
         desk = make_desk(rules=rules)
         desk.service(NAME)
@@ -453,7 +453,7 @@ class TestPolicy:
         assert commands[-1][2] == ERROR + "AccessDenied"
 
     def test_unknown_service_first(self, make_desk: MakeDesk) -> None:
-        """Who may not send learns no more than that there is no such service."""
+        """A sender without permission learns only that there is no such service."""
         desk = make_desk(rules=[])
         assert desk.park(desk.attach(), NAME)[0][2] == ERROR + "ServiceUnknown"
 
@@ -470,7 +470,7 @@ class TestPolicy:
         assert "requested by ':1.0'" in desk.log.lines[1]
 
     def test_log(self, make_desk: MakeDesk) -> None:
-        """A rule with log="true" lets it pass, and says that it would not."""
+        """A denial by a rule with log="true" is logged although the message is allowed."""
         rule = Rule(Kind.SEND, allow=True, requested_reply=True, destination=NAME, log=True)
         desk = make_desk(rules=[*OWN_AND_SEND, rule])
         desk.service(NAME)
@@ -480,8 +480,8 @@ class TestPolicy:
 
 
 class TestDisconnect:
-    def test_messages_of_who_is_gone(self, desk: Desk, peer: Peer) -> None:
-        """They give back their memory; what was started goes on for the others."""
+    def test_messages_of_a_disconnected_sender(self, desk: Desk, peer: Peer) -> None:
+        """Their memory is released; the start continues for other clients."""
         desk.service(NAME)
         other = desk.attach()
         desk.park(peer, NAME)
@@ -491,8 +491,8 @@ class TestDisconnect:
         assert [command[:2] for command in commands if command[0] == "reject"] == [("reject", 1)]
         assert [one[1] for one in desk.own(desk.attach(), NAME) if one[0] == "deliver"] == [2]
 
-    def test_everybody_is_gone(self, desk: Desk, peer: Peer) -> None:
-        """The start goes on, and whoever comes next waits for it."""
+    def test_all_senders_disconnected(self, desk: Desk, peer: Peer) -> None:
+        """The start continues, and later callers wait for it."""
         desk.service(NAME)
         desk.park(peer, NAME)
         desk.happen(FakeEvent(EventKind.GONE, peer.id))
@@ -512,7 +512,7 @@ class TestDisconnect:
 
 
 class TestHelper:
-    """On a system bus a helper starts the services, as their own users."""
+    """On a system bus a helper starts the services as their users."""
 
     @pytest.fixture
     def desk(self, make_desk: MakeDesk) -> Desk:
@@ -578,7 +578,7 @@ class TestEnvironment:
         environment = desk.child.program.environment
         assert (environment["A"], environment["PATH"]) == ("1", "/x")
 
-    def test_where_the_bus_is_stays(self, desk: Desk, peer: Peer) -> None:
+    def test_bus_address_is_kept(self, desk: Desk, peer: Peer) -> None:
         root = desk.attach(0)
         desk.call(root, "UpdateActivationEnvironment", "a{ss}", {"DBUS_SESSION_BUS_ADDRESS": "elsewhere"})
         desk.service(NAME)

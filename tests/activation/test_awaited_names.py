@@ -1,4 +1,4 @@
-"""While somebody waits for a name, names are the control plane's alone: it has to know who came, and when."""
+"""While a message waits for a name, only the control plane assigns names: it must see each owner in order."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TestAwaited:
         assert not desk.plane.names_awaited
 
     def test_given_just_before(self, desk: Desk, peer: Peer) -> None:
-        """The data plane may give a name away before it learns that it is awaited."""
+        """The data plane may assign a name before it learns that it is awaited."""
         desk.service(NAME)
         desk.park(peer, NAME)
         service = desk.attach()

@@ -1,4 +1,4 @@
-"""Mistakes that other buses have made in starting services, by their names."""
+"""Known bugs of other buses in activation, by their names."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .conftest import LAUNCH, SANITIZERS, Desk, Parts, Services, wait_until
 NAME = "org.example.Service"
 OTHER = "org.example.Other"
 SYSTEMD = "org.freedesktop.systemd1"
-NOBODY = 65534
+UNPRIVILEGED = 65534
 
 
 def activation_failure(client: Client) -> int:
-    """Say that a unit has failed."""
+    """Report that a unit has failed."""
     return client.signal(
         "ActivationFailure",
         "sss",
@@ -36,7 +36,7 @@ def activation_failure(client: Client) -> int:
 
 
 class TestCVE20150245:
-    """Anybody could say ActivationFailure, and so keep services from starting."""
+    """Any client could send ActivationFailure, and so keep services from starting."""
 
     @pytest.fixture
     def daemon(self, services: Services) -> Daemon:
@@ -54,22 +54,22 @@ class TestCVE20150245:
 
     def test_by_an_unprivileged_client(self, daemon: Daemon) -> None:
         if os.geteuid() != 0:
-            pytest.skip("needs root, to be somebody else")
+            pytest.skip("needs root, to change the uid")
         _, client, serial = self.start(daemon)
-        attacker = daemon.connect(uid=NOBODY)
+        attacker = daemon.connect(uid=UNPRIVILEGED)
         text = attacker.expect_error(activation_failure(attacker), ERROR + "AccessDenied")
         assert text.startswith("rejected attempt to call ActivationFailure by connection ")
-        self.comes(daemon, client, serial)
+        self.assert_started(daemon, client, serial)
 
-    def test_by_a_privileged_one_that_is_not_systemd(self, daemon: Daemon) -> None:
+    def test_by_a_privileged_client_that_is_not_systemd(self, daemon: Daemon) -> None:
         _, client, serial = self.start(daemon)
         activation_failure(client)
         client.sync()
         assert "Ignoring forged ActivationFailure message from connection" in daemon.stderr
-        self.comes(daemon, client, serial)
+        self.assert_started(daemon, client, serial)
 
-    def comes(self, daemon: Daemon, client: Client, serial: int) -> None:
-        """The start was not harmed."""
+    def assert_started(self, daemon: Daemon, client: Client, serial: int) -> None:
+        """Check that the start was not affected."""
         service = daemon.connect()
         service.driver("RequestName", "su", NAME, 0)
         service.reply(service.take(member="Hello"))
@@ -82,7 +82,7 @@ class TestCVE20150245:
 
 
 class TestCVE20143477:
-    """A message that the service may not have was answered with an error to the service's RequestName."""
+    """An error for a message denied to the service was sent in reply to the service's RequestName."""
 
     def test_error_goes_to_the_sender(self, services: Services) -> None:
         services.add(NAME, "/bin/sleep 60")
@@ -99,9 +99,9 @@ class TestCVE20143477:
 
 
 class TestCVE20123524:
-    """A setuid helper believed its caller's environment."""
+    """A setuid helper trusted its caller's environment."""
 
-    def test_nothing_of_it_is_used_or_passed_on(self, compile_c: Callable[..., Path], tmp_path: Path) -> None:
+    def test_environment_is_ignored(self, compile_c: Callable[..., Path], tmp_path: Path) -> None:
         program = compile_c(
             "launch-helper-test", LAUNCH / "launch_helper.c", "-DLAUNCH_HELPER_TEST", *SANITIZERS
         )
@@ -122,18 +122,18 @@ class TestCVE20123524:
 
 
 class TestHardeningOfUpdateActivationEnvironment:
-    """It chooses the code that others' services run: it is for the bus's own user, at the bus's own path."""
+    """It selects the code that others' services run: for the bus's own user, at the bus's own path only."""
 
     def test_another_user(self, services: Services) -> None:
         if os.geteuid() != 0:
-            pytest.skip("needs root, to be somebody else")
-        client = services.start().connect(uid=NOBODY)
+            pytest.skip("needs root, to change the uid")
+        client = services.start().connect(uid=UNPRIVILEGED)
         with pytest.raises(BusError, match="rejected attempt to call UpdateActivationEnvironment") as caught:
             client.driver("UpdateActivationEnvironment", "a{ss}", {"LD_PRELOAD": "/evil"})
         assert caught.value.name == ERROR + "AccessDenied"
 
     def test_another_path(self, services: Services) -> None:
-        """A policy that speaks of the path alone must not be passed by."""
+        """A policy on the path alone must not be bypassed."""
         client = services.start().connect()
         with pytest.raises(BusError, match="is only available at the canonical object path") as caught:
             client.driver("UpdateActivationEnvironment", "a{ss}", {"A": "1"}, path="/")
@@ -141,20 +141,20 @@ class TestHardeningOfUpdateActivationEnvironment:
 
 
 class TestCVE202231212:
-    """dbus-broker read beyond the end of a command line with an open quote."""
+    """dbus-broker read beyond the end of a command line with an unterminated quote."""
 
     @pytest.mark.parametrize("quote", ["'", '"', "\\", "#", '"\\'])
     def test_open_quote_at_the_end(self, parts: Parts, quote: str) -> None:
-        """Under AddressSanitizer, at every length around that of a block of memory."""
+        """Under AddressSanitizer, with every length around that of an allocated block."""
         for length in range(40):
             assert parts.command_line("a" * length + quote) is None
 
 
 class TestCVE20132168:
-    """What is logged was taken for a format."""
+    """Logged text was used as a format string."""
 
     def test_percent_signs(self, make_desk: Callable[..., Desk]) -> None:
-        """In everything that others choose and the log names."""
+        """In every logged text that clients choose."""
         desk = make_desk(systemd_activation=True)
         desk.service(NAME, SystemdService="%s%n.service")
         systemd = desk.attach(0)
@@ -166,7 +166,7 @@ class TestCVE20132168:
 
 
 class TestCVE20143637:
-    """Descriptors in what is never delivered stayed with the bus."""
+    """Descriptors of undeliverable messages were never closed."""
 
     def descriptors(self, daemon: Daemon) -> int:
         return len(os.listdir(f"/proc/{daemon.pid}/fd"))
@@ -190,17 +190,17 @@ class TestCVE20143637:
         client.sync()
         if end == "sender leaves":
             client.close()
-            # one less than before: the connection's own; one more: what watches the program
+            # one less than before: the connection's own; one more: the pidfd of the program
             wait_until(lambda: self.descriptors(daemon) <= before)
         else:
             wait_until(lambda: self.descriptors(daemon) == before)
         with pytest.raises(BrokenPipeError):
-            os.write(write, b"nobody has the other end")
+            os.write(write, b"the other end is closed")
         os.close(write)
 
 
 class TestUnboundedQueues:
-    """Whoever floods a service that is being started pays for it alone."""
+    """A client that floods a starting service affects no other client."""
 
     def test_others_go_on(self, services: Services) -> None:
         services.add(NAME, "/bin/sleep 60")
@@ -224,7 +224,7 @@ class TestUnboundedQueues:
 
 
 class TestDanglingLink:
-    """One link to nowhere in a directory stopped dbus-broker (bus1/dbus-broker#461)."""
+    """A dangling link in a directory stopped dbus-broker (bus1/dbus-broker#461)."""
 
     def test_in_a_service_directory(self, services: Services) -> None:
         (services.directory / "a.service").symlink_to("/nowhere")

@@ -1,4 +1,4 @@
-"""When the service directories are read, and when what is known of them answers."""
+"""When the service directories are read, and when the cache answers a lookup."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAME = "org.example.Service"
 
 
 class Follower:
-    """Reports changes when the test says so; ``possible``: wherever that is asked for."""
+    """A fake watch; ``possible``: whether directories can be watched."""
 
     def __init__(self, *, possible: bool = True) -> None:
         self.possible = possible
@@ -36,8 +36,8 @@ class Follower:
         return self.changed
 
 
-class Desk:
-    """The services in a directory, and what is asked about them."""
+class LookupHarness:
+    """The services in a directory, and lookups in them."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -55,13 +55,13 @@ class Desk:
         (self.directory / f"{name}.service").write_text(f"[D-BUS Service]\nName={name}\nExec={exec}\n")
 
     def ask(self) -> Catalog | None:
-        """Return the answer, None if it takes a reading."""
+        """Return the result, None if a reading is needed."""
         told: list[Catalog] = []
         self.services.ask(told.append, ignored)
         return told[0] if told else None
 
     def read(self) -> Catalog:
-        """Ask what takes a reading, and return the answer."""
+        """Make a lookup that needs a reading, and return its result."""
         told: list[Catalog] = []
         self.services.ask(told.append, ignored)
         assert told == []
@@ -70,117 +70,117 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def harness(tmp_path: Path) -> LookupHarness:
+    return LookupHarness(tmp_path)
 
 
 @pytest.fixture
-def follower(desk: Desk) -> Follower:
+def follower(harness: LookupHarness) -> Follower:
     """Changes are reported from the next reading on."""
     found = Follower()
-    desk.services.follow_by(found)
+    harness.services.follow_by(found)
     return found
 
 
-def test_changes_are_not_reported(desk: Desk) -> None:
-    """Every question takes a reading."""
-    desk.read()
-    desk.read()
+def test_changes_are_not_reported(harness: LookupHarness) -> None:
+    """Every lookup needs a reading."""
+    harness.read()
+    harness.read()
 
 
-def test_nothing_is_reported(desk: Desk, follower: Follower) -> None:
-    """What is known answers at once."""
-    desk.write(NAME)
-    known = desk.read()
+def test_nothing_is_reported(harness: LookupHarness, follower: Follower) -> None:
+    """The cache answers at once."""
+    harness.write(NAME)
+    known = harness.read()
     assert NAME in known.services
-    assert follower.followed == [[str(desk.directory)]]
-    assert desk.ask() is known
-    assert desk.ask() is known
+    assert follower.followed == [[str(harness.directory)]]
+    assert harness.ask() is known
+    assert harness.ask() is known
 
 
-def test_change_is_reported(desk: Desk, follower: Follower) -> None:
-    desk.write(NAME)
-    desk.read()
-    desk.write(NAME, "/bin/false")
+def test_change_is_reported(harness: LookupHarness, follower: Follower) -> None:
+    harness.write(NAME)
+    harness.read()
+    harness.write(NAME, "/bin/false")
     follower.changed = True
-    assert desk.read().services[NAME].exec == "/bin/false"
-    assert desk.ask() is not None
+    assert harness.read().services[NAME].exec == "/bin/false"
+    assert harness.ask() is not None
 
 
-def test_directory_says_it(desk: Desk, follower: Follower) -> None:
-    """A change that is not reported: another directory is mounted there, say."""
-    desk.read()
-    desk.directory.rename(desk.directory.with_name("old"))
-    desk.directory.mkdir()
-    desk.write(NAME)
-    assert NAME in desk.read().services
-    assert desk.announced == 1
+def test_directory_has_changed(harness: LookupHarness, follower: Follower) -> None:
+    """The directory's own state shows a change that is not reported, such as a mount."""
+    harness.read()
+    harness.directory.rename(harness.directory.with_name("old"))
+    harness.directory.mkdir()
+    harness.write(NAME)
+    assert NAME in harness.read().services
+    assert harness.announced == 1
 
 
-def test_change_during_the_reading(desk: Desk, follower: Follower) -> None:
-    """The next question takes another one."""
-    desk.services.ask(ignored, ignored)
+def test_change_during_the_reading(harness: LookupHarness, follower: Follower) -> None:
+    """The next lookup needs another reading."""
+    harness.services.ask(ignored, ignored)
     follower.changed = True
-    desk.tools.read()
-    desk.read()
-    assert desk.ask() is not None
+    harness.tools.read()
+    harness.read()
+    assert harness.ask() is not None
 
 
-def test_reading_under_way(desk: Desk, follower: Follower) -> None:
-    """What comes meanwhile waits for the next one."""
-    desk.services.ask(ignored, ignored)
-    assert desk.ask() is None
-    desk.tools.read()
+def test_during_a_reading(harness: LookupHarness, follower: Follower) -> None:
+    """A lookup during a reading waits for the next one."""
+    harness.services.ask(ignored, ignored)
+    assert harness.ask() is None
+    harness.tools.read()
 
 
-def test_not_everywhere(desk: Desk) -> None:
-    """A directory that can't be watched: every question takes a reading."""
-    desk.services.follow_by(Follower(possible=False))
-    desk.read()
-    desk.read()
+def test_unwatchable_directory(harness: LookupHarness) -> None:
+    """A directory that can't be watched: every lookup needs a reading."""
+    harness.services.follow_by(Follower(possible=False))
+    harness.read()
+    harness.read()
 
 
-def test_lost(desk: Desk, follower: Follower) -> None:
-    desk.read()
-    desk.services.follow_by(None)
-    desk.read()
-    desk.read()
+def test_lost(harness: LookupHarness, follower: Follower) -> None:
+    harness.read()
+    harness.services.follow_by(None)
+    harness.read()
+    harness.read()
 
 
-def test_another_one(desk: Desk, follower: Follower) -> None:
-    """It has to follow before what is known counts."""
-    desk.read()
-    desk.services.follow_by(Follower())
-    desk.read()
-    assert desk.ask() is not None
+def test_another_watch(harness: LookupHarness, follower: Follower) -> None:
+    """The new watch must be in place before the cache is used."""
+    harness.read()
+    harness.services.follow_by(Follower())
+    harness.read()
+    assert harness.ask() is not None
 
 
-def test_other_directories(desk: Desk, follower: Follower, tmp_path: Path) -> None:
-    desk.read()
+def test_other_directories(harness: LookupHarness, follower: Follower, tmp_path: Path) -> None:
+    harness.read()
     other = tmp_path / "other"
     other.mkdir()
-    desk.services.configure([ServiceDir(str(other))], helper=False)
-    assert desk.ask() is None
-    desk.tools.read()
+    harness.services.configure([ServiceDir(str(other))], helper=False)
+    assert harness.ask() is None
+    harness.tools.read()
     assert follower.followed[-1] == [str(other)]
 
 
-def test_following_fails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exception in it: every question takes a reading."""
+def test_following_fails(harness: LookupHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watch raises an exception: every lookup needs a reading."""
 
     class Broken(Follower):
         def follow(self, directories: Sequence[str]) -> bool:
             raise RuntimeError("no")
 
-    desk.services.follow_by(Broken())
-    desk.read()
-    desk.read()
+    harness.services.follow_by(Broken())
+    harness.read()
+    harness.read()
 
 
-def test_reading_fails(desk: Desk, follower: Follower, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was known answers, and the next question tries again; the log has one line."""
-    desk.write(NAME)
-    desk.read()
+def test_reading_fails(harness: LookupHarness, follower: Follower, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old content is returned, and the next lookup tries again; the log has one line."""
+    harness.write(NAME)
+    harness.read()
 
     def fail(*_: object, **__: object) -> Catalog:
         raise RuntimeError("a mistake")
@@ -188,5 +188,5 @@ def test_reading_fails(desk: Desk, follower: Follower, monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "read", fail)
     follower.changed = True
     for _ in range(3):
-        assert NAME in desk.read().services
-    assert sum("a mistake" in line for line in desk.log.lines) == 1
+        assert NAME in harness.read().services
+    assert sum("a mistake" in line for line in harness.log.lines) == 1

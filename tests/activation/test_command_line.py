@@ -1,4 +1,4 @@
-"""Exec= is cut into words as a shell would, more or less: the reference's own rules, word for word."""
+"""Exec= is split into words similarly to a shell, by the reference's exact rules."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class TestSplit:
 
 
 class TestHelper:
-    """The launch helper cuts them the same way; broken quoting must not lead it beyond its memory."""
+    """The launch helper splits in the same way; unbalanced quotes must not cause reads out of bounds."""
 
     @pytest.mark.parametrize("text", SPLIT)
     def test_words(self, parts: Parts, text: str) -> None:

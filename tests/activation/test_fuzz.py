@@ -1,4 +1,4 @@
-"""What the launch helper reads with the rights of root, made up by a fuzzer; FUZZ_SECONDS=600 for longer."""
+"""The launch helper's input parsers under a fuzzer; FUZZ_SECONDS=600 runs longer."""
 
 from __future__ import annotations
 

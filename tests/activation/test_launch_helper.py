@@ -1,4 +1,4 @@
-"""The launch helper: what it starts, what it refuses, and that it trusts nobody."""
+"""The launch helper: what it starts and refuses, without trusting its caller."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CLEAN = {
 
 
 class Codes:
-    """What exit codes mean (launch_helper.h)."""
+    """Meanings of the exit codes (launch_helper.h)."""
 
     CONFIG_INVALID = 3
     SETUP_FAILED = 4
@@ -89,7 +89,7 @@ class Helper:
 
 @pytest.fixture
 def helper(compile_c: Callable[..., Path], tmp_path: Path) -> Helper:
-    """The helper as tests can use it, under the sanitizers."""
+    """The helper built for tests, under the sanitizers."""
     source = LAUNCH / "launch_helper.c"
     return Helper(compile_c("launch-helper-test", source, "-DLAUNCH_HELPER_TEST", *SANITIZERS), tmp_path)
 
@@ -111,18 +111,18 @@ class TestStart:
         assert helper.run().stdout == "first\n"
 
     @pytest.mark.parametrize("broken", ["[D-BUS Service", "Name=x\n", "[D-BUS Service]\nExec=\\z\n"])
-    def test_broken_file_is_passed_over(self, helper: Helper, broken: str) -> None:
+    def test_invalid_file_is_skipped(self, helper: Helper, broken: str) -> None:
         helper.service("/bin/echo second", helper.second)
         (helper.first / f"{NAME}.service").write_text(broken)
         assert helper.run().stdout == "second\n"
 
-    def test_what_is_no_file_is_passed_over(self, helper: Helper) -> None:
-        """A FIFO does not keep it waiting."""
+    def test_special_file_is_skipped(self, helper: Helper) -> None:
+        """A FIFO does not block it."""
         helper.service("/bin/echo second", helper.second)
         os.mkfifo(helper.first / f"{NAME}.service")
         assert helper.run().stdout == "second\n"
 
-    def test_large_file_is_passed_over(self, helper: Helper) -> None:
+    def test_large_file_is_skipped(self, helper: Helper) -> None:
         helper.service("/bin/echo second", helper.second)
         path = helper.service("/bin/echo first")
         path.write_text(path.read_text() + "#" * 128 * 1024)
@@ -167,7 +167,7 @@ class TestRefusals:
         ],
     )
     def test_name(self, helper: Helper, name: str) -> None:
-        """It is part of a path: whatever is no bus name is refused before anything is read."""
+        """The name becomes part of a path: any invalid bus name is refused before a file is read."""
         helper.config.unlink()
         assert helper.fails(name) == Codes.NAME_INVALID
 
@@ -277,7 +277,7 @@ MALFORMED = [
 
 
 class TestConfiguration:
-    """Only the bus's user and the directories count, and no trick of XML is understood."""
+    """Only the bus's user and the directories are read, and XML entities are not expanded."""
 
     @pytest.mark.parametrize("text", CONFIGURATIONS)
     def test_read(self, parts: Parts, text: str) -> None:
@@ -287,7 +287,7 @@ class TestConfiguration:
     def test_malformed(self, parts: Parts, text: str) -> None:
         assert parts.bus_config(text.encode()) is None
 
-    def test_every_beginning_of_a_file(self, parts: Parts) -> None:
+    def test_every_prefix_of_a_file(self, parts: Parts) -> None:
         text = b"<?x?><!DOCTYPE a '>'><busconfig a='b'><!-- --><user>&lt;u</user></busconfig>"
         assert parts.bus_config(text) == ["<u"]
         for end in range(len(text)):
@@ -312,7 +312,7 @@ class TestConfiguration:
 
 @pytest.fixture(scope="module")
 def installation(compile_c: Callable[..., Path]) -> Iterator[Path]:
-    """The helper as it is, but for the place of its configuration, in a directory that all may enter."""
+    """The helper as installed, except for the path of its configuration, in a directory open to all users."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to make a program setuid")
     path = private_directory()
@@ -327,7 +327,7 @@ def installation(compile_c: Callable[..., Path]) -> Iterator[Path]:
 
 @pytest.fixture
 def installed(installation: Path) -> Iterator[Helper]:
-    """The helper, setuid root, for everybody to call."""
+    """The helper, setuid root, executable by all users."""
     (installation / "helper").chmod(0o4755)
     found = Helper(installation / "helper", installation)
     found.environment = HOSTILE | {"LD_PRELOAD": ""}
@@ -361,7 +361,7 @@ class TestInstalled:
     @pytest.mark.parametrize("name", ["daemon", "mail"])
     @bears_changes_of(*USERS)
     def test_becomes_the_user(self, installed: Helper, name: str) -> None:
-        """With all that belongs to him, and nothing else; nor is there a way back."""
+        """It gets the user's ids and groups and nothing else, and can't regain privileges."""
         user = pwd.getpwnam(name)
         uids, gids, groups, capabilities, environment = self.show(installed, name)
         assert uids == [user.pw_uid] * 3
@@ -399,15 +399,15 @@ class TestInstalled:
         assert (done.returncode, done.stdout) == (Codes.SETUP_FAILED, "")
 
     def test_configuration_of_the_environment(self, installed: Helper, tmp_path: Path) -> None:
-        """CVE-2012-3524: that of tests is no way in."""
+        """CVE-2012-3524: the configuration path of the test build is not used."""
         evil = tmp_path / "evil.conf"
         evil.write_text("<busconfig><user>daemon</user></busconfig>")
         installed.environment = {"TEST_LAUNCH_HELPER_CONFIG": str(evil)}
         assert installed.run(**as_user("daemon")).returncode == Codes.PERMISSIONS_INVALID
 
 
-def test_the_one_for_tests_is_never_setuid(compile_c: Callable[..., Path]) -> None:
-    """It would do for its caller whatever he wants."""
+def test_test_build_refuses_setuid(compile_c: Callable[..., Path]) -> None:
+    """It would do anything for its caller."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to make a program setuid")
     source = LAUNCH / "launch_helper.c"
@@ -423,7 +423,7 @@ def test_the_one_for_tests_is_never_setuid(compile_c: Callable[..., Path]) -> No
 
 
 def test_built_with_the_package() -> None:
-    """Beside the modules; who installs it makes it setuid."""
+    """It is built beside the modules; the installer makes it setuid."""
     program = LAUNCH / "omnibus-daemon-launch-helper"
     done = subprocess.run([program, "x"], check=False, capture_output=True)
     assert done.returncode == Codes.NAME_INVALID

@@ -1,4 +1,4 @@
-"""dbus-daemon(1), max_pending_service_starts: at the limit, and the cost of a message that waits there."""
+"""dbus-daemon(1), max_pending_service_starts: the limit, and the memory of a parked message."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ LIMIT = 400
 
 
 def settle(client: Client) -> None:
-    """Everything before it has been seen by the control plane."""
+    """The control plane has processed everything before it."""
     client.driver("ListQueuedOwners", "s", BUS)
 
 
 def park(daemon: Daemon, client: Client, count: int) -> float:
-    """Start calls of a service that never comes; return the bytes that each cost."""
+    """Send calls to a service that never starts; return the bytes per call."""
     before = daemon.memory()
     for _ in range(count):
         client.start_call(NAME, "Hail")

@@ -1,4 +1,4 @@
-"""Specification, "Message Bus Starting Services (Activation)": .service files, and where they are found."""
+"""Specification, "Message Bus Starting Services (Activation)": .service files and their directories."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class TestSyntax:
 
     @pytest.mark.parametrize("text", BROKEN)
     def test_broken(self, text: str) -> None:
-        """The error says in which line it is."""
+        """The error names the line."""
         with pytest.raises(DesktopFileError) as caught:
             parse(text.encode())
         assert (caught.value.line, caught.value.reason) == BROKEN[text]
@@ -86,7 +86,7 @@ def python_reads(data: bytes) -> list[str | None] | None:
 
 
 class TestHelperSyntax:
-    """What the bus lists is what the launch helper starts: both read files alike."""
+    """The bus and the launch helper read files alike."""
 
     @pytest.mark.parametrize("text", [*READ, *BROKEN])
     def test_cases(self, parts: Parts, text: str) -> None:
@@ -127,7 +127,7 @@ class TestKeys:
             ("[D-BUS Service]\nName=../a.b\nExec=x\n", '"../a.b" is not a name that a service can have'),
         ],
     )
-    def test_useless(self, text: str, reason: str) -> None:
+    def test_incomplete(self, text: str, reason: str) -> None:
         with pytest.raises(DesktopFileError, match=r".*") as caught:
             from_sections(parse(text.encode()), "/p")
         assert caught.value.reason == reason
@@ -141,7 +141,7 @@ class TestLoad:
             load(str(path))
 
     def test_fifo(self, tmp_path: Path) -> None:
-        """It must not keep the reader waiting for a writer."""
+        """The reader must not wait for a writer."""
         os.mkfifo(tmp_path / "a.service")
         with pytest.raises(DesktopFileError, match="Not a regular file"):
             load(str(tmp_path / "a.service"))
@@ -197,7 +197,7 @@ class TestDirectories:
         assert places.found == {NAME: str(first)}
 
     def test_file_named_after_the_service_counts(self, places: Places) -> None:
-        """Within a directory, for the launch helper knows no other."""
+        """Within one directory: the launch helper knows no other."""
         places.write(places.first, "a.service")
         named = places.write(places.first, f"{NAME}.service")
         places.read()
@@ -209,8 +209,8 @@ class TestDirectories:
         places.read()
         assert places.found == {NAME: str(path)}
 
-    def test_file_that_is_gone(self, places: Places) -> None:
-        """What it hid comes to light."""
+    def test_removed_file(self, places: Places) -> None:
+        """The file that it hid becomes visible."""
         first = places.write(places.first, f"{NAME}.service")
         second = places.write(places.second, f"{NAME}.service")
         places.read()
@@ -229,7 +229,7 @@ class TestDirectories:
         before = places.read().files[str(path)]
         assert places.read().files[str(path)] is before
 
-    def test_link_to_nowhere(self, places: Places) -> None:
+    def test_dangling_link(self, places: Places) -> None:
         (places.first / "a.service").symlink_to("/nowhere")
         path = places.write(places.first, "x.service")
         assert places.read().warnings == ()
@@ -268,7 +268,7 @@ class TestReference:
 
 
 class TestWarnings:
-    """What is wrong is told once, with file and line."""
+    """Each problem is logged once, with file and line."""
 
     def test_broken_file(self, places: Places) -> None:
         path = places.first / "a.service"
@@ -303,13 +303,13 @@ class TestWarnings:
         assert places.found == {NAME: str(path)}
 
     def test_name_on_a_session_bus(self, places: Places) -> None:
-        """There many are called otherwise, and it does no harm."""
+        """On a session bus other file names are common and harmless."""
         places.write(places.first, "x.service")
         assert places.read().warnings == ()
 
 
 class TestCurrent:
-    """What a directory doesn't report is looked at: itself, links, and files with another name."""
+    """Changes that a watch of the directory doesn't report are checked: itself, links, and hard links."""
 
     def test_nothing_changed(self, places: Places) -> None:
         places.write(places.first, "a.service")
@@ -332,13 +332,13 @@ class TestCurrent:
         assert not catalog.is_current()
 
     def test_directory_replaced(self, places: Places) -> None:
-        """By another one in its place, a mount, or a link that leads elsewhere."""
+        """It is replaced by another directory, by a mount, or by a link to another directory."""
         catalog = places.read()
         places.first.rename(places.first.with_name("old"))
         places.first.mkdir()
         assert not catalog.is_current()
 
-    def test_directory_comes_and_goes(self, tmp_path: Path) -> None:
+    def test_directory_appears_and_disappears(self, tmp_path: Path) -> None:
         place = ServiceDir(str(tmp_path / "later"))
         catalog = read([place], EMPTY, helper=False)
         assert catalog.is_current()
@@ -350,8 +350,8 @@ class TestCurrent:
         assert not there.is_current()
 
     @pytest.mark.parametrize("make", [os.symlink, os.link])
-    def test_file_that_is_elsewhere(self, places: Places, tmp_path: Path, make: Any) -> None:
-        """Its contents may change by another name."""
+    def test_linked_file(self, places: Places, tmp_path: Path, make: Any) -> None:
+        """Its content may change through another name."""
         target = places.write(tmp_path, "target")
         make(target, places.first / "a.service")
         catalog = places.read()
@@ -360,15 +360,15 @@ class TestCurrent:
         assert not catalog.is_current()
         assert places.read().services[NAME].exec == "/bin/false"
 
-    def test_link_to_nowhere(self, places: Places, tmp_path: Path) -> None:
+    def test_dangling_link(self, places: Places, tmp_path: Path) -> None:
         (places.first / "a.service").symlink_to(tmp_path / "target")
         catalog = places.read()
         assert catalog.is_current()
         places.write(tmp_path, "target")
         assert not catalog.is_current()
 
-    def test_only_what_may_change_unseen(self, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Files are not looked at one by one, and nothing is listed."""
+    def test_only_unwatched_files(self, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Other files are not checked one by one, and the directory is not listed."""
         for number in range(100):
             places.write(places.first, f"{number}.service", f"{NAME}{number}")
         catalog = places.read()

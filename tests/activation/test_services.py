@@ -1,4 +1,4 @@
-"""Services that a daemon really starts."""
+"""Services started by a real daemon."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TestStart:
         assert client.call(NAME, "Hello").sender != client.unique
 
     def test_in_order(self, client: Client) -> None:
-        """Before the name was there, and after."""
+        """Messages before and after the name appeared."""
         for number in range(50):
             client.start_call(NAME, f"Call{number}")
         client.signal("Signal", destination=NAME)
@@ -64,14 +64,14 @@ class TestStart:
         assert client.driver("StartServiceByName", "su", NAME, 0) == 2
 
     def test_caller_is_not_stopped(self, client: Client) -> None:
-        """StartServiceByName takes as long as the service; other calls go on."""
+        """StartServiceByName takes as long as the service; other calls are processed meanwhile."""
         client.match(f"type='signal',member='NameOwnerChanged',arg0='{NAME}'")
         serial = client.start_call(BUS, "StartServiceByName", "su", NAME, 0, path=BUS_PATH, interface=BUS)
         assert not client.driver("NameHasOwner", "s", NAME)
         assert client.reply_to(serial).body == (1,)
 
     def test_descriptors(self, client: Client) -> None:
-        """They wait with their message."""
+        """They are kept with their parked message."""
         read, write = os.pipe()
         os.write(write, b"in the pipe")
         os.close(write)
@@ -80,7 +80,7 @@ class TestStart:
         assert reply.body == ("in the pipe",)
 
     def test_service_in_the_background(self, services: Services) -> None:
-        """Its parent's success is no failure."""
+        """The successful exit of its parent is no failure."""
         services.add(NAME, f"/bin/sh -c '{SERVICE} {NAME} &'")
         assert services.start().connect().call(NAME, "Hello")
 
@@ -106,7 +106,7 @@ class TestStart:
         assert len({client.reply_to(serial).sender for serial in serials}) == 8
 
     def test_no_process_is_left_behind(self, daemon: Daemon, client: Client) -> None:
-        """Every program that ends is waited for, whenever that is."""
+        """Every exited program is reaped, whenever it exits."""
         client.call(NAME, "Hello")
         client.start_call(NAME, "Quit")
         wait_until(lambda: descendants(daemon.pid) == set())
@@ -119,7 +119,7 @@ class TestStart:
         (service,) = descendants(daemon.pid)
         daemon.process.kill()
         daemon.process.wait()
-        # It is ours now, and ends with the test.
+        # It is reparented to us, and ends with the test.
         assert service in children()
 
     def test_environment(self, daemon: Daemon, client: Client) -> None:
@@ -129,8 +129,8 @@ class TestStart:
         assert environment["DBUS_STARTER_BUS_TYPE"] == "session"
         assert "LISTEN_FDS" not in environment
 
-    def test_what_the_bus_has_for_itself(self, services: Services, tmp_path: Path) -> None:
-        """The bus's limit of descriptors and its protection from the OOM killer are not for services."""
+    def test_limits_of_the_bus_are_not_inherited(self, services: Services, tmp_path: Path) -> None:
+        """The bus's descriptor limit and its OOM score are not inherited by services."""
         if os.geteuid() != 0:
             pytest.skip("needs root, to be protected from the OOM killer")
         told = tmp_path / "told"
@@ -142,7 +142,7 @@ class TestStart:
         assert told.read_text() == "500\n0\n"
 
     def test_label_for_apparmor(self, services: Services) -> None:
-        """AssumedAppArmorLabel means nothing where there is no AppArmor."""
+        """AssumedAppArmorLabel has no effect without AppArmor."""
         services.add(NAME, f"{SERVICE} {NAME}", AssumedAppArmorLabel="/usr/bin/service")
         assert services.start().connect().call(NAME, "Hello")
 
@@ -153,9 +153,9 @@ class TestStart:
 
 
 class TestFiles:
-    """New .service files count without a reload."""
+    """New .service files are found without a reload."""
 
-    def test_appears_later(self, services: Services) -> None:
+    def test_added_later(self, services: Services) -> None:
         client = services.start().connect()
         text = f"The name {NAME} was not provided by any .service files"
         assert failure(client, NAME) == ("ServiceUnknown", text)
@@ -167,7 +167,7 @@ class TestFiles:
         client = services.start().connect()
         assert sorted(client.driver("ListActivatableNames")) == [NAME, BUS]
 
-    def test_gone(self, services: Services) -> None:
+    def test_removed(self, services: Services) -> None:
         services.add(NAME, "/bin/true")
         client = services.start().connect()
         (services.directory / f"{NAME}.service").unlink()
@@ -175,7 +175,7 @@ class TestFiles:
 
     @pytest.mark.deviation("service-files")
     def test_every_change_counts_at_once(self, services: Services) -> None:
-        """Also once the bus watches the directory, and need not read it for every question."""
+        """The same once the bus watches the directory, and need not read it for every lookup."""
         daemon = services.start()
         client = daemon.connect()
         file = services.directory / "any.service"
@@ -227,7 +227,7 @@ class TestFiles:
         assert failure(client, OTHER)[0] == "ServiceUnknown"
 
     def test_reload(self, services: Services, tmp_path: Path) -> None:
-        """Who wants to know is told that there may be others."""
+        """Subscribers are notified of a possible change."""
         daemon = services.start()
         client = daemon.connect()
         client.match("type='signal',member='ActivatableServicesChanged'")
@@ -243,7 +243,7 @@ class TestFiles:
 
 
 class TestFailures:
-    """Failures are told at once, in the reference's words."""
+    """Failures are reported at once, with the reference's texts."""
 
     TEXTS: ClassVar = {
         "/bin/sh -c 'exit 3'": ("Spawn.ChildExited", "Process {} exited with status 3"),
@@ -267,7 +267,7 @@ class TestFailures:
             client.driver("StartServiceByName", "su", NAME, 0)
 
     def test_time_out(self, services: Services) -> None:
-        """The program is ended."""
+        """The program is killed."""
         services.add(NAME, "/bin/sleep 60")
         daemon = services.start(limits={"service_start_timeout": 100})
         text = f"Failed to activate service '{NAME}': timed out (service_start_timeout=100ms)"
@@ -286,7 +286,7 @@ class TestFailures:
         assert failure(client, NAME) == ("LimitsExceeded", text)
 
     def test_errors_for_signals_and_replies(self, services: Services) -> None:
-        """They start services as calls do, and their errors are told too."""
+        """They start services as calls do, and their errors are reported too."""
         client = services.start().connect()
         serial = client.signal("Signal", destination=NAME)
         assert client.expect_error(serial, ERROR + "ServiceUnknown")
@@ -295,13 +295,13 @@ class TestFailures:
 
 
 class TestPolicy:
-    """The sender's policy is asked before, and everybody's when the service is there."""
+    """The sender's policy is evaluated before the start, that of both sides when the service is there."""
 
     def policy(self, rule: str) -> str:
         return STRICT_POLICY.replace("</policy>", rule + "</policy>")
 
     def test_before(self, services: Services, tmp_path: Path) -> None:
-        """Nothing is started for who may not send."""
+        """Nothing is started for a sender without permission."""
         services.add(NAME, f"/usr/bin/touch {tmp_path}/started")
         policy = self.policy(f'<deny send_destination="{NAME}"/>')
         client = services.start(policy=policy).connect()
@@ -313,7 +313,7 @@ class TestPolicy:
         assert not (tmp_path / "started").exists()
 
     def test_after(self, services: Services) -> None:
-        """By another of its names, which nobody knew before."""
+        """Another name of the service, unknown before, makes the difference."""
         services.add(NAME, f"{SERVICE} {OTHER} {NAME}")
         policy = self.policy(f'<deny send_destination="{OTHER}"/>')
         name, text = failure(services.start(policy=policy).connect(), NAME)
@@ -322,7 +322,7 @@ class TestPolicy:
         assert not text.endswith("(bus)")
 
     def test_start_by_name(self, services: Services) -> None:
-        """This is no message to the service."""
+        """The call is not a message to the service."""
         services.add(NAME, f"{SERVICE} {NAME}")
         policy = self.policy(f'<deny send_destination="{NAME}"/>')
         client = services.start(policy=policy).connect()
@@ -346,7 +346,7 @@ def installation(compile_c: Any) -> Iterator[Path]:
 
 
 class TestSystemBus:
-    """A bus that has dropped its rights starts services as their users, by the helper."""
+    """A bus that has dropped privileges starts services as their users through the helper."""
 
     @pytest.fixture
     def client(self, services: Services, installation: Path) -> Iterator[Client]:
@@ -358,10 +358,10 @@ class TestSystemBus:
 
     def test_user(self, services: Services, client: Client) -> None:
         services.directory.chmod(0o777)
-        who = services.directory / "who"
-        services.add(NAME, f"/bin/sh -c 'id -un > {who}; exit 6'", User="daemon")
+        user_file = services.directory / "user"
+        services.add(NAME, f"/bin/sh -c 'id -un > {user_file}; exit 6'", User="daemon")
         assert failure(client, NAME)[0] == "Spawn.ServiceNotFound"
-        assert who.read_text() == "daemon\n"
+        assert user_file.read_text() == "daemon\n"
 
     def test_unknown_user(self, services: Services, client: Client) -> None:
         services.add(NAME, "/bin/true", User="nobody-at-all")
@@ -381,7 +381,7 @@ class TestSystemBus:
         assert failure(client, NAME) == ("Spawn.ExecFailed", text)
 
     def test_another_helper(self, services: Services) -> None:
-        """Which program it is can be changed by a reload."""
+        """A reload can change the path of the helper."""
         services.add(NAME, "/bin/true", User="daemon")
         extra = "<servicehelper>/no/such/helper</servicehelper>"
         daemon = services.start(type="system", extra=extra)
@@ -399,7 +399,7 @@ class TestSystemBus:
 
     @pytest.mark.deviation("unknown-user")
     def test_client_without_an_entry_in_the_user_database(self, services: Services, client: Client) -> None:
-        """As a unit with DynamicUser= may be: it is served as any other."""
+        """A user without an entry, as with DynamicUser=, is served like any other."""
         services.add(NAME, "/bin/sh -c 'exit 7'", User="daemon")
         dynamic = Client(services.daemon.address, uid=61_234)
         try:

@@ -1,4 +1,4 @@
-"""Programs of services: what they find, and how their ends are noticed."""
+"""Programs of services: their environment, and how their exits are detected."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ print(json.dumps({
 
 
 class Loop:
-    """A loop as the daemon has it, a spawner, and what a program wrote."""
+    """A loop as in the daemon, a spawner, and the output of a program."""
 
     def __init__(self) -> None:
         self.loop = uvloop.new_event_loop()
 
     def run(self, spawner: Spawner, program: Program) -> int:
-        """Run a program to its end; return what wait(2) says."""
+        """Run a program to its end; return its status as by wait(2)."""
         future = self.loop.create_future()
         spawner.spawn(program, future.set_result, ignored)
         status = self.loop.run_until_complete(asyncio.wait_for(future, 20))
@@ -64,13 +64,13 @@ def loop() -> Any:
 
 
 def python(code: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Program:
-    # With a Python that changes nothing about signals, and reads no files of a site.
+    # A Python that leaves signals alone and reads no site files.
     argv = [sys.executable, "-I", "-S", "-c", code, *arguments]
     return Program("org.example.Service", argv, environment or {})
 
 
 def look(loop: Loop, tmp_path: Path, program: Program, **options: Any) -> dict[str, Any]:
-    """Return what the program SELF finds."""
+    """Return what the program SELF reports."""
     path = tmp_path / "out"
     saved = os.dup(1)
     with path.open("wb") as file:
@@ -90,12 +90,12 @@ class TestProgram:
         return look(loop, tmp_path, program)
 
     def test_arguments_and_environment(self, found: dict[str, Any]) -> None:
-        """Bytes that are no UTF-8 arrive as they are."""
+        """Bytes that are not UTF-8 are passed unchanged."""
         assert found["argv"] == ["two words", "", "ü\udcff"]
         assert found["environment"] == {"A": "1=2", "B": "ü\udcff"}
 
     def test_signals(self, found: dict[str, Any]) -> None:
-        """None is blocked, none ignored but SIGPIPE; Python ignores SIGXFSZ itself, libc keeps 32 and 33."""
+        """None is blocked, only SIGPIPE is ignored; Python ignores SIGXFSZ itself, libc keeps 32 and 33."""
         others = 1 << signal.SIGXFSZ - 1 | 0b11 << 31
         assert found["blocked"] == 0
         assert found["ignored"] & ~others == 1 << signal.SIGPIPE - 1
@@ -108,7 +108,7 @@ class TestProgram:
         assert found["session"]
 
     def test_inherited_descriptor(self, loop: Loop, tmp_path: Path) -> None:
-        """Not even one that isn't closed by itself."""
+        """Not even a descriptor without close-on-exec."""
         fd = os.dup(0)
         os.set_inheritable(fd, True)
         try:
@@ -117,7 +117,7 @@ class TestProgram:
             os.close(fd)
 
     def test_blocked_and_ignored_signals(self, loop: Loop, tmp_path: Path) -> None:
-        """What the bus does about signals is its own affair, and the same after a start as before."""
+        """The bus's signal dispositions are not inherited, and a start does not change them."""
         old = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
         try:
@@ -131,7 +131,7 @@ class TestProgram:
         assert not found["ignored"] & 1 << signal.SIGUSR1 - 1
 
     def test_limit_of_descriptors(self, loop: Loop, tmp_path: Path) -> None:
-        """It is what the bus was started with, before it raised its own."""
+        """It is the limit that the bus was started with, before it raised its own."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         found = look(loop, tmp_path, python(SELF), fd_limit=(soft - 100, hard))
         assert found["limit"] == [soft - 100, hard]
@@ -148,7 +148,7 @@ class TestProgram:
         score.write_text(before)
 
     def test_protection_from_the_oom_killer(self, loop: Loop, tmp_path: Path, oom_score: Path) -> None:
-        """It is the bus's alone."""
+        """The protection is the bus's only."""
         try:
             oom_score.write_text("-10")
         except PermissionError:
@@ -157,7 +157,7 @@ class TestProgram:
         assert oom_score.read_text() == "-10\n"
 
     def test_exposure_to_the_oom_killer(self, loop: Loop, tmp_path: Path, oom_score: Path) -> None:
-        """It stays: only the privileged may lessen it."""
+        """The score is kept: only a privileged process may lower it."""
         oom_score.write_text("10")
         assert look(loop, tmp_path, python(SELF))["oom"] == 10
 
@@ -179,7 +179,7 @@ class TestEnd:
         child.kill()
         status = loop.loop.run_until_complete(asyncio.wait_for(future, 20))
         assert os.WTERMSIG(status) == signal.SIGKILL
-        child.kill()  # too late, and nobody else's
+        child.kill()  # too late, and another process may have the ID
 
     def test_nothing_is_left_behind(self, loop: Loop) -> None:
         before = sorted(os.listdir("/proc/self/fd")), children()
@@ -190,13 +190,13 @@ class TestEnd:
         assert (sorted(os.listdir("/proc/self/fd")), children()) == before
 
 
-class TestCannotExecute:
+class TestExecFails:
     @pytest.mark.parametrize(
         ("path", "number"),
         [("/no/such/program", errno.ENOENT), ("/", errno.EACCES), ("sh", errno.ENOENT), ("", errno.ENOENT)],
     )
     def test_why(self, loop: Loop, path: str, number: int) -> None:
-        """Nothing is looked up in $PATH."""
+        """$PATH is not searched."""
         program = Program("a.b", [path], {"PATH": "/bin"})
         with pytest.raises(CannotExecute) as caught:
             Spawner(guarded(loop.loop)).spawn(program, ignored, ignored)
@@ -209,7 +209,7 @@ class TestCannotExecute:
             )
 
 
-class TestCannotFork:
+class TestForkFails:
     def test_no_descriptors_left(self, loop: Loop) -> None:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
@@ -221,7 +221,7 @@ class TestCannotFork:
 
 
 class TestJournal:
-    """With syslog, what services print is theirs and not the bus's."""
+    """With syslog, the output of services is logged under their own names."""
 
     @pytest.fixture
     def journal(self, tmp_path: Path) -> Any:
@@ -262,7 +262,7 @@ class TestJournal:
 
 
 class TestLoopTools:
-    """What is done ends in the loop, with the commands committed."""
+    """Results are handled in the loop, and the commands are committed."""
 
     @pytest.fixture
     def log(self) -> list[Any]:
@@ -285,9 +285,7 @@ class TestLoopTools:
         assert where is not threading.current_thread()
         assert log == ["commit"]
 
-    def test_no_room_for_a_thread(
-        self, loop: Loop, tools: LoopTools, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_thread_fails(self, loop: Loop, tools: LoopTools, monkeypatch: pytest.MonkeyPatch) -> None:
         def start(thread: threading.Thread) -> None:
             raise RuntimeError("can't start new thread")
 
@@ -295,7 +293,7 @@ class TestLoopTools:
         assert self.wait(loop, lambda done: tools.in_background(lambda: 7, done, ignored)) == [7]
 
     def test_loop_that_is_closed(self, log: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
-        """At the end of the daemon nobody waits any more."""
+        """At the end of the daemon no result is awaited."""
         loop = uvloop.new_event_loop()
         tools = LoopTools(guarded(loop), Spawner(guarded(loop)))
         may_end, ended = threading.Event(), threading.Event()
@@ -331,10 +329,10 @@ class TestLoopTools:
 
 
 class TestInherited:
-    """Services get what the bus was started with."""
+    """Services inherit the environment that the bus was started with."""
 
-    def test_nothing_of_python(self) -> None:
-        """It sets LC_CTYPE where there is no locale."""
+    def test_variables_of_python_are_removed(self) -> None:
+        """Python sets LC_CTYPE where there is no locale."""
         code = "from omnibus.daemon.activation.environment import *; print(sorted(inherited()))"
         path = os.pathsep.join(one for one in sys.path if one)
         read, write = os.pipe()
@@ -360,7 +358,7 @@ class TestInherited:
         "variable",
         ["JOURNAL_STREAM", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "NOTIFY_SOCKET", "INVOCATION_ID"],
     )
-    def test_nothing_that_is_the_bus_s_own(self, variable: str) -> None:
+    def test_variables_of_the_bus_are_removed(self, variable: str) -> None:
         environment = Environment({variable.encode(): b"1", b"MANAGERPID": b"1"}, "a", None)
         assert environment.for_program() == {"MANAGERPID": "1", "DBUS_STARTER_ADDRESS": "a"}
 

@@ -1,4 +1,4 @@
-"""--systemd-activation: systemd starts the units that service files name."""
+"""--systemd-activation: systemd starts the units named in service files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def desk(make_desk: MakeDesk) -> Desk:
 
 @pytest.fixture
 def systemd(desk: Desk) -> Peer:
-    """Somebody who owns systemd's name; he isn't systemd, and is asked for no unit."""
+    """A client that owns systemd's name without being systemd; it is not asked for units."""
     systemd = desk.attach(0, pid=os.getpid())
     desk.own(systemd, SYSTEMD)
     desk.log.lines.clear()
@@ -104,7 +104,7 @@ class TestRequest:
 
 
 class TestHandOff:
-    """systemd may come late: what is for it waits until its name appears."""
+    """systemd may connect late: messages to it are parked until its name appears."""
 
     def test_waits(self, desk: Desk, peer: Peer) -> None:
         assert desk.park(peer, NAME) == []
@@ -118,7 +118,7 @@ class TestHandOff:
         assert commands[2][0] == "reply"
 
     def test_message_for_systemd_itself(self, desk: Desk, peer: Peer) -> None:
-        """It needs no file, and nobody starts it."""
+        """It needs no service file, and nothing is started."""
         assert desk.park(peer, SYSTEMD) == []
         assert ("deliver", 1) in desk.own(desk.attach(0), SYSTEMD)
         assert desk.tools.children == []
@@ -127,7 +127,7 @@ class TestHandOff:
         commands = desk.call(peer, "StartServiceByName", "su", SYSTEMD, 0)
         assert commands == [("reply", peer.id, 1, "u", b"\2\0\0\0", ()), ("resume", peer.id)]
 
-    def test_systemd_does_not_come(self, desk: Desk, peer: Peer) -> None:
+    def test_systemd_never_connects(self, desk: Desk, peer: Peer) -> None:
         """The message has its own time-out, as long as that of systemd."""
         desk.park(peer, NAME)
         first, second = desk.tools.timers
@@ -149,13 +149,13 @@ class TestHandOff:
 
 
 class TestActivationFailure:
-    """Only systemd may say that a start has failed."""
+    """Only systemd may report a failed start."""
 
     def tell(
-        self, desk: Desk, who: Peer, unit: str = UNIT, error: str = "a.Failure", text: str = "no"
+        self, desk: Desk, sender: Peer, unit: str = UNIT, error: str = "a.Failure", text: str = "no"
     ) -> Commands:
         return desk.tell(
-            who, "sss", unit, error, text, interface=ACTIVATOR, member="ActivationFailure", serial=5
+            sender, "sss", unit, error, text, interface=ACTIVATOR, member="ActivationFailure", serial=5
         )
 
     def test_all_with_this_unit(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
@@ -171,7 +171,7 @@ class TestActivationFailure:
         ]
         assert desk.log.lines == [f"Activation via systemd failed for unit '{UNIT}': no"]
 
-    def test_by_who_is_not_systemd(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
+    def test_by_another_client(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
         desk.park(peer, NAME)
         desk.log.lines.clear()
         root = desk.attach(0)
@@ -189,7 +189,7 @@ class TestActivationFailure:
             "Ignoring unexpected ActivationFailure message while not using systemd activation"
         ]
 
-    def test_error_name_that_is_none(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
+    def test_invalid_error_name(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
         desk.park(peer, NAME)
         assert self.tell(desk, systemd, error="no name")[0][2:] == (ERROR + "Spawn.Failed", "no")
 
@@ -206,7 +206,7 @@ class TestActivationFailure:
 
 
 class TestSetEnvironment:
-    """Variables for services are variables for units too."""
+    """Variables for services are set for units too."""
 
     def update(self, desk: Desk, root: Peer, **variables: str) -> Commands:
         return desk.call(root, "UpdateActivationEnvironment", "a{ss}", variables)
@@ -230,13 +230,13 @@ class TestSetEnvironment:
         assert (reply[0], resume[0]) == ("reply", "resume")
 
     def test_waits_for_systemd(self, desk: Desk) -> None:
-        """By its well-known name, for the other is not known yet."""
+        """By its well-known name, because the unique name is not known yet."""
         root = desk.attach(0)
         assert [command[0] for command in self.update(desk, root, A="1")] == ["reply", "resume"]
         self.check(desk.own(desk.attach(0), SYSTEMD)[1], SYSTEMD, "A=1")
 
     def test_limit(self, make_desk: MakeDesk) -> None:
-        """What systemd isn't told, programs don't get either."""
+        """If systemd can't be told, programs don't get the variables either."""
         desk = make_desk(systemd_activation=True, limits=Limits(max_pending_service_starts=0))
         error, _ = self.update(desk, desk.attach(0), A="1")
         assert error[3] == ERROR + "LimitsExceeded"
@@ -244,7 +244,7 @@ class TestSetEnvironment:
 
 
 class TestIsSystemd:
-    """Other programs may own its name, in tests for example; they have no units to be asked for."""
+    """Other programs may own its name, as in tests; they manage no units."""
 
     def peer(self, desk: Desk, pid: int | None) -> Peer:
         return desk.attach(0, pid=pid)
@@ -284,7 +284,7 @@ def state(
 
 
 class TestVerdict:
-    """A unit that was asked for at 100."""
+    """The state of a unit that was requested at time 100."""
 
     @pytest.mark.parametrize(
         "found",
@@ -301,7 +301,7 @@ class TestVerdict:
         ],
     )
     def test_may_still_come(self, found: UnitState) -> None:
-        """One that has ended well may have gone into the background."""
+        """A unit that has ended successfully may have left a process in the background."""
         assert verdict("u", found, 100) is None
 
     @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ class TestVerdict:
 
 
 class TestUnits:
-    """What systemd doesn't tell, it is asked for."""
+    """The bus queries the unit states that systemd doesn't report."""
 
     @pytest.fixture
     def systemd(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Peer:
@@ -333,7 +333,7 @@ class TestUnits:
         return systemd
 
     def question(self, command: tuple[Any, ...], path: str = UNIT_PATH) -> int:
-        """Check that it asks for the unit; return the serial."""
+        """Check that the bus queries the unit; return the serial."""
         properties = BUS + ".Properties"
         assert command[:8] == ("send", 1, SYSTEMD, path, properties, "GetAll", "s", string(SYSTEMD + ".Unit"))
         assert command[8] >= 0x80000000
@@ -351,7 +351,7 @@ class TestUnits:
         }
         return desk.tell(systemd, "a{sv}", properties, type=2, path=None, reply_serial=serial)
 
-    def test_asked_behind_the_request(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
+    def test_queried_after_the_request(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
         request, question = desk.park(peer, NAME)
         assert request == REQUEST
         self.question(question)
@@ -365,8 +365,8 @@ class TestUnits:
         ]
         assert desk.log.lines == [f"Activation via systemd failed for unit '{UNIT}': Unit {UNIT} failed"]
 
-    def test_asked_until_it_is_clear(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
-        """Less and less often."""
+    def test_queried_until_the_outcome_is_known(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
+        """The intervals grow."""
         serial = self.question(desk.park(peer, NAME)[1])
         pauses = []
         for _ in range(7):
@@ -384,15 +384,15 @@ class TestUnits:
         rejected, _ = self.answer(desk, systemd, serial, **condition)
         assert rejected[3] == f"Unit {UNIT} was not started: a condition is not met"
 
-    def test_no_more_once_the_name_is_there(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
+    def test_no_query_after_the_name_appeared(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
         serial = self.question(desk.park(peer, NAME)[1])
         self.answer(desk, systemd, serial)
         desk.own(desk.attach(), NAME)
         desk.tools.pass_time()
         assert desk.take() == []
 
-    def test_answer_after_the_name_is_there(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
-        """It is about a start that is over, even if another has begun."""
+    def test_reply_after_the_name_appeared(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
+        """It belongs to a start that is over, even if another has begun."""
         serial = self.question(desk.park(peer, NAME)[1])
         service = desk.attach()
         desk.own(service, NAME)
@@ -401,7 +401,7 @@ class TestUnits:
         commands = self.answer(desk, systemd, serial, ActiveState=Variant("s", "failed"))
         assert commands == [("resume", systemd.id)]
 
-    def test_one_question_at_a_time(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
+    def test_one_query_at_a_time(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
         desk.service(OTHER, SystemdService="other.service")
         serial = self.question(desk.park(peer, NAME)[1])
         (request,) = desk.park(peer, OTHER)
@@ -419,9 +419,7 @@ class TestUnits:
             {"ActiveState": Variant("s", "failed"), "Huge": Variant("ay", bytes(2**18))},
         ],
     )
-    def test_answer_that_makes_no_sense(
-        self, desk: Desk, systemd: Peer, peer: Peer, odd: dict[str, Any]
-    ) -> None:
+    def test_unusable_reply(self, desk: Desk, systemd: Peer, peer: Peer, odd: dict[str, Any]) -> None:
         """The start is left to its time-out."""
         serial = self.question(desk.park(peer, NAME)[1])
         before = list(desk.tools.timers)
@@ -429,7 +427,7 @@ class TestUnits:
         assert desk.tools.timers == before
 
     def test_error(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
-        """There may be no such unit object, or no permission."""
+        """The unit object may be missing, or permission."""
         serial = self.question(desk.park(peer, NAME)[1])
         before = list(desk.tools.timers)
         commands = desk.tell(systemd, "s", "no", type=3, error_name="an.Error", reply_serial=serial)
@@ -453,7 +451,7 @@ class TestUnits:
         self.question(question)
 
     def test_two_names_of_one_unit(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
-        """It is watched as long as one of them is missing."""
+        """The unit is watched while one of the names is missing."""
         desk.service(OTHER, SystemdService=UNIT)
         first = self.question(desk.park(peer, NAME)[1])
         assert desk.park(peer, OTHER) == [REQUEST]
@@ -465,7 +463,7 @@ class TestUnits:
 
 
 def test_programs_may_be_called_systemd(desk: Desk) -> None:
-    """As the fake systemd of other tests is: by its own wish, as any process can."""
+    """As in the fake systemd of other tests: any process can choose its name."""
     code = (
         "import ctypes, sys; ctypes.CDLL(None).prctl(15, b'systemd');"
         " sys.stdout.write('x'); sys.stdout.flush(); sys.stdin.read()"

@@ -1,4 +1,4 @@
-"""--systemd-activation: services that systemd starts when the bus asks it to."""
+"""--systemd-activation: services that systemd starts at the bus's request."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def daemon(services: Services) -> Daemon:
 
 
 class TestUnits:
-    """Units that systemd starts, or does not."""
+    """Units that systemd starts, or fails to start."""
 
     @pytest.fixture
     def systemd(self, daemon: Daemon, request: pytest.FixtureRequest) -> Iterator[Systemd]:
@@ -67,7 +67,7 @@ class TestUnits:
         indirect=["systemd"],
     )
     def test_failure(self, daemon: Daemon, systemd: Systemd, text: str) -> None:
-        """Not after 25 seconds."""
+        """The failure is reported long before the time-out of 25 seconds."""
         client = daemon.connect(deadline=patient(10))
         assert failure(client, NAME) == ("Spawn.Failed", text)
         assert systemd.read() == "unit.service"
@@ -84,7 +84,7 @@ class TestUnits:
 
 
 class TestMessages:
-    """What the bus and the owner of systemd's name say to one another."""
+    """Messages between the bus and the owner of systemd's name."""
 
     def test_features(self, daemon: Daemon) -> None:
         features = daemon.connect().driver("Get", "ss", BUS, "Features", interface=PROPERTIES)
@@ -104,7 +104,7 @@ class TestMessages:
         assert client.expect_error(serial, "org.example.Why") == "so"
 
     def test_comes_later(self, daemon: Daemon) -> None:
-        """Until systemd is there, the request waits."""
+        """The request is parked until systemd connects."""
         client = daemon.connect()
         client.start_call(NAME, "Hello")
         client.sync()
@@ -113,7 +113,7 @@ class TestMessages:
         assert systemd.take(member="ActivationRequest").body == ("unit.service",)
 
     def test_environment(self, daemon: Daemon) -> None:
-        """UpdateActivationEnvironment is passed on, for units are services, too."""
+        """UpdateActivationEnvironment is forwarded, because units are services, too."""
         client, systemd = daemon.connect(), daemon.connect()
         systemd.own(SYSTEMD)
         client.driver("UpdateActivationEnvironment", "a{ss}", {"A": "b c", "D": ""})

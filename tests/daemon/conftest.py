@@ -14,7 +14,7 @@ from omnibus.daemon.peers import Peer
 from omnibus.policy.block import encode
 from omnibus.policy.rules import Kind, Rule
 from omnibus.policy.settings import Limits, Settings
-from support.plane import FakeEvent, FakePlane, Lines, somebody
+from support.plane import FakeEvent, FakePlane, Lines, make_credentials
 from support.wire import marshal
 
 OWN_ANYTHING_BELOW_ORG = [Rule(Kind.OWN, allow=True, destination="org", prefix=True)]
@@ -41,7 +41,7 @@ class Desk:
         self, credentials: Credentials | None = None, *, hello: bool = True, fd_passing: bool = True
     ) -> Peer:
         """Let somebody connect; privileged is root."""
-        who = credentials or somebody()
+        who = credentials or make_credentials()
         peer = self.bus.peers.add(self.plane.next_id(), who, fd_passing=fd_passing, privileged=who.uid == 0)
         if hello:
             self.bus.peers.activate(peer)

@@ -20,7 +20,7 @@ from omnibus.policy.rules import Context, Kind, Rule
 from omnibus.policy.settings import ConfigWarning, Limits, Settings
 from omnibus.transport.relay import Arrival
 from omnibus.transport.relay import Credentials as RelayCredentials
-from support.plane import FakeEvent, somebody
+from support.plane import FakeEvent, make_credentials
 from support.wire import Variant, marshal, unmarshal
 
 from .conftest import Desk
@@ -78,7 +78,7 @@ class TestHello:
         first, second, other = (
             desk.attach(),
             desk.attach(hello=False),
-            desk.attach(somebody(1001), hello=False),
+            desk.attach(make_credentials(1001), hello=False),
         )
         text = "The maximum number of active connections for UID 1000 has been reached"
         assert desk.fails(second, "Hello") == (ERROR + "LimitsExceeded", text)
@@ -172,7 +172,7 @@ class TestRequestName:
         assert desk.call(desk.attach(), "RequestName", "su", "x.y", 0)[0] == ("set_queue", "x.y", (0,))
         assert desk.call(desk.attach(member), "RequestName", "su", "a.b", 0)[0] == ("set_queue", "a.b", (1,))
         assert (
-            desk.fails(desk.attach(somebody(1002)), "RequestName", "su", "a.b", 0)[0]
+            desk.fails(desk.attach(make_credentials(1002)), "RequestName", "su", "a.b", 0)[0]
             == ERROR + "AccessDenied"
         )
 
@@ -397,7 +397,7 @@ class TestActivation:
     def test_environment(self) -> None:
         environment = Environment({}, "an:address", None)
         desk = Desk(environment=environment)
-        root = desk.attach(somebody(uid=0))
+        root = desk.attach(make_credentials(uid=0))
         desk.call(root, "UpdateActivationEnvironment", "a{ss}", {"A": "1", "B": "2"})
         reply, _ = desk.call(root, "UpdateActivationEnvironment", "a{ss}", {"B": "3"})
         assert reply == ("reply", root.id, 1, "", b"", ())
@@ -405,7 +405,7 @@ class TestActivation:
 
     def test_environment_of_a_system_bus(self) -> None:
         desk = Desk(servicehelper="/usr/lib/helper")
-        root = desk.attach(somebody(uid=0))
+        root = desk.attach(make_credentials(uid=0))
         failure = desk.fails(root, "UpdateActivationEnvironment", "a{ss}", {"A": "1"})
         assert failure == (ERROR + "AccessDenied", "Cannot change activation environment on a system bus.")
 

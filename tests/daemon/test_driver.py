@@ -12,7 +12,7 @@ from omnibus.daemon.driver import INTERFACES, Driver, Method
 from omnibus.daemon.driver.introspectable import describe
 from omnibus.daemon.peers import Peer
 from omnibus.daemon.plane import EventKind
-from support.plane import BUS_PATH, FakeEvent, somebody
+from support.plane import BUS_PATH, FakeEvent, make_credentials
 from support.wire import BIG, LITTLE, Variant, marshal
 
 from .conftest import Desk
@@ -48,7 +48,7 @@ class TestFindingTheMethod:
         assert desk.fails(peer, "Get", interface=None, path="/") == (ERROR + "UnknownMethod", text)
 
     def test_method_of_the_canonical_path(self, desk: Desk) -> None:
-        root = desk.attach(somebody(uid=0))
+        root = desk.attach(make_credentials(uid=0))
         expected = (
             ERROR + "AccessDenied",
             "Method 'UpdateActivationEnvironment' is only available at the canonical object path "
@@ -82,7 +82,7 @@ class TestCheckingTheCall:
         assert desk.log.lines == [text]
 
     def test_privileged_needs_a_known_uid(self, desk: Desk) -> None:
-        nobody = desk.attach(somebody(uid=None))
+        nobody = desk.attach(make_credentials(uid=None))
         assert desk.fails(nobody, "UpdateActivationEnvironment")[1].endswith("with unknown uid")
 
     def test_nothing_but_hello_before_hello(self, desk: Desk) -> None:

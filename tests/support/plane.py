@@ -170,5 +170,5 @@ class Lines(Log):
         self.fields.append({name: value for name, value in (fields or {}).items() if value is not None})
 
 
-def somebody(uid: int | None = 1000, pid: int | None = 42) -> Credentials:
+def make_credentials(uid: int | None = 1000, pid: int | None = 42) -> Credentials:
     return Credentials(uid, pid, (uid,) if uid is not None else (), loginfo=f"uid={uid} pid={pid}")
