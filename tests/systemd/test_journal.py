@@ -1,4 +1,4 @@
-"""Entries for the journal, as https://systemd.io/JOURNAL_NATIVE_PROTOCOL/ has them."""
+"""Journal entries in the format of https://systemd.io/JOURNAL_NATIVE_PROTOCOL/."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from omnibus.systemd.journal import Journal
 
 
 class Journald:
-    """The other end."""
+    """The journal's socket."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,13 +47,13 @@ def test_entry(journald: Journald, journal: Journal) -> None:
 
 
 def test_several_lines(journald: Journald, journal: Journal) -> None:
-    """A value with a newline comes with its size, so that nobody can write fields of his own into it."""
+    """A value with a newline is sent with its size, so that no fields can be injected."""
     assert journal.send({"MESSAGE": "a\nPRIORITY=0", "PRIORITY": 6})
     assert journald.receive() == b"MESSAGE\n\x0c\0\0\0\0\0\0\0a\nPRIORITY=0\nPRIORITY=6\n"
 
 
 def test_large(journald: Journald, journal: Journal) -> None:
-    """What doesn't fit into a datagram comes as a sealed file in memory, in a datagram without data."""
+    """An entry too large for a datagram is sent as a sealed memory file, in a datagram without data."""
     assert journal.send({"MESSAGE": "x" * 1_000_000})
     data, (fd,), _, _ = socket.recv_fds(journald.socket, 1, 2)
     with open(fd, "rb") as file:
@@ -64,8 +64,10 @@ def test_large(journald: Journald, journal: Journal) -> None:
     assert seals == fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
-def test_large_without_a_file(journald: Journald, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there can be no such file the entry is lost, and the next one is not."""
+def test_large_without_memory_file(
+    journald: Journald, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without memory files the entry is lost; the next one is not."""
 
     def fail(*_: object) -> int:
         raise OSError(errno.ENFILE, "Too many open files in system")
@@ -76,8 +78,8 @@ def test_large_without_a_file(journald: Journald, journal: Journal, monkeypatch:
     assert journald.receive() == b"MESSAGE=x\n"
 
 
-def test_no_room(journal: Journal) -> None:
-    """What there is no room for is lost, and nobody waits."""
+def test_full_socket(journal: Journal) -> None:
+    """An entry for a full socket is dropped without waiting."""
     sent = 0
     while journal.send({"MESSAGE": "x" * 1000}):
         sent += 1

@@ -16,7 +16,7 @@ START = 700
 
 @pytest.fixture(autouse=True)
 def passed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Two descriptors that a child would inherit, at numbers where the test's own process has none."""
+    """Two inheritable descriptors, at numbers that the test process does not use."""
     monkeypatch.setattr(listen_fds, "LISTEN_FDS_START", START)
     with open(os.devnull, "rb") as null:
         descriptors = [fcntl.fcntl(null, fcntl.F_DUPFD, START) for _ in range(2)]
@@ -58,7 +58,7 @@ def test_names(names, expected):
 
 
 def test_environment_is_cleared():
-    """So a child that inherits the environment does not believe that something was passed to it."""
+    """A child that inherits the environment must not assume that it was passed descriptors."""
     environment = announce(LISTEN_FDNAMES="a:b", LISTEN_PIDFDID="7", HOME="/root")
     take_listen_fds(environment)
     assert environment == {"HOME": "/root"}
@@ -66,7 +66,7 @@ def test_environment_is_cleared():
 
 
 def test_for_another_process(passed):
-    """If LISTEN_PID is not the own process, nothing was passed; the descriptors are left alone."""
+    """If LISTEN_PID is not the own process ID, nothing was passed; the descriptors are not touched."""
     environment = announce(pid=1)
     assert take_listen_fds(environment) == []
     assert environment == {}

@@ -1,4 +1,4 @@
-"""sd_notify(3), heard by a socket in the service manager's place."""
+"""sd_notify(3), with a socket in the place of the service manager."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_ready_with_status(manager, notifier):
 
 
 def test_reloading(manager, notifier):
-    """A reload is told with the time at which it began, for Type=notify-reload."""
+    """RELOADING=1 contains the time at which the reload began, for Type=notify-reload."""
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
     notifier.reloading()
     after = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
@@ -82,7 +82,7 @@ def test_abstract(manager):
 
 @pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "vsock:2:1234"}])
 def test_no_manager(environment):
-    """Without a service manager nothing is said."""
+    """Without a service manager nothing is sent."""
     notifier = Notifier(environment)
     notifier.ready()
     notifier.status("")
@@ -92,14 +92,14 @@ def test_no_manager(environment):
 
 @pytest.mark.parametrize("name", ["/nonexistent/notify", "/" + "x" * 200])
 def test_manager_not_there(name):
-    """A service manager that can't be reached is no reason to fail."""
+    """A service manager that can't be reached is no error."""
     notifier = Notifier({"NOTIFY_SOCKET": name})
     notifier.ready()
     notifier.close()
 
 
-def test_deaf_manager(manager, tmp_path, monkeypatch):
-    """A service manager that does not listen delays nobody for long; what it has no room for is lost."""
+def test_manager_does_not_read(manager, tmp_path, monkeypatch):
+    """A service manager that does not read delays the daemon only briefly; further messages are dropped."""
     assert notify.PATIENCE <= 1
     monkeypatch.setattr(notify, "PATIENCE", 0.01)
     manager.bind(str(tmp_path / "notify"))

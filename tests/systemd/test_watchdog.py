@@ -1,4 +1,4 @@
-"""WatchdogSec=: the daemon proves that it lives."""
+"""WatchdogSec=: the daemon proves that it is alive."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def hear(manager: socket.socket) -> bytes:
     return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(manager, 100), 20)
 
 
-async def test_again_and_again(manager, tmp_path):
+async def test_repeatedly(manager, tmp_path):
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "30000"})
     watchdog = Watchdog(asyncio.get_running_loop().call_later, notifier, alive)
     for _ in range(3):
@@ -39,7 +39,7 @@ async def test_again_and_again(manager, tmp_path):
 
 
 async def test_stop(manager, tmp_path):
-    """Once it is stopped it says nothing, however often the time comes."""
+    """A stopped watchdog sends nothing, however often the timer expires."""
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "3000"})
     watchdog = Watchdog(asyncio.get_running_loop().call_later, notifier, alive)
     assert await hear(manager) == b"WATCHDOG=1"
@@ -57,8 +57,8 @@ async def test_stop(manager, tmp_path):
     notifier.close()
 
 
-async def test_no_sign_of_life(manager, tmp_path):
-    """Who doesn't answer is asked again, and nothing is said before he does."""
+async def test_unresponsive_plane(manager, tmp_path):
+    """A plane that doesn't answer is asked again, and nothing is sent before it answers."""
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "3000"})
     asked: list[Callable[[], None]] = []
     thrice = asyncio.Event()
@@ -78,8 +78,8 @@ async def test_no_sign_of_life(manager, tmp_path):
     notifier.close()
 
 
-async def test_not_wanted(manager, tmp_path):
-    """Without WatchdogSec= nothing is said."""
+async def test_not_configured(manager, tmp_path):
+    """Without WatchdogSec= nothing is sent."""
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
     Watchdog(asyncio.get_running_loop().call_later, notifier, alive).stop()
     with pytest.raises(BlockingIOError):
@@ -87,8 +87,8 @@ async def test_not_wanted(manager, tmp_path):
     notifier.close()
 
 
-async def test_manager_has_no_room(manager, tmp_path):
-    """The loop doesn't wait for a manager that doesn't listen."""
+async def test_manager_does_not_read(manager, tmp_path):
+    """The loop doesn't wait for a manager that doesn't read."""
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "3000000"})
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as other,

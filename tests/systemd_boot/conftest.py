@@ -1,4 +1,4 @@
-"""Machines with omnibus installed, each with a bus of our choice. Needs root; changes nothing outside."""
+"""Machines with omnibus installed, each with a chosen bus. Needs root; changes nothing outside."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def memory() -> Iterator[Path]:
-    """Where everything is that the machines change."""
+    """The file system for everything that the machines change."""
     directory = Path(tempfile.mkdtemp(prefix="omnibus-boot-"))
     memory = Memory(directory)
     yield directory
@@ -84,7 +84,7 @@ def tmp_root(memory: Path, installed: Path) -> Iterator[Callable[[], Overlay]]:
 
 @pytest.fixture(scope="session")
 def boot(memory: Path, installed: Path) -> Boot:
-    """Boot a machine with this bus, after ``change`` has changed its root file system."""
+    """Boot a machine with this bus, after ``change`` has modified its root file system."""
 
     @contextlib.contextmanager
     def begin(bus: str, change: Callable[[Overlay], None] = lambda overlay: None) -> Iterator[Machine]:
@@ -107,13 +107,13 @@ def boot(memory: Path, installed: Path) -> Boot:
 
 @pytest.fixture(scope="module", params=BUSES)
 def bus(request: pytest.FixtureRequest) -> str:
-    """Which bus the machine has."""
+    """The bus that the machine uses."""
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
 def machine(boot: Boot, bus: str) -> Iterator[Machine]:
-    """A machine that the tests of one file share, with this bus for the system and for its user."""
+    """A machine shared by the tests of one file, with this bus for the system and for its user."""
     with boot(bus) as machine:
         wait_until(machine.outside(f"/run/user/{machine.uid(USER)}/bus").exists, "the bus of the user")
         yield machine

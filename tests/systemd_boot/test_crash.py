@@ -1,4 +1,4 @@
-"""The bus is killed. systemd survives that with the one bus as with the other, and so do its services."""
+"""The bus is killed. systemd and its services survive that with either bus."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def machine(boot: Any, bus: str) -> Iterator[Machine]:
 
 
 def kill(machine: Machine, *options: str, user: str = "root") -> int:
-    """Kill the bus, wait until systemd has noticed, and return the process that it was."""
+    """Kill the bus, wait until systemd has noticed, and return its old process ID."""
     pid = machine.main_pid("dbus.service", *options, user=user)
     machine.run("kill", "-KILL", str(pid))
     wait_until(lambda: machine.main_pid("dbus.service", *options, user=user) != pid, "the end of the bus")
@@ -31,7 +31,7 @@ def kill(machine: Machine, *options: str, user: str = "root") -> int:
 
 
 def units(machine: Machine) -> set[str]:
-    """Return the services that run."""
+    """Return the running services."""
     lines = machine.output(
         "systemctl", "list-units", "--plain", "--no-legend", "--type=service", "--state=running"
     )
@@ -39,7 +39,7 @@ def units(machine: Machine) -> set[str]:
 
 
 def names(machine: Machine) -> set[str]:
-    """Return the well-known names that have owners, as a new client sees them."""
+    """Return the well-known names with owners, as a new client sees them."""
     client = Client(machine.address())
     found = {name for name in client.driver("ListNames") if not name.startswith(":")}
     client.close()
@@ -47,8 +47,8 @@ def names(machine: Machine) -> set[str]:
 
 
 class TestSystemBus:
-    def test_comes_back(self, machine: Machine) -> None:
-        """The next client starts another, and systemd, logind and the tools are there as before."""
+    def test_restarted(self, machine: Machine) -> None:
+        """The next client starts another bus, and systemd, logind and the tools work as before."""
         machine.run("loginctl", "list-sessions", user=USER)
         before, running = names(machine), units(machine)
         client = Client(machine.address())
@@ -63,8 +63,8 @@ class TestSystemBus:
         assert machine.property("dbus.socket", "ActiveState", user=USER) == "active"
         assert machine.run("loginctl", "list-sessions", user=USER).returncode == 0
 
-    def test_systemd_lives_on(self, machine: Machine) -> None:
-        """PID 1 and the user's manager are the same as before, answer, and start services."""
+    def test_systemd_survives(self, machine: Machine) -> None:
+        """PID 1 and the user's manager are the same processes, reply, and start services."""
         manager = machine.main_pid(f"user@{machine.uid(USER)}.service")
         kill(machine)
         assert machine.output("systemctl", "is-active", "dbus.socket") == "active"
@@ -82,22 +82,22 @@ class TestSystemBus:
         kill(machine)
         wait_until(lambda: not machine.outside(f"/proc/{direct}").exists(), "the end of the service")
 
-    def test_again_and_again(self, machine: Machine) -> None:
-        """Three times within seconds is not too often."""
+    def test_repeatedly(self, machine: Machine) -> None:
+        """Three crashes within seconds do not exceed the start limit."""
         for _ in range(3):
             kill(machine)
             wait_until(lambda: "org.freedesktop.systemd1" in names(machine), "systemd on the bus")
         wait_until(lambda: "org.freedesktop.login1" in names(machine), "logind on the bus")
 
     def test_power_off(self, machine: Machine) -> None:
-        """The machine goes down in order afterwards."""
+        """The machine shuts down cleanly afterwards."""
         kill(machine)
         machine.power_off()
 
 
 class TestUserBus:
-    def test_comes_back(self, machine: Machine) -> None:
-        """The user's manager lives on, and the next client starts another bus, with the manager on it."""
+    def test_restarted(self, machine: Machine) -> None:
+        """The user's manager stays alive, and the next client starts another bus with the manager on it."""
         machine.run("busctl", "--user", "list", user=USER)
         manager = machine.main_pid(f"user@{machine.uid(USER)}.service")
         pid = kill(machine, "--user", user=USER)

@@ -1,4 +1,4 @@
-"""The log of a bus under systemd is in the journal, with fields to search for."""
+"""The log of a bus under systemd is in the journal, with searchable fields."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def entries(machine: Machine, *options: str) -> list[dict[str, str]]:
 
 
 def last(machine: Machine, text: str) -> dict[str, str]:
-    """Return the newest entry with this in its message."""
+    """Return the newest entry with this text in its message."""
     return [entry for entry in entries(machine) if text in entry["MESSAGE"]][-1]
 
 
 def test_denied(machine: Machine) -> None:
-    """Who was refused what; the policy of every distribution forbids this to all."""
+    """A denial names both peers; the policy of every distribution denies this to all users."""
     call = ["--system", "--print-reply", "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus"]
     method = "org.freedesktop.DBus.Debug.Stats.GetStats"
     assert "AccessDenied" in machine.run("dbus-send", *call, method, user=USER, status=1).stderr
@@ -51,7 +51,7 @@ def test_denied(machine: Machine) -> None:
 
 
 def test_activation(machine: Machine) -> None:
-    """A service that doesn't come up is found by its name and by its unit."""
+    """A failed start is found by the service's name and by its unit."""
     echo(machine, FAILS, "system", USER, status=1)
     entry = last(machine, "Activation via systemd failed")
     assert entry["UNIT"] == unit_of(FAILS)

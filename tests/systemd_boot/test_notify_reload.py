@@ -1,4 +1,4 @@
-"""drop-ins/notify-reload.conf, and the units as they are, with a systemd that knows notify-reload."""
+"""drop-ins/notify-reload.conf, and the units without it, under a systemd that supports notify-reload."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def version() -> int:
 
 @pytest.fixture(scope="module")
 def machine(boot) -> Iterator[Machine]:
-    """A machine with a systemd that is new enough."""
+    """A machine with a recent enough systemd."""
 
     def change(overlay: Overlay) -> None:
         if version() < FIRST:
@@ -45,7 +45,7 @@ def machine(boot) -> Iterator[Machine]:
 
 
 def test_unit(machine: Machine) -> None:
-    """The unit as it is serves and reloads."""
+    """The unit without the drop-in works and reloads."""
     assert int(re.match(r"systemd (\d+)", machine.output("systemctl", "--version"))[1]) >= FIRST
     assert machine.property("dbus.service", "Type") == "notify"
     assert "systemd-nspawn" in machine.output("hostnamectl", user=USER)
@@ -55,7 +55,7 @@ def test_unit(machine: Machine) -> None:
 
 
 def test_verify(machine: Machine) -> None:
-    """systemd has nothing to say against units or drop-in."""
+    """systemd-analyze reports nothing about units or drop-in."""
     follow(machine, "systemd-notify-reload")
     done = machine.run("systemd-analyze", "verify", "--man=no", "omnibus.service")
     assert "omnibus" not in done.stderr
@@ -81,8 +81,8 @@ def test_reload(machine: Machine) -> None:
     assert machine.property("dbus.service", "ActiveState") == "active"
 
 
-def test_broken(machine: Machine) -> None:
-    """A broken configuration ends the reload too; the status says what is wrong, until it is mended."""
+def test_invalid_configuration(machine: Machine) -> None:
+    """An invalid configuration ends the reload too; the status shows the error until it is fixed."""
     follow(machine, "systemd-notify-reload")
     broken = machine.outside("/etc/dbus-1/system-local.conf")
     broken.write_text("<busconfig>\n<nothing>\n</busconfig>\n")

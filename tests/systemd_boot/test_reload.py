@@ -21,7 +21,7 @@ BROKEN = '<busconfig>\n<policy context="default">\n<deny own=/>\n</policy></busc
 
 
 class Pinger:
-    """A client that calls the bus and a service in turn, without a pause, until it is stopped."""
+    """A client that calls the bus and a service in turn without pause until it is stopped."""
 
     def __init__(self, machine: Machine) -> None:
         self.client = Client(machine.address())
@@ -41,7 +41,7 @@ class Pinger:
             self.error = error
 
     def stop(self) -> None:
-        """Stop it, and raise what went wrong."""
+        """Stop it, and raise its exception if it had one."""
         self._stop.set()
         self._thread.join()
         self.client.close()
@@ -51,7 +51,7 @@ class Pinger:
 
 @pytest.fixture
 def rules(machine: Machine) -> Iterator[str]:
-    """A file of the configuration that doesn't exist yet; without it the configuration is as before."""
+    """A configuration file that doesn't exist yet; without it the configuration is as before."""
     yield RULES
     machine.outside(RULES).unlink(missing_ok=True)
     machine.run("systemctl", "reload", "dbus.service")
@@ -59,7 +59,7 @@ def rules(machine: Machine) -> Iterator[str]:
 
 class TestReload:
     def test_under_load(self, machine: Machine) -> None:
-        """Nobody loses the connection, nor an answer."""
+        """No client loses its connection or a reply."""
         pid = machine.main_pid("dbus.service")
         pingers = [Pinger(machine) for _ in range(CLIENTS)]
         before = [pinger.calls for pinger in pingers]
@@ -73,7 +73,7 @@ class TestReload:
         assert machine.main_pid("dbus.service") == pid
 
     def test_policy(self, machine: Machine, rules: str) -> None:
-        """When the command has returned, the new policy is in force for who is connected."""
+        """When the command has returned, the new policy is in force for existing connections."""
         client = Client(machine.address())
         denied = '<busconfig><policy user="root"><deny own="org.example.Denied"/></policy></busconfig>\n'
         allowed = denied.replace("deny", "allow")
@@ -87,7 +87,7 @@ class TestReload:
         client.close()
 
     def test_new_service(self, machine: Machine) -> None:
-        """A service whose file has come since can be started."""
+        """A service with a new file can be started."""
         directory = machine.outside("/usr/share/dbus-1/system-services")
         text = (directory / f"{UNIT}.service").read_text()
         new = directory / "org.example.New.service"
@@ -101,11 +101,11 @@ class TestReload:
         echo(machine, "org.example.New", "system", USER)
         new.unlink()
 
-    def test_broken(self, machine: Machine, bus: str, rules: str) -> None:
-        """A file that can't be read fails the command and changes nothing; the old policy stays in force."""
+    def test_invalid_configuration(self, machine: Machine, bus: str, rules: str) -> None:
+        """An invalid file fails the command and changes nothing; the old policy stays in force."""
         main = machine.outside("/etc/dbus-1/system-local.conf")
         client = Client(machine.address())
-        # In this order, for both watch their files.
+        # The order matters, because both files are watched.
         main.write_text(BROKEN)
         machine.outside(rules).write_text(DENY)
         try:

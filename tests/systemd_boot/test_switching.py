@@ -16,7 +16,7 @@ USER = "tester"
 
 
 def buses(machine: Machine) -> tuple[str, str]:
-    """Return which programs are the bus of the system and of the user."""
+    """Return the programs that are the buses of the system and of the user."""
     uid = machine.uid(USER)
     wait_until(machine.outside(f"/run/user/{uid}/bus").exists, "the bus of the user")
     machine.run("busctl", "--user", "list", user=USER)
@@ -27,7 +27,7 @@ def buses(machine: Machine) -> tuple[str, str]:
 
 
 class TestSwitching:
-    def test_there_and_back(self, boot) -> None:
+    def test_switch_and_undo(self, boot) -> None:
         """dbus-daemon, omnibus, dbus-daemon: each serves systemd, logind and the user after a restart."""
         with boot("dbus-daemon") as machine:
             assert buses(machine) == ("dbus-daemon", "dbus-daemon")
@@ -50,14 +50,14 @@ class TestSwitching:
         [("systemd-system", ("omnibusd", "dbus-daemon")), ("systemd-user", ("dbus-daemon", "omnibusd"))],
     )
     def test_one_of_them(self, boot, block: str, expected: tuple[str, str]) -> None:
-        """The system's bus and the users' are switched each for itself."""
+        """The system's bus and the users' buses are switched separately."""
         with boot("dbus-daemon") as machine:
             follow(machine, block)
             machine.reboot()
             assert buses(machine) == expected
 
     def test_from_another_bus(self, boot) -> None:
-        """Where dbus.service is an alias already, it has to be freed, as the guide says."""
+        """Where dbus.service is an alias already, the alias has to be removed, as the guide says."""
         if shutil.which("dbus-broker-launch") is None:
             pytest.skip("no dbus-broker on this machine")
         with boot("dbus-daemon") as machine:
@@ -69,7 +69,7 @@ class TestSwitching:
             assert buses(machine)[0] == "omnibusd"
 
     def test_rescue(self, boot) -> None:
-        """A machine whose bus can't start gets dbus-daemon back from a shell without systemd."""
+        """A machine with a bus that can't start gets dbus-daemon back from a shell without systemd."""
 
         def break_and_rescue(overlay: Overlay) -> None:
             overlay.remove("/usr/local/bin/omnibusd")
@@ -80,7 +80,7 @@ class TestSwitching:
             assert buses(machine) == ("dbus-daemon", "dbus-daemon")
 
     def test_off(self, boot) -> None:
-        """A machine with omnibus goes down in order, and by itself."""
+        """A machine with omnibus shuts down cleanly by itself."""
         with boot("omnibus") as machine:
             assert buses(machine) == ("omnibusd", "omnibusd")
             machine.power_off()

@@ -19,7 +19,7 @@ PROGRAMS = {"dbus-daemon": "dbus-daemon", "omnibus": "omnibusd"}
 UNITS = {"dbus-daemon": "dbus.service", "omnibus": "omnibus.service"}
 
 
-class TestWhoServes:
+class TestService:
     """The unit behind the name dbus.service."""
 
     def test_unit(self, machine: Machine, bus: str) -> None:
@@ -27,14 +27,14 @@ class TestWhoServes:
         assert machine.property("dbus.service", "ActiveState") == "active"
 
     def test_program(self, machine: Machine, bus: str) -> None:
-        """The process is the wanted one, and not root's."""
+        """The process is the expected one, and does not run as root."""
         process = machine.outside(f"/proc/{machine.main_pid('dbus.service')}")
         arguments = (process / "cmdline").read_bytes().split(b"\0")
         assert any(Path(one.decode()).name == PROGRAMS[bus] for one in arguments[:2])
         assert process.stat().st_uid == machine.uid("messagebus")
 
     def test_socket(self, machine: Machine) -> None:
-        """The distribution's socket unit listens, and it is where the bus is."""
+        """The distribution's socket unit listens on the bus's socket."""
         assert machine.property("dbus.socket", "ActiveState") == "active"
         client = Client(machine.address())
         assert "org.freedesktop.systemd1" in client.driver("ListNames")
@@ -45,14 +45,14 @@ class TestWhoServes:
 
 
 class TestTools:
-    """Programs that come with systemd, as an ordinary user, since root's go past the bus."""
+    """Programs that come with systemd, as an unprivileged user, because root's bypass the bus."""
 
     def test_systemctl(self, machine: Machine) -> None:
         assert machine.property("dbus.socket", "Listen", user=USER) == "/run/dbus/system_bus_socket (Stream)"
         assert "dbus.socket" in machine.output("systemctl", "list-units", user=USER)
 
     def test_systemctl_refused(self, machine: Machine) -> None:
-        """What takes more rights is refused by the service, not lost."""
+        """A request that needs more privileges is denied by the service, not lost."""
         done = machine.run(
             "systemctl", "--no-ask-password", "stop", "systemd-logind.service", user=USER, status=None
         )
@@ -81,7 +81,7 @@ class TestTools:
         assert "systemd-logind.service" in listed["org.freedesktop.login1"]
 
     def test_busctl_status(self, machine: Machine) -> None:
-        """busctl finds out what the bus knows about a client."""
+        """busctl shows what the bus knows about a client."""
         status = machine.output("busctl", "status", "org.freedesktop.login1").splitlines()
         assert f"PID={machine.main_pid('systemd-logind.service')}" in status
         assert "Unit=systemd-logind.service" in status
@@ -102,7 +102,7 @@ class TestTools:
         ],
     )
     def test_monitor(self, machine: Machine, tool: tuple[str, ...], says: str) -> None:
-        """Root sees what passes between a user and a service."""
+        """Root sees messages between a user and a service."""
         monitor = Program(machine.enter(*tool), os.environ)
         try:
             monitor.read_until(says, lambda: machine.run("hostnamectl", user=USER))
@@ -110,7 +110,7 @@ class TestTools:
             monitor.stop()
 
     def test_monitor_refused(self, machine: Machine) -> None:
-        """Nobody else does."""
+        """Other users do not."""
         done = machine.run("busctl", "monitor", user=USER, status=None)
         assert done.returncode != 0
         assert "denied" in done.stderr.lower()
@@ -128,7 +128,7 @@ class TestTools:
 
 
 class TestActivation:
-    """systemd starts services that somebody calls."""
+    """systemd starts services that are called."""
 
     @pytest.mark.parametrize(
         ("tool", "says", "unit"),
@@ -144,7 +144,7 @@ class TestActivation:
         assert machine.property(unit, "ActiveState") == "active"
 
     def test_change(self, machine: Machine) -> None:
-        """A call that changes something arrives with the rights of its sender."""
+        """A call that changes something arrives with the credentials of its sender."""
         machine.run("hostnamectl", "--static", "set-hostname", "test-machine")
         assert machine.outside("/etc/hostname").read_text() == "test-machine\n"
         done = machine.run("hostnamectl", "--no-ask-password", "set-hostname", "evil", user=USER, status=None)
@@ -165,14 +165,14 @@ class TestActivation:
         assert re.search(r"^Max open files +1024 ", limits, re.MULTILINE)
 
     def test_missing_unit(self, machine: Machine) -> None:
-        """systemd says that there is no such unit, and the caller hears it at once."""
+        """systemd reports that there is no such unit, and the caller gets the error at once."""
         done = echo(machine, MISSING, "system", USER, status=1)
         assert "not found" in done.stderr
         assert "org.freedesktop.systemd1.NoSuchUnit" in done.stderr
 
 
 class TestFailedActivation:
-    """A unit that won't come up is told at once. The reference lets the caller wait for the time-out."""
+    """A failed unit is reported at once. The reference lets the caller wait for the time-out."""
 
     @pytest.fixture(autouse=True)
     def only_ours(self, bus: str) -> None:

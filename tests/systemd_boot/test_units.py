@@ -1,4 +1,4 @@
-"""The units of omnibus: what they promise holds on a booted machine."""
+"""The units of omnibus: their properties hold on a booted machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IMPATIENT = "[Service]\nWatchdogSec=2s\nTimeoutAbortSec=20s\n"
 
 @pytest.fixture(scope="module")
 def machine(boot) -> Iterator[Machine]:
-    """A machine with omnibus, whose watchdog is impatient."""
+    """A machine with omnibus and a short watchdog interval."""
     with boot("omnibus", lambda overlay: overlay.write(DROP_IN, IMPATIENT)) as machine:
         yield machine
 
@@ -27,7 +27,7 @@ def machine(boot) -> Iterator[Machine]:
 class TestUnits:
     @pytest.mark.parametrize("options", [(), ("--user",)])
     def test_verify(self, machine: Machine, options: tuple[str, ...]) -> None:
-        """systemd has nothing to say against them."""
+        """systemd-analyze reports nothing about them."""
         user = USER if options else "root"
         done = machine.run("systemd-analyze", "verify", "--man=no", *options, "omnibus.service", user=user)
         assert "omnibus" not in done.stderr
@@ -48,21 +48,21 @@ class TestUnits:
         assert sorted(machine.property("omnibus.service", name).split()) == sorted(value.split())
 
     def test_early(self, machine: Machine) -> None:
-        """What is ordered after basic.target is after the bus."""
+        """Units ordered after basic.target are ordered after the bus."""
         assert {"basic.target", "shutdown.target"} <= set(
             machine.property("omnibus.service", "Before").split()
         )
         assert "dbus.socket" in machine.property("omnibus.service", "After").split()
 
     def test_many_descriptors(self, machine: Machine) -> None:
-        """The bus itself may have as many as the unit allows, or the machine."""
+        """The bus's own limit of descriptors is that of the unit, or of the machine."""
         text = machine.outside(f"/proc/{machine.main_pid('dbus.service')}/limits").read_text()
         line = next(line for line in text.splitlines() if line.startswith("Max open files"))
         soft, hard = line.split()[3:5]
         assert soft == hard != "1024"
 
     def test_sysusers_and_tmpfiles(self, machine: Machine) -> None:
-        """The files for both are understood, also beside the distribution's own."""
+        """Both files are parsed without errors, also beside the distribution's."""
         for program in (["systemd-sysusers"], ["systemd-tmpfiles", "--create"]):
             done = machine.run(*program, "omnibus.conf", "dbus.conf")
             assert "omnibus.conf" not in done.stderr
@@ -72,7 +72,7 @@ class TestWatchdog:
     """WatchdogSec=2s."""
 
     def test_alive(self, machine: Machine) -> None:
-        """The bus says again and again that it is alive, and stays."""
+        """The bus sends keep-alives repeatedly, and keeps running."""
         pid = machine.main_pid("omnibus.service")
 
         def last() -> int:
@@ -83,7 +83,7 @@ class TestWatchdog:
         assert machine.main_pid("omnibus.service") == pid
 
     def test_alive_under_load(self, machine: Machine) -> None:
-        """Neither an activation that fails nor a reload keeps it from that."""
+        """Neither a failed activation nor a reload delays the keep-alives."""
         pid = machine.main_pid("omnibus.service")
         for _ in range(3):
             echo(machine, FAILS, "system", USER, status=1)
@@ -91,7 +91,7 @@ class TestWatchdog:
         assert machine.main_pid("omnibus.service") == pid
 
     def test_hangs(self, machine: Machine) -> None:
-        """A bus that hangs is ended, the journal has where it hung, and the next client starts another."""
+        """A hung bus is killed, the journal shows where it hung, and the next client starts another."""
         pid = machine.main_pid("omnibus.service")
         client = Client(machine.address())
         machine.run("kill", "-STOP", str(pid))
@@ -105,7 +105,7 @@ class TestWatchdog:
         assert "daemon/serve.py" in journal
 
     def test_data_plane_hangs(self, machine: Machine) -> None:
-        """It is not enough that one of the two planes goes on."""
+        """A hang of either plane is detected."""
         wait_until(lambda: serves(machine), "the bus")
         pid = machine.main_pid("omnibus.service")
         _, *others = machine.threads(pid)
@@ -116,7 +116,7 @@ class TestWatchdog:
 
 
 def serves(machine: Machine) -> bool:
-    """Ask the bus whether systemd is there."""
+    """Ask the bus whether systemd is connected."""
     try:
         client = Client(machine.address())
     except (OSError, Closed):
@@ -127,7 +127,7 @@ def serves(machine: Machine) -> bool:
 
 
 def test_launch_helper(boot) -> None:
-    """Services without a unit are started by our own helper, once the guide was followed."""
+    """Services without a unit are started by our helper once the guide was followed."""
     with boot("omnibus") as machine:
         machine.run("rm", "/usr/lib/dbus-1.0/dbus-daemon-launch-helper")
         assert "Spawn" in echo(machine, DIRECT, "system", USER, status=1).stderr
@@ -140,7 +140,7 @@ def test_launch_helper(boot) -> None:
 
 @pytest.fixture(scope="module")
 def sandboxed(boot) -> Iterator[Machine]:
-    """A machine on which somebody has followed the guide into the sandbox."""
+    """A machine set up with the sandbox of the guide."""
     with boot("omnibus") as machine:
         follow(machine, "systemd-sandbox")
         machine.reboot()
@@ -158,8 +158,8 @@ class TestSandbox:
         assert sandboxed.output("systemctl", "is-system-running") == "running"
         assert "Spawn.Failed" in echo(sandboxed, FAILS, "system", USER, status=1).stderr
 
-    def test_few_rights(self, sandboxed: Machine) -> None:
-        """The bus can neither become anybody nor write anything."""
+    def test_few_privileges(self, sandboxed: Machine) -> None:
+        """The bus can neither change its user nor write files."""
         pid = sandboxed.main_pid("dbus.service")
         status = dict(
             line.split(":\t", 1) for line in sandboxed.outside(f"/proc/{pid}/status").read_text().splitlines()

@@ -17,23 +17,23 @@ UNITS = {"dbus-daemon": "dbus.service", "omnibus": "omnibus.service"}
 
 
 def environment(machine: Machine, pid: int) -> dict[str, str]:
-    """Return what a process was started with."""
+    """Return the environment that a process was started with."""
     text = machine.outside(f"/proc/{pid}/environ").read_bytes().decode()
     return dict(entry.split("=", 1) for entry in text.split("\0") if entry)
 
 
-class TestWhoServes:
+class TestService:
     """The unit behind the name dbus.service, in the user's manager."""
 
     def test_starts_on_demand(self, machine: Machine, bus: str) -> None:
-        """The first client starts it, at the address that everybody has."""
+        """The first client starts it, at the standard address."""
         assert "org.freedesktop.systemd1" in machine.output("busctl", "--user", "list", user=USER)
         assert machine.property("dbus.service", "Id", "--user", user=USER) == UNITS[bus]
         assert machine.property("dbus.service", "ActiveState", "--user", user=USER) == "active"
         assert machine.property("dbus.service", "Slice", "--user", user=USER) == "session.slice"
 
     def test_program(self, machine: Machine, bus: str) -> None:
-        """The process is the wanted one, and the user's."""
+        """The process is the expected one, and runs as the user."""
         machine.run("busctl", "--user", "list", user=USER)
         process = machine.outside(f"/proc/{machine.main_pid('dbus.service', '--user', user=USER)}")
         arguments = (process / "cmdline").read_bytes().split(b"\0")
@@ -42,7 +42,7 @@ class TestWhoServes:
 
 
 class TestManager:
-    """The user's systemd is on the bus."""
+    """The user's systemd is connected to the bus."""
 
     def test_call(self, machine: Machine) -> None:
         manager = [
@@ -57,7 +57,7 @@ class TestManager:
         assert machine.output("systemctl", "--user", "is-system-running", user=USER) == "running"
 
     def test_run(self, machine: Machine) -> None:
-        """systemd-run starts a unit and waits for its end, which comes as a signal."""
+        """systemd-run starts a unit and waits for its end, which is reported by a signal."""
         done = machine.run(
             "systemd-run", "--user", "--wait", "--quiet", "sh", "-c", "exit 7", user=USER, status=7
         )
@@ -73,7 +73,7 @@ class TestActivation:
         assert owner_pid(machine, UNIT, "--user", user=USER) == pid != 0
 
     def test_direct(self, machine: Machine) -> None:
-        """A service without a unit is started by the bus, with its address and the limits of everybody."""
+        """A service without a unit is started by the bus, with its address and the usual limits."""
         echo(machine, DIRECT, "session", USER)
         pid = owner_pid(machine, DIRECT, "--user", user=USER)
         found = environment(machine, pid)
@@ -82,8 +82,8 @@ class TestActivation:
         limits = machine.outside(f"/proc/{pid}/limits").read_text()
         assert re.search(r"^Max open files +1024 ", limits, re.MULTILINE)
 
-    def test_what_is_for_the_bus_alone(self, machine: Machine) -> None:
-        """What systemd said to the bus isn't passed on: a service would answer the bus's watchdog."""
+    def test_variables_for_the_bus_only(self, machine: Machine) -> None:
+        """systemd's variables for the bus aren't inherited: a service would answer the bus's watchdog."""
         echo(machine, DIRECT, "session", USER)
         found = environment(machine, owner_pid(machine, DIRECT, "--user", user=USER))
         assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID"} & set(found)
@@ -105,10 +105,10 @@ class TestActivation:
 
 
 class TestEnvironment:
-    """UpdateActivationEnvironment, as a session calls it at its start."""
+    """UpdateActivationEnvironment, as called at the start of a session."""
 
     def test_update(self, machine: Machine) -> None:
-        """It reaches the user's manager, and services that either starts from then on."""
+        """It reaches the user's manager, and the services that either starts from then on."""
         for name in (DIRECT, UNIT):
             echo(machine, name, "session", USER)
             pid = owner_pid(machine, name, "--user", user=USER)

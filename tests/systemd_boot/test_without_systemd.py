@@ -1,4 +1,4 @@
-"""docs/using/replacing.md, without systemd: from one bus to another and back under other inits."""
+"""docs/using/replacing.md, without systemd: from one bus to another and back under other init systems."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DBUS_RUN = """#!/bin/sh
 install -d -o messagebus /run/dbus
 exec dbus-daemon --system --nofork --nopidfile
 """
-# As distributions with OpenRC have it.
+# As on distributions with OpenRC.
 DBUS_OPENRC = """#!/sbin/openrc-run
 command=/usr/bin/dbus-daemon
 command_args=--system
@@ -42,17 +42,17 @@ def need(*names: str) -> list[Path]:
 
 
 def processes(machine: Machine) -> list[str]:
-    """Return the names of the processes that there are."""
+    """Return the names of the running processes."""
     return machine.output("ps", "-e", "-o", "comm=").splitlines()
 
 
 def programs(machine: Machine) -> list[str]:
-    """Return the buses that run, by the names of their processes."""
+    """Return the running buses by the names of their processes."""
     return [name for name in processes(machine) if name in ("dbus-daemon", "omnibusd")]
 
 
 def serves(machine: Machine) -> bool:
-    """Ask the system's bus for an answer."""
+    """Call the system's bus."""
     try:
         client = Client(machine.address())
     except (OSError, Closed):
@@ -63,7 +63,7 @@ def serves(machine: Machine) -> bool:
 
 
 def reloads(machine: Machine, reload: Callable[[], object]) -> None:
-    """Check that a client outlives a reload, of which it hears."""
+    """Check that a client outlives a reload and is notified of it."""
     client = Client(machine.address())
     client.match("type='signal',member='ActivatableServicesChanged'")
     reload()
@@ -81,7 +81,7 @@ class TestSysvinit:
         with running(tmp_root(), [f"{CHECKOUT}:/checkout"], ("--as-pid2", "sleep", "infinity")) as machine:
             yield machine
 
-    def test_there_and_back(self, machine: Machine) -> None:
+    def test_switch_and_undo(self, machine: Machine) -> None:
         script = "/etc/init.d/dbus"
         machine.run(script, "start")
         assert programs(machine) == ["dbus-daemon"]
@@ -122,7 +122,7 @@ class TestOpenRC:
             assert programs(machine) == ["dbus-daemon"]
             yield machine
 
-    def test_there_and_back(self, machine: Machine) -> None:
+    def test_switch_and_undo(self, machine: Machine) -> None:
         """The service keeps its name and its runlevel."""
         machine.run("rc-service", "dbus", "stop")
         follow(machine, "openrc")
@@ -141,13 +141,13 @@ class TestOpenRC:
         assert programs(machine) == ["dbus-daemon"]
 
     def test_while_the_other_runs(self, machine: Machine) -> None:
-        """Our script stops a bus that the other has started, so that the machine goes down in order."""
+        """Our script stops a bus that the other one has started, so that the machine shuts down cleanly."""
         follow(machine, "openrc")
         machine.run("rc-service", "dbus", "restart")
         assert programs(machine) == ["omnibusd"]
 
     def test_killed(self, machine: Machine) -> None:
-        """What is left of a bus that was killed is not in the way of the next."""
+        """The remains of a killed bus don't prevent the next start."""
         follow(machine, "openrc")
         machine.run("rc-service", "dbus", "restart")
         pid = machine.outside(PIDFILE).read_text()
@@ -158,7 +158,7 @@ class TestOpenRC:
         assert machine.outside(PIDFILE).read_text() != pid
 
     def test_another_bus(self, machine: Machine) -> None:
-        """While another bus runs, ours doesn't start, and leaves the other's pid alone."""
+        """While another bus runs, ours doesn't start, and keeps the other's pid file."""
         machine.run("install", "-m755", "/checkout/docs/examples/openrc/dbus", "/etc/init.d/another")
         pid = machine.outside(PIDFILE).read_text()
         assert machine.run("rc-service", "another", "start", status=None).returncode != 0
@@ -181,13 +181,13 @@ class TestRunit:
             yield machine
 
     def follow(self, machine: Machine, block: str) -> None:
-        """Do what the guide says, and start the services anew."""
+        """Follow the guide, and restart the services."""
         machine.run("sh", "-c", "sv -w 20 force-stop /run/service/*; rm -rf /run/service/*")
         wait_until(lambda: "runsv" not in processes(machine), "no services")
         script = "cd /checkout\nSERVICES=/run/service\n" + commands(block)
         machine.run("sh", "-euc", script)
 
-    def test_there_and_back(self, machine: Machine) -> None:
+    def test_switch_and_undo(self, machine: Machine) -> None:
         self.follow(machine, "runit")
         wait_until(lambda: serves(machine), "the bus")
         machine.run("sv", "-w", "20", "check", "/run/service/dbus")
