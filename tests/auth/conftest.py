@@ -57,7 +57,7 @@ class Conversation:
 
 
 class Skey:
-    """The mechanism of the specification's examples: it has one user, one challenge and one right answer."""
+    """The mechanism of the specification's examples: one user, one challenge and one correct response."""
 
     RESPONSE = bytes.fromhex("7ab83f32ee")
     CHALLENGE = bytes.fromhex("8799cabb2ea93e")

@@ -1,4 +1,4 @@
-"""Real, unmodified client libraries authenticate against the state machine."""
+"""Unmodified client libraries authenticate against the state machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Authenticate = Callable[[str, str], "Authenticated | Rejected"]
 
 
 def serve(listener: Listener, server: Server) -> Authenticated | Rejected:
-    """Talk to one client until the outcome."""
+    """Serve one client until the outcome is known."""
     (listening,) = listener.sockets
     listening.settimeout(DEADLINE)
     connection, _ = listening.accept()
@@ -49,7 +49,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def authenticate(tmp_path: Path, home: Path) -> Iterator[Authenticate]:
-    """Let a client connect to an address and return what comes of it."""
+    """Let a client connect to an address and return the outcome."""
     environment = {**os.environ, "HOME": str(home), "TMPDIR": str(tmp_path)}
     running: list[subprocess.Popen[bytes]] = []
     listeners: list[Listener] = []
@@ -81,7 +81,7 @@ def authenticate(tmp_path: Path, home: Path) -> Iterator[Authenticate]:
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_external(authenticate: Authenticate, client: str, tmp_path: Path) -> None:
-    """Over a Unix domain socket each is known by its credentials and may pass descriptors."""
+    """Over a Unix domain socket each is authenticated by its credentials and may pass descriptors."""
     outcome = authenticate(client, f"unix:path={tmp_path}/bus")
     assert isinstance(outcome, Authenticated)
     assert (outcome.uid, outcome.fd_passing) == (os.geteuid(), True)
@@ -90,7 +90,7 @@ def test_external(authenticate: Authenticate, client: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("client", ["libdbus", "GDBus"])
 @pytest.mark.parametrize("transport", ["tcp", "nonce-tcp"])
 def test_cookie(authenticate: Authenticate, client: str, transport: str, home: Path) -> None:
-    """Over TCP each falls back to a cookie that it finds in our keyring, after the nonce if there is one."""
+    """Over TCP each falls back to a cookie from our keyring, after the nonce if there is one."""
     outcome = authenticate(client, f"{transport}:host=127.0.0.1")
     assert isinstance(outcome, Authenticated)
     assert (outcome.uid, outcome.fd_passing) == (os.geteuid(), False)

@@ -50,14 +50,14 @@ class TestIdentity:
         assert answer == Challenge(f"org_freedesktop_general 1174525726 {SERVER_CHALLENGE}".encode())
 
     @pytest.mark.parametrize("identity", [b"", b"0", b"root", b"1000 ", b"\xff"])
-    def test_somebody_else(self, identity):
-        """CVE-2019-12749: for another user than the bus's own nothing is looked for in any home directory."""
+    def test_another_user(self, identity):
+        """CVE-2019-12749: for a user other than the bus's own no home directory is searched."""
         keyring = Keyring(cookie=None)
         assert CookieSha1(keyring).respond(identity) == Refused("the identity is not that of the bus")
         assert keyring.asked == [identity]
 
     def test_no_cookie(self):
-        """A keyring that cannot be used is no reason to let anybody in, nor to fail."""
+        """An unusable keyring is a rejection, not an error."""
         assert CookieSha1(Keyring(cookie=None)).respond(b"1000") == Refused("no cookie today")
 
     def test_challenges_differ(self):
@@ -72,7 +72,7 @@ class TestProof:
         mechanism.respond(b"1000")
         return mechanism
 
-    def test_right(self, challenged):
+    def test_correct_proof(self, challenged):
         """If the two hashes match, the client is authenticated."""
         assert challenged.respond(f"{CLIENT_CHALLENGE} {digest()}".encode()) == Accepted(1000)
 
@@ -91,7 +91,7 @@ class TestProof:
             digest() + " ",
         ],
     )
-    def test_wrong(self, challenged, proof):
+    def test_wrong_proof(self, challenged, proof):
         """The digits A to F must not be used."""
         answer = challenged.respond(f"{CLIENT_CHALLENGE} {proof}".encode())
         assert answer == Refused("the digest is wrong")
@@ -107,7 +107,7 @@ class TestProof:
 
 
 def test_conversation(converse):
-    """The whole of it, in the lines of the protocol."""
+    """The whole exchange, in the lines of the protocol."""
     client = converse(None, mechanisms={"DBUS_COOKIE_SHA1": lambda uid: CookieSha1(Keyring())})
     command, data = client.say(f"AUTH DBUS_COOKIE_SHA1 {b'1000'.hex()}").split()
     context, number, challenge = bytes.fromhex(data).decode().split()

@@ -1,4 +1,4 @@
-"""The data plane answers what nearly everybody says, exactly as the state machine does."""
+"""The data plane answers the usual authentication sequences exactly as the state machine does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LINES = ("AUTH EXTERNAL", "DATA", "NEGOTIATE_UNIX_FD", "BEGIN", "CANCEL", "ERROR
 
 
 class Greeter:
-    """The C program that hears conversations."""
+    """The C program that answers conversations."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -35,7 +35,7 @@ class Greeter:
         )
 
     def hear(self, uid: int, pieces: Sequence[bytes]) -> tuple[int, int, bool, bytes]:
-        """Return the result, where the stream begins, whether descriptors may come, and the answers."""
+        """Return the result, the offset of the stream, whether descriptors may come, and the replies."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         said = b"".join(struct.pack("=I", len(piece)) + piece for piece in pieces)
@@ -61,7 +61,7 @@ def identity(uid: int) -> str:
 
 
 def line(uid: int) -> st.SearchStrategy[bytes]:
-    """One line, most often one that belongs into the script."""
+    """A line, most often one of the usual sequence."""
     own = identity(uid)
     script = ["AUTH EXTERNAL", f"AUTH EXTERNAL {own}", "DATA", f"DATA {own}", "NEGOTIATE_UNIX_FD", "BEGIN"]
     odd = st.tuples(st.sampled_from(LINES), st.sampled_from(["", " ", "\t", " 3", f" {own}", " x"])).map(
@@ -73,7 +73,7 @@ def line(uid: int) -> st.SearchStrategy[bytes]:
 
 @st.composite
 def conversation(draw: st.DrawFn) -> tuple[int, list[bytes]]:
-    """A uid, and what it says in pieces."""
+    """A uid, and its input in pieces."""
     uid = draw(st.sampled_from(UIDS))
     first = draw(st.sampled_from([b"\0", b"\0", b"\0", b"", b"x"]))
     begin = draw(st.sampled_from([b"", b"", f"AUTH EXTERNAL {identity(uid)}\r\n".encode()]))
@@ -85,8 +85,8 @@ def conversation(draw: st.DrawFn) -> tuple[int, list[bytes]]:
 
 @settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
 @given(conversation())
-def test_same_answers(greeter: Greeter, said: tuple[int, list[bytes]]) -> None:
-    """And where it gives up, what it has said already is how the state machine's answers begin."""
+def test_same_replies(greeter: Greeter, said: tuple[int, list[bytes]]) -> None:
+    """Where it hands over, its replies are a prefix of the state machine's."""
     uid, pieces = said
     result, at, fd_passing, answers = greeter.hear(uid, pieces)
     server = Server(GUID, choose((), {}), uid)
@@ -111,8 +111,8 @@ def test_same_answers(greeter: Greeter, said: tuple[int, list[bytes]]) -> None:
 @pytest.mark.parametrize("negotiated", [True, False])
 @pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("initial", [True, False])
-def test_the_script(greeter: Greeter, uid: int, negotiated: bool, at_once: bool, initial: bool) -> None:
-    """What libdbus, sd-bus and GDBus say is never unusual."""
+def test_usual_sequences(greeter: Greeter, uid: int, negotiated: bool, at_once: bool, initial: bool) -> None:
+    """The sequences of libdbus, sd-bus and GDBus are never handed over."""
     lines = [f"\0AUTH EXTERNAL {identity(uid)}"] if initial else ["\0AUTH EXTERNAL", "DATA"]
     lines += ["NEGOTIATE_UNIX_FD"] * negotiated + ["BEGIN"]
     pieces = [f"{one}\r\n".encode() for one in lines]

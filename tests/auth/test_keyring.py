@@ -35,7 +35,7 @@ def keyring(tmp_path, clock) -> FileKeyring:
 
 @pytest.fixture
 def file(keyring) -> Path:
-    """The cookie file, in a directory that is there already."""
+    """The cookie file, in an existing directory."""
     keyring.directory.mkdir(0o700)
     return keyring.directory / "org_freedesktop_general"
 
@@ -52,7 +52,7 @@ class TestOwner:
         assert keyring.owned_by(b"me")
 
     @pytest.mark.parametrize("identity", [b"", b"4294967294", b"you", b"9" * 5000, b"\xff"])
-    def test_nobody_else(self, keyring, identity):
+    def test_other_users(self, keyring, identity):
         assert not keyring.owned_by(identity)
 
     def test_no_login_name(self, tmp_path):
@@ -74,8 +74,8 @@ class TestDirectory:
             keyring.best_cookie()
         assert not file.exists()
 
-    def test_somebody_elses(self, tmp_path):
-        """A directory of another user is his to change."""
+    def test_of_another_user(self, tmp_path):
+        """A directory of another user can be changed by that user."""
         keyring = FileKeyring(tmp_path, os.geteuid() + 1)
         with pytest.raises(KeyringError, match="directory is owned by user"):
             keyring.best_cookie()
@@ -117,7 +117,7 @@ class TestCookieFile:
         assert [one.name for one in tmp_path.iterdir()] == ["org_freedesktop_session_bus"]
 
     def test_existing_cookie(self, keyring, file, clock):
-        """A cookie that is new enough is used, whoever made it."""
+        """A recent enough cookie is used, whichever process made it."""
         file.write_text(f"17 {int(clock.now) - 10} {SECRET.upper()}\n")
         cookie = keyring.best_cookie()
         assert (cookie.id, cookie.secret) == (17, SECRET)
@@ -141,13 +141,13 @@ class TestCookieFile:
         ],
     )
     def test_malformed_line(self, keyring, file, clock, line):
-        """What is no cookie is passed over, and gone when the file is saved."""
+        """A malformed line is skipped, and removed when the file is saved."""
         file.write_text(line.format(now=int(clock.now)) + "\n", encoding="latin-1")
         cookie = keyring.best_cookie()
         assert numbers(file) == [cookie.id]
 
     def test_too_many(self, keyring, file, clock):
-        """The file does not grow without bound."""
+        """The number of cookies in the file is bounded."""
         old = int(clock.now) - 310
         file.write_text("".join(f"{number} {old} {SECRET}\n" for number in range(300)))
         cookie = keyring.best_cookie()
@@ -229,7 +229,7 @@ class TestLock:
         assert not file.exists()
 
     def test_released_meanwhile(self, keyring, file, lock, clock, monkeypatch):
-        """What the holder of the lock has added is as good as a cookie of our own."""
+        """A cookie that the holder of the lock has added is used instead of a new one."""
         lock.touch()
 
         def release(_seconds: float) -> None:
@@ -248,13 +248,13 @@ class TestLock:
         assert not lock.exists()
 
     def test_not_needed_to_read(self, keyring, file, lock, clock):
-        """Nobody need lock the file in order to load it."""
+        """The lock is not needed to read the file."""
         file.write_text(f"17 {int(clock.now)} {SECRET}\n")
         lock.touch()
         assert keyring.best_cookie().id == 17
 
     def test_dropped_after_failure(self, keyring, file, lock, monkeypatch):
-        """A failure to save leaves neither lock nor temporary file behind."""
+        """A failure to save leaves neither lock nor temporary file."""
 
         def fail(*_arguments: object, **_options: object) -> None:
             raise OSError(28, "No space left on device")
@@ -272,7 +272,7 @@ class TestOfProcess:
         assert keyring.uid == os.geteuid()
 
     def test_no_home(self):
-        """Without $HOME the user database knows."""
+        """Without $HOME the user database is used."""
         assert keyring_of_process({}).directory.name == ".dbus-keyrings"
 
     def test_user_without_entry(self, monkeypatch):

@@ -1,4 +1,4 @@
-"""The specification's "Authentication mechanisms": EXTERNAL, ANONYMOUS, and which of them are offered."""
+"""The specification's "Authentication mechanisms": EXTERNAL, ANONYMOUS, and the selection that is offered."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class TestExternal:
         assert External(0).respond(b"0") == Accepted(0)
 
     def test_other_uid(self):
-        """Not even root may be somebody else."""
+        """Not even root may claim another uid."""
         assert isinstance(External(0).respond(b"1000"), Refused)
 
     def test_no_initial_response(self):
-        """Asked for an identity, the client may name one..."""
+        """Asked for an identity, the client may send one..."""
         mechanism = External(1000)
         assert mechanism.respond(b"") == Challenge(b"")
         assert mechanism.respond(b"1000") == Accepted(1000)
 
     def test_empty_identity(self):
-        """... or none: then it is who the credentials say it is."""
+        """... or an empty one: then its identity is that of the credentials."""
         mechanism = External(1000)
         assert mechanism.respond(b"") == Challenge(b"")
         assert mechanism.respond(b"") == Accepted(1000)
@@ -74,7 +74,7 @@ class TestChoice:
         assert list(choose([], {})) == ["EXTERNAL", "DBUS_COOKIE_SHA1", "ANONYMOUS"]
 
     def test_some(self):
-        """Clients are told of them in the order of preference, whatever order they are configured in."""
+        """They are listed in the order of preference, whatever the order of the configuration."""
         assert list(choose(["ANONYMOUS", "EXTERNAL"], {})) == ["EXTERNAL", "ANONYMOUS"]
 
     def test_unsupported(self):
@@ -86,7 +86,7 @@ class TestChoice:
         )
 
     def test_cookies_in_home(self, tmp_path, converse):
-        """The keyring is looked for in $HOME, and only when somebody asks for it."""
+        """The keyring is $HOME's, and is read only when a client asks for it."""
         mechanisms = choose(["DBUS_COOKIE_SHA1"], {"HOME": str(tmp_path)})
         assert list(tmp_path.iterdir()) == []
         client = converse(mechanisms=mechanisms)

@@ -1,4 +1,4 @@
-"""What holds for every client, however it cuts its bytes and whatever they are."""
+"""Properties that hold for every client and however its bytes are split."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ TRANSCRIPTS = st.builds(
 
 
 def run(pieces: list[bytes]) -> tuple[bytes, object, bytes]:
-    """Return all replies, the outcome but for what is left over, and what is left for the message stream."""
+    """Return all replies, the outcome without the leftover, and the leftover for the message stream."""
     server = Server(GUID, MECHANISMS, 1000)
     replies = b""
     for index, piece in enumerate(pieces):
@@ -70,7 +70,7 @@ def run(pieces: list[bytes]) -> tuple[bytes, object, bytes]:
 
 @given(TRANSCRIPTS, st.lists(st.integers(0, 300), max_size=8))
 def test_chunks(transcript: bytes, cuts: list[int]) -> None:
-    """Replies, outcome and leftover do not depend on how the stream is cut."""
+    """Replies, outcome and leftover do not depend on how the stream is split."""
     places = sorted({0, len(transcript), *(cut for cut in cuts if cut < len(transcript))})
     pieces = [transcript[a:b] for a, b in pairwise(places)]
     assert run(pieces) == run([transcript])
@@ -83,7 +83,7 @@ def test_byte_by_byte(transcript: bytes) -> None:
 
 @given(st.lists(st.binary(max_size=200), max_size=10), st.booleans())
 def test_noise(pieces: list[bytes], nul: bool) -> None:
-    """Arbitrary bytes raise nothing, authenticate nobody, and are not kept without bound."""
+    """Arbitrary bytes raise no exception, authenticate no client, and are bounded in memory."""
     server = Server(GUID, MECHANISMS, 1000)
     server.receive_data(b"\0" if nul else b"")
     for piece in pieces:

@@ -35,7 +35,7 @@ class TestProtocolOverview:
 
     @pytest.mark.parametrize("line", ["AUTH \t EXTERNAL \t 31303030", "AUTH\tEXTERNAL\t31303030"])
     def test_blanks_separate(self, converse, line):
-        """Spaces and tabs between words may be any number, as in the reference."""
+        """Words may be separated by any number of spaces and tabs, as in the reference."""
         assert converse().say(line) == f"OK {GUID}"
 
     @pytest.mark.parametrize("line", [" AUTH", "", " "])
@@ -44,15 +44,15 @@ class TestProtocolOverview:
         assert converse().say(line) == 'ERROR "Unknown command"'
 
     def test_long_line(self, converse):
-        """16384 bytes are a line, one more cuts the client off, as in the reference."""
+        """A line of 16384 bytes is accepted, one more byte disconnects the client, as in the reference."""
         client = converse()
         assert client.say("A" * 16382) == 'ERROR "Unknown command"'
         assert client.goes_on
         assert client.say("A" * 16383) == ""
         assert client.rejected.reason == "a command is too long"
 
-    def test_endless_line(self, converse):
-        """Nobody waits for the end of a line that is too long already."""
+    def test_unterminated_line(self, converse):
+        """An overlong line is rejected before its end arrives."""
         client = converse()
         for _ in range(4):
             assert client.send(b"A" * 4096) == b""
@@ -61,7 +61,7 @@ class TestProtocolOverview:
         assert client.rejected.reason == "a command is too long"
 
     def test_replies_not_read(self, converse):
-        """A client that commands on and on without reading is cut off, as in the reference."""
+        """A client that sends commands without reading the replies is disconnected, as by the reference."""
         client = converse()
         replies = client.send(b"\r\n" * 20000)
         assert client.rejected.reason == "replies are not read"
@@ -75,7 +75,7 @@ class TestCredentialsPassingNulByte:
         assert client.send(b"AUTH\r\n") == b""
         assert client.rejected.reason == "the first byte is not nul"
 
-    def test_alone(self, converse):
+    def test_nul_byte_alone(self, converse):
         """The text protocol described in this document begins after the single nul byte."""
         client = converse(nul=False)
         assert client.send(b"\0") == b""
@@ -87,8 +87,8 @@ class TestCredentialsPassingNulByte:
             converse().send(b"\0" + MY_UID.encode() + b"\r\n") == b'ERROR "Command contained non-ASCII"\r\n'
         )
 
-    def test_rejected_hears_nothing(self, converse):
-        """What a client says after it was cut off is ignored."""
+    def test_input_after_disconnect(self, converse):
+        """Input after the disconnect is ignored."""
         client = converse(nul=False)
         client.send(b"x")
         assert client.send(b"\0AUTH\r\n") == b""
@@ -100,19 +100,19 @@ class TestNonce:
 
     NONCE = bytes(range(16))
 
-    def test_right(self, converse):
+    def test_correct_nonce(self, converse):
         """If the nonce matches, the transport behaves like an ordinary tcp transport."""
         client = converse(nul=False, nonce=self.NONCE)
         assert client.send(self.NONCE) == b""
         assert client.send(b"\0AUTH\r\n") == ALL.encode() + b"\r\n"
 
-    def test_wrong(self, converse):
+    def test_wrong_nonce(self, converse):
         """If the bytes do not match the nonce, the server MUST immediately drop the connection."""
         client = converse(nul=False, nonce=self.NONCE)
         assert client.send(bytes(17) + b"AUTH\r\n") == b""
         assert client.rejected.reason == "the nonce is wrong"
 
-    def test_missing(self, converse):
+    def test_missing_nonce(self, converse):
         """The start of the protocol is no nonce."""
         client = converse(nul=False, nonce=self.NONCE)
         assert client.send(b"\0AUTH ANONYMOUS\r\n") == b""
@@ -125,7 +125,7 @@ class TestNonce:
         assert client.rejected
 
     def test_leftover(self, converse):
-        """What follows BEGIN is left over, with a nonce in front as without."""
+        """Input after BEGIN is the leftover, with and without a nonce."""
         client = converse(nul=False, nonce=self.NONCE)
         client.send(self.NONCE + b"\0AUTH ANONYMOUS\r\nBEGIN\r\nl")
         assert client.authenticated.leftover == b"l"
@@ -146,7 +146,7 @@ class TestAuthCommand:
         assert client.goes_on
 
     def test_not_configured(self, converse):
-        """A mechanism that the configuration leaves out is not supported."""
+        """A mechanism that is not configured is not supported."""
         client = converse(allowed=["EXTERNAL"])
         assert client.say("AUTH ANONYMOUS") == "REJECTED EXTERNAL"
 
@@ -156,13 +156,13 @@ class TestAuthCommand:
 
     @pytest.mark.parametrize("response", ["willy", "31303030 ", "3130 3030", "0x31", "31303030\n", "3z"])
     def test_bad_hex(self, converse, response):
-        """A response that is not hex is an ERROR, and the server goes on as if it had never been received."""
+        """An invalid hex response gets an ERROR, and the server continues as if it had not been received."""
         client = converse()
         assert client.say(f"AUTH EXTERNAL {response}") == 'ERROR "Invalid hex encoding"'
         assert client.say(MY_UID) == f"OK {GUID}"
 
-    def test_half_a_byte(self, converse):
-        """Half a byte at the end is its high half, as in the reference: 3 is "0"."""
+    def test_odd_number_of_digits(self, converse):
+        """A single final digit is the high half of a byte, as in the reference: 3 is "0"."""
         assert converse(0).say("AUTH EXTERNAL 3") == f"OK {GUID}"
 
     def test_too_many_rejections(self, converse):
@@ -175,7 +175,7 @@ class TestAuthCommand:
         assert client.rejected.reason.startswith("rejected too often")
 
     def test_rejections_pipelined(self, converse):
-        """Who sends more than he may be rejected for gets no more answers."""
+        """A client that pipelines more attempts than are allowed gets no more replies."""
         client = converse()
         assert client.send(b"AUTH\r\n" * 100).decode() == f"{ALL}\r\n" * 6
         assert client.rejected
@@ -187,7 +187,7 @@ class TestBeginCommand:
     HANDSHAKE = b"\0AUTH EXTERNAL 31303030\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n"
 
     def test_all_at_once(self, converse):
-        """A client may send everything, its first message included, before it reads a byte: sd-bus does."""
+        """A client may send everything before it reads a byte, even its first message, as sd-bus does."""
         client = converse(nul=False)
         assert client.send(self.HANDSHAKE + b"l\1\0\1...").decode() == f"OK {GUID}\r\nAGREE_UNIX_FD\r\n"
         assert client.authenticated.leftover == b"l\1\0\1..."
@@ -198,19 +198,19 @@ class TestBeginCommand:
         client.send(self.HANDSHAKE + b"CANCEL\r\n")
         assert client.authenticated.leftover == b"CANCEL\r\n"
 
-    def test_much_leftover(self, converse):
-        """The limits are those of the authentication, not of what follows."""
+    def test_large_leftover(self, converse):
+        """The limits apply to the authentication, not to the data after it."""
         client = converse(nul=False)
         client.send(self.HANDSHAKE + bytes(100_000))
         assert client.authenticated.leftover == bytes(100_000)
 
-    def test_nothing_left(self, converse):
+    def test_no_leftover(self, converse):
         client = converse(nul=False)
         client.send(self.HANDSHAKE)
         assert client.authenticated.leftover == b""
 
-    def test_more_data_is_not_for_us(self, converse):
-        """What arrives later belongs to the message stream: to feed it here would lose it."""
+    def test_later_data_is_not_accepted(self, converse):
+        """Later input belongs to the message stream: feeding it here would lose it."""
         client = converse(nul=False)
         client.send(self.HANDSHAKE)
         with pytest.raises(RuntimeError):

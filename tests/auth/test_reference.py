@@ -1,4 +1,4 @@
-"""The state machine and the reference daemon answer the same transcripts with the same bytes."""
+"""The state machine and the reference reply to the same transcripts with the same bytes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not os.access(REFERENCE, os.X_OK), reason="no re
 
 @dataclass
 class Reference:
-    """The reference, with the mechanisms that its configuration allows; none: all."""
+    """The reference, with the mechanisms of its configuration; none: all."""
 
     daemon: Daemon
     allowed: tuple[str, ...]
@@ -39,7 +39,7 @@ class Reference:
 def reference(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Reference]:
-    """With all mechanisms, and with two configured against the order of preference."""
+    """With all mechanisms, and with two configured in another order than that of preference."""
     environment = {**os.environ, "HOME": str(tmp_path_factory.mktemp("home"))}
     auth = "".join(f"<auth>{name}</auth>" for name in request.param)
     daemon = start(REFERENCE, config("unix:path={dir}/bus", auth=auth), env=environment)
@@ -122,7 +122,7 @@ TRANSCRIPTS = [
 
 
 def replies(client: Wire, size: int) -> bytes:
-    """Take that many bytes, or what came before the end of the connection."""
+    """Read that many bytes, or those before the end of the connection."""
     try:
         answer = client.read_bytes(size, time.monotonic() + client.deadline)
     except Closed:
@@ -133,7 +133,7 @@ def replies(client: Wire, size: int) -> bytes:
 
 @pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=lambda text: ascii(text)[:50])
 def test_same_replies(reference: Reference, transcript: str) -> None:
-    """A probe at the end shows that nothing else is to come."""
+    """A probe at the end shows that no further replies come."""
     data = transcript.encode("latin-1") + PROBE
     expected, server = reference.answer_of_ours(data)
     with closing(Wire(reference.daemon.address, deadline=5)) as client:
@@ -146,7 +146,7 @@ def test_same_replies(reference: Reference, transcript: str) -> None:
 
 @pytest.mark.parametrize("negotiation", ["", "NEGOTIATE_UNIX_FD\r\n"])
 def test_same_begin(reference: Reference, negotiation: str) -> None:
-    """What follows BEGIN is no command to either of them: the reference takes it for a malformed message."""
+    """Input after BEGIN is not a command for either: the reference treats it as a malformed message."""
     data = f"\0AUTH EXTERNAL {UID}\r\n{negotiation}BEGIN\r\n".encode() + PROBE * 4
     expected, server = reference.answer_of_ours(data)
     assert isinstance(server.outcome, Authenticated)
