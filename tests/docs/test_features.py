@@ -1,4 +1,4 @@
-"""The tests that docs/contributing/features.md names."""
+"""The tests named in docs/contributing/features.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEST = re.compile(r"`(tests/[^`]+)`")
 
 @cache
 def known(path: str) -> set[str]:
-    """Return what can be named after the path of a file: its tests, its classes of tests, and nothing."""
+    """Return the names that may follow a file's path: its tests, its test classes, and the empty name."""
     file = ROOT / path
     if not file.is_file():
         return set()

@@ -70,7 +70,7 @@ def test_paths(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_make_targets(page: Path) -> None:
-    """Each target of make that a page names is there."""
+    """Each make target named on a page exists."""
     makefiles = [ROOT / "Makefile", *ROOT.glob("*/targets.mk"), *ROOT.glob("tests/*/Makefile")]
     known = {
         target for file in makefiles for row in TARGET.findall(file.read_text()) for target in row.split()
@@ -81,7 +81,7 @@ def test_make_targets(page: Path) -> None:
 
 
 def test_every_page_is_reachable() -> None:
-    """A reader who follows links from README.md comes to every page of docs/."""
+    """Every page of docs/ can be reached by links from README.md."""
     reached: set[Path] = set()
     waiting = [ROOT / "README.md"]
     while waiting:

@@ -1,9 +1,9 @@
-"""The suite on other distributions and other Pythons: each in a root, or a copy of the checkout, of its own.
+"""The suite on other distributions and Python versions, each in its own root or copy of the checkout.
 
     run.py [--cache=DIRECTORY] [--jobs=N] [PLACE...] [-- PYTEST-ARGUMENT...]
 
-A place is a suite of Debian, in a root that debootstrap makes once and apt updates at each run, or a
-python3.N of this machine that no suite has. Root only. Ends with 0 if the tests pass in each place.
+A place is a suite of Debian, in a root made once by debootstrap and updated by apt at each run, or a
+python3.N of this machine that no suite has. Root only. The exit status is 0 if all tests pass.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 SUITES = ("bookworm", "trixie", "sid")
 PLACES = (*SUITES, "python3.12")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "omnibus/matrix"
-# Beyond what the project's own files install: those of a machine that somebody works on.
+# Packages beyond those in the project's lists: typical of a development machine.
 BASE = "ca-certificates,make,procps"
-# From this machine: names, and who is to be trusted by pip.
+# Copied from this machine: host names, and the certificates that pip trusts.
 SHARED = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf")
 MOUNTS = """set -eu
 cd "$1"
@@ -37,12 +37,12 @@ exec chroot . /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG
 
 
 def run(*command: str | Path) -> None:
-    """Run a program that must succeed; its output is this program's."""
+    """Run a program that must succeed; its output is passed through."""
     subprocess.run([str(one) for one in command], check=True, stdin=subprocess.DEVNULL)
 
 
 def copy_checkout(target: Path) -> None:
-    """Copy what git has or would take, as it is now, over nothing that was there before."""
+    """Copy the tracked and new files of the working tree, replacing what was there before."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
@@ -54,16 +54,16 @@ def copy_checkout(target: Path) -> None:
 
 
 class Suite:
-    """A root of Debian's, kept from run to run; the checkout is at /checkout there."""
+    """A root with a Debian suite, kept from run to run; the checkout is at /checkout there."""
 
     def __init__(self, name: str, cache: Path) -> None:
         self.name = name
         self.root = cache / name
 
     def prepare(self) -> None:
-        """Make the root or bring it up to date, and put the checkout there."""
+        """Make or update the root, and copy the checkout into it."""
         if not self.root.exists():
-            # Whole or not at all.
+            # Complete, or not at all.
             part = self.root.with_suffix(".part")
             shutil.rmtree(part, ignore_errors=True)
             run("debootstrap", "--variant=minbase", f"--include={BASE}", self.name, part)
@@ -74,7 +74,7 @@ class Suite:
                 copy.unlink(missing_ok=True)
                 shutil.copy(name, copy)
         dump = subprocess.run(["apt-config", "dump"], check=True, capture_output=True, text=True).stdout
-        # A mirror that is a snapshot has an archive that expired, and this machine's apt is told so.
+        # A snapshot mirror has expired Release files; this machine's apt is configured for that.
         checks = [line for line in dump.splitlines() if line.startswith("Acquire::Check-")]
         (self.root / "etc/apt/apt.conf.d/99checks").write_text("".join(f"{line}\n" for line in checks))
         self.enter(
@@ -83,7 +83,7 @@ class Suite:
         copy_checkout(self.root / "checkout")
 
     def enter(self, script: str) -> None:
-        """Run a script in the root, with file systems and processes that end with it."""
+        """Run a script in the root, with mounts and processes that end with it."""
         alone = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
         run(*alone, "sh", "-c", MOUNTS, "sh", self.root, script)
 
@@ -92,14 +92,14 @@ class Suite:
         self.enter("cd /checkout && " + command(jobs, arguments))
 
     def describe(self) -> str:
-        """Say what the tests ran on."""
+        """Describe the system the tests ran on."""
         (release,) = (self.root / "var/lib/apt/lists").glob(f"*_dists_{self.name}_InRelease")
         date = re.search(r"^Date: (.*)$", release.read_text(), re.MULTILINE)
         return f"{self.name}, archive of {date[1] if date else 'no date'}"
 
 
 class Interpreter:
-    """A Python of this machine that Debian hasn't, with a copy of the checkout."""
+    """A Python of this machine that no Debian suite has, with a copy of the checkout."""
 
     def __init__(self, name: str, cache: Path) -> None:
         self.name = name
@@ -108,7 +108,7 @@ class Interpreter:
         self.path = next(filter(None, reversed(tried)), None)
 
     def prepare(self) -> None:
-        """Put the checkout there."""
+        """Copy the checkout."""
         copy_checkout(self.copy)
 
     def test(self, jobs: int, arguments: list[str]) -> None:
@@ -117,15 +117,15 @@ class Interpreter:
         run("sh", "-euc", script)
 
     def describe(self) -> str:
-        """Say what the tests ran on."""
+        """Describe the system the tests ran on."""
         return f"{self.name}, {self.path}"
 
 
 def command(jobs: int, arguments: list[str], *settings: str) -> str:
     """Return what builds and tests.
 
-    Left out: what `make lint` does, for formatters differ from release to release, and the guests, whose
-    kernels are not those of every suite.
+    Left out: `make lint`, because formatters differ between releases, and the guests, because their kernels
+    are not those of every suite.
     """
     quoted = " ".join(f"'{one}'" for one in ("--ignore=tests/kernel", *arguments))
     return (
