@@ -1,4 +1,4 @@
-"""A bus above a data plane that only writes down what it is told."""
+"""A bus on a fake data plane that records its commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OWN_ANYTHING_BELOW_ORG = [Rule(Kind.OWN, allow=True, destination="org", prefix=T
 
 
 class Desk:
-    """The bus, its data plane and its log, and the hand that brings it events."""
+    """The bus, its data plane and its log, with methods that inject events."""
 
     def __init__(
         self,
@@ -40,15 +40,17 @@ class Desk:
     def attach(
         self, credentials: Credentials | None = None, *, hello: bool = True, fd_passing: bool = True
     ) -> Peer:
-        """Let somebody connect; privileged is root."""
-        who = credentials or make_credentials()
-        peer = self.bus.peers.add(self.plane.next_id(), who, fd_passing=fd_passing, privileged=who.uid == 0)
+        """Add a connection; uid 0 is privileged."""
+        credentials = credentials or make_credentials()
+        peer = self.bus.peers.add(
+            self.plane.next_id(), credentials, fd_passing=fd_passing, privileged=credentials.uid == 0
+        )
         if hello:
             self.bus.peers.activate(peer)
         return peer
 
     def happen(self, *events: FakeEvent) -> list[tuple[Any, ...]]:
-        """Let events come up as one batch; return the commands that go down."""
+        """Process the pending events as one batch; return the resulting commands."""
         self.plane.waiting += events
         self.bus.dispatch()
         assert self.plane.batch == []
@@ -57,14 +59,14 @@ class Desk:
     def call(
         self, peer: Peer, member: str, signature: str = "", *args: Any, **fields: Any
     ) -> list[tuple[Any, ...]]:
-        """Let a method be called."""
+        """Report a method call."""
         body = marshal(signature, args)
         return self.happen(FakeEvent(peer=peer.id, member=member, signature=signature, body=body, **fields))
 
     def fails(
         self, peer: Peer, member: str, signature: str = "", *args: Any, **fields: Any
     ) -> tuple[str, str]:
-        """Call a method, which must lead to an error and to nothing else; return its name and text."""
+        """Call a method that must cause an error and nothing else; return its name and text."""
         error, resume = self.call(peer, member, signature, *args, **fields)
         assert error[:3] == ("error", peer.id, fields.get("serial", 1))
         assert resume == ("resume", peer.id)

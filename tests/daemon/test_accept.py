@@ -1,4 +1,4 @@
-"""Who gets in, who has to wait, and who is shown out (dbus-daemon(1), <limit>)."""
+"""Admission of connections: limits, waiting connections and time-outs (dbus-daemon(1), <limit>)."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from .conftest import Desk
 
 ME = os.geteuid()
 DEADLINE = 20
-EVERYBODY_MAY_CONNECT = [Rule(Kind.CONNECT_USER, allow=True, principal=ANYONE)]
-NOBODY_MAY_CONNECT = [Rule(Kind.CONNECT_USER, allow=False, principal=ANYONE)]
+ALL_USERS_MAY_CONNECT = [Rule(Kind.CONNECT_USER, allow=True, principal=ANYONE)]
+NO_USER_MAY_CONNECT = [Rule(Kind.CONNECT_USER, allow=False, principal=ANYONE)]
 BEGIN = b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"
 
 
-class Door:
-    """A server on a socket from which all connections are handed up, and the clients that come."""
+class ServerHarness:
+    """A server on a socket that hands up all connections, and its clients."""
 
     def __init__(self, desk: Desk, mechanisms: Mechanisms | None = None) -> None:
         self.desk = desk
@@ -70,7 +70,7 @@ class Door:
         self.desk.plane.silent -= 1
 
     def hand_up(self, connection: socket.socket, **said: Any) -> None:
-        """Do what the data plane does with who doesn't keep to its script."""
+        """Do as the data plane does with a connection that leaves the usual authentication sequence."""
         self.desk.plane.silent += 1
         event = FakeEvent(EventKind.HANDED_UP, fd=connection.detach(), began=self.loop.time(), serial=0)
         self.desk.happen(replace(event, **said))
@@ -95,7 +95,7 @@ class Door:
                 await asyncio.sleep(0.001)
 
     async def closed(self, client: socket.socket) -> bytes:
-        """Wait for the end; return what came before."""
+        """Wait for the end of file; return the data before it."""
         loop = asyncio.get_running_loop()
         data = b""
         async with asyncio.timeout(DEADLINE):
@@ -103,11 +103,11 @@ class Door:
                 while part := await loop.sock_recv(client, 4096):
                     data += part
             except ConnectionResetError:
-                pass  # it was shown out with something unread
+                pass  # it was disconnected with unread data
         return data
 
     async def settle(self) -> None:
-        """Let the loop do what it can do now."""
+        """Let the loop process all ready events."""
         for _ in range(20):
             await asyncio.sleep(0)
 
@@ -118,16 +118,16 @@ class Door:
             client.close()
 
 
-Open = Callable[..., Door]
+Open = Callable[..., ServerHarness]
 
 
 @pytest.fixture
-async def door() -> AsyncIterator[Open]:
-    doors: list[Door] = []
+async def server() -> AsyncIterator[Open]:
+    doors: list[ServerHarness] = []
 
-    def begin(*, mechanisms: Mechanisms | None = None, **settings: Any) -> Door:
-        settings.setdefault("rules", EVERYBODY_MAY_CONNECT)
-        doors.append(Door(Desk(**settings), mechanisms))
+    def begin(*, mechanisms: Mechanisms | None = None, **settings: Any) -> ServerHarness:
+        settings.setdefault("rules", ALL_USERS_MAY_CONNECT)
+        doors.append(ServerHarness(Desk(**settings), mechanisms))
         return doors[-1]
 
     yield begin
@@ -136,9 +136,9 @@ async def door() -> AsyncIterator[Open]:
 
 
 class TestAdmission:
-    async def test_attached(self, door: Open) -> None:
-        """With who it is, and what it said after BEGIN."""
-        bus = door()
+    async def test_attached(self, server: Open) -> None:
+        """The connection is attached with its credentials and the data received after BEGIN."""
+        bus = server()
         bus.connect(BEGIN + b"l\1\0\1")
         await bus.until(lambda: bool(bus.attached))
         ((peer, credentials, leftover, fds),) = bus.attached
@@ -149,20 +149,20 @@ class TestAdmission:
         assert not credentials.fd_passing
         assert bus.desk.bus.peers[0].credentials.uid == ME
 
-    async def test_policy_refuses(self, door: Open) -> None:
-        """It is closed after authentication, without a word."""
-        bus = door(rules=NOBODY_MAY_CONNECT)
+    async def test_policy_refuses(self, server: Open) -> None:
+        """It is closed after authentication, without an error message."""
+        bus = server(rules=NO_USER_MAY_CONNECT)
         assert (await bus.closed(bus.connect(BEGIN))).endswith(b"\r\n")
         assert bus.attached == []
 
-    async def test_own_user_by_default(self, door: Open) -> None:
-        bus = door(rules=[])
+    async def test_own_user_by_default(self, server: Open) -> None:
+        bus = server(rules=[])
         bus.connect(BEGIN)
         await bus.until(lambda: bool(bus.attached))
 
     @pytest.mark.parametrize("allowed", [True, False])
-    async def test_anonymous(self, door: Open, allowed: bool) -> None:
-        bus = door(allow_anonymous=allowed)
+    async def test_anonymous(self, server: Open, allowed: bool) -> None:
+        bus = server(allow_anonymous=allowed)
         client = bus.connect(b"\0AUTH ANONYMOUS\r\nBEGIN\r\n")
         if not allowed:
             await bus.closed(client)
@@ -170,24 +170,24 @@ class TestAdmission:
         await bus.until(lambda: bool(bus.attached))
         assert bus.attached[0][1].uid is None
 
-    async def test_bad_manners(self, door: Open) -> None:
-        bus = door()
+    async def test_protocol_error(self, server: Open) -> None:
+        bus = server()
         await bus.closed(bus.connect(b"GET / HTTP/1.0\r\n"))
 
 
 class TestGroups:
     @pytest.fixture
-    def somebody_else(self) -> Mechanisms:
-        class Somebody:
+    def other_user(self) -> Mechanisms:
+        class OtherUser:
             def respond(self, response: bytes) -> Accepted:
                 return Accepted(ME + 1)
 
-        return {"EXTERNAL": lambda uid: Somebody()}
+        return {"EXTERNAL": lambda uid: OtherUser()}
 
     async def test_looked_up_in_a_thread(
-        self, door: Open, somebody_else: Mechanisms, monkeypatch: pytest.MonkeyPatch
+        self, server: Open, other_user: Mechanisms, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The bus goes on while the user database takes its time."""
+        """The bus keeps working while the user database is slow."""
         go_on = threading.Event()
 
         def look_up(uid: int) -> tuple[int, ...]:
@@ -195,7 +195,7 @@ class TestGroups:
             return (uid, 77)
 
         monkeypatch.setattr(module, "look_up_groups", look_up)
-        bus = door(mechanisms=somebody_else)
+        bus = server(mechanisms=other_user)
         bus.connect(b"\0AUTH EXTERNAL\r\nBEGIN\r\n")
         other = bus.connect(b"\0AUTH NO\r\n")
         loop = asyncio.get_running_loop()
@@ -206,9 +206,9 @@ class TestGroups:
         assert bus.attached[0][1].gids == (ME + 1, 77)
 
     async def test_too_late(
-        self, door: Open, somebody_else: Mechanisms, monkeypatch: pytest.MonkeyPatch
+        self, server: Open, other_user: Mechanisms, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """auth_timeout counts on; what comes after it is dropped."""
+        """auth_timeout includes the lookup; its later result is dropped."""
         go_on, over = threading.Event(), threading.Event()
 
         def look_up(uid: int) -> tuple[int, ...]:
@@ -217,7 +217,7 @@ class TestGroups:
             return ()
 
         monkeypatch.setattr(module, "look_up_groups", look_up)
-        bus = door(mechanisms=somebody_else, limits=Limits(auth_timeout=20))
+        bus = server(mechanisms=other_user, limits=Limits(auth_timeout=20))
         await bus.closed(bus.connect(b"\0AUTH EXTERNAL\r\nBEGIN\r\n"))
         go_on.set()
         await bus.until(over.is_set)
@@ -227,15 +227,15 @@ class TestGroups:
 
 
 class TestTakingOver:
-    """Somebody else has read, and answered, some of it."""
+    """The data plane has already read, and answered, a part of the input."""
 
     def ends(self) -> tuple[socket.socket, socket.socket]:
         ours, client = socket.socketpair(socket.AF_UNIX)
         client.setblocking(False)
         return ours, client
 
-    async def test_what_was_said_is_not_said_again(self, door: Open) -> None:
-        bus = door()
+    async def test_replies_are_not_repeated(self, server: Open) -> None:
+        bus = server()
         ours, client = self.ends()
         said = len(f"OK {bus.listener.guid}\r\n")
         body = b"\0AUTH EXTERNAL " + str(ME).encode().hex().encode() + b"\r\nNEGOTIATE_UNIX_FD\r\n"
@@ -247,16 +247,16 @@ class TestTakingOver:
         client.close()
 
     @pytest.mark.parametrize("said", [5, 0])
-    async def test_half_an_answer(self, door: Open, said: int) -> None:
-        bus = door()
+    async def test_partial_reply(self, server: Open, said: int) -> None:
+        bus = server()
         ours, client = self.ends()
         bus.hand_up(ours, body=b"\0NONSENSE\r\n", parked=said)
         assert client.recv(100) == b'ERROR "Unknown command"\r\n'[said:]
         client.close()
 
-    async def test_descriptors(self, door: Open) -> None:
-        """They stay with the message that they came with."""
-        bus = door()
+    async def test_descriptors(self, server: Open) -> None:
+        """They stay with the message they came with."""
+        bus = server()
         ours, client = self.ends()
         null = os.open(os.devnull, os.O_RDONLY)
         body = b"\0AUTH EXTERNAL\r\nDATA\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\nl\1\0\1"
@@ -266,8 +266,8 @@ class TestTakingOver:
         os.close(null)
         client.close()
 
-    async def test_too_many_descriptors_are_closed(self, door: Open) -> None:
-        bus = door()
+    async def test_too_many_descriptors_are_closed(self, server: Open) -> None:
+        bus = server()
         ours, client = self.ends()
         null = os.open(os.devnull, os.O_RDONLY)
         bus.hand_up(ours, body=b"x", fds=[null], n_fds=1)
@@ -280,7 +280,7 @@ class TestTakingOver:
 
 class TestListening:
     def simple(self, *sockets: socket.socket, mechanisms: Mechanisms) -> list[bool]:
-        """Return of which the data plane is told that it may authenticate."""
+        """Return for each listener whether the data plane may authenticate on it."""
         listeners = [Listener([one], []) for one in sockets]
         desk = Desk()
         told: list[bool] = []
@@ -291,7 +291,7 @@ class TestListening:
         return told
 
     async def test_simple(self) -> None:
-        """Where EXTERNAL is what everybody does: on a Unix socket, and not one of packets."""
+        """The data plane authenticates where EXTERNAL is usual: on Unix stream sockets."""
         with (
             socket.socket(socket.AF_UNIX) as stream,
             socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as packets,
@@ -305,25 +305,25 @@ class TestListening:
 class TestAuthTimeout:
     TEXT = "Connection has not authenticated soon enough, closing it (auth_timeout=20ms, elapsed: 20ms)"
 
-    async def test_before_begin(self, door: Open) -> None:
-        bus = door(limits=Limits(auth_timeout=20))
+    async def test_before_begin(self, server: Open) -> None:
+        bus = server(limits=Limits(auth_timeout=20))
         await bus.closed(bus.connect(b"\0AUTH EXTERNAL\r\n"))
         assert bus.desk.log.lines == [self.TEXT]
         assert bus.desk.plane.silent == 0
 
-    async def test_not_once_it_is_attached(self, door: Open) -> None:
-        """Then the data plane minds the time."""
-        bus = door(limits=Limits(auth_timeout=20))
+    async def test_not_after_attaching(self, server: Open) -> None:
+        """From then on the data plane enforces the timeout."""
+        bus = server(limits=Limits(auth_timeout=20))
         bus.connect(BEGIN)
         await bus.until(lambda: bool(bus.attached))
         assert bus.desk.plane.silent == 0
-        await bus.closed(bus.connect())  # whose time is up later than the first one's would be
+        await bus.closed(bus.connect())  # which would time out after the first one
         assert bus.desk.log.lines == [self.TEXT]
 
 
 class TestStop:
-    async def test_all_are_closed(self, door: Open) -> None:
-        bus = door()
+    async def test_all_are_closed(self, server: Open) -> None:
+        bus = server()
         client = bus.connect(b"\0AUTH EXTERNAL\r\n")
         loop = asyncio.get_running_loop()
         assert await asyncio.wait_for(loop.sock_recv(client, 100), DEADLINE)

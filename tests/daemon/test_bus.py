@@ -1,4 +1,4 @@
-"""The control plane: names, connections, what has no owner, reloading."""
+"""The control plane: names, connections, absent names, reloading."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TestHello:
         assert silent.unique_name == ":1.0"
 
     def test_answered_by_the_data_plane(self, desk: Desk) -> None:
-        """It counts from then on, and may call what it likes."""
+        """The connection counts from then on, and may make all calls."""
         silent = desk.attach(hello=False)
         call = FakeEvent(peer=silent.id, member="ReleaseName", signature="s", body=marshal("s", ("a.b",)))
         (reply, _) = desk.happen(FakeEvent(EventKind.WELCOMED, silent.id), call)
@@ -64,7 +64,7 @@ class TestHello:
         assert desk.fails(peer, "Hello") == (ERROR + "Failed", "Already handled an Hello message")
 
     def test_max_completed_connections(self) -> None:
-        """The connection is not closed: it may try again when there is room."""
+        """The connection is not closed: it may retry when there is room."""
         desk = Desk(limits=Limits(max_completed_connections=1))
         first, second = desk.attach(), desk.attach(hello=False)
         text = "The maximum number of active connections has been reached"
@@ -87,8 +87,8 @@ class TestHello:
         desk.happen(FakeEvent(EventKind.GONE, first.id))
         assert desk.call(second, "Hello")[0][0] == "welcome"
 
-    def test_max_completed_connections_counts_whom_the_data_plane_admits(self) -> None:
-        """As long as they are there."""
+    def test_max_completed_connections_counts_admitted_connections(self) -> None:
+        """They count while they are connected."""
         desk = Desk(limits=Limits(max_completed_connections=1))
         first, second = desk.plane.next_id(), desk.attach(hello=False)
         desk.happen(FakeEvent(EventKind.ADMITTED, first, arrival=ARRIVAL, active=True))
@@ -98,9 +98,9 @@ class TestHello:
 
 
 class TestAdmitted:
-    """Connections that the data plane authenticates."""
+    """Connections authenticated by the data plane."""
 
-    def test_who_it_is(self, desk: Desk) -> None:
+    def test_credentials(self, desk: Desk) -> None:
         arrival = ARRIVAL.replace(label=b"label")
         desk.happen(FakeEvent(EventKind.ADMITTED, 0, arrival=arrival, active=False))
         peer = desk.bus.peers[0]
@@ -111,8 +111,8 @@ class TestAdmitted:
         desk.happen(FakeEvent(EventKind.LEFT, 0))
         assert len(desk.bus.peers) == 0
 
-    def test_it_is_forgotten_already(self, desk: Desk) -> None:
-        """Nothing of it is the control plane's to clear."""
+    def test_already_forgotten(self, desk: Desk) -> None:
+        """The control plane has no state of it to clear."""
         desk.happen(FakeEvent(EventKind.ADMITTED, 0, arrival=ARRIVAL, active=True))
         assert desk.bus.peers[0].unique_name == ":1.0"
         assert desk.happen(FakeEvent(EventKind.LEFT, 0)) == []
@@ -133,7 +133,7 @@ class TestRequestName:
         assert result(reply) == (4,)
 
     def test_queue_alone_changes(self, desk: Desk, peer: Peer) -> None:
-        """Who waits is told too: the policy looks at all names that a connection waits for."""
+        """A queued request is reported too: the policy considers all names that a connection waits for."""
         desk.call(peer, "RequestName", "su", NAME, 0)
         queue, reply, _ = desk.call(desk.attach(), "RequestName", "su", NAME, 0)
         assert queue == ("set_queue", NAME, (0, 1))
@@ -177,7 +177,7 @@ class TestRequestName:
         )
 
     def test_limit(self) -> None:
-        """The unique name counts, and so does a place in a queue."""
+        """The unique name counts, and so does a queued request."""
         desk = Desk(limits=Limits(max_names_per_connection=2))
         peer = desk.attach()
         desk.call(peer, "RequestName", "su", "org.a", 0)
@@ -258,14 +258,14 @@ class TestGetConnectionCredentials:
         os.close(copy)
         os.close(fd)
 
-    def test_no_descriptor_for_who_takes_none(self, desk: Desk) -> None:
+    def test_no_descriptor_without_negotiation(self, desk: Desk) -> None:
         asker = desk.attach(fd_passing=False)
         desk.attach(Credentials(7, 8))
         known, fds = self.credentials(desk, asker, ":1.1", 0)
         assert (set(known), fds) == ({"UnixUserID", "ProcessID"}, ())
 
-    def test_the_process_is_over(self, desk: Desk, peer: Peer) -> None:
-        """What else is known is told all the same."""
+    def test_process_has_exited(self, desk: Desk, peer: Peer) -> None:
+        """The other credentials are returned all the same."""
         assert set(self.credentials(desk, peer, ":1.0")[0]) == {"UnixUserID", "ProcessID", "UnixGroupIDs"}
 
     def test_anonymous(self, desk: Desk, peer: Peer) -> None:
@@ -281,7 +281,7 @@ class TestGetConnectionCredentials:
         assert known == {"ProcessID": Variant("u", os.getpid()), "UnixUserID": Variant("u", os.geteuid())}
 
 
-class TestWhatIsNotKnown:
+class TestUnknown:
     @pytest.mark.parametrize(
         ("member", "what"),
         [
@@ -315,9 +315,7 @@ class TestWhatIsNotKnown:
             ("GetConnectionUnixProcessID", "UnixProcessIdUnknown", "PID"),
         ],
     )
-    def test_somebody_from_elsewhere(
-        self, desk: Desk, peer: Peer, member: str, error: str, what: str
-    ) -> None:
+    def test_remote_client(self, desk: Desk, peer: Peer, member: str, error: str, what: str) -> None:
         desk.attach(Credentials(None, None))
         expected = (ERROR + error, f"Could not determine {what} for ':1.1'")
         assert desk.fails(peer, member, "s", ":1.1") == expected
@@ -382,14 +380,14 @@ class TestActivation:
         ]
 
     def test_parked_while_the_name_was_taken(self, desk: Desk, peer: Peer) -> None:
-        """What was parked on its way up, or may not start anything, is delivered all the same."""
+        """A message parked before the name got an owner, or with NO_AUTO_START, is delivered all the same."""
         desk.call(peer, "RequestName", "su", NAME, 0)
         event = FakeEvent(EventKind.PARKED, peer.id, parked=9, destination=NAME, flags=2)
         assert desk.happen(event) == [("deliver", 9)]
 
     @pytest.mark.parametrize("name", ["org.example.Other", BUS, "", ":1.0", NAME])
-    def test_start_service_that_there_is_not(self, desk: Desk, peer: Peer, name: str) -> None:
-        """Whether the name has an owner is of no interest for a service without a file."""
+    def test_start_unknown_service(self, desk: Desk, peer: Peer, name: str) -> None:
+        """A service without a file is an error even if the name has an owner."""
         desk.call(peer, "RequestName", "su", NAME, 0)
         expected = (ERROR + "ServiceUnknown", f"The name {name} was not provided by any .service files")
         assert desk.fails(peer, "StartServiceByName", "su", name, 0) == expected
@@ -412,7 +410,7 @@ class TestActivation:
 
 class TestDisconnect:
     def test_order(self, desk: Desk, peer: Peer) -> None:
-        """Names in the reverse order in which they were asked for; the unique name last, by forget."""
+        """Names are released in the reverse order of the requests; the unique name last, by forget."""
         other = desk.attach()
         for name in ("org.a", "org.b"):
             desk.call(peer, "RequestName", "su", name, 0)
@@ -429,7 +427,7 @@ class TestDisconnect:
         assert desk.happen(FakeEvent(EventKind.GONE, silent.id)) == [("forget", 0)]
 
     def test_one_batch_for_all(self, desk: Desk, peer: Peer) -> None:
-        """What happened together is answered as one step."""
+        """Disconnects in one batch of events are answered by one batch of commands."""
         other = desk.attach()
         events = [FakeEvent(peer=one.id, member="Nope") for one in (peer, other)]
         assert [command[0] for command in desk.happen(*events)] == ["error", "resume"] * 2
@@ -442,7 +440,7 @@ class TestLog:
 
     @pytest.mark.parametrize("known", [True, False], ids=["by a rule", "by none"])
     def test_denial(self, desk: Desk, peer: Peer, known: bool) -> None:
-        """The journal is told who wanted what, and the place of the rule."""
+        """The journal entry contains the two peers, the message and the place of the rule."""
         rule: dict[str, Any] = {"path": "/bus.conf", "serial": 3} if known else {"path": None, "serial": 0}
         desk.happen(FakeEvent(EventKind.LOG, peer.id, type=5, destination=NAME, body=b"no", **rule))
         fields = {"MESSAGE_ID": DENIED, "DBUS_SENDER": peer.unique_name, "DBUS_DESTINATION": NAME}
@@ -451,7 +449,7 @@ class TestLog:
 
     @pytest.mark.parametrize(("sender", "field"), [(EVERYBODY, {"DBUS_SENDER": BUS}), (77, {})])
     def test_sender_that_is_no_connection(self, desk: Desk, sender: int, field: dict[str, str]) -> None:
-        """It is the bus itself, or gone."""
+        """The sender is the bus itself, or has disconnected."""
         desk.happen(FakeEvent(EventKind.LOG, sender, type=5, destination=NAME, path=None, body=b"no"))
         assert desk.log.fields == [{"MESSAGE_ID": DENIED, "DBUS_DESTINATION": NAME} | field]
 
@@ -462,7 +460,7 @@ class TestReload:
 
     @pytest.fixture
     def told(self, desk: Desk) -> list[Reloaded]:
-        """Who is to be told how reloading went."""
+        """Callback for the outcome of a reload."""
         told: list[Reloaded] = []
         desk.bus.on_reload = lambda one, failed: told.append(one)
         return told
@@ -486,7 +484,7 @@ class TestReload:
             (OSError(12, "Cannot allocate memory"), ("Failed", "[Errno 12] Cannot allocate memory")),
         ],
     )
-    def test_caller_is_told_why_it_failed(
+    def test_caller_gets_the_error(
         self,
         desk: Desk,
         peer: Peer,
@@ -511,7 +509,7 @@ class TestReload:
         ]
 
     def test_in_force(self, desk: Desk, peer: Peer) -> None:
-        """Also for who is connected already."""
+        """It also applies to existing connections."""
         assert desk.call(peer, "RequestName", "su", "org.a", 0)[0][0] == "set_queue"
         self.reload(desk, self.NEW)
         assert desk.fails(peer, "RequestName", "su", "org.b", 0)[0] == ERROR + "AccessDenied"
@@ -521,7 +519,7 @@ class TestReload:
         assert desk.bus.peers.limits.max_names_per_connection == 1
 
     def test_log(self, desk: Desk) -> None:
-        """What was passed over is said each time."""
+        """Skipped files are logged each time."""
         warning = ConfigWarning("/bus.conf", 3, 'Unknown username "x" in message bus configuration file')
         desk.bus.reloaded(self.NEW.replace(warnings=(warning,)))
         assert desk.log.lines == [str(warning), "Reloaded configuration"]
@@ -531,7 +529,7 @@ class TestReload:
         ]
 
     def test_bad_configuration(self, desk: Desk) -> None:
-        """The old one stays."""
+        """The old configuration stays."""
         desk.bus.reload_failed(ConfigError("/bus.conf", 3, "no"))
         assert desk.plane.batch == [self.CHANGED]
         assert desk.log.lines == ["Unable to reload configuration: /bus.conf:3: no"]
@@ -543,7 +541,7 @@ class TestReload:
     def test_rules_that_the_data_plane_refuses(
         self, desk: Desk, peer: Peer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Nothing of the new configuration is in force then."""
+        """No part of the new configuration is in force then."""
 
         def refuse(block: bytes) -> None:
             raise MemoryError

@@ -1,4 +1,4 @@
-"""Reading the configuration in another process."""
+"""Reading the configuration in a child process."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class TestFirstReading:
 
     @pytest.mark.parametrize("call", ["fork", "pipe2"])
     def test_no_child(self, file: Path, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where no process can be had this one reads the configuration."""
+        """If no process can be created, the daemon itself reads the configuration."""
 
         def refuse(*_: object) -> int:
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -118,7 +118,7 @@ class TestRereading:
     async def test_file_named_by_a_descriptor(
         self, file: Path, reread: Callable[..., asyncio.Future[Result]]
     ) -> None:
-        """As the conformance suites give it: a descriptor that is closed on exec."""
+        """As given by the conformance suites: a descriptor with close-on-exec."""
         with file.open() as stream:
             result = await asyncio.wait_for(reread(f"/proc/self/fd/{stream.fileno()}"), 30)
         assert isinstance(result, Settings)
@@ -130,7 +130,7 @@ class TestRereading:
         monkeypatch: pytest.MonkeyPatch,
         reread: Callable[..., asyncio.Future[Result]],
     ) -> None:
-        """Else whoever can write where the bus was started could run code in it."""
+        """Otherwise code could be run by any user with write access to the directory of the start."""
         (tmp_path / "omnibus").mkdir()
         (tmp_path / "omnibus/__init__.py").write_text("raise SystemExit")
         (tmp_path / "marshal.py").write_text("raise SystemExit")
@@ -154,7 +154,7 @@ class TestRereading:
         monkeypatch: pytest.MonkeyPatch,
         reread: Callable[..., asyncio.Future[Result]],
     ) -> None:
-        """Where no process can be had this one reads the configuration."""
+        """If no process can be created, the daemon itself reads the configuration."""
 
         def refuse(*_: object, **__: object) -> int:
             raise OSError(number, os.strerror(number))
@@ -178,7 +178,7 @@ class TestRereading:
         assert results == []
 
     async def test_low_priority(self, stuck: Path) -> None:
-        """Clients come first."""
+        """Clients have priority."""
         others = children()
         reading = Rereading(guarded(asyncio.get_running_loop()), str(stuck), lambda result: None)
         (child,) = children() - others
@@ -188,7 +188,7 @@ class TestRereading:
 
     @pytest.fixture
     def stuck(self, tmp_path: Path) -> Path:
-        """A file that no reading gets to the end of before it is given up."""
+        """A file that takes longer to read than the time-out."""
         path = tmp_path / "stuck.conf"
         path.write_text(GOOD + " " * 1000)
         return path
@@ -201,7 +201,7 @@ class TestRereading:
         assert children() <= others
 
     async def test_cancelled(self, file: Path) -> None:
-        """At the end of the bus."""
+        """The bus ends during a reading."""
         before, others = open_fds(), children()
         results: list[Result] = []
         Rereading(guarded(asyncio.get_running_loop()), str(file), results.append).cancel()

@@ -1,4 +1,4 @@
-"""Who is at the other end of a socket."""
+"""Credentials of the peer of a socket."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support.steady import USERS, bears_changes_of
 
 @pytest.fixture
 def pair() -> Iterator[socket.socket]:
-    """A socket whose other end is this process's too."""
+    """A socket with this process at both ends."""
     ours, theirs = socket.socketpair()
     yield ours
     ours.close()
@@ -44,14 +44,14 @@ class TestUnixSocket:
         assert set(known.gids) == {os.getegid(), *os.getgroups()}
 
     def test_loginfo(self, pair: socket.socket) -> None:
-        """The reference's words: the command line, at most 50 bytes of it, with blanks for its NULs."""
+        """In the reference's format: the command line, at most 50 bytes of it, with spaces for its NULs."""
         known = from_socket(pair, os.geteuid())
         command = Path("/proc/self/cmdline").read_bytes()[:50].replace(b"\0", b" ").decode()
         assert known.loginfo.startswith(f'uid={os.geteuid()} pid={os.getpid()} comm="{command}"')
         assert sys.executable[:10] in known.loginfo
 
     def test_other_identity(self, pair: socket.socket) -> None:
-        """Who authenticated as somebody else has other groups than the socket: they are looked up."""
+        """The groups of an authenticated identity other than the socket's are looked up."""
         known = from_socket(pair, os.geteuid() + 1)
         assert (known.uid, known.gids) == (os.geteuid() + 1, None)
         assert with_groups(known, (1, 2)).gids == (1, 2)
@@ -101,5 +101,5 @@ class TestConsole:
         assert at_console(7, str(tmp_path)) is expected
 
     @pytest.mark.parametrize("uid", [None, 8])
-    def test_nobody(self, tmp_path: Path, uid: int | None) -> None:
+    def test_not_at_console(self, tmp_path: Path, uid: int | None) -> None:
         assert not at_console(uid, str(tmp_path))

@@ -1,4 +1,4 @@
-"""What the process does to itself, done to a child of the test."""
+"""Process set-up, executed in a child of the test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.steady import USERS, bears_changes_of
 
 
 def in_child(code: str, **options: object) -> str:
-    """Run some Python; return what it prints."""
+    """Run Python code; return its output."""
     program = f"from omnibus.daemon import daemonize\nimport os, resource\n{code}"
     done = subprocess.run(  # type: ignore[call-overload]
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30, **options
@@ -27,7 +27,7 @@ def in_child(code: str, **options: object) -> str:
 class TestDescriptors:
     @pytest.mark.parametrize("closed", [(0,), (0, 1, 2), (2,), (1, 2)])
     def test_closed_standard_descriptors(self, closed: tuple[int, ...], tmp_path: Path) -> None:
-        """No file that is opened later gets a number below 3."""
+        """No file opened later gets a number below 3."""
         result = tmp_path / "result"
         in_child(
             f"for fd in {closed}: os.close(fd)\n"
@@ -51,7 +51,7 @@ class TestDescriptors:
         assert text == "[True, True, True, False, False]"
 
     def test_without_proc(self) -> None:
-        """Where /proc is not mounted no list tells which descriptors there are."""
+        """Without /proc the open descriptors can't be listed."""
         reading, writing = os.pipe()
         text = in_child(
             "os.listdir = lambda path: os.scandir('/nonexistent')\n"
@@ -87,7 +87,7 @@ class TestPrinting:
         assert os.read(reading, 100) == b""
         os.close(reading)
 
-    def test_nobody_reads(self) -> None:
+    def test_closed_pipe(self) -> None:
         reading, writing = os.pipe()
         os.close(reading)
         with pytest.raises(daemonize.ProcessError, match="Writing to pipe: Broken pipe"):
@@ -97,7 +97,7 @@ class TestPrinting:
 
 class TestLimit:
     def test_raised(self) -> None:
-        """To 65536 if that is allowed, and at least to the hard limit."""
+        """The limit becomes 65536 if allowed, and at least the hard limit."""
         old = resource.getrlimit(resource.RLIMIT_NOFILE)
         code = "resource.setrlimit(resource.RLIMIT_NOFILE, (100, {}))\nprint(daemonize.raise_fd_limit())\n"
         text = in_child(code.format(old[1]) + "print(resource.getrlimit(resource.RLIMIT_NOFILE))")
@@ -128,12 +128,12 @@ class TestUser:
             "daemonize.become(daemonize.find_user('nobody'))\n"
             "print(os.getresuid(), os.getresgid(), sorted(set(os.getgroups())))"
         )
-        nobody = pwd.getpwnam("nobody")
-        uid, gid = nobody.pw_uid, nobody.pw_gid
+        account = pwd.getpwnam("nobody")
+        uid, gid = account.pw_uid, account.pw_gid
         assert text == f"({uid}, {uid}, {uid}) ({gid}, {gid}, {gid}) [{gid}]"
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-    def test_may_not(self) -> None:
+    def test_not_permitted(self) -> None:
         text = in_child(
             "daemonize.become(daemonize.find_user('nobody'))\n"
             "try: daemonize.become(daemonize.find_user('root'))\n"
@@ -143,7 +143,7 @@ class TestUser:
 
 
 class TestPidFile:
-    def test_life(self, tmp_path: Path) -> None:
+    def test_written_and_removed(self, tmp_path: Path) -> None:
         path = tmp_path / "pid"
         pidfile.check(str(path))
         pidfile.write(str(path), 42)

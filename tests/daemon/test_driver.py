@@ -1,4 +1,4 @@
-"""How the driver finds and checks a method (the reference's order and words)."""
+"""How the driver finds and checks a method, in the reference's order and with its texts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TestFindingTheMethod:
         assert reply[0] == "reply"
 
     def test_interface_of_the_canonical_path(self, desk: Desk, peer: Peer) -> None:
-        """Properties is only at /org/freedesktop/DBus: elsewhere it isn't known at all."""
+        """Properties exists only at /org/freedesktop/DBus: elsewhere it is an unknown interface."""
         text = "org.freedesktop.DBus does not understand message Get"
         assert desk.fails(peer, "Get", interface=PROPERTIES, path="/") == (ERROR + "UnknownInterface", text)
         assert desk.fails(peer, "Get", interface=None, path="/") == (ERROR + "UnknownMethod", text)
@@ -73,7 +73,7 @@ class TestCheckingTheCall:
         assert desk.fails(peer, member, given, *args) == (ERROR + "InvalidArgs", text)
 
     def test_privileged(self, desk: Desk, peer: Peer) -> None:
-        """Privilege is checked before the path and the arguments."""
+        """Privileges are checked before the path and the arguments."""
         text = (
             "rejected attempt to call UpdateActivationEnvironment by connection :1.0 (uid=1000 pid=42)"
             " with uid 1000"
@@ -82,15 +82,15 @@ class TestCheckingTheCall:
         assert desk.log.lines == [text]
 
     def test_privileged_needs_a_known_uid(self, desk: Desk) -> None:
-        nobody = desk.attach(make_credentials(uid=None))
-        assert desk.fails(nobody, "UpdateActivationEnvironment")[1].endswith("with unknown uid")
+        peer = desk.attach(make_credentials(uid=None))
+        assert desk.fails(peer, "UpdateActivationEnvironment")[1].endswith("with unknown uid")
 
-    def test_nothing_but_hello_before_hello(self, desk: Desk) -> None:
+    def test_only_hello_before_hello(self, desk: Desk) -> None:
         silent = desk.attach(hello=False)
         text = "Client tried to send a message other than Hello without being registered"
         assert desk.fails(silent, "ListNames") == (ERROR + "AccessDenied", text)
 
-    def test_what_the_data_plane_should_have_answered(self, desk: Desk, peer: Peer) -> None:
+    def test_calls_answered_by_the_data_plane(self, desk: Desk, peer: Peer) -> None:
         assert desk.fails(peer, "GetId")[0] == ERROR + "Failed"
 
     def test_big_endian(self, desk: Desk, peer: Peer) -> None:
@@ -104,44 +104,44 @@ class TestCheckingTheCall:
 class TestOtherMessages:
     @pytest.mark.parametrize("kind", [2, 3, 4])
     def test_ignored(self, desk: Desk, peer: Peer, kind: int) -> None:
-        """The bus takes no signals and waits for no replies, but their sender goes on."""
+        """The bus ignores signals and replies sent to it; their sender is resumed."""
         assert desk.happen(FakeEvent(peer=peer.id, type=kind, member="Hello")) == [("resume", peer.id)]
 
 
 class TestWithoutDestination:
-    """A call without destination is for the bus's end of the connection, Hello or not."""
+    """A call without destination is handled by the bus's end of the connection, before Hello too."""
 
     @pytest.fixture(params=[True, False])
-    def anybody(self, desk: Desk, request: pytest.FixtureRequest) -> Peer:
+    def new_or_active(self, desk: Desk, request: pytest.FixtureRequest) -> Peer:
         return desk.attach(hello=request.param)
 
-    def test_ping(self, desk: Desk, anybody: Peer) -> None:
-        commands = desk.call(anybody, "Ping", interface=PEER, destination=None)
-        assert commands == [("reply", anybody.id, 1, "", b"", ()), ("resume", anybody.id)]
+    def test_ping(self, desk: Desk, new_or_active: Peer) -> None:
+        commands = desk.call(new_or_active, "Ping", interface=PEER, destination=None)
+        assert commands == [("reply", new_or_active.id, 1, "", b"", ()), ("resume", new_or_active.id)]
 
-    def test_machine_id(self, desk: Desk, anybody: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_machine_id(self, desk: Desk, new_or_active: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("omnibus.daemon.driver.peer.read_machine_id", lambda: "0" * 32)
-        reply, _ = desk.call(anybody, "GetMachineId", interface=PEER, destination=None)
+        reply, _ = desk.call(new_or_active, "GetMachineId", interface=PEER, destination=None)
         assert reply[3:5] == ("s", b"\x20\0\0\0" + b"0" * 32 + b"\0")
 
-    def test_unknown_method_of_peer(self, desk: Desk, anybody: Peer) -> None:
+    def test_unknown_method_of_peer(self, desk: Desk, new_or_active: Peer) -> None:
         expected = (ERROR + "UnknownMethod", "Unknown method invoked on org.freedesktop.DBus.Peer interface")
-        assert desk.fails(anybody, "Nope", interface=PEER, destination=None) == expected
+        assert desk.fails(new_or_active, "Nope", interface=PEER, destination=None) == expected
 
     @pytest.mark.parametrize(("interface", "shown"), [("x.y", "x.y"), (None, "(null)")])
-    def test_anything_else(self, desk: Desk, anybody: Peer, interface: str | None, shown: str) -> None:
+    def test_anything_else(self, desk: Desk, new_or_active: Peer, interface: str | None, shown: str) -> None:
         text = f'Method "ListNames" with signature "s" on interface "{shown}" doesn\'t exist\n'
-        failure = desk.fails(anybody, "ListNames", "s", "x", interface=interface, destination=None)
+        failure = desk.fails(new_or_active, "ListNames", "s", "x", interface=interface, destination=None)
         assert failure == (ERROR + "UnknownMethod", text)
 
 
 class TestNoReplyExpected:
-    def test_nothing_to_say(self, desk: Desk, peer: Peer) -> None:
-        """A reply that says nothing but "done" is withheld."""
+    def test_empty_reply(self, desk: Desk, peer: Peer) -> None:
+        """An empty reply is suppressed."""
         assert desk.call(peer, "Ping", interface=PEER, destination=None, flags=1) == [("resume", peer.id)]
 
-    def test_something_to_say(self, desk: Desk, peer: Peer) -> None:
-        """The reference replies all the same when there is a result ..."""
+    def test_reply_with_a_result(self, desk: Desk, peer: Peer) -> None:
+        """A reply with a result is sent nevertheless, as by the reference ..."""
         assert desk.call(peer, "ListActivatableNames", flags=1)[0][0] == "reply"
 
     def test_error(self, desk: Desk, peer: Peer) -> None:
@@ -150,7 +150,7 @@ class TestNoReplyExpected:
 
 
 class TestFailingHandler:
-    def test_nobody_stays_stopped(self, desk: Desk, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_caller_is_resumed(self, desk: Desk, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object) -> tuple[Method, None]:
             raise ZeroDivisionError("oops")
 
@@ -159,7 +159,7 @@ class TestFailingHandler:
         assert "oops" in desk.log.lines[0]
 
     def test_other_events_are_handled(self, desk: Desk, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Whatever fails for one connection is nothing to the next."""
+        """A failure for one connection does not affect the others."""
 
         def fail(*_: object) -> None:
             raise ZeroDivisionError("oops")
@@ -174,7 +174,7 @@ class TestFailingHandler:
 
 
 class TestLargeArguments:
-    """What the answer does not depend on is not decoded; what is large is read in bits."""
+    """Arguments that the reply does not depend on are not decoded; large ones are read in parts."""
 
     def test_set(self, desk: Desk, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
         def decode(*_: object) -> None:
@@ -188,7 +188,7 @@ class TestLargeArguments:
     @pytest.mark.parametrize("order", [LITTLE, BIG])
     @pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 100])
     def test_strings(self, monkeypatch: pytest.MonkeyPatch, n: int, order: str) -> None:
-        """Each string once, so many at a time, of any length and so at any alignment."""
+        """Each string is read once, in parts, with any length and thus any alignment."""
         monkeypatch.setattr("omnibus.daemon.codec.STRINGS_AT_ONCE", 8)
         texts = ["x" * (i % 11) for i in range(n)]
         pairs = {f"{i}{text}": text for i, text in enumerate(texts)}
@@ -199,7 +199,7 @@ class TestLargeArguments:
             flat = [text for some in found for text in some]
             assert flat == (texts if signature == "as" else [text for pair in pairs.items() for text in pair])
 
-    def test_array_that_ends_early(self) -> None:
+    def test_truncated_array(self) -> None:
         with pytest.raises(ValueError, match="ends behind the body"):
             list(read_strings(memoryview(marshal("as", (["text"],))[:-1]), False))
 
@@ -254,7 +254,7 @@ class TestIntrospection:
             ("/x", None),
         ],
     )
-    def test_way_to_the_bus(self, path: str, child: str | None) -> None:
+    def test_parent_paths(self, path: str, child: str | None) -> None:
         root = ElementTree.fromstring(describe(INTERFACES, path))
         assert [node.get("name") for node in root.iter("node") if node is not root] == (
             [child] if child else []

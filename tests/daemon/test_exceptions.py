@@ -1,8 +1,8 @@
-"""An exception anywhere in the control plane leaves no caller waiting, and nothing behind.
+"""An exception anywhere in the control plane leaves no caller waiting and leaks nothing.
 
-The points at which one is raised are not listed here: they are counted while a scenario runs that uses every
-kind of event, every method and property of the driver, and every place in the source that registers a
-callback. A test says so if a new one is not reached by the scenario.
+The points at which exceptions are raised are not listed here: they are counted while a scenario runs that
+uses every kind of event, every method and property of the driver, and every place in the source that
+registers a callback. A test fails if the scenario does not reach a new one.
 """
 
 from __future__ import annotations
@@ -86,14 +86,14 @@ ERRORS = (ZeroDivisionError, MemoryError, RecursionError, OSError)
 
 
 class ImmediateThread:
-    """A thread whose work is over when it has started."""
+    """A thread that runs to completion in start()."""
 
     def __init__(self, target: Callable[..., None], args: tuple[Any, ...], daemon: bool) -> None:
         self.start = lambda: target(*args)
 
 
-class World:
-    """A whole control plane above a data plane that keeps the accounts."""
+class ControlPlane:
+    """A complete control plane on a data plane that keeps accounts."""
 
     def __init__(self, faults: Faults, directory: Path) -> None:
         self.faults = faults
@@ -145,14 +145,14 @@ class World:
         self.turn()
 
     def write(self, settings: Settings | None) -> None:
-        """Decide what the next reading of the configuration finds: None is no answer at all."""
+        """Set the result of the next reading of the configuration; None: the child returns nothing."""
         data = b"" if settings is None else answer.encode({"settings": settings.to_plain()})
         self.result.write_bytes(data)
 
-    # What happens.
+    # Events.
 
     def turn(self) -> None:
-        """Let everything happen that can happen now."""
+        """Process everything that is ready."""
         for _ in range(MOST_TURNS):
             if not self.plane.waiting and not self.timers.soon:
                 break
@@ -174,8 +174,8 @@ class World:
 
     def admit(self, uid: int = 1000, *, active: bool = True) -> int:
         peer = self.plane.next_id()
-        who = RelayCredentials(uid, os.getpid(), (uid,), fd_passing=True, privileged=uid == 0)
-        self.report(FakeEvent(EventKind.ADMITTED, peer, active=active, arrival=Arrival(who, b"")))
+        credentials = RelayCredentials(uid, os.getpid(), (uid,), fd_passing=True, privileged=uid == 0)
+        self.report(FakeEvent(EventKind.ADMITTED, peer, active=active, arrival=Arrival(credentials, b"")))
         return peer
 
     def call(self, peer: int, member: str, signature: str = "", *args: Any, **fields: Any) -> int:
@@ -194,7 +194,7 @@ class World:
         self.call(peer, "RequestName", "su", name, 0)
 
     def hand_up(self, said: bytes) -> None:
-        """Let a client come that authenticates in an odd way."""
+        """Hand up a connection that leaves the usual authentication sequence."""
         ours, theirs = socket.socketpair()
         self.clients.append(ours)
         kept = os.dup(0)
@@ -203,15 +203,15 @@ class World:
         self.report(event)
 
     def say(self, data: bytes) -> None:
-        """Let the client that came last go on, if it is still connected."""
+        """Let the latest of these clients continue, if it is still connected."""
         with contextlib.suppress(BrokenPipeError):
             self.clients[-1].sendall(data)
         self.pass_time(0.1)
 
-    # What is to be found at the end.
+    # State at the end.
 
     def settle(self) -> None:
-        """Let everything end that ends by itself."""
+        """Complete everything that ends without a further event."""
         for child in self.spawner.children:
             child.end(0)
         for _ in range(4):
@@ -228,7 +228,7 @@ class World:
             client.close()
 
     def debts(self) -> dict[str, Any]:
-        """Return all that is owed to a party, or kept for none; empty values are as they should be."""
+        """Return all pending obligations and remaining state; correct entries are empty."""
         private: Any = self.bus.activation
         server: Any = self.server
         statistics: Any = self.bus.statistics
@@ -273,7 +273,7 @@ def unit_state(state: str) -> bytes:
 class Scenario:
     """Everything once."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: ControlPlane) -> None:
         self.world = world
 
     def run(self) -> None:
@@ -286,7 +286,7 @@ class Scenario:
         self.ends()
 
     def driver(self) -> None:
-        """Every method that Python answers, whatever the tables have."""
+        """Every method that Python answers, from the driver's tables."""
         world = self.world
         for interface in INTERFACES:
             for method in interface.methods:
@@ -401,7 +401,7 @@ class Scenario:
 
 
 @pytest.fixture
-def make_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
+def make_control_plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ControlPlane]:
     services = tmp_path / "services"
     services.mkdir()
     for name, more in SERVICES.items():
@@ -410,19 +410,19 @@ def make_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     monkeypatch.setattr(loop_module.threading, "Thread", ImmediateThread)
     monkeypatch.setattr(systemd_module, "is_systemd", lambda peer: peer is not None)
     monkeypatch.setattr(server_module, "at_console", lambda uid: False)
-    # A reading that is quick: the result is there already.
+    # The reading is immediate: its result is available at once.
     monkeypatch.setattr(configuration.Rereading, "_spawn", spawn_cat)
-    # Two strings are a lot.
+    # Two strings are many.
     for module in (codec, dbus, monitoring):
         monkeypatch.setattr(module, "STRINGS_AT_ONCE", 2)
-    # The user database is asked in any case.
+    # The user database is always asked.
     known = server_module.from_socket
     monkeypatch.setattr(server_module, "from_socket", lambda *args: known(*args).replace(gids=None))
 
-    def make(faults: Faults) -> World:
+    def make(faults: Faults) -> ControlPlane:
         with monkeypatch.context() as patch:
             patch.setattr(bus_module, "Guard", lambda log: BrokenGuard(log, faults))
-            return World(faults, tmp_path)
+            return ControlPlane(faults, tmp_path)
 
     return make
 
@@ -434,13 +434,13 @@ def spawn_cat(reading: Any, writing: int) -> int:
     return os.posix_spawn("/bin/cat", ["cat", reading._path], {}, file_actions=keep)
 
 
-def live(world: World) -> dict[str, Any]:
-    """Run everything; return what is owed at the end."""
+def live(world: ControlPlane) -> dict[str, Any]:
+    """Run everything; return what is pending at the end."""
     world.faults.active = True
     Scenario(world).run()
     world.settle()
     world.faults.active = False
-    # The next requests work.
+    # The following requests succeed.
     world.write(world.settings)
     caller = world.admit()
     calls = [(caller, world.call(caller, member)) for member in ("ListActivatableNames", "ReloadConfig")]
@@ -453,20 +453,20 @@ def live(world: World) -> dict[str, Any]:
     return {key: value for key, value in (debts | world.debts() | {"next": debts["next"]}).items() if value}
 
 
-# The daemon's start, its life without a thread, and real programs; these have tests of their own.
+# The daemon's start, its loop, and real programs, which have tests of their own.
 ELSEWHERE = ("serve.py", "turns.py", "activation/spawner.py")
 
 
 def registrations() -> dict[tuple[str, int], int]:
-    """Return the places in the source where a callback is given to the loop, a thread or a tool.
+    """Return the places in the source where a callback is registered with the loop, a thread or a tool.
 
-    Their first lines and their last ones.
+    Each is given by its first and last line.
     """
     names = {"reader", "soon", "later", "at", "in_thread", "in_background", "spawn"}
     found = {}
     for path in DAEMON.rglob("*.py"):
         tree = ast.parse(path.read_text())
-        # What a ``failed`` registers is reached when something has failed: by test_each.
+        # A callback registered by ``failed`` is reached after a failure: by test_each.
         late = {
             inner
             for node in ast.walk(tree)
@@ -485,29 +485,31 @@ def registrations() -> dict[tuple[str, int], int]:
 class TestScenario:
     """The scenario itself, without a fault."""
 
-    def test_nothing_is_owed(self, make_world: Callable[..., World]) -> None:
+    def test_nothing_is_pending(self, make_control_plane: Callable[..., ControlPlane]) -> None:
         before = open_fds()
-        world = make_world(Faults())
+        world = make_control_plane(Faults())
         assert live(world) == {}
         world.close()
         assert open_fds() == before
         assert [line for line in world.log.lines if "Traceback" in line] == []
 
-    def test_every_kind_of_event(self, make_world: Callable[..., World]) -> None:
+    def test_every_kind_of_event(self, make_control_plane: Callable[..., ControlPlane]) -> None:
         faults = Faults()
-        live(make_world(faults))
+        live(make_control_plane(faults))
         for kind in EventKind:
             assert f"event {kind.name}" in faults.passed
 
-    def test_every_method_and_property(self, make_world: Callable[..., World]) -> None:
+    def test_every_method_and_property(self, make_control_plane: Callable[..., ControlPlane]) -> None:
         faults = Faults()
-        live(make_world(faults))
+        live(make_control_plane(faults))
         for interface in INTERFACES:
             for one in (*interface.methods, *interface.properties):
                 if getattr(one, "handler", one) is not None:
                     assert f"driver.{one.name}, before" in faults.passed
 
-    def test_every_callback(self, make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_every_callback(
+        self, make_control_plane: Callable[..., ControlPlane], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Each place in the source that registers one is reached, except those of the daemon's start."""
         reached: set[tuple[str, int]] = set()
 
@@ -521,7 +523,7 @@ class TestScenario:
 
         sys.setprofile(watch)
         try:
-            world = make_world(Faults())
+            world = make_control_plane(Faults())
             live(world)
             world.close()
         finally:
@@ -535,7 +537,7 @@ class TestScenario:
 
 
 class TestRegistrations:
-    """Callbacks are registered by loop.py alone, which takes none without what ends what it is about."""
+    """Callbacks are registered by loop.py only, always with an error handler."""
 
     ASYNCIO = ("add_reader", "add_writer", "call_soon", "call_soon_threadsafe", "call_later", "call_at")
 
@@ -555,21 +557,21 @@ class TestFaults:
     """Each point of the scenario raises an exception, one at a time."""
 
     @pytest.mark.parametrize("part", range(PARTS))
-    def test_each(self, make_world: Callable[..., World], part: int) -> None:
+    def test_each(self, make_control_plane: Callable[..., ControlPlane], part: int) -> None:
         faults = Faults()
-        world = make_world(faults)
+        world = make_control_plane(faults)
         live(world)
         world.close()
         wrong = {}
         for at, name in faults.distinct()[part::PARTS]:
             broken = Faults(at, ERRORS[at % len(ERRORS)])
-            if owed := self.break_at(make_world, broken):
+            if owed := self.break_at(make_control_plane, broken):
                 wrong[at, name, broken.error.__name__] = owed
         assert not wrong, "\n".join(f"{where}: {owed}" for where, owed in wrong.items())
 
-    def break_at(self, make_world: Callable[..., World], faults: Faults) -> dict[str, Any]:
+    def break_at(self, make_control_plane: Callable[..., ControlPlane], faults: Faults) -> dict[str, Any]:
         before = open_fds()
-        world = make_world(faults)
+        world = make_control_plane(faults)
         try:
             owed = live(world)
         except AssertionError as error:

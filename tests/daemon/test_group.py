@@ -1,4 +1,4 @@
-"""What is chosen at the start, and why."""
+"""The mode of direct messages chosen at the start, and the reason."""
 
 from __future__ import annotations
 
@@ -24,66 +24,66 @@ class Lines(list[str]):
         self.append(f"warning: {text}")
 
 
-def there(max_pending: int) -> Group:
+def available(max_pending: int) -> Group:
     assert max_pending == 128
     return GROUP
 
 
-def not_there(max_pending: int) -> Group:
+def unavailable(max_pending: int) -> Group:
     raise Unavailable("/dev/unix_multicast is not there")
 
 
 @pytest.mark.parametrize("mode", ["auto", "require"])
-def test_there(mode: str) -> None:
+def test_available(mode: str) -> None:
     how = "directly between clients: unix_multicast version 1, up to 1024 members"
-    assert choose_group(mode, 128, there) == (GROUP, how)
+    assert choose_group(mode, 128, available) == (GROUP, how)
 
 
-def test_not_there() -> None:
+def test_unavailable() -> None:
     expected = "through the relay: /dev/unix_multicast is not there"
-    assert choose_group("auto", 128, not_there) == (None, expected)
+    assert choose_group("auto", 128, unavailable) == (None, expected)
 
 
 def test_off() -> None:
-    """Nothing is even tried."""
-    assert choose_group("off", 0, there) == (None, "through the relay: multicast is off")
+    """The module is not even probed."""
+    assert choose_group("off", 0, available) == (None, "through the relay: multicast is off")
 
 
 def test_required() -> None:
     with pytest.raises(Unavailable, match=r"^multicast is required: /dev/unix_multicast is not there$"):
-        choose_group("require", 128, not_there)
+        choose_group("require", 128, unavailable)
 
 
 class TestHandOver:
-    @pytest.mark.parametrize(("trust", "everybody"), [("same-user", False), ("everybody", True)])
-    def test_trust(self, trust: str, everybody: bool) -> None:
+    @pytest.mark.parametrize(("trust", "all_users"), [("same-user", False), ("everybody", True)])
+    def test_trust(self, trust: str, all_users: bool) -> None:
         class Plane:
             def set_group(self, fd: int, max_members: int, *, trust_everybody: bool) -> None:
-                assert (fd, max_members, trust_everybody) == (99, 1024, everybody)
+                assert (fd, max_members, trust_everybody) == (99, 1024, all_users)
 
         lines = Lines()
         settings = Settings(multicast=Multicast(trust=trust))
         assert hand_over(GROUP, Plane(), settings, lines, required=True) is None
         assert lines == []
 
-    class Unwilling:
-        """A data plane that can't use it."""
+    class RefusingPlane:
+        """A data plane that can't use the group."""
 
         def set_group(self, fd: int, max_members: int, *, trust_everybody: bool) -> None:
             raise OSError(errno.EPERM, "Operation not permitted")
 
-    def test_no_use_for_it(self) -> None:
-        """The bus goes on with the relay."""
+    def test_refused(self) -> None:
+        """The bus continues with the relay."""
         lines = Lines()
-        way = hand_over(GROUP, self.Unwilling(), Settings(), lines, required=False)
+        way = hand_over(GROUP, self.RefusingPlane(), Settings(), lines, required=False)
         assert way == "through the relay: Operation not permitted"
         assert lines == ["warning: Messages go through the relay after all: Operation not permitted"]
 
-    def test_no_use_for_what_is_required(self) -> None:
+    def test_refused_but_required(self) -> None:
         """The bus does not start."""
         lines = Lines()
         with pytest.raises(Unavailable, match=r"^multicast is required: Operation not permitted$"):
-            hand_over(GROUP, self.Unwilling(), Settings(), lines, required=True)
+            hand_over(GROUP, self.RefusingPlane(), Settings(), lines, required=True)
         assert lines == []
 
 
@@ -94,7 +94,7 @@ class Reading:
 
 
 class TestPackets:
-    """While there is a group the bus listens for packets beside its Unix sockets."""
+    """With a group the bus also listens for packets beside its Unix sockets."""
 
     def listen(self, monkeypatch: pytest.MonkeyPatch, group: Group | None, *addresses: str) -> Startup:
         monkeypatch.setattr("omnibus.daemon.startup.take_listen_fds", list)
@@ -104,7 +104,7 @@ class TestPackets:
         return startup
 
     def test_beside(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """Nobody is told: there are clients that can't read a list of addresses."""
+        """The address is not published: some clients can't parse a list of addresses."""
         startup = self.listen(monkeypatch, GROUP, f"unix:path={tmp_path}/bus", "tcp:host=127.0.0.1")
         try:
             found = [one.addresses[0].transport for one in startup.listeners]
@@ -116,10 +116,10 @@ class TestPackets:
             startup._clean()
         assert list(tmp_path.iterdir()) == []
 
-    def test_in_the_way(
+    def test_existing_file(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The bus does without."""
+        """The bus works without it."""
         (tmp_path / "bus.seqpacket").touch()
         startup = self.listen(monkeypatch, GROUP, f"unix:path={tmp_path}/bus")
         assert len(startup.listeners) == 1
@@ -127,7 +127,7 @@ class TestPackets:
         assert "Not listening for packets: Failed to bind socket" in capfd.readouterr().err
 
     def test_no_group(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """Only those that were asked for, behind the others."""
+        """Only configured packet sockets are used, after the other addresses."""
         addresses = f"unix:path={tmp_path}/bus", f"unix-seqpacket:path={tmp_path}/packets"
         startup = self.listen(monkeypatch, None, *addresses)
         assert len(startup.listeners) == 2

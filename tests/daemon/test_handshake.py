@@ -1,4 +1,4 @@
-"""Authentication on a real socket: pieces, descriptors, a client that doesn't read."""
+"""Authentication on a real socket: split input, descriptors, a client that doesn't read."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from omnibus.daemon.handshake import Handshake, Refused
 GUID = "0123456789abcdef0123456789abcdef"
 
 
-class Yes:
-    """A mechanism that takes everybody for nobody in particular."""
+class AcceptAll:
+    """A mechanism that accepts every client as anonymous."""
 
     def respond(self, response: bytes) -> Accepted:
         return Accepted(7)
@@ -31,11 +31,11 @@ class Ends:
         ours, self.client = socket.socketpair(socket.AF_UNIX, kind)
         ours.setblocking(False)
         self.client.settimeout(5)
-        machine = Server(GUID, {"EXTERNAL": lambda uid: Yes()}, None)
+        machine = Server(GUID, {"EXTERNAL": lambda uid: AcceptAll()}, None)
         self.handshake = Handshake(ours, machine, max_fds=3)
 
     def say(self, text: bytes, fds: int = 0) -> Authenticated | None:
-        """Let the client write, with so many descriptors, and the handshake read."""
+        """Let the client send with the given number of descriptors, and the handshake read."""
         null = os.open(os.devnull, os.O_RDONLY)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [null] * fds))] if fds else []
         self.client.sendmsg([text], rights)
@@ -68,7 +68,7 @@ class TestPackets:
         assert outcome.leftover == b""
 
     def test_long(self, packets: Ends) -> None:
-        """What stands behind BEGIN in its packet is not cut off."""
+        """Data after BEGIN in the same packet is not truncated."""
         message = b"x" * 65536
         outcome = packets.say(b"\0AUTH EXTERNAL\r\nBEGIN\r\n" + message)
         assert outcome is not None
@@ -80,7 +80,7 @@ class TestPackets:
             packets.say(b"\0AUTH EXTERNAL\r\n")
 
     def test_empty(self, packets: Ends) -> None:
-        """It can't be told from the end."""
+        """It can't be distinguished from the end of file."""
         with pytest.raises(Refused, match="closed by the client"):
             packets.say(b"")
 
@@ -101,7 +101,7 @@ def test_nothing_to_read(ends: Ends) -> None:
     assert ends.handshake.receive() is None
 
 
-def test_everything_at_once(ends: Ends) -> None:
+def test_pipelined(ends: Ends) -> None:
     outcome = ends.say(b"\0AUTH EXTERNAL\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\nl\1")
     assert outcome is not None
     assert (outcome.leftover, outcome.fd_passing) == (b"l\1", True)
@@ -115,7 +115,7 @@ def test_closed_by_the_client(ends: Ends) -> None:
 
 
 def test_rejected(ends: Ends) -> None:
-    """What there is to say is said before it ends."""
+    """Pending replies are sent before the connection closes."""
     with pytest.raises(Refused, match="BEGIN before"):
         ends.say(b"\0AUTH NO\r\nBEGIN\r\n")
     assert ends.client.recv(100) == b"REJECTED EXTERNAL\r\n"
@@ -123,7 +123,7 @@ def test_rejected(ends: Ends) -> None:
 
 class TestDescriptors:
     def test_of_the_last_read(self, ends: Ends) -> None:
-        """Descriptors belong to messages that begin in the bytes they came with; lines of SASL have none."""
+        """Descriptors belong to messages that begin in the same read; SASL lines have none."""
         ends.say(b"\0AUTH EXTERNAL\r\nNEGOTIATE_UNIX_FD\r\n", fds=1)
         outcome = ends.say(b"BEGIN\r\nl\1", fds=2)
         assert outcome is not None
@@ -134,7 +134,7 @@ class TestDescriptors:
             os.close(fd)
 
     def test_not_negotiated(self, ends: Ends) -> None:
-        """A client that has not negotiated passing of descriptors has none, as in the reference."""
+        """A client that did not negotiate descriptors has none, as in the reference."""
         before = open_fds()
         ends.say(b"\0AUTH EXTERNAL\r\n")
         assert ends.say(b"BEGIN\r\nl\1", fds=2) is not None
@@ -142,7 +142,7 @@ class TestDescriptors:
         assert open_fds() == before
 
     def test_lines_keep_none(self, ends: Ends) -> None:
-        """A client can't pile descriptors up during its handshake."""
+        """A client can't accumulate descriptors during its handshake."""
         before = open_fds()
         for _ in range(50):
             ends.say(b"\0", fds=3) if open_fds() == before else pytest.fail("descriptors were kept")
@@ -160,7 +160,7 @@ class TestDescriptors:
 
 class TestClientThatDoesNotRead:
     def test_waits(self, ends: Ends) -> None:
-        """The outcome comes when all that there is to say is said, and the client is not heard before."""
+        """The outcome is final once all replies are sent, and no input is read before."""
         stuffing = b"x" * 4096
         try:
             while True:

@@ -1,4 +1,4 @@
-"""All native code is built to make little of a mistake in it."""
+"""All native code is built with hardening flags."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HELPER = "daemon/launch/omnibus-daemon-launch-helper"
 
 
 def native() -> list[Path]:
-    """Return everything that a build has made, and that the package has in it."""
+    """Return all native files that a build produces for the package."""
     modules = [path for module in MODULES for path in ROOT.glob(f"{module}.*.so")]
     return [*modules, ROOT / HELPER]
 
@@ -26,13 +26,13 @@ def readelf(path: Path, *options: str) -> str:
 @pytest.mark.parametrize("path", native(), ids=lambda path: path.name)
 class TestNative:
     def test_relocations_are_read_only(self, path: Path) -> None:
-        """RELRO and BIND_NOW: nothing can redirect a call by writing to the table of functions."""
+        """RELRO and BIND_NOW: the function table can't be overwritten to redirect a call."""
         assert "GNU_RELRO" in readelf(path, "--program-headers")
         dynamic = readelf(path, "--dynamic")
         assert any("NOW" in line for line in dynamic.splitlines() if "FLAGS" in line)
 
     def test_position_independent(self, path: Path) -> None:
-        """Loaded at an address of the kernel's choice."""
+        """The code can be loaded at any address."""
         assert "DYN" in readelf(path, "--file-header")
 
     def test_stack_is_not_executable(self, path: Path) -> None:
@@ -40,7 +40,7 @@ class TestNative:
         assert " RW " in line
 
     def test_flags(self, path: Path) -> None:
-        """Every file was compiled with the flags: the compiler notes them in what is for debuggers."""
+        """Every file was compiled with the flags, as the debugging information shows."""
         producers = [
             line for line in readelf(path, "--debug-dump=info").splitlines() if "DW_AT_producer" in line
         ]
@@ -53,10 +53,10 @@ class TestNative:
             assert all(flag in line for flag in flags), line
 
     def test_fortified(self, path: Path) -> None:
-        """What writes into arrays is checked. The two others call nothing that could be."""
+        """Buffer writes are checked. The two other files call no function with a checked variant."""
         if not path.name.startswith(("_uapi", "_launch")):
             assert "_chk@" in readelf(path, "--dyn-syms")
 
 
-def test_everything_is_looked_at() -> None:
+def test_all_files_are_checked() -> None:
     assert len(native()) == len(MODULES) + 1

@@ -28,13 +28,13 @@ class TestBeforeTheAddress:
         assert not modules & (SLOW | NOT_YET | ELSEWHERE | {"socket", "omnibus.daemon.startup"})
 
     def test_service(self) -> None:
-        """Listening needs no loop."""
+        """Listening needs no event loop."""
         modules = imported_by("omnibus.daemon.startup")
         assert "omnibus.transport.listen" in modules
         assert not modules & (SLOW | NOT_YET | ELSEWHERE)
 
     def test_serving(self) -> None:
-        """What is slow and needed is imported then; what watches files and reads them, later if at all."""
+        """Slow modules that serving needs are imported then; those of the file watch later, if at all."""
         modules = imported_by("omnibus.daemon.serve")
         assert modules >= SLOW
         assert not modules & (NOT_YET | ELSEWHERE)

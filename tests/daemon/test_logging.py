@@ -1,4 +1,4 @@
-"""Where lines go and what they look like."""
+"""The destinations and the format of log lines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def no_journal() -> Journal:
 
 
 class Syslogd:
-    """What listens at /dev/log."""
+    """The listener at /dev/log."""
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)
@@ -39,7 +39,7 @@ class Syslogd:
         return Syslog(self.path)
 
     def lines(self) -> list[tuple[int, str]]:
-        """What has come: priority and text."""
+        """The received lines: priority and text."""
         found = []
         with contextlib.suppress(BlockingIOError):
             while line := LINE.fullmatch(self.socket.recv(1 << 16).decode("utf-8", "surrogateescape")):
@@ -69,7 +69,7 @@ def test_before_the_configuration_is_known(capfd: pytest.CaptureFixture[str]) ->
     ],
 )
 def test_prefix(capfd: pytest.CaptureFixture[str], bus_type: str | None, prefix: str) -> None:
-    """It says which bus speaks."""
+    """The prefix names the bus."""
     log = Log()
     log.configure(bus_type, to_syslog=False, to_stderr=True)
     log.info("text")
@@ -78,7 +78,7 @@ def test_prefix(capfd: pytest.CaptureFixture[str], bus_type: str | None, prefix:
 
 
 def test_syslog(capfd: pytest.CaptureFixture[str], syslogd: Syslogd) -> None:
-    """Refusals go to the facility for authentication."""
+    """Denials go to the authentication facility."""
     log = Log(no_journal, syslogd.open)
     log.configure("system", to_syslog=True, to_stderr=False)
     log.info("a")
@@ -104,7 +104,7 @@ def test_both(capfd: pytest.CaptureFixture[str], syslogd: Syslogd) -> None:
     assert capfd.readouterr().err.endswith(": a\n")
 
 
-def test_nobody_reads_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(fd: int, data: bytes) -> int:
         raise BrokenPipeError
 
@@ -113,7 +113,7 @@ def test_nobody_reads_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_journal(capfd: pytest.CaptureFixture[str], syslogd: Syslogd, tmp_path: Path) -> None:
-    """Where there is a journal it takes the place of syslog, with fields that tools can search for."""
+    """With a journal, entries go there instead of syslog, with fields that tools can search for."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
         journald.bind(str(tmp_path / "socket"))
         log = Log(lambda: Journal(str(tmp_path / "socket")), syslogd.open)
@@ -134,7 +134,7 @@ def test_journal(capfd: pytest.CaptureFixture[str], syslogd: Syslogd, tmp_path: 
 
 
 def test_no_journal_unless_asked(syslogd: Syslogd) -> None:
-    """It is part of what --syslog means."""
+    """The journal is used only with --syslog."""
 
     def refuse() -> Journal:
         raise AssertionError("not asked for")
@@ -146,7 +146,7 @@ def test_no_journal_unless_asked(syslogd: Syslogd) -> None:
 
 
 def test_not_utf8(syslogd: Syslogd, capfd: pytest.CaptureFixture[str]) -> None:
-    """The name of a file may be any bytes: they are written as they are."""
+    """File names may contain any bytes, which are written unchanged."""
     log = Log(no_journal, syslogd.open)
     log.configure(None, to_syslog=True, to_stderr=True)
     log.info("\udce9.service")
@@ -154,8 +154,8 @@ def test_not_utf8(syslogd: Syslogd, capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().err  # it was written, whatever the fixture makes of it
 
 
-class TestRecurrence:
-    """Of a condition that lasts there is one line an episode, however often it is met."""
+class TestEpisodes:
+    """A lasting condition is logged once per episode, however often it occurs."""
 
     @pytest.fixture
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -164,7 +164,7 @@ class TestRecurrence:
         return now
 
     def test_episode(self, clock: list[float], capfd: pytest.CaptureFixture[str]) -> None:
-        """A minute without it ends an episode."""
+        """An episode ends after a minute without the condition."""
         log = Log()
         for _ in range(100):
             log.recurrent("full", "full")
@@ -181,7 +181,7 @@ class TestRecurrence:
         assert capfd.readouterr().err.count("full") == 2
 
     def test_failure(self, clock: list[float], capfd: pytest.CaptureFixture[str]) -> None:
-        """A mistake in the program: a traceback for each place."""
+        """An exception is a bug: one traceback for each place."""
         log = Log()
 
         def one() -> None:
@@ -199,13 +199,13 @@ class TestRecurrence:
 
 
 class TestUnread:
-    """A line for which there is no room is lost; how many were is said when there is room again."""
+    """A line that does not fit is dropped; the number of dropped lines is logged when there is room again."""
 
     LOST = re.compile(r": (\d+) lines of this log are lost, since there was no room for them$")
 
     @contextlib.contextmanager
     def standard_error(self, kind: str) -> Iterator[int]:
-        """Put a pipe or a socket in the place of standard error; yields the end that reads it."""
+        """Replace standard error by a pipe or a socket; yields the end that reads it."""
         before = os.dup(2)
         read, write = os.pipe() if kind == "pipe" else (one.detach() for one in socket.socketpair())
         os.set_blocking(read, False)
@@ -219,7 +219,7 @@ class TestUnread:
             os.close(read)
 
     def fill(self, log: Log) -> int:
-        """Write more lines than a pipe takes; return how many they were."""
+        """Write more lines than a pipe holds; return their number."""
         for number in range(3000):
             log.info(f"{number:04} {'x' * 100}")
         return 3000
@@ -233,7 +233,7 @@ class TestUnread:
 
     @pytest.mark.parametrize("kind", ["pipe", "pipe of another user", "socket"])
     def test_standard_error(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A pipe, one that can't be opened once more as another user has made it, and a unit's socket."""
+        """A pipe, one that can't be reopened because another user made it, and a unit's socket."""
         if kind == "pipe of another user":
             monkeypatch.setattr("omnibus.daemon.outlets.OWN", "/nonexistent/{}")
         with self.standard_error(kind.split()[0]) as read:
@@ -262,8 +262,8 @@ class TestUnread:
         assert count == f"{n - kept} lines of this log are lost, since there was no room for them"
         assert after == "after"
 
-    def test_told_without_another_line(self, syslogd: Syslogd) -> None:
-        """It is tried again and again, until there is room."""
+    def test_reported_without_another_line(self, syslogd: Syslogd) -> None:
+        """The report is retried until there is room."""
         log = Log(no_journal, syslogd.open)
         log.configure(None, to_syslog=True, to_stderr=False)
         later: list[Callable[[], None]] = []
@@ -282,7 +282,7 @@ class TestUnread:
         assert later == []
 
     def test_no_syslogd(self, tmp_path: Path) -> None:
-        """Where nothing listens nothing is lost: so it is with syslog(3)."""
+        """Without a listener no line counts as dropped, as with syslog(3)."""
         log = Log(no_journal, lambda: Syslog(str(tmp_path / "absent")))
         log.configure(None, to_syslog=True, to_stderr=False)
         later: list[Callable[[], None]] = []

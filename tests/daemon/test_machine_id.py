@@ -1,4 +1,4 @@
-"""GetMachineId: which files have an id, and what is said of those that have none."""
+"""GetMachineId: the files that may contain the ID, and the error without one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ID = "0123456789abcdef" * 2
 
 @pytest.mark.parametrize("text", [ID, f"{ID}\n", f"{ID}\r\n", f" \t{ID}\v\n", f"{ID.upper()}\n", "0" * 32])
 def test_id(tmp_path: Path, text: str) -> None:
-    """Hexadecimal digits, also capital ones, and white space around them; the answer has small letters."""
+    """Hexadecimal digits of any case, with white space around them; the reply is lower-case."""
     place = tmp_path / "id"
     place.write_bytes(text.encode())
     assert read_machine_id((str(place),)) == text.strip().lower()
@@ -54,7 +54,7 @@ def test_no_digits(tmp_path: Path, text: str) -> None:
     )
 
 
-def test_first_that_is_one(tmp_path: Path) -> None:
+def test_first_valid_file(tmp_path: Path) -> None:
     bad, good = tmp_path / "bad", tmp_path / "good"
     bad.write_text("not an id\n")
     good.write_text(f"{ID}\n")
@@ -62,7 +62,7 @@ def test_first_that_is_one(tmp_path: Path) -> None:
 
 
 def test_none(tmp_path: Path) -> None:
-    """The error is that of the last file, with the reasons of all."""
+    """The error is that of the last file, with the reasons for all."""
     absent, directory = tmp_path / "absent", tmp_path
     missing = f'Failed to open "{absent}": No such file or directory'
     error = refusal(directory, absent)
@@ -72,7 +72,7 @@ def test_none(tmp_path: Path) -> None:
 
 
 def test_fifo(tmp_path: Path) -> None:
-    """Nothing is waited for."""
+    """Reading does not block."""
     os.mkfifo(tmp_path / "id")
     assert refusal(tmp_path / "id").text.endswith("is not a regular file)")
 

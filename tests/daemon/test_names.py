@@ -14,7 +14,7 @@ EXISTS, ALREADY = RequestReply.EXISTS, RequestReply.ALREADY_OWNER
 
 
 def every(*flags: NameFlag) -> list[NameFlag]:
-    """All combinations of all flags that contain these."""
+    """All combinations of flags that include these."""
     required = NameFlag(sum(flags))
     return [NameFlag(value) for value in range(8) if value & required == required]
 
@@ -27,7 +27,7 @@ def names() -> NameRegistry:
 class TestFreeName:
     @pytest.mark.parametrize("flags", every())
     def test_request(self, names: NameRegistry, flags: NameFlag) -> None:
-        """The caller is now the primary owner of the name, replacing nobody."""
+        """The caller is now the primary owner of the name; there was none before."""
         assert names.request(NAME, FIRST, flags) == (PRIMARY, (FIRST,))
         assert names.owner(NAME) == FIRST
 
@@ -56,7 +56,7 @@ class TestOwnName:
         assert names.request(NAME, SECOND, REPLACE)[0] == reply
 
 
-# Who asks for a name that FIRST owns: (owner's flags, asker's flags) → answer and queue.
+# A request for a name that FIRST owns: (flags of owner and claimant) → reply and queue.
 CONTENTION = [
     (
         owner,
@@ -87,7 +87,7 @@ class TestContention:
         reply: RequestReply,
         queue: tuple[int, ...],
     ) -> None:
-        """Both applications have to agree on a replacement; who doesn't want to queue is not put there."""
+        """Both have to agree on a replacement; with DO_NOT_QUEUE a client is not queued."""
         names.request(NAME, FIRST, owner)
         assert names.request(NAME, SECOND, asker) == (reply, queue)
         assert names.queue(NAME) == queue
@@ -99,7 +99,7 @@ class TestContention:
         names.request(NAME, THIRD, NONE)
         assert names.request(NAME, FOURTH, REPLACE) == (PRIMARY, (FOURTH, FIRST, SECOND, THIRD))
 
-    def test_replaced_owner_that_does_not_queue_is_out(self, names: NameRegistry) -> None:
+    def test_replaced_owner_with_do_not_queue_leaves(self, names: NameRegistry) -> None:
         names.request(NAME, FIRST, ALLOW | NO_QUEUE)
         names.request(NAME, SECOND, NONE)
         assert names.request(NAME, THIRD, REPLACE) == (PRIMARY, (THIRD, SECOND))
@@ -117,8 +117,8 @@ class TestQueue:
     def test_asking_again_keeps_the_place(self, names: NameRegistry) -> None:
         assert names.request(NAME, SECOND, ALLOW) == (QUEUED, (FIRST, SECOND, THIRD))
 
-    def test_wanting_to_replace_comes_next(self, names: NameRegistry) -> None:
-        """Who wants to replace an owner that doesn't agree waits in front of all others."""
+    def test_replace_existing_is_queued_first(self, names: NameRegistry) -> None:
+        """A claimant with REPLACE_EXISTING that may not replace the owner is queued first."""
         assert names.request(NAME, THIRD, REPLACE) == (QUEUED, (FIRST, THIRD, SECOND))
         assert names.request(NAME, FOURTH, REPLACE) == (QUEUED, (FIRST, FOURTH, THIRD, SECOND))
 
@@ -127,7 +127,7 @@ class TestQueue:
         assert names.request(NAME, THIRD, REPLACE) == (PRIMARY, (THIRD, FIRST, SECOND))
         assert names.count(THIRD) == 1
 
-    def test_not_wanting_to_queue_any_more(self, names: NameRegistry) -> None:
+    def test_do_not_queue_leaves_the_queue(self, names: NameRegistry) -> None:
         assert names.request(NAME, SECOND, NO_QUEUE) == (EXISTS, (FIRST, THIRD))
         assert names.count(SECOND) == 0
 
@@ -135,21 +135,21 @@ class TestQueue:
         """The next in the queue becomes the owner."""
         assert names.release(NAME, FIRST) == (ReleaseReply.RELEASED, (SECOND, THIRD))
 
-    def test_waiting_one_releases(self, names: NameRegistry) -> None:
+    def test_queued_client_releases(self, names: NameRegistry) -> None:
         assert names.release(NAME, SECOND) == (ReleaseReply.RELEASED, (FIRST, THIRD))
 
-    def test_somebody_else_releases(self, names: NameRegistry) -> None:
+    def test_another_client_releases(self, names: NameRegistry) -> None:
         """The caller was not the primary owner of this name, and was not waiting for it."""
         assert names.release(NAME, FOURTH) == (ReleaseReply.NOT_OWNER, (FIRST, SECOND, THIRD))
 
-    def test_everybody_releases(self, names: NameRegistry) -> None:
+    def test_all_release(self, names: NameRegistry) -> None:
         for peer in (FIRST, SECOND, THIRD):
             names.release(NAME, peer)
         assert names.owner(NAME) is None
         assert list(names) == []
         assert len(names) == 0
 
-    def test_flags_of_the_waiting_count_when_they_own(self, names: NameRegistry) -> None:
+    def test_flags_of_a_queued_client_apply_when_it_owns(self, names: NameRegistry) -> None:
         names.request(NAME, SECOND, ALLOW)
         names.release(NAME, FIRST)
         assert names.request(NAME, FOURTH, REPLACE) == (PRIMARY, (FOURTH, SECOND, THIRD))
@@ -157,7 +157,7 @@ class TestQueue:
 
 class TestDisconnect:
     def test_latest_first(self, names: NameRegistry) -> None:
-        """The reference gives names up in the reverse order in which they were asked for."""
+        """The reference releases names in the reverse order of the requests."""
         for name in ("org.example.A", "org.example.B", "org.example.C"):
             names.request(name, FIRST, NONE)
         names.request("org.example.B", SECOND, NONE)

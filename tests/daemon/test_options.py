@@ -1,4 +1,4 @@
-"""dbus-daemon(1), "OPTIONS", and how the reference reads what the manual leaves open."""
+"""dbus-daemon(1), "OPTIONS", and the reference's behaviour where the manual is silent."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def read(*arguments: str) -> Options:
 
 
 def refuse(*arguments: str) -> str:
-    """Return what goes to standard error."""
+    """Return the output on standard error."""
     with pytest.raises(Exit) as caught:
         read(*arguments)
     assert (caught.value.code, caught.value.out) == (1, "")
@@ -36,7 +36,7 @@ class TestConfigurationFile:
 
     @pytest.mark.parametrize("name", ["session", "system"])
     def test_without_the_distributions_files(self, name: str, tmp_path: Path) -> None:
-        """The package brings its own copies."""
+        """The package has its own copies."""
         assert parse([f"--{name}"], VERSION, str(tmp_path)).config_file.endswith(f"daemon/conf/{name}.conf")
 
     @pytest.mark.parametrize("arguments", [("--config-file=/x",), ("--config-file", "/x")])
@@ -50,7 +50,7 @@ class TestConfigurationFile:
         assert refuse(*arguments) == "No configuration file specified.\n" + USAGE
 
     def test_value_that_looks_like_an_option(self) -> None:
-        """An option with a value of its own is taken for the file's name."""
+        """The argument after an option that needs a value is its value."""
         assert read("--config-file", "--address=foo").config_file == "--address=foo"
 
     def test_flag_is_no_value(self, stock: str) -> None:
@@ -127,7 +127,7 @@ class TestPrinting:
 
 
 class TestMulticast:
-    """Our own options; dbus-daemon has none of them."""
+    """Options of omnibus; dbus-daemon has none of them."""
 
     @pytest.mark.parametrize("mode", ["auto", "off", "require"])
     def test_mode(self, mode: str) -> None:
@@ -154,7 +154,7 @@ class TestMulticast:
 
     @pytest.mark.parametrize("others", [("--config-file=/c",), ("--session",)])
     def test_file(self, stock: str, others: tuple[str, ...]) -> None:
-        """Another path, wherever it stands."""
+        """Another path, before or after the other options."""
         for arguments in ((*others, "--omnibus-config=/x"), ("--omnibus-config", "/x", *others)):
             assert parse(arguments, VERSION, stock).omnibus_config == "/x"
 
@@ -165,7 +165,7 @@ class TestMulticast:
 
 class TestFlags:
     def test_defaults(self) -> None:
-        """Nothing said: the configuration file decides."""
+        """Without options the configuration file decides."""
         assert vars(read("--config-file=/c")) == vars(Options("/c"))
 
     @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ class TestFlags:
         ],
     )
     def test_fork(self, arguments: tuple[str, ...], fork: bool) -> None:
-        """The last one counts."""
+        """The last one wins."""
         assert read("--config-file=/c", *arguments).fork is fork
 
     @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ class TestInformation:
         assert refuse("--config-file=/c", option) == USAGE
 
     def test_version(self) -> None:
-        """What follows is not looked at."""
+        """Later arguments are not parsed."""
         with pytest.raises(Exit) as caught:
             read("--version", "--bogus")
         assert (caught.value.code, caught.value.out, caught.value.err) == (0, VERSION, "")

@@ -1,4 +1,4 @@
-"""What a wheel is made of is listed by hand in pyproject.toml."""
+"""The packages of a wheel are listed by hand in pyproject.toml."""
 
 import subprocess
 import sys
@@ -18,8 +18,8 @@ def test_every_package_is_listed() -> None:
     assert set(settings["packages"]) == found
 
 
-def test_nothing_of_a_former_build_is_packed(tmp_path: Path) -> None:
-    """`pip install .` builds in build/, where a module that was deleted since still lies."""
+def test_stale_build_files_are_not_packed(tmp_path: Path) -> None:
+    """`pip install .` builds in build/, which may still contain a module that has been deleted."""
     gone = tmp_path / "omnibus/daemon/gone.py"
     gone.parent.mkdir(parents=True)
     gone.touch()

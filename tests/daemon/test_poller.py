@@ -28,20 +28,20 @@ def pairs() -> Iterator[list[Pair]]:
 
 
 class Waiters:
-    """Who was told, and what each does then."""
+    """Records the notified connections, and acts for each."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.notified: list[str] = []
         self.poller: Poller[str] = Poller(
-            guarded(asyncio.get_running_loop()), Guard(Lines()), self.ready, lambda who, error: None
+            guarded(asyncio.get_running_loop()), Guard(Lines()), self.ready, lambda owner, error: None
         )
 
-    def ready(self, who: str) -> None:
-        self.told.append(who)
+    def ready(self, owner: str) -> None:
+        self.notified.append(owner)
 
-    async def until_told(self) -> None:
+    async def until_notified(self) -> None:
         async with asyncio.timeout(DEADLINE):
-            while not self.told:  # noqa: ASYNC110
+            while not self.notified:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
 
 
@@ -50,8 +50,8 @@ async def test_read(pairs: list[Pair]) -> None:
     for name, (ours, _) in zip("ab", pairs, strict=True):
         waiters.poller.set(ours.fileno(), Watch.NOTHING, Watch.READ, name)
     pairs[1][1].send(b"x")
-    await waiters.until_told()
-    assert set(waiters.told) == {"b"}
+    await waiters.until_notified()
+    assert set(waiters.notified) == {"b"}
     waiters.poller.close()
 
 
@@ -60,14 +60,14 @@ async def test_write_instead(pairs: list[Pair]) -> None:
     fd = pairs[0][0].fileno()
     waiters.poller.set(fd, Watch.NOTHING, Watch.READ, "a")
     await asyncio.sleep(0)
-    assert waiters.told == []
+    assert waiters.notified == []
     waiters.poller.set(fd, Watch.READ, Watch.WRITE, "a")
-    await waiters.until_told()
+    await waiters.until_notified()
     waiters.poller.close()
 
 
-async def test_nothing_any_more(pairs: list[Pair]) -> None:
-    """The descriptor may be somebody else's by the next time."""
+async def test_no_interest(pairs: list[Pair]) -> None:
+    """The descriptor may have been reused by the next time."""
     waiters = Waiters()
     (ours, theirs), (other, its) = pairs
     waiters.poller.set(ours.fileno(), Watch.NOTHING, Watch.READ, "a")
@@ -75,30 +75,30 @@ async def test_nothing_any_more(pairs: list[Pair]) -> None:
     waiters.poller.set(other.fileno(), Watch.NOTHING, Watch.READ, "b")
     theirs.send(b"x")
     its.send(b"x")
-    await waiters.until_told()
-    assert set(waiters.told) == {"b"}
+    await waiters.until_notified()
+    assert set(waiters.notified) == {"b"}
     waiters.poller.close()
 
 
-async def test_dropped_by_one_before(pairs: list[Pair]) -> None:
-    """Two are ready together, and the first ends the second: that one isn't told."""
+async def test_closed_by_another(pairs: list[Pair]) -> None:
+    """Both are ready at once, and the first closes the second, which is then not notified."""
     waiters = Waiters()
     fds = {name: ours.fileno() for name, (ours, _) in zip("ab", pairs, strict=True)}
 
-    def ready(who: str) -> None:
-        waiters.told.append(who)
+    def ready(owner: str) -> None:
+        waiters.notified.append(owner)
         for name, fd in fds.items():
             poller.set(fd, Watch.READ, Watch.NOTHING, name)
 
     poller: Poller[str] = Poller(
-        guarded(asyncio.get_running_loop()), Guard(Lines()), ready, lambda who, error: None
+        guarded(asyncio.get_running_loop()), Guard(Lines()), ready, lambda owner, error: None
     )
     for name, (ours, theirs) in zip("ab", pairs, strict=True):
         theirs.send(b"x")
         poller.set(ours.fileno(), Watch.NOTHING, Watch.READ, name)
-    await waiters.until_told()
+    await waiters.until_notified()
     await asyncio.sleep(0)
-    assert len(waiters.told) == 1
+    assert len(waiters.notified) == 1
     poller.close()
     waiters.poller.close()
 

@@ -1,4 +1,4 @@
-"""Records: what a frozen dataclass does, without its cost at import."""
+"""Records: like frozen dataclasses, without their cost at import."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ class Other(Record):
 class TestMaking:
     @pytest.mark.parametrize("point", [Point(1), Point(1, 2), Point(x=1), Point(y=2, x=1), Point(1, y=2)])
     def test_fields(self, point: Point) -> None:
-        """By place or by name, in the order of the declaration."""
+        """Fields are given by position or by name, in the order of the declaration."""
         assert vars(point) == {"x": 1, "y": 2}
         assert list(vars(point)) == list(Point.fields)
 
-    def test_nothing_is_missing(self) -> None:
+    def test_missing_field(self) -> None:
         with pytest.raises(TypeError, match=r"Point\(\) needs x"):
             Point(y=1)  # type: ignore[call-arg]
 
     @pytest.mark.parametrize(("args", "more"), [((1, 2, 3), {}), ((1,), {"z": 1}), ((1,), {"x": 1})])
-    def test_nothing_is_left_over(self, args: tuple[int, ...], more: dict[str, int]) -> None:
+    def test_superfluous_arguments(self, args: tuple[int, ...], more: dict[str, int]) -> None:
         with pytest.raises(TypeError, match="no room"):
             Point(*args, **more)
 
 
 class TestDeclaring:
-    """The fields are the same whenever annotations are evaluated, in every Python: PEP 563, PEP 649."""
+    """The fields are the same however annotations are evaluated, in every Python: PEP 563, PEP 649."""
 
     @pytest.mark.parametrize("first", ["", "from __future__ import annotations"], ids=["now", "as text"])
     @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ class TestDeclaring:
         assert scope["Declared"].fields == fields
 
     def test_fields_are_the_class_s_own(self) -> None:
-        """A class without annotations has no fields, also if its base has some."""
+        """A class without annotations has no fields, even if its base has some."""
 
         class Bare(Point):
             pass

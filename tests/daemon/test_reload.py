@@ -37,7 +37,7 @@ class FakeNotifier(Notifier):
 
 
 class FakeReading:
-    """A reading that ends when a test says so."""
+    """A reading that ends when the test says so."""
 
     def __init__(self, done: Callable[[Result], None]) -> None:
         self.done = done
@@ -47,8 +47,8 @@ class FakeReading:
         self.cancelled = True
 
 
-class Office:
-    """A bus and what reloads its configuration."""
+class ReloadHarness:
+    """A bus and the object that reloads its configuration."""
 
     def __init__(self, desk: Desk, began: float, **settings: Any) -> None:
         self.desk = desk
@@ -78,7 +78,7 @@ class Office:
         self.reloader.ask(self.told.append)
 
     def finish(self, result: Result) -> list[tuple[Any, ...]]:
-        """End the reading that is under way; return what goes down to the data plane."""
+        """End the current reading; return the commands to the data plane."""
         self.readings[-1].done(result)
         self.loop.turn()
         assert self.desk.plane.batch == []
@@ -86,19 +86,19 @@ class Office:
 
 
 @pytest.fixture
-def office(desk: Desk, tmp_path: Path) -> Iterator[Office]:
+def reloading_bus(desk: Desk, tmp_path: Path) -> Iterator[ReloadHarness]:
     (tmp_path / "bus.conf").touch()
-    found = Office(desk, time.time() + 60, files=(str(tmp_path / "bus.conf"),))
+    found = ReloadHarness(desk, time.time() + 60, files=(str(tmp_path / "bus.conf"),))
     found.reloader.watch()
     yield found
     found.reloader.stop()
 
 
 @pytest.fixture
-def new_office(desk: Desk, tmp_path: Path) -> Iterator[Office]:
-    """One that doesn't watch yet."""
+def unwatched_bus(desk: Desk, tmp_path: Path) -> Iterator[ReloadHarness]:
+    """A reloader that doesn't watch yet."""
     (tmp_path / "bus.conf").touch()
-    found = Office(desk, time.time() - 60, files=(str(tmp_path / "bus.conf"),))
+    found = ReloadHarness(desk, time.time() - 60, files=(str(tmp_path / "bus.conf"),))
     yield found
     found.reloader.stop()
 
@@ -108,30 +108,30 @@ def new(**settings: Any) -> Settings:
 
 
 class TestReload:
-    def test_good(self, office: Office) -> None:
-        office.ask()
-        assert office.told == []
-        commands = office.finish(new())
+    def test_valid_configuration(self, reloading_bus: ReloadHarness) -> None:
+        reloading_bus.ask()
+        assert reloading_bus.told == []
+        commands = reloading_bus.finish(new())
         assert [command[0] for command in commands] == ["load_policy", "set_limits", "signal"]
-        assert office.told == [None]
-        assert office.notifier.said == ["reloading", "Serving"]
+        assert reloading_bus.told == [None]
+        assert reloading_bus.notifier.said == ["reloading", "Serving"]
 
-    def test_bad(self, office: Office) -> None:
-        """The old configuration stays, and the service manager is told so."""
-        office.ask()
-        assert [command[0] for command in office.finish(BAD)] == ["signal"]
-        assert office.told == [BAD]
-        assert office.desk.bus.settings is office.old
-        assert office.notifier.said == [
+    def test_invalid_configuration(self, reloading_bus: ReloadHarness) -> None:
+        """The old configuration stays, and the service manager is notified."""
+        reloading_bus.ask()
+        assert [command[0] for command in reloading_bus.finish(BAD)] == ["signal"]
+        assert reloading_bus.told == [BAD]
+        assert reloading_bus.desk.bus.settings is reloading_bus.old
+        assert reloading_bus.notifier.said == [
             "reloading",
             "Still with the old configuration: /bus.conf:3: no",
         ]
 
-    def test_call(self, office: Office) -> None:
-        """The answer, policy and limits are one step."""
-        peer = office.desk.attach()
-        assert office.desk.call(peer, "ReloadConfig", serial=5) == []
-        commands = office.finish(new())
+    def test_call(self, reloading_bus: ReloadHarness) -> None:
+        """Reply, policy and limits are committed together."""
+        peer = reloading_bus.desk.attach()
+        assert reloading_bus.desk.call(peer, "ReloadConfig", serial=5) == []
+        commands = reloading_bus.finish(new())
         assert [command[0] for command in commands] == [
             "load_policy",
             "set_limits",
@@ -140,140 +140,142 @@ class TestReload:
             "resume",
         ]
 
-    def test_no_process(self, office: Office) -> None:
-        office.refused = OSError(11, "Resource temporarily unavailable")
-        office.ask()
-        assert office.told == [office.refused]
-        assert office.desk.log.lines == [
+    def test_no_process(self, reloading_bus: ReloadHarness) -> None:
+        reloading_bus.refused = OSError(11, "Resource temporarily unavailable")
+        reloading_bus.ask()
+        assert reloading_bus.told == [reloading_bus.refused]
+        assert reloading_bus.desk.log.lines == [
             "Unable to reload configuration: [Errno 11] Resource temporarily unavailable"
         ]
-        office.refused = None
-        office.ask()
-        office.finish(new())
-        assert office.told[1:] == [None]
+        reloading_bus.refused = None
+        reloading_bus.ask()
+        reloading_bus.finish(new())
+        assert reloading_bus.told[1:] == [None]
 
-    def test_rules_that_the_data_plane_refuses(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_rules_that_the_data_plane_refuses(
+        self, reloading_bus: ReloadHarness, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def refuse(block: bytes) -> None:
             raise MemoryError
 
-        monkeypatch.setattr(office.desk.plane, "load_policy", refuse)
-        office.ask()
-        office.finish(new())
-        assert "MemoryError" in str(office.told[0])
-        assert office.desk.bus.settings is office.old
+        monkeypatch.setattr(reloading_bus.desk.plane, "load_policy", refuse)
+        reloading_bus.ask()
+        reloading_bus.finish(new())
+        assert "MemoryError" in str(reloading_bus.told[0])
+        assert reloading_bus.desk.bus.settings is reloading_bus.old
 
     @pytest.mark.parametrize("policy", [b"", new().policy[:-1]])
-    def test_no_block(self, office: Office, policy: bytes) -> None:
-        office.ask()
-        assert [command[0] for command in office.finish(Settings(policy=policy))] == ["signal"]
-        assert isinstance(office.told[0], ConfigError)
+    def test_no_block(self, reloading_bus: ReloadHarness, policy: bytes) -> None:
+        reloading_bus.ask()
+        assert [command[0] for command in reloading_bus.finish(Settings(policy=policy))] == ["signal"]
+        assert isinstance(reloading_bus.told[0], ConfigError)
 
 
 class TestOneAtATime:
-    def test_requests_during_a_reload(self, office: Office) -> None:
-        """They cause exactly one more, and are answered after that one."""
-        office.ask()
-        office.ask()
-        office.ask()
-        assert len(office.readings) == 1
-        office.finish(BAD)
-        assert office.told == [BAD]
-        assert len(office.readings) == 2
-        office.finish(new())
-        assert office.told == [BAD, None, None]
-        assert len(office.readings) == 2
+    def test_requests_during_a_reload(self, reloading_bus: ReloadHarness) -> None:
+        """They cause exactly one more reload, and are answered after it."""
+        reloading_bus.ask()
+        reloading_bus.ask()
+        reloading_bus.ask()
+        assert len(reloading_bus.readings) == 1
+        reloading_bus.finish(BAD)
+        assert reloading_bus.told == [BAD]
+        assert len(reloading_bus.readings) == 2
+        reloading_bus.finish(new())
+        assert reloading_bus.told == [BAD, None, None]
+        assert len(reloading_bus.readings) == 2
 
-    def test_service_manager(self, office: Office) -> None:
-        """It hears of each request, since it waits for one after its own signal, but of one end."""
-        office.ask()
-        assert office.notifier.said == ["reloading"]
-        office.ask()
-        assert office.notifier.said == ["reloading", "reloading"]
-        office.finish(new())
-        assert office.notifier.said == ["reloading", "reloading"]
-        office.finish(new())
-        assert office.notifier.said == ["reloading", "reloading", "Serving"]
+    def test_service_manager(self, reloading_bus: ReloadHarness) -> None:
+        """It is notified of each request, because it waits for that after its own signal, but of one end."""
+        reloading_bus.ask()
+        assert reloading_bus.notifier.said == ["reloading"]
+        reloading_bus.ask()
+        assert reloading_bus.notifier.said == ["reloading", "reloading"]
+        reloading_bus.finish(new())
+        assert reloading_bus.notifier.said == ["reloading", "reloading"]
+        reloading_bus.finish(new())
+        assert reloading_bus.notifier.said == ["reloading", "reloading", "Serving"]
 
 
 class TestWatching:
-    def change(self, office: Office) -> None:
-        """Change the configuration's file and let time pass."""
-        Path(office.old.files[0]).write_text("x")
-        office.loop.pass_time(1)
+    def change(self, reloading_bus: ReloadHarness) -> None:
+        """Change the configuration file and let time pass."""
+        Path(reloading_bus.old.files[0]).write_text("x")
+        reloading_bus.loop.pass_time(1)
 
-    def test_changed_file(self, office: Office) -> None:
-        self.change(office)
-        assert len(office.readings) == 1
+    def test_changed_file(self, reloading_bus: ReloadHarness) -> None:
+        self.change(reloading_bus)
+        assert len(reloading_bus.readings) == 1
 
-    def test_change_before_a_reading_is_in_it(self, office: Office) -> None:
-        Path(office.old.files[0]).write_text("x")
-        office.ask()
-        office.loop.pass_time(1)
-        office.finish(new().replace(files=office.old.files))
-        office.loop.pass_time(1)
-        assert len(office.readings) == 1
+    def test_change_before_a_reading_is_in_it(self, reloading_bus: ReloadHarness) -> None:
+        Path(reloading_bus.old.files[0]).write_text("x")
+        reloading_bus.ask()
+        reloading_bus.loop.pass_time(1)
+        reloading_bus.finish(new().replace(files=reloading_bus.old.files))
+        reloading_bus.loop.pass_time(1)
+        assert len(reloading_bus.readings) == 1
 
-    def test_change_during_a_reading_leads_to_one_more(self, office: Office) -> None:
-        office.ask()
-        self.change(office)
-        office.finish(new().replace(files=office.old.files))
-        assert len(office.readings) == 2
+    def test_change_during_a_reading_leads_to_one_more(self, reloading_bus: ReloadHarness) -> None:
+        reloading_bus.ask()
+        self.change(reloading_bus)
+        reloading_bus.finish(new().replace(files=reloading_bus.old.files))
+        assert len(reloading_bus.readings) == 2
 
-    def test_new_files(self, office: Office, tmp_path: Path) -> None:
-        """What has been read last is what is watched."""
+    def test_new_files(self, reloading_bus: ReloadHarness, tmp_path: Path) -> None:
+        """The files of the latest reading are watched."""
         other = tmp_path / "other" / "bus.conf"
         other.parent.mkdir()
         other.touch()
-        office.ask()
-        office.finish(new().replace(files=(str(other),)))
-        office.loop.pass_time(1)  # the place is new
-        before = len(office.readings)
+        reloading_bus.ask()
+        reloading_bus.finish(new().replace(files=(str(other),)))
+        reloading_bus.loop.pass_time(1)  # the directory is new
+        before = len(reloading_bus.readings)
         if before == 2:
-            office.finish(new().replace(files=(str(other),)))
-        self.change(office)
-        assert len(office.readings) == before
+            reloading_bus.finish(new().replace(files=(str(other),)))
+        self.change(reloading_bus)
+        assert len(reloading_bus.readings) == before
         other.write_text("x")
-        office.loop.pass_time(1)
-        assert len(office.readings) == before + 1
+        reloading_bus.loop.pass_time(1)
+        assert len(reloading_bus.readings) == before + 1
 
-    def test_file_at_fault(self, office: Office, tmp_path: Path) -> None:
-        """It is read again when it was mended, although nothing that is in force came from it."""
+    def test_invalid_file(self, reloading_bus: ReloadHarness, tmp_path: Path) -> None:
+        """It is read again after it has changed, although nothing in force came from it."""
         bad = tmp_path / "bad.conf"
         bad.touch()
-        office.ask()
-        office.finish(ConfigError(str(bad), 3, "no"))
+        reloading_bus.ask()
+        reloading_bus.finish(ConfigError(str(bad), 3, "no"))
         bad.write_text("good")
-        office.loop.pass_time(1)
-        assert len(office.readings) == 2
+        reloading_bus.loop.pass_time(1)
+        assert len(reloading_bus.readings) == 2
 
-    def test_change_before_the_first_watch(self, new_office: Office) -> None:
-        """Clients come before watching; what changes until then is not missed."""
-        new_office.loop.pass_time(1)
-        assert new_office.readings == []
-        new_office.reloader.watch()
-        new_office.loop.pass_time(1)
-        assert len(new_office.readings) == 1
+    def test_change_before_the_first_watch(self, unwatched_bus: ReloadHarness) -> None:
+        """Clients are served before the watch starts; earlier changes are not missed."""
+        unwatched_bus.loop.pass_time(1)
+        assert unwatched_bus.readings == []
+        unwatched_bus.reloader.watch()
+        unwatched_bus.loop.pass_time(1)
+        assert len(unwatched_bus.readings) == 1
 
-    def test_reload_before_the_first_watch(self, new_office: Office) -> None:
-        """It begins the watch, which has nothing to add."""
-        new_office.ask()
-        new_office.reloader.watch()
-        new_office.finish(new().replace(files=new_office.old.files))
-        new_office.loop.pass_time(1)
-        assert len(new_office.readings) == 1
+    def test_reload_before_the_first_watch(self, unwatched_bus: ReloadHarness) -> None:
+        """The reload starts the watch, which reports no further change."""
+        unwatched_bus.ask()
+        unwatched_bus.reloader.watch()
+        unwatched_bus.finish(new().replace(files=unwatched_bus.old.files))
+        unwatched_bus.loop.pass_time(1)
+        assert len(unwatched_bus.readings) == 1
 
 
 class TestEnd:
-    def test_before_the_first_watch(self, new_office: Office) -> None:
-        new_office.reloader.stop()
-        assert new_office.loop.readers == {}
+    def test_before_the_first_watch(self, unwatched_bus: ReloadHarness) -> None:
+        unwatched_bus.reloader.stop()
+        assert unwatched_bus.loop.readers == {}
 
-    def test_reading_under_way(self, office: Office) -> None:
-        office.ask()
-        office.reloader.stop()
-        assert office.readings[0].cancelled
+    def test_reading_under_way(self, reloading_bus: ReloadHarness) -> None:
+        reloading_bus.ask()
+        reloading_bus.reloader.stop()
+        assert reloading_bus.readings[0].cancelled
 
-    def test_nothing_under_way(self, office: Office) -> None:
-        office.reloader.stop()
-        office.reloader.stop()
-        assert office.loop.readers == {}
+    def test_nothing_under_way(self, reloading_bus: ReloadHarness) -> None:
+        reloading_bus.reloader.stop()
+        reloading_bus.reloader.stop()
+        assert reloading_bus.loop.readers == {}

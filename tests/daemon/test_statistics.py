@@ -1,4 +1,4 @@
-"""Questions to the data plane, and what becomes of the calls that ask them."""
+"""Queries to the data plane, and the calls that cause them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ERROR = "org.freedesktop.DBus.Error."
 def ask(
     desk: Desk, peer: Peer, member: str, signature: str = "", *args: Any, serial: int = 1
 ) -> tuple[Any, ...]:
-    """Make a call that leads to one question; return that."""
+    """Make a call that causes one query; return the query."""
     (question,) = desk.call(peer, member, signature, *args, interface=STATS, serial=serial)
     assert question[0] == "export"
     return question
@@ -34,9 +34,9 @@ def answer(desk: Desk, table: Any) -> list[tuple[Any, ...]]:
     return desk.happen(FakeEvent(EventKind.EXPORT, body=body))
 
 
-class TestQuestions:
+class TestQueries:
     def test_order(self, desk: Desk) -> None:
-        """Answers belong to the questions in their order."""
+        """Results belong to the queries in their order."""
         first, second = desk.attach(), desk.attach()
         assert ask(desk, first, "GetConnectionStats", "s", second.unique_name, serial=5) == (
             "export",
@@ -52,8 +52,8 @@ class TestQuestions:
         assert unmarshal("a{sas}", reply[4]) == ({":1.0": [], ":1.1": ["type='signal'"]},)
         assert resume == ("resume", second.id)
 
-    def test_gone_meanwhile(self, desk: Desk, peer: Peer) -> None:
-        """A connection that is lost between question and answer."""
+    def test_connection_lost(self, desk: Desk, peer: Peer) -> None:
+        """A connection that is lost between query and result."""
         ask(desk, peer, "GetConnectionStats", "s", peer.unique_name)
         error, _ = answer(desk, [])
         assert error[4] == f"Could not get statistics of name '{peer.unique_name}': no such name"
@@ -66,7 +66,7 @@ class TestQuestions:
         ]
 
     def test_wrong_answer(self, desk: Desk, peer: Peer) -> None:
-        """Whatever goes wrong, the caller is answered and goes on, and the log knows."""
+        """After any failure the caller gets a reply and is resumed, and the log has the error."""
         ask(desk, peer, "GetStats")
         error, resume = answer(desk, {})
         assert error[3] == ERROR + "Failed"
@@ -74,8 +74,8 @@ class TestQuestions:
         assert "KeyError" in desk.log.lines[-1]
 
 
-class TestSignOfLife:
-    """For the watchdog: an answer of the data plane, whatever it says."""
+class TestKeepAlive:
+    """For the watchdog: any result of the data plane."""
 
     def test_answer(self, desk: Desk) -> None:
         signs: list[str] = []
@@ -87,7 +87,7 @@ class TestSignOfLife:
 
 
 class TestAllMatchRules:
-    """The rules are asked for in portions, so that nobody waits long for that."""
+    """The rules are queried in portions, so that other work is not delayed."""
 
     def test_portions(self, desk: Desk) -> None:
         peers = [desk.attach() for _ in range(400)]
@@ -105,7 +105,7 @@ class TestAllMatchRules:
             assert command[:2] == ("export", Table.MATCHES)
             asked += command[2]
             portions.append(len(command[2]))
-            # The first of each portion has many.
+            # The first connection of each portion has many rules.
             table = {
                 f":1.{peer}": [f"arg0='{peer}'"] * (4000 if peer == command[2][0] else 1)
                 for peer in command[2]
@@ -116,15 +116,15 @@ class TestAllMatchRules:
         assert portions[2] < portions[1]
 
     def test_too_many(self, desk: Desk, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-        """More than fit into a message are an error."""
+        """A reply too large for a message is an error."""
         monkeypatch.setattr(stats, "MAX_ARRAY", 1000)
         ask(desk, peer, "GetAllMatchRules")
         error, resume = answer(desk, {":1.0": ["arg0='x'"] * 100})
         assert error[3] == ERROR + "LimitsExceeded"
         assert resume == ("resume", peer.id)
 
-    def test_nobody(self, desk: Desk) -> None:
-        """Somebody is always there to ask."""
+    def test_no_rules(self, desk: Desk) -> None:
+        """The caller itself is always connected."""
         peer = desk.attach()
         ask(desk, peer, "GetAllMatchRules")
         reply, _ = answer(desk, {})
@@ -133,7 +133,7 @@ class TestAllMatchRules:
 
 class TestMonitors:
     def test_become(self, desk: Desk) -> None:
-        """Its names go to who waits for them, the one asked for first before the others."""
+        """Its names go to the queued clients, the earliest requested name first."""
         root, other = desk.attach(), desk.attach()
         root.privileged = True
         for name in ("org.one", "org.two"):

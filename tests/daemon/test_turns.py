@@ -10,7 +10,7 @@ from support.loop import guarded
 
 
 class Plane:
-    """Takes turns that wait for an end of a pipe, or for a while; ``waits`` says how long in milliseconds."""
+    """A data plane with turns that wait for a pipe or for a time; ``waits`` has the times in milliseconds."""
 
     def __init__(self, *waits: int) -> None:
         self.poll_fd, self.writing = os.pipe2(os.O_NONBLOCK)
@@ -35,7 +35,7 @@ class Plane:
 
 
 async def test_readable() -> None:
-    """A turn is taken when something has come."""
+    """A turn is taken when there is input."""
     plane = Plane(-1)
     turns = Turns(guarded(asyncio.get_running_loop()), plane)
     os.write(plane.writing, b"x")
@@ -45,7 +45,7 @@ async def test_readable() -> None:
 
 
 async def test_time() -> None:
-    """A turn is taken when it is due, or at once if something is left to do."""
+    """A turn is taken when it is due, or at once if work is left."""
     plane = Plane(0, 1, 0, 5, -1)
     turns = Turns(guarded(asyncio.get_running_loop()), plane)
     os.write(plane.writing, b"x")
@@ -55,7 +55,7 @@ async def test_time() -> None:
 
 
 async def test_stop() -> None:
-    """None is taken after the end, not even one that is due or has something to do."""
+    """No turn is taken after the end, not even one that is due or has work left."""
     plane = Plane(1000, 0)
     loop = asyncio.get_running_loop()
     turns = Turns(guarded(loop), plane)

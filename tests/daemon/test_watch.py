@@ -1,4 +1,4 @@
-"""Which changes of files mean a reload. The kernel reports a change before the call that makes it returns."""
+"""Changes of files that cause a reload. The kernel reports a change before the call that makes it returns."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from omnibus.policy.settings import Settings
 from support.loop import Loop, guarded
 from support.plane import Lines
 
-LATER = 2.0**40  # when nothing has changed since
+LATER = 2.0**40  # after the last change
 
 
 class Place:
-    """A directory with a configuration that includes another directory, and what watches it."""
+    """A directory with a configuration that includes another directory, and its watch."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -46,7 +46,7 @@ class Place:
         self.watch.set(settings, began)
 
     def noticed(self) -> bool:
-        """Tell whether there was a change since the last time."""
+        """Return whether a change was reported since the last call."""
         assert self.told == 0
         self.loop.pass_time(QUIET)
         noticed, self.told = bool(self.told), 0
@@ -99,8 +99,8 @@ class TestChanges:
         assert place.noticed()
 
     @pytest.mark.parametrize("name", ["other.conf", "socket", "conf.d/a.conf.dpkg-new", "conf.d/README"])
-    def test_no_concern(self, place: Place, name: str) -> None:
-        """Nor does a file that stands beside the configuration."""
+    def test_irrelevant_file(self, place: Place, name: str) -> None:
+        """Files beside the configuration don't matter either."""
         (place.directory / name).touch()
         (place.directory / name).unlink()
         assert not place.noticed()
@@ -119,7 +119,7 @@ class TestChanges:
         assert not place.noticed()
 
     def test_target_of_a_link(self, place: Place) -> None:
-        """As system.conf is one on some distributions."""
+        """system.conf is a link on some distributions."""
         target = place.directory / "elsewhere" / "real"
         target.parent.mkdir()
         target.touch()
@@ -132,7 +132,7 @@ class TestChanges:
         assert place.noticed()
 
     def test_too_many_at_once(self, place: Place) -> None:
-        """The kernel's queue is full: anything may have happened."""
+        """The kernel's queue overflowed: anything may have happened."""
         most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
         if most > 50000:
             pytest.skip("it would take too long to fill the kernel's queue")
@@ -146,7 +146,7 @@ class TestChanges:
 
 class TestDirectories:
     def test_removed_and_made_again(self, place: Place) -> None:
-        """Each time the watches are made anew."""
+        """The watches are restored each time."""
         place.conf_dir.rmdir()
         assert place.noticed()
         place.set()
@@ -158,7 +158,7 @@ class TestDirectories:
         assert place.noticed()
 
     def test_not_there_yet(self, place: Place) -> None:
-        """Nor what it is to be in."""
+        """Its parent is missing, too."""
         missing = place.directory / "share" / "dbus-1" / "x.conf"
         place.set(missing)
         for path in (missing.parent.parent, missing.parent):
@@ -185,7 +185,7 @@ class TestDirectories:
         assert not place.noticed()
 
     def test_two_paths_of_one(self, place: Place) -> None:
-        """As /lib and /usr/lib: what matters by either path matters."""
+        """As with /lib and /usr/lib: relevant files of either path are relevant."""
         (place.directory / "other").symlink_to("conf.d")
         one, two = place.conf_dir / "one", place.directory / "other" / "two"
         place.set(one, two)
@@ -199,16 +199,16 @@ class TestDirectories:
         assert places(("/",), ("/x.conf",)) == {"/": {".conf", ".service", "x.conf"}}
 
     @pytest.mark.parametrize("path", ["/proc/self/fd/3", "/dev/stdin", "configuration"])
-    def test_no_place_in_the_file_system(self, path: str) -> None:
+    def test_not_in_the_file_system(self, path: str) -> None:
         assert places((), (path,)) == {}
 
 
 class TestChangesDuringTheReading:
-    """A place that was not watched when its reading began may have changed since."""
+    """A path that was not watched when its reading began may have changed since."""
 
     @pytest.fixture
     def old(self, tmp_path: Path) -> float:
-        """When everything was old."""
+        """A time at which all files were old."""
         return time.time() + 60
 
     @pytest.fixture
@@ -226,7 +226,7 @@ class TestChangesDuringTheReading:
         place.set(began=time.time() - 60)
         assert place.noticed()
 
-    def test_file_that_is_gone(self, place: Place, new: Path, old: float) -> None:
+    def test_removed_file(self, place: Place, new: Path, old: float) -> None:
         place.set(files=(new / "a.conf",), began=old)
         assert place.noticed()
 
@@ -236,7 +236,7 @@ class TestChangesDuringTheReading:
         assert place.noticed()
 
     def test_place_that_was_watched(self, place: Place) -> None:
-        """What happened to it was reported."""
+        """Its changes were reported."""
         place.set(began=0.0)
         assert not place.noticed()
 
@@ -250,15 +250,15 @@ class TestTogether:
         place.loop.pass_time(QUIET)
         assert place.told == 1
 
-    def test_not_for_ever(self, place: Place) -> None:
-        """Who writes all the time can't keep a change from being noticed."""
+    def test_bounded_delay(self, place: Place) -> None:
+        """A process that writes continuously can't delay the report indefinitely."""
         for _ in range(round(PATIENCE / QUIET) * 2 + 1):
             place.file.touch()
             place.loop.pass_time(QUIET / 2)
         assert place.told == 1
 
     def test_reading_that_begins(self, place: Place) -> None:
-        """It sees what has changed before."""
+        """The reading includes earlier changes."""
         place.file.touch()
         place.loop.pass_time(0)
         place.file.touch()
@@ -270,7 +270,7 @@ class TestTogether:
 
 class TestFailures:
     def test_no_inotify(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The bus does without."""
+        """The bus works without it."""
 
         def refuse(**options: Any) -> None:
             raise OSError(24, os.strerror(24))
@@ -294,7 +294,7 @@ class TestFailures:
         line = f"Cannot setup inotify for '{place.conf_dir}'; error 'No space left on device'"
         assert line in place.log.lines
 
-    def test_directory_goes_while_it_is_looked_for(
+    def test_directory_disappears_during_the_search(
         self, place: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         gone = {str(place.directory / "gone"): {"x"}}
@@ -314,7 +314,7 @@ class TestFailures:
 
 
 class TestFollowed:
-    """Directories in which any change is noted, for whom it may concern."""
+    """Directories in which any change is recorded."""
 
     @pytest.fixture
     def services(self, place: Place) -> Path:
@@ -346,7 +346,7 @@ class TestFollowed:
         ids=["new", "written", "unlinked", "mode", "renamed", "replaced", "linked", "hard-linked", "moved"],
     )
     def test_change(self, place: Place, services: Path, change: Callable[[Path], None]) -> None:
-        """It stays noted until the directories are followed anew; nothing is reloaded for it."""
+        """It is recorded until the directories are followed again; it causes no reload."""
         change(services)
         assert place.watch.has_changed()
         assert place.watch.has_changed()
@@ -362,7 +362,7 @@ class TestFollowed:
         assert place.watch.has_changed()
 
     def test_not_there(self, place: Place, services: Path) -> None:
-        """Its own time tells when it comes."""
+        """Its own time shows its appearance."""
         assert place.watch.follow([str(services), str(place.directory / "none")])
         assert not place.watch.has_changed()
 
@@ -372,7 +372,7 @@ class TestFollowed:
         assert not place.watch.has_changed()
 
     def test_beside_the_configuration(self, place: Place) -> None:
-        """A directory may be both: neither takes the watch away from the other."""
+        """A directory may be both: neither use removes the watch of the other."""
         place.watch.follow([str(place.conf_dir)])
         (place.conf_dir / "a.service").touch()
         assert place.watch.has_changed()
@@ -387,7 +387,7 @@ class TestFollowed:
         assert not place.noticed()
 
     def test_too_many_at_once(self, place: Place, services: Path) -> None:
-        """What the kernel had no room for may have been a change."""
+        """An overflow of the kernel's queue may have hidden a change."""
         limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
         if limit > 100_000:
             pytest.skip("the kernel has much room")
