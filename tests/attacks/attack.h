@@ -9,24 +9,24 @@
 #include "process.h"
 
 /*
- * One way in which a client may harm a bus and those beside it. `run` is a process that becomes --uid, puts
- * in place what the attack needs, calls process_ready(), and attacks until it is killed at the end of
- * --seconds. It counts in shared->harm what it got done. Its bounds are its own: connections, rules, bytes.
+ * One way in which a client may harm the bus and other clients. `run` is a process that becomes --uid, sets
+ * up what the attack needs, calls process_ready(), and attacks until it is killed at the end of --seconds.
+ * It counts its progress in shared->harm, and is bounded in connections, rules and bytes.
  */
 struct attack {
     const char *name;
     void (*run)(void *argument);
-    int count; /* the default of --count: connections, names or rounds, as the attack's file says */
+    int count; /* the default of --count: connections, names or rounds, depending on the attack */
 };
 
 struct attack_options {
     int count;        /* --count */
-    const char *name; /* --name: a destination, for those that need one */
+    const char *name; /* --name: a destination, if the attack needs one */
 };
 
 extern struct attack_options attack_options;
 
-void bystander_run(void);                     /* measures those beside the attack; prints one JSON object */
+void bystander_run(void);                     /* measures other clients' latencies; prints one JSON object */
 _Noreturn void service_run(const char *name); /* a service that answers every call, started by the bus */
 
 void denied_calls(void *argument);

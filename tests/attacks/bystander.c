@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 /*
- * Three clients that have nothing to do with an attack: one calls another (the data plane's work), one calls
- * a method of the bus that omnibus answers in Python, one connects and leaves. Each acts once in its period
- * at most. A reply that takes longer than that stands for all that would have been asked meanwhile: a call of
- * L counts as L, L - period, L - 2 periods and so on, so that a standstill weighs as much as it lasts.
+ * Three clients that are not involved in the attack: one calls another (handled by the data plane), one
+ * calls a method of the bus that omnibus answers in Python, one connects and disconnects. Each acts at most
+ * once per period. A reply that takes longer stands for all calls that would have been made meanwhile: a call
+ * of L counts as L, L - period, L - 2 periods and so on, so that a standstill is weighted by its duration.
  */
 
 #define PAIR_PERIOD 1000000u /* ns */

@@ -11,7 +11,7 @@
 
 #define MAX_FDS 16
 
-static uint32_t serials = 100; /* of what is sent beside the calls of connection.h */
+static uint32_t serials = 100; /* of messages other than the calls of connection.h */
 
 uint32_t put_message(struct buffer *out, const struct header *header, const struct buffer *body)
 {
@@ -79,7 +79,7 @@ void put_add_match(struct buffer *out, const char *rule)
 void put_repeated(struct buffer *out, size_t least)
 {
     size_t once = out->size;
-    buffer_need(out, least + once); /* so that what is copied stays where it is */
+    buffer_need(out, least + once); /* the source of the copy must not move */
     while (out->size < least)
         buffer_put(out, out->data, once);
 }

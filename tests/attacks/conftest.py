@@ -1,4 +1,4 @@
-"""The limits take minutes and need root: `make attack-test` runs them, `make test` the smoke only."""
+"""The limits take minutes and need root: `make attack-test` runs them, `make test` the smoke test only."""
 
 from __future__ import annotations
 

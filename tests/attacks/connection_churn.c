@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-/* Connects and leaves without pause, beside --count connections that hear of it and read nothing. */
+/* Connects and disconnects without pause, beside --count subscribers to NameOwnerChanged that never read. */
 void connection_churn(void *argument)
 {
     struct connection c = {0};

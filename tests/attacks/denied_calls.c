@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 /*
- * Calls that the policy denies, which are logged: a sender with many lines in the log is not read for a
- * while. What it writes meanwhile arrives in pieces of all sizes, at any time; broadcasts compared with many
- * rules make the data plane slow, so that the pieces come together. --count connections do this.
+ * Calls that the policy denies, which are logged: the bus stops reading from a sender with many pending log
+ * lines. Its later output arrives in pieces of all sizes, at any time; broadcasts compared with many rules
+ * make the data plane slow, so that the pieces arrive together. --count connections do this.
  */
 
 #define LONG_PIECE (1u << 15)
@@ -40,7 +40,7 @@ static void keep_the_bus_busy(void *argument)
     attack_flood(&c, &out, 1);
 }
 
-/* Keeps FILLED bytes in the socket, and pokes with one message more whenever there are as many. */
+/* Keeps FILLED bytes in the socket, and adds one message whenever it contains that many. */
 static void write_piece(struct connection *c, const struct buffer *one, const struct buffer *many)
 {
     int queued = 0;

@@ -7,7 +7,7 @@
 #define CALLS 100
 #define STATISTICS "org.freedesktop.DBus.Debug.Stats"
 
-/* What can be asked of the bus, and an argument that costs it something. */
+/* Methods of the bus, each with an expensive argument. */
 static const struct {
     const char *member, *interface, *signature, *argument;
 } methods[] = {

@@ -7,7 +7,7 @@
 #define CLAIMED (32u << 20)
 #define SENT (1u << 20)
 
-/* --count connections begin messages of 32 MiB, send a part of it with 16 descriptors, and wait. */
+/* --count connections begin messages of 32 MiB, send a part of each with 16 descriptors, and wait. */
 void half_messages(void *argument)
 {
     struct buffer out = {0};

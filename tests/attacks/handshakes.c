@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* What only the control plane knows: lists of mechanisms, cookies, cancellations, and nonsense. */
+/* Input that only the control plane handles: lists of mechanisms, cookies, cancellations, and garbage. */
 static const char lines[] =
     "\0AUTH\r\nAUTH DBUS_COOKIE_SHA1 3635353334\r\nCANCEL\r\nERROR \"no\"\r\nAUTH NONE 00\r\n"
     "AUTH EXTERNAL\r\nDATA\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n";
@@ -26,7 +26,7 @@ static int dial(void)
     return fd;
 }
 
-/* --count connections at a time say what they know, and leave in the middle of it or after. */
+/* --count connections at a time send such input, and disconnect during or after it. */
 void handshakes(void *argument)
 {
     int n = attack_options.count, *all = malloc((size_t)n * sizeof(*all));
@@ -50,7 +50,7 @@ void handshakes(void *argument)
     }
 }
 
-/* --count connections say a line a byte at a time, without end. */
+/* --count connections send an unterminated line, a byte at a time. */
 void slow_handshakes(void *argument)
 {
     int n = attack_options.count, *all = malloc((size_t)n * sizeof(*all));

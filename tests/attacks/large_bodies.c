@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-/* Messages that cost much to validate and go nowhere. --count: MiB of each. */
+/* Messages that are expensive to validate and have no recipient. --count: MiB of each. */
 
 #define DEPTH 60
 #define FIELD 100u /* a header field that the specification does not know */
@@ -75,7 +75,7 @@ void deep_variants(void *argument)
     send_for_ever("av", &body);
 }
 
-/* A header of fields that nothing is known of. */
+/* A header of unknown fields. */
 void header_fields(void *argument)
 {
     struct connection c = {0};

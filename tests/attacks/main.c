@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Attacks on a message bus, one at a time, each bounded in what it takes and ended after --seconds; and a
- * bystander, which measures what an attack costs those beside it. See README.md.
+ * Attacks on a message bus, one at a time, each with bounded resources and ended after --seconds; and a
+ * bystander, which measures the cost of an attack to other clients. See README.md.
  */
 
 #include "abuse.h"
@@ -16,12 +16,12 @@
 #include <unistd.h>
 
 #define NOBODY 65534
-#define LATEST 3.0 /* seconds more for one that has got nothing done */
+#define LATEST 3.0 /* extra seconds for an attack without progress */
 
 struct options options = {.seconds = 2, .size = 64};
 struct attack_options attack_options;
 
-/* No attack: what a bystander measures by itself. */
+/* No attack: the baseline of a bystander. */
 static void alone(void *argument)
 {
     (void)argument;
@@ -103,8 +103,8 @@ static void set_option(int option, const char *value)
 }
 
 /*
- * Ends the attackers when their time is over and they have got anything done, or when one fails; what they
- * hold is gone with them.
+ * Ends the attackers when their time is over and they have made progress, or when one fails; their
+ * resources are released with them.
  */
 static int play(void (*run)(void *), void (*victim)(void *))
 {

@@ -6,7 +6,7 @@
 #define LONGEST 255
 #define LISTINGS 300
 
-/* Long names, --count of them, all listed without pause to a client that reads. */
+/* Long names, --count of them, listed without pause by a client that reads the replies. */
 void name_listing(void *argument)
 {
     struct connection c = {0};

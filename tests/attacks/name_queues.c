@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #define NAMES 400
-#define REPLACE 3 /* allow replacement, and replace */
+#define REPLACE 3 /* ALLOW_REPLACEMENT, REPLACE_EXISTING */
 #define PAUSE_US 300000
 
 static void put_request(struct buffer *out, int n, uint32_t flags)
@@ -20,7 +20,7 @@ static void put_request(struct buffer *out, int n, uint32_t flags)
     free(body.data);
 }
 
-/* --count connections wait for the same NAMES names, and leave all at once, the owner first. */
+/* --count connections queue for the same NAMES names, and all disconnect at once, the owner first. */
 void name_queues(void *argument)
 {
     int n = attack_options.count;
@@ -48,7 +48,7 @@ void name_queues(void *argument)
     pause();
 }
 
-/* --count connections take NAMES names away from one another. */
+/* --count connections replace one another as owners of NAMES names. */
 void name_disputes(void *argument)
 {
     int n = attack_options.count;

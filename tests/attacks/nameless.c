@@ -6,7 +6,7 @@
 
 #define BATCH 300
 
-/* Signals to names without an owner, without pause; --count: so many different names, 0: always new ones. */
+/* Signals to names without an owner, without pause; --count: the number of names, 0: always new ones. */
 void nameless(void *argument)
 {
     struct connection c = {0};

@@ -6,7 +6,7 @@
 #define BUCKET_BITS 15
 #define FURTHER 300
 
-/* The hash of a table that had no secret: what an attacker knew, and what must no longer help it. */
+/* The hash of a table without a secret key: an attacker could compute it, which must no longer help. */
 static uint64_t known_hash(uint64_t x)
 {
     x = (x ^ (x >> 32)) * 0x9e3779b97f4a7c15u;
@@ -18,7 +18,7 @@ static bool collides(uint64_t caller, uint64_t callee, uint32_t serial)
     return !(known_hash(known_hash(caller << 32 ^ serial) + callee) & ((1u << BUCKET_BITS) - 1));
 }
 
-/* The next serial for a call that falls into the same bucket as all others. */
+/* The next serial of a call that falls into the same bucket as all others. */
 static uint32_t next_serial(const struct connection *from, const struct connection *to, uint32_t serial)
 {
     uint64_t caller = strtoull(from->name + 3, NULL, 10), callee = strtoull(to->name + 3, NULL, 10);
@@ -28,8 +28,7 @@ static uint32_t next_serial(const struct connection *from, const struct connecti
     return serial;
 }
 
-/* --count calls that are never answered, by serials that fell into one bucket; then the first of them again.
- */
+/* --count calls that are never answered, with serials of the same bucket; then the first of them again. */
 void open_calls(void *argument)
 {
     struct connection from = {0}, to = {0};

@@ -18,14 +18,14 @@ static void many_paths(char *text, unsigned n)
                        n * VALUES + i);
 }
 
-/* --count connections with rules of many argNpath values, that leave all at once, the oldest first. */
+/* --count connections with rules of many argNpath values disconnect at once, the oldest first. */
 void path_rules_leave(void *argument)
 {
     (void)argument;
     hostile_set_uid();
     struct connection *all = rules_join(attack_options.count, many_paths);
     process_ready();
-    usleep(PAUSE_US); /* the bystander has begun */
+    usleep(PAUSE_US); /* the bystander has started */
     for (int i = 0; i < attack_options.count; i++) {
         connection_close(&all[i]);
         atomic_fetch_add(&shared->harm, RULES_EACH);
@@ -53,7 +53,7 @@ static void low_paths(struct buffer *out, const char *member)
                 &body);
 }
 
-/* Beside --count connections with such rules, one adds and removes a rule that comes before all of them. */
+/* Beside --count connections with such rules, one adds and removes a rule that sorts before all of them. */
 void path_rules_churn(void *argument)
 {
     struct connection c = {0};

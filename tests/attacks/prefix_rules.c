@@ -19,7 +19,7 @@ static void deep_path(char *path, unsigned depth)
     *path = 0;
 }
 
-/* Its argNpath matches every signal below, its other argument none. */
+/* Its argNpath matches every signal below, its other argument matches none. */
 static void deep_prefix(char *text, unsigned n)
 {
     char path[PATH_SIZE];
@@ -28,7 +28,7 @@ static void deep_prefix(char *text, unsigned n)
              PATHS + n / RULES_EACH % 30);
 }
 
-/* --count connections with rules that nearly match, and signals whose every argument has to be compared. */
+/* --count connections with rules that nearly match, and signals with every argument to be compared. */
 void prefix_rules(void *argument)
 {
     struct connection c = {0};

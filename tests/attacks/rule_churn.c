@@ -8,7 +8,7 @@
 
 #define CHURNED 200
 
-/* Rules of every kind, no two alike. */
+/* Rules of every kind, no two equal. */
 static void any_rule(char *text, unsigned n)
 {
     static const char *const kinds[] = {
@@ -83,7 +83,7 @@ static void overhears(char *text, unsigned n)
     snprintf(text, RULE_MAX, "eavesdrop='true',path_namespace='/',arg%u='%u'", n % 64, n);
 }
 
-/* --count connections would overhear all that is said, if the arguments were others. */
+/* --count connections with eavesdropping rules that match every message except for the arguments. */
 void eavesdroppers(void *argument)
 {
     (void)argument;

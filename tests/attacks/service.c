@@ -13,7 +13,7 @@ void service_run(const char *name)
     connection_open(&c);
     buffer_string(&body, name);
     buffer_u32(&body, 0);
-    put_driver_call(&out, "RequestName", "su", &body); /* calls may come before its reply */
+    put_driver_call(&out, "RequestName", "su", &body); /* calls may arrive before its reply */
     connection_send(&c, out.data, out.size);
     for (;;) {
         connection_next(&c, &m);

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-/* --count connections write signals that go nowhere, a byte at a time and in turns. */
+/* --count connections take turns to write signals without a recipient, a byte at a time. */
 void single_bytes(void *argument)
 {
     int n = attack_options.count;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "attack.h"
 
-/* Messages to --name, which the bus would have to start a service for, without pause. */
+/* Messages without pause to --name, for which the bus has to start a service. */
 void start_storm(void *argument)
 {
     struct connection c = {0};

@@ -1,7 +1,7 @@
-"""No client can crash, stall or starve the bus: each attack has a limit, most of them beside dbus-daemon.
+"""No client can crash, stall or starve the bus: each attack has a limit, usually relative to dbus-daemon.
 
-`make attack-test` runs this. An attacker is uid 65534, a bystander root. Of attacks that cost time,
-omnibusd and dbus-daemon are measured in turns, and their medians compared.
+`make attack-test` runs this. An attacker is uid 65534, a bystander root. For attacks that cost time,
+omnibusd and dbus-daemon are measured alternately, and their medians compared.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ from support.raw import BusError, Client, Closed
 SURVIVAL: Final = float(os.environ.get("ATTACK_SECONDS", "60"))
 MEASURED: Final = 1.5  # seconds of each run
 ROUNDS: Final = 3
-BATCHES: Final = 3  # as many times more rounds, if the machine was too busy to tell
-PROMPT: Final = 5000.0  # microseconds: who answers this fast need not be compared
+BATCHES: Final = 3  # as many more rounds if the machine was too busy for a result
+PROMPT: Final = 5000.0  # microseconds: replies this fast need not be compared
 WORSE: Final = 1.5
 DAEMONS: Final = (OURS, SANITISED, REFERENCE)
 OUR_DAEMONS: Final = (OURS, SANITISED)
@@ -66,7 +66,7 @@ def _no_reports() -> Iterator[None]:
 
 
 def await_true(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait until it holds, but not for ever."""
+    """Wait until the condition holds, with a time-out."""
     end = time.monotonic() + patient(seconds)
     while not condition():
         if time.monotonic() > end:
@@ -76,7 +76,7 @@ def await_true(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 class TestSurvival:
-    """F1: nothing that a client sends ends the bus."""
+    """F1: no input of a client ends the bus."""
 
     @pytest.mark.parametrize(
         "attack",
@@ -95,7 +95,7 @@ class TestSurvival:
 
 
 class TestDescriptors:
-    """F2: descriptors that a client has sent are gone when the client is."""
+    """F2: descriptors that a client has sent are closed when it disconnects."""
 
     @pytest.mark.parametrize("name", DAEMONS)
     def test_messages_of_unknown_types(self, name: str) -> None:
@@ -109,7 +109,7 @@ class TestDescriptors:
 
 
 class TestStart:
-    """F3: what one client sends keeps no service from being started for another."""
+    """F3: no input of one client keeps a service from being started for another."""
 
     @pytest.mark.parametrize("name", DAEMONS)
     def test_after_messages_of_unknown_types(self, name: str) -> None:
@@ -132,7 +132,7 @@ COSTLY: Final = {
 
 
 def complaints(ours: list[Cost], theirs: list[Cost]) -> list[str]:
-    """Say which figures are above the limits, by their medians."""
+    """Return the figures above the limits, by their medians."""
     found = [each.error for each in ours if each.error]
     for which in ("pair", "driver", "connect"):
         we = median(getattr(each, which) for each in ours)
@@ -143,7 +143,7 @@ def complaints(ours: list[Cost], theirs: list[Cost]) -> list[str]:
 
 
 class TestStandstill:
-    """F4, F6 to F9: no client makes others wait longer than dbus-daemon would."""
+    """F4, F6 to F9: no client delays others longer than with dbus-daemon."""
 
     @pytest.mark.parametrize("case", COSTLY)
     def test_bystander(self, case: str) -> None:
@@ -161,7 +161,7 @@ class TestStandstill:
 
     @pytest.mark.parametrize("case", COSTLY)
     def test_sanitised(self, case: str) -> None:
-        """It is slow, but nothing is reported."""
+        """It is slow, but no error is reported."""
         attack = COSTLY[case]
         with bus(SANITISED, attack.setting) as daemon, playing(attack, daemon.address, 3) as play:
             play.result()
@@ -170,7 +170,7 @@ class TestStandstill:
 
 
 class TestMemory:
-    """F5: messages that wait take twice the memory at most that their sender is charged for."""
+    """F5: queued messages take at most twice the memory that their sender is charged for."""
 
     @pytest.mark.parametrize("name", [OURS, REFERENCE])
     @pytest.mark.parametrize("way", ["waiting-tail", "waiting-pool"])
@@ -185,7 +185,7 @@ class TestMemory:
 
 
 class TestStop:
-    """F10: the bus ends at once, whatever waits in it."""
+    """F10: the bus ends at once, whatever is queued."""
 
     @pytest.mark.parametrize("name", DAEMONS)
     def test_terminated_in_a_second(self, name: str) -> None:
@@ -198,7 +198,7 @@ class TestStop:
 
 
 def refusals(daemon: Bus, name: str) -> list[tuple[str, str]]:
-    """What the methods that take a name say of one: method and error."""
+    """Return the methods that take a name, and their errors for this one."""
     found = []
     methods = {
         "GetNameOwner": "s",
@@ -224,7 +224,7 @@ def refusals(daemon: Bus, name: str) -> list[tuple[str, str]]:
 
 
 class TestLongNames:
-    """F11: what is longer than 255 bytes is no name, and nobody's."""
+    """F11: a name longer than 255 bytes is invalid and has no owner."""
 
     @pytest.mark.parametrize(
         "long", [":1." + "1" * 5000, ":1." + "9" * 252, "a." * 3000 + "b", ":" + "1" * 255]
@@ -239,10 +239,10 @@ class TestLongNames:
 
 
 class TestUnclaimedDescriptors:
-    """F12: descriptors go with the message that they were sent with, or its sender is cut off."""
+    """F12: descriptors are passed on with their own message, or the sender is disconnected."""
 
     @pytest.mark.parametrize("name", OUR_DAEMONS)
-    def test_they_are_not_the_next_messages(self, name: str) -> None:
+    def test_not_assigned_to_the_next_message(self, name: str) -> None:
         with bus(name, WIDE) as daemon, open("/dev/null") as null:
             receiver = Client(daemon.address)
             sender = Client(daemon.address)

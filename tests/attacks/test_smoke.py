@@ -1,4 +1,4 @@
-"""Each attack works, and the bus is alive after a moment of it; `make attack-test` has the limits."""
+"""Each attack works, and the bus is alive after a moment of it; `make attack-test` tests the limits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an attacker is anothe
 
 @pytest.fixture(scope="module")
 def start() -> Iterator[Callable[[Setting], Bus]]:
-    """One bus for each setting, which goes through one attack after the other."""
+    """One bus for each setting, on which all attacks run one after the other."""
     build()
     running: dict[str, Bus] = {}
     with contextlib.ExitStack() as stack:

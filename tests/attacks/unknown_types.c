@@ -7,7 +7,7 @@
 #define EACH 4
 
 /* Messages of unknown types with descriptors to --name, from --count connections, one after the other; the
- * last stays. */
+ * last stays connected. */
 void unknown_types(void *argument)
 {
     static const uint8_t types[] = {5, 77, 128, 255};

@@ -8,7 +8,7 @@
 #define CALLS 100
 #define PAUSE_US 100
 
-/* Writes what the socket takes, and reads nothing. */
+/* Writes as much as the socket accepts, and reads nothing. */
 static void push(struct connection *c, const struct buffer *out)
 {
     size_t done = 0;
@@ -16,7 +16,7 @@ static void push(struct connection *c, const struct buffer *out)
         n = send(c->fd, out->data + done, out->size - done, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n > 0)
             continue;
-        if (done) /* the rest of a message would never come */
+        if (done) /* the remainder of a message would never be sent */
             hostile_reconnect(c, connection_open);
         else
             usleep(PAUSE_US);

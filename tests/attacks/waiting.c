@@ -6,14 +6,14 @@
 #include <unistd.h>
 
 /*
- * Small messages wait in a queue, each read together with much that does not. shared->harm is what the sender
- * is charged, in bytes: the sizes of the messages. All wait when the attack is ready.
+ * Small messages are queued, each read together with a large one that is not. shared->harm is the number
+ * of bytes charged to the sender: the sizes of the messages. All are queued when the attack is ready.
  */
 
 #define FILL 400
 #define SETTLE_US 300000
 
-/* A connection that reads nothing, and whose socket is full. */
+/* A connection that reads nothing, with a full socket. */
 static void stuck(struct connection *c, struct connection *sender)
 {
     struct buffer out = {0};
@@ -27,7 +27,7 @@ static void stuck(struct connection *c, struct connection *sender)
     usleep(SETTLE_US);
 }
 
-/* One that waits, between a call that stops the sender's reading for a moment and signals that go nowhere. */
+/* A queued message between a call that stops the sender for a moment and signals without a recipient. */
 void waiting_tail(void *argument)
 {
     struct connection sender = {0}, reader = {0};
@@ -53,7 +53,7 @@ void waiting_tail(void *argument)
     pause();
 }
 
-/* One of 256 KiB that waits, after each one of 8 MiB that does not: is the large buffer used again? */
+/* A queued message of 256 KiB after each one of 8 MiB that is not queued: is the large buffer reused? */
 void waiting_pool(void *argument)
 {
     struct connection sender = {0}, reader = {0};

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One episode: a bus, the fuzzer that talks to it, and what both leave behind."""
+"""One episode: a bus, the fuzzer that talks to it, and their remains."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from config import Episode
 
 START = 60.0  # seconds until the bus listens; a sanitised one on a busy machine
 END = 60.0
-# Lines of the bus's log that tell of a state.
+# Log lines of the bus that indicate a state.
 LOGGED = {
     "log: queue full, messages refused": r"does not read: \d+ bytes wait",
     "log: stuck, disconnected": r"was disconnected: it has read nothing",
@@ -30,7 +30,7 @@ LOGGED = {
 
 
 class Trouble(Exception):
-    """What a run has found, in words."""
+    """The findings of a run, as text."""
 
 
 class Run:
@@ -75,7 +75,7 @@ class Run:
         return (self.directory / "bus.log").read_text(errors="replace")[-most:]
 
     def read(self) -> bool:
-        """Take the next line of the fuzzer; False at its end."""
+        """Read the next line of the fuzzer; False at its end."""
         assert self.fuzzer.stdout is not None
         line = self.fuzzer.stdout.readline()
         if line.startswith("{"):
@@ -83,7 +83,7 @@ class Run:
         return bool(line)
 
     def reports(self) -> list[Path]:
-        """What the sanitizers have written since the bus began."""
+        """Return the sanitizers' reports since the bus started."""
         directory = Path(self.daemon).parent.parent / "reports"
         recent = [one for one in directory.glob("report*") if one.stat().st_mtime >= self.began]
         return [
@@ -91,7 +91,7 @@ class Run:
         ]
 
     def finish(self) -> None:
-        """Wait for the fuzzer, end the bus, and look for what is wrong; raises Trouble."""
+        """Wait for the fuzzer, end the bus, and check for errors; raises Trouble."""
         status = self.fuzzer.wait()
         self.errors.close()
         said = (self.directory / "fuzzer.log").read_text()
@@ -119,12 +119,12 @@ class Run:
             raise Trouble(f"{said}\nthe fuzzer ended with {status}; the bus's last words:\n{self._log(1500)}")
 
     def stop(self) -> None:
-        """End both, whatever they do."""
+        """End both in whatever state they are."""
         for process in (self.fuzzer, self.bus):
             if process.poll() is None:
                 process.kill()
                 process.wait()
 
     def clean(self) -> None:
-        """Remove what was written."""
+        """Remove the written files."""
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The configurations of a bus that is fuzzed, by seed and episode and nothing else."""
+"""The configurations of a fuzzed bus, which depend on seed and episode only."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SERVICES = {
 OPEN = """<policy context="default">
   <allow user="*"/> <allow own="*"/> <allow send_destination="*"/> <allow eavesdrop="true"/>
 </policy>"""
-# The usual one of a session bus, which also lets replies pass for which no call waits.
+# The usual policy of a session bus, which also allows replies without a pending call.
 SESSION = OPEN.replace('send_destination="*"', 'send_destination="*" eavesdrop="true"')
 DENIED = '<policy context="mandatory"><deny send_destination="fuzz.service.Denied"/></policy>'
-# What a system bus allows: clients that are not root's talk to the bus, and get replies and signals.
+# The policy of a system bus: unprivileged clients may call the bus, and get replies and signals.
 CLOSED = """<policy context="default">
   <allow user="*"/> <deny own="*"/> <deny send_type="method_call"/> <allow send_type="signal"/>
   <allow send_requested_reply="true" send_type="method_return"/>
@@ -56,7 +56,7 @@ WIDE_LIMITS = {
 
 @dataclass
 class Episode:
-    """One life of a bus. ``texts`` are its configurations: the first, and others that it may be given."""
+    """One run of a bus. ``texts`` are its configurations: the first, and those for reloads."""
 
     seed: int
     number: int
@@ -65,7 +65,7 @@ class Episode:
     settings: dict[str, str] = field(default_factory=dict)
 
     def write(self, directory: Path, program: Path) -> None:
-        """Write all that the bus reads into a directory."""
+        """Write all files that the bus reads into a directory."""
         services = directory / "services"
         services.mkdir()
         for name, command in SERVICES.items():
@@ -77,7 +77,7 @@ class Episode:
 
 
 def episode(seed: int, number: int, root: bool, profile: str | None = None) -> Episode:
-    """Return the episode of this number; without root all clients have one uid."""
+    """Return the episode of this number; without root all clients have the same uid."""
     dice = random.Random(f"{seed}/{number}")
     made = Episode(seed, number, profile or PROFILES[number % len(PROFILES)])
     limits = WIDE_LIMITS if made.profile == "wide" else _tight(dice, made.profile)

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Take a fix out of a copy of the tree, and see that the fuzzer finds what it was for.
+"""Revert a fix in a copy of the tree, and check that the fuzzer finds the bug.
 
-proof.py [F1|F2...] applies each patch of proof/ to a copy of its own, has it built with the sanitizers, and
-fuzzes it for at most five minutes. It fails unless something was found, and what was to be found.
+proof.py [F1|F2...] applies each patch of proof/ to its own copy, builds it with the sanitizers, and fuzzes
+it for at most five minutes. It fails unless the expected bug was found.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 SECONDS = 300
-# What the fuzzer or a sanitizer says of it.
+# The messages of the fuzzer or a sanitizer about it.
 FINDS = {
     "F1": r"heap-buffer-overflow[\s\S]*(read_into_batch|receive)",
     "F2": r"IncomingMessages is|MessagesParked is|descriptors, not|IndexError",
@@ -27,7 +27,7 @@ FINDS = {
 
 
 def copy(patch: Path, to: Path) -> None:
-    """Copy what is under version control, with its times, and apply the patch."""
+    """Copy the tracked files, with their times, and apply the patch."""
     shutil.rmtree(to, ignore_errors=True)
     to.mkdir(parents=True)
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
@@ -44,7 +44,7 @@ def copy(patch: Path, to: Path) -> None:
 
 
 def build(to: Path) -> Path:
-    """Build the copy's data plane beside it; the environment is that of the tree."""
+    """Build the copy's data plane in place; the environment is that of the tree."""
     sane, venv = to / "sanitize", ROOT / ".venv"
     subprocess.run(
         ["make", "-s", "-C", to, f"VENV={venv}", f"SANE={sane}", "-o", f"{venv}/installed", f"{sane}/built"],
@@ -55,7 +55,7 @@ def build(to: Path) -> Path:
 
 
 def fuzz(daemon: Path, seconds: int, seed: int) -> str:
-    """Fuzz until something is found; return what was printed."""
+    """Fuzz until something is found; return the output."""
     command = [
         sys.executable,
         HERE / "run.py",
@@ -68,7 +68,7 @@ def fuzz(daemon: Path, seconds: int, seed: int) -> str:
 
 
 def prove(patch: Path, seed: int) -> bool:
-    """Return whether the fuzzer finds what the patch brings back."""
+    """Return whether the fuzzer finds the bug that the patch restores."""
     to = ROOT / "build/proof" / patch.stem
     copy(patch, to)
     daemon = build(to)
@@ -76,7 +76,7 @@ def prove(patch: Path, seed: int) -> bool:
     while not found and (left := SECONDS - int(time.monotonic() - began)) > 0:
         output = fuzz(daemon, left, seed)
         found = re.search(FINDS[patch.stem], output) is not None
-        seed += 1  # what it met was something else
+        seed += 1  # it found a different bug
     seconds = time.monotonic() - began
     print(f"{patch.stem}: {'found' if found else 'NOT FOUND'} after {seconds:.0f} s", flush=True)
     if found:

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Fuzz whole conversations: buses one after the other, each in a configuration of its own.
+"""Fuzz conversations: one bus after the other, each with its own configuration.
 
 run.py --seconds 3600 --seed 1 --daemon .venv/sanitize/bin/omnibusd
-run.py --seed 1 --episode 7 --round 12 --rounds 1 --actions 300    a part of that again
+run.py --seed 1 --episode 7 --round 12 --rounds 1 --actions 300    repeats a part of that
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EVERY = 10.0  # seconds between two lines
 
 
 class Fuzz:
-    """All episodes of one seed, some at a time."""
+    """All episodes of one seed, some in parallel."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -145,7 +145,7 @@ class Fuzz:
 
 
 def build() -> Path:
-    """Make the program and return its path."""
+    """Build the program and return its path."""
     directory = Path(os.environ.get("FUZZ_BUILD", ROOT / "build/fuzz"))
     subprocess.run(["make", "-s", "-C", str(HERE), f"BUILD={directory}"], check=True)
     return directory / "converse"

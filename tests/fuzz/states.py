@@ -59,10 +59,10 @@ DUE = {
 
 
 def table(reached: Counter[str]) -> str:
-    """Return the table for people."""
+    """Return the table as text."""
     return "\n".join(f"{name:52} {n:14,}" for name, n in reached.items())
 
 
 def missing(reached: Counter[str], seconds: float) -> list[str]:
-    """Return what is due and was never reached."""
+    """Return the states that are due and were never reached."""
     return [name for name, due in DUE.items() if seconds >= due and not reached[name]]

@@ -1,4 +1,4 @@
-"""Half a minute of ``make fuzz-bus``, and what a failure's command relies on."""
+"""Half a minute of ``make fuzz-bus``, and the properties that reproducing a failure relies on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="gcc builds the 
 
 @pytest.fixture(scope="session")
 def daemon(request: pytest.FixtureRequest) -> str:
-    """The sanitised build if there is one of this tree: building it takes a minute."""
+    """The sanitised build if this tree has one: building it takes a minute."""
     chosen: str = request.config.option.daemon
     if chosen.endswith("/dbus-daemon"):
         pytest.skip("the fuzzer asks for statistics that the reference does not have")
@@ -29,7 +29,7 @@ def daemon(request: pytest.FixtureRequest) -> str:
 
 
 def is_recent(stamp: Path) -> bool:
-    """Tell whether a build is newer than all that is built."""
+    """Return whether a build is newer than all its sources."""
     rooms = ("auth", "daemon", "policy", "systemd", "transport")
     sources = [one for room in rooms for one in (ROOT / room).glob("**/*.[cp]*")]
     written = [one.stat().st_mtime for one in sources if one.suffix in (".c", ".py") and one.name[0] != "_"]
@@ -38,7 +38,7 @@ def is_recent(stamp: Path) -> bool:
 
 @pytest.fixture(autouse=True)
 def program(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A build of the fuzzer for this worker alone."""
+    """A build of the fuzzer for this worker."""
     monkeypatch.setenv("FUZZ_BUILD", str(tmp_path_factory.getbasetemp() / "fuzz"))
 
 
@@ -56,7 +56,7 @@ def run(daemon: str, *arguments: str) -> str:
 
 class TestConversations:
     def test_half_a_minute(self, daemon: str) -> None:
-        """No client sees what it should not, and nothing is left when all have gone."""
+        """Each client gets what it may and must get, and no resource is left when all have disconnected."""
         output = run(daemon, f"--seconds={SECONDS}", f"--episode-seconds={SECONDS // 3}", "--must-reach")
         assert re.search(r"messages received +[0-9,]{5,}", output), output
 
@@ -64,7 +64,7 @@ class TestConversations:
 class TestReplay:
     @pytest.mark.parametrize("profile", ["wide", "tight"])
     def test_the_same_seed_does_the_same(self, daemon: str, profile: str) -> None:
-        """Two runs of a seed say the same, byte by byte, whatever the bus's timing; another seed does not."""
+        """Two runs of a seed are identical byte by byte, whatever the bus's timing; another seed differs."""
         arguments = ["--episode=3", f"--profile={profile}", "--rounds=3", "--actions=150", "--digests"]
         first, again, other = (
             re.findall("round [0-9]+: [0-9a-f]+", run(daemon, f"--seed={seed}", *arguments))
@@ -74,7 +74,7 @@ class TestReplay:
         assert not set(first) & set(other)
 
     def test_a_round_alone(self, daemon: str) -> None:
-        """A round does not depend on those before it, so it can be done again without them."""
+        """A round does not depend on those before it, so it can be repeated without them."""
         arguments = ["--seed=7", "--episode=3", "--profile=wide", "--actions=100", "--digests"]
         all_rounds = re.findall("round 2: [0-9a-f]+", run(daemon, *arguments, "--rounds=3"))
         alone = re.findall("round 2: [0-9a-f]+", run(daemon, *arguments, "--round=2", "--rounds=1"))
