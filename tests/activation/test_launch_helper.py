@@ -16,7 +16,7 @@ import pytest
 from omnibus.daemon.activation.failures import HELPER_ERRORS
 from omnibus.policy.service_dirs import system_dirs
 from support.daemon import private_directory
-from support.steady import USERS, bears_changes_of
+from support.retries import USERS, retry_on_changes_of
 
 from .conftest import LAUNCH, SANITIZERS, Parts
 
@@ -359,7 +359,7 @@ class TestInstalled:
         return json.loads(done.stdout)
 
     @pytest.mark.parametrize("name", ["daemon", "mail"])
-    @bears_changes_of(*USERS)
+    @retry_on_changes_of(*USERS)
     def test_becomes_the_user(self, installed: Helper, name: str) -> None:
         """It gets the user's ids and groups and nothing else, and can't regain privileges."""
         user = pwd.getpwnam(name)

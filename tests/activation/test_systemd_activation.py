@@ -11,8 +11,8 @@ import pytest
 
 from support.daemon import Daemon, read_line
 from support.message import Type
-from support.patience import patient
 from support.raw import BUS, BUS_PATH, PROPERTIES, Client
+from support.timeouts import scaled
 
 from .conftest import Services, failure
 
@@ -68,7 +68,7 @@ class TestUnits:
     )
     def test_failure(self, daemon: Daemon, systemd: Systemd, text: str) -> None:
         """The failure is reported long before the time-out of 25 seconds."""
-        client = daemon.connect(deadline=patient(10))
+        client = daemon.connect(deadline=scaled(10))
         assert failure(client, NAME) == ("Spawn.Failed", text)
         assert systemd.read() == "unit.service"
 

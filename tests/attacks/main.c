@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define NOBODY 65534
+#define UNPRIVILEGED 65534
 #define LATEST 3.0 /* extra seconds for an attack without progress */
 
 struct options options = {.seconds = 2, .size = 64};
@@ -152,7 +152,7 @@ static void allow_many_descriptors(void)
 
 int main(int argc, char **argv)
 {
-    options.uid = getuid() ? getuid() : NOBODY;
+    options.uid = getuid() ? getuid() : UNPRIVILEGED;
     attack_options.count = -1;
     for (int option; (option = getopt_long(argc, argv, "", long_options, NULL)) >= 0;)
         set_option(option, optarg);

@@ -32,12 +32,12 @@ from support.attacks import (
     build,
     bus,
     cost,
-    playing,
+    running,
     settle,
 )
 from support.message import Type
-from support.patience import patient
 from support.raw import BusError, Client, Closed
+from support.timeouts import scaled
 
 SURVIVAL: Final = float(os.environ.get("ATTACK_SECONDS", "60"))
 MEASURED: Final = 1.5  # seconds of each run
@@ -67,7 +67,7 @@ def _no_reports() -> Iterator[None]:
 
 def await_true(condition: Callable[[], bool], seconds: float) -> bool:
     """Wait until the condition holds, with a time-out."""
-    end = time.monotonic() + patient(seconds)
+    end = time.monotonic() + scaled(seconds)
     while not condition():
         if time.monotonic() > end:
             return False
@@ -86,12 +86,12 @@ class TestSurvival:
     def test_alive_after_a_minute(self, attack: Attack) -> None:
         with contextlib.ExitStack() as stack:
             buses = [stack.enter_context(bus(name, attack.setting)) for name in OUR_DAEMONS]
-            plays = [stack.enter_context(playing(attack, one.address, SURVIVAL)) for one in buses]
+            processes = [stack.enter_context(running(attack, one.address, SURVIVAL)) for one in buses]
             await_true(lambda: not all(one.alive() for one in buses), SURVIVAL)
             for one in buses:
                 assert one.alive(), one.log()
                 assert Client(one.address).driver("GetId")
-            assert all(play.result()["harm"] for play in plays)
+            assert all(process.result()["harm"] for process in processes)
 
 
 class TestDescriptors:
@@ -103,8 +103,8 @@ class TestDescriptors:
         with bus(name, attack.setting) as daemon:
             settle(daemon)
             before = daemon.open_files()
-            with playing(attack, daemon.address, 4) as play:
-                assert play.result()["harm"] >= 200
+            with running(attack, daemon.address, 4) as process:
+                assert process.result()["harm"] >= 200
             assert await_true(lambda: daemon.open_files() <= before + 10, 5), daemon.open_files() - before
 
 
@@ -114,12 +114,12 @@ class TestStart:
     @pytest.mark.parametrize("name", DAEMONS)
     def test_after_messages_of_unknown_types(self, name: str) -> None:
         attack = Attack("unknown-types", SYSTEM, ("--name", ROOTS_SERVICE, "--count", "1"))
-        with bus(name, attack.setting) as daemon, playing(attack, daemon.address, 5):
+        with bus(name, attack.setting) as daemon, running(attack, daemon.address, 5):
             time.sleep(0.5)
             client = Client(daemon.address)
             began = time.monotonic()
             client.call(ROOTS_SERVICE, "Ask")
-            assert time.monotonic() - began < patient(1)
+            assert time.monotonic() - began < scaled(1)
 
 
 COSTLY: Final = {
@@ -163,8 +163,8 @@ class TestStandstill:
     def test_sanitised(self, case: str) -> None:
         """It is slow, but no error is reported."""
         attack = COSTLY[case]
-        with bus(SANITISED, attack.setting) as daemon, playing(attack, daemon.address, 3) as play:
-            play.result()
+        with bus(SANITISED, attack.setting) as daemon, running(attack, daemon.address, 3) as process:
+            process.result()
             assert daemon.alive(), daemon.log()
             assert Client(daemon.address).driver("GetId")
 
@@ -178,9 +178,9 @@ class TestMemory:
         with bus(name, STOCK) as daemon:
             settle(daemon)
             before = daemon.memory()
-            with playing(Attack(way), daemon.address, 1) as play:
+            with running(Attack(way), daemon.address, 1) as process:
                 grown = daemon.memory() - before
-                charged = play.result()["harm"]
+                charged = process.result()["harm"]
         assert grown < 2 * charged, f"{grown / 1e6:.1f} MB for {charged / 1e6:.1f} MB"
 
 
@@ -189,12 +189,12 @@ class TestStop:
 
     @pytest.mark.parametrize("name", DAEMONS)
     def test_terminated_in_a_second(self, name: str) -> None:
-        with bus(name, SYSTEM) as daemon, playing(Attack("nameless"), daemon.address, 10):
+        with bus(name, SYSTEM) as daemon, running(Attack("nameless"), daemon.address, 10):
             time.sleep(3)
             began = time.monotonic()
             os.kill(daemon.pid, signal.SIGTERM)
             assert await_true(lambda: not daemon.alive(), 1), "it still runs"
-            assert time.monotonic() - began < patient(1)
+            assert time.monotonic() - began < scaled(1)
 
 
 def refusals(daemon: Bus, name: str) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ import pytest
 
 from omnibus.bench.daemons import OURS
 from omnibus.bench.settings import Setting
-from support.attacks import ATTACKS, Attack, Bus, build, bus, playing
+from support.attacks import ATTACKS, Attack, Bus, build, bus, running
 from support.raw import Client
 
 SECONDS = 0.1
@@ -36,10 +36,10 @@ def start() -> Iterator[Callable[[Setting], Bus]]:
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.title)
 def test_the_bus_answers_while_attacked(start: Callable[[Setting], Bus], attack: Attack) -> None:
     daemon = start(attack.setting)
-    with playing(attack, daemon.address, SECONDS, smoke=True) as play:
+    with running(attack, daemon.address, SECONDS, smoke=True) as process:
         with contextlib.closing(Client(daemon.address)) as client:
             assert client.driver("GetId")
-        done = play.result()
+        done = process.result()
         assert daemon.alive(), daemon.log()
     assert not done["error"]
     assert done["harm"]

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from support.command_line import CommandLine
 from support.daemon import OPEN_POLICY, STRICT_POLICY, Daemon, adoption, config, private_directory, start
 from support.message import BIG, LITTLE
-from support.place import Place
 from support.raw import DEADLINE, Client
 
 Connect = Callable[..., Client]
@@ -58,9 +58,9 @@ def limited(start_daemon: StartDaemon) -> StartDaemon:
 
 
 @pytest.fixture
-def place(executable: str) -> Iterator[Place]:
+def cli(executable: str) -> Iterator[CommandLine]:
     """A directory with a configuration from which daemons are started by hand."""
-    found = Place(executable)
+    found = CommandLine(executable)
     with adoption():
         yield found
         found.clean()

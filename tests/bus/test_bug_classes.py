@@ -16,9 +16,9 @@ import pytest
 from support import malformed
 from support.daemon import WIDE_LIMITS, Daemon, config
 from support.driver import refused
-from support.hardship import cpu_time
 from support.message import BIG, LITTLE, Field, Message, Type
 from support.raw import BUS, BUS_PATH, ERROR, Client, Closed, Wire
+from support.rlimits import cpu_time
 from support.wire import ORDER, Variant, marshal
 
 from .conftest import Connect, StartDaemon

@@ -14,10 +14,10 @@ import pytest
 
 from support.daemon import Daemon, config
 from support.driver import refused
-from support.hardship import cpu_time, poor_daemon
 from support.message import Message, Type
-from support.patience import patient
 from support.raw import BUS, BUS_PATH, ERROR, BusError, Client, Closed, Wire
+from support.rlimits import cpu_time, limited_daemon
+from support.timeouts import scaled
 
 from .conftest import StartDaemon
 
@@ -89,7 +89,7 @@ class TestConnectionFlood:
         self, start_daemon: StartDaemon, unprivileged: int, descriptors: int
     ) -> None:
         """Whichever descriptor exceeds the limit, a socket or a pidfd, the bus does not busy-wait."""
-        daemon = poor_daemon(start_daemon, unprivileged, descriptors)
+        daemon = limited_daemon(start_daemon, unprivileged, descriptors)
         client = daemon.connect(uid=unprivileged)
         quiet = max(self.cost(daemon, client) for _ in range(2))
         flood: list[Wire] = []
@@ -107,12 +107,12 @@ class TestConnectionFlood:
 
     def test_authenticated(self, start_daemon: StartDaemon, unprivileged: int) -> None:
         """A client with a unique name keeps it; new clients get one when descriptors are free again."""
-        daemon = poor_daemon(start_daemon, unprivileged, 64)
+        daemon = limited_daemon(start_daemon, unprivileged, 64)
         first = daemon.connect()
         crowd: list[Client] = []
         with contextlib.suppress(TimeoutError, Closed, BlockingIOError, BusError):
             while len(crowd) < 60:
-                crowd.append(Client(daemon.address, deadline=patient(0.5)))
+                crowd.append(Client(daemon.address, deadline=scaled(0.5)))
         assert crowd
         first.start_call(crowd[-1].unique, "Hail")
         assert crowd[-1].take(member="Hail")

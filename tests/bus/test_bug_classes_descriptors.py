@@ -10,9 +10,9 @@ import pytest
 
 from support import malformed
 from support.daemon import Daemon, config
-from support.hardship import poor_daemon
 from support.message import LITTLE, Field, Type
 from support.raw import Client, Closed
+from support.rlimits import limited_daemon
 
 from .conftest import Connect, StartDaemon
 
@@ -53,7 +53,7 @@ class TestTruncatedControlData:
     def test_no_room(self, start_daemon: StartDaemon, unprivileged: int, pipe: tuple[int, int]) -> None:
         """The sender is disconnected, its descriptors are closed, other clients continue."""
         text = config("unix:path={dir}/bus", limits={"max_message_unix_fds": 250})
-        daemon = poor_daemon(start_daemon, unprivileged, 80, text)
+        daemon = limited_daemon(start_daemon, unprivileged, 80, text)
         other = daemon.connect()
         other.driver("ReloadConfig")  # which also starts the file watch
         before = daemon.open_files()
@@ -228,7 +228,7 @@ class TestTooManyReferences:
         self, start_daemon: StartDaemon, unprivileged: int, pipe: tuple[int, int]
     ) -> None:
         """The kernel limits a user's descriptors in flight; a message over the limit is not sent."""
-        daemon = poor_daemon(start_daemon, unprivileged, 100)
+        daemon = limited_daemon(start_daemon, unprivileged, 100)
         client, idle, victim = daemon.connect(), daemon.connect(), daemon.connect()
         for _ in range(20):
             client.signal("Fill", destination=idle.unique, fds=pipe[:1] * 16)

@@ -10,9 +10,9 @@ import pytest
 
 from support.daemon import Daemon, config, start
 from support.driver import refused
-from support.hardship import Users
 from support.message import Type
 from support.raw import BUS, BusError
+from support.rlimits import Users
 
 from .conftest import StartDaemon
 

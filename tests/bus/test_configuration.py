@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from support.command_line import CommandLine
 from support.daemon import DOCTYPE, Daemon, config, private_directory
-from support.place import Place
 from support.raw import DEADLINE, BusError, Closed
 
 from .conftest import StartDaemon
@@ -82,7 +82,7 @@ UNUSABLE = {
     "unknown transport": ("<listen>foo:bar=1</listen>", "Unknown address type 'foo'"),
     "no colon": ("<listen>unix</listen>", "Address does not contain a colon"),
     "two places": ("<listen>unix:path=/a,abstract=b</listen>", "at the same time"),
-    "no place": ("<listen>unix:</listen>", "missing argument path or"),
+    "no path": ("<listen>unix:</listen>", "missing argument path or"),
     "bad escape": (
         "<listen>unix:path=/tmp/%zz</listen>",
         "percent character was followed by characters other than",
@@ -195,11 +195,11 @@ class TestRefusal:
 class TestMediation:
     """<apparmor mode="required"/>: the bus must not start without mediation."""
 
-    def test_required(self, place: Place) -> None:
+    def test_required(self, cli: CommandLine) -> None:
         if Path("/sys/kernel/security/apparmor/features/dbus").exists():
             pytest.skip("AppArmor mediates here")
-        place.write(extra='<apparmor mode="required"/>')
-        done = place.run(f"--config-file={place.conf}", "--nofork")
+        cli.write(extra='<apparmor mode="required"/>')
+        done = cli.run(f"--config-file={cli.conf}", "--nofork")
         assert done.returncode == 1
         assert "Failed to start message bus: AppArmor mediation required but not present" in done.stderr
 

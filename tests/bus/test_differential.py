@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from support import malformed
+from support.client_set import ClientSet
 from support.daemon import Daemon, config, start
 from support.message import BIG, LITTLE
 from support.mutations import any_message
-from support.play import Play
+from support.random_actions import RandomActions
 from support.raw import Closed
-from support.stage import Stage
 
 REFERENCE = "/usr/bin/dbus-daemon"
 OUR_SERIALS = 100_000  # of calls that only wait for the bus
@@ -67,77 +67,77 @@ class TestMessages:
     """One message at a time, from a sender that it may disconnect, and a subscriber to broadcasts."""
 
     @pytest.fixture
-    def stages(self, daemons: tuple[Daemon, Daemon]) -> Iterator[tuple[Stage, Stage]]:
-        found = Stage(daemons[0], 2), Stage(daemons[1], 2)
-        for stage in found:
-            stage.clients[1].match("type='signal'")
-            stage.clients[1].sync()
-            stage.clients[1].inbox.clear()
+    def sides(self, daemons: tuple[Daemon, Daemon]) -> Iterator[tuple[ClientSet, ClientSet]]:
+        found = ClientSet(daemons[0], 2), ClientSet(daemons[1], 2)
+        for side in found:
+            side.clients[1].match("type='signal'")
+            side.clients[1].sync()
+            side.clients[1].inbox.clear()
         yield found
-        for stage in found:
-            stage.close()
+        for side in found:
+            side.close()
 
-    def outcome(self, stage: Stage, data: bytes) -> Any:
+    def outcome(self, side: ClientSet, data: bytes) -> Any:
         """Send one message and return its effects."""
-        sender, listener = stage.clients
+        sender, listener = side.clients
         end: Any = None
         try:
             sender.send_bytes(data)
             sender.serial = OUR_SERIALS
             sender.sync()
-            end = stage.told(sender)
+            end = side.told(sender)
         except Closed:
             end = "disconnected"
             sender.close()
             while listener.driver("NameHasOwner", "s", sender.unique):
                 pass
         listener.sync()
-        relayed = [one for one in stage.told(listener) if one[4] not in OF_THE_BUS]
+        relayed = [one for one in side.told(listener) if one[4] not in OF_THE_BUS]
         if end == "disconnected":
-            stage.clients[0] = stage.enter(0)
+            side.clients[0] = side.enter(0)
             listener.sync()
             listener.inbox.clear()
         return end, relayed
 
-    def compare(self, stages: tuple[Stage, Stage], build: Callable[[Stage], bytes]) -> list[str]:
+    def compare(self, sides: tuple[ClientSet, ClientSet], build: Callable[[ClientSet], bytes]) -> list[str]:
         """Return the differences; an empty list is a pass."""
-        ours, theirs = (self.outcome(stage, build(stage)) for stage in stages)
-        return [] if alike(ours, theirs) else [f"{build(stages[0])!r}:\n  ours   {ours}\n  theirs {theirs}"]
+        ours, theirs = (self.outcome(side, build(side)) for side in sides)
+        return [] if alike(ours, theirs) else [f"{build(sides[0])!r}:\n  ours   {ours}\n  theirs {theirs}"]
 
-    def test_malformed(self, stages: tuple[Stage, Stage]) -> None:
+    def test_malformed(self, sides: tuple[ClientSet, ClientSet]) -> None:
         differences = []
         for case in malformed.MALFORMED.values():
             for order in (LITTLE, BIG):
                 data = case(order)
-                differences += self.compare(stages, lambda _, data=data: data)  # type: ignore[misc]
+                differences += self.compare(sides, lambda _, data=data: data)  # type: ignore[misc]
         assert differences == []
 
-    def test_mutated(self, stages: tuple[Stage, Stage], seed: int) -> None:
+    def test_mutated(self, sides: tuple[ClientSet, ClientSet], seed: int) -> None:
         """Valid messages with a few bytes changed."""
         chance = random.Random(seed)
         differences = []
         for _ in range(150):
-            differences += self.compare(stages, any_message(chance))
+            differences += self.compare(sides, any_message(chance))
         assert not differences, "\n".join(differences)
 
 
-class TestPlays:
+class TestRandomActions:
     def test_random(self, daemons: tuple[Daemon, Daemon], seed: int) -> None:
         """Names, rules, signals, calls and replies: all clients get the same messages in the same order."""
-        stages = Stage(daemons[0], 3), Stage(daemons[1], 3)
-        play = Play(random.Random(seed))
+        sides = ClientSet(daemons[0], 3), ClientSet(daemons[1], 3)
+        actions = RandomActions(random.Random(seed))
         history: list[Any] = []
         for _ in range(200):
-            place, build = play.choose()
+            place, build = actions.choose()
             results = []
-            for stage in stages:
-                stage.clients[place].send(build(stage))
-                for client in stage.clients:
+            for side in sides:
+                side.clients[place].send(build(side))
+                for client in side.clients:
                     client.serial = OUR_SERIALS
-                for client in (stage.clients[place], *stage.clients):
+                for client in (side.clients[place], *side.clients):
                     client.sync()
-                results.append([stage.told(client) for client in stage.clients])
-            history.append((place, build(stages[0])))
+                results.append([side.told(client) for client in side.clients])
+            history.append((place, build(sides[0])))
             assert results[0] == results[1], f"after {history[-8:]}"
-        for stage in stages:
-            stage.close()
+        for side in sides:
+            side.close()

@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.skipif(not os.path.exists("/dev/unix_multicast"), reason="this kernel has no groups"),
 ]
 LEARNT = 60
-"""After so many messages of a kind, with the pauses that answers are, the way must be known."""
+"""Messages of a kind, each followed by a reply, after which they must be sent directly."""
 COUNT = 50
 
 

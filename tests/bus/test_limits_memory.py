@@ -25,7 +25,7 @@ PR_SET_THP_DISABLE = 41
 SETTLED = 5.0
 
 Add = Callable[[int], None]
-"""Adds the item with that number, without waiting."""
+"""Adds the item with this number without waiting."""
 
 
 @pytest.fixture(autouse=True)

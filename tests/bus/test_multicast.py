@@ -6,8 +6,8 @@ import os
 
 import pytest
 
+from support.command_line import CommandLine
 from support.daemon import config
-from support.place import Place
 
 from .conftest import StartDaemon
 
@@ -15,8 +15,8 @@ DEVICE = "/dev/unix_multicast"
 without_device = pytest.mark.skipif(os.path.lexists(DEVICE), reason="this kernel has the feature")
 
 
-def own(place: Place, text: str) -> str:
-    path = place.directory / "own.conf"
+def own(cli: CommandLine, text: str) -> str:
+    path = cli.directory / "own.conf"
     path.write_text(f"<omnibusconfig>\n{text}\n</omnibusconfig>\n")
     return f"--omnibus-config={path}"
 
@@ -40,12 +40,12 @@ class TestChoice:
         expected = f"Messages go through the relay: {DEVICE} is not there"
         assert self.line(start_daemon, *arguments) == expected
 
-    def test_file(self, start_daemon: StartDaemon, place: Place) -> None:
-        argument = own(place, "<multicast>off</multicast>")
+    def test_file(self, start_daemon: StartDaemon, cli: CommandLine) -> None:
+        argument = own(cli, "<multicast>off</multicast>")
         assert self.line(start_daemon, argument) == "Messages go through the relay: multicast is off"
 
-    def test_command_line_beats_file(self, start_daemon: StartDaemon, place: Place) -> None:
-        arguments = own(place, "<multicast>require</multicast>"), "--multicast=off"
+    def test_command_line_beats_file(self, start_daemon: StartDaemon, cli: CommandLine) -> None:
+        arguments = own(cli, "<multicast>require</multicast>"), "--multicast=off"
         assert self.line(start_daemon, *arguments) == "Messages go through the relay: multicast is off"
 
     def test_absent_file(self, start_daemon: StartDaemon) -> None:
@@ -57,24 +57,24 @@ class TestChoice:
 class TestRefusal:
     """The daemon does not start, prints the reason, and leaves nothing behind."""
 
-    def refuse(self, place: Place, *arguments: str) -> str:
-        done = place.run(f"--config-file={place.conf}", "--nofork", "--print-address", *arguments)
+    def refuse(self, cli: CommandLine, *arguments: str) -> str:
+        done = cli.run(f"--config-file={cli.conf}", "--nofork", "--print-address", *arguments)
         assert (done.returncode, done.stdout) == (1, "")
-        assert not place.socket.exists()
+        assert not cli.socket.exists()
         return done.stderr
 
     @without_device
-    def test_required(self, place: Place) -> None:
+    def test_required(self, cli: CommandLine) -> None:
         reason = f"Failed to start message bus: multicast is required: {DEVICE} is not there"
-        assert reason in self.refuse(place, "--multicast=require")
-        assert reason in self.refuse(place, own(place, "<multicast>require</multicast>"))
+        assert reason in self.refuse(cli, "--multicast=require")
+        assert reason in self.refuse(cli, own(cli, "<multicast>require</multicast>"))
 
-    def test_mode(self, place: Place) -> None:
-        text = self.refuse(place, "--multicast=yes")
+    def test_mode(self, cli: CommandLine) -> None:
+        text = self.refuse(cli, "--multicast=yes")
         assert text == '--multicast must be auto, off or require, not "yes"\n'
 
-    def test_file(self, place: Place) -> None:
-        argument = own(place, "<trust>me</trust>")
-        path = place.directory / "own.conf"
+    def test_file(self, cli: CommandLine) -> None:
+        argument = own(cli, "<trust>me</trust>")
+        path = cli.directory / "own.conf"
         reason = f'{path}:2: Element <trust> must be same-user or everybody, not "me"'
-        assert f"Failed to start message bus: {reason}\n" in self.refuse(place, argument)
+        assert f"Failed to start message bus: {reason}\n" in self.refuse(cli, argument)

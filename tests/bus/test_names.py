@@ -27,149 +27,149 @@ from .conftest import Connect
 
 
 @pytest.fixture
-def stage(bus: Daemon, name: str) -> Claimants:
+def claimants(bus: Daemon, name: str) -> Claimants:
     return Claimants(bus, name)
 
 
 class TestRequestName:
-    def test_free(self, stage: Claimants) -> None:
+    def test_free(self, claimants: Claimants) -> None:
         """PRIMARY_OWNER: the caller is now the primary owner, and was not before."""
-        assert stage.request("A", 0) == PRIMARY_OWNER
+        assert claimants.request("A", 0) == PRIMARY_OWNER
 
-    def test_in_queue(self, stage: Claimants) -> None:
+    def test_in_queue(self, claimants: Claimants) -> None:
         """IN_QUEUE: the owner does not allow replacement, or the caller does not ask for it."""
-        stage.request("A", 0)
-        assert stage.request("B", 0) == IN_QUEUE
-        assert stage.request("C", REPLACE_EXISTING) == IN_QUEUE
+        claimants.request("A", 0)
+        assert claimants.request("B", 0) == IN_QUEUE
+        assert claimants.request("C", REPLACE_EXISTING) == IN_QUEUE
 
-    def test_replace_existing_is_queued_first(self, stage: Claimants) -> None:
+    def test_replace_existing_is_queued_first(self, claimants: Claimants) -> None:
         """A request to replace an owner that doesn't allow it is queued before those that only wait."""
-        stage.request("A", 0)
-        stage.request("B", 0)
-        assert stage.request("C", REPLACE_EXISTING) == IN_QUEUE
-        assert stage.queue.names() == ["A", "C", "B"]
+        claimants.request("A", 0)
+        claimants.request("B", 0)
+        assert claimants.request("C", REPLACE_EXISTING) == IN_QUEUE
+        assert claimants.queue.names() == ["A", "C", "B"]
 
-    def test_exists(self, stage: Claimants) -> None:
+    def test_exists(self, claimants: Claimants) -> None:
         """EXISTS: the name has an owner, and DO_NOT_QUEUE was specified."""
-        stage.request("A", 0)
-        assert stage.request("B", DO_NOT_QUEUE) == EXISTS
-        assert stage.request("C", DO_NOT_QUEUE | REPLACE_EXISTING) == EXISTS
+        claimants.request("A", 0)
+        assert claimants.request("B", DO_NOT_QUEUE) == EXISTS
+        assert claimants.request("C", DO_NOT_QUEUE | REPLACE_EXISTING) == EXISTS
 
-    def test_already_owner(self, stage: Claimants) -> None:
+    def test_already_owner(self, claimants: Claimants) -> None:
         """ALREADY_OWNER: the application already is the owner."""
-        stage.request("A", 0)
-        assert stage.request("A", 0) == ALREADY_OWNER
+        claimants.request("A", 0)
+        assert claimants.request("A", 0) == ALREADY_OWNER
 
-    def test_replacement(self, stage: Claimants) -> None:
+    def test_replacement(self, claimants: Claimants) -> None:
         """An owner with ALLOW_REPLACEMENT is replaced and queued directly behind the new owner."""
-        stage.request("A", ALLOW_REPLACEMENT)
-        stage.request("B", 0)
-        assert stage.request("C", REPLACE_EXISTING) == PRIMARY_OWNER
-        assert stage.queue.names() == ["C", "A", "B"]
+        claimants.request("A", ALLOW_REPLACEMENT)
+        claimants.request("B", 0)
+        assert claimants.request("C", REPLACE_EXISTING) == PRIMARY_OWNER
+        assert claimants.queue.names() == ["C", "A", "B"]
 
-    def test_replacement_with_do_not_queue(self, stage: Claimants) -> None:
+    def test_replacement_with_do_not_queue(self, claimants: Claimants) -> None:
         """With DO_NOT_QUEUE it leaves the queue instead."""
-        stage.request("A", ALLOW_REPLACEMENT | DO_NOT_QUEUE)
-        assert stage.request("B", REPLACE_EXISTING) == PRIMARY_OWNER
-        assert stage.queue.names() == ["B"]
+        claimants.request("A", ALLOW_REPLACEMENT | DO_NOT_QUEUE)
+        assert claimants.request("B", REPLACE_EXISTING) == PRIMARY_OWNER
+        assert claimants.queue.names() == ["B"]
 
-    def test_replacement_from_the_queue(self, stage: Claimants) -> None:
-        stage.request("A", ALLOW_REPLACEMENT)
-        stage.request("B", 0)
-        stage.request("C", 0)
-        assert stage.request("C", REPLACE_EXISTING) == PRIMARY_OWNER
-        assert stage.queue.names() == ["C", "A", "B"]
+    def test_replacement_from_the_queue(self, claimants: Claimants) -> None:
+        claimants.request("A", ALLOW_REPLACEMENT)
+        claimants.request("B", 0)
+        claimants.request("C", 0)
+        assert claimants.request("C", REPLACE_EXISTING) == PRIMARY_OWNER
+        assert claimants.queue.names() == ["C", "A", "B"]
 
-    def test_owner_updates_its_flags(self, stage: Claimants) -> None:
+    def test_owner_updates_its_flags(self, claimants: Claimants) -> None:
         """A second request of the owner updates its flags."""
-        stage.request("A", 0)
-        assert stage.request("A", ALLOW_REPLACEMENT) == ALREADY_OWNER
-        assert stage.request("B", REPLACE_EXISTING) == PRIMARY_OWNER
+        claimants.request("A", 0)
+        assert claimants.request("A", ALLOW_REPLACEMENT) == ALREADY_OWNER
+        assert claimants.request("B", REPLACE_EXISTING) == PRIMARY_OWNER
 
-    def test_queued_client_keeps_its_place(self, stage: Claimants) -> None:
+    def test_queued_client_keeps_its_place(self, claimants: Claimants) -> None:
         """A second request of a queued client only updates its flags."""
-        stage.request("A", 0)
-        stage.request("B", 0)
-        stage.request("C", 0)
-        assert stage.request("B", ALLOW_REPLACEMENT) == IN_QUEUE
-        stage.release("A")
-        assert stage.request("C", REPLACE_EXISTING) == PRIMARY_OWNER
+        claimants.request("A", 0)
+        claimants.request("B", 0)
+        claimants.request("C", 0)
+        assert claimants.request("B", ALLOW_REPLACEMENT) == IN_QUEUE
+        claimants.release("A")
+        assert claimants.request("C", REPLACE_EXISTING) == PRIMARY_OWNER
 
-    def test_do_not_queue_leaves_the_queue(self, stage: Claimants) -> None:
+    def test_do_not_queue_leaves_the_queue(self, claimants: Claimants) -> None:
         """DO_NOT_QUEUE removes a queued client from the queue."""
-        stage.request("A", 0)
-        stage.request("B", 0)
-        assert stage.request("B", DO_NOT_QUEUE) == EXISTS
-        assert stage.queue.names() == ["A"]
+        claimants.request("A", 0)
+        claimants.request("B", 0)
+        assert claimants.request("B", DO_NOT_QUEUE) == EXISTS
+        assert claimants.queue.names() == ["A"]
 
-    def test_unknown_flags(self, stage: Claimants) -> None:
+    def test_unknown_flags(self, claimants: Claimants) -> None:
         """Undefined bits are ignored."""
-        assert stage.request("A", 0xFFFFFFF8) == PRIMARY_OWNER
-        assert stage.request("B", 0xFFFFFFFF) == EXISTS
+        assert claimants.request("A", 0xFFFFFFF8) == PRIMARY_OWNER
+        assert claimants.request("B", 0xFFFFFFFF) == EXISTS
 
     @pytest.mark.parametrize("first", range(8))
     def test_all_flags(self, bus: Daemon, name: str, first: int) -> None:
         """Every combination of flags of three clients that request one after the other, and then again."""
-        stage = Claimants(bus, name)
+        claimants = Claimants(bus, name)
         for second, third in itertools.product(range(8), range(8)):
-            stage.request("A", first)
-            stage.request("B", second)
-            stage.request("C", third)
-            stage.request("A", second)
-            stage.request("B", first)
+            claimants.request("A", first)
+            claimants.request("B", second)
+            claimants.request("C", third)
+            claimants.request("A", second)
+            claimants.request("B", first)
             for label in "BAC":
-                stage.release(label)
+                claimants.release(label)
 
 
 class TestReleaseName:
-    def test_results(self, stage: Claimants) -> None:
+    def test_results(self, claimants: Claimants) -> None:
         """RELEASED, NON_EXISTENT, NOT_OWNER."""
-        assert stage.release("A") == NON_EXISTENT
-        stage.request("A", 0)
-        assert stage.release("B") == NOT_OWNER
-        assert stage.release("A") == RELEASED
-        assert stage.release("A") == NON_EXISTENT
+        assert claimants.release("A") == NON_EXISTENT
+        claimants.request("A", 0)
+        assert claimants.release("B") == NOT_OWNER
+        assert claimants.release("A") == RELEASED
+        assert claimants.release("A") == NON_EXISTENT
 
-    def test_next_in_queue(self, stage: Claimants) -> None:
+    def test_next_in_queue(self, claimants: Claimants) -> None:
         """The next in the queue becomes the owner."""
         for label in "ABC":
-            stage.request(label, 0)
-        stage.release("A")
-        assert stage.queue.owner == "B"
+            claimants.request(label, 0)
+        claimants.release("A")
+        assert claimants.queue.owner == "B"
 
-    def test_from_the_queue(self, stage: Claimants) -> None:
+    def test_from_the_queue(self, claimants: Claimants) -> None:
         """A queued client leaves the queue, and no other client is notified."""
         for label in "ABC":
-            stage.request(label, 0)
-        assert stage.release("B") == RELEASED
-        stage.release("A")
-        assert stage.queue.owner == "C"
+            claimants.request(label, 0)
+        assert claimants.release("B") == RELEASED
+        claimants.release("A")
+        assert claimants.queue.owner == "C"
 
 
 class TestEndOfAnOwner:
-    def test_owner(self, stage: Claimants) -> None:
+    def test_owner(self, claimants: Claimants) -> None:
         """The names of a closed connection are released; the next in the queue becomes the owner."""
         for label in "ABC":
-            stage.request(label, 0)
-        stage.leave("A")
-        assert stage.queue.owner == "B"
-        stage.leave("B")
-        assert stage.queue.owner == "C"
+            claimants.request(label, 0)
+        claimants.leave("A")
+        assert claimants.queue.owner == "B"
+        claimants.leave("B")
+        assert claimants.queue.owner == "C"
 
-    def test_in_the_queue(self, stage: Claimants) -> None:
+    def test_in_the_queue(self, claimants: Claimants) -> None:
         for label in "ABC":
-            stage.request(label, 0)
-        gone = stage.clients["B"].unique
-        stage.leave("B")
-        while stage.clients["A"].driver("NameHasOwner", "s", gone):
+            claimants.request(label, 0)
+        gone = claimants.clients["B"].unique
+        claimants.leave("B")
+        while claimants.clients["A"].driver("NameHasOwner", "s", gone):
             pass
-        stage.release("A")
-        assert stage.queue.owner == "C"
+        claimants.release("A")
+        assert claimants.queue.owner == "C"
 
-    def test_last(self, stage: Claimants) -> None:
-        stage.request("A", 0)
-        stage.leave("A")
-        assert stage.queue.owner == ""
+    def test_last(self, claimants: Claimants) -> None:
+        claimants.request("A", 0)
+        claimants.leave("A")
+        assert claimants.queue.owner == ""
 
 
 class TestRefusedNames:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from omnibus.daemon.credentials import at_console, from_socket, look_up_groups, socket_uid, with_groups
-from support.steady import USERS, bears_changes_of
+from support.retries import USERS, retry_on_changes_of
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ class TestTcp:
 
 
 class TestGroups:
-    @bears_changes_of(*USERS)
+    @retry_on_changes_of(*USERS)
     def test_known_user(self) -> None:
         me = pwd.getpwuid(os.geteuid())
         groups = look_up_groups(me.pw_uid)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from omnibus.daemon import daemonize, pidfile
-from support.steady import USERS, bears_changes_of
+from support.retries import USERS, retry_on_changes_of
 
 
 def in_child(code: str, **options: object) -> str:
@@ -107,7 +107,7 @@ class TestLimit:
 
 
 class TestUser:
-    @bears_changes_of(*USERS)
+    @retry_on_changes_of(*USERS)
     def test_by_name_and_number(self) -> None:
         me = pwd.getpwuid(os.geteuid())
         assert daemonize.find_user(me.pw_name) == me
@@ -121,7 +121,7 @@ class TestUser:
             daemonize.find_user(name)
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-    @bears_changes_of(*USERS)
+    @retry_on_changes_of(*USERS)
     def test_become(self) -> None:
         """All ids, real, effective and saved, and all groups."""
         text = in_child(

@@ -43,14 +43,14 @@ from omnibus.systemd.watchdog import Watchdog
 from omnibus.transport.listener import Listener
 from omnibus.transport.relay import Arrival
 from omnibus.transport.relay import Credentials as RelayCredentials
-from support.breakage import (
-    Accounts,
-    BrokenGuard,
-    BrokenLines,
-    BrokenNotifier,
+from support.fault_injection import (
+    AccountingPlane,
+    FailingGuard,
+    FailingLines,
+    FailingNotifier,
     FakeSpawner,
     Faults,
-    broken_driver,
+    failing_driver,
     open_fds,
 )
 from support.loop import Loop as FakeLoop
@@ -97,9 +97,9 @@ class ControlPlane:
 
     def __init__(self, faults: Faults, directory: Path) -> None:
         self.faults = faults
-        self.plane = Accounts(faults)
-        self.log = BrokenLines(faults)
-        self.guard = BrokenGuard(self.log, faults)
+        self.plane = AccountingPlane(faults)
+        self.log = FailingLines(faults)
+        self.guard = FailingGuard(self.log, faults)
         self.timers = FakeLoop()
         self.loop = Loop(self.timers, self.guard, self.plane.commit)
         self.spawner = FakeSpawner(self.loop, faults)
@@ -120,7 +120,7 @@ class ControlPlane:
             tools=LoopTools(self.loop, spawner),
             environment=Environment({}, "an:address", "session"),
         )
-        self.bus.driver = broken_driver(faults)
+        self.bus.driver = failing_driver(faults)
         self.bus.handlings = {
             kind: Handling(faults.before(f"event {EventKind(kind).name}", one.handle), one.reject)
             for kind, one in self.bus.handlings.items()
@@ -128,7 +128,7 @@ class ControlPlane:
         self.listening = socket.socket(socket.AF_UNIX)
         listener = Listener([self.listening], [])
         self.server = Acceptor(self.loop, self.bus, plane, [listener], choose((), {}))
-        self.notifier = BrokenNotifier(faults)
+        self.notifier = FailingNotifier(faults)
         self.result = directory / "result"
         self.write(self.settings)
         self.reloader = Reloader(
@@ -421,7 +421,7 @@ def make_control_plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
 
     def make(faults: Faults) -> ControlPlane:
         with monkeypatch.context() as patch:
-            patch.setattr(bus_module, "Guard", lambda log: BrokenGuard(log, faults))
+            patch.setattr(bus_module, "Guard", lambda log: FailingGuard(log, faults))
             return ControlPlane(faults, tmp_path)
 
     return make

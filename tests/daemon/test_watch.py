@@ -19,7 +19,7 @@ from support.plane import Lines
 LATER = 2.0**40  # after the last change
 
 
-class Place:
+class Tree:
     """A directory with a configuration that includes another directory, and its watch."""
 
     def __init__(self, directory: Path) -> None:
@@ -54,8 +54,8 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    found = Place(tmp_path)
+def tree(tmp_path: Path) -> Iterator[Tree]:
+    found = Tree(tmp_path)
     yield found
     found.watch.close()
 
@@ -67,8 +67,8 @@ def replace_by_rename(path: Path) -> None:
 
 
 class TestChanges:
-    def test_none(self, place: Place) -> None:
-        assert not place.noticed()
+    def test_none(self, tree: Tree) -> None:
+        assert not tree.noticed()
 
     @pytest.mark.parametrize("name", ["a.conf", "a.service"])
     @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ class TestChanges:
         [Path.touch, replace_by_rename, lambda path: path.symlink_to("/nowhere"), Path.mkdir],
         ids=["written", "renamed", "linked", "made"],
     )
-    def test_new_in_directory(self, place: Place, name: str, change: Callable[[Path], None]) -> None:
-        change(place.conf_dir / name)
-        assert place.noticed()
+    def test_new_in_directory(self, tree: Tree, name: str, change: Callable[[Path], None]) -> None:
+        change(tree.conf_dir / name)
+        assert tree.noticed()
 
     @pytest.mark.parametrize(
         "change",
@@ -92,107 +92,107 @@ class TestChanges:
         ids=["written", "removed", "replaced", "renamed", "made readable"],
     )
     @pytest.mark.parametrize("name", ["bus.conf", "conf.d/a.conf"])
-    def test_known_file(self, place: Place, name: str, change: Callable[[Path], None]) -> None:
-        (place.directory / name).touch()
-        assert place.noticed()
-        change(place.directory / name)
-        assert place.noticed()
+    def test_known_file(self, tree: Tree, name: str, change: Callable[[Path], None]) -> None:
+        (tree.directory / name).touch()
+        assert tree.noticed()
+        change(tree.directory / name)
+        assert tree.noticed()
 
     @pytest.mark.parametrize("name", ["other.conf", "socket", "conf.d/a.conf.dpkg-new", "conf.d/README"])
-    def test_irrelevant_file(self, place: Place, name: str) -> None:
+    def test_irrelevant_file(self, tree: Tree, name: str) -> None:
         """Files beside the configuration don't matter either."""
-        (place.directory / name).touch()
-        (place.directory / name).unlink()
-        assert not place.noticed()
+        (tree.directory / name).touch()
+        (tree.directory / name).unlink()
+        assert not tree.noticed()
 
-    def test_file_that_is_being_written(self, place: Place) -> None:
+    def test_file_that_is_being_written(self, tree: Tree) -> None:
         """It is read when it is complete, not before."""
-        with (place.conf_dir / "a.conf").open("w") as stream:
+        with (tree.conf_dir / "a.conf").open("w") as stream:
             stream.write("<bus")
             stream.flush()
-            assert not place.noticed()
+            assert not tree.noticed()
             stream.write("config/>")
-        assert place.noticed()
+        assert tree.noticed()
 
-    def test_only_read(self, place: Place) -> None:
-        place.file.read_bytes()
-        assert not place.noticed()
+    def test_only_read(self, tree: Tree) -> None:
+        tree.file.read_bytes()
+        assert not tree.noticed()
 
-    def test_target_of_a_link(self, place: Place) -> None:
+    def test_target_of_a_link(self, tree: Tree) -> None:
         """system.conf is a link on some distributions."""
-        target = place.directory / "elsewhere" / "real"
+        target = tree.directory / "elsewhere" / "real"
         target.parent.mkdir()
         target.touch()
-        link = place.directory / "link.conf"
+        link = tree.directory / "link.conf"
         link.symlink_to(target)
-        place.set(files=(link,))
+        tree.set(files=(link,))
         target.write_text("x")
-        assert place.noticed()
+        assert tree.noticed()
         link.unlink()
-        assert place.noticed()
+        assert tree.noticed()
 
-    def test_too_many_at_once(self, place: Place) -> None:
+    def test_too_many_at_once(self, tree: Tree) -> None:
         """The kernel's queue overflowed: anything may have happened."""
         most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
         if most > 50000:
             pytest.skip("it would take too long to fill the kernel's queue")
-        first, second = place.directory / "x", place.directory / "y"
+        first, second = tree.directory / "x", tree.directory / "y"
         first.touch()
         for _ in range(most // 4 + 1):
             first.rename(second)
             second.rename(first)
-        assert place.noticed()
+        assert tree.noticed()
 
 
 class TestDirectories:
-    def test_removed_and_made_again(self, place: Place) -> None:
+    def test_removed_and_made_again(self, tree: Tree) -> None:
         """The watches are restored each time."""
-        place.conf_dir.rmdir()
-        assert place.noticed()
-        place.set()
-        assert not place.noticed()
-        place.conf_dir.mkdir()
-        assert place.noticed()
-        place.set()
-        (place.conf_dir / "a.conf").touch()
-        assert place.noticed()
+        tree.conf_dir.rmdir()
+        assert tree.noticed()
+        tree.set()
+        assert not tree.noticed()
+        tree.conf_dir.mkdir()
+        assert tree.noticed()
+        tree.set()
+        (tree.conf_dir / "a.conf").touch()
+        assert tree.noticed()
 
-    def test_not_there_yet(self, place: Place) -> None:
+    def test_not_there_yet(self, tree: Tree) -> None:
         """Its parent is missing, too."""
-        missing = place.directory / "share" / "dbus-1" / "x.conf"
-        place.set(missing)
+        missing = tree.directory / "share" / "dbus-1" / "x.conf"
+        tree.set(missing)
         for path in (missing.parent.parent, missing.parent):
             path.mkdir()
-            assert place.noticed()
-            place.set(missing)
+            assert tree.noticed()
+            tree.set(missing)
         missing.touch()
-        assert place.noticed()
+        assert tree.noticed()
 
-    def test_replaced_link(self, place: Place) -> None:
-        place.conf_dir.rmdir()
+    def test_replaced_link(self, tree: Tree) -> None:
+        tree.conf_dir.rmdir()
         for name in ("one", "two"):
-            (place.directory / name).mkdir()
-        place.conf_dir.symlink_to("one")
-        place.set()
-        assert place.noticed()  # the old directory is gone
-        (place.directory / "new").symlink_to("two")
-        (place.directory / "new").rename(place.conf_dir)
-        assert place.noticed()
-        place.set()
-        (place.directory / "two/a.conf").touch()
-        assert place.noticed()
-        (place.directory / "one/a.conf").touch()
-        assert not place.noticed()
+            (tree.directory / name).mkdir()
+        tree.conf_dir.symlink_to("one")
+        tree.set()
+        assert tree.noticed()  # the old directory is gone
+        (tree.directory / "new").symlink_to("two")
+        (tree.directory / "new").rename(tree.conf_dir)
+        assert tree.noticed()
+        tree.set()
+        (tree.directory / "two/a.conf").touch()
+        assert tree.noticed()
+        (tree.directory / "one/a.conf").touch()
+        assert not tree.noticed()
 
-    def test_two_paths_of_one(self, place: Place) -> None:
+    def test_two_paths_of_one(self, tree: Tree) -> None:
         """As with /lib and /usr/lib: relevant files of either path are relevant."""
-        (place.directory / "other").symlink_to("conf.d")
-        one, two = place.conf_dir / "one", place.directory / "other" / "two"
-        place.set(one, two)
+        (tree.directory / "other").symlink_to("conf.d")
+        one, two = tree.conf_dir / "one", tree.directory / "other" / "two"
+        tree.set(one, two)
         one.touch()
-        assert place.noticed()
+        assert tree.noticed()
         two.touch()
-        assert place.noticed()
+        assert tree.noticed()
 
     def test_root(self) -> None:
         assert places((), ("/no-such-directory/dbus-1/x.conf",)) == {"/": {"no-such-directory"}}
@@ -212,60 +212,60 @@ class TestChangesDuringTheReading:
         return time.time() + 60
 
     @pytest.fixture
-    def new(self, place: Place) -> Path:
+    def new(self, tree: Tree) -> Path:
         """A directory that isn't watched yet."""
-        place.conf_dir = place.directory / "new.d"
-        place.conf_dir.mkdir()
-        return place.conf_dir
+        tree.conf_dir = tree.directory / "new.d"
+        tree.conf_dir.mkdir()
+        return tree.conf_dir
 
-    def test_nothing_new(self, place: Place, new: Path, old: float) -> None:
-        place.set(began=old)
-        assert not place.noticed()
+    def test_nothing_new(self, tree: Tree, new: Path, old: float) -> None:
+        tree.set(began=old)
+        assert not tree.noticed()
 
-    def test_directory_or_file(self, place: Place, new: Path) -> None:
-        place.set(began=time.time() - 60)
-        assert place.noticed()
+    def test_directory_or_file(self, tree: Tree, new: Path) -> None:
+        tree.set(began=time.time() - 60)
+        assert tree.noticed()
 
-    def test_removed_file(self, place: Place, new: Path, old: float) -> None:
-        place.set(files=(new / "a.conf",), began=old)
-        assert place.noticed()
+    def test_removed_file(self, tree: Tree, new: Path, old: float) -> None:
+        tree.set(files=(new / "a.conf",), began=old)
+        assert tree.noticed()
 
-    def test_file_that_was_missing(self, place: Place, new: Path, old: float) -> None:
+    def test_file_that_was_missing(self, tree: Tree, new: Path, old: float) -> None:
         (new / "a.conf").touch()
-        place.set(new / "a.conf", began=old)
-        assert place.noticed()
+        tree.set(new / "a.conf", began=old)
+        assert tree.noticed()
 
-    def test_place_that_was_watched(self, place: Place) -> None:
+    def test_place_that_was_watched(self, tree: Tree) -> None:
         """Its changes were reported."""
-        place.set(began=0.0)
-        assert not place.noticed()
+        tree.set(began=0.0)
+        assert not tree.noticed()
 
 
 class TestTogether:
-    def test_until_it_is_quiet(self, place: Place) -> None:
+    def test_until_it_is_quiet(self, tree: Tree) -> None:
         for _ in range(3):
-            place.file.touch()
-            place.loop.pass_time(QUIET / 2)
-        assert place.told == 0
-        place.loop.pass_time(QUIET)
-        assert place.told == 1
+            tree.file.touch()
+            tree.loop.pass_time(QUIET / 2)
+        assert tree.told == 0
+        tree.loop.pass_time(QUIET)
+        assert tree.told == 1
 
-    def test_bounded_delay(self, place: Place) -> None:
+    def test_bounded_delay(self, tree: Tree) -> None:
         """A process that writes continuously can't delay the report indefinitely."""
         for _ in range(round(PATIENCE / QUIET) * 2 + 1):
-            place.file.touch()
-            place.loop.pass_time(QUIET / 2)
-        assert place.told == 1
+            tree.file.touch()
+            tree.loop.pass_time(QUIET / 2)
+        assert tree.told == 1
 
-    def test_reading_that_begins(self, place: Place) -> None:
+    def test_reading_that_begins(self, tree: Tree) -> None:
         """The reading includes earlier changes."""
-        place.file.touch()
-        place.loop.pass_time(0)
-        place.file.touch()
-        place.watch.catch_up()
-        assert not place.noticed()
-        place.file.touch()
-        assert place.noticed()
+        tree.file.touch()
+        tree.loop.pass_time(0)
+        tree.file.touch()
+        tree.watch.catch_up()
+        assert not tree.noticed()
+        tree.file.touch()
+        assert tree.noticed()
 
 
 class TestFailures:
@@ -283,52 +283,52 @@ class TestFailures:
         watch.close()
         assert log.lines == ["Cannot initialize inotify: Too many open files"]
 
-    def test_no_room_for_a_watch(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_room_for_a_watch(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*args: Any) -> None:
             raise OSError(28, os.strerror(28))
 
         monkeypatch.setattr("omnibus.daemon.watch.Inotify.add_watch", refuse)
-        (place.directory / "new.d").mkdir()
-        place.conf_dir = place.directory / "new.d"
-        place.set()
-        line = f"Cannot setup inotify for '{place.conf_dir}'; error 'No space left on device'"
-        assert line in place.log.lines
+        (tree.directory / "new.d").mkdir()
+        tree.conf_dir = tree.directory / "new.d"
+        tree.set()
+        line = f"Cannot setup inotify for '{tree.conf_dir}'; error 'No space left on device'"
+        assert line in tree.log.lines
 
     def test_directory_disappears_during_the_search(
-        self, place: Place, monkeypatch: pytest.MonkeyPatch
+        self, tree: Tree, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        gone = {str(place.directory / "gone"): {"x"}}
+        gone = {str(tree.directory / "gone"): {"x"}}
         monkeypatch.setattr("omnibus.daemon.watch.places", lambda *args: gone)
-        place.set()
-        assert place.log.lines == []
+        tree.set()
+        assert tree.log.lines == []
 
-    def test_closed(self, place: Place) -> None:
+    def test_closed(self, tree: Tree) -> None:
         before = len(os.listdir("/proc/self/fd"))
-        place.file.touch()
-        place.loop.pass_time(0)
-        place.watch.close()
-        assert (place.loop.readers, place.loop.timers) == ({}, [])
+        tree.file.touch()
+        tree.loop.pass_time(0)
+        tree.watch.close()
+        assert (tree.loop.readers, tree.loop.timers) == ({}, [])
         assert len(os.listdir("/proc/self/fd")) < before
-        place.watch.set(Settings(), 0.0)
-        place.watch.close()
+        tree.watch.set(Settings(), 0.0)
+        tree.watch.close()
 
 
 class TestFollowed:
     """Directories in which any change is recorded."""
 
     @pytest.fixture
-    def services(self, place: Place) -> Path:
-        path = place.directory / "services"
+    def services(self, tree: Tree) -> Path:
+        path = tree.directory / "services"
         path.mkdir()
         (path / "old.service").write_text("old")
-        place.loop.pass_time(QUIET)
-        place.told = 0
-        assert place.watch.follow([str(path)])
+        tree.loop.pass_time(QUIET)
+        tree.told = 0
+        assert tree.watch.follow([str(path)])
         return path
 
-    def test_none(self, place: Place, services: Path) -> None:
+    def test_none(self, tree: Tree, services: Path) -> None:
         (services / "old.service").read_text()
-        assert not place.watch.has_changed()
+        assert not tree.watch.has_changed()
 
     @pytest.mark.parametrize(
         "change",
@@ -345,62 +345,62 @@ class TestFollowed:
         ],
         ids=["new", "written", "unlinked", "mode", "renamed", "replaced", "linked", "hard-linked", "moved"],
     )
-    def test_change(self, place: Place, services: Path, change: Callable[[Path], None]) -> None:
+    def test_change(self, tree: Tree, services: Path, change: Callable[[Path], None]) -> None:
         """It is recorded until the directories are followed again; it causes no reload."""
         change(services)
-        assert place.watch.has_changed()
-        assert place.watch.has_changed()
+        assert tree.watch.has_changed()
+        assert tree.watch.has_changed()
         if services.exists():
-            assert place.watch.follow([str(services)])
-            assert not place.watch.has_changed()
-        assert not place.noticed()
+            assert tree.watch.follow([str(services)])
+            assert not tree.watch.has_changed()
+        assert not tree.noticed()
 
-    def test_removed(self, place: Place, services: Path) -> None:
+    def test_removed(self, tree: Tree, services: Path) -> None:
         (services / "old.service").unlink()
-        assert place.watch.follow([str(services)])
+        assert tree.watch.follow([str(services)])
         services.rmdir()
-        assert place.watch.has_changed()
+        assert tree.watch.has_changed()
 
-    def test_not_there(self, place: Place, services: Path) -> None:
+    def test_not_there(self, tree: Tree, services: Path) -> None:
         """Its own time shows its appearance."""
-        assert place.watch.follow([str(services), str(place.directory / "none")])
-        assert not place.watch.has_changed()
+        assert tree.watch.follow([str(services), str(tree.directory / "none")])
+        assert not tree.watch.has_changed()
 
-    def test_no_more(self, place: Place, services: Path) -> None:
-        place.watch.follow([])
+    def test_no_more(self, tree: Tree, services: Path) -> None:
+        tree.watch.follow([])
         (services / "new.service").touch()
-        assert not place.watch.has_changed()
+        assert not tree.watch.has_changed()
 
-    def test_beside_the_configuration(self, place: Place) -> None:
+    def test_beside_the_configuration(self, tree: Tree) -> None:
         """A directory may be both: neither use removes the watch of the other."""
-        place.watch.follow([str(place.conf_dir)])
-        (place.conf_dir / "a.service").touch()
-        assert place.watch.has_changed()
-        assert place.noticed()
-        place.watch.follow([])
-        (place.conf_dir / "b.service").touch()
-        assert place.noticed()
-        place.watch.follow([str(place.conf_dir)])
-        place.watch.set(Settings(files=(str(place.file),)), LATER)
-        (place.conf_dir / "c.service").touch()
-        assert place.watch.has_changed()
-        assert not place.noticed()
+        tree.watch.follow([str(tree.conf_dir)])
+        (tree.conf_dir / "a.service").touch()
+        assert tree.watch.has_changed()
+        assert tree.noticed()
+        tree.watch.follow([])
+        (tree.conf_dir / "b.service").touch()
+        assert tree.noticed()
+        tree.watch.follow([str(tree.conf_dir)])
+        tree.watch.set(Settings(files=(str(tree.file),)), LATER)
+        (tree.conf_dir / "c.service").touch()
+        assert tree.watch.has_changed()
+        assert not tree.noticed()
 
-    def test_too_many_at_once(self, place: Place, services: Path) -> None:
+    def test_too_many_at_once(self, tree: Tree, services: Path) -> None:
         """An overflow of the kernel's queue may have hidden a change."""
         limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
         if limit > 100_000:
             pytest.skip("the kernel has much room")
         for number in range(limit + 10):
-            (place.conf_dir / str(number % 2)).touch()
-        assert place.watch.has_changed()
+            (tree.conf_dir / str(number % 2)).touch()
+        assert tree.watch.has_changed()
 
-    def test_no_room_for_a_watch(self, place: Place, services: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_room_for_a_watch(self, tree: Tree, services: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*args: Any) -> None:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr("omnibus.daemon.watch.Inotify.add_watch", refuse)
-        assert not place.watch.follow([str(services)])
+        assert not tree.watch.follow([str(services)])
 
     def test_no_inotify(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(**options: Any) -> None:

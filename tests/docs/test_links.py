@@ -24,7 +24,7 @@ FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^ {4,}.*$", re.MULTILINE)
 TARGET = re.compile(r"^([a-z][\w-]*(?: [a-z][\w-]*)*):", re.MULTILINE)
 MADE = {"bench/build/instructions.program", "bench/build"}
-"""Paths that only a build makes."""
+"""Paths that exist only after a build."""
 
 
 def name(page: Path) -> str:

@@ -28,7 +28,7 @@ static uint32_t pick_receiver(struct world *w, struct prng *p)
         return TO_NAME | name_of_slot(slot);
     if (choice < 92)
         return TO_NAME | name;
-    return choice < 96 ? any : TO_NOBODY;
+    return choice < 96 ? any : TO_ABSENT;
 }
 
 static struct wish pick_wish(struct world *w, struct prng *p, uint8_t type)

@@ -10,10 +10,10 @@
 #define TO_NAME 0x80000000u /* and the number of a well-known name: see names.h */
 #define TO_ALL 0xffffffffu
 #define TO_DRIVER 0xfffffffeu
-#define TO_NOBODY 0xfffffffdu
+#define TO_ABSENT 0xfffffffdu
 static inline bool to_is_name(uint32_t to)
 {
-    return to & TO_NAME && to < TO_NOBODY;
+    return to & TO_NAME && to < TO_ABSENT;
 }
 
 /* Planned messages have serials from 1; a client's reactions have a range of their own. */

@@ -10,7 +10,7 @@ static const char *destination(struct world *w, uint32_t to, char name[NAME_TEXT
         return NULL;
     if (to == TO_DRIVER)
         return BUS;
-    if (to == TO_NOBODY)
+    if (to == TO_ABSENT)
         return "fuzz.without.owner";
     if (to_is_name(to)) {
         name_text(to & ~TO_NAME, name);

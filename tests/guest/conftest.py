@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from support.daemon import Daemon, config, start
+from support.direct import WAYS, stats
 from support.load import load_program
 from support.raw import DEADLINE
-from support.ways import WAYS, stats
 
 Begin = Callable[..., Daemon]
 Load = Callable[..., str]

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from support.daemon import Daemon
+from support.direct import GROUP, alone, echo, received_directly, send_note, sent_directly, wait_until_direct
 from support.message import Type
 from support.programs import PEERS, Program
 from support.raw import DEADLINE, ERROR, Client, Closed
-from support.ways import GROUP, alone, echo, got_directly, learn, note, sent_directly
 
 pytestmark = pytest.mark.deviation("multicast")
 REFERENCES = Path("/sys/module/unix_multicast/refcnt")
@@ -56,7 +56,7 @@ class TestReceiver:
         program, name = peer("echo")
         watcher.match(GONE)
         if way == GROUP:
-            learn(watcher, caller, by=lambda: caller.call(name, "Echo", "u", 1))
+            wait_until_direct(watcher, caller, by=lambda: caller.call(name, "Echo", "u", 1))
         before = sent_directly(watcher, caller)
         serials = self.wait_for(caller, name, "Wait", self.COUNT)
         caller.call(name, "Echo", "u", 2)  # all have reached it
@@ -73,7 +73,7 @@ class TestReceiver:
         caller, other = bus.connect(), bus.connect()
         program, name = peer("echo")
         if way == GROUP:
-            learn(other, caller, by=lambda: caller.call(name, "Echo", "u", 1))
+            wait_until_direct(other, caller, by=lambda: caller.call(name, "Echo", "u", 1))
         serials = []
         for number in range(self.COUNT):
             size = 100_000 if number % 4 == 0 else 10
@@ -103,7 +103,7 @@ class TestReceiver:
         assert {one.error_name for one in sender.inbox} <= {ERROR + "ServiceUnknown"}
         sender.inbox.clear()
         if way == GROUP:
-            learn(asker, sender, by=lambda: note(sender, other))
+            wait_until_direct(asker, sender, by=lambda: send_note(sender, other))
 
 
 class TestSender:
@@ -124,7 +124,7 @@ class TestSender:
         take_some(400)
         if way == GROUP:
             end = time.monotonic() + DEADLINE
-            while got_directly(asker, receiver) == 0:
+            while received_directly(asker, receiver) == 0:
                 take_some(100)
                 assert time.monotonic() < end
         kill(program)
@@ -142,7 +142,7 @@ class TestSender:
         for _ in range(10):
             caller = bus.connect()
             if way == GROUP:
-                learn(asker, caller, by=lambda caller=caller: echo(caller, callee))
+                wait_until_direct(asker, caller, by=lambda caller=caller: echo(caller, callee))
             caller.start_call(callee.unique, "Hail")
             call = callee.take(member="Hail")
             caller.close()
@@ -162,7 +162,7 @@ class TestDaemon:
         """Some exchange direct messages, one is blocked because the bus has stopped reading."""
         asker, client, other, slow = (bus.connect() for _ in range(4))
         if way == GROUP:
-            learn(asker, client, other, by=lambda: echo(client, other))
+            wait_until_direct(asker, client, other, by=lambda: echo(client, other))
         _, flooded = peer("echo")
         flooding, _ = peer("flood", flooded)
         stuck, _ = peer("flood", slow.unique)
@@ -200,7 +200,7 @@ class TestDaemon:
         bus = begin()
         clients = [bus.connect() for _ in range(10)]
         if way == GROUP:
-            learn(clients[0], clients[1], by=lambda: echo(clients[1], clients[2]))
+            wait_until_direct(clients[0], clients[1], by=lambda: echo(clients[1], clients[2]))
             assert self.references() > before
         bus.process.kill()
         bus.process.wait(DEADLINE)

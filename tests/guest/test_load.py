@@ -7,9 +7,9 @@ import shutil
 import pytest
 
 from support.daemon import Daemon
+from support.direct import GROUP, WAYS, stats
 from support.guest import IN_GUEST
-from support.patience import patient
-from support.ways import GROUP, WAYS, stats
+from support.timeouts import scaled
 
 from .conftest import Load
 
@@ -48,7 +48,7 @@ class TestOrder:
     @pytest.mark.parametrize("way", WAYS[:1], indirect=True)
     @pytest.mark.parametrize(("seed", "clients"), [(10, 3), (11, 6), (12, 6), (13, 12)])
     def test_many(self, load: Load, bus: Daemon, way: str, seed: int, clients: int) -> None:
-        load("order", seed=seed, count=4000, clients=clients, seconds=patient(300))
+        load("order", seed=seed, count=4000, clients=clients, seconds=scaled(300))
         both_ways(bus, way)
 
 
@@ -63,7 +63,7 @@ class TestRuleThenCall:
     @pytest.mark.parametrize("way", WAYS[:1], indirect=True)
     @pytest.mark.parametrize("seed", range(10))
     def test_ten_thousand(self, load: Load, bus: Daemon, way: str, seed: int) -> None:
-        load("match", seed=seed, count=10_000, seconds=patient(300))
+        load("match", seed=seed, count=10_000, seconds=scaled(300))
         both_ways(bus, way)
 
 

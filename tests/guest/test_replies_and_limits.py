@@ -7,9 +7,9 @@ import time
 import pytest
 
 from support.daemon import STRICT_POLICY, Daemon
+from support.direct import GROUP, echo, received_directly, send_note, sent_directly, stats, wait_until_direct
 from support.message import Message, Type
 from support.raw import ERROR, Client
-from support.ways import GROUP, echo, got_directly, learn, note, sent_directly, stats
 
 from .conftest import Begin
 
@@ -24,7 +24,7 @@ class Pair:
         self.direct = way == GROUP
         echo(self.caller, self.callee)
         if self.direct:
-            learn(self.asker, self.caller, self.callee, by=lambda: echo(self.caller, self.callee))
+            wait_until_direct(self.asker, self.caller, self.callee, by=lambda: echo(self.caller, self.callee))
 
     def call(self, size: int = 0) -> Message:
         self.caller.start_call(self.callee.unique, "Echo", "ay", bytes(size))
@@ -64,15 +64,15 @@ class TestCounted:
                 listener.take(member="Cast")
 
         if way == GROUP:
-            learn(asker, sender, by=cast)
-        old, before = stats(asker), [got_directly(asker, one) for one in listeners]
+            wait_until_direct(asker, sender, by=cast)
+        old, before = stats(asker), [received_directly(asker, one) for one in listeners]
         for _ in range(10):
             cast()
         new = stats(asker)
         count = 10 if way == GROUP else 0
         assert new["DirectMessages"] - old["DirectMessages"] == count
         assert new["DirectDeliveries"] - old["DirectDeliveries"] == count * len(listeners)
-        assert [got_directly(asker, one) for one in listeners] == [one + count for one in before]
+        assert [received_directly(asker, one) for one in listeners] == [one + count for one in before]
 
     def test_pending(self, bus: Daemon, way: str) -> None:
         """PendingReplies: pending calls, direct and through the bus."""
@@ -192,4 +192,4 @@ class TestUnrequestedReply:
             pair.callee.signal("Note", "u", number, destination=pair.caller.unique)
             pair.caller.expect(type=Type.METHOD_RETURN, reply_serial=call.serial)
             pair.caller.expect(member="Note", body=(number,))
-            note(pair.callee, pair.caller, number)
+            send_note(pair.callee, pair.caller, number)

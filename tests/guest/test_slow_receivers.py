@@ -8,8 +8,8 @@ import time
 import pytest
 
 from support.daemon import Daemon
+from support.direct import GROUP, WAYS, echo, received_directly, send_note, sent_directly, wait_until_direct
 from support.raw import DEADLINE
-from support.ways import GROUP, WAYS, echo, got_directly, learn, note, sent_directly
 
 from .conftest import Tell
 
@@ -31,20 +31,20 @@ class TestUnread:
 
     def both(self) -> None:
         """One signal to each, and a broadcast."""
-        note(self.sender, self.slow)
-        note(self.sender, self.other)
+        send_note(self.sender, self.slow)
+        send_note(self.sender, self.other)
         self.cast()
         self.slow.take(member="Cast")
 
     def ways_known(self, way: str) -> None:
         if way == GROUP:
-            learn(self.asker, self.sender, by=self.both)
+            wait_until_direct(self.asker, self.sender, by=self.both)
 
     def flood(self) -> None:
         """Send to the slow receiver, to the other one, and to both."""
         for number in range(COUNT):
             self.sender.signal("Note", "u", number, destination=self.slow.unique)
-            note(self.sender, self.other, number)
+            send_note(self.sender, self.other, number)
             self.cast(number)
 
     def test_nothing_is_lost(self, way: str) -> None:
@@ -62,7 +62,7 @@ class TestUnread:
         third, fourth = bus.connect(), bus.connect()
         self.ways_known(way)
         if way == GROUP:
-            learn(self.asker, third, fourth, by=lambda: echo(third, fourth))
+            wait_until_direct(self.asker, third, fourth, by=lambda: echo(third, fourth))
         self.flood()
         before = sent_directly(self.asker, third), sent_directly(self.asker, fourth)
         for number in range(100):
@@ -74,7 +74,7 @@ class TestUnread:
     def again(self, burst: int) -> tuple[int, float]:
         """Read all, then send in bursts; return how many went through the bus, and until when (ms)."""
         self.flood()
-        before = got_directly(self.asker, self.slow)
+        before = received_directly(self.asker, self.slow)
         for _ in range(2 * COUNT):
             self.slow.receive()
         begin, times = time.monotonic(), []
@@ -84,7 +84,7 @@ class TestUnread:
                 self.sender.signal("Note", "u", number, destination=self.slow.unique)
             for number in range(at, at + burst):
                 self.slow.expect(member="Note", body=(number,))
-        by_bus = MORE - (got_directly(self.asker, self.slow) - before)
+        by_bus = MORE - (received_directly(self.asker, self.slow) - before)
         assert by_bus < MORE
         return by_bus, 1000 * times[by_bus]
 
@@ -109,13 +109,13 @@ class TestUnread:
                 if number == COUNT:
                     is_half.set()
 
-        before = got_directly(self.asker, self.slow)
+        before = received_directly(self.asker, self.slow)
         thread = threading.Thread(target=send)
         thread.start()
         assert is_half.wait(DEADLINE)
         for number in range(2 * COUNT):
             self.slow.expect(member="Note", body=(number,))
         thread.join()
-        direct = got_directly(self.asker, self.slow) - before
+        direct = received_directly(self.asker, self.slow) - before
         tell(f"of {COUNT} messages before the receiver reads and {COUNT} during that, {direct} directly")
-        learn(self.asker, self.sender, by=lambda: note(self.sender, self.slow))
+        wait_until_direct(self.asker, self.sender, by=lambda: send_note(self.sender, self.slow))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from support.daemon import Daemon
+from support.direct import WAYS, send_note, sent_directly, wait_until_direct
 from support.raw import Client
-from support.ways import WAYS, learn, note, sent_directly
 
 from .conftest import Begin
 
@@ -58,16 +58,16 @@ class TestSameUser:
     @pytest.mark.parametrize(("sender_uid", "receiver_uid"), TRUSTED)
     def test_directly(self, bus: Daemon, sender_uid: int, receiver_uid: int) -> None:
         sender, receiver = bus.connect(uid=sender_uid), bus.connect(uid=receiver_uid)
-        learn(bus.connect(), sender, by=lambda: note(sender, receiver))
+        wait_until_direct(bus.connect(), sender, by=lambda: send_note(sender, receiver))
 
     @pytest.mark.parametrize(("sender_uid", "receiver_uid"), [pair for pair in PAIRS if pair not in TRUSTED])
     def test_by_the_bus(self, bus: Daemon, sender_uid: int, receiver_uid: int) -> None:
         """While the same sender's messages to clients of its own user go directly."""
         asker, sender = bus.connect(), bus.connect(uid=sender_uid)
         receiver, own = bus.connect(uid=receiver_uid), bus.connect(uid=sender_uid)
-        never(asker, sender, lambda: note(sender, receiver))
-        learn(asker, sender, by=lambda: note(sender, own))
-        never(asker, sender, lambda: note(sender, receiver))
+        never(asker, sender, lambda: send_note(sender, receiver))
+        wait_until_direct(asker, sender, by=lambda: send_note(sender, own))
+        never(asker, sender, lambda: send_note(sender, receiver))
 
     def test_calls_of_root(self, bus: Daemon) -> None:
         """A call of root goes directly, its reply through the bus."""
@@ -78,27 +78,27 @@ class TestSameUser:
             callee.reply(callee.take(member="Echo"))
             caller.reply_to(serial)
 
-        learn(asker, caller, by=call)
+        wait_until_direct(asker, caller, by=call)
         never(asker, callee, call)
 
     def test_broadcasts(self, bus: Daemon) -> None:
         """A broadcast goes directly to all receivers or to none."""
         asker, sender, own = bus.connect(), bus.connect(uid=USER), listening(bus, USER)
-        learn(asker, sender, by=lambda: cast(sender, own))
+        wait_until_direct(asker, sender, by=lambda: cast(sender, own))
         other = listening(bus, OTHER)
         cast(sender, own, other)
         never(asker, sender, lambda: cast(sender, own, other))
         root = bus.connect()
-        learn(asker, root, by=lambda: cast(root, own, other))
+        wait_until_direct(asker, root, by=lambda: cast(root, own, other))
 
 
 class TestEverybody:
     @pytest.mark.parametrize(("sender_uid", "receiver_uid"), PAIRS)
     def test_directly(self, trusting: Daemon, sender_uid: int, receiver_uid: int) -> None:
         sender, receiver = trusting.connect(uid=sender_uid), trusting.connect(uid=receiver_uid)
-        learn(trusting.connect(), sender, by=lambda: note(sender, receiver))
+        wait_until_direct(trusting.connect(), sender, by=lambda: send_note(sender, receiver))
 
     def test_broadcasts(self, trusting: Daemon) -> None:
         sender = trusting.connect(uid=USER)
         listeners = [listening(trusting, uid) for uid in (ROOT, USER, OTHER)]
-        learn(trusting.connect(), sender, by=lambda: cast(sender, *listeners))
+        wait_until_direct(trusting.connect(), sender, by=lambda: cast(sender, *listeners))

@@ -14,7 +14,7 @@ from omnibus.policy.error import ConfigError
 from omnibus.policy.evaluate import Policy
 from omnibus.policy.load import load, read_result, run_child
 from omnibus.policy.settings import Settings
-from support.steady import USERS, bears_changes_of
+from support.retries import USERS, retry_on_changes_of
 
 from .conftest import Write
 
@@ -169,7 +169,7 @@ class TestShippedFiles:
     """
 
     @pytest.mark.parametrize("name", ["session", "system"])
-    @bears_changes_of(*USERS, "/usr/share/dbus-1", "/etc/dbus-1")
+    @retry_on_changes_of(*USERS, "/usr/share/dbus-1", "/etc/dbus-1")
     def test_equivalent(self, name: str) -> None:
         stock = Path(f"/usr/share/dbus-1/{name}.conf")
         if not stock.exists():
@@ -181,7 +181,7 @@ class TestShippedFiles:
         assert ours.warnings == theirs.warnings
 
     @pytest.mark.parametrize("name", ["session", "system"])
-    @bears_changes_of(*USERS, "/usr/share/dbus-1", "/etc/dbus-1")
+    @retry_on_changes_of(*USERS, "/usr/share/dbus-1", "/etc/dbus-1")
     def test_equivalent_rules(self, name: str) -> None:
         stock = Path(f"/usr/share/dbus-1/{name}.conf")
         if not stock.exists():

@@ -132,7 +132,7 @@ REFUSED = {
     "never as reply_timeout": Case(
         '<limit name="reply_timeout">-1</limit>', '<limit name="reply_timeout"> must be a positive number'
     ),
-    "policy for nobody": Case("<policy/>", ONE_OF),
+    "policy without a subject": Case("<policy/>", ONE_OF),
     "policy for two": Case('<policy context="default" user="root"/>', ONE_OF),
     "policy for all": Case('<policy context="default" user="0" group="0" at_console="true"/>', ONE_OF),
     "policy context": Case(
@@ -180,7 +180,7 @@ REFUSED = {
         'send_destination="a.b" send_destination_prefix="a.b"',
         "send_destination cannot be combined with send_destination_prefix",
     ),
-    "broadcast to somebody": rule(
+    "broadcast to a destination": rule(
         'send_broadcast="true" send_destination="a.b"',
         'Rule with send_broadcast="true" and send_destination="a.b" cannot match anything',
     ),
@@ -253,7 +253,7 @@ ACCEPTED = {
         '<policy context="default"><allow own_prefix="*"/><allow own_prefix=""/>'
         '<allow send_destination_prefix="a.b" send_broadcast="true"/></policy>'
     ),
-    "broadcast to anybody": (
+    "broadcast to any destination": (
         '<policy context="default"><deny send_broadcast="true" send_destination="*"/></policy>'
     ),
     "names that are none": '<policy context="default"><allow own="&lt;"/><deny send_path="x"/></policy>',

@@ -16,7 +16,7 @@ from omnibus.policy.model import validate
 from omnibus.policy.models import RuleAttributes
 from omnibus.policy.rules import ANYONE, NO_MAXIMUM, Context, Kind, Rule
 from omnibus.policy.xml import parse
-from support.steady import USERS, bears_changes_of
+from support.retries import USERS, retry_on_changes_of
 
 from .conftest import Read
 from .strategies import rules
@@ -191,7 +191,7 @@ class TestPolicyElement:
 
 
 class TestPrincipals:
-    @bears_changes_of(*USERS)
+    @retry_on_changes_of(*USERS)
     def test_by_name(self) -> None:
         for user in pwd.getpwall()[:5]:
             assert principals.user_id(user.pw_name) == user.pw_uid
@@ -203,7 +203,7 @@ class TestPrincipals:
         assert principals.user_id(text) == 0
         assert principals.group_id(text) == 0
 
-    @bears_changes_of(*USERS)
+    @retry_on_changes_of(*USERS)
     def test_by_number_in_octal_and_hexadecimal(self) -> None:
         uid = max(user.pw_uid for user in pwd.getpwall())
         assert (

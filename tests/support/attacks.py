@@ -1,4 +1,4 @@
-"""Attacks on a bus, played by the C program of tests/attacks, and what they cost a bystander."""
+"""Attacks on a bus by the C program of tests/attacks, and their cost to a bystander."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ SANITISED: Final = "sanitised"
 SANITISED_DAEMON: Final = CHECKOUT / ".venv/sanitize/bin/omnibusd"
 REPORTS: Final = CHECKOUT / ".venv/sanitize/reports"
 ATTACK_COMMANDS: Final = {**COMMANDS, SANITISED: f"{SANITISED_DAEMON} {FOREGROUND}"}
-READY_DEADLINE: Final = 60.0  # seconds that an attack may take to be in place
-ENOUGH: Final = 120.0  # seconds after which a program hangs
-SERVICE: Final = "org.example.Service"  # activatable by all
-FAILS: Final = "org.example.Fails"  # activatable by all, and ends at once
-ROOTS_SERVICE: Final = "org.example.RootsService"  # activatable; the policy lets root alone send to it
+READY_DEADLINE: Final = 60.0  # seconds until an attack must be set up
+ENOUGH: Final = 120.0  # seconds after which a program is considered hung
+SERVICE: Final = "org.example.Service"  # activatable by all users
+FAILS: Final = "org.example.Fails"  # activatable by all users, and exits at once
+ROOTS_SERVICE: Final = "org.example.RootsService"  # activatable; the policy lets only root send to it
 
-# What Debian's system.conf says, with a name that everybody may send to.
+# The policy of Debian's system.conf, with a name that all users may send to.
 SYSTEM_POLICY: Final = f"""  <user>messagebus</user>
   <policy context="default">
     <allow user="*"/>
@@ -75,22 +75,22 @@ Report = dict[str, Any]
 
 @dataclass(frozen=True)
 class Attack:
-    """One attack: its name in the C program, the bus that it goes to, and more arguments."""
+    """One attack: its name in the C program, the bus it needs, and further arguments."""
 
     name: str
     setting: Setting = SYSTEM
     arguments: tuple[str, ...] = ()
     suffix: str = ""
-    smoke: int = 0  # --count for a moment's test
+    smoke: int = 0  # --count for the smoke test
 
     @property
     def title(self) -> str:
-        """What it is called in a table."""
+        """Its name in a table."""
         return self.name + self.suffix
 
 
 def storm(method: str) -> Attack:
-    """Calls of one of the bus's methods without pause."""
+    """Calls of one method of the bus without pause."""
     return Attack("driver-storm", STOCK, ("--name", method), suffix=f"-{method}")
 
 
@@ -139,19 +139,19 @@ ATTACKS: Final = (
     *(Attack(trouble, STOCK) for trouble in TROUBLES if trouble != "alone"),
     Attack("reload", MANY_FILES),
 )
-"""All that have a price: those of tests/attacks, and the troubles of bench/."""
+"""All attacks with a price: those of tests/attacks, and the loads of bench/."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a bystander measured while an attack went on; µs, infinite if it got no answer at all."""
+    """A bystander's measurements during an attack; µs, infinite without any reply."""
 
     pair: float
     driver: float
     connect: float
     p50: dict[str, float]
     harm_per_s: float
-    grown: int = 0  # bytes by which the daemon's resident memory has grown
+    grown: int = 0  # growth of the daemon's resident memory in bytes
     error: str = ""
 
 
@@ -174,7 +174,7 @@ def write_services(directory: Path) -> None:
 
 
 class Bus(Daemon):
-    """A bus to attack; its directory has service files as well, and goes with it."""
+    """A bus to attack; its directory also has the service files, and is removed with it."""
 
     def __init__(self, name: str, setting: Setting) -> None:
         self.place = Path(tempfile.mkdtemp(prefix="attack-"))
@@ -184,7 +184,7 @@ class Bus(Daemon):
 
     @property
     def pid(self) -> int:
-        """The daemon's process."""
+        """The daemon's process ID."""
         return self._process.pid
 
     def stop(self) -> None:
@@ -193,18 +193,18 @@ class Bus(Daemon):
         shutil.rmtree(self.place, ignore_errors=True)
 
     def open_files(self) -> int:
-        """How many descriptors it has."""
+        """The number of its descriptors."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def memory(self) -> int:
-        """Bytes that are resident."""
+        """Its resident memory in bytes."""
         fields = Path(f"/proc/{self.pid}/statm").read_text().split()
         return int(fields[1]) * 4096
 
 
 @contextlib.contextmanager
 def bus(name: str, setting: Setting) -> Iterator[Bus]:
-    """Start a bus to attack, and end it."""
+    """Start a bus to attack, and end it afterwards."""
     daemon = Bus(name, setting)
     try:
         yield daemon
@@ -212,8 +212,8 @@ def bus(name: str, setting: Setting) -> Iterator[Bus]:
         daemon.stop()
 
 
-class Playing:
-    """An attack that goes on: in place since it was made, over by itself after ``seconds``."""
+class RunningAttack:
+    """A running attack: set up when this is created, and ended by itself after ``seconds``."""
 
     def __init__(self, address: str, name: str, seconds: float, arguments: Sequence[str] = ()) -> None:
         self.seconds = seconds
@@ -230,9 +230,9 @@ class Playing:
             raise RuntimeError(f"{name} did not begin: {line}{errors}")
 
     def result(self) -> Report:
-        """Wait for its end; what it got done: harm, cut_off, error."""
+        """Wait for its end; return its progress: harm, cut_off, error."""
         assert self._process.stdout is not None and self._process.stderr is not None
-        # Not by communicate(), which would miss what has been read together with the first line.
+        # communicate() would miss data that has been read together with the first line.
         out = self._process.stdout.read()
         errors = self._process.stderr.read()
         self._process.wait(ENOUGH)
@@ -251,18 +251,18 @@ class Playing:
 
 
 @contextlib.contextmanager
-def playing(attack: Attack, address: str, seconds: float, smoke: bool = False) -> Iterator[Playing]:
-    """Let an attack go on meanwhile; ``smoke`` leaves most of what it takes out."""
+def running(attack: Attack, address: str, seconds: float, smoke: bool = False) -> Iterator[RunningAttack]:
+    """Run an attack meanwhile; ``smoke`` reduces its resources."""
     few = ("--count", str(attack.smoke)) if smoke and attack.smoke else ()
-    play = Playing(address, attack.name, seconds, (*attack.arguments, *few))
+    process = RunningAttack(address, attack.name, seconds, (*attack.arguments, *few))
     try:
-        yield play
+        yield process
     finally:
-        play.end()
+        process.end()
 
 
 def bystander(address: str, seconds: float) -> Report:
-    """Measure beside whatever goes on."""
+    """Measure as a client that is not involved."""
     command = [PROGRAM, "--address", address, "--seconds", str(seconds), "bystander"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=ENOUGH, check=False)
     found: Report = json.loads(done.stdout)
@@ -270,24 +270,24 @@ def bystander(address: str, seconds: float) -> Report:
 
 
 def settle(daemon: Bus) -> None:
-    """Return once it has loaded all that serving needs."""
+    """Return once the daemon has loaded all modules that serving needs."""
     with contextlib.closing(Client(daemon.address)) as client:
         client.driver("ListActivatableNames")
 
 
 def cost(name: str, attack: Attack, seconds: float) -> Cost:
-    """Start a bus, attack it, and measure beside that."""
+    """Start a bus, attack it, and measure meanwhile."""
     with contextlib.ExitStack() as stack:
         daemon = stack.enter_context(bus(name, attack.setting))
         settle(daemon)
         before = daemon.memory()
-        play = stack.enter_context(playing(attack, daemon.address, seconds + 1))
+        process = stack.enter_context(running(attack, daemon.address, seconds + 1))
         found = bystander(daemon.address, seconds)
         grown = daemon.memory() - before if daemon.alive() else 0
         error = str(found["error"])
         if not daemon.alive():
             error = f"{name} has ended: {daemon.log()}"
-        done = play.result()
+        done = process.result()
     if error:
         never = float("inf")
         return Cost(never, never, never, {}, 0, grown, error)
@@ -295,7 +295,7 @@ def cost(name: str, attack: Attack, seconds: float) -> Cost:
     return Cost(
         *(found[which]["p99"] for which in figures),
         p50={which: found[which]["p50"] for which in figures},
-        harm_per_s=done["harm"] / play.seconds,
+        harm_per_s=done["harm"] / process.seconds,
         grown=grown,
         error=str(done["error"]),
     )

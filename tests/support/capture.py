@@ -1,4 +1,4 @@
-"""Captured messages in a file: the formats of libpcap (pcap-savefile(5)) and of its successor (pcapng)."""
+"""Capture files: the formats of libpcap (pcap-savefile(5)) and of its successor (pcapng)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from support.message import Message, parse
 from support.raw import DEADLINE
 
 LINKTYPE_DBUS = 231
-PCAP = (0xA1B2C3D4, 0xA1B23C4D)  # with micro- and with nanoseconds
+PCAP = (0xA1B2C3D4, 0xA1B23C4D)  # with microseconds and with nanoseconds
 PCAPNG = 0x0A0D0D0A
 INTERFACE_DESCRIPTION, ENHANCED_PACKET = 1, 6
 
 
 def read_capture(data: bytes) -> Iterator[Message]:
-    """Read what is whole, in little endian."""
+    """Read all complete messages, in little endian."""
     if len(data) < 24:
         return iter(())
     (magic,) = struct.unpack_from("<I", data)
@@ -52,7 +52,7 @@ def _read_pcapng(data: bytes) -> Iterator[Message]:
 
 
 def wait_for_capture(file: Path, member: str, meanwhile: Callable[[], object]) -> Message:
-    """Wait until a message with this member is in a file that grows; do ``meanwhile`` again and again."""
+    """Wait until a growing file contains a message with this member; call ``meanwhile`` repeatedly."""
     deadline = time.monotonic() + DEADLINE
     while time.monotonic() < deadline:
         meanwhile()

@@ -1,4 +1,4 @@
-"""Daemons under test: configuration text, start, and an end that leaves nothing behind."""
+"""Daemons under test: configuration text, start, and an end that leaves no process or file behind."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def config(
     extra: str = "",
     auth: str = "<auth>EXTERNAL</auth>",
 ) -> str:
-    """Write a configuration; ``limits`` replace those of a session bus one by one."""
+    """Return a configuration; ``limits`` override those of a session bus one by one."""
     lines = [f"<listen>{address}</listen>" for address in listen]
     lines += [
         f'<limit name="{name}">{value}</limit>' for name, value in (WIDE_LIMITS | dict(limits or {})).items()
@@ -73,14 +73,14 @@ def config(
 
 
 def private_directory() -> Path:
-    """Make a directory with a name short enough for a socket, which other users may enter."""
+    """Make a directory that other users can enter, with a name short enough for a socket's path."""
     path = Path(tempfile.mkdtemp(prefix="bus-"))
     path.chmod(0o755)
     return path
 
 
 def read_line(fd: int, deadline: float = DEADLINE) -> str:
-    """Read one line from a descriptor, byte by byte so that nothing after it is lost; "" at its end."""
+    """Read one line from a descriptor, byte by byte so that no later data is consumed; "" at its end."""
     line = b""
     end = time.monotonic() + deadline
     while not line.endswith(b"\n"):
@@ -94,7 +94,7 @@ def read_line(fd: int, deadline: float = DEADLINE) -> str:
 
 
 def children() -> set[int]:
-    """Return the processes whose parent we are."""
+    """Return our child processes."""
     return {
         int(pid)
         for path in Path("/proc/self/task").iterdir()
@@ -104,7 +104,7 @@ def children() -> set[int]:
 
 @contextlib.contextmanager
 def adoption() -> Iterator[None]:
-    """Become the parent of what loses its own, and end whatever is left of that at the end."""
+    """Become a subreaper, and end all remaining descendants at the end."""
     before = children()
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -119,7 +119,7 @@ def adoption() -> Iterator[None]:
 
 
 def end_process(pid: int, how: int = signal.SIGTERM) -> None:
-    """Send a signal to a daemon that forked, and wait for its end; nothing if it has ended before."""
+    """Send a signal to a daemon that forked, and wait for its end; do nothing if it has ended before."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -138,7 +138,7 @@ def end_process(pid: int, how: int = signal.SIGTERM) -> None:
 
 @dataclass
 class Daemon:
-    """A running daemon. ``address`` is what it printed; ``directory`` is its own and goes with it."""
+    """A running daemon. ``address`` is what it printed; its ``directory`` is removed with it."""
 
     process: subprocess.Popen[bytes]
     address: str
@@ -158,29 +158,29 @@ class Daemon:
         return (self.directory / "stderr").read_text(errors="replace")
 
     def connect(self, **options: Any) -> Client:
-        """Make a client that ends with the daemon at the latest."""
+        """Make a client that is closed with the daemon at the latest."""
         client = Client(self.address, **options)
         self.clients.append(client)
         return client
 
     def environment(self, **more: str) -> dict[str, str]:
-        """Return the environment of a program that is to use this bus as its session bus."""
+        """Return an environment with this bus as the session bus."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         return {**kept, "DBUS_SESSION_BUS_ADDRESS": self.address, **more}
 
     def open_files(self) -> int:
-        """Count its descriptors, but for the two that watch the configuration a second after the start.
+        """Count its descriptors except the two that watch the configuration from a second after the start.
 
-        What they are called through has a third one where libffi makes its trampolines from its own file.
+        A third one appears where libffi makes its trampolines from its own file.
         """
-        links = [link for link in self._links() if "/libffi.so" not in link]
+        links = [link for link in self._descriptors() if "/libffi.so" not in link]
         return len(links) - (2 if "anon_inode:inotify" in links else 0)
 
     def watches(self) -> bool:
-        """Tell whether it watches the configuration: what it does in the second after the start is done."""
-        return "anon_inode:inotify" in self._links()
+        """Return whether it watches the configuration: its work in the second after the start is done."""
+        return "anon_inode:inotify" in self._descriptors()
 
-    def _links(self) -> list[str]:
+    def _descriptors(self) -> list[str]:
         links = []
         for entry in os.scandir(f"/proc/{self.pid}/fd"):
             with contextlib.suppress(FileNotFoundError):
@@ -198,12 +198,12 @@ class Daemon:
         self.clients.clear()
 
     def terminate(self) -> int:
-        """Ask it to end and return its exit status."""
+        """Terminate it and return its exit status."""
         self.process.terminate()
         return self.process.wait(DEADLINE)
 
     def stop(self) -> None:
-        """End it, whatever state it is in, and remove its directory."""
+        """End it in whatever state it is in, and remove its directory."""
         self.close_clients()
         if self.process.poll() is None:
             self.process.terminate()
@@ -225,9 +225,9 @@ def launch(
     shell: str = "",
     **options: Any,
 ) -> subprocess.Popen[bytes]:
-    """Start the executable with stdout piped and stderr in ``directory``; no session or system bus in sight.
+    """Start the executable with stdout piped and stderr in ``directory``, without a session or system bus.
 
-    ``shell`` is a command for a shell that then becomes the executable.
+    ``shell`` is a shell command that runs before the executable in the same process.
     """
     command = [executable, *arguments]
     if shell:
@@ -247,7 +247,7 @@ def start(
 ) -> Daemon:
     """Start a daemon and wait for its address.
 
-    ``text`` is a configuration; ``{dir}`` in it stands for the daemon's directory. Without it the arguments
+    ``text`` is a configuration in which ``{dir}`` stands for the daemon's directory. Without it the arguments
     must name one.
     """
     directory = directory or private_directory()

@@ -1,7 +1,7 @@
-"""The policy of a system bus as a desktop has it: what system.conf says, and what some forty services add.
+"""The policy of a desktop's system bus: that of system.conf, and the additions of some forty services.
 
-The rules are of the kinds that such services bring along: everything to one name, some interfaces, or single
-members where the rest is denied. Users and groups are given as numbers that every system has.
+The rules are typical of such services: everything to one name, some interfaces, or single members with the
+rest denied. Users and groups are given as numbers that every system has.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from support.rules import PASSING
 
 ROOT = 0
-SERVICE_USER = 1  # whoever runs a service that isn't root's
+SERVICE_USER = 1  # the user of any service that isn't root's
 ADMINISTRATORS = 4
 NETWORK_GROUP = 3
 
@@ -57,11 +57,11 @@ GENERIC = (
 
 @dataclass(frozen=True)
 class Service:
-    """What one package installs.
+    """The policy file of one package.
 
-    interfaces: those that everybody may use; none: all of them. members: "Interface.Member" that everybody
-    may call, after everything else was denied. denied: interfaces kept for the administrators. group: who
-    may use everything. agent: an interface by which the service calls its clients.
+    interfaces: those that all users may use; none: all of them. members: "Interface.Member" that all users
+    may call although everything else is denied. denied: interfaces for administrators only. group: the group
+    that may use everything. agent: an interface by which the service calls its clients.
     """
 
     name: str
@@ -104,8 +104,8 @@ class Service:
         return lines
 
 
-def _policy(who: str, rules: list[str]) -> str:
-    return "\n".join([f"<policy {who}>", *rules, "</policy>"])
+def _policy(context: str, rules: list[str]) -> str:
+    return "\n".join([f"<policy {context}>", *rules, "</policy>"])
 
 
 def _of(prefix: str, words: str) -> tuple[str, ...]:

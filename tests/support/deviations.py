@@ -1,7 +1,7 @@
-"""Where omnibus means to differ from the reference, each difference with its name and its reason.
+"""Intended differences between omnibus and the reference, each with a name and a reason.
 
-``@pytest.mark.deviation("name")`` on a test says: this is what omnibus does, and the reference does not. Run
-against the reference such a test must fail, so that the list can't outlive its reasons.
+``@pytest.mark.deviation("name")`` marks a test of behaviour that the reference does not have. Run
+against the reference such a test must fail, so that no difference is listed longer than it exists.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Deviation:
-    """Why omnibus differs; ``until`` is the first release of the reference that does the same, if any."""
+    """A difference; ``until`` is the first release of the reference that behaves like omnibus, if any."""
 
     reason: str
     until: tuple[int, int] | None = None
@@ -19,7 +19,7 @@ class Deviation:
 
 DEVIATIONS = {
     "nonce-file": Deviation("the file with the nonce is removed at the end"),
-    "remote-process": Deviation("who comes by TCP has no process ID; the reference says 0"),
+    "remote-process": Deviation("a TCP client has no process ID; the reference says 0"),
     "foreign-process": Deviation("a client of another PID namespace has no process ID; the reference says 0"),
     "entities": Deviation("a configuration that declares entities of its own is refused"),
     "journal": Deviation("the log goes to the journal with fields, not through syslog(3)"),
@@ -33,7 +33,7 @@ DEVIATIONS = {
         "from which it then stops to read"
     ),
     "denied-broadcast": Deviation(
-        "a broadcast of the bus that somebody must not have is seen as an error; the reference aborts"
+        "a broadcast of the bus that a client must not have is seen as an error; the reference aborts"
     ),
     "error-location": Deviation(
         "every error in a configuration names file and line; the reference: only bad XML"
@@ -46,9 +46,9 @@ DEVIATIONS = {
         "descriptors are for the messages that begin in the bytes that they were sent with, and what no "
         "message claims ends the connection; the reference gives them to the next message that claims some"
     ),
-    "unknown-user": Deviation("a user without an entry in the user database may connect, if policy lets him"),
+    "unknown-user": Deviation("a user without an entry in the user database may connect, if policy allows"),
     "unit-failure": Deviation(
-        "a unit that was started for a name and fails, or whose condition is not met, is told at once"
+        "a unit that was started for a name and fails, or whose condition is not met, is reported at once"
     ),
     "watched-files": Deviation(
         "a change of any file that the configuration was read from means a reload, and a directory made "
@@ -62,7 +62,7 @@ DEVIATIONS = {
     ),
     "own-account": Deviation("a user without an entry in the user database may start a bus"),
     "refused-reply": Deviation(
-        "a call whose reply the policy keeps back stays open; with the reference its caller waits for ever"
+        "a call stays pending if the policy denies its reply; with the reference the caller waits for ever"
     ),
     "linked-keyring": Deviation("a directory of cookies that is a symbolic link is refused"),
     "no-descriptors": Deviation(
@@ -76,6 +76,6 @@ DEVIATIONS = {
 
 
 def differs(name: str, reference: tuple[int, int]) -> bool:
-    """Tell whether this release of the reference differs from omnibus in this."""
+    """Return whether this release of the reference differs from omnibus in this."""
     until = DEVIATIONS[name].until
     return until is None or reference < until

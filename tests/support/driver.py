@@ -1,4 +1,4 @@
-"""What org.freedesktop.DBus understands, and how it refuses."""
+"""The methods of org.freedesktop.DBus, and its errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from support.raw import ERROR, BusError, Client
 
-# What each method takes.
+# The arguments of each method.
 ARGUMENTS = {
     "Hello": "",
     "RequestName": "su",
@@ -31,7 +31,7 @@ ARGUMENTS = {
 
 
 def refused(client: Client, error: str, *call: Any, **options: Any) -> str:
-    """Make a call of the bus that must fail with this error, and return the text."""
+    """Call a method of the bus that must fail with this error, and return the error's text."""
     try:
         result = client.driver(*call, **options)
     except BusError as caught:

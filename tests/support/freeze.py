@@ -1,4 +1,4 @@
-"""Threads held where they are, as if they hung, while the others of their process go on."""
+"""Threads stopped individually, as if they hung, while the other threads of their process run on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALL_KINDS = 0x40000000  # __WALL
 
 @contextlib.contextmanager
 def frozen(threads: Sequence[int]) -> Iterator[None]:
-    """Hold these threads until the end, or until they are killed."""
+    """Stop these threads until the end, or until they are killed."""
     ptrace = ctypes.CDLL(None, use_errno=True).ptrace
     ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
     for thread in threads:
@@ -24,7 +24,7 @@ def frozen(threads: Sequence[int]) -> Iterator[None]:
             if ptrace(request, thread, None, None) != 0:
                 raise OSError(ctypes.get_errno(), "ptrace")
         os.waitpid(thread, ALL_KINDS)
-    # The end of a process is seen only when whoever holds its threads has seen theirs.
+    # The end of a process is visible only after the tracer of its threads has waited for them.
     seers = [threading.Thread(target=_see_end, args=(thread,), daemon=True) for thread in threads]
     for seer in seers:
         seer.start()

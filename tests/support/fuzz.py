@@ -1,4 +1,4 @@
-"""Fuzz targets, run for a while."""
+"""Fuzz targets with a time limit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def fuzz(program: Path, seconds: int, longest: int, directory: Path, *corpora: Path) -> None:
-    """Run a libFuzzer target; ``longest`` is in bytes, what is found goes to ``directory``."""
+    """Run a libFuzzer target; ``longest`` is in bytes, findings are written to ``directory``."""
     ran = subprocess.run(
         [
             program,

@@ -1,4 +1,4 @@
-"""The tests with the kernel's group: every daemon under test starts with ``--multicast``."""
+"""Tests with the kernel's group: every daemon under test is started with ``--multicast``."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import tempfile
 from pathlib import Path
 
 MULTICAST = os.environ.get("OMNIBUS_MULTICAST", "")
-"""``auto``, ``off`` or ``require``; nothing, and the option is left out."""
+"""``auto``, ``off`` or ``require``; without a value the option is left out."""
 
 
 def entries(directory: Path) -> list[str]:
-    """Return the names of what is in a directory, but for the sockets that a group puts beside others."""
+    """Return the names of a directory's entries without the sockets that a group adds."""
     return sorted(path.name for path in directory.iterdir() if path.suffix != ".seqpacket")
 
 
 def with_group(executable: str) -> str:
-    """Write a program that becomes the daemon with that option, unless whoever starts it has another."""
+    """Write a wrapper that adds the option to the daemon's arguments unless they contain it."""
     directory = Path(tempfile.mkdtemp(prefix="group-"))
     directory.chmod(0o755)
     program = directory / Path(executable).name

@@ -1,4 +1,4 @@
-"""What is left out where the tests run in a guest (``make guest-test``), and why."""
+"""The tests that are skipped in a guest (``make guest-test``), and why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LEFT_OUT = {
     "tests/bus/test_start.py::TestDuration*": "an emulated machine starts nothing within milliseconds",
     "tests/bus/test_multicast.py::TestChoice::test_file*": "a command line with the option beats the file",
 }
-"""Tests' ids, of which * is any part."""
+"""IDs of tests, in which * stands for any text."""
 
 MALFORMED = "tests/bus/test_malformed_messages.py::"
 UNCHECKED = {
@@ -22,17 +22,17 @@ UNCHECKED = {
     },
     f"{MALFORMED}TestBody*-little]": "bodies may go directly, unchecked",
 }
-"""With the group (docs/using/compatibility.md). Messages in the other byte order go by the bus."""
+"""With the group (docs/using/compatibility.md). Messages in the other byte order go through the bus."""
 
 
 def is_like(test: str, pattern: str) -> bool:
-    """Compare with a pattern of one *; what else there is in ids stands for itself."""
+    """Match a pattern with one *; other characters are literal."""
     start, _, end = pattern.partition("*")
     return test.startswith(start) and test.endswith(end)
 
 
 def left_out(test: str) -> str:
-    """Why this test makes no sense here; "" if it does."""
+    """Return why this test is skipped in a guest; "" if it isn't."""
     patterns = LEFT_OUT if MULTICAST == "off" else LEFT_OUT | UNCHECKED
     reasons = (why for pattern, why in patterns.items() if is_like(test, pattern))
     return next(reasons, "") if IN_GUEST else ""

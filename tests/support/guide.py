@@ -12,7 +12,7 @@ PAGES = sorted(CHECKOUT.glob("docs/using/*.md"))
 
 
 def commands(name: str) -> str:
-    """Return the block of commands with this name: what stands between ```sh name and the next ```."""
+    """Return the named block of commands: the text between ```sh name and the next ```."""
     text = "".join(page.read_text() for page in PAGES)
     found = re.findall(rf"^ *```sh {re.escape(name)}\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
     assert len(found) == 1, f"{len(found)} blocks {name}"
@@ -20,6 +20,6 @@ def commands(name: str) -> str:
 
 
 def follow(machine: Machine, *names: str) -> None:
-    """Do on a machine what the guide says; the checkout is at /checkout there."""
+    """Run the guide's commands on a machine, which has the checkout at /checkout."""
     for name in names:
         machine.run("sh", "-euc", "cd /checkout\n" + commands(name))

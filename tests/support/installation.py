@@ -1,4 +1,4 @@
-"""An installed omnibus whose files a test may change."""
+"""An installed omnibus with files that a test may change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOMS = ("auth", "daemon", "policy", "systemd", "transport")
 
 
 def install(environment: Path, executable: Path) -> Path:
-    """Make an environment with a copy of the package, which is returned; what it needs is linked."""
+    """Make an environment with a copy of the package, which is returned; its dependencies are linked."""
     old = executable.parent.parent
     (environment / "bin").mkdir(parents=True)
     shutil.copy(executable, environment / "bin")

@@ -1,4 +1,4 @@
-"""Where the clients of ``tests/guest/load`` are made."""
+"""Compilation of the clients in ``tests/guest/load``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BUILD = CHECKOUT / "build/load"
 
 
 def load_program() -> Path:
-    """Make them, one process at a time, unless they are there: a guest may not be able to write."""
+    """Compile them, one process at a time, unless they exist: a guest may not be able to write."""
     command = ["make", "-s", "-C", str(CHECKOUT / "tests/guest/load"), f"BUILD={BUILD}"]
     if subprocess.run([*command, "-q"], capture_output=True, check=False).returncode:
         BUILD.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Where a daemon's log goes: a syslog and a journal of the test's own."""
+"""A syslog and a journal for a daemon under test."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import socket
 from pathlib import Path
 
 from support.namespace import namespace_script
-from support.patience import patient
+from support.timeouts import scaled
 
-PATIENCE = patient(5.0)
+TIMEOUT = scaled(5.0)
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 DEVICES = " ".join(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty"))
 GROUP = "/dev/unix_multicast"
@@ -18,23 +18,23 @@ Entry = dict[str, str]
 
 
 class Listener:
-    """A socket for datagrams, as /dev/log and the journal's are."""
+    """A datagram socket in the place of /dev/log or of the journal's."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(str(path))
         path.chmod(0o666)
-        self.socket.settimeout(PATIENCE)
+        self.socket.settimeout(TIMEOUT)
 
     def wait_for(self, text: str) -> str:
-        """Return the first message that has this text."""
+        """Return the first message that contains this text."""
         while text not in (message := self.receive()[0].decode(errors="replace")):
             pass
         return message
 
     def receive(self) -> tuple[bytes, list[int]]:
-        """Return one message and the descriptors with it."""
+        """Return one message and its descriptors."""
         data, control, _, _ = self.socket.recvmsg(1 << 20, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
         fds = array.array("i")
         for _, _, payload in control:
@@ -48,12 +48,12 @@ class Listener:
         except BlockingIOError:
             return True
         finally:
-            self.socket.settimeout(PATIENCE)
+            self.socket.settimeout(TIMEOUT)
         return False
 
 
 class Logs:
-    """A machine's two logs, in ``directory``; the journal is there only if it is wanted."""
+    """The two logs of a machine, in ``directory``; the journal only if requested."""
 
     def __init__(self, directory: Path, *, journal: bool) -> None:
         self.directory = directory
@@ -62,7 +62,7 @@ class Logs:
         self.journal = Listener(directory / "run/systemd/journal/socket") if journal else None
 
     def wrap(self, executable: str) -> str:
-        """Return a program that is the executable with these logs."""
+        """Return a wrapper of the executable with these logs."""
         devices = self.directory / "dev"
         devices.mkdir()
         return namespace_script(
@@ -77,7 +77,7 @@ class Logs:
         )
 
     def entry(self, text: str) -> tuple[Entry, int]:
-        """Return the journal's first entry with this text in MESSAGE, and how many descriptors it came in."""
+        """Return the journal's first entry with this text in MESSAGE, and its number of descriptors."""
         assert self.journal
         while True:
             data, fds = self.journal.receive()
@@ -97,7 +97,7 @@ class Logs:
 
 
 def parse(data: bytes) -> Entry:
-    """Read a journal entry: lines NAME=value, or NAME, the size in 64 bits, and the value."""
+    """Parse a journal entry: lines NAME=value, or NAME, the size in 64 bits, and the value."""
     found: Entry = {}
     while data:
         line, _, rest = data.partition(b"\n")

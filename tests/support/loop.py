@@ -1,4 +1,4 @@
-"""A loop for what needs one: its time passes, and it turns, when a test says so."""
+"""An event loop with a fake clock, run by the test."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Timer:
 
 
 class Loop(asyncio.AbstractEventLoop):
-    """A loop whose time passes when a test says so."""
+    """A loop with a clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -55,13 +55,13 @@ class Loop(asyncio.AbstractEventLoop):
         return self.readers.pop(fd, None) is not None
 
     def pass_time(self, seconds: float) -> None:
-        """Handle what the kernel has reported, then let time go by."""
+        """Handle the kernel's events, then advance the clock."""
         for fd, reader in list(self.readers.items()):
             if self.readers.get(fd) is reader:
                 reader()
         self.now += seconds
         for timer in [one for one in self.timers if one.when <= self.now]:
-            if timer in self.timers:  # not cancelled by one before it
+            if timer in self.timers:  # not cancelled by an earlier one
                 self.timers.remove(timer)
                 timer.action()
 
@@ -72,7 +72,7 @@ class Loop(asyncio.AbstractEventLoop):
         self.call_soon(action, *args)
 
     def turn(self) -> int:
-        """Do what is to be done, turn by turn; return their number."""
+        """Handle everything that is ready, turn by turn; return the number of turns."""
         turns = 0
         while self.soon:
             assert turns < MOST_TURNS

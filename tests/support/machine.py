@@ -29,7 +29,7 @@ Done = subprocess.CompletedProcess[str]
 
 
 def wait_until(condition: Callable[[], Any], what: str, deadline: float = COMMAND_DEADLINE) -> Any:
-    """Ask again and again until the answer is true, and return it."""
+    """Poll until the condition's result is true, and return it."""
     end = time.monotonic() + deadline
     while not (result := condition()):
         assert time.monotonic() < end, f"not within {deadline} s: {what}"
@@ -38,7 +38,7 @@ def wait_until(condition: Callable[[], Any], what: str, deadline: float = COMMAN
 
 
 class Cgroup:
-    """A control group for one container, so that two don't share one; where systemd runs, it sees to that."""
+    """A control group for each container, so that no two share one; under systemd, systemd makes it."""
 
     def __init__(self, name: str) -> None:
         self.paths: list[Path] = []
@@ -55,15 +55,15 @@ class Cgroup:
             (path / "cgroup.procs").write_text("0")
 
     def remove(self) -> None:
-        """Remove it and what the container has left in it."""
+        """Remove it and the subgroups that the container has left."""
         for path in self.paths:
             for directory, _, _ in os.walk(path, topdown=False):
-                with contextlib.suppress(OSError):  # a process in it is about to end
+                with contextlib.suppress(OSError):  # a process in it is about to exit
                     os.rmdir(directory)
 
 
 class Notifications:
-    """What a container manager says by sd_notify; read at once, because the manager waits until it is."""
+    """sd_notify messages of a container manager; read at once, because it waits until they are."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -79,7 +79,7 @@ class Notifications:
                 self.lines.put(line)
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
             last.sendto(b"", str(self.path))
         self._thread.join()
@@ -87,7 +87,7 @@ class Notifications:
 
 
 class Machine:
-    """A machine whose root is an overlay. ``boot`` it first; ``stop`` it at the end."""
+    """A machine with an overlay as its root. ``boot`` it first; ``stop`` it at the end."""
 
     def __init__(self, overlay: Overlay, binds: Sequence[str] = (), init: Sequence[str] = SYSTEMD) -> None:
         self.overlay = overlay
@@ -101,7 +101,7 @@ class Machine:
         self._process: subprocess.Popen[bytes] | None = None
 
     def boot(self) -> None:
-        """Start it and wait until it says that it has started."""
+        """Start it and wait until it reports that it has started."""
         command = ["setpriv", "--pdeathsig", "KILL", "systemd-nspawn", *self._options(), *self._init]
         with self.console.open("wb") as console:
             self._process = subprocess.Popen(
@@ -131,12 +131,12 @@ class Machine:
         return [*options, "--keep-unit"] if self._cgroup.paths else options
 
     def wait_for_boot(self) -> None:
-        """Wait until systemd is there and says that it has started."""
+        """Wait until systemd is reachable and reports that it has started."""
         self.leader = int(self._hear("X_NSPAWN_LEADER_PID="))
         self._hear("READY=1")
 
     def _hear(self, beginning: str) -> str:
-        """Wait until the container manager says something, and return the rest of its line."""
+        """Wait for a line of the container manager, and return its remainder."""
         assert self._process
         end = time.monotonic() + BOOT_DEADLINE
         while True:
@@ -151,7 +151,7 @@ class Machine:
                 return line.removeprefix(beginning)
 
     def enter(self, *arguments: str, user: str = "root") -> list[str]:
-        """Return the command that runs another one inside."""
+        """Return the prefix that runs a command inside."""
         enter = [
             "nsenter",
             f"--target={self.leader}",
@@ -188,7 +188,7 @@ class Machine:
         return done
 
     def output(self, *arguments: str, user: str = "root") -> str:
-        """Run a program inside and return what it prints, without the end of the last line."""
+        """Run a program inside and return its output without the final newline."""
         return self.run(*arguments, user=user).stdout.rstrip("\n")
 
     def property(self, unit: str, name: str, *options: str, user: str = "root") -> str:
@@ -200,7 +200,7 @@ class Machine:
         return int(self.property(unit, "MainPID", *options, user=user))
 
     def threads(self, pid: int) -> list[int]:
-        """Return the threads of a process, the first before the others, by the numbers they have outside."""
+        """Return the threads of a process, the main thread first, by their IDs outside."""
         own = os.readlink(f"/proc/{self.leader}/ns/pid")
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
@@ -212,7 +212,7 @@ class Machine:
         raise LookupError(pid)
 
     def uid(self, user: str) -> int:
-        """Return the number of a user of the machine."""
+        """Return the uid of a user of the machine."""
         for line in self.overlay.path("/etc/passwd").read_text().splitlines():
             fields = line.split(":")
             if fields[0] == user:
@@ -220,11 +220,11 @@ class Machine:
         raise LookupError(user)
 
     def address(self, path: str = SYSTEM_BUS) -> str:
-        """Return the address of a socket inside for a client outside."""
+        """Return the address of an inner socket for a client outside."""
         return f"unix:path=/proc/{self.leader}/root{path}"
 
     def outside(self, path: str) -> Path:
-        """Return where a file inside is, seen from outside, also below /run and /tmp."""
+        """Return the path outside of a file inside, also below /run and /tmp."""
         return Path(f"/proc/{self.leader}/root{path}")
 
     def journal(self, *options: str) -> str:
@@ -233,24 +233,24 @@ class Machine:
         return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_DEADLINE).stdout
 
     def reboot(self) -> None:
-        """Restart it, in order."""
+        """Reboot it cleanly."""
         assert self._process
         self.run("systemctl", "reboot", status=None)
         if not self._cgroup.paths:
             self.wait_for_boot()
             return
-        # Without a service manager outside, starting again is left to the caller.
+        # Without a service manager outside, the caller has to start it again.
         assert self._process.wait(BOOT_DEADLINE) == REBOOT
         self.boot()
 
     def power_off(self) -> None:
-        """End it in order, as a machine is switched off by its button; raise TimeoutExpired if it doesn't."""
+        """Shut it down cleanly, as by its power button; raise TimeoutExpired if it doesn't end."""
         assert self._process
         self._process.terminate()
         self._process.wait(BOOT_DEADLINE)
 
     def stop(self) -> None:
-        """End it, whatever state it is in."""
+        """End it in whatever state it is in."""
         if self._process and self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.leader or self._process.pid, signal.SIGKILL)
@@ -263,10 +263,10 @@ class Machine:
 
 @contextlib.contextmanager
 def running(overlay: Overlay, binds: Sequence[str] = (), init: Sequence[str] = SYSTEMD) -> Iterator[Machine]:
-    """Boot a machine, and end it.
+    """Boot a machine, and end it afterwards.
 
-    ``binds`` are pairs of a path outside and one inside, as outside:inside. ``init`` is what to run, with
-    systemd-nspawn's options before it.
+    ``binds`` are pairs of a path outside and one inside, as outside:inside. ``init`` is the program to run,
+    preceded by systemd-nspawn's options.
     """
     machine = Machine(overlay, binds, init)
     try:

@@ -1,6 +1,6 @@
-"""Messages that break one rule each. Every one must end the connection that it came from.
+"""Messages that violate one rule each. Every one must disconnect its sender.
 
-Each case is a function of the byte order. The rest of the message is right: a broadcast signal, unless the
+Each case is a function of the byte order. The rest of the message is valid: a broadcast signal, unless the
 case is about another type.
 """
 
@@ -43,7 +43,7 @@ def field(code: int, signature: str, value: Any, **options: Any) -> Case:
 
 
 def header(**options: Any) -> Case:
-    """The signal with a part of the fixed header forced."""
+    """The signal with a part of the fixed header overridden."""
     return lambda order: signal(order, **options)
 
 
@@ -58,7 +58,7 @@ def signed(signature: str | bytes) -> Case:
 
 
 def body(signature: str, values: Any) -> Case:
-    """The signal with a body: values to be marshalled, or a function of the order that gives bytes."""
+    """The signal with a body: values to be marshalled, or a function from the order to bytes."""
 
     def build(order: str) -> bytes:
         data = values(order) if callable(values) else marshal(signature, values, order)
@@ -68,7 +68,7 @@ def body(signature: str, values: Any) -> Case:
 
 
 def raw(form: str, *values: Any, more: bytes = b"") -> Callable[[str], bytes]:
-    """Bytes of a body: numbers packed in the order of the message, then ``more``."""
+    """Raw bytes of a body: numbers packed in the byte order of the message, then ``more``."""
     return lambda order: struct.pack(ORDER[order] + form, *values) + more
 
 
@@ -103,19 +103,19 @@ def cut_field(order: str) -> bytes:
 
 
 def long_string(order: str) -> bytes:
-    """INTERFACE says that it is longer than all the header."""
+    """INTERFACE with a length greater than that of the header."""
     value = bytes([Field.MEMBER]) + b"\1s\0" + struct.pack(ORDER[order] + "I", 5000) + b"News\0"
     return signal(order, value, without=Field.MEMBER)
 
 
 def field_variant(order: str, signature: bytes, data: bytes) -> bytes:
-    """MEMBER as a variant that is written by hand."""
+    """MEMBER with a hand-written variant."""
     value = bytes([Field.MEMBER, len(signature)]) + signature + b"\0"
     return signal(order, value + b"\0" * pad(len(value), 4) + data, without=Field.MEMBER)
 
 
 def string_in_field(order: str, text: bytes, end: bytes = b"\0") -> bytes:
-    """MEMBER with this text and this end."""
+    """MEMBER with this text and this terminator."""
     value = bytes([Field.MEMBER]) + b"\1s\0" + struct.pack(ORDER[order] + "I", len(text)) + text + end
     return signal(order, value, without=Field.MEMBER)
 
@@ -243,7 +243,7 @@ BODIES: dict[str, Case] = {
     "array of 12 bytes of x": body("ax", raw("II", 12, 0, more=b"\0" * 12)),
     "array of 3 bytes of n": body("an", raw("I", 3, more=b"\0" * 3)),
     "array of 9 bytes of d": body("ad", raw("II", 9, 0, more=b"\0" * 9)),
-    "array whose last string is cut": body("as", raw("II", 6, 2, more=b"ab\0")),
+    "array with a truncated last string": body("as", raw("II", 6, 2, more=b"ab\0")),
     "array that ends in a string": body("as", raw("II", 5, 1, more=b"a\0")),
     "array that ends in a struct": body("a(uu)", raw("IIII", 12, 0, 1, 2, more=b"\0" * 4)),
     "array beyond the body": body("ay", raw("I", 10, more=b"\0" * 5)),

@@ -1,4 +1,4 @@
-"""Messages as values, and frames built field by field so that they can be wrong (spec, "Message Format")."""
+"""Messages as values, and frames built field by field, even invalid ones (spec, "Message Format")."""
 
 from __future__ import annotations
 
@@ -100,9 +100,9 @@ def frame(
     padding: bytes = b"\0",
     end_padding: bytes = b"\0",
 ) -> bytes:
-    """Build a message from header fields; every length, mark and padding byte can be forced.
+    """Build a message from header fields; every length, marker and padding byte can be overridden.
 
-    A header field given as ``bytes`` is put in as it is, aligned to 8.
+    A header field given as ``bytes`` is inserted unchanged, aligned to 8.
     """
     writer = Writer(order, padding)
     for one in fields:
@@ -127,7 +127,7 @@ def frame(
 
 
 def frame_length(data: bytes) -> int:
-    """Say how long the message is whose first 16 bytes are ``data``."""
+    """Return the length of the message with these first 16 bytes."""
     order = ORDER[chr(data[0])]
     (body,) = struct.unpack_from(order + "I", data, 4)
     (fields,) = struct.unpack_from(order + "I", data, 12)
@@ -135,7 +135,7 @@ def frame_length(data: bytes) -> int:
 
 
 def parse(data: bytes, fds: Sequence[int] = ()) -> Message:
-    """Read one whole message."""
+    """Parse one complete message."""
     order = chr(data[0])
     _, type_, flags, _, body_length, serial = struct.unpack_from(ORDER[order] + "BBBBII", data)
     fields = Reader(data[: len(data) - body_length], order, 12).value("a(yv)")

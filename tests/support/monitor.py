@@ -1,4 +1,4 @@
-"""Monitors: how a client becomes one, and what it sees."""
+"""Monitors: how a client becomes one, and the messages that it sees."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def become_monitor(client: Client, *rules: str, **options: Any) -> None:
 
 
 def monitor(daemon: Daemon, *rules: str, **options: Any) -> Client:
-    """Make a monitor that has seen nothing yet but the loss of its own name."""
+    """Make a monitor that has seen only the loss of its own name."""
     client = daemon.connect(**options)
     become_monitor(client, *rules)
     client.expect(type=SIGNAL, member="NameLost", body=(client.unique,), destination=client.unique)
@@ -33,13 +33,13 @@ def summary(message: Message) -> Seen:
 
 
 def sees(client: Client, *expected: Seen) -> list[Message]:
-    """Take as many messages, which must be these."""
+    """Receive as many messages as are given, and compare."""
     messages = [client.receive() for _ in expected]
     assert [summary(message) for message in messages] == list(expected)
     return messages
 
 
 def sees_no_more(client: Client, sender: Client) -> None:
-    """Prove that nothing more is seen of what was sent so far."""
+    """Check that no further message of those sent so far is seen."""
     sender.reply_to(sender.start_call(BUS, "GetId", path=BUS_PATH, interface=BUS))
     sees(client, (CALL, sender.unique, BUS, "GetId"), (RETURN, BUS, sender.unique, None))

@@ -1,4 +1,4 @@
-"""Messages of all kinds, and small changes that make many of them wrong."""
+"""Messages of all kinds, and small changes that make many of them invalid."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from support.client_set import ClientSet
 from support.message import BIG, LITTLE, Field, Flag, Message, Type, frame, frame_length
 from support.raw import BUS, BUS_PATH, PEER, PROPERTIES
-from support.stage import Stage
 from support.wire import Variant, marshal
 
 INTERFACE = "org.example.Interface"
@@ -16,7 +16,7 @@ BYTES = [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 31, 32, 33, 64, 127, 128, 255, *b"a.
 
 
 def mutated(data: bytes, changes: list[tuple[float, int]]) -> bytes:
-    """Change some bytes, most of them in the header, and make the length what the message then says it is."""
+    """Change some bytes, most of them in the header, and pad or truncate to the resulting length."""
     changed = bytearray(data)
     for where, byte in changes:
         changed[int(len(data) * where**1.5)] = byte
@@ -30,23 +30,23 @@ def mutated(data: bytes, changes: list[tuple[float, int]]) -> bytes:
     return bytes(changed[:length]) + bytes(max(0, length - len(changed)))
 
 
-def any_message(chance: random.Random) -> Callable[[Stage], bytes]:
+def any_message(chance: random.Random) -> Callable[[ClientSet], bytes]:
     """Choose a message and up to three changes of it."""
     order = chance.choice([LITTLE, BIG])
     build = chance.choice(MESSAGES)
     changes = [(chance.random(), chance.choice(BYTES)) for _ in range(chance.choice([0, 1, 1, 2, 3]))]
-    return lambda stage: mutated(build(stage, order), changes)
+    return lambda side: mutated(build(side, order), changes)
 
 
-def message(stage: Stage, order: str, type: int, signature: str = "", *body: Any, **fields: Any) -> bytes:
+def message(side: ClientSet, order: str, type: int, signature: str = "", *body: Any, **fields: Any) -> bytes:
     return Message(type=type, signature=signature, body=body, serial=77, order=order, **fields).encode()
 
 
 def to_bus(
     member: str, signature: str = "", *body: Any, interface: str = BUS
-) -> Callable[[Stage, str], bytes]:
-    return lambda stage, order: message(
-        stage,
+) -> Callable[[ClientSet, str], bytes]:
+    return lambda side, order: message(
+        side,
         order,
         Type.METHOD_CALL,
         signature,
@@ -58,9 +58,9 @@ def to_bus(
     )
 
 
-MESSAGES: list[Callable[[Stage, str], bytes]] = [
-    lambda stage, order: message(
-        stage,
+MESSAGES: list[Callable[[ClientSet, str], bytes]] = [
+    lambda side, order: message(
+        side,
         order,
         Type.SIGNAL,
         "sa{sv}(yt)ao",
@@ -72,8 +72,8 @@ MESSAGES: list[Callable[[Stage, str], bytes]] = [
         interface=INTERFACE,
         member="News",
     ),
-    lambda stage, order: message(
-        stage,
+    lambda side, order: message(
+        side,
         order,
         Type.SIGNAL,
         "v",
@@ -82,19 +82,19 @@ MESSAGES: list[Callable[[Stage, str], bytes]] = [
         interface=INTERFACE,
         member="N",
     ),
-    lambda stage, order: message(
-        stage,
+    lambda side, order: message(
+        side,
         order,
         Type.SIGNAL,
         path="/a",
         interface=INTERFACE,
         member="News",
-        destination=stage.clients[1].unique,
+        destination=side.clients[1].unique,
         sender="org.example.Forged",
         extra=((33, "as", ["x"]),),
     ),
-    lambda stage, order: message(
-        stage,
+    lambda side, order: message(
+        side,
         order,
         Type.METHOD_CALL,
         "su",
@@ -103,17 +103,17 @@ MESSAGES: list[Callable[[Stage, str], bytes]] = [
         path="/a",
         interface=INTERFACE,
         member="Hail",
-        destination=stage.clients[1].unique,
+        destination=side.clients[1].unique,
         flags=Flag.NO_REPLY_EXPECTED,
     ),
-    lambda stage, order: message(
-        stage, order, Type.METHOD_CALL, path="/a", member="Hail", destination="org.example.Absent"
+    lambda side, order: message(
+        side, order, Type.METHOD_CALL, path="/a", member="Hail", destination="org.example.Absent"
     ),
-    lambda stage, order: message(stage, order, Type.METHOD_RETURN, reply_serial=7, destination=":1.99999"),
-    lambda stage, order: message(
-        stage, order, Type.ERROR, "s", "x", reply_serial=7, error_name="a.b", destination="org.example.Absent"
+    lambda side, order: message(side, order, Type.METHOD_RETURN, reply_serial=7, destination=":1.99999"),
+    lambda side, order: message(
+        side, order, Type.ERROR, "s", "x", reply_serial=7, error_name="a.b", destination="org.example.Absent"
     ),
-    lambda stage, order: frame(
+    lambda side, order: frame(
         [
             (Field.PATH, "o", "/a"),
             (Field.INTERFACE, "s", "a.b"),

@@ -1,4 +1,4 @@
-"""Programs that see other files than the rest of the machine does."""
+"""Programs that see other files than the rest of the machine."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 
 
 def namespace_script(script: Path, executable: str, *commands: str) -> str:
-    """Write a program that is the executable, in a mount namespace that shell commands have prepared.
+    """Write a wrapper of the executable, in a mount namespace prepared by shell commands.
 
-    The test is skipped where that can't be had.
+    The test is skipped where namespaces can't be created.
     """
     if os.geteuid() != 0 or not shutil.which("unshare"):
         pytest.skip("needs root and unshare, for other files")
@@ -28,9 +28,9 @@ def namespace_script(script: Path, executable: str, *commands: str) -> str:
 
 
 def other_etc(directory: Path, **files: Path) -> tuple[str, ...]:
-    """Return the commands that put these files in the place of those in /etc; ``_`` stands for ``-``.
+    """Return commands that replace files in /etc by these; ``_`` stands for ``-``.
 
-    /etc itself is replaced: a mount over a single file is gone as soon as a package manager renames another
+    /etc itself is replaced: a mount over a single file is lost as soon as a package manager renames another
     file to that name, in whatever namespace.
     """
     outside, etc = directory / "outside-etc", directory / "etc"

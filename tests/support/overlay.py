@@ -17,7 +17,7 @@ def command(*arguments: str | Path) -> None:
 
 
 class Memory:
-    """A file system in memory, in which overlays keep what is changed."""
+    """A file system in memory for the upper layers of overlays."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -28,7 +28,7 @@ class Memory:
 
 
 class Overlay:
-    """A root file system at ``root``: what ``lower`` has, the first first, and ``upper`` above."""
+    """A root file system at ``root``: the layers ``lower``, the topmost first, and ``upper`` above."""
 
     def __init__(self, directory: Path, lower: Sequence[Path]) -> None:
         self.root = directory / "root"
@@ -42,11 +42,11 @@ class Overlay:
         command("mount", "-t", "overlay", "-o", options, "omnibus", self.root)
 
     def path(self, name: str) -> Path:
-        """Say where a file of the overlay is, seen from outside."""
+        """Return the path of the overlay's file, seen from outside."""
         return self.root / name.lstrip("/")
 
     def write(self, name: str, text: str, mode: int = 0o644) -> None:
-        """Write a file, and make the directories for it."""
+        """Write a file, and make its directories."""
         path = self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
@@ -54,7 +54,7 @@ class Overlay:
         path.chmod(mode)
 
     def remove(self, name: str) -> None:
-        """Remove a file, a link or a directory, if it is there."""
+        """Remove a file, a link or a directory if it exists."""
         path = self.path(name)
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -1,4 +1,4 @@
-"""Programs of Debian packages that this machine has not installed, for the root file system of a test."""
+"""Programs of Debian packages that are not installed, for the root file system of a test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def cache() -> Path:
-    """Return where downloads stay."""
+    """Return the directory for downloads."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home, "omnibus/systemd-boot")
 
@@ -35,7 +35,7 @@ def apt(*arguments: str, directory: Path, backports: bool) -> str:
 
 
 def add_backports(directory: Path) -> None:
-    """Make lists of the newer packages that Debian has for the release that this machine runs."""
+    """Add package lists of the backports for this machine's release of Debian."""
     format = "$(REPO_URI) $(CODENAME) $(LABEL)"
     listed = apt("apt-get", "indextargets", "--format", format, directory=directory, backports=False)
     for line in listed.splitlines():
@@ -51,7 +51,7 @@ def add_backports(directory: Path) -> None:
 
 
 def download(names: Sequence[str], *, backports: bool = False) -> list[Path]:
-    """Return the files of these packages, the newer ones if wanted; raise LookupError if there is no way."""
+    """Return the files of these packages, backports if requested; raise LookupError if unavailable."""
     directory = cache() / ("backports" if backports else "packages")
     directory.mkdir(parents=True, exist_ok=True)
     missing = [name for name in names if not list(directory.glob(f"{name}_*.deb"))]
@@ -64,7 +64,7 @@ def download(names: Sequence[str], *, backports: bool = False) -> list[Path]:
 
 
 def unpack(overlay: Overlay, packages: Sequence[Path]) -> None:
-    """Put the files of packages into the overlay; their scripts don't run."""
+    """Unpack packages into the overlay; their scripts don't run."""
     for package in packages:
         with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as reading:
             command = ["tar", "-x", "--keep-directory-symlink", "-C", str(overlay.root)]

@@ -1,4 +1,4 @@
-"""A data plane that writes down what it is told."""
+"""A data plane that records its commands."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ NO_ARRIVAL = Arrival(RelayCredentials(None, None, ()), b"")
 
 @dataclass
 class FakeEvent:
-    """An event; a call of a method of the bus unless it says otherwise."""
+    """An event; a call of a method of the bus by default."""
 
     kind: int = EventKind.CALL
     peer: int = 0
@@ -50,7 +50,7 @@ class FakeEvent:
 
 
 class FakePlane:
-    """Gives the events it was given, and keeps the commands of the last batch.
+    """Returns given events, and records the commands of the last batch.
 
     ``shown``: what monitors see before it goes anywhere, messages of the bus and parked ones.
     ``names_awaited``: whether names are the control plane's alone.
@@ -64,7 +64,7 @@ class FakePlane:
         self.names_awaited = False
         self._ids = count()
         self.silent = 0
-        """Connections that have not said Hello, or are handed up."""
+        """Connections before Hello, and those handed up."""
 
     def events(self) -> Sequence[FakeEvent]:
         events, self.waiting = self.waiting, []
@@ -80,7 +80,7 @@ class FakePlane:
         self.silent -= 1
 
     def take(self) -> list[tuple[Any, ...]]:
-        """Return the commands that were committed since the last time."""
+        """Return the commands committed since the last call."""
         committed, self.committed = self.committed, []
         return committed
 

@@ -63,7 +63,7 @@ def run(
 
 
 def python_of(peer: str) -> str:
-    """Say which Python runs a peer."""
+    """Return the Python interpreter that runs a peer."""
     return sys.executable if peer == "fast" else SYSTEM_PYTHON
 
 
@@ -86,15 +86,15 @@ class Program:
         self.output = ""
 
     def read_until(self, text: str, meanwhile: Callable[[], object] | None = None) -> str:
-        """Read its output until ``text`` is in it; do ``meanwhile`` whenever nothing comes for a moment."""
+        """Read its output until it contains ``text``; call ``meanwhile`` during pauses."""
         return self.read(lambda: text in self.output, meanwhile)
 
     def read_lines(self, count: int) -> list[str]:
-        """Read so many lines."""
+        """Read this number of lines."""
         return self.read(lambda: self.output.count("\n") >= count).splitlines()
 
     def read(self, enough: Callable[[], bool], meanwhile: Callable[[], object] | None = None) -> str:
-        """Read its output until it is enough, and return all of it."""
+        """Read its output until ``enough`` returns true, and return all of it."""
         assert self.process.stdout is not None
         deadline = time.monotonic() + DEADLINE
         while not enough():

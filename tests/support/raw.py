@@ -15,7 +15,7 @@ from typing import Any
 
 from support.addresses import fields, socket_name
 from support.message import HEADER, LITTLE, Flag, Message, Type, frame_length, parse
-from support.patience import patient
+from support.timeouts import scaled
 
 BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
@@ -24,8 +24,8 @@ PEER = "org.freedesktop.DBus.Peer"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
 ERROR = "org.freedesktop.DBus.Error."
-DEADLINE = patient(20.0)
-PACKET = 65536  # bytes, at most, of a message to a bus that is sent packets
+DEADLINE = scaled(20.0)
+PACKET = 65536  # maximum bytes of a message to a bus with packet sockets
 ROOM_FOR_FDS = socket.CMSG_SPACE(253 * 4)
 
 
@@ -45,7 +45,7 @@ class BusError(Exception):
 
 @contextlib.contextmanager
 def effective_uid(uid: int | None) -> Iterator[None]:
-    """Be another user for a moment: the kernel notes who connects."""
+    """Change the effective uid temporarily: the kernel records it on connect."""
     if uid is None or uid == os.geteuid():
         yield
         return
@@ -58,7 +58,7 @@ def effective_uid(uid: int | None) -> Iterator[None]:
 
 
 def connection(address: str, deadline: float, uid: int | None = None) -> socket.socket:
-    """Connect to an address; the nonce is sent where one is wanted."""
+    """Connect to an address, and send the nonce if it has one."""
     transport, keys = fields(address.split(";")[0])
     if not transport.startswith("unix"):
         stream = socket.create_connection((keys["host"].decode(), int(keys["port"])), deadline)
@@ -99,7 +99,7 @@ class Wire:
             raise Closed from None
 
     def wait_until_read(self) -> None:
-        """Wait until the bus has read all that was sent."""
+        """Wait until the bus has read all data that was sent."""
         unread = array.array("i", [1])
         end = time.monotonic() + self.deadline
         while unread[0]:
@@ -107,7 +107,7 @@ class Wire:
             fcntl.ioctl(self.socket, termios.TIOCOUTQ, unread)
 
     def fill(self, deadline: float) -> None:
-        """Receive what is there, waiting until ``deadline`` for the first byte."""
+        """Receive the available data, waiting until ``deadline`` for the first byte."""
         self.socket.settimeout(max(deadline - time.monotonic(), 0.001))
         try:
             data, control, _, _ = self.socket.recvmsg(1 << 20, ROOM_FOR_FDS, socket.MSG_CMSG_CLOEXEC)
@@ -126,13 +126,13 @@ class Wire:
         self.buffer += data
 
     def read_bytes(self, count: int, deadline: float) -> bytes:
-        """Look at the next ``count`` bytes without taking them."""
+        """Return the next ``count`` bytes without consuming them."""
         while len(self.buffer) < count:
             self.fill(deadline)
         return bytes(self.buffer[:count])
 
     def read_line(self) -> bytes:
-        """Take one line of the authentication, without its CR LF."""
+        """Read one line of the authentication, without its CR LF."""
         deadline = time.monotonic() + self.deadline
         while b"\r\n" not in self.buffer:
             self.fill(deadline)
@@ -141,7 +141,7 @@ class Wire:
         return line
 
     def read_message(self, deadline: float) -> Message:
-        """Take one message with the descriptors that it says it has."""
+        """Read one message with as many descriptors as it claims."""
         length = frame_length(self.read_bytes(HEADER, deadline))
         data = self.read_bytes(length, deadline)
         del self.buffer[:length]
@@ -150,7 +150,7 @@ class Wire:
         return parse(data, taken)
 
     def expect_closed(self) -> None:
-        """Wait for the end of the connection; nothing may come before it."""
+        """Wait for the end of the connection, without any data before it."""
         deadline = time.monotonic() + self.deadline
         try:
             while True:
@@ -172,7 +172,7 @@ class Wire:
 
 
 class Client(Wire):
-    """A connection to the bus. ``unique`` is its name once Hello was answered."""
+    """A connection to the bus. ``unique`` is its unique name once Hello was answered."""
 
     def __init__(
         self,
@@ -198,7 +198,7 @@ class Client(Wire):
             raise
 
     def authenticate(self, uid: int, unix_fds: bool) -> str:
-        """Go through EXTERNAL, and return the GUID of the server."""
+        """Authenticate by EXTERNAL, and return the GUID of the server."""
         self.send_bytes(b"\0AUTH EXTERNAL " + str(uid).encode().hex().encode() + b"\r\n")
         answer = self.read_line()
         assert answer.startswith(b"OK "), answer
@@ -209,13 +209,13 @@ class Client(Wire):
         return answer[3:].decode()
 
     def hello(self) -> str:
-        """Say Hello and take the NameAcquired that follows."""
+        """Call Hello and receive the NameAcquired that follows."""
         unique = str(self.driver("Hello"))
         self.expect(type=Type.SIGNAL, member="NameAcquired", body=(unique,), destination=unique)
         return unique
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> int:
-        """Send a message as it is, except that a serial is given to it if it has none. Return the serial."""
+        """Send a message unchanged, with a new serial if it has none. Return the serial."""
         if not message.serial:
             self.serial += 1
             message = _with_serial(message, self.serial)
@@ -278,7 +278,7 @@ class Client(Wire):
         return reply.body[0] if len(reply.body) == 1 else reply.body or None
 
     def own(self, name: str, flags: int = 0) -> int:
-        """Request a name, return the result, take the NameAcquired if it became ours."""
+        """Request a name, return the result, and receive NameAcquired if we became its owner."""
         result = self.driver("RequestName", "su", name, flags)
         if result == 1:
             self.take(type=Type.SIGNAL, member="NameAcquired", body=(name,))
@@ -327,13 +327,13 @@ class Client(Wire):
         return self.send(message)
 
     def receive(self, timeout: float | None = None) -> Message:
-        """Take the next message: first what was put aside, then from the socket."""
+        """Return the next message: first from the inbox, then from the socket."""
         if self.inbox:
             return self.inbox.pop(0)
         return self.read_message(time.monotonic() + (self.deadline if timeout is None else timeout))
 
     def reply_to(self, serial: int) -> Message:
-        """Wait for the reply to a call and put everything else aside; raise BusError if it is an error."""
+        """Wait for the reply to a call, putting others into the inbox; raise BusError if it is an error."""
         replies = (Type.METHOD_RETURN, Type.ERROR)
         for at, message in enumerate(self.inbox):
             if message.type in replies and message.reply_serial == serial:
@@ -346,14 +346,14 @@ class Client(Wire):
             self.inbox.append(message)
 
     def expect(self, **fields: Any) -> Message:
-        """Take the next message, which must have these fields."""
+        """Receive the next message, which must have these fields."""
         message = self.receive()
         found = {name: getattr(message, name) for name in fields}
         assert found == fields, f"instead of {fields} came {message}"
         return message
 
     def take(self, **fields: Any) -> Message:
-        """Take the first message with these fields, which may have others before it."""
+        """Receive the first message with these fields; others may come before it."""
         for at, message in enumerate(self.inbox):
             if all(getattr(message, name) == value for name, value in fields.items()):
                 return self.inbox.pop(at)
@@ -374,29 +374,29 @@ class Client(Wire):
         raise AssertionError(f"no error but {reply}")
 
     def sync(self) -> None:
-        """Return once the bus has dealt with everything that was sent.
+        """Return once the bus has handled everything that was sent.
 
-        Three calls, for each way that a message can go: to nobody, to the bus to be looked up, to the bus.
+        Three calls, one for each path: to an absent name, to the bus with a lookup, and to the bus.
         """
-        nobody = self.start_call(ABSENT, "Hail")
+        absent = self.start_call(ABSENT, "Hail")
         released = self.start_call(BUS, "ReleaseName", "s", ABSENT, interface=BUS, path=BUS_PATH)
         asked = self.start_call(BUS, "GetId", interface=BUS, path=BUS_PATH)
         try:
-            self.reply_to(nobody)
+            self.reply_to(absent)
         except BusError:
             pass
         self.reply_to(released)
         self.reply_to(asked)
 
     def expect_nothing(self, *after: Client) -> None:
-        """Prove that nothing has come of what ``after`` have sent."""
+        """Check that ``after`` have caused no message to this client."""
         for sender in after:
             sender.sync()
         self.sync()
         assert self.inbox == []
 
     def descriptor_count(self) -> int:
-        """Say how many received descriptors no message has claimed."""
+        """Return the number of received descriptors that no message has claimed."""
         return len(self.fds)
 
 

@@ -1,4 +1,4 @@
-"""The C programs of tests/relay that tests in Python talk to."""
+"""The C programs of tests/relay that Python tests communicate with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BUILD = RELAY_TESTS / "build"
 
 
 def build(program: str) -> Path:
-    """Make a C program of the relay's tests; one process at a time, because all share the directory."""
+    """Build a C program of the relay's tests; one process at a time, because all share the directory."""
     BUILD.mkdir(exist_ok=True)
     target = BUILD / program
     with (BUILD / ".lock").open("w") as lock:

@@ -1,6 +1,6 @@
-"""Rules that several policies of the tests have."""
+"""Rules shared by several policies of the tests."""
 
-# Signals, and replies that were asked for, to whoever they are for.
+# Signals and requested replies, to any receiver.
 PASSING = """<allow send_type="signal"/>
 <allow send_requested_reply="true" send_type="method_return"/>
 <allow send_requested_reply="true" send_type="error"/>

@@ -1,4 +1,4 @@
-"""Programs to which a sandbox forbids system calls, by seccomp(2)."""
+"""Programs with system calls forbidden by seccomp(2)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ os.execv({executable!r}, [{executable!r}, *sys.argv[1:]])
 
 @functools.cache
 def system_call(name: str) -> int:
-    """Return the number of a system call on this machine, as its headers have it."""
+    """Return the number of a system call on this machine, from its headers."""
     text = f"#include <sys/syscall.h>\nSYS_{name}\n"
     done = subprocess.run(["gcc", "-E", "-P", "-"], input=text, capture_output=True, text=True, check=True)
     found = done.stdout.split()[-1]
@@ -38,7 +38,7 @@ def system_call(name: str) -> int:
 
 
 def sandboxed(executable: str, script: Path, name: str, error: int) -> str:
-    """Write a program that is the executable, for which a system call fails with ``error``."""
+    """Write a wrapper of the executable in which a system call fails with ``error``."""
     script.write_text(
         SCRIPT.format(python=sys.executable, number=system_call(name), error=error, executable=executable)
     )

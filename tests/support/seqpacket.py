@@ -1,4 +1,4 @@
-"""A SOCK_SEQPACKET transport for dbus-fast: a socket that reads as if it were a stream."""
+"""A SOCK_SEQPACKET transport for dbus-fast: a socket that is read like a stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Ancillary = list[tuple[int, int, bytes]]
 
 
 class PacketSocket(socket.socket):
-    """What is left of a packet is kept for the next read; a long message is sent in several packets."""
+    """The remainder of a packet is kept for the next read; a long message is sent in several packets."""
 
     def __init__(self) -> None:
         super().__init__(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -44,14 +44,14 @@ class PacketSocket(socket.socket):
 
 
 class _Nothing:
-    """dbus-fast wants a file too, and reads from the socket."""
+    """dbus-fast needs a file object too, and reads from the socket."""
 
     def close(self) -> None:
         pass
 
 
 class PacketBus(MessageBus):
-    """dbus-fast's bus, which descriptors can be sent to, at an address of our own transport."""
+    """dbus-fast's bus with descriptor passing, at an address of our own transport."""
 
     def __init__(self, address: str) -> None:
         super().__init__("unix:path=/replaced", negotiate_unix_fd=True)

@@ -1,4 +1,4 @@
-"""Services that a machine for tests has, each started, or failing to start, in a way of its own."""
+"""Services of a test machine, each of which starts, or fails to start, in a different way."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POLICY = """<busconfig>
   </policy>
 </busconfig>
 """
-# What a unit says beside its name and bus.
+# The contents of units besides name and bus.
 UNITS = {
     UNIT: ("", ECHO + " --{bus} --name=" + UNIT),
     FAILS: ("", "/bin/false"),
@@ -29,12 +29,12 @@ UNITS = {
 
 
 def unit_of(name: str) -> str:
-    """Return the unit for a service that is started by systemd."""
+    """Return the unit of a service that systemd starts."""
     return f"test-{name.rpartition('.')[2].lower()}.service"
 
 
 def add_services(overlay: Overlay, user: str) -> None:
-    """Write the service files and units for the system's bus and for the users'."""
+    """Write the service files and units for the system bus and for the users' buses."""
     overlay.write("/usr/share/dbus-1/system.d/org.example.conf", POLICY)
     for bus, directory in (("system", "system-services"), ("session", "services")):
         for name in NAMES:
@@ -54,7 +54,7 @@ def add_services(overlay: Overlay, user: str) -> None:
 
 
 def echo(machine: Machine, name: str, bus: str, user: str, status: int = 0) -> Done:
-    """Call a service of the tests on a user's bus or, as this user, on the system's."""
+    """Call a test service on a user's bus or, as this user, on the system bus."""
     call = [f"--{bus}", "--print-reply", f"--dest={name}", "/org/example", "org.example.Test.Call"]
     return machine.run("dbus-send", *call, user=user, status=status)
 

@@ -2,8 +2,8 @@
 
 Values: integers, floats and ``bool`` as themselves; ``s``, ``o``, ``g`` as ``str``; arrays as lists (``ay``
 as ``bytes``), dictionaries as ``dict``, structs as tuples, variants as ``Variant``; ``h`` as the index of a
-descriptor. Nothing is validated, so that wrong values can be written too: a string given as ``bytes`` goes
-out as it is.
+descriptor. Nothing is validated, so that invalid values can be written too: a string given as ``bytes`` is
+written unchanged.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def types(signature: str) -> Iterator[str]:
 
 
 def pad(offset: int, boundary: int) -> int:
-    """Say how many bytes of padding bring ``offset`` to ``boundary``."""
+    """Return the number of padding bytes from ``offset`` to ``boundary``."""
     return -offset % boundary
 
 

@@ -1,8 +1,8 @@
-"""What the four client libraries are asked to do with one another: the same service, the same caller.
+"""The tasks of the four client libraries: the same service, the same caller.
 
-Each of the programs here is run as ``PROGRAM service NAME`` or ``PROGRAM call NAME``, with the address of the
+Each of these programs is run as ``PROGRAM service NAME`` or ``PROGRAM call NAME``, with the address of the
 bus in DBUS_SESSION_BUS_ADDRESS. A service prints "ready" once it owns its name, and ends with its standard
-input. A caller uses all of a service and prints "ok".
+input. A caller uses the whole service and prints "ok".
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ADDRESS = os.environ["DBUS_SESSION_BUS_ADDRESS"]
 
 
 def pipe_with(text: str) -> int:
-    """Return the end to read from of a pipe with a text in it."""
+    """Return the reading end of a pipe that contains a text."""
     read, write = os.pipe()
     os.write(write, text.encode())
     os.close(write)
@@ -39,7 +39,7 @@ def read_and_close(descriptor: int) -> str:
 
 
 def check(what: str, found: object, expected: object) -> None:
-    """End the program if something is not as it should be."""
+    """Exit with an error if a value is not as expected."""
     if found != expected:
         sys.exit(f"{what}: {found!r} instead of {expected!r}")
 
@@ -49,7 +49,7 @@ def ready() -> None:
 
 
 def run(service: Callable[[str], None], call: Callable[[str], None]) -> None:
-    """Do what the command line says."""
+    """Run the role given on the command line."""
     role, name = sys.argv[1:]
     if role == "service":
         service(name)

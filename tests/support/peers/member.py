@@ -1,4 +1,4 @@
-"""A client that is there to be killed: ``member.py ROLE [NAME]``. It prints its unique name.
+"""A client that tests kill: ``member.py ROLE [NAME]``. It prints its unique name.
 
 ``echo`` answers calls of Echo and no others. ``flood`` sends NAME signals numbered from 0, broadcasts and
 others, as fast as it can, and prints "end" when the bus has gone.

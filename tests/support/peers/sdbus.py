@@ -61,7 +61,7 @@ def read_string(message: c_void_p) -> str:
 
 
 def read_descriptor(message: c_void_p) -> int:
-    """Read a descriptor that stays ours."""
+    """Read a descriptor and duplicate it."""
     descriptor = c_int()
     ok(sd.sd_bus_message_read_basic(message, c_char(b"h"), byref(descriptor)))
     return os.dup(descriptor.value)

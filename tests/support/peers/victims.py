@@ -1,6 +1,6 @@
-"""Clients that are there to be killed: ``victims.py COUNT TARGET``.
+"""Clients that tests kill: ``victims.py COUNT TARGET``.
 
-Each is a process of its own. It says Hello, prints its process ID and unique name, and stops in the middle
+Each is its own process. It says Hello, prints its process ID and unique name, and stops in the middle
 of a large call of TARGET.
 """
 
@@ -17,7 +17,7 @@ from support.raw import Client
 
 
 def victim(number: int, target: str) -> None:
-    """Never returns."""
+    """Connect and never return."""
     client = Client(os.environ["DBUS_SESSION_BUS_ADDRESS"])
     client.match("type='signal',interface='org.example.Interface'")
     client.own(f"org.example.Victim{number}")

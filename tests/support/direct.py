@@ -1,4 +1,4 @@
-"""The two ways of a message, by the bus or directly from client to client, and how to tell which it took."""
+"""The two paths of a message, through the bus or directly between clients, and counters that tell which."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from support.raw import DEADLINE, Client
 
 DEVICE = Path("/dev/unix_multicast")
 STATS = "org.freedesktop.DBus.Debug.Stats"
-GROUP, RELAY = "require", "off"  # what --multicast says
+GROUP, RELAY = "require", "off"  # arguments of --multicast
 
 needs_group = pytest.mark.skipif(not DEVICE.exists(), reason="this kernel has no groups")
 WAYS = [pytest.param(GROUP, marks=needs_group, id="group"), pytest.param(RELAY, id="relay")]
 
 
 def stats(asker: Client, of: Client | None = None) -> dict[str, Any]:
-    """Ask for the statistics that only omnibus has, of a connection or of the bus."""
+    """Return the statistics that only omnibus has, of a connection or of the bus."""
     if of is None:
         found = asker.driver("GetStats", interface=STATS)
     else:
@@ -31,17 +31,17 @@ def stats(asker: Client, of: Client | None = None) -> dict[str, Any]:
 
 
 def sent_directly(asker: Client, client: Client) -> int:
-    """How many messages of this client went directly."""
+    """Return the number of messages that this client has sent directly."""
     return int(stats(asker, client)["DirectMessagesReceived"])
 
 
-def got_directly(asker: Client, client: Client) -> int:
-    """How many messages for this client came directly."""
+def received_directly(asker: Client, client: Client) -> int:
+    """Return the number of messages that this client has received directly."""
     return int(stats(asker, client)["DirectMessagesSent"])
 
 
 def echo(caller: Client, callee: Client, number: int = 0) -> Message:
-    """Call and answer."""
+    """Make a call and reply to it."""
     serial = caller.start_call(callee.unique, "Echo", "u", number)
     callee.reply(callee.take(type=Type.METHOD_CALL, member="Echo"), "u", number)
     reply = caller.reply_to(serial)
@@ -49,14 +49,14 @@ def echo(caller: Client, callee: Client, number: int = 0) -> Message:
     return reply
 
 
-def note(sender: Client, receiver: Client, number: int = 0) -> None:
-    """Send a signal to one client, who takes it."""
+def send_note(sender: Client, receiver: Client, number: int = 0) -> None:
+    """Send a signal to one client, which receives it."""
     sender.signal("Note", "u", number, destination=receiver.unique)
     assert receiver.take(member="Note").body == (number,)
 
 
-def learn(asker: Client, *clients: Client, by: Any) -> None:
-    """Do it until what these send goes directly. The asker is none of them: his calls go by the bus."""
+def wait_until_direct(asker: Client, *clients: Client, by: Any) -> None:
+    """Repeat ``by`` until these clients send directly. The asker is another one: its calls use the bus."""
     end = time.monotonic() + DEADLINE
     for client in clients:
         before = sent_directly(asker, client)
@@ -69,5 +69,5 @@ def learn(asker: Client, *clients: Client, by: Any) -> None:
 
 
 def alone() -> bool:
-    """Whether no other test runs at the same time."""
+    """Return whether no other test runs at the same time."""
     return "PYTEST_XDIST_WORKER" not in os.environ

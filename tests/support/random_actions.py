@@ -1,4 +1,4 @@
-"""Random things that three clients do with one another."""
+"""Random actions of three clients."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from support.client_set import ClientSet
 from support.message import Flag, Message, Type
 from support.raw import BUS, BUS_PATH
-from support.stage import Stage
 
 INTERFACE = "org.example.Interface"
 
 
-class Play:
-    """Random things that three clients do with one another, the same on both buses."""
+class RandomActions:
+    """Random actions of three clients, the same on both buses."""
 
     NAMES = ("org.example.A", "org.example.B", "org.example.A.Sub")
     RULES = (
@@ -42,27 +42,27 @@ class Play:
         self.chance = chance
         self.serial = 100
 
-    def choose(self) -> tuple[int, Callable[[Stage], Message]]:
-        """Choose who does what."""
+    def choose(self) -> tuple[int, Callable[[ClientSet], Message]]:
+        """Choose a client and its action."""
         self.serial += 1
-        who = self.chance.randrange(3)
+        place = self.chance.randrange(3)
         action = self.chance.choice(
             [self.request, self.request, self.release, self.match, self.match, self.unmatch, self.ask]
             + [self.signal] * 4
             + [self.call, self.call, self.reply]
         )
-        return who, action()
+        return place, action()
 
-    def driver(self, member: str, signature: str, *body: Any) -> Callable[[Stage], Message]:
+    def driver(self, member: str, signature: str, *body: Any) -> Callable[[ClientSet], Message]:
         serial = self.serial
-        return lambda stage: Message(
+        return lambda side: Message(
             serial=serial,
             destination=BUS,
             path=BUS_PATH,
             interface=BUS,
             member=member,
             signature=signature,
-            body=tuple(resolve(stage, one) for one in body),
+            body=tuple(resolve(side, one) for one in body),
         )
 
     def name(self) -> str:
@@ -71,25 +71,25 @@ class Play:
     def any_name(self) -> str:
         return self.chance.choice([*self.NAMES, "<0>", "<1>", "<2>", "org.example.Absent"])
 
-    def request(self) -> Callable[[Stage], Message]:
+    def request(self) -> Callable[[ClientSet], Message]:
         return self.driver("RequestName", "su", self.name(), self.chance.randrange(8))
 
-    def release(self) -> Callable[[Stage], Message]:
+    def release(self) -> Callable[[ClientSet], Message]:
         return self.driver("ReleaseName", "s", self.name())
 
-    def match(self) -> Callable[[Stage], Message]:
+    def match(self) -> Callable[[ClientSet], Message]:
         return self.driver("AddMatch", "s", self.chance.choice(self.RULES))
 
-    def unmatch(self) -> Callable[[Stage], Message]:
+    def unmatch(self) -> Callable[[ClientSet], Message]:
         return self.driver("RemoveMatch", "s", self.chance.choice(self.RULES))
 
-    def ask(self) -> Callable[[Stage], Message]:
+    def ask(self) -> Callable[[ClientSet], Message]:
         member = self.chance.choice(
             ["GetNameOwner", "NameHasOwner", "ListQueuedOwners", "GetConnectionUnixUser"]
         )
         return self.driver(member, "s", self.any_name())
 
-    def signal(self) -> Callable[[Stage], Message]:
+    def signal(self) -> Callable[[ClientSet], Message]:
         body = self.chance.choice(
             [("x",), ("x", "y"), ("/a/b",), ("org.example.A",), ("org.example.A.B", "y"), ()]
         )
@@ -103,29 +103,29 @@ class Play:
             body=body,
         )
         to = self.any_name() if self.chance.random() < 0.3 else None
-        return lambda stage: Message(**fields, destination=resolve(stage, to))
+        return lambda side: Message(**fields, destination=resolve(side, to))
 
-    def call(self) -> Callable[[Stage], Message]:
+    def call(self) -> Callable[[ClientSet], Message]:
         to, serial = self.any_name(), self.serial
         flags = self.chance.choice([0, 0, Flag.NO_REPLY_EXPECTED, Flag.NO_AUTO_START])
-        return lambda stage: Message(
+        return lambda side: Message(
             serial=serial,
             flags=flags,
             path="/a",
             interface=INTERFACE,
             member="Hail",
-            destination=resolve(stage, to),
+            destination=resolve(side, to),
         )
 
-    def reply(self) -> Callable[[Stage], Message]:
+    def reply(self) -> Callable[[ClientSet], Message]:
         to, serial, about = self.chance.randrange(3), self.serial, self.serial - self.chance.randrange(1, 15)
-        return lambda stage: Message(
-            type=Type.METHOD_RETURN, serial=serial, reply_serial=about, destination=stage.clients[to].unique
+        return lambda side: Message(
+            type=Type.METHOD_RETURN, serial=serial, reply_serial=about, destination=side.clients[to].unique
         )
 
 
-def resolve(stage: Stage, name: Any) -> Any:
-    """Turn a client's place, written <0>, into his unique name, and leave everything else as it is."""
+def resolve(side: ClientSet, name: Any) -> Any:
+    """Replace a client's place, written <0>, by its unique name; return everything else unchanged."""
     if isinstance(name, str) and re.fullmatch(r"<\d>", name):
-        return stage.clients[int(name[1])].unique
+        return side.clients[int(name[1])].unique
     return name

@@ -1,4 +1,4 @@
-"""The same clients on two buses, so that what they are told can be compared."""
+"""The same clients on two buses, so that the messages they receive can be compared."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from support.daemon import Daemon
 from support.message import Message, Type
 from support.raw import BUS, Client
 
-# What a text says of processes and rules is not the same in both.
+# Text about processes and rules differs between the buses.
 VARIABLE = re.compile(r"uid=\d+ pid=\d+ comm=\"[^\"]*\"|\d+ matched rules|[0-9a-f]{32}")
 
 
 @dataclass
-class Stage:
-    """Some clients on one bus. ``names`` says who is who, so that two stages can be compared."""
+class ClientSet:
+    """Some clients on one bus. ``names`` maps unique names to places, so that two sets can be compared."""
 
     daemon: Daemon
     count: int
@@ -32,7 +32,7 @@ class Stage:
         return client
 
     def plain(self, value: Any) -> Any:
-        """Replace what differs from one bus to another."""
+        """Replace the parts that differ from one bus to another."""
         if isinstance(value, str):
             for unique in sorted(self.names, key=len, reverse=True):
                 value = re.sub(re.escape(unique) + r"(?!\d)", self.names[unique], value)
@@ -44,10 +44,10 @@ class Stage:
         return value
 
     def told(self, client: Client) -> list[Any]:
-        """Return what a client has got since the last time.
+        """Return the messages that a client has received since the last call.
 
-        Left out are calls of the bus and its replies that an eavesdropper sees: when and which differs.
-        The reference leaves SENDER and DESTINATION out of some answers of its own.
+        Calls of the bus and its replies that an eavesdropper sees are left out: their order differs.
+        The reference leaves SENDER and DESTINATION out of some of its own replies.
         """
         found, client.inbox[:] = list(client.inbox), []
         found = [one for one in found if BUS not in (one.destination, one.sender) or is_for(client, one)]
@@ -77,5 +77,5 @@ class Stage:
 
 
 def is_for(client: Client, message: Message) -> bool:
-    """Tell whether a message of the bus is a broadcast or goes to this client."""
+    """Return whether a message of the bus is a broadcast or goes to this client."""
     return message.sender == BUS and message.destination in (None, client.unique)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from support.command_line import CommandLine
 from support.daemon import Daemon, config, private_directory, start
 from support.namespace import namespace_script, other_etc
-from support.place import Place
 from support.raw import BUS, BUS_PATH, DEADLINE, ERROR, BusError
 from support.sandbox import sandboxed
 
@@ -80,17 +80,17 @@ class TestFiles:
         """/proc is not mounted, as in a chroot."""
         serving(begin(namespace_script(directory / "daemon", executable, "mount -t tmpfs none /proc")))
 
-    def test_no_dev(self, executable: str, place: Place) -> None:
+    def test_no_dev(self, executable: str, cli: CommandLine) -> None:
         """Without /dev/null it does not start, and prints the reason first."""
-        wrapped = namespace_script(place.directory / "daemon", executable, "mount -t tmpfs none /dev")
-        command = [wrapped, f"--config-file={place.conf}", "--nofork", "--print-address"]
+        wrapped = namespace_script(cli.directory / "daemon", executable, "mount -t tmpfs none /dev")
+        command = [wrapped, f"--config-file={cli.conf}", "--nofork", "--print-address"]
         done = subprocess.run(
             command, stdin=subprocess.PIPE, capture_output=True, text=True, timeout=DEADLINE
         )
         assert (done.returncode, done.stdout) == (1, "")
         assert "Failed to open /dev/null: No such file or directory" in done.stderr
         assert len(done.stderr.splitlines()) == 1
-        assert not place.socket.exists()
+        assert not cli.socket.exists()
 
     @pytest.mark.deviation("own-account")
     def test_no_account(self, directory: Path, begin: Begin) -> None:

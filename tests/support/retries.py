@@ -1,4 +1,4 @@
-"""Tests that read the machine's own files twice, and must bear that they change in between."""
+"""Tests that read the machine's own files twice, and may fail if they change in between."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def _stamps(paths: tuple[str, ...]) -> list[tuple[str, int, int]]:
     return found
 
 
-def bears_changes_of(*paths: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Run a test again that fails while these files, or files in these directories, change.
+def retry_on_changes_of(*paths: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Repeat a test that fails while these files, or files in these directories, change.
 
-    A package manager may be at work. The fixtures stay, so the test must be able to begin anew.
+    A package manager may be at work. The fixtures are reused, so the test must be repeatable.
     """
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:

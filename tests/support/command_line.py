@@ -1,4 +1,4 @@
-"""Daemons started by hand: any command line, in the foreground or not."""
+"""Daemons started with any command line, in the foreground or not."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from support.daemon import config, end_process, private_directory, read_line
 from support.raw import DEADLINE, Client
 
 
-class Place:
-    """A directory with a configuration in it, and the processes that were started from there."""
+class CommandLine:
+    """A directory with a configuration, and the processes started with it."""
 
     def __init__(self, executable: str) -> None:
         self.executable = executable
@@ -32,7 +32,7 @@ class Place:
         Path(self.conf).write_text(config(listen or f"unix:path={self.socket}", extra=extra))
 
     def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run the daemon to its end, or to the end of its parent with --fork."""
+        """Run the daemon to its end, or to the exit of its parent process with --fork."""
         return subprocess.run(
             [self.executable, *arguments],
             capture_output=True,
@@ -71,6 +71,6 @@ class Place:
 
 
 def line_of(process: subprocess.Popen[bytes]) -> str:
-    """Read one line of what a process that ``begin`` has started prints."""
+    """Read one line of the output of a process started by ``begin``."""
     assert process.stdout is not None
     return read_line(process.stdout.fileno())

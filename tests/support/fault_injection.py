@@ -1,7 +1,7 @@
-"""A control plane in which one thing at a time raises an exception, and a data plane that keeps the accounts.
+"""A control plane in which one thing at a time raises an exception, and a data plane that keeps accounts.
 
-``Faults`` counts the points at which something may be raised: every command to the data plane, every line of
-the log, every handler, callback and tool, before it does its work and after. A scenario runs once to count
+``Faults`` counts the points at which an exception may be raised: every command to the data plane, every log
+line, and every handler, callback and tool, before and after its work. A scenario runs once to count
 them, and then once for each point, at which an exception is raised.
 """
 
@@ -27,32 +27,32 @@ from omnibus.daemon.statistics import Table
 from omnibus.systemd.notify import Notifier
 from support.plane import FakeEvent, FakePlane, Lines
 
-UNHARMED = ("events", "next_id", "incomplete", "take", "listen", "stop_listening")
-"""Of the data plane: they ask for nothing that can fail, or belong to its start and end."""
+INFALLIBLE = ("events", "next_id", "incomplete", "take", "listen", "stop_listening")
+"""Methods of the data plane that can't fail, or belong to its start and end."""
 
 
 class Faults:
-    """Raises ``error`` at the point with the number ``at``, and notes the names of all points it passes."""
+    """Raises ``error`` at the point number ``at``, and records the names of all points passed."""
 
     def __init__(self, at: int | None = None, error: type[Exception] = ZeroDivisionError) -> None:
         self.at = at
         self.error = error
         self.passed: list[str] = []
-        self.ways: dict[tuple[Any, ...], int] = {}
+        self.paths: dict[tuple[Any, ...], int] = {}
         self.active = False
 
     def point(self, name: str) -> None:
         if not self.active:
             return
         if self.at is None:
-            self.ways.setdefault((name, *_way()), len(self.passed))
+            self.paths.setdefault((name, *_call_path()), len(self.passed))
         self.passed.append(name)
         if len(self.passed) - 1 == self.at:
             raise self.error(f"injected: {name}")
 
     def distinct(self) -> list[tuple[int, str]]:
-        """Return the points, by number and name, of which each was reached in another way."""
-        return [(at, name) for (name, *_), at in self.ways.items()]
+        """Return the points by number and name, the first of each distinct call path."""
+        return [(at, name) for (name, *_), at in self.paths.items()]
 
     def before(self, name: str, action: Callable[..., Any]) -> Callable[..., Any]:
         """Return the same function, which may raise before its work."""
@@ -75,8 +75,8 @@ class Faults:
         return act
 
 
-def _way() -> Iterator[tuple[str, int]]:
-    """Say how the daemon's code has come here."""
+def _call_path() -> Iterator[tuple[str, int]]:
+    """Return the call path within the daemon's code."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
@@ -85,11 +85,11 @@ def _way() -> Iterator[tuple[str, int]]:
         frame = frame.f_back
 
 
-class Accounts(FakePlane):
-    """A data plane that knows who waits for what.
+class AccountingPlane(FakePlane):
+    """A data plane that keeps account of pending obligations.
 
-    ``calls``: (peer, serial) of the calls without an answer; ``stopped``: the peers that stand still;
-    ``parked``: the senders and destinations of parked messages; ``gone``: connections that wait to be
+    ``calls``: (peer, serial) of the calls without a reply; ``stopped``: the peers whose input is stopped;
+    ``parked``: the senders and destinations of parked messages; ``gone``: disconnected peers that are not yet
     forgotten; ``answers``: how often each call was answered.
     """
 
@@ -104,19 +104,19 @@ class Accounts(FakePlane):
         self.queues: dict[str, tuple[int, ...]] = {}
         self.listening: list[int] = []
         for name in dir(FakePlane):
-            if not name.startswith("_") and name not in UNHARMED and callable(getattr(self, name)):
-                setattr(self, name, self._harmed(faults, name))
-        self.attach = self._harmed(faults, "attach")
+            if not name.startswith("_") and name not in INFALLIBLE and callable(getattr(self, name)):
+                setattr(self, name, self._failing(faults, name))
+        self.attach = self._failing(faults, "attach")
 
-    def _harmed(self, faults: Faults, name: str) -> Callable[..., Any]:
-        """A command fails before it has had an effect: the data plane had no memory for it."""
+    def _failing(self, faults: Faults, name: str) -> Callable[..., Any]:
+        """A command fails without effect: the data plane had no memory for it."""
         command = getattr(type(self), name)
 
         def run(*args: Any, **options: Any) -> Any:
             try:
                 faults.point(f"plane.{name}")
             except Exception:
-                # Descriptors are the data plane's even if it has no memory for what they belong to.
+                # The data plane owns passed descriptors even if it has no memory for their message.
                 for fd in args[4] if name == "reply" else ():
                     os.close(fd)
                 for fd in (args[1], *(early for early, _ in args[4])) if name == "attach" else ():
@@ -127,7 +127,7 @@ class Accounts(FakePlane):
         return run
 
     def attach(
-        self, peer: int, fd: int, who: Any, leftover: bytes, fds: Sequence[tuple[int, int]], **more: Any
+        self, peer: int, fd: int, arrival: Any, leftover: bytes, fds: Sequence[tuple[int, int]], **more: Any
     ) -> None:
         self.batch.append(("attach", peer))
         for one in (fd, *(early for early, _ in fds)):
@@ -148,7 +148,7 @@ class Accounts(FakePlane):
                 apply(*rest)
 
     def report(self, event: FakeEvent) -> None:
-        """Let something be reported, with all that follows from it for the accounts."""
+        """Report an event, and update the accounts with its consequences."""
         if event.kind == EventKind.CALL:
             self.stopped.add(event.peer)
             if event.type == 1:
@@ -233,8 +233,8 @@ class Accounts(FakePlane):
         self.report(FakeEvent(EventKind.EXPORT, body=json.dumps(columns[Table(kind)]).encode()))
 
 
-class BrokenLines(Lines):
-    """A log whose lines may fail."""
+class FailingLines(Lines):
+    """A log that may fail to write a line."""
 
     def __init__(self, faults: Faults) -> None:
         super().__init__()
@@ -246,8 +246,8 @@ class BrokenLines(Lines):
             self._faults.point("log")
 
 
-class BrokenGuard(Guard):
-    """A guard whose actions may fail: all callbacks come this way."""
+class FailingGuard(Guard):
+    """A guard with actions that may fail: all callbacks are run by it."""
 
     def __init__(self, log: Lines, faults: Faults) -> None:
         super().__init__(log)
@@ -256,14 +256,14 @@ class BrokenGuard(Guard):
     def run(self, action: Callable[[], object], failed: Failed) -> None:
         name = getattr(action, "func", action)
         name = getattr(name, "__qualname__", repr(name))
-        if name.startswith("Accounts."):
+        if name.startswith("AccountingPlane."):
             super().run(action, failed)  # the command fails by itself
         else:
             super().run(self._faults.around(name, action), failed)
 
 
-class BrokenNotifier(Notifier):
-    """A service manager that can't be told."""
+class FailingNotifier(Notifier):
+    """A service manager that can't be notified."""
 
     def __init__(self, faults: Faults) -> None:
         super().__init__({})
@@ -294,7 +294,7 @@ class FakeChild:
 
 
 class FakeSpawner:
-    """Notes the programs that are started."""
+    """Records the started programs."""
 
     def __init__(self, loop: Loop, faults: Faults) -> None:
         self._loop = loop
@@ -307,8 +307,8 @@ class FakeSpawner:
         return self.children[-1]
 
 
-def broken_driver(faults: Faults) -> Driver:
-    """Return the driver, each of whose methods and properties may fail, whatever its tables have."""
+def failing_driver(faults: Faults) -> Driver:
+    """Return the driver with methods and properties that may fail, taken from its tables."""
     whole = Driver()
     return Driver(
         tuple(
