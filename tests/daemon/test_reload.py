@@ -1,4 +1,4 @@
-"""Reloading: one at a time, as one step."""
+"""Reloading: one at a time, with one commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configurations written and read in a test's own directory."""
+"""Configurations written and read in a directory of the test."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LISTEN = "<listen>unix:path=/run/test/bus</listen>"
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write a configuration: the lines stand in <busconfig>, the first of them in line 3 of the file."""
+    """Write a configuration: the lines are the content of <busconfig>, from line 3 of the file."""
 
     def begin(*lines: str, name: str = "bus.conf", listen: str = LISTEN) -> Path:
         path = tmp_path / name
@@ -48,7 +48,7 @@ def read(write: Write) -> Read:
 
 @pytest.fixture
 def refuse(write: Write) -> Refuse:
-    """Write a configuration, and return the error that it is refused with."""
+    """Write a configuration, and return the error of reading it."""
 
     def begin(*lines: str, **options: str) -> ConfigError:
         path = write(*lines, **options)
@@ -60,13 +60,13 @@ def refuse(write: Write) -> Refuse:
 
 
 class Reference:
-    """Starts dbus-daemon on a configuration to see if it likes it."""
+    """Starts dbus-daemon with a configuration to see whether it is accepted."""
 
     def __init__(self, executable: str) -> None:
         self.executable = executable
 
     def __call__(self, path: Path) -> str | None:
-        """Return what dbus-daemon has against the file, or None if it would run with it."""
+        """Return dbus-daemon's error, or None if it accepts the file."""
         with subprocess.Popen(
             [
                 self.executable,
@@ -91,7 +91,7 @@ class Reference:
 
 @pytest.fixture
 def reference() -> Reference:
-    """The daemon whose opinion counts."""
+    """The reference daemon."""
     if REFERENCE is None:
         pytest.skip("dbus-daemon is not installed")
     return Reference(REFERENCE)

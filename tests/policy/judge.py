@@ -1,4 +1,4 @@
-"""The evaluation in C: the program tests/relay/judge_cases.c, with the sanitizers, and what to tell it."""
+"""The evaluation in C: the program tests/relay/judge_cases.c, with the sanitizers, and its input."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ NONE = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Answer:
-    """What C says of one message; a side that is the bus itself allows everything."""
+    """The verdict of C on one message; a side that is the bus itself allows everything."""
 
-    send: tuple[bool, int, bool]  # allowed, rules that matched, log
+    send: tuple[bool, int, bool]  # allowed, number of matching rules, log
     receive: tuple[bool, int]
 
 
@@ -32,7 +32,7 @@ def _numbers(numbers: Sequence[int]) -> bytes:
 
 
 class Judge:
-    """The running program. Clients are known by their numbers, None is the bus itself; ":1.N" is a client."""
+    """The running program. Clients are numbers, None is the bus itself; ":1.N" is a client's unique name."""
 
     def __init__(self, executable: Path) -> None:
         self._process = subprocess.Popen(
@@ -42,11 +42,11 @@ class Judge:
         self._asked = 0
 
     def load(self, rules: Sequence[Rule]) -> None:
-        """Put a policy in force; the clients stay."""
+        """Load a policy; the clients stay."""
         self._commands += b"P" + _text(encode(rules))
 
     def clear(self) -> None:
-        """Begin again without clients."""
+        """Remove all clients."""
         self._commands += b"X"
 
     def add(self, identity: Identity) -> None:
@@ -54,7 +54,7 @@ class Judge:
         self._commands += struct.pack("=cI?", b"C", uid, identity.at_console) + _numbers(identity.gids)
 
     def queue(self, name: str, clients: Sequence[int]) -> None:
-        """Say who owns a name and who waits for it."""
+        """Set the owner and the claimants of a name."""
         self._commands += b"N" + _text(name.encode()) + _numbers(clients)
 
     def ask(
@@ -65,7 +65,7 @@ class Judge:
         requested_reply: bool = False,
         eavesdropping: bool = False,
     ) -> None:
-        """Ask for a verdict, which answers() brings."""
+        """Request a verdict, which answers() returns."""
         bits = message.is_reply | requested_reply << 1 | eavesdropping << 2
         who = [NONE if one is None else one for one in (sender, recipient)]
         self._commands += struct.pack("=c5I", b"J", *who, bits, message.type, message.n_fds)
@@ -75,7 +75,7 @@ class Judge:
         self._asked += 1
 
     def can_own(self, client: int, names: Sequence[str]) -> list[bool]:
-        """Ask which of the names a client may have, while no other verdict is asked for."""
+        """Return which of the names a client may own; no other verdict may be pending."""
         assert not self._asked
         for name in names:
             self._commands += struct.pack("=cI", b"O", client) + _text(name.encode())
@@ -83,7 +83,7 @@ class Judge:
         return [self._line() == [1] for _ in names]
 
     def can_connect(self, owner: int, clients: int) -> list[bool]:
-        """Ask which of the first so many clients may connect, while no other verdict is asked for."""
+        """Return which of the first clients may connect; no other verdict may be pending."""
         assert not self._asked
         for client in range(clients):
             self._commands += struct.pack("=cII", b"L", client, owner)
@@ -91,7 +91,7 @@ class Judge:
         return [self._line() == [1] for _ in range(clients)]
 
     def answers(self) -> list[Answer]:
-        """Return the verdicts on all that was asked since the last time."""
+        """Return the verdicts requested since the last call."""
         asked, self._asked = self._asked, 0
         self._flush()
         return [self._answer(*self._line()) for _ in range(asked)]
@@ -122,6 +122,6 @@ class Judge:
         raise AssertionError(self._process.stderr.read().decode(errors="replace"))
 
     def close(self) -> None:
-        """End it; what the sanitizers find at the end counts."""
+        """End it, and check for reports of the sanitizers."""
         _, errors = self._process.communicate(bytes(self._commands))
         assert self._process.returncode == 0, errors.decode(errors="replace")

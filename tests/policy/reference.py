@@ -1,4 +1,4 @@
-"""A dbus-daemon with random rules, and clients of it that compare what happens with what should."""
+"""A dbus-daemon with random rules, and clients of it that compare its behaviour with what is expected."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from .strategies import BUS, METHOD_CALL, NAMES, headers
 REFERENCE = shutil.which("dbus-daemon")
 needs_reference = pytest.mark.skipif(REFERENCE is None, reason="dbus-daemon is not installed")
 
-# Keeps the bus itself within reach, and is about nothing else.
+# Keeps the bus itself accessible, and concerns nothing else.
 ALWAYS = f"""<policy context="mandatory">
 <allow send_destination="{BUS}"/> <allow receive_sender="{BUS}"/> <allow user="*"/>
 </policy>"""
-# Nobody owns this one; what should provide it fails at once.
+# A name without an owner, with a service that fails at once.
 ACTIVATABLE = NAMES[-1]
 
 ME = os.geteuid()
 USERS = {user.pw_uid: user for user in pwd.getpwall()}
-# Users, and groups that only their sockets tell of, as different as we may be; else only ourselves.
+# Users, and groups known only from their sockets, as different as permitted; else only our own.
 UIDS = (0, *sorted(USERS)[1:3]) if ME == 0 else (ME,)
 GIDS = tuple(sorted(group.gr_gid for group in grp.getgrall())[:4]) if ME == 0 else (os.getegid(),)
 
 
 def identity(uid: int, gids: tuple[int, ...] = ()) -> Identity:
-    """What dbus-daemon knows of a client with these groups, of which the first is its own."""
+    """Return what dbus-daemon knows of a client with these groups, the primary group first."""
     seats = Path(f"/run/systemd/users/{uid}")
     at_console = seats.exists() and bool(re.search(r"^ONLINE_SEATS=.", seats.read_text(), re.MULTILINE))
     return Identity(uid, tuple(sorted(gids)), at_console)
@@ -52,7 +52,7 @@ def identity(uid: int, gids: tuple[int, ...] = ()) -> Identity:
 
 @contextlib.contextmanager
 def being(one: Identity) -> Iterator[None]:
-    """Be somebody else for a moment: the kernel notes who connects, and in which groups."""
+    """Assume another identity temporarily: the kernel records user and groups on connect."""
     if ME != 0:
         yield
         return
@@ -88,7 +88,7 @@ def running(policy: str) -> Iterator[Daemon]:
 
 
 class ClientRules(Protocol):
-    """What is expected to be decided for one client: a ClientPolicy, or what asks others besides."""
+    """The expected decisions for one client: a ClientPolicy, or one that also asks other evaluators."""
 
     def can_own(self, name: str) -> Verdict: ...
     def can_send(
@@ -104,21 +104,21 @@ class ClientRules(Protocol):
 
 
 class Rules(Protocol):
-    """What is expected of the whole bus: a Policy, or what asks others besides."""
+    """The expected decisions of the whole bus: a Policy, or one that also asks other evaluators."""
 
     def for_identity(self, identity: Identity) -> ClientRules: ...
 
 
 @dataclass
 class Peer:
-    """A client of the bus, what the policy has for it, and the names that it owns or waits for."""
+    """A client of the bus, its policy, and the names that it owns or waits for."""
 
     client: Client
     policy: ClientRules
     names: set[str] = field(default_factory=set)
 
     def ask(self, member: str, signature: str = "", *body: object) -> Message:
-        """Call the bus and return its answer, which for a spy stands among the answers to others."""
+        """Call the bus and return its reply, which an eavesdropper finds among the replies to others."""
         serial = self.client.start_call(BUS, member, signature, *body, path=BUS_PATH, interface=BUS)
         while True:
             message = self.client.read_message(time.monotonic() + DEADLINE)
@@ -128,7 +128,7 @@ class Peer:
             self.client.inbox.append(message)
 
     def request(self, name: str) -> bool:
-        """Ask for a name and compare; True if it was granted or we wait for it."""
+        """Request a name and compare; return True if we own it or are queued."""
         verdict = self.policy.can_own(name)
         refused = self.ask("RequestName", "su", name, 0).error_name
         assert refused == (None if verdict else f"{BUS}.Error.AccessDenied"), verdict.reason
@@ -137,7 +137,7 @@ class Peer:
         return verdict.allowed
 
     def received(self, mark: str) -> list[Message]:
-        """Take what has come until now, and return the messages with this mark."""
+        """Read the messages received until now, and return those with this mark."""
         self.ask("GetId")
         found = [message for message in self.client.inbox if message.body == (mark,)]
         self.client.inbox.clear()
@@ -146,19 +146,19 @@ class Peer:
 
 
 class Bus:
-    """Two peers that talk, and one that listens to everything."""
+    """Two peers that communicate, and one that listens to everything."""
 
     def __init__(self, daemon: Daemon, policy: Rules) -> None:
-        # Only who owns the bus may listen to what is meant for others.
-        everybody = [
+        # Only the owner of the bus may eavesdrop.
+        identities = [
             identity(UIDS[-1], GIDS[1:]),
             identity(UIDS[-2:][0], GIDS[:2]),
             identity(ME, GIDS[:1]),
         ]
         if ME != 0:
-            everybody = [identity(ME, (*os.getgroups(), os.getegid()))] * 3
+            identities = [identity(ME, (*os.getgroups(), os.getegid()))] * 3
         self.peers = []
-        for one in everybody:
+        for one in identities:
             with being(one):
                 self.peers.append(Peer(daemon.connect(), policy.for_identity(one)))
         for peer in self.peers:
@@ -174,7 +174,7 @@ class Bus:
             self.owners.setdefault(name, peer)
 
     def send(self, sender: Peer, header: Header, reply_serial: int | None) -> tuple[str, int]:
-        """Send what the header says; return its mark and serial."""
+        """Send the message of the header; return its mark and serial."""
         self.count += 1
         mark = f"message {self.count}"
         fds = [0] * header.n_fds
@@ -195,7 +195,7 @@ class Bus:
         return mark, serial
 
     def refusal(self, sender: Peer, serial: int) -> str:
-        """What the sender was told about its message; "" if nothing."""
+        """Return the error text for the sender's message; "" if none."""
         for message in sender.client.inbox:
             if message.error_name and message.reply_serial == serial and message.sender == BUS:
                 return str(message.body[0])
@@ -204,7 +204,7 @@ class Bus:
     def unicast(self, sender: Peer, receiver: Peer, header: Header, call: int | None = None) -> int | None:
         """Send to one peer and compare; return the serial if it was delivered.
 
-        call: the serial of the receiver's call that this answers.
+        call: the serial of the receiver's call that this message replies to.
         """
         requested = call is not None
         send = sender.policy.can_send(header, receiver.names, requested)
@@ -228,17 +228,17 @@ class Bus:
         return serial if delivered else None
 
     def broadcast(self, sender: Peer, header: Header) -> None:
-        """Send to all who listen and compare."""
+        """Send to all subscribers and compare."""
         mark, _ = self.send(sender, header, 4711)
         expected = [
             bool(sender.policy.can_send(header, peer.names) and peer.policy.can_receive(header, sender.names))
             for peer in self.peers[1:]
         ]
-        # The sender's own messages were put aside while it synchronised.
+        # The sender's own messages were put into its inbox while it synchronised.
         assert [bool(peer.received(mark)) for peer in self.peers[1:]] == expected
 
     def activate(self, sender: Peer, header: Header) -> None:
-        """Call what isn't there yet: whether it may be activated goes by the header alone."""
+        """Call an absent service: only the header decides whether it may be activated."""
         verdict = sender.policy.can_send(header, None)
         _, serial = self.send(sender, header, 4711)
         with pytest.raises(BusError) as caught:
@@ -251,7 +251,7 @@ class Bus:
 
 @st.composite
 def scripts(draw: st.DrawFn) -> list[tuple[int, Header, bool]]:
-    """Messages: the number of the sender, the header, and whether a reply follows if it is a call."""
+    """Messages: the number of the sender, the header, and whether a call gets a reply."""
     return draw(st.lists(st.tuples(st.integers(0, 1), headers(), st.booleans()), min_size=8, max_size=24))
 
 

@@ -1,6 +1,6 @@
-"""Random rules, identities and messages, out of few enough names that they meet.
+"""Random rules, identities and messages, from few enough names that they interact.
 
-A case is written as XML for anything that reads configurations, or as rules for anything that takes a block.
+A case is written as XML for readers of configurations, or as rules for readers of a block.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ errors = st.sampled_from(ERRORS)
 
 
 def maybe(strategy: st.SearchStrategy[str]) -> st.SearchStrategy[str | None]:
-    """A value or, more often than not, none."""
+    """A value, or more often none."""
     return st.one_of(st.none(), st.none(), strategy)
 
 
 @st.composite
 def rules(draw: st.DrawFn, kinds: tuple[Kind, ...] = tuple(Kind)) -> Rule:
-    """A rule as a configuration file can say it, in <policy context="default">."""
+    """A rule that can be written in a configuration file, in <policy context="default">."""
     kind = draw(st.sampled_from(kinds))
     allow = draw(st.booleans())
     if kind in (Kind.CONNECT_USER, Kind.CONNECT_GROUP):
@@ -47,7 +47,7 @@ def rules(draw: st.DrawFn, kinds: tuple[Kind, ...] = tuple(Kind)) -> Rule:
         name = draw(maybe(names))
         return Rule(kind, allow, destination=name, prefix=name is not None and draw(st.booleans()))
     interface, path = draw(maybe(interfaces)), draw(maybe(paths))
-    # A member needs an interface or a path, and an error goes with no interface.
+    # A member needs an interface or a path, and an error name excludes an interface.
     member = draw(maybe(members)) if interface or path else None
     error = draw(maybe(errors)) if not interface and not member else None
     destination = draw(maybe(names))
@@ -85,7 +85,7 @@ def policies(
 ) -> list[Rule]:
     """Rules in all contexts, most often after some that allow everything, as on a session bus.
 
-    Rules about who may connect stand only where they may.
+    Rules about connecting appear only in contexts that permit them.
     """
     found = []
     if draw(st.sampled_from((True, True, False))):
@@ -113,7 +113,7 @@ identities = st.builds(
 
 @st.composite
 def headers(draw: st.DrawFn) -> Header:
-    """A message that is valid: it has the fields that its type needs, and perhaps others."""
+    """A valid message with the fields required by its type, and sometimes others."""
     kind = draw(st.sampled_from((METHOD_CALL, METHOD_CALL, METHOD_RETURN, ERROR, SIGNAL, SIGNAL)))
     is_call, is_signal = kind == METHOD_CALL, kind == SIGNAL
     return Header(
@@ -137,9 +137,11 @@ _CONTEXTS = {
 
 
 def to_xml(rules: list[Rule]) -> str:
-    """The rules as <policy> elements, each rule in one of its own, in their order, one a line."""
+    """The rules as <policy> elements, one rule and one line each, in their order."""
     lines = []
     for rule in rules:
-        who = _CONTEXTS.get(rule.context) or f"{rule.context.name.lower()}={quoteattr(str(rule.principal))}"
-        lines.append(f"<policy {who}>{rule}</policy>")
+        context = (
+            _CONTEXTS.get(rule.context) or f"{rule.context.name.lower()}={quoteattr(str(rule.principal))}"
+        )
+        lines.append(f"<policy {context}>{rule}</policy>")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Who may connect: the evaluator and dbus-daemon, with the same random rules."""
+"""Connect rules: the evaluator and dbus-daemon agree on random rules."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class TestRoundTrip:
 
 
 class TestLayout:
-    """What C relies on, byte by byte."""
+    """The layout that C relies on, byte by byte."""
 
     def string(self, block: bytes, offset: int) -> bytes:
         (start,) = struct.unpack_from("<I", block, 16)
@@ -136,7 +136,7 @@ class TestLayout:
         assert [flag.value for flag in Flag] == [1, 2, 4, 8, 16, 32]
 
     def test_nothing_given(self) -> None:
-        """Offset 0 says "not given"; no principal and no maximum are all ones."""
+        """Offset 0 means "not given"; no principal and no maximum are all ones."""
         fields = struct.unpack_from("<8I2H2I", encode([Rule(Kind.RECEIVE, True)]), 36)
         assert fields == (2**32 - 1, 0, 0, 0, 0, 0, 0, 2**32 - 1, 0, 0, 0, 0)
 
@@ -149,7 +149,7 @@ class TestLayout:
 
 
 class TestDamage:
-    """A block that is not one is refused, not read."""
+    """An invalid block is refused."""
 
     BLOCK = encode([RULE, RULE])
 

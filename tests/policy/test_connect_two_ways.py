@@ -34,7 +34,7 @@ def judge() -> Iterator[Judge]:
 
 
 def rule(random: Random) -> Rule:
-    """One about connecting, or now and then about something else; in whatever context."""
+    """A rule about connecting, sometimes about something else, in any context."""
     kind = random.choice((Kind.CONNECT_USER, Kind.CONNECT_USER, Kind.CONNECT_GROUP, Kind.OWN))
     context = random.choice((Context.DEFAULT, Context.DEFAULT, Context.MANDATORY, *Context))
     principals = GIDS if kind == Kind.CONNECT_GROUP else UIDS
@@ -46,7 +46,7 @@ def identity(random: Random) -> Identity:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_both_say_the_same(judge: Judge, seed: int) -> None:
+def test_both_agree(judge: Judge, seed: int) -> None:
     random = Random(seed)
     outcomes = set()
     for _ in range(RULE_SETS):

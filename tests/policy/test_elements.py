@@ -1,4 +1,4 @@
-"""dbus-daemon(1), "CONFIGURATION FILE": what each element means."""
+"""dbus-daemon(1), "CONFIGURATION FILE": the meaning of each element."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TestScalars:
         assert read("<type>session</type>", "<type>system</type>").bus_type == "system"
 
     def test_text_is_taken_as_it_stands(self, read: Read) -> None:
-        """White space counts, comments don't, CDATA and character references are text."""
+        """White space is kept, comments are removed, CDATA and character references are text."""
         assert read("<user> a<!-- no -->b<![CDATA[<c>]]>&#100;&amp; </user>").user == " ab<c>d& "
 
     @pytest.mark.parametrize("element", ["fork", "keep_umask", "syslog", "allow_anonymous"])
@@ -70,7 +70,7 @@ class TestScalars:
         assert settings.selinux == (("a.b", "three"), ("c.d", "two"))
 
     def test_document_type(self, tmp_path: Path) -> None:
-        """The document type that every file begins with is not looked at."""
+        """The usual document type is ignored."""
         path = tmp_path / "bus.conf"
         path.write_text(
             '<?xml version="1.0" encoding="ISO-8859-1"?>\n<!DOCTYPE busconfig PUBLIC "-//x" "http://x/y.dtd">\n'
@@ -153,7 +153,7 @@ class TestServiceDirs:
         assert transient.path not in settings.watched_dirs
         assert list(runtime.iterdir()) == [], "reading a configuration must not change anything"
 
-    def test_named_twice_the_laxer_way_counts(
+    def test_laxer_setting_of_duplicates_wins(
         self, read: Read, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
@@ -185,7 +185,7 @@ class TestServiceDirs:
         assert reason in warning.reason
 
     def test_system_dirs(self, read: Read) -> None:
-        """The local ones are new, so they are strict, and may come late, so they aren't watched."""
+        """The local directories are strict, and not watched, because they may not exist yet."""
         settings = read("<standard_system_servicedirs/>")
         assert [
             (one.path.removesuffix("/dbus-1/system-services"), one.watch) for one in settings.service_dirs
@@ -202,7 +202,7 @@ class TestServiceDirs:
 class TestTransientDir:
     """$XDG_RUNTIME_DIR/dbus-1/services is made by the bus of the session."""
 
-    def test_made_for_this_user_alone(self, tmp_path: Path) -> None:
+    def test_private_to_the_user(self, tmp_path: Path) -> None:
         directory = ServiceDir(f"{tmp_path}/dbus-1/services", transient=True)
         service_dirs.make_transient_dir(directory)
         service_dirs.make_transient_dir(directory)
@@ -273,12 +273,12 @@ class TestInclude:
         assert (limits.auth_timeout, limits.reply_timeout) == (2, 4)
 
     def test_the_same_file_twice(self, write: Write, read: Read) -> None:
-        """Only a file in itself is circular."""
+        """Only a file that includes itself is circular."""
         write("<auth>A</auth>", name="i.conf", listen="")
         assert read("<include>i.conf</include>", "<include>i.conf</include>").auth == ("A", "A")
 
     def test_ignore_missing(self, read: Read, tmp_path: Path) -> None:
-        """If ignore_missing="yes" the file need not exist; when it does, that is a change."""
+        """If ignore_missing="yes" the file need not exist; its appearance is a change."""
         settings = read('<include ignore_missing="yes">nowhere/nothing.conf</include>')
         assert (settings.files[1:], settings.missing) == ((), (f"{tmp_path}/nowhere/nothing.conf",))
 
@@ -329,8 +329,8 @@ class TestIncludeDir:
         assert (settings.watched_dirs, settings.warnings) == ((), ())
         assert settings.missing == (f"{tmp_path}/nowhere",)
 
-    def test_bad_files_are_passed_over(self, read: Read, write: Write, tmp_path: Path) -> None:
-        """A file that can't be used is left out as a whole, and the rest of the bus comes up."""
+    def test_invalid_files_are_skipped(self, read: Read, write: Write, tmp_path: Path) -> None:
+        """An invalid file is skipped as a whole, and the bus starts with the others."""
         write("<user>bad</user>", '<limit name="auth_timeout">1</limit>', "<bogus/>", name="d/a.conf")
         write("<user>good</user>", name="d/b.conf")
         (tmp_path / "d/c.conf").symlink_to("nowhere")
@@ -348,7 +348,7 @@ class TestIncludeDir:
         ]
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-    def test_unreadable_file_is_passed_over(self, read: Read, write: Write) -> None:
+    def test_unreadable_file_is_skipped(self, read: Read, write: Write) -> None:
         write("<user>secret</user>", name="d/a.conf").chmod(0)
         settings = read("<includedir>d</includedir>")
         assert settings.user is None
@@ -362,7 +362,7 @@ class TestIncludeDir:
 
 
 class TestSelinux:
-    """SELinux is asked as libselinux asks it."""
+    """SELinux is detected as by libselinux."""
 
     def test_is_enabled(self, tmp_path: Path) -> None:
         config = tmp_path / "config"

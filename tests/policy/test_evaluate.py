@@ -1,4 +1,4 @@
-"""dbus-daemon(1), <policy>, <allow> and <deny>: who may connect, own, send and receive."""
+"""dbus-daemon(1), <policy>, <allow> and <deny>: permission to connect, own, send and receive."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def can_receive(
 
 
 class TestOrder:
-    """The order is default, group, user, at_console, mandatory; the last rule that matches wins."""
+    """The order is default, group, user, at_console, mandatory; the last matching rule wins."""
 
     def own(self, identity: Identity, *contexts: tuple[Context, int, bool]) -> bool:
         rules = [
@@ -94,8 +94,8 @@ class TestOrder:
         assert self.own(Identity(0, (0,)), *rules, (Context.NO_CONSOLE, ANYONE, True))
         assert not self.own(Identity(0, (0,), at_console=True), (Context.NO_CONSOLE, ANYONE, True))
 
-    def test_nobody_in_particular(self) -> None:
-        """An anonymous client has no user, so no rule for users or for the console is about it."""
+    def test_anonymous(self) -> None:
+        """An anonymous client has no user, so no rule for users or for the console applies to it."""
         assert not self.own(
             Identity(None), (Context.AT_CONSOLE, ANYONE, True), (Context.NO_CONSOLE, ANYONE, True)
         )
@@ -109,7 +109,7 @@ class TestOrder:
 
 
 class TestConnect:
-    """user and group: who may connect to the bus."""
+    """user and group: permission to connect to the bus."""
 
     def connect(self, *rules: Rule, uid: int = 1000, gids: tuple[int, ...] = (100,)) -> bool:
         return Policy(rules).can_connect(uid, gids, bus_owner_uid=0).allowed
@@ -128,7 +128,7 @@ class TestConnect:
         assert not self.connect(allow(Kind.CONNECT_GROUP, principal=1000))
 
     @pytest.mark.parametrize("kind", [Kind.CONNECT_USER, Kind.CONNECT_GROUP])
-    def test_anybody(self, kind: Kind) -> None:
+    def test_any_user(self, kind: Kind) -> None:
         assert self.connect(allow(kind), gids=())
         assert not self.connect(deny(kind), uid=0, gids=())
 
@@ -140,8 +140,8 @@ class TestConnect:
         mandatory = deny(Kind.CONNECT_USER, context=Context.MANDATORY)
         assert not self.connect(mandatory, allow(Kind.CONNECT_USER))
 
-    def test_rules_for_the_console_are_about_nobody(self) -> None:
-        """When somebody connects it is not known yet where they sit."""
+    def test_console_rules_do_not_apply(self) -> None:
+        """At the time of the connection it is not known whether the user is at the console."""
         assert not self.connect(allow(Kind.CONNECT_USER, context=Context.NO_CONSOLE))
 
     def test_other_rules_do_not_count(self) -> None:
@@ -149,7 +149,7 @@ class TestConnect:
 
 
 class TestOwn:
-    """own and own_prefix: which names may be owned."""
+    """own and own_prefix: names that may be owned."""
 
     def test_name(self) -> None:
         policy = ClientPolicy([allow(Kind.OWN, destination="org.example.A")])
@@ -181,7 +181,7 @@ class TestOwn:
 
 
 class TestMessage:
-    """What send_ and receive_ have in common."""
+    """Common attributes of send_ and receive_ rules."""
 
     @pytest.mark.parametrize("kind", [Kind.SEND, Kind.RECEIVE])
     @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ class TestMessage:
     @pytest.mark.parametrize("kind", [Kind.SEND, Kind.RECEIVE])
     @pytest.mark.parametrize("field", ["path", "member", "error"])
     def test_a_missing_field_does_not_skip_a_rule(self, kind: Kind, field: str) -> None:
-        """A rule about a path, a member or an error applies to messages without one."""
+        """A rule with a path, a member or an error name applies to messages without one."""
         judge = can_send if kind == Kind.SEND else can_receive
         bare = Header(1, destination="org.example")
         assert judge(allow(kind, **{field: "/x"}), message=bare)
@@ -227,7 +227,7 @@ class TestMessage:
 
 
 class TestReplies:
-    """For allow, requested_reply means only replies that were asked for; for deny, not only the others."""
+    """For allow, requested_reply means only requested replies; for deny, only the others."""
 
     @pytest.mark.parametrize("kind", [Kind.SEND, Kind.RECEIVE])
     @pytest.mark.parametrize("message", [RETURN, ERROR, CALL.replace(is_reply=True)])
@@ -257,10 +257,10 @@ class TestReplies:
 
 
 class TestSend:
-    """send_destination is about the names of the receiver, not about the header of the message."""
+    """send_destination is compared with the names of the receiver, not with the header."""
 
     def test_any_name_of_the_receiver(self) -> None:
-        """All names count that the receiver owns or waits for."""
+        """All names that the receiver owns or waits for are compared."""
         for name in (":1.5", "org.example"):
             assert can_send(allow(Kind.SEND, destination=name))
             assert can_send(allow(Kind.SEND, destination=name), message=CALL.replace(destination=":1.5"))
@@ -273,7 +273,7 @@ class TestSend:
         assert can_send(allow(Kind.SEND, destination="org.example"), message=SIGNAL)
 
     def test_without_a_receiver_the_header_counts(self) -> None:
-        """The bus itself is no client, and what is to be activated isn't one yet."""
+        """The bus itself is no client, and a service to be activated isn't one yet."""
         to_bus = CALL.replace(destination=BUS)
         assert can_send(allow(Kind.SEND, destination=BUS), message=to_bus, to=None)
         assert not can_send(allow(Kind.SEND, destination="org.example"), message=to_bus, to=None)
@@ -299,7 +299,7 @@ class TestSend:
             assert can_send(never, message=message) is not is_broadcast
 
     def test_log(self) -> None:
-        """log is the last matching rule's."""
+        """The log attribute of the last matching rule applies."""
         policy = ClientPolicy([allow(Kind.SEND, log=True)])
         assert policy.can_send(CALL, RECEIVER).log
         quiet = ClientPolicy([allow(Kind.SEND, log=True), allow(Kind.SEND, message_type=1)])
@@ -308,7 +308,7 @@ class TestSend:
 
 
 class TestReceive:
-    """receive_sender is about the names of the sender; eavesdrop about what is meant for others."""
+    """receive_sender is compared with the names of the sender; eavesdrop concerns messages to others."""
 
     def test_any_name_of_the_sender(self) -> None:
         assert can_receive(allow(Kind.RECEIVE, destination="com.example"))
@@ -338,7 +338,7 @@ class TestReceive:
 
 
 class TestCatchAll:
-    """A rule without type and strings clears what stands before it, even where it doesn't match itself."""
+    """A rule without type and strings invalidates all rules before it, even where it doesn't match itself."""
 
     def test_deny_by_fds(self) -> None:
         rule = deny(Kind.SEND, min_fds=1)
@@ -392,7 +392,7 @@ class TestAnyPolicy:
     def test_through_a_block(
         self, rules: list[Rule], identity: Identity, message: Header, reply: bool, eavesdropping: bool
     ) -> None:
-        """The block decides as the rules do, and what decided is the last of the rules that match."""
+        """The block decides as the rules do, by the last matching rule."""
         one = Policy(rules).for_identity(identity)
         two = Policy.from_block(encode(rules)).for_identity(identity)
         assert one.can_send(message, RECEIVER, reply) == two.can_send(message, RECEIVER, reply)

@@ -1,4 +1,4 @@
-"""The handle by which the control plane asks the policy in C; test_three_ways.py compares its answers."""
+"""The control plane's handle of the policy in C; test_three_ways.py compares its verdicts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TestBlock:
             Evaluator(block)
 
     def test_without_rules(self) -> None:
-        """Nothing is allowed but that the bus's own user connects."""
+        """Only the bus's own user may connect, and nothing else is allowed."""
         policy = Evaluator(encode([]))
         assert [policy.can_connect(uid, (), 7) for uid in (7, 8)] == [True, False]
         assert not policy.can_own(USER, NAME)
@@ -44,7 +44,7 @@ class TestVerdict:
         return Evaluator(encode(rules)).can_send(USER, message)
 
     def test_place(self) -> None:
-        """Of the rules that match, the last decides, and only it is named."""
+        """The last matching rule decides, and only it is named."""
         first = Rule(Kind.SEND, True, log=True, file="/etc/a.conf", line=3)
         second = Rule(Kind.SEND, False, Context.MANDATORY, destination=NAME, file="/etc/b.conf", line=70_000)
         assert self.verdict(second, first) == (False, 2, False, "/etc/b.conf", 70_000)
@@ -56,13 +56,13 @@ class TestVerdict:
 
     @pytest.mark.parametrize("field", ["path", "interface", "member", "error_name", "destination"])
     def test_each_field_counts(self, field: str) -> None:
-        """A rule about a field matches a message that has the same text there, and no other text."""
+        """A rule with a field matches only messages with the same text in the field."""
         rule = Rule(Kind.SEND, True).replace(**{{"error_name": "error"}.get(field, field): "org.text"})
         assert self.verdict(rule, message=Header(4, **{field: "org.text"})).matched == 1
         assert self.verdict(rule, message=Header(4, **{field: "org.other"})).matched == 0
 
     def test_numbers_count(self) -> None:
-        """So do descriptors, the type, and whether it is a reply."""
+        """Descriptors, the type, and whether it is a reply are compared, too."""
         assert self.verdict(Rule(Kind.SEND, True, min_fds=2), message=CALL.replace(n_fds=2)).allowed
         assert not self.verdict(Rule(Kind.SEND, True, min_fds=2), message=CALL.replace(n_fds=1)).allowed
         assert not self.verdict(Rule(Kind.SEND, True, message_type=4)).allowed
@@ -71,7 +71,7 @@ class TestVerdict:
 
 
 class TestMemory:
-    """A question that can't be answered for lack of memory is an error, not a verdict."""
+    """A query without memory for it is an error, not a verdict."""
 
     def test_none_left(self, monkeypatch: pytest.MonkeyPatch) -> None:
         policy = Evaluator(encode([]))

@@ -1,4 +1,4 @@
-"""Files that can't be read, are no XML, or include one another: what is said, and of which place."""
+"""Files that can't be read, are not XML, or include one another: the error and its place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .conftest import Reference, Refuse, Write
 
 
 class TestXml:
-    """A file that is not well-formed is refused with dbus-daemon's words and place."""
+    """A file that is not well-formed is refused with dbus-daemon's text and line."""
 
     @pytest.mark.parametrize(
         "text",
@@ -57,14 +57,14 @@ class TestXml:
         ],
     )
     def test_entities_are_refused(self, tmp_path: Path, subset: str) -> None:
-        """No configuration needs them, and they can make it endless or read other files."""
+        """No configuration needs them, and they could expand endlessly or read other files."""
         path = tmp_path / "bus.conf"
         path.write_text(f"<!DOCTYPE busconfig [\n{subset}]>\n<busconfig><listen>a:</listen></busconfig>")
         with pytest.raises(ConfigError, match=r':2: Declaration of entity "a" is not allowed'):
             load(str(path))
 
     def test_the_document_type_is_not_fetched(self, tmp_path: Path) -> None:
-        """An entity that it might declare is nothing."""
+        """An entity that it might declare expands to nothing."""
         path = tmp_path / "bus.conf"
         path.write_text(
             f'<!DOCTYPE busconfig SYSTEM "{tmp_path}/x.dtd"><busconfig><listen>&a;</listen></busconfig>'
@@ -81,7 +81,7 @@ class TestXml:
 
 
 class TestFiles:
-    """A file that can't be read has no line that is at fault."""
+    """The error for an unreadable file names no line."""
 
     def refusal(self, path: Path) -> ConfigError:
         with pytest.raises(ConfigError) as caught:
@@ -135,13 +135,13 @@ class TestInclusion:
         error = refuse("<include>i.conf</include>")
         assert (error.file, error.line) == (f"{tmp_path}/i.conf", 4)
 
-    def test_two_files_in_a_circle(self, write: Write, refuse: Refuse, tmp_path: Path) -> None:
+    def test_two_files_in_a_cycle(self, write: Write, refuse: Refuse, tmp_path: Path) -> None:
         write("<include>bus.conf</include>", name="i.conf")
         error = refuse("<fork/>", "<include>i.conf</include>")
         assert error.reason == f"Circular inclusion of file '{tmp_path}/i.conf'"
         assert (error.file, error.line) == (f"{tmp_path}/bus.conf", 4)
 
-    def test_a_circle_under_changing_names(self, refuse: Refuse) -> None:
+    def test_a_cycle_through_changing_names(self, refuse: Refuse) -> None:
         assert refuse("<include>./bus.conf</include>").reason.startswith("Circular inclusion of file")
 
     def test_too_deep(self, write: Write, refuse: Refuse) -> None:

@@ -1,4 +1,4 @@
-"""Reading in a child process: nothing of it may stay in the process that serves."""
+"""Reading in a child process: the serving process keeps nothing of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def in_a_child(path: Path) -> tuple[bytes, int]:
-    """Fork, read the configuration there, and return what came through the pipe and the exit code."""
+    """Fork, read the configuration there, and return the data from the pipe and the exit code."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -81,7 +81,7 @@ class TestChild:
             read_result(data)
 
     def test_anything_else(self, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A module that is missing, say: the exception, and where it was raised."""
+        """Another exception, as for a missing module: the exception and its place are returned."""
 
         def fail(path: str, own_path: str | None = None) -> Settings:
             raise ModuleNotFoundError("No module named 'pydantic_core'")
@@ -100,14 +100,14 @@ class TestChild:
 
     @pytest.mark.parametrize(("status", "how"), [(9, "(signal 9)"), (256, "(exit status 1)")])
     def test_how_it_ended(self, status: int, how: str) -> None:
-        """One that could not even begin."""
+        """The exit status of a child, even one that could not start."""
         with pytest.raises(ConfigError, match="ended without a result") as caught:
             read_result(b"", status)
         assert caught.value.reason.endswith(how)
 
     @pytest.mark.parametrize("data", [b"", b"x", marshal.dumps({"settings": {}})[:-3]])
     def test_no_result(self, data: bytes) -> None:
-        """A child that was killed has told nothing, or not all."""
+        """A killed child has written nothing, or an incomplete result."""
         with pytest.raises(ConfigError, match="ended without a result"):
             read_result(data)
 
@@ -141,7 +141,7 @@ class TestCommand:
 
 
 class TestImports:
-    """pydantic is never imported in the serving process."""
+    """The serving process never imports pydantic."""
 
     def modules_after(self, code: str) -> set[str]:
         printing = f"{code}\nimport sys; print(*sys.modules)"
@@ -156,16 +156,16 @@ class TestImports:
             name for name in modules if name.startswith(("pydantic", "omnibus.policy.models", "email"))
         }
 
-    def test_run_child_comes_cheap(self) -> None:
+    def test_run_child_imports_little(self) -> None:
         """The child is forked before its parent has imported much."""
         modules = self.modules_after("from omnibus.policy.load import run_child")
         assert not modules & {"omnibus.policy.settings", "omnibus.policy.reader", "pydantic"}
 
 
 class TestShippedFiles:
-    """daemon/conf has what the distribution's own files have, for systems that have none.
+    """daemon/conf is equivalent to the distribution's files, for systems without them.
 
-    Only the launch helper is ours: there the reference's isn't either.
+    Only the launch helper is omnibus's: such systems don't have the reference's.
     """
 
     @pytest.mark.parametrize("name", ["session", "system"])

@@ -46,7 +46,7 @@ class TestValues:
         assert read_own(str(file)) == Multicast(trust=trust)
 
     def test_with_the_rest(self, file: Path, write: Write) -> None:
-        """It comes from the child, along with what the bus's configuration says."""
+        """It is read by the child, together with the bus's configuration."""
         file.write_text("<omnibusconfig><multicast>off</multicast></omnibusconfig>")
         settings = load(str(write()), str(file))
         assert (settings.multicast.mode, len(settings.listen)) == ("off", 1)
@@ -54,7 +54,7 @@ class TestValues:
 
 
 class TestRefusals:
-    """What it doesn't know must not be passed over; the file, the line and the element are named."""
+    """Unknown content is an error; the file, the line and the element are named."""
 
     @pytest.mark.parametrize(
         ("text", "reason"),
@@ -101,10 +101,10 @@ class TestRefusals:
             read_own(str(tmp_path))
 
     def test_from_the_child(self, file: Path, write: Write) -> None:
-        file.write_text("<omnibusconfig><trust>nobody</trust></omnibusconfig>")
+        file.write_text("<omnibusconfig><trust>no-user</trust></omnibusconfig>")
         path = write()
         reading, writing = os.pipe()
         assert run_child(str(path), writing, str(file)) == 1
         os.close(writing)
-        with os.fdopen(reading, "rb") as stream, pytest.raises(ConfigError, match='not "nobody"'):
+        with os.fdopen(reading, "rb") as stream, pytest.raises(ConfigError, match='not "no-user"'):
             read_result(stream.read())

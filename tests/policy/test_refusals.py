@@ -1,4 +1,4 @@
-"""What is refused, why, and in which line; dbus-daemon is asked for its opinion on every case."""
+"""Invalid configurations, the error and its line; every case is compared with dbus-daemon."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .conftest import Reference, Refuse, Write
 
 @dataclass(frozen=True)
 class Case:
-    """What stands in the third line, what is wrong with it, and whether dbus-daemon says the same."""
+    """The content of the third line, its error, and whether dbus-daemon agrees."""
 
     text: str
     reason: str

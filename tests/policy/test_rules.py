@@ -1,4 +1,4 @@
-"""dbus-daemon(1), <allow> and <deny>: what each attribute becomes in the compiled rule."""
+"""dbus-daemon(1), <allow> and <deny>: the compiled form of each attribute."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .strategies import rules
 
 
 def compiled(text: str) -> Rule:
-    """The rule that stands in <policy context="default">."""
+    """The rule in <policy context="default">."""
     root = parse(f'<busconfig><policy context="default">{text}</policy></busconfig>'.encode(), "")
     (element,) = root.children[0].children
     attributes = validate(RuleAttributes, element, element=element.name)
@@ -31,7 +31,7 @@ def compiled(text: str) -> Rule:
 
 
 class TestAttributes:
-    """Attributes that are not given, and "*", match everything."""
+    """Absent attributes, and "*", match everything."""
 
     @pytest.mark.parametrize(
         ("text", "rule"),
@@ -90,7 +90,7 @@ class TestAttributes:
 
     @pytest.mark.parametrize("side", ["send", "receive"])
     def test_requested_reply(self, side: str) -> None:
-        """For allow it defaults to true, for deny to false."""
+        """It defaults to true for allow, to false for deny."""
         assert compiled(f'<allow {side}_type="error"/>').requested_reply is True
         assert compiled(f'<deny {side}_type="error"/>').requested_reply is False
         for given_value, value in (("true", True), ("false", False)):
@@ -100,20 +100,20 @@ class TestAttributes:
 
     @pytest.mark.parametrize("side", ["send", "receive"])
     def test_fds(self, side: str) -> None:
-        """As many as a message can have is no limit."""
+        """A maximum that no message exceeds is no limit."""
         found = compiled(f'<deny {side}_type="*" min_fds="0x2" max_fds="3"/>')
         assert (found.min_fds, found.max_fds) == (2, 3)
         assert compiled(f'<deny {side}_type="*" max_fds="33554432"/>').max_fds == NO_MAXIMUM
 
     @given(rules())
     def test_written_as_xml_and_read_again(self, rule: Rule) -> None:
-        """The text of a rule, which explains decisions, is that rule."""
+        """The text of a rule, which explains decisions, parses to the same rule."""
         if rule.principal != ANYONE:
             rule = rule.replace(principal=0)
         assert compiled(str(rule)) == rule
 
     def test_catch_all(self) -> None:
-        """dbus-daemon looks at the type and the strings alone."""
+        """dbus-daemon considers only the type and the strings."""
         for text in (
             'own="*"',
             'send_destination="*" min_fds="1"',
@@ -126,7 +126,7 @@ class TestAttributes:
 
 
 class TestPolicyElement:
-    """<policy>: to whom the rules in it apply."""
+    """<policy>: the clients to which its rules apply."""
 
     def context(self, read: Read, attributes: str) -> tuple[Context, int]:
         (rule,) = decode(read(f'<policy {attributes}><deny own="*"/></policy>').policy)
@@ -157,12 +157,12 @@ class TestPolicyElement:
             ('group="4000000000"', 'Unknown group "4000000000" in message bus configuration file'),
         ],
     )
-    def test_unknown_principals_are_passed_over(self, read: Read, attributes: str, text: str) -> None:
+    def test_unknown_principals_are_skipped(self, read: Read, attributes: str, text: str) -> None:
         settings = read(f'<policy {attributes}><deny own="*"/><deny user="*"/></policy>')
         assert decode(settings.policy) == ()
         assert [(one.line, one.reason) for one in settings.warnings] == [(3, text)]
 
-    def test_unknown_principals_of_a_rule_are_passed_over(self, read: Read) -> None:
+    def test_unknown_principals_of_a_rule_are_skipped(self, read: Read) -> None:
         settings = read(
             '<policy context="default">',
             '<deny user="no-such"/>',

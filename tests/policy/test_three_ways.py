@@ -2,7 +2,7 @@
 
 C is asked twice: as the data plane does, and through the control plane's handle.
 
-POLICY_RULE_SETS and POLICY_REFERENCE_RULE_SETS say with how many sets of rules; `make policy-test` with many.
+POLICY_RULE_SETS and POLICY_REFERENCE_RULE_SETS set the number of rule sets; `make policy-test` uses many.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from omnibus.policy.rules import Context, Kind, Rule
 from omnibus.transport.relay import Evaluator
 from support.relay_programs import build
 
-from . import dice
+from . import random_cases
 from .judge import Judge
 from .reference import (
     ACTIVATABLE,
@@ -50,12 +50,12 @@ RULE_SETS = int(os.environ.get("POLICY_RULE_SETS", "40"))
 REFERENCE_RULE_SETS = int(os.environ.get("POLICY_REFERENCE_RULE_SETS", "12"))
 PATIENT = settings(deadline=None, suppress_health_check=list(HealthCheck))
 CLIENTS = 3
-WANTED = (*NAMES, "org.example.A.B.C", "org.exampl", "org.examples", "net.nobody.mentions")
+WANTED = (*NAMES, "org.example.A.B.C", "org.exampl", "org.examples", "net.unused.name")
 
 
 @pytest.fixture(scope="module")
 def counts() -> Iterator[Counter[str]]:
-    """How many verdicts were compared."""
+    """The number of compared verdicts."""
     counts: Counter[str] = Counter()
     yield counts
     print("\n" + ", ".join(f"{number} {what}" for what, number in counts.items()))
@@ -70,7 +70,7 @@ def judge() -> Iterator[Judge]:
 
 @dataclass(frozen=True)
 class Case:
-    """A message and whom it is between; None is the bus itself, or a recipient who isn't there yet."""
+    """A message with sender and recipient; None is the bus itself, or an absent recipient."""
 
     message: Header
     sender: int | None
@@ -80,10 +80,10 @@ class Case:
 
 
 def between_all(message: Header) -> Iterator[Case]:
-    """Everybody sends the message to everybody, in all ways in which it can be sent."""
-    everybody = (None, *range(CLIENTS))
+    """All clients send the message to one another in all possible ways."""
+    parties = (None, *range(CLIENTS))
     flags = (False, True)
-    for sender, recipient, requested, eavesdropping in itertools.product(everybody, everybody, flags, flags):
+    for sender, recipient, requested, eavesdropping in itertools.product(parties, parties, flags, flags):
         if sender is None and recipient is None:
             continue
         header = message.replace(sender=BUS) if sender is None else message
@@ -91,7 +91,7 @@ def between_all(message: Header) -> Iterator[Case]:
 
 
 class TestEvaluators:
-    """Both evaluators allow the same, by the same number of rules, in whatever order they are asked."""
+    """Both evaluators allow the same, with the same number of rules, in whatever order they are asked."""
 
     @settings(PATIENT, max_examples=RULE_SETS)
     @given(st.randoms(use_true_random=True))
@@ -99,10 +99,10 @@ class TestEvaluators:
         self.meet(
             judge,
             counts,
-            loaded=[dice.policy(random) for _ in range(2)],
-            who=dice.identities(random, CLIENTS),
-            owned=[dice.queues(random, CLIENTS) for _ in range(2)],
-            messages=[dice.header(random) for _ in range(4)],
+            loaded=[random_cases.policy(random) for _ in range(2)],
+            who=random_cases.identities(random, CLIENTS),
+            owned=[random_cases.queues(random, CLIENTS) for _ in range(2)],
+            messages=[random_cases.header(random) for _ in range(4)],
         )
 
     @settings(PATIENT, max_examples=RULE_SETS)
@@ -132,7 +132,7 @@ class TestEvaluators:
         owned: list[dict[str, list[int]]],
         messages: list[Header],
     ) -> None:
-        """Let names and policies change while the same clients send the same messages, and compare."""
+        """Change names and policies while the same clients send the same messages, and compare."""
         judge.clear()
         for one in who:
             judge.add(one)
@@ -157,7 +157,7 @@ class TestEvaluators:
                 counts["verdicts of both evaluators"] += len(cases)
 
     def agree(self, judge: Judge, rules: list[Rule], one: Identity) -> Verdict:
-        """Let both say whether a client may send a plain signal, and return what they say."""
+        """Compare whether a client may send a plain signal, and return the verdict."""
         judge.clear()
         judge.load(rules)
         judge.add(one)
@@ -169,7 +169,7 @@ class TestEvaluators:
 
     @pytest.mark.parametrize("gids", [(4, 7), (7, 4), (4, 7, 4), (9, 7, 4, 1)])
     def test_later_group_decides(self, judge: Judge, gids: tuple[int, ...]) -> None:
-        """Groups count in ascending order, and each once, however the kernel lists them."""
+        """Groups apply in ascending order, once each, however the kernel lists them."""
         rules = [
             Rule(Kind.SEND, True, Context.GROUP, 7, interface="org.example.I"),
             Rule(Kind.SEND, False, Context.GROUP, 4, interface="org.example.I"),
@@ -178,8 +178,8 @@ class TestEvaluators:
         assert (verdict.allowed, verdict.matched) == (True, 2)
 
     @pytest.mark.parametrize("uid", [None, 1])
-    def test_anonymous_is_nowhere(self, judge: Judge, uid: int | None) -> None:
-        """Who stays anonymous is neither at the console nor away from it."""
+    def test_anonymous_has_no_console_rules(self, judge: Judge, uid: int | None) -> None:
+        """An anonymous client is neither at the console nor away from it."""
         rules = [
             Rule(Kind.SEND, True),
             Rule(Kind.SEND, False, Context.AT_CONSOLE),
@@ -188,8 +188,8 @@ class TestEvaluators:
         assert self.agree(judge, rules, Identity(uid)).allowed == (uid is None)
         assert self.agree(judge, rules, Identity(uid, at_console=True)).allowed == (uid is None)
 
-    def test_catch_all_forgets(self, judge: Judge) -> None:
-        """A rule that asks for nothing by name makes all before it count for nothing, even in numbers."""
+    def test_catch_all_invalidates(self, judge: Judge) -> None:
+        """A catch-all rule invalidates all rules before it, which are not counted either."""
         rules = [
             Rule(Kind.SEND, True, message_type=4),
             Rule(Kind.SEND, True, min_fds=1),
@@ -202,7 +202,7 @@ class TestEvaluators:
 def compare(
     judge: Judge, oracle: Sequence[ClientPolicy], names: Sequence[set[str]], cases: Sequence[Case]
 ) -> None:
-    """Ask C and compare with the evaluator."""
+    """Evaluate in C and compare with the evaluator."""
     for case in cases:
         judge.ask(case.message, case.sender, case.recipient, case.requested_reply, case.eavesdropping)
     for case, answer in zip(cases, judge.answers(), strict=True):
@@ -219,7 +219,7 @@ def compare(
 
 
 def compare_owners(judge: Judge, oracle: Sequence[ClientPolicy]) -> None:
-    """Ask both who may have which names."""
+    """Compare which names a client may own."""
     for client, policy in enumerate(oracle):
         assert judge.can_own(client, WANTED) == [policy.can_own(name).allowed for name in WANTED]
 
@@ -239,7 +239,7 @@ def compare_handle(
 
 
 class BothClients:
-    """What both evaluators have for one client. Who it speaks with has names, and no rules of its own."""
+    """Both evaluators for one client. Its partner has names, and no rules of its own."""
 
     def __init__(self, judge: Judge, rules: Sequence[Rule], one: Identity, counts: Counter[str]) -> None:
         self._judge = judge
@@ -312,7 +312,7 @@ class BothPolicies:
 
 @needs_reference
 class TestReference:
-    """What dbus-daemon lets through, and the number of rules that it names when it doesn't."""
+    """The messages that dbus-daemon delivers, and the number of rules in its denials."""
 
     @settings(PATIENT, max_examples=REFERENCE_RULE_SETS)
     @given(

@@ -1,6 +1,6 @@
-"""Rules, messages and owners by a seeded dice, for large numbers: every choice is as likely as the next.
+"""Random rules, messages and owners by seed, for large numbers: all choices are equally likely.
 
-The strategies find the smallest case that fails; these find more cases in which many rules meet.
+The strategies minimise failing cases; these find more cases in which many rules interact.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def maybe(random: Random, choices: tuple[T, ...], often: float = 0.3) -> T | Non
 
 
 def rule(random: Random) -> Rule:
-    """A send or receive rule in some context; most rules ask for one or two things."""
+    """A send or receive rule in some context; most rules have one or two attributes."""
     kind = random.choice((Kind.SEND, Kind.RECEIVE))
     is_send = kind == Kind.SEND
     context = random.choice((*Context, Context.DEFAULT, Context.DEFAULT, Context.DEFAULT))
@@ -53,7 +53,7 @@ def rule(random: Random) -> Rule:
 
 
 def own_rule(random: Random) -> Rule:
-    """Who may have which names."""
+    """A rule about the ownership of names."""
     context = random.choice(tuple(Context))
     principals = {Context.USER: UIDS, Context.GROUP: GIDS}.get(context, (ANYONE,))
     name = maybe(random, (*NAMES, "org", ""), 0.9)
@@ -69,7 +69,7 @@ def own_rule(random: Random) -> Rule:
 
 
 def policy(random: Random) -> list[Rule]:
-    """Up to 40 rules, of which one in some makes those before it void."""
+    """Up to 40 rules; one in some of them invalidates all before it."""
     rules = [
         own_rule(random) if random.random() < 0.2 else rule(random) for _ in range(random.randrange(1, 40))
     ]
@@ -93,18 +93,18 @@ def identities(random: Random, n: int) -> list[Identity]:
 
 
 def queues(random: Random, n: int) -> dict[str, list[int]]:
-    """Who owns, or waits for, some of the names."""
-    owned = random.sample((*NAMES, "org", "net.nobody.mentions"), 3)
+    """Owners and claimants of some of the names."""
+    owned = random.sample((*NAMES, "org", "net.unused.name"), 3)
     return {name: random.sample(range(n), random.randrange(n + 1)) for name in owned}
 
 
 def header(random: Random) -> Header:
-    """A message with the fields that its type needs, and perhaps others."""
+    """A message with the fields required by its type, and sometimes others."""
     kind = random.choice((1, 2, 3, 4))
     path, member = maybe(random, PATHS, 0.5), maybe(random, MEMBERS, 0.5)
-    interface = maybe(random, (*INTERFACES, "net.nobody.Mentions"), 0.8)
+    interface = maybe(random, (*INTERFACES, "net.unused.Name"), 0.8)
     if kind in (METHOD_CALL, SIGNAL):
-        path, member = path or "/nobody/mentions", member or "NobodyMentions"
+        path, member = path or "/unused/name", member or "Unused"
     return Header(
         kind,
         destination=maybe(random, NAMES, 0.6 if kind == SIGNAL else 1.0),
