@@ -30,7 +30,7 @@ class TestEscaping:
         assert unescape("%c3%a9") == "é"
 
     def test_not_utf8(self):
-        """A path need not be text."""
+        """A path need not be valid text."""
         assert escape(unescape("/tmp/%ff")) == "/tmp/%ff"
 
     def test_may_be_escaped(self):
@@ -57,12 +57,12 @@ class TestEscaping:
             unescape(text)
 
     def test_nul(self):
-        """A value with a nul byte would name another file to C than to us."""
+        """C would read a value with a nul byte as another file name than Python."""
         with pytest.raises(AddressError, match="nul byte"):
             unescape("/tmp/a%00b")
 
     @given(st.binary(max_size=50).map(lambda data: data.replace(b"\0", b"").decode(errors="surrogateescape")))
-    def test_there_and_back(self, value):
+    def test_round_trip(self, value):
         assert unescape(escape(value)) == value
         assert set(escape(value)) <= {*UNESCAPED, "%"}
 
@@ -93,11 +93,11 @@ class TestFormat:
 
     @pytest.mark.parametrize("text", ["unix:path=/tmp/a;", "unix:path=/tmp/a,", "unix:path=/tmp/a,;"])
     def test_separator_at_the_end(self, text):
-        """One separator too many at the end does no harm, as in the reference."""
+        """A superfluous separator at the end is accepted, as in the reference."""
         assert parse(text) == [Address("unix", {"path": "/tmp/a"})]
 
     def test_same_key_twice(self):
-        """The first counts, as in the reference."""
+        """The first one is used, as in the reference."""
         assert parse("unix:path=/tmp/a,path=/tmp/b") == [Address("unix", {"path": "/tmp/a"})]
 
     @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_tcp(pass_sockets):
 
 
 def test_several(pass_sockets, tmp_path):
-    """The systemd transport accepts one or more sockets; clients are told of all, each with the GUID."""
+    """The systemd transport accepts one or more sockets; each has its own address with the GUID."""
     listener = pass_sockets(unix_socket(tmp_path / "a"), unix_socket(tmp_path / "b"))
     assert len(listener.sockets) == 2
     assert listener.connectable_address == (
@@ -89,7 +89,7 @@ def test_flags(pass_sockets, tmp_path):
 
 
 def test_not_unlinked(pass_sockets, tmp_path):
-    """The file belongs to the service manager, who still listens."""
+    """The file belongs to the service manager, which still listens."""
     pass_sockets(unix_socket(tmp_path / "bus")).close()
     assert (tmp_path / "bus").is_socket()
 
@@ -107,7 +107,7 @@ def test_fallback(tmp_path):
 
 @pytest.mark.parametrize("kind", ["datagram", "connected", "file"])
 def test_wrong_type(pass_sockets, tmp_path, kind):
-    """Only listening stream sockets will do; what was passed is closed."""
+    """Only listening stream sockets are accepted; the passed descriptors are closed."""
     good = unix_socket(tmp_path / "bus")
     if kind == "datagram":
         wrong = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -125,7 +125,7 @@ def test_wrong_type(pass_sockets, tmp_path, kind):
 
 
 def test_other_family(pass_sockets):
-    """A socket that no D-Bus address describes is refused."""
+    """A socket without a D-Bus address is refused."""
     try:
         passed = socket.socket(socket.AF_VSOCK)
         passed.bind((socket.VMADDR_CID_ANY, socket.VMADDR_PORT_ANY))

@@ -19,7 +19,7 @@ Listen = Callable[..., Listener]
 
 @pytest.fixture
 def open_listener(tmp_path: Path) -> Iterator[Listen]:
-    """Listen until the end of the test, with a temporary directory of its own."""
+    """Listen until the end of the test, with a private temporary directory."""
     opened = []
 
     def begin(address: str, **environment: str) -> Listener:
@@ -55,13 +55,13 @@ class TestTcp:
         assert options(listener)["port"] == str(port)
 
     def test_defaults(self, open_listener):
-        """Without host it is localhost."""
+        """Without a host it is localhost."""
         listener = open_listener("tcp:")
         assert options(listener)["host"] == "localhost"
         assert all(one.getsockname()[0] in ("127.0.0.1", "::1") for one in listener.sockets)
 
     def test_several_addresses_have_one_port(self, open_listener, monkeypatch):
-        """A client may come to any of the addresses that the host stands for."""
+        """A client may connect to any of the addresses of the host."""
         found = [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0)),
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", 0)),
@@ -82,7 +82,7 @@ class TestTcp:
         assert len(open_listener("tcp:").sockets) == 1
 
     def test_bind(self, open_listener):
-        """The interface on which the server listens; clients are told the host."""
+        """The interface on which the server listens; clients get the host."""
         listener = open_listener("tcp:host=bus.example,bind=127.0.0.1")
         assert options(listener)["host"] == "bus.example"
         assert listener.sockets[0].getsockname()[0] == "127.0.0.1"
@@ -100,7 +100,7 @@ class TestTcp:
         assert options(listener)["family"] == "ipv4"
 
     def test_socket_flags(self, open_listener):
-        """Nobody waits in accept, no child gets the socket, and small messages leave at once."""
+        """accept() does not block, children don't inherit the socket, and small messages are sent at once."""
         (listening,) = open_listener("tcp:host=127.0.0.1").sockets
         assert not listening.getblocking()
         assert not listening.get_inheritable()
@@ -133,7 +133,7 @@ class TestTcp:
             open_listener(address)
 
     def test_all_addresses_fail(self, open_listener, monkeypatch):
-        """Every reason is told."""
+        """Every reason is reported."""
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"240.0.0.{n}", 7)) for n in (1, 2)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
         with pytest.raises(ListenError) as error:
@@ -171,7 +171,7 @@ class TestNonceTcp:
         assert list(tmp_path.iterdir()) == []
 
     def test_already_removed(self, open_listener, tmp_path):
-        """Somebody may have tidied up the temporary directory."""
+        """The temporary directory may have been cleaned up."""
         listener = open_listener("nonce-tcp:host=127.0.0.1")
         Path(options(listener)["noncefile"]).unlink()
         listener.close()
@@ -195,7 +195,7 @@ class TestNonceTcp:
         assert [one.fileno() for one in opened] == [-1]
 
     def test_disk_full(self, open_listener, tmp_path, monkeypatch):
-        """Half a nonce file is not left behind."""
+        """No incomplete nonce file is left behind."""
 
         def fail(*_arguments: object) -> None:
             raise OSError(28, "No space left on device")

@@ -57,7 +57,7 @@ def unix_path(listener: Listener) -> Path:
 
 
 class TestPackets:
-    """``unix-seqpacket``, our own: the keys of ``unix``, another type of socket."""
+    """``unix-seqpacket`` of omnibus: the keys of ``unix``, with another type of socket."""
 
     @pytest.mark.parametrize("key", ["path", "dir", "runtime", "abstract"])
     def test_keys(self, open_listener, directory, key):
@@ -79,7 +79,7 @@ class TestPackets:
 
 
 class TestBeside:
-    """Where there is an address for streams there may be one for packets."""
+    """Beside a stream socket there may be a packet socket."""
 
     def beside(self, listener: Listener) -> str:
         found = listen_beside(listener.addresses[0])
@@ -120,7 +120,7 @@ class TestPath:
         assert listener.connectable_address.startswith(f"unix:path={directory}/caf%c3%a9%20bar,guid=")
 
     def test_mode(self, open_listener, directory):
-        """Everybody may connect, whatever the umask: who may stay is for the policy to say."""
+        """The socket is world-writable whatever the umask: the policy decides which users may connect."""
         before = os.umask(0o077)
         try:
             open_listener("unix:path={dir}/bus")
@@ -129,7 +129,7 @@ class TestPath:
         assert stat.S_IMODE((directory / "bus").stat().st_mode) == 0o777
 
     def test_socket_flags(self, open_listener):
-        """Nobody waits in accept, and no child gets the socket."""
+        """accept() does not block, and children don't inherit the socket."""
         (listening,) = open_listener("unix:path={dir}/bus").sockets
         assert not listening.getblocking()
         assert not listening.get_inheritable()
@@ -160,7 +160,7 @@ class TestPath:
         assert not connects(str(directory / "bus"))
 
     def test_unlinked_relative(self, open_listener, directory, monkeypatch):
-        """A daemon may change its directory."""
+        """A daemon may change its current directory."""
         monkeypatch.chdir(directory)
         listener = open_listener("unix:path=bus")
         assert listener.connectable_address.startswith("unix:path=bus,")
@@ -169,7 +169,7 @@ class TestPath:
         assert list(directory.iterdir()) == []
 
     def test_stale(self, open_listener, directory):
-        """What a bus that was killed left behind is replaced."""
+        """The remaining socket of a killed bus is replaced."""
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(directory / "bus"))
         assert not connects(str(directory / "bus"))
@@ -193,14 +193,14 @@ class TestPath:
         assert (directory / "bus").exists()
 
     def test_replaced_by_another(self, open_listener, directory):
-        """A bus that ends does not take the socket of its successor with it."""
+        """A bus that ends does not remove the socket of its successor."""
         old = open_listener("unix:path={dir}/bus")
         open_listener("unix:path={dir}/bus")
         old.close()
         assert connects(str(directory / "bus"))
 
     def test_removed_by_another(self, open_listener, directory, monkeypatch):
-        """What is not there any more need not be removed, not even if it was not there for long."""
+        """A socket that has been removed in the meantime is no error."""
         with monkeypatch.context() as patch:
             patch.setattr(Path, "chmod", lambda path, _mode: path.unlink())
             vanished = open_listener("unix:path={dir}/bus")
@@ -333,8 +333,8 @@ class TestList:
         assert unix_path(listener) == directory / "a"
         assert not (directory / "b").exists()
 
-    def test_nothing_works(self, open_listener, directory):
-        """The first failure is told."""
+    def test_all_fail(self, open_listener, directory):
+        """The first failure is reported."""
         with pytest.raises(ListenError, match=f'^Failed to bind socket "{directory}/no/1"'):
             open_listener("unix:path={dir}/no/1;unix:path={dir}/no/2")
 
@@ -343,7 +343,7 @@ class TestList:
             open_listener("unix:path={dir}/no/bus;unix:foo=bar;unix:path={dir}/bus")
         assert list(directory.iterdir()) == []
 
-    def test_unknown_transport_is_passed_over(self, open_listener, directory):
+    def test_unknown_transport_is_skipped(self, open_listener, directory):
         listener = open_listener("launchd:env=X;unix:path={dir}/bus")
         assert unix_path(listener) == directory / "bus"
 
@@ -353,7 +353,7 @@ class TestList:
             open_listener(f"{transport}:a=b;other:")
 
     def test_malformed(self, open_listener, directory):
-        """A list is read whole before anything is done."""
+        """A list is parsed completely before a socket is opened."""
         with pytest.raises(AddressError, match="colon"):
             open_listener("unix:path={dir}/bus;unix")
         assert list(directory.iterdir()) == []
