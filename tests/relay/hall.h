@@ -131,7 +131,7 @@ static inline void hall_turn(struct hall *h)
 static inline void hall_free_latest(struct hall *h)
 {
     if (h->latest && h->latest->view.kind == RELAY_EVENT_LEFT)
-        peer_free(CONTAINER_OF(h->latest, struct peer, gone_event));
+        peer_free(CONTAINER_OF(h->latest, struct peer, reports.gone));
     else if (h->latest && h->latest->owned)
         free(h->latest);
     h->latest = NULL;

@@ -402,7 +402,7 @@ static void quiet_close(struct quiet *q)
 {
     output_drop(&q->bus, q->peer);
     registry_leave(&q->bus.registry, q->peer);
-    list_unlink(&q->peer->in_touched);
+    list_unlink(&q->peer->output.in_touched);
     peer_free(q->peer);
     marshal_free(&q->written);
     lifecycle_end(&q->bus);

@@ -86,9 +86,9 @@ static void fill(struct costs *c, int who)
     char name[16];
     snprintf(name, sizeof(name), ":1.%d", who);
     make(c, MESSAGE_SIGNAL, name, 2000);
-    for (int i = 0; i < 1000 && !c->yard.peers[who]->queue.first; i++)
+    for (int i = 0; i < 1000 && !c->yard.peers[who]->output.queue.first; i++)
         write_message(c);
-    CHECK(c->yard.peers[who]->queue.first);
+    CHECK(c->yard.peers[who]->output.queue.first);
 }
 
 static void costs_open(struct costs *c)
@@ -134,13 +134,13 @@ static void small_messages_in_a_queue(void)
     struct costs c;
     costs_open(&c);
     make(&c, MESSAGE_SIGNAL, ":1.1", 20);
-    uint64_t queued = c.yard.peers[STUCK]->queued_bytes;
+    uint64_t queued = c.yard.peers[STUCK]->output.queued_bytes;
     before(&c, charged(&c));
     for (int i = 0; i < 1000; i++)
         write_message(&c);
     after(&c, charged(&c));
     c.charge = queued;
-    after(&c, c.yard.peers[STUCK]->queued_bytes);
+    after(&c, c.yard.peers[STUCK]->output.queued_bytes);
     costs_close(&c);
 }
 
@@ -152,11 +152,11 @@ static void what_was_charged_is_given_back(void)
     make(&c, MESSAGE_SIGNAL, ":1.1", 20);
     for (int i = 0; i < 1000; i++)
         write_message(&c);
-    for (int i = 0; i < 1000 && c.yard.peers[STUCK]->queue.first; i++) {
+    for (int i = 0; i < 1000 && c.yard.peers[STUCK]->output.queue.first; i++) {
         drain(&c, STUCK);
         turns(&c);
     }
-    CHECK_EQUAL(c.yard.peers[STUCK]->queued_bytes, 0);
+    CHECK_EQUAL(c.yard.peers[STUCK]->output.queued_bytes, 0);
     CHECK_EQUAL(charged(&c), 0);
     costs_close(&c);
 }
@@ -188,14 +188,14 @@ static void one_message_of_a_long_buffer(void)
     before(&c, charged(&c));
     for (int i = 0; i < 100; i++) {
         write_bytes(&c, all.data, all.size);
-        CHECK(c.yard.peers[SENDER]->stopped);
+        CHECK(c.yard.peers[SENDER]->calls.stopped);
         /* the event is taken, as it sits in the peer */
         stack_take(&c.yard.events.stack);
         resume(&c);
         drain(&c, READER);
         turns(&c);
     }
-    CHECK(!c.yard.peers[SENDER]->tail);
+    CHECK(!c.yard.peers[SENDER]->input.tail);
     after(&c, charged(&c));
     marshal_free(&all);
     costs_close(&c);
@@ -210,7 +210,7 @@ static void long_messages_after_a_longer_one(void)
     for (int i = 0; i < 5; i++) {
         make(&c, MESSAGE_SIGNAL, ":1.2", (4u << 20) - 4096);
         write_message(&c);
-        for (int j = 0; j < 100 && c.yard.peers[READER]->queue.first; j++) {
+        for (int j = 0; j < 100 && c.yard.peers[READER]->output.queue.first; j++) {
             drain(&c, READER);
             turns(&c);
         }
@@ -232,7 +232,7 @@ static void a_long_message_keeps_its_buffer(void)
     before(&c, charged(&c));
     write_message(&c);
     after(&c, charged(&c));
-    CHECK(c.yard.peers[STUCK]->queue.last->out->buffer);
+    CHECK(c.yard.peers[STUCK]->output.queue.last->out->buffer);
     costs_close(&c);
 }
 
@@ -254,7 +254,7 @@ static void a_broadcast_in_several_queues(void)
     before(&c, charged(&c));
     for (int i = 0; i < 500; i++)
         write_message(&c);
-    CHECK(c.yard.peers[3]->queue.count >= 500);
+    CHECK(c.yard.peers[3]->output.queue.count >= 500);
     after(&c, charged(&c));
     costs_close(&c);
 }
@@ -288,7 +288,7 @@ static void parked_messages(void)
         make(&c, MESSAGE_SIGNAL, name, 20);
         write_message(&c);
     }
-    CHECK_EQUAL(c.yard.peers[SENDER]->n_parked, 10);
+    CHECK_EQUAL(c.yard.peers[SENDER]->calls.n_parked, 10);
     after(&c, charged(&c));
     costs_close(&c);
 }
@@ -300,7 +300,7 @@ static void a_call_for_the_control_plane(void)
     make(&c, MESSAGE_METHOD_CALL, BUS, 100);
     before(&c, charged(&c));
     write_message(&c);
-    CHECK(c.yard.peers[SENDER]->call);
+    CHECK(c.yard.peers[SENDER]->calls.held);
     after(&c, charged(&c));
     costs_close(&c);
 }
@@ -338,7 +338,7 @@ static void descriptors_of_a_message_that_has_begun(void)
     before(&c, peer_waiting_bytes(c.yard.peers[SENDER]));
     CHECK_EQUAL(sendmsg(c.yard.ends[SENDER], &header, 0), 30);
     turns(&c);
-    CHECK_EQUAL(c.yard.peers[SENDER]->n_fds, 16);
+    CHECK_EQUAL(c.yard.peers[SENDER]->input.n_fds, 16);
     after(&c, peer_waiting_bytes(c.yard.peers[SENDER]));
     costs_close(&c);
 }

@@ -176,18 +176,18 @@ static void what_waits_is_parsed_before_more_is_read(void)
     say_call(&r);
     say(&r, 0, 200);
     loop_once(&r.bus, 0, nothing, NULL);
-    CHECK(r.peer->stopped && r.peer->waiting);
+    CHECK(r.peer->calls.stopped && r.peer->input.waiting);
     CHECK_EQUAL(r.peer->statistics.messages_in, 1);
     uint64_t read = r.peer->statistics.bytes_in;
     say(&r, 0, 200);
     peer_end_call(r.peer);
-    r.peer->stopped = false;
+    r.peer->calls.stopped = false;
     inbox_resume(&r.bus, r.peer);
     for (int i = 0; i < 100; i++)
         input_read(&r.bus, r.peer);
     CHECK_EQUAL(r.peer->statistics.bytes_in, read);
     take_turns(&r);
-    CHECK(!r.peer->waiting);
+    CHECK(!r.peer->input.waiting);
     CHECK_EQUAL(r.peer->statistics.messages_in, 401);
     room_close(&r);
 }
@@ -200,8 +200,8 @@ static void messages_that_wait_are_not_taken_for_long_ones(void)
     say_call(&r);
     say(&r, 0, 300);
     loop_once(&r.bus, 0, nothing, NULL);
-    CHECK(r.peer->stopped && r.peer->tail_size > 10 * BATCH_SMALL);
-    CHECK_EQUAL(r.peer->read_size, INBOX_READ_SHORT);
+    CHECK(r.peer->calls.stopped && r.peer->input.tail_size > 10 * BATCH_SMALL);
+    CHECK_EQUAL(r.peer->input.read_size, INBOX_READ_SHORT);
     peer_end_call(r.peer);
     room_close(&r);
 }
@@ -213,10 +213,10 @@ static void a_tail_that_does_not_fit_is_not_copied(void)
     struct room r;
     room_open(&r);
     CHECK_EQUAL(inbox_begin(r.peer, zeros, sizeof(zeros), NULL, 0), 0);
-    r.peer->waiting = false;
+    r.peer->input.waiting = false;
     say(&r, 0, 1);
     loop_once(&r.bus, 0, nothing, NULL);
-    CHECK(r.peer->gone);
+    CHECK(peer_is_gone(r.peer));
     CHECK_EQUAL(r.peer->statistics.bytes_in, 0);
     room_close(&r);
 }
@@ -239,7 +239,7 @@ static void a_turn_is_bounded_in_time(void)
     say(&r, 0, 300);
     loop_once(&r.bus, 0, nothing, NULL);
     CHECK(r.peer->statistics.messages_in < 300);
-    CHECK(r.peer->waiting && list_linked(&r.peer->in_ready));
+    CHECK(r.peer->input.waiting && list_linked(&r.peer->input.in_ready));
     take_turns(&r);
     CHECK_EQUAL(r.peer->statistics.messages_in, 300);
     room_close(&r);
@@ -269,13 +269,13 @@ static void refuse_output(struct room *r)
     policy_free(strict);
     CHECK_EQUAL(shutdown(r->end, SHUT_RD), 0);
     say_error(&r->bus, r->peer, 1, ERROR_NO_REPLY, "test");
-    CHECK(!r->peer->gone);
+    CHECK(!peer_is_gone(r->peer));
 }
 
 static bool was_told_only_that_it_is_gone(struct room *r)
 {
     struct stack_node *node = stack_take(&r->events.stack);
-    return r->peer->gone && node && !node->next &&
+    return peer_is_gone(r->peer) && node && !node->next &&
            CONTAINER_OF(node, struct event, node)->view.kind == RELAY_EVENT_GONE;
 }
 
@@ -300,13 +300,13 @@ static void a_flush_for_room_may_lose_who_is_to_be_read(void)
     room_open(&r);
     CHECK_EQUAL(send(r.end, "l", 1, MSG_DONTWAIT | MSG_NOSIGNAL), 1);
     loop_once(&r.bus, 0, nothing, NULL);
-    CHECK_EQUAL(r.peer->tail_size, 1);
+    CHECK_EQUAL(r.peer->input.tail_size, 1);
     refuse_output(&r);
     r.bus.batch.input_used = BATCH_INPUT_SIZE;
     uint64_t reads = r.bus.totals.receives;
     say(&r, 0, 1);
     loop_once(&r.bus, 0, nothing, NULL);
-    CHECK(r.peer->gone && !r.peer->tail);
+    CHECK(peer_is_gone(r.peer) && !r.peer->input.tail);
     CHECK_EQUAL(r.bus.totals.receives, reads);
     room_close(&r);
 }
@@ -363,9 +363,9 @@ static void descriptors_of_joined_messages_may_come_in_an_earlier_read(void)
     put_signal(&w, INBOX_READ_SHORT, 0);
     put_signal(&w, 100, 1);
     say_with_fds(&r, &w, 2);
-    CHECK(!r.peer->gone);
+    CHECK(!peer_is_gone(r.peer));
     CHECK_EQUAL(r.peer->statistics.messages_in, 3);
-    CHECK_EQUAL(r.peer->n_fds, 0);
+    CHECK_EQUAL(r.peer->input.n_fds, 0);
     marshal_free(&w);
     room_close(&r);
 }
@@ -380,7 +380,7 @@ static void descriptors_of_no_message_end_the_connection_after_several_reads(voi
     put_signal(&w, 100, 0);
     say_with_fds(&r, &w, 2);
     CHECK_EQUAL(r.peer->statistics.messages_in, 3);
-    CHECK(r.peer->gone);
+    CHECK(peer_is_gone(r.peer));
     marshal_free(&w);
     room_close(&r);
 }

@@ -47,8 +47,8 @@ static uint32_t say_until_refused(struct yard *y, uint32_t from, uint32_t to)
 static void let_pass(struct yard *y, int64_t milliseconds)
 {
     for (uint32_t i = 0; i < PEERS; i++) {
-        y->peers[i]->progress -= milliseconds;
-        y->peers[i]->fds_since -= milliseconds;
+        y->peers[i]->output.progress -= milliseconds;
+        y->peers[i]->input.fds_since -= milliseconds;
     }
     y->bus.next_tick = 0;
     y->bus.tick = quota_tick(&y->bus);
@@ -79,9 +79,9 @@ static void a_stalled_reader_pays_itself(void)
     CHECK(y.peers[0]->account->bytes > 0);
     let_pass(&y, QUOTA_STALL_TIME);
     CHECK_EQUAL(y.peers[0]->account->bytes, 0);
-    CHECK_EQUAL(y.peers[1]->account->bytes, y.peers[1]->queued_bytes);
+    CHECK_EQUAL(y.peers[1]->account->bytes, y.peers[1]->output.queued_bytes);
     CHECK(!quota_exceeded(&y.bus, y.peers[0]));
-    CHECK(!y.peers[1]->gone);
+    CHECK(!peer_is_gone(y.peers[1]));
     yard_close(&y);
 }
 
@@ -91,10 +91,10 @@ static void a_stuck_reader_is_cut_off_when_full_and_late(void)
     yard_open(&y, one_user);
     say_until_refused(&y, 0, 1);
     let_pass(&y, QUOTA_STUCK_TIME - 1000);
-    CHECK(!y.peers[1]->gone);
+    CHECK(!peer_is_gone(y.peers[1]));
     let_pass(&y, 1500);
-    CHECK(y.peers[1]->gone);
-    CHECK_EQUAL(y.peers[1]->gone_event.view.reason, RELAY_GONE_OVERFLOW);
+    CHECK(peer_is_gone(y.peers[1]));
+    CHECK_EQUAL(y.peers[1]->reports.gone.view.reason, RELAY_GONE_OVERFLOW);
     yard_close(&y);
 }
 
@@ -102,10 +102,10 @@ static void a_late_reader_with_little_waiting_is_kept(void)
 {
     struct yard y;
     yard_open(&y, one_user);
-    while (!y.peers[1]->queue.first)
+    while (!y.peers[1]->output.queue.first)
         REQUIRE(say(&y, 0, 1));
     let_pass(&y, 100 * QUOTA_STUCK_TIME);
-    CHECK(!y.peers[1]->gone);
+    CHECK(!peer_is_gone(y.peers[1]));
     yard_close(&y);
 }
 
@@ -121,7 +121,7 @@ static void a_reader_that_reads_is_never_cut_off(void)
         loop_once(&y.bus, 0, nothing, NULL);
         let_pass(&y, QUOTA_STUCK_TIME - 1000);
     }
-    CHECK(!y.peers[1]->gone);
+    CHECK(!peer_is_gone(y.peers[1]));
     yard_close(&y);
 }
 
@@ -139,7 +139,7 @@ static void everything_arrives_when_it_reads_again(void)
         loop_once(&y.bus, 0, nothing, NULL);
     }
     CHECK(got > n * BODY);
-    CHECK_EQUAL(y.peers[1]->queued_bytes, 0);
+    CHECK_EQUAL(y.peers[1]->output.queued_bytes, 0);
     CHECK_EQUAL(y.peers[1]->account->bytes, 0);
     CHECK_EQUAL(y.bus.uids.count, 0);
     CHECK_EQUAL(y.bus.tick = quota_tick(&y.bus), -1);
@@ -167,17 +167,17 @@ static void one_uid_shares_what_it_has(void)
     yard_open(&y, one_user);
     y.bus.limits.max_outgoing_bytes = QUOTA_UID_BYTES; /* one queue may take all that the uid has */
     REQUIRE(say(&y, 0, 1));
-    while (!y.peers[1]->queue.first || !y.peers[2]->queue.first) {
+    while (!y.peers[1]->output.queue.first || !y.peers[2]->output.queue.first) {
         REQUIRE(say(&y, 0, 1));
         REQUIRE(say(&y, 0, 2));
     }
-    uint64_t before = y.peers[1]->queued_bytes;
-    y.peers[1]->usage->bytes += QUOTA_UID_BYTES;
-    y.peers[1]->queued_bytes = QUOTA_UID_BYTES / 2 + 1;
+    uint64_t before = y.peers[1]->output.queued_bytes;
+    y.peers[1]->output.usage->bytes += QUOTA_UID_BYTES;
+    y.peers[1]->output.queued_bytes = QUOTA_UID_BYTES / 2 + 1;
     CHECK(!quota_has_room(&y.bus, y.peers[0], y.peers[1]));
     CHECK(quota_has_room(&y.bus, y.peers[0], y.peers[2]));
-    y.peers[1]->queued_bytes = before;
-    y.peers[1]->usage->bytes -= QUOTA_UID_BYTES;
+    y.peers[1]->output.queued_bytes = before;
+    y.peers[1]->output.usage->bytes -= QUOTA_UID_BYTES;
     yard_close(&y);
 }
 
@@ -186,13 +186,13 @@ static void a_long_message_is_kept_whole_when_the_batch_is_full(void)
 {
     struct yard y;
     yard_open(&y, one_user);
-    for (int i = 0; i < 100 && y.peers[1]->queue.count < 2; i++)
+    for (int i = 0; i < 100 && y.peers[1]->output.queue.count < 2; i++)
         REQUIRE(say(&y, 0, 1));
-    uint64_t size = outgoing_size(y.peers[1]->queue.last->out);
+    uint64_t size = outgoing_size(y.peers[1]->output.queue.last->out);
     y.bus.batch.stamped_used = BATCH_STAMPED_SIZE;
     REQUIRE(say(&y, 0, 1));
-    CHECK_EQUAL(y.peers[1]->queue.count, 3);
-    CHECK_EQUAL(outgoing_size(y.peers[1]->queue.last->out), size);
+    CHECK_EQUAL(y.peers[1]->output.queue.count, 3);
+    CHECK_EQUAL(outgoing_size(y.peers[1]->output.queue.last->out), size);
     yard_close(&y);
 }
 
@@ -201,11 +201,11 @@ static bool a_descriptor_waits(struct yard *y)
 {
     struct peer *peer = y->peers[0];
     y->bus.limits.pending_fd_timeout = 1000;
-    peer->fds = malloc(sizeof(*peer->fds));
-    if (!CHECK(peer->fds))
+    peer->input.fds = malloc(sizeof(*peer->input.fds));
+    if (!CHECK(peer->input.fds))
         return false;
-    peer->fds[0] = eventfd(0, EFD_CLOEXEC);
-    peer->n_fds = 1;
+    peer->input.fds[0] = eventfd(0, EFD_CLOEXEC);
+    peer->input.n_fds = 1;
     quota_fds_wait(&y->bus, peer);
     return true;
 }
@@ -217,10 +217,10 @@ static void descriptors_do_not_wait_for_ever(void)
     const struct peer *peer = y.peers[0];
     REQUIRE(a_descriptor_waits(&y));
     let_pass(&y, 900);
-    CHECK(!peer->gone);
+    CHECK(!peer_is_gone(peer));
     let_pass(&y, 200);
-    CHECK(peer->gone);
-    CHECK_EQUAL(peer->gone_event.view.reason, RELAY_GONE_FDS);
+    CHECK(peer_is_gone(peer));
+    CHECK_EQUAL(peer->reports.gone.view.reason, RELAY_GONE_FDS);
     yard_close(&y);
 }
 
@@ -232,7 +232,7 @@ static void root_may_let_descriptors_wait(void)
     const struct peer *peer = y.peers[0];
     REQUIRE(a_descriptor_waits(&y));
     let_pass(&y, 5000);
-    CHECK(!peer->gone);
+    CHECK(!peer_is_gone(peer));
     yard_close(&y);
 }
 

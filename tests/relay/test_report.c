@@ -99,14 +99,14 @@ static void a_connection_with_many_is_not_read(void)
     struct taken taken[64];
     open_yard(&y, one_user);
     write_parked(&y, 0, 100);
-    CHECK_EQUAL(y.peers[0]->n_parked, REPORTS_OF_PEER);
-    CHECK(y.peers[0]->paused);
+    CHECK_EQUAL(y.peers[0]->calls.n_parked, REPORTS_OF_PEER);
+    CHECK(y.peers[0]->input.paused);
     REQUIRE(take(&y, taken, 64) == REPORTS_OF_PEER);
     uint64_t first = taken[0].id;
     CHECK_EQUAL(take(&y, taken, 64), 0); /* to take them does not answer them */
     for (uint32_t i = 0; i < 3; i++)
         command(&y, COMMAND_REJECT, first + i);
-    CHECK_EQUAL(y.peers[0]->n_parked, REPORTS_OF_PEER);
+    CHECK_EQUAL(y.peers[0]->calls.n_parked, REPORTS_OF_PEER);
     CHECK_EQUAL(take(&y, taken, 64), 3);
     yard_close(&y);
 }
@@ -127,8 +127,8 @@ static void what_is_answered_makes_room_until_all_is_through(void)
     CHECK_EQUAL(done, 300);
     CHECK_EQUAL(y.bus.parking.ids.count, 0);
     for (int i = 0; i < 3; i++) {
-        CHECK(!y.peers[i]->paused);
-        CHECK_EQUAL(y.peers[i]->n_reports, 0);
+        CHECK(!y.peers[i]->input.paused);
+        CHECK_EQUAL(y.peers[i]->reports.n, 0);
     }
     CHECK_EQUAL(y.peers[0]->user->n_reports, 0);
     yard_close(&y);
@@ -191,12 +191,12 @@ static void a_call_is_one_until_its_answer(void)
         write_message(&y, 0, MESSAGE_METHOD_CALL, 0, BUS);
     turns(&y);
     REQUIRE(take(&y, taken, 4) == 1);
-    CHECK_EQUAL(y.peers[0]->n_reports, 1);
+    CHECK_EQUAL(y.peers[0]->reports.n, 1);
     command(&y, COMMAND_RESUME, 0);
     CHECK_EQUAL(take(&y, taken, 4), 1);
-    CHECK_EQUAL(y.peers[0]->n_reports, 1);
+    CHECK_EQUAL(y.peers[0]->reports.n, 1);
     command(&y, COMMAND_RESUME, 0);
-    CHECK_EQUAL(y.peers[0]->n_reports, 0);
+    CHECK_EQUAL(y.peers[0]->reports.n, 0);
     CHECK_EQUAL(y.peers[0]->user->n_reports, 0);
     yard_close(&y);
 }
@@ -213,7 +213,7 @@ static void starts_under_way_are_bounded(void)
     uint64_t first = taken[0].id;
     for (uint32_t i = 0; i < 3; i++)
         command(&y, COMMAND_SHOW, first + i);
-    CHECK_EQUAL(y.peers[0]->n_reports, 0);
+    CHECK_EQUAL(y.peers[0]->reports.n, 0);
     write_message(&y, 0, MESSAGE_METHOD_CALL, 0, "t.One.more");
     turns(&y);
     CHECK_EQUAL(take(&y, taken, 8), 0);
@@ -248,11 +248,11 @@ static void a_start_that_is_over_counts_no_more(void)
     command(&y, COMMAND_DELIVER, id);
     CHECK_EQUAL(y.bus.parking.n_starting, 0);
     CHECK_EQUAL(take(&y, taken, 8), 1);
-    CHECK_EQUAL(y.peers[0]->n_reports, 1);
+    CHECK_EQUAL(y.peers[0]->reports.n, 1);
     command(&y, COMMAND_SHOW, id);
     command(&y, COMMAND_REJECT, id);
     CHECK_EQUAL(y.bus.parking.n_starting, 0);
-    CHECK_EQUAL(y.peers[0]->n_reports, 0);
+    CHECK_EQUAL(y.peers[0]->reports.n, 0);
     yard_close(&y);
 }
 
@@ -266,7 +266,7 @@ static void the_log_is_charged_to_whose_turn_it_is(void)
         log_line(&y.bus, LOG_WARNING, "line %u", i);
     y.bus.turn = NULL;
     log_line(&y.bus, LOG_WARNING, "the bus's own");
-    CHECK_EQUAL(y.peers[0]->n_reports, 40);
+    CHECK_EQUAL(y.peers[0]->reports.n, 40);
     CHECK(report_exceeded(y.peers[0]));
     CHECK(!report_exceeded(y.peers[1]));
     REQUIRE(take(&y, taken, 64) == REPORTS_OF_UID + 1);
@@ -274,7 +274,7 @@ static void the_log_is_charged_to_whose_turn_it_is(void)
         report_end_event(&y.bus, y.peers[0], taken[i].event);
         free(taken[i].event);
     }
-    CHECK_EQUAL(y.peers[0]->n_reports, 8);
+    CHECK_EQUAL(y.peers[0]->reports.n, 8);
     CHECK(!report_exceeded(y.peers[0]));
     yard_close(&y);
 }
@@ -288,11 +288,11 @@ static void lost_connections_are_bounded(void)
     y.bus.n_lost = y.peers[0]->user->n_lost = REPORTS_OF_UID;
     write_parked(&y, 1, 1);
     write_parked(&y, 3, 1);
-    CHECK_EQUAL(y.peers[1]->n_parked, 0);
-    CHECK_EQUAL(y.peers[3]->n_parked, 1);
-    y.peers[2]->mentioned = true; /* one that has been there */
+    CHECK_EQUAL(y.peers[1]->calls.n_parked, 0);
+    CHECK_EQUAL(y.peers[3]->calls.n_parked, 1);
+    y.peers[2]->reports.mentioned = true; /* one that has been there */
     write_parked(&y, 2, 1);
-    CHECK_EQUAL(y.peers[2]->n_parked, 1);
+    CHECK_EQUAL(y.peers[2]->calls.n_parked, 1);
     close(y.ends[2]);
     y.ends[2] = -1;
     turns(&y);
@@ -303,7 +303,7 @@ static void lost_connections_are_bounded(void)
     command(&y, COMMAND_REJECT, taken[1].id);
     command(&y, COMMAND_FORGET, 2);
     CHECK_EQUAL(y.bus.n_lost, 0);
-    CHECK_EQUAL(y.peers[1]->n_parked, 1);
+    CHECK_EQUAL(y.peers[1]->calls.n_parked, 1);
     yard_close(&y);
 }
 
@@ -341,7 +341,7 @@ static void no_memory_for_a_uid(void)
     check_allocations = 0;
     bus_attach(&y.bus, peer, true);
     check_allocations = -1;
-    CHECK(peer->gone);
+    CHECK(peer_is_gone(peer));
     yard_close(&y);
 }
 

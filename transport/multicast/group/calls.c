@@ -21,12 +21,13 @@ static struct peer *peer_at(const struct direct *direct, uint32_t index)
 int direct_note_call(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
 {
     const struct direct *direct = bus->direct;
-    if (!caller->member || !callee->member || direct->failed)
+    if (!caller->group.member || !callee->group.member || direct->failed)
         return -ENOENT;
-    int error = umc_pending_add(direct->group, caller->member->index, callee->member->index, serial);
+    int error =
+        umc_pending_add(direct->group, caller->group.member->index, callee->group.member->index, serial);
     if (error != -EEXIST && error != -EDQUOT && error != 0)
         return -ENOENT;
-    caller->member->calls = true;
+    caller->group.member->calls = true;
     return error;
 }
 
@@ -34,7 +35,8 @@ int direct_note_call(struct bus *bus, struct peer *caller, struct peer *callee, 
 static int calls_take(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
 {
     const struct direct *direct = bus->direct;
-    int error = umc_pending_take(direct->group, caller->member->index, callee->member->index, serial);
+    int error =
+        umc_pending_take(direct->group, caller->group.member->index, callee->group.member->index, serial);
     if (error == -ENOENT)
         return error;
     int64_t now = bus->limits.reply_timeout > 0 ? clock_now() : 0;
@@ -46,7 +48,7 @@ static int calls_take(struct bus *bus, struct peer *caller, struct peer *callee,
 
 bool direct_take_call(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
 {
-    if (!caller->member || !callee->member || !caller->member->calls || bus->direct->failed)
+    if (!caller->group.member || !callee->group.member || !caller->group.member->calls || bus->direct->failed)
         return false;
     int error = calls_take(bus, caller, callee, serial);
     if (error < 0 && error != -ENOENT)
@@ -57,9 +59,9 @@ bool direct_take_call(struct bus *bus, struct peer *caller, struct peer *callee,
 uint32_t direct_calls(const struct bus *bus, const struct peer *caller)
 {
     const struct direct *direct = bus->direct;
-    if (direct->failed || (caller && (!caller->member || !caller->member->calls)))
+    if (direct->failed || (caller && (!caller->group.member || !caller->group.member->calls)))
         return 0;
-    uint32_t index = caller ? caller->member->index : UMC_ANY;
+    uint32_t index = caller ? caller->group.member->index : UMC_ANY;
     int n = umc_pending_list(direct->group, index, UMC_ANY, 0, NULL, 0);
     return n < 0 ? 0 : (uint32_t)n;
 }

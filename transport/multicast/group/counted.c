@@ -31,9 +31,9 @@ struct group_counts direct_counts(const struct bus *bus, const struct peer *peer
     struct umc_stats stats;
     struct group_counts counts = {0};
     const struct direct *direct = bus->direct;
-    if (direct->failed || (peer && !peer->member))
+    if (direct->failed || (peer && !peer->group.member))
         return counts;
-    if (umc_get_stats(direct->group, peer ? peer->member->index : UMC_ANY, &stats) < 0)
+    if (umc_get_stats(direct->group, peer ? peer->group.member->index : UMC_ANY, &stats) < 0)
         return counts;
     counts.sent = stats.direct;
     counts.broadcasts = stats.multicast;

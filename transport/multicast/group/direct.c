@@ -127,7 +127,7 @@ static void forget_members(struct bus *bus)
     {
         struct member *member = CONTAINER_OF(at, struct member, in_all);
         if (member->peer)
-            member->peer->member = NULL;
+            member->peer->group.member = NULL;
         member->peer = NULL;
         flows_drop_from(bus, member);
     }
@@ -172,8 +172,8 @@ void direct_fail(struct bus *bus, const char *what, int error)
 
 void direct_dirty(struct bus *bus, struct peer *peer)
 {
-    if (peer->member && !list_linked(&peer->member->in_dirty))
-        list_append(&bus->direct->dirty, &peer->member->in_dirty);
+    if (peer->group.member && !list_linked(&peer->group.member->in_dirty))
+        list_append(&bus->direct->dirty, &peer->group.member->in_dirty);
 }
 
 static bool watched(const struct bus *bus)
@@ -201,8 +201,9 @@ void direct_watched(struct bus *bus)
 /* All that came of it is dispatched. */
 static bool is_drained(const struct peer *peer)
 {
-    return !peer->stopped && !peer->paused && !peer->waiting && !peer->readable && !peer->closing &&
-           peer->tail_size == peer->tail_start && peer->n_fds == 0 && peer->n_parked == 0;
+    return !peer->calls.stopped && !peer->input.paused && !peer->input.waiting && !peer->input.readable &&
+           peer->life == PEER_CONNECTED && peer->input.tail_size == peer->input.tail_start &&
+           peer->input.n_fds == 0 && peer->calls.n_parked == 0;
 }
 
 /* Without a filter it needn't be released; making one puts it on the list again. */

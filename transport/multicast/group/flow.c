@@ -176,8 +176,9 @@ static void learn(const struct transit *t, struct member *from, struct member *t
 void direct_learn(const struct transit *t, struct peer *to, bool requested_reply)
 {
     const struct message *m = t->m;
-    struct member *from = t->sender ? t->sender->member : NULL;
-    if (!from || !to->member || t->fds || m->size > FILTER_MAX_MESSAGE || m->big_endian != from->big_endian)
+    struct member *from = t->sender ? t->sender->group.member : NULL;
+    if (!from || !to->group.member || t->fds || m->size > FILTER_MAX_MESSAGE ||
+        m->big_endian != from->big_endian)
         return;
     bool is_reply = m->type == MESSAGE_METHOD_RETURN || m->type == MESSAGE_ERROR;
     if (is_reply != requested_reply || is_reply != (m->reply_serial != 0))
@@ -190,12 +191,12 @@ void direct_learn(const struct transit *t, struct peer *to, bool requested_reply
     if (flow_find(from, m))
         from->misses += from->egress_stale;
     else
-        learn(t, from, to->member, requested_reply);
+        learn(t, from, to->group.member, requested_reply);
 }
 
 void direct_learn_broadcast(const struct transit *t, struct peer *to)
 {
-    struct member *from = t->sender ? t->sender->member : NULL;
+    struct member *from = t->sender ? t->sender->group.member : NULL;
     if (!from || from->big_endian != t->m->big_endian)
         return;
     if (!from->broadcasts) {
@@ -206,8 +207,8 @@ void direct_learn_broadcast(const struct transit *t, struct peer *to)
         from->misses += from->egress_stale;
         t->bus->direct->misses++;
     }
-    if (to && to->member && from->side != DIRECT_NO_SIDE && from->side >= to->member->sides_known)
-        member_stale_ingress(t->bus, to->member);
+    if (to && to->group.member && from->side != DIRECT_NO_SIDE && from->side >= to->group.member->sides_known)
+        member_stale_ingress(t->bus, to->group.member);
 }
 
 int egress_make(struct bus *bus, struct member *member, struct filter *filter)

@@ -234,7 +234,7 @@ static void find_sides(struct bus *bus)
     LIST_FOR_SAFE(at, after, &direct->all)
     {
         struct member *member = CONTAINER_OF(at, struct member, in_all);
-        if (!direct->failed && member->peer && member->peer->generation == 0)
+        if (!direct->failed && member->peer && member->peer->policy.generation == 0)
             member_set_side(bus, member);
     }
 }
@@ -255,8 +255,8 @@ void direct_name_changed(struct bus *bus, struct span name, struct peer *old_own
     }
     if (mentions(&direct->rest, hash))
         member_ask_ingress(bus, &direct->rest);
-    if (!direct->failed && old_owner && old_owner->member)
-        flows_drop_to(bus, old_owner->member, name);
+    if (!direct->failed && old_owner && old_owner->group.member)
+        flows_drop_to(bus, old_owner->group.member, name);
     find_sides(bus);
 }
 
@@ -266,7 +266,7 @@ void direct_rules_changed(struct bus *bus, struct peer *peer, const struct match
     if (direct->failed)
         return;
     if (wants_of_members(rule))
-        renew_ingress(bus, peer->member ? peer->member : &direct->rest);
+        renew_ingress(bus, peer->group.member ? peer->group.member : &direct->rest);
     direct_watched(bus);
 }
 

@@ -9,8 +9,9 @@
 void direct_join(struct bus *bus, struct peer *peer)
 {
     struct direct *direct = bus->direct;
-    if (!direct->failed && peer->listener >= 0 && !peer->member && !list_linked(&peer->in_joining))
-        list_append(&direct->joining, &peer->in_joining);
+    if (!direct->failed && peer->listener >= 0 && !peer->group.member &&
+        !list_linked(&peer->group.in_joining))
+        list_append(&direct->joining, &peer->group.in_joining);
 }
 
 /* SENDER as the first header field. */
@@ -33,7 +34,7 @@ static struct member *member_new(struct bus *bus, struct peer *peer)
         return NULL;
     }
     member->peer = peer;
-    member->big_endian = peer->big_endian;
+    member->big_endian = peer->input.big_endian;
     member->index = direct->indices[direct->n_indices - 1];
     member->side = DIRECT_NO_SIDE;
     list_init(&member->flows);
@@ -77,7 +78,7 @@ static void membership_join(struct bus *bus, struct peer *peer)
     }
     direct->n_indices--;
     direct->members[member->index] = member;
-    peer->member = member;
+    peer->group.member = member;
     list_append(&direct->all, &member->in_all);
     begin_mentions(bus, peer);
     error = unless_left(set_stamp(direct, member));
@@ -99,11 +100,11 @@ void members_join(struct bus *bus)
 {
     LIST_FOR_SAFE(at, after, &bus->direct->joining)
     {
-        struct peer *peer = CONTAINER_OF(at, struct peer, in_joining);
-        if (peer->queue.first || peer->pending.first)
+        struct peer *peer = CONTAINER_OF(at, struct peer, group.in_joining);
+        if (peer->output.queue.first || peer->output.pending.first)
             continue;
         list_unlink(at);
-        if (!peer->gone && !peer->closing && !peer->monitor && !bus->direct->failed)
+        if (peer->life == PEER_CONNECTED && !peer->monitor && !bus->direct->failed)
             membership_join(bus, peer);
     }
 }
@@ -111,8 +112,8 @@ void members_join(struct bus *bus)
 void direct_leave(struct bus *bus, struct peer *peer)
 {
     struct direct *direct = bus->direct;
-    list_unlink(&peer->in_joining);
-    struct member *member = peer->member;
+    list_unlink(&peer->group.in_joining);
+    struct member *member = peer->group.member;
     if (direct->failed)
         return;
     if (!member) {
@@ -129,7 +130,7 @@ void direct_leave(struct bus *bus, struct peer *peer)
     flows_drop_from(bus, member);
     flows_end_to(bus, member);
     mentions_end(bus, peer);
-    peer->member = NULL;
+    peer->group.member = NULL;
     if (direct->failed)
         return; /* freed with all the others */
     direct->members[member->index] = NULL;

@@ -30,7 +30,7 @@ static void wanted_add_key(struct wanted *wanted, struct filter_rule *rule, uint
     } else if (key == KEY_SENDER) {
         const struct peer *sender = bus_find(wanted->bus, value);
         rule->by_sender = true;
-        rule->sender = sender && sender->member ? sender->member->index : FILTER_NOBODY;
+        rule->sender = sender && sender->group.member ? sender->group.member->index : FILTER_NOBODY;
         wanted->mentions[wanted->n_mentions++] = hash_text(&wanted->bus->direct->key, value);
     } else if (key == match_arg_key(0, ARG_STRING)) {
         rule->arg0 = value;
@@ -91,7 +91,7 @@ static bool add_rules_of_others(struct wanted *wanted)
     struct table_node *node = NULL;
     while ((node = table_walk(&wanted->bus->peers, node))) {
         const struct peer *peer = CONTAINER_OF(node, struct peer, node);
-        if (!peer->member && !peer->gone && !add_rules_of(wanted, peer))
+        if (!peer->group.member && !peer_is_gone(peer) && !add_rules_of(wanted, peer))
             return false;
     }
     return true;
@@ -106,7 +106,7 @@ static enum filter_side wanted_decide(struct bus *bus, const struct side *side, 
                                        .member = POLICY_OTHER,
                                        .path = POLICY_OTHER,
                                        .bits = MESSAGE_SIGNAL | POLICY_IS_BROADCAST};
-    const struct policy_side recipient = {to->identity, to->role};
+    const struct policy_side recipient = {to->policy.identity, to->policy.role};
     if (!direct_trusts(bus->direct, side->uid, to) ||
         policy_looks_at(bus->policy, &sender, &recipient, MESSAGE_SIGNAL) != 0)
         return FILTER_SIDE_ASK;

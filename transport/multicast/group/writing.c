@@ -57,7 +57,7 @@ static bool writing_has_room(const struct writing *writing)
 static struct umc_write_entry *add_entry(struct writing *writing, struct peer *peer)
 {
     struct umc_write_entry *entry = &writing->entries[writing->n];
-    *entry = (struct umc_write_entry){.index = peer->member->index};
+    *entry = (struct umc_write_entry){.index = peer->group.member->index};
     writing->peers[writing->n] = peer;
     writing->bytes[writing->n++] = 0;
     return entry;
@@ -87,8 +87,8 @@ static const struct delivery *add(struct writing *writing, struct peer *peer, co
 
 static void retry_later(struct bus *bus, struct peer *peer)
 {
-    if (peer->member && !list_linked(&peer->member->in_retry))
-        list_append(&bus->direct->retry, &peer->member->in_retry);
+    if (peer->group.member && !list_linked(&peer->group.member->in_retry))
+        list_append(&bus->direct->retry, &peer->group.member->in_retry);
 }
 
 /* Everything or nothing of the call; false: nothing was written, and the receivers are to be tried again. */
@@ -140,25 +140,26 @@ static bool refused(struct bus *bus, struct peer *peer, int error)
 static void settle_pending(struct bus *bus, struct peer *peer, const struct umc_write_entry *entry,
                            size_t bytes)
 {
-    if (peer->gone || !peer->member || peer->member->held)
+    if (peer_is_gone(peer) || !peer->group.member || peer->group.member->held)
         return;
     if (entry->result < 0) {
-        peer->member->held = true;
-        if (!refused(bus, peer, (int)-entry->result) && peer->pending.first)
-            delivery_take(&peer->pending);
+        peer->group.member->held = true;
+        if (!refused(bus, peer, (int)-entry->result) && peer->output.pending.first)
+            delivery_take(&peer->output.pending);
         return;
     }
     size_t sent = (size_t)entry->result;
     output_count(bus, peer, sent);
-    peer->queue_offset = output_take_sent(&peer->pending, peer->queue_offset + sent);
+    peer->output.queue_offset = output_take_sent(&peer->output.pending, peer->output.queue_offset + sent);
     if (sent < bytes)
-        peer->member->held = true;
+        peer->group.member->held = true;
 }
 
 /* Who has a queue waits behind it. */
 static bool is_ready(const struct peer *peer)
 {
-    return peer->pending.first && !peer->gone && peer->member && !peer->member->held && !peer->queue.first;
+    return peer->output.pending.first && !peer_is_gone(peer) && peer->group.member &&
+           !peer->group.member->held && !peer->output.queue.first;
 }
 
 /* One call for all; where there is no room for somebody's messages he is held until the next. */
@@ -168,13 +169,13 @@ static bool flush_round(struct bus *bus, struct list *peers)
     writing_begin(writing);
     LIST_FOR(at, peers)
     {
-        struct peer *peer = CONTAINER_OF(at, struct peer, in_touched);
-        const struct delivery *next = is_ready(peer) ? peer->pending.first : NULL;
+        struct peer *peer = CONTAINER_OF(at, struct peer, output.in_touched);
+        const struct delivery *next = is_ready(peer) ? peer->output.pending.first : NULL;
         if (!next || writing->n == UMC_MAX_ENTRIES)
             continue;
         if (!writing_has_room(writing))
             add_entry(writing, peer)->flags = UMC_WRITE_HOLD;
-        size_t offset = peer->queue_offset;
+        size_t offset = peer->output.queue_offset;
         while (next && writing_has_room(writing))
             next = add(writing, peer, next, &offset);
     }
@@ -191,7 +192,7 @@ bool writing_hold(struct bus *bus, const struct list *peers)
     writing_begin(writing);
     LIST_FOR(at, peers)
     {
-        struct peer *peer = CONTAINER_OF(at, struct peer, in_touched);
+        struct peer *peer = CONTAINER_OF(at, struct peer, output.in_touched);
         if (!is_ready(peer))
             continue;
         if (writing->n == UMC_MAX_ENTRIES)
@@ -207,16 +208,16 @@ void direct_flush(struct bus *bus, struct list *peers)
         continue;
     LIST_FOR_SAFE(at, after, peers)
     {
-        struct peer *peer = CONTAINER_OF(at, struct peer, in_touched);
-        if (peer->gone)
+        struct peer *peer = CONTAINER_OF(at, struct peer, output.in_touched);
+        if (peer_is_gone(peer))
             continue;
-        if (!peer->member)
+        if (!peer->group.member)
             output_flush_peer(bus, peer);
-        else if (peer->pending.first)
+        else if (peer->output.pending.first)
             output_keep_pending(bus, peer);
-        if (peer->member && peer->queue.first)
-            peer->member->held = true;
-        peer->pending_bytes = peer->pending_fds = 0;
+        if (peer->group.member && peer->output.queue.first)
+            peer->group.member->held = true;
+        peer->output.pending_bytes = peer->output.pending_fds = 0;
     }
 }
 
@@ -232,7 +233,7 @@ static void end_hold(struct bus *bus, struct peer *peer)
     if (result < 0 && result != -ENOENT)
         retry_later(bus, peer);
     else
-        peer->member->held = false;
+        peer->group.member->held = false;
 }
 
 /* One send's worth of the queue; false: no more goes through now. */
@@ -240,13 +241,13 @@ static bool continue_once(struct bus *bus, struct peer *peer)
 {
     struct writing *writing = bus->direct->writing;
     writing_begin(writing);
-    size_t offset = peer->queue_offset;
-    const struct delivery *next = add(writing, peer, peer->queue.first, &offset);
+    size_t offset = peer->output.queue_offset;
+    const struct delivery *next = add(writing, peer, peer->output.queue.first, &offset);
     if (!perform(bus, writing))
         return false;
     int64_t result = writing->entries[0].result;
     if (result < 0) {
-        if (refused(bus, peer, (int)-result) || peer->gone)
+        if (refused(bus, peer, (int)-result) || peer_is_gone(peer))
             return false;
         output_queue_take(bus, peer);
         return true;
@@ -256,25 +257,25 @@ static bool continue_once(struct bus *bus, struct peer *peer)
     output_queue_take_sent(bus, peer, (size_t)result);
     if ((size_t)result < writing->bytes[0])
         return false;
-    peer->member->held = next != NULL;
+    peer->group.member->held = next != NULL;
     return true;
 }
 
 void direct_writable(struct bus *bus, struct peer *peer)
 {
-    while (peer->queue.first && !peer->gone && peer->member) {
+    while (peer->output.queue.first && !peer_is_gone(peer) && peer->group.member) {
         if (!continue_once(bus, peer))
             break;
     }
-    if (peer->gone)
+    if (peer_is_gone(peer))
         return;
-    if (!peer->member) { /* it has left the group meanwhile */
+    if (!peer->group.member) { /* it has left the group meanwhile */
         output_continue(bus, peer);
         return;
     }
-    if (peer->queue.first)
+    if (peer->output.queue.first)
         return;
-    if (peer->member->held)
+    if (peer->group.member->held)
         end_hold(bus, peer);
     output_want_writable(bus, peer, false);
 }
@@ -301,11 +302,11 @@ static void put_first(struct bus *bus, struct peer *peer, struct outgoing *kept)
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
         return;
     }
-    *delivery = (struct delivery){peer->queue.first, kept};
-    peer->queue.first = delivery;
-    peer->queue.last = peer->queue.last ? peer->queue.last : delivery;
-    peer->queue.count++;
-    peer->member->held = true;
+    *delivery = (struct delivery){peer->output.queue.first, kept};
+    peer->output.queue.first = delivery;
+    peer->output.queue.last = peer->output.queue.last ? peer->output.queue.last : delivery;
+    peer->output.queue.count++;
+    peer->group.member->held = true;
     quota_keep(bus, peer, kept);
     retry_later(bus, peer);
 }

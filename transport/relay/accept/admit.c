@@ -13,7 +13,7 @@
 /* What the control plane is told of the peer; false: no memory. */
 static bool set_arrival(struct peer *peer, const struct relay_identity *identity)
 {
-    struct relay_arrival *arrival = &peer->arrival;
+    struct relay_arrival *arrival = &peer->reports.who;
     if (identity->label_size) {
         arrival->label = malloc(identity->label_size);
         if (!arrival->label)
@@ -29,9 +29,9 @@ static bool set_arrival(struct peer *peer, const struct relay_identity *identity
                                               .fd_passing = peer->fd_passing,
                                               .privileged = peer->privileged,
                                               .loginfo = peer->loginfo};
-    peer->arrival_event.view.kind = RELAY_EVENT_ADMITTED;
-    peer->arrival_event.view.peer = peer->id;
-    peer->arrival_event.view.arrival = arrival;
+    peer->reports.arrival.view.kind = RELAY_EVENT_ADMITTED;
+    peer->reports.arrival.view.peer = peer->id;
+    peer->reports.arrival.view.arrival = arrival;
     peer->admitted = true;
     return true;
 }
@@ -72,7 +72,7 @@ enum admitted admit_connection(struct bus *bus, const struct admission *a)
     if (!admit_identify(bus, a, &identity, gids, n_gids))
         return ADMIT_REFUSED;
     peer->listener = a->listener;
-    peer->readable = a->unread;
+    peer->input.readable = a->unread;
     peer->caller = NULL;
     if (inbox_begin(peer, a->leftover, a->size, a->fds, a->n_fds) == 0) {
         bus_attach(bus, peer, a->watched);

@@ -173,7 +173,7 @@ static void admit(struct bus *bus, struct caller *caller, struct reading *r)
                           .size = r->size - caller->greeting.at,
                           .fds = r->fds,
                           .n_fds = r->n_fds};
-    caller->peer->hung_up = caller->hung_up;
+    caller->peer->input.hung_up = caller->hung_up;
     switch (admit_connection(bus, &a)) {
     case ADMIT_UNKNOWN:
         hand_up(bus, caller, r);

@@ -22,13 +22,13 @@ bool hello_answer(struct bus *bus, struct peer *peer, const struct message *m)
     if (m->signature.n > 0 || monitored(bus) || match_index_eavesdroppers(bus->matches) > 0 ||
         !within_limits(bus, peer))
         return false;
-    if (peer->admitted && !peer->announced) {
-        peer->arrival_event.view.active = true;
+    if (peer->admitted && !peer->reports.announced) {
+        peer->reports.arrival.view.active = true;
         report_arrival(bus, peer);
     } else {
-        peer->hello_event.view.kind = RELAY_EVENT_WELCOMED;
-        peer->hello_event.view.peer = peer->id;
-        events_push(bus->events, &peer->hello_event);
+        peer->reports.hello.view.kind = RELAY_EVENT_WELCOMED;
+        peer->reports.hello.view.peer = peer->id;
+        events_push(bus->events, &peer->reports.hello);
     }
     hello_welcome(bus, peer, m->serial);
     return true;
@@ -41,8 +41,8 @@ void hello_welcome(struct bus *bus, struct peer *peer, uint32_t serial)
     bus->n_active++;
     peer->user->n_active++;
     registry_enter(&bus->registry, peer);
-    if (peer->call)
-        monitor_late(bus, peer, &peer->call->m, peer->call->fds);
+    if (peer->calls.held)
+        monitor_late(bus, peer, &peer->calls.held->m, peer->calls.held->fds);
     marshal_string(say_reply(bus, peer, serial, SPAN("s"), 0), peer->unique);
     say_end(bus, peer);
     say_owner_changed(bus, peer->unique, SPAN(""), peer->unique);

@@ -10,8 +10,9 @@
 /* Who watches is to see everything in the order in which the control plane does it. */
 static bool is_quiet(const struct bus *bus, const struct peer *peer)
 {
-    return peer->admitted && !peer->mentioned && !peer->logged && !peer->monitor &&
-           list_empty(&peer->names) && !monitored(bus) && match_index_eavesdroppers(bus->matches) == 0;
+    return peer->admitted && !peer->reports.mentioned && !peer->reports.logged && !peer->monitor &&
+           list_empty(&peer->names.entries) && !monitored(bus) &&
+           match_index_eavesdroppers(bus->matches) == 0;
 }
 
 void leave(struct bus *bus, struct peer *peer)
@@ -20,21 +21,21 @@ void leave(struct bus *bus, struct peer *peer)
         list_append(&bus->leaving, &peer->in_leaving);
         return;
     }
-    peer->gone_event.view.kind = RELAY_EVENT_GONE;
+    peer->reports.gone.view.kind = RELAY_EVENT_GONE;
     bus->n_lost++;
     if (peer->user)
         peer->user->n_lost++;
-    report_of(bus, peer, &peer->gone_event);
+    report_of(bus, peer, &peer->reports.gone);
 }
 
 /* Its own call, for which nothing waits any more, or a call to it: NoReply for the caller. */
 static void settle_one(struct bus *bus, struct peer *peer)
 {
-    if (!list_empty(&peer->calls)) {
-        replies_remove(&bus->replies, CONTAINER_OF(peer->calls.previous, struct reply, in_caller));
+    if (!list_empty(&peer->calls.made)) {
+        replies_remove(&bus->replies, CONTAINER_OF(peer->calls.made.previous, struct reply, in_caller));
         return;
     }
-    struct reply *reply = CONTAINER_OF(peer->owed.previous, struct reply, in_callee);
+    struct reply *reply = CONTAINER_OF(peer->calls.owed.previous, struct reply, in_callee);
     struct peer *caller = reply->caller;
     uint32_t serial = reply->serial;
     replies_remove(&bus->replies, reply);
@@ -45,20 +46,20 @@ static void settle_one(struct bus *bus, struct peer *peer)
 
 static bool is_settled(const struct peer *peer)
 {
-    return list_empty(&peer->calls) && list_empty(&peer->owed);
+    return list_empty(&peer->calls.made) && list_empty(&peer->calls.owed);
 }
 
 /* No table knows it. The control plane frees the rest of one that it was told of, when it has taken this. */
 static void leave_finish(struct bus *bus, struct peer *peer)
 {
-    if (!peer->announced) {
+    if (!peer->reports.announced) {
         peer_free(peer);
         return;
     }
     atomic_fetch_add_explicit(&bus->n_left, 1, memory_order_relaxed);
-    peer->gone_event.owned = true;
-    peer->gone_event.view.kind = RELAY_EVENT_LEFT;
-    events_push_lazily(bus->events, &peer->gone_event);
+    peer->reports.gone.owned = true;
+    peer->reports.gone.view.kind = RELAY_EVENT_LEFT;
+    events_push_lazily(bus->events, &peer->reports.gone);
 }
 
 void leave_settle(struct bus *bus, struct peer *peer)
@@ -68,13 +69,13 @@ void leave_settle(struct bus *bus, struct peer *peer)
         settle_one(bus, peer);
     if (!is_settled(peer))
         list_append(&bus->unsettled, &peer->in_leaving);
-    else if (peer->forgotten)
+    else if (peer->life == PEER_FORGOTTEN)
         leave_finish(bus, peer);
 }
 
 static void leave_user(struct bus *bus, struct peer *peer)
 {
-    if (peer->gone_event.view.kind == RELAY_EVENT_GONE) {
+    if (peer->reports.gone.view.kind == RELAY_EVENT_GONE) {
         bus->n_lost--;
         if (peer->user)
             peer->user->n_lost--;
@@ -90,13 +91,13 @@ void leave_forget(struct bus *bus, struct peer *peer)
         say_owner_changed(bus, peer->unique, peer->unique, SPAN(""));
         registry_give_up(&bus->registry, peer);
     }
-    LIST_FOR_SAFE(at, after, &peer->parked)
+    LIST_FOR_SAFE(at, after, &peer->calls.parked)
     parking_drop(&bus->parking, CONTAINER_OF(at, struct parked, in_sender));
     table_remove(&bus->peers, &peer->node);
     registry_leave(&bus->registry, peer);
     leave_user(bus, peer);
     peer_end(peer);
-    peer->forgotten = true;
+    peer->life = PEER_FORGOTTEN;
     leave_settle(bus, peer);
 }
 

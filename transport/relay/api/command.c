@@ -90,7 +90,7 @@ static void apply_attach(struct bus *bus, struct command *command)
 {
     struct peer *peer = command->peer;
     command->peer = NULL;
-    peer->readable = true;
+    peer->input.readable = true;
     incomplete_add(bus, &peer->incomplete, command->began);
     bus_attach(bus, peer, false);
 }
@@ -123,10 +123,10 @@ static void begin_watching(struct bus *bus, struct peer *peer)
 /* The control plane has handled the call, and with it all that was reported before. */
 static void end_call(struct bus *bus, struct peer *peer)
 {
-    if (!peer->call)
+    if (!peer->calls.held)
         return;
     peer_end_call(peer);
-    report_end_event(bus, peer, &peer->call_event);
+    report_end_event(bus, peer, &peer->reports.call);
     if (--bus->calls_up == 0)
         bus->untold_claims = 0;
 }
@@ -134,11 +134,11 @@ static void end_call(struct bus *bus, struct peer *peer)
 /* The answer to the message for which the sender was stopped. */
 static void resume(struct bus *bus, struct peer *peer)
 {
-    if (peer->call)
+    if (peer->calls.held)
         route_answered(bus, peer);
     end_call(bus, peer);
-    peer->stopped = false;
-    if (peer->monitor && !peer->monitor->watching && !peer->gone)
+    peer->calls.stopped = false;
+    if (peer->monitor && !peer->monitor->watching && !peer_is_gone(peer))
         begin_watching(bus, peer);
     inbox_resume(bus, peer);
 }
@@ -152,14 +152,14 @@ static void apply_resume(struct bus *bus, struct command *command)
 
 static void show_call(struct bus *bus, struct peer *peer)
 {
-    if (peer->call)
-        monitor_late(bus, peer, &peer->call->m, peer->call->fds);
+    if (peer->calls.held)
+        monitor_late(bus, peer, &peer->calls.held->m, peer->calls.held->fds);
 }
 
 static void apply_welcome(struct bus *bus, struct command *command)
 {
     struct peer *peer = bus_peer(bus, command->id);
-    if (!peer || peer->gone)
+    if (!peer || peer_is_gone(peer))
         return;
     hello_welcome(bus, peer, command->serial);
     resume(bus, peer);
@@ -242,7 +242,7 @@ static void apply_signal(struct bus *bus, struct command *command)
     struct peer *peer = NULL;
     if (command->id != UINT64_MAX) {
         peer = bus_peer(bus, command->id);
-        if (!peer || peer->gone)
+        if (!peer || peer_is_gone(peer))
             return;
     }
     struct marshal *w =
@@ -254,7 +254,7 @@ static void apply_signal(struct bus *bus, struct command *command)
 static void apply_send(struct bus *bus, struct command *command)
 {
     struct peer *peer = bus_find(bus, command->text[4]);
-    if (peer && peer->gone)
+    if (peer && peer_is_gone(peer))
         peer = NULL;
     struct marshal_header header = {.type = (uint8_t)command->id,
                                     .serial = command->serial,
@@ -264,7 +264,7 @@ static void apply_send(struct bus *bus, struct command *command)
                                     .signature = command->text[3],
                                     .destination = command->text[4]};
     if (peer && command->serial)
-        peer->asked = command->serial;
+        peer->calls.asked = command->serial;
     marshal_raw(say_to_name(bus, &header), command->body, command->size);
     say_end_as(bus, peer, command->audience);
 }
@@ -272,7 +272,7 @@ static void apply_send(struct bus *bus, struct command *command)
 static void apply_become_monitor(struct bus *bus, struct command *command)
 {
     struct peer *peer = bus_peer(bus, command->id);
-    if (!peer || peer->gone || peer->monitor)
+    if (!peer || peer_is_gone(peer) || peer->monitor)
         return;
     if (command->serial) {
         say_reply(bus, peer, command->serial, (struct span){0}, 0);
@@ -312,18 +312,18 @@ static void apply_reject(struct bus *bus, struct command *command)
 static void apply_disconnect(struct bus *bus, struct command *command)
 {
     struct peer *peer = bus_peer(bus, command->id);
-    if (peer && !peer->gone)
+    if (peer && !peer_is_gone(peer))
         output_close(bus, peer, RELAY_GONE_DISCONNECTED);
 }
 
 static void apply_forget(struct bus *bus, struct command *command)
 {
     struct peer *peer = bus_peer(bus, command->id);
-    if (!peer || !peer->gone)
+    if (!peer || !peer_is_gone(peer))
         return;
     end_call(bus, peer);
-    report_end_event(bus, peer, &peer->gone_event);
-    peer->announced = false; /* it need not be told that it is gone */
+    report_end_event(bus, peer, &peer->reports.gone);
+    peer->reports.announced = false; /* it need not be told that it is gone */
     leave_forget(bus, peer);
 }
 

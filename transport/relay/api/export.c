@@ -33,10 +33,10 @@ static void export_peer(const struct bus *bus, struct json *json, const struct p
     json_open(json, '{');
     json_put_number(json, "id", peer->id);
     json_put_boolean(json, "active", peer->active);
-    json_put_boolean(json, "gone", peer->gone);
-    json_put_boolean(json, "stopped", peer->stopped);
-    json_put_boolean(json, "paused", peer->paused);
-    json_put_boolean(json, "stalled", peer->stalled);
+    json_put_boolean(json, "gone", peer_is_gone(peer));
+    json_put_boolean(json, "stopped", peer->calls.stopped);
+    json_put_boolean(json, "paused", peer->input.paused);
+    json_put_boolean(json, "stalled", peer->output.stalled);
     json_put_boolean(json, "monitor", peer->monitor != NULL);
     json_put_number(json, "uid", peer->uid);
     json_put_number(json, "pid", peer->pid);
@@ -44,25 +44,25 @@ static void export_peer(const struct bus *bus, struct json *json, const struct p
     json_put_number(json, "bytes_in", s->bytes_in);
     json_put_number(json, "messages_out", s->messages_out + direct.received);
     json_put_number(json, "bytes_out", s->bytes_out);
-    json_put_number(json, "incoming_messages", peer->n_parked + (peer->call != NULL));
+    json_put_number(json, "incoming_messages", peer->calls.n_parked + (peer->calls.held != NULL));
     json_put_number(json, "incoming_bytes", peer_waiting_bytes(peer));
     json_put_number(json, "peak_incoming_bytes", peer->account->peak_bytes);
-    json_put_number(json, "incoming_fds", peer->account->fds + peer->n_fds);
+    json_put_number(json, "incoming_fds", peer->account->fds + peer->input.n_fds);
     json_put_number(json, "peak_incoming_fds", peer->account->peak_fds);
-    json_put_number(json, "outgoing_messages", peer->queue.count);
-    json_put_number(json, "outgoing_bytes", peer->queued_bytes);
+    json_put_number(json, "outgoing_messages", peer->output.queue.count);
+    json_put_number(json, "outgoing_bytes", peer->output.queued_bytes);
     json_put_number(json, "peak_outgoing_bytes", s->peak_queued_bytes);
-    json_put_number(json, "outgoing_fds", peer->queued_fds);
+    json_put_number(json, "outgoing_fds", peer->output.queued_fds);
     json_put_number(json, "peak_outgoing_fds", s->peak_queued_fds);
     json_put_number(json, "direct_in", direct.sent);
     json_put_number(json, "direct_out", direct.received);
     json_put_number(json, "refused", s->refused);
     json_put_number(json, "matches", match_list_count(peer->matches));
     json_put_number(json, "peak_matches", s->peak_matches);
-    json_put_number(json, "claims", peer->n_claims);
+    json_put_number(json, "claims", peer->names.n_claims);
     json_put_number(json, "peak_claims", s->peak_claims);
-    json_put_number(json, "calls", peer->n_calls + direct.calls);
-    json_put_number(json, "parked", peer->n_parked);
+    json_put_number(json, "calls", peer->calls.n_made + direct.calls);
+    json_put_number(json, "parked", peer->calls.n_parked);
     json_close(json, '}');
 }
 

@@ -37,18 +37,18 @@ static const struct relay_limits first_limits = {
 
 static void lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
 {
-    if (peer->gone)
+    if (peer_is_gone(peer))
         return;
-    peer->gone = true;
+    peer->life = PEER_GONE;
     /* Closed when it is forgotten: who sees the end shall find that its names have no owner. */
     epoll_ctl(bus->epoll, EPOLL_CTL_DEL, peer->fd, NULL);
     GROUP_CALL(bus, leave, bus, peer);
     output_drop(bus, peer);
     inbox_drop(peer);
-    list_unlink(&peer->in_ready);
-    list_unlink(&peer->in_paused);
-    list_unlink(&peer->in_fd_waits);
-    list_unlink(&peer->in_touched);
+    list_unlink(&peer->input.in_ready);
+    list_unlink(&peer->input.in_paused);
+    list_unlink(&peer->input.in_fd_waits);
+    list_unlink(&peer->output.in_touched);
     incomplete_remove(bus, &peer->incomplete);
     /* like the reference, which looks for rules that name the peer only if it has rules itself */
     if (match_list_count(peer->matches) > 0)
@@ -57,7 +57,7 @@ static void lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
         monitor_end(bus, peer);
     match_index_depart(bus->matches, peer->matches);
     peer->matches = NULL;
-    LIST_FOR_SAFE(at, after, &peer->parked)
+    LIST_FOR_SAFE(at, after, &peer->calls.parked)
     {
         struct parked *parked = CONTAINER_OF(at, struct parked, in_sender);
         /* one that monitors have yet to see stays, as does its sender, until the control plane has answered
@@ -66,9 +66,9 @@ static void lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
             parking_drop(&bus->parking, parked);
     }
     hello_leave(bus, peer);
-    peer->gone_event.view.peer = peer->id;
-    peer->gone_event.view.reason = reason;
-    peer->gone_event.view.active = peer->active;
+    peer->reports.gone.view.peer = peer->id;
+    peer->reports.gone.view.reason = reason;
+    peer->reports.gone.view.active = peer->active;
     leave(bus, peer);
 }
 
@@ -119,7 +119,7 @@ static void forget_all(struct bus *bus)
     LIST_FOR_SAFE(at, after, &bus->unsettled)
     {
         struct peer *peer = CONTAINER_OF(at, struct peer, in_leaving);
-        if (peer->forgotten)
+        if (peer->life == PEER_FORGOTTEN)
             peer_free(peer);
     }
     while ((node = table_any(&bus->peers))) {

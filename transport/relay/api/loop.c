@@ -25,14 +25,14 @@ static void peer_event(struct bus *bus, struct peer *peer, uint32_t events)
         caller_ready(bus, peer->caller, events);
         return;
     }
-    if (peer->gone)
+    if (peer_is_gone(peer))
         return;
     bus->turn = peer;
     if (events & EPOLLOUT)
         output_continue(bus, peer);
-    if (!peer->gone && events & ~(uint32_t)EPOLLOUT) {
+    if (!peer_is_gone(peer) && events & ~(uint32_t)EPOLLOUT) {
         if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-            peer->hung_up = true;
+            peer->input.hung_up = true;
         input_read(bus, peer);
     }
     bus->turn = NULL;
@@ -49,8 +49,8 @@ static void ready_turns(struct bus *bus)
         list_append(&turns, at);
     }
     while (!list_empty(&turns)) {
-        struct peer *peer = CONTAINER_OF(turns.next, struct peer, in_ready);
-        list_unlink(&peer->in_ready);
+        struct peer *peer = CONTAINER_OF(turns.next, struct peer, input.in_ready);
+        list_unlink(&peer->input.in_ready);
         bus->turn = peer;
         input_continue(bus, peer);
     }

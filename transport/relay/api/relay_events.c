@@ -6,7 +6,7 @@
 static void free_one(struct relay *relay, struct event *event)
 {
     if (event->view.kind == RELAY_EVENT_LEFT) {
-        peer_free(CONTAINER_OF(event, struct peer, gone_event));
+        peer_free(CONTAINER_OF(event, struct peer, reports.gone));
         atomic_fetch_sub_explicit(&relay->bus.n_left, 1, memory_order_relaxed);
         return;
     }
@@ -53,8 +53,9 @@ static void relay_events_take(struct relay *relay)
         struct event *event = CONTAINER_OF(node, struct event, node);
         if (event->view.kind != RELAY_EVENT_LEFT)
             continue;
-        struct peer *peer = CONTAINER_OF(event, struct peer, gone_event);
-        peer->arrival_void = !peer->arrival_told;
+        struct peer *peer = CONTAINER_OF(event, struct peer, reports.gone);
+        if (peer->reports.told == ARRIVAL_UNREAD)
+            peer->reports.told = ARRIVAL_VOID;
     }
 }
 
@@ -62,12 +63,13 @@ static void relay_events_take(struct relay *relay)
 static bool is_void(struct event *event)
 {
     if (event->view.kind == RELAY_EVENT_LEFT)
-        return CONTAINER_OF(event, struct peer, gone_event)->arrival_void;
+        return CONTAINER_OF(event, struct peer, reports.gone)->reports.told == ARRIVAL_VOID;
     if (event->view.kind != RELAY_EVENT_ADMITTED)
         return false;
-    struct peer *peer = CONTAINER_OF(event, struct peer, arrival_event);
-    peer->arrival_told = !peer->arrival_void;
-    return peer->arrival_void;
+    struct peer *peer = CONTAINER_OF(event, struct peer, reports.arrival);
+    if (peer->reports.told == ARRIVAL_UNREAD)
+        peer->reports.told = ARRIVAL_TOLD;
+    return peer->reports.told == ARRIVAL_VOID;
 }
 
 uint32_t relay_events(struct relay *relay, struct relay_event *events, uint32_t max)

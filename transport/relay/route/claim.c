@@ -21,8 +21,8 @@ static bool is_undisputed(const struct bus *bus, struct span name)
 static bool may_own(struct bus *bus, struct peer *peer, struct span name)
 {
     struct policy_side side;
-    return peer->n_claims < bus->limits.max_names_per_connection && peer_side(peer, bus->policy, &side) &&
-           policy_can_own(side.identity, name);
+    return peer->names.n_claims < bus->limits.max_names_per_connection &&
+           peer_side(peer, bus->policy, &side) && policy_can_own(side.identity, name);
 }
 
 /* NULL: no memory */

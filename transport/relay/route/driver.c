@@ -130,7 +130,7 @@ static bool find_process(struct bus *bus, struct peer *sender, const struct mess
     const struct peer *owner = owner_of(bus, name, &found);
     (void)m;
     if (owner && sender->fd_passing)
-        sender->call_event.view.fd = identity_process(owner->fd);
+        sender->reports.call.view.fd = identity_process(owner->fd);
     return false;
 }
 

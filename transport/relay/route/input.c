@@ -75,14 +75,14 @@ static size_t input_receive(struct bus *bus, struct peer *peer, uint8_t *to, siz
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
     ssize_t n = recvmsg(peer->fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     bus->totals.receives++;
-    peer->readable = false;
+    peer->input.readable = false;
     if (n < 0 && errno == EAGAIN)
-        peer->fds_open = false;
-    peer->begun = peer->tail_size > peer->tail_start && !peer->fds_open;
-    peer->n_fds_begun = peer->n_fds;
+        peer->input.fds_open = false;
+    peer->input.begun = peer->input.tail_size > peer->input.tail_start && !peer->input.fds_open;
+    peer->input.n_fds_begun = peer->input.n_fds;
     if (n < 0) {
         if (errno == EINTR || errno == ENOMEM)
-            peer->readable = true;
+            peer->input.readable = true;
         else if (errno != EAGAIN)
             bus_lose(bus, peer, RELAY_GONE_CLOSED);
         return 0;
@@ -91,9 +91,10 @@ static size_t input_receive(struct bus *bus, struct peer *peer, uint8_t *to, siz
         bus_lose(bus, peer, RELAY_GONE_CLOSED);
         return 0;
     }
-    peer->fds_open = (size_t)n == size && (header.msg_controllen > 0 || peer->fds_open);
+    peer->input.fds_open = (size_t)n == size && (header.msg_controllen > 0 || peer->input.fds_open);
     /* the kernel ends a read at descriptors, so only a short read without any means that all was read */
-    peer->readable = (size_t)n == size || header.msg_controllen > 0 || peer->hung_up || peer->seqpacket;
+    peer->input.readable =
+        (size_t)n == size || header.msg_controllen > 0 || peer->input.hung_up || peer->seqpacket;
     if (header.msg_controllen > 0) {
         int error = input_take_control(peer, &header);
         if (error < 0) {
@@ -116,9 +117,9 @@ static size_t input_receive(struct bus *bus, struct peer *peer, uint8_t *to, siz
 /* The descriptors that belong to the next message; *fds stays NULL if it has none. */
 static bool claim_fds(struct bus *bus, struct peer *peer, const struct message *m, struct fds **fds)
 {
-    uint32_t least = peer->begun ? peer->n_fds_begun : 0;
-    uint32_t most = peer->begun ? peer->n_fds_begun : peer->n_fds;
-    peer->begun = false;
+    uint32_t least = peer->input.begun ? peer->input.n_fds_begun : 0;
+    uint32_t most = peer->input.begun ? peer->input.n_fds_begun : peer->input.n_fds;
+    peer->input.begun = false;
     if (m->n_fds == 0 && least == 0)
         return true;
     if (m->n_fds < least || m->n_fds > most || m->n_fds > bus->limits.max_message_unix_fds) {
@@ -127,9 +128,9 @@ static bool claim_fds(struct bus *bus, struct peer *peer, const struct message *
         bus_lose(bus, peer, RELAY_GONE_FDS);
         return false;
     }
-    *fds = fds_new(peer->fds, m->n_fds);
-    peer->n_fds -= m->n_fds;
-    memmove(peer->fds, peer->fds + m->n_fds, peer->n_fds * sizeof(*peer->fds));
+    *fds = fds_new(peer->input.fds, m->n_fds);
+    peer->input.n_fds -= m->n_fds;
+    memmove(peer->input.fds, peer->input.fds + m->n_fds, peer->input.n_fds * sizeof(*peer->input.fds));
     if (!*fds)
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
     return *fds != NULL;
@@ -149,11 +150,11 @@ static bool has_to_wait(const struct bus *bus, const struct peer *peer)
 
 static bool may_go_on(struct bus *bus, struct peer *peer)
 {
-    if (!peer->paused && has_to_wait(bus, peer)) {
-        peer->paused = true;
-        list_append(&bus->paused, &peer->in_paused);
+    if (!peer->input.paused && has_to_wait(bus, peer)) {
+        peer->input.paused = true;
+        list_append(&bus->paused, &peer->input.in_paused);
     }
-    return !peer->gone && !peer->stopped && !peer->paused && !peer->closing;
+    return peer->life == PEER_CONNECTED && !peer->calls.stopped && !peer->input.paused;
 }
 
 /*
@@ -180,7 +181,7 @@ static size_t parse(struct bus *bus, struct peer *peer, const uint8_t *data, siz
 {
     struct turn turn = {0};
     size_t at = 0;
-    peer->waiting = false;
+    peer->input.waiting = false;
     for (;;) {
         uint32_t n;
         enum message_error error = message_frame(data + at, size - at, bus->limits.max_message_size, &n);
@@ -189,7 +190,7 @@ static size_t parse(struct bus *bus, struct peer *peer, const uint8_t *data, siz
         if (batch_full(&bus->batch))
             output_flush(bus);
         if (!may_go_on(bus, peer) || turn_over(bus, &turn)) {
-            peer->waiting = true;
+            peer->input.waiting = true;
             break;
         }
         struct message m;
@@ -202,7 +203,7 @@ static size_t parse(struct bus *bus, struct peer *peer, const uint8_t *data, siz
         struct fds *fds = NULL;
         if (!claim_fds(bus, peer, &m, &fds))
             break;
-        peer->big_endian = m.big_endian;
+        peer->input.big_endian = m.big_endian;
         peer->statistics.messages_in++;
         bus->totals.messages_in++;
         route_message(bus, peer, &m, fds);
@@ -215,38 +216,40 @@ static size_t parse(struct bus *bus, struct peer *peer, const uint8_t *data, siz
 /* Once no whole message waits, only the one that is not whole yet can claim descriptors. */
 static void check_fds(struct bus *bus, struct peer *peer)
 {
-    if (peer->n_fds > 0 || list_linked(&peer->in_fd_waits))
+    if (peer->input.n_fds > 0 || list_linked(&peer->input.in_fd_waits))
         quota_fds_wait(bus, peer);
-    if (peer->gone || peer->waiting || peer->n_fds == 0)
+    if (peer_is_gone(peer) || peer->input.waiting || peer->input.n_fds == 0)
         return;
-    uint64_t most = peer->fds_open ? bus->limits.max_incoming_unix_fds : bus->limits.max_message_unix_fds;
-    uint32_t unclaimed = peer->fds_open ? 0 : peer->n_fds;
-    if (unclaimed && peer->tail_size > peer->tail_start)
-        unclaimed -= peer->begun ? peer->n_fds_begun : peer->n_fds;
-    if (unclaimed == 0 && peer->n_fds <= most)
+    uint64_t most =
+        peer->input.fds_open ? bus->limits.max_incoming_unix_fds : bus->limits.max_message_unix_fds;
+    uint32_t unclaimed = peer->input.fds_open ? 0 : peer->input.n_fds;
+    if (unclaimed && peer->input.tail_size > peer->input.tail_start)
+        unclaimed -= peer->input.begun ? peer->input.n_fds_begun : peer->input.n_fds;
+    if (unclaimed == 0 && peer->input.n_fds <= most)
         return;
     log_line(bus, LOG_WARNING, "%s sent %u file descriptors that belong to no message", peer->unique_text,
-             unclaimed > 0 ? unclaimed : peer->n_fds);
+             unclaimed > 0 ? unclaimed : peer->input.n_fds);
     bus_lose(bus, peer, RELAY_GONE_FDS);
 }
 
 /* Parses what the peer owns itself; a long message that goes out takes a share in the buffer. */
 static void parse_tail(struct bus *bus, struct peer *peer)
 {
-    struct buffer *tail = buffer_ref(peer->tail);
+    struct buffer *tail = buffer_ref(peer->input.tail);
     bus->parsed = tail;
-    peer->tail_start += parse(bus, peer, tail->data + peer->tail_start, peer->tail_size - peer->tail_start);
+    peer->input.tail_start +=
+        parse(bus, peer, tail->data + peer->input.tail_start, peer->input.tail_size - peer->input.tail_start);
     bus->parsed = NULL;
     buffer_unref(tail);
-    if (!peer->gone && peer->tail_start == peer->tail_size)
+    if (!peer_is_gone(peer) && peer->input.tail_start == peer->input.tail_size)
         inbox_clear(peer);
 }
 
 static void read_into_tail(struct bus *bus, struct peer *peer, uint32_t claimed)
 {
-    size_t have = peer->tail_size - peer->tail_start;
-    if ((peer->tail_start > 0 || peer->tail->references > 1) &&
-        inbox_set(peer, peer->tail->data + peer->tail_start, have) < 0) {
+    size_t have = peer->input.tail_size - peer->input.tail_start;
+    if ((peer->input.tail_start > 0 || peer->input.tail->references > 1) &&
+        inbox_set(peer, peer->input.tail->data + peer->input.tail_start, have) < 0) {
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
         return;
     }
@@ -259,10 +262,10 @@ static void read_into_tail(struct bus *bus, struct peer *peer, uint32_t claimed)
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
         return;
     }
-    size_t room = (peer->tail->capacity < wanted ? peer->tail->capacity : wanted) - have;
-    peer->tail_size += input_receive(bus, peer, peer->tail->data + have, room);
-    if (!peer->gone && peer->tail_size >= claimed) {
-        peer->read_size = INBOX_READ_HEAD;
+    size_t room = (peer->input.tail->capacity < wanted ? peer->input.tail->capacity : wanted) - have;
+    peer->input.tail_size += input_receive(bus, peer, peer->input.tail->data + have, room);
+    if (!peer_is_gone(peer) && peer->input.tail_size >= claimed) {
+        peer->input.read_size = INBOX_READ_HEAD;
         parse_tail(bus, peer);
     }
 }
@@ -270,8 +273,9 @@ static void read_into_tail(struct bus *bus, struct peer *peer, uint32_t claimed)
 static void read_into_batch(struct bus *bus, struct peer *peer)
 {
     struct batch *batch = &bus->batch;
-    size_t have = peer->tail_size - peer->tail_start;
-    size_t room = peer->seqpacket || peer->read_size > INBOX_READ_SIZE ? INBOX_READ_SIZE : peer->read_size;
+    size_t have = peer->input.tail_size - peer->input.tail_start;
+    size_t room =
+        peer->seqpacket || peer->input.read_size > INBOX_READ_SIZE ? INBOX_READ_SIZE : peer->input.read_size;
     uint64_t before = peer->statistics.messages_in;
     if (have > INPUT_COPIED_TAIL) {
         /* never: long_message() or parse_tail() has taken it; checked here as it is written here */
@@ -281,12 +285,12 @@ static void read_into_batch(struct bus *bus, struct peer *peer)
     if (BATCH_INPUT_SIZE - batch->input_used < have + room) {
         output_flush(bus);
         batch->input_used = 0;
-        if (peer->gone)
+        if (peer_is_gone(peer))
             return;
     }
     uint8_t *data = batch->input + batch->input_used;
     if (have)
-        memcpy(data, peer->tail->data + peer->tail_start, have);
+        memcpy(data, peer->input.tail->data + peer->input.tail_start, have);
     size_t n = input_receive(bus, peer, data + have, room);
     if (n == 0)
         return;
@@ -296,21 +300,21 @@ static void read_into_batch(struct bus *bus, struct peer *peer)
         batch->input_used = BATCH_INPUT_SIZE;
     size_t used = parse(bus, peer, data, size);
     /* by the messages that came: of those that still wait nothing is known yet */
-    size_t came = peer->waiting ? used : n;
+    size_t came = peer->input.waiting ? used : n;
     bool lengthy = came / BATCH_SMALL > peer->statistics.messages_in - before;
-    peer->read_size = lengthy ? INBOX_READ_SIZE : INBOX_READ_SHORT;
-    if (!peer->gone && inbox_set(peer, data + used, size - used) < 0)
+    peer->input.read_size = lengthy ? INBOX_READ_SIZE : INBOX_READ_SHORT;
+    if (!peer_is_gone(peer) && inbox_set(peer, data + used, size - used) < 0)
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
 }
 
 /* The size of the long message that the tail begins; 0: no long message is under way. */
 static uint32_t long_message(const struct bus *bus, const struct peer *peer)
 {
-    size_t have = peer->tail_size - peer->tail_start;
+    size_t have = peer->input.tail_size - peer->input.tail_start;
     uint32_t claimed = 0;
     if (have < MESSAGE_FIXED_SIZE)
         return 0;
-    const uint8_t *at = peer->tail->data + peer->tail_start;
+    const uint8_t *at = peer->input.tail->data + peer->input.tail_start;
     if (message_frame(at, have, bus->limits.max_message_size, &claimed) != MESSAGE_OK || claimed <= have)
         return 0;
     return have > INPUT_COPIED_TAIL || claimed > INBOX_READ_SIZE ? claimed : 0;
@@ -318,8 +322,8 @@ static uint32_t long_message(const struct bus *bus, const struct peer *peer)
 
 void input_read(struct bus *bus, struct peer *peer)
 {
-    peer->readable = true;
-    if (peer->waiting || !may_go_on(bus, peer))
+    peer->input.readable = true;
+    if (peer->input.waiting || !may_go_on(bus, peer))
         return;
     uint32_t claimed = long_message(bus, peer);
     if (claimed)
@@ -327,23 +331,23 @@ void input_read(struct bus *bus, struct peer *peer)
     else
         read_into_batch(bus, peer);
     check_fds(bus, peer);
-    if (peer->readable || peer->waiting)
+    if (peer->input.readable || peer->input.waiting)
         inbox_turn(bus, peer);
 }
 
 void input_continue(struct bus *bus, struct peer *peer)
 {
-    if (!peer->waiting) {
-        if (peer->readable && !peer->gone)
+    if (!peer->input.waiting) {
+        if (peer->input.readable && !peer_is_gone(peer))
             input_read(bus, peer);
         return;
     }
-    if (peer->tail)
+    if (peer->input.tail)
         parse_tail(bus, peer);
     else
-        peer->waiting = false;
+        peer->input.waiting = false;
     check_fds(bus, peer);
-    if (peer->readable || peer->waiting)
+    if (peer->input.readable || peer->input.waiting)
         inbox_resume(bus, peer);
 }
 
@@ -351,10 +355,10 @@ void input_unpause(struct bus *bus)
 {
     LIST_FOR_SAFE(at, after, &bus->paused)
     {
-        struct peer *peer = CONTAINER_OF(at, struct peer, in_paused);
+        struct peer *peer = CONTAINER_OF(at, struct peer, input.in_paused);
         if (has_to_wait(bus, peer))
             continue;
-        peer->paused = false;
+        peer->input.paused = false;
         list_unlink(at);
         inbox_resume(bus, peer);
     }

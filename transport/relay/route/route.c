@@ -23,7 +23,7 @@ static int note_call(struct transit *t, struct peer *callee)
     if (replies_find(&bus->replies, caller, callee, t->m->serial))
         return -EEXIST;
     uint32_t direct = bus->group ? bus->group->calls(bus, caller) : 0;
-    if (caller->n_calls + direct >= bus->limits.max_replies_per_connection)
+    if (caller->calls.n_made + direct >= bus->limits.max_replies_per_connection)
         return -EDQUOT;
     return bus->group ? bus->group->note_call(bus, caller, callee, t->m->serial) : -ENOENT;
 }
@@ -96,7 +96,7 @@ static bool unicast(struct transit *t, struct peer *to, struct denial *denial)
 static void answer_denial(struct bus *bus, struct peer *sender, const struct message *m,
                           const struct denial *denial)
 {
-    if (!sender->gone)
+    if (!peer_is_gone(sender))
         say_error(bus, sender, m->serial, denial->name, denial->text);
 }
 
@@ -111,20 +111,20 @@ bool route_unicast(struct transit *t, struct peer *to)
 
 void route_up(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)
 {
-    sender->call = held_new(m, fds, sender->account, 0);
-    if (!sender->call) {
+    sender->calls.held = held_new(m, fds, sender->account, 0);
+    if (!sender->calls.held) {
         peer_end_call(sender);
         say_error(bus, sender, m->serial, ERROR_NO_MEMORY, "Not enough memory");
         return;
     }
-    sender->stopped = true;
+    sender->calls.stopped = true;
     bus->calls_up++;
-    struct relay_event *view = &sender->call_event.view;
+    struct relay_event *view = &sender->reports.call.view;
     view->kind = RELAY_EVENT_CALL;
     view->peer = sender->id;
     view->active = sender->active;
-    event_describe(&sender->call_event, &sender->call->m);
-    report_of(bus, sender, &sender->call_event);
+    event_describe(&sender->reports.call, &sender->calls.held->m);
+    report_of(bus, sender, &sender->reports.call);
 }
 
 static void route_inactive(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)
@@ -146,7 +146,7 @@ static bool answers_driver(const struct transit *t)
 {
     const struct message *m = t->m;
     return (m->type == MESSAGE_METHOD_RETURN || m->type == MESSAGE_ERROR) &&
-           m->reply_serial == t->sender->asked;
+           m->reply_serial == t->sender->calls.asked;
 }
 
 static void route_to_driver(struct transit *t)
@@ -159,12 +159,12 @@ static void route_to_driver(struct transit *t)
         answer_denial(t->bus, t->sender, t->m, &denial);
         return;
     }
-    t->sender->failed = 0;
+    t->sender->calls.failed = 0;
     t->bus->work += BUS_WORK_DRIVER;
     if (t->m->type != MESSAGE_METHOD_CALL)
         deliver_overheard(t, NULL);
     if (c.requested_reply) {
-        t->sender->asked = 0;
+        t->sender->calls.asked = 0;
         route_up(t->bus, t->sender, t->m, t->fds);
         return;
     }
@@ -172,17 +172,17 @@ static void route_to_driver(struct transit *t)
         return;
     if (!driver_answer(t->bus, t->sender, t->m))
         route_up(t->bus, t->sender, t->m, t->fds);
-    else if (t->sender->failed != t->m->serial)
+    else if (t->sender->calls.failed != t->m->serial)
         deliver_overheard(t, NULL);
 }
 
 void route_answered(struct bus *bus, struct peer *sender)
 {
-    const struct held *call = sender->call;
+    const struct held *call = sender->calls.held;
     struct transit t = {.bus = bus, .sender = sender, .m = &call->m, .fds = call->fds};
     monitor_late(bus, sender, &call->m, call->fds);
     if (call->m.type == MESSAGE_METHOD_CALL && call->m.destination.s && sender->active &&
-        sender->failed != call->m.serial)
+        sender->calls.failed != call->m.serial)
         deliver_overheard(&t, NULL);
     if (call->m.size > BATCH_SMALL / 2)
         output_flush(bus); /* it may have gone out, stitched where it stands, and is freed now */
@@ -218,7 +218,7 @@ void route_message(struct bus *bus, struct peer *sender, const struct message *m
     struct transit t = {.bus = bus, .sender = sender, .m = m, .fds = fds};
     bool to_peer = m->destination.s && sender->active && !span_equal(m->destination, BUS_NAME);
     struct peer *to = to_peer ? bus_find(bus, m->destination) : NULL;
-    bool reachable = to && !to->gone && to->active;
+    bool reachable = to && !peer_is_gone(to) && to->active;
     bool known = m->type <= MESSAGE_SIGNAL;
     bool parks = known && to_peer && (!reachable || parking_has(&bus->parking, m->destination));
     if (monitored(bus) && !monitor_message(&t, reachable ? to : NULL, parks))

@@ -67,7 +67,7 @@ void route_park(struct transit *t)
     /* What it sends next is not to be seen before this: neither by monitors nor by the owner that the name
      * has by now, which others' messages wait for, and which has a unique name too. */
     const struct peer *owner = bus_find(bus, t->m->destination);
-    parked->stops = sender->stopped = monitored(bus) || (owner && !owner->gone);
+    parked->stops = sender->calls.stopped = monitored(bus) || (owner && !peer_is_gone(owner));
 }
 
 /* Monitors see it now, behind what the control plane had to say before. */
@@ -81,7 +81,7 @@ static void show(struct bus *bus, struct parked *parked)
         monitor_parked(bus, sender, &parked->held->m, parked->held->fds);
     if (!parked->stops)
         return;
-    sender->stopped = false;
+    sender->calls.stopped = false;
     inbox_resume(bus, sender);
 }
 
@@ -103,9 +103,9 @@ void route_parked(struct bus *bus, struct parked *parked)
 {
     struct held *held = parked->held;
     struct peer *sender = parked->sender, *to = bus_find(bus, held->m.destination);
-    bool waits = sender && !sender->gone;
+    bool waits = sender && !peer_is_gone(sender);
     decided(bus, parked);
-    if (waits && (!to || to->gone)) {
+    if (waits && (!to || peer_is_gone(to))) {
         parking_set_starting(&bus->parking, parked, false);
         tell(bus, parked);
         return;

@@ -58,7 +58,7 @@ static void spread_to(void *context, void *owner)
     struct transit *t = spread->t;
     struct bus *bus = t->bus;
     struct peer *peer = owner;
-    if (peer->mark == bus->mark || peer->gone || peer == spread->addressed)
+    if (peer->mark == bus->mark || peer_is_gone(peer) || peer == spread->addressed)
         return;
     peer->mark = bus->mark;
     if (spread->class.bits == 0)
@@ -111,7 +111,7 @@ void deliver_said(struct bus *bus, struct peer *to, const struct message *m, str
         return;
     }
     struct denial denial, *told = monitored(bus) ? &denial : NULL;
-    if (to->gone && !told)
+    if (peer_is_gone(to) && !told)
         return;
     struct policy_case c = {.m = m, .recipient = to, .requested_reply = m->reply_serial != 0};
     if (to->active && !judge(bus, &c, told)) {
@@ -119,7 +119,7 @@ void deliver_said(struct bus *bus, struct peer *to, const struct message *m, str
             monitor_denial(bus, NULL, to, m, told);
         return;
     }
-    if (to->gone || !deliver_fits(bus, &c, fds, true, NULL))
+    if (peer_is_gone(to) || !deliver_fits(bus, &c, fds, true, NULL))
         return;
     t.payer = to->account;
     if (!transit_deliver(&t, to))

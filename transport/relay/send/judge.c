@@ -56,7 +56,7 @@ static void judge_note(struct bus *bus, const struct policy_case *c, const struc
                        const char *text)
 {
     if (c->sender)
-        c->sender->logged = true;
+        c->sender->reports.logged = true;
     const struct log_denial denial = {
         .sender = c->sender ? c->sender->id : UINT64_MAX,
         .destination = c->m->destination.s ? c->m->destination : BUS_NAME,
@@ -130,8 +130,8 @@ static bool is_alike(const struct policy *policy, const struct policy_case *c)
 {
     const struct policy_alike *alike = c->alike;
     const struct peer *peer = c->recipient;
-    return alike->generation == policy->generation && peer->generation == policy->generation &&
-           peer->identity == alike->identity && peer->role == alike->role;
+    return alike->generation == policy->generation && peer->policy.generation == policy->generation &&
+           peer->policy.identity == alike->identity && peer->policy.role == alike->role;
 }
 
 bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial)

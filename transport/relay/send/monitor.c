@@ -32,7 +32,7 @@ static void capture_for(void *context, void *owner)
     struct transit *t = &capture->transit;
     struct bus *bus = t->bus;
     struct peer *peer = owner;
-    if (peer->gone || peer == capture->addressed || peer->monitor->mark == bus->monitors.mark)
+    if (peer_is_gone(peer) || peer == capture->addressed || peer->monitor->mark == bus->monitors.mark)
         return;
     peer->monitor->mark = bus->monitors.mark;
     if (t->fds && !peer->fd_passing)
@@ -101,8 +101,8 @@ bool monitor_message(const struct transit *t, struct peer *addressed, bool parks
         return false;
     }
     /* what is for nobody is no business of the bus, but its answer as the other end of the connection */
-    t->sender->unseen = is_late(t->sender, m);
-    if (!parks && !t->sender->unseen && (m->destination.s || m->type == MESSAGE_SIGNAL))
+    t->sender->calls.unseen = is_late(t->sender, m);
+    if (!parks && !t->sender->calls.unseen && (m->destination.s || m->type == MESSAGE_SIGNAL))
         capture(t->bus, t->sender, addressed, m, t->fds);
     return true;
 }
@@ -114,15 +114,16 @@ void monitor_parked(struct bus *bus, struct peer *sender, const struct message *
 
 void monitor_late(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)
 {
-    if (sender->unseen && monitored(bus))
+    if (sender->calls.unseen && monitored(bus))
         capture(bus, sender, NULL, m, fds);
-    sender->unseen = false;
+    sender->calls.unseen = false;
 }
 
 /* Is it the answer to a message that had no destination, and was not seen either? */
 static bool answers_unseen(const struct peer *to, const struct message *m)
 {
-    return to && to->call && !to->call->m.destination.s && m->reply_serial == to->call->m.serial;
+    return to && to->calls.held && !to->calls.held->m.destination.s &&
+           m->reply_serial == to->calls.held->m.serial;
 }
 
 void monitor_said(struct bus *bus, struct peer *to, const struct message *m, struct fds *fds)

@@ -10,8 +10,8 @@
 
 static void touch(struct bus *bus, struct peer *peer)
 {
-    if (!list_linked(&peer->in_touched))
-        list_append(&bus->touched, &peer->in_touched);
+    if (!list_linked(&peer->output.in_touched))
+        list_append(&bus->touched, &peer->output.in_touched);
 }
 
 void output_add(struct bus *bus, struct peer *peer, struct outgoing *out)
@@ -22,9 +22,9 @@ void output_add(struct bus *bus, struct peer *peer, struct outgoing *out)
         return;
     }
     delivery->out = out;
-    delivery_append(&peer->pending, delivery);
-    peer->pending_bytes += outgoing_size(out);
-    peer->pending_fds += out->fds ? out->fds->n : 0;
+    delivery_append(&peer->output.pending, delivery);
+    peer->output.pending_bytes += outgoing_size(out);
+    peer->output.pending_fds += out->fds ? out->fds->n : 0;
     peer->statistics.messages_out++;
     bus->totals.messages_out++;
     touch(bus, peer);
@@ -32,9 +32,10 @@ void output_add(struct bus *bus, struct peer *peer, struct outgoing *out)
 
 void output_close(struct bus *bus, struct peer *peer, enum relay_gone reason)
 {
-    if (!peer->closing)
+    if (peer->life == PEER_CONNECTED) {
         peer->closing_reason = reason;
-    peer->closing = true;
+        peer->life = PEER_CLOSING;
+    }
     touch(bus, peer);
 }
 
@@ -120,19 +121,19 @@ static ssize_t send_gathered(const struct peer *peer, struct gathered *g)
  */
 static void ask_writable(struct bus *bus, struct peer *peer, bool want)
 {
-    if (peer->gone)
+    if (peer_is_gone(peer))
         return;
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET | (want ? EPOLLOUT : 0),
                                 .data.ptr = &peer->source};
     if (epoll_ctl(bus->epoll, EPOLL_CTL_MOD, peer->fd, &event) == 0)
-        peer->writing = want;
+        peer->output.writing = want;
     else
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
 }
 
 void output_want_writable(struct bus *bus, struct peer *peer, bool want)
 {
-    if (peer->writing != want)
+    if (peer->output.writing != want)
         ask_writable(bus, peer, want);
 }
 
@@ -162,7 +163,7 @@ static void keep(struct bus *bus, struct peer *peer, struct outgoing *out)
         return;
     }
     delivery->out = kept;
-    delivery_append(&peer->queue, delivery);
+    delivery_append(&peer->output.queue, delivery);
     token_add(&kept->token, DELIVERY_COST);
     quota_keep(bus, peer, kept);
 }
@@ -171,16 +172,16 @@ static void keep(struct bus *bus, struct peer *peer, struct outgoing *out)
 static void widen(struct peer *peer)
 {
     int size = OUTPUT_WIDE;
-    peer->wide = true;
+    peer->output.wide = true;
     setsockopt(peer->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 }
 
 void output_keep_pending(struct bus *bus, struct peer *peer)
 {
-    while (peer->pending.first && !peer->gone)
-        keep(bus, peer, delivery_take(&peer->pending)->out);
-    peer->pending_bytes = peer->pending_fds = 0;
-    if (peer->queued_bytes > OUTPUT_WIDE && !peer->wide)
+    while (peer->output.pending.first && !peer_is_gone(peer))
+        keep(bus, peer, delivery_take(&peer->output.pending)->out);
+    peer->output.pending_bytes = peer->output.pending_fds = 0;
+    if (peer->output.queued_bytes > OUTPUT_WIDE && !peer->output.wide)
         widen(peer);
     output_want_writable(bus, peer, true);
 }
@@ -205,8 +206,8 @@ void output_flush_peer(struct bus *bus, struct peer *peer)
 {
     struct iovec iov[OUTPUT_IOVECS];
     struct gathered g = {.iov = iov, .room = OUTPUT_IOVECS, .packet = peer->seqpacket};
-    while (peer->pending.first && !peer->queue.first && !peer->gone) {
-        gather(&g, peer->pending.first, peer->queue_offset);
+    while (peer->output.pending.first && !peer->output.queue.first && !peer_is_gone(peer)) {
+        gather(&g, peer->output.pending.first, peer->output.queue_offset);
         ssize_t n = send_gathered(peer, &g);
         if (n < 0) {
             enum refused answer = output_refused(errno);
@@ -215,24 +216,25 @@ void output_flush_peer(struct bus *bus, struct peer *peer)
             if (answer == REFUSED_PEER)
                 bus_lose(bus, peer, RELAY_GONE_CLOSED);
             else
-                delivery_take(&peer->pending);
+                delivery_take(&peer->output.pending);
             continue;
         }
         output_count(bus, peer, (size_t)n);
-        peer->queue_offset = output_take_sent(&peer->pending, peer->queue_offset + (size_t)n);
+        peer->output.queue_offset =
+            output_take_sent(&peer->output.pending, peer->output.queue_offset + (size_t)n);
         if ((size_t)n < g.bytes)
             break;
     }
-    if (peer->pending.first && !peer->gone)
+    if (peer->output.pending.first && !peer_is_gone(peer))
         output_keep_pending(bus, peer);
-    peer->pending_bytes = peer->pending_fds = 0;
+    peer->output.pending_bytes = peer->output.pending_fds = 0;
 }
 
 static void flushed(struct bus *bus, struct peer *peer)
 {
-    peer->pending = (struct delivery_list){0};
-    list_unlink(&peer->in_touched);
-    if (peer->closing)
+    peer->output.pending = (struct delivery_list){0};
+    list_unlink(&peer->output.in_touched);
+    if (peer->life == PEER_CLOSING)
         bus_lose(bus, peer, peer->closing_reason);
 }
 
@@ -243,8 +245,8 @@ void output_flush(struct bus *bus)
     list_init(&members);
     LIST_FOR_SAFE(at, after, &bus->touched)
     {
-        struct peer *peer = CONTAINER_OF(at, struct peer, in_touched);
-        if (peer->member) {
+        struct peer *peer = CONTAINER_OF(at, struct peer, output.in_touched);
+        if (peer->group.member) {
             list_unlink(at);
             list_append(&members, at);
             continue;
@@ -255,13 +257,13 @@ void output_flush(struct bus *bus)
     if (!list_empty(&members))
         bus->group->flush(bus, &members);
     LIST_FOR_SAFE(at, after, &members)
-    flushed(bus, CONTAINER_OF(at, struct peer, in_touched));
+    flushed(bus, CONTAINER_OF(at, struct peer, output.in_touched));
     batch_reset(&bus->batch);
 }
 
 void output_queue_take(struct bus *bus, struct peer *peer)
 {
-    struct delivery *delivery = delivery_take(&peer->queue);
+    struct delivery *delivery = delivery_take(&peer->output.queue);
     quota_take(bus, peer, delivery->out);
     token_subtract(&delivery->out->token, DELIVERY_COST);
     outgoing_unref(delivery->out);
@@ -270,24 +272,24 @@ void output_queue_take(struct bus *bus, struct peer *peer)
 
 void output_queue_take_sent(struct bus *bus, struct peer *peer, size_t sent)
 {
-    sent += peer->queue_offset;
-    while (peer->queue.first && sent >= outgoing_size(peer->queue.first->out)) {
-        sent -= outgoing_size(peer->queue.first->out);
+    sent += peer->output.queue_offset;
+    while (peer->output.queue.first && sent >= outgoing_size(peer->output.queue.first->out)) {
+        sent -= outgoing_size(peer->output.queue.first->out);
         output_queue_take(bus, peer);
     }
-    peer->queue_offset = sent;
+    peer->output.queue_offset = sent;
 }
 
 void output_continue(struct bus *bus, struct peer *peer)
 {
-    if (peer->member) {
+    if (peer->group.member) {
         bus->group->writable(bus, peer);
         return;
     }
     struct iovec iov[OUTPUT_IOVECS];
     struct gathered g = {.iov = iov, .room = OUTPUT_IOVECS, .packet = peer->seqpacket};
-    while (peer->queue.first && !peer->gone) {
-        gather(&g, peer->queue.first, peer->queue_offset);
+    while (peer->output.queue.first && !peer_is_gone(peer)) {
+        gather(&g, peer->output.queue.first, peer->output.queue_offset);
         ssize_t n = send_gathered(peer, &g);
         if (n < 0) {
             enum refused answer = output_refused(errno);
@@ -314,9 +316,9 @@ void output_continue(struct bus *bus, struct peer *peer)
 
 void output_drop(struct bus *bus, struct peer *peer)
 {
-    while (peer->queue.first)
+    while (peer->output.queue.first)
         output_queue_take(bus, peer);
-    peer->pending = (struct delivery_list){0};
-    peer->pending_bytes = peer->pending_fds = 0;
-    peer->queue_offset = 0;
+    peer->output.pending = (struct delivery_list){0};
+    peer->output.pending_bytes = peer->output.pending_fds = 0;
+    peer->output.queue_offset = 0;
 }

@@ -109,7 +109,7 @@ void say_error(struct bus *bus, struct peer *to, uint32_t serial, const char *na
 {
     struct marshal_header header = {
         .type = MESSAGE_ERROR, .reply_serial = serial, .error_name = span_of(name), .signature = SPAN("s")};
-    to->failed = serial;
+    to->calls.failed = serial;
     marshal_string(say_begin(bus, &header, to), span_of(text));
     say_end_checked(bus, to, NULL);
 }

@@ -110,7 +110,7 @@ static bool has_many(struct match_subject *subject, const struct bus *bus, const
 {
     subject->names = &bus->registry;
     subject->owns = owns;
-    return peer->n_claims > TRANSIT_NAMES_MAX;
+    return peer->names.n_claims > TRANSIT_NAMES_MAX;
 }
 
 void transit_subject_from(struct match_subject *subject, const struct bus *bus, struct peer *sender)

@@ -80,8 +80,8 @@ struct parked *parking_add(struct parking *parking, struct peer *sender, struct 
     parked->id = parking->next++;
     parked->sender = sender;
     parked->held = held;
-    list_append(&sender->parked, &parked->in_sender);
-    sender->n_parked++;
+    list_append(&sender->calls.parked, &parked->in_sender);
+    sender->calls.n_parked++;
     table_insert(&parking->ids, &parked->by_id, hash_number(&parking->ids.key, parked->id));
     return parked;
 }
@@ -91,7 +91,7 @@ void parking_drop(struct parking *parking, struct parked *parked)
 {
     if (!parked->sender)
         return;
-    parked->sender->n_parked--;
+    parked->sender->calls.n_parked--;
     parked->sender = NULL;
     list_unlink(&parked->in_sender);
     name_release(parking, parked->name);

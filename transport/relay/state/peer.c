@@ -46,13 +46,13 @@ struct peer *peer_begin(void)
     if (!peer)
         return NULL;
     peer->source.kind = SOURCE_PEER;
-    peer->call_event.view.fd = -1;
+    peer->reports.call.view.fd = -1;
     peer->fd = -1;
-    peer->read_size = INBOX_READ_SHORT;
-    list_init(&peer->names);
-    list_init(&peer->calls);
-    list_init(&peer->owed);
-    list_init(&peer->parked);
+    peer->input.read_size = INBOX_READ_SHORT;
+    list_init(&peer->names.entries);
+    list_init(&peer->calls.made);
+    list_init(&peer->calls.owed);
+    list_init(&peer->calls.parked);
     return peer;
 }
 
@@ -80,38 +80,38 @@ struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *crede
 
 uint64_t peer_waiting_bytes(const struct peer *peer)
 {
-    uint64_t fds = peer->n_fds ? memory_cost(peer->n_fds * sizeof(*peer->fds)) : 0;
-    return peer->account->bytes + buffer_cost(peer->tail) + fds;
+    uint64_t fds = peer->input.n_fds ? memory_cost(peer->input.n_fds * sizeof(*peer->input.fds)) : 0;
+    return peer->account->bytes + buffer_cost(peer->input.tail) + fds;
 }
 
 void peer_end_call(struct peer *peer)
 {
-    held_free(peer->call);
-    peer->call = NULL;
-    if (peer->call_event.view.fd >= 0)
-        close(peer->call_event.view.fd);
-    peer->call_event.view.fd = -1;
+    held_free(peer->calls.held);
+    peer->calls.held = NULL;
+    if (peer->reports.call.view.fd >= 0)
+        close(peer->reports.call.view.fd);
+    peer->reports.call.view.fd = -1;
 }
 
 void peer_end(struct peer *peer)
 {
     if (peer->fd >= 0)
         close(peer->fd);
-    for (uint32_t i = 0; i < peer->n_fds; i++)
-        close(peer->fds[i]);
+    for (uint32_t i = 0; i < peer->input.n_fds; i++)
+        close(peer->input.fds[i]);
     peer_end_call(peer);
     monitor_free(peer->monitor);
     account_unref(peer->account);
-    free(peer->fds);
-    free(peer->known);
-    buffer_unref(peer->tail);
+    free(peer->input.fds);
+    free(peer->names.known);
+    buffer_unref(peer->input.tail);
     peer->fd = -1;
-    peer->n_fds = 0;
+    peer->input.n_fds = 0;
     peer->monitor = NULL;
     peer->account = NULL;
-    peer->fds = NULL;
-    peer->known = NULL;
-    peer->tail = NULL;
+    peer->input.fds = NULL;
+    peer->names.known = NULL;
+    peer->input.tail = NULL;
 }
 
 void peer_free(struct peer *peer)
@@ -119,7 +119,7 @@ void peer_free(struct peer *peer)
     if (!peer)
         return;
     peer_end(peer);
-    free(peer->arrival.label);
+    free(peer->reports.who.label);
     free(peer->gids);
     free(peer->loginfo);
     free(peer);
@@ -127,31 +127,31 @@ void peer_free(struct peer *peer)
 
 static bool identify(struct peer *peer, struct policy *policy)
 {
-    if (peer->identified == policy->generation)
+    if (peer->policy.identified == policy->generation)
         return true;
-    peer->identity = policy_identity(policy, peer->uid, peer->gids, peer->n_gids, peer->at_console);
-    if (peer->identity)
-        peer->identified = policy->generation;
-    return peer->identity != NULL;
+    peer->policy.identity = policy_identity(policy, peer->uid, peer->gids, peer->n_gids, peer->at_console);
+    if (peer->policy.identity)
+        peer->policy.identified = policy->generation;
+    return peer->policy.identity != NULL;
 }
 
 static const struct role *role_of(const struct peer *peer, struct policy *policy)
 {
     policy_role_begin(policy);
     policy_role_add(policy, peer->unique);
-    LIST_FOR(at, &peer->names)
+    LIST_FOR(at, &peer->names.entries)
     policy_role_add(policy, name_span(CONTAINER_OF(at, struct membership, in_peer)->name));
     return policy_role(policy);
 }
 
 bool peer_side(struct peer *peer, struct policy *policy, struct policy_side *side)
 {
-    if (peer->generation != policy->generation) {
-        peer->role = role_of(peer, policy);
-        if (!identify(peer, policy) || !peer->role)
+    if (peer->policy.generation != policy->generation) {
+        peer->policy.role = role_of(peer, policy);
+        if (!identify(peer, policy) || !peer->policy.role)
             return false;
-        peer->generation = policy->generation;
+        peer->policy.generation = policy->generation;
     }
-    *side = (struct policy_side){peer->identity, peer->role};
+    *side = (struct policy_side){peer->policy.identity, peer->policy.role};
     return true;
 }

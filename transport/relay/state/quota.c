@@ -47,14 +47,14 @@ static uint64_t uid_limit(const struct bus *bus)
 /* When all of a uid's receivers together hold too much, each may hold its part of what there is. */
 static bool uid_has_room(const struct bus *bus, const struct peer *receiver)
 {
-    const struct quota_uid *usage = receiver->usage;
+    const struct quota_uid *usage = receiver->output.usage;
     uint64_t limit = uid_limit(bus);
-    return !usage || usage->bytes <= limit || receiver->queued_bytes <= limit / usage->connections;
+    return !usage || usage->bytes <= limit || receiver->output.queued_bytes <= limit / usage->connections;
 }
 
 static struct quota_share **share_at(struct peer *receiver, uint32_t uid)
 {
-    struct quota_share **at = &receiver->shares;
+    struct quota_share **at = &receiver->output.shares;
     while (*at && (*at)->uid != uid)
         at = &(*at)->next;
     return at;
@@ -62,7 +62,7 @@ static struct quota_share **share_at(struct peer *receiver, uint32_t uid)
 
 static uint64_t share_of(const struct peer *receiver, uint32_t uid)
 {
-    for (const struct quota_share *share = receiver->shares; share; share = share->next) {
+    for (const struct quota_share *share = receiver->output.shares; share; share = share->next) {
         if (share->uid == uid)
             return share->bytes;
     }
@@ -76,17 +76,17 @@ static bool share_has_room(const struct bus *bus, const struct peer *sender, con
     if (!sender || sender->uid == receiver->uid || sender->uid == 0)
         return true;
     uint64_t own = share_of(receiver, sender->uid);
-    uint64_t others = receiver->queued_bytes > own ? receiver->queued_bytes - own : 0;
+    uint64_t others = receiver->output.queued_bytes > own ? receiver->output.queued_bytes - own : 0;
     uint64_t limit = bus->limits.max_outgoing_bytes;
     return own <= (limit > others ? (limit - others) / 2 : 0);
 }
 
 bool quota_has_room(const struct bus *bus, const struct peer *sender, const struct peer *receiver)
 {
-    if (!receiver->queue.first)
-        return receiver->pending_bytes <= bus->limits.max_outgoing_bytes;
-    return receiver->queued_bytes + receiver->pending_bytes <= bus->limits.max_outgoing_bytes &&
-           receiver->queued_fds + receiver->pending_fds <= bus->limits.max_outgoing_unix_fds &&
+    if (!receiver->output.queue.first)
+        return receiver->output.pending_bytes <= bus->limits.max_outgoing_bytes;
+    return receiver->output.queued_bytes + receiver->output.pending_bytes <= bus->limits.max_outgoing_bytes &&
+           receiver->output.queued_fds + receiver->output.pending_fds <= bus->limits.max_outgoing_unix_fds &&
            share_has_room(bus, sender, receiver) && uid_has_room(bus, receiver);
 }
 
@@ -94,7 +94,7 @@ bool quota_exceeded(const struct bus *bus, const struct peer *peer)
 {
     return peer->account->bytes >= bus->limits.max_incoming_bytes ||
            peer->account->fds >= bus->limits.max_incoming_unix_fds ||
-           peer->queued_bytes > bus->limits.max_outgoing_bytes;
+           peer->output.queued_bytes > bus->limits.max_outgoing_bytes;
 }
 
 static void charge_receiver(struct peer *peer, struct outgoing *kept)
@@ -108,115 +108,115 @@ static void charge_receiver(struct peer *peer, struct outgoing *kept)
 
 static void backlog_begins(struct bus *bus, struct peer *peer)
 {
-    peer->progress = clock_now();
-    peer->stalled = false;
-    peer->refusal_told = false;
-    peer->usage = uid_enter(bus, peer->uid);
-    list_append(&bus->backlogs, &peer->in_backlogs);
+    peer->output.progress = clock_now();
+    peer->output.stalled = false;
+    peer->output.refusal_told = false;
+    peer->output.usage = uid_enter(bus, peer->uid);
+    list_append(&bus->backlogs, &peer->output.in_backlogs);
 }
 
 static void backlog_ends(struct bus *bus, struct peer *peer)
 {
-    list_unlink(&peer->in_backlogs);
-    uid_leave(bus, peer->usage);
-    peer->usage = NULL;
-    peer->stalled = false;
-    while (peer->shares) {
-        struct quota_share *share = peer->shares;
-        peer->shares = share->next;
+    list_unlink(&peer->output.in_backlogs);
+    uid_leave(bus, peer->output.usage);
+    peer->output.usage = NULL;
+    peer->output.stalled = false;
+    while (peer->output.shares) {
+        struct quota_share *share = peer->output.shares;
+        peer->output.shares = share->next;
         free(share);
     }
 }
 
 void quota_keep(struct bus *bus, struct peer *peer, struct outgoing *kept)
 {
-    if (!list_linked(&peer->in_backlogs))
+    if (!list_linked(&peer->output.in_backlogs))
         backlog_begins(bus, peer);
     uint64_t bytes = outgoing_cost(kept);
-    peer->queued_bytes += bytes;
-    peer->queued_fds += kept->fds ? kept->fds->n : 0;
-    if (peer->queued_bytes > peer->statistics.peak_queued_bytes)
-        peer->statistics.peak_queued_bytes = peer->queued_bytes;
-    if (peer->queued_fds > peer->statistics.peak_queued_fds)
-        peer->statistics.peak_queued_fds = peer->queued_fds;
-    if (peer->usage)
-        peer->usage->bytes += bytes;
+    peer->output.queued_bytes += bytes;
+    peer->output.queued_fds += kept->fds ? kept->fds->n : 0;
+    if (peer->output.queued_bytes > peer->statistics.peak_queued_bytes)
+        peer->statistics.peak_queued_bytes = peer->output.queued_bytes;
+    if (peer->output.queued_fds > peer->statistics.peak_queued_fds)
+        peer->statistics.peak_queued_fds = peer->output.queued_fds;
+    if (peer->output.usage)
+        peer->output.usage->bytes += bytes;
     struct quota_share **share = share_at(peer, kept->uid);
     if (!*share && (*share = calloc(1, sizeof(**share))))
         (*share)->uid = kept->uid;
     if (*share)
         (*share)->bytes += bytes;
-    if (peer->stalled)
+    if (peer->output.stalled)
         charge_receiver(peer, kept);
 }
 
 void quota_take(struct bus *bus, struct peer *peer, const struct outgoing *kept)
 {
     uint64_t bytes = outgoing_cost(kept);
-    peer->queued_bytes -= bytes;
-    peer->queued_fds -= kept->fds ? kept->fds->n : 0;
-    if (peer->usage)
-        peer->usage->bytes -= bytes;
+    peer->output.queued_bytes -= bytes;
+    peer->output.queued_fds -= kept->fds ? kept->fds->n : 0;
+    if (peer->output.usage)
+        peer->output.usage->bytes -= bytes;
     struct quota_share *share = *share_at(peer, kept->uid);
     if (share)
         share->bytes -= bytes < share->bytes ? bytes : share->bytes;
-    if (!peer->queue.first)
+    if (!peer->output.queue.first)
         backlog_ends(bus, peer);
 }
 
 void quota_progress(struct peer *peer)
 {
-    peer->progress = clock_now();
-    peer->stalled = false;
+    peer->output.progress = clock_now();
+    peer->output.stalled = false;
 }
 
 void quota_refused(struct bus *bus, struct peer *peer)
 {
     peer->statistics.refused++;
     bus->totals.refused++;
-    if (peer->refusal_told)
+    if (peer->output.refusal_told)
         return;
-    peer->refusal_told = true;
+    peer->output.refusal_told = true;
     log_line(bus, LOG_WARNING,
              "%s (%s) does not read: %llu bytes wait for it, and messages for it are refused",
-             peer->unique_text, peer->loginfo, (unsigned long long)peer->queued_bytes);
+             peer->unique_text, peer->loginfo, (unsigned long long)peer->output.queued_bytes);
 }
 
 void quota_fds_wait(struct bus *bus, struct peer *peer)
 {
-    bool waits = peer->n_fds > 0 && !peer->waiting && !peer->gone && peer->uid != 0;
-    if (waits && !list_linked(&peer->in_fd_waits)) {
-        peer->fds_since = clock_now();
-        list_append(&bus->fd_waits, &peer->in_fd_waits);
+    bool waits = peer->input.n_fds > 0 && !peer->input.waiting && !peer_is_gone(peer) && peer->uid != 0;
+    if (waits && !list_linked(&peer->input.in_fd_waits)) {
+        peer->input.fds_since = clock_now();
+        list_append(&bus->fd_waits, &peer->input.in_fd_waits);
     } else if (!waits) {
-        list_unlink(&peer->in_fd_waits);
+        list_unlink(&peer->input.in_fd_waits);
     }
 }
 
 static void tick_backlog(struct bus *bus, struct peer *peer, int64_t now)
 {
-    int64_t idle = now - peer->progress;
-    if (idle >= QUOTA_STALL_TIME && !peer->stalled) {
-        peer->stalled = true;
-        for (struct delivery *delivery = peer->queue.first; delivery; delivery = delivery->next)
+    int64_t idle = now - peer->output.progress;
+    if (idle >= QUOTA_STALL_TIME && !peer->output.stalled) {
+        peer->output.stalled = true;
+        for (struct delivery *delivery = peer->output.queue.first; delivery; delivery = delivery->next)
             charge_receiver(peer, delivery->out);
     }
-    if (idle < QUOTA_STUCK_TIME || peer->queued_bytes <= bus->limits.max_outgoing_bytes)
+    if (idle < QUOTA_STUCK_TIME || peer->output.queued_bytes <= bus->limits.max_outgoing_bytes)
         return;
     log_line(bus, LOG_WARNING,
              "%s (%s) was disconnected: it has read nothing for %lld s and %llu bytes wait for it",
              peer->unique_text, peer->loginfo, (long long)(idle / 1000),
-             (unsigned long long)peer->queued_bytes);
+             (unsigned long long)peer->output.queued_bytes);
     bus_lose(bus, peer, RELAY_GONE_OVERFLOW);
 }
 
 static void tick_fds(struct bus *bus, struct peer *peer, int64_t now)
 {
-    if (bus->limits.pending_fd_timeout < 0 || now - peer->fds_since < bus->limits.pending_fd_timeout)
+    if (bus->limits.pending_fd_timeout < 0 || now - peer->input.fds_since < bus->limits.pending_fd_timeout)
         return;
     log_line(bus, LOG_WARNING,
              "%s (%s) was disconnected: its file descriptors wait for the rest of their message (%lld ms)",
-             peer->unique_text, peer->loginfo, (long long)(now - peer->fds_since));
+             peer->unique_text, peer->loginfo, (long long)(now - peer->input.fds_since));
     bus_lose(bus, peer, RELAY_GONE_FDS);
 }
 
@@ -229,8 +229,8 @@ int quota_tick(struct bus *bus)
         return (int)(bus->next_tick - now);
     bus->next_tick = now + QUOTA_TICK;
     LIST_FOR_SAFE(at, after, &bus->backlogs)
-    tick_backlog(bus, CONTAINER_OF(at, struct peer, in_backlogs), now);
+    tick_backlog(bus, CONTAINER_OF(at, struct peer, output.in_backlogs), now);
     LIST_FOR_SAFE(at, after, &bus->fd_waits)
-    tick_fds(bus, CONTAINER_OF(at, struct peer, in_fd_waits), now);
+    tick_fds(bus, CONTAINER_OF(at, struct peer, input.in_fd_waits), now);
     return QUOTA_TICK;
 }

@@ -13,26 +13,26 @@ int registry_init(struct registry *registry)
 
 static void names_changed(struct peer *peer)
 {
-    peer->known_valid = false;
-    peer->generation = 0; /* the policy looks at its names again */
+    peer->names.known_valid = false;
+    peer->policy.generation = 0; /* the policy looks at its names again */
 }
 
 void registry_enter(struct registry *registry, struct peer *peer)
 {
     struct peer_statistics *s = &peer->statistics;
-    peer->n_claims++;
+    peer->names.n_claims++;
     registry->n_claims++;
-    if (peer->n_claims > s->peak_claims)
-        s->peak_claims = peer->n_claims;
-    if (peer->n_claims > registry->peak_claims_of_one)
-        registry->peak_claims_of_one = peer->n_claims;
+    if (peer->names.n_claims > s->peak_claims)
+        s->peak_claims = peer->names.n_claims;
+    if (peer->names.n_claims > registry->peak_claims_of_one)
+        registry->peak_claims_of_one = peer->names.n_claims;
     if (registry->n_claims > registry->peak_claims)
         registry->peak_claims = registry->n_claims;
 }
 
 void registry_give_up(struct registry *registry, struct peer *peer)
 {
-    peer->n_claims--;
+    peer->names.n_claims--;
     registry->n_claims--;
 }
 
@@ -146,7 +146,7 @@ int registry_set_queue(struct registry *registry, struct span text, struct peer 
             struct membership *membership = CONTAINER_OF(at, struct membership, in_name);
             list_unlink(at);
             list_append(&name->queue, at);
-            list_append(&membership->peer->names, &membership->in_peer);
+            list_append(&membership->peer->names.entries, &membership->in_peer);
             registry_enter(registry, membership->peer);
             names_changed(membership->peer);
         }
@@ -175,7 +175,7 @@ void registry_leave_queue(struct registry *registry, struct name *name, struct p
 
 void registry_leave(struct registry *registry, struct peer *peer)
 {
-    LIST_FOR_SAFE(at, after, &peer->names)
+    LIST_FOR_SAFE(at, after, &peer->names.entries)
     {
         struct membership *membership = CONTAINER_OF(at, struct membership, in_peer);
         struct name *name = membership->name;
@@ -188,7 +188,7 @@ void registry_leave(struct registry *registry, struct peer *peer)
 static uint32_t owned_names(const struct peer *peer, struct span *out)
 {
     uint32_t n = 0;
-    LIST_FOR(at, &peer->names)
+    LIST_FOR(at, &peer->names.entries)
     {
         const struct name *name = CONTAINER_OF(at, struct membership, in_peer)->name;
         if (name_owner(name) != peer)
@@ -202,18 +202,18 @@ static uint32_t owned_names(const struct peer *peer, struct span *out)
 
 const struct span *registry_names(struct peer *peer, uint32_t *n)
 {
-    if (!peer->known_valid) {
+    if (!peer->names.known_valid) {
         uint32_t owned = owned_names(peer, NULL);
-        struct span *known = owned ? realloc(peer->known, ((size_t)owned + 1) * sizeof(*known)) : NULL;
-        peer->n_known = 0;
+        struct span *known = owned ? realloc(peer->names.known, ((size_t)owned + 1) * sizeof(*known)) : NULL;
+        peer->names.n_known = 0;
         if (known) {
             known[0] = peer->unique;
-            peer->n_known = owned_names(peer, known + 1) + 1;
-            peer->known = known;
+            peer->names.n_known = owned_names(peer, known + 1) + 1;
+            peer->names.known = known;
         }
         /* without memory it is tried again at the next message */
-        peer->known_valid = known || owned == 0;
+        peer->names.known_valid = known || owned == 0;
     }
-    *n = peer->n_known ? peer->n_known : 1;
-    return peer->n_known ? peer->known : &peer->unique;
+    *n = peer->names.n_known ? peer->names.n_known : 1;
+    return peer->names.n_known ? peer->names.known : &peer->unique;
 }

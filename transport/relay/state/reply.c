@@ -28,7 +28,7 @@ void replies_free(struct replies *replies)
 
 bool reply_awaited(const struct peer *caller)
 {
-    return !caller->gone && !caller->monitor;
+    return !peer_is_gone(caller) && !caller->monitor;
 }
 
 static struct reply *reply_new(struct replies *replies)
@@ -71,9 +71,9 @@ struct reply *replies_add(struct replies *replies, struct peer *caller, struct p
     reply->callee = callee;
     reply->serial = serial;
     reply->since = now;
-    caller->n_calls++;
-    list_append(&caller->calls, &reply->in_caller);
-    list_append(&callee->owed, &reply->in_callee);
+    caller->calls.n_made++;
+    list_append(&caller->calls.made, &reply->in_caller);
+    list_append(&callee->calls.owed, &reply->in_callee);
     if (now > 0)
         list_append(&replies->by_time, &reply->in_time);
     table_insert(&replies->table, &reply->node, reply_hash(replies, caller, callee, serial));
@@ -82,7 +82,7 @@ struct reply *replies_add(struct replies *replies, struct peer *caller, struct p
 
 void replies_remove(struct replies *replies, struct reply *reply)
 {
-    reply->caller->n_calls--;
+    reply->caller->calls.n_made--;
     list_unlink(&reply->in_caller);
     list_unlink(&reply->in_callee);
     list_unlink(&reply->in_time);

@@ -36,7 +36,7 @@ void report(struct bus *bus, struct peer *peer, struct user *user, struct event 
     event->user = user;
     event->peer = peer ? peer->id : UINT64_MAX;
     if (peer)
-        peer->n_reports++;
+        peer->reports.n++;
     if (user->n_reports < REPORTS_OF_UID)
         report_push(bus, user, event);
     else
@@ -45,30 +45,30 @@ void report(struct bus *bus, struct peer *peer, struct user *user, struct event 
 
 void report_arrival(struct bus *bus, struct peer *peer)
 {
-    if (!peer->admitted || peer->announced)
+    if (!peer->admitted || peer->reports.announced)
         return;
-    peer->announced = true;
-    events_push_lazily(bus->events, &peer->arrival_event);
+    peer->reports.announced = true;
+    events_push_lazily(bus->events, &peer->reports.arrival);
 }
 
 void report_of(struct bus *bus, struct peer *peer, struct event *event)
 {
     report_arrival(bus, peer);
-    peer->mentioned = true;
+    peer->reports.mentioned = true;
     report(bus, peer, peer->user, event);
 }
 
 void report_lazily(struct bus *bus, struct peer *peer, struct event *event)
 {
     report_arrival(bus, peer);
-    peer->mentioned = true;
+    peer->reports.mentioned = true;
     events_push_lazily(bus->events, event);
 }
 
 void report_end(struct bus *bus, struct peer *peer, struct user *user)
 {
     if (peer)
-        peer->n_reports--;
+        peer->reports.n--;
     user->n_reports--;
     if (user->waiting && user->n_reports < REPORTS_OF_UID)
         report_push(bus, user, take_oldest(user));
@@ -85,10 +85,10 @@ void report_end_event(struct bus *bus, struct peer *peer, struct event *event)
 
 bool report_exceeded(const struct peer *peer)
 {
-    if (peer->n_reports >= REPORTS_OF_PEER)
+    if (peer->reports.n >= REPORTS_OF_PEER)
         return true;
     /* before Hello it would keep one of the places that all uids share */
-    return peer->active && !peer->mentioned && peer->user && peer->user->n_lost >= REPORTS_OF_UID;
+    return peer->active && !peer->reports.mentioned && peer->user && peer->user->n_lost >= REPORTS_OF_UID;
 }
 
 void reports_free(struct user *user)
