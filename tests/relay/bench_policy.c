@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * What a verdict costs: bench_policy BLOCK CASE N judges the case N times, after one time that isn't
- * measured. Cases: call (to a service), reply (to it), signal (of the service, to 32 clients).
+ * The cost of a verdict: bench_policy BLOCK CASE N judges the case N times, after one unmeasured
+ * time. Cases: call (to a service), reply (to it), signal (of the service, to 32 clients).
  * bench_policy.py counts the instructions of measured().
  */
 
@@ -41,7 +41,7 @@ static struct policy *policy_read(const char *path)
     return policy;
 }
 
-/* One message, judged for all who would get it. */
+/* Judges one message for all its receivers. */
 static unsigned message_judged(struct bus *bus, const struct message *m, struct peer *sender,
                                struct peer *const *to, unsigned n)
 {

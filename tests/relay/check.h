@@ -32,7 +32,7 @@ struct check_test {
     }
 #define CHECK_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* A failed check is told, and the test goes on. All of them are expressions that are true if the check holds.
+/* A failed check is reported, and the test continues. Each is an expression that is true if the check holds.
  */
 #define CHECK(condition) check_that((condition), __FILE__, __LINE__, #condition)
 #define CHECK_EQUAL(actual, expected)                                                                        \
@@ -45,7 +45,7 @@ struct check_test {
             return;                                                                                          \
     } while (0)
 
-/* Leaves a test that can't be made here. */
+/* Leaves a test that can't run here. */
 #define SKIP(why)                                                                                            \
     do {                                                                                                     \
         check_skipped = (why);                                                                               \
@@ -58,13 +58,13 @@ struct check_test {
         return check_main(tests, CHECK_COUNT(tests), argc, argv);                                            \
     }
 
-static unsigned check_failures; /* in the test that runs */
+static unsigned check_failures; /* of the running test */
 static const char *check_skipped;
-static const char *check_case; /* a row of a table, named in what is told; NULL: none */
+static const char *check_case; /* a row of a table, named in reports; NULL: none */
 
 /*
- * How many allocations still succeed before all fail; negative: all succeed. Every test begins with -1. Only
- * what the program and the relay call counts, by the linker's --wrap.
+ * The number of allocations that succeed before all fail; negative: all succeed. Every test begins with -1.
+ * Only calls by the program and the relay count, by the linker's --wrap.
  */
 static long check_allocations = -1;
 
@@ -77,8 +77,7 @@ static inline bool check_allocates(void)
     return true;
 }
 
-/* What is allocated now, in bytes. libc's own allocations do not count, but freeing them does: for
- * differences. */
+/* Allocated bytes. libc's own allocations do not count, but freeing them does: use differences only. */
 static long check_memory;
 
 void *__real_malloc(size_t size);

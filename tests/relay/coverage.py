@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What the fuzz targets reach of the relay's C, line by line, as a table.
+"""Line coverage of the relay's C by the fuzz targets, as a table.
 
 Each target is fuzzed for a while from its checked-in corpus. Then a build that counts lines runs all of
-both corpora, twice: with allocations that fail, and without. A line that is reached the first time only is
-one that only a failed allocation reaches; ``failed_allocations.txt`` lists these, by function and text, and
-they do not count. The exit status is 1 if a file of transport/relay/ is below ``LEAST``, or if a row of the
-list stands for no such line.
+both corpora, twice: with failing allocations, and without. ``failed_allocations.txt`` lists the lines that
+only the first run reaches, by function and text; they do not count. The exit status is 1 if a file of
+transport/relay/ is below ``LEAST``, or if a row of the list matches no such line.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ Row = tuple[str, str, str]  # a file from the root of the tree, a function, and 
 
 @dataclass
 class Source:
-    """One file: how often each line that is code ran, and the first lines of its functions."""
+    """One file: the execution count of each line of code, and the first lines of its functions."""
 
     counts: dict[int, int] = field(default_factory=dict)
     functions: dict[int, str] = field(default_factory=dict)
@@ -56,7 +55,7 @@ def make(build: Path, flags: str) -> None:
 
 
 def fuzz(build: Path, target: str, seconds: int) -> None:
-    """What is found goes to the build directory."""
+    """Fuzz one target; new inputs go to the build directory."""
     ran = subprocess.run(
         ["make", "-s", "-C", HERE, f"BUILD={build}", f"FUZZ_SECONDS={seconds}", f"fuzz-{target}"],
         capture_output=True,
@@ -71,7 +70,7 @@ def fuzz(build: Path, target: str, seconds: int) -> None:
 
 
 def run(build: Path, corpora: Path, environment: dict[str, str], name: str) -> dict[str, Source]:
-    """All targets with all of their inputs; what they reach, by file."""
+    """Run all targets with all of their inputs; return their coverage by file."""
     profiles = []
     for target in targets():
         profile = build / f"{target}.{name}.profraw"
@@ -109,14 +108,14 @@ def sources(lcov: str) -> Iterator[tuple[str, Source]]:
         for line, count in re.findall(r"^DA:(\d+),(\d+)", record, re.MULTILINE):
             if not text[int(line) - 1].startswith(
                 "#"
-            ):  # a macro runs where it stands, not where it is defined
+            ):  # a macro runs where it is used, not where it is defined
                 source.counts[int(line)] = int(count)
         if source.counts:
             yield path, source
 
 
 def listed() -> list[Row]:
-    """The rows of the list: path, function and text, with a colon and a space between them."""
+    """Return the rows of the list: path, function and text, separated by a colon and a space."""
     rows: list[Row] = []
     for line in LIST.read_text().splitlines() if LIST.exists() else []:
         if line and not line.startswith("#"):
@@ -126,7 +125,7 @@ def listed() -> list[Row]:
 
 
 def only_by_failures(with_failures: dict[str, Source], without: dict[str, Source]) -> dict[Row, list[int]]:
-    """The lines that only a failed allocation reaches."""
+    """Return the lines that only a failed allocation reaches."""
     rows: dict[Row, list[int]] = {}
     for path, source in sorted(with_failures.items()):
         text = (ROOT / path).read_text().splitlines()
@@ -142,7 +141,7 @@ def write_list(rows: dict[Row, list[int]]) -> None:
 
 
 def table(without: dict[str, Source], excluded: dict[Row, list[int]]) -> bool:
-    """Prints it; true if no file is below what it has to be."""
+    """Print the table; return whether no file is below the required coverage."""
     enough = True
     print("| file | lines | covered | excluded | per cent |\n|---|---:|---:|---:|---:|")
     for path, source in sorted(without.items()):

@@ -3,8 +3,8 @@
 #define OMNIBUS_TEST_FAKE_GROUP_H
 
 /*
- * What stands in for unix_multicast(7): it keeps account of the members and writes to them, and fails where a
- * test wants it to. Nothing goes directly; tests/guest has the real one.
+ * A fake unix_multicast(7): it keeps track of the members and writes to them, and fails where a
+ * test wants it to. No message goes directly; tests/guest has the real one.
  */
 
 #include "../../transport/multicast/group/member.h"
@@ -34,11 +34,11 @@ static struct fake_group {
     struct fake_member members[FAKE_MEMBERS];
     uint32_t calls[FAKE_REQUESTS];
     unsigned long failing; /* the request that fails; 0: none */
-    int error;             /* how; 0: it succeeds, but the entries of UMC_WRITE have entry_error */
+    int error;             /* its errno; 0: it succeeds, but the entries of UMC_WRITE have entry_error */
     int entry_error;
-    uint32_t after, times; /* so many succeed first, so many fail then */
+    uint32_t after, times; /* the number of calls that succeed first, and that fail then */
     bool gated;
-    bool closed; /* by the data plane, as far as the calls tell */
+    bool closed; /* by the data plane, as far as the calls show */
     struct umc_pending pending[FAKE_PENDING];
     uint32_t n_pending;
     uint8_t spill[512];
@@ -230,7 +230,7 @@ static ssize_t fake_read(int fd, void *bytes, size_t size)
     return n;
 }
 
-/* A group without members, which the relay's calls go to from now on. */
+/* Directs the relay's calls to a new group without members. */
 static inline void fake_begin(void)
 {
     pthread_mutex_lock(&fake_group.mutex);

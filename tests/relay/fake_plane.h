@@ -2,12 +2,12 @@
 #ifndef OMNIBUS_TEST_FAKE_PLANE_H
 #define OMNIBUS_TEST_FAKE_PLANE_H
 
-/* A data plane whose clients become members of the fake group. */
+/* A data plane with the fake group, of which its clients become members. */
 
 #include "fake_group.h"
-#include "plane.h"
+#include "plane_fixture.h"
 
-/* A plane that has not been given the group. */
+/* A plane without the group so far. */
 static inline void fake_prepare(struct plane *p)
 {
     fake_begin();
@@ -24,7 +24,7 @@ static inline void fake_start(struct plane *p)
     CHECK_EQUAL(relay_start(p->relay), 0);
 }
 
-/* A plane whose clients become members of the group. */
+/* A plane with the group. */
 static inline void fake_open(struct plane *p)
 {
     fake_prepare(p);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * What the relay makes of messages, for tests/multicast/relay_reading.py. Commands come on standard input; a
- * text is its length (32 bits, in the order of this machine's bytes) and its bytes.
+ * The relay's parser, for tests/multicast/relay_reading.py. Commands come on standard input; a
+ * text is its length (32 bits, native byte order) and its bytes.
  *
- *   M message          is read: a line with what is wrong, rewrite, n_fds, big_endian, type, flags, serial,
+ *   M message          is parsed: a line with the error, rewrite, n_fds, big_endian, type, flags, serial,
  *                      reply_serial, and path, interface, member, error_name and destination in hexadecimal
- *   R text             a match rule more
+ *   R text             adds a match rule
  *   S sender message   a broadcast: a line with 0 or 1 for each rule
- *   X                  all rules are gone
+ *   X                  removes all rules
  *
- * Each answer is written out at once.
+ * Each answer is flushed at once.
  */
 
 #include "../../transport/relay/match/match.h"
@@ -37,7 +37,7 @@ static void take(void *to, size_t size)
     require(fread(to, 1, size, stdin) == size, "cut short");
 }
 
-/* Exactly as long as it is, so that whoever reads on is caught. */
+/* In a block of exactly its size, so that reading beyond it is detected. */
 static struct span take_text(void)
 {
     uint32_t n;
@@ -53,7 +53,7 @@ static void drop(struct span text)
     free((void *)text.s);
 }
 
-/* A message of whatever size: one whose size is another than it says is no message. */
+/* Parses a message; a size other than that in its header is an error. */
 static enum message_error parse(struct message *m, struct span data)
 {
     uint32_t size;
@@ -73,7 +73,7 @@ static void print_text(struct span text)
 
 enum judgement { RIGHT, WRONG_CONTENTS, WRONG };
 
-/* Whether only the characters of a text or the values in the body are wrong */
+/* Whether only the characters of a text or the values in the body are invalid */
 static enum judgement judgement(enum message_error error)
 {
     if (error == MESSAGE_OK)
@@ -148,7 +148,7 @@ int main(void)
         else
             require(false, "no such command");
         if (command == 'M' || command == 'S')
-            require(fflush(stdout) == 0, "nobody listens");
+            require(fflush(stdout) == 0, "can't write");
     }
     drop_rules();
     return EXIT_SUCCESS;

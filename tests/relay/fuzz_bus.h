@@ -4,9 +4,9 @@
 
 /*
  * The relay through its own interface: an input is a sequence of actions, of clients, of the control plane
- * and of the kernel, each a byte and the bytes that choose its words. Whatever they are: the relay stays
- * within its memory, each client reads a stream of valid messages, and when all have gone nothing is left, no
- * memory, no descriptor and no entry in any table.
+ * and of the kernel, each a byte and the bytes that choose its words. For every input the relay stays
+ * within its memory, each client reads a stream of valid messages, and after all have disconnected no
+ * memory, no descriptor and no table entry is left.
  *
  * The relay has no thread of its own here; relay_turn is called. Time moves by actions only, or by a step at
  * each look at the clock, and there is no other source of chance: an input does the same each time.
@@ -22,9 +22,9 @@
 #include <sys/mman.h>
 
 #define ACTIONS 64   /* of one input */
-#define SETTLED 1000 /* turns after which all has to be over */
+#define SETTLED 1000 /* turns after which the relay must be idle */
 
-/* How an input begins: its first byte. */
+/* The first byte of an input: how it begins. */
 enum {
     BEGIN_TRUST = 1,
     BEGIN_DOOR = 2,
@@ -32,7 +32,7 @@ enum {
     BEGIN_ABRUPT_END = 8,
     BEGIN_WITHOUT_COUNTERS = 16,
     BEGIN_WITHOUT_PIPES = 32,
-    BEGIN_MEMORY = 64, /* and the next byte: so many allocations succeed */
+    BEGIN_MEMORY = 64, /* the next byte is the number of allocations that succeed */
     BEGIN_THREAD = 128,
 };
 
@@ -63,7 +63,7 @@ static inline void act(struct input *in)
     CHOOSE(acts, in)(in);
 }
 
-/* False: there is no memory for a relay, or there are no descriptors. */
+/* False: no memory or descriptors for a relay. */
 static inline bool begin_relay(uint8_t how, struct input *in)
 {
     if (how & BEGIN_MEMORY) {
@@ -124,14 +124,14 @@ static inline bool is_quiet(const struct bus *bus)
     return bus->peers.count == 0 && control.n_open == 0 && bus->incompletes.n_above == 0 && bus->n_left == 0;
 }
 
-/* All clients leave, and the control plane does what is left to do. */
+/* All clients leave, and the control plane answers everything. */
 static inline void leave(void)
 {
     struct bus *bus = &control.relay->bus;
     for (int i = 0; i < CLIENTS; i++)
         client_end(&clients[i]);
     fake_group.failing = 0;
-    /* with these at 0 nothing is read, the end of a connection neither */
+    /* with these at 0 nothing is read, not even the end of a connection */
     limits.max_incoming_bytes = limits.max_incoming_unix_fds = 1000;
     CONTROL(relay_set_limits(control.relay, &limits));
     for (int i = 0; i < SETTLED; i++) {

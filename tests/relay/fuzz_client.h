@@ -4,10 +4,10 @@
 
 /*
  * The other ends of the connections. A client reads a stream of messages, each of which has to be valid and
- * to have a sender, and takes its own descriptors; what it writes may be any part of a message.
+ * to have a sender, with its descriptors; it may write any part of a message.
  */
 
-#include "fuzz_words.h"
+#include "fuzz_input.h"
 
 #include "../../transport/relay/wire/marshal.h"
 
@@ -15,25 +15,25 @@
 #include <sys/un.h>
 
 #define CLIENTS 6
-#define CLIENT_READ 8192u       /* of a message longer than this only the header is looked at */
-#define CLIENT_SEND (96u << 10) /* that one client may have written without its having been taken */
+#define CLIENT_READ 8192u       /* of longer messages only the header is checked */
+#define CLIENT_SEND (96u << 10) /* limit of one client's unread output */
 
 struct client {
-    int fd; /* -1: it is not there */
+    int fd; /* -1: not connected */
     bool seqpacket;
     bool greets;    /* lines of SASL come before the first message */
-    bool unchecked; /* something was put in its stream that is no message */
+    bool unchecked; /* its stream contains bytes that are no message */
     uint8_t in[CLIENT_READ];
     size_t in_size;
     size_t skip;     /* of a long message */
-    uint8_t *unsent; /* CLIENT_SEND bytes, which the socket has not taken yet */
+    uint8_t *unsent; /* CLIENT_SEND bytes, not accepted by the socket so far */
     size_t unsent_size;
 };
 
 static struct client clients[CLIENTS];
 static struct marshal client_marshal;
-static int
-    client_spare; /* a descriptor for messages: no socket, which would keep the kernel's collector busy */
+static int client_spare; /* a descriptor for messages: not a socket, which would keep the kernel's garbage
+                            collector busy */
 
 static inline void client_begin(struct client *c, int fd)
 {
@@ -52,14 +52,14 @@ static inline void client_end(struct client *c)
     c->fd = -1;
 }
 
-/* A line of the greeting; 0: it is not whole. */
+/* A line of the handshake; 0: incomplete. */
 static inline size_t client_line(const struct client *c, size_t at)
 {
     const uint8_t *end = memchr(c->in + at, '\n', c->in_size - at);
     return end ? (size_t)(end - c->in) + 1 - at : 0;
 }
 
-/* The size of what stands at the beginning; 0: more has to come. */
+/* The size of the first line or message; 0: incomplete. */
 static inline size_t client_check(struct client *c, size_t at)
 {
     size_t left = c->in_size - at;
@@ -110,7 +110,7 @@ static inline void client_close_fds(struct msghdr *header)
     }
 }
 
-/* Reads so many bytes at most. False: there are no more. A packet is read whole. */
+/* Reads at most this many bytes. False: there are no more. A packet is read whole. */
 static inline bool client_read(struct client *c, size_t most)
 {
     static uint8_t packet[65536 + 512];
@@ -150,7 +150,7 @@ static inline void client_keep(struct client *c, const uint8_t *bytes, size_t si
     c->unsent_size += size;
 }
 
-/* Writes bytes with n duplicates of client_spare; what does not fit is written later. */
+/* Writes bytes with n duplicates of client_spare; the rest is written later. */
 static inline void client_write(struct client *c, const uint8_t *bytes, size_t size, uint32_t n_fds)
 {
     char control[CMSG_SPACE(253 * sizeof(int))];

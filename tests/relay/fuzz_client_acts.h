@@ -2,19 +2,19 @@
 #ifndef OMNIBUS_FUZZ_CLIENT_ACTS_H
 #define OMNIBUS_FUZZ_CLIENT_ACTS_H
 
-/* What clients do. */
+/* Actions of clients. */
 
 #include "fuzz_control.h"
 
 #include <stdio.h>
 
-/* That clients write in one input, at most. */
+/* Limit of the clients' output in one input. */
 #define BYTES (1u << 20)
 #define MESSAGES 220u
 
-static int door = -1; /* that connections come through, from one input to the next */
+static int door = -1; /* the door of connections, kept from one input to the next */
 static uint8_t filling[300u << 10];
-static size_t written; /* bytes, by clients, in this input */
+static size_t written; /* bytes written by clients in this input */
 static uint32_t n_written;
 static uint32_t serial;
 
@@ -42,19 +42,19 @@ static inline void hello(struct client *c)
     client_write(c, client_marshal.data, client_marshal.size, 0);
 }
 
-/* A connection that the control plane has authenticated; what says who it is. */
+/* A connection that the control plane has authenticated; the bits of what choose its credentials. */
 static inline void attach(struct client *c, uint8_t what)
 {
     static const uint32_t uids[] = {1000, 1000, 1001, 0, UINT32_MAX, 1002, 7, 1000};
     const uint32_t gids[] = {what, 7};
-    struct relay_credentials who = {.uid = uids[what & 7],
-                                    .pid = what & 8 ? 42 : 0,
-                                    .gids = gids,
-                                    .n_gids = 1 + (what & 1),
-                                    .at_console = what & 8,
-                                    .fd_passing = !(what & 16),
-                                    .privileged = uids[what & 7] == 0,
-                                    .loginfo = "uid=1000 pid=42 comm=\"\1\""};
+    struct relay_credentials credentials = {.uid = uids[what & 7],
+                                            .pid = what & 8 ? 42 : 0,
+                                            .gids = gids,
+                                            .n_gids = 1 + (what & 1),
+                                            .at_console = what & 8,
+                                            .fd_passing = !(what & 16),
+                                            .privileged = uids[what & 7] == 0,
+                                            .loginfo = "uid=1000 pid=42 comm=\"\1\""};
     int ends[2];
     client_end(c);
     sockets_pair(ends, what & 32);
@@ -62,7 +62,7 @@ static inline void attach(struct client *c, uint8_t what)
     c->seqpacket = what & 32;
     sockets_limit(ends[0], what & 64 ? 900 : 200000);
     CONTROL(relay_attach(control.relay, relay_next_id(control.relay), ends[1], control.listener,
-                         world.now / 1000, &who, NULL, 0, NULL, 0));
+                         world.now / 1000, &credentials, NULL, 0, NULL, 0));
     CONTROL(relay_commit(control.relay));
     if (what & 128)
         hello(c);
@@ -86,7 +86,7 @@ static inline void act_connect(struct input *in)
     c->greets = true;
 }
 
-/* A line of the greeting, or other bytes; the first one is NUL where asked for. */
+/* A line of the handshake, or other bytes; optionally with a NUL first. */
 static inline void act_bytes(struct input *in)
 {
     uint8_t text[512] = {0};
@@ -145,7 +145,7 @@ static inline struct span body_signature(uint8_t what, struct input *in)
     return span_of(what == 7 ? CHOOSE(others, in) : signatures[what]);
 }
 
-/* A call of the bus, with the arguments that it wants. */
+/* A call to the bus, with the arguments of the method. */
 static inline uint8_t driver_call(struct marshal_header *header, struct input *in)
 {
     static const uint8_t bodies[COUNT(word_members)] = {0, 3, 3, 1, 1, 2, 1, 0, 0, 1, 1, 1, 0, 0, 0, 1, 0};
@@ -201,7 +201,7 @@ static inline void write_message(struct marshal *w, uint8_t how, struct input *i
     header.n_fds = how & 16 ? 1 + input_byte(in) % 3 : 0;
     uint8_t what = forms[how & 3](&header, in);
     if (header.serial % 8 == 3)
-        header.sender = SPAN(":1.7"); /* which the relay takes out */
+        header.sender = SPAN(":1.7"); /* which the relay removes */
     header.signature = body_signature(what, in);
     marshal_begin(w, &header);
     put_body(w, what, in);
@@ -227,7 +227,7 @@ static inline void act_message(struct input *in)
     control_turn();
 }
 
-/* Names that no one else asks for, perhaps more than are listed for each message. */
+/* Names of one client only, perhaps more than are listed for each message. */
 static inline void act_claims(struct input *in)
 {
     struct client *c = client(in);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A conversation of which the first byte says in which pieces it comes: in whatever pieces, it ends the same
- * way, and the answers are the same as far as they were given.
+ * A handshake; the first byte is the size of its pieces. With any size it ends the same way, and the replies
+ * are the same as far as they were sent.
  */
 #include "../../transport/relay/accept/greeting.h"
 #include "../../transport/relay/base/span.h"
@@ -22,7 +22,7 @@ struct outcome {
     char answers[GREETING_ANSWER + 1];
 };
 
-static void hear(struct outcome *o, const uint8_t *data, size_t all, size_t piece)
+static void feed(struct outcome *o, const uint8_t *data, size_t all, size_t piece)
 {
     *o = (struct outcome){.result = GREETING_GOES_ON};
     greeting_begin(&o->greeting, 1000);
@@ -41,8 +41,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct outcome whole, pieces;
     if (size < 2)
         return 0;
-    hear(&whole, data + 1, size - 1, size);
-    hear(&pieces, data + 1, size - 1, 1 + data[0] % 16);
+    feed(&whole, data + 1, size - 1, size);
+    feed(&pieces, data + 1, size - 1, 1 + data[0] % 16);
     ASSERT(whole.result == pieces.result);
     ASSERT(strncmp(whole.answers, pieces.answers, strlen(whole.answers)) == 0);
     if (whole.result == GREETING_UNUSUAL)

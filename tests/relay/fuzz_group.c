@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The bus with a group, whose members are written to by the kernel that fake_group.h plays: see fuzz_bus.h.
+/* The bus with a group; fake_group.h is the kernel that writes to its members: see fuzz_bus.h.
  */
 
 #define FUZZ_GROUP 1

@@ -2,7 +2,7 @@
 #ifndef OMNIBUS_FUZZ_KERNEL_ACTS_H
 #define OMNIBUS_FUZZ_KERNEL_ACTS_H
 
-/* What the kernel does, and the group of unix_multicast(7). */
+/* Actions of the kernel, and of the group of unix_multicast(7). */
 
 #include "fake_group.h"
 #include "fuzz_control_acts.h"
@@ -12,7 +12,7 @@
 static bool without_failed_allocations;
 static int console_file = -1; /* of the real kernel */
 
-/* Who connects next, by what the kernel says of it. */
+/* The kernel's credentials of the next connection. */
 static inline void act_identity(struct input *in)
 {
     static const uint32_t uids[] = {1000, 0, 1001, UINT32_MAX};
@@ -33,7 +33,7 @@ static inline void act_failure(struct input *in)
 {
     uint8_t call = input_byte(in);
     int error = CHOOSE(word_failures, in);
-    /* with EAGAIN an edge would be missing; the rest of these are the errors of one call only */
+    /* EAGAIN would lose an edge; the rest of these are errors of one call only */
     if (call % WORLD_CALLS == WORLD_RECEIVE && (error == EAGAIN || error == ETOOMANYREFS))
         world.cut = true;
     else if (error != ETOOMANYREFS || call % WORLD_CALLS == WORLD_SEND_FDS)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Whatever a rule's text is: what is accepted has a text that is accepted again and says the same. The lines
- * of an input are rules as well, but for the last, which is a message: an index of the rules finds what they
- * find one by one.
+ * The canonical text of every accepted rule is accepted again and means the same. The lines of an input are
+ * also rules, except the last, which is a message: an index of the rules finds the same rules as a linear
+ * search.
  */
 
-#include "match_letter.h"
+#include "match_fixture.h"
 
 #include <errno.h>
 
@@ -16,7 +16,7 @@
             __builtin_trap();                                                                                \
     } while (0)
 
-/* An apostrophe of the text becomes four characters, and a key without much to say says more. */
+/* An apostrophe of the text becomes four characters, and short keys become longer. */
 #define TEXT_MAX (4 * MATCH_MAX_RULE_TEXT + 1024)
 
 static void assert_round_trip(const struct match_rule *rule)
@@ -34,7 +34,7 @@ static void assert_round_trip(const struct match_rule *rule)
     match_rule_free(copy);
 }
 
-/* In an index the rule still is what it was. */
+/* An index does not change the rule. */
 static void assert_index(struct match_rule *rule, struct span text)
 {
     char why[64];
@@ -56,7 +56,7 @@ static void assert_index(struct match_rule *rule, struct span text)
 
 static uint32_t visits[LISTS]; /* of the owners of the lists */
 
-/* The bytes choose among words, the rest is a text of its own. */
+/* The bytes choose among words, the rest is an argument. */
 static bool make_message(struct span bytes, struct message *m)
 {
     static const char *const names[] = {NULL, ":1.9", "d.one", "s.one"};
@@ -69,22 +69,23 @@ static bool make_message(struct span bytes, struct message *m)
     uint32_t n = bytes.n - 6 < sizeof(text) - 1 ? bytes.n - 6 : (uint32_t)sizeof(text) - 1;
     memcpy(text, bytes.s + 6, n);
     text[n] = '\0';
-    struct letter letter = {.type = (uint8_t)(1 + (bytes.s[0] & 3)), .destination = names[bytes.s[1] & 3]};
-    if (letter.type == MESSAGE_METHOD_CALL || letter.type == MESSAGE_SIGNAL) {
-        letter.path = paths[bytes.s[2] & 3];
-        letter.interface = bytes.s[2] & 4 ? "i.g" : "i.f";
-        letter.member = bytes.s[2] & 8 ? "N" : "M";
+    struct match_message row = {.type = (uint8_t)(1 + (bytes.s[0] & 3)),
+                                .destination = names[bytes.s[1] & 3]};
+    if (row.type == MESSAGE_METHOD_CALL || row.type == MESSAGE_SIGNAL) {
+        row.path = paths[bytes.s[2] & 3];
+        row.interface = bytes.s[2] & 4 ? "i.g" : "i.f";
+        row.member = bytes.s[2] & 8 ? "N" : "M";
     }
     for (unsigned i = 0; i < 3; i++) {
         uint8_t how = (uint8_t)bytes.s[3 + i];
-        letter.args[i] = (struct arg){types[how % 5], how & 128 ? text : texts[how >> 4 & 7]};
+        row.args[i] = (struct arg){types[how % 5], how & 128 ? text : texts[how >> 4 & 7]};
         if (how % 8 == 7)
-            letter.args[i].type = 0;
+            row.args[i].type = 0;
     }
-    return letter_message(&letter, m);
+    return match_message(&row, m);
 }
 
-/* Each rule that matches is met once. */
+/* Each matching rule is visited once. */
 static void assert_finds(struct match_index *index, struct match_list *const lists[LISTS], struct span bytes)
 {
     struct message m;

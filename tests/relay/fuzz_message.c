@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Whatever the bytes are: reading stays within them, what is accepted can be stamped, and libdbus agrees. */
+/* For all bytes: parsing stays within them, an accepted message can be stamped, and libdbus agrees. */
 
 #include "../../transport/relay/wire/message.h"
 #include "reference.h"
@@ -101,7 +101,7 @@ static uint32_t read_uint32(const uint8_t *at, bool big_endian)
                       : (uint32_t)at[3] << 24 | (uint32_t)at[2] << 16 | (uint32_t)at[1] << 8 | at[0];
 }
 
-/* Makes the body as long as the bytes that are there, so that more of what is tried gets to the body. */
+/* Sets the body length to the available bytes, so that more inputs reach the body. */
 static bool correct_body_size(uint8_t *data, size_t size)
 {
     const bool big_endian = data[0] == 'B';

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Whatever a block holds: it is refused, or messages are judged by it, quickly as slowly. The first byte says
- * whether a header is put before the rest: then it is that many rules, and what is left is their texts.
+ * Every block is refused, or messages are judged by it, with the same cached and uncached verdicts. The first
+ * byte says whether a header is put before the rest: then it is the number of rules, followed by their texts.
  */
 
 #include "../../transport/relay/send/judge.h"
@@ -38,7 +38,7 @@ static uint8_t *block_new(const uint8_t *data, size_t size, size_t *block_size)
     return block;
 }
 
-/* One of the texts of the policy, or one that it may not have. */
+/* One of the texts of the policy, or perhaps another one. */
 static struct span some_text(const struct policy *policy, size_t strings, uint8_t byte)
 {
     if (byte == 0)

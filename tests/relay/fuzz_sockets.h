@@ -3,10 +3,10 @@
 #define OMNIBUS_FUZZ_SOCKETS_H
 
 /*
- * As much of the kernel as the relay uses: Unix sockets with descriptors in their messages, epoll with edges,
- * eventfd. System calls take half of an input's time otherwise; these have no other state than the input's,
- * and their buffers are as small as it says. Descriptors from SOCKETS_FIRST on are theirs, all others belong
- * to the real kernel.
+ * A fake of the part of the kernel that the relay uses: Unix sockets with descriptors in their messages,
+ * edge-triggered epoll, eventfd. Real system calls would take half of an input's time; these have no state
+ * besides the input's, which chooses the size of their buffers. Descriptors from SOCKETS_FIRST on are fake,
+ * all others belong to the real kernel.
  */
 
 #include "fuzz_world.h"
@@ -25,7 +25,7 @@
 
 enum thing_kind { THING_NONE, THING_PLAIN, THING_COUNTER, THING_EPOLL, THING_SOCKET, THING_LISTENER };
 
-/* What one send left in a buffer; bytes without descriptors join those before. */
+/* The data of one send in a buffer; bytes without descriptors are appended to the previous segment. */
 struct segment {
     size_t size;
     uint32_t n_fds;
@@ -35,21 +35,21 @@ struct segment {
 struct watch {
     struct thing *thing;
     int fd;
-    bool edge; /* something has happened since the event was last told */
+    bool edge; /* something has happened since the event was last reported */
     struct epoll_event event;
 };
 
 struct thing {
     enum thing_kind kind;
-    uint32_t references; /* descriptors, those in messages too */
+    uint32_t references; /* references by descriptors, including those in messages */
     uint64_t count;      /* THING_COUNTER */
     struct thing *backlog[SOCKETS_BACKLOG];
     uint32_t n_backlog;
-    /* THING_SOCKET: what is to be read from it */
+    /* THING_SOCKET: data to be read */
     struct thing *other; /* NULL: it is closed */
     bool packets, no_reading, no_writing;
     int error;
-    uint32_t watched; /* by so many */
+    uint32_t watched; /* bytes by which it is reduced */
     size_t capacity, begin, used;
     uint8_t *data; /* kept from one input to the next */
     struct segment segments[SOCKETS_SEGMENTS];
@@ -58,7 +58,7 @@ struct thing {
 
 static struct thing things[SOCKETS_THINGS];
 static struct thing *descriptors[SOCKETS_DESCRIPTORS];
-static struct thing *sockets_epoll; /* the relay's, for there is one at a time */
+static struct thing *sockets_epoll; /* the relay's; there is one at a time */
 static struct watch watches[SOCKETS_WATCHES];
 static uint32_t n_watches;
 
@@ -106,7 +106,7 @@ static inline int descriptor_new(struct thing *thing)
     abort();
 }
 
-/* How many are open. */
+/* The number of open descriptors. */
 static inline uint32_t descriptors_count(void)
 {
     uint32_t n = 0;
@@ -115,7 +115,7 @@ static inline uint32_t descriptors_count(void)
     return n;
 }
 
-/* Something happened that epoll may have to tell. */
+/* Marks an event that epoll may have to report. */
 static inline void wake(const struct thing *thing)
 {
     for (uint32_t i = 0; thing->watched && i < n_watches; i++) {
@@ -225,7 +225,7 @@ static inline int sockets_connect(int listener)
     return ends[0];
 }
 
-/* What the other end may write until this one reads. */
+/* Limits what the other end may write until this one reads. */
 static inline void sockets_limit(int fd, size_t size)
 {
     thing_of(fd)->capacity = size < SOCKETS_BUFFER ? size : SOCKETS_BUFFER;
@@ -260,7 +260,7 @@ int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
     return accepted;
 }
 
-/* Room for so many bytes behind what is there. */
+/* Makes room for more bytes at the end. */
 static inline uint8_t *socket_room(struct thing *thing, size_t size)
 {
     if (!thing->data)
@@ -286,7 +286,7 @@ static inline bool control_things(const struct msghdr *header, struct segment *s
         int fd;
         memcpy(&fd, CMSG_DATA(control) + i * sizeof(fd), sizeof(fd));
         struct thing *thing = thing_of(fd);
-        ASSERT(thing); /* nothing sends what it has closed */
+        ASSERT(thing); /* no sender closes a descriptor before sending it */
         segment->fds[segment->n_fds++] = thing;
     }
     return n <= SOCKETS_FDS;
@@ -377,7 +377,7 @@ static inline void end_segment(struct thing *thing)
     memmove(thing->segments, thing->segments + 1, --thing->n_segments * sizeof(struct segment));
 }
 
-/* A stream's read goes on until descriptors have come with it, a packet's to its end. */
+/* A stream's read ends after a segment with descriptors, a packet's at its end. */
 static inline size_t socket_take(struct thing *thing, struct msghdr *header, size_t room)
 {
     uint8_t *to = header->msg_iov[0].iov_base;
@@ -500,7 +500,7 @@ int __wrap_eventfd(unsigned first, int flags)
     return descriptor_new(thing);
 }
 
-/* What goes through it does not matter, only that something does. */
+/* The bytes don't matter, only that there are some. */
 int __wrap_pipe2(int ends[2], int flags)
 {
     if (world_fails(WORLD_PIPE))
@@ -539,7 +539,7 @@ ssize_t __wrap_write(int fd, const void *bytes, size_t size)
     return sizeof(more);
 }
 
-/* For this only to duplicate and to set flags. */
+/* Only F_DUPFD_CLOEXEC and flags. */
 int __wrap_fcntl(int fd, int command, ...)
 {
     struct thing *thing = thing_of(fd);

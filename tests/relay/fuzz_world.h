@@ -3,9 +3,9 @@
 #define OMNIBUS_FUZZ_WORLD_H
 
 /*
- * The C library as the relay meets it while an input runs, by the linker's --wrap: a clock that moves only
- * when the input says so, randomness that is none, calls and allocations that fail; and what the kernel says
- * of a peer. Large blocks are kept from one input to the next, because to map them anew
+ * A fake of the C library while an input runs, by the linker's --wrap: a clock that moves only
+ * when the input says so, constant randomness, calls and allocations that fail; and the kernel's credentials
+ * of a peer. Large blocks are kept from one input to the next, because mapping them again
  * costs more than the rest of an input.
  */
 
@@ -64,15 +64,15 @@ struct world_block {
 };
 
 static struct world {
-    bool running; /* the relay is, not the fuzzer */
+    bool running; /* the relay is running, not the fuzzer */
     int64_t now;  /* microseconds; 0: the real time */
-    int64_t step; /* that each look at the clock takes */
+    int64_t step; /* by which each reading advances the clock */
     struct ucred user;
-    int n_groups; /* negative: SO_PEERGROUPS is not known */
+    int n_groups; /* negative: SO_PEERGROUPS is unsupported */
     gid_t groups[4];
     const char *label;        /* NULL: there is no security module */
     int failing[WORLD_CALLS]; /* the error of the next call; 0: it succeeds */
-    bool allocations_fail;    /* after so many */
+    bool allocations_fail;    /* after this many calls */
     uint32_t allocations;
     bool cut; /* the next control data does not fit */
     void *(*thread)(void *);
@@ -88,7 +88,7 @@ static inline void world_begin(void)
     memcpy(world.blocks, blocks, sizeof(blocks));
 }
 
-/* Nothing fails any more. */
+/* Ends all failures. */
 static inline void world_settle(void)
 {
     memset(world.failing, 0, sizeof(world.failing));
@@ -136,7 +136,7 @@ static inline void *world_use(struct world_block *block)
     return block->memory;
 }
 
-/* NULL: no block of this size is kept, nor can one be. */
+/* NULL: no block of this size is or can be kept. */
 static inline void *world_large(size_t size)
 {
     for (struct world_block *block = world.blocks; block < world.blocks + WORLD_BLOCKS; block++) {
@@ -218,7 +218,7 @@ ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags)
     return (ssize_t)size;
 }
 
-/* The thread runs when it is waited for: what it has to do is all there then. */
+/* The thread runs in pthread_join, when all its work is there. */
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
                           void *context)
 {

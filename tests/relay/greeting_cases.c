@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Hears conversations for tests/auth. One on standard input is the uid, the number of pieces, and of each its
- * size and its bytes; the numbers are 32 bits of the machine's. A line is printed for each: the result, where
- * the stream begins, whether descriptors may come, and the answers in hex, those to what was unusual left
- * out.
+ * Runs handshakes for tests/auth. Each on standard input is the uid, the number of pieces, and for each its
+ * size and its bytes; numbers have 32 bits in native byte order. The output is a line for each: the result,
+ * the offset of the message stream, whether descriptors may come, and the replies in hex, without those to
+ * unusual commands.
  */
 #include "../../transport/relay/accept/greeting.h"
 

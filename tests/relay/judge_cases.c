@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Judges what it is told to, for tests/policy/judge.py. Commands come on standard input, numbers in the order
- * of this machine's bytes; a text is its length (32 bits, 0xffffffff: none) and its bytes.
+ * Judges messages for tests/policy/judge.py. Commands come on standard input, numbers in native byte
+ * order; a text is its length (32 bits, 0xffffffff: none) and its bytes.
  *
- *   P text                            a policy is put in force, a block
- *   C uid console gids                a client more: 32 bits, 8 bits, a text of 32-bit numbers
+ *   P text                            sets the policy, a block
+ *   C uid console gids                adds a client: 32 bits, 8 bits, a text of 32-bit numbers
  *   N text clients                    the queue of a name, a text of 32-bit numbers
  *   J sender recipient bits type n_fds path interface member error_name destination
  *                                     a verdict: 32 bits each (sender, recipient: 0xffffffff: the bus), texts
- *   O client name                     may it own that? 32 bits and a text
- *   F                                 the answers are written out
- *   X                                 all clients are gone
+ *   O client name                     may the client own the name? 32 bits and a text
+ *   F                                 flushes the answers
+ *   X                                 removes all clients
  *
  * The bits: 1: a reply; 2: a requested one; 4: the recipient eavesdrops. A verdict is a line: allowed, rules
  * that matched, and log of the sender's side, and allowed and rules of the recipient's; 1 0 0 of the bus. The
@@ -23,7 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NOBODY 0xffffffffu
+#define NONE 0xffffffffu
 #define CLIENTS 16u
 
 static struct bus bus;
@@ -54,7 +54,7 @@ static uint32_t take_number(void)
 static struct span take_text(void)
 {
     struct span text = {.n = take_number()};
-    if (text.n == NOBODY)
+    if (text.n == NONE)
         return (struct span){0};
     char *bytes = malloc((size_t)text.n + 1);
     require(bytes, "no memory");
@@ -100,8 +100,8 @@ static void add_client(void)
 
 static struct peer *client(uint32_t number)
 {
-    require(number == NOBODY || number < n_clients, "no such client");
-    return number == NOBODY ? NULL : clients[number];
+    require(number == NONE || number < n_clients, "no such client");
+    return number == NONE ? NULL : clients[number];
 }
 
 static void set_queue(void)
@@ -129,7 +129,7 @@ static void drop_clients(void)
     n_clients = 0;
 }
 
-/* The quick answers have to be those of the slow ones, and to name their numbers. */
+/* The cached verdicts must equal the uncached ones, including the rules' numbers. */
 static void compare(const struct policy_case *c, struct policy_verdict send, struct policy_verdict receive,
                     uint32_t outcome)
 {
@@ -199,7 +199,7 @@ static void take_connect(void)
 {
     const struct peer *peer = client(take_number());
     uint32_t owner = take_number();
-    require(peer, "nobody connects");
+    require(peer, "no memory for a peer");
     printf("%d\n", policy_can_connect(bus.policy, peer->uid, peer->gids, peer->n_gids, owner));
 }
 
@@ -207,7 +207,7 @@ int main(void)
 {
     int command;
     require(registry_init(&bus.registry) == 0, "no registry");
-    bus.n_log = UINT32_MAX; /* nobody reads it */
+    bus.n_log = UINT32_MAX; /* discard log lines */
     while ((command = getchar()) != EOF) {
         if (command == 'P')
             load_policy();

@@ -2,7 +2,7 @@
 #ifndef OMNIBUS_TEST_POLICY_DRAFT_H
 #define OMNIBUS_TEST_POLICY_DRAFT_H
 
-/* Blocks of rules, written as omnibus.policy.block does. */
+/* Builds blocks of rules in the format of omnibus.policy.block. */
 
 #include "../../transport/relay/policy/policy_internal.h"
 
@@ -11,7 +11,7 @@
 
 #define POLICY_DRAFT_RULES 2048u
 
-struct rule_draft { /* NULL: not given; max_fds 0: as many as there are */
+struct rule_draft { /* NULL: absent; max_fds 0: no limit */
     uint8_t kind;
     bool allow;
     const char *destination, *interface, *member;
@@ -24,7 +24,7 @@ struct rule_draft { /* NULL: not given; max_fds 0: as many as there are */
 
 struct policy_draft {
     uint8_t data[32 + 64 * POLICY_DRAFT_RULES + 65536];
-    uint32_t n_rules, size, strings; /* strings: the size of what stands in texts */
+    uint32_t n_rules, size, strings; /* strings: the used size of texts */
     char texts[65536];
 };
 

@@ -2,7 +2,7 @@
 #ifndef OMNIBUS_TEST_REFERENCE_H
 #define OMNIBUS_TEST_REFERENCE_H
 
-/* libdbus as the judge of what is valid, where it is installed. */
+/* libdbus as the reference for validity, if it is installed. */
 
 #include "../../transport/relay/wire/message.h"
 
@@ -37,7 +37,7 @@ static inline void *reference_symbol(void *library, const char *name)
     return symbol;
 }
 
-/* False where there is no libdbus: then there is nothing to compare with. */
+/* False without libdbus: then there is nothing to compare with. */
 static inline bool reference_load(void)
 {
     if (reference.tried)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The arguments of a body, one by one, as match rules look at them */
+/* The arguments of a body, one by one, as match rules read them */
 
 #include "../../transport/relay/wire/marshal.h"
-#include "draft.h"
+#include "message_draft.h"
 
 static struct draft draft;
 
@@ -27,7 +27,7 @@ static void check_end(struct message_args *args)
     CHECK_EQUAL(args->offset, args->m->body_size);
 }
 
-static void no_body_no_arguments(void)
+static void missing_body_has_no_arguments(void)
 {
     struct message m;
     struct message_args args;
@@ -89,8 +89,8 @@ static void texts(void)
     marshal_free(&w);
 }
 
-/* Behind a container comes the next argument, whatever was in it: a byte with the value 7 each time. */
-static void containers_are_stepped_over(void)
+/* The argument after each container is found: always a byte with the value 7. */
+static void containers_are_skipped(void)
 {
     static const struct {
         const char *signature;
@@ -130,9 +130,9 @@ static void containers_are_stepped_over(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(no_body_no_arguments),
+    TEST(missing_body_has_no_arguments),
     TEST(numbers),
     TEST(texts),
-    TEST(containers_are_stepped_over),
+    TEST(containers_are_skipped),
 };
 CHECK_MAIN(tests)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The beginning and the end of a data plane: what can't be had is an error, and nothing is left of it. */
+/* Start and end of a data plane: a missing resource is an error, and nothing leaks. */
 
-#include "plane.h"
+#include "plane_fixture.h"
 
 #include <errno.h>
 #include <sys/resource.h>
@@ -17,7 +17,7 @@ static int lowest_free(void)
     return fd;
 }
 
-static void no_memory_is_an_error(void)
+static void relay_start_without_memory_fails(void)
 {
     struct relay *relay = NULL;
     int before = lowest_free(), error = -ENOMEM;
@@ -33,7 +33,7 @@ static void no_memory_is_an_error(void)
     CHECK_EQUAL(lowest_free(), before);
 }
 
-static void no_descriptor_is_an_error(void)
+static void relay_start_without_descriptors_fails(void)
 {
     struct rlimit limit, fewer;
     struct relay *relay = NULL;
@@ -53,7 +53,7 @@ static void no_descriptor_is_an_error(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(no_memory_is_an_error),
-    TEST(no_descriptor_is_an_error),
+    TEST(relay_start_without_memory_fails),
+    TEST(relay_start_without_descriptors_fails),
 };
 CHECK_MAIN(tests)

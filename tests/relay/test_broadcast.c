@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-#include "plane.h"
+#include "plane_fixture.h"
 #include "policy_draft.h"
 
 #define UID_OF_PLANE 1000u
 #define ANOTHER_UID 1001u
 
-/* Whom the policy tells from others by uid. */
+/* The uid that the policy distinguishes. */
 static const struct rule_draft rules[] = {
     {.kind = POLICY_SEND, .allow = true},
     {.kind = POLICY_RECEIVE, .allow = true},
     {.kind = POLICY_RECEIVE, .context = POLICY_USER, .principal = ANOTHER_UID, .interface = "test.Interface"},
 };
 
-static struct client *greet(struct plane *p, uint64_t id, uint32_t uid)
+static struct client *connect_as(struct plane *p, uint64_t id, uint32_t uid)
 {
     struct client *c = &p->clients[id];
     struct relay_credentials credentials = {.uid = uid, .loginfo = "test"};
@@ -33,7 +33,7 @@ static struct client *greet(struct plane *p, uint64_t id, uint32_t uid)
     return c;
 }
 
-static void say(struct client *c, const char *member)
+static void emit(struct client *c, const char *member)
 {
     struct marshal w = {0};
     struct marshal_header header = {.type = MESSAGE_SIGNAL,
@@ -54,40 +54,40 @@ static void load(struct plane *p, size_t n)
     CHECK_EQUAL(relay_commit(p->relay), 0);
 }
 
-/* The next message is the answer to a call: the signal did not come. */
+/* Checks that the signal was not delivered: the next message is the reply to a call. */
 static void missed(struct client *c)
 {
     client_sync(c);
 }
 
-/* Those who are alike before and behind somebody who is not. */
+/* Receivers with equal policies before and after one with another policy. */
 static void each_receiver_is_judged_by_its_own_rules(void)
 {
     struct plane p;
     plane_open(&p);
     load(&p, CHECK_COUNT(rules));
-    struct client *a = greet(&p, 0, UID_OF_PLANE), *b = greet(&p, 1, ANOTHER_UID);
-    struct client *c = greet(&p, 2, UID_OF_PLANE), *d = greet(&p, 3, ANOTHER_UID);
-    say(a, "First");
+    struct client *a = connect_as(&p, 0, UID_OF_PLANE), *b = connect_as(&p, 1, ANOTHER_UID);
+    struct client *c = connect_as(&p, 2, UID_OF_PLANE), *d = connect_as(&p, 3, ANOTHER_UID);
+    emit(a, "First");
     client_expects(c, MESSAGE_SIGNAL, "First", ":1.0");
     missed(b);
     missed(d);
     plane_close(&p);
 }
 
-static void another_policy_holds_for_the_next(void)
+static void new_policy_applies_to_the_next_broadcast(void)
 {
     struct plane p;
     plane_open(&p);
     load(&p, CHECK_COUNT(rules) - 1);
-    struct client *a = greet(&p, 0, UID_OF_PLANE), *b = greet(&p, 1, ANOTHER_UID);
-    struct client *c = greet(&p, 2, UID_OF_PLANE);
-    say(a, "First");
+    struct client *a = connect_as(&p, 0, UID_OF_PLANE), *b = connect_as(&p, 1, ANOTHER_UID);
+    struct client *c = connect_as(&p, 2, UID_OF_PLANE);
+    emit(a, "First");
     client_expects(b, MESSAGE_SIGNAL, "First", ":1.0");
     client_expects(c, MESSAGE_SIGNAL, "First", ":1.0");
     load(&p, CHECK_COUNT(rules));
     client_sync(a);
-    say(a, "Second");
+    emit(a, "Second");
     client_expects(c, MESSAGE_SIGNAL, "Second", ":1.0");
     missed(b);
     plane_close(&p);
@@ -95,6 +95,6 @@ static void another_policy_holds_for_the_next(void)
 
 static const struct check_test tests[] = {
     TEST(each_receiver_is_judged_by_its_own_rules),
-    TEST(another_policy_holds_for_the_next),
+    TEST(new_policy_applies_to_the_next_broadcast),
 };
 CHECK_MAIN(tests)

@@ -1,4 +1,4 @@
-"""The relay's C tests: each `TEST(...)` of each test_*.c is a test here; each fuzz_*.c runs for a moment."""
+"""The relay's C tests: each `TEST(...)` of each test_*.c is a test here; each fuzz_*.c runs briefly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def cases() -> list[tuple[str, str]]:
-    """Every (program, test) by the tables in the sources."""
+    """Return every (program, test) from the tables in the sources."""
     return [
         (source.stem, name)
         for source in sorted(HERE.glob("test_*.c"))
@@ -34,7 +34,7 @@ def cases() -> list[tuple[str, str]]:
 
 @functools.cache
 def build(program: str) -> Path:
-    """Make one program; one process at a time, because all workers share the directory."""
+    """Build one program; one process at a time, because all workers share the directory."""
     BUILD.mkdir(exist_ok=True)
     with (BUILD / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -54,7 +54,7 @@ def test_c(program: str, name: str) -> None:
     output = ran.stdout + ran.stderr
     *lines, closing = ran.stdout.splitlines() or [""]
     assert closing == "1 tests, 0 failed", output
-    assert ran.returncode == 0, output  # what the sanitizers find at the end comes behind the closing line
+    assert ran.returncode == 0, output  # reports of the sanitizers at exit follow the closing line
     if skipped := [line for line in lines if line.startswith("skip ")]:
         pytest.skip(skipped[0])
     assert f"ok {name}" in lines, output

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "../../transport/relay/api/lifecycle.h"
-#include "plane.h"
+#include "plane_fixture.h"
 
 #include "../../transport/relay/route/claim.h"
 #include "../../transport/relay/send/output.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * What waits is charged what it costs: for every way in which a message can wait, the memory that it takes is
- * at most twice what is charged for it.
+ * Queued data is charged at its cost: wherever a message can be queued, the memory that it occupies is
+ * at most twice the charge for it.
  */
 
 #define _GNU_SOURCE /* memmem */
-#include "yard.h"
+#include "bus_fixture.h"
 
 #include "plane_policy.h"
 
@@ -23,7 +23,7 @@
 static const uint32_t one_user[PEERS] = {1000, 1000, 1000, 1000};
 
 struct costs {
-    struct yard yard;
+    struct bus_fixture fixture;
     struct marshal w;
     long memory;
     uint64_t charge;
@@ -32,13 +32,13 @@ struct costs {
 static void turns(struct costs *c)
 {
     for (int i = 0; i < 4; i++)
-        loop_once(&c->yard.bus, 0, nothing, NULL);
+        loop_once(&c->fixture.bus, 0, nothing, NULL);
 }
 
-static void drain(struct costs *c, int who)
+static void drain(struct costs *c, int client)
 {
     static char bytes[1 << 16];
-    while (recv(c->yard.ends[who], bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+    while (recv(c->fixture.ends[client], bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
         continue;
 }
 
@@ -46,7 +46,7 @@ static void drain(struct costs *c, int who)
 static void write_bytes(struct costs *c, const uint8_t *bytes, size_t size)
 {
     for (size_t at = 0; at < size;) {
-        ssize_t n = send(c->yard.ends[SENDER], bytes + at, size - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = send(c->fixture.ends[SENDER], bytes + at, size - at, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && !CHECK(errno == EAGAIN))
             return;
         at += n > 0 ? (size_t)n : 0;
@@ -81,21 +81,21 @@ static void make(struct costs *c, uint8_t type, const char *destination, size_t 
     CHECK(marshal_end(&c->w));
 }
 
-static void fill(struct costs *c, int who)
+static void fill(struct costs *c, int client)
 {
     char name[16];
-    snprintf(name, sizeof(name), ":1.%d", who);
+    snprintf(name, sizeof(name), ":1.%d", client);
     make(c, MESSAGE_SIGNAL, name, 2000);
-    for (int i = 0; i < 1000 && !c->yard.peers[who]->output.queue.first; i++)
+    for (int i = 0; i < 1000 && !c->fixture.peers[client]->output.queue.first; i++)
         write_message(c);
-    CHECK(c->yard.peers[who]->output.queue.first);
+    CHECK(c->fixture.peers[client]->output.queue.first);
 }
 
 static void costs_open(struct costs *c)
 {
     memset(c, 0, sizeof(*c));
-    yard_open(&c->yard, one_user);
-    struct bus *bus = &c->yard.bus;
+    bus_fixture_open(&c->fixture, one_user);
+    struct bus *bus = &c->fixture.bus;
     bus->limits.max_outgoing_bytes = bus->limits.max_incoming_bytes = 1u << 30;
     policy_free(bus->policy);
     CHECK_EQUAL(policy_new(&bus->policy, plane_policy, sizeof(plane_policy), 1), 0);
@@ -104,7 +104,7 @@ static void costs_open(struct costs *c)
 
 static void costs_close(struct costs *c)
 {
-    yard_close(&c->yard);
+    bus_fixture_close(&c->fixture);
     marshal_free(&c->w);
 }
 
@@ -114,7 +114,7 @@ static void before(struct costs *c, uint64_t charge)
     c->charge = charge;
 }
 
-/* What has come to wait since then is charged enough. */
+/* Checks that everything queued since before() is charged enough. */
 static void after(struct costs *c, uint64_t charge)
 {
     long grown = check_memory - c->memory;
@@ -126,7 +126,7 @@ static void after(struct costs *c, uint64_t charge)
 
 static uint64_t charged(const struct costs *c)
 {
-    return c->yard.peers[SENDER]->account->bytes;
+    return c->fixture.peers[SENDER]->account->bytes;
 }
 
 static void small_messages_in_a_queue(void)
@@ -134,29 +134,29 @@ static void small_messages_in_a_queue(void)
     struct costs c;
     costs_open(&c);
     make(&c, MESSAGE_SIGNAL, ":1.1", 20);
-    uint64_t queued = c.yard.peers[STUCK]->output.queued_bytes;
+    uint64_t queued = c.fixture.peers[STUCK]->output.queued_bytes;
     before(&c, charged(&c));
     for (int i = 0; i < 1000; i++)
         write_message(&c);
     after(&c, charged(&c));
     c.charge = queued;
-    after(&c, c.yard.peers[STUCK]->output.queued_bytes);
+    after(&c, c.fixture.peers[STUCK]->output.queued_bytes);
     costs_close(&c);
 }
 
-/* A queue that is emptied gives back all that was charged. */
-static void what_was_charged_is_given_back(void)
+/* An emptied queue returns its whole charge. */
+static void emptied_queue_returns_its_charge(void)
 {
     struct costs c;
     costs_open(&c);
     make(&c, MESSAGE_SIGNAL, ":1.1", 20);
     for (int i = 0; i < 1000; i++)
         write_message(&c);
-    for (int i = 0; i < 1000 && c.yard.peers[STUCK]->output.queue.first; i++) {
+    for (int i = 0; i < 1000 && c.fixture.peers[STUCK]->output.queue.first; i++) {
         drain(&c, STUCK);
         turns(&c);
     }
-    CHECK_EQUAL(c.yard.peers[STUCK]->output.queued_bytes, 0);
+    CHECK_EQUAL(c.fixture.peers[STUCK]->output.queued_bytes, 0);
     CHECK_EQUAL(charged(&c), 0);
     costs_close(&c);
 }
@@ -166,11 +166,11 @@ static void resume(struct costs *c)
     struct command_batch *batch = calloc(1, sizeof(*batch));
     if (!CHECK(batch) || !CHECK(batch->first = command_new(COMMAND_RESUME, SENDER, NULL, NULL, 0)))
         return;
-    command_batch_apply(&c->yard.bus, batch, INT64_MAX);
+    command_batch_apply(&c->fixture.bus, batch, INT64_MAX);
     turns(c);
 }
 
-/* Its sender was stopped, so all that it had sent stands in one buffer. */
+/* Its sender was stopped, so all its messages are in one buffer. */
 static void one_message_of_a_long_buffer(void)
 {
     struct costs c;
@@ -188,20 +188,20 @@ static void one_message_of_a_long_buffer(void)
     before(&c, charged(&c));
     for (int i = 0; i < 100; i++) {
         write_bytes(&c, all.data, all.size);
-        CHECK(c.yard.peers[SENDER]->calls.stopped);
+        CHECK(c.fixture.peers[SENDER]->calls.stopped);
         /* the event is taken, as it sits in the peer */
-        stack_take(&c.yard.events.stack);
+        stack_take(&c.fixture.events.stack);
         resume(&c);
         drain(&c, READER);
         turns(&c);
     }
-    CHECK(!c.yard.peers[SENDER]->input.tail);
+    CHECK(!c.fixture.peers[SENDER]->input.tail);
     after(&c, charged(&c));
     marshal_free(&all);
     costs_close(&c);
 }
 
-/* A buffer of the pool that served a much longer message. */
+/* A buffer from the pool that held a much longer message before. */
 static void long_messages_after_a_longer_one(void)
 {
     struct costs c;
@@ -210,14 +210,14 @@ static void long_messages_after_a_longer_one(void)
     for (int i = 0; i < 5; i++) {
         make(&c, MESSAGE_SIGNAL, ":1.2", (4u << 20) - 4096);
         write_message(&c);
-        for (int j = 0; j < 100 && c.yard.peers[READER]->output.queue.first; j++) {
+        for (int j = 0; j < 100 && c.fixture.peers[READER]->output.queue.first; j++) {
             drain(&c, READER);
             turns(&c);
         }
         make(&c, MESSAGE_SIGNAL, ":1.1", (256u << 10) + 2048);
         write_message(&c);
     }
-    pool_free(&c.yard.bus.pool);
+    pool_free(&c.fixture.bus.pool);
     marshal_free(&c.w);
     c.w = (struct marshal){0};
     after(&c, charged(&c));
@@ -232,7 +232,7 @@ static void a_long_message_keeps_its_buffer(void)
     before(&c, charged(&c));
     write_message(&c);
     after(&c, charged(&c));
-    CHECK(c.yard.peers[STUCK]->output.queue.last->out->buffer);
+    CHECK(c.fixture.peers[STUCK]->output.queue.last->out->buffer);
     costs_close(&c);
 }
 
@@ -246,15 +246,15 @@ static void a_broadcast_in_several_queues(void)
         struct match_rule *rule;
         fill(&c, i);
         CHECK_EQUAL(match_rule_parse(SPAN("interface='t.b'"), &rule, why, sizeof(why)), 0);
-        struct match_list *list = c.yard.peers[i]->matches = match_list_new(c.yard.peers[i]);
-        CHECK(list && match_index_add(c.yard.bus.matches, list, rule));
+        struct match_list *list = c.fixture.peers[i]->matches = match_list_new(c.fixture.peers[i]);
+        CHECK(list && match_index_add(c.fixture.bus.matches, list, rule));
     }
     make(&c, MESSAGE_SIGNAL, NULL, 20);
     memcpy(memmem(c.w.data, c.w.size, "t.t", 4), "t.b", 3);
     before(&c, charged(&c));
     for (int i = 0; i < 500; i++)
         write_message(&c);
-    CHECK(c.yard.peers[3]->output.queue.count >= 500);
+    CHECK(c.fixture.peers[3]->output.queue.count >= 500);
     after(&c, charged(&c));
     costs_close(&c);
 }
@@ -264,11 +264,11 @@ static void the_queue_of_a_monitor(void)
     struct costs c;
     struct monitor *monitor;
     costs_open(&c);
-    struct bus *bus = &c.yard.bus;
+    struct bus *bus = &c.fixture.bus;
     fill(&c, 3);
     CHECK_EQUAL(monitor_new(&monitor, NULL, 0, NULL, 0), 0);
-    CHECK_EQUAL(monitor_begin(bus, c.yard.peers[3], monitor), 0);
-    monitor_watch(bus, c.yard.peers[3]);
+    CHECK_EQUAL(monitor_begin(bus, c.fixture.peers[3], monitor), 0);
+    monitor_watch(bus, c.fixture.peers[3]);
     make(&c, MESSAGE_SIGNAL, NULL, 20);
     before(&c, bus->monitors.account->bytes);
     for (int i = 0; i < 500; i++)
@@ -288,7 +288,7 @@ static void parked_messages(void)
         make(&c, MESSAGE_SIGNAL, name, 20);
         write_message(&c);
     }
-    CHECK_EQUAL(c.yard.peers[SENDER]->calls.n_parked, 10);
+    CHECK_EQUAL(c.fixture.peers[SENDER]->calls.n_parked, 10);
     after(&c, charged(&c));
     costs_close(&c);
 }
@@ -300,12 +300,12 @@ static void a_call_for_the_control_plane(void)
     make(&c, MESSAGE_METHOD_CALL, BUS, 100);
     before(&c, charged(&c));
     write_message(&c);
-    CHECK(c.yard.peers[SENDER]->calls.held);
+    CHECK(c.fixture.peers[SENDER]->calls.held);
     after(&c, charged(&c));
     costs_close(&c);
 }
 
-/* A message that is not complete: its beginning is a connection's own. */
+/* The beginning of an incomplete message is charged to its connection. */
 static void the_beginning_of_a_message(void)
 {
     const size_t sizes[] = {1u << 20, 100u << 10, 3000, 100};
@@ -313,9 +313,9 @@ static void the_beginning_of_a_message(void)
         struct costs c;
         costs_open(&c);
         make(&c, MESSAGE_SIGNAL, ":1.2", 2 * sizes[i]);
-        before(&c, peer_waiting_bytes(c.yard.peers[SENDER]));
+        before(&c, peer_waiting_bytes(c.fixture.peers[SENDER]));
         write_bytes(&c, c.w.data, sizes[i]);
-        after(&c, peer_waiting_bytes(c.yard.peers[SENDER]));
+        after(&c, peer_waiting_bytes(c.fixture.peers[SENDER]));
         costs_close(&c);
     }
 }
@@ -327,7 +327,7 @@ static void descriptors_of_a_message_that_has_begun(void)
     char space[CMSG_SPACE(sizeof(fds))] = {0};
     costs_open(&c);
     for (size_t i = 0; i < CHECK_COUNT(fds); i++)
-        fds[i] = c.yard.events.fd;
+        fds[i] = c.fixture.events.fd;
     make(&c, MESSAGE_SIGNAL, ":1.2", 100);
     struct iovec iov = {c.w.data, 30};
     struct msghdr header = {
@@ -335,17 +335,17 @@ static void descriptors_of_a_message_that_has_begun(void)
     *CMSG_FIRSTHDR(&header) = (struct cmsghdr){
         .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(fds))};
     memcpy(CMSG_DATA(CMSG_FIRSTHDR(&header)), fds, sizeof(fds));
-    before(&c, peer_waiting_bytes(c.yard.peers[SENDER]));
-    CHECK_EQUAL(sendmsg(c.yard.ends[SENDER], &header, 0), 30);
+    before(&c, peer_waiting_bytes(c.fixture.peers[SENDER]));
+    CHECK_EQUAL(sendmsg(c.fixture.ends[SENDER], &header, 0), 30);
     turns(&c);
-    CHECK_EQUAL(c.yard.peers[SENDER]->input.n_fds, 16);
-    after(&c, peer_waiting_bytes(c.yard.peers[SENDER]));
+    CHECK_EQUAL(c.fixture.peers[SENDER]->input.n_fds, 16);
+    after(&c, peer_waiting_bytes(c.fixture.peers[SENDER]));
     costs_close(&c);
 }
 
 static const struct check_test tests[] = {
     TEST(small_messages_in_a_queue),
-    TEST(what_was_charged_is_given_back),
+    TEST(emptied_queue_returns_its_charge),
     TEST(one_message_of_a_long_buffer),
     TEST(long_messages_after_a_longer_one),
     TEST(a_long_message_keeps_its_buffer),

@@ -1,4 +1,4 @@
-"""What the fuzz targets reach: the list of lines that do not count, and how the report is made of counts."""
+"""Coverage by the fuzz targets: the list of excluded lines, and the report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from relay import coverage
 
 
 def body(path: str, function: str) -> list[str]:
-    """Return the lines of a function of our C, without white space; none if there is no such function."""
+    """Return the lines of a C function, without white space; none if there is no such function."""
     text = (coverage.ROOT / path).read_text()
     whole = rf"^[^\s#/*][^;\n]*\b{function}\([^;]*?\)\n\{{\n.*?^\}}"
     found = re.search(whole, text, re.MULTILINE | re.DOTALL)
@@ -17,9 +17,9 @@ def body(path: str, function: str) -> list[str]:
 
 
 class TestListOfFailedAllocations:
-    """failed_allocations.txt names lines by their function and text, so it survives that lines move."""
+    """failed_allocations.txt names lines by function and text, so that moving lines does not affect it."""
 
-    def test_its_rows_are_sorted_and_single(self) -> None:
+    def test_its_rows_are_sorted_and_unique(self) -> None:
         rows = coverage.listed()
         assert rows == sorted(set(rows))
 
@@ -29,7 +29,7 @@ class TestListOfFailedAllocations:
         missing = [row for row in rows if row[2] not in body(path, row[1])]
         assert not missing
 
-    def test_it_is_of_the_files_that_count(self) -> None:
+    def test_it_lists_only_measured_files(self) -> None:
         assert all(path.startswith(coverage.COUNTED) for path, _, _ in coverage.listed())
 
 
@@ -47,7 +47,7 @@ end_of_record
 
 
 class TestReport:
-    """A line that is reached only while allocations fail is excluded if it is listed."""
+    """A line reached only while allocations fail is excluded if it is listed."""
 
     def test_lines_belong_to_functions(self) -> None:
         found = dict(coverage.sources(LCOV.format(0)))
@@ -55,14 +55,14 @@ class TestReport:
         assert found[PATH].counts == {13: 0, 21: 1}
         assert [found[PATH].function(line) for line in (13, 21)] == ["bucket", "table_init"]
 
-    def test_what_only_failures_reach_is_found(self) -> None:
+    def test_lines_reached_only_by_failures_are_found(self) -> None:
         with_failures, without = (dict(coverage.sources(LCOV.format(n))) for n in (5, 0))
         (row,) = coverage.only_by_failures(with_failures, without)
         assert row[:2] == (PATH, "bucket")
         assert coverage.only_by_failures(with_failures, with_failures) == {}
 
     @pytest.mark.parametrize(("excluded", "enough"), [(True, True), (False, False)])
-    def test_a_file_below_the_least_is_not_enough(
+    def test_a_file_below_the_required_coverage_fails(
         self, excluded: bool, enough: bool, capsys: pytest.CaptureFixture[str]
     ) -> None:
         with_failures, without = (dict(coverage.sources(LCOV.format(n))) for n in (5, 0))

@@ -63,7 +63,7 @@ static struct client *enter(struct plane *p, uint64_t id)
     return c;
 }
 
-/* A name that the data plane gives away by itself, and back. */
+/* Requests and releases a name that the data plane assigns by itself. */
 static void has_a_name_for_a_moment(struct client *owner, const char *unique, struct client *other,
                                     const char *other_unique)
 {
@@ -83,7 +83,7 @@ static void has_a_name_for_a_moment(struct client *owner, const char *unique, st
     client_expects(owner, MESSAGE_METHOD_RETURN, NULL, BUS);
 }
 
-/* What clients do with one another, in which nothing may be missing whatever the group does. */
+/* Traffic between clients that must be complete, whatever the group does. */
 static void live(struct plane *p)
 {
     struct client *a = enter(p, 0), *b = enter(p, 1), *c = enter(p, 2);
@@ -119,7 +119,7 @@ static void members_are_served(void)
     struct plane p;
     fake_open(&p);
     live(&p);
-    /* what was learnt counts a moment later */
+    /* new filters take effect a moment later */
     while (!(fake_look(0).egress && fake_look(1).ingress && fake_calls(UMC_RELEASE) > 0))
         REQUIRE(client_sync(&p.clients[0]));
     CHECK_EQUAL(fake_calls(UMC_ADD), 3);
@@ -127,14 +127,14 @@ static void members_are_served(void)
     plane_close(&p);
 }
 
-/* Specification, "Message Bus Messages": nobody hears of a rule's first signal before it is answered. */
-static void a_rule_is_answered_before_it_counts(void)
+/* Specification, "Message Bus Messages": a rule's first signal comes after the reply to AddMatch. */
+static void rule_takes_effect_after_its_reply(void)
 {
     struct plane p;
     fake_open(&p);
     live(&p);
     struct client *b = &p.clients[1];
-    /* one that is new is not replaced again at once */
+    /* a new filter is not replaced again at once */
     for (int64_t since = clock_now(); clock_now() < since + MEMBER_REBUILD_MAX;) {
         REQUIRE(client_sync(b));
         if (!fake_look(1).ingress)
@@ -148,7 +148,7 @@ static void a_rule_is_answered_before_it_counts(void)
     plane_close(&p);
 }
 
-static void without_the_first_filter_there_is_no_group(void)
+static void group_needs_the_first_filter(void)
 {
     struct plane p;
     fake_prepare(&p);
@@ -161,7 +161,7 @@ static void without_the_first_filter_there_is_no_group(void)
 }
 
 /*
- * What was interrupted is done again. Nobody else knows who waits for a reply; that somebody doesn't is an
+ * Interrupted calls are repeated. Only the group knows its pending replies; that there is none is an
  * answer.
  */
 static bool can_be(unsigned long request, int error, bool for_good)
@@ -171,7 +171,7 @@ static bool can_be(unsigned long request, int error, bool for_good)
     return !for_good || (error != EINTR && request != UMC_PENDING_LIST);
 }
 
-/* Each of them, the first time and later, once and for good; the relay goes on as if nothing was. */
+/* Each request fails at the first time or later, once or always; the relay continues regardless. */
 static void calls_fail(unsigned long request)
 {
     static const int errors[] = {EIO, ENOMEM, EBADF, ENODEV, EINTR, ENOENT};
@@ -236,7 +236,7 @@ static struct client *become_monitor(struct plane *p, uint64_t id)
     return m;
 }
 
-/* A monitor sees everything: nobody sends directly as long as there is one. */
+/* A monitor sees everything: no client sends directly while there is one. */
 static void monitors_close_the_gate(void)
 {
     struct plane p;
@@ -283,8 +283,8 @@ static void spill(struct plane *p, uint32_t receiver, uint32_t written, const st
     CHECK_EQUAL(write(fake_group.fd, &one, sizeof(one)), sizeof(one));
 }
 
-/* A delivery that failed in the middle of a multicast is finished here, before anything else. */
-static void what_was_spilled_is_written(void)
+/* A delivery that failed in the middle of a multicast is finished before any other write. */
+static void spilled_message_is_written_first(void)
 {
     for (uint32_t written = 0; written < 40; written += 13) {
         struct plane p;
@@ -306,8 +306,8 @@ static void what_was_spilled_is_written(void)
     }
 }
 
-/* A call that went directly, answered through the relay; and one whose callee goes without answering. */
-static void calls_that_went_directly_are_known(void)
+/* A direct call that is answered through the relay; and one with a callee that leaves without a reply. */
+static void direct_calls_are_tracked(void)
 {
     for (int answered = 0; answered < 2; answered++) {
         struct plane p;
@@ -337,23 +337,23 @@ static void calls_that_went_directly_are_known(void)
     }
 }
 
-/* No one takes events at the end: a line of the log would never be freed, which LeakSanitizer reports. */
-static void the_end_leaves_no_line_of_the_log(void)
+/* No control plane takes events at the end: LeakSanitizer would report a log line that is not freed. */
+static void relay_end_frees_log_lines(void)
 {
     struct plane p;
     fake_open(&p);
     enter(&p, 0);
     client_sync(&p.clients[0]);
     fake_fail(UMC_PENDING_LIST, EIO, 0, 100);
-    relay_free(p.relay); /* with the client still there */
+    relay_free(p.relay); /* while the client is still connected */
     client_close(&p.clients[0]);
 }
 
 static const struct check_test tests[] = {
-    TEST(the_end_leaves_no_line_of_the_log),
+    TEST(relay_end_frees_log_lines),
     TEST(members_are_served),
-    TEST(a_rule_is_answered_before_it_counts),
-    TEST(without_the_first_filter_there_is_no_group),
+    TEST(rule_takes_effect_after_its_reply),
+    TEST(group_needs_the_first_filter),
     TEST(adding_fails),
     TEST(removing_fails),
     TEST(forgetting_fails),
@@ -368,8 +368,8 @@ static const struct check_test tests[] = {
     TEST(writes_are_refused),
     TEST(monitors_close_the_gate),
     TEST(gating_fails),
-    TEST(what_was_spilled_is_written),
-    TEST(calls_that_went_directly_are_known),
+    TEST(spilled_message_is_written_first),
+    TEST(direct_calls_are_tracked),
 };
 
 CHECK_MAIN(tests)

@@ -1,36 +1,36 @@
 /* SPDX-License-Identifier: MIT */
-#include "hall.h"
+#include "accept_fixture.h"
 
 #include "../../transport/relay/accept/caller.h"
 
-static void somebody_enters_step_by_step(void)
+static void client_authenticates_step_by_step(void)
 {
-    struct hall h;
-    hall_open(&h, true);
-    hall_enter(&h);
-    hall_turn(&h);
+    struct accept_fixture h;
+    accept_open(&h, true);
+    accept_connect(&h);
+    accept_turn(&h);
     CHECK_EQUAL(h.bus.incompletes.n, 1);
-    const char *script = hall_script("");
+    const char *script = accept_handshake("");
     size_t first = (size_t)(strchr(script, '\n') - script) + 1;
-    hall_say(&h, "", 1);
-    hall_say(&h, script, first);
-    hall_turn(&h);
-    hall_hears(&h, HALL_OK);
-    hall_say(&h, script + first, strlen(script) - first);
-    hall_turn(&h);
-    hall_hears(&h, HALL_AGREE);
-    hall_say(&h, "BEGIN\r\n", 7);
-    hall_turn(&h);
-    CHECK(!hall_event(&h));
+    accept_send(&h, "", 1);
+    accept_send(&h, script, first);
+    accept_turn(&h);
+    accept_receives(&h, ACCEPT_OK);
+    accept_send(&h, script + first, strlen(script) - first);
+    accept_turn(&h);
+    accept_receives(&h, ACCEPT_AGREE);
+    accept_send(&h, "BEGIN\r\n", 7);
+    accept_turn(&h);
+    CHECK(!accept_event(&h));
     CHECK_EQUAL(h.bus.incompletes.n, 1);
-    struct marshal w = hall_hello(&h.client);
-    hall_say(&h, w.data, w.size);
+    struct marshal w = accept_hello(&h.client);
+    accept_send(&h, w.data, w.size);
     marshal_free(&w);
-    hall_turn(&h);
-    client_expects(&h.client, MESSAGE_METHOD_RETURN, NULL, HALL_BUS);
-    client_expects(&h.client, MESSAGE_SIGNAL, "NameAcquired", HALL_BUS);
+    accept_turn(&h);
+    client_expects(&h.client, MESSAGE_METHOD_RETURN, NULL, ACCEPT_BUS);
+    client_expects(&h.client, MESSAGE_SIGNAL, "NameAcquired", ACCEPT_BUS);
     CHECK_EQUAL(h.bus.incompletes.n, 0);
-    REQUIRE(hall_event(&h));
+    REQUIRE(accept_event(&h));
     CHECK_EQUAL(h.event.kind, RELAY_EVENT_ADMITTED);
     CHECK(h.event.active);
     CHECK_EQUAL(h.event.arrival->who.uid, geteuid());
@@ -38,37 +38,37 @@ static void somebody_enters_step_by_step(void)
     CHECK_EQUAL(h.event.arrival->who.gids[0], getegid());
     CHECK(h.event.arrival->who.fd_passing && h.event.arrival->who.privileged);
     CHECK(strstr(h.event.arrival->who.loginfo, "comm=\""));
-    hall_close(&h);
+    accept_close(&h);
 }
 
-/* However it is cut, also in the middle of Hello. */
-static void pieces_of_every_length(void)
+/* However it is split, even in the middle of Hello. */
+static void handshake_may_come_in_pieces_of_every_length(void)
 {
-    struct hall h;
+    struct accept_fixture h;
     uint8_t text[1024];
-    hall_open(&h, true);
+    accept_open(&h, true);
     h.client.serial = 0;
     for (size_t piece = 1; piece < 300; piece = piece < 20 ? piece + 1 : piece * 2) {
-        hall_enter(&h);
-        size_t size = hall_whole(&h.client, text);
+        accept_connect(&h);
+        size_t size = accept_handshake_and_hello(&h.client, text);
         for (size_t at = 0; at < size; at += piece) {
-            hall_say(&h, text + at, size - at < piece ? size - at : piece);
-            loop_once(&h.bus, 0, hall_nothing, NULL);
+            accept_send(&h, text + at, size - at < piece ? size - at : piece);
+            loop_once(&h.bus, 0, accept_no_commands, NULL);
         }
-        hall_turn(&h);
+        accept_turn(&h);
         char said[64];
-        CHECK_EQUAL(recv(h.client.fd, said, sizeof(HALL_OK HALL_AGREE) - 1, 0),
-                    sizeof(HALL_OK HALL_AGREE) - 1);
-        CHECK(memcmp(said, HALL_OK HALL_AGREE, sizeof(HALL_OK HALL_AGREE) - 1) == 0);
-        client_expects(&h.client, MESSAGE_METHOD_RETURN, NULL, HALL_BUS);
-        client_expects(&h.client, MESSAGE_SIGNAL, "NameAcquired", HALL_BUS);
+        CHECK_EQUAL(recv(h.client.fd, said, sizeof(ACCEPT_OK ACCEPT_AGREE) - 1, 0),
+                    sizeof(ACCEPT_OK ACCEPT_AGREE) - 1);
+        CHECK(memcmp(said, ACCEPT_OK ACCEPT_AGREE, sizeof(ACCEPT_OK ACCEPT_AGREE) - 1) == 0);
+        client_expects(&h.client, MESSAGE_METHOD_RETURN, NULL, ACCEPT_BUS);
+        client_expects(&h.client, MESSAGE_SIGNAL, "NameAcquired", ACCEPT_BUS);
         client_close(&h.client);
-        hall_turn(&h);
-        CHECK(hall_event(&h) && h.event.kind == RELAY_EVENT_ADMITTED);
-        CHECK(hall_event(&h) && h.event.kind == RELAY_EVENT_LEFT);
-        CHECK(!hall_event(&h));
+        accept_turn(&h);
+        CHECK(accept_event(&h) && h.event.kind == RELAY_EVENT_ADMITTED);
+        CHECK(accept_event(&h) && h.event.kind == RELAY_EVENT_LEFT);
+        CHECK(!accept_event(&h));
     }
-    hall_close(&h);
+    accept_close(&h);
 }
 
 static ssize_t send_with_fd(int to, const void *bytes, size_t size, int fd)
@@ -85,14 +85,14 @@ static ssize_t send_with_fd(int to, const void *bytes, size_t size, int fd)
     return sendmsg(to, &header, MSG_NOSIGNAL);
 }
 
-/* What comes with BEGIN belongs to the first message that claims it. */
-static void descriptors_come_along(void)
+/* Descriptors received with BEGIN belong to the first message that claims them. */
+static void descriptors_with_begin_belong_to_the_first_message(void)
 {
-    struct hall h;
+    struct accept_fixture h;
     uint8_t text[1024];
-    hall_open(&h, true);
-    hall_enter(&h);
-    size_t size = hall_whole(&h.client, text);
+    accept_open(&h, true);
+    accept_connect(&h);
+    size_t size = accept_handshake_and_hello(&h.client, text);
     struct marshal w = {0};
     struct marshal_header header = {.type = MESSAGE_SIGNAL,
                                     .serial = 2,
@@ -107,26 +107,27 @@ static void descriptors_come_along(void)
     size += w.size;
     marshal_free(&w);
     CHECK_EQUAL(send_with_fd(h.client.fd, text, size, 0), (ssize_t)size);
-    hall_turn(&h);
+    accept_turn(&h);
     char said[64];
-    CHECK_EQUAL(recv(h.client.fd, said, sizeof(HALL_OK HALL_AGREE) - 1, 0), sizeof(HALL_OK HALL_AGREE) - 1);
-    client_expects(&h.client, MESSAGE_METHOD_RETURN, NULL, HALL_BUS);
-    client_expects(&h.client, MESSAGE_SIGNAL, "NameAcquired", HALL_BUS);
+    CHECK_EQUAL(recv(h.client.fd, said, sizeof(ACCEPT_OK ACCEPT_AGREE) - 1, 0),
+                sizeof(ACCEPT_OK ACCEPT_AGREE) - 1);
+    client_expects(&h.client, MESSAGE_METHOD_RETURN, NULL, ACCEPT_BUS);
+    client_expects(&h.client, MESSAGE_SIGNAL, "NameAcquired", ACCEPT_BUS);
     client_expects(&h.client, MESSAGE_SIGNAL, "T", ":1.0");
     CHECK_EQUAL(h.client.n_fds, 1);
-    hall_close(&h);
+    accept_close(&h);
 }
 
-/* The event has all that was said, and how much of the answers was. */
-static bool is_handed_up(struct hall *h, const char *text, size_t said, uint32_t n_fds)
+/* Checks that the event has the client's whole input, and the count of sent replies. */
+static bool is_handed_up(struct accept_fixture *h, const char *text, size_t said, uint32_t n_fds)
 {
-    if (!CHECK(hall_event(h)) || !CHECK_EQUAL(h->event.kind, RELAY_EVENT_HANDED_UP))
+    if (!CHECK(accept_event(h)) || !CHECK_EQUAL(h->event.kind, RELAY_EVENT_HANDED_UP))
         return false;
     bool right = CHECK_EQUAL(h->event.body_size, strlen(text) + 1) &&
                  CHECK(memcmp(h->event.body + 1, text, strlen(text)) == 0);
     right &= CHECK_EQUAL(h->event.parked, said);
     right &= CHECK_EQUAL(h->event.n_fds, n_fds);
-    right &= CHECK_EQUAL(h->event.listener, HALL_NUMBER);
+    right &= CHECK_EQUAL(h->event.listener, ACCEPT_NUMBER);
     right &= CHECK(h->event.began > 0);
     for (uint32_t i = 0; i < h->event.n_fds; i++)
         close(h->event.fds[i]);
@@ -134,125 +135,125 @@ static bool is_handed_up(struct hall *h, const char *text, size_t said, uint32_t
     return right;
 }
 
-static void whatever_else_is_said_is_handed_up(void)
+static void unusual_handshakes_go_to_the_control_plane(void)
 {
     static const char *const texts[] = {"AUTH ANONYMOUS\r\n", "AUTH\r\n", "\r\n", "BEGIN\r\n",
                                         "AUTH EXTERNAL 3031\r\n"};
-    struct hall h;
-    hall_open(&h, true);
+    struct accept_fixture h;
+    accept_open(&h, true);
     for (size_t i = 0; i < CHECK_COUNT(texts); i++) {
-        hall_enter(&h);
-        hall_say(&h, "", 1);
-        hall_say(&h, texts[i], strlen(texts[i]));
-        hall_turn(&h);
+        accept_connect(&h);
+        accept_send(&h, "", 1);
+        accept_send(&h, texts[i], strlen(texts[i]));
+        accept_turn(&h);
         is_handed_up(&h, texts[i], 0, 0);
         CHECK_EQUAL(h.bus.incompletes.n, 0);
         CHECK_EQUAL(atomic_load(&h.bus.incompletes.count), i + 1);
     }
-    hall_close(&h);
+    accept_close(&h);
 }
 
-static void what_was_answered_is_counted(void)
+static void handed_up_handshake_counts_sent_replies(void)
 {
-    struct hall h;
+    struct accept_fixture h;
     char all[512];
-    hall_open(&h, true);
-    hall_enter(&h);
-    const char *script = hall_script("");
-    hall_say(&h, "", 1);
-    hall_say(&h, script, strlen(script));
-    hall_turn(&h);
-    hall_hears(&h, HALL_OK HALL_AGREE);
-    hall_say(&h, "CANCEL\r\n", 8);
-    hall_turn(&h);
+    accept_open(&h, true);
+    accept_connect(&h);
+    const char *script = accept_handshake("");
+    accept_send(&h, "", 1);
+    accept_send(&h, script, strlen(script));
+    accept_turn(&h);
+    accept_receives(&h, ACCEPT_OK ACCEPT_AGREE);
+    accept_send(&h, "CANCEL\r\n", 8);
+    accept_turn(&h);
     snprintf(all, sizeof(all), "%sCANCEL\r\n", script);
-    is_handed_up(&h, all, strlen(HALL_OK HALL_AGREE), 0);
-    hall_close(&h);
+    is_handed_up(&h, all, strlen(ACCEPT_OK ACCEPT_AGREE), 0);
+    accept_close(&h);
 }
 
-static void early_descriptors_are_handed_up(void)
+static void early_descriptors_go_to_the_control_plane(void)
 {
-    struct hall h;
-    hall_open(&h, true);
-    hall_enter(&h);
-    hall_say(&h, "", 1);
-    hall_turn(&h);
+    struct accept_fixture h;
+    accept_open(&h, true);
+    accept_connect(&h);
+    accept_send(&h, "", 1);
+    accept_turn(&h);
     CHECK_EQUAL(send_with_fd(h.client.fd, "AUTH EXTERNAL\r\n", 15, 0), 15);
-    hall_turn(&h);
+    accept_turn(&h);
     is_handed_up(&h, "AUTH EXTERNAL\r\n", 0, 1);
-    hall_close(&h);
+    accept_close(&h);
 }
 
-static void more_descriptors_than_may_come_end_it(void)
+static void too_many_descriptors_end_the_handshake(void)
 {
-    struct hall h;
-    hall_open(&h, true);
+    struct accept_fixture h;
+    accept_open(&h, true);
     h.bus.limits.max_incoming_unix_fds = 0;
-    hall_enter(&h);
+    accept_connect(&h);
     CHECK_EQUAL(send_with_fd(h.client.fd, "", 1, 0), 1);
-    hall_turn(&h);
-    CHECK(hall_is_closed(&h));
-    CHECK(!hall_event(&h));
-    hall_close(&h);
+    accept_turn(&h);
+    CHECK(accept_is_closed(&h));
+    CHECK(!accept_event(&h));
+    accept_close(&h);
 }
 
-static void long_talk_is_handed_up(void)
+static void long_handshake_goes_to_the_control_plane(void)
 {
-    struct hall h;
+    struct accept_fixture h;
     char text[CALLER_KEPT + 100];
-    hall_open(&h, true);
-    hall_enter(&h);
-    hall_say(&h, "", 1);
-    hall_turn(&h);
+    accept_open(&h, true);
+    accept_connect(&h);
+    accept_send(&h, "", 1);
+    accept_turn(&h);
     memset(text, 'x', sizeof(text));
     text[sizeof(text) - 1] = '\0';
-    hall_say(&h, text, sizeof(text) - 1);
-    hall_turn(&h);
+    accept_send(&h, text, sizeof(text) - 1);
+    accept_turn(&h);
     is_handed_up(&h, text, 0, 0);
-    hall_close(&h);
+    accept_close(&h);
 }
 
-static void from_another_door_all_are_handed_up(void)
+static void other_doors_leave_handshakes_to_the_control_plane(void)
 {
-    struct hall h;
-    hall_open(&h, false);
-    hall_enter(&h);
-    hall_say(&h, "", 1);
-    hall_turn(&h);
-    REQUIRE(hall_event(&h));
+    struct accept_fixture h;
+    accept_open(&h, false);
+    accept_connect(&h);
+    accept_send(&h, "", 1);
+    accept_turn(&h);
+    REQUIRE(accept_event(&h));
     CHECK_EQUAL(h.event.kind, RELAY_EVENT_HANDED_UP);
     CHECK_EQUAL(h.event.body_size, 0);
     close(h.event.fd);
-    hall_close(&h);
+    accept_close(&h);
 }
 
-static void the_policy_refuses_without_a_word(void)
+static void policy_denial_closes_the_connection_silently(void)
 {
-    struct hall h;
-    hall_open(&h, true);
+    struct accept_fixture h;
+    accept_open(&h, true);
     h.bus.owner = geteuid() + 1;
-    hall_enter(&h);
-    hall_say(&h, "", 1);
-    const char *script = hall_script("BEGIN\r\n");
-    hall_say(&h, script, strlen(script));
-    hall_turn(&h);
-    hall_hears(&h, HALL_OK HALL_AGREE);
-    CHECK(hall_is_closed(&h));
-    CHECK(!hall_event(&h));
+    accept_connect(&h);
+    accept_send(&h, "", 1);
+    const char *script = accept_handshake("BEGIN\r\n");
+    accept_send(&h, script, strlen(script));
+    accept_turn(&h);
+    accept_receives(&h, ACCEPT_OK ACCEPT_AGREE);
+    CHECK(accept_is_closed(&h));
+    CHECK(!accept_event(&h));
     CHECK_EQUAL(h.bus.incompletes.n, 0);
-    hall_close(&h);
+    accept_close(&h);
 }
 
 static const struct check_test tests[] = {
-    TEST(somebody_enters_step_by_step),
-    TEST(pieces_of_every_length),
-    TEST(descriptors_come_along),
-    TEST(whatever_else_is_said_is_handed_up),
-    TEST(what_was_answered_is_counted),
-    TEST(early_descriptors_are_handed_up),
-    TEST(more_descriptors_than_may_come_end_it),
-    TEST(long_talk_is_handed_up),
-    TEST(from_another_door_all_are_handed_up),
-    TEST(the_policy_refuses_without_a_word),
+    TEST(client_authenticates_step_by_step),
+    TEST(handshake_may_come_in_pieces_of_every_length),
+    TEST(descriptors_with_begin_belong_to_the_first_message),
+    TEST(unusual_handshakes_go_to_the_control_plane),
+    TEST(handed_up_handshake_counts_sent_replies),
+    TEST(early_descriptors_go_to_the_control_plane),
+    TEST(too_many_descriptors_end_the_handshake),
+    TEST(long_handshake_goes_to_the_control_plane),
+    TEST(other_doors_leave_handshakes_to_the_control_plane),
+    TEST(policy_denial_closes_the_connection_silently),
 };
 CHECK_MAIN(tests)

@@ -23,7 +23,7 @@ static void queue_open(struct queue *q)
         q->event[i].view.serial = i;
 }
 
-/* What the end of a wake-up does; true: the control plane was woken, which reads the descriptor. */
+/* Ends a wake-up; true: it woke the control plane, which reads the descriptor. */
 static bool woken(struct queue *q)
 {
     uint64_t count;
@@ -32,7 +32,7 @@ static bool woken(struct queue *q)
     return read(q->events.fd, &count, sizeof(count)) == sizeof(count);
 }
 
-/* Takes everything; true: it was the first n events, in their order. */
+/* Takes everything; true: it was the first n events, in order. */
 static bool taken(struct queue *q, uint32_t n)
 {
     uint32_t i = 0;
@@ -42,7 +42,7 @@ static bool taken(struct queue *q, uint32_t n)
     return i == n;
 }
 
-static void an_event_wakes_once(void)
+static void event_wakes_once(void)
 {
     struct queue q;
     queue_open(&q);
@@ -55,7 +55,7 @@ static void an_event_wakes_once(void)
     close(q.events.fd);
 }
 
-static void a_lazy_event_waits(void)
+static void lazy_event_does_not_wake(void)
 {
     struct queue q;
     queue_open(&q);
@@ -68,7 +68,7 @@ static void a_lazy_event_waits(void)
     close(q.events.fd);
 }
 
-static void a_lazy_event_is_hurried(void)
+static void flush_wakes_for_a_lazy_event(void)
 {
     struct queue q;
     queue_open(&q);
@@ -81,7 +81,7 @@ static void a_lazy_event_is_hurried(void)
     close(q.events.fd);
 }
 
-static void an_old_lazy_event_wakes(void)
+static void old_lazy_event_wakes(void)
 {
     struct queue q;
     queue_open(&q);
@@ -106,7 +106,7 @@ static void many_lazy_events_wake(void)
     close(q.events.fd);
 }
 
-static void an_event_wakes_for_the_lazy_ones_before_it(void)
+static void event_wakes_for_earlier_lazy_events(void)
 {
     struct queue q;
     queue_open(&q);
@@ -118,7 +118,7 @@ static void an_event_wakes_for_the_lazy_ones_before_it(void)
     close(q.events.fd);
 }
 
-static void a_lazy_event_behind_another_needs_no_wake(void)
+static void lazy_event_after_an_event_needs_no_wake(void)
 {
     struct queue q;
     queue_open(&q);
@@ -131,7 +131,7 @@ static void a_lazy_event_behind_another_needs_no_wake(void)
     close(q.events.fd);
 }
 
-static void what_was_taken_early_is_not_counted(void)
+static void events_taken_early_are_not_counted(void)
 {
     struct queue q;
     queue_open(&q);
@@ -147,13 +147,13 @@ static void what_was_taken_early_is_not_counted(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(an_event_wakes_once),
-    TEST(a_lazy_event_waits),
-    TEST(a_lazy_event_is_hurried),
-    TEST(an_old_lazy_event_wakes),
+    TEST(event_wakes_once),
+    TEST(lazy_event_does_not_wake),
+    TEST(flush_wakes_for_a_lazy_event),
+    TEST(old_lazy_event_wakes),
     TEST(many_lazy_events_wake),
-    TEST(an_event_wakes_for_the_lazy_ones_before_it),
-    TEST(a_lazy_event_behind_another_needs_no_wake),
-    TEST(what_was_taken_early_is_not_counted),
+    TEST(event_wakes_for_earlier_lazy_events),
+    TEST(lazy_event_after_an_event_needs_no_wake),
+    TEST(events_taken_early_are_not_counted),
 };
 CHECK_MAIN(tests)

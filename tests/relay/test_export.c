@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* memmem */
-#include "plane.h"
+#include "plane_fixture.h"
 
 #include "../../transport/relay/base/json.h"
 
@@ -23,7 +23,7 @@ static bool plane_says(const struct plane *p, const char *text)
     return CHECK(found);
 }
 
-static void connections_are_chosen(void)
+static void export_selects_connections(void)
 {
     struct plane p;
     const uint64_t chosen[] = {2, 77, 0};
@@ -40,7 +40,7 @@ static void connections_are_chosen(void)
     plane_close(&p);
 }
 
-static void rules_are_exported_of_chosen_connections(void)
+static void export_has_rules_of_selected_connections(void)
 {
     struct plane p;
     const uint64_t chosen[] = {1};
@@ -80,13 +80,13 @@ static void names_and_rules_are_counted(void)
     plane_close(&p);
 }
 
-static void what_waits_is_counted(void)
+static void queued_messages_are_counted(void)
 {
     struct plane p;
     const uint64_t chosen[] = {0};
     plane_open(&p);
     struct client *a = plane_connect(&p, 0);
-    struct marshal w = client_signal(a, "a.nobody", "Waits");
+    struct marshal w = client_signal(a, "a.absent", "Waits");
     client_send(a, &w);
     plane_event(&p, RELAY_EVENT_PARKED);
     REQUIRE(plane_export(&p, RELAY_EXPORT_CONNECTIONS, chosen, 1));
@@ -95,7 +95,7 @@ static void what_waits_is_counted(void)
     plane_close(&p);
 }
 
-static void a_question_needs_memory(void)
+static void export_without_memory_fails(void)
 {
     struct relay *relay;
     const uint64_t chosen[] = {0};
@@ -109,7 +109,7 @@ static void a_question_needs_memory(void)
     relay_free(relay);
 }
 
-static void text_without_memory_fails_for_good(void)
+static void failed_json_stays_failed(void)
 {
     struct json json = {0};
     check_allocations = 0;
@@ -122,8 +122,8 @@ static void text_without_memory_fails_for_good(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(connections_are_chosen),      TEST(rules_are_exported_of_chosen_connections),
-    TEST(names_and_rules_are_counted), TEST(what_waits_is_counted),
-    TEST(a_question_needs_memory),     TEST(text_without_memory_fails_for_good),
+    TEST(export_selects_connections),  TEST(export_has_rules_of_selected_connections),
+    TEST(names_and_rules_are_counted), TEST(queued_messages_are_counted),
+    TEST(export_without_memory_fails), TEST(failed_json_stays_failed),
 };
 CHECK_MAIN(tests)

@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-/* What filters say of messages is tested in tests/multicast. */
+/* The verdicts of filters are tested in tests/multicast. */
 
 #define MANY 300u
 
@@ -50,7 +50,7 @@ static bool is_empty(const struct filter *filter)
     return !filter->instructions && !filter->count;
 }
 
-/* The programs end in a return, and are as long as they may be. */
+/* The programs end in a return, and none is too long. */
 static void check_chain(const struct filter *filter)
 {
     uint32_t at = 0;
@@ -62,7 +62,7 @@ static void check_chain(const struct filter *filter)
     }
 }
 
-static void egress_is_a_chain_if_it_must(void)
+static void long_egress_is_a_chain_of_programs(void)
 {
     struct filter one, many;
     const struct filter_egress few = egress_of(1), all = egress_of(MANY);
@@ -78,7 +78,7 @@ static void egress_is_a_chain_if_it_must(void)
     CHECK(is_empty(&many));
 }
 
-static void ingress_is_a_chain_if_it_must(void)
+static void long_ingress_is_a_chain_of_programs(void)
 {
     struct filter one, many;
     const struct filter_ingress few = ingress_of(1), all = ingress_of(MANY);
@@ -93,7 +93,7 @@ static void ingress_is_a_chain_if_it_must(void)
     filter_free(&many);
 }
 
-static void nothing_is_wanted_without_rules(void)
+static void ingress_without_rules_refuses_all(void)
 {
     struct filter filter;
     const struct filter_ingress none = ingress_of(0);
@@ -104,8 +104,8 @@ static void nothing_is_wanted_without_rules(void)
     filter_free(&filter);
 }
 
-/* Flows that one destination has, as many as do not fit 64 programs */
-static void too_much_is_refused(void)
+/* Flows to one destination, too many for 64 programs */
+static void too_many_flows_are_refused(void)
 {
     const uint32_t n = 20000;
     struct filter filter;
@@ -126,7 +126,7 @@ static void too_much_is_refused(void)
 }
 
 /* A text alone that is longer than a program */
-static void a_huge_text_is_refused(void)
+static void text_longer_than_a_program_is_refused(void)
 {
     struct filter filter;
     char *text = malloc(20000);
@@ -140,7 +140,7 @@ static void a_huge_text_is_refused(void)
     free(text);
 }
 
-static void memory_may_end_anywhere(void)
+static void any_failed_allocation_is_an_error(void)
 {
     struct filter filter;
     const struct filter_egress egress = egress_of(MANY);
@@ -165,8 +165,8 @@ static void memory_may_end_anywhere(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(egress_is_a_chain_if_it_must),    TEST(ingress_is_a_chain_if_it_must),
-    TEST(nothing_is_wanted_without_rules), TEST(too_much_is_refused),
-    TEST(a_huge_text_is_refused),          TEST(memory_may_end_anywhere),
+    TEST(long_egress_is_a_chain_of_programs),    TEST(long_ingress_is_a_chain_of_programs),
+    TEST(ingress_without_rules_refuses_all),     TEST(too_many_flows_are_refused),
+    TEST(text_longer_than_a_program_is_refused), TEST(any_failed_allocation_is_an_error),
 };
 CHECK_MAIN(tests)

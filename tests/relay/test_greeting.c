@@ -52,11 +52,11 @@ static const char *const unusual[] = {
     "0123456789012345678901234567890123456789012345678901234567890123456789",
 };
 
-/* Hears a text in pieces of this size; what was answered is in answers. */
-static enum greeting_result hear(struct greeting *greeting, const char *text, size_t piece, char *answers)
+/* Feeds a text in pieces of this size; collects the replies in answers. */
+static enum greeting_result feed(struct greeting *greeting, const char *text, size_t piece, char *answers)
 {
     size_t all = strlen(text) + 1;
-    uint8_t *heard = malloc(all); /* of its exact size, so that nothing is read behind it */
+    uint8_t *heard = malloc(all); /* of its exact size, so that reading beyond it is detected */
     enum greeting_result result = GREETING_GOES_ON;
     greeting_begin(greeting, 1000);
     answers[0] = '\0';
@@ -73,14 +73,14 @@ static enum greeting_result hear(struct greeting *greeting, const char *text, si
     return result;
 }
 
-static void pieces_of_every_length(void)
+static void handshake_may_come_in_pieces_of_every_length(void)
 {
     for (size_t i = 0; i < CHECK_COUNT(usual); i++) {
         check_case = usual[i].text;
         for (size_t piece = 1; piece <= strlen(usual[i].text) + 1; piece++) {
             struct greeting greeting;
             char answers[256];
-            CHECK_EQUAL(hear(&greeting, usual[i].text, piece, answers), usual[i].result);
+            CHECK_EQUAL(feed(&greeting, usual[i].text, piece, answers), usual[i].result);
             CHECK_SPAN(span_of(answers), usual[i].answers);
             CHECK_EQUAL(greeting.fd_passing, usual[i].fd_passing);
         }
@@ -88,20 +88,20 @@ static void pieces_of_every_length(void)
     check_case = NULL;
 }
 
-static void whatever_else_is_said(void)
+static void unusual_commands_go_to_the_control_plane(void)
 {
     for (size_t i = 0; i < CHECK_COUNT(unusual); i++) {
         check_case = unusual[i];
         for (size_t piece = 1; piece <= strlen(unusual[i]) + 1; piece++) {
             struct greeting greeting;
             char answers[256];
-            CHECK_EQUAL(hear(&greeting, unusual[i], piece, answers), GREETING_UNUSUAL);
+            CHECK_EQUAL(feed(&greeting, unusual[i], piece, answers), GREETING_UNUSUAL);
         }
     }
     check_case = NULL;
 }
 
-static void the_first_byte_is_nul(void)
+static void first_byte_must_be_nul(void)
 {
     struct greeting greeting;
     struct greeting_answer answer;
@@ -109,12 +109,12 @@ static void the_first_byte_is_nul(void)
     CHECK_EQUAL(greeting_hear(&greeting, GUID, (const uint8_t *)"A", 1, &answer), GREETING_UNUSUAL);
 }
 
-static void the_stream_begins_behind_begin(void)
+static void stream_begins_after_begin(void)
 {
     struct greeting greeting;
     char answers[256];
     const char *text = "AUTH EXTERNAL " UID "\r\nBEGIN\r\nl\1";
-    CHECK_EQUAL(hear(&greeting, text, strlen(text) + 1, answers), GREETING_OVER);
+    CHECK_EQUAL(feed(&greeting, text, strlen(text) + 1, answers), GREETING_OVER);
     CHECK_EQUAL(greeting.at, strlen(text) + 1 - 2);
 }
 
@@ -132,7 +132,10 @@ static void every_uid_has_an_identity(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(pieces_of_every_length),         TEST(whatever_else_is_said),     TEST(the_first_byte_is_nul),
-    TEST(the_stream_begins_behind_begin), TEST(every_uid_has_an_identity),
+    TEST(handshake_may_come_in_pieces_of_every_length),
+    TEST(unusual_commands_go_to_the_control_plane),
+    TEST(first_byte_must_be_nul),
+    TEST(stream_begins_after_begin),
+    TEST(every_uid_has_an_identity),
 };
 CHECK_MAIN(tests)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "plane.h"
+#include "plane_fixture.h"
 
 #define BUS "org.freedesktop.DBus"
 
@@ -29,7 +29,7 @@ static void open_limited(struct plane *p, uint32_t completed, uint32_t of_user)
     CHECK_EQUAL(relay_commit(p->relay), 0);
 }
 
-static struct client *say_hello(struct plane *p, uint64_t id)
+static struct client *attach_and_hello(struct plane *p, uint64_t id)
 {
     struct client *c = &p->clients[id];
     plane_attach(p, id);
@@ -38,9 +38,9 @@ static struct client *say_hello(struct plane *p, uint64_t id)
     return c;
 }
 
-static struct client *greet(struct plane *p, uint64_t id)
+static struct client *connect_greeted(struct plane *p, uint64_t id)
 {
-    struct client *c = say_hello(p, id);
+    struct client *c = attach_and_hello(p, id);
     client_expects(c, MESSAGE_METHOD_RETURN, NULL, BUS);
     client_expects(c, MESSAGE_SIGNAL, "NameAcquired", BUS);
     if (plane_event(p, RELAY_EVENT_WELCOMED))
@@ -52,7 +52,7 @@ static void hello_is_answered_at_once(void)
 {
     struct plane p;
     open_limited(&p, 3, 3);
-    struct client *a = say_hello(&p, 0);
+    struct client *a = attach_and_hello(&p, 0);
     struct message m;
     struct message_args args;
     struct message_arg argument;
@@ -70,23 +70,23 @@ static void hello_is_answered_at_once(void)
     plane_close(&p);
 }
 
-static void others_hear_of_it(void)
+static void hello_emits_name_owner_changed(void)
 {
     struct plane p;
     open_limited(&p, 3, 3);
-    struct client *a = greet(&p, 0);
+    struct client *a = connect_greeted(&p, 0);
     client_match(a, "type='signal',member='NameOwnerChanged'");
-    greet(&p, 1);
+    connect_greeted(&p, 1);
     client_expects(a, MESSAGE_SIGNAL, "NameOwnerChanged", BUS);
     plane_close(&p);
 }
 
-/* What the connection sends behind Hello is reported behind it. */
-static void the_control_plane_hears_of_it_first(void)
+/* The connection's messages after Hello are reported after it. */
+static void control_plane_learns_of_a_connection_before_its_messages(void)
 {
     struct plane p;
     open_limited(&p, 3, 3);
-    struct client *a = say_hello(&p, 0);
+    struct client *a = attach_and_hello(&p, 0);
     struct marshal w = client_call(a, BUS, "ReloadConfig", NULL);
     client_send(a, &w);
     plane_event(&p, RELAY_EVENT_WELCOMED);
@@ -97,7 +97,7 @@ static void the_control_plane_hears_of_it_first(void)
 
 static void the_control_plane_decides(struct plane *p, uint64_t id)
 {
-    struct client *c = say_hello(p, id);
+    struct client *c = attach_and_hello(p, id);
     if (!plane_event(p, RELAY_EVENT_CALL))
         return;
     CHECK_EQUAL(p->event.peer, id);
@@ -108,36 +108,36 @@ static void the_control_plane_decides(struct plane *p, uint64_t id)
     client_expects(c, MESSAGE_ERROR, "org.freedesktop.DBus.Error.LimitsExceeded", BUS);
 }
 
-static void at_the_limit_of_all_connections_it_goes_up(void)
+static void hello_at_the_limit_of_connections_goes_to_the_control_plane(void)
 {
     struct plane p;
     open_limited(&p, 2, 9);
-    greet(&p, 0);
-    greet(&p, 1);
+    connect_greeted(&p, 0);
+    connect_greeted(&p, 1);
     the_control_plane_decides(&p, 2);
     plane_close(&p);
 }
 
-static void at_the_limit_of_a_user_it_goes_up(void)
+static void hello_at_the_limit_of_a_user_goes_to_the_control_plane(void)
 {
     struct plane p;
     open_limited(&p, 9, 1);
-    greet(&p, 0);
+    connect_greeted(&p, 0);
     the_control_plane_decides(&p, 1);
     plane_close(&p);
 }
 
-static void who_is_lost_makes_room(void)
+static void lost_connection_makes_room(void)
 {
     struct plane p;
     open_limited(&p, 1, 1);
-    client_close(greet(&p, 0));
+    client_close(connect_greeted(&p, 0));
     plane_event(&p, RELAY_EVENT_GONE);
-    greet(&p, 1);
+    connect_greeted(&p, 1);
     plane_close(&p);
 }
 
-static void a_hello_with_arguments_goes_up(void)
+static void hello_with_arguments_goes_to_the_control_plane(void)
 {
     struct plane p;
     open_limited(&p, 3, 3);
@@ -150,19 +150,19 @@ static void a_hello_with_arguments_goes_up(void)
     plane_close(&p);
 }
 
-static void a_second_hello_goes_up(void)
+static void second_hello_goes_to_the_control_plane(void)
 {
     struct plane p;
     open_limited(&p, 3, 3);
-    struct client *a = greet(&p, 0);
+    struct client *a = connect_greeted(&p, 0);
     struct marshal w = client_call(a, BUS, "Hello", NULL);
     client_send(a, &w);
     plane_event(&p, RELAY_EVENT_CALL);
     plane_close(&p);
 }
 
-/* Whoever watches the bus sees the call in its place between what is said because of it. */
-static void while_somebody_eavesdrops_it_goes_up(void)
+/* An eavesdropper sees the call in order with the messages that it causes. */
+static void hello_goes_to_the_control_plane_while_a_client_eavesdrops(void)
 {
     struct plane p;
     open_limited(&p, 3, 3);
@@ -179,20 +179,20 @@ static void while_somebody_eavesdrops_it_goes_up(void)
     client_expects(root, MESSAGE_SIGNAL, "NameAcquired", BUS);
     plane_event(&p, RELAY_EVENT_WELCOMED);
     client_match(root, "eavesdrop='true'");
-    say_hello(&p, 1);
+    attach_and_hello(&p, 1);
     plane_event(&p, RELAY_EVENT_CALL);
     plane_close(&p);
 }
 
 static const struct check_test tests[] = {
     TEST(hello_is_answered_at_once),
-    TEST(others_hear_of_it),
-    TEST(the_control_plane_hears_of_it_first),
-    TEST(at_the_limit_of_all_connections_it_goes_up),
-    TEST(at_the_limit_of_a_user_it_goes_up),
-    TEST(who_is_lost_makes_room),
-    TEST(a_hello_with_arguments_goes_up),
-    TEST(a_second_hello_goes_up),
-    TEST(while_somebody_eavesdrops_it_goes_up),
+    TEST(hello_emits_name_owner_changed),
+    TEST(control_plane_learns_of_a_connection_before_its_messages),
+    TEST(hello_at_the_limit_of_connections_goes_to_the_control_plane),
+    TEST(hello_at_the_limit_of_a_user_goes_to_the_control_plane),
+    TEST(lost_connection_makes_room),
+    TEST(hello_with_arguments_goes_to_the_control_plane),
+    TEST(second_hello_goes_to_the_control_plane),
+    TEST(hello_goes_to_the_control_plane_while_a_client_eavesdrops),
 };
 CHECK_MAIN(tests)

@@ -8,8 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The gid comes first, and each number once, wherever it stands. */
-static void groups_are_told_once(void)
+/* The gid comes first, and each group only once. */
+static void groups_are_listed_once(void)
 {
     static struct relay_identity identity = {.gid = 7, .n_gids = 6, .gids = {1, 7, 1, 1000, 7, 2}};
     uint32_t gids[7], expected[] = {7, 1, 1000, 2};
@@ -19,8 +19,8 @@ static void groups_are_told_once(void)
     CHECK_EQUAL(identity_groups(&identity, gids), 1);
 }
 
-/* In the reference's words: blanks for the NULs of the command line, and nothing that a terminal obeys. */
-static void a_description_can_be_printed(void)
+/* The reference's format: blanks for the NULs of the command line, and no control characters. */
+static void description_is_printable(void)
 {
     static struct relay_identity identity = {.uid = 1000,
                                              .pid = 42,
@@ -40,7 +40,7 @@ static void a_description_can_be_printed(void)
     CHECK_SPAN(span_of(text), "uid=1000 pid=42 c");
 }
 
-static void the_kernel_knows_the_other_end(void)
+static void credentials_are_read_from_the_socket(void)
 {
     struct identity_user user;
     static struct relay_identity identity;
@@ -71,7 +71,7 @@ static void write_user(const char *directory, const char *text)
     close(fd);
 }
 
-static void who_is_at_the_console(void)
+static void users_at_the_console_are_known(void)
 {
     static const struct {
         const char *text;
@@ -104,9 +104,9 @@ static void who_is_at_the_console(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(groups_are_told_once),
-    TEST(a_description_can_be_printed),
-    TEST(the_kernel_knows_the_other_end),
-    TEST(who_is_at_the_console),
+    TEST(groups_are_listed_once),
+    TEST(description_is_printable),
+    TEST(credentials_are_read_from_the_socket),
+    TEST(users_at_the_console_are_known),
 };
 CHECK_MAIN(tests)

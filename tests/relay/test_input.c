@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A bus without threads, and one connection whose messages are thrown away: signals that nobody wants. */
+/* A bus without threads, and one connection that sends signals without receivers. */
 struct room {
     struct bus bus;
     struct events events;
@@ -74,7 +74,7 @@ static struct marshal signal_of(size_t body)
 }
 
 /* n signals at once */
-static void say(struct room *r, size_t body, uint32_t n)
+static void send_signals(struct room *r, size_t body, uint32_t n)
 {
     struct marshal w = signal_of(body);
     struct iovec iovecs[1000];
@@ -91,8 +91,8 @@ static void take_turns(struct room *r)
         loop_once(&r->bus, 0, nothing, NULL);
 }
 
-/* One signal, in as many pieces as the socket takes it. */
-static void say_long(struct room *r, size_t body)
+/* Sends one signal in pieces, as the socket takes it. */
+static void send_long_signal(struct room *r, size_t body)
 {
     struct marshal w = signal_of(body);
     for (size_t at = 0; at < w.size;) {
@@ -104,16 +104,16 @@ static void say_long(struct room *r, size_t body)
     marshal_free(&w);
 }
 
-/* Who floods the bus with short messages keeps others waiting no longer than that many take. */
-static void short_messages_are_read_a_part_at_a_time(void)
+/* A flood of short messages delays other clients only by the time of one turn. */
+static void flood_of_short_messages_is_read_in_turns(void)
 {
     struct room r;
     room_open(&r);
-    say(&r, 0, 1000);
+    send_signals(&r, 0, 1000);
     loop_once(&r.bus, 0, nothing, NULL);
     CHECK(r.peer->statistics.bytes_in > 0);
     CHECK(r.peer->statistics.bytes_in <=
-          2 * INBOX_READ_SHORT); /* once as it is found, and once in its turn */
+          2 * INBOX_READ_SHORT); /* once when it is found readable, and once in its turn */
     CHECK(!list_empty(&r.bus.ready));
     take_turns(&r);
     CHECK_EQUAL(r.peer->statistics.messages_in, 1000);
@@ -124,12 +124,12 @@ static void long_messages_are_read_together(void)
 {
     struct room r;
     room_open(&r);
-    say(&r, 16000, 3);
+    send_signals(&r, 16000, 3);
     loop_once(&r.bus, 0, nothing, NULL);
     take_turns(&r);
     CHECK_EQUAL(r.peer->statistics.messages_in, 3);
     uint64_t reads = r.bus.totals.receives;
-    say(&r, 16000, 6);
+    send_signals(&r, 16000, 6);
     loop_once(&r.bus, 0, nothing, NULL);
     take_turns(&r);
     CHECK_EQUAL(r.peer->statistics.messages_in, 9);
@@ -137,16 +137,16 @@ static void long_messages_are_read_together(void)
     room_close(&r);
 }
 
-static void the_buffer_of_a_long_message_serves_the_next(void)
+static void next_message_reuses_a_long_buffer(void)
 {
     struct room r;
     room_open(&r);
-    say_long(&r, 900000);
+    send_long_signal(&r, 900000);
     CHECK_EQUAL(r.peer->statistics.messages_in, 1);
     CHECK(r.bus.pool.first);
     CHECK(r.bus.tick > 0 && r.bus.tick <= POOL_TIME);
     const struct buffer *first = r.bus.pool.first;
-    say_long(&r, 901000);
+    send_long_signal(&r, 901000);
     CHECK_EQUAL(r.peer->statistics.messages_in, 2);
     CHECK(r.bus.pool.first == first && !first->next);
     r.bus.pool.used -= POOL_TIME;
@@ -156,8 +156,8 @@ static void the_buffer_of_a_long_message_serves_the_next(void)
     room_close(&r);
 }
 
-/* A method call without destination, for which the control plane has an answer: the peer is stopped. */
-static void say_call(struct room *r)
+/* A method call without destination, which the control plane answers: the peer is stopped. */
+static void send_call(struct room *r)
 {
     struct marshal w = {0};
     struct marshal_header header = {
@@ -168,18 +168,18 @@ static void say_call(struct room *r)
     marshal_free(&w);
 }
 
-/* Readiness that epoll reports before a resumed peer's turn must not read behind what waits. */
-static void what_waits_is_parsed_before_more_is_read(void)
+/* Readiness that epoll reports before a resumed peer's turn must not append to buffered messages. */
+static void buffered_messages_are_parsed_before_reading(void)
 {
     struct room r;
     room_open(&r);
-    say_call(&r);
-    say(&r, 0, 200);
+    send_call(&r);
+    send_signals(&r, 0, 200);
     loop_once(&r.bus, 0, nothing, NULL);
     CHECK(r.peer->calls.stopped && r.peer->input.waiting);
     CHECK_EQUAL(r.peer->statistics.messages_in, 1);
     uint64_t read = r.peer->statistics.bytes_in;
-    say(&r, 0, 200);
+    send_signals(&r, 0, 200);
     peer_end_call(r.peer);
     r.peer->calls.stopped = false;
     inbox_resume(&r.bus, r.peer);
@@ -192,13 +192,13 @@ static void what_waits_is_parsed_before_more_is_read(void)
     room_close(&r);
 }
 
-/* A short read with few whole messages in it must not count as one of long messages. */
-static void messages_that_wait_are_not_taken_for_long_ones(void)
+/* A short read with few complete messages must not count as one of long messages. */
+static void short_read_is_not_counted_as_long_messages(void)
 {
     struct room r;
     room_open(&r);
-    say_call(&r);
-    say(&r, 0, 300);
+    send_call(&r);
+    send_signals(&r, 0, 300);
     loop_once(&r.bus, 0, nothing, NULL);
     CHECK(r.peer->calls.stopped && r.peer->input.tail_size > 10 * BATCH_SMALL);
     CHECK_EQUAL(r.peer->input.read_size, INBOX_READ_SHORT);
@@ -206,23 +206,23 @@ static void messages_that_wait_are_not_taken_for_long_ones(void)
     room_close(&r);
 }
 
-/* The bound of what is copied in front of a read holds even if a tail should break the invariant. */
-static void a_tail_that_does_not_fit_is_not_copied(void)
+/* The bound of bytes copied in front of a read holds even if a tail violates the invariant. */
+static void oversized_tail_is_not_copied(void)
 {
     static const uint8_t zeros[BATCH_INPUT_SIZE];
     struct room r;
     room_open(&r);
     CHECK_EQUAL(inbox_begin(r.peer, zeros, sizeof(zeros), NULL, 0), 0);
     r.peer->input.waiting = false;
-    say(&r, 0, 1);
+    send_signals(&r, 0, 1);
     loop_once(&r.bus, 0, nothing, NULL);
     CHECK(peer_is_gone(r.peer));
     CHECK_EQUAL(r.peer->statistics.bytes_in, 0);
     room_close(&r);
 }
 
-/* A turn ends after INPUT_TURN_TIME as well, if its messages are compared with many rules. */
-static void a_turn_is_bounded_in_time(void)
+/* A turn also ends after INPUT_TURN_TIME, if its messages are compared with many rules. */
+static void turn_is_bounded_in_time(void)
 {
     struct room r;
     room_open(&r);
@@ -236,7 +236,7 @@ static void a_turn_is_bounded_in_time(void)
         CHECK_EQUAL(match_rule_parse(span_of(text), &rule, text, sizeof(text)), 0);
         CHECK(match_index_add(r.bus.matches, list, rule));
     }
-    say(&r, 0, 300);
+    send_signals(&r, 0, 300);
     loop_once(&r.bus, 0, nothing, NULL);
     CHECK(r.peer->statistics.messages_in < 300);
     CHECK(r.peer->input.waiting && list_linked(&r.peer->input.in_ready));
@@ -245,8 +245,8 @@ static void a_turn_is_bounded_in_time(void)
     room_close(&r);
 }
 
-/* A signal to a name that nobody has: the control plane is told that it is parked. */
-static void say_to_nobody(struct room *r)
+/* A signal to a name without an owner: the control plane gets the event of the parked message. */
+static void send_to_unowned_name(struct room *r)
 {
     struct marshal w = {0};
     struct marshal_header header = {.type = MESSAGE_SIGNAL,
@@ -254,14 +254,14 @@ static void say_to_nobody(struct room *r)
                                     .path = SPAN("/t"),
                                     .interface = SPAN("t.t"),
                                     .member = SPAN("T"),
-                                    .destination = SPAN("t.nobody")};
+                                    .destination = SPAN("t.absent")};
     marshal_begin(&w, &header);
     CHECK(marshal_end(&w));
     CHECK_EQUAL(send(r->end, w.data, w.size, MSG_DONTWAIT | MSG_NOSIGNAL), w.size);
     marshal_free(&w);
 }
 
-/* What waits for the peer in the batch can't be written: the next flush finds that it is lost. */
+/* Makes the peer's pending output in the batch unwritable: the next flush disconnects it. */
 static void refuse_output(struct room *r)
 {
     struct policy *strict = r->bus.policy;
@@ -272,29 +272,29 @@ static void refuse_output(struct room *r)
     CHECK(!peer_is_gone(r->peer));
 }
 
-static bool was_told_only_that_it_is_gone(struct room *r)
+static bool only_its_end_was_reported(struct room *r)
 {
     struct stack_node *node = stack_take(&r->events.stack);
     return peer_is_gone(r->peer) && node && !node->next &&
            CONTAINER_OF(node, struct event, node)->view.kind == RELAY_EVENT_GONE;
 }
 
-/* Nothing is routed for a peer that is lost; the control plane has been told that it is gone. */
-static void a_flush_between_messages_may_lose_their_sender(void)
+/* No message of a lost peer is routed after the control plane got the event of its end. */
+static void flush_between_messages_may_disconnect_their_sender(void)
 {
     struct room r;
     room_open(&r);
     refuse_output(&r);
     r.bus.batch.n_cells = BATCH_DELIVERIES + 1;
-    say_to_nobody(&r);
+    send_to_unowned_name(&r);
     loop_once(&r.bus, 0, nothing, NULL);
-    CHECK(was_told_only_that_it_is_gone(&r));
+    CHECK(only_its_end_was_reported(&r));
     CHECK_EQUAL(r.peer->statistics.messages_in, 0);
     room_close(&r);
 }
 
-/* With the peer goes the beginning of a message that was to be copied in front of the read. */
-static void a_flush_for_room_may_lose_who_is_to_be_read(void)
+/* The peer's buffered beginning of a message, due to be copied before the read, is freed with it. */
+static void flush_for_room_may_disconnect_the_peer_being_read(void)
 {
     struct room r;
     room_open(&r);
@@ -304,7 +304,7 @@ static void a_flush_for_room_may_lose_who_is_to_be_read(void)
     refuse_output(&r);
     r.bus.batch.input_used = BATCH_INPUT_SIZE;
     uint64_t reads = r.bus.totals.receives;
-    say(&r, 0, 1);
+    send_signals(&r, 0, 1);
     loop_once(&r.bus, 0, nothing, NULL);
     CHECK(peer_is_gone(r.peer) && !r.peer->input.tail);
     CHECK_EQUAL(r.bus.totals.receives, reads);
@@ -332,7 +332,7 @@ static void put_signal(struct marshal *to, size_t body, uint32_t n_fds)
 }
 
 /* One sendmsg with descriptors, and turns until all of it has been read. */
-static void say_with_fds(struct room *r, const struct marshal *w, uint32_t n_fds)
+static void send_with_fds(struct room *r, const struct marshal *w, uint32_t n_fds)
 {
     union {
         struct cmsghdr header;
@@ -353,7 +353,7 @@ static void say_with_fds(struct room *r, const struct marshal *w, uint32_t n_fds
     take_turns(r);
 }
 
-/* The first read ends in the second of three messages, for the third of which descriptors have come. */
+/* The first read ends in the second of three messages, and brings the descriptors of the third. */
 static void descriptors_of_joined_messages_may_come_in_an_earlier_read(void)
 {
     struct room r;
@@ -362,7 +362,7 @@ static void descriptors_of_joined_messages_may_come_in_an_earlier_read(void)
     put_signal(&w, 100, 1);
     put_signal(&w, INBOX_READ_SHORT, 0);
     put_signal(&w, 100, 1);
-    say_with_fds(&r, &w, 2);
+    send_with_fds(&r, &w, 2);
     CHECK(!peer_is_gone(r.peer));
     CHECK_EQUAL(r.peer->statistics.messages_in, 3);
     CHECK_EQUAL(r.peer->input.n_fds, 0);
@@ -370,7 +370,7 @@ static void descriptors_of_joined_messages_may_come_in_an_earlier_read(void)
     room_close(&r);
 }
 
-static void descriptors_of_no_message_end_the_connection_after_several_reads(void)
+static void unclaimed_descriptors_end_the_connection_after_several_reads(void)
 {
     struct room r;
     struct marshal w = {0};
@@ -378,7 +378,7 @@ static void descriptors_of_no_message_end_the_connection_after_several_reads(voi
     put_signal(&w, 100, 1);
     put_signal(&w, INBOX_READ_SHORT, 0);
     put_signal(&w, 100, 0);
-    say_with_fds(&r, &w, 2);
+    send_with_fds(&r, &w, 2);
     CHECK_EQUAL(r.peer->statistics.messages_in, 3);
     CHECK(peer_is_gone(r.peer));
     marshal_free(&w);
@@ -386,16 +386,16 @@ static void descriptors_of_no_message_end_the_connection_after_several_reads(voi
 }
 
 static const struct check_test tests[] = {
-    TEST(short_messages_are_read_a_part_at_a_time),
+    TEST(flood_of_short_messages_is_read_in_turns),
     TEST(long_messages_are_read_together),
-    TEST(the_buffer_of_a_long_message_serves_the_next),
-    TEST(what_waits_is_parsed_before_more_is_read),
-    TEST(messages_that_wait_are_not_taken_for_long_ones),
-    TEST(a_tail_that_does_not_fit_is_not_copied),
-    TEST(a_turn_is_bounded_in_time),
-    TEST(a_flush_between_messages_may_lose_their_sender),
+    TEST(next_message_reuses_a_long_buffer),
+    TEST(buffered_messages_are_parsed_before_reading),
+    TEST(short_read_is_not_counted_as_long_messages),
+    TEST(oversized_tail_is_not_copied),
+    TEST(turn_is_bounded_in_time),
+    TEST(flush_between_messages_may_disconnect_their_sender),
     TEST(descriptors_of_joined_messages_may_come_in_an_earlier_read),
-    TEST(descriptors_of_no_message_end_the_connection_after_several_reads),
-    TEST(a_flush_for_room_may_lose_who_is_to_be_read),
+    TEST(unclaimed_descriptors_end_the_connection_after_several_reads),
+    TEST(flush_for_room_may_disconnect_the_peer_being_read),
 };
 CHECK_MAIN(tests)

@@ -1,41 +1,41 @@
 /* SPDX-License-Identifier: MIT */
-/* Tables that no <limit> bounds, at the constants that do. */
+/* Tables that are bounded by constants, not by a <limit>. */
+#include "bus_fixture.h"
 #include "policy_draft.h"
-#include "yard.h"
 
 #include "../../transport/relay/state/log.h"
 
 static const uint32_t uids[PEERS] = {1000, 1001, 1002, 1003};
 
-static void lines_of_the_log(void)
+static void log_lines_are_bounded(void)
 {
-    struct yard y;
+    struct bus_fixture f;
     size_t bytes = 0;
-    yard_open(&y, uids);
+    bus_fixture_open(&f, uids);
     for (uint32_t i = 0; i < LOG_LINES_MAX; i++) {
-        CHECK_EQUAL(y.bus.n_log, i);
-        log_line(&y.bus, LOG_WARNING,
+        CHECK_EQUAL(f.bus.n_log, i);
+        log_line(&f.bus, LOG_WARNING,
                  "a line of a hundred bytes, as they mostly are: %s (%s) was disconnected %u", ":1.4711",
                  "uid=1000 pid=1 comm=\"/usr/bin/x\"", i);
     }
-    CHECK_EQUAL(y.bus.log_lost, 0);
-    log_line(&y.bus, LOG_WARNING, "one too many");
-    CHECK_EQUAL(y.bus.n_log, LOG_LINES_MAX);
-    CHECK_EQUAL(y.bus.log_lost, 1);
-    struct stack_node *node = atomic_load(&y.events.stack.top);
+    CHECK_EQUAL(f.bus.log_lost, 0);
+    log_line(&f.bus, LOG_WARNING, "one too many");
+    CHECK_EQUAL(f.bus.n_log, LOG_LINES_MAX);
+    CHECK_EQUAL(f.bus.log_lost, 1);
+    struct stack_node *node = atomic_load(&f.events.stack.top);
     for (; node; node = node->next)
         bytes += sizeof(struct event) + CONTAINER_OF(node, struct event, node)->view.body_size;
     printf("# a line: %zu bytes\n", bytes / LOG_LINES_MAX);
     CHECK(bytes / LOG_LINES_MAX < 600);
-    y.bus.n_log = LOG_LINES_ENOUGH - 1; /* the others were read: what was lost is told with the next */
-    log_line(&y.bus, LOG_WARNING, "there is room again");
-    CHECK_EQUAL(y.bus.n_log, LOG_LINES_ENOUGH + 1);
-    CHECK_EQUAL(y.bus.log_lost, 0);
-    yard_close(&y);
+    f.bus.n_log = LOG_LINES_ENOUGH - 1; /* after the others were read, the next line reports the lost ones */
+    log_line(&f.bus, LOG_WARNING, "there is room again");
+    CHECK_EQUAL(f.bus.n_log, LOG_LINES_ENOUGH + 1);
+    CHECK_EQUAL(f.bus.log_lost, 0);
+    bus_fixture_close(&f);
 }
 
-/* Only a client that owns ever other sets of the names in a policy makes so many roles. */
-static void roles_of_a_policy(void)
+/* Only a client that owns many different sets of the policy's names creates so many roles. */
+static void policy_roles_are_bounded(void)
 {
     static struct policy_draft draft;
     static char names[POLICY_TOGETHER_MAX + 1][32];
@@ -62,8 +62,8 @@ static void roles_of_a_policy(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(lines_of_the_log),
-    TEST(roles_of_a_policy),
+    TEST(log_lines_are_bounded),
+    TEST(policy_roles_are_bounded),
 };
 
 CHECK_MAIN(tests)

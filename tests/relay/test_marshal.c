@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* What the bus itself sends: written by marshal.c, read by message.c and libdbus */
+/* The bus's own messages: written by marshal.c, read by message.c and libdbus */
 
 #include "../../transport/relay/wire/marshal.h"
 #include "check.h"
@@ -20,7 +20,7 @@ static bool same_text(struct span a, struct span b)
     return !a.s == !b.s && span_equal(a, b);
 }
 
-/* What is said without reading it is what a reader would find. */
+/* The fields known without parsing are those that a parser finds. */
 static void is_known(const struct marshal *w, const struct message *read)
 {
     struct message m;
@@ -140,7 +140,7 @@ static void every_kind_of_value(void)
     marshal_free(&w);
 }
 
-static void the_buffer_is_used_again(void)
+static void buffer_is_reused(void)
 {
     struct message m;
     struct marshal w = {0};
@@ -158,7 +158,7 @@ static void the_buffer_is_used_again(void)
     marshal_free(&w);
 }
 
-static void it_grows(void)
+static void buffer_grows(void)
 {
     struct message m;
     struct marshal w = {0};
@@ -175,8 +175,8 @@ static void it_grows(void)
     marshal_free(&w);
 }
 
-/* What went wrong stays wrong until the next message. */
-static void failures_stick(void)
+/* An error persists until the next message. */
+static void failed_message_stays_failed(void)
 {
     static char text[300];
     struct marshal w = {0};
@@ -191,7 +191,7 @@ static void failures_stick(void)
     marshal_free(&w);
 }
 
-static void without_memory_it_fails(void)
+static void marshalling_without_memory_fails(void)
 {
     struct marshal w = {0};
     check_allocations = 0;
@@ -209,7 +209,7 @@ static void without_memory_it_fails(void)
     marshal_free(&w);
 }
 
-static void nothing_exceeds_the_longest_message(void)
+static void message_beyond_the_maximum_is_refused(void)
 {
     struct marshal w = {0};
     static uint8_t chunk[1 << 20];
@@ -238,10 +238,10 @@ static const struct check_test tests[] = {
     TEST(a_reply_without_body),
     TEST(every_field),
     TEST(every_kind_of_value),
-    TEST(the_buffer_is_used_again),
-    TEST(it_grows),
-    TEST(failures_stick),
-    TEST(without_memory_it_fails),
-    TEST(nothing_exceeds_the_longest_message),
+    TEST(buffer_is_reused),
+    TEST(buffer_grows),
+    TEST(failed_message_stays_failed),
+    TEST(marshalling_without_memory_fails),
+    TEST(message_beyond_the_maximum_is_refused),
 };
 CHECK_MAIN(tests)

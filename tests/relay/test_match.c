@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "match_letter.h"
+#include "match_fixture.h"
 
-/* D-Bus specification, "Match Rules": the index finds what asking every rule finds, whatever came and went.
+/* D-Bus specification, "Match Rules": after any changes the index finds the same rules as a linear search.
  */
 
 static uint32_t random_state;
@@ -51,21 +51,21 @@ static void random_rule(char *out, size_t size)
 
 static bool random_message(struct message *m)
 {
-    struct letter letter = {.type = MESSAGE_SIGNAL};
+    struct match_message row = {.type = MESSAGE_SIGNAL};
     if (random_below(3) == 0)
-        letter.type = (uint8_t)(1 + random_below(4));
-    bool reply = letter.type == MESSAGE_METHOD_RETURN || letter.type == MESSAGE_ERROR;
-    letter.path = reply ? NULL : ONE_OF(paths);
-    letter.interface = reply ? NULL : ONE_OF(interfaces);
-    letter.member = reply ? NULL : ONE_OF(members);
-    letter.destination = random_below(4) ? NULL : ONE_OF(names);
-    unsigned n = random_below(LETTER_ARGS + 1);
+        row.type = (uint8_t)(1 + random_below(4));
+    bool reply = row.type == MESSAGE_METHOD_RETURN || row.type == MESSAGE_ERROR;
+    row.path = reply ? NULL : ONE_OF(paths);
+    row.interface = reply ? NULL : ONE_OF(interfaces);
+    row.member = reply ? NULL : ONE_OF(members);
+    row.destination = random_below(4) ? NULL : ONE_OF(names);
+    unsigned n = random_below(MATCH_MESSAGE_ARGS + 1);
     for (unsigned i = 0; i < n; i++) {
         static const char types[] = "sssssoua";
-        letter.args[i].type = types[random_below(8)];
-        letter.args[i].text = letter.args[i].type == 'o' ? ONE_OF(paths) : ONE_OF(texts);
+        row.args[i].type = types[random_below(8)];
+        row.args[i].text = row.args[i].type == 'o' ? ONE_OF(paths) : ONE_OF(texts);
     }
-    return letter_message(&letter, m);
+    return match_message(&row, m);
 }
 
 #define LISTS 12
@@ -98,7 +98,7 @@ static void bed_sweep(struct bed *bed)
         continue;
 }
 
-/* The owner of a list is gone, and another takes its place. */
+/* Replaces a list by another, as when its owner leaves. */
 static void bed_renew(struct bed *bed, unsigned i)
 {
     match_index_depart(bed->index, bed->lists[i]);
@@ -106,7 +106,7 @@ static void bed_renew(struct bed *bed, unsigned i)
     REQUIRE(bed->lists[i]);
 }
 
-/* Each rule that matches is met exactly once. */
+/* Each matching rule is visited exactly once. */
 static void bed_find(struct bed *bed, const struct match_subject *subject)
 {
     memset(bed->visits, 0, sizeof(bed->visits));
@@ -124,13 +124,13 @@ static void bed_find_random(struct bed *bed, unsigned n)
     while (n--) {
         REQUIRE(random_message(&m));
         struct match_subject subject = subject_of(&m);
-        subject.n_sender_names = random_below(CHECK_COUNT(letter_sender) + 1);
+        subject.n_sender_names = random_below(CHECK_COUNT(match_sender_names) + 1);
         subject.n_recipient_names = random_below(subject.n_recipient_names + 1);
         bed_find(bed, &subject);
     }
 }
 
-/* The lists and the counts tell the same. */
+/* The lists and the counts agree. */
 static void bed_check_counts(const struct bed *bed)
 {
     uint32_t count = 0, eavesdroppers = 0;
@@ -175,7 +175,7 @@ static void bed_remove_random(struct bed *bed, unsigned n)
     char text[512];
     while (n--) {
         struct match_list *list = bed->lists[random_below(LISTS)];
-        if (random_below(2) && list->last) /* one that is there */
+        if (random_below(2) && list->last) /* an existing one */
             match_rule_text(list->last, text, sizeof(text));
         else
             random_rule(text, sizeof(text));
@@ -189,7 +189,7 @@ static void bed_remove_random(struct bed *bed, unsigned n)
     }
 }
 
-static void finds_what_asking_every_rule_finds(void)
+static void index_finds_the_rules_of_a_linear_search(void)
 {
     for (uint32_t seed = 1; seed <= 40 && !check_failures; seed++) {
         struct bed bed;
@@ -209,7 +209,7 @@ static void finds_what_asking_every_rule_finds(void)
     }
 }
 
-static void forgets_the_rules_that_name_who_is_gone(void)
+static void rules_naming_a_departed_peer_are_removed(void)
 {
     struct bed bed;
     REQUIRE(bed_make(&bed));
@@ -236,7 +236,7 @@ static void forgets_the_rules_that_name_who_is_gone(void)
     bed_free(&bed);
 }
 
-static void removes_the_latest_of_equal_rules(void)
+static void removal_takes_the_latest_of_equal_rules(void)
 {
     struct bed bed;
     char text[64];
@@ -257,12 +257,12 @@ static void removes_the_latest_of_equal_rules(void)
     bed_free(&bed);
 }
 
-/* While the rules of who is gone are still there, they neither match nor count. */
-static void the_rules_of_the_departed_match_nothing(void)
+/* The rules of a departed peer neither match nor count, even before they are removed. */
+static void rules_of_departed_peers_match_nothing(void)
 {
     struct bed bed;
     struct message m;
-    struct letter letter = {MESSAGE_SIGNAL, "/a", "i.f", "M", NULL, {{0}}};
+    struct match_message row = {MESSAGE_SIGNAL, "/a", "i.f", "M", NULL, {{0}}};
     REQUIRE(bed_make(&bed));
     for (unsigned i = 0; i < 3; i++) {
         REQUIRE(rule_add(bed.index, bed.lists[i], "member=M"));
@@ -271,7 +271,7 @@ static void the_rules_of_the_departed_match_nothing(void)
     bed_renew(&bed, 1);
     CHECK_EQUAL(match_index_count(bed.index), 4);
     CHECK_EQUAL(match_index_eavesdroppers(bed.index), 2);
-    REQUIRE(letter_message(&letter, &m));
+    REQUIRE(match_message(&row, &m));
     struct match_subject subject = subject_of(&m);
     bed_find(&bed, &subject);
     CHECK_EQUAL(bed.visits[0], 2);
@@ -283,8 +283,8 @@ static void the_rules_of_the_departed_match_nothing(void)
     bed_free(&bed);
 }
 
-/* Each rule that is added takes two with it that are to be removed: these can't become ever more. */
-static void who_adds_sweeps(void)
+/* Each addition removes two rules of departed peers, so that these can't accumulate. */
+static void adding_rules_sweeps_departed_ones(void)
 {
     struct bed bed;
     char text[64];
@@ -303,18 +303,18 @@ static void who_adds_sweeps(void)
     bed_free(&bed);
 }
 
-/* However often it was added: a message meets it once, and to remove it takes no search. */
-static void equal_rules_of_one_are_one(void)
+/* However often it was added: a message visits it once, and removing it takes no search. */
+static void equal_rules_of_one_peer_are_stored_once(void)
 {
     struct bed bed;
     struct message m;
-    struct letter letter = {MESSAGE_SIGNAL, "/a", "i.f", "M", NULL, {{0}}};
+    struct match_message row = {MESSAGE_SIGNAL, "/a", "i.f", "M", NULL, {{0}}};
     REQUIRE(bed_make(&bed));
     for (unsigned i = 0; i < 10000; i++)
         REQUIRE(rule_add(bed.index, bed.lists[i % 2], i % 4 < 2 ? "member=M" : "member=N"));
     CHECK_EQUAL(bed.lists[0]->count, 5000);
     CHECK_EQUAL(bed.index->rules.count, 4);
-    REQUIRE(letter_message(&letter, &m));
+    REQUIRE(match_message(&row, &m));
     struct match_subject subject = subject_of(&m);
     bed_find(&bed, &subject);
     CHECK_EQUAL(bed.visits[0], 1);
@@ -334,18 +334,18 @@ static bool owns_s_two(const void *names, const void *peer, struct span name)
     return span_equal(name, SPAN("s.two"));
 }
 
-/* A sender with too many names to list is asked about those that rules mention. */
-static void a_sender_of_many_names(void)
+/* For a sender with too many names to list, the names in rules are looked up. */
+static void sender_with_many_names_is_matched(void)
 {
     struct bed bed;
     struct message m;
-    struct letter letter = {MESSAGE_SIGNAL, "/a", "i.f", "M", NULL, {{0}}};
+    struct match_message row = {MESSAGE_SIGNAL, "/a", "i.f", "M", NULL, {{0}}};
     REQUIRE(bed_make(&bed));
     rule_add(bed.index, bed.lists[0], "sender=s.one");
     rule_add(bed.index, bed.lists[1], "sender=s.two");
     rule_add(bed.index, bed.lists[2], "sender=:1.7,member=M");
     rule_add(bed.index, bed.lists[3], "sender=s.two,member=N");
-    REQUIRE(letter_message(&letter, &m));
+    REQUIRE(match_message(&row, &m));
     struct match_subject subject = subject_of(&m);
     subject.n_sender_names = 1;
     subject.names = subject.sender = &bed;
@@ -365,8 +365,8 @@ static uint32_t depth(const struct match_path *tree)
     return 1 + (before > after ? before : after);
 }
 
-/* Values in ascending order, each the beginning of the next, or whatever: the tree is one of random keys. */
-static void paths_make_no_deep_tree(void)
+/* Values in ascending order, each a prefix of the next, or random: the tree is as deep as for random keys. */
+static void tree_of_paths_stays_shallow(void)
 {
     static const char *const ways[] = {"arg0path='/%08u'", "arg%upath='/x'", "arg0path='/%x/y/z/'"};
     for (size_t way = 0; way < CHECK_COUNT(ways); way++) {
@@ -385,8 +385,8 @@ static void paths_make_no_deep_tree(void)
     }
 }
 
-/* An argument that ends in '/' finds what is below it, whatever has come and gone meanwhile. */
-static void finds_all_paths_below(void)
+/* An argument that ends in '/' finds all paths below it, after any changes. */
+static void path_argument_finds_all_paths_below(void)
 {
     struct bed bed;
     struct message m;
@@ -396,9 +396,9 @@ static void finds_all_paths_below(void)
         snprintf(text, sizeof(text), "arg0path='/%c/%u'", 'a' + i % 3, i * 2654435761u);
         REQUIRE(rule_add(bed.index, bed.lists[i % LISTS], text));
     }
-    struct letter letter = {MESSAGE_SIGNAL, "/", "i.f", "M", NULL, {{'s', "/b/"}}};
+    struct match_message row = {MESSAGE_SIGNAL, "/", "i.f", "M", NULL, {{'s', "/b/"}}};
     for (unsigned i = 0; i < LISTS; i++) {
-        REQUIRE(letter_message(&letter, &m));
+        REQUIRE(match_message(&row, &m));
         struct match_subject subject = subject_of(&m);
         bed_find(&bed, &subject);
         CHECK_EQUAL(bed.visits[i], i % 3 == 1 ? 50 : 0);
@@ -407,7 +407,7 @@ static void finds_all_paths_below(void)
     bed_free(&bed);
 }
 
-static void bounds_the_combinations_of_prefixes(void)
+static void combinations_of_prefixes_are_bounded(void)
 {
     struct bed bed;
     struct message m;
@@ -422,8 +422,8 @@ static void bounds_the_combinations_of_prefixes(void)
         snprintf(rule, sizeof(rule), "path_namespace=%s,arg0path=%s/,arg1path=%s/", path, path, path);
         rule_add(bed.index, bed.lists[1], rule);
     }
-    struct letter letter = {MESSAGE_SIGNAL, path, "i.f", "M", NULL, {{'s', path}, {'s', path}}};
-    REQUIRE(letter_message(&letter, &m));
+    struct match_message row = {MESSAGE_SIGNAL, path, "i.f", "M", NULL, {{'s', path}, {'s', path}}};
+    REQUIRE(match_message(&row, &m));
     struct match_subject subject = subject_of(&m);
     bed_find(&bed, &subject);
     CHECK_EQUAL(bed.visits[0], 450);
@@ -431,7 +431,7 @@ static void bounds_the_combinations_of_prefixes(void)
     bed_free(&bed);
 }
 
-static void tells_apart_64_arguments(void)
+static void all_64_arguments_are_distinguished(void)
 {
     struct match_index *index;
     uint32_t visits = 0;
@@ -440,16 +440,16 @@ static void tells_apart_64_arguments(void)
     char signature[71];
     memset(signature, 's', 70);
     signature[70] = '\0';
-    marshal_begin(&letter_writer, &(struct marshal_header){.type = MESSAGE_SIGNAL,
-                                                           .serial = 1,
-                                                           .path = SPAN("/"),
-                                                           .interface = SPAN("i.f"),
-                                                           .member = SPAN("M"),
-                                                           .signature = span_of(signature)});
+    marshal_begin(&match_message_writer, &(struct marshal_header){.type = MESSAGE_SIGNAL,
+                                                                  .serial = 1,
+                                                                  .path = SPAN("/"),
+                                                                  .interface = SPAN("i.f"),
+                                                                  .member = SPAN("M"),
+                                                                  .signature = span_of(signature)});
     for (unsigned i = 0; i < 70; i++)
-        marshal_string(&letter_writer, i == 63 ? SPAN("last") : SPAN("other"));
-    REQUIRE(marshal_end(&letter_writer));
-    REQUIRE(message_parse(&m, letter_writer.data, (uint32_t)letter_writer.size) == MESSAGE_OK);
+        marshal_string(&match_message_writer, i == 63 ? SPAN("last") : SPAN("other"));
+    REQUIRE(marshal_end(&match_message_writer));
+    REQUIRE(message_parse(&m, match_message_writer.data, (uint32_t)match_message_writer.size) == MESSAGE_OK);
     REQUIRE(match_index_new(&index) == 0);
     REQUIRE(rule_add(index, &list, "arg63=last,arg62=other") && rule_add(index, &list, "arg62=last"));
     struct match_subject subject = subject_of(&m);
@@ -459,22 +459,17 @@ static void tells_apart_64_arguments(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(finds_what_asking_every_rule_finds),
-    TEST(forgets_the_rules_that_name_who_is_gone),
-    TEST(removes_the_latest_of_equal_rules),
-    TEST(bounds_the_combinations_of_prefixes),
-    TEST(tells_apart_64_arguments),
-    TEST(the_rules_of_the_departed_match_nothing),
-    TEST(who_adds_sweeps),
-    TEST(paths_make_no_deep_tree),
-    TEST(finds_all_paths_below),
-    TEST(equal_rules_of_one_are_one),
-    TEST(a_sender_of_many_names),
+    TEST(index_finds_the_rules_of_a_linear_search), TEST(rules_naming_a_departed_peer_are_removed),
+    TEST(removal_takes_the_latest_of_equal_rules),  TEST(combinations_of_prefixes_are_bounded),
+    TEST(all_64_arguments_are_distinguished),       TEST(rules_of_departed_peers_match_nothing),
+    TEST(adding_rules_sweeps_departed_ones),        TEST(tree_of_paths_stays_shallow),
+    TEST(path_argument_finds_all_paths_below),      TEST(equal_rules_of_one_peer_are_stored_once),
+    TEST(sender_with_many_names_is_matched),
 };
 
 int main(int argc, char **argv)
 {
     int result = check_main(tests, CHECK_COUNT(tests), argc, argv);
-    marshal_free(&letter_writer);
+    marshal_free(&match_message_writer);
     return result;
 }

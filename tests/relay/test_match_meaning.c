@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "match_letter.h"
+#include "match_fixture.h"
 
 /*
  * D-Bus specification, "Match Rules": what a rule matches. The table is what dbus-daemon 1.14 delivered to a
@@ -14,7 +14,7 @@
 /* clang-format off */
 static const struct {
     const char *rule;
-    struct letter letter;
+    struct match_message row;
     bool matches;
 } meetings[] = {
     {"", {SIGNAL}, true},
@@ -131,7 +131,7 @@ static const struct {
 };
 /* clang-format on */
 
-/* Whether the rule matches, which the list and the index must agree about. */
+/* Whether the rule matches; list and index must agree. */
 static bool matches(const char *rule, const struct match_subject *subject)
 {
     struct match_index *index;
@@ -153,7 +153,7 @@ static void matches_what_the_reference_matches(void)
         snprintf(row, sizeof(row), "row %zu, %s", i, meetings[i].rule);
         check_case = row;
         struct message m;
-        REQUIRE(letter_message(&meetings[i].letter, &m));
+        REQUIRE(match_message(&meetings[i].row, &m));
         struct match_subject subject = subject_of(&m);
         CHECK_EQUAL(matches(meetings[i].rule, &subject), meetings[i].matches);
     }
@@ -163,31 +163,31 @@ static void matches_what_the_reference_matches(void)
 static void matches_the_bus_as_a_sender(void)
 {
     struct span bus = SPAN("org.freedesktop.DBus");
-    struct letter letter = {SIGNAL};
+    struct match_message row = {SIGNAL};
     struct message m;
-    REQUIRE(letter_message(&letter, &m));
+    REQUIRE(match_message(&row, &m));
     struct match_subject subject = {.m = &m, .sender_names = &bus, .n_sender_names = 1};
     CHECK(matches("sender=org.freedesktop.DBus", &subject));
     CHECK(!matches("sender=s.one", &subject));
 }
 
-/* The recipient may be the bus, or not be there yet: then the destination's own words count. */
+/* If the recipient is the bus, or absent, the DESTINATION field itself is compared. */
 static void matches_a_recipient_of_unknown_names_by_the_destination(void)
 {
-    struct letter letter = {SIGNAL, .destination = "d.one"};
+    struct match_message row = {SIGNAL, .destination = "d.one"};
     struct message m;
-    REQUIRE(letter_message(&letter, &m));
+    REQUIRE(match_message(&row, &m));
     struct match_subject subject = {.m = &m, .eavesdropping = true};
     CHECK(matches("eavesdrop=true,destination=d.one", &subject));
     CHECK(!matches("eavesdrop=true,destination=:1.9", &subject));
     CHECK(!matches("destination=d.one", &subject));
 }
 
-static void matches_nothing_that_a_message_does_not_have(void)
+static void absent_fields_match_no_rule(void)
 {
-    struct letter letter = {.type = MESSAGE_METHOD_RETURN, .destination = ":1.9"};
+    struct match_message row = {.type = MESSAGE_METHOD_RETURN, .destination = ":1.9"};
     struct message m;
-    REQUIRE(letter_message(&letter, &m));
+    REQUIRE(match_message(&row, &m));
     struct match_subject subject = subject_of(&m);
     CHECK(matches("eavesdrop=true", &subject));
     CHECK(!matches("eavesdrop=true,path=/", &subject));
@@ -201,12 +201,12 @@ static const struct check_test tests[] = {
     TEST(matches_what_the_reference_matches),
     TEST(matches_the_bus_as_a_sender),
     TEST(matches_a_recipient_of_unknown_names_by_the_destination),
-    TEST(matches_nothing_that_a_message_does_not_have),
+    TEST(absent_fields_match_no_rule),
 };
 
 int main(int argc, char **argv)
 {
     int result = check_main(tests, CHECK_COUNT(tests), argc, argv);
-    marshal_free(&letter_writer);
+    marshal_free(&match_message_writer);
     return result;
 }

@@ -206,7 +206,7 @@ static void limits_the_length_of_a_rule(void)
     CHECK(!rule);
 }
 
-static void cuts_a_reason_that_does_not_fit(void)
+static void long_reason_is_truncated(void)
 {
     char why[8];
     struct match_rule *rule;
@@ -214,7 +214,7 @@ static void cuts_a_reason_that_does_not_fit(void)
     CHECK_SPAN(span_of(why), "Unknown");
 }
 
-static void cuts_a_text_that_does_not_fit(void)
+static void long_text_is_truncated(void)
 {
     struct match_rule *rule = parse("member=A");
     REQUIRE(rule);
@@ -228,7 +228,7 @@ static void cuts_a_text_that_does_not_fit(void)
     match_rule_free(rule);
 }
 
-static void takes_no_text_for_an_empty_rule(void)
+static void missing_text_is_an_empty_rule(void)
 {
     char why[64];
     struct match_rule *rule;
@@ -258,7 +258,7 @@ static const struct {
     {"eavesdrop=true", "", false},
 };
 
-static void compares_rules_by_what_they_say(void)
+static void rules_are_compared_by_meaning(void)
 {
     for (size_t i = 0; i < CHECK_COUNT(pairs); i++) {
         check_case = pairs[i].a;
@@ -269,7 +269,7 @@ static void compares_rules_by_what_they_say(void)
     }
 }
 
-static void tells_who_eavesdrops(void)
+static void eavesdropping_rules_are_recognized(void)
 {
     struct match_rule *a = parse("eavesdrop=true,member=A"), *b = parse("member=A");
     REQUIRE(a && b);
@@ -280,7 +280,7 @@ static void tells_who_eavesdrops(void)
     match_rule_free(b);
 }
 
-static void takes_little_memory(void)
+static void rule_takes_little_memory(void)
 {
     struct match_rule *rule = parse("type=signal,sender=org.example.Name,path=/org/example/Object");
     CHECK(match_rule_memory(rule) < 320);
@@ -291,11 +291,11 @@ static const struct check_test tests[] = {
     TEST(accepts_what_the_reference_accepts),
     TEST(refuses_what_the_reference_refuses_in_its_words),
     TEST(limits_the_length_of_a_rule),
-    TEST(cuts_a_reason_that_does_not_fit),
-    TEST(cuts_a_text_that_does_not_fit),
-    TEST(takes_no_text_for_an_empty_rule),
-    TEST(compares_rules_by_what_they_say),
-    TEST(tells_who_eavesdrops),
-    TEST(takes_little_memory),
+    TEST(long_reason_is_truncated),
+    TEST(long_text_is_truncated),
+    TEST(missing_text_is_an_empty_rule),
+    TEST(rules_are_compared_by_meaning),
+    TEST(eavesdropping_rules_are_recognized),
+    TEST(rule_takes_little_memory),
 };
 CHECK_MAIN(tests)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
-/* D-Bus specification, "Message Format" and "Header Fields": what a header must be */
+/* D-Bus specification, "Message Format" and "Header Fields": valid headers */
 
-#include "draft.h"
+#include "message_draft.h"
 
 #define PATH                                                                                                 \
     {                                                                                                        \
@@ -53,7 +53,7 @@ static void frames_by_the_first_sixteen_bytes(void)
     }
 }
 
-static void frame_refuses_what_can_never_become_a_message(void)
+static void frame_refuses_impossible_messages(void)
 {
     static const struct {
         const char *name;
@@ -144,7 +144,7 @@ static void absent_fields_are_empty(void)
     CHECK(!m.rewrite);
 }
 
-/* A stream may end anywhere: nothing behind what is there is looked at. */
+/* A stream may end anywhere: nothing beyond its end is read. */
 static void a_part_is_incomplete(void)
 {
     for (int big_endian = 0; big_endian < 2; big_endian++) {
@@ -264,7 +264,7 @@ static void refuses_wrong_values_of_fields(void)
     }
 }
 
-/* "it must accept and ignore that field": more than once, too, but the bus doesn't hand it on. */
+/* "it must accept and ignore that field": also repeatedly, but the bus doesn't forward it. */
 static void unknown_fields_are_rewritten(void)
 {
     const struct draft_field fields[] = {PATH, MEMBER, {42, "s", .text = "x"}, {42, "s", .text = "x"}};
@@ -308,7 +308,7 @@ static void every_error_has_its_own_text(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(frames_by_the_first_sixteen_bytes), TEST(frame_refuses_what_can_never_become_a_message),
+    TEST(frames_by_the_first_sixteen_bytes), TEST(frame_refuses_impossible_messages),
     TEST(frame_keeps_to_the_limit_given),    TEST(reads_every_field),
     TEST(absent_fields_are_empty),           TEST(a_part_is_incomplete),
     TEST(more_than_the_message_is_refused),  TEST(refuses_a_wrong_byte),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* memmem */
-#include "plane.h"
+#include "plane_fixture.h"
 
 #include "../../transport/relay/send/monitor.h"
 
@@ -11,7 +11,7 @@
 #define RECEIVE_ALLOWS 97 /* in plane_policy */
 #define ERROR(name) "org.freedesktop.DBus.Error." name
 
-/* What a monitor is expected to see; NULL in a row: anything. */
+/* The messages that a monitor is expected to see; NULL in a row: anything. */
 struct seen {
     uint8_t type;
     const char *member_or_error, *sender, *destination;
@@ -45,7 +45,7 @@ static bool client_sees(struct client *c, const struct seen *seen, size_t n)
     client_sees(c, (const struct seen[]){__VA_ARGS__},                                                       \
                 sizeof((const struct seen[]){__VA_ARGS__}) / sizeof(struct seen))
 
-/* Makes a monitor of a connected client, as the control plane does. */
+/* Turns a connected client into a monitor, as the control plane does. */
 static void plane_monitor(struct plane *p, uint64_t id, const char *rule)
 {
     char why[256];
@@ -61,7 +61,7 @@ static void plane_monitor(struct plane *p, uint64_t id, const char *rule)
     client_expects(c, MESSAGE_SIGNAL, "NameLost", BUS);
 }
 
-static void client_says(struct client *c, const char *destination, const char *member)
+static void client_emits(struct client *c, const char *destination, const char *member)
 {
     struct marshal w = client_signal(c, destination, member);
     client_send(c, &w);
@@ -81,10 +81,10 @@ static void messages_are_seen_once_and_stamped(void)
     struct plane p;
     plane_open_monitored(&p, NULL);
     struct client *m = &p.clients[0], *a = &p.clients[1], *b = &p.clients[2];
-    client_says(a, ":1.2", "Unicast");
+    client_emits(a, ":1.2", "Unicast");
     client_expects(b, MESSAGE_SIGNAL, "Unicast", ":1.1");
     client_match(b, "member='Broadcast'");
-    client_says(a, NULL, "Broadcast");
+    client_emits(a, NULL, "Broadcast");
     client_expects(b, MESSAGE_SIGNAL, "Broadcast", ":1.1");
     client_sync(a);
     CLIENT_SEES(m, {MESSAGE_SIGNAL, "Unicast", ":1.1", ":1.2"},
@@ -94,7 +94,7 @@ static void messages_are_seen_once_and_stamped(void)
     plane_close(&p);
 }
 
-static void hello_is_seen_with_the_name_it_gets(void)
+static void monitor_sees_hello_with_its_assigned_name(void)
 {
     struct plane p;
     plane_open_monitored(&p, NULL);
@@ -105,7 +105,7 @@ static void hello_is_seen_with_the_name_it_gets(void)
     plane_close(&p);
 }
 
-static void a_hello_that_fails_has_no_name(void)
+static void failed_hello_is_seen_without_a_name(void)
 {
     struct plane p;
     plane_open_monitored(&p, NULL);
@@ -128,7 +128,7 @@ static void a_hello_that_fails_has_no_name(void)
     plane_close(&p);
 }
 
-static void only_what_the_rules_match_is_seen(void)
+static void monitor_sees_only_matching_messages(void)
 {
     struct plane p;
     const uint64_t owner[] = {2};
@@ -137,16 +137,16 @@ static void only_what_the_rules_match_is_seen(void)
     relay_set_queue(p.relay, "a.name", owner, 1);
     relay_commit(p.relay);
     client_expects(&p.clients[2], MESSAGE_SIGNAL, "NameAcquired", BUS);
-    client_says(a, NULL, "Broadcast");
-    client_says(a, ":1.1", "Other");
-    client_says(a, ":1.2", "ByUniqueName");
-    client_says(a, "a.name", "ByName");
+    client_emits(a, NULL, "Broadcast");
+    client_emits(a, ":1.1", "Other");
+    client_emits(a, ":1.2", "ByUniqueName");
+    client_emits(a, "a.name", "ByName");
     CLIENT_SEES(m, {MESSAGE_SIGNAL, "ByUniqueName", ":1.1", ":1.2"},
                 {MESSAGE_SIGNAL, "ByName", ":1.1", "a.name"});
     plane_close(&p);
 }
 
-static void its_names_are_given_up(void)
+static void new_monitor_loses_its_names(void)
 {
     struct plane p;
     struct message message;
@@ -170,7 +170,7 @@ static void its_names_are_given_up(void)
     CLIENT_SEES(a, {MESSAGE_SIGNAL, "NameOwnerChanged", BUS, NULL},
                 {MESSAGE_SIGNAL, "NameOwnerChanged", BUS, NULL},
                 {MESSAGE_ERROR, ERROR("NoReply"), BUS, ":1.1"});
-    /* without a serial there is no answer, and before it watches it sees what concerns itself alone */
+    /* without a serial there is no reply, and before it is a monitor it sees only its own messages */
     CLIENT_SEES(m, {MESSAGE_SIGNAL, "NameLost", BUS, ":1.0"}, {MESSAGE_SIGNAL, "NameLost", BUS, ":1.0"},
                 {MESSAGE_ERROR, ERROR("NoReply"), BUS, ":1.1"});
     w = client_call(a, BUS, "NameHasOwner", "s");
@@ -179,12 +179,12 @@ static void its_names_are_given_up(void)
     REQUIRE(client_expect(a, &message));
     CHECK_EQUAL(message.data[message.body_offset], 0);
     client_drop(a, &message);
-    client_says(a, ":1.0", "Parked");
+    client_emits(a, ":1.0", "Parked");
     plane_event(&p, RELAY_EVENT_PARKED);
     plane_close(&p);
 }
 
-static void another_monitor_sees_it_become_one(void)
+static void monitors_see_become_monitor_calls(void)
 {
     struct plane p;
     plane_open_monitored(&p, NULL);
@@ -193,17 +193,17 @@ static void another_monitor_sees_it_become_one(void)
                 {MESSAGE_METHOD_RETURN, NULL, BUS, ":1.1"}, {MESSAGE_SIGNAL, "NameLost", BUS, ":1.1"},
                 {MESSAGE_SIGNAL, "NameOwnerChanged", BUS, NULL});
     CLIENT_SEES(&p.clients[1], {MESSAGE_SIGNAL, "NameOwnerChanged", BUS, NULL});
-    client_says(&p.clients[2], NULL, "Both");
+    client_emits(&p.clients[2], NULL, "Both");
     for (int i = 0; i < 2; i++)
         CLIENT_SEES(&p.clients[i], {MESSAGE_SIGNAL, "Both", ":1.2", NULL});
     plane_close(&p);
 }
 
-static void who_sends_is_closed(void)
+static void monitor_that_sends_is_disconnected(void)
 {
     struct plane p;
     plane_open_monitored(&p, NULL);
-    client_says(&p.clients[0], ":1.1", "Wrong");
+    client_emits(&p.clients[0], ":1.1", "Wrong");
     plane_event(&p, RELAY_EVENT_LOG);
     CHECK(p.event.body_size > 0);
     plane_event(&p, RELAY_EVENT_GONE);
@@ -211,12 +211,12 @@ static void who_sends_is_closed(void)
     relay_forget(p.relay, 0);
     relay_commit(p.relay);
     CHECK(client_closed(&p.clients[0]));
-    client_says(&p.clients[2], ":1.1", "Right");
+    client_emits(&p.clients[2], ":1.1", "Right");
     client_expects(&p.clients[1], MESSAGE_SIGNAL, "Right", ":1.2"); /* and nothing before it */
     plane_close(&p);
 }
 
-static void denials_are_seen(void)
+static void monitor_sees_denials(void)
 {
     struct plane p;
     uint8_t block[sizeof(plane_policy)];
@@ -229,28 +229,28 @@ static void denials_are_seen(void)
     relay_export(p.relay, RELAY_EXPORT_TOTALS, NULL, 0);
     relay_commit(p.relay);
     plane_event(&p, RELAY_EVENT_EXPORT); /* the policy is in force */
-    client_says(a, NULL, "Broadcast");
-    client_says(a, ":1.2", "Unicast");
+    client_emits(a, NULL, "Broadcast");
+    client_emits(a, ":1.2", "Unicast");
     CLIENT_SEES(m, {MESSAGE_METHOD_CALL, "AddMatch", ":1.2", BUS}, {MESSAGE_METHOD_RETURN, NULL, BUS, ":1.2"},
                 {MESSAGE_SIGNAL, "Broadcast", ":1.1", NULL},
                 {MESSAGE_ERROR, ERROR("AccessDenied"), BUS, ":1.1"},
                 {MESSAGE_SIGNAL, "Unicast", ":1.1", ":1.2"},
-                /* what the sender is told, which he may not hear either */
+                /* the error for the sender, which it may not receive either */
                 {MESSAGE_ERROR, ERROR("AccessDenied"), BUS, ":1.1"},
                 {MESSAGE_ERROR, ERROR("AccessDenied"), BUS, BUS});
     plane_close(&p);
 }
 
-static void a_parked_message_is_seen_behind_what_it_causes(void)
+static void parked_message_is_seen_after_its_consequences(void)
 {
     struct plane p;
     plane_open_monitored(&p, NULL);
     struct client *a = &p.clients[1], *b = &p.clients[2];
     const uint64_t owner[] = {2};
-    client_says(a, "a.service", "First");
+    client_emits(a, "a.service", "First");
     plane_event(&p, RELAY_EVENT_PARKED);
     uint64_t parked = p.event.parked;
-    client_says(a, NULL, "Second");
+    client_emits(a, NULL, "Second");
     relay_send(p.relay, RELAY_TO_MONITORS, MESSAGE_SIGNAL, 0, "a.starter", "/", "an.Interface", "Start", "",
                NULL, 0);
     relay_show(p.relay, parked);
@@ -266,8 +266,8 @@ static void a_parked_message_is_seen_behind_what_it_causes(void)
     CLIENT_SEES(b, {MESSAGE_SIGNAL, "NameAcquired", BUS, ":1.2"}, {MESSAGE_SIGNAL, "Start", BUS, "a.starter"},
                 {MESSAGE_SIGNAL, "NameAcquired", BUS, ":1.2"},
                 {MESSAGE_SIGNAL, "First", ":1.1", "a.service"});
-    client_says(a, NULL, "Last");
-    /* neither is seen again */
+    client_emits(a, NULL, "Last");
+    /* neither is seen twice */
     CLIENT_SEES(&p.clients[0], {MESSAGE_SIGNAL, "NameOwnerChanged", BUS, NULL},
                 {MESSAGE_SIGNAL, "NameAcquired", BUS, ":1.2"},
                 {MESSAGE_SIGNAL, "NameOwnerChanged", BUS, NULL},
@@ -275,40 +275,40 @@ static void a_parked_message_is_seen_behind_what_it_causes(void)
     plane_close(&p);
 }
 
-static void a_rejected_message_is_seen_before_the_error(void)
+static void rejected_message_is_seen_before_its_error(void)
 {
     struct plane p;
     plane_open_monitored(&p, NULL);
-    client_says(&p.clients[1], "a.nobody", "Lost");
+    client_emits(&p.clients[1], "a.absent", "Lost");
     plane_event(&p, RELAY_EVENT_PARKED);
-    relay_reject(p.relay, p.event.parked, ERROR("ServiceUnknown"), "nobody");
+    relay_reject(p.relay, p.event.parked, ERROR("ServiceUnknown"), "absent");
     relay_commit(p.relay);
-    CLIENT_SEES(&p.clients[0], {MESSAGE_SIGNAL, "Lost", ":1.1", "a.nobody"},
+    CLIENT_SEES(&p.clients[0], {MESSAGE_SIGNAL, "Lost", ":1.1", "a.absent"},
                 {MESSAGE_ERROR, ERROR("ServiceUnknown"), BUS, ":1.1"});
     plane_close(&p);
 }
 
-static void a_parked_message_is_seen_though_its_sender_is_gone(void)
+static void parked_message_of_a_departed_sender_is_seen(void)
 {
     struct plane p;
     plane_open_monitored(&p, NULL);
-    client_says(&p.clients[1], "a.nobody", "Farewell");
+    client_emits(&p.clients[1], "a.absent", "Farewell");
     plane_event(&p, RELAY_EVENT_PARKED);
     uint64_t parked = p.event.parked;
     client_close(&p.clients[1]);
-    client_says(&p.clients[2], ":1.1", "Knock"); /* what can't be sent to it ends it */
+    client_emits(&p.clients[2], ":1.1", "Knock"); /* unsendable output disconnects it */
     plane_event(&p, RELAY_EVENT_GONE);
-    relay_reject(p.relay, parked, ERROR("ServiceUnknown"), "nobody");
+    relay_reject(p.relay, parked, ERROR("ServiceUnknown"), "absent");
     relay_forget(p.relay, 1);
     relay_commit(p.relay);
     CLIENT_SEES(&p.clients[0], {MESSAGE_SIGNAL, "Knock", ":1.2", ":1.1"},
-                {MESSAGE_SIGNAL, "Farewell", ":1.1", "a.nobody"},
+                {MESSAGE_SIGNAL, "Farewell", ":1.1", "a.absent"},
                 {MESSAGE_ERROR, ERROR("ServiceUnknown"), BUS, ":1.1"},
                 {MESSAGE_SIGNAL, "NameLost", BUS, ":1.1"}, {MESSAGE_SIGNAL, "NameOwnerChanged", BUS, NULL});
     plane_close(&p);
 }
 
-static void what_is_seen_late_is_whole(void)
+static void message_seen_late_is_complete(void)
 {
     struct plane p;
     struct message m;
@@ -343,7 +343,7 @@ static uint64_t plane_total(struct plane *p, const char *key)
     return CHECK(at) ? strtoull(at + strlen(key), NULL, 10) : 0;
 }
 
-static void who_does_not_read_harms_nobody_else(void)
+static void slow_monitor_delays_no_other_client(void)
 {
     struct plane p;
     static char text[60000];
@@ -369,7 +369,7 @@ static void who_does_not_read_harms_nobody_else(void)
     plane_close(&p);
 }
 
-static void wrong_rules_are_refused(void)
+static void invalid_monitor_rules_are_refused(void)
 {
     struct plane p;
     char why[256] = "", long_rule[MATCH_MAX_RULE_TEXT + 2];
@@ -381,7 +381,7 @@ static void wrong_rules_are_refused(void)
     CHECK(strstr(why, "'='"));
     CHECK_EQUAL(relay_become_monitor(p.relay, 0, 1, too_long, 1, why, sizeof(why)), -E2BIG);
     CHECK(strstr(why, "1025 bytes"));
-    /* of who is not there nothing becomes */
+    /* an absent peer can't become a monitor */
     CHECK_EQUAL(relay_become_monitor(p.relay, 7, 1, wrong, 1, why, sizeof(why)), 0);
     CHECK_EQUAL(relay_commit(p.relay), 0);
     struct client *a = plane_connect(&p, 1);
@@ -389,7 +389,7 @@ static void wrong_rules_are_refused(void)
     plane_close(&p);
 }
 
-static void a_lack_of_memory_is_told(void)
+static void monitor_request_without_memory_fails(void)
 {
     const char *const rules[] = {"type='signal'", "member='Foo',arg0='bar'"};
     struct monitor *monitor = NULL;
@@ -407,19 +407,19 @@ static void a_lack_of_memory_is_told(void)
 
 static const struct check_test tests[] = {
     TEST(messages_are_seen_once_and_stamped),
-    TEST(hello_is_seen_with_the_name_it_gets),
-    TEST(a_hello_that_fails_has_no_name),
-    TEST(only_what_the_rules_match_is_seen),
-    TEST(its_names_are_given_up),
-    TEST(another_monitor_sees_it_become_one),
-    TEST(who_sends_is_closed),
-    TEST(denials_are_seen),
-    TEST(a_parked_message_is_seen_behind_what_it_causes),
-    TEST(a_rejected_message_is_seen_before_the_error),
-    TEST(a_parked_message_is_seen_though_its_sender_is_gone),
-    TEST(what_is_seen_late_is_whole),
-    TEST(who_does_not_read_harms_nobody_else),
-    TEST(wrong_rules_are_refused),
-    TEST(a_lack_of_memory_is_told),
+    TEST(monitor_sees_hello_with_its_assigned_name),
+    TEST(failed_hello_is_seen_without_a_name),
+    TEST(monitor_sees_only_matching_messages),
+    TEST(new_monitor_loses_its_names),
+    TEST(monitors_see_become_monitor_calls),
+    TEST(monitor_that_sends_is_disconnected),
+    TEST(monitor_sees_denials),
+    TEST(parked_message_is_seen_after_its_consequences),
+    TEST(rejected_message_is_seen_before_its_error),
+    TEST(parked_message_of_a_departed_sender_is_seen),
+    TEST(message_seen_late_is_complete),
+    TEST(slow_monitor_delays_no_other_client),
+    TEST(invalid_monitor_rules_are_refused),
+    TEST(monitor_request_without_memory_fails),
 };
 CHECK_MAIN(tests)

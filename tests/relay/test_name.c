@@ -24,7 +24,7 @@ static unsigned kinds_of(struct span text)
            (name_is_member(text) ? MEMBER : 0) | (name_is_path(text) ? PATH : 0);
 }
 
-/* What libdbus says; it has no function for namespaces. */
+/* Compares with libdbus, which has no function for namespaces. */
 static void check_reference(const char *text)
 {
     const struct span span = span_of(text);
@@ -96,7 +96,7 @@ static void names(void)
     }
 }
 
-static void nothing_is_no_name(void)
+static void empty_text_is_no_name(void)
 {
     CHECK_EQUAL(kinds_of((struct span){NULL, 0}), 0);
     CHECK(text_is_utf8((struct span){NULL, 0}));
@@ -151,14 +151,14 @@ static bool spelled_out(const char *s, uint32_t n, char separator, const char *o
     return !first;
 }
 
-/* Every kind of character at every place of texts of every length, among them those that fill a block. */
+/* Every kind of character at every position of texts of every length, including whole blocks. */
 static void every_character_at_every_place(void)
 {
     static const char characters[] = "\0\1 ,-./09:;@AZ[^_`az{~\177\200\256\257\301\332\337\377";
     for (uint32_t n = 1; n <= 50; n++) {
         for (uint32_t at = 0; at < n; at++) {
             for (size_t k = 0; k < sizeof(characters) - 1; k++) {
-                /* a block of its own, so that reading outside of it is found */
+                /* in its own block, so that reading outside of it is detected */
                 char *text = malloc(n);
                 REQUIRE(text);
                 memset(text, 'x', n);
@@ -234,7 +234,7 @@ static void sequences(void)
     }
 }
 
-/* Long texts are read eight bytes at a time: what is wrong is found wherever it stands. */
+/* Long texts are read eight bytes at a time: an error is found at every position. */
 static void utf8_at_every_place(void)
 {
     static const struct {
@@ -260,7 +260,7 @@ static void utf8_at_every_place(void)
 
 static const struct check_test tests[] = {
     TEST(names),
-    TEST(nothing_is_no_name),
+    TEST(empty_text_is_no_name),
     TEST(lengths),
     TEST(every_character_at_every_place),
     TEST(every_character_is_utf8),

@@ -9,7 +9,7 @@
 #define PEERS 3u
 #define A "org.example.A"
 
-/* Whoever says "An.Interface" to A is refused; the rest is allowed. */
+/* Messages of "An.Interface" to A are denied; the rest is allowed. */
 static const struct rule_draft rules[] = {
     {.kind = POLICY_SEND, .allow = true},
     {.kind = POLICY_RECEIVE, .allow = true},
@@ -23,52 +23,52 @@ static const struct message call = {.type = MESSAGE_METHOD_CALL,
                                     .interface = {"An.Interface", 12},
                                     .member = {"Member", 6}};
 
-struct court {
+struct policy_fixture {
     struct bus bus;
     struct peer *peers[PEERS];
 };
 
 static struct policy_draft draft;
 
-static bool court_open(struct court *court)
+static bool fixture_open(struct policy_fixture *fixture)
 {
-    memset(court, 0, sizeof(*court));
-    court->bus.n_log = UINT32_MAX; /* nobody reads it */
+    memset(fixture, 0, sizeof(*fixture));
+    fixture->bus.n_log = UINT32_MAX; /* discard log lines */
     policy_draft(&draft, rules, CHECK_COUNT(rules));
-    if (policy_new(&court->bus.policy, draft.data, draft.size, 1) < 0 ||
-        registry_init(&court->bus.registry) < 0)
-        return CHECK(!"no court");
+    if (policy_new(&fixture->bus.policy, draft.data, draft.size, 1) < 0 ||
+        registry_init(&fixture->bus.registry) < 0)
+        return CHECK(!"no fixture");
     for (uint32_t i = 0; i < PEERS; i++) {
         const struct relay_credentials credentials = {.uid = i, .loginfo = "uid=0"};
-        court->peers[i] = peer_new(i, -1, &credentials);
-        if (!CHECK(court->peers[i] != NULL))
+        fixture->peers[i] = peer_new(i, -1, &credentials);
+        if (!CHECK(fixture->peers[i] != NULL))
             return false;
     }
     return true;
 }
 
-static void court_close(struct court *court)
+static void fixture_close(struct policy_fixture *fixture)
 {
-    registry_free(&court->bus.registry);
+    registry_free(&fixture->bus.registry);
     for (uint32_t i = 0; i < PEERS; i++)
-        peer_free(court->peers[i]);
-    policy_free(court->bus.policy);
+        peer_free(fixture->peers[i]);
+    policy_free(fixture->bus.policy);
 }
 
-static void court_own(struct court *court, const char *name, uint32_t peer)
+static void fixture_own(struct policy_fixture *fixture, const char *name, uint32_t peer)
 {
-    struct peer *const queue[] = {court->peers[peer % PEERS]};
-    CHECK_EQUAL(registry_set_queue(&court->bus.registry, span_of(name), queue, peer < PEERS), 0);
+    struct peer *const queue[] = {fixture->peers[peer % PEERS]};
+    CHECK_EQUAL(registry_set_queue(&fixture->bus.registry, span_of(name), queue, peer < PEERS), 0);
 }
 
-static bool court_judge(struct court *court, uint32_t sender, uint32_t recipient)
+static bool fixture_judge(struct policy_fixture *fixture, uint32_t sender, uint32_t recipient)
 {
     const struct policy_case c = {
-        .m = &call, .sender = court->peers[sender], .recipient = court->peers[recipient]};
-    return judge(&court->bus, &c, NULL);
+        .m = &call, .sender = fixture->peers[sender], .recipient = fixture->peers[recipient]};
+    return judge(&fixture->bus, &c, NULL);
 }
 
-static void a_block_is_one_or_is_refused(void)
+static void malformed_block_is_refused(void)
 {
     struct policy *policy;
     policy_draft(&draft, rules, CHECK_COUNT(rules));
@@ -101,7 +101,7 @@ static void a_block_is_one_or_is_refused(void)
         CHECK_EQUAL(policy_new(&policy, draft.data, n, 1), -EINVAL);
 }
 
-static void no_memory_for_a_policy(void)
+static void policy_load_without_memory_fails(void)
 {
     struct policy *policy;
     int error = -ENOMEM;
@@ -116,64 +116,64 @@ static void no_memory_for_a_policy(void)
     policy_free(policy);
 }
 
-/* Who can't be judged is refused, and judged when there is memory again. */
-static void no_memory_for_a_verdict(void)
+/* Without memory for a verdict the message is denied; later it is judged again. */
+static void verdict_without_memory_is_a_denial(void)
 {
-    struct court court;
-    REQUIRE(court_open(&court));
-    court_own(&court, "org.example.B", 1);
+    struct policy_fixture fixture;
+    REQUIRE(fixture_open(&fixture));
+    fixture_own(&fixture, "org.example.B", 1);
     long n = 0;
     for (bool allowed = false; n < 100 && !allowed; n++) {
         check_allocations = n;
-        allowed = court_judge(&court, 0, 1);
+        allowed = fixture_judge(&fixture, 0, 1);
     }
     check_allocations = -1;
     CHECK(n > 3 && n < 100);
-    CHECK(court_judge(&court, 0, 1));
-    court_close(&court);
+    CHECK(fixture_judge(&fixture, 0, 1));
+    fixture_close(&fixture);
 }
 
-static void names_count_from_the_moment_they_change(void)
+static void name_changes_affect_verdicts_at_once(void)
 {
-    struct court court;
-    REQUIRE(court_open(&court));
-    CHECK(court_judge(&court, 0, 1));
-    court_own(&court, A, 1);
-    CHECK(!court_judge(&court, 0, 1));
-    CHECK(court_judge(&court, 0, 2));
-    court_own(&court, A, 2);
-    CHECK(court_judge(&court, 0, 1));
-    CHECK(!court_judge(&court, 0, 2));
-    /* waiting for it is as good as having it */
-    struct peer *const queue[] = {court.peers[2], court.peers[1]};
-    CHECK_EQUAL(registry_set_queue(&court.bus.registry, SPAN(A), queue, 2), 0);
-    CHECK(!court_judge(&court, 0, 1));
-    court_own(&court, A, PEERS);
-    CHECK(court_judge(&court, 0, 1));
-    CHECK(court_judge(&court, 0, 2));
-    court_close(&court);
+    struct policy_fixture fixture;
+    REQUIRE(fixture_open(&fixture));
+    CHECK(fixture_judge(&fixture, 0, 1));
+    fixture_own(&fixture, A, 1);
+    CHECK(!fixture_judge(&fixture, 0, 1));
+    CHECK(fixture_judge(&fixture, 0, 2));
+    fixture_own(&fixture, A, 2);
+    CHECK(fixture_judge(&fixture, 0, 1));
+    CHECK(!fixture_judge(&fixture, 0, 2));
+    /* waiting in the queue counts as owning the name */
+    struct peer *const queue[] = {fixture.peers[2], fixture.peers[1]};
+    CHECK_EQUAL(registry_set_queue(&fixture.bus.registry, SPAN(A), queue, 2), 0);
+    CHECK(!fixture_judge(&fixture, 0, 1));
+    fixture_own(&fixture, A, PEERS);
+    CHECK(fixture_judge(&fixture, 0, 1));
+    CHECK(fixture_judge(&fixture, 0, 2));
+    fixture_close(&fixture);
 }
 
-static void who_is_not_there_is_judged_by_the_name_in_the_message(void)
+static void absent_recipient_is_judged_by_its_destination(void)
 {
-    struct court court;
+    struct policy_fixture fixture;
     struct message other = call;
     other.destination = SPAN("org.example.Other");
-    REQUIRE(court_open(&court));
-    struct policy_case c = {.m = &call, .sender = court.peers[0]};
-    CHECK(!judge(&court.bus, &c, NULL));
+    REQUIRE(fixture_open(&fixture));
+    struct policy_case c = {.m = &call, .sender = fixture.peers[0]};
+    CHECK(!judge(&fixture.bus, &c, NULL));
     c.m = &other;
-    CHECK(judge(&court.bus, &c, NULL));
-    court_close(&court);
+    CHECK(judge(&fixture.bus, &c, NULL));
+    fixture_close(&fixture);
 }
 
-/* Ever other names make ever other roles; they are forgotten together, and verdicts stay the same. */
-static void roles_do_not_pile_up(void)
+/* Changing names create new roles; old ones are dropped together, and verdicts stay the same. */
+static void unused_roles_are_dropped(void)
 {
     enum { NAMES = 11 };
-    struct court court;
+    struct policy_fixture fixture;
     char names[NAMES][32];
-    REQUIRE(court_open(&court));
+    REQUIRE(fixture_open(&fixture));
     policy_draft_begin(&draft);
     for (size_t i = 0; i < CHECK_COUNT(rules); i++)
         policy_draft_add(&draft, &rules[i]);
@@ -183,23 +183,23 @@ static void roles_do_not_pile_up(void)
         policy_draft_add(&draft, &rule);
     }
     policy_draft_end(&draft);
-    policy_free(court.bus.policy);
-    REQUIRE(policy_new(&court.bus.policy, draft.data, draft.size, 1) == 0);
-    court_own(&court, A, 1);
-    const uint64_t generation = court.bus.policy->generation;
+    policy_free(fixture.bus.policy);
+    REQUIRE(policy_new(&fixture.bus.policy, draft.data, draft.size, 1) == 0);
+    fixture_own(&fixture, A, 1);
+    const uint64_t generation = fixture.bus.policy->generation;
     for (unsigned chosen = 0; chosen < 1u << NAMES; chosen++) {
         for (int i = 0; i < NAMES; i++)
-            court_own(&court, names[i], chosen >> i & 1 ? 1 : PEERS);
-        /* an allow rule about one of the names comes after the deny rule about A */
-        CHECK_EQUAL(court_judge(&court, 0, 1), chosen != 0);
-        CHECK(court_judge(&court, 0, 2));
-        CHECK(court.bus.policy->roles.count < 1100);
+            fixture_own(&fixture, names[i], chosen >> i & 1 ? 1 : PEERS);
+        /* an allow rule about one of the names follows the deny rule about A */
+        CHECK_EQUAL(fixture_judge(&fixture, 0, 1), chosen != 0);
+        CHECK(fixture_judge(&fixture, 0, 2));
+        CHECK(fixture.bus.policy->roles.count < 1100);
     }
-    CHECK(court.bus.policy->generation > generation);
-    court_close(&court);
+    CHECK(fixture.bus.policy->generation > generation);
+    fixture_close(&fixture);
 }
 
-/* Users and groups that no rule mentions are all the same, and no group counts twice. */
+/* Users and groups that no rule mentions are equivalent, and no group counts twice. */
 static void identities_are_shared(void)
 {
     const uint32_t gids[] = {7, 4, 7}, others[] = {4, 9, 7, 1};
@@ -221,8 +221,8 @@ static void identities_are_shared(void)
     policy_free(policy);
 }
 
-/* Of the rules about a name, and about those that it is below, the last decides. */
-static void names_may_be_owned(void)
+/* Among the rules about a name and its prefixes the last one decides. */
+static void last_matching_own_rule_decides(void)
 {
     const struct rule_draft more[] = {
         {.kind = POLICY_OWN, .allow = true, .destination = "void"},
@@ -252,14 +252,14 @@ static void names_may_be_owned(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(a_block_is_one_or_is_refused),
-    TEST(no_memory_for_a_policy),
-    TEST(no_memory_for_a_verdict),
-    TEST(names_count_from_the_moment_they_change),
-    TEST(who_is_not_there_is_judged_by_the_name_in_the_message),
-    TEST(roles_do_not_pile_up),
+    TEST(malformed_block_is_refused),
+    TEST(policy_load_without_memory_fails),
+    TEST(verdict_without_memory_is_a_denial),
+    TEST(name_changes_affect_verdicts_at_once),
+    TEST(absent_recipient_is_judged_by_its_destination),
+    TEST(unused_roles_are_dropped),
     TEST(identities_are_shared),
-    TEST(names_may_be_owned),
+    TEST(last_matching_own_rule_decides),
 };
 
 CHECK_MAIN(tests)

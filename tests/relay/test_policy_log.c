@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "plane.h"
+#include "plane_fixture.h"
 #include "policy_draft.h"
 
 #define NOTICE 5 /* syslog's */
@@ -37,7 +37,7 @@ static void plane_judge(struct plane *p)
     CHECK_EQUAL(relay_commit(p->relay), 0);
 }
 
-/* The next line of the log is this one. */
+/* Checks the next line of the log. */
 static void plane_logs(struct plane *p, const char *words, const char *member, const char *destination)
 {
     char format[512], line[1024];
@@ -55,7 +55,7 @@ static void signal_sent(struct client *c, const char *destination, const char *m
     client_send(c, &w);
 }
 
-static void what_is_refused_is_logged(void)
+static void denials_are_logged(void)
 {
     struct plane p;
     plane_open(&p);
@@ -69,8 +69,8 @@ static void what_is_refused_is_logged(void)
     plane_close(&p);
 }
 
-/* Who, what for, and by which rule; where a rule stands need not be known. */
-static void a_denial_names_its_rule(void)
+/* The line has both peers, the message, and the rule; its location may be unknown. */
+static void denial_names_its_rule(void)
 {
     struct plane p;
     plane_open(&p);
@@ -92,7 +92,7 @@ static void a_denial_names_its_rule(void)
     plane_close(&p);
 }
 
-static void what_would_be_refused_is_logged(void)
+static void would_be_denials_are_logged(void)
 {
     struct plane p;
     plane_open(&p);
@@ -107,8 +107,8 @@ static void what_would_be_refused_is_logged(void)
     plane_close(&p);
 }
 
-/* Of a broadcast that somebody does not get nothing is said, but of what rules ask to be logged. */
-static void broadcasts_are_refused_in_silence(void)
+/* A denied receiver of a broadcast is not logged, unless the rule has log="true". */
+static void broadcast_denials_are_not_logged(void)
 {
     struct plane p;
     plane_open(&p);
@@ -126,7 +126,7 @@ static void broadcasts_are_refused_in_silence(void)
     plane_close(&p);
 }
 
-/* Reads as much of the log as there is; returns the number of lines. */
+/* Reads the pending log; returns the number of lines. */
 static unsigned plane_lines(struct plane *p)
 {
     unsigned lines = 0;
@@ -140,7 +140,7 @@ static unsigned plane_lines(struct plane *p)
     return lines;
 }
 
-static void no_line_is_lost(void)
+static void log_backlog_loses_no_line(void)
 {
     enum { SIGNALS = 3000 };
     struct plane p;
@@ -160,11 +160,11 @@ static void no_line_is_lost(void)
         if (pollers[0].revents & POLLIN)
             client_receive(a);
         a->size = 0;
-        /* reads only when the other has written all that it may, as who is slower */
+        /* reads only after the other has written all that it may, as a slower control plane */
         if (!(pollers[0].revents & POLLOUT) && pollers[1].revents)
             lines += plane_lines(&p);
         else
-            client_sync(b); /* nobody else waits for the log */
+            client_sync(b); /* no other client waits for the log */
     }
     CHECK_EQUAL(lines, SIGNALS);
     marshal_free(&w);
@@ -172,11 +172,9 @@ static void no_line_is_lost(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(what_is_refused_is_logged),
-    TEST(a_denial_names_its_rule),
-    TEST(what_would_be_refused_is_logged),
-    TEST(broadcasts_are_refused_in_silence),
-    TEST(no_line_is_lost),
+    TEST(denials_are_logged),          TEST(denial_names_its_rule),
+    TEST(would_be_denials_are_logged), TEST(broadcast_denials_are_not_logged),
+    TEST(log_backlog_loses_no_line),
 };
 
 CHECK_MAIN(tests)

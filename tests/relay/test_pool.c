@@ -11,7 +11,7 @@ static struct buffer *adopted(struct pool *pool, size_t capacity)
     return buffer;
 }
 
-static void the_last_reference_puts_it_back(void)
+static void last_reference_returns_the_buffer(void)
 {
     struct pool pool = {0};
     struct buffer *buffer = adopted(&pool, POOL_LEAST);
@@ -25,7 +25,7 @@ static void the_last_reference_puts_it_back(void)
     pool_free(&pool);
 }
 
-static void only_a_buffer_that_is_large_enough_is_taken(void)
+static void too_small_buffer_is_not_taken(void)
 {
     struct pool pool = {0};
     buffer_unref(adopted(&pool, POOL_LEAST));
@@ -39,8 +39,8 @@ static void only_a_buffer_that_is_large_enough_is_taken(void)
     pool_free(&pool);
 }
 
-/* What stands in it would keep several times the memory that it is worth. */
-static void one_that_is_much_too_large_is_left(void)
+/* A small message would occupy several times its size. */
+static void much_too_large_buffer_is_not_taken(void)
 {
     struct pool pool = {0};
     buffer_unref(adopted(&pool, 2 * POOL_LEAST));
@@ -49,7 +49,7 @@ static void one_that_is_much_too_large_is_left(void)
     pool_free(&pool);
 }
 
-static void it_keeps_neither_small_nor_huge_ones(void)
+static void pool_keeps_neither_small_nor_huge_buffers(void)
 {
     struct pool pool = {0};
     buffer_unref(adopted(&pool, POOL_LEAST - 1));
@@ -57,8 +57,8 @@ static void it_keeps_neither_small_nor_huge_ones(void)
     CHECK(!pool.first);
 }
 
-/* A buffer that came out of the pool may grow beyond what the pool keeps. */
-static void one_that_grew_huge_is_freed(void)
+/* A buffer from the pool may grow beyond what the pool keeps. */
+static void buffer_that_grew_huge_is_freed(void)
 {
     struct pool pool = {0};
     struct buffer *buffer = buffer_grow(adopted(&pool, POOL_LEAST), POOL_BYTES + 1);
@@ -66,7 +66,7 @@ static void one_that_grew_huge_is_freed(void)
     CHECK(!pool.first);
 }
 
-static void what_it_keeps_is_bounded(void)
+static void pool_size_is_bounded(void)
 {
     struct pool pool = {0};
     struct buffer *buffers[5];
@@ -81,7 +81,7 @@ static void what_it_keeps_is_bounded(void)
     pool_free(&pool);
 }
 
-static void unused_ones_are_given_back_in_time(void)
+static void unused_buffers_are_freed_in_time(void)
 {
     struct pool pool = {0};
     CHECK_EQUAL(pool_tick(&pool), -1);
@@ -95,9 +95,9 @@ static void unused_ones_are_given_back_in_time(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(the_last_reference_puts_it_back),    TEST(only_a_buffer_that_is_large_enough_is_taken),
-    TEST(one_that_is_much_too_large_is_left), TEST(it_keeps_neither_small_nor_huge_ones),
-    TEST(one_that_grew_huge_is_freed),        TEST(what_it_keeps_is_bounded),
-    TEST(unused_ones_are_given_back_in_time),
+    TEST(last_reference_returns_the_buffer),  TEST(too_small_buffer_is_not_taken),
+    TEST(much_too_large_buffer_is_not_taken), TEST(pool_keeps_neither_small_nor_huge_buffers),
+    TEST(buffer_that_grew_huge_is_freed),     TEST(pool_size_is_bounded),
+    TEST(unused_buffers_are_freed_in_time),
 };
 CHECK_MAIN(tests)

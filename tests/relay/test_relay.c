@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "plane.h"
+#include "plane_fixture.h"
 
 #include <errno.h>
 
@@ -25,7 +25,7 @@ static void unicast_is_stamped(void)
     plane_close(&p);
 }
 
-static void broadcast_meets_its_rules(void)
+static void broadcast_reaches_matching_peers(void)
 {
     struct plane p;
     plane_open(&p);
@@ -53,7 +53,7 @@ static void long_messages_arrive_whole(void)
     struct marshal w = client_call(a, CLIENT_1, "Long", "s");
     marshal_string(&w, span_of(text));
     REQUIRE(marshal_end(&w));
-    /* neither end may block, so both are served in turn */
+    /* neither end may block, so both are served alternately */
     CHECK_EQUAL(fcntl(a->fd, F_SETFL, O_NONBLOCK), 0);
     for (size_t sent = 0; sent < w.size || b->size < w.size;) {
         ssize_t n = sent < w.size ? send(a->fd, w.data + sent, w.size - sent, MSG_NOSIGNAL) : -1;
@@ -71,7 +71,7 @@ static void long_messages_arrive_whole(void)
     plane_close(&p);
 }
 
-static void descriptors_go_along(void)
+static void descriptors_are_passed(void)
 {
     struct plane p;
     struct message m;
@@ -113,7 +113,7 @@ static void descriptors_go_along(void)
     plane_close(&p);
 }
 
-static void claimed_descriptors_must_be_there(void)
+static void missing_descriptors_disconnect_the_sender(void)
 {
     struct plane p;
     plane_open(&p);
@@ -136,7 +136,7 @@ static void claimed_descriptors_must_be_there(void)
     plane_close(&p);
 }
 
-static void garbage_ends_its_sender_alone(void)
+static void malformed_message_disconnects_only_its_sender(void)
 {
     struct plane p;
     plane_open(&p);
@@ -152,7 +152,7 @@ static void garbage_ends_its_sender_alone(void)
     plane_close(&p);
 }
 
-static void only_awaited_replies_pass(void)
+static void only_requested_replies_pass(void)
 {
     struct plane p;
     struct message m;
@@ -178,7 +178,7 @@ static void only_awaited_replies_pass(void)
     plane_close(&p);
 }
 
-static void a_lost_callee_answers_no_reply(void)
+static void call_to_a_lost_callee_gets_no_reply_error(void)
 {
     struct plane p;
     struct message m;
@@ -230,7 +230,7 @@ static void parked_messages_keep_their_order(void)
     relay_set_queue(p.relay, "a.name", owner, 1);
     relay_commit(p.relay);
     client_expects(b, MESSAGE_SIGNAL, "NameAcquired", BUS);
-    /* the name has an owner now, but what came before still waits */
+    /* the name has an owner now, but the earlier message is still parked */
     w = client_signal(a, "a.name", "Second");
     client_send(a, &w);
     plane_event(&p, RELAY_EVENT_PARKED);
@@ -243,7 +243,7 @@ static void parked_messages_keep_their_order(void)
     plane_close(&p);
 }
 
-/* Another sender's message waits for the name, which has an owner by now. */
+/* Another sender's message is parked for the name, which has an owner by now. */
 static void a_parked_message_is_not_overtaken_by_one_to_its_owner(void)
 {
     struct plane p;
@@ -302,7 +302,7 @@ static void unknown_types_are_refused(void)
         client_send(a, &w);
         client_expects(a, MESSAGE_ERROR, "org.freedesktop.DBus.Error.AccessDenied", BUS);
     }
-    /* nothing of it has come up: the next event is another message's */
+    /* it was not reported: the next event is another message's */
     struct marshal w = client_call(a, "other.name", "Question", NULL);
     client_send(a, &w);
     plane_event(&p, RELAY_EVENT_PARKED);
@@ -343,7 +343,7 @@ static void a_call_for_the_control_plane_stops_its_sender(void)
     client_send(a, &w);
     plane_event(&p, RELAY_EVENT_CALL);
     CHECK_SPAN(span_of(p.event.member), "Cold");
-    client_sync(b); /* nobody else is stopped, and nothing of what came after has passed */
+    client_sync(b); /* no other client is stopped, and none of the later messages has passed */
     const uint64_t owner[] = {0};
     relay_set_queue(p.relay, "a.name", owner, 1);
     relay_reply(p.relay, 0, serial, "", NULL, 0, NULL, 0);
@@ -366,7 +366,7 @@ static void send_answer(struct client *c, uint32_t reply_serial)
     client_send(c, &w);
 }
 
-static void the_driver_asks_and_is_answered_once(void)
+static void control_plane_call_is_answered_once(void)
 {
     struct plane p;
     struct message m;
@@ -374,7 +374,7 @@ static void the_driver_asks_and_is_answered_once(void)
     const uint64_t owner[] = {0};
     plane_open(&p);
     struct client *a = plane_connect(&p, 0);
-    send_answer(a, serial); /* to a question that nobody asked */
+    send_answer(a, serial); /* an unrequested reply */
     client_expects(a, MESSAGE_ERROR, DENIED, BUS);
     plane_event(&p, RELAY_EVENT_LOG);
     relay_set_queue(p.relay, "a.name", owner, 1);
@@ -402,7 +402,7 @@ static void the_driver_asks_and_is_answered_once(void)
     plane_close(&p);
 }
 
-static void the_driver_tells_the_owner_of_a_name(void)
+static void driver_returns_the_owner_of_a_name(void)
 {
     struct plane p;
     struct message m;
@@ -427,7 +427,7 @@ static void the_driver_tells_the_owner_of_a_name(void)
     plane_close(&p);
 }
 
-static void before_hello_there_is_nothing_but_hello(void)
+static void other_calls_before_hello_are_denied(void)
 {
     struct plane p;
     plane_open(&p);
@@ -439,7 +439,7 @@ static void before_hello_there_is_nothing_but_hello(void)
     plane_close(&p);
 }
 
-static void a_full_queue_refuses_and_keeps_what_it_has(void)
+static void full_queue_refuses_new_messages(void)
 {
     struct plane p;
     plane_open(&p);
@@ -473,7 +473,7 @@ static void a_full_queue_refuses_and_keeps_what_it_has(void)
         client_drop(a, &m);
         REQUIRE(delivered < 1000);
     }
-    CHECK(delivered > 17); /* at least what the limit allows */
+    CHECK(delivered > 17); /* at least as much as the limit allows */
     for (uint32_t i = 0; i < delivered; i++) {
         if (!client_expects(b, MESSAGE_SIGNAL, "Flood", CLIENT_0))
             break;
@@ -482,7 +482,7 @@ static void a_full_queue_refuses_and_keeps_what_it_has(void)
     plane_close(&p);
 }
 
-static void limits_are_told(void)
+static void exceeded_limits_are_reported(void)
 {
     struct plane p;
     plane_open(&p);
@@ -517,7 +517,7 @@ static void limits_are_told(void)
     plane_close(&p);
 }
 
-static void a_broken_policy_is_refused(void)
+static void malformed_policy_is_refused(void)
 {
     struct relay *relay;
     uint8_t block[sizeof(plane_policy)];
@@ -554,7 +554,7 @@ static void tables_are_exported(void)
     plane_close(&p);
 }
 
-static void an_unread_peer_may_be_cut_off(void)
+static void full_peer_may_be_disconnected(void)
 {
     struct plane p;
     plane_open(&p);
@@ -568,7 +568,7 @@ static void an_unread_peer_may_be_cut_off(void)
     client_expects(a, MESSAGE_ERROR, "last.Words", BUS);
     plane_event(&p, RELAY_EVENT_GONE);
     CHECK_EQUAL(p.event.reason, RELAY_GONE_DISCONNECTED);
-    /* as long as its names have an owner, it sees no end */
+    /* it is not closed before its names are released */
     char byte;
     CHECK(recv(a->fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
     relay_forget(p.relay, 0);
@@ -579,7 +579,7 @@ static void an_unread_peer_may_be_cut_off(void)
     plane_close(&p);
 }
 
-static void the_descriptor_is_readable_until_all_events_are_taken(void)
+static void event_fd_is_readable_until_all_events_are_taken(void)
 {
     struct plane p;
     plane_open(&p);
@@ -598,15 +598,15 @@ static void the_descriptor_is_readable_until_all_events_are_taken(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(the_descriptor_is_readable_until_all_events_are_taken),
+    TEST(event_fd_is_readable_until_all_events_are_taken),
     TEST(unicast_is_stamped),
-    TEST(broadcast_meets_its_rules),
+    TEST(broadcast_reaches_matching_peers),
     TEST(long_messages_arrive_whole),
-    TEST(descriptors_go_along),
-    TEST(claimed_descriptors_must_be_there),
-    TEST(garbage_ends_its_sender_alone),
-    TEST(only_awaited_replies_pass),
-    TEST(a_lost_callee_answers_no_reply),
+    TEST(descriptors_are_passed),
+    TEST(missing_descriptors_disconnect_the_sender),
+    TEST(malformed_message_disconnects_only_its_sender),
+    TEST(only_requested_replies_pass),
+    TEST(call_to_a_lost_callee_gets_no_reply_error),
     TEST(a_name_is_handed_over_in_one_step),
     TEST(parked_messages_keep_their_order),
     TEST(a_parked_message_is_not_overtaken_by_one_to_its_owner),
@@ -614,13 +614,13 @@ static const struct check_test tests[] = {
     TEST(unknown_types_are_refused),
     TEST(a_parked_sender_may_leave),
     TEST(a_call_for_the_control_plane_stops_its_sender),
-    TEST(the_driver_asks_and_is_answered_once),
-    TEST(the_driver_tells_the_owner_of_a_name),
-    TEST(before_hello_there_is_nothing_but_hello),
-    TEST(a_full_queue_refuses_and_keeps_what_it_has),
-    TEST(limits_are_told),
-    TEST(a_broken_policy_is_refused),
+    TEST(control_plane_call_is_answered_once),
+    TEST(driver_returns_the_owner_of_a_name),
+    TEST(other_calls_before_hello_are_denied),
+    TEST(full_queue_refuses_new_messages),
+    TEST(exceeded_limits_are_reported),
+    TEST(malformed_policy_is_refused),
     TEST(tables_are_exported),
-    TEST(an_unread_peer_may_be_cut_off),
+    TEST(full_peer_may_be_disconnected),
 };
 CHECK_MAIN(tests)

@@ -53,7 +53,7 @@ static void a_bad_block_is_refused(void)
     relay_policy_free(NULL);
 }
 
-static void no_memory_for_a_policy(void)
+static void policy_load_without_memory_fails(void)
 {
     struct policy *policy = NULL;
     policy_draft(&draft, rules, CHECK_COUNT(rules));
@@ -147,8 +147,8 @@ static void questions_do_not_pile_up(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(a_bad_block_is_refused),   TEST(no_memory_for_a_policy),    TEST(no_memory_for_a_question),
-    TEST(a_verdict_names_its_rule), TEST(the_peer_that_asks_counts), TEST(questions_do_not_pile_up),
+    TEST(a_bad_block_is_refused),   TEST(policy_load_without_memory_fails), TEST(no_memory_for_a_question),
+    TEST(a_verdict_names_its_rule), TEST(the_peer_that_asks_counts),        TEST(questions_do_not_pile_up),
 };
 
 CHECK_MAIN(tests)

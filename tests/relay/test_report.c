@@ -3,7 +3,7 @@
 
 /* Events that clients cause on their way to the control plane: bounded for a connection and for a uid. */
 
-#include "yard.h"
+#include "bus_fixture.h"
 
 #include "plane_policy.h"
 
@@ -16,21 +16,22 @@
 static const uint32_t one_user[PEERS] = {1000, 1000, 1000, 1000};
 static const uint32_t strangers[PEERS] = {1000, 1000, 1000, 1001};
 
-static void open_yard(struct yard *y, const uint32_t uids[PEERS])
+static void open_yard(struct bus_fixture *y, const uint32_t uids[PEERS])
 {
-    yard_open(y, uids);
+    bus_fixture_open(y, uids);
     y->bus.limits.max_outgoing_bytes = y->bus.limits.max_incoming_bytes = 1u << 30;
     policy_free(y->bus.policy);
     CHECK_EQUAL(policy_new(&y->bus.policy, plane_policy, sizeof(plane_policy), 1), 0);
 }
 
-static void turns(struct yard *y)
+static void turns(struct bus_fixture *y)
 {
     for (int i = 0; i < 4; i++)
         loop_once(&y->bus, 0, nothing, NULL);
 }
 
-static void write_message(struct yard *y, int from, uint8_t type, uint8_t flags, const char *destination)
+static void write_message(struct bus_fixture *y, int from, uint8_t type, uint8_t flags,
+                          const char *destination)
 {
     struct marshal w = {0};
     struct marshal_header header = {.type = type,
@@ -46,7 +47,7 @@ static void write_message(struct yard *y, int from, uint8_t type, uint8_t flags,
     marshal_free(&w);
 }
 
-static void write_parked(struct yard *y, int from, uint32_t n)
+static void write_parked(struct bus_fixture *y, int from, uint32_t n)
 {
     char name[16];
     for (uint32_t i = 0; i < n; i++) {
@@ -64,7 +65,7 @@ struct taken {
 };
 
 /* Takes what is there now, the oldest first; returns how many they are. */
-static uint32_t take(struct yard *y, struct taken *taken, uint32_t most)
+static uint32_t take(struct bus_fixture *y, struct taken *taken, uint32_t most)
 {
     uint32_t n = 0;
     for (struct stack_node *node = stack_take(&y->events.stack); node; node = node->next) {
@@ -77,7 +78,7 @@ static uint32_t take(struct yard *y, struct taken *taken, uint32_t most)
     return n;
 }
 
-static void command(struct yard *y, enum command_kind kind, uint64_t id)
+static void command(struct bus_fixture *y, enum command_kind kind, uint64_t id)
 {
     const char *const texts[COMMAND_TEXTS] = {"t.Error", "no"};
     struct command_batch *batch = calloc(1, sizeof(*batch));
@@ -86,7 +87,7 @@ static void command(struct yard *y, enum command_kind kind, uint64_t id)
     turns(y);
 }
 
-static bool receive(struct yard *y, int who, struct message *m)
+static bool receive(struct bus_fixture *y, int who, struct message *m)
 {
     static uint8_t bytes[4096];
     ssize_t n = recv(y->ends[who], bytes, sizeof(bytes), MSG_DONTWAIT);
@@ -95,7 +96,7 @@ static bool receive(struct yard *y, int who, struct message *m)
 
 static void a_connection_with_many_is_not_read(void)
 {
-    struct yard y;
+    struct bus_fixture y;
     struct taken taken[64];
     open_yard(&y, one_user);
     write_parked(&y, 0, 100);
@@ -108,12 +109,12 @@ static void a_connection_with_many_is_not_read(void)
         command(&y, COMMAND_REJECT, first + i);
     CHECK_EQUAL(y.peers[0]->calls.n_parked, REPORTS_OF_PEER);
     CHECK_EQUAL(take(&y, taken, 64), 3);
-    yard_close(&y);
+    bus_fixture_close(&y);
 }
 
 static void what_is_answered_makes_room_until_all_is_through(void)
 {
-    struct yard y;
+    struct bus_fixture y;
     struct taken taken[64];
     uint32_t done = 0;
     open_yard(&y, one_user);
@@ -131,12 +132,12 @@ static void what_is_answered_makes_room_until_all_is_through(void)
         CHECK_EQUAL(y.peers[i]->reports.n, 0);
     }
     CHECK_EQUAL(y.peers[0]->user->n_reports, 0);
-    yard_close(&y);
+    bus_fixture_close(&y);
 }
 
 static void of_one_uid_the_rest_waits_in_its_order(void)
 {
-    struct yard y;
+    struct bus_fixture y;
     struct taken taken[64];
     open_yard(&y, one_user);
     for (int i = 0; i < PEERS; i++)
@@ -150,12 +151,12 @@ static void of_one_uid_the_rest_waits_in_its_order(void)
     REQUIRE(take(&y, taken, 64) == 5);
     for (uint32_t i = 0; i < 5; i++)
         CHECK_EQUAL(taken[i].id, last + 1 + i);
-    yard_close(&y);
+    bus_fixture_close(&y);
 }
 
 static void a_stranger_waits_for_no_more_than_that(void)
 {
-    struct yard y;
+    struct bus_fixture y;
     struct taken taken[64];
     open_yard(&y, strangers);
     for (int i = 0; i < 3; i++)
@@ -165,12 +166,12 @@ static void a_stranger_waits_for_no_more_than_that(void)
     REQUIRE(take(&y, taken, 64) == REPORTS_OF_UID + 1);
     CHECK_EQUAL(taken[REPORTS_OF_UID].kind, RELAY_EVENT_CALL);
     CHECK_EQUAL(taken[REPORTS_OF_UID].id, 3);
-    yard_close(&y);
+    bus_fixture_close(&y);
 }
 
 static void messages_between_clients_go_on(void)
 {
-    struct yard y;
+    struct bus_fixture y;
     struct message m;
     open_yard(&y, one_user);
     for (int i = 0; i < 3; i++)
@@ -179,12 +180,12 @@ static void messages_between_clients_go_on(void)
     turns(&y);
     REQUIRE(receive(&y, 3, &m));
     CHECK_SPAN(m.member, "T");
-    yard_close(&y);
+    bus_fixture_close(&y);
 }
 
 static void a_call_is_one_until_its_answer(void)
 {
-    struct yard y;
+    struct bus_fixture y;
     struct taken taken[4];
     open_yard(&y, one_user);
     for (int i = 0; i < 2; i++)
@@ -198,12 +199,12 @@ static void a_call_is_one_until_its_answer(void)
     command(&y, COMMAND_RESUME, 0);
     CHECK_EQUAL(y.peers[0]->reports.n, 0);
     CHECK_EQUAL(y.peers[0]->user->n_reports, 0);
-    yard_close(&y);
+    bus_fixture_close(&y);
 }
 
 static void starts_under_way_are_bounded(void)
 {
-    struct yard y;
+    struct bus_fixture y;
     struct message m;
     struct taken taken[8];
     open_yard(&y, one_user);
@@ -231,13 +232,13 @@ static void starts_under_way_are_bounded(void)
     write_message(&y, 0, MESSAGE_METHOD_CALL, 0, "t.One.more");
     turns(&y);
     CHECK_EQUAL(take(&y, taken, 8), 1);
-    yard_close(&y);
+    bus_fixture_close(&y);
 }
 
 /* Who delivers it too early is given it back, and the start is over. */
 static void a_start_that_is_over_counts_no_more(void)
 {
-    struct yard y;
+    struct bus_fixture y;
     struct taken taken[8];
     open_yard(&y, one_user);
     write_parked(&y, 0, 1);
@@ -253,12 +254,12 @@ static void a_start_that_is_over_counts_no_more(void)
     command(&y, COMMAND_REJECT, id);
     CHECK_EQUAL(y.bus.parking.n_starting, 0);
     CHECK_EQUAL(y.peers[0]->reports.n, 0);
-    yard_close(&y);
+    bus_fixture_close(&y);
 }
 
 static void the_log_is_charged_to_whose_turn_it_is(void)
 {
-    struct yard y;
+    struct bus_fixture y;
     struct taken taken[64];
     open_yard(&y, strangers);
     y.bus.turn = y.peers[0];
@@ -276,13 +277,13 @@ static void the_log_is_charged_to_whose_turn_it_is(void)
     }
     CHECK_EQUAL(y.peers[0]->reports.n, 8);
     CHECK(!report_exceeded(y.peers[0]));
-    yard_close(&y);
+    bus_fixture_close(&y);
 }
 
 /* They can't come and go without end: what is new is not read from before the lost ones are forgotten. */
 static void lost_connections_are_bounded(void)
 {
-    struct yard y;
+    struct bus_fixture y;
     struct taken taken[8];
     open_yard(&y, strangers);
     y.bus.n_lost = y.peers[0]->user->n_lost = REPORTS_OF_UID;
@@ -304,13 +305,13 @@ static void lost_connections_are_bounded(void)
     command(&y, COMMAND_FORGET, 2);
     CHECK_EQUAL(y.bus.n_lost, 0);
     CHECK_EQUAL(y.peers[1]->calls.n_parked, 1);
-    yard_close(&y);
+    bus_fixture_close(&y);
 }
 
 /* The message of a connection that is gone stays until the control plane has answered it. */
 static void what_waits_outlives_its_connection(void)
 {
-    struct yard y;
+    struct bus_fixture y;
     struct taken taken[64];
     open_yard(&y, one_user);
     for (int i = 0; i < 3; i++)
@@ -328,12 +329,12 @@ static void what_waits_outlives_its_connection(void)
     CHECK(!bus_peer(&y.bus, 2));
     CHECK_EQUAL(y.peers[0]->user->n_reports, 0);
     CHECK_EQUAL(y.peers[0]->user->references, PEERS - 1);
-    yard_close(&y);
+    bus_fixture_close(&y);
 }
 
 static void no_memory_for_a_uid(void)
 {
-    struct yard y;
+    struct bus_fixture y;
     struct relay_credentials credentials = {.uid = 4242, .loginfo = "test"};
     open_yard(&y, one_user);
     struct peer *peer = peer_new(17, eventfd(0, EFD_CLOEXEC), &credentials);
@@ -342,7 +343,7 @@ static void no_memory_for_a_uid(void)
     bus_attach(&y.bus, peer, true);
     check_allocations = -1;
     CHECK(peer_is_gone(peer));
-    yard_close(&y);
+    bus_fixture_close(&y);
 }
 
 static const struct check_test tests[] = {

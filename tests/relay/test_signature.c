@@ -6,7 +6,7 @@
 #include "check.h"
 #include "reference.h"
 
-/* The number of complete types, -1 for none; libdbus asked for its opinion */
+/* The number of complete types, -1 if invalid; checked against libdbus */
 static int types_in(const char *signature)
 {
     uint8_t ends[MESSAGE_MAX_SIGNATURE + 1];
@@ -100,7 +100,7 @@ static void nesting(void)
             CHECK_EQUAL(types_in(signature), depth <= 32 ? 1 : -1);
         }
     }
-    /* both kinds of brackets have limits of their own */
+    /* each kind of bracket has its own limit */
     char both[300];
     append(append(append(both, "(a{y", 32), "y", 1), "})", 32);
     CHECK_EQUAL(types_in(both), 1);
@@ -116,7 +116,7 @@ static void lengths(void)
     CHECK_EQUAL(types_in(signature), -1);
 }
 
-/* Where each array ends is told with it. */
+/* The end of each array is stored with it. */
 static void array_ends(void)
 {
     uint8_t ends[MESSAGE_MAX_SIGNATURE + 1] = {0};
@@ -131,7 +131,7 @@ static void array_ends(void)
     CHECK_EQUAL(ends[12], 0);
 }
 
-/* Whatever is strung together: libdbus agrees. */
+/* Random signatures: libdbus agrees. */
 static void agrees_with_libdbus(void)
 {
     static const char *const parts[] = {"y", "s", "v", "a", "a{", "a{s", "(", ")", "}", "as", "a(", "e"};

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
-/* D-Bus specification, "Message Bus Message Routing": SENDER is put in by the bus, whoever claims to be it.
+/* D-Bus specification, "Message Bus Message Routing": the bus sets SENDER, whatever the message claims.
  */
 
-#include "draft.h"
+#include "message_draft.h"
 
 static struct draft draft;
 
@@ -55,7 +55,7 @@ static const struct sample samples[] = {
       {FIELD_DESTINATION, "s", .text = "c.d"},
       {FIELD_UNIX_FDS, "u", .number = 2}},
      true},
-    {"nothing but the signature, of a type that nobody knows", 9, {SIGNATURE}, false},
+    {"nothing but the signature, of an unknown type", 9, {SIGNATURE}, false},
 };
 static const char *const senders[] = {":1.1",     ":1.42",         ":1.2345",
                                       ":1.23456", ":1.4294967295", "org.freedesktop.DBus"};
@@ -105,7 +105,7 @@ static void stamp(const struct message *m, const char *sender)
     const struct span span = span_of(sender);
     const uint32_t size = message_stamped_header_size(m, span);
     CHECK(size <= m->body_offset + span.n + 32);
-    /* a block of exactly that size */
+    /* in a block of exactly that size */
     uint8_t *header = malloc(size);
     REQUIRE(header);
     CHECK_EQUAL(message_stamp(m, span, header), size);
@@ -144,7 +144,7 @@ static void prefixes_stitch(void)
     }
 }
 
-/* With no field before, the array must not count the padding behind its only one. */
+/* Without another field, the array must not count the padding after its only one. */
 static void stamps_a_header_without_fields(void)
 {
     for (int big_endian = 0; big_endian < 2; big_endian++) {
@@ -158,7 +158,7 @@ static void stamps_a_header_without_fields(void)
     }
 }
 
-/* A message that keeps nothing of its fields but SENDER */
+/* A message that keeps only SENDER of its fields */
 static void rewrites_a_header_to_nothing(void)
 {
     struct message m;

@@ -50,7 +50,7 @@ static bool all_are_found(const struct table *table, uint32_t from, uint32_t to)
     return true;
 }
 
-/* While it grows and shrinks, what is in it is found, what is not isn't, and a walk meets each once. */
+/* While it grows and shrinks, exactly its items are found, and a walk visits each once. */
 static void grows_and_shrinks(void)
 {
     struct table table;
@@ -77,7 +77,7 @@ static void grows_and_shrinks(void)
     table_free(&table);
 }
 
-/* No insertion or removal pays for all; the array has a bucket for each node, and is given back. */
+/* No single insertion or removal rehashes all; the array has a bucket for each node, and is freed. */
 static void changes_by_one_bucket_at_a_time(void)
 {
     struct table table;
@@ -111,8 +111,8 @@ static void is_emptied_in_any_order(void)
     table_free(&table);
 }
 
-/* Without memory it has longer chains, and forgets nothing. */
-static void lack_of_memory(void)
+/* Without memory its chains are longer, but no item is lost. */
+static void table_without_memory_keeps_its_items(void)
 {
     struct table table;
     check_allocations = 0;
@@ -130,8 +130,8 @@ static void lack_of_memory(void)
 }
 
 /*
- * Keys as an attacker chooses them: those of one bucket under the hash without a key that was here before,
- * x = (x ^ x >> 32) * C, x ^ x >> 29; and such as differ in few bits. Random keys make chains of 8 to 10.
+ * Keys chosen by an attacker: those of one bucket under the unkeyed hash that was used before,
+ * x = (x ^ x >> 32) * C, x ^ x >> 29; and keys that differ in few bits. Random keys make chains of 8 to 10.
  */
 static uint64_t unhash(uint64_t hash)
 {
@@ -182,8 +182,8 @@ static void chosen_keys_make_no_long_chains(void)
     }
 }
 
-/* Two keys that differ in one or two bits, or texts that differ in one: as seldom alike as random ones. */
-static void few_bits_make_other_hashes(void)
+/* Keys that differ in one or two bits, or texts that differ in one, collide as rarely as random ones. */
+static void similar_keys_have_unrelated_hashes(void)
 {
     unsigned alike = 0;
     for (uint32_t round = 0; round < 64; round++) {
@@ -204,8 +204,8 @@ static void few_bits_make_other_hashes(void)
     CHECK(alike <= 2); /* of 280,000 pairs, with 32 bits each: 0.00007 are expected */
 }
 
-/* Every length is hashed to its end, and no further; equal beginnings of other lengths differ. */
-static void texts_of_all_lengths(void)
+/* Texts are hashed exactly to their ends; equal prefixes of different lengths differ. */
+static void texts_are_hashed_to_their_ends(void)
 {
     struct hash_key key;
     char text[64];
@@ -237,9 +237,14 @@ static void every_table_has_its_own_key(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(grows_and_shrinks),    TEST(changes_by_one_bucket_at_a_time), TEST(is_emptied_in_any_order),
-    TEST(lack_of_memory),       TEST(chosen_keys_make_no_long_chains), TEST(few_bits_make_other_hashes),
-    TEST(texts_of_all_lengths), TEST(every_table_has_its_own_key),
+    TEST(grows_and_shrinks),
+    TEST(changes_by_one_bucket_at_a_time),
+    TEST(is_emptied_in_any_order),
+    TEST(table_without_memory_keeps_its_items),
+    TEST(chosen_keys_make_no_long_chains),
+    TEST(similar_keys_have_unrelated_hashes),
+    TEST(texts_are_hashed_to_their_ends),
+    TEST(every_table_has_its_own_key),
 };
 
 CHECK_MAIN(tests)

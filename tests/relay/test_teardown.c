@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The end of the data plane: the cost of freeing a table is proportional to what is in it. */
+/* The end of the data plane: the cost of freeing a table is proportional to its size. */
 
 #include "../../transport/relay/api/lifecycle.h"
 #include "check.h"
@@ -11,14 +11,14 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Quadratic teardown of this many objects takes minutes, linear teardown a few ten milliseconds. */
+/* Quadratic teardown of this many objects takes minutes, linear teardown some tens of milliseconds. */
 #define OBJECTS 200000u
 #define MOST 3.0 /* seconds of processor time, with sanitizers */
 
 struct site {
     struct bus bus;
     struct events events;
-    struct peer *peer; /* sends and answers everything */
+    struct peer *peer; /* the sender and receiver of everything */
 };
 
 static double spent(void)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 
-/* D-Bus specification, "Marshaling (Wire Format)": what a body must be */
+/* D-Bus specification, "Marshaling (Wire Format)": valid bodies */
 
-#include "draft.h"
+#include "message_draft.h"
 
 static struct draft draft;
 
 struct row {
     const char *name;
     const char *signature;
-    struct bytes little, big; /* by byte order; no big where both are the same */
+    struct bytes little, big; /* by byte order; big is absent if both are the same */
     enum message_error error;
 };
 
@@ -249,7 +249,7 @@ static void depth(void)
     CHECK_EQUAL(nested("v", 65, "at", eight), MESSAGE_BAD_DEPTH);
 }
 
-/* The same for a header field that nobody knows: it lies in an array and a struct. */
+/* The same for an unknown header field, which is in an array and a struct. */
 static void depth_of_unknown_fields(void)
 {
     for (unsigned levels = 61; levels < 64; levels++) {

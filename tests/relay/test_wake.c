@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "plane.h"
+#include "plane_fixture.h"
 
 #include "../../transport/relay/base/wake.h"
 
@@ -12,7 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-/* What a sandbox does that does not know the system call; for the rest of this process. */
+/* Blocks the system call for the rest of this process, as a sandbox that does not know it. */
 static bool forbid_eventfd(void)
 {
     struct sock_filter filter[] = {
@@ -55,7 +55,7 @@ static void an_eventfd_wakes(void)
     check_wake(&wake, 3);
 }
 
-/* More often than there is room in it, too. */
+/* Even more often than fit the pipe. */
 static void a_pipe_wakes_where_eventfds_are_forbidden(void)
 {
     struct wake wake;
@@ -77,7 +77,7 @@ static void ask(struct plane *p, struct client *c, const char *member)
     client_expects(c, MESSAGE_METHOD_RETURN, NULL, "org.freedesktop.DBus");
 }
 
-static void both_planes_wake_each_other_by_pipes(void)
+static void planes_wake_each_other_by_pipes(void)
 {
     struct plane p;
     if (!forbid_eventfd())
@@ -112,7 +112,7 @@ static void *take_turns(void *context)
     return NULL;
 }
 
-static void without_a_thread_turns_serve(void)
+static void relay_turn_serves_without_a_thread(void)
 {
     struct turns t = {.stop = false};
     plane_prepare(&t.p);
@@ -124,7 +124,7 @@ static void without_a_thread_turns_serve(void)
     client_expects(b, MESSAGE_SIGNAL, "Hail", ":1.0");
     atomic_store(&t.stop, true);
     pthread_join(t.thread, NULL);
-    /* what was commanded last is done before the end */
+    /* the last command is executed before the end */
     relay_error(t.p.relay, 1, 1, "last.Words", "");
     relay_commit(t.p.relay);
     int fd = b->fd;
@@ -140,8 +140,8 @@ static void without_a_thread_turns_serve(void)
 
 static const struct check_test tests[] = {
     TEST(an_eventfd_wakes),
-    TEST(without_a_thread_turns_serve),
+    TEST(relay_turn_serves_without_a_thread),
     TEST(a_pipe_wakes_where_eventfds_are_forbidden),
-    TEST(both_planes_wake_each_other_by_pipes),
+    TEST(planes_wake_each_other_by_pipes),
 };
 CHECK_MAIN(tests)

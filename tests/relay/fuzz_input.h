@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OMNIBUS_FUZZ_WORDS_H
-#define OMNIBUS_FUZZ_WORDS_H
+#ifndef OMNIBUS_FUZZ_INPUT_H
+#define OMNIBUS_FUZZ_INPUT_H
 
-/* What inputs are made of: bytes that choose among words, so that a changed byte is another word. */
+/* Reads inputs: bytes that choose among words, so that a changed byte is another word. */
 
 #include "../../transport/relay/policy/policy_internal.h"
 #include "../../transport/relay/wire/message.h"
@@ -23,7 +23,7 @@ static inline bool input_empty(const struct input *in)
     return in->at == in->end;
 }
 
-/* A length, and so many bytes. */
+/* A length, followed by that many bytes. */
 static inline struct span input_text(struct input *in)
 {
     uint32_t n = input_byte(in), left = (uint32_t)(in->end - in->at);
@@ -39,7 +39,7 @@ static inline struct span input_text(struct input *in)
     "a.bcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvw" \
     "xyzabcdefghijklmnopqrstuvwxyz"
 
-/* The first WORDS_OWNED are names that the pretended control plane has queues for. */
+/* The first WORDS_OWNED are names that the fake control plane has queues for. */
 #define WORDS_OWNED 6u
 static const char *const word_names[] = {
     "a.b",  "a.b.c", "c.d",   "i.f",     WORD_LONG, "a.c",   "org.freedesktop.DBus",  ":1.0", ":1.1", ":1.2",

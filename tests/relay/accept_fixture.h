@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OMNIBUS_TEST_HALL_H
-#define OMNIBUS_TEST_HALL_H
+#ifndef OMNIBUS_TEST_ACCEPT_FIXTURE_H
+#define OMNIBUS_TEST_ACCEPT_FIXTURE_H
 
-/* A bus without a thread of its own, its door, and clients before it. */
+/* A bus without a thread, its door, and a client that connects to it. */
 
 #include "../../transport/relay/api/lifecycle.h"
-#include "plane.h"
+#include "plane_fixture.h"
 
 #include "../../transport/relay/accept/door.h"
 #include "../../transport/relay/api/loop.h"
@@ -14,24 +14,24 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define HALL_GUID "0123456789abcdef0123456789abcdef"
-#define HALL_NUMBER 7
-#define HALL_BUS "org.freedesktop.DBus"
-#define HALL_OK "OK " HALL_GUID "\r\n"
-#define HALL_AGREE "AGREE_UNIX_FD\r\n"
+#define ACCEPT_GUID "0123456789abcdef0123456789abcdef"
+#define ACCEPT_NUMBER 7
+#define ACCEPT_BUS "org.freedesktop.DBus"
+#define ACCEPT_OK "OK " ACCEPT_GUID "\r\n"
+#define ACCEPT_AGREE "AGREE_UNIX_FD\r\n"
 
-struct hall {
+struct accept_fixture {
     struct bus bus;
     struct events events;
-    struct relay_event event; /* the latest; what it points to is freed with the next */
+    struct relay_event event; /* the latest; its memory is freed with the next */
     struct event *latest, *taken;
     struct sockaddr_un address;
     socklen_t address_size;
     struct client client;
 };
 
-/* The text of a client that does what libdbus does; in hex, the uid is its own. */
-static inline const char *hall_script(const char *end)
+/* The handshake of libdbus, with this process's uid in hex. */
+static inline const char *accept_handshake(const char *end)
 {
     static char text[256];
     char uid[16], hex[32] = "";
@@ -43,7 +43,7 @@ static inline const char *hall_script(const char *end)
 }
 
 /* A listening socket with an address of the kernel's choice. */
-static inline int hall_listen(struct sockaddr_un *address, socklen_t *size)
+static inline int accept_listen(struct sockaddr_un *address, socklen_t *size)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};
@@ -54,25 +54,25 @@ static inline int hall_listen(struct sockaddr_un *address, socklen_t *size)
     return fd;
 }
 
-static inline int hall_connect(const struct sockaddr_un *address, socklen_t size)
+static inline int accept_dial(const struct sockaddr_un *address, socklen_t size)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK_EQUAL(connect(fd, (const struct sockaddr *)address, size), 0);
     return fd;
 }
 
-static inline struct marshal hall_hello(struct client *c)
+static inline struct marshal accept_hello(struct client *c)
 {
-    struct marshal w = client_call(c, HALL_BUS, "Hello", NULL);
+    struct marshal w = client_call(c, ACCEPT_BUS, "Hello", NULL);
     CHECK(marshal_end(&w));
     return w;
 }
 
-/* The whole script with Hello behind it; the size is returned. */
-static inline size_t hall_whole(struct client *c, uint8_t *text)
+/* Writes the whole handshake followed by Hello; returns the size. */
+static inline size_t accept_handshake_and_hello(struct client *c, uint8_t *text)
 {
-    const char *script = hall_script("BEGIN\r\n");
-    struct marshal w = hall_hello(c);
+    const char *script = accept_handshake("BEGIN\r\n");
+    struct marshal w = accept_hello(c);
     size_t size = strlen(script) + 1;
     text[0] = 0;
     memcpy(text + 1, script, size - 1);
@@ -82,29 +82,29 @@ static inline size_t hall_whole(struct client *c, uint8_t *text)
     return size;
 }
 
-/* Somebody who has said Hello all at once. */
-static inline struct client *hall_client(struct client *c, const struct sockaddr_un *address,
-                                         socklen_t address_size)
+/* A client that has sent handshake and Hello at once, and read the replies. */
+static inline struct client *accept_client(struct client *c, const struct sockaddr_un *address,
+                                           socklen_t address_size)
 {
     uint8_t text[1024];
     char said[64];
-    c->fd = hall_connect(address, address_size);
-    size_t size = hall_whole(c, text);
+    c->fd = accept_dial(address, address_size);
+    size_t size = accept_handshake_and_hello(c, text);
     CHECK_EQUAL(send(c->fd, text, size, 0), (ssize_t)size);
-    CHECK_EQUAL(recv(c->fd, said, sizeof(HALL_OK HALL_AGREE) - 1, MSG_WAITALL),
-                sizeof(HALL_OK HALL_AGREE) - 1);
-    client_expects(c, MESSAGE_METHOD_RETURN, NULL, HALL_BUS);
-    client_expects(c, MESSAGE_SIGNAL, "NameAcquired", HALL_BUS);
+    CHECK_EQUAL(recv(c->fd, said, sizeof(ACCEPT_OK ACCEPT_AGREE) - 1, MSG_WAITALL),
+                sizeof(ACCEPT_OK ACCEPT_AGREE) - 1);
+    client_expects(c, MESSAGE_METHOD_RETURN, NULL, ACCEPT_BUS);
+    client_expects(c, MESSAGE_SIGNAL, "NameAcquired", ACCEPT_BUS);
     return c;
 }
 
-static inline void hall_open(struct hall *h, bool simple)
+static inline void accept_open(struct accept_fixture *h, bool simple)
 {
     struct policy *policy;
     memset(h, 0, sizeof(*h));
     h->client.fd = -1;
     h->events.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    CHECK_EQUAL(lifecycle_begin(&h->bus, &h->events, HALL_GUID), 0);
+    CHECK_EQUAL(lifecycle_begin(&h->bus, &h->events, ACCEPT_GUID), 0);
     h->bus.limits = plane_limits();
     h->bus.limits.max_completed_connections = h->bus.limits.max_connections_per_user = 10;
     h->bus.limits.max_incomplete_connections = 10;
@@ -112,23 +112,23 @@ static inline void hall_open(struct hall *h, bool simple)
     CHECK_EQUAL(policy_new(&policy, plane_policy, sizeof(plane_policy), 2), 0);
     policy_free(h->bus.policy);
     h->bus.policy = policy;
-    int fd = hall_listen(&h->address, &h->address_size);
-    door_open(&h->bus, door_new(fd, HALL_NUMBER, HALL_GUID, simple));
+    int fd = accept_listen(&h->address, &h->address_size);
+    door_open(&h->bus, door_new(fd, ACCEPT_NUMBER, ACCEPT_GUID, simple));
 }
 
-static inline void hall_nothing(void *context)
+static inline void accept_no_commands(void *context)
 {
     (void)context;
 }
 
-/* Lets the bus do what it can do now. */
-static inline void hall_turn(struct hall *h)
+/* Lets the bus process all pending input. */
+static inline void accept_turn(struct accept_fixture *h)
 {
     for (int i = 0; i < 8; i++)
-        loop_once(&h->bus, 0, hall_nothing, NULL);
+        loop_once(&h->bus, 0, accept_no_commands, NULL);
 }
 
-static inline void hall_free_latest(struct hall *h)
+static inline void accept_free_latest(struct accept_fixture *h)
 {
     if (h->latest && h->latest->view.kind == RELAY_EVENT_LEFT)
         peer_free(CONTAINER_OF(h->latest, struct peer, reports.gone));
@@ -138,10 +138,10 @@ static inline void hall_free_latest(struct hall *h)
 }
 
 /* The next event; false: there is none. */
-static inline bool hall_event(struct hall *h)
+static inline bool accept_event(struct accept_fixture *h)
 {
     struct event *event = h->taken;
-    hall_free_latest(h);
+    accept_free_latest(h);
     if (!event) {
         struct stack_node *node = stack_take(&h->events.stack);
         if (!node)
@@ -155,36 +155,36 @@ static inline bool hall_event(struct hall *h)
     return true;
 }
 
-static inline void hall_enter(struct hall *h)
+static inline void accept_connect(struct accept_fixture *h)
 {
     client_close(&h->client);
-    h->client.fd = hall_connect(&h->address, h->address_size);
+    h->client.fd = accept_dial(&h->address, h->address_size);
 }
 
-static inline void hall_say(struct hall *h, const void *bytes, size_t size)
+static inline void accept_send(struct accept_fixture *h, const void *bytes, size_t size)
 {
     CHECK_EQUAL(send(h->client.fd, bytes, size, MSG_NOSIGNAL), (ssize_t)size);
 }
 
-/* What the client is told now; true: it is this, and nothing more. */
-static inline bool hall_hears(struct hall *h, const char *text)
+/* Checks that the client's input is exactly this text. */
+static inline bool accept_receives(struct accept_fixture *h, const char *text)
 {
     char bytes[4096];
     ssize_t n = recv(h->client.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
     return CHECK_SPAN(((struct span){bytes, n > 0 ? (uint32_t)n : 0}), text);
 }
 
-/* True: the connection is closed, and nothing was said before. */
-static inline bool hall_is_closed(struct hall *h)
+/* True: the connection is closed, without unread input. */
+static inline bool accept_is_closed(struct accept_fixture *h)
 {
     char byte;
     return recv(h->client.fd, &byte, 1, MSG_DONTWAIT) == 0;
 }
 
-static inline void hall_close(struct hall *h)
+static inline void accept_close(struct accept_fixture *h)
 {
     client_close(&h->client);
-    while (hall_event(h))
+    while (accept_event(h))
         continue;
     lifecycle_end(&h->bus);
     close(h->events.fd);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OMNIBUS_TEST_DRAFT_H
-#define OMNIBUS_TEST_DRAFT_H
+#ifndef OMNIBUS_TEST_MESSAGE_DRAFT_H
+#define OMNIBUS_TEST_MESSAGE_DRAFT_H
 
-/* Messages byte by byte, so that they can be wrong; and the verdict on them, of message_parse and of libdbus.
+/* Messages built byte by byte, so that they can be invalid; and the verdicts of message_parse and libdbus.
  */
 
 #include "../../transport/relay/wire/message.h"
@@ -11,7 +11,7 @@
 
 #define DRAFT_SIZE 65536u
 
-/* A string literal's bytes, NULs and all */
+/* A string literal's bytes, including NULs */
 struct bytes {
     const char *s;
     uint32_t n;
@@ -21,10 +21,10 @@ struct bytes {
         (literal), sizeof(literal) - 1                                                                       \
     }
 
-/* A header field as it will stand: the variant's signature, and its value with what it needs */
+/* A header field: the variant's signature, and its value with length and NUL */
 struct draft_field {
     uint8_t code;
-    const char *type; /* "s", "o", "g": text; "u": number; anything else: raw, whatever it is */
+    const char *type; /* "s", "o", "g": text; "u": number; anything else: raw bytes */
     const char *text;
     uint32_t number;
     struct bytes raw;
@@ -120,7 +120,7 @@ static inline void draft_body(struct draft *d, struct bytes body)
     draft_store(d, 4, body.n);
 }
 
-/* What the error of the whole draft is. It is tried in a block of exactly its size, at an odd address too. */
+/* The error of the whole draft. It is parsed in a block of exactly its size, at an odd address too. */
 static inline enum message_error draft_verdict(const struct draft *d)
 {
     struct message m;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OMNIBUS_TEST_PLANE_H
-#define OMNIBUS_TEST_PLANE_H
+#ifndef OMNIBUS_TEST_PLANE_FIXTURE_H
+#define OMNIBUS_TEST_PLANE_FIXTURE_H
 
-/* A data plane with clients at the other ends of socketpairs, and a control plane that tests play by hand. */
+/* A data plane with clients at the other ends of socketpairs; the test acts as the control plane. */
 
 #include "check.h"
 #include "plane_policy.h"
@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PLANE_DEADLINE 5000 /* milliseconds that anything may take */
+#define PLANE_DEADLINE 5000 /* milliseconds until an operation counts as hung */
 #define PLANE_CLIENTS 4
 
 struct client {
@@ -32,7 +32,7 @@ struct plane {
     struct relay *relay;
     struct client clients[PLANE_CLIENTS];
     struct relay_event event; /* the latest */
-    int listener;             /* that connections come from; -1: none */
+    int listener;             /* the door of connections; -1: none */
 };
 
 static inline void plane_prepare(struct plane *p)
@@ -51,7 +51,7 @@ static inline void plane_open(struct plane *p)
     CHECK_EQUAL(relay_start(p->relay), 0);
 }
 
-/* No limit that a test is likely to reach; it sets those that it is about. */
+/* Limits out of reach; a test sets those that it is about. */
 static inline struct relay_limits plane_limits(void)
 {
     return (struct relay_limits){.max_incoming_bytes = 1u << 30,
@@ -146,7 +146,7 @@ static inline void client_drop(struct client *c, const struct message *m)
     c->size -= size;
 }
 
-/* Waits until the bus has closed the connection; what it sent before is thrown away. */
+/* Waits until the bus has closed the connection; discards all input before. */
 static inline bool client_closed(struct client *c)
 {
     for (;;) {
@@ -189,7 +189,7 @@ static inline struct marshal client_signal(struct client *c, const char *destina
     return w;
 }
 
-/* Reads one message and checks what it is. */
+/* Reads one message and checks its type, member or error, and sender. */
 static inline bool client_expects(struct client *c, uint8_t type, const char *member_or_error,
                                   const char *sender)
 {
@@ -217,7 +217,7 @@ static inline void plane_attach(struct plane *p, uint64_t id)
     CHECK_EQUAL(relay_commit(p->relay), 0);
 }
 
-/* Attaches, says Hello, and reads the answer. */
+/* Attaches, calls Hello, and reads the reply. */
 static inline struct client *plane_connect(struct plane *p, uint64_t id)
 {
     struct client *c = &p->clients[id];
@@ -233,7 +233,7 @@ static inline struct client *plane_connect(struct plane *p, uint64_t id)
     return c;
 }
 
-/* Everything that the client sent before has been routed when this returns. */
+/* Returns after all earlier messages of the client have been routed. */
 static inline bool client_sync(struct client *c)
 {
     struct marshal w = client_call(c, "org.freedesktop.DBus", "GetId", NULL);
