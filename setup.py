@@ -12,7 +12,8 @@ BUILDERS = sorted(Path().glob("*/*/build.py"))
 
 HELPER = Path("daemon/launch/omnibus-daemon-launch-helper")
 HELPER_PARTS = ("launch_helper", "bus_config", "command_line", "oom_score", "service_file", "xml")
-COMPILE = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-fPIE"]
+COMPILE = ["-std=gnu11", "-O2", "-fPIE"]
+WARN = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion"]
 # Of all native code. A sanitizer finds more, and what fortified functions do is hidden from it.
 HARDEN = (
     [] if "-fsanitize" in os.environ.get("CC", "") else Path("transport/hardening.flags").read_text().split()
@@ -41,11 +42,11 @@ class BuildExt(build_ext):
 
     def build_extensions(self):
         for extension in self.extensions:
-            extension.extra_compile_args += HARDEN
+            extension.extra_compile_args += WARN + HARDEN
             extension.extra_link_args += HARDEN_LINK
         super().build_extensions()
         sources = [str(HELPER.with_name(f"{part}.c")) for part in HELPER_PARTS]
-        objects = self.compiler.compile(sources, self.build_temp, extra_postargs=COMPILE + HARDEN)
+        objects = self.compiler.compile(sources, self.build_temp, extra_postargs=COMPILE + WARN + HARDEN)
         target = Path(self.build_lib, "omnibus", HELPER)
         self.compiler.link_executable(
             objects, target.name, str(target.parent), extra_postargs=["-pie", *HARDEN_LINK]

@@ -5,7 +5,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
-FLAGS = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-fvisibility=hidden", "-pthread"]
+FLAGS = ["-std=gnu11", "-O2", "-g", "-fvisibility=hidden", "-pthread"]
 
 text = (HERE / "spawn.h").read_text(encoding="utf-8")
 

@@ -56,7 +56,7 @@ __attribute__((noreturn, format(printf, 2, 3))) static void fail(enum launch_exi
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
-    exit(code);
+    exit((int)code);
 }
 
 /* Whatever the caller left open or shut: 0, 1 and 2 are there, and nothing else. */

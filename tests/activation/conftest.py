@@ -61,6 +61,8 @@ def compile_c(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
                     "-O1",
                     "-Wall",
                     "-Wextra",
+                    "-Wshadow",
+                    "-Wconversion",
                     "-Werror",
                     *flags,
                     *sources,

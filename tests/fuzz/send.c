@@ -82,10 +82,13 @@ static void send_record(struct world *w, struct client *c, struct record *record
 void send_wish(struct world *w, struct client *c, const struct wish *wish)
 {
     char name[NAME_TEXT];
-    plan_note(w, c->id, wish->type | wish->flags << 8 | (uint32_t)wish->mode << 16 | wish->topic << 24,
+    plan_note(w, c->id,
+              wish->type | (uint32_t)wish->flags << 8 | (uint32_t)wish->mode << 16 |
+                  (uint32_t)wish->topic << 24,
               wish->to);
     plan_note(w, wish->size, wish->n_fds,
-              wish->tagged | wish->big << 1 | wish->forged << 2 | wish->unknown << 3);
+              wish->tagged | (uint32_t)wish->big << 1 | (uint32_t)wish->forged << 2 |
+                  (uint32_t)wish->unknown << 3);
     if (!client_alive(c))
         return;
     const char *to = destination(w, wish->to, name);

@@ -94,7 +94,7 @@ static inline bool plane_event(struct plane *p, uint32_t kind)
             return CHECK_EQUAL(p->event.kind, kind);
         struct pollfd poller = {.fd = relay_event_fd(p->relay), .events = POLLIN};
         if (poll(&poller, 1, PLANE_DEADLINE) <= 0)
-            return CHECK(!"no event came in time");
+            return CHECK(false && "no event came in time");
     }
 }
 
@@ -131,11 +131,11 @@ static inline bool client_expect(struct client *c, struct message *m)
             return CHECK_EQUAL(message_parse(m, c->data, size), MESSAGE_OK);
         struct pollfd poller = {.fd = c->fd, .events = POLLIN};
         if (poll(&poller, 1, PLANE_DEADLINE) <= 0)
-            return CHECK(!"no message came in time");
+            return CHECK(false && "no message came in time");
         size_t before = c->size;
         client_receive(c);
         if (c->size == before)
-            return CHECK(!"the connection was closed");
+            return CHECK(false && "the connection was closed");
     }
 }
 
@@ -152,7 +152,7 @@ static inline bool client_closed(struct client *c)
     for (;;) {
         struct pollfd poller = {.fd = c->fd, .events = POLLIN};
         if (poll(&poller, 1, PLANE_DEADLINE) <= 0)
-            return CHECK(!"the connection stayed open");
+            return CHECK(false && "the connection stayed open");
         char bytes[4096];
         if (recv(c->fd, bytes, sizeof(bytes), 0) <= 0)
             return true;

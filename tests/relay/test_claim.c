@@ -370,7 +370,7 @@ static bool quiet_open(struct quiet *q)
     q->events.fd = -1;
     if (lifecycle_begin(&q->bus, &q->events, "0123456789abcdef0123456789abcdef") < 0 ||
         policy_new(&policy, plane_policy, sizeof(plane_policy), 2) < 0)
-        return CHECK(!"no bus");
+        return CHECK(false && "no bus");
     policy_free(q->bus.policy);
     q->bus.policy = policy;
     q->bus.n_log = UINT32_MAX; /* nobody reads it */

@@ -46,7 +46,7 @@ static bool awaits(struct plane *p, uint32_t kind)
         }
         struct pollfd poller = {.fd = relay_event_fd(p->relay), .events = POLLIN};
         if (poll(&poller, 1, PLANE_DEADLINE) <= 0)
-            return CHECK(!"no event came in time");
+            return CHECK(false && "no event came in time");
     }
 }
 

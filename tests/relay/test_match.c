@@ -328,9 +328,9 @@ static void equal_rules_of_one_peer_are_stored_once(void)
     bed_free(&bed);
 }
 
-static bool owns_s_two(const void *names, const void *peer, struct span name)
+static bool owns_s_two(const void *registry, const void *peer, struct span name)
 {
-    CHECK(names == peer);
+    CHECK(registry == peer);
     return span_equal(name, SPAN("s.two"));
 }
 

@@ -37,7 +37,7 @@ static bool fixture_open(struct policy_fixture *fixture)
     policy_draft(&draft, rules, CHECK_COUNT(rules));
     if (policy_new(&fixture->bus.policy, draft.data, draft.size, 1) < 0 ||
         registry_init(&fixture->bus.registry) < 0)
-        return CHECK(!"no fixture");
+        return CHECK(false && "no fixture");
     for (uint32_t i = 0; i < PEERS; i++) {
         const struct relay_credentials credentials = {.uid = i, .loginfo = "uid=0"};
         fixture->peers[i] = peer_new(i, -1, &credentials);

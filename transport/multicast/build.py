@@ -42,6 +42,6 @@ ffibuilder.set_source(
     "omnibus.transport.multicast._uapi",
     "#include <linux/filter.h>\n#include <linux/unix_multicast.h>\n",
     include_dirs=[str(HEADER.parents[1].relative_to(ROOT))],
-    extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],
+    extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden"],
     depends=[str(HEADER.relative_to(ROOT))],
 )

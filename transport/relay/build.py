@@ -13,7 +13,7 @@ FOREIGN = """
 struct span { const char *s; uint32_t n; };
 struct sock_filter { uint16_t code; uint8_t jt; uint8_t jf; uint32_t k; };
 """
-FLAGS = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-fno-plt", "-fvisibility=hidden", "-pthread"]
+FLAGS = ["-std=gnu11", "-O2", "-g", "-fno-plt", "-fvisibility=hidden", "-pthread"]
 
 
 def declarations(header: Path) -> str:

@@ -59,7 +59,7 @@ static void check_frame(struct program *p, bool big_endian, uint32_t max_size, u
 {
     program_load(p, BPF_W, 0);
     program_compute(p, BPF_AND, 0xff0000ff); /* type and flags are looked at later */
-    program_if(p, BPF_JEQ, (big_endian ? 'B' : 'l') << 24 | 1, PROGRAM_NEXT, wrong);
+    program_if(p, BPF_JEQ, (uint32_t)(big_endian ? 'B' : 'l') << 24 | 1, PROGRAM_NEXT, wrong);
     program_load(p, BPF_W, WALK_SERIAL);
     program_if(p, BPF_JEQ, 0, wrong, PROGRAM_NEXT);
     load_small(p, WALK_BODY_SIZE, big_endian, wrong);

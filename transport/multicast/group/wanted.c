@@ -120,7 +120,8 @@ static uint8_t *decide_all(struct bus *bus, const struct member *member)
     const struct direct *direct = bus->direct;
     uint8_t *sides = malloc((size_t)direct->n_sides + 1);
     for (uint32_t i = 0; sides && i < direct->n_sides; i++)
-        sides[i] = member->peer ? wanted_decide(bus, &direct->sides[i], member->peer) : FILTER_SIDE_YES;
+        sides[i] =
+            (uint8_t)(member->peer ? wanted_decide(bus, &direct->sides[i], member->peer) : FILTER_SIDE_YES);
     return sides;
 }
 
