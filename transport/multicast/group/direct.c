@@ -18,8 +18,7 @@ static void direct_free(struct direct *direct)
         return;
     if (direct->group >= 0)
         close(direct->group);
-    LIST_FOR_SAFE(at, after, &direct->all)
-    {
+    LIST_FOR_SAFE (at, after, &direct->all) {
         struct member *member = CONTAINER_OF(at, struct member, in_all);
         table_free(&member->flow_table);
         free(member->mentions);
@@ -123,16 +122,15 @@ int direct_begin(struct bus *bus, int group, uint32_t max_members, bool trust_ev
 static void forget_members(struct bus *bus)
 {
     struct direct *direct = bus->direct;
-    LIST_FOR(at, &direct->all)
-    {
+    LIST_FOR (at, &direct->all) {
         struct member *member = CONTAINER_OF(at, struct member, in_all);
         if (member->peer)
             member->peer->group.member = NULL;
         member->peer = NULL;
         flows_drop_from(bus, member);
     }
-    LIST_FOR_SAFE(at, after, &direct->joining)
-    list_unlink(at);
+    LIST_FOR_SAFE (at, after, &direct->joining)
+        list_unlink(at);
 }
 
 void direct_end(struct bus *bus)
@@ -210,8 +208,7 @@ static bool is_drained(const struct peer *peer)
 static uint32_t collect_drained(struct direct *direct, struct umc_release_entry entries[RELEASES])
 {
     uint32_t n = 0;
-    LIST_FOR_SAFE(at, after, &direct->dirty)
-    {
+    LIST_FOR_SAFE (at, after, &direct->dirty) {
         struct member *member = CONTAINER_OF(at, struct member, in_dirty);
         if (!is_drained(member->peer))
             continue;
@@ -275,10 +272,9 @@ static void rebuild(struct bus *bus)
     int64_t now = list_empty(&direct->stale) ? 0 : clock_now(), soonest = -1;
     bool ingress = false;
     direct->n_stale_ingress = 0;
-    LIST_FOR(at, &direct->stale)
-    direct->n_stale_ingress += CONTAINER_OF(at, struct member, in_stale)->ingress_stale;
-    LIST_FOR(at, &direct->stale)
-    {
+    LIST_FOR (at, &direct->stale)
+        direct->n_stale_ingress += CONTAINER_OF(at, struct member, in_stale)->ingress_stale;
+    LIST_FOR (at, &direct->stale) {
         struct member *member = CONTAINER_OF(at, struct member, in_stale);
         int64_t wait = rebuild_wait(direct, member, now);
         if (wait == 0 && !first) {
@@ -300,8 +296,7 @@ static void retry(struct bus *bus)
 {
     struct list busy;
     list_init(&busy);
-    LIST_FOR_SAFE(at, after, &bus->direct->retry)
-    {
+    LIST_FOR_SAFE (at, after, &bus->direct->retry) {
         list_unlink(at);
         list_append(&busy, at);
     }

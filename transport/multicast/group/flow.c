@@ -60,15 +60,14 @@ void flows_drop_from(struct bus *bus, struct member *member)
 {
     if (list_empty(&member->flows))
         return;
-    LIST_FOR_SAFE(at, after, &member->flows)
-    flow_free(CONTAINER_OF(at, struct flow, in_from));
+    LIST_FOR_SAFE (at, after, &member->flows)
+        flow_free(CONTAINER_OF(at, struct flow, in_from));
     member_ask_egress(bus, member);
 }
 
 void flows_drop_to(struct bus *bus, struct member *member, struct span name)
 {
-    LIST_FOR_SAFE(at, after, &member->arriving)
-    {
+    LIST_FOR_SAFE (at, after, &member->arriving) {
         struct flow *flow = CONTAINER_OF(at, struct flow, in_to);
         struct member *from = flow->from;
         if (name.s && !span_equal(flow->destination, name))
@@ -82,8 +81,7 @@ void flows_drop_to(struct bus *bus, struct member *member, struct span name)
 
 void flows_end_to(struct bus *bus, struct member *member)
 {
-    LIST_FOR_SAFE(at, after, &member->arriving)
-    {
+    LIST_FOR_SAFE (at, after, &member->arriving) {
         struct flow *flow = CONTAINER_OF(at, struct flow, in_to);
         member_stale_egress(bus, flow->from);
         flow_free(flow);

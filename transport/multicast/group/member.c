@@ -215,8 +215,7 @@ void mentions_end(struct bus *bus, struct peer *peer)
 {
     uint32_t n;
     const struct span *names = registry_names(peer, &n);
-    LIST_FOR(at, &bus->direct->all)
-    {
+    LIST_FOR (at, &bus->direct->all) {
         struct member *member = CONTAINER_OF(at, struct member, in_all);
         for (uint32_t i = 0; i < n; i++) {
             if (mentions(member, hash_text(&bus->direct->key, names[i])))
@@ -231,8 +230,7 @@ void mentions_end(struct bus *bus, struct peer *peer)
 static void find_sides(struct bus *bus)
 {
     struct direct *direct = bus->direct;
-    LIST_FOR_SAFE(at, after, &direct->all)
-    {
+    LIST_FOR_SAFE (at, after, &direct->all) {
         struct member *member = CONTAINER_OF(at, struct member, in_all);
         if (!direct->failed && member->peer && member->peer->policy.generation == 0)
             member_set_side(bus, member);
@@ -245,8 +243,7 @@ void direct_name_changed(struct bus *bus, struct span name, struct peer *old_own
     if (direct->failed)
         return;
     struct hash hash = hash_text(&direct->key, name);
-    LIST_FOR_SAFE(at, after, &direct->all)
-    {
+    LIST_FOR_SAFE (at, after, &direct->all) {
         struct member *member = CONTAINER_OF(at, struct member, in_all);
         if (mentions(member, hash))
             member_ask_ingress(bus, member);
@@ -278,16 +275,14 @@ void direct_policy_changed(struct bus *bus)
         return;
     direct->generation = bus->policy->generation;
     direct->n_sides = 0;
-    LIST_FOR(at, &direct->all)
-    CONTAINER_OF(at, struct member, in_all)->side = DIRECT_NO_SIDE;
+    LIST_FOR (at, &direct->all)
+        CONTAINER_OF(at, struct member, in_all)->side = DIRECT_NO_SIDE;
     /* first nobody knows an old number, then there are new ones */
-    LIST_FOR(at, &direct->all)
-    {
+    LIST_FOR (at, &direct->all) {
         if (!direct->failed)
             member_ask_ingress(bus, CONTAINER_OF(at, struct member, in_all));
     }
-    LIST_FOR(at, &direct->all)
-    {
+    LIST_FOR (at, &direct->all) {
         if (!direct->failed)
             member_set_side(bus, CONTAINER_OF(at, struct member, in_all));
     }
@@ -296,8 +291,7 @@ void direct_policy_changed(struct bus *bus)
 void direct_limits_changed(struct bus *bus)
 {
     struct direct *direct = bus->direct;
-    LIST_FOR(at, &direct->all)
-    {
+    LIST_FOR (at, &direct->all) {
         if (!direct->failed)
             member_ask_egress(bus, CONTAINER_OF(at, struct member, in_all));
     }

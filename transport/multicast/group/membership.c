@@ -98,8 +98,7 @@ static void membership_join(struct bus *bus, struct peer *peer)
 /* Who has something waiting is not held for it yet, so it joins later. */
 void members_join(struct bus *bus)
 {
-    LIST_FOR_SAFE(at, after, &bus->direct->joining)
-    {
+    LIST_FOR_SAFE (at, after, &bus->direct->joining) {
         struct peer *peer = CONTAINER_OF(at, struct peer, group.in_joining);
         if (peer->output.queue.first || peer->output.pending.first)
             continue;

@@ -167,8 +167,7 @@ static bool flush_round(struct bus *bus, struct list *peers)
 {
     struct writing *writing = bus->direct->writing;
     writing_begin(writing);
-    LIST_FOR(at, peers)
-    {
+    LIST_FOR (at, peers) {
         struct peer *peer = CONTAINER_OF(at, struct peer, output.in_touched);
         const struct delivery *next = is_ready(peer) ? peer->output.pending.first : NULL;
         if (!next || writing->n == UMC_MAX_ENTRIES)
@@ -190,8 +189,7 @@ bool writing_hold(struct bus *bus, const struct list *peers)
 {
     struct writing *writing = bus->direct->writing;
     writing_begin(writing);
-    LIST_FOR(at, peers)
-    {
+    LIST_FOR (at, peers) {
         struct peer *peer = CONTAINER_OF(at, struct peer, output.in_touched);
         if (!is_ready(peer))
             continue;
@@ -206,8 +204,7 @@ void direct_flush(struct bus *bus, struct list *peers)
 {
     while (!bus->direct->failed && flush_round(bus, peers))
         continue;
-    LIST_FOR_SAFE(at, after, peers)
-    {
+    LIST_FOR_SAFE (at, after, peers) {
         struct peer *peer = CONTAINER_OF(at, struct peer, output.in_touched);
         if (peer_is_gone(peer))
             continue;

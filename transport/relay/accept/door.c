@@ -52,10 +52,9 @@ void door_open(struct bus *bus, struct door *door)
 
 void doors_shut(struct bus *bus)
 {
-    LIST_FOR(at, &bus->doors)
-    epoll_ctl(bus->epoll, EPOLL_CTL_DEL, CONTAINER_OF(at, struct door, in_doors)->fd, NULL);
-    LIST_FOR_SAFE(at, after, &bus->incompletes.all)
-    {
+    LIST_FOR (at, &bus->doors)
+        epoll_ctl(bus->epoll, EPOLL_CTL_DEL, CONTAINER_OF(at, struct door, in_doors)->fd, NULL);
+    LIST_FOR_SAFE (at, after, &bus->incompletes.all) {
         struct peer *one = CONTAINER_OF(at, struct peer, incomplete.in_all);
         if (one->caller)
             caller_free(bus, one->caller);
@@ -65,8 +64,8 @@ void doors_shut(struct bus *bus)
 
 void doors_free(struct bus *bus)
 {
-    LIST_FOR_SAFE(at, after, &bus->doors)
-    door_free(CONTAINER_OF(at, struct door, in_doors));
+    LIST_FOR_SAFE (at, after, &bus->doors)
+        door_free(CONTAINER_OF(at, struct door, in_doors));
 }
 
 static void failed(struct bus *bus, int error)
@@ -116,8 +115,8 @@ int64_t doors_tick(struct bus *bus)
     bool accepting = door_has_room(bus) && !bus->accept_again;
     if (accepting != bus->accepting && !bus->shut) {
         bus->accepting = accepting;
-        LIST_FOR(at, &bus->doors)
-        door_watch(bus, CONTAINER_OF(at, struct door, in_doors), EPOLL_CTL_MOD);
+        LIST_FOR (at, &bus->doors)
+            door_watch(bus, CONTAINER_OF(at, struct door, in_doors), EPOLL_CTL_MOD);
     }
     return left;
 }

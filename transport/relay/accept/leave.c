@@ -91,8 +91,8 @@ void leave_forget(struct bus *bus, struct peer *peer)
         say_owner_changed(bus, peer->unique, peer->unique, SPAN(""));
         registry_give_up(&bus->registry, peer);
     }
-    LIST_FOR_SAFE(at, after, &peer->calls.parked)
-    parking_drop(&bus->parking, CONTAINER_OF(at, struct parked, in_sender));
+    LIST_FOR_SAFE (at, after, &peer->calls.parked)
+        parking_drop(&bus->parking, CONTAINER_OF(at, struct parked, in_sender));
     table_remove(&bus->peers, &peer->node);
     registry_leave(&bus->registry, peer);
     leave_user(bus, peer);

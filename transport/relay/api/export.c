@@ -84,8 +84,8 @@ static void export_names(const struct bus *bus, struct json *json, struct choice
         const struct name *name = CONTAINER_OF(node, struct name, node);
         json_key(json, name->text);
         json_open(json, '[');
-        LIST_FOR(at, &name->queue)
-        json_number(json, CONTAINER_OF(at, struct membership, in_name)->peer->id);
+        LIST_FOR (at, &name->queue)
+            json_number(json, CONTAINER_OF(at, struct membership, in_name)->peer->id);
         json_close(json, ']');
     }
     json_close(json, '}');

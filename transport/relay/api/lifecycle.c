@@ -57,8 +57,7 @@ static void lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
         monitor_end(bus, peer);
     match_index_depart(bus->matches, peer->matches);
     peer->matches = NULL;
-    LIST_FOR_SAFE(at, after, &peer->calls.parked)
-    {
+    LIST_FOR_SAFE (at, after, &peer->calls.parked) {
         struct parked *parked = CONTAINER_OF(at, struct parked, in_sender);
         /* one that monitors have yet to see stays, as does its sender, until the control plane has answered
          */
@@ -116,8 +115,7 @@ static void forget_all(struct bus *bus)
     replies_free(&bus->replies);
     parking_free(&bus->parking);
     registry_free(&bus->registry);
-    LIST_FOR_SAFE(at, after, &bus->unsettled)
-    {
+    LIST_FOR_SAFE (at, after, &bus->unsettled) {
         struct peer *peer = CONTAINER_OF(at, struct peer, in_leaving);
         if (peer->life == PEER_FORGOTTEN)
             peer_free(peer);

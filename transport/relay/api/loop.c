@@ -43,8 +43,7 @@ static void ready_turns(struct bus *bus)
 {
     struct list turns;
     list_init(&turns);
-    LIST_FOR_SAFE(at, after, &bus->ready)
-    {
+    LIST_FOR_SAFE (at, after, &bus->ready) {
         list_unlink(at);
         list_append(&turns, at);
     }

@@ -190,8 +190,7 @@ static const struct choices *choices_for(struct search *search, uint8_t key)
 
 static void visit_rules(struct search *search, const struct match_pattern *pattern)
 {
-    LIST_FOR(at, &pattern->rules)
-    {
+    LIST_FOR (at, &pattern->rules) {
         void *owner = CONTAINER_OF(at, struct match_rule, in_pattern)->list->owner;
         search->steps++;
         if (owner)
@@ -202,8 +201,7 @@ static void visit_rules(struct search *search, const struct match_pattern *patte
 /* One by one: where there are more combinations than patterns. */
 static void visit_shape(struct search *search, const struct match_shape *shape)
 {
-    LIST_FOR(at, &shape->patterns)
-    {
+    LIST_FOR (at, &shape->patterns) {
         search->steps++;
         const struct match_pattern *pattern = CONTAINER_OF(at, struct match_pattern, in_shape);
         if (match_pattern_matches(pattern, search->subject))
@@ -263,8 +261,7 @@ uint64_t match_index_find(struct match_index *index, const struct match_subject 
     search.pool_used = 0;
     search.n_args = 0;
     search.args_end = false;
-    LIST_FOR(at, &index->order)
-    {
+    LIST_FOR (at, &index->order) {
         const struct match_shape *shape = CONTAINER_OF(at, struct match_shape, in_index);
         if (shape->form.type && shape->form.type != subject->m->type)
             continue;

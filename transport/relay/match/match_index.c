@@ -380,8 +380,8 @@ void match_index_free(struct match_index *index)
         struct match_pattern *pattern = CONTAINER_OF(shape->patterns.next, struct match_pattern, in_shape);
         rule_drop(index, CONTAINER_OF(pattern->rules.next, struct match_rule, in_pattern));
     }
-    LIST_FOR_SAFE(at, after, &index->departed)
-    free(CONTAINER_OF(at, struct match_list, in_departed));
+    LIST_FOR_SAFE (at, after, &index->departed)
+        free(CONTAINER_OF(at, struct match_list, in_departed));
     table_free(&index->shapes);
     table_free(&index->patterns);
     table_free(&index->rules);

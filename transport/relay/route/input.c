@@ -353,8 +353,7 @@ void input_continue(struct bus *bus, struct peer *peer)
 
 void input_unpause(struct bus *bus)
 {
-    LIST_FOR_SAFE(at, after, &bus->paused)
-    {
+    LIST_FOR_SAFE (at, after, &bus->paused) {
         struct peer *peer = CONTAINER_OF(at, struct peer, input.in_paused);
         if (has_to_wait(bus, peer))
             continue;

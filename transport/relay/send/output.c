@@ -243,8 +243,7 @@ void output_flush(struct bus *bus)
 {
     struct list members;
     list_init(&members);
-    LIST_FOR_SAFE(at, after, &bus->touched)
-    {
+    LIST_FOR_SAFE (at, after, &bus->touched) {
         struct peer *peer = CONTAINER_OF(at, struct peer, output.in_touched);
         if (peer->group.member) {
             list_unlink(at);
@@ -256,8 +255,8 @@ void output_flush(struct bus *bus)
     }
     if (!list_empty(&members))
         bus->group->flush(bus, &members);
-    LIST_FOR_SAFE(at, after, &members)
-    flushed(bus, CONTAINER_OF(at, struct peer, output.in_touched));
+    LIST_FOR_SAFE (at, after, &members)
+        flushed(bus, CONTAINER_OF(at, struct peer, output.in_touched));
     batch_reset(&bus->batch);
 }
 

@@ -139,8 +139,8 @@ static const struct role *role_of(const struct peer *peer, struct policy *policy
 {
     policy_role_begin(policy);
     policy_role_add(policy, peer->unique);
-    LIST_FOR(at, &peer->names.entries)
-    policy_role_add(policy, name_span(CONTAINER_OF(at, struct membership, in_peer)->name));
+    LIST_FOR (at, &peer->names.entries)
+        policy_role_add(policy, name_span(CONTAINER_OF(at, struct membership, in_peer)->name));
     return policy_role(policy);
 }
 

@@ -228,9 +228,9 @@ int quota_tick(struct bus *bus)
     if (now < bus->next_tick)
         return (int)(bus->next_tick - now);
     bus->next_tick = now + QUOTA_TICK;
-    LIST_FOR_SAFE(at, after, &bus->backlogs)
-    tick_backlog(bus, CONTAINER_OF(at, struct peer, output.in_backlogs), now);
-    LIST_FOR_SAFE(at, after, &bus->fd_waits)
-    tick_fds(bus, CONTAINER_OF(at, struct peer, input.in_fd_waits), now);
+    LIST_FOR_SAFE (at, after, &bus->backlogs)
+        tick_backlog(bus, CONTAINER_OF(at, struct peer, output.in_backlogs), now);
+    LIST_FOR_SAFE (at, after, &bus->fd_waits)
+        tick_fds(bus, CONTAINER_OF(at, struct peer, input.in_fd_waits), now);
     return QUOTA_TICK;
 }

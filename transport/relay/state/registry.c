@@ -48,8 +48,8 @@ static void membership_free(struct registry *registry, struct membership *member
 
 static void name_free(struct registry *registry, struct name *name)
 {
-    LIST_FOR_SAFE(at, after, &name->queue)
-    membership_free(registry, CONTAINER_OF(at, struct membership, in_name));
+    LIST_FOR_SAFE (at, after, &name->queue)
+        membership_free(registry, CONTAINER_OF(at, struct membership, in_name));
     table_remove(&registry->names, &name->node);
     free(name);
 }
@@ -118,8 +118,8 @@ static int queue_new(struct registry *registry, struct list *queue, struct name 
     for (uint32_t i = 0; i < n; i++) {
         struct membership *membership = calloc(1, sizeof(*membership));
         if (!membership) {
-            LIST_FOR_SAFE(at, after, queue)
-            membership_free(registry, CONTAINER_OF(at, struct membership, in_name));
+            LIST_FOR_SAFE (at, after, queue)
+                membership_free(registry, CONTAINER_OF(at, struct membership, in_name));
             return -ENOMEM;
         }
         membership->name = name;
@@ -139,10 +139,9 @@ int registry_set_queue(struct registry *registry, struct span text, struct peer 
     struct list queue;
     int error = queue_new(registry, &queue, name, peers, n);
     if (error == 0) {
-        LIST_FOR_SAFE(at, after, &name->queue)
-        membership_free(registry, CONTAINER_OF(at, struct membership, in_name));
-        LIST_FOR_SAFE(at, after, &queue)
-        {
+        LIST_FOR_SAFE (at, after, &name->queue)
+            membership_free(registry, CONTAINER_OF(at, struct membership, in_name));
+        LIST_FOR_SAFE (at, after, &queue) {
             struct membership *membership = CONTAINER_OF(at, struct membership, in_name);
             list_unlink(at);
             list_append(&name->queue, at);
@@ -159,8 +158,7 @@ int registry_set_queue(struct registry *registry, struct span text, struct peer 
 void registry_leave_queue(struct registry *registry, struct name *name, struct peer *peer)
 {
     bool owned = name_owner(name) == peer;
-    LIST_FOR_SAFE(at, after, &name->queue)
-    {
+    LIST_FOR_SAFE (at, after, &name->queue) {
         struct membership *membership = CONTAINER_OF(at, struct membership, in_name);
         if (membership->peer != peer)
             continue;
@@ -175,8 +173,7 @@ void registry_leave_queue(struct registry *registry, struct name *name, struct p
 
 void registry_leave(struct registry *registry, struct peer *peer)
 {
-    LIST_FOR_SAFE(at, after, &peer->names.entries)
-    {
+    LIST_FOR_SAFE (at, after, &peer->names.entries) {
         struct membership *membership = CONTAINER_OF(at, struct membership, in_peer);
         struct name *name = membership->name;
         membership_free(registry, membership);
@@ -188,8 +185,7 @@ void registry_leave(struct registry *registry, struct peer *peer)
 static uint32_t owned_names(const struct peer *peer, struct span *out)
 {
     uint32_t n = 0;
-    LIST_FOR(at, &peer->names.entries)
-    {
+    LIST_FOR (at, &peer->names.entries) {
         const struct name *name = CONTAINER_OF(at, struct membership, in_peer)->name;
         if (name_owner(name) != peer)
             continue;
