@@ -76,8 +76,8 @@ class Bus:
             EventKind.ADMITTED.value: Handling(self._admitted, self._disconnect),
             EventKind.LEFT.value: Handling(self._left, lambda event, error: self._left(event)),
             EventKind.HANDED_UP.value: Handling(lambda event: self.on_handed_up(event), self._close),
-            EventKind.NAMED.value: Handling(self._named, self._restate),
-            EventKind.RELEASED.value: Handling(self._released, self._restate),
+            EventKind.NAMED.value: Handling(self._named, lambda event, error: self._named(event)),
+            EventKind.RELEASED.value: Handling(self._released, lambda event, error: self._released(event)),
         }
         self.settings = settings
         self.configure(settings)
@@ -269,26 +269,17 @@ class Bus:
             self.activation.park(self.peers[event.peer], event)
 
     def _named(self, event: Event) -> None:
-        """Note that a connection was given a name that was free."""
+        """Note that a connection was given a name that was free; twice is as good as once."""
         name = event.destination or ""
-        if self.names.owner(name) is not None:
-            self._disagree(name)
-            return
+        assert self.names.owner(name) in (None, event.peer), name
         self.names.request(name, event.peer, event.flags)
         self.activation.appeared(name)
 
     def _released(self, event: Event) -> None:
-        """Note that a connection has given up a name that nobody else wanted."""
+        """Note that a connection has given up a name that no other wanted; twice is as good as once."""
         name = event.destination or ""
-        if self.names.queue(name) != (event.peer,):
-            self._disagree(name)
-            return
+        assert self.names.queue(name) in ((), (event.peer,)), name
         self.names.release(name, event.peer)
-
-    def _disagree(self, name: str) -> None:
-        """Say whose the name is: the data plane has answered a call that it should have handed up."""
-        self.log.warning(f'The data plane was wrong about the owners of "{name}"')
-        self.relay.set_queue(name, self.names.queue(name))
 
     def _welcomed(self, event: Event) -> None:
         """Note that Hello was answered."""
@@ -349,8 +340,3 @@ class Bus:
         for fd in (event.fd, *event.fds):
             os.close(fd)
         self.relay.settled()
-
-    def _restate(self, event: Event, error: Exception) -> None:
-        """State the owner of a name again after an event about it that could not be noted."""
-        name = event.destination or ""
-        self.relay.set_queue(name, self.names.queue(name))

@@ -193,8 +193,7 @@ class Activation:
         """Look for what provides the name."""
         timeout, broke = self._bus.limits.service_start_timeout / 1000, partial(self._broke, start)
         start.timer = self._tools.later(timeout, partial(self._timed_out, start), broke)
-        if len(self._starts) == 1:
-            self._bus.relay.await_names(True)
+        self._bus.relay.await_name(start.name, True)
         if self._needs_no_file(start.name):
             start.running = True
             self._judge(start)
@@ -335,8 +334,7 @@ class Activation:
         del self._starts[start.name]
         self._waiting -= len(start.waiters)
         waiters = start.take()
-        if not self._starts:
-            self._guard.run(partial(self._bus.relay.await_names, False), ignored)
+        self._guard.run(partial(self._bus.relay.await_name, start.name, False), ignored)
         self._guard.run(partial(self._clear, start), ignored)
         return waiters
 

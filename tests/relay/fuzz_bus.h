@@ -134,6 +134,8 @@ static inline void leave(void)
     /* with these at 0 nothing is read, not even the end of a connection */
     limits.max_incoming_bytes = limits.max_incoming_unix_fds = 1000;
     CONTROL(relay_set_limits(control.relay, &limits));
+    for (uint32_t i = 0; i < WORDS_OWNED; i++)
+        CONTROL_SURELY(relay_await_name(control.relay, word_names[i], false));
     for (int i = 0; i < SETTLED; i++) {
         control_turn();
         control_take(CONTROL_OPEN);
@@ -144,10 +146,10 @@ static inline void leave(void)
     }
     ASSERT(is_quiet(bus));
     ASSERT(bus->registry.names.count == 0 && bus->registry.n_claims == 0 && bus->replies.table.count == 0);
-    ASSERT(bus->parking.ids.count == 0 && bus->parking.names.count == 0);
+    ASSERT(bus->parking.ids.count == 0 && bus->registry.handed.count == 0);
     ASSERT(bus->uids.count == 0 && bus->users.count == 0);
     ASSERT(bus_matches(bus) == 0 && bus->monitors.count == 0 && bus->monitors.account->bytes == 0);
-    ASSERT(bus->incompletes.n == 0 && bus->n_active == 0 && bus->calls_up == 0);
+    ASSERT(bus->incompletes.n == 0 && bus->n_active == 0);
     ASSERT(list_empty(&bus->ready) && list_empty(&bus->paused) && list_empty(&bus->touched));
     ASSERT(list_empty(&bus->backlogs) && list_empty(&bus->fd_waits) && list_empty(&bus->leaving));
 }

@@ -166,11 +166,14 @@ static inline void control_event(const struct relay_event *event)
         break;
     case RELAY_EVENT_NAMED:
         name = control_name(event->destination, strlen(event->destination));
+        ASSERT(name == WORDS_OWNED || control.n_queued[name] == 0);
         if (name < WORDS_OWNED)
             control_enqueue(name, event->peer);
         break;
     case RELAY_EVENT_RELEASED:
         name = control_name(event->destination, strlen(event->destination));
+        ASSERT(name == WORDS_OWNED ||
+               (control.n_queued[name] == 1 && control.queues[name][0] == event->peer));
         if (name < WORDS_OWNED)
             control_dequeue(name, event->peer);
         break;

@@ -122,7 +122,7 @@ static inline void act_order(struct input *in)
         CONTROL(relay_export(relay, what / 6 % 8, peers, which >> 6 & 2));
         break;
     case 2:
-        CONTROL(relay_await_names(relay, which & 1));
+        CONTROL(relay_await_name(relay, word_names[(which >> 1) % WORDS_OWNED], which & 1));
         break;
     case 3:
         world.running = true;

@@ -2,8 +2,13 @@
 #include "../../transport/relay/api/lifecycle.h"
 #include "plane_fixture.h"
 
+#include "../../transport/relay/api/command.h"
 #include "../../transport/relay/route/claim.h"
+#include "../../transport/relay/route/route.h"
 #include "../../transport/relay/send/output.h"
+#include "../../transport/relay/state/report.h"
+
+#include <errno.h>
 
 #define BUS "org.freedesktop.DBus"
 #define NAME "an.Example"
@@ -222,17 +227,28 @@ static void who_may_not_own_it_is_refused_above(void)
     plane_close(&p);
 }
 
-/* What the control plane is asked may be about the same name. */
-static void while_a_call_is_up_all_go_up(void)
+/* NAME is asked about above; its answer would come too late if it changed hands meanwhile. */
+static void ask_about_it(struct client *c)
+{
+    struct marshal w = client_call(c, BUS, "ListQueuedOwners", "s");
+    marshal_string(&w, SPAN(NAME));
+    client_send(c, &w);
+}
+
+static void while_a_call_about_it_is_up_it_goes_up(void)
 {
     struct plane p;
     open_claims(&p);
     struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
-    request(b, "single", 0);
+    ask_about_it(b);
     plane_event(&p, RELAY_EVENT_CALL);
     const uint32_t serial = p.event.serial;
     request(a, NAME, 0);
     goes_up(&p, a, "RequestName");
+    request(a, "b.b", 0); /* of other names the control plane was not asked */
+    client_expects(a, MESSAGE_SIGNAL, "NameAcquired", BUS);
+    client_expects(a, MESSAGE_METHOD_RETURN, NULL, BUS);
+    plane_event(&p, RELAY_EVENT_NAMED);
     relay_error(p.relay, 1, serial, "an.Error", "no");
     relay_resume(p.relay, 1);
     relay_commit(p.relay);
@@ -243,13 +259,37 @@ static void while_a_call_is_up_all_go_up(void)
     plane_close(&p);
 }
 
-/* ... also when who asked is gone before the answer. */
-static void a_caller_that_is_gone_blocks_nobody(void)
+/* It stays with the control plane until the last of them is answered. */
+static void two_calls_about_it(void)
+{
+    struct plane p;
+    uint32_t serials[2];
+    open_claims(&p);
+    struct client *a = plane_connect(&p, 0);
+    for (uint64_t i = 1; i <= 2; i++) {
+        ask_about_it(plane_connect(&p, i));
+        plane_event(&p, RELAY_EVENT_CALL);
+        serials[i - 1] = p.event.serial;
+    }
+    for (uint64_t i = 1; i <= 2; i++) {
+        request(a, NAME, 0);
+        goes_up(&p, a, "RequestName");
+        relay_error(p.relay, i, serials[i - 1], "an.Error", "no");
+        relay_resume(p.relay, i);
+        settle(&p);
+    }
+    request(a, NAME, 0);
+    is_done(a, "NameAcquired");
+    plane_close(&p);
+}
+
+/* ... also when the caller is gone before the answer. */
+static void a_caller_that_is_gone_blocks_no_name(void)
 {
     struct plane p;
     open_claims(&p);
     struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
-    request(b, "single", 0);
+    ask_about_it(b);
     plane_event(&p, RELAY_EVENT_CALL);
     relay_disconnect(p.relay, 1);
     relay_commit(p.relay);
@@ -298,16 +338,23 @@ static void while_a_message_waits_for_it_it_goes_up(void)
     plane_close(&p);
 }
 
-static void while_names_are_awaited_they_go_up(void)
+static void while_it_is_awaited_it_goes_up(void)
 {
     struct plane p;
     open_claims(&p);
     struct client *a = plane_connect(&p, 0);
-    relay_await_names(p.relay, true);
+    for (int i = 0; i < 2; i++) /* more than once is as good as once */
+        relay_await_name(p.relay, NAME, true);
+    relay_await_name(p.relay, "single", true);
     settle(&p);
     request(a, NAME, 0);
     goes_up(&p, a, "RequestName");
-    relay_await_names(p.relay, false);
+    request(a, "b.b", 0);
+    client_expects(a, MESSAGE_SIGNAL, "NameAcquired", BUS);
+    client_expects(a, MESSAGE_METHOD_RETURN, NULL, BUS);
+    plane_event(&p, RELAY_EVENT_NAMED);
+    for (int i = 0; i < 2; i++)
+        relay_await_name(p.relay, NAME, false);
     settle(&p);
     request(a, NAME, 0);
     is_done(a, "NameAcquired");
@@ -326,30 +373,52 @@ static void while_somebody_watches_they_go_up(void)
     plane_event(&p, RELAY_EVENT_CALL);
     CHECK_EQUAL(relay_become_monitor(p.relay, 1, 0, NULL, 0, NULL, 0), 0);
     relay_resume(p.relay, 1);
-    relay_commit(p.relay);
+    settle(&p);
     request(a, NAME, 0);
     goes_up(&p, a, "RequestName");
     plane_close(&p);
 }
 
-/* What the control plane has not heard of takes memory. */
+/* What the control plane has not taken takes memory, and will take its time. */
 static void now_and_then_the_control_plane_answers(void)
 {
     struct plane p;
     open_claims(&p);
     struct client *a = plane_connect(&p, 0);
-    for (uint32_t i = 0; i < CLAIM_UNTOLD_MAX / 2; i++) {
+    for (uint32_t i = 0; i < REPORTS_LAZY_OF_UID / 2; i++) {
         request(a, NAME, 0);
         is_done(a, "NameAcquired");
         release(a, NAME);
         is_done(a, "NameLost");
     }
     request(a, NAME, 0);
-    for (uint32_t i = 0; i < CLAIM_UNTOLD_MAX; i++)
+    for (uint32_t i = 0; i < REPORTS_LAZY_OF_UID; i++)
         is_told(&p, i % 2 ? RELAY_EVENT_RELEASED : RELAY_EVENT_NAMED, 0, 0);
+    relay_commit(p.relay); /* they were taken */
     goes_up(&p, a, "RequestName");
     request(a, NAME, 0);
     is_done(a, "NameAcquired");
+    plane_close(&p);
+}
+
+/* The command brings the places, so that the data plane can do what the control plane has noted. */
+static void a_queue_has_its_memory_before_it_is_stated(void)
+{
+    struct plane p;
+    const uint64_t both[] = {0, 1};
+    open_claims(&p);
+    struct client *a = claim(&p, 0);
+    plane_connect(&p, 1);
+    int error = -ENOMEM;
+    for (long n = 0; n < 100 && error == -ENOMEM; n++) {
+        check_allocations = n;
+        error = relay_set_queue(p.relay, NAME, both, 2);
+        check_allocations = -1;
+    }
+    CHECK_EQUAL(error, 0);
+    settle(&p);
+    release(a, NAME);
+    goes_up(&p, a, "ReleaseName");
     plane_close(&p);
 }
 
@@ -376,6 +445,8 @@ static bool quiet_open(struct quiet *q)
     q->bus.n_log = UINT32_MAX; /* nobody reads it */
     q->bus.limits.max_names_per_connection = MAX_NAMES;
     q->peer = peer_new(0, -1, &credentials);
+    if (q->peer)
+        q->peer->user = user_take(&q->bus, 1);
     struct client client = {0};
     q->written = client_call(&client, BUS, "RequestName", "su");
     marshal_string(&q->written, SPAN(NAME));
@@ -433,6 +504,39 @@ static void without_memory_it_goes_up(void)
     quiet_close(&q);
 }
 
+static void a_call_that_cannot_be_handed_up_is_refused(void)
+{
+    struct quiet q;
+    REQUIRE(quiet_open(&q));
+    q.peer->active = true;
+    for (long n = 0; n < 100 && !q.peer->calls.stopped; n++) {
+        check_allocations = n;
+        route_up(&q.bus, q.peer, &q.m, NULL);
+        check_allocations = -1;
+        CHECK((q.peer->calls.held != NULL) == q.peer->calls.stopped);
+        CHECK_EQUAL(q.bus.registry.handed.count, q.peer->calls.stopped);
+    }
+    CHECK(q.peer->calls.stopped);
+    quiet_close(&q);
+}
+
+/* The start goes on; until it is over RequestName is answered before those that wait for the name. */
+static void a_name_that_cannot_be_awaited_is_logged(void)
+{
+    struct quiet q;
+    const char *const texts[COMMAND_TEXTS] = {NAME};
+    REQUIRE(quiet_open(&q));
+    struct command_batch *batch = calloc(1, sizeof(*batch));
+    REQUIRE(batch && (batch->first = command_new(COMMAND_AWAIT_NAME, 0, texts, NULL, 0)));
+    batch->first->serial = true;
+    check_allocations = 0;
+    command_batch_apply(&q.bus, batch, INT64_MAX);
+    check_allocations = -1;
+    CHECK_EQUAL(q.bus.registry.handed.count, 0);
+    CHECK(q.bus.memory_failed);
+    quiet_close(&q);
+}
+
 static const struct check_test tests[] = {
     TEST(a_free_name_is_given_at_once),
     TEST(what_has_another_answer_goes_up),
@@ -440,13 +544,17 @@ static const struct check_test tests[] = {
     TEST(a_queue_is_left),
     TEST(at_the_limit_it_goes_up),
     TEST(who_may_not_own_it_is_refused_above),
-    TEST(while_a_call_is_up_all_go_up),
-    TEST(a_caller_that_is_gone_blocks_nobody),
+    TEST(while_a_call_about_it_is_up_it_goes_up),
+    TEST(two_calls_about_it),
+    TEST(a_caller_that_is_gone_blocks_no_name),
     TEST(the_name_of_who_is_gone_is_not_free),
     TEST(while_a_message_waits_for_it_it_goes_up),
-    TEST(while_names_are_awaited_they_go_up),
+    TEST(while_it_is_awaited_it_goes_up),
     TEST(while_somebody_watches_they_go_up),
     TEST(now_and_then_the_control_plane_answers),
+    TEST(a_queue_has_its_memory_before_it_is_stated),
     TEST(without_memory_it_goes_up),
+    TEST(a_call_that_cannot_be_handed_up_is_refused),
+    TEST(a_name_that_cannot_be_awaited_is_logged),
 };
 CHECK_MAIN(tests)

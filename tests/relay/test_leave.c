@@ -149,8 +149,7 @@ static void commands_wait_for_the_next_turn(void)
     for (unsigned i = 0; i < 100; i++) {
         snprintf(name, sizeof(name), "org.example.Name%u", i);
         struct command *command = command_new(COMMAND_SET_QUEUE, 0, texts, &owner, sizeof(owner));
-        REQUIRE(command);
-        command->serial = 1;
+        REQUIRE(command && (command->name = name_new(command->text[0], 1)));
         *(batch->last ? &batch->last->next : &batch->first) = command;
         batch->last = command;
     }

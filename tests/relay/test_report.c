@@ -5,7 +5,7 @@
 
 #include "bus_fixture.h"
 
-#include "plane_policy.h"
+#include "plane_fixture.h"
 
 #include "../../transport/relay/accept/door.h"
 #include "../../transport/relay/state/log.h"
@@ -332,6 +332,62 @@ static void what_waits_outlives_its_connection(void)
     bus_fixture_close(&y);
 }
 
+static void write_name_calls(struct bus_fixture *y, int from, const char *name, uint32_t pairs)
+{
+    for (uint32_t i = 0; i < 2 * pairs; i++) {
+        struct client client = {0};
+        struct marshal w =
+            client_call(&client, BUS, i % 2 ? "ReleaseName" : "RequestName", i % 2 ? "s" : "su");
+        marshal_string(&w, span_of(name));
+        if (i % 2 == 0)
+            marshal_uint32(&w, 0);
+        CHECK(marshal_end(&w));
+        CHECK_EQUAL(send(y->ends[from], w.data, w.size, MSG_NOSIGNAL), w.size);
+        marshal_free(&w);
+    }
+    turns(y);
+}
+
+static bool is_woken(const struct bus_fixture *y)
+{
+    uint64_t count;
+    return read(y->events.fd, &count, sizeof(count)) == sizeof(count);
+}
+
+static void end_all(struct bus_fixture *y, const struct taken *taken, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        report_end_event(&y->bus, NULL, taken[i].event);
+        free(taken[i].event);
+    }
+}
+
+/* Lazy reports take the room of others, which wake the control plane; none of these is overtaken. */
+static void what_waits_for_lazy_ones_is_waited_for(void)
+{
+    struct bus_fixture y;
+    struct taken taken[64];
+    open_yard(&y, strangers);
+    y.bus.limits.max_names_per_connection = 8;
+    write_name_calls(&y, 0, "t.Name", REPORTS_OF_UID / 2);
+    CHECK(!is_woken(&y));
+    write_parked(&y, 1, 1);
+    write_name_calls(&y, 0, "t.Name", 1);
+    write_name_calls(&y, 3, "t.Other", 1);
+    CHECK(is_woken(&y));
+    REQUIRE(take(&y, taken, 64) == REPORTS_OF_UID + 2);
+    for (uint32_t i = 0; i < REPORTS_OF_UID + 2; i++) {
+        CHECK_EQUAL(taken[i].kind, i % 2 ? RELAY_EVENT_RELEASED : RELAY_EVENT_NAMED);
+        CHECK_EQUAL(taken[i].id, i < REPORTS_OF_UID ? 0 : 3);
+    }
+    end_all(&y, taken, REPORTS_OF_UID + 2);
+    REQUIRE(take(&y, taken, 64) == 2);
+    CHECK_EQUAL(taken[0].kind, RELAY_EVENT_PARKED);
+    CHECK_EQUAL(taken[1].kind, RELAY_EVENT_CALL);
+    CHECK_EQUAL(y.peers[3]->user->n_reports, 0);
+    bus_fixture_close(&y);
+}
+
 static void no_memory_for_a_uid(void)
 {
     struct bus_fixture y;
@@ -347,11 +403,18 @@ static void no_memory_for_a_uid(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(a_connection_with_many_is_not_read),     TEST(what_is_answered_makes_room_until_all_is_through),
-    TEST(of_one_uid_the_rest_waits_in_its_order), TEST(a_stranger_waits_for_no_more_than_that),
-    TEST(messages_between_clients_go_on),         TEST(a_call_is_one_until_its_answer),
-    TEST(starts_under_way_are_bounded),           TEST(a_start_that_is_over_counts_no_more),
-    TEST(the_log_is_charged_to_whose_turn_it_is), TEST(lost_connections_are_bounded),
-    TEST(what_waits_outlives_its_connection),     TEST(no_memory_for_a_uid),
+    TEST(a_connection_with_many_is_not_read),
+    TEST(what_is_answered_makes_room_until_all_is_through),
+    TEST(of_one_uid_the_rest_waits_in_its_order),
+    TEST(a_stranger_waits_for_no_more_than_that),
+    TEST(messages_between_clients_go_on),
+    TEST(a_call_is_one_until_its_answer),
+    TEST(starts_under_way_are_bounded),
+    TEST(a_start_that_is_over_counts_no_more),
+    TEST(the_log_is_charged_to_whose_turn_it_is),
+    TEST(lost_connections_are_bounded),
+    TEST(what_waits_outlives_its_connection),
+    TEST(what_waits_for_lazy_ones_is_waited_for),
+    TEST(no_memory_for_a_uid),
 };
 CHECK_MAIN(tests)

@@ -92,7 +92,7 @@ static void messages_parked_for_one_name(void)
     site_open(&s);
     for (uint32_t i = 0; i < OBJECTS; i++)
         REQUIRE(park(&s, "t.n"));
-    CHECK_EQUAL(s.bus.parking.names.count, 1);
+    CHECK_EQUAL(s.bus.registry.handed.count, 1);
     site_close_in_time(&s);
 }
 

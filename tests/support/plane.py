@@ -53,7 +53,7 @@ class FakePlane:
     """Returns given events, and records the commands of the last batch.
 
     ``shown``: what monitors see before it goes anywhere, messages of the bus and parked ones.
-    ``names_awaited``: whether names are the control plane's alone.
+    ``awaited``: the names that are being started, about which all calls come up.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class FakePlane:
         self.batch: list[tuple[Any, ...]] = []
         self.committed: list[tuple[Any, ...]] = []
         self.shown: list[str | int] = []
-        self.names_awaited = False
+        self.awaited: set[str] = set()
         self._ids = count()
         self.silent = 0
         """Connections before Hello, and those handed up."""
@@ -132,8 +132,8 @@ class FakePlane:
     def become_monitor(self, peer: int, serial: int, rules: Sequence[str]) -> None:
         self.batch.append(("become_monitor", peer, serial, tuple(rules)))
 
-    def await_names(self, awaited: bool) -> None:
-        self.names_awaited = awaited
+    def await_name(self, name: str, awaited: bool) -> None:
+        self.awaited = self.awaited | {name} if awaited else self.awaited - {name}
 
     def export(self, kind: int, peers: Sequence[int] = ()) -> None:
         self.batch.append(("export", kind, tuple(peers)))

@@ -266,9 +266,9 @@ class Relay:
         """
         check(lib.relay_export(self._relay, kind, peers, len(peers)))
 
-    def await_names(self, awaited: bool) -> None:
-        """Says whether somebody waits for a name: then it answers no calls about names by itself."""
-        check(lib.relay_await_names(self._relay, awaited))
+    def await_name(self, name: str, awaited: bool) -> None:
+        """Says whether a service that will own the name is being started: then calls about it are CALLs."""
+        check(lib.relay_await_name(self._relay, _utf8(name), awaited))
 
     def commit(self) -> None:
         """Hands over all commands since the last commit; they are applied as one step."""

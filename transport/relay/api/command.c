@@ -55,6 +55,7 @@ void command_free(struct command *command)
     door_free(command->door);
     policy_free(command->policy);
     monitor_free(command->monitor);
+    name_free(command->name);
     free(command->event);
     free(command);
 }
@@ -120,15 +121,15 @@ static void begin_watching(struct bus *bus, struct peer *peer)
     leave_settle(bus, peer);
 }
 
-/* The control plane has handled the call, and with it all that was reported before. */
 static void end_call(struct bus *bus, struct peer *peer)
 {
     if (!peer->calls.held)
         return;
     peer_end_call(peer);
     report_end_event(bus, peer, &peer->reports.call);
-    if (--bus->calls_up == 0)
-        bus->untold_claims = 0;
+    if (peer->calls.about)
+        registry_hand_back(&bus->registry, peer->calls.about);
+    peer->calls.about = NULL;
 }
 
 /* The answer to the message for which the sender was stopped. */
@@ -180,27 +181,34 @@ static void say_handover(struct bus *bus, struct span name, struct peer *old, st
         say_name_acquired(bus, new, name);
 }
 
+/* Those of its peers that are still there take the places; the rest of the places goes. */
+static void take_places(struct bus *bus, struct command *command)
+{
+    const uint8_t *at_id = command->body;
+    LIST_FOR_SAFE (at, after, &command->name->queue) {
+        struct membership *membership = CONTAINER_OF(at, struct membership, in_name);
+        uint64_t id;
+        memcpy(&id, at_id, sizeof(id));
+        at_id += sizeof(id);
+        membership->peer = bus_peer(bus, id);
+        if (membership->peer)
+            continue;
+        list_unlink(at);
+        free(membership);
+    }
+}
+
 static void apply_set_queue(struct bus *bus, struct command *command)
 {
     struct span text = command->text[0];
-    uint32_t n = 0;
-    struct peer **peers = calloc((size_t)command->serial + 1, sizeof(*peers));
-    for (uint32_t i = 0; peers && i < command->serial; i++) {
-        uint64_t id;
-        memcpy(&id, command->body + i * sizeof(id), sizeof(id));
-        struct peer *peer = bus_peer(bus, id);
-        if (peer)
-            peers[n++] = peer;
-    }
+    take_places(bus, command);
     struct peer *old = name_owner(registry_find(&bus->registry, text));
-    struct peer *new = n > 0 ? peers[0] : NULL;
-    if (peers && old != new)
+    struct peer *new = name_owner(command->name);
+    if (old != new)
         say_handover(bus, text, old, new);
-    int error = peers ? registry_set_queue(&bus->registry, text, peers, n) : -ENOMEM;
-    free(peers);
+    registry_state(&bus->registry, command->name);
+    command->name = NULL;
     GROUP_CALL(bus, name_changed, bus, text, old != new ? old : NULL);
-    if (error < 0)
-        log_line(bus, LOG_ERR, "no memory for the owners of %s", text.s);
 }
 
 static void apply_leave_queue(struct bus *bus, struct command *command)
@@ -343,10 +351,21 @@ static void apply_taken(struct bus *bus, struct command *command)
     }
 }
 
-static void apply_await_names(struct bus *bus, struct command *command)
+static void apply_await_name(struct bus *bus, struct command *command)
 {
-    bus->names_awaited = command->serial != 0;
-    events_hurry(bus->events); /* the one that is awaited may have been given away just before */
+    struct handed *handed = registry_handed(&bus->registry, command->text[0]);
+    bool awaited = command->serial != 0;
+    if ((handed && handed->awaited) == awaited || !name_is_well_known(command->text[0]))
+        return;
+    if (!awaited) {
+        handed->awaited = false;
+        registry_hand_back(&bus->registry, handed);
+    } else if ((handed = registry_hand_up(&bus->registry, command->text[0]))) {
+        handed->awaited = true;
+        events_hurry(bus->events); /* it may have been given away just before */
+    } else {
+        log_memory(bus, "to await", command->text[0].s);
+    }
 }
 
 static void apply_stop(struct bus *bus, struct command *command)
@@ -378,7 +397,7 @@ static void (*const appliers[COMMAND_COUNT])(struct bus *bus, struct command *co
     [COMMAND_FORGET] = apply_forget,
     [COMMAND_EXPORT] = apply_export,
     [COMMAND_TAKEN] = apply_taken,
-    [COMMAND_AWAIT_NAMES] = apply_await_names,
+    [COMMAND_AWAIT_NAME] = apply_await_name,
     [COMMAND_STOP] = apply_stop,
 };
 

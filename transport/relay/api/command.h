@@ -29,7 +29,7 @@ enum command_kind {
     COMMAND_FORGET,
     COMMAND_EXPORT,
     COMMAND_TAKEN,
-    COMMAND_AWAIT_NAMES,
+    COMMAND_AWAIT_NAME,
     COMMAND_STOP,
     COMMAND_COUNT,
 };
@@ -59,6 +59,7 @@ struct command {
     struct policy *policy;   /* COMMAND_LOAD_POLICY */
     struct event *event;     /* COMMAND_EXPORT */
     struct monitor *monitor; /* COMMAND_BECOME_MONITOR */
+    struct name *name;       /* COMMAND_SET_QUEUE, with the places; body: who takes them */
     uint8_t data[];
 };
 

@@ -301,8 +301,10 @@ int relay_set_queue(struct relay *relay, const char *name, const uint64_t *peers
 {
     const char *const texts[COMMAND_TEXTS] = {name};
     struct command *command = command_new(COMMAND_SET_QUEUE, 0, texts, peers, (size_t)n * sizeof(*peers));
-    if (command)
-        command->serial = n;
+    if (command && !(command->name = name_new(command->text[0], n))) {
+        command_free(command);
+        command = NULL;
+    }
     return relay_push(relay, command);
 }
 
@@ -406,9 +408,13 @@ int relay_forget(struct relay *relay, uint64_t peer)
     return push_new(relay, COMMAND_FORGET, peer, 0);
 }
 
-int relay_await_names(struct relay *relay, bool awaited)
+int relay_await_name(struct relay *relay, const char *name, bool awaited)
 {
-    return push_new(relay, COMMAND_AWAIT_NAMES, 0, awaited);
+    const char *const texts[COMMAND_TEXTS] = {name};
+    struct command *command = command_new(COMMAND_AWAIT_NAME, 0, texts, NULL, 0);
+    if (command)
+        command->serial = awaited;
+    return relay_push(relay, command);
 }
 
 int relay_export(struct relay *relay, uint32_t kind, const uint64_t *peers, uint32_t n)

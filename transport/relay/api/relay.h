@@ -254,8 +254,8 @@ int relay_forget(struct relay *relay, uint64_t peer);
 /* Asks for a table: RELAY_EVENT_EXPORT follows. Of connections and match rules, only those of n peers; 0:
  * all. */
 int relay_export(struct relay *relay, uint32_t kind, const uint64_t *peers, uint32_t n);
-/* While somebody awaits a name, all that concerns names goes to the control plane. */
-int relay_await_names(struct relay *relay, _Bool awaited);
+/* While a well-known name is awaited, all calls about it go to the control plane. */
+int relay_await_name(struct relay *relay, const char *name, _Bool awaited);
 int relay_commit(struct relay *relay);
 /* cffi: end */
 

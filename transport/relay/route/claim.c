@@ -11,11 +11,10 @@
 #define RELEASED 1u
 
 /* To monitors a change is said before it is made; here it is made first, as there may be no memory for it. */
-static bool is_undisputed(const struct bus *bus, struct span name)
+static bool decides_here(const struct bus *bus, const struct peer *sender, struct span name)
 {
-    return bus->calls_up == 0 && !bus->commands_wait && bus->untold_claims < CLAIM_UNTOLD_MAX &&
-           !bus->names_awaited && !monitored(bus) && name_is_well_known(name) &&
-           !span_equal(name, BUS_NAME) && !parking_has(&bus->parking, name);
+    return !registry_handed(&bus->registry, name) && report_has_room(sender) && !monitored(bus) &&
+           name_is_well_known(name) && !span_equal(name, BUS_NAME);
 }
 
 static bool may_own(struct bus *bus, struct peer *peer, struct span name)
@@ -43,7 +42,6 @@ static void finish(struct bus *bus, struct peer *sender, const struct message *m
 {
     marshal_uint32(say_reply(bus, sender, m->serial, SPAN("u"), 0), result);
     say_end(bus, sender);
-    bus->untold_claims++;
     report_lazily(bus, sender, event);
 }
 
@@ -59,7 +57,8 @@ static uint32_t second_argument(const struct message *m)
 
 bool claim_name(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
 {
-    if (!is_undisputed(bus, name) || registry_find(&bus->registry, name) || !may_own(bus, sender, name))
+    if (!decides_here(bus, sender, name) || registry_find(&bus->registry, name) ||
+        !may_own(bus, sender, name))
         return false;
     struct event *event = claim_event(RELAY_EVENT_NAMED, sender, name);
     if (!event)
@@ -78,14 +77,15 @@ bool claim_name(struct bus *bus, struct peer *sender, const struct message *m, s
 
 bool claim_release(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
 {
-    if (!is_undisputed(bus, name) || name_only_claimant(registry_find(&bus->registry, name)) != sender)
+    struct name *owned = registry_find(&bus->registry, name);
+    if (!decides_here(bus, sender, name) || name_only_claimant(owned) != sender)
         return false;
     struct event *event = claim_event(RELAY_EVENT_RELEASED, sender, name);
     if (!event)
         return false;
     say_name_lost(bus, sender, name);
     say_owner_changed(bus, name, sender->unique, SPAN(""));
-    registry_set_queue(&bus->registry, name, NULL, 0);
+    registry_leave_queue(&bus->registry, owned, sender);
     GROUP_CALL(bus, name_changed, bus, name, sender);
     finish(bus, sender, m, RELEASED, event);
     return true;

@@ -109,16 +109,28 @@ bool route_unicast(struct transit *t, struct peer *to)
     return false;
 }
 
+/* The name that a call of the driver is about is the control plane's until the answer; false: no memory. */
+static bool hand_up_name(struct bus *bus, struct peer *sender, const struct message *m)
+{
+    struct message_args args;
+    struct message_arg argument = {0};
+    message_args_begin(&args, m);
+    if (m->type != MESSAGE_METHOD_CALL || !message_args_next(&args, &argument) ||
+        !name_is_well_known(argument.text))
+        return true;
+    sender->calls.about = registry_hand_up(&bus->registry, argument.text);
+    return sender->calls.about;
+}
+
 void route_up(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)
 {
     sender->calls.held = held_new(m, fds, sender->account, 0);
-    if (!sender->calls.held) {
+    if (!sender->calls.held || !hand_up_name(bus, sender, m)) {
         peer_end_call(sender);
         say_error(bus, sender, m->serial, ERROR_NO_MEMORY, "Not enough memory");
         return;
     }
     sender->calls.stopped = true;
-    bus->calls_up++;
     struct relay_event *view = &sender->reports.call.view;
     view->kind = RELAY_EVENT_CALL;
     view->peer = sender->id;

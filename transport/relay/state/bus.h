@@ -95,11 +95,8 @@ struct bus {
     struct marshal marshal; /* the message of the bus itself that is being written */
     uint32_t serial;        /* of the latest of those */
     uint32_t n_active;
-    uint32_t calls_up;      /* messages that the control plane has yet to answer */
-    uint32_t untold_claims; /* see claim.h */
-    bool names_awaited;     /* by somebody, as relay_await_names said */
-    bool commands_wait;     /* for the next turn */
-    bool sweeping;          /* rules of those that have left are still to be removed */
+    bool commands_wait; /* for the next turn */
+    bool sweeping;      /* rules of those that have left are still to be removed */
     uint64_t log_lost;
     uint32_t n_log;    /* log events that the control plane has not taken yet */
     struct peer *turn; /* whose bytes are being handled: what is written to the log now is its doing */

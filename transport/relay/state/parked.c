@@ -3,12 +3,11 @@
 
 #include "state/peer.h"
 
-int parking_init(struct parking *parking)
+int parking_init(struct parking *parking, struct registry *registry)
 {
     parking->next = 1;
-    if (table_init(&parking->ids) < 0)
-        return -1;
-    return table_init(&parking->names);
+    parking->registry = registry;
+    return table_init(&parking->ids);
 }
 
 void parking_free(struct parking *parking)
@@ -17,7 +16,6 @@ void parking_free(struct parking *parking)
     while (parking->ids.buckets && (node = table_any(&parking->ids)))
         parking_remove(parking, CONTAINER_OF(node, struct parked, by_id));
     table_free(&parking->ids);
-    table_free(&parking->names);
 }
 
 struct parked *parking_find(const struct parking *parking, uint64_t id)
@@ -31,52 +29,21 @@ struct parked *parking_find(const struct parking *parking, uint64_t id)
     return NULL;
 }
 
-static struct parked_name *name_find(const struct parking *parking, struct span text)
-{
-    struct table_node *node = table_first(&parking->names, hash_text(&parking->names.key, text));
-    for (; node; node = table_again(node)) {
-        struct parked_name *name = CONTAINER_OF(node, struct parked_name, node);
-        if (span_equal((struct span){name->text, name->size}, text))
-            return name;
-    }
-    return NULL;
-}
-
 bool parking_has(const struct parking *parking, struct span name)
 {
-    return parking->names.count > 0 && name_find(parking, name);
-}
-
-/* NULL: no memory */
-static struct parked_name *name_take(struct parking *parking, struct span text)
-{
-    struct parked_name *name = name_find(parking, text);
-    if (!name && (name = calloc(1, sizeof(*name) + text.n))) {
-        name->size = text.n;
-        memcpy(name->text, text.s, text.n);
-        table_insert(&parking->names, &name->node, hash_text(&parking->names.key, text));
-    }
-    if (name)
-        name->count++;
-    return name;
-}
-
-static void name_release(struct parking *parking, struct parked_name *name)
-{
-    if (--name->count > 0)
-        return;
-    table_remove(&parking->names, &name->node);
-    free(name);
+    const struct handed *handed = parking->ids.count > 0 ? registry_handed(parking->registry, name) : NULL;
+    return handed && handed->n_parked > 0;
 }
 
 struct parked *parking_add(struct parking *parking, struct peer *sender, struct held *held)
 {
     struct parked *parked = calloc(1, sizeof(*parked));
-    if (!parked || !(parked->name = name_take(parking, held->m.destination))) {
+    if (!parked || !(parked->name = registry_hand_up(parking->registry, held->m.destination))) {
         free(parked);
         held_free(held);
         return NULL;
     }
+    parked->name->n_parked++;
     parked->id = parking->next++;
     parked->sender = sender;
     parked->held = held;
@@ -94,7 +61,8 @@ void parking_drop(struct parking *parking, struct parked *parked)
     parked->sender->calls.n_parked--;
     parked->sender = NULL;
     list_unlink(&parked->in_sender);
-    name_release(parking, parked->name);
+    parked->name->n_parked--;
+    registry_hand_back(parking->registry, parked->name);
     parked->name = NULL;
 }
 

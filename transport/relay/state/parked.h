@@ -6,22 +6,15 @@
 #include "base/table.h"
 #include "state/event.h"
 #include "state/held.h"
+#include "state/registry.h"
 
 struct peer;
-
-/* A name that messages are parked for: one node for all of them, so that each comes and goes in one step. */
-struct parked_name {
-    struct table_node node; /* parking.names */
-    uint32_t count;
-    uint32_t size;
-    char text[];
-};
 
 /* A message to a name that has no owner; it waits until the control plane says what becomes of it. */
 struct parked {
     struct table_node by_id; /* parking.ids */
-    struct parked_name *name;
-    struct list in_sender; /* peer.parked */
+    struct handed *name;     /* NULL as well */
+    struct list in_sender;   /* peer.parked */
     uint64_t id;
     struct peer *sender; /* NULL: it is gone */
     bool shown;          /* to the monitors, if there were any */
@@ -34,16 +27,17 @@ struct parked {
 /* What parking a message for this name costs beside the message. */
 static inline uint64_t parked_cost(struct span name)
 {
-    return memory_cost(sizeof(struct parked)) + memory_cost(sizeof(struct parked_name) + name.n);
+    return memory_cost(sizeof(struct parked)) + memory_cost(sizeof(struct handed) + name.n);
 }
 
 struct parking {
-    struct table ids, names;
+    struct table ids;
+    struct registry *registry;
     uint64_t next;
     uint32_t n_starting;
 };
 
-int parking_init(struct parking *parking);
+int parking_init(struct parking *parking, struct registry *registry);
 void parking_free(struct parking *parking);
 struct parked *parking_find(const struct parking *parking, uint64_t id);
 bool parking_has(const struct parking *parking, struct span name);

@@ -88,11 +88,12 @@ struct peer_calls {
     struct list owed;   /* reply.in_callee */
     struct list parked; /* parked.in_sender */
     uint32_t n_parked;
-    struct held *held; /* the message that it is stopped for */
-    bool stopped;      /* the control plane has a message of it; what comes after waits */
-    bool unseen;       /* monitors have yet to see its message for the bus */
-    uint32_t failed;   /* serial of the latest call that the bus answered with an error */
-    uint32_t asked;    /* serial of the driver's call that it may answer; 0: none */
+    struct held *held;    /* the message that it is stopped for */
+    struct handed *about; /* the name that this call is about; NULL: none */
+    bool stopped;         /* the control plane has a message of it; what comes after waits */
+    bool unseen;          /* monitors have yet to see its message for the bus */
+    uint32_t failed;      /* serial of the latest call that the bus answered with an error */
+    uint32_t asked;       /* serial of the driver's call that it may answer; 0: none */
 };
 
 /* Events about it for the control plane. Written by state/report.c and accept/; told by api/relay_events.c.

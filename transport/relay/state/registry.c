@@ -8,7 +8,9 @@
 
 int registry_init(struct registry *registry)
 {
-    return table_init(&registry->names);
+    if (table_init(&registry->names) < 0)
+        return -1;
+    return table_init(&registry->handed);
 }
 
 static void names_changed(struct peer *peer)
@@ -39,14 +41,13 @@ void registry_give_up(struct registry *registry, struct peer *peer)
 static void membership_free(struct registry *registry, struct membership *membership)
 {
     names_changed(membership->peer);
-    if (list_linked(&membership->in_peer))
-        registry_give_up(registry, membership->peer);
+    registry_give_up(registry, membership->peer);
     list_unlink(&membership->in_name);
     list_unlink(&membership->in_peer);
     free(membership);
 }
 
-static void name_free(struct registry *registry, struct name *name)
+static void name_drop(struct registry *registry, struct name *name)
 {
     LIST_FOR_SAFE (at, after, &name->queue)
         membership_free(registry, CONTAINER_OF(at, struct membership, in_name));
@@ -56,12 +57,15 @@ static void name_free(struct registry *registry, struct name *name)
 
 void registry_free(struct registry *registry)
 {
-    if (!registry->names.buckets)
-        return;
     struct table_node *node;
-    while ((node = table_any(&registry->names)))
-        name_free(registry, CONTAINER_OF(node, struct name, node));
+    while (registry->names.buckets && (node = table_any(&registry->names)))
+        name_drop(registry, CONTAINER_OF(node, struct name, node));
+    while (registry->handed.buckets && (node = table_any(&registry->handed))) {
+        table_remove(&registry->handed, node);
+        free(CONTAINER_OF(node, struct handed, node));
+    }
     table_free(&registry->names);
+    table_free(&registry->handed);
 }
 
 struct name *registry_find(const struct registry *registry, struct span text)
@@ -98,7 +102,16 @@ struct span name_span(const struct name *name)
     return (struct span){name->text, name->size};
 }
 
-static struct name *name_new(struct registry *registry, struct span text)
+void name_free(struct name *name)
+{
+    if (!name)
+        return;
+    LIST_FOR_SAFE (at, after, &name->queue)
+        free(CONTAINER_OF(at, struct membership, in_name));
+    free(name);
+}
+
+struct name *name_new(struct span text, uint32_t places)
 {
     struct name *name = calloc(1, sizeof(*name) + text.n + 1);
     if (!name)
@@ -106,53 +119,45 @@ static struct name *name_new(struct registry *registry, struct span text)
     list_init(&name->queue);
     name->size = text.n;
     memcpy(name->text, text.s, text.n);
-    table_insert(&registry->names, &name->node, hash_text(&registry->names.key, text));
+    for (uint32_t i = 0; i < places; i++) {
+        struct membership *membership = calloc(1, sizeof(*membership));
+        if (!membership) {
+            name_free(name);
+            return NULL;
+        }
+        membership->name = name;
+        list_append(&name->queue, &membership->in_name);
+    }
     return name;
 }
 
-/* The new queue is made beside the old one, so that a lack of memory changes nothing. */
-static int queue_new(struct registry *registry, struct list *queue, struct name *name,
-                     struct peer *const *peers, uint32_t n)
+void registry_state(struct registry *registry, struct name *name)
 {
-    list_init(queue);
-    for (uint32_t i = 0; i < n; i++) {
-        struct membership *membership = calloc(1, sizeof(*membership));
-        if (!membership) {
-            LIST_FOR_SAFE (at, after, queue)
-                membership_free(registry, CONTAINER_OF(at, struct membership, in_name));
-            return -ENOMEM;
-        }
-        membership->name = name;
-        membership->peer = peers[i];
-        list_append(queue, &membership->in_name);
+    struct name *old = registry_find(registry, name_span(name));
+    if (old)
+        name_drop(registry, old);
+    if (list_empty(&name->queue)) {
+        name_free(name);
+        return;
     }
-    return 0;
+    table_insert(&registry->names, &name->node, hash_text(&registry->names.key, name_span(name)));
+    LIST_FOR (at, &name->queue) {
+        struct membership *membership = CONTAINER_OF(at, struct membership, in_name);
+        list_append(&membership->peer->names.entries, &membership->in_peer);
+        registry_enter(registry, membership->peer);
+        names_changed(membership->peer);
+    }
 }
 
 int registry_set_queue(struct registry *registry, struct span text, struct peer *const *peers, uint32_t n)
 {
-    struct name *name = registry_find(registry, text);
-    if (!name && n == 0)
-        return 0;
-    if (!name && !(name = name_new(registry, text)))
+    struct name *name = name_new(text, n);
+    if (!name)
         return -ENOMEM;
-    struct list queue;
-    int error = queue_new(registry, &queue, name, peers, n);
-    if (error == 0) {
-        LIST_FOR_SAFE (at, after, &name->queue)
-            membership_free(registry, CONTAINER_OF(at, struct membership, in_name));
-        LIST_FOR_SAFE (at, after, &queue) {
-            struct membership *membership = CONTAINER_OF(at, struct membership, in_name);
-            list_unlink(at);
-            list_append(&name->queue, at);
-            list_append(&membership->peer->names.entries, &membership->in_peer);
-            registry_enter(registry, membership->peer);
-            names_changed(membership->peer);
-        }
-    }
-    if (list_empty(&name->queue))
-        name_free(registry, name);
-    return error;
+    LIST_FOR (at, &name->queue)
+        CONTAINER_OF(at, struct membership, in_name)->peer = *peers++;
+    registry_state(registry, name);
+    return 0;
 }
 
 void registry_leave_queue(struct registry *registry, struct name *name, struct peer *peer)
@@ -166,7 +171,7 @@ void registry_leave_queue(struct registry *registry, struct name *name, struct p
         break;
     }
     if (list_empty(&name->queue))
-        name_free(registry, name);
+        name_drop(registry, name);
     else if (owned)
         names_changed(name_owner(name));
 }
@@ -178,8 +183,42 @@ void registry_leave(struct registry *registry, struct peer *peer)
         struct name *name = membership->name;
         membership_free(registry, membership);
         if (list_empty(&name->queue))
-            name_free(registry, name);
+            name_drop(registry, name);
     }
+}
+
+struct handed *registry_handed(const struct registry *registry, struct span text)
+{
+    if (registry->handed.count == 0)
+        return NULL;
+    struct table_node *node = table_first(&registry->handed, hash_text(&registry->handed.key, text));
+    for (; node; node = table_again(node)) {
+        struct handed *handed = CONTAINER_OF(node, struct handed, node);
+        if (span_equal((struct span){handed->text, handed->size}, text))
+            return handed;
+    }
+    return NULL;
+}
+
+struct handed *registry_hand_up(struct registry *registry, struct span text)
+{
+    struct handed *handed = registry_handed(registry, text);
+    if (!handed && (handed = calloc(1, sizeof(*handed) + text.n))) {
+        handed->size = text.n;
+        memcpy(handed->text, text.s, text.n);
+        table_insert(&registry->handed, &handed->node, hash_text(&registry->handed.key, text));
+    }
+    if (handed)
+        handed->reasons++;
+    return handed;
+}
+
+void registry_hand_back(struct registry *registry, struct handed *handed)
+{
+    if (--handed->reasons > 0)
+        return;
+    table_remove(&registry->handed, &handed->node);
+    free(handed);
 }
 
 static uint32_t owned_names(const struct peer *peer, struct span *out)

@@ -7,6 +7,15 @@ static void report_push(struct bus *bus, struct user *user, struct event *event)
     events_push(bus->events, event);
 }
 
+static void charge(struct peer *peer, struct user *user, struct event *event)
+{
+    user->references++;
+    event->user = user;
+    event->peer = peer ? peer->id : UINT64_MAX;
+    if (peer)
+        peer->reports.n++;
+}
+
 static void put_off(struct user *user, struct event *event)
 {
     event->node.next = NULL;
@@ -32,15 +41,18 @@ void report(struct bus *bus, struct peer *peer, struct user *user, struct event 
         events_push(bus->events, event);
         return;
     }
-    user->references++;
-    event->user = user;
-    event->peer = peer ? peer->id : UINT64_MAX;
-    if (peer)
-        peer->reports.n++;
-    if (user->n_reports < REPORTS_OF_UID)
+    charge(peer, user, event);
+    if (user->n_reports < REPORTS_OF_UID) {
         report_push(bus, user, event);
-    else
+    } else {
         put_off(user, event);
+        events_hurry(bus->events); /* it may wait for lazy ones */
+    }
+}
+
+bool report_has_room(const struct peer *peer)
+{
+    return !peer->user->waiting && peer->user->n_reports < REPORTS_LAZY_OF_UID;
 }
 
 void report_arrival(struct bus *bus, struct peer *peer)
@@ -62,6 +74,8 @@ void report_lazily(struct bus *bus, struct peer *peer, struct event *event)
 {
     report_arrival(bus, peer);
     peer->reports.mentioned = true;
+    charge(NULL, peer->user, event);
+    peer->user->n_reports++;
     events_push_lazily(bus->events, event);
 }
 

@@ -23,12 +23,14 @@
  *   HANDED_UP   a report of its uid until it has been taken; max_incomplete_connections bounds all
  *   ADMITTED, WELCOMED, LEFT    one for a connection. ADMITTED and LEFT annul each other as long as neither
  *               has been taken, and nothing is accepted while DOOR_LEFT_MAX wait
- *   NAMED, RELEASED             CLAIM_UNTOLD_MAX in all; beyond that they are CALLs
+ *   NAMED, RELEASED             a report of its uid until it has been taken, which is a matter of
+ * microseconds: there may be REPORTS_LAZY_OF_UID. It must not be overtaken, so none waits here; from then on,
+ *               or if others wait, the request itself is a CALL
  *   EXPORT      caused by the control plane
  *
  * A report is ended by the command that answers it, or, if it has memory of its own, when the control plane
  * has taken it (COMMAND_TAKEN). Reports of one uid never overtake each other; those of others may, which is
- * as if they had come sooner. What must not be overtaken by anything (NAMED, RELEASED) is no report.
+ * as if they had come sooner.
  *
  * Considered: a limit for all uids together, as for the log before. One uid that reaches it makes all others
  * wait. And stopping all connections of the uid: they would wait for the control plane with messages that
@@ -36,6 +38,7 @@
  */
 #define REPORTS_OF_PEER 16u
 #define REPORTS_OF_UID 32u
+#define REPORTS_LAZY_OF_UID 256u
 
 /* An event of a connection. peer may be NULL, if nothing is known of it but its uid; user NULL: not even
  * that. */
@@ -44,8 +47,10 @@ void report(struct bus *bus, struct peer *peer, struct user *user, struct event 
 void report_arrival(struct bus *bus, struct peer *peer);
 /* An event of a connection that bus.peers has; its arrival is reported before. */
 void report_of(struct bus *bus, struct peer *peer, struct event *event);
-/* The same of an event that is no report, and that nothing waits for. */
+/* The same of one that nothing waits for, as long as report_has_room. */
 void report_lazily(struct bus *bus, struct peer *peer, struct event *event);
+/* May its uid have one more that is not put off? */
+bool report_has_room(const struct peer *peer);
 /* The control plane has done with a report; peer: NULL if it is forgotten. */
 void report_end(struct bus *bus, struct peer *peer, struct user *user);
 /* The same of an event that is still there, once; later calls do nothing. */
