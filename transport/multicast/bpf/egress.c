@@ -10,7 +10,7 @@
 #define TYPE_BIT(type) (1u << (type))
 #define KEY_AT(offset) ((uint32_t)(offset) / 4 << UMC_VERDICT_KEY_SHIFT)
 
-/* The member tells more about a message than the others do. */
+/* The MEMBER field distinguishes messages better than the other fields. */
 enum { KEY_DESTINATION, KEY_MEMBER, KEY_INTERFACE, KEY_PATH, KEY_ERROR_NAME, N_KEYS };
 static const uint8_t key_slots[N_KEYS] = {
     [KEY_DESTINATION] = FIELD_DESTINATION, [KEY_MEMBER] = FIELD_MEMBER,
@@ -21,7 +21,7 @@ static const uint8_t key_slots[N_KEYS] = {
 static const uint8_t types[] = {MESSAGE_METHOD_CALL, MESSAGE_METHOD_RETURN, MESSAGE_SIGNAL, MESSAGE_ERROR};
 #define N_TYPES sizeof(types)
 
-/* What the flows of one program are told apart by */
+/* The properties that distinguish the flows of one program. */
 struct looked_at {
     uint32_t types;  /* TYPE_BIT */
     uint32_t fields; /* 1 << field, without DESTINATION */
@@ -32,12 +32,12 @@ static uint32_t endian_bit(const struct filter_egress *egress)
     return egress->big_endian ? UMC_VERDICT_BIG_ENDIAN : 0;
 }
 
-/* A = the verdict on a message of that type, all but the index */
+/* A = the verdict on a message of that type, without the index. */
 static void egress_judge(struct program *p, uint8_t type, uint32_t unicast)
 {
     const uint32_t plain = NEW_LABEL, done = NEW_LABEL;
     if (type == MESSAGE_METHOD_RETURN || type == MESSAGE_ERROR) {
-        /* The key is four bytes behind the field's begin. */
+        /* the value is four bytes after the beginning of the field */
         note_offset(p, NOTE_PATH);
         program_compute(p, BPF_LSH, UMC_VERDICT_KEY_SHIFT - 2);
         program_compute(p, BPF_ADD, unicast | UMC_VERDICT_REPLY | KEY_AT(4));
@@ -65,7 +65,7 @@ static struct looked_at look_at(const struct tree_entry *entries, uint32_t n)
     return looked;
 }
 
-/* The slots of these fields, as far as a message of that type may have them */
+/* Fills the slots of those fields that a message of that type may have. */
 static void take_fields(struct program *p, uint8_t type, uint32_t fields)
 {
     for (enum note_place place = NOTE_DESTINATION + 1; place < NOTE_PLACES; place++) {
@@ -77,7 +77,7 @@ static void take_fields(struct program *p, uint8_t type, uint32_t fields)
     }
 }
 
-/* Fills the slots that flows are found by, SLOT_TYPE and SLOT_VERDICT. */
+/* Fills the slots that flows are looked up by, SLOT_TYPE and SLOT_VERDICT. */
 static void take_type(struct program *p, const struct filter_egress *egress, const struct looked_at *looked,
                       uint32_t unknown)
 {
@@ -107,7 +107,7 @@ static void take_type(struct program *p, const struct filter_egress *egress, con
     program_keep(p, SLOT_TYPE);
 }
 
-/* What the first filter does not know of a member: its byte order, and the limit. */
+/* Checks what the first filter does not know of a member: its byte order and its size limit. */
 static void check_message(struct program *p, const struct filter_egress *egress, uint32_t wrong)
 {
     walk_check_order(p, egress->big_endian, wrong);
@@ -117,11 +117,11 @@ static void check_message(struct program *p, const struct filter_egress *egress,
     }
 }
 
-/* Flows that differ in types only, or not at all */
+/* Writes flows that differ in their types only, or not at all. */
 static void write_flows(struct program *p, const struct tree_entry *entries, uint32_t n, uint32_t otherwise,
                         void *context)
 {
-    uint32_t answered = 0; /* types */
+    uint32_t answered = 0; /* bits of types */
     (void)context;
     for (uint32_t i = 0; i < n; i++) {
         const struct filter_flow *flow = entries[i].meaning;
@@ -152,7 +152,7 @@ static void egress_write_part(struct program *p, const struct tree_entry *entrie
         .n_keys = N_KEYS,
         .leaf = write_flows,
     };
-    (void)is_last; /* whom no program knows is asked about */
+    (void)is_last; /* a destination that no program has asks */
     if (n == 0 && !egress->broadcasts) {
         program_answer(p, UMC_ASK);
         return;

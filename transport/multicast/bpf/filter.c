@@ -12,7 +12,7 @@ void filter_free(struct filter *filter)
 
 struct chain {
     struct filter *out;
-    uint32_t length; /* of all programs */
+    uint32_t length; /* of all programs, in instructions */
     chain_part part;
     const void *context;
 };
@@ -33,7 +33,7 @@ static int append(struct chain *chain, const struct sock_filter *instructions, u
     return 0;
 }
 
-/* Appends a program for the entries, unless it would be too long: *length says so. */
+/* Appends a program for the entries, unless it would be too long; *length is its length in any case. */
 static int try_part(struct chain *chain, const struct tree_entry *entries, uint32_t n, bool is_last,
                     uint32_t *length)
 {
@@ -51,7 +51,7 @@ static int try_part(struct chain *chain, const struct tree_entry *entries, uint3
 
 static int filter_compile(struct chain *chain, const struct tree_entry *entries, uint32_t n)
 {
-    uint32_t done = 0, most = n; /* that fit into one program, as far as known */
+    uint32_t done = 0, most = n; /* estimate of how many fit into one program */
     do {
         uint32_t some = n - done < most ? n - done : most, length;
         int error = try_part(chain, entries + done, some, done + some == n, &length);
@@ -61,7 +61,7 @@ static int filter_compile(struct chain *chain, const struct tree_entry *entries,
             done += some;
         else if (some <= 1)
             return -E2BIG;
-        /* one eighth less than would fit if all were of the same size */
+        /* an eighth less than would fit if all had the same size */
         most = (uint32_t)((uint64_t)some * (BPF_MAXINSNS - BPF_MAXINSNS / 8) / length);
         most = most ? most : 1;
     } while (done < n);

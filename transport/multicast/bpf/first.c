@@ -7,9 +7,9 @@
 #include <string.h>
 
 #define NEW_LABEL program_label(p)
-#define FURTHEST 1016u /* where a field that is noted may begin */
+#define FURTHEST 1016u /* the largest offset of a noted field */
 
-/* What a message of a type has to have, what it must not have, and which of its fields are noted where. */
+/* The required, forbidden and noted fields of each message type. */
 struct type_fields {
     uint8_t type;
     uint8_t required[3], forbidden[2]; /* fields; 0: no more */
@@ -57,7 +57,7 @@ static void check_presence(struct program *p, const struct type_fields *type, ui
     }
 }
 
-/* There is a body exactly if there is a signature for it. */
+/* Checks that there is a body if and only if there is a signature for it. */
 static void check_signature(struct program *p, uint32_t wrong)
 {
     const uint32_t none = NEW_LABEL, right = NEW_LABEL;
@@ -74,7 +74,7 @@ static void check_signature(struct program *p, uint32_t wrong)
     program_bind(p, right);
 }
 
-/* libdbus keeps all that begins so for what it makes up itself. */
+/* Rejects the prefixes that libdbus reserves for messages that it synthesizes. */
 static void check_reserved(struct program *p, uint8_t field, struct span reserved, uint32_t wrong)
 {
     const uint32_t right = NEW_LABEL;
@@ -90,7 +90,7 @@ static void check_reserved(struct program *p, uint8_t field, struct span reserve
     program_bind(p, right);
 }
 
-/* Adds a field's offset to the note. */
+/* Adds the offset of a field to the note. */
 static void first_note(struct program *p, uint8_t field, enum note_place place, uint32_t wrong)
 {
     program_recall(p, field);
@@ -102,7 +102,7 @@ static void first_note(struct program *p, uint8_t field, enum note_place place, 
     program_keep(p, SLOT_VERDICT);
 }
 
-/* A signal without DESTINATION has SIGNATURE in its place. */
+/* Answers with the note. In that of a broadcast SIGNATURE takes the place of DESTINATION. */
 static void answer(struct program *p, const struct type_fields *type, uint32_t wrong)
 {
     const uint32_t broadcast = NEW_LABEL, noted = NEW_LABEL;

@@ -8,17 +8,16 @@
 
 #define NEW_LABEL program_label(p)
 #define INDEX_MASK ((1u << FILTER_SIDE_SHIFT) - 1)
-#define MAX_RUNS 256 /* of sides with the same answer; with more of them all ask */
+#define MAX_RUNS 256 /* runs of parties with the same answer; with more of them all ask */
 
-/* The tree compares the first three; the others put rules side by side that say
- * the same. */
+/* The tree compares the first three keys; the others only sort equal rules next to each other. */
 enum { KEY_INTERFACE, KEY_MEMBER, KEY_PATH, N_KEYS, KEY_NAMESPACE = N_KEYS, KEY_ARGUMENT };
 static const uint8_t key_slots[N_KEYS] = {FIELD_INTERFACE, FIELD_MEMBER, FIELD_PATH};
 
-/* What rules are sorted by first */
+/* The first sort key of rules. */
 enum { RANK_GUARDED = 1, RANK_UNCLEAR = 2, RANKS = 4 };
 
-/* Where a rule that matches leads, for the rules of one rank */
+/* The outcome of a matching rule, for the rules of one rank. */
 struct outcome {
     bool big_endian;
     uint32_t match, wrong;
@@ -43,8 +42,7 @@ static uint32_t count_runs(const struct filter_ingress *ingress)
     return n;
 }
 
-/* What is answered where a rule matches, in SLOT_VERDICT. From whom nothing may
- * come nothing does. */
+/* SLOT_VERDICT = the answer if a rule matches. A sender from which the policy allows nothing is dropped. */
 static void judge_side(struct program *p, const struct filter_ingress *ingress)
 {
     const uint32_t judged = NEW_LABEL;
@@ -69,7 +67,7 @@ static void judge_side(struct program *p, const struct filter_ingress *ingress)
     program_keep(p, SLOT_VERDICT);
 }
 
-/* The slots that rules are compared with. */
+/* Fills the slots that rules are compared with. */
 static void take_slots(struct program *p, const struct filter_ingress *ingress,
                        const struct tree_entry *entries, uint32_t n)
 {
@@ -100,7 +98,7 @@ static void take_slots(struct program *p, const struct filter_ingress *ingress,
     }
 }
 
-/* Equal, or below it */
+/* Compares for equality with the namespace, or being below it. */
 static void compare_namespace(struct program *p, struct span namespace, bool big_endian, uint32_t otherwise)
 {
     const uint32_t below = NEW_LABEL;
@@ -116,8 +114,7 @@ static void compare_namespace(struct program *p, struct span namespace, bool big
     program_bind(p, below);
 }
 
-/* Goes on if there are at least so many bytes from X, where the body begins,
- * on. */
+/* Continues if at least n bytes follow X, where the body begins. */
 static void check_room(struct program *p, uint32_t n, uint32_t wrong)
 {
     program_add(p, BPF_LD | BPF_W | BPF_LEN, 0);
@@ -126,14 +123,14 @@ static void check_room(struct program *p, uint32_t n, uint32_t wrong)
     program_if(p, BPF_JGE, n, PROGRAM_NEXT, wrong);
 }
 
-/* The first argument, a string */
+/* Compares the first argument, a string. */
 static void compare_argument(struct program *p, struct span text, const struct outcome *outcome,
                              uint32_t otherwise)
 {
     program_recall_x(p, FIELD_SIGNATURE);
     program_add(p, BPF_MISC | BPF_TXA, 0);
     program_if(p, BPF_JEQ, 0, otherwise, PROGRAM_NEXT);
-    program_load_at(p, BPF_B, 5); /* a NUL, if the signature is empty */
+    program_load_at(p, BPF_B, 5); /* NUL if the signature is empty */
     program_if(p, BPF_JEQ, 's', PROGRAM_NEXT, otherwise);
     program_recall_x(p, SLOT_BODY);
     check_room(p, 4, outcome->wrong);
@@ -143,8 +140,7 @@ static void compare_argument(struct program *p, struct span text, const struct o
     text_compare(p, text, 4, otherwise);
 }
 
-/* What of a rule is left to be compared where its interface, member and path
- * are the message's */
+/* Compares the rest of a rule whose interface, member and path are those of the message. */
 static void write_rule(struct program *p, const struct tree_entry *rule, const struct outcome *outcome,
                        uint32_t otherwise)
 {
@@ -173,11 +169,11 @@ static bool wants_no_more(const struct tree_entry *rule)
     return rule->number == FILTER_NOBODY && !rule->keys[KEY_NAMESPACE].s && !rule->keys[KEY_ARGUMENT].s;
 }
 
-/* Rules with the same interface, member and path */
+/* Writes rules with the same interface, member and path. */
 static void write_rules(struct program *p, const struct tree_entry *entries, uint32_t n, uint32_t otherwise,
                         void *context)
 {
-    /* a rule that wants no more comes last: the others add nothing to it */
+    /* a rule with nothing left to compare sorts last, and makes the others redundant */
     const uint32_t first = wants_no_more(&entries[n - 1]) ? n - 1 : 0;
     for (uint32_t i = first; i < n; i++) {
         if (i > first && says_the_same(&entries[i - 1], &entries[i]))
@@ -189,7 +185,9 @@ static void write_rules(struct program *p, const struct tree_entry *entries, uin
     program_go(p, otherwise);
 }
 
-/* Rules with these texts, each of one sender or namespace: that tells soonest that a message is for others.
+/*
+ * Writes rules with these texts that each have a sender or a namespace, which rejects foreign messages
+ * soonest.
  */
 static void write_guarded(struct program *p, const struct tree_entry *entries, uint32_t n,
                           const struct outcome *outcome, uint32_t otherwise)
@@ -244,7 +242,7 @@ static void write_rank(struct program *p, const struct tree_entry *entries, uint
     program_go(p, otherwise);
 }
 
-/* Clear rules first: what one of them lets in need not be asked for. */
+/* Writes clear rules first: a message that one of them accepts need not ask. */
 static void write_ranks(struct program *p, const struct tree_entry *entries, uint32_t n,
                         const struct outcome *clear, uint32_t otherwise)
 {
@@ -284,7 +282,7 @@ static void ingress_write_part(struct program *p, const struct tree_entry *entri
     program_answer(p, is_last ? UMC_NO : UMC_ASK);
 }
 
-/* False: no message that goes directly matches it. */
+/* False: the rule matches no message that members send directly. */
 static bool ingress_is_possible(const struct filter_rule *rule)
 {
     const struct span texts[] = {rule->interface, rule->member, rule->path};
@@ -305,7 +303,7 @@ static struct tree_entry entry_of(const struct filter_rule *rule)
         .number = rule->by_sender ? rule->sender : FILTER_NOBODY,
         .keys = {rule->interface, rule->member, rule->path, rule->path_namespace, rule->arg0},
     };
-    if (rule->path_namespace.n <= 1) /* "/" has everything below it */
+    if (rule->path_namespace.n <= 1) /* every path is below "/" */
         entry.keys[KEY_NAMESPACE] = (struct span){0};
     if (!entry.keys[KEY_ARGUMENT].s && (entry.number != FILTER_NOBODY || entry.keys[KEY_NAMESPACE].s))
         entry.rank |= RANK_GUARDED;

@@ -8,18 +8,18 @@
 #include <linux/unix_multicast.h>
 
 /*
- * What the first filter has found out about a message, and all others need not find again: that it is right,
- * whether it is addressed to somebody, and where four of its fields are. To compile that for each member
- * would cost the kernel more than most filters are ever worth. 32 bits in all: the kind, and four times an
- * offset in units of eight bytes, 0 for a field that is not there.
+ * The note: what the first filter found out about a message, so that the others need not. A note says that
+ * the message is well-formed, whether it is addressed, and where four of its fields are. Compiling these
+ * checks into the filters of each member would cost the kernel more than most filters save. A note has 32
+ * bits: the kind, and four offsets in units of eight bytes, 0 for a field that is absent.
  */
 #define NOTE_ADDRESSED UMC_UNICAST
 #define NOTE_BROADCAST UMC_MULTICAST /* a signal without DESTINATION */
 
 enum note_place {
-    NOTE_DESTINATION, /* of a broadcast: SIGNATURE */
-    NOTE_PATH,        /* of replies: REPLY_SERIAL */
-    NOTE_INTERFACE,   /* of errors: ERROR_NAME */
+    NOTE_DESTINATION, /* in a broadcast: SIGNATURE */
+    NOTE_PATH,        /* in replies: REPLY_SERIAL */
+    NOTE_INTERFACE,   /* in errors: ERROR_NAME */
     NOTE_MEMBER,
     NOTE_PLACES,
 };
@@ -29,16 +29,16 @@ enum note_place {
 #define NOTE_SHIFT(place) (NOTE_BITS * (place))
 #define NOTE_OFFSETS (((1u << NOTE_BITS) - 1) << NOTE_UNIT)
 
-/* The field that is noted there of messages of this type that are addressed; 0: none. */
+/* The field whose offset is noted at this place for addressed messages of this type; 0: none. */
 uint8_t noted_field(uint8_t type, enum note_place place);
 
-/* A = the note */
+/* A = the note. */
 static inline void note_load(struct program *p)
 {
     program_load(p, BPF_W, (uint32_t)(SKF_AD_OFF + SKF_AD_RXHASH));
 }
 
-/* A = the offset that is noted there */
+/* A = the offset noted at this place. */
 static inline void note_offset(struct program *p, enum note_place place)
 {
     note_load(p);

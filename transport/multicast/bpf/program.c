@@ -5,14 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NEAR 255u     /* as far as a conditional jump goes */
-#define NOWHERE ~0u   /* a label that is not bound yet, or that no jump leads to yet */
-#define LONGEST_OP 3u /* a conditional jump and one unconditional jump for each way */
+#define NEAR 255u     /* the longest conditional jump */
+#define NOWHERE ~0u   /* a label that is not bound yet, or has no jump to it yet */
+#define LONGEST_OP 3u /* a conditional jump, and an unconditional one for each branch */
 
 struct program_op {
     uint16_t code;
     uint32_t k;
-    uint32_t then, otherwise; /* labels, of jumps */
+    uint32_t then, otherwise; /* labels of a jump */
 };
 
 void program_begin(struct program *p)
@@ -28,7 +28,7 @@ void program_free(struct program *p)
     memset(p, 0, sizeof(*p));
 }
 
-/* Room for one more in an array; the first, if there is no memory for it. */
+/* Grows an array for one more element. Without memory it sets failed and returns the first element. */
 static void *program_grow(struct program *p, void *array, uint32_t n, uint32_t *room, size_t size)
 {
     if (n < *room)
@@ -121,15 +121,15 @@ void program_answer(struct program *p, uint32_t verdict)
 }
 
 /*
- * Instructions are laid down from the last to the first: then the distance to every target is known. Places
- * are counted from the end: the last instruction is 1.
+ * Instructions are emitted from the last to the first, so the distance to every target is known. Places count
+ * from the end: the last instruction is 1.
  */
 struct layout {
     const struct program *p;
-    struct sock_filter *out; /* filled from its end */
+    struct sock_filter *out; /* filled from the end */
     uint32_t room, n;
-    uint32_t *places; /* of the ops */
-    uint32_t *ways;   /* by label: the last jump laid down that leads there and nowhere else, or NOWHERE */
+    uint32_t *places; /* by op */
+    uint32_t *ways;   /* by label: the latest unconditional jump emitted to it, or NOWHERE */
 };
 
 static uint32_t lay(struct layout *l, struct sock_filter instruction)
@@ -139,7 +139,7 @@ static uint32_t lay(struct layout *l, struct sock_filter instruction)
     return l->n;
 }
 
-/* A place that is as good as the label's: itself, or a jump to it that is nearer. */
+/* A place equivalent to the label: its own, or a nearer jump to it. */
 static uint32_t program_place_of(const struct layout *l, uint32_t label)
 {
     if (label == PROGRAM_NEXT)
@@ -150,7 +150,7 @@ static uint32_t program_place_of(const struct layout *l, uint32_t label)
     return is_near || l->ways[label] == NOWHERE ? place : l->ways[label];
 }
 
-/* How many instructions a jump skips that is laid down next */
+/* The number of instructions that the next emitted jump would skip. */
 static uint32_t distance(const struct layout *l, uint32_t place)
 {
     return l->n - place;

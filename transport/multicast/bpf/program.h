@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 /*
- * A classic BPF program being written. Jumps go forward, to labels that are bound later; a conditional jump
- * reaches 255 instructions, so those that go farther are led over unconditional ones when all is resolved.
- * Without memory all calls do nothing, and program_resolve says so.
+ * An assembler for classic BPF. Jumps go forward, to labels that are bound later; a conditional jump reaches
+ * 255 instructions, so longer ones are routed over unconditional jumps when the program is resolved. Without
+ * memory all calls do nothing, and program_resolve fails.
  */
 
 #define PROGRAM_NEXT 0 /* the label of the next instruction */
@@ -18,7 +18,7 @@ struct program_op;
 
 struct program {
     struct program_op *ops;
-    uint32_t *labels; /* the op that each is bound to */
+    uint32_t *labels; /* by label: the op that it is bound to */
     uint32_t n_ops, ops_room, n_labels, labels_room;
     bool failed; /* no memory */
 };
@@ -29,10 +29,10 @@ void program_free(struct program *p);
 uint32_t program_label(struct program *p);
 void program_bind(struct program *p, uint32_t label);
 
-/* code is anything but a jump. */
+/* Appends an instruction that is not a jump. */
 void program_add(struct program *p, uint16_t code, uint32_t k);
 void program_go(struct program *p, uint32_t label);
-/* code: BPF_JEQ, BPF_JGT, BPF_JGE or BPF_JSET, with BPF_X instead of k if wanted */
+/* code is BPF_JEQ, BPF_JGT, BPF_JGE or BPF_JSET, perhaps with BPF_X, which replaces k. */
 void program_if(struct program *p, uint16_t code, uint32_t k, uint32_t then, uint32_t otherwise);
 
 /* Shorthands: A and X are BPF's registers, M its scratch memory. */
@@ -45,7 +45,9 @@ void program_recall_x(struct program *p, uint32_t slot);                 /* X = 
 void program_keep(struct program *p, uint32_t slot);                     /* M[slot] = A */
 void program_answer(struct program *p, uint32_t verdict);
 
-/* The instructions, to be freed, in *out, and how many in *n: any number. 0 or -ENOMEM. */
+/*
+ * Sets *out to the instructions, which the caller frees, and *n to their number, without limit. 0 or -ENOMEM.
+ */
 int program_resolve(struct program *p, struct sock_filter **out, uint32_t *n);
 
 #endif

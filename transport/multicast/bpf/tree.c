@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#define TEXT_OFFSET 8u /* of a text in its field; its length lies before it */
+#define TEXT_OFFSET 8u /* offset of a text in its field, after its length */
 
 static int tree_compare_numbers(uint32_t a, uint32_t b)
 {
@@ -35,7 +35,7 @@ void tree_sort(struct tree_entry *entries, uint32_t n)
         qsort(entries, n, sizeof(*entries), tree_compare_entries);
 }
 
-/* What is compared now: the length of a key's text, or one of its words. */
+/* What is compared: the length of the text of a key, or one of its words. */
 struct place {
     uint32_t key;
     uint32_t word;
@@ -54,8 +54,7 @@ static void write_key(const struct tree *tree, const struct tree_entry *entries,
 static void write_values(const struct tree *tree, const struct tree_entry *entries, uint32_t n,
                          struct place place, uint32_t otherwise);
 
-/* All entries have the same value at that place, and the message has it too: on
- * to the next one. */
+/* All entries and the message have the same value at this place: continues with the next place. */
 static void write_rest(const struct tree *tree, const struct tree_entry *entries, uint32_t n,
                        struct place place, uint32_t otherwise)
 {
@@ -69,8 +68,7 @@ static void write_rest(const struct tree *tree, const struct tree_entry *entries
     write_values(tree, entries, n, place, otherwise);
 }
 
-/* The first entry from the middle on whose value is another one than its
- * predecessor's; n: there is none. */
+/* The first entry from the middle on whose value differs from its predecessor's; n: there is none. */
 static uint32_t tree_split(const struct tree_entry *entries, uint32_t n, struct place place)
 {
     for (uint32_t i = n / 2; i < n && i > 0; i++) {
@@ -84,8 +82,7 @@ static uint32_t tree_split(const struct tree_entry *entries, uint32_t n, struct 
     return n;
 }
 
-/* A is the message's value. Lengths are below 256, so that both byte orders
- * sort them alike. */
+/* Bisects by the value of the message, in A. Lengths are below 256, so both byte orders sort them alike. */
 static void write_values(const struct tree *tree, const struct tree_entry *entries, uint32_t n,
                          struct place place, uint32_t otherwise)
 {
@@ -105,8 +102,7 @@ static void write_values(const struct tree *tree, const struct tree_entry *entri
     write_values(tree, entries + middle, n - middle, place, otherwise);
 }
 
-/* Those that want a certain text first; then, also if none of them answers,
- * those that want any. */
+/* Writes the entries with a certain text, then, also if none of them answers, those that accept any. */
 static void write_key(const struct tree *tree, const struct tree_entry *entries, uint32_t n, uint32_t key,
                       uint32_t otherwise)
 {

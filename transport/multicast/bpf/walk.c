@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "bpf/walk.h"
 
-#define MAX_FIELDS 6 /* a call has five at most */
+#define MAX_FIELDS 6 /* a method call has at most five */
 
 #define FIRST_FIELD MESSAGE_FIXED_SIZE
 #define NEW_LABEL program_label(p)
 
-/* What a field begins with: its code and its type's signature */
+/* The first four bytes of a field: its code and the signature of its type. */
 #define FIELD_BEGIN(field, type) ((uint32_t)(field) << 24 | 1u << 16 | (uint32_t)(type) << 8)
 
 struct field {
@@ -14,7 +14,7 @@ struct field {
     uint32_t begin;
 };
 
-/* The usual ones first */
+/* The most frequent fields first. */
 static const struct field fields[] = {
     {FIELD_PATH, FIELD_BEGIN(FIELD_PATH, 'o')},
     {FIELD_MEMBER, FIELD_BEGIN(FIELD_MEMBER, 's')},
@@ -33,7 +33,7 @@ static void forget_fields(struct program *p)
         program_keep(p, fields[i].code);
 }
 
-/* A = the u32 at that offset, which is below 65536 */
+/* A = the u32 at an offset, known to be below 65536. */
 static void load_below_65536(struct program *p, uint32_t offset, bool big_endian)
 {
     if (big_endian) {
@@ -54,18 +54,18 @@ static void load_small(struct program *p, uint32_t offset, bool big_endian, uint
     load_below_65536(p, offset, big_endian);
 }
 
-/* The fixed part, and that the packet is as long as it says */
+/* Checks the fixed part, and that the packet has the length that it claims. */
 static void check_frame(struct program *p, bool big_endian, uint32_t max_size, uint32_t wrong)
 {
     program_load(p, BPF_W, 0);
-    program_compute(p, BPF_AND, 0xff0000ff); /* type and flags are looked at later */
+    program_compute(p, BPF_AND, 0xff0000ff); /* type and flags are checked later */
     program_if(p, BPF_JEQ, (uint32_t)(big_endian ? 'B' : 'l') << 24 | 1, PROGRAM_NEXT, wrong);
     program_load(p, BPF_W, WALK_SERIAL);
     program_if(p, BPF_JEQ, 0, wrong, PROGRAM_NEXT);
     load_small(p, WALK_BODY_SIZE, big_endian, wrong);
     program_keep(p, SLOT_BODY);
     load_small(p, WALK_FIELDS_SIZE, big_endian, wrong);
-    program_if(p, BPF_JEQ, 0, wrong, PROGRAM_NEXT); /* nothing that a stamp could be put before */
+    program_if(p, BPF_JEQ, 0, wrong, PROGRAM_NEXT); /* no field before which SENDER could be inserted */
     program_compute(p, BPF_ADD, MESSAGE_FIXED_SIZE);
     program_keep(p, SLOT_END);
     program_compute(p, BPF_ADD, 7);
@@ -78,7 +78,10 @@ static void check_frame(struct program *p, bool big_endian, uint32_t max_size, u
     program_if(p, BPF_JEQ | BPF_X, 0, PROGRAM_NEXT, wrong);
 }
 
-/* A and X are the offset of a text's NUL: all bytes from there to the next multiple of eight must be zero. */
+/*
+ * A and X are the offset of the NUL of a text. All bytes from there to the next multiple of eight must be
+ * zero.
+ */
 static void check_padding_from(struct program *p, uint32_t remainder, uint32_t right, uint32_t wrong)
 {
     uint32_t last_bytes = remainder <= 4 ? ~0u : ~0u >> 8 * (remainder - 4);
@@ -103,7 +106,7 @@ static void check_padding(struct program *p, uint32_t bits, uint32_t known, uint
     check_padding(p, bits / 2, known | bits, right, wrong);
 }
 
-/* Notes where a field is, X, if it is the first of its kind. */
+/* Stores the offset of a field, X, if it is the first of its kind. */
 static void note_field(struct program *p, const struct field *field, uint32_t then, uint32_t wrong)
 {
     program_recall(p, field->code);
@@ -112,7 +115,7 @@ static void note_field(struct program *p, const struct field *field, uint32_t th
     program_go(p, then);
 }
 
-/* X is the offset of a text with a 32-bit length. A = the offset of its NUL */
+/* X is the offset of a text with a 32-bit length. A = the offset of its NUL. */
 static void measure_text(struct program *p, bool big_endian, uint32_t wrong)
 {
     program_load_at(p, BPF_W, 4);
@@ -124,7 +127,7 @@ static void measure_text(struct program *p, bool big_endian, uint32_t wrong)
     program_compute(p, BPF_ADD, 8);
 }
 
-/* X is the offset of a signature. A = the offset of its NUL */
+/* X is the offset of a signature. A = the offset of its NUL. */
 static void measure_signature(struct program *p)
 {
     program_load_at(p, BPF_B, 4);
@@ -132,7 +135,7 @@ static void measure_signature(struct program *p)
     program_compute(p, BPF_ADD, 5);
 }
 
-/* X is the offset of a number. A = where it ends */
+/* X is the offset of a number. A = its end. */
 static void measure_number(struct program *p, uint32_t wrong)
 {
     program_load_at(p, BPF_W, 4);
@@ -141,7 +144,7 @@ static void measure_number(struct program *p, uint32_t wrong)
     program_compute(p, BPF_ADD, 8);
 }
 
-/* A is where a field ends: the last one ends with the array, others before it. X = the next one */
+/* A is the end of a field, which is the end of the array for the last one. X = the next field. */
 static void step(struct program *p, uint32_t end, uint32_t wrong)
 {
     program_recall_x(p, SLOT_END);
@@ -152,7 +155,7 @@ static void step(struct program *p, uint32_t end, uint32_t wrong)
     program_add(p, BPF_MISC | BPF_TAX, 0);
 }
 
-/* One field, at X */
+/* Checks the field at X. */
 static void check_field(struct program *p, bool big_endian, uint32_t end, uint32_t wrong)
 {
     const uint32_t text = NEW_LABEL, signature = NEW_LABEL, number = NEW_LABEL;

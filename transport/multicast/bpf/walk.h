@@ -5,20 +5,19 @@
 #include "bpf/program.h"
 #include "wire/message.h"
 
-/* The header of a message as BPF reads it. D-Bus specification, "Message Format". */
+/* The header of a message, parsed by BPF. D-Bus specification, "Message Format". */
 
-/* Of the scratch memory M. The slot of a field, which is its code, has its offset; 0: there is no such field
- */
+/* Slots of the scratch memory M. The slot of a field, whose number is its code, has its offset; 0: absent. */
 enum walk_slot {
-    SLOT_END = 0,      /* where the fields end, without padding */
-    SLOT_BODY = 7,     /* the size of the body, or its offset */
+    SLOT_END = 0,      /* the end of the fields, without padding */
+    SLOT_BODY = 7,     /* the size of the body, later its offset */
     SLOT_TYPE = 9,     /* 1 << enum message_type */
-    SLOT_VERDICT = 10, /* so far */
-    SLOT_SENDER = 11,  /* index, from the mark */
+    SLOT_VERDICT = 10, /* the verdict so far */
+    SLOT_SENDER = 11,  /* the index in the mark */
 };
 
 enum {
-    WALK_TYPE = 1, /* offsets of the fixed part */
+    WALK_TYPE = 1, /* offsets within the fixed part */
     WALK_FLAGS = 2,
     WALK_BODY_SIZE = 4,
     WALK_SERIAL = 8,
@@ -26,16 +25,16 @@ enum {
 };
 
 /*
- * Goes on if the packet is one message that is right, up to the characters of its texts and the values in its
- * body, and that has no fields that the relay would take out or fds; the slots up to SLOT_SIGNATURE are
- * filled. Else to wrong.
+ * Continues if the packet is one well-formed message, except for the characters of its texts and the values
+ * of its body, with neither descriptors nor fields that the relay would remove; the slots up to
+ * SLOT_SIGNATURE are filled. Otherwise it jumps to wrong.
  */
 void walk_check(struct program *p, bool big_endian, uint32_t max_size, uint32_t wrong);
 
-/* Goes on if it is in this byte order */
+/* Continues if the message has this byte order. */
 void walk_check_order(struct program *p, bool big_endian, uint32_t wrong);
 
-/* SLOT_BODY = the offset of the body of a message that is right */
+/* SLOT_BODY = the offset of the body of a well-formed message. */
 void walk_to_body(struct program *p, bool big_endian);
 
 #endif

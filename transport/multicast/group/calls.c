@@ -8,9 +8,9 @@
 
 #include <errno.h>
 
-#define CALLS 64u /* at a time */
+#define CALLS 64u /* calls listed at a time */
 
-/* Calls between members. The group remembers them until they are answered. */
+/* Pending replies to calls between members. The group in the kernel records them until they are answered. */
 
 static struct peer *peer_at(const struct direct *direct, uint32_t index)
 {
@@ -31,7 +31,7 @@ int direct_note_call(struct bus *bus, struct peer *caller, struct peer *callee, 
     return error;
 }
 
-/* The relay remembers it from here on; 0 or why the group does not give it. */
+/* Moves a pending reply from the group to the relay. 0, or the reason why the group refuses. */
 static int calls_take(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
 {
     const struct direct *direct = bus->direct;
@@ -66,7 +66,7 @@ uint32_t direct_calls(const struct bus *bus, const struct peer *caller)
     return n < 0 ? 0 : (uint32_t)n;
 }
 
-/* Some of those that wait for this callee, or for anybody, the oldest first. */
+/* Lists some pending replies of one callee, or of all, the oldest first. */
 static uint32_t list_calls(struct bus *bus, uint32_t callee, uint32_t min_age,
                            struct umc_pending calls[CALLS])
 {

@@ -10,7 +10,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define RELEASES 1024u /* in one call */
+#define RELEASES 1024u /* members released in one call */
 
 static void direct_free(struct direct *direct)
 {
@@ -118,7 +118,7 @@ int direct_begin(struct bus *bus, int group, uint32_t max_members, bool trust_ev
     return 0;
 }
 
-/* The flows are in the members' tables alone. */
+/* Forgets all members. Their flows remain in their own tables only. */
 static void forget_members(struct bus *bus)
 {
     struct direct *direct = bus->direct;
@@ -135,7 +135,7 @@ static void forget_members(struct bus *bus)
 
 void direct_end(struct bus *bus)
 {
-    bus->direct->failed = true; /* nothing is to be told to the kernel any more */
+    bus->direct->failed = true; /* no further calls to the kernel */
     forget_members(bus);
     direct_free(bus->direct);
     bus->direct = NULL;
@@ -196,7 +196,7 @@ void direct_watched(struct bus *bus)
     set_gate(bus, true);
 }
 
-/* All that came of it is dispatched. */
+/* True if everything received from the peer has been dispatched. */
 static bool is_drained(const struct peer *peer)
 {
     return !peer->calls.stopped && !peer->input.paused && !peer->input.waiting && !peer->input.readable &&
@@ -204,7 +204,7 @@ static bool is_drained(const struct peer *peer)
            peer->input.n_fds == 0 && peer->calls.n_parked == 0;
 }
 
-/* Without a filter it needn't be released; making one puts it on the list again. */
+/* Collects drained members. A member without a filter needs no release; making its filter lists it again. */
 static uint32_t collect_drained(struct direct *direct, struct umc_release_entry entries[RELEASES])
 {
     uint32_t n = 0;
@@ -222,7 +222,10 @@ static uint32_t collect_drained(struct direct *direct, struct umc_release_entry 
     return n;
 }
 
-/* A client may still be on its way out of the call that brought what was read: he is tried again. */
+/*
+ * Retries members that the kernel reports as busy: the client may not have returned yet from the system call
+ * that sent what was read.
+ */
 static void try_again(struct bus *bus, const struct umc_release_entry *entries, uint32_t n)
 {
     struct direct *direct = bus->direct;
@@ -255,7 +258,7 @@ void direct_release(struct bus *bus)
         try_again(bus, entries, n);
 }
 
-/* Milliseconds until a filter is to be made. */
+/* Milliseconds until the filters of a member are due. */
 static int64_t rebuild_wait(const struct direct *direct, const struct member *member, int64_t now)
 {
     bool missed = (member->egress_stale && member->misses >= MEMBER_MISSES) ||
@@ -264,7 +267,7 @@ static int64_t rebuild_wait(const struct direct *direct, const struct member *me
     return at > now ? at - now : 0;
 }
 
-/* One in a wake-up. */
+/* Rebuilds the filters of at most one member per wake-up. */
 static void rebuild(struct bus *bus)
 {
     struct direct *direct = bus->direct;

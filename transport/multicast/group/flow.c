@@ -75,7 +75,7 @@ void flows_drop_to(struct bus *bus, struct member *member, struct span name)
         flow_free(flow);
         member_ask_egress(bus, from);
         if (bus->direct->failed)
-            return; /* all flows are gone */
+            return; /* that dropped all flows */
     }
 }
 
@@ -96,7 +96,7 @@ static struct span copy(char **to, struct span text)
     return copied;
 }
 
-/* fields: 1 << enum flow_field, those that policies look at. */
+/* Creates a flow. fields: 1 << enum flow_field of each field that the policy depends on. */
 static struct flow *flow_new(struct member *from, struct member *to, const struct message *m, uint32_t fields)
 {
     size_t size = m->destination.n;
@@ -126,7 +126,7 @@ static bool has_fields(const struct message *m, uint32_t fields)
     return true;
 }
 
-/* What the policies of both look at, as flow fields. */
+/* The fields that the policies of both parties depend on, as flow fields. */
 static uint32_t looked_at(const struct policy *policy, const struct policy_side *sender,
                           const struct policy_side *recipient, uint8_t type)
 {
@@ -153,7 +153,7 @@ static void learn(const struct transit *t, struct member *from, struct member *t
     policy_classify(bus->policy, m, &class);
     class.bits |= requested_reply ? POLICY_IS_REQUESTED : 0;
     uint32_t fields = looked_at(bus->policy, &sender, &recipient, m->type);
-    /* what is to be logged has to be seen */
+    /* a message to be logged has to pass through the relay */
     if (policy_outcome(bus->policy, &sender, &recipient, &class) != POLICY_ALLOWED || !has_fields(m, fields))
         return;
     if (from->n_flows >= MEMBER_FLOWS)
@@ -170,7 +170,7 @@ static void learn(const struct transit *t, struct member *from, struct member *t
     member_stale_egress(bus, from);
 }
 
-/* Replies are let through by the group only where they answer a call; others are for the policy to judge. */
+/* The group passes requested replies by itself; the policy judges all others, so they are not learned. */
 void direct_learn(const struct transit *t, struct peer *to, bool requested_reply)
 {
     const struct message *m = t->m;

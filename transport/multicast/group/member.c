@@ -31,7 +31,7 @@ void member_stale_ingress(struct bus *bus, struct member *member)
     stale(bus, member);
 }
 
-/* The filter of everybody who is no member belongs to no index. */
+/* Sets an ingress filter. The one for all connections outside the group belongs to no index. */
 static int set_ingress(struct bus *bus, struct member *member, const struct filter *filter)
 {
     const struct direct *direct = bus->direct;
@@ -70,7 +70,7 @@ void member_ask_ingress(struct bus *bus, struct member *member)
     member_stale_ingress(bus, member);
 }
 
-/* A filter that can't be made leaves the old one, which holds for less, or none. */
+/* Rebuilds the egress filter. On failure the old one, which is narrower, or the empty one stays. */
 static void rebuild_egress(struct bus *bus, struct member *member)
 {
     struct filter filter = {0};
@@ -108,8 +108,8 @@ static bool rebuild_ingress(struct bus *bus, struct member *member)
 }
 
 /*
- * When it may be made anew. What has to be said to the kernel every few milliseconds is not worth it, as
- * while somebody starts.
+ * Sets the time of the next rebuild. A filter that lasts only milliseconds, as while a client starts, is not
+ * worth its cost.
  */
 static void pace(struct member *member, int64_t now, int64_t changed_at)
 {
@@ -122,9 +122,9 @@ static void pace(struct member *member, int64_t now, int64_t changed_at)
 }
 
 /*
- * Unless that happens often, one is replaced while it is in use: an empty one would let all broadcasts ask
- * until then. What its rules have changed for comes behind what is said already, the answer to AddMatch above
- * all.
+ * An ingress filter is replaced while it is in use, unless it changes often: an empty one would let all
+ * broadcasts ask until the rebuild. Messages that depend on its new rules come after those already queued,
+ * above all after the answer to AddMatch.
  */
 static void renew_ingress(struct bus *bus, struct member *member)
 {
@@ -178,7 +178,7 @@ static uint32_t find_side(struct bus *bus, struct peer *peer)
     return direct->n_sides++;
 }
 
-/* One that can't be known has a number that no filter knows, for which they ask. */
+/* A member whose party cannot be determined gets a number that no filter has, so that its messages ask. */
 void member_set_side(struct bus *bus, struct member *member)
 {
     struct direct *direct = bus->direct;
@@ -226,7 +226,7 @@ void mentions_end(struct bus *bus, struct peer *peer)
         member_stale_ingress(bus, &bus->direct->rest);
 }
 
-/* Names count where policies tell them apart; who has left a queue may not be known any more. */
+/* Finds the parties of members whose names have changed, as far as the policy mentions them. */
 static void find_sides(struct bus *bus)
 {
     struct direct *direct = bus->direct;
@@ -267,7 +267,7 @@ void direct_rules_changed(struct bus *bus, struct peer *peer, const struct match
     direct_watched(bus);
 }
 
-/* Sides have no meaning any more: everybody asks until he has a new one. */
+/* The numbers of parties become invalid: messages of every member ask until it has a new one. */
 void direct_policy_changed(struct bus *bus)
 {
     struct direct *direct = bus->direct;
@@ -277,7 +277,7 @@ void direct_policy_changed(struct bus *bus)
     direct->n_sides = 0;
     LIST_FOR (at, &direct->all)
         CONTAINER_OF(at, struct member, in_all)->side = DIRECT_NO_SIDE;
-    /* first nobody knows an old number, then there are new ones */
+    /* old numbers leave all filters before new ones are given out */
     LIST_FOR (at, &direct->all) {
         if (!direct->failed)
             member_ask_ingress(bus, CONTAINER_OF(at, struct member, in_all));

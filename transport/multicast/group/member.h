@@ -9,29 +9,29 @@
 #include <errno.h>
 
 /*
- * To make a filter costs the kernel as much as some dozens of messages cost the relay: it is made once some
- * have gone through the relay that need not have, or when it has been missing for long. One missing ingress
- * filter stops all broadcasts, so few are enough for each that is missing.
+ * Compiling a filter costs the kernel as much as a few dozen messages cost the relay. It is done once enough
+ * messages have passed through the relay that need not have, or after a long time without a filter. One
+ * missing ingress filter stops all broadcasts, so a few suffice for each missing one.
  */
 #define MEMBER_MISSES 32u
-#define DIRECT_MISSES 8u     /* broadcasts */
+#define DIRECT_MISSES 8u     /* broadcasts, for each missing ingress filter */
 #define MEMBER_PATIENCE 1000 /* milliseconds */
 /*
- * Milliseconds between two filters of one member, at least: twice as many after one that did not live so
- * long, as while somebody starts.
+ * The least time in milliseconds between two filters of a member. It doubles after a filter that did not last
+ * as long, as while a client starts.
  */
 #define MEMBER_LIFE 20
 #define MEMBER_REBUILD_TIME 3
 #define MEMBER_REBUILD_MAX 384
-#define MEMBER_FLOWS 512u   /* that one member may have; then they are learnt anew */
-#define MEMBER_RETRY_TIME 1 /* milliseconds until one that was busy is written to again */
-#define DIRECT_SIDES 4096u  /* then they are numbered anew */
+#define MEMBER_FLOWS 512u   /* limit of one member; beyond it all are learned anew */
+#define MEMBER_RETRY_TIME 1 /* milliseconds until a busy member is written to again */
+#define DIRECT_SIDES 4096u  /* beyond this, parties are numbered anew */
 #define DIRECT_NO_SIDE UINT32_MAX
-#define DIRECT_EXPIRY_TIME 100 /* milliseconds between looks at calls that went directly */
+#define DIRECT_EXPIRY_TIME 100 /* milliseconds between searches for calls past reply_timeout */
 
 enum flow_field { FLOW_PATH, FLOW_INTERFACE, FLOW_MEMBER, FLOW_ERROR_NAME, FLOW_FIELDS };
 
-/* A class of messages that may go directly. */
+/* A class of messages that may go directly from one member to another. */
 struct flow {
     struct table_node node; /* member.flow_table, by destination and type */
     struct list in_from;    /* member.flows */
@@ -43,35 +43,35 @@ struct flow {
     char text[];
 };
 
-/* A connection in the group. The one without a peer stands for all connections that are not in it. */
+/* A connection in the group. The member without a peer stands for all connections outside the group. */
 struct member {
     struct peer *peer;
     uint32_t index;
-    uint32_t side;   /* struct side, as a sender */
-    bool big_endian; /* what it sends */
-    bool broadcasts; /* it has sent a signal to nobody in particular */
-    bool calls;      /* a call of it may go directly */
+    uint32_t side;   /* its party as a sender, struct side */
+    bool big_endian; /* the byte order of its messages */
+    bool broadcasts; /* it has sent a broadcast */
+    bool calls;      /* its method calls may go directly */
     bool has_egress; /* the filter in the kernel is not empty */
     bool has_ingress;
     bool egress_stale, ingress_stale;
-    bool held;            /* by the kernel, as there is a queue for it */
-    uint32_t sides_known; /* to its ingress filter */
-    uint32_t misses;      /* messages that a new egress filter would let pass */
+    bool held;            /* by the kernel, as it has a queue in the relay */
+    uint32_t sides_known; /* number of parties that its ingress filter covers */
+    uint32_t misses;      /* messages that a new egress filter would have passed */
     int64_t stale_since, rebuild_at, rebuild_time;
     struct list in_all;   /* direct.all */
     struct list in_stale; /* direct.stale */
-    struct list in_dirty; /* direct.dirty: something of it has come since it was released */
-    struct list in_retry; /* direct.retry: to be written to again without an event */
-    struct list flows;    /* flow.in_from, the latest last */
-    struct list arriving; /* flow.in_to */
+    struct list in_dirty; /* direct.dirty: received from since its release */
+    struct list in_retry; /* direct.retry: to be written to again, without an event */
+    struct list flows;    /* list of flow.in_from, the latest last */
+    struct list arriving; /* list of flow.in_to */
     struct table flow_table;
     uint32_t n_flows;
-    uint32_t n_rules;      /* that its ingress filter is made of */
-    struct hash *mentions; /* hashes of the names that are senders in the rules of its ingress filter */
+    uint32_t n_rules;      /* rules in its ingress filter */
+    struct hash *mentions; /* hashes of the senders that the rules of its ingress filter name */
     uint32_t n_mentions;
 };
 
-/* Senders whom no policy tells apart. */
+/* Senders that the policy does not distinguish. */
 struct side {
     const struct identity *identity;
     const struct role *role;
@@ -85,74 +85,76 @@ struct direct {
     int group;
     uint32_t max_members;
     bool trust_everybody;
-    bool failed; /* the group is closed; what is left is freed at the end of the wake-up */
+    bool failed; /* the group is closed; the rest is freed at the end of the wake-up */
     bool gated;
-    bool release_waits; /* somebody could not be released */
-    int rebuild_wait;   /* milliseconds until a filter is to be made; -1: none */
+    bool release_waits; /* a member could not be released */
+    int rebuild_wait;   /* milliseconds until a filter is due; -1: none */
     bool told[DIRECT_TROUBLES];
     struct list all, stale, dirty, retry;
-    struct list joining;     /* peer.in_joining */
+    struct list joining;     /* list of peer.in_joining */
     struct member **members; /* by index */
-    uint32_t *indices;       /* free ones */
+    uint32_t *indices;       /* free indices */
     uint32_t n_indices;
     uint32_t *dead; /* indices that a filter may still name */
     uint32_t n_dead;
     struct member rest;
     struct side *sides;
     uint32_t n_sides;
-    uint64_t generation; /* of the policy whose sides these are */
+    uint64_t generation; /* of the policy that the parties belong to */
     struct hash_key key; /* of mentions */
-    uint32_t misses;     /* broadcasts that new ingress filters would let pass */
+    uint32_t misses;     /* broadcasts that new ingress filters would have passed */
     uint32_t n_stale_ingress;
     int64_t calls_failed; /* see log_recurs */
-    int64_t expired_at;   /* when calls that are too old were last looked for */
+    int64_t expired_at;   /* time of the last search for calls past reply_timeout */
     struct writing *writing;
 };
 
-/* The group can't be relied on: it is closed, and the relay serves everybody. */
+/* Closes the group after an error; the relay serves every connection again. */
 void direct_fail(struct bus *bus, const char *what, int error);
-/* Says once what makes something slower and nothing wrong. */
+/* Logs, once per kind, an error that costs only speed. */
 void direct_note(struct bus *bus, enum direct_trouble trouble, const char *what, int error);
 
-/* A client that closes its end leaves by itself, before anybody here knows: nothing goes wrong by that. */
+/*
+ * Ignores the error of a client that closed its socket, and so left the group, before this process noticed.
+ */
 static inline int unless_left(int error)
 {
     return error == -ENOENT ? 0 : error;
 }
 
-/* Those who wait to join do; the indices of who has left are free again, once no filter names them. */
+/* Joins waiting connections, and frees the indices of those that left, once no filter names them. */
 void members_join(struct bus *bus);
 void members_forget(struct bus *bus);
 
-/* Empties a filter now, which is then made anew. */
+/* Empties a filter now and schedules a new one. */
 void member_ask_egress(struct bus *bus, struct member *member);
 void member_ask_ingress(struct bus *bus, struct member *member);
 void member_stale_egress(struct bus *bus, struct member *member);
 void member_stale_ingress(struct bus *bus, struct member *member);
 void member_rebuild(struct bus *bus, struct member *member);
-/* Its side is found anew; what rests on the old one is taken back. */
+/* Determines the party of a member anew, and revokes what depends on the old one. */
 void member_set_side(struct bus *bus, struct member *member);
 
-/* All flows from it, or to it under a name (s NULL: all); the senders' filters are emptied. */
+/* Drop the flows from a member, or to it by a name (s NULL: all), and empty the filters of the senders. */
 void flows_drop_from(struct bus *bus, struct member *member);
 void flows_drop_to(struct bus *bus, struct member *member, struct span name);
 
-/* It has left: what filters still send there asks. They are made anew, and then its index is forgotten. */
+/* Drops the flows to a member that has left: messages to its index ask, until filters without it are made. */
 void flows_end_to(struct bus *bus, struct member *member);
 void mentions_end(struct bus *bus, struct peer *peer);
 
-/* Can anything that members send to nobody in particular match it? */
+/* True if a broadcast of a member can match the rule. */
 bool wants_of_members(const struct match_rule *rule);
 
 int egress_make(struct bus *bus, struct member *member, struct filter *filter);
 int ingress_make(struct bus *bus, struct member *member, struct filter *filter);
 bool direct_trusts(const struct direct *direct, uint32_t sender_uid, const struct peer *to);
 
-/* Calls to it without a reply become the relay's. */
+/* Moves the pending replies that a callee owes to the relay. */
 void direct_take_calls(struct bus *bus, uint32_t callee);
 
 int writing_new(struct writing **out);
-/* Holds those for whom something is pending; false: not all of them. */
+/* Holds the members with pending messages. False: not all of them. */
 bool writing_hold(struct bus *bus, const struct list *peers);
 void writing_free(struct writing *writing);
 

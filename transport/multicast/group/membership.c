@@ -14,7 +14,7 @@ void direct_join(struct bus *bus, struct peer *peer)
         list_append(&direct->joining, &peer->group.in_joining);
 }
 
-/* SENDER as the first header field. */
+/* Sets the stamp: SENDER as the first header field. */
 static int set_stamp(const struct direct *direct, const struct member *member)
 {
     const struct peer *peer = member->peer;
@@ -53,7 +53,7 @@ static void member_free(struct member *member)
     free(member);
 }
 
-/* Rules with the peer as sender were made for one who sends nothing directly. */
+/* Revokes filters with rules that name the peer as sender, which were made while it sent nothing directly. */
 static void begin_mentions(struct bus *bus, struct peer *peer)
 {
     uint32_t n;
@@ -95,7 +95,7 @@ static void membership_join(struct bus *bus, struct peer *peer)
     direct_dirty(bus, peer);
 }
 
-/* Who has something waiting is not held for it yet, so it joins later. */
+/* A connection with queued messages joins later, since it is not held for them. */
 void members_join(struct bus *bus)
 {
     LIST_FOR_SAFE (at, after, &bus->direct->joining) {
@@ -131,13 +131,13 @@ void direct_leave(struct bus *bus, struct peer *peer)
     mentions_end(bus, peer);
     peer->group.member = NULL;
     if (direct->failed)
-        return; /* freed with all the others */
+        return; /* freed with all others */
     direct->members[member->index] = NULL;
     direct->dead[direct->n_dead++] = member->index;
     member_free(member);
 }
 
-/* No filter names them any more, once none is stale. */
+/* Once no filter is stale, none names the members that have left. */
 void members_forget(struct bus *bus)
 {
     struct direct *direct = bus->direct;

@@ -21,7 +21,7 @@ static uint64_t address(const void *pointer)
     return (uintptr_t)pointer;
 }
 
-/* A call that changes nothing when a signal interrupts it. */
+/* An ioctl that is repeated if a signal interrupts it, since it has changed nothing then. */
 static int call(int group, unsigned long request, void *argument)
 {
     int result;

@@ -10,29 +10,28 @@
 
 struct filter;
 
-/* The calls of unix_multicast(7) on a group. All return a negative errno on failure, else 0 or what it says.
- */
+/* The ioctls of unix_multicast(7) on a group. All return 0 or what the comment says, or a negative errno. */
 
 int umc_add(int group, int listener, int accepted, uint32_t index, uint32_t mark);
 int umc_remove(int group, uint32_t index);
 int umc_forget(int group, uint32_t index);
 int umc_set_mark(int group, uint32_t index, uint32_t mark);
-/* which: UMC_FILTER_*; filter NULL: everything asks. */
+/* which: UMC_FILTER_*; filter NULL: every message asks. */
 int umc_set_filter(int group, uint32_t index, uint32_t which, const struct filter *filter);
-/* Inserted behind the fixed part of a message's header, whose fields array grows. */
+/* Sets the bytes inserted after the fixed part of each header, at the beginning of its fields. */
 int umc_set_stamp(int group, uint32_t index, const uint8_t *bytes, uint32_t length);
 int umc_release(int group, struct umc_release_entry *entries, uint32_t count);
 int umc_write(int group, struct umc_write_entry *entries, uint32_t count);
 int umc_gate(int group, bool closed);
 int umc_pending_add(int group, uint32_t caller, uint32_t callee, uint32_t key);
 int umc_pending_take(int group, uint32_t caller, uint32_t callee, uint32_t key);
-/* How many there are, which may be more than room. */
+/* Returns the number of pending replies, which may exceed room. */
 int umc_pending_list(int group, uint32_t caller, uint32_t callee, uint32_t min_age,
                      struct umc_pending *entries, uint32_t room);
 int umc_get_stats(int group, uint32_t index, struct umc_stats *stats);
 ssize_t umc_read(int group, void *bytes, size_t size);
 
-/* What the calls end in; tests put something else here. */
+/* The system calls behind these functions, which tests replace. */
 struct umc_kernel {
     int (*ioctl)(int fd, unsigned long request, void *argument);
     ssize_t (*read)(int fd, void *bytes, size_t size);

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* What a connection wants to hear, for its ingress filter. */
+/* The broadcasts that a connection wants, for its ingress filter. */
 struct wanted {
     struct bus *bus;
     struct filter_rule *rules;
@@ -16,7 +16,7 @@ struct wanted {
     uint32_t n_mentions;
 };
 
-/* From the first key on that the filter does not know, it asks. */
+/* Adds a key. From the first key on that filters do not support, the rule asks. */
 static void wanted_add_key(struct wanted *wanted, struct filter_rule *rule, uint8_t key, struct span value)
 {
     struct span *const places[] = {
@@ -39,7 +39,7 @@ static void wanted_add_key(struct wanted *wanted, struct filter_rule *rule, uint
     }
 }
 
-/* What is addressed to somebody is no broadcast; and what the bus says goes through the relay. */
+/* A rule with a destination matches no broadcast, and messages of the bus come through the relay. */
 bool wants_of_members(const struct match_rule *rule)
 {
     const struct match_pattern *pattern = rule->pattern;
@@ -62,7 +62,7 @@ static void add_rule(struct wanted *wanted, const struct match_rule *rule)
         wanted_add_key(wanted, made, pattern->form.keys[i], symbol_span(pattern->values[i]));
 }
 
-/* Room for the rules of one more; a rule has one sender at most. */
+/* Reserves room for more rules; a rule has at most one sender. */
 static bool wanted_reserve(struct wanted *wanted, uint32_t more)
 {
     if (more <= wanted->room - wanted->n)
@@ -97,7 +97,9 @@ static bool add_rules_of_others(struct wanted *wanted)
     return true;
 }
 
-/* What the policy of the receiver says of broadcasts of a side, whatever is in them; ask where that counts.
+/*
+ * The verdict of the receiver's policy on all broadcasts of a party; it asks if the verdict depends on the
+ * content.
  */
 static enum filter_side wanted_decide(struct bus *bus, const struct side *side, const struct peer *to)
 {
@@ -114,7 +116,7 @@ static enum filter_side wanted_decide(struct bus *bus, const struct side *side, 
     return allowed ? FILTER_SIDE_YES : FILTER_SIDE_ASK;
 }
 
-/* NULL: no memory. Who is no member is asked about all senders. */
+/* The verdicts on all parties. NULL: no memory. Connections outside the group ask about every sender. */
 static uint8_t *decide_all(struct bus *bus, const struct member *member)
 {
     const struct direct *direct = bus->direct;

@@ -11,17 +11,17 @@
 #define WRITING_IOVECS 32768u
 #define WRITING_CONTROL UMC_MAX_CONTROL /* room for the descriptors of one entry */
 #define WRITING_CONTROLS 16u
-#define WRITING_FAILURES 100u /* one after the other: then there is no hope of memory */
+#define WRITING_FAILURES 100u /* in a row, after which no memory is to be expected */
 
-/* One UMC_WRITE. Its receivers are held before the first of them gets anything. */
+/* One UMC_WRITE. All receivers are held before the first of them gets a message. */
 struct writing {
     uint32_t n;
     uint32_t n_iov;
     uint32_t n_controls;
     uint32_t failures;
     struct umc_write_entry entries[UMC_MAX_ENTRIES];
-    struct peer *peers[UMC_MAX_ENTRIES]; /* of the entries */
-    size_t bytes[UMC_MAX_ENTRIES];       /* that an entry has */
+    struct peer *peers[UMC_MAX_ENTRIES]; /* by entry */
+    size_t bytes[UMC_MAX_ENTRIES];       /* by entry */
     struct iovec iov[WRITING_IOVECS];
     _Alignas(struct cmsghdr) char control[WRITING_CONTROLS][WRITING_CONTROL];
 };
@@ -30,7 +30,7 @@ _Static_assert(CMSG_SPACE(OUTPUT_FDS * sizeof(int)) <= WRITING_CONTROL, "descrip
 
 int writing_new(struct writing **out)
 {
-    struct writing *writing = malloc(sizeof(*writing)); /* most of it is never touched */
+    struct writing *writing = malloc(sizeof(*writing)); /* large, but mostly unused */
     *out = writing;
     if (!writing)
         return -ENOMEM;
@@ -63,7 +63,7 @@ static struct umc_write_entry *add_entry(struct writing *writing, struct peer *p
     return entry;
 }
 
-/* An entry for as much as one send takes from here on; returns what comes next, for which it is held. */
+/* Adds an entry for as much as one send takes. Returns the next delivery, for which the receiver is held. */
 static const struct delivery *add(struct writing *writing, struct peer *peer, const struct delivery *from,
                                   size_t *offset)
 {
@@ -91,7 +91,10 @@ static void retry_later(struct bus *bus, struct peer *peer)
         list_append(&bus->direct->retry, &peer->group.member->in_retry);
 }
 
-/* Everything or nothing of the call; false: nothing was written, and the receivers are to be tried again. */
+/*
+ * Performs the call, which succeeds or fails as a whole. False: nothing was written, the receivers are
+ * retried.
+ */
 static bool perform(struct bus *bus, struct writing *writing)
 {
     struct direct *direct = bus->direct;
@@ -110,13 +113,13 @@ static bool perform(struct bus *bus, struct writing *writing)
     return false;
 }
 
-/* The client has left the group by closing its end: its own socket says so too. */
+/* Handles a client that left the group by closing its socket, which epoll reports too. */
 static void has_left(struct bus *bus, struct peer *peer)
 {
     direct_leave(bus, peer);
 }
 
-/* What one entry did not take. True: the rest of what there is for this receiver has to wait. */
+/* Handles the failure of one entry. True: the remaining messages for this receiver have to wait. */
 static bool refused(struct bus *bus, struct peer *peer, int error)
 {
     if (error == ENOENT) {
@@ -136,7 +139,9 @@ static bool refused(struct bus *bus, struct peer *peer, int error)
     return output_refused(error) == REFUSED_PEER;
 }
 
-/* Entries for a receiver that holds already say nothing new. */
+/*
+ * Settles the pending messages of an entry. Further entries for a receiver that is held already add nothing.
+ */
 static void settle_pending(struct bus *bus, struct peer *peer, const struct umc_write_entry *entry,
                            size_t bytes)
 {
@@ -155,14 +160,14 @@ static void settle_pending(struct bus *bus, struct peer *peer, const struct umc_
         peer->group.member->held = true;
 }
 
-/* Who has a queue waits behind it. */
+/* A receiver with a queue takes no message directly. */
 static bool is_ready(const struct peer *peer)
 {
     return peer->output.pending.first && !peer_is_gone(peer) && peer->group.member &&
            !peer->group.member->held && !peer->output.queue.first;
 }
 
-/* One call for all; where there is no room for somebody's messages he is held until the next. */
+/* Writes to all receivers with one call. A receiver whose messages do not fit is held until the next call. */
 static bool flush_round(struct bus *bus, struct list *peers)
 {
     struct writing *writing = bus->direct->writing;
@@ -218,7 +223,7 @@ void direct_flush(struct bus *bus, struct list *peers)
     }
 }
 
-/* Nothing waits for it any more, and it does not know. */
+/* Ends the hold of a member whose queue is empty. */
 static void end_hold(struct bus *bus, struct peer *peer)
 {
     struct writing *writing = bus->direct->writing;
@@ -233,7 +238,7 @@ static void end_hold(struct bus *bus, struct peer *peer)
         peer->group.member->held = false;
 }
 
-/* One send's worth of the queue; false: no more goes through now. */
+/* Writes one send's worth of the queue. False: the socket takes no more now. */
 static bool continue_once(struct bus *bus, struct peer *peer)
 {
     struct writing *writing = bus->direct->writing;
@@ -266,7 +271,7 @@ void direct_writable(struct bus *bus, struct peer *peer)
     }
     if (peer_is_gone(peer))
         return;
-    if (!peer->group.member) { /* it has left the group meanwhile */
+    if (!peer->group.member) { /* it left the group meanwhile */
         output_continue(bus, peer);
         return;
     }
@@ -277,7 +282,7 @@ void direct_writable(struct bus *bus, struct peer *peer)
     output_want_writable(bus, peer, false);
 }
 
-/* A message that the group had begun to deliver, or was about to: the others have got it. */
+/* Copies a spilled message: one whose delivery the group had begun, so that other receivers have it. */
 static struct outgoing *spilled_new(const struct bus *bus, const struct umc_spill *spill,
                                     const uint8_t *bytes)
 {
@@ -290,7 +295,7 @@ static struct outgoing *spilled_new(const struct bus *bus, const struct umc_spil
     return kept;
 }
 
-/* Before everything else that waits for the receiver. */
+/* Queues a message before all others for the receiver. */
 static void put_first(struct bus *bus, struct peer *peer, struct outgoing *kept)
 {
     struct delivery *delivery = malloc(sizeof(*delivery));

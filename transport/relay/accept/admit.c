@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 
-#define LOGINFO_SIZE 5120u /* for a label of any length */
+#define LOGINFO_SIZE 5120u /* enough for a label of any length */
 
-/* What the control plane is told of the peer; false: no memory. */
+/* Stores what the ADMITTED event tells of the peer. False: no memory. */
 static bool set_arrival(struct peer *peer, const struct relay_identity *identity)
 {
     struct relay_arrival *arrival = &peer->reports.who;

@@ -5,24 +5,24 @@
 #include "accept/identity.h"
 #include "state/bus.h"
 
-/* A connection that has authenticated as who the kernel says it is. */
+/* A connection that has authenticated with the credentials that the kernel reports. */
 struct admission {
-    struct peer *peer; /* a place for it */
+    struct peer *peer; /* allocated by the caller */
     int fd, listener;
     struct identity_user user;
     bool fd_passing;
     bool watched; /* as in bus_attach */
-    bool unread;  /* there may be more in the socket, of which no event will tell */
+    bool unread;  /* the socket may have more, which no event will report */
     const uint8_t *leftover;
     size_t size;
-    const int *fds; /* that came with it */
+    const int *fds; /* that came with the leftover */
     uint32_t n_fds;
 };
 
 enum admitted {
-    ADMIT_DONE, /* the descriptors belong to the peer; without memory both are gone */
+    ADMIT_DONE, /* the descriptors belong to the peer; without memory both are closed */
     ADMIT_REFUSED,
-    ADMIT_UNKNOWN, /* its groups have to be looked up: nothing was done */
+    ADMIT_UNKNOWN, /* its groups have to be looked up by the control plane: nothing was done */
 };
 
 enum admitted admit_connection(struct bus *bus, const struct admission *admission);

@@ -14,11 +14,11 @@
 
 #define CALLER_FDS 253 /* the kernel's SCM_MAX_FD */
 
-/* All that it said, and the descriptors that came with the latest of it. */
+/* All that was received, and the descriptors of the latest read. */
 struct reading {
     size_t size, before;
     uint32_t n_fds;
-    bool full; /* there may be more, of which no event will tell */
+    bool full; /* the socket may have more, which no event will report */
     int fds[CALLER_FDS];
     uint8_t text[CALLER_KEPT + CALLER_READ];
 };
@@ -32,7 +32,7 @@ static void close_fds(struct reading *r)
 
 static void unwatch(struct bus *bus, struct caller *caller)
 {
-    /* a child that has yet to execute its program keeps the socket open, so closing alone would not do */
+    /* closing is not enough: a forked child that has not called exec yet keeps the socket open */
     if (caller->watched)
         epoll_ctl(bus->epoll, EPOLL_CTL_DEL, caller->fd, NULL);
     caller->watched = false;
@@ -61,7 +61,7 @@ static void caller_take_control(struct reading *r, struct msghdr *header)
     }
 }
 
-/* One recvmsg. 1: something came; 0: nothing yet; -1: it is to be closed. */
+/* One recvmsg. 1: received; 0: nothing yet; -1: the connection is to be closed. */
 static int caller_receive(struct bus *bus, struct caller *caller, struct reading *r)
 {
     union {
@@ -91,7 +91,7 @@ static int caller_receive(struct bus *bus, struct caller *caller, struct reading
     return 1;
 }
 
-/* True: all of it was said. */
+/* Sends an answer. True: all of it was sent. */
 static bool caller_say(struct bus *bus, struct caller *caller, const struct greeting_answer *answer)
 {
     if (answer->size == 0)
@@ -102,7 +102,7 @@ static bool caller_say(struct bus *bus, struct caller *caller, const struct gree
     return n == (ssize_t)answer->size;
 }
 
-/* omnibus.auth goes on with it: an event with room for everything. */
+/* Hands the connection to omnibus.auth, in an event with everything received so far. */
 static void hand_up(struct bus *bus, struct caller *caller, struct reading *r)
 {
     size_t fds_size = r->n_fds * sizeof(int);
@@ -159,7 +159,7 @@ static void caller_watch(struct bus *bus, struct caller *caller)
         caller_free(bus, caller);
 }
 
-/* It has to be looked into whether it may connect. */
+/* Decides whether the authenticated client may connect. */
 static void admit(struct bus *bus, struct caller *caller, struct reading *r)
 {
     struct admission a = {.peer = caller->peer,
@@ -214,7 +214,7 @@ static void turn(struct bus *bus, struct caller *caller)
     memcpy(caller->text + r.before, r.text + r.before, r.size - r.before);
     caller->size = r.size;
     if (caller->hung_up)
-        turn(bus, caller); /* there is an end to be read, of which no event will tell */
+        turn(bus, caller); /* the end of the stream remains to be read, which no event will report */
     else
         caller_watch(bus, caller);
 }

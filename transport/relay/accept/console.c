@@ -8,14 +8,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define CONSOLE_SIZE 4096u /* of what is read; a user with many sessions has some hundred bytes */
+#define CONSOLE_SIZE 4096u /* limit of what is read; a user with many sessions has a few hundred bytes */
 
 static const char *skip(const char *at, const char *characters)
 {
     return at + strspn(at, characters);
 }
 
-/* ONLINE_SEATS=seat0 ...: the sessions that don't end already */
+/* ONLINE_SEATS=seat0 ... lists the seats of sessions that are not closing. */
 static bool has_seat(const char *line)
 {
     struct span name = SPAN("ONLINE_SEATS=");

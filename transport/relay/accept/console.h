@@ -7,7 +7,7 @@
 
 #define CONSOLE_USERS "/run/systemd/users"
 
-/* Is this user logged in at a seat, by the file that logind keeps of him in that directory? */
+/* True if a user is logged in at a seat, by the file of logind for that user in the directory users. */
 bool console_has(const char *users, uint32_t uid);
 
 #endif

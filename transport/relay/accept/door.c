@@ -75,7 +75,7 @@ static void failed(struct bus *bus, int error)
     bus->accept_again = clock_now() + DOOR_PAUSE;
 }
 
-/* A limit of 0 counts as 1: a connection is incomplete until it has said Hello. */
+/* A limit of 0 counts as 1, because every connection is incomplete until its Hello. */
 static bool door_has_room(const struct bus *bus)
 {
     uint32_t limit = bus->limits.max_incomplete_connections;
@@ -94,7 +94,7 @@ void door_ready(struct bus *bus, struct door *door)
         close(fd);
         failed(bus, ENOMEM);
     }
-    /* the next in this wake-up may be one too many */
+    /* another connection in this wake-up may exceed the limit */
     if (!door_has_room(bus))
         doors_tick(bus);
 }

@@ -4,10 +4,31 @@
 
 #include "state/bus.h"
 
-/* Milliseconds without accept() when descriptors or memory have run out. */
+/*
+ * The accept layer: listening sockets, authentication, admission, Hello, and the end of a connection.
+ *
+ * - A door (this file) is a listening socket. It accepts only while max_incomplete_connections and memory
+ *   allow, and only if the control plane keeps up with connections that come and go.
+ * - A new connection does the SASL handshake here if it is the usual one: EXTERNAL as the uid that the kernel
+ *   reports. Any other is handed up, with all of its bytes, and repeated from the beginning by omnibus.auth,
+ *   which remains the one authority on SASL.
+ * - admit.c decides by the compiled policy whether the client may connect, and makes it a peer. hello.c
+ *   answers Hello if no limit is near and no monitor wants to see the call.
+ * - incomplete.c bounds the time until Hello (auth_timeout). leave.c forgets a lost connection once nothing
+ *   is owed to others any more.
+ * - The control plane learns of each peer from one event, before any other event of that peer. A peer that
+ *   came and left unnoticed is not reported at all.
+ *
+ * Accepting in the control plane was rejected: the time that Python needs for a connection let one client
+ * that connects in a loop delay all others.
+ */
+
+/* Milliseconds without accept() after descriptors or memory have run out. */
 #define DOOR_PAUSE 1000
-/* Connections that the control plane has yet to hear or to forget that they are gone, and milliseconds that
- * it is given then. */
+/*
+ * Limit of lost connections that the control plane has yet to process, and milliseconds without accept()
+ * beyond it.
+ */
 #define DOOR_LEFT_MAX 2048u
 #define DOOR_REST 10
 
@@ -16,20 +37,22 @@ struct door {
     struct source source;
     struct list in_doors; /* bus.doors */
     int fd;
-    uint32_t number; /* what the control plane calls it */
+    uint32_t number; /* its number in the control plane */
     bool simple;     /* see relay_listen */
     char guid[33];
 };
 
 struct door *door_new(int fd, uint32_t number, const char *guid, bool simple); /* NULL: no memory */
 void door_free(struct door *door);
-void door_open(struct bus *bus, struct door *door); /* which belongs to the bus from here on */
-/* Accepts no more, and drops who has not authenticated yet. */
+void door_open(struct bus *bus, struct door *door); /* takes ownership of the door */
+/* Stops accepting for good, and drops connections that have not authenticated. */
 void doors_shut(struct bus *bus);
-void doors_free(struct bus *bus); /* behind that */
-/* Takes one in: if there are more, epoll tells again, which costs less than to find that out. */
+void doors_free(struct bus *bus); /* after doors_shut */
+/* Accepts one connection. epoll reports further ones, which is cheaper than an accept() that finds none. */
 void door_ready(struct bus *bus, struct door *door);
-/* Goes on accepting, or stops, as there is room. Milliseconds until that is to be asked again; -1: any time.
+/*
+ * Starts or stops accepting as there is room. Returns the milliseconds until the next call is due; -1: none
+ * is.
  */
 int64_t doors_tick(struct bus *bus);
 

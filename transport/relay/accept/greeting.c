@@ -23,7 +23,7 @@ static void greeting_say(struct greeting_answer *answer, const char *text, const
     answer->size += (size_t)n;
 }
 
-/* True: the line is this command, with this argument. */
+/* True if the line is this command with this argument. */
 static bool is(struct span line, struct span command, const char *argument)
 {
     struct span rest = span_of(argument);

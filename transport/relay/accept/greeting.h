@@ -7,17 +7,17 @@
 #include <stdint.h>
 
 /*
- * The authentication as nearly everybody does it (spec, "Authentication Protocol"), sans-IO: a nul byte,
- * EXTERNAL with the own uid or none, perhaps NEGOTIATE_UNIX_FD, BEGIN. It is answered as omnibus.auth would.
- * Whatever else is said is for omnibus.auth itself, which then hears all of it from the beginning.
+ * The usual SASL handshake (D-Bus specification, "Authentication Protocol"), without I/O: a NUL byte,
+ * EXTERNAL with the client's own uid or none, perhaps NEGOTIATE_UNIX_FD, BEGIN. The answers are those of
+ * omnibus.auth. Any other handshake is left to omnibus.auth, which then gets all of it from the beginning.
  */
 
-#define GREETING_LINE 64u   /* a line that is longer is none of these */
-#define GREETING_ANSWER 64u /* all that can be said in one conversation is shorter */
+#define GREETING_LINE 64u   /* a longer line is none of these */
+#define GREETING_ANSWER 64u /* all answers of one handshake are shorter */
 
 enum greeting_result {
     GREETING_GOES_ON,
-    GREETING_OVER, /* BEGIN was said; the message stream begins at greeting.at */
+    GREETING_OVER, /* BEGIN was received; the message stream begins at greeting.at */
     GREETING_UNUSUAL,
 };
 
@@ -31,7 +31,7 @@ enum greeting_state {
 
 struct greeting {
     enum greeting_state state;
-    size_t at; /* what comes before is done with */
+    size_t at; /* the bytes before are processed */
     bool fd_passing;
     char identity[21]; /* the uid in decimal, in hex */
 };
@@ -42,7 +42,7 @@ struct greeting_answer {
 };
 
 void greeting_begin(struct greeting *greeting, uint32_t uid);
-/* The text is all that came since the beginning; guid is the server's. */
+/* text is everything received from the beginning; guid is the server's. */
 enum greeting_result greeting_hear(struct greeting *greeting, const char *guid, const uint8_t *text,
                                    size_t size, struct greeting_answer *answer);
 

@@ -5,13 +5,13 @@
 #include "state/bus.h"
 
 /*
- * Answers Hello, which the control plane is told of. False: it has to decide, since a limit may be reached,
- * or since somebody wants to see the call.
+ * Answers Hello and reports that. False: the control plane has to decide, since a limit may be reached or a
+ * monitor may want to see the call.
  */
 bool hello_answer(struct bus *bus, struct peer *peer, const struct message *m);
-/* The peer becomes active: the reply, NameOwnerChanged and NameAcquired. */
+/* Makes the peer active and sends the reply, NameOwnerChanged and NameAcquired. */
 void hello_welcome(struct bus *bus, struct peer *peer, uint32_t serial);
-/* It is lost, and counts no more. */
+/* Stops counting a lost peer. */
 void hello_leave(struct bus *bus, struct peer *peer);
 
 #endif

@@ -6,9 +6,11 @@
 
 void incomplete_add(struct bus *bus, struct incomplete *one, int64_t began);
 void incomplete_remove(struct bus *bus, struct incomplete *one); /* once; later calls do nothing */
-/* More, or fewer, are with the control plane. */
+/* Changes the number of connections that are with the control plane. */
 void incomplete_above(struct bus *bus, int32_t more);
-/* Shows out whose time is up. Milliseconds until the next one's is; -1: there is nobody. */
+/*
+ * Disconnects clients that exceeded auth_timeout. Returns the milliseconds until the next one does; -1: none.
+ */
 int64_t incomplete_tick(struct bus *bus);
 
 #endif

@@ -7,7 +7,7 @@
 #include "send/say.h"
 #include "state/report.h"
 
-/* Who watches is to see everything in the order in which the control plane does it. */
+/* With monitors, the control plane does all of it, in the order that monitors are to see. */
 static bool is_quiet(const struct bus *bus, const struct peer *peer)
 {
     return peer->admitted && !peer->reports.mentioned && !peer->reports.logged && !peer->monitor &&
@@ -28,7 +28,7 @@ void leave(struct bus *bus, struct peer *peer)
     report_of(bus, peer, &peer->reports.gone);
 }
 
-/* Its own call, for which nothing waits any more, or a call to it: NoReply for the caller. */
+/* Drops a call made by the peer, or answers a call to it with NoReply. */
 static void settle_one(struct bus *bus, struct peer *peer)
 {
     if (!list_empty(&peer->calls.made)) {
@@ -49,7 +49,10 @@ static bool is_settled(const struct peer *peer)
     return list_empty(&peer->calls.made) && list_empty(&peer->calls.owed);
 }
 
-/* No table knows it. The control plane frees the rest of one that it was told of, when it has taken this. */
+/*
+ * Frees a peer that is in no table. If it was reported, its rest is freed when the control plane has taken
+ * LEFT.
+ */
 static void leave_finish(struct bus *bus, struct peer *peer)
 {
     if (!peer->reports.announced) {
@@ -101,7 +104,9 @@ void leave_forget(struct bus *bus, struct peer *peer)
     leave_settle(bus, peer);
 }
 
-/* One after the other in turn, so that one with many calls makes nobody wait who called another. */
+/*
+ * Settles one call of each peer in turn, so that a peer with many calls does not delay the callers of others.
+ */
 static bool settle_turn(struct bus *bus, int64_t end)
 {
     bool any = !list_empty(&bus->unsettled);

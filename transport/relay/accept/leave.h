@@ -5,25 +5,27 @@
 #include "state/bus.h"
 
 #define LEAVE_STEPS 32
-#define LEAVE_TIME 200 /* microseconds */
+#define LEAVE_TIME 200 /* microseconds for one call of leave_turn */
 
 /*
- * A lost connection's names are for the control plane to give to others: it is told, and forgets it with a
- * command. Of one that has none, and that the control plane has had nothing to do with, it is told later.
+ * Begins the end of a lost connection. The control plane passes its names on: it gets GONE, and forgets the
+ * peer with a command. A peer without names, of which the control plane has done nothing, is reported later
+ * as LEFT.
  */
 void leave(struct bus *bus, struct peer *peer);
 /*
- * Forgets those that have left without having to do with the control plane, and settles more of the calls of
- * the others, for LEAVE_TIME and one step more; true: something is to be sent.
+ * Forgets peers that left without involving the control plane, and settles calls of the others, for
+ * LEAVE_TIME and one step more. True: something is to be sent.
  */
 bool leave_turn(struct bus *bus);
-/* The unique name is given up, the socket closed, and no table knows the peer any more; it is freed when its
- * calls are settled. */
+/*
+ * Releases the unique name, closes the socket and removes the peer from all tables. It is freed when its
+ * calls are settled.
+ */
 void leave_forget(struct bus *bus, struct peer *peer);
 /*
- * The peer neither answers nor is answered any more: NoReply for those that wait for it, the latest call
- * first, as in the reference. There may be 50,000: so many as LEAVE_STEPS at once, the others in the turns
- * that follow.
+ * Answers calls to the peer with NoReply, the latest call first, as the reference does, and drops its own
+ * calls. There may be 50,000: LEAVE_STEPS of them are settled at once, the others in the following turns.
  */
 void leave_settle(struct bus *bus, struct peer *peer);
 

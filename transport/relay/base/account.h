@@ -7,34 +7,34 @@
 #include <stdlib.h>
 
 /*
- * What waits is charged at what it costs, and not at its size on the wire: the limits bound the memory that
- * senders and receivers can make the bus keep. dbus-daemon charges allocated sizes as well.
+ * Queued messages are charged at their cost in memory, not at their size on the wire: the limits bound the
+ * memory that senders and receivers can make the bus keep. dbus-daemon charges allocated sizes as well.
  *
- *   - A copy is charged the allocation that holds it (memory_cost). This counts the structs, which are larger
- *     than a message of 100 bytes.
- *   - A message may keep the buffer that it was received in only if it fills at least half of that
- *     (outgoing.c); the whole capacity is charged. What is smaller is copied when it has to wait.
- *   - Descriptors are counted, and the array that holds them is part of the cost.
+ * - A copy is charged the allocation that holds it (memory_cost). This counts the structs, which are larger
+ *   than a message of 100 bytes.
+ * - A message may keep the buffer that it was received in only if it fills at least half of that buffer
+ *   (outgoing.c); the whole capacity is charged. A smaller message is copied when it has to wait.
+ * - Descriptors are counted, and the array that holds them is part of the cost.
  *
- * What a connection has sent of a message that is not complete belongs to the connection alone. It is not
- * charged, since a message has to be read to its end, but bounded by max_message_size and reported with what
- * is charged (peer_waiting_bytes).
+ * The received part of an incomplete message belongs to its connection alone. It is not charged, since a
+ * message has to be read to its end, but it is bounded by max_message_size and reported with what is charged
+ * (peer_waiting_bytes).
  */
 
-/* What malloc takes for an object of this size: a header and rounding. */
+/* The memory that malloc uses for an object of this size, with its header and rounding. */
 static inline uint64_t memory_cost(size_t size)
 {
     return ((uint64_t)size + 23) & ~(uint64_t)15;
 }
 
-/* What one connection has under way. It outlives the connection while tokens hold it. */
+/* The bytes and descriptors that one connection has in flight. Tokens keep it alive beyond the connection. */
 struct account {
     uint32_t references;
     uint64_t bytes, peak_bytes;
     uint64_t fds, peak_fds;
 };
 
-/* Sits in the object that costs something: charged when that is made, released when it is freed. */
+/* A charge, embedded in the object that it is for: made with the object and released when it is freed. */
 struct token {
     struct account *account; /* NULL: nothing charged */
     uint64_t bytes;
@@ -73,7 +73,7 @@ static inline void token_charge(struct token *token, struct account *account, ui
         account->peak_fds = account->fds;
 }
 
-/* The object costs more, or less, than when it was charged. */
+/* Adjusts the charge of an object whose cost has changed. */
 static inline void token_add(struct token *token, uint64_t bytes)
 {
     if (!token->account)

@@ -10,16 +10,18 @@
 
 struct pool;
 
-/* Bytes that a connection owns until messages on their way out need them too. */
+/* Received bytes. The connection owns them; messages on their way out may share them. */
 struct buffer {
     uint32_t references;
     size_t capacity;
-    struct pool *pool;   /* that it goes to with its last reference; NULL: it is freed */
+    struct pool *pool;   /* receives the buffer with its last reference; NULL: it is freed */
     struct buffer *next; /* in the pool */
     uint8_t data[];
 };
 
-/* Room for capacity bytes; what buffer holds stays. Only for a buffer that nobody shares. NULL: no memory. */
+/*
+ * Resizes a buffer, or allocates one, with its contents kept. The buffer must not be shared. NULL: no memory.
+ */
 static inline struct buffer *buffer_grow(struct buffer *buffer, size_t capacity)
 {
     if (capacity > SIZE_MAX - sizeof(*buffer))
@@ -34,7 +36,7 @@ static inline struct buffer *buffer_grow(struct buffer *buffer, size_t capacity)
     return grown;
 }
 
-/* What it takes of memory, however much of it is filled. */
+/* The memory that the buffer uses, filled or not. */
 static inline uint64_t buffer_cost(const struct buffer *buffer)
 {
     return buffer ? memory_cost(sizeof(*buffer) + buffer->capacity) : 0;

@@ -11,22 +11,23 @@
  * Keyed hashes
  *
  * Clients choose most keys of the bus's tables: serials, names, match rules, even their uids within a user
- * namespace. A hash that a client can compute lets it fill one bucket; 32,000 pending replies with colliding
- * serials once cost every other client a second for each message. So there is no hash without a key: every
- * table draws its own when it is made (table_init), a struct hash comes from one of these functions only, and
- * the functions of table.h take nothing else.
+ * namespace. A client that can compute a hash can fill one bucket; 32,000 pending replies with colliding
+ * serials once cost every other client a second for each message. Therefore no hash is without a key: every
+ * table draws its own when it is made (table_init), only these functions return a struct hash, and the
+ * functions of table.h accept nothing else.
  *
  * A step multiplies the state, mixed with eight bytes of input, by an odd secret, and folds the 128 bits of
  * the product. The state begins with a second secret, so neither factor is known, and a step is injective
  * enough that the best known differences (the top bit of a word, or a whole word) collide with a probability
- * near 2^-60 over the choice of the secrets. The factor is odd, never zero; a state of zero, which would
- * forget what came before, needs a guess of 64 secret bits.
+ * near 2^-60 over the choice of the secrets. The factor is odd, hence never zero; a state of zero, which
+ * would forget the preceding input, takes a guess of 64 secret bits.
  *
- * Considered: SipHash-1-3 has the better pedigree, and costs 14 instructions for each eight bytes and 60 in
+ * Alternatives: SipHash-1-3 has the better pedigree, and costs 14 instructions for each eight bytes and 60 at
  * the end, against 5 and 3; a broadcast hashes five to ten texts, so that would be 5 to 10 % of a message.
  * Multilinear hashing has a proof, but needs a secret word for each eight bytes of the longest match rule. An
- * attacker sees nothing of a hash but, through the noise of a shared bus, how long chains are, which are not
- * longer than those of random keys. tests/relay/test_table.c compares chains of structured keys with those.
+ * attacker sees nothing of a hash except, through the noise of a shared bus, the length of chains, which are
+ * no longer than those of random keys. tests/relay/test_table.c compares chains of structured keys with
+ * those.
  */
 struct hash_key {
     uint64_t start, factor;
@@ -36,7 +37,7 @@ struct hash {
     uint64_t bits;
 };
 
-/* 0, or what getrandom says. Waits for the kernel's entropy early at boot, rather than do without. */
+/* 0 or the negative errno of getrandom. Early at boot this waits for the kernel's entropy. */
 static inline int hash_key_draw(struct hash_key *key)
 {
     ssize_t n;
@@ -49,7 +50,7 @@ static inline int hash_key_draw(struct hash_key *key)
     return n < 0 ? -errno : -EIO;
 }
 
-/* Both halves of the product, so that a difference in the input meets the secret in all its bits. */
+/* Folds both halves of the product, so that every bit of a difference in the input meets the secret. */
 static inline uint64_t hash_fold(uint64_t a, uint64_t b)
 {
 #ifdef __SIZEOF_INT128__
@@ -66,7 +67,7 @@ static inline struct hash hash_number(const struct hash_key *key, uint64_t numbe
     return (struct hash){hash_fold(key->start ^ number, key->factor)};
 }
 
-/* Of what was hashed, and a number behind it. */
+/* Continues a hash with a number. */
 static inline struct hash hash_next(const struct hash_key *key, struct hash hash, uint64_t number)
 {
     return (struct hash){hash_fold(hash.bits ^ number, key->factor)};
@@ -86,7 +87,7 @@ static inline struct hash hash_text(const struct hash_key *key, struct span text
         return (struct hash){hash_fold(h ^ (text.n ? hash_load(text.s, text.n) : 0), key->factor)};
     for (uint32_t i = 0; i + 8 < text.n; i += 8)
         h = hash_fold(h ^ hash_load(text.s + i, 8), key->factor);
-    /* the last eight, some of them perhaps for the second time */
+    /* the last eight bytes, which may overlap the block before */
     return (struct hash){hash_fold(h ^ hash_load(text.s + text.n - 8, 8), key->factor)};
 }
 

@@ -46,7 +46,7 @@ void json_close(struct json *json, char bracket)
 static void quoted(struct json *json, struct span text)
 {
     raw(json, "\"", 1);
-    uint32_t plain = 0; /* from here on */
+    uint32_t plain = 0; /* start of the run that needs no escape */
     for (uint32_t i = 0; i < text.n; i++) {
         uint8_t c = (uint8_t)text.s[i];
         char escape[8];

@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-/* JSON text that grows. Commas are put where they belong; a lack of memory is kept in failed. */
+/* A growing JSON text. Commas are inserted where they belong; failed records a lack of memory. */
 struct json {
     char *text;
     size_t size, capacity;

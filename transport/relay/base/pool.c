@@ -24,7 +24,7 @@ void pool_adopt(struct pool *pool, struct buffer *buffer)
         buffer->pool = pool;
 }
 
-/* What was used last is likely to fit what comes next: the rest makes room for it. */
+/* The latest buffer is the likeliest to be needed again, so older ones make room for it. */
 void pool_put(struct pool *pool, struct buffer *buffer)
 {
     if (buffer->capacity > POOL_BYTES) {

@@ -7,24 +7,24 @@
 #include <stdbool.h>
 
 #define POOL_BYTES ((size_t)8 << 20)
-#define POOL_LEAST (256u * 1024) /* smaller buffers are not worth it */
-#define POOL_TIME 1000           /* milliseconds that they are kept unused */
+#define POOL_LEAST (256u * 1024) /* smaller buffers are not kept */
+#define POOL_TIME 1000           /* milliseconds that an unused buffer is kept */
 
-/* Large buffers that were in use: what the kernel gives anew it has to clear, page by page. */
+/* Large buffers kept for reuse: the kernel would have to clear new ones, page by page. */
 struct pool {
     struct buffer *first;
     size_t bytes;
-    int64_t used; /* when one was taken or put back */
+    int64_t used; /* time of the latest take or put */
 };
 
 /*
- * One of at least this capacity, and not so large that a message of that size could not stay in it (see
- * outgoing.c); it comes back with its last reference. NULL: there is none.
+ * Takes a buffer of at least this capacity, and not so large that a message of that size could not stay in it
+ * (see outgoing.c). It returns to the pool with its last reference. NULL: the pool has none.
  */
 struct buffer *pool_take(struct pool *pool, size_t capacity);
-/* From now on its last reference puts this buffer into the pool. */
+/* Makes the buffer return to the pool with its last reference. */
 void pool_adopt(struct pool *pool, struct buffer *buffer);
-/* Milliseconds until the next look; -1: none is needed. */
+/* Frees buffers unused for POOL_TIME. Returns the milliseconds until the next call is due; -1: none is. */
 int pool_tick(struct pool *pool);
 void pool_free(struct pool *pool);
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* A piece of text that lives in somebody else's buffer. s is NULL where there is none. */
+/* A text in a buffer owned elsewhere. s is NULL if there is no text. */
 struct span {
     const char *s;
     uint32_t n;
@@ -29,7 +29,7 @@ static inline bool span_starts(struct span a, struct span prefix)
     return a.n >= prefix.n && (prefix.n == 0 || memcmp(a.s, prefix.s, prefix.n) == 0);
 }
 
-/* prefix itself, or prefix followed by separator and more */
+/* True if a is prefix, or prefix followed by the separator and more. */
 static inline bool span_below(struct span a, struct span prefix, char separator)
 {
     return span_starts(a, prefix) && (a.n == prefix.n || a.s[prefix.n] == separator);

@@ -6,7 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The queue between the planes: pushed by one thread, taken whole by the other; neither ever waits. */
+/*
+ * The lock-free queue between the planes: one thread pushes, the other takes the whole stack; neither waits.
+ */
 struct stack_node {
     struct stack_node *next;
 };
@@ -15,7 +17,7 @@ struct stack {
     _Atomic(struct stack_node *) top;
 };
 
-/* True: the stack was empty, so the other side has to be woken. */
+/* True if the stack was empty, so that the other side has to be woken. */
 static inline bool stack_push(struct stack *stack, struct stack_node *node)
 {
     struct stack_node *top = atomic_load_explicit(&stack->top, memory_order_relaxed);
@@ -31,7 +33,7 @@ static inline bool stack_empty(const struct stack *stack)
     return atomic_load_explicit(&stack->top, memory_order_relaxed) == NULL;
 }
 
-/* All nodes, the oldest first. */
+/* Takes all nodes, the oldest first. */
 static inline struct stack_node *stack_take(struct stack *stack)
 {
     struct stack_node *node = atomic_exchange_explicit(&stack->top, NULL, memory_order_acq_rel);

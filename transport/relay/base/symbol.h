@@ -6,12 +6,14 @@
 #include "base/span.h"
 #include "base/table.h"
 
-/* A text that is kept once however many match rules use it: equal symbols of one table are the same pointer.
+/*
+ * An interned text, stored once for all match rules that use it: equal symbols of one table are the same
+ * pointer.
  */
 struct symbol {
     struct table_node node;
-    struct list mentions;    /* the match patterns that name it as a unique name */
-    struct match_path *path; /* while it is a value of argNpath, its place among these; else NULL */
+    struct list mentions;    /* the match patterns in which it is a unique name */
+    struct match_path *path; /* its place among the values of argNpath; NULL: it is none of them */
     uint32_t references;
     uint32_t size;
     char text[];
@@ -19,20 +21,22 @@ struct symbol {
 
 struct symbols {
     struct table table;
-    uint32_t longest; /* that was ever kept: no longer text needs to be looked for */
+    uint32_t longest; /* the longest text ever interned: a longer one cannot be found */
 };
 
-int symbols_init(struct symbols *symbols);  /* 0, -ENOMEM, or what getrandom says */
-void symbols_free(struct symbols *symbols); /* all symbols must have been released */
-/* The symbol of a text; NULL: nobody uses that text. */
+int symbols_init(struct symbols *symbols);  /* 0, -ENOMEM, or the negative errno of getrandom */
+void symbols_free(struct symbols *symbols); /* all symbols must have been released before */
+/* The symbol of a text; NULL: the text is not in the table. */
 struct symbol *symbols_find(const struct symbols *symbols, struct span text);
 
-/* A symbol of its own, in no table. NULL: no memory. */
+/* A symbol that is in no table yet. NULL: no memory. */
 struct symbol *symbol_new(struct span text);
-/* Puts a symbol of its own into the table, or frees it for the one that is there: the shared one, with a
- * reference. */
+/*
+ * Adds a symbol to the table, or frees it if the table has an equal one. Returns a reference to the symbol of
+ * the table.
+ */
 struct symbol *symbols_share(struct symbols *symbols, struct symbol *own);
-/* Gives a reference back; the table forgets a symbol that has none. */
+/* Drops a reference; the last one removes the symbol from the table. */
 void symbols_release(struct symbols *symbols, struct symbol *symbol);
 
 static inline struct span symbol_span(const struct symbol *symbol)

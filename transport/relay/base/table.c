@@ -26,7 +26,7 @@ void table_free(struct table *table)
     table->count = 0;
 }
 
-/* What belongs to buckets that are not there yet is in those that will be split for them. */
+/* Nodes of buckets that do not exist yet are in the buckets that will be split for them. */
 static inline uint32_t index_of(const struct table *table, struct hash hash)
 {
     uint32_t i = (uint32_t)hash.bits & table->mask;
@@ -49,7 +49,7 @@ static bool resize(struct table *table, uint32_t capacity)
     return true;
 }
 
-/* One bucket more, with those of another that belong there. */
+/* Adds a bucket, splitting an existing one. */
 static void table_grow(struct table *table)
 {
     if (table->size == table->capacity &&
@@ -73,7 +73,7 @@ static void table_grow(struct table *table)
     }
 }
 
-/* One bucket less: the last one's nodes go where they were before it was made. */
+/* Removes the last bucket and merges its nodes into the bucket that it was split from. */
 static void shrink(struct table *table)
 {
     if (table->size == TABLE_SIZE_MIN)
@@ -110,7 +110,7 @@ void table_remove(struct table *table, struct table_node *node)
         *at = node->next;
         node->next = NULL;
         table->count--;
-        /* two, as one could not keep up with the removals */
+        /* two buckets, as one per removal would not keep up */
         for (int i = 0; i < 2 && table->count < table->size / 2; i++)
             shrink(table);
         return;

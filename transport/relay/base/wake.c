@@ -36,12 +36,12 @@ void wake_up(const struct wake *wake)
 {
     uint64_t one = 1;
     ssize_t n = write(wake->writer, &one, sizeof(one));
-    (void)n; /* EAGAIN: it is readable already */
+    (void)n; /* EAGAIN: the descriptor is readable already */
 }
 
 void wake_clear(const struct wake *wake)
 {
-    uint64_t some[64]; /* of an eventfd one read takes all; a pipe that has more stays readable */
+    uint64_t some[64]; /* one read empties an eventfd; a pipe with more in it stays readable */
     ssize_t n = read(wake->reader, some, sizeof(some));
     (void)n;
 }

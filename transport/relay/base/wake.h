@@ -3,11 +3,11 @@
 #define OMNIBUS_WAKE_H
 
 /*
- * What one thread wakes the other with: an eventfd or, where a sandbox forbids it, a pipe. Both descriptors
- * are -1 if it is not open.
+ * Wakes the other thread: an eventfd or, where a sandbox forbids it, a pipe. Both descriptors are -1 when it
+ * is not open.
  */
 struct wake {
-    int reader, writer; /* the same one for an eventfd */
+    int reader, writer; /* the same descriptor for an eventfd */
 };
 
 int wake_open(struct wake *wake); /* 0 or a negative error number */

@@ -2,19 +2,19 @@
 #include "match/match_internal.h"
 
 /*
- * For every key there are few symbols that a rule could have there for this message to match: its choices.
- * Mostly one or none; more where prefixes match or the sender owns names. They are made when a shape first
- * asks for them. A shape without a choice for one of its keys is done; otherwise each combination of choices
- * is looked up among the patterns, and what is found matches.
+ * For every key of a rule only a few symbols can match a given message: its choices. Most keys have one or
+ * none; there are more if prefixes match or if the sender owns names. Choices are computed when a shape first
+ * needs them. A shape without a choice for one of its keys is skipped; otherwise each combination of choices
+ * is looked up among the patterns, and every pattern found matches.
  */
 
 #define POOL_SIZE 256u
-#define CHOICE_STEP 64u /* bytes of a text that is looked up, in steps */
+#define CHOICE_STEP 64u /* bytes of a looked-up text that cost one step */
 #define LENGTH_WORDS (sizeof(struct match_lengths) / sizeof(uint64_t))
 
 struct choices {
     uint16_t first, n; /* in the pool */
-    bool unbounded;    /* too many to list */
+    bool unbounded;    /* too many choices to list */
 };
 
 struct search {
@@ -24,12 +24,12 @@ struct search {
     void *context;
     uint64_t steps;
 
-    uint64_t known[(KEY_COUNT + 63) / 64]; /* the keys whose choices are made */
+    uint64_t known[(KEY_COUNT + 63) / 64]; /* the keys whose choices are computed */
     struct choices choices[KEY_COUNT];
     struct symbol *pool[POOL_SIZE];
     uint16_t pool_used;
 
-    struct message_args args; /* read as far as asked for */
+    struct message_args args; /* read as far as needed */
     uint16_t n_args;
     bool args_end;
     struct message_arg arg[MESSAGE_MAX_MATCH_ARGS];
@@ -53,7 +53,7 @@ static void match_find_choose(struct search *search, struct choices *choices, st
         add_choice(search, choices, symbol);
 }
 
-/* One with too many names to look each up is compared with the rules, which are mostly fewer. */
+/* A peer with too many names to look each one up is compared with the rules, which are usually fewer. */
 static void choose_names(struct search *search, struct choices *choices, const struct span *names, uint32_t n,
                          bool more)
 {
@@ -62,14 +62,16 @@ static void choose_names(struct search *search, struct choices *choices, const s
         match_find_choose(search, choices, names[i]);
 }
 
-/* Whether a value of length n, if the text begins with it, is a prefix in the key's sense; n is at most
- * text.n. */
+/*
+ * True if a value of length n that the text begins with is a prefix in the sense of the key; n is at most
+ * text.n.
+ */
 static bool is_prefix(uint8_t key, struct span text, uint32_t n)
 {
     if (n == text.n)
         return true;
     if (key == KEY_PATH_NAMESPACE)
-        return n == 1 || text.s[n] == '/'; /* "/" has everything below it */
+        return n == 1 || text.s[n] == '/'; /* every path is below "/" */
     if (match_arg_kind(key) == ARG_PATH)
         return n > 0 && text.s[n - 1] == '/';
     return text.s[n] == '.';
@@ -89,7 +91,7 @@ static void choose_prefixes(struct search *search, struct choices *choices, uint
     }
 }
 
-/* What is below a text that ends in '/'; the text itself is among its prefixes. */
+/* Adds the values below a text that ends in '/'; the text itself is among its prefixes. */
 static void choose_below(struct search *search, struct choices *choices, struct span text)
 {
     const struct match_paths *paths = &search->index->paths;
@@ -198,7 +200,7 @@ static void visit_rules(struct search *search, const struct match_pattern *patte
     }
 }
 
-/* One by one: where there are more combinations than patterns. */
+/* Compares the patterns one by one, if there are more combinations than patterns. */
 static void visit_shape(struct search *search, const struct match_shape *shape)
 {
     LIST_FOR (at, &shape->patterns) {
@@ -209,7 +211,7 @@ static void visit_shape(struct search *search, const struct match_shape *shape)
     }
 }
 
-/* Every combination of choices for the keys from i on; values and hash are of the keys before. */
+/* Visits every combination of choices for the keys from i on; values and hash cover the keys before. */
 static void visit_combinations(struct search *search, const struct match_shape *shape, unsigned i,
                                struct symbol **values, struct hash hash)
 {
@@ -249,7 +251,8 @@ static void search_shape(struct search *search, const struct match_shape *shape)
 uint64_t match_index_find(struct match_index *index, const struct match_subject *subject, match_visit visit,
                           void *context)
 {
-    struct search search; /* large, and mostly not needed: only what is read unwritten is set */
+    struct search
+        search; /* large and mostly unused, so only the fields that are read first are initialized */
     if (subject->eavesdropping && index->eavesdroppers == 0)
         return 0;
     search.steps = 0;

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define SWEEP_STEPS 16 /* between looks at the clock */
+#define SWEEP_STEPS 16 /* between readings of the clock */
 
 int match_index_new(struct match_index **out)
 {
@@ -48,7 +48,7 @@ static struct hash form_hash(const struct match_index *index, const struct match
     return hash_text(&index->shapes.key, bytes);
 }
 
-/* The shape of a form, made if need be. NULL: no memory. */
+/* Finds or creates the shape of a form. NULL: no memory. */
 static struct match_shape *shape_get(struct match_index *index, const struct match_form *form)
 {
     struct hash hash = form_hash(index, form);
@@ -107,7 +107,7 @@ static void lengths_add(struct match_lengths *lengths, uint32_t n)
     lengths->bits[n / 64] |= UINT64_C(1) << (n % 64);
 }
 
-/* A symbol begins to be the value of a key. */
+/* Registers a symbol as a value of a key. */
 static void value_enter(struct match_index *index, uint8_t key, struct symbol *value)
 {
     if (key == KEY_PATH_NAMESPACE)
@@ -189,7 +189,7 @@ static void rule_drop(struct match_index *index, struct match_rule *rule)
     free(rule);
 }
 
-/* So many copies more. Those of the departed are no longer counted. */
+/* Counts more copies, unless the owner has departed. */
 static void rule_count(struct match_index *index, struct match_rule *rule, int64_t more)
 {
     uint32_t n = (uint32_t)more, eavesdroppers = rule->pattern->form.eavesdrop ? n : 0;
@@ -217,7 +217,7 @@ struct match_list *match_list_new(void *owner)
     return list;
 }
 
-/* False: there is nothing to be removed. */
+/* Removes one rule. False: nothing is left to remove. */
 static bool sweep_one(struct match_index *index)
 {
     if (!list_empty(&index->forgotten)) {
@@ -276,7 +276,7 @@ static struct match_rule *match_index_rule_of(const struct match_index *index, c
     return NULL;
 }
 
-/* The pattern of the index that says what this one does, or this one. */
+/* Returns the equal pattern of the index, or adds this one. */
 static struct match_pattern *pattern_share(struct match_index *index, struct match_shape *shape,
                                            struct match_pattern *own)
 {
@@ -312,13 +312,13 @@ struct match_rule *match_index_add(struct match_index *index, struct match_list 
         table_insert(&index->rules, &rule->node, rule_hash(index, list, rule->pattern));
     }
     rule_count(index, rule, 1);
-    /* so that no rate of connections that come and go makes the sweep fall behind */
+    /* so that the sweep keeps up with any rate of departing connections */
     for (int i = 0; i < 2; i++)
         sweep_one(index);
     return rule;
 }
 
-/* The pattern in the index that says what a rule outside says; NULL: there is none. */
+/* The pattern in the index that equals a rule outside the index; NULL: there is none. */
 static struct match_pattern *pattern_like(const struct match_index *index, const struct match_rule *like)
 {
     const struct match_pattern *own = like->pattern;

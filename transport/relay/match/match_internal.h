@@ -8,12 +8,12 @@
 #include "match/match.h"
 #include "match/match_paths.h"
 
-/* The reference reads so many key=value pairs and ignores what follows. */
+/* The reference reads this many key=value pairs and ignores the rest. */
 #define MATCH_MAX_KEYS 16u
 
 /*
- * What a rule may compare, in the order of the canonical text. An argument's key is
- * KEY_ARGS + 3 * its number + its kind.
+ * What a rule may compare, in the order of the canonical text. The key of an argument is KEY_ARGS + 3 * its
+ * number + its kind.
  */
 enum match_key {
     KEY_INTERFACE,
@@ -48,7 +48,7 @@ static inline bool match_key_is_path(uint8_t key)
     return key >= KEY_ARGS && match_arg_kind(key) == ARG_PATH;
 }
 
-/* All of a rule but the texts. Unused bytes are zero, so that forms compare as memory. */
+/* A rule without its texts. Unused bytes are zero, so that forms compare with memcmp. */
 struct match_form {
     uint8_t type; /* enum message_type; 0: any */
     uint8_t eavesdrop;
@@ -56,24 +56,25 @@ struct match_form {
     uint8_t keys[MATCH_MAX_KEYS]; /* ascending */
 };
 
-/* A unique name in a pattern: it goes when that name goes. */
+/* A unique name in a pattern, which ends when that name does. */
 struct match_mention {
     struct list in_symbol; /* symbol.mentions */
     struct match_pattern *pattern;
 };
 
-/* What a rule says. In an index equal rules share one, and its texts are the index's symbols. */
+/*
+ * The content of a rule. In an index equal rules share one pattern, and its texts are symbols of the index.
+ */
 struct match_pattern {
     struct table_node node;    /* in index.patterns */
     struct list in_shape;      /* shape.patterns */
-    struct list rules;         /* of match_rule.in_pattern */
+    struct list rules;         /* list of match_rule.in_pattern */
     struct match_shape *shape; /* NULL: in no index */
     struct match_form form;
-    struct symbol
-        *values[]; /* one for each key; then a struct match_mention for each that is a unique name */
+    struct symbol *values[]; /* one for each key, followed by a struct match_mention for each unique name */
 };
 
-/* What one connection has added, once or several times. */
+/* A rule of one connection, which may have added it several times. */
 struct match_rule {
     struct table_node node;             /* in index.rules, by list and pattern */
     struct match_rule *previous, *next; /* in the list */
@@ -83,16 +84,19 @@ struct match_rule {
     uint32_t copies;
 };
 
-/* All patterns of one form; a message meets them with one look-up. */
+/* All patterns of one form, found by a message with one look-up. */
 struct match_shape {
     struct table_node node; /* in index.shapes */
     struct list in_index;   /* index.order */
-    struct list patterns;   /* of match_pattern.in_shape */
-    uint32_t count;         /* of patterns */
+    struct list patterns;   /* list of match_pattern.in_shape */
+    uint32_t count;         /* number of patterns */
     struct match_form form;
 };
 
-/* The lengths that the values of a kind of prefix have, or had: only those beginnings are looked for. */
+/*
+ * The lengths of values, past and present, of one kind of prefix: only prefixes of these lengths are looked
+ * up.
+ */
 struct match_lengths {
     uint64_t bits[MATCH_MAX_RULE_TEXT / 64 + 1];
 };
@@ -100,29 +104,29 @@ struct match_lengths {
 struct match_index {
     struct symbols symbols;
     struct match_lengths path_namespaces, arg_namespaces, arg_paths;
-    struct match_paths paths; /* the values of all argNpath */
+    struct match_paths paths; /* the values of all argNpath keys */
     struct table shapes, patterns, rules;
-    struct list order;     /* of match_shape.in_index */
-    struct list departed;  /* of match_list.in_departed */
-    struct list forgotten; /* of match_mention.in_symbol: of unique names that are gone */
+    struct list order;     /* list of match_shape.in_index */
+    struct list departed;  /* list of match_list.in_departed */
+    struct list forgotten; /* list of match_mention.in_symbol, of unique names that are gone */
     uint32_t count, eavesdroppers;
 };
 
-/* values has form->n texts. NULL: no memory. */
+/* values has form->n elements. NULL: no memory. */
 struct match_rule *match_rule_new(const struct match_form *form, const struct span *values);
 /* Frees a pattern that is in no index, with its symbols. */
 void match_pattern_free(struct match_pattern *pattern);
 size_t match_pattern_memory(const struct match_pattern *pattern);
-/* True when the value of the key is a unique name, which never comes back. */
+/* True if value i is a unique name, which is never reused. */
 bool match_value_is_unique(const struct match_pattern *pattern, unsigned i);
 struct match_mention *match_pattern_mentions(struct match_pattern *pattern);
-/* The pattern of a shape with these very symbols; NULL: there is none. */
+/* The pattern of a shape with exactly these symbols; NULL: there is none. */
 struct match_pattern *match_index_pattern(const struct match_index *index, const struct match_shape *shape,
                                           struct symbol *const *values, struct hash hash);
-/* By comparing texts, without symbols. */
+/* Compares texts, without symbols. */
 bool match_pattern_matches(const struct match_pattern *pattern, const struct match_subject *subject);
 
-/* How the values of a pattern make the hash under which it is found. */
+/* These compute the hash of a pattern from its shape and its values. */
 static inline struct hash match_hash_start(const struct match_shape *shape)
 {
     return shape->node.hash;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "match/match_internal.h"
 
-/* Rule by rule and text by text: what the index must find, said plainly. */
+/* Matching rule by rule and text by text: the definition of what the index must find. */
 
 static bool is_among(struct span value, const struct span *names, uint32_t n)
 {
@@ -28,7 +28,7 @@ static bool path_matches_namespace(struct span path, struct span namespace)
 {
     if (!path.s)
         return false;
-    return namespace.n == 1 || span_below(path, namespace, '/'); /* "/" has everything below it */
+    return namespace.n == 1 || span_below(path, namespace, '/'); /* every path is below "/" */
 }
 
 static bool destination_matches(const struct match_subject *subject, struct span value)
@@ -59,7 +59,7 @@ static bool field_matches(const struct match_subject *subject, uint8_t key, stru
     }
 }
 
-/* Equal, or the shorter of the two ends in '/' and begins the other. */
+/* True if both are equal, or if the shorter one ends in '/' and is a prefix of the other. */
 static bool path_arg_matches(struct span actual, struct span value)
 {
     struct span shorter = actual.n < value.n ? actual : value;
@@ -82,7 +82,7 @@ static bool arg_matches(const struct message_arg *arg, uint8_t key, struct span 
     }
 }
 
-/* The keys from i on are of arguments, ascending. */
+/* Compares the keys from i on, which are those of arguments, ascending. */
 static bool args_match(const struct match_pattern *pattern, unsigned i, const struct message *m)
 {
     struct message_args args;

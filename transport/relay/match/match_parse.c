@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* D-Bus specification, "Match Rules"; where the reference is more lenient, the reference. */
+/* D-Bus specification, "Match Rules". Where the reference is more lenient, the reference decides. */
 
 struct token {
     struct span key, value;
@@ -14,11 +14,11 @@ struct token {
 
 struct reading {
     const char *at, *end;
-    char *value; /* where the next value is put together; as long as the text is enough for all */
+    char *value; /* where the next value is unquoted to; the length of the text is enough for all */
     struct token tokens[MATCH_MAX_KEYS];
     unsigned n_tokens;
     struct match_form form;
-    struct span values[MATCH_MAX_KEYS]; /* one for each key of the form */
+    struct span values[MATCH_MAX_KEYS]; /* by key of the form */
     char *why;
     size_t why_size;
 };
@@ -45,7 +45,7 @@ static void skip_white(struct reading *r)
         r->at++;
 }
 
-/* Leaves an empty key where nothing but white space is left, or an '=' without a key. */
+/* Sets an empty key at the end of the text, or at an '=' without a key. */
 static int read_key(struct reading *r, struct span *key)
 {
     skip_white(r);
@@ -62,7 +62,7 @@ static int read_key(struct reading *r, struct span *key)
     return 0;
 }
 
-/* The usual value is quoted once, as a whole, and stands there as it is. */
+/* Reads the usual value, quoted once as a whole, without copying it. */
 static bool read_quoted(struct reading *r, struct span *value)
 {
     if (r->at == r->end || *r->at != '\'')
@@ -75,7 +75,10 @@ static bool read_quoted(struct reading *r, struct span *value)
     return true;
 }
 
-/* Up to a comma outside quotes. A backslash is one, unless it stands outside quotes before an apostrophe. */
+/*
+ * Reads up to a comma outside quotes. A backslash is literal, unless it precedes an apostrophe outside
+ * quotes.
+ */
 static int match_parse_read_value(struct reading *r, struct span *value)
 {
     if (read_quoted(r, value))
@@ -97,13 +100,13 @@ static int match_parse_read_value(struct reading *r, struct span *value)
     if (quoted)
         return invalid(r, "Unbalanced quotation marks in match rule");
     if (r->at < r->end)
-        r->at++; /* the comma */
+        r->at++; /* skips the comma */
     *value = (struct span){r->value, (uint32_t)(out - r->value)};
     r->value = out;
     return 0;
 }
 
-/* The whole rule is cut before any of it is understood, as errors come in that order. */
+/* Splits the whole rule before any of it is interpreted, which fixes the order of errors. */
 static int read_tokens(struct reading *r)
 {
     while (r->at < r->end && r->n_tokens < MATCH_MAX_KEYS) {
@@ -112,7 +115,7 @@ static int read_tokens(struct reading *r)
         if (error)
             return error;
         if (token->key.n == 0)
-            return 0; /* what follows an '=' without a key is ignored */
+            return 0; /* the text after an '=' without a key is ignored */
         error = match_parse_read_value(r, &token->value);
         if (error)
             return error;
@@ -126,7 +129,7 @@ static bool has_key(const struct reading *r, uint8_t key)
     return memchr(r->form.keys, key, r->form.n) != NULL;
 }
 
-/* At most one a token, so there is room. */
+/* Appends a key: at most one for each token, so there is room. */
 static void match_parse_add_key(struct reading *r, uint8_t key, struct span value)
 {
     unsigned i = r->form.n++;
@@ -155,7 +158,7 @@ static int understand_type(struct reading *r, const struct token *token)
 
 static int understand_eavesdrop(struct reading *r, const struct token *token)
 {
-    /* may come more than once: the last one counts */
+    /* may be repeated: the last one counts */
     if (!span_equal(token->value, SPAN("true")) && !span_equal(token->value, SPAN("false")))
         return invalid(r, "eavesdrop='%.*s' is invalid, it should be 'true' or 'false'\n",
                        TEXT(token->value));
@@ -192,7 +195,7 @@ static int understand_field(struct reading *r, const struct token *token, const 
     return 0;
 }
 
-/* The number in any way that strtoul reads it, so arg0x10 is arg16; then nothing, "path" or "namespace". */
+/* Reads the number as strtoul does, so arg0x10 is arg16; then nothing, "path" or "namespace". */
 static int understand_arg(struct reading *r, const struct token *token)
 {
     char key[MATCH_MAX_RULE_TEXT + 1];

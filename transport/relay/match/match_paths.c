@@ -42,7 +42,7 @@ int match_paths_reserve(struct match_paths *paths, uint32_t more)
     return 0;
 }
 
-/* As memory is, a beginning before what it begins. */
+/* Orders by bytes; a prefix comes first. */
 static bool is_before(const struct match_path *path, struct span text)
 {
     const struct symbol *value = path->value;
@@ -52,8 +52,8 @@ static bool is_before(const struct match_path *path, struct span text)
 }
 
 /*
- * The hash, stirred. One step of the hash takes numbers in order, where a text ends in big-endian digits, to
- * steps of one length round the circle, and a heap by those may be a deep tree.
+ * The hash, mixed once more. For texts that end in big-endian digits, one step of the hash maps consecutive
+ * numbers to steps of one length around the circle, and a heap by those may be a deep tree.
  */
 static uint64_t weight(const struct match_path *path)
 {
@@ -67,7 +67,7 @@ static bool is_above(const struct match_path *a, const struct match_path *b)
     return weight(a) > weight(b);
 }
 
-/* The first that is text or after it; NULL: all are before. */
+/* The first path that is not before text; NULL: there is none. */
 static struct match_path *lower_bound(const struct match_paths *paths, struct span text)
 {
     struct match_path *found = NULL, *at = paths->root;
@@ -79,7 +79,7 @@ static struct match_path *lower_bound(const struct match_paths *paths, struct sp
     return found;
 }
 
-/* What is before a text, and what is not. */
+/* Splits a tree into the paths before a text and the others. */
 static void match_paths_split(struct match_path *tree, struct span text, struct match_path **before,
                               struct match_path **after)
 {
@@ -97,7 +97,7 @@ static void match_paths_split(struct match_path *tree, struct span text, struct 
     *before = *after = NULL;
 }
 
-/* One tree of two, all of the first being before the second. */
+/* Joins two trees, all of the first being before the second. */
 static void match_paths_join(struct match_path **tree, struct match_path *before, struct match_path *after)
 {
     while (before && after) {
@@ -114,7 +114,7 @@ static void match_paths_join(struct match_path **tree, struct match_path *before
     *tree = before ? before : after;
 }
 
-/* Where it is linked in, or else the first place on its way down the tree that it is above. */
+/* The link that points to path, or, if it is not in the tree, the link on the way down where it belongs. */
 static struct match_path **match_paths_place_of(struct match_paths *paths, const struct match_path *path,
                                                 bool linked)
 {
@@ -134,7 +134,7 @@ void match_paths_add(struct match_paths *paths, struct symbol *value)
     struct match_path *path = value->path = spare_take(paths);
     *path = (struct match_path){.value = value, .uses = 1};
     struct match_path *next = lower_bound(paths, symbol_span(value));
-    list_append(next ? &next->in_order : &paths->order, &path->in_order); /* in front of the next */
+    list_append(next ? &next->in_order : &paths->order, &path->in_order); /* before the next */
     struct match_path **at = match_paths_place_of(paths, path, false);
     match_paths_split(*at, symbol_span(value), &path->before, &path->after);
     *at = path;

@@ -121,7 +121,7 @@ size_t match_rule_memory(const struct match_rule *rule)
 
 struct writing {
     char *out;
-    size_t size, n; /* n counts what did not fit as well */
+    size_t size, n; /* n includes what did not fit */
 };
 
 static void match_rule_put(struct writing *w, struct span text)
@@ -131,7 +131,10 @@ static void match_rule_put(struct writing *w, struct span text)
     w->n += text.n;
 }
 
-/* An apostrophe can't stand between apostrophes: close, escape it, open again. */
+/*
+ * A quoted text cannot contain an apostrophe: the quote is closed, the apostrophe escaped, the quote
+ * reopened.
+ */
 static void put_pair(struct writing *w, struct span key, struct span value)
 {
     if (w->n)

@@ -15,8 +15,7 @@ void policy_classify(const struct policy *policy, const struct message *m, struc
         class->bits |= POLICY_IS_BROADCAST;
 }
 
-/* A requested reply meets only the rules for requested ones, and the other way
- * round. */
+/* A requested reply is subject to the rules for requested replies only, and vice versa. */
 static bool reply_fits(const struct policy_rule *rule, uint32_t bits)
 {
     if (!(bits & POLICY_IS_REPLY))
@@ -27,8 +26,10 @@ static bool reply_fits(const struct policy_rule *rule, uint32_t bits)
     return !rule->allow || !for_requested || rule->flags & POLICY_EAVESDROP;
 }
 
-/* A filter on a field that the message lacks lets the rule apply, so that
- * leaving it out is no way round. */
+/*
+ * A rule also applies to messages that lack a field that it filters by, so leaving out a field evades no
+ * rule.
+ */
 static bool field_fits(uint32_t filter, uint32_t field)
 {
     return filter == POLICY_ABSENT || field == POLICY_ABSENT || filter == field;
@@ -39,16 +40,16 @@ static bool broadcast_fits(const struct policy_rule *rule, uint32_t bits)
     return !(rule->flags & (bits & POLICY_IS_BROADCAST ? POLICY_BROADCAST_FALSE : POLICY_BROADCAST_TRUE));
 }
 
-/* "eavesdrop" widens an allow rule to what is for others, and narrows a deny
- * rule to it. */
+/*
+ * "eavesdrop" extends an allow rule to messages addressed to another peer, and restricts a deny rule to them.
+ */
 static bool eavesdropping_fits(const struct policy_rule *rule, uint32_t bits)
 {
     bool eavesdrop = rule->flags & POLICY_EAVESDROP;
     return bits & POLICY_IS_EAVESDROPPING ? !rule->allow || eavesdrop : rule->allow || !eavesdrop;
 }
 
-/* Destination and interface fit already: the rule stands in the index under
- * them. */
+/* Destination and interface fit already: the index is ordered by them. */
 static bool rule_fits(const struct policy_rule *rule, const struct policy_class *class)
 {
     if (rule->message_type != 0 && rule->message_type != (class->bits & POLICY_TYPE_BITS))
@@ -60,14 +61,14 @@ static bool rule_fits(const struct policy_rule *rule, const struct policy_class 
            class->n_fds >= rule->min_fds && class->n_fds <= rule->max_fds;
 }
 
-/* The rule that decides: of those that fit, the last. */
+/* The search for the deciding rule: the last one that fits. */
 struct search {
     const struct policy *policy;
     const struct policy_index *index;
     const struct policy_class *class;
     const struct policy_entry *last; /* NULL: none yet */
     uint32_t matched;
-    bool counting; /* go on when the last is found */
+    bool counting; /* continue after the last one is found */
 };
 
 static const struct policy_entry *first_entry(const struct policy_index *index, uint32_t destination,
@@ -200,7 +201,7 @@ static uint32_t outcome(const struct policy *policy, const struct policy_side *s
     return logged | POLICY_ALLOWED;
 }
 
-/* Each word times a number of its own; the memo is chosen by the upper bits. */
+/* Multiplies each word by a constant of its own; the upper bits choose the memo entry. */
 static uint32_t memo_number(const struct policy_key *key)
 {
     static const uint64_t factors[] = {0x9e3779b97f4a7c15u, 0xbf58476d1ce4e5b9u, 0x94d049bb133111ebu,

@@ -13,11 +13,20 @@ struct policy_section;
 #define POLICY_ANY 0xffffffffu
 
 /*
- * Rules are compared by numbers. Every text that rules mention is a symbol, and
- * a message is only known by the symbols in it. Connections to which the same
- * rules apply share an identity, and those that have the same of the names that
- * rules mention share a role. A verdict depends on nothing else: it is
- * remembered by these, and no change of names makes it wrong.
+ * The policy layer: the compiled <policy> rules of the configuration, and their verdicts.
+ *
+ * - Rules compare numbers. Every text that a rule mentions is a symbol, and a message is reduced to the
+ *   symbols of its fields (struct policy_class).
+ * - Connections to which the same rules apply share an identity; those that own the same of the names that
+ *   rules mention share a role. A verdict depends on nothing else, so it is remembered under these numbers
+ *   (policy_outcome), and a change of names never invalidates it: it leads to another role.
+ * - The control plane parses the XML and compiles it to a block (omnibus.policy); policy_new checks the block
+ *   like any foreign input. A reload makes a new struct policy with a new generation.
+ * - policy/evaluate.py is the readable reference evaluation. Tests hold this layer against it.
+ *
+ * Verdicts cached by pair of connections were rejected: with 1000 connections there are a million pairs, and
+ * each change of a name would invalidate some. So was evaluating the rules in Python, which would put the
+ * control plane on the path of every message.
  */
 
 enum policy_field {
@@ -31,28 +40,28 @@ enum policy_field {
 };
 
 /* The numbers of symbols begin after these. */
-#define POLICY_ABSENT 0u /* a rule does not ask for the field; a message does not have it */
-#define POLICY_OTHER 1u  /* a message has a text that no rule mentions */
+#define POLICY_ABSENT 0u /* not filtered by a rule; not in a message */
+#define POLICY_OTHER 1u  /* a text that no rule mentions */
 
-/* All that rules can tell apart in a message. */
+/* The properties by which rules distinguish messages. */
 struct policy_class {
     uint32_t interface, member, path, error;
-    uint32_t n_fds; /* 0 where no rule counts them */
-    uint32_t bits;  /* the type and enum policy_bit */
+    uint32_t n_fds; /* 0 if no rule counts descriptors */
+    uint32_t bits;  /* message type and enum policy_bit */
 };
 
 #define POLICY_TYPE_BITS 0xffu
 enum policy_bit {
-    POLICY_IS_REPLY = 0x100, /* it has a reply serial */
+    POLICY_IS_REPLY = 0x100, /* the message has a reply serial */
     POLICY_IS_BROADCAST = 0x200,
-    POLICY_IS_REQUESTED = 0x400,     /* it answers a call of the recipient */
-    POLICY_IS_EAVESDROPPING = 0x800, /* the recipient is not who it is addressed to */
+    POLICY_IS_REQUESTED = 0x400,     /* the message answers a call of the recipient */
+    POLICY_IS_EAVESDROPPING = 0x800, /* the message is addressed to another peer */
 };
 
 struct identity;
 struct role;
 
-/* Whose rules apply on one side, and which names count. */
+/* One end of a message: the rules that apply to it, and its names as far as rules mention them. */
 struct policy_side {
     const struct identity *identity; /* NULL: the bus itself, which has no rules */
     const struct role *role;
@@ -60,11 +69,11 @@ struct policy_side {
 
 struct policy_verdict {
     bool allow, log;
-    uint32_t matched;               /* how many rules fitted */
-    const struct policy_rule *rule; /* the one that decided; NULL: none fitted */
+    uint32_t matched;               /* how many rules applied */
+    const struct policy_rule *rule; /* the deciding one; NULL: none applied */
 };
 
-struct policy_place { /* of a rule in the configuration; file is NULL if that is not known */
+struct policy_place { /* of a rule in the configuration; file is NULL if unknown */
     const char *file;
     uint32_t line;
 };
@@ -72,11 +81,11 @@ struct policy_place { /* of a rule in the configuration; file is NULL if that is
 enum policy_outcome {
     POLICY_DENIED = 1,
     POLICY_ALLOWED = 2,
-    POLICY_LOGGED = 4, /* as the send rule that decided asks for */
+    POLICY_LOGGED = 4, /* requested by the deciding send rule */
 };
 
 struct policy {
-    uint64_t generation; /* identities and roles of another one are void; never 0 */
+    uint64_t generation; /* identities and roles of any other generation are invalid; never 0 */
     uint32_t n_rules, n_sections;
     struct policy_rule *rules; /* by section, then in the order of the files */
     struct policy_section *sections;
@@ -84,12 +93,12 @@ struct policy {
     uint32_t n_connect;
     char *strings;
     struct table symbols;
-    uint32_t uses[POLICY_FIELDS]; /* symbols of each field */
-    bool counts_fds;              /* some rule has min_fds or max_fds */
+    uint32_t uses[POLICY_FIELDS]; /* number of symbols of each field */
+    bool counts_fds;              /* a rule has min_fds or max_fds */
     struct table identities, roles;
     uint32_t last_id;
-    const struct role *bus_role; /* NULL: not made yet */
-    uint32_t *scratch;           /* symbols of the names of the role that is looked for, each once */
+    const struct role *bus_role; /* NULL: not created yet */
+    uint32_t *scratch;           /* symbols of the names of the role being looked up, each once */
     uint32_t n_scratch;
     struct policy_memo *memos;
 };
@@ -98,20 +107,19 @@ struct policy {
 int policy_new(struct policy **out, const uint8_t *block, size_t size, uint64_t generation);
 void policy_free(struct policy *policy);
 
-/* NULL in all of these: no memory. */
+/* These return NULL without memory. */
 const struct identity *policy_identity(struct policy *policy, uint32_t uid, const uint32_t *gids,
                                        uint32_t n_gids, bool at_console);
-/* Of a peer with these names: begun, then each name is added, then the role is found. */
+/* The role of a peer with certain names: begin, add each name, find. */
 void policy_role_begin(struct policy *policy);
 void policy_role_add(struct policy *policy, struct span name);
 const struct role *policy_role(struct policy *policy);
 const struct role *policy_role_of_bus(struct policy *policy);
-const struct role *policy_role_of_name(struct policy *policy, struct span name); /* .s is NULL: of no name */
-/* Frees identities and roles when they have become too many, and begins a new
- * generation. */
+const struct role *policy_role_of_name(struct policy *policy, struct span name); /* .s is NULL: no name */
+/* Frees all identities and roles if there are too many, which begins a new generation. */
 void policy_tidy(struct policy *policy);
 
-/* May a user connect, by rules that are about no client yet? owner is the bus's own user. */
+/* True if a user may connect, by the rules that precede any client. owner is the user of the bus itself. */
 bool policy_can_connect(const struct policy *policy, uint32_t uid, const uint32_t *gids, uint32_t n_gids,
                         uint32_t owner);
 void policy_classify(const struct policy *policy, const struct message *m, struct policy_class *class);
@@ -119,16 +127,16 @@ struct policy_verdict policy_can_send(const struct policy *policy, const struct 
                                       const struct role *recipient, const struct policy_class *class);
 struct policy_verdict policy_can_receive(const struct policy *policy, const struct identity *recipient,
                                          const struct role *sender, const struct policy_class *class);
-/* May it ask for a well-known name? The control plane says so in its words if not. */
+/* True if it may own a well-known name. The control plane words the error. */
 bool policy_can_own(const struct identity *identity, struct span name);
 struct policy_place policy_place(const struct policy *policy, const struct policy_rule *rule);
 /*
- * Which fields of a message of this type, 1 << enum policy_field each, the rules of both sides look at: as
- * far as others go, they do not tell messages apart.
+ * The fields of a message of this type, as 1 << enum policy_field, that the rules of both parties filter by.
+ * Other fields do not affect the verdict.
  */
 uint32_t policy_looks_at(const struct policy *policy, const struct policy_side *sender,
                          const struct policy_side *recipient, uint8_t type);
-/* Both together, remembered: DENIED or ALLOWED, and perhaps LOGGED. */
+/* The verdict of both parties, cached: DENIED or ALLOWED, and perhaps LOGGED. */
 uint32_t policy_outcome(struct policy *policy, const struct policy_side *sender,
                         const struct policy_side *recipient, const struct policy_class *class);
 

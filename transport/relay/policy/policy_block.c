@@ -4,8 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* The layout is omnibus.policy.block's: a header, records of 64 bytes,
- * NUL-terminated strings. */
+/* The layout of omnibus.policy.block: a header, records of 64 bytes, NUL-terminated strings. */
 #define BLOCK_MAGIC "OMNIPOL1"
 #define BLOCK_HEADER 32u
 #define BLOCK_RECORD 64u
@@ -38,7 +37,7 @@ static bool block_open(struct block *block, const uint8_t *data, size_t size)
     return block->strings[block->strings_size - 1] == 0;
 }
 
-/* Offset 0 says that there is none. */
+/* Reads a text; offset 0 means that there is none. */
 static bool text_at(const struct policy *policy, const struct block *block, const uint8_t *at,
                     struct span *out)
 {
@@ -90,7 +89,7 @@ static bool is_per_client(const struct policy_rule *rule)
     return rule->kind == POLICY_SEND || rule->kind == POLICY_RECEIVE || rule->kind == POLICY_OWN;
 }
 
-/* It is no symbol: which names somebody may ask for does not tell messages apart. */
+/* The name of an own rule is no symbol, since own rules do not distinguish messages. */
 static int rule_read_name(const struct policy *policy, const struct block *block, const uint8_t *p,
                           struct policy_rule *rule)
 {
@@ -99,7 +98,7 @@ static int rule_read_name(const struct policy *policy, const struct block *block
     return text_at(policy, block, p + 8, &name) ? 0 : -EINVAL;
 }
 
-/* The texts of rules about connecting are not read: such a rule has none but its file. */
+/* Connect rules have no texts but the name of their file. */
 static int rule_read(struct policy *policy, const struct block *block, uint32_t place,
                      struct policy_rule *rule)
 {

@@ -3,8 +3,7 @@
 
 #include <stdlib.h>
 
-/* The sections that apply to somebody, in the order in which their rules count.
- */
+/* The sections that apply to one set of credentials, in the order of evaluation. */
 struct sections {
     uint32_t n;
     uint32_t *at;
@@ -32,8 +31,7 @@ static int policy_identity_compare_numbers(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
-/* The reference takes groups in ascending order, as their sections stand, and
- * each once. */
+/* The reference evaluates groups in ascending order, each once, which is the order of their sections. */
 static void sections_add_groups(const struct policy *policy, struct sections *sections, const uint32_t *gids,
                                 uint32_t n_gids)
 {
@@ -51,8 +49,7 @@ static void sections_add_groups(const struct policy *policy, struct sections *se
     sections->n = before + kept;
 }
 
-/* at needs room for n_gids and 4 more. Who stays anonymous is neither at the
- * console nor away from it. */
+/* at needs room for n_gids + 4 sections. An anonymous client is neither at the console nor away from it. */
 static void sections_find(const struct policy *policy, struct sections *sections, uint32_t uid,
                           const uint32_t *gids, uint32_t n_gids, bool at_console)
 {
@@ -75,7 +72,7 @@ static int policy_identity_compare_entries(const void *a, const void *b)
     return left->position > right->position ? -1 : left->position < right->position;
 }
 
-/* A deny rule about an interface also applies to messages that leave it out. */
+/* A deny rule with an interface also applies to messages without one. */
 static void index_add(struct policy_index *index, const struct policy_rule *rule, uint32_t number)
 {
     const struct policy_entry entry = {.destination = rule->destination,
@@ -122,7 +119,7 @@ static void identity_free(struct identity *identity)
     free(identity);
 }
 
-/* Takes the sections over, also on failure. */
+/* Takes ownership of the sections, also on failure. */
 static struct identity *identity_new(struct policy *policy, struct sections *sections)
 {
     struct identity *identity = calloc(1, sizeof(*identity));

@@ -38,33 +38,31 @@ struct policy_rule { /* dbus-daemon(1), <allow> and <deny> */
     uint16_t flags;
     uint32_t principal;
     uint32_t place;      /* in the block */
-    uint32_t file, line; /* where it stands; the file's name is in the strings */
+    uint32_t file, line; /* its origin; the name of the file is among the strings */
     uint32_t min_fds, max_fds;
-    uint32_t destination; /* symbols; this is the sender, in a receive rule, and in an own rule the name,
-                             among the strings */
+    uint32_t destination; /* symbols; in a receive rule this is the sender, in an own rule the offset of the
+                             name */
     uint32_t path, interface, member, error;
 };
 
-/* A rule about who may connect. */
+/* A connect rule. */
 struct policy_connect {
     bool mandatory, of_group, allow;
-    uint32_t principal; /* POLICY_ANY: everybody */
+    uint32_t principal; /* POLICY_ANY: every user */
 };
 
 /* The rules of one context and principal. */
 struct policy_section {
     uint64_t key;
     uint32_t first, n;
-    uint32_t n_own; /* own rules among them */
+    uint32_t n_own; /* number of own rules */
 };
 
-/* A rule where it is looked for: by destination and interface, and then what
- * comes later in the files first. */
+/* An entry of the index, ordered by destination and interface, then by position, the last rule first. */
 struct policy_entry {
     uint32_t destination;
-    uint32_t interface; /* OTHER: whatever the message has; ABSENT: deny rules, if
-                           it has none */
-    uint32_t position;  /* among all that the identity has of this kind */
+    uint32_t interface; /* OTHER: any; ABSENT: deny rules, for messages without one */
+    uint32_t position;  /* among the rules of this kind of the identity */
     uint32_t rule;
 };
 
@@ -74,7 +72,7 @@ struct policy_index {
 };
 
 struct policy_own {
-    struct span name; /* .s is NULL: every name */
+    struct span name; /* .s is NULL: any name */
     bool prefix, allow;
 };
 
@@ -95,7 +93,7 @@ struct role {
     uint32_t names[]; /* symbols of names and prefixes, ascending */
 };
 
-/* Identities and roles by their ids; 0: the bus itself. */
+/* Ids of identities and roles; 0: the bus itself. */
 struct policy_key {
     uint32_t sender, sender_role, recipient, recipient_role;
     struct policy_class class;
@@ -106,20 +104,22 @@ struct policy_memo {
     uint32_t outcome; /* 0: none yet */
 };
 
-/* Identities and roles; only one that owns ever other names makes so many. */
+/* Limit of identities plus roles, reached only by a peer that owns ever different names. */
 #define POLICY_TOGETHER_MAX 1024u
 
 #define POLICY_MEMO_BITS 10
 #define POLICY_MEMOS (1u << POLICY_MEMO_BITS)
 
-/* The number of a text: OTHER or a symbol's. */
+/* The number of a text: a symbol or OTHER. */
 uint32_t policy_symbol_find(const struct policy *policy, enum policy_field field, struct span text);
-/* What is no symbol yet becomes one. The text is not copied. ABSENT: no memory.
- */
+/* Finds or adds a symbol. The text is not copied. ABSENT: no memory. */
 uint32_t policy_symbol_add(struct policy *policy, enum policy_field field, struct span text);
 void policy_symbols_free(struct policy *policy);
 
-/* The same for what may be absent; most policies don't ask for most fields. */
+/*
+ * The number of a text that may be absent. Most policies filter by few fields, so this is usually OTHER at
+ * once.
+ */
 static inline uint32_t policy_symbol(const struct policy *policy, enum policy_field field, struct span text)
 {
     if (!text.s)
@@ -133,7 +133,7 @@ static inline uint64_t policy_section_key(uint8_t context, uint32_t principal)
     return (uint64_t)context << 32 | (personal ? principal : POLICY_ANY);
 }
 
-/* The reference drops all earlier rules of the kind here. It looks at type and texts alone. */
+/* True for a rule at which the reference drops all earlier rules of its kind, by its type and texts alone. */
 static inline bool policy_is_catch_all(const struct policy_rule *rule)
 {
     return !rule->message_type && !rule->destination && !rule->path && !rule->interface && !rule->member &&
@@ -141,7 +141,7 @@ static inline bool policy_is_catch_all(const struct policy_rule *rule)
 }
 
 bool policy_own_make(const struct policy *policy, struct identity *identity); /* false: no memory */
-/* Takes a rule that is about connecting; false: no memory. */
+/* Adds a connect rule. False: no memory. */
 bool policy_connect_add(struct policy *policy, const struct policy_rule *rule);
 void policy_identities_clear(struct policy *policy);
 void policy_identities_free(struct policy *policy);

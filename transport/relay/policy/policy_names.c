@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
-/* Own and connect rules, which are about names and users, not about messages. */
+/* Own and connect rules, which judge names and users instead of messages. */
 
-/* What an own rule is about stands in the block's strings: names are asked for too seldom to be numbered. */
+/* The names of own rules stay texts of the block: requests for names are too rare for symbols. */
 static struct policy_own own_of(const struct policy *policy, const struct policy_rule *rule)
 {
     struct policy_own own = {.prefix = rule->flags & POLICY_PREFIX, .allow = rule->allow};
@@ -14,7 +14,7 @@ static struct policy_own own_of(const struct policy *policy, const struct policy
     return own;
 }
 
-/* What comes before a rule for all names counts for nothing. */
+/* A rule for all names overrides the rules before it, which are dropped. */
 static void take_section(const struct policy *policy, const struct policy_section *section,
                          struct identity *identity)
 {
@@ -62,7 +62,7 @@ bool policy_can_own(const struct identity *identity, struct span name)
 
 bool policy_connect_add(struct policy *policy, const struct policy_rule *rule)
 {
-    /* in other contexts they are refused where the configuration is read, and count for nothing here */
+    /* in other contexts the configuration parser rejects them, so they are ignored here */
     if (rule->context != POLICY_DEFAULT && rule->context != POLICY_MANDATORY)
         return true;
     struct policy_connect *all = realloc(policy->connect, (policy->n_connect + (size_t)1) * sizeof(*all));
@@ -89,7 +89,7 @@ static bool is_about(const struct policy_connect *rule, uint32_t uid, const uint
     return false;
 }
 
-/* The last that is about him decides, the mandatory ones behind the others. */
+/* The last rule that applies decides; mandatory rules come after the others. */
 bool policy_can_connect(const struct policy *policy, uint32_t uid, const uint32_t *gids, uint32_t n_gids,
                         uint32_t owner)
 {

@@ -21,7 +21,7 @@ void policy_role_begin(struct policy *policy)
     policy->n_scratch = 0;
 }
 
-/* A name is below itself, and below all that it has before a dot. */
+/* Adds the symbols of a name and of every prefix of it that ends before a dot. */
 void policy_role_add(struct policy *policy, struct span name)
 {
     role_add(policy, POLICY_NAME, name);

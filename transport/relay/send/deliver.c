@@ -27,12 +27,14 @@ bool deliver_fits(struct bus *bus, const struct policy_case *c, const struct fds
 
 struct spread {
     struct transit *t;
-    struct peer *addressed; /* NULL: a broadcast, or the bus itself */
+    struct peer *addressed; /* NULL: a broadcast, or a message of the bus */
     struct policy_class class;
     struct policy_alike alike;
 };
 
-/* Who does not get what his rules match is not told, nor is the sender: only monitors are. */
+/*
+ * Judges a subscriber. A skipped subscriber is not notified, nor is the sender; only monitors see the denial.
+ */
 static bool may_have(struct transit *t, const struct policy_case *c)
 {
     struct bus *bus = t->bus;

@@ -22,7 +22,7 @@ static const char *judge_or_unset(struct span span)
     return span.s ? span.s : "(unset)";
 }
 
-/* The words that administrators search their logs for. */
+/* The wording of the reference, which administrators search logs for. */
 static void describe(char *text, size_t size, const char *complaint, const struct policy_case *c,
                      uint32_t matched)
 {
@@ -46,7 +46,7 @@ void complain(struct denial *denial, const char *name, const char *complaint, co
     describe(denial->text, sizeof(denial->text), complaint, c, matched);
 }
 
-/* The recipient is who the message is addressed to. */
+/* True if the message is addressed to the recipient. */
 static bool is_direct(const struct policy_case *c)
 {
     return !c->eavesdropping && (!c->recipient || c->m->destination.s);
@@ -62,7 +62,7 @@ static void judge_note(struct bus *bus, const struct policy_case *c, const struc
         .destination = c->m->destination.s ? c->m->destination : BUS_NAME,
         .rule = policy_place(bus->policy, rule),
     };
-    /* the log takes LOG_NOTICE for what an administrator must be able to see */
+    /* LOG_NOTICE is the severity of what an administrator must be able to see */
     log_denied(bus, LOG_NOTICE, text, &denial);
 }
 
@@ -84,7 +84,9 @@ static void would_reject(struct bus *bus, const struct policy_case *c, const str
     judge_note(bus, c, verdict->rule, text);
 }
 
-/* Who is not there yet is judged by the one name that he will have. */
+/*
+ * The parties of a message. A recipient that is yet to be started is judged by the one name that it will own.
+ */
 static bool sides_of(struct policy *policy, const struct policy_case *c, struct policy_side *sender,
                      struct policy_side *recipient)
 {
@@ -100,7 +102,7 @@ static bool sides_of(struct policy *policy, const struct policy_case *c, struct 
     return recipient->role != NULL;
 }
 
-/* The same again, with words and numbers. */
+/* Judges once more, without the cache, for the text of the denial and the log. */
 static bool explain(struct bus *bus, const struct policy_case *c, const struct policy_side *sender,
                     const struct policy_side *recipient, const struct policy_class *class,
                     struct denial *denial)

@@ -6,41 +6,43 @@
 
 #define JUDGE_TEXT 4096u
 
-/* Why a message does not go to somebody: an error's name and text. */
+/* Why a message is not delivered: the name and text of an error. */
 struct denial {
     const char *name;
     char text[JUDGE_TEXT];
 };
 
-/* One of many receivers who was allowed to have the message without more ado: so may whom the policy does
- * not tell from it. */
+/*
+ * A receiver of a broadcast that the policy allowed without logging. The verdict also holds for receivers
+ * that the policy cannot tell from it.
+ */
 struct policy_alike {
     const struct identity *identity;
     const struct role *role;
-    uint64_t generation; /* of the policy; 0: there was none yet */
+    uint64_t generation; /* of the policy; 0: no receiver yet */
 };
 
-/* What a message is judged by, besides itself. NULL peers: the bus itself. */
+/* The circumstances that a message is judged by. A peer that is NULL is the bus itself. */
 struct policy_case {
     const struct message *m;
     struct peer *sender;
-    struct peer *recipient;     /* who would get it; NULL may also be who has yet to
-                                   be started */
-    struct policy_class class;  /* of the message, if it is known already: it is
-                                   the same for all recipients */
-    struct policy_alike *alike; /* NULL: there is one receiver */
+    struct peer *recipient;     /* the receiver; NULL also for a peer that is yet to be started */
+    struct policy_class class;  /* of the message, if already computed: it is the same for all recipients */
+    struct policy_alike *alike; /* NULL: a single receiver */
     bool requested_reply;
-    bool eavesdropping; /* the recipient is not who it is addressed to */
+    bool eavesdropping; /* the message is addressed to another peer */
 };
 
 /*
- * May it go, by the policies of both sides? denial is filled only if it is not
- * NULL. What the reference logs is logged: denials, but not of broadcasts and
- * to eavesdroppers, and what a rule with log="true" allows.
+ * True if the policies of both parties allow the message; otherwise denial is filled, unless NULL. This logs
+ * what the reference logs: denials, except of broadcasts and of copies for eavesdroppers, and messages that a
+ * rule with log="true" allows.
  */
 bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial);
-/* A denial in the reference's words: what is wrong, how many rules fitted, and
- * all that is known of the message. */
+/*
+ * Fills a denial in the wording of the reference: the complaint, the number of rules that applied, and the
+ * fields of the message.
+ */
 void complain(struct denial *denial, const char *name, const char *complaint, const struct policy_case *c,
               uint32_t matched);
 void deny(struct denial *denial, const char *name, const char *format, ...)

@@ -66,7 +66,9 @@ static const char *monitor_or_unset(const char *text)
     return text ? text : "(unset)";
 }
 
-/* Whoever watches and answers has mistaken what it sees for its own; its author is to notice. */
+/*
+ * A monitor that sends has mistaken an observed message for its own. It is disconnected with an explanation.
+ */
 static void monitor_refuse(struct bus *bus, struct peer *monitor, const struct message *m)
 {
     log_line(bus, LOG_WARNING,
@@ -80,8 +82,8 @@ static void monitor_refuse(struct bus *bus, struct peer *monitor, const struct m
 }
 
 /*
- * Hello is seen when it is known whether its sender has a name; of the others the bus first says what comes
- * of them.
+ * Monitors see Hello once its sender has a unique name, and other calls of the bus after the messages that
+ * they cause.
  */
 static bool is_late(const struct peer *sender, const struct message *m)
 {
@@ -100,7 +102,9 @@ bool monitor_message(const struct transit *t, struct peer *addressed, bool parks
         monitor_refuse(t->bus, t->sender, m);
         return false;
     }
-    /* what is for nobody is no business of the bus, but its answer as the other end of the connection */
+    /*
+     * a message without destination is between the connection and the bus as its other end, as is the answer
+     */
     t->sender->calls.unseen = is_late(t->sender, m);
     if (!parks && !t->sender->calls.unseen && (m->destination.s || m->type == MESSAGE_SIGNAL))
         capture(t->bus, t->sender, addressed, m, t->fds);
@@ -119,7 +123,7 @@ void monitor_late(struct bus *bus, struct peer *sender, const struct message *m,
     sender->calls.unseen = false;
 }
 
-/* Is it the answer to a message that had no destination, and was not seen either? */
+/* True if it answers a message without destination, which monitors did not see either. */
 static bool answers_unseen(const struct peer *to, const struct message *m)
 {
     return to && to->calls.held && !to->calls.held->m.destination.s &&

@@ -8,24 +8,26 @@
 
 /*
  * D-Bus specification, "org.freedesktop.DBus.Monitoring". Monitors have rules of their own, in an index that
- * no ordinary message meets, and no policy. They see a message once, where it comes in or where the bus says
- * it, before anybody gets it; of a denial they see the error, even where nobody is told.
+ * serves nothing else, and the policy does not apply to them. They see a message once, when it arrives or
+ * when the bus sends it, before any receiver gets it. Of a denial they see the error, even if no peer gets
+ * it.
  */
 
-/* It counts as a monitor: only now that its names are given up, and the other monitors have seen that. */
+/* Makes the peer a monitor, after it has given up its names and the other monitors have seen that. */
 void monitor_watch(struct bus *bus, struct peer *peer);
 
 /*
- * A message that came in, for that peer if it is there. False: it came from a monitor, which is closed for
- * it. One that is parked is seen later, behind what the bus says to have the name's owner started.
+ * Shows a received message; addressed: its receiver, if any. False: it came from a monitor, which is closed
+ * for that. A parked message is shown later, after the messages by which the bus has the name's owner
+ * started.
  */
 bool monitor_message(const struct transit *t, struct peer *addressed, bool parks);
 void monitor_parked(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds);
-/* A message for the bus that monitors see only when the bus is about to answer it. */
+/* Shows a message for the bus that is due only when the bus is about to answer it. */
 void monitor_late(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds);
-/* A message of the bus itself; to NULL: a broadcast. */
+/* Shows a message of the bus itself; to NULL: a broadcast. */
 void monitor_said(struct bus *bus, struct peer *to, const struct message *m, struct fds *fds);
-/* The error that tells why a receiver does not get m; the sender (NULL: the bus) is not told. */
+/* Shows the error that says why a receiver does not get m; the sender (NULL: the bus) does not get it. */
 void monitor_denial(struct bus *bus, struct peer *sender, struct peer *addressed, const struct message *m,
                     const struct denial *denial);
 

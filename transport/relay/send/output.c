@@ -39,7 +39,7 @@ void output_close(struct bus *bus, struct peer *peer, enum relay_gone reason)
     touch(bus, peer);
 }
 
-/* Neighbours in memory become one iovec. */
+/* Adds bytes, joining neighbours in memory into one iovec. */
 static void gather_bytes(struct gathered *g, const uint8_t *bytes, size_t size)
 {
     if (size == 0)
@@ -55,7 +55,7 @@ static void gather_bytes(struct gathered *g, const uint8_t *bytes, size_t size)
     g->iov[g->n++] = (struct iovec){(void *)bytes, size};
 }
 
-/* A packet takes the beginning of a long message. */
+/* Cuts a long message to the size of a packet. */
 static void cut(struct gathered *g, size_t size)
 {
     while (g->bytes - g->iov[g->n - 1].iov_len >= size)
@@ -117,8 +117,7 @@ static ssize_t send_gathered(const struct peer *peer, struct gathered *g)
     return sendmsg(peer->fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* Asked for again, the kernel tells at once if the socket is writable: the way out where no edge would come.
- */
+/* Asks for EPOLLOUT. The kernel reports at once if the socket is writable already, so no edge is missed. */
 static void ask_writable(struct bus *bus, struct peer *peer, bool want)
 {
     if (peer_is_gone(peer))
@@ -145,7 +144,7 @@ enum refused output_refused(int error)
     case ENOBUFS:
     case ENOMEM:
         return REFUSED_LATER;
-    case ETOOMANYREFS: /* its descriptors can't be in flight now: the message is dropped, not the receiver */
+    case ETOOMANYREFS: /* too many descriptors are in flight: the message is dropped, not the receiver */
     case EBADF:
         return REFUSED_MESSAGE;
     default:
@@ -168,7 +167,10 @@ static void keep(struct bus *bus, struct peer *peer, struct outgoing *out)
     quota_keep(bus, peer, kept);
 }
 
-/* Who gets that much at once gets it in fewer turns through a wider socket; the kernel has its own limit. */
+/*
+ * Enlarges the socket buffer of a receiver of long messages, which then takes fewer turns. The kernel has a
+ * limit.
+ */
 static void widen(struct peer *peer)
 {
     int size = OUTPUT_WIDE;
@@ -238,7 +240,7 @@ static void flushed(struct bus *bus, struct peer *peer)
         bus_lose(bus, peer, peer->closing_reason);
 }
 
-/* Members are written to together, because none may react to it before the others have got theirs. */
+/* Members of the group are written to together: none may react to a message before the others have it. */
 void output_flush(struct bus *bus)
 {
     struct list members;

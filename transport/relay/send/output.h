@@ -4,15 +4,32 @@
 
 #include "state/bus.h"
 
-/* Says a message to a peer at the end of this wake-up, after all that was said to it before. */
+/*
+ * The send layer: who gets a message, in which form, and when it is written.
+ *
+ * - judge.c asks the policy for both ends and logs; deliver.c adds the other conditions (quotas, descriptors)
+ *   and finds subscribers; monitor.c shows every message to monitors; say.c writes the messages of the bus.
+ * - transit.c makes the outgoing form of a message once, when the first receiver is found. All receivers
+ *   share it; each has a delivery that refers to it.
+ * - Nothing is written while messages are routed. output_add queues a delivery, output_flush writes all of
+ *   them at the end of the wake-up, with one system call per receiver. Until then messages lie in the batch
+ *   and in the buffers they were received in; what a socket does not take is copied once, into memory charged
+ *   to the sender.
+ * - The order of messages to one receiver is the order of output_add. A flush may lose any peer.
+ *
+ * Writing each message at once was rejected: a burst would cost a system call per message and receiver. So
+ * was copying each message on receipt: most are never queued.
+ */
+
+/* Queues a message for a peer, to be written at the end of this wake-up. */
 void output_add(struct bus *bus, struct peer *peer, struct outgoing *out);
-/* The peer is lost once what was said to it was tried. */
+/* Loses the peer after one attempt to write its pending messages. */
 void output_close(struct bus *bus, struct peer *peer, enum relay_gone reason);
-/* Writes what was said to all peers: one send each, as far as descriptors allow. */
+/* Writes the pending messages of all peers, each with one system call unless descriptors require more. */
 void output_flush(struct bus *bus);
-/* The socket takes more: writes what was kept. */
+/* Writes kept messages to a socket that has become writable. */
 void output_continue(struct bus *bus, struct peer *peer);
-/* Everything for it is dropped. */
+/* Drops all messages for the peer. */
 void output_drop(struct bus *bus, struct peer *peer);
 
 #endif

@@ -5,7 +5,7 @@
 #include "send/monitor.h"
 #include "state/log.h"
 
-#define ASKING_SERIALS 0x80000000u /* from here on they are the control plane's */
+#define ASKING_SERIALS 0x80000000u /* serials of the control plane begin here */
 
 uint32_t say_serial(struct bus *bus)
 {

@@ -5,25 +5,25 @@
 #include "state/bus.h"
 
 /*
- * What the bus itself says. say_* begin a message in bus->marshal, where its arguments are put;
- * say_end hands it to the one way out. Only one is under way at a time.
+ * Messages of the bus itself. The say_* functions begin a message in bus->marshal, to which the caller
+ * appends the arguments; say_end delivers it. Only one message is being written at a time.
  */
 struct marshal *say_reply(struct bus *bus, const struct peer *to, uint32_t serial, struct span signature,
                           uint32_t n_fds);
 struct marshal *say_signal(struct bus *bus, const struct peer *to, struct span path, struct span interface,
                            struct span member, struct span signature);
-uint32_t say_serial(struct bus *bus); /* for a message of the bus that is said elsewhere */
-/* With header's destination; a reply is wanted if there is a serial in it. */
+uint32_t say_serial(struct bus *bus); /* for a message of the bus written elsewhere */
+/* Begins a message to the destination of header; a reply is expected if header has a serial. */
 struct marshal *say_to_name(struct bus *bus, struct marshal_header *header);
-/* To NULL: to all whose rules match. The message was written here, of texts that are known to be valid. */
+/* Delivers the message; to NULL: to all peers whose rules match. Its texts are known to be valid. */
 void say_end(struct bus *bus, struct peer *to);
-/* The same of what came from elsewhere: it is read once more, so that nobody gets what is no message. */
+/* The same for a message with unverified content, which is parsed so that no peer gets an invalid one. */
 void say_end_checked(struct bus *bus, struct peer *to, struct fds *fds);
-/* To that peer (NULL: it isn't there), to monitors, or to both: enum relay_audience. */
+/* Delivers to a peer (NULL: it does not exist), to monitors, or to both: enum relay_audience. */
 void say_end_as(struct bus *bus, struct peer *to, uint32_t audience);
 
 void say_error(struct bus *bus, struct peer *to, uint32_t serial, const char *name, const char *text);
-/* NameOwnerChanged; an empty span for no owner */
+/* Emits NameOwnerChanged; an empty span is no owner. */
 void say_owner_changed(struct bus *bus, struct span name, struct span old_owner, struct span new_owner);
 void say_name_acquired(struct bus *bus, struct peer *to, struct span name);
 void say_name_lost(struct bus *bus, struct peer *to, struct span name);

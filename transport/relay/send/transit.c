@@ -3,8 +3,9 @@
 
 #include "send/output.h"
 
-/* Memory for a whole message: of the wake-up, or on the heap, as the copy that is kept, where that has no
- * room. */
+/*
+ * Memory for a whole message: from the batch or, if that is full, on the heap as the copy that may be kept.
+ */
 static uint8_t *head_memory(struct transit *t, size_t size)
 {
     uint8_t *memory = batch_stamped(&t->bus->batch, size);
@@ -19,7 +20,7 @@ static uint8_t *head_memory(struct transit *t, size_t size)
     return (uint8_t *)(kept + 1);
 }
 
-/* The message as it is: one of the bus itself, whose buffer is used again at once. */
+/* Copies a message of the bus itself, whose buffer is reused at once. */
 static bool copy_whole(struct transit *t)
 {
     uint8_t *to = head_memory(t, t->m->size);
@@ -31,8 +32,9 @@ static bool copy_whole(struct transit *t)
     return true;
 }
 
-/* The sender's field goes in front of the others; a small message is copied whole, a long one stays where it
- * is. */
+/*
+ * Inserts SENDER in front of the other fields. A small message is copied, a long one is referred to in place.
+ */
 static bool stitch(struct transit *t)
 {
     const struct message *m = t->m;
@@ -57,7 +59,7 @@ static bool stitch(struct transit *t)
     return true;
 }
 
-/* A header with a SENDER or with fields that nobody knows is written again without them. */
+/* Rewrites a header with a SENDER or with unknown fields, without them. */
 static bool transit_rewrite(struct transit *t)
 {
     const struct message *m = t->m;
@@ -105,7 +107,7 @@ static bool owns(const void *names, const void *peer, struct span name)
     return name_owner(registry_find(names, name)) == peer;
 }
 
-/* True: it has too many to list. */
+/* True if the peer owns too many names to list. */
 static bool has_many(struct match_subject *subject, const struct bus *bus, const struct peer *peer)
 {
     subject->names = &bus->registry;

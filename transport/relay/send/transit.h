@@ -4,23 +4,23 @@
 
 #include "state/bus.h"
 
-/* One message under way through the router; its outgoing form is made when the first receiver is found. */
+/* A message being routed. Its outgoing form is made when the first receiver is found. */
 struct transit {
     struct bus *bus;
     struct peer *sender; /* NULL: the bus itself */
     const struct message *m;
     struct fds *fds;
-    struct account *payer; /* who pays for what has to wait; NULL: the sender, or nobody if that is the bus */
+    struct account *payer; /* charged for queued copies; NULL: the sender, or none for the bus */
     struct outgoing *out;
 };
 
-/* Delivers to one peer. False: no memory for it. */
+/* Delivers to one peer. False: no memory. */
 bool transit_deliver(struct transit *t, struct peer *to);
 
-/* Names that are listed for each message. A client with 50,000 would make each cost two milliseconds. */
+/* Limit of names listed for a message: listing 50,000 would take two milliseconds for each message. */
 #define TRANSIT_NAMES_MAX 64u
 
-/* What match rules know the sender of a message by, and its recipient. */
+/* Fills in the names by which match rules know the sender of a message and its recipient. */
 void transit_subject_from(struct match_subject *subject, const struct bus *bus, struct peer *sender);
 void transit_subject_to(struct match_subject *subject, const struct bus *bus, struct peer *recipient);
 

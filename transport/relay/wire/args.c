@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "wire/wire.h"
 
-/* Walks a body that message_parse has accepted: nothing is checked again, arrays are stepped over whole. */
+/*
+ * Iterates over a body that message_parse has accepted: nothing is checked again, arrays are skipped whole.
+ */
 
 static void skip_value(struct wire_reader *r, const char **type);
 
@@ -20,7 +22,7 @@ static struct span take_text(struct wire_reader *r, char code)
     return text;
 }
 
-/* Behind one complete type */
+/* The position after one complete type. */
 static const char *skip_type(const char *type)
 {
     while (*type == 'a')

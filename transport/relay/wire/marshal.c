@@ -11,7 +11,7 @@ enum {
     FIRST_CAPACITY = 256,
 };
 
-/* Room for n more bytes where there is none yet; false: failed. */
+/* Grows the buffer for n more bytes. False: failed. */
 static bool marshal_grow(struct marshal *w, size_t n)
 {
     if (w->failed || n > MESSAGE_MAX_SIZE - w->size) {
@@ -31,7 +31,7 @@ static bool marshal_grow(struct marshal *w, size_t n)
     return true;
 }
 
-/* Room for n more bytes behind padding; NULL once failed. */
+/* Appends padding and n bytes to be filled. NULL: failed, now or before. */
 static inline uint8_t *marshal_reserve(struct marshal *w, unsigned alignment, size_t n)
 {
     size_t padding = -w->size & (alignment - 1);
@@ -52,7 +52,7 @@ static void store32(uint8_t *at, uint32_t value)
     at[3] = (uint8_t)(value >> 24);
 }
 
-/* A text and the NUL behind it */
+/* Stores a text and its terminating NUL. */
 static void store_text(uint8_t *at, struct span text)
 {
     if (text.n)

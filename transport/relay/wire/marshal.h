@@ -4,7 +4,7 @@
 
 #include "wire/message.h"
 
-/* Fields that are 0 or have no text (s is NULL) are left out. */
+/* The header of a message. Fields that are 0 or have no text (s is NULL) are omitted. */
 struct marshal_header {
     uint8_t type;
     uint8_t flags;
@@ -15,13 +15,13 @@ struct marshal_header {
 };
 
 /*
- * A message that the bus itself sends, little-endian, in a buffer that grows. What goes wrong (no memory, too
- * long) is kept in failed: everything after it does nothing, and marshal_end tells. Start with a zeroed
- * struct; marshal_begin may be called again to reuse the buffer. Strings are not validated.
+ * The writer of a message from the bus itself, little-endian, in a growing buffer. failed records any error
+ * (no memory, too long): all later calls do nothing, and marshal_end returns false. The struct starts zeroed;
+ * marshal_begin may be called again to reuse the buffer. Strings are not validated.
  */
 struct marshal {
     uint8_t *data;
-    size_t size;     /* written so far; the whole message after marshal_end */
+    size_t size;     /* bytes written; the size of the message after marshal_end */
     size_t capacity; /* of data */
     size_t body;     /* offset of the body */
     bool failed;
@@ -30,11 +30,11 @@ struct marshal {
 
 /* Writes the header; the body's arguments follow in the order of header->signature. */
 void marshal_begin(struct marshal *w, const struct marshal_header *header);
-/* Writes the length of the body. True when the message stands, whole, in data[0 .. size). */
+/* Writes the length of the body. True: the complete message is in data[0 .. size). */
 bool marshal_end(struct marshal *w);
 /*
- * After marshal_end: what message_parse would find, without reading it again. The texts are those that
- * marshal_begin was given, so they have to be there still, and valid; so does the body.
+ * After marshal_end: fills m as message_parse would, without parsing. m refers to the texts that were passed
+ * to marshal_begin, which must still exist. They and the body must be valid.
  */
 void marshal_message(const struct marshal *w, struct message *m);
 /* Frees the buffer; the struct is zeroed. */
@@ -44,17 +44,18 @@ void marshal_byte(struct marshal *w, uint8_t value);
 void marshal_uint32(struct marshal *w, uint32_t value);
 void marshal_uint64(struct marshal *w, uint64_t value);
 void marshal_boolean(struct marshal *w, bool value);
-void marshal_string(struct marshal *w, struct span text); /* 's' and 'o'; no text is the empty string */
+void marshal_string(struct marshal *w,
+                    struct span text); /* 's' and 'o'; a span without text is the empty string */
 void marshal_signature(struct marshal *w, struct span signature);
 void marshal_string_array(struct marshal *w, const struct span *texts, size_t n);
-/* Bytes as they are, at the present offset: a body (or the rest of one) that is marshalled already. */
+/* Appends marshalled bytes at the current offset: a body, or the rest of one. */
 void marshal_raw(struct marshal *w, const void *bytes, size_t n);
 void marshal_align(struct marshal *w,
                    unsigned alignment); /* a power of two, at most 8; struct and dict entry: 8 */
 
 /*
- * An array whose elements are put one by one in between; alignment is its element's. begin returns a mark for
- * end. A variant is its signature (marshal_signature), then its value.
+ * An array whose elements are written between begin and end; alignment is that of an element. begin returns a
+ * mark for end. A variant is its signature (marshal_signature), then its value.
  */
 size_t marshal_array_begin(struct marshal *w, unsigned alignment);
 void marshal_array_end(struct marshal *w, size_t mark, unsigned alignment);

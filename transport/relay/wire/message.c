@@ -16,10 +16,10 @@ enum {
 };
 
 #define FIELD_BIT(field) (1u << (field))
-/* What goes on only after the header is written anew: see message_stamp */
+/* Fields that require the header to be rewritten: see message_stamp */
 #define FIELDS_REPLACED (FIELD_BIT(FIELD_SENDER) | FIELD_BIT(FIELD_CONTAINER_INSTANCE))
 
-/* The type that each known field has */
+/* The type of each known field. */
 static const char field_types[] = {
     [FIELD_PATH] = 'o',         [FIELD_INTERFACE] = 's',
     [FIELD_MEMBER] = 's',       [FIELD_ERROR_NAME] = 's',
@@ -28,7 +28,7 @@ static const char field_types[] = {
     [FIELD_UNIX_FDS] = 'u',     [FIELD_CONTAINER_INSTANCE] = 'o',
 };
 
-/* The fields that each type of message must have; types that nobody knows need none. */
+/* The required fields of each message type; unknown types require none. */
 static const uint16_t fields_required[256] = {
     [MESSAGE_METHOD_CALL] = FIELD_BIT(FIELD_PATH) | FIELD_BIT(FIELD_MEMBER),
     [MESSAGE_METHOD_RETURN] = FIELD_BIT(FIELD_REPLY_SERIAL),
@@ -36,11 +36,11 @@ static const uint16_t fields_required[256] = {
     [MESSAGE_SIGNAL] = FIELD_BIT(FIELD_PATH) | FIELD_BIT(FIELD_INTERFACE) | FIELD_BIT(FIELD_MEMBER),
 };
 
-/* A header being read; signature_ends belong to the message's SIGNATURE. */
+/* The state of reading a header; signature_ends belong to the SIGNATURE field. */
 struct header_reader {
     struct message *m;
     bool swap;
-    uint32_t end; /* of the fields */
+    uint32_t end; /* of the fields array */
     uint8_t signature_ends[MESSAGE_MAX_SIGNATURE + 1];
 };
 
@@ -64,7 +64,7 @@ enum message_error message_frame(const uint8_t *data, size_t available, uint32_t
     return MESSAGE_OK;
 }
 
-/* libdbus keeps these for what it makes up itself, and goes by the beginning only. */
+/* libdbus reserves these for messages that it synthesizes, and compares prefixes only. */
 static inline bool is_local_path(struct span path)
 {
     return span_starts(path, SPAN("/org/freedesktop/DBus/Local"));
@@ -75,7 +75,7 @@ static inline bool is_local_interface(struct span interface)
     return span_starts(interface, SPAN("org.freedesktop.DBus.Local"));
 }
 
-/* Keeps a field's text if it is what the field wants. */
+/* Stores the text of a field if it is valid for that field. */
 static enum message_error keep_text(struct header_reader *h, unsigned field, struct span text)
 {
     struct message *m = h->m;
@@ -117,9 +117,8 @@ static enum message_error keep_number(struct message *m, unsigned field, uint32_
 }
 
 /*
- * A known field that begins at an offset which is a multiple of eight: its code, its type's signature, and
- * the value at once, because no known type needs padding there. The eight bytes after *at can be read: the
- * header is padded.
+ * Reads a known field at an offset that is a multiple of eight: its code, the signature of its type, and the
+ * value, which no known type pads. The eight bytes after *at are readable, because the header is padded.
  */
 static enum message_error read_known_field(struct header_reader *h, unsigned field, uint32_t *at)
 {
@@ -149,7 +148,7 @@ static enum message_error read_known_field(struct header_reader *h, unsigned fie
     return keep_text(h, field, (struct span){(const char *)s + prefix, n});
 }
 
-/* A field that nobody knows: any variant that is well formed */
+/* Skips an unknown field, which may be any well-formed variant. */
 static enum message_error read_unknown_field(struct header_reader *h, uint32_t *at)
 {
     struct wire_reader r = {.data = h->m->data, .at = *at + 1, .end = h->end, .swap = h->swap};

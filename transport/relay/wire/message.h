@@ -31,11 +31,11 @@ enum message_field {
     FIELD_SENDER = 7,
     FIELD_SIGNATURE = 8,
     FIELD_UNIX_FDS = 9,
-    FIELD_CONTAINER_INSTANCE = 10, /* libdbus knows it since 1.13; buses take it out */
+    FIELD_CONTAINER_INSTANCE = 10, /* known to libdbus since 1.13; a bus removes it */
 };
 /* cffi: end */
 
-#define MESSAGE_FIXED_SIZE 16u /* up to and with the length of the fields array */
+#define MESSAGE_FIXED_SIZE 16u /* includes the length of the fields array */
 #define MESSAGE_MAX_SIZE (128u * 1024 * 1024)
 #define MESSAGE_MAX_ARRAY (64u * 1024 * 1024)
 #define MESSAGE_MAX_DEPTH 64u
@@ -44,10 +44,10 @@ enum message_field {
 #define MESSAGE_MAX_STAMP_PREFIX (MESSAGE_FIXED_SIZE + 8u + MESSAGE_MAX_NAME + 1u)
 #define MESSAGE_MAX_MATCH_ARGS 64u
 
-/* One message as it stands in a buffer: nothing is copied, all spans point into data. */
+/* A parsed message. Nothing is copied: all spans point into data. */
 struct message {
     const uint8_t *data;
-    uint32_t size;        /* of the whole message */
+    uint32_t size;        /* the whole message */
     uint32_t fields_size; /* length of the header fields array, without padding */
     uint32_t body_offset;
     uint32_t body_size;
@@ -57,7 +57,7 @@ struct message {
     uint8_t type;
     uint8_t flags;
     bool big_endian;
-    bool rewrite; /* carries a SENDER or fields to be left out: its header can't be stitched */
+    bool rewrite; /* has a SENDER or fields to be removed, so its header is rewritten */
     struct span path, interface, member, error_name, destination, sender, signature;
 };
 
@@ -70,7 +70,7 @@ enum message_error {
     MESSAGE_BAD_SERIAL,
     MESSAGE_TOO_LONG,
     MESSAGE_BAD_FIELDS_LENGTH,
-    MESSAGE_BAD_FIELD, /* a field's signature, or its framing */
+    MESSAGE_BAD_FIELD, /* the signature or framing of a field */
     MESSAGE_DUPLICATE_FIELD,
     MESSAGE_MISSING_FIELD,
     MESSAGE_BAD_PATH,
@@ -87,47 +87,47 @@ enum message_error {
     MESSAGE_BAD_ARRAY,
     MESSAGE_BAD_VARIANT,
     MESSAGE_BAD_DEPTH,
-    MESSAGE_BAD_BODY_LENGTH, /* the body is shorter or longer than its signature says */
+    MESSAGE_BAD_BODY_LENGTH, /* the body is shorter or longer than its signature requires */
     MESSAGE_ERROR_COUNT,
 };
 
-/* What a person would want to read of an error; never NULL. */
+/* A description of the error for the log; never NULL. */
 const char *message_error_text(enum message_error error);
-const char *message_type_name(uint8_t type); /* as match rules have it; "invalid" */
+const char *message_type_name(uint8_t type); /* as in match rules; "invalid" if unknown */
 
 /*
- * The size of the message that begins at data, from its first 16 bytes.
- * MESSAGE_INCOMPLETE when fewer than 16 are there; any other error means that the stream is lost.
- * max is max_message_size, at most MESSAGE_MAX_SIZE. *size is set only on MESSAGE_OK, 16 <= *size <= max.
+ * Reads the size of a message from its first 16 bytes. MESSAGE_INCOMPLETE: fewer than 16 are available; any
+ * other error makes the stream unusable. max is max_message_size, at most MESSAGE_MAX_SIZE. *size is set only
+ * on MESSAGE_OK, 16 <= *size <= max.
  */
 enum message_error message_frame(const uint8_t *data, size_t available, uint32_t max, uint32_t *size);
 
 /*
- * Reads and validates the whole message, header and body, in place (what libdbus' validator rejects is
- * rejected). size is message_frame's. data needs no alignment. m is all zero before it is filled.
+ * Parses and validates the whole message, header and body, in place; it rejects what libdbus' validator
+ * rejects. size is the one of message_frame. data needs no alignment. m is zeroed first.
  */
 enum message_error message_parse(struct message *m, const uint8_t *data, uint32_t size);
 
 /*
- * The message as it goes on: SENDER replaced by sender (a valid bus name), unknown fields and
- * CONTAINER_INSTANCE left out, byte order kept. The result may be longer than any limit that the message was
- * held against.
+ * The forwarded message: SENDER is replaced by sender (a valid bus name), unknown fields and
+ * CONTAINER_INSTANCE are removed, the byte order is kept. The result may exceed the size limit that the
+ * message was checked against.
  */
-/* Bytes that message_stamp needs at out; never more than m->body_offset + sender.n + 32. */
+/* The bytes that message_stamp writes; at most m->body_offset + sender.n + 32. */
 uint32_t message_stamped_header_size(const struct message *m, struct span sender);
-/* Writes the header and its padding; what follows is m->data + m->body_offset, m->body_size bytes. */
+/* Writes the header and its padding; the body follows: m->body_size bytes at m->data + m->body_offset. */
 uint32_t message_stamp(const struct message *m, struct span sender, uint8_t *out);
 /*
- * Without copying the fields, if m->rewrite is false: writes at most MESSAGE_MAX_STAMP_PREFIX bytes and
- * returns how many; what follows is m->data + MESSAGE_FIXED_SIZE, m->size - MESSAGE_FIXED_SIZE bytes.
+ * The same without copying the fields, only if m->rewrite is false: writes at most MESSAGE_MAX_STAMP_PREFIX
+ * bytes and returns how many; m->size - MESSAGE_FIXED_SIZE bytes at m->data + MESSAGE_FIXED_SIZE follow.
  */
 uint32_t message_stamp_prefix(const struct message *m, struct span sender, uint8_t *out);
 
-/* The body's arguments one by one, for match rules. Only on a message that message_parse accepted. */
+/* An iterator over the arguments of a body, for match rules. The message must have passed message_parse. */
 struct message_args {
     const struct message *m;
-    uint32_t offset;    /* in the body */
-    uint32_t signature; /* in the signature */
+    uint32_t offset;    /* within the body */
+    uint32_t signature; /* within the signature */
 };
 struct message_arg {
     char type;        /* the first character of the argument's signature */
@@ -137,15 +137,15 @@ struct message_arg {
 void message_args_begin(struct message_args *args, const struct message *m);
 bool message_args_next(struct message_args *args, struct message_arg *arg); /* false: no more */
 
-/* Names, "Valid Names". All false for an empty span. */
+/* D-Bus specification, "Valid Names". All are false for an empty span. */
 bool name_is_bus_name(struct span name); /* unique or well-known */
-bool name_is_unique(struct span name);   /* begins with ':' (and is a valid bus name) */
+bool name_is_unique(struct span name);   /* a valid bus name that begins with ':' */
 bool name_is_well_known(struct span name);
 bool name_is_interface(struct span name);
 bool name_is_member(struct span name);
 bool name_is_error(struct span name);
 bool name_is_path(struct span path);
-bool name_is_namespace(struct span name); /* arg0namespace: a bus name that may have one element only */
+bool name_is_namespace(struct span name); /* arg0namespace: as a bus name, but one element is enough */
 bool text_is_utf8(struct span text);      /* valid UTF-8 without NUL */
 bool signature_is_valid(struct span signature);
 

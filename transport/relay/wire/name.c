@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "wire/wire.h"
 
-/* D-Bus specification, "Valid Names" and "Valid Object Paths"; where libdbus is more lenient, libdbus. */
+/*
+ * D-Bus specification, "Valid Names" and "Valid Object Paths". Where libdbus is more lenient, libdbus
+ * decides.
+ */
 
-/* What a text is made of: elements with a separator between them, of letters, '_', digits and perhaps dashes.
+/*
+ * The grammar of a name: elements of letters, '_', digits and perhaps dashes, with a separator between them.
  */
 struct manner {
     char separator;
@@ -11,8 +15,7 @@ struct manner {
     bool digits_first; /* an element may begin with a digit */
 };
 
-/* Sixteen characters at once: many names are checked for every message. In a mask, a byte is 0xff for "yes".
- */
+/* Sixteen characters at once, because every message has several names to check. A mask has 0xff for "yes". */
 typedef uint8_t block __attribute__((vector_size(16)));
 typedef uint64_t block_words __attribute__((vector_size(16)));
 
@@ -39,7 +42,7 @@ static inline block in_range(block v, char low, char high)
     return (block)(v - (uint8_t)low <= (uint8_t)(high - low));
 }
 
-/* before holds the characters in front of each of v's. */
+/* before holds the predecessor of each character of v. */
 static inline void scan_block(struct scan *scan, block v, block before, struct manner manner)
 {
     const block digits = in_range(v, '0', '9');
@@ -54,7 +57,7 @@ static inline void scan_block(struct scan *scan, block v, block before, struct m
     scan->separators |= separators;
 }
 
-/* n characters (1 to 8), the first one in the lowest byte, and letters behind them */
+/* Loads n characters (1 to 8), the first one into the lowest byte, followed by letters. */
 static inline uint64_t load_word(const char *text, uint32_t n)
 {
     const uint8_t *s = (const uint8_t *)text;
@@ -66,7 +69,7 @@ static inline uint64_t load_word(const char *text, uint32_t n)
     return v;
 }
 
-/* Up to sixteen characters from the beginning, where a separator may not stand */
+/* Scans up to sixteen characters from the beginning, where no separator is allowed. */
 static inline void scan_beginning(struct scan *scan, struct span text, struct manner manner)
 {
     uint64_t low = load_word(text.s, text.n < 8 ? text.n : 8);
@@ -89,14 +92,14 @@ static inline __attribute__((always_inline)) struct scan scan_text(struct span t
     uint32_t i = 16;
     for (; i + 16 <= text.n; i += 16)
         scan_block(&scan, load_block(text.s + i), load_block(text.s + i - 1), manner);
-    if (i < text.n) /* the last sixteen, some of them for the second time */
+    if (i < text.n) /* the last sixteen, which overlap the block before */
         scan_block(&scan, load_block(text.s + text.n - 16), load_block(text.s + text.n - 17), manner);
     return scan;
 }
 
 bool name_is_unique(struct span name)
 {
-    /* libdbus takes ":" alone, and ":.1" too */
+    /* libdbus accepts ":" alone, and ":.1" too */
     const struct manner manner = {.separator = '.', .dashes = true, .digits_first = true};
     if (name.n == 0 || name.n > MESSAGE_MAX_NAME || name.s[0] != ':')
         return false;

@@ -23,19 +23,19 @@ const struct wire_type wire_types[256] = {
     ['('] = CONTAINER(8), ['{'] = CONTAINER(8),
 };
 
-/* A bracket that is open, or (the first one) the whole signature */
+/* An open bracket; the first one stands for the whole signature. */
 struct bracket {
     char kind;
     uint8_t at;
-    uint8_t arrays;   /* how many 'a' stand before it */
-    uint8_t elements; /* complete types seen in it */
+    uint8_t arrays;   /* number of 'a' before it */
+    uint8_t elements; /* number of complete types in it */
 };
 
 struct signature_reader {
     struct bracket open[2 * WIRE_MAX_TYPE_DEPTH + 1];
     unsigned depth;
     unsigned structs, dict_entries;
-    unsigned arrays; /* the 'a's that wait for their element type */
+    unsigned arrays; /* number of 'a' whose element type is still to come */
 };
 
 static bool open_bracket(struct signature_reader *r, char kind, uint32_t at)
@@ -48,7 +48,7 @@ static bool open_bracket(struct signature_reader *r, char kind, uint32_t at)
     return true;
 }
 
-/* Closes the innermost bracket; afterwards its arrays are the ones that wait. */
+/* Closes the innermost bracket. The arrays in front of it then lack their element type. */
 static bool close_bracket(struct signature_reader *r, char kind)
 {
     const struct bracket *b = &r->open[r->depth];
@@ -68,7 +68,7 @@ static bool close_bracket(struct signature_reader *r, char kind)
     return true;
 }
 
-/* A type from first up to end is complete, and with it the arrays of it. */
+/* Completes the type from first to end, and the arrays of it. */
 static void complete(struct signature_reader *r, uint32_t first, uint32_t end, uint8_t *ends)
 {
     for (; r->arrays; r->arrays--)
@@ -104,7 +104,7 @@ int wire_read_signature(struct span signature, uint8_t ends[MESSAGE_MAX_SIGNATUR
         } else if (wire_type(c).alignment == 0) {
             return -1;
         }
-        /* a dict entry's key is basic */
+        /* the key of a dict entry is basic */
         const struct bracket *outer = &r.open[r.depth];
         if (outer->kind == '{' && outer->elements == 0 && (r.arrays || !wire_type(c).basic))
             return -1;

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "wire/wire.h"
 
-/* How SENDER gets into a message that goes on. D-Bus specification, "Message Bus Message Routing" */
+/* Adding SENDER to a forwarded message. D-Bus specification, "Message Bus Message Routing" */
 
 enum {
     OFFSET_FIELDS_SIZE = 12,
 };
 
-/* Writes header fields one after the other; with no out it only counts. */
+/* A writer of header fields; if out is NULL it only counts. */
 struct field_writer {
     uint8_t *out;
-    uint32_t at;  /* where the next field begins, before it is aligned */
-    uint32_t end; /* of the last field */
+    uint32_t at;  /* where the next field begins */
+    uint32_t end; /* where the last field ends, without padding */
     bool swap;
 };
 
@@ -36,7 +36,7 @@ static void put_uint32(struct field_writer *w, uint32_t value)
     stamp_put(w, bytes, sizeof(bytes));
 }
 
-/* Fields begin at multiples of eight, and so does what follows the last one. */
+/* Pads to a multiple of eight, where the next field or the body begins. */
 static void end_field(struct field_writer *w)
 {
     w->end = w->at;
@@ -74,7 +74,7 @@ static struct field_writer stamp_begin(const struct message *m, uint8_t *out)
     return w;
 }
 
-/* Behind SENDER, the known fields once more */
+/* The known fields, after SENDER. */
 static void put_known_fields(struct field_writer *w, const struct message *m)
 {
     stamp_put_text_field(w, FIELD_PATH, 'o', m->path);
@@ -98,13 +98,13 @@ uint32_t message_stamp_prefix(const struct message *m, struct span sender, uint8
     wire_store32(field + 4, sender.n, swap);
     memset(out + padded - 8, 0, 8);
     memcpy(field + 8, sender.s, sender.n);
-    /* the padding is part of the array only if there is more behind it */
+    /* the padding belongs to the array only if another field follows */
     const uint32_t fields_end = m->fields_size ? padded + m->fields_size : end;
     wire_store32(out + OFFSET_FIELDS_SIZE, fields_end - MESSAGE_FIXED_SIZE, swap);
     return padded;
 }
 
-/* The header written anew; with no out it is only counted. */
+/* Rewrites the header; if out is NULL it only counts. */
 static uint32_t stamp_rewrite(const struct message *m, struct span sender, uint8_t *out)
 {
     struct field_writer w = stamp_begin(m, out);

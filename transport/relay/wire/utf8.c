@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "wire/wire.h"
 
-/* Eight bytes that are all ASCII and none of them NUL */
+/* True if eight bytes are all ASCII and none of them is NUL. */
 static inline bool is_plain(const char *s)
 {
     uint64_t v = wire_load64_le((const uint8_t *)s);
@@ -14,8 +14,8 @@ static inline bool is_between(char c, uint8_t least, uint8_t most)
 }
 
 /*
- * The length of the character that begins at s, 0 if it isn't a Unicode scalar value in its shortest form, or
- * NUL. The second byte's range excludes overlong forms, surrogates and what lies above U+10FFFF.
+ * The length of the character at s; 0 if it is NUL, or not a Unicode scalar value in its shortest form. The
+ * range of the second byte excludes overlong forms, surrogates and values above U+10FFFF.
  */
 static uint32_t character_length(const char *s, uint32_t left)
 {
@@ -45,7 +45,7 @@ bool text_is_utf8(struct span text)
             i += 8;
         if (text.n >= 8 && text.n - i < 8 && is_plain(text.s + text.n - 8))
             return true;
-        /* a few one by one, then it may be plain again */
+        /* a few characters one by one, then the fast way again */
         const uint32_t stop = text.n - i > 8 ? i + 8 : text.n;
         while (i < stop) {
             uint32_t length = character_length(text.s + i, text.n - i);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "wire/wire.h"
 
-/* D-Bus specification, "Marshaling": values by their signature, checked in place. */
+/* D-Bus specification, "Marshaling": validation of values by their signature, in place. */
 
-/* The signature that values are read by, and the place in it. */
+/* A position in the signature of the values being read. */
 struct type_cursor {
     const char *s;
     const uint8_t *ends; /* of wire_read_signature */
@@ -52,7 +52,7 @@ static enum message_error read_boolean(struct wire_reader *r)
     return value <= 1 ? MESSAGE_OK : MESSAGE_BAD_BOOLEAN;
 }
 
-/* n characters and their NUL */
+/* Reads n characters and their NUL. */
 static inline enum message_error read_text(struct wire_reader *r, uint32_t n, struct span *text)
 {
     if (n >= r->end - r->at)
@@ -76,7 +76,7 @@ static enum message_error read_string(struct wire_reader *r, char type)
     return text_is_utf8(text) ? MESSAGE_OK : MESSAGE_BAD_STRING;
 }
 
-/* A signature's text, for 'g' and 'v' */
+/* Reads the text of a signature, for 'g' and 'v'. */
 static inline enum message_error read_signature_text(struct wire_reader *r, struct span *text)
 {
     if (r->at >= r->end)
@@ -110,7 +110,7 @@ enum message_error wire_read_variant(struct wire_reader *r, unsigned depth)
     return value_read(r, &type, depth + 1);
 }
 
-/* n bytes of fixed-size elements. Only booleans can be wrong. */
+/* Reads n bytes of fixed-size elements, of which only booleans can be invalid. */
 static enum message_error read_fixed_array(struct wire_reader *r, uint32_t n, char element)
 {
     if (n & (wire_type(element).fixed - 1u))
@@ -156,7 +156,7 @@ static enum message_error read_array(struct wire_reader *r, struct type_cursor *
     return r->at == end ? MESSAGE_OK : MESSAGE_BAD_ARRAY;
 }
 
-/* A struct or a dict entry */
+/* Reads a struct or a dict entry. */
 static enum message_error read_struct(struct wire_reader *r, struct type_cursor *type, unsigned depth)
 {
     enum message_error error = align(r, 8);
@@ -174,8 +174,10 @@ static enum message_error read_struct(struct wire_reader *r, struct type_cursor 
     return MESSAGE_OK;
 }
 
-/* The value of the type at the cursor, which is moved behind it. depth is that of the containers around the
- * value. */
+/*
+ * Reads a value of the type at the cursor and advances the cursor. depth is the number of enclosing
+ * containers.
+ */
 static enum message_error value_read(struct wire_reader *r, struct type_cursor *type, unsigned depth)
 {
     const char code = type->s[type->i];
