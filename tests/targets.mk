@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Included by the Makefile of the project's root.
+#   make coverage   which lines of our Python and C the tests pass; a quarter of an hour; TESTS=path: those only
 #   make structure   layers, the way of a message, repeated names, lines and words, in numbers
 #   make personal-words   where the texts speak of programs as of persons
 #   make sanitize-test   the integration tests with a data plane under AddressSanitizer and UBSan
@@ -38,6 +39,34 @@ sanitize-test: all test-packages $(SANE)/built
 
 C_FILES += $(wildcard tests/attacks/*.[ch] tests/structure/*.c)
 
+# An environment beside the other, with a copy of the package whose every process counts lines. In the native modules
+# the counters are a file that is mapped, so that they survive a process that is killed.
+COVER = $(CURDIR)/$(VENV)/coverage
+COVER_FLAGS = -fprofile-instr-generate=$(COVER)/data/%m%c.profraw -fcoverage-mapping \
+    -mllvm -runtime-counter-relocation -Wno-unused-command-line-argument
+COVER_TESTS = $(addprefix tests/,activation auth bus daemon multicast policy systemd transport)
+
+$(COVER)/built: $(wildcard tests/structure/*) tests/targets.mk $(VENV)/installed $(C_SOURCES) $(PYTHON_FILES)
+	rm -rf $(COVER) && $(BIN)/python -m venv --without-pip $(COVER)
+	mkdir $(COVER)/data $(COVER)/programs && chmod 1777 $(COVER)/data
+	site=$$($(COVER)/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	    $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' >"$$site/outer.pth" && \
+	    echo 'import measured' >>"$$site/outer.pth" && cp tests/structure/measured.py "$$site/" && \
+	    CC="clang $(COVER_FLAGS)" CFLAGS=-O0 $(BIN)/python setup.py -q build \
+	        --build-base=$(COVER)/build --build-lib="$$site"
+	cp tests/structure/coverage.ini $(COVER)/ && cp daemon/omnibusd $(COVER)/bin/
+	touch $@
+
+# Only lines count here: tests of the installation itself, and of what a start may take, fail.
+coverage: all test-packages $(COVER)/built
+	rm -rf $(COVER)/data/* $(COVER)/programs/*
+	-COVERAGE_CFLAGS="$(COVER_FLAGS)" COVERAGE_BUILD=$(COVER)/programs \
+	    $(COVER)/bin/python3 -m pytest -q --tb=no -p no:cacheprovider -n $(JOBS) --daemon=$(COVER)/bin/omnibusd \
+	    $(or $(TESTS),$(COVER_TESTS))
+	CFLAGS="-O1 -g -fprofile-instr-generate -fcoverage-mapping" \
+	    $(MAKE) -s -j$(JOBS) -C tests/relay BUILD=$(COVER)/relay tests
+	@cd tests && ../$(BIN)/python -m structure.coverage_report $(COVER)
+
 structure: all test-packages
 	@cd tests && ../$(BIN)/python -m structure.measure
 
@@ -74,4 +103,4 @@ cross-test:
 	.ci/packages tests/cross/packages.txt
 	$(MAKE) -s -k -j$(JOBS) -C tests/cross check
 
-.PHONY: structure personal-words sanitize-test attack-test bench-attacks guest-test matrix cross-test
+.PHONY: coverage structure personal-words sanitize-test attack-test bench-attacks guest-test matrix cross-test

@@ -47,6 +47,9 @@ def compile_c(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Compile a program with the launch helper's parts, once for all workers."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    counting = os.environ.get("COVERAGE_CFLAGS", "").split()
+    if counting:  # make coverage looks for the programs there
+        shared = Path(os.environ["COVERAGE_BUILD"])
 
     def build(name: str, source: Path, *flags: str) -> Path:
         target = shared / name
@@ -64,6 +67,7 @@ def compile_c(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
                     "-Wshadow",
                     "-Wconversion",
                     "-Werror",
+                    *counting,
                     *flags,
                     *sources,
                 ]

@@ -95,11 +95,12 @@ def run(build: Path, corpora: Path, environment: dict[str, str], name: str) -> d
     return dict(sources(exported.stdout))
 
 
-def sources(lcov: str) -> Iterator[tuple[str, Source]]:
+def sources(lcov: str, counted: tuple[str, ...] = COUNTED) -> Iterator[tuple[str, Source]]:
+    """Yield the files below these folders with their paths from the root, as llvm-cov exports them."""
     for record in lcov.split("end_of_record\n"):
         named = re.search(r"^SF:(.*)$", record, re.MULTILINE)
         path = os.path.relpath(named[1], ROOT) if named else ""
-        if not path.startswith(COUNTED):
+        if not path.startswith(counted):
             continue
         source = Source()
         for line, name in re.findall(r"^FN:(\d+),(?:.*:)?(\w+)$", record, re.MULTILINE):
