@@ -1,3 +1,3 @@
-"""omnibus: a D-Bus message bus that takes dbus-daemon's place."""
+"""omnibus: a D-Bus message bus that replaces dbus-daemon."""
 
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
 """Frozen records that are quick to declare.
 
 A frozen dataclass is compiled from text when its module is imported: half a millisecond for each of forty
-classes, which whoever starts the daemon would wait for.
+classes, which would delay the start of the daemon.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ R = TypeVar("R", bound="Record")
 
 @dataclass_transform(frozen_default=True)
 class Record:
-    """Declared as a frozen dataclass is, and used as one: compared, hashed and shown by its fields.
+    """Declared and used like a frozen dataclass: compared, hashed and printed by its fields.
 
-    A default is one object for all. ``fields`` are the names, in their order.
+    Instances share the default objects. ``fields`` are the names in order of declaration.
     """
 
     fields: ClassVar[tuple[str, ...]] = ()
@@ -23,7 +23,7 @@ class Record:
 
     def __init_subclass__(cls) -> None:
         declared = vars(cls)
-        # Not from the namespace: where annotations are evaluated late (PEP 649), they are not in it yet.
+        # Not from the namespace: with deferred annotations (PEP 649) they are not in it yet.
         cls.fields = tuple(cls.__annotations__)
         cls._defaults = {name: declared[name] for name in cls.fields if name in declared}
 
@@ -37,7 +37,7 @@ class Record:
         vars(self).update(values)
 
     def replace(self: R, **changes: Any) -> R:
-        """Return a record that differs in these fields."""
+        """Return a copy with these fields changed."""
         return type(self)(**vars(self) | changes)
 
     def _default(self, name: str) -> Any:

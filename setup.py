@@ -1,4 +1,4 @@
-"""What pyproject.toml can't say: native modules, the launch helper, and what is no part of the package."""
+"""The build steps that pyproject.toml can't express: native modules, the launch helper, excluded files."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ HELPER = Path("daemon/launch/omnibus-daemon-launch-helper")
 HELPER_PARTS = ("launch_helper", "bus_config", "command_line", "oom_score", "service_file", "xml")
 COMPILE = ["-std=gnu11", "-O2", "-fPIE"]
 WARN = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion"]
-# Of all native code. A sanitizer finds more, and what fortified functions do is hidden from it.
+# For all native code, except under a sanitizer, which finds more and can't see into fortified functions.
 HARDEN = (
     [] if "-fsanitize" in os.environ.get("CC", "") else Path("transport/hardening.flags").read_text().split()
 )
@@ -22,9 +22,9 @@ HARDEN_LINK = ["-Wl,-z,relro,-z,now"]
 
 
 class BuildPy(build_py):
-    """The root is the package, so what only builds it must be left out by name.
+    """The root is the package, so build scripts have to be excluded by name.
 
-    What a former build has left is removed: the modules that were deleted since would be packed again.
+    Leftovers of an earlier build are removed: modules deleted since would be packed again.
     """
 
     def run(self):
@@ -38,7 +38,7 @@ class BuildPy(build_py):
 
 
 class BuildExt(build_ext):
-    """A program beside the modules; who installs it where it works makes it setuid root."""
+    """Builds the launch helper beside the modules; the packager installs it setuid root."""
 
     def build_extensions(self):
         for extension in self.extensions:

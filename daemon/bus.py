@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..policy.error import ConfigError
 from ..policy.settings import Settings
-from ..transport.relay import Evaluator
+from ..transport.relay import BROADCAST, Evaluator, EventKind
 from ..transport.relay.message import METHOD_CALL, NO_AUTO_START
 from . import errors
 from .activation.activation import Activation
@@ -23,7 +23,7 @@ from .logging import DENIED, RELOAD_FAILED, RELOADED, Log
 from .names import NameRegistry
 from .outlets import Field
 from .peers import Peer, Peers, TooManyConnections
-from .plane import EVERYBODY, DataPlane, Event, EventKind
+from .plane import DataPlane, Event
 from .statistics import Statistics
 
 ReloadFailure = ConfigError | OSError
@@ -197,7 +197,7 @@ class Bus:
 
     def announce_services(self) -> None:
         """Say that other services than before may be there to be started."""
-        self.relay.signal(EVERYBODY, BUS_PATH, BUS_NAME, "ActivatableServicesChanged", "", b"")
+        self.relay.signal(BROADCAST, BUS_PATH, BUS_NAME, "ActivatableServicesChanged", "", b"")
 
     def _log(self, event: Event) -> None:
         text = event.body.decode("utf-8", "replace")
@@ -210,7 +210,7 @@ class Bus:
             event.type,
             text,
             MESSAGE_ID=DENIED,
-            DBUS_SENDER=BUS_NAME if event.peer == EVERYBODY else sender,
+            DBUS_SENDER=BUS_NAME if event.peer == BROADCAST else sender,
             DBUS_DESTINATION=event.destination,
             CONFIG_FILE=event.path,
             CONFIG_LINE=event.serial if event.path else None,

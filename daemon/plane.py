@@ -1,42 +1,14 @@
-"""The data plane as the control plane uses it: what a test can put in the relay's place."""
+"""The interface of the data plane that the control plane uses; tests implement it without a relay."""
 
 from collections.abc import Sequence
-from enum import IntEnum, IntFlag
 from typing import Protocol
 
 from ..policy.settings import Limits
-from ..transport.relay import Arrival
-
-EVERYBODY = 0xFFFF_FFFF_FFFF_FFFF
-"""Instead of a connection's id: all whose match rules fit."""
-
-
-class EventKind(IntEnum):
-    """What happened; the numbers are those of relay.h."""
-
-    CALL = 1
-    PARKED = 2
-    GONE = 3
-    EXPORT = 4
-    LOG = 5
-    WELCOMED = 6
-    NAMED = 7
-    RELEASED = 8
-    ADMITTED = 9
-    LEFT = 10
-    HANDED_UP = 11
-
-
-class Audience(IntFlag):
-    """Who gets what the bus says to the owner of a name; the numbers are those of relay.h."""
-
-    OWNER = 1
-    MONITORS = 2
-    ALL = 3
+from ..transport.relay import Arrival, Audience
 
 
 class Event(Protocol):
-    """Something that the data plane reports. It holds until the batch that answers it is committed."""
+    """An event of the data plane; valid until the batch that answers it is committed."""
 
     @property
     def kind(self) -> int: ...
@@ -87,7 +59,7 @@ class Event(Protocol):
 
 
 class DataPlane(Protocol):
-    """The commands. They take effect together, at ``commit``; for a connection that is gone they are void."""
+    """The commands, applied as one batch at ``commit``; those for a connection that is gone are ignored."""
 
     def events(self) -> Sequence[Event]: ...
     def next_id(self) -> int: ...

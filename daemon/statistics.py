@@ -5,23 +5,15 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
-from enum import IntEnum
 from itertools import count
 from typing import Any
 
+from ..transport.relay import Table
 from . import errors
 from .driver.method import Call
 from .errors import DBusError
 from .guard import Failed, Guard, ignored
 from .plane import DataPlane, Event
-
-
-class Table(IntEnum):
-    """The tables of the data plane; the numbers are those of relay.h."""
-
-    CONNECTIONS = 1
-    MATCHES = 3
-    TOTALS = 6
 
 
 class Statistics:

@@ -1,4 +1,4 @@
-"""``python -m omnibus.policy FILE [--fd N]``: read a configuration, hand the result to a descriptor."""
+"""``python -m omnibus.policy FILE [--fd N]``: read a configuration, write the result to a descriptor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .load import run_child
 
 
 def main() -> int:
-    """Run the child; without --fd the result goes to standard output."""
+    """Run the child; without --fd it writes to standard output."""
     parser = argparse.ArgumentParser(prog="omnibus.policy", description=__doc__)
     parser.add_argument("file", help="the configuration file")
     parser.add_argument("--fd", type=int, default=1, help="where the marshalled result is written")

@@ -1,8 +1,8 @@
-"""What a process that reads the configuration answers: bytes, by one omnibus for the same omnibus.
+"""The answer of a process that reads the configuration: bytes for an omnibus of the same version.
 
-Reading again runs the code that is on disk by then. A package manager may have replaced it under the running
-bus, by code whose settings have other fields or whose rules lie in another layout. So an answer begins with a
-line that says what made it, and nothing behind another line than one's own is looked at.
+A reload runs the code that is on disk by then. A package manager may have replaced it under the running bus,
+with other fields in the settings or another layout of the rules. So an answer begins with a line that
+identifies the code that wrote it, and an answer that begins with another line is not parsed.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any
 from .. import __version__
 
 FORMAT = 1
-"""Of the line; in all versions it is MARK, a format, a version, and in this format the layout."""
+"""The format of the first line: MARK, a format and a version in all formats, and the layout in this one."""
 MARK = b"omnibus-configuration"
 
 
 class OtherCode(Exception):
-    """The answer is that of another omnibus; the text says which, and what to do."""
+    """The answer is from another version; the text says which, and what to do."""
 
 
 def encode(plain: dict[str, Any]) -> bytes:
-    """Return the answer that holds what marshal takes."""
+    """Return the answer for a dictionary that marshal can write."""
     return _line() + marshal.dumps(plain)
 
 
 def decode(data: bytes) -> dict[str, Any]:
-    """Return what encode() was given; raises OtherCode, or ValueError: no whole answer."""
+    """Return the dictionary of an answer; raises OtherCode, or ValueError if the answer is incomplete."""
     line, end, rest = data.partition(b"\n")
     if line + end != _line():
         if not end:
@@ -50,7 +50,7 @@ def _line() -> bytes:
 
 
 def _layout() -> int:
-    """Return a number that stands for the fields of the settings and the layout of the rules."""
+    """Return a checksum of the fields of the settings and the layout of the rules."""
     from .rules import HEADER, MAGIC, RECORD, Context, Flag, Kind
     from .settings import ConfigWarning, Limits, Multicast, ServiceDir, Settings
 

@@ -1,4 +1,4 @@
-"""The flat, immutable block of compiled rules: how the policy reaches the data plane."""
+"""The flat, immutable block of compiled rules, in which form the policy reaches the data plane."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .rules import HEADER, MAGIC, RECORD, Context, Flag, Kind, Rule
 
 
 class _Strings:
-    """The strings of a block, each kept once. Offset 0 is kept for "not given"."""
+    """The strings of a block, each stored once. Offset 0 is reserved for "not given"."""
 
     def __init__(self) -> None:
         self.data = bytearray(b"\0")
@@ -22,13 +22,13 @@ class _Strings:
         known = self._offsets.get(text)
         if known is None:
             known = self._offsets[text] = len(self.data)
-            # File names need not be UTF-8; everything else comes out of expat and is.
+            # File names need not be UTF-8; all other strings come from expat.
             self.data += text.encode("utf-8", "surrogateescape") + b"\0"
         return known
 
 
 def encode(rules: Iterable[Rule]) -> bytes:
-    """Return the block that holds the rules in their order."""
+    """Return the block with the rules in their order."""
     strings = _Strings()
     records = [_encode_rule(rule, strings) for rule in rules]
     strings_offset = HEADER.size + len(records) * RECORD.size
@@ -75,7 +75,7 @@ def _flags(rule: Rule) -> int:
 def decode(block: bytes) -> tuple[Rule, ...]:
     """Return the rules of a block in their order.
 
-    Raises ValueError: not a block, or one that is cut short or inconsistent.
+    Raises ValueError for anything but a complete, consistent block.
     """
     if len(block) < HEADER.size:
         raise ValueError("a policy block has a header of 32 bytes")

@@ -1,19 +1,19 @@
-"""From the attributes of an <allow> or <deny> to the rule that they mean."""
+"""Compiles the attributes of an <allow> or <deny> into a rule."""
 
 from __future__ import annotations
 
 from .models import MAX_MESSAGE_FDS, RuleAttributes
 from .principals import group_id, user_id
-from .rules import ANYONE, NO_MAXIMUM, Context, Kind, Rule
+from .rules import ANY_ID, NO_MAXIMUM, Context, Kind, Rule
 from .xml import Element
 
 
 class UnknownPrincipalError(LookupError):
-    """A connect rule is about a user or group that the system doesn't know; dbus-daemon passes it over."""
+    """A connect rule names a user or group unknown to the system; dbus-daemon ignores the rule."""
 
 
 def compile_rule(attributes: RuleAttributes, context: Context, principal: int, element: Element) -> Rule:
-    """Return the rule; principal is the uid or gid that the <policy> around it is about, or ANYONE.
+    """Return the rule; principal is the uid or gid of the enclosing <policy>, or ANY_ID.
 
     Raises UnknownPrincipalError.
     """
@@ -110,7 +110,7 @@ def _subject(attributes: RuleAttributes) -> int:
     text = attributes.user if attributes.user is not None else attributes.group
     assert text is not None, "the model has seen to it"
     if text == "*":
-        return ANYONE
+        return ANY_ID
     kind, look_up = ("username", user_id) if attributes.user is not None else ("group", group_id)
     found = look_up(text)
     if found is None:

@@ -1,4 +1,4 @@
-"""What a configuration file that can't be used ends in."""
+"""The error of a configuration file that can't be used."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 class ConfigError(Exception):
     """A configuration file was refused.
 
-    file: the file that is at fault, as it was named.
-    line: counted from 1; 0 when no line of the file is at fault (it can't be opened, say).
-    reason: one sentence, in dbus-daemon's words where it has some.
-    missing: the fault is that a file does not exist, which ``<include ignore_missing="yes">`` forgives.
-    column: counted from 0, where the XML is not well-formed; None if it is.
+    file: the path of the file, as it was given.
+    line: counted from 1; 0 if the error is not in a line (the file can't be opened, for example).
+    reason: one sentence, in dbus-daemon's words where it reports the same.
+    missing: the file does not exist, which ``<include ignore_missing="yes">`` allows.
+    column: counted from 0, of XML that is not well-formed; otherwise None.
     """
 
     def __init__(
@@ -27,16 +27,16 @@ class ConfigError(Exception):
 
     def __str__(self) -> str:
         if self.column is not None:
-            # The one place that dbus-daemon names, and how it does it.
+            # The only position that dbus-daemon prints, in its format.
             return f"Error in file {self.file}, line {self.line}, column {self.column}: {self.reason}"
         place = f"{self.file}:{self.line}" if self.line else self.file
         return f"{place}: {self.reason}"
 
     def to_plain(self) -> tuple[Any, ...]:
-        """Return the error as marshal takes it."""
+        """Return the error as a tuple that marshal can write."""
         return self.args
 
     @classmethod
     def from_plain(cls, plain: tuple[Any, ...]) -> ConfigError:
-        """Make the error again from what to_plain() gave."""
+        """Return the error of a tuple from to_plain()."""
         return cls(*plain)

@@ -1,7 +1,7 @@
-"""The reference evaluation: what the policy decides, and which rule decides it.
+"""The reference evaluation: the decision of the policy, and the rule that made it.
 
-The daemon does not use it: both of its planes ask the policy in C (``transport/relay/policy``). Tests compare
-that with this, which is written to be read, and tools explain a decision by it.
+The daemon does not use it: both of its planes evaluate the policy in C (``transport/relay/policy``). This
+version is written to be read: tests compare the two, and tools explain a decision with it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Collection, Iterable
 from ..record import Record
 from .block import decode
 from .question import Header, Identity
-from .rules import ANYONE, Context, Kind, Rule
+from .rules import ANY_ID, Context, Kind, Rule
 
 
 class Verdict(Record):
-    """What was decided, and by what.
+    """A decision, and the rule that made it.
 
-    rule: the rule that decided, or None when none matched and the default did.
-    matched: how many rules matched; dbus-daemon names the number in its error messages.
+    rule: the deciding rule; None if none matched, and the default applies.
+    matched: how many rules matched; dbus-daemon puts it into its error messages.
     reason: one line for an administrator.
     """
 
@@ -32,12 +32,12 @@ class Verdict(Record):
 
     @property
     def log(self) -> bool:
-        """True if the rule that decided asks that the message be logged."""
+        """True if the deciding rule requests a log line."""
         return self.rule is not None and self.rule.log
 
     @property
     def reason(self) -> str:
-        """Why it was decided so: the rule and where it stands."""
+        """The deciding rule and its place in the files."""
         outcome = "allowed" if self.allowed else "denied"
         if self.rule is None:
             return f"{outcome}: {self.default}"
@@ -59,14 +59,14 @@ class Policy:
 
     @classmethod
     def from_block(cls, block: bytes) -> Policy:
-        """Read the rules from a block. Raises ValueError if it isn't one."""
+        """Read the rules of a block; raises ValueError for anything else."""
         return cls(decode(block))
 
     def can_connect(self, uid: int, gids: Collection[int], bus_owner_uid: int) -> Verdict:
         """Decide if a user may connect.
 
-        Here gids are those of the uid by name, whatever groups the connecting process has.
-        Without a rule only the bus's own user may. Rules in <policy context="mandatory"> come last.
+        gids are the groups of the uid in the user database, not those of the connecting process. Without a
+        matching rule only the bus's own user may connect. Rules in <policy context="mandatory"> come last.
         """
         rule, matched = None, 0
         for context in (Context.DEFAULT, Context.MANDATORY):
@@ -78,7 +78,7 @@ class Policy:
         return Verdict(rule.allow, rule, matched)
 
     def for_identity(self, identity: Identity) -> ClientPolicy:
-        """Return what applies to one identity, in the order in which it is judged."""
+        """Return the rules that apply to an identity, in the order of evaluation."""
         chosen = list(self._of(Context.DEFAULT))
         for gid in sorted(set(identity.gids)):
             chosen += self._of(Context.GROUP, gid)
@@ -88,12 +88,12 @@ class Policy:
         chosen += self._of(Context.MANDATORY)
         return ClientPolicy(chosen)
 
-    def _of(self, context: Context, principal: int = ANYONE) -> list[Rule]:
+    def _of(self, context: Context, principal: int = ANY_ID) -> list[Rule]:
         return self._per_client.get((context, principal), [])
 
 
 class ClientPolicy:
-    """The rules that apply to one identity. Of those that match, the last decides; if none does, it is no."""
+    """The rules that apply to one identity. The last match decides; without a match the answer is no."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         kinds: dict[Kind, list[Rule]] = {Kind.SEND: [], Kind.RECEIVE: [], Kind.OWN: []}
@@ -107,7 +107,7 @@ class ClientPolicy:
         self.own = tuple(kinds[Kind.OWN])
 
     def can_own(self, name: str) -> Verdict:
-        """Decide if a well-known name may be asked for."""
+        """Decide if the client may request a well-known name."""
         return _last(rule for rule in self.own if _covers_name(rule, name))
 
     def can_send(
@@ -115,8 +115,8 @@ class ClientPolicy:
     ) -> Verdict:
         """Decide if a message may be sent to one receiver.
 
-        receiver_names: all names that the receiver owns or waits for, its unique name too; None if
-        there is no receiver yet, or it is the bus itself: then the message's destination counts.
+        receiver_names: all names that the receiver owns or waits for, its unique name included; None if
+        there is no receiver yet, or it is the bus: then the destination of the message is compared.
         requested_reply: the message answers a call that the receiver made.
         """
         return _last(
@@ -134,10 +134,10 @@ class ClientPolicy:
         requested_reply: bool = False,
         eavesdropping: bool = False,
     ) -> Verdict:
-        """Decide if a message may reach the connection that this policy is for.
+        """Decide if the client may receive a message.
 
         sender_names: all names that the sender owns or waits for; None if it is the bus itself.
-        eavesdropping: the message has a destination and it is another connection.
+        eavesdropping: the destination of the message is another connection.
         """
         return _last(
             rule
@@ -157,8 +157,8 @@ def _last(matching: Iterable[Rule]) -> Verdict:
 
 def _is_about(rule: Rule, uid: int, gids: Collection[int]) -> bool:
     if rule.kind == Kind.CONNECT_USER:
-        return rule.principal in (ANYONE, uid)
-    return rule.kind == Kind.CONNECT_GROUP and (rule.principal == ANYONE or rule.principal in gids)
+        return rule.principal in (ANY_ID, uid)
+    return rule.kind == Kind.CONNECT_GROUP and (rule.principal == ANY_ID or rule.principal in gids)
 
 
 def is_below(name: str, prefix: str) -> bool:
@@ -177,7 +177,7 @@ def _matches_header(rule: Rule, message: Header, requested_reply: bool) -> bool:
         return False
     if message.is_reply and not _matches_reply(rule, requested_reply):
         return False
-    # A field that the message doesn't have is not held against the rule ...
+    # A field that the message lacks matches any value ...
     for wanted, found in (
         (rule.path, message.path),
         (rule.member, message.member),
@@ -185,7 +185,7 @@ def _matches_header(rule: Rule, message: Header, requested_reply: bool) -> bool:
     ):
         if wanted is not None and found is not None and wanted != found:
             return False
-    # ... but an interface left out must not get past the rules: it is denied, and not allowed.
+    # ... but a missing interface must not bypass rules about interfaces: deny rules match, allow rules don't.
     if rule.interface is not None and message.interface is None and rule.allow:
         return False
     if rule.interface is not None and message.interface not in (None, rule.interface):
@@ -204,7 +204,7 @@ def _matches_broadcast(rule: Rule, message: Header) -> bool:
 
 
 def _matches_eavesdropping(rule: Rule, eavesdropping: bool) -> bool:
-    # "eavesdrop" widens an allow rule to what is not meant for the receiver, and narrows a deny rule to it.
+    # "eavesdrop" extends an allow rule to messages for other receivers, and limits a deny rule to them.
     if rule.allow:
         return rule.eavesdrop or not eavesdropping
     return eavesdropping or not rule.eavesdrop

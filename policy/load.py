@@ -1,6 +1,6 @@
-"""Reading a configuration: in this process, or in a short-lived child that hands the result back.
+"""Reading a configuration, in this process or in a short-lived child that returns the result.
 
-Nothing here imports pydantic-core before a file is read, so that the serving process can import this module.
+This module imports pydantic-core only when a file is read, so that the daemon can import it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def load(path: str, own_path: str | None = None) -> Settings:
-    """Return the settings that the file at path, all that it includes, and omnibus's own file make up.
+    """Return the settings of a file, the files it includes, and omnibus's own file.
 
     Raises ConfigError.
     """
@@ -31,10 +31,10 @@ def load(path: str, own_path: str | None = None) -> Settings:
 def run_child(path: str, fd: int, own_path: str | None = None) -> int:
     """Read the configuration and write the result to fd; return the exit code.
 
-    Meant for a process that does nothing else and ends with this: right after os.fork(), or
-    ``python -m omnibus.policy``. What it writes is for read_result(): 0 goes with settings, 1 with an error.
+    To be called in a process of its own: right after os.fork(), or by ``python -m omnibus.policy``. The exit
+    code is 0 for settings, 1 for an error; read_result() decodes either.
     """
-    # The process won't live long enough for garbage to matter.
+    # The process is too short-lived for garbage collection to pay.
     gc.disable()
     try:
         result: dict[str, Any] = {"settings": load(path, own_path).to_plain()}
@@ -48,7 +48,7 @@ def run_child(path: str, fd: int, own_path: str | None = None) -> int:
 
 
 def describe(error: Exception) -> str:
-    """Say what was raised, and in which module and file: a module that is missing, say."""
+    """Describe an unexpected exception, with its module and file: a missing module, for example."""
     reason = f"{type(error).__name__}: {error}"
     at = error.__traceback__
     while at is not None and at.tb_next is not None:
@@ -62,8 +62,8 @@ def describe(error: Exception) -> str:
 def read_result(data: bytes, status: int | None = None) -> Settings:
     """Return the settings that run_child() wrote.
 
-    ``status``: how the child ended, as of wait(2), if that is known. Raises ConfigError: the one that the
-    child met, or one that says that the child gave no answer, or was another omnibus's.
+    ``status`` is the wait(2) status of the child, if known. Raises ConfigError: the child's, or one that says
+    that the child has not answered, or is from another version.
     """
     from .settings import Settings
 

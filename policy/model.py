@@ -1,6 +1,6 @@
-"""What the models of a configuration are made of.
+"""The base of the models of a configuration.
 
-pydantic-core is used by itself: to import pydantic and to build its models would cost each start 100 ms more.
+pydantic-core is used directly: importing pydantic and building its models would cost each start 100 ms.
 A model is a class whose attributes are declared with ``text`` or ``checked``; its schema is plain data.
 """
 
@@ -18,7 +18,7 @@ Schema = dict[str, Any]
 
 
 class Field:
-    """One attribute of a model: its default, if it needn't be given, and what turns its text into its value.
+    """One attribute of a model: its default, unless it is required, and its conversion.
 
     ``convert`` is called with the attribute's name and its text, and raises refusal().
     """
@@ -33,7 +33,7 @@ class Field:
         self.name = name
 
     def schema(self) -> Schema:
-        """Return the field as pydantic-core wants it."""
+        """Return the pydantic-core schema of the field."""
         schema: Schema = {"type": "str"}
         convert = self._convert
         if convert is not None:
@@ -44,7 +44,7 @@ class Field:
 
 
 def _then(function: Callable[[Any], Any], schema: Schema) -> Schema:
-    """Return the schema of what the function makes of a value of this one."""
+    """Return a schema that passes validated values to the function."""
     return {
         "type": "function-after",
         "function": {"type": "no-info", "function": function},
@@ -58,19 +58,19 @@ def required() -> Any:
 
 
 def text() -> Any:
-    """Declare an attribute that stays as it is; None: not given."""
+    """Declare an attribute that is kept as text; None: not given."""
     return Field(None, None, required=False)
 
 
 def checked(convert: Callable[[str, str], object], default: object = None) -> Any:
-    """Declare an attribute with a meaning: its value is ``convert(name, text)``, or ``default``."""
+    """Declare an attribute whose value is ``convert(name, text)``, or ``default`` if it is not given."""
     return Field(convert, default, required=False)
 
 
 class Model:
-    """The attributes of one element, validated. ``validate`` makes them."""
+    """The validated attributes of one element; instances are made by ``validate``."""
 
-    # What pydantic-core fills in.
+    # Set by pydantic-core.
     __slots__ = ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__")
     __pydantic_fields_set__: set[str]
 
@@ -85,7 +85,7 @@ class Model:
         return self.__pydantic_fields_set__
 
     def check(self) -> None:
-        """Check what one attribute alone doesn't say; raises refusal()."""
+        """Check combinations of attributes; raises refusal()."""
 
     @classmethod
     @cache
@@ -103,7 +103,7 @@ class Model:
 
 
 def refusal(reason: LiteralString, /, **values: object) -> PydanticCustomError:
-    """Return the error that makes a value be refused with this reason."""
+    """Return the validation error with this reason."""
     return PydanticCustomError("config", reason, values)
 
 
@@ -111,9 +111,9 @@ M = TypeVar("M", bound=Model)
 
 
 def validate(model: type[M], element: Element, /, **more: str) -> M:
-    """Return the element's attributes, and what else is given, as the model.
+    """Return a model of the element's attributes and ``more``.
 
-    Raises ConfigError with the element's line and the first thing that is wrong with it.
+    Raises ConfigError with the element's line and the first error.
     """
     try:
         made: M = model.validator().validate_python(element.attributes | more)

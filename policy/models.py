@@ -1,7 +1,7 @@
 """The values of a configuration file, checked by pydantic-core.
 
-This module and what imports it are loaded only where files are read, never in the serving process.
-A refusal is worded as dbus-daemon words it.
+This module and its importers are loaded only where files are read, never in the daemon.
+Errors are in dbus-daemon's words.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .settings import Limits
 if TYPE_CHECKING:
     from pydantic_core import PydanticCustomError
 
-# The largest message has room for no more.
+# The largest message can hold no more.
 MAX_MESSAGE_FDS = 0x2000000
 _INT_MAX = 2**31 - 1
 _LONG_MAX = 2**63 - 1
@@ -32,9 +32,9 @@ _NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?)(?:0[xX]([0-9a-fA-F]+)|0([0-7]*)|([1
 
 
 def parse_long(text: str) -> int | None:
-    """Return the number that the text begins with, or None; what follows the number is passed over.
+    """Return the number at the beginning of the text, or None; the rest of the text is ignored.
 
-    That is C's strtol with base 0, which dbus-daemon uses: 0x10 is 16 and 010 is 8.
+    As C's strtol with base 0, which dbus-daemon uses: 0x10 is 16 and 010 is 8.
     """
     match = _NUMBER.match(text)
     if match is None:
@@ -83,13 +83,13 @@ class Include(Model):
 
 
 class Limit(Model):
-    """<limit>: the name, and the number that the text begins with."""
+    """<limit>: the name, and the number at the beginning of the text."""
 
     name: str | None = text()
     value: int | None = checked(lambda name, value: parse_long(value))
 
     def check(self) -> None:
-        """Check that there is such a limit, and that the number fits."""
+        """Check the name of the limit and the range of the number."""
         name, value = self.name, self.value
         if name is None:
             raise refusal('<limit> element must have a "name" attribute')
@@ -105,7 +105,7 @@ class Limit(Model):
 
 
 class Policy(Model):
-    """<policy>: the one attribute that says to whom it applies."""
+    """<policy>: the attribute that selects the connections to which it applies."""
 
     context: str | None = text()
     user: str | None = text()
@@ -113,7 +113,7 @@ class Policy(Model):
     at_console: str | None = text()
 
     def check(self) -> None:
-        """Check that it says so once, and in the known words."""
+        """Check that there is exactly one such attribute, with a valid value."""
         if len(self.model_fields_set) != 1:
             raise refusal(
                 "<policy> element must have exactly one of (context|user|group|at_console) attributes"
@@ -135,7 +135,7 @@ class Associate(Model):
     context: str | None = text()
 
     def check(self) -> None:
-        """Check that both are there."""
+        """Check that both are given."""
         if self.own is None or self.context is None:
             raise refusal(
                 'Element <associate> must have attributes own="<servicename>" and context="<selinux context>"'
@@ -152,13 +152,13 @@ def _mode(name: str, value: str) -> str:
 
 
 class AppArmor(Model):
-    """<apparmor>: the mode, if it is given."""
+    """<apparmor>: the mode, or None."""
 
     mode: str | None = checked(_mode)
 
 
 class RuleAttributes(Model):
-    """<allow> and <deny>: the attributes as they were given, and which of them go together."""
+    """<allow> and <deny>: the attributes as given, and their valid combinations."""
 
     element: str = required()
     send_interface: str | None = text()
@@ -180,7 +180,7 @@ class RuleAttributes(Model):
     eavesdrop: bool = checked(_true_or_false, False)
     min_fds: int = checked(_fd_count, 0)
     max_fds: int = checked(_fd_count, NO_MAXIMUM)
-    # dbus-daemon takes any value here, and everything but "true" for false.
+    # dbus-daemon accepts any value here, and takes all but "true" for false.
     log: str | None = text()
     own: str | None = text()
     own_prefix: str | None = text()
@@ -200,7 +200,7 @@ class RuleAttributes(Model):
         return "eavesdrop" in self.model_fields_set and not self.is_send
 
     def check(self) -> None:
-        """Check which attributes stand together."""
+        """Check the combination of attributes."""
         alone = len(self.model_fields_set & {"own", "own_prefix", "user", "group"})
         about_message = self.is_send or self.is_receive or self.model_fields_set & {"min_fds", "max_fds"}
         if not (self.is_send or self.is_receive or alone):

@@ -1,4 +1,4 @@
-"""omnibus's own configuration file: what dbus-daemon's files have no elements for.
+"""omnibus's own configuration file, for settings that dbus-daemon's files have no elements for.
 
 <omnibusconfig>
   <multicast>auto</multicast>
@@ -16,7 +16,7 @@ CHOICES = {"multicast": ("auto", "off", "require"), "trust": ("same-user", "ever
 
 
 def read_own(file: str) -> Multicast:
-    """Return what the file says, the defaults if it is not there.
+    """Return the settings of the file, or the defaults if it does not exist.
 
     Raises ConfigError with the file, the line and the element.
     """

@@ -1,4 +1,4 @@
-"""Users and groups as configuration files name them: by name or by number."""
+"""Users and groups in configuration files, by name or by number."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import grp
 import pwd
 import re
 
-# C's strtoul with base 0, to the end of the text.
+# A text that C's strtoul with base 0 consumes completely.
 _NUMBER = re.compile(r"\s*\+?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
 
 
@@ -21,7 +21,7 @@ def _number(text: str) -> int | None:
 def user_id(text: str) -> int | None:
     """Return the uid of a user, or None if the system knows no such user.
 
-    A number that no user has is unknown too: dbus-daemon ignores what is said about it.
+    A number without a user is unknown, too: dbus-daemon ignores rules about it.
     """
     number = _number(text)
     try:

@@ -1,4 +1,4 @@
-"""What the policy is asked about: a connection, and a message that it sends."""
+"""The arguments of a policy decision: a connection, and a message that it sends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _SIGNAL = 4
 
 
 class Header(Record):
-    """What the policy looks at in a message. None: the message has no such field.
+    """The header fields that the policy compares. None: the message has no such field.
 
     type: 1 to 4, as in the message header. is_reply: the message has a reply serial.
     """
@@ -30,10 +30,10 @@ class Header(Record):
 
 
 class Identity(Record):
-    """The credentials that a connection is judged by. uid is None for an anonymous connection.
+    """The credentials of a connection. uid is None for an anonymous connection.
 
-    gids: as dbus-daemon has them, what the socket says (SO_PEERGROUPS and the peer's own gid), in any order;
-    the rules of the group with the greatest number win. Groups that belong to the uid by name don't count.
+    gids: as in dbus-daemon those of the socket (SO_PEERGROUPS and the peer's gid), in any order; the rules of
+    the group with the greatest gid win. The uid's groups in the user database don't count.
     """
 
     uid: int | None

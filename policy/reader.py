@@ -1,4 +1,4 @@
-"""From configuration files to Settings: the elements in their order, with what they include."""
+"""Reads configuration files into Settings: the elements in their order, included files merged in."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from . import block, models, principals, selinux, service_dirs, xml
 from .compiler import UnknownPrincipalError, compile_rule
 from .error import ConfigError
 from .model import validate
-from .rules import ANYONE, Context, Rule
+from .rules import ANY_ID, Context, Rule
 from .settings import ConfigWarning, Limits, ServiceDir, Settings
 from .xml import Element
 
-# Circular inclusion is refused by itself; this bounds a chain of distinct files.
+# Circular inclusion is an error of its own; this limits a chain of distinct files.
 MAX_INCLUDE_DEPTH = 64
 
 
 class _Draft:
-    """What one file says, with what it includes merged in."""
+    """The settings of one file and of the files that it includes."""
 
     def __init__(self, base: str, limits: dict[str, int] | None = None, apparmor: str = "enabled") -> None:
         self.base = base
@@ -40,7 +40,7 @@ class _Draft:
         self.rules: list[Rule] = []
 
     def add_service_dir(self, new: ServiceDir) -> None:
-        """Add a directory; named twice, it keeps its first place and is treated in the laxer of both ways."""
+        """Add a directory; a duplicate keeps its first place, and the laxer of the two sets of flags."""
         old = self.service_dirs.get(new.path)
         if old is not None:
             new = ServiceDir(
@@ -52,7 +52,7 @@ class _Draft:
         self.service_dirs[new.path] = new
 
     def merge(self, other: _Draft) -> None:
-        """Take in an included file. As in dbus-daemon, <syslog> counts in the outermost file only."""
+        """Merge an included file. As in dbus-daemon, <syslog> counts in the outermost file only."""
         self.limits = other.limits
         self.apparmor = other.apparmor
         for name in ("bus_type", "user", "pidfile", "servicehelper"):
@@ -80,7 +80,7 @@ class Reader:
         self._including: list[str] = []
 
     def read(self, file: str) -> Settings:
-        """Return the settings that the file and all that it includes make up.
+        """Return the settings of the file and of the files that it includes.
 
         Raises ConfigError.
         """
@@ -174,9 +174,9 @@ class Reader:
         policy = validate(models.Policy, element)
         found = self._applies_to(policy, element)
         for child in element.children:
-            # Even rules for nobody are checked.
+            # Rules that apply to no connection are checked, too.
             attributes = validate(models.RuleAttributes, child, element=child.name)
-            context, principal = found or (Context.DEFAULT, ANYONE)
+            context, principal = found or (Context.DEFAULT, ANY_ID)
             try:
                 rule = compile_rule(attributes, context, principal, child)
             except UnknownPrincipalError as error:
@@ -191,9 +191,9 @@ class Reader:
     def _applies_to(self, policy: models.Policy, element: Element) -> tuple[Context, int] | None:
         """Return the context of a <policy> and its uid or gid; None if the system knows no such principal."""
         if policy.context is not None:
-            return (Context.DEFAULT if policy.context == "default" else Context.MANDATORY), ANYONE
+            return (Context.DEFAULT if policy.context == "default" else Context.MANDATORY), ANY_ID
         if policy.at_console is not None:
-            return (Context.AT_CONSOLE if policy.at_console == "true" else Context.NO_CONSOLE), ANYONE
+            return (Context.AT_CONSOLE if policy.at_console == "true" else Context.NO_CONSOLE), ANY_ID
         if policy.user is not None:
             context, kind, text = Context.USER, "username", policy.user
             found = principals.user_id(text)
@@ -226,7 +226,7 @@ class Reader:
             element.fail(f"Inclusion of file '{file}' is nested too deeply")
         self._including.append(identity)
         try:
-            # A file that is refused must leave no limit behind.
+            # A file with an error must have no effect, so its limits are dropped.
             inner = _Draft(_directory(file), limits=dict(draft.limits), apparmor=draft.apparmor)
             draft.merge(self._collect(self._parse_included(file, element), inner))
         finally:
@@ -238,7 +238,7 @@ class Reader:
         except ConfigError as error:
             if error.line:
                 raise
-            # There is no line in a file that can't be read: name the one that asks for it.
+            # A file that can't be read has no lines: report the line that includes it.
             raise ConfigError(element.file, element.line, error.reason, error.missing) from None
 
     def _includedir(self, draft: _Draft, element: Element) -> None:
@@ -257,7 +257,7 @@ class Reader:
             try:
                 self._include_file(draft, file, element)
             except ConfigError as error:
-                # One bad file of one package must not stop the bus.
+                # One bad file of one package must not prevent the start of the bus.
                 reason = f"Encountered error '{error.reason}' while parsing '{file}'"
                 self._warnings.append(ConfigWarning(error.file, error.line, reason))
         draft.conf_dirs.append(directory)

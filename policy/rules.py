@@ -1,7 +1,7 @@
-"""One rule of the policy, and how it lies in the block that the data plane reads.
+"""A rule of the policy, and its layout in the block that the data plane reads.
 
-The block is little-endian: a header of 32 bytes, the rules of 64 bytes each in the order of the files,
-the strings. A string is an offset into the strings, where it ends with a NUL; offset 0 says "not given".
+The block is little-endian: a header of 32 bytes, the rules of 64 bytes each in the order of the files, and
+the strings. A string is the offset of a text that ends with NUL; offset 0 stands for "not given".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HEADER = Struct("<8s6I")
 # max_fds; flags, reserved; file, line
 RECORD = Struct("<4B8I2H2I16x")
 
-ANYONE = 0xFFFFFFFF
+ANY_ID = 0xFFFFFFFF
 NO_MAXIMUM = 0xFFFFFFFF
 
 MESSAGE_TYPES = {"method_call": 1, "method_return": 2, "error": 3, "signal": 4}
@@ -26,7 +26,7 @@ _TYPE_NAMES = {number: name for name, number in MESSAGE_TYPES.items()}
 
 
 class Kind(IntEnum):
-    """What a rule speaks about."""
+    """What a rule decides about."""
 
     SEND = 1
     RECEIVE = 2
@@ -36,7 +36,7 @@ class Kind(IntEnum):
 
 
 class Context(IntEnum):
-    """The kind of <policy> that a rule stands in."""
+    """The kind of <policy> that contains a rule."""
 
     DEFAULT = 0
     GROUP = 1
@@ -58,20 +58,20 @@ class Flag(IntFlag):
 
 
 class Rule(Record):
-    """An <allow> or <deny>, its defaults filled in.
+    """An <allow> or <deny>, with defaults filled in.
 
-    principal: the uid or gid that the <policy>, or a connect rule, is about; ANYONE otherwise.
+    principal: the uid or gid of the <policy> or of a connect rule; otherwise ANY_ID.
     message_type: 1 to 4, or 0 for any.
     destination: send_destination, receive_sender, or the name of an own rule.
-    None in a string is "any"; the empty string is itself, and matches what is empty.
-    prefix: destination stands for itself and for all names below it.
-    broadcast: True for broadcasts only, False for all else only, None for both.
+    A string of None matches anything; an empty string matches an empty one.
+    prefix: destination stands for itself and for all names below.
+    broadcast: True for broadcasts only, False for other messages only, None for both.
     """
 
     kind: Kind
     allow: bool
     context: Context = Context.DEFAULT
-    principal: int = ANYONE
+    principal: int = ANY_ID
     message_type: int = 0
     destination: str | None = None
     path: str | None = None
@@ -90,28 +90,28 @@ class Rule(Record):
 
     @property
     def is_per_client(self) -> bool:
-        """True unless the rule says who may connect, which is asked before there is a client."""
+        """True unless it is a connect rule, which is evaluated before there is a client."""
         return self.kind not in (Kind.CONNECT_USER, Kind.CONNECT_GROUP)
 
     @property
     def is_catch_all(self) -> bool:
-        """True if dbus-daemon drops every earlier rule of this kind when it meets this one.
+        """True if dbus-daemon drops all earlier rules of this kind because of this one.
 
-        It looks at type and strings alone. A rule that has only fds, broadcast, eavesdrop or
-        requested_reply to narrow it counts as a catch-all too, and what it doesn't match is denied.
+        It compares type and strings only. A rule that is restricted by fds, broadcast, eavesdrop or
+        requested_reply alone is a catch-all, too, and messages that it doesn't match are denied.
         """
         strings = (self.destination, self.path, self.interface, self.member, self.error)
         return not self.message_type and all(text is None for text in strings)
 
     def __str__(self) -> str:
-        """Return the rule as it would stand in a file."""
+        """Return the rule as an element of a configuration file."""
         attributes = "".join(f' {name}="{value}"' for name, value in self._attributes())
         return f"<{'allow' if self.allow else 'deny'}{attributes}/>"
 
     def _attributes(self) -> list[tuple[str, str]]:
         if not self.is_per_client:
             name = "user" if self.kind == Kind.CONNECT_USER else "group"
-            return [(name, "*" if self.principal == ANYONE else str(self.principal))]
+            return [(name, "*" if self.principal == ANY_ID else str(self.principal))]
         if self.kind == Kind.OWN:
             name = "*" if self.destination is None else self.destination
             return [("own_prefix" if self.prefix else "own", name)]

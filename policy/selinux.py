@@ -1,4 +1,4 @@
-"""What <include> asks of SELinux, as libselinux answers it, without loading libselinux."""
+"""The state of SELinux for <include>, determined as libselinux does, without loading it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _DEFAULT_TYPE = "targeted"
 
 
 def is_enabled(filesystem: str = "/sys/fs/selinux", config: str = _CONFIG) -> bool:
-    """Return True if the kernel has a policy loaded and the system is set up for one."""
+    """Return True if the kernel has loaded a policy and the system is configured for one."""
     return os.path.exists(f"{filesystem}/enforce") and os.path.exists(config)
 
 

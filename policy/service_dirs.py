@@ -1,4 +1,4 @@
-"""The standard places of .service files."""
+"""The standard directories of .service files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SYSTEM = "/dbus-1/system-services"
 
 
 def join(directory: str, path: str) -> str:
-    """Return a path in a directory, put together as dbus-daemon does it."""
+    """Return a path in a directory, joined as dbus-daemon does."""
     if not directory or not path:
         return directory
     if directory.endswith("/") and path.startswith("/"):
@@ -34,8 +34,8 @@ def session_dirs() -> tuple[ServiceDir, ...]:
 
 def system_dirs() -> tuple[ServiceDir, ...]:
     """Return what <standard_system_servicedirs/> stands for."""
-    # /etc and /run may come into being late, so they aren't watched, and their files are new enough
-    # to be named strictly.
+    # Those in /etc and /run may be created late, so they aren't watched; they are new enough to require
+    # that files are named after their service.
     local = [ServiceDir(base + _SYSTEM, watch=False, strict_naming=True) for base in ("/etc", "/run")]
     return (*local, *(ServiceDir(base + _SYSTEM) for base in ("/usr/local/share", "/usr/share", "/lib")))
 
@@ -43,7 +43,7 @@ def system_dirs() -> tuple[ServiceDir, ...]:
 def transient_dir() -> ServiceDir | None:
     """Return the session's own directory below XDG_RUNTIME_DIR; None if that isn't set.
 
-    Raises OSError with the reason if XDG_RUNTIME_DIR can't be trusted: it may be another user's.
+    Raises OSError with the reason if XDG_RUNTIME_DIR can't be trusted: it may belong to another user.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime is None:
@@ -53,9 +53,9 @@ def transient_dir() -> ServiceDir | None:
 
 
 def make_transient_dir(directory: ServiceDir) -> None:
-    """Make a transient directory, for this user alone, if it isn't there.
+    """Make a transient directory, accessible to this user only, if it doesn't exist.
 
-    Raises OSError with the reason if it, or its parent, can't be made or belongs to somebody else.
+    Raises OSError with the reason if it or its parent can't be made, or belongs to another user.
     """
     for path in (os.path.dirname(directory.path), directory.path):
         try:

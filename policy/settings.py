@@ -1,4 +1,4 @@
-"""The configuration as the serving process uses it: plain, frozen, and quick to import."""
+"""The configuration as the daemon uses it: plain, frozen, and quick to import."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..record import Record
 class Limits(Record):
     """The <limit> elements by their names: bytes, milliseconds (-1: never) or counts.
 
-    The defaults are what dbus-daemon has without a <limit>.
+    The defaults are dbus-daemon's.
     """
 
     max_incoming_bytes: int = 127 * 1024 * 1024
@@ -40,8 +40,8 @@ class ServiceDir(Record):
     """A directory of .service files.
 
     watch: a change in it reloads the configuration.
-    strict_naming: a file must be called after the name that it provides.
-    transient: it is the session's own, below XDG_RUNTIME_DIR, and the bus makes it if it isn't there.
+    strict_naming: a file must be named after the bus name that it provides.
+    transient: it is the session's own, below XDG_RUNTIME_DIR, and the bus creates it.
     """
 
     path: str
@@ -51,10 +51,10 @@ class ServiceDir(Record):
 
 
 class Multicast(Record):
-    """Whether messages go directly between clients, where the kernel can do that.
+    """The use of the kernel's groups, where messages go directly between clients.
 
     mode: "auto", "off" or "require".
-    trust: whose messages may go directly to a client: "same-user" (its own and root's) or "everybody".
+    trust: the senders of a client's direct messages: "same-user" (its own uid and root) or "everybody".
     """
 
     mode: str = "auto"
@@ -62,7 +62,7 @@ class Multicast(Record):
 
 
 class ConfigWarning(Record):
-    """Something in the configuration that was passed over; line is 0 if it is about a whole file."""
+    """A part of the configuration that was ignored; line is 0 if it is a whole file."""
 
     file: str
     line: int
@@ -74,15 +74,15 @@ class ConfigWarning(Record):
 
 
 class Settings(Record):
-    """All that the configuration files say.
+    """The merged settings of all configuration files.
 
-    listen, auth: in the order of the files; an empty auth means every mechanism there is.
-    service_dirs: in the order in which they are searched, each path once.
+    listen, auth: in the order of the files; an empty auth allows every mechanism.
+    service_dirs: in the order of the search, without duplicates.
     selinux: (bus name, security context) pairs; apparmor: "required", "enabled" or "disabled".
-    policy: the rules, as policy.block lays them out.
-    files: every file that was read; watched_dirs: the directories whose changes mean a reload.
-    missing: files and directories that would have been read, if they were there.
-    multicast: from omnibus's own file, which is read at the start and not again.
+    policy: the rules as a block of policy.block.
+    files: every file that was read; watched_dirs: directories in which a change triggers a reload.
+    missing: files and directories that would have been read if they existed.
+    multicast: from omnibus's own file, which is read at the start only.
     """
 
     bus_type: str | None = None
@@ -107,7 +107,7 @@ class Settings(Record):
     multicast: Multicast = Multicast()
 
     def to_plain(self) -> dict[str, Any]:
-        """Return the settings as tuples, strings, numbers and bytes, which marshal takes."""
+        """Return the settings as tuples, strings, numbers and bytes, which marshal can write."""
         plain = dict(vars(self))
         plain["limits"] = _values(self.limits)
         plain["service_dirs"] = tuple(map(_values, self.service_dirs))
@@ -117,7 +117,7 @@ class Settings(Record):
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Settings:
-        """Make the settings again from what to_plain() gave."""
+        """Return the settings of a dictionary from to_plain()."""
         return cls(
             **plain
             | {

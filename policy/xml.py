@@ -1,7 +1,7 @@
-"""The shape of a configuration file: which element may stand where, with which attributes and content.
+"""The grammar of a configuration file: elements, their parents, attributes and content.
 
-What the values mean is not known here. dbus-daemon refuses a file that has anything it doesn't know,
-and so does this; a typing error in a security policy must not be passed over.
+Values are checked elsewhere. As in dbus-daemon anything unknown is an error: a typing error in a security
+policy must not be ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NoReturn
 from ..record import Record
 from .error import ConfigError
 
-# dbus-daemon reads no larger file.
+# dbus-daemon's limit.
 MAX_FILE_SIZE = 1024 * 1024
 
 _WHITE_SPACE = " \t\r\n"
@@ -29,7 +29,7 @@ _RULE_ATTRIBUTES = frozenset(
 
 
 class Shape(Record):
-    """What an element may hold: attributes, and either text, which it then must have, or other elements."""
+    """The attributes of an element, and its content: either text, which is required then, or elements."""
 
     attributes: frozenset[str] = frozenset()
     text: bool = False
@@ -79,7 +79,7 @@ OWN_SHAPES: dict[str, Shape] = _OMNIBUSCONFIG_CHILDREN | {
 
 
 class Element:
-    """One element as it was read; text is what stands in it, untouched, white space and all."""
+    """One element; text is its content including white space."""
 
     def __init__(self, name: str, attributes: dict[str, str], file: str, line: int, text: str = "") -> None:
         self.name = name
@@ -90,17 +90,17 @@ class Element:
         self.children: list[Element] = []
 
     def fail(self, reason: str) -> NoReturn:
-        """Refuse the file because of this element."""
+        """Raise ConfigError with the place of this element."""
         raise ConfigError(self.file, self.line, reason)
 
 
 def read_file(file: str) -> bytes:
     """Return the bytes of a configuration file.
 
-    Raises ConfigError: not there (``missing``), not readable, too large, not a regular file.
+    Raises ConfigError if it doesn't exist (``missing``), can't be read, is too large or not a regular file.
     """
     try:
-        # Not to wait for a writer if it is a FIFO.
+        # O_NONBLOCK: a FIFO must not block.
         fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
@@ -121,13 +121,13 @@ def read_file(file: str) -> bytes:
 def parse(data: bytes, file: str, root: str = "busconfig", shapes: Mapping[str, Shape] = SHAPES) -> Element:
     """Return the root element of a configuration file's bytes.
 
-    Raises ConfigError with the line: not well-formed, or not of the shape of a configuration file.
+    Raises ConfigError with the line if it is not well-formed or violates the grammar.
     """
     return _Builder(file, root, shapes).build(data)
 
 
 class _Builder:
-    """Builds the tree from what expat calls it with, and checks the shape as it goes."""
+    """Builds the tree from expat's callbacks, and checks the grammar meanwhile."""
 
     def __init__(self, file: str, root: str, shapes: Mapping[str, Shape]) -> None:
         self._file = file
@@ -135,7 +135,7 @@ class _Builder:
         self._shapes = shapes
         self._open: list[Element] = []
         self._root: Element | None = None
-        # dbus-daemon reads UTF-8, whatever the XML declaration says.
+        # As dbus-daemon, regardless of the XML declaration.
         self._expat = pyexpat.ParserCreate("UTF-8")
         self._expat.StartElementHandler = self._start
         self._expat.EndElementHandler = self._end
@@ -190,6 +190,6 @@ class _Builder:
             raise ConfigError(self._file, line, reason)
 
     def _entity(self, name: str, *_: object) -> None:
-        # Entities can make a small file endless, and no configuration needs any.
+        # Entities can expand a small file without bound, and no configuration needs any.
         line = self._expat.CurrentLineNumber
         raise ConfigError(self._file, line, f'Declaration of entity "{name}" is not allowed')

@@ -12,11 +12,11 @@ _HEX_DIGITS = frozenset(b"0123456789abcdefABCDEF")
 
 
 class AddressError(ValueError):
-    """The text is no address, or one that nobody can listen on; the message is the reference's."""
+    """The text is not an address, or not one to listen on; the message is the reference's."""
 
 
 class Address(Record):
-    """One address. Values in ``options`` are not escaped; bytes that are no UTF-8 are as in file names."""
+    """One address. Values in ``options`` are not escaped; bytes that are not UTF-8 are surrogates."""
 
     transport: str
     options: Mapping[str, str]
@@ -30,8 +30,7 @@ class Address(Record):
 def parse(text: str) -> list[Address]:
     """Read a list of addresses, at least one; raises AddressError.
 
-    As in the reference, one separator too many at the end does no harm, and of a key that is given twice the
-    first counts.
+    As in the reference, one trailing separator is accepted, and the first of duplicate keys counts.
     """
     if not text:
         raise AddressError("Empty address ''")
@@ -51,8 +50,8 @@ def escape(value: str) -> str:
 def unescape(text: str) -> str:
     """Undo ``escape``.
 
-    Raises AddressError if a byte should have been escaped, a % is no escape, or one stands for nul, at which
-    the reference would end the value.
+    Raises AddressError for a byte that should have been escaped, an invalid escape, and an escaped nul, at
+    which the reference would end the value.
     """
     escaped = os.fsencode(text)
     value = bytearray()

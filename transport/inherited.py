@@ -1,4 +1,4 @@
-"""Listening on what the service manager passed (spec, "systemd")."""
+"""Listening on sockets passed by the service manager (specification: "systemd")."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .listener import Listener, ListenError, Surroundings
 
 
 def listen(address: Address, surroundings: Surroundings) -> Listener:
-    """Take over all passed sockets; raises ListenError if there are none, or one is no listening stream."""
+    """Take over all passed sockets; raises ListenError if there are none, or one is of another kind."""
     descriptors = surroundings.take_inherited()
     if not descriptors:
         raise ListenError("No socket received.")

@@ -1,4 +1,4 @@
-"""From an address to a listener: the one entry of all listenable transports."""
+"""Listening on an address, whatever its transport."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def listen(
 
     ``take_inherited`` hands over the descriptors that the service manager passed, for ``systemd:``.
 
-    Raises AddressError if the text is no list of addresses, no transport in it is known, or one that it comes
-    to lacks a key or has too many; ListenError, the first one, if nothing works.
+    Raises AddressError if the text is not a list of addresses, no transport in it is known, or an address
+    that is tried lacks a key or has too many; the first ListenError if no address works.
     """
     surroundings = Surroundings(environment, take_inherited)
     failures: list[ListenError] = []
@@ -42,9 +42,9 @@ def listen(
 
 
 def parse_listenable(text: str) -> list[Address]:
-    """Return those addresses of the list whose transport can be listened on, at least one.
+    """Return the addresses of the list whose transport is listenable, at least one.
 
-    Raises AddressError as ``listen`` does, but for keys that are only looked at when it comes to them.
+    Raises AddressError as ``listen`` does, except for keys, which are checked when an address is tried.
     """
     addresses = parse(text)
     found = [one for one in addresses if one.transport in _TRANSPORTS]

@@ -1,4 +1,4 @@
-"""What listening on an address gives: sockets, the address for clients, and what to remove at the end."""
+"""Listeners: the sockets of one address, the address for clients, and the files to remove at the end."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .address import Address, join
 
 
 class ListenError(Exception):
-    """Nobody can listen there now; the message is the reference's."""
+    """The address can't be listened on now; the message is the reference's."""
 
 
 class Surroundings(Record):
     """What listening depends on besides the address.
 
     ``environment`` has XDG_RUNTIME_DIR and TMPDIR. ``take_inherited`` hands over the descriptors that the
-    service manager passed, which then belong to the caller; a second call has nothing left to hand over.
+    service manager passed, which then belong to the caller; a second call returns none.
     """
 
     environment: Mapping[str, str]
@@ -32,10 +32,10 @@ def new_guid() -> str:
 
 
 class Listener:
-    """Listening, non-blocking sockets and the addresses under which clients reach them.
+    """Listening, non-blocking sockets and the addresses at which clients reach them.
 
     Sockets of the family AF_UNIX can pass descriptors. ``nonce`` is what a client has to send first, empty
-    but for nonce-tcp. ``guid`` is the one that clients are told of when they have authenticated.
+    except for nonce-tcp. ``guid`` is sent to clients with OK.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Listener:
         return join(Address(one.transport, {**one.options, "guid": self.guid}) for one in self.addresses)
 
     def close(self) -> None:
-        """Close the sockets, unlink what was made in the file system, as far as permissions still allow."""
+        """Close the sockets, and unlink their files as far as permissions still allow."""
         for one in self.sockets:
             one.close()
         self.remove()

@@ -20,7 +20,7 @@ NONCE_SIZE = 16
 
 
 def listen(address: Address, surroundings: Surroundings) -> Listener:
-    """Listen as ``host``, ``bind``, ``port`` and ``family`` say, on every address that they stand for.
+    """Listen according to ``host``, ``bind``, ``port`` and ``family``, on every address that they resolve to.
 
     Raises ListenError if there is none, or the family is unknown.
     """
@@ -29,7 +29,7 @@ def listen(address: Address, surroundings: Surroundings) -> Listener:
 
 
 def listen_with_nonce(address: Address, surroundings: Surroundings) -> Listener:
-    """Listen like ``listen`` for clients who can read the file that ``noncefile`` in the result names."""
+    """Listen for clients that can read the file named by ``noncefile`` in the result."""
     sockets, options = _listen(address.options)
     try:
         file, nonce = _make_nonce_file(surroundings.environment)
@@ -55,7 +55,7 @@ def _listen(options: Mapping[str, str]) -> tuple[list[socket.socket], dict[str, 
     sockets: list[socket.socket] = []
     failures: list[str] = []
     for family, sockaddr in _resolve(None if interface == "*" else interface, port, options.get("family")):
-        # The first socket settles the port for all of them.
+        # The first socket determines the port of all.
         number = sockets[0].getsockname()[1] if sockets else sockaddr[1]
         try:
             sockets.append(_bound_socket(family, (sockaddr[0], number, *sockaddr[2:])))
@@ -73,7 +73,7 @@ def _listen(options: Mapping[str, str]) -> tuple[list[socket.socket], dict[str, 
 
 
 def _resolve(host: str | None, port: str, family: str | None) -> list[tuple[int, tuple[Any, ...]]]:
-    """Look up families and socket addresses, each once."""
+    """Return the distinct families and socket addresses."""
     if family is not None and family not in FAMILIES:
         raise ListenError(f"Unknown address family {family}")
     failure = f'Failed to lookup host/port: "{host or "*"}:{port}"'
@@ -96,7 +96,7 @@ def _resolve(host: str | None, port: str, family: str | None) -> list[tuple[int,
 
 
 def _bound_socket(family: int, sockaddr: tuple[Any, ...]) -> socket.socket:
-    """Listen; what is accepted inherits that small messages leave at once."""
+    """Return a listening socket; accepted connections inherit TCP_NODELAY."""
     listening = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -114,7 +114,7 @@ def _bound_socket(family: int, sockaddr: tuple[Any, ...]) -> socket.socket:
 
 def _make_nonce_file(environment: Mapping[str, str]) -> tuple[Path, bytes]:
     """Write 16 random bytes into a file in a directory that only this user may enter."""
-    # Few buses have one, and every start would pay for the import.
+    # Imported here, since few buses need it and every start would pay for it.
     from pathlib import Path
 
     temporary = next((environment[name] for name in ("TMPDIR", "TMP", "TEMP") if name in environment), "/tmp")

@@ -1,7 +1,8 @@
 """Listening on Unix domain sockets (spec, "Unix Domain Sockets").
 
-``unix-seqpacket`` is our own transport: SOCK_SEQPACKET, with the keys of ``unix``. A message is a packet, one
-of more than 64 KiB is several; packets of the authentication may end anywhere. An empty packet is the end.
+``unix-seqpacket`` is omnibus's own transport: SOCK_SEQPACKET, with the keys of ``unix``. A message is one
+packet, or several if it is larger than 64 KiB; the handshake may be split anywhere. An empty packet is the
+end of file.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ PACKETS = "unix-seqpacket"
 TYPES = {"unix": socket.SOCK_STREAM, PACKETS: socket.SOCK_SEQPACKET}
 BESIDE = ".seqpacket"
 KEYS = ("path", "tmpdir", "abstract", "runtime", "dir")
-MAX_NAME = 99  # bytes: libdbus connects to no longer ones
-MODE = 0o777  # who may connect is for the policy to say
+MAX_NAME = 99  # bytes: the limit of libdbus
+MODE = 0o777  # the policy decides about connections
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def listen(address: Address, surroundings: Surroundings) -> Listener:
-    """Listen as one of ``path``, ``dir``, ``tmpdir``, ``abstract`` and ``runtime`` says.
+    """Listen according to ``path``, ``dir``, ``tmpdir``, ``abstract`` or ``runtime``.
 
-    Raises AddressError if it is not exactly one, ListenError if the socket can't be made.
+    Raises AddressError unless exactly one is given, ListenError if the socket can't be made.
     """
     keys = [key for key in KEYS if key in address.options]
     if not keys:
@@ -53,7 +54,7 @@ def listen(address: Address, surroundings: Surroundings) -> Listener:
 
 
 def listen_beside(address: Address) -> Listener | None:
-    """Listen for packets where whoever knows an address of ``unix`` looks for them; None: it is no such.
+    """Listen for packets at the path derived from an address of ``unix``; return None for other transports.
 
     Raises ListenError.
     """
@@ -65,7 +66,7 @@ def listen_beside(address: Address) -> Listener | None:
 
 
 def random_letters(count: int) -> str:
-    """Make a part of a file name that nobody guesses."""
+    """Return an unpredictable part of a file name."""
     return "".join(_LETTERS[byte % len(_LETTERS)] for byte in os.urandom(count))
 
 
@@ -94,7 +95,7 @@ def _listen_path(transport: str, path: str) -> Listener:
         raise ListenError("Socket name too long")
     _remove_stale(path)
     listening = _bound_socket(TYPES[transport], path, encoded)
-    with suppress(OSError):  # whoever may still connect then is better than nobody
+    with suppress(OSError):  # a socket with a stricter mode is better than none
         os.chmod(path, MODE)
     remove = _remover(path if path.startswith("/") else os.path.join(os.getcwd(), path))
     return Listener([listening], [Address(transport, {"path": path})], remove=remove)
@@ -119,7 +120,7 @@ def _remove_stale(path: str) -> None:
 
 
 def _remover(path: str) -> Callable[[], None]:
-    """Return what unlinks the socket at ``path``, unless by then another bus has replaced it with its own."""
+    """Return a function that unlinks the socket at ``path`` unless another bus has replaced it."""
     try:
         made = os.lstat(path)
     except OSError:

@@ -8,11 +8,12 @@ from typing import Protocol
 
 from ...policy.question import Header
 from ...record import Record
+from ...transport.relay import Audience
 from ..driver.method import Call
 from ..errors import DBusError
 from ..guard import failure, ignored
 from ..peers import Peer
-from ..plane import Audience, DataPlane
+from ..plane import DataPlane
 
 
 class StartReply(IntEnum):

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from ...transport.relay import Table
 from .. import errors
 from ..codec import Variant, make_body
 from ..errors import DBusError
-from ..statistics import Table
 from .method import BUS_NAME, Call, Interface, Method
 
 if TYPE_CHECKING:

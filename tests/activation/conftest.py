@@ -19,10 +19,10 @@ from omnibus.daemon.activation.tools import Program
 from omnibus.daemon.bus import Bus
 from omnibus.daemon.guard import Action, Failed, Guard
 from omnibus.daemon.peers import Peer
-from omnibus.daemon.plane import EventKind
 from omnibus.policy.block import encode
 from omnibus.policy.rules import Kind, Rule
 from omnibus.policy.settings import Limits, ServiceDir, Settings
+from omnibus.transport.relay import EventKind
 from support.daemon import Daemon, adoption, config, start
 from support.plane import FakeEvent, FakePlane, Lines, make_credentials
 from support.raw import DEADLINE, ERROR, BusError, Client

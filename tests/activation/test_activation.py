@@ -12,9 +12,9 @@ import pytest
 from omnibus.daemon.activation.tools import CannotExecute, CannotFork
 from omnibus.daemon.logging import ACTIVATED, ACTIVATING, ACTIVATION_FAILED
 from omnibus.daemon.peers import Peer
-from omnibus.daemon.plane import EVERYBODY, EventKind
 from omnibus.policy.rules import Context, Kind, Rule
 from omnibus.policy.settings import Limits, ServiceDir, Settings
+from omnibus.transport.relay import BROADCAST, EventKind
 from support.plane import FakeEvent
 from support.wire import unmarshal
 
@@ -26,7 +26,7 @@ NAME = "org.example.Service"
 OTHER = "org.example.Other"
 STARTED = b"\1\0\0\0"
 EXITED_3 = 3 << 8
-CHANGED = ("signal", EVERYBODY, "/org/freedesktop/DBus", BUS, "ActivatableServicesChanged", "", b"")
+CHANGED = ("signal", BROADCAST, "/org/freedesktop/DBus", BUS, "ActivatableServicesChanged", "", b"")
 
 MakeDesk = Callable[..., Desk]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from omnibus.daemon.peers import Peer
-from omnibus.daemon.plane import EventKind
+from omnibus.transport.relay import EventKind
 from support.plane import FakeEvent
 
 from .conftest import Desk

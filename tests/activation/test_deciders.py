@@ -19,11 +19,10 @@ from hypothesis import strategies as st
 
 from omnibus.daemon.activation.environment import Environment
 from omnibus.daemon.bus import Bus
-from omnibus.daemon.plane import EventKind
 from omnibus.policy.block import encode
 from omnibus.policy.rules import Kind, Rule
 from omnibus.policy.settings import Limits, ServiceDir, Settings
-from omnibus.transport.relay import Credentials, Event, Relay
+from omnibus.transport.relay import Credentials, Event, EventKind, Relay
 from omnibus.transport.relay._relay import lib
 from support.claimants import PRIMARY_OWNER, RELEASED, Queue
 from support.message import HEADER, Message, Type, frame_length, parse

@@ -15,9 +15,9 @@ import pytest
 from omnibus.daemon.activation.systemd import UnitState, is_systemd, unit_path
 from omnibus.daemon.activation.units import verdict
 from omnibus.daemon.peers import Peer
-from omnibus.daemon.plane import EventKind
 from omnibus.policy.rules import Kind, Rule
 from omnibus.policy.settings import Limits
+from omnibus.transport.relay import EventKind
 from support.plane import FakeEvent
 from support.wire import Variant, unmarshal
 

@@ -16,10 +16,10 @@ from omnibus.auth.mechanism import Accepted, Mechanisms
 from omnibus.auth.mechanisms import choose
 from omnibus.daemon import accept as module
 from omnibus.daemon.accept import Acceptor
-from omnibus.daemon.plane import EventKind
-from omnibus.policy.rules import ANYONE, Kind, Rule
+from omnibus.policy.rules import ANY_ID, Kind, Rule
 from omnibus.policy.settings import Limits
 from omnibus.transport.listener import Listener
+from omnibus.transport.relay import EventKind
 from support.loop import guarded
 from support.plane import FakeEvent
 
@@ -27,8 +27,8 @@ from .conftest import Desk
 
 ME = os.geteuid()
 DEADLINE = 20
-ALL_USERS_MAY_CONNECT = [Rule(Kind.CONNECT_USER, allow=True, principal=ANYONE)]
-NO_USER_MAY_CONNECT = [Rule(Kind.CONNECT_USER, allow=False, principal=ANYONE)]
+ALL_USERS_MAY_CONNECT = [Rule(Kind.CONNECT_USER, allow=True, principal=ANY_ID)]
+NO_USER_MAY_CONNECT = [Rule(Kind.CONNECT_USER, allow=False, principal=ANY_ID)]
 BEGIN = b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"
 
 

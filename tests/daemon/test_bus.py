@@ -12,13 +12,12 @@ from omnibus.daemon.bus import Reloaded, ReloadFailure
 from omnibus.daemon.credentials import Credentials
 from omnibus.daemon.logging import DENIED, RELOAD_FAILED, RELOADED
 from omnibus.daemon.peers import Peer
-from omnibus.daemon.plane import EVERYBODY, EventKind
 from omnibus.policy.block import encode
 from omnibus.policy.error import ConfigError
 from omnibus.policy.question import Identity
 from omnibus.policy.rules import Context, Kind, Rule
 from omnibus.policy.settings import ConfigWarning, Limits, Settings
-from omnibus.transport.relay import Arrival
+from omnibus.transport.relay import BROADCAST, Arrival, EventKind
 from omnibus.transport.relay import Credentials as RelayCredentials
 from support.plane import FakeEvent, make_credentials
 from support.wire import Variant, marshal, unmarshal
@@ -447,7 +446,7 @@ class TestLog:
         place = {"CONFIG_FILE": "/bus.conf", "CONFIG_LINE": 3} if known else {}
         assert desk.log.fields == [fields | place]
 
-    @pytest.mark.parametrize(("sender", "field"), [(EVERYBODY, {"DBUS_SENDER": BUS}), (77, {})])
+    @pytest.mark.parametrize(("sender", "field"), [(BROADCAST, {"DBUS_SENDER": BUS}), (77, {})])
     def test_sender_that_is_no_connection(self, desk: Desk, sender: int, field: dict[str, str]) -> None:
         """The sender is the bus itself, or has disconnected."""
         desk.happen(FakeEvent(EventKind.LOG, sender, type=5, destination=NAME, path=None, body=b"no"))
@@ -456,7 +455,7 @@ class TestLog:
 
 class TestReload:
     NEW = Settings(limits=Limits(max_names_per_connection=1), policy=encode([]))
-    CHANGED = ("signal", EVERYBODY, "/org/freedesktop/DBus", BUS, "ActivatableServicesChanged", "", b"")
+    CHANGED = ("signal", BROADCAST, "/org/freedesktop/DBus", BUS, "ActivatableServicesChanged", "", b"")
 
     @pytest.fixture
     def told(self, desk: Desk) -> list[Reloaded]:

@@ -11,7 +11,7 @@ from omnibus.daemon.codec import read_strings
 from omnibus.daemon.driver import INTERFACES, Driver, Method
 from omnibus.daemon.driver.introspectable import describe
 from omnibus.daemon.peers import Peer
-from omnibus.daemon.plane import EventKind
+from omnibus.transport.relay import EventKind
 from support.plane import BUS_PATH, FakeEvent, make_credentials
 from support.wire import BIG, LITTLE, Variant, marshal
 

@@ -33,15 +33,14 @@ from omnibus.daemon.bus import Bus, Handling
 from omnibus.daemon.driver import INTERFACES, dbus, monitoring
 from omnibus.daemon.guard import ignored
 from omnibus.daemon.loop import Loop
-from omnibus.daemon.plane import EventKind
 from omnibus.daemon.reload import Reloader, reader
 from omnibus.policy import answer
 from omnibus.policy.block import encode
-from omnibus.policy.rules import ANYONE, Kind, Rule
+from omnibus.policy.rules import ANY_ID, Kind, Rule
 from omnibus.policy.settings import Limits, ServiceDir, Settings
 from omnibus.systemd.watchdog import Watchdog
 from omnibus.transport.listener import Listener
-from omnibus.transport.relay import Arrival
+from omnibus.transport.relay import Arrival, EventKind
 from omnibus.transport.relay import Credentials as RelayCredentials
 from support.fault_injection import (
     AccountingPlane,
@@ -78,7 +77,7 @@ SAMPLES: dict[str, Any] = {
 RULES = [
     Rule(Kind.OWN, allow=True),
     Rule(Kind.SEND, allow=True, requested_reply=True),
-    Rule(Kind.CONNECT_USER, allow=True, principal=ANYONE),
+    Rule(Kind.CONNECT_USER, allow=True, principal=ANY_ID),
 ]
 MOST_TURNS = 100
 PARTS = 6  # of a test that takes several seconds

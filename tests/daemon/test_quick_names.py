@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from omnibus.daemon.peers import Peer
-from omnibus.daemon.plane import EventKind
 from omnibus.policy.settings import Limits
+from omnibus.transport.relay import EventKind
 from support.plane import FakeEvent
 from support.wire import unmarshal
 

@@ -9,8 +9,7 @@ import pytest
 
 from omnibus.daemon.driver import stats
 from omnibus.daemon.peers import Peer
-from omnibus.daemon.plane import EventKind
-from omnibus.daemon.statistics import Table
+from omnibus.transport.relay import EventKind, Table
 from support.plane import FakeEvent
 from support.wire import unmarshal
 

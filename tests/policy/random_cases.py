@@ -9,7 +9,7 @@ from random import Random
 from typing import TypeVar
 
 from omnibus.policy.question import Header, Identity
-from omnibus.policy.rules import ANYONE, NO_MAXIMUM, Context, Kind, Rule
+from omnibus.policy.rules import ANY_ID, NO_MAXIMUM, Context, Kind, Rule
 
 from .strategies import BUS, ERROR, ERRORS, GIDS, INTERFACES, MEMBERS, METHOD_CALL, NAMES, PATHS, SIGNAL, UIDS
 
@@ -27,7 +27,7 @@ def rule(random: Random) -> Rule:
     kind = random.choice((Kind.SEND, Kind.RECEIVE))
     is_send = kind == Kind.SEND
     context = random.choice((*Context, Context.DEFAULT, Context.DEFAULT, Context.DEFAULT))
-    principals = {Context.USER: UIDS, Context.GROUP: GIDS}.get(context, (ANYONE,))
+    principals = {Context.USER: UIDS, Context.GROUP: GIDS}.get(context, (ANY_ID,))
     prefix = is_send and random.random() < 0.3
     names = (*NAMES, *(SPECIAL_PREFIXES if prefix else SPECIAL_NAMES))
     destination = maybe(random, names, 0.6)
@@ -55,7 +55,7 @@ def rule(random: Random) -> Rule:
 def own_rule(random: Random) -> Rule:
     """A rule about the ownership of names."""
     context = random.choice(tuple(Context))
-    principals = {Context.USER: UIDS, Context.GROUP: GIDS}.get(context, (ANYONE,))
+    principals = {Context.USER: UIDS, Context.GROUP: GIDS}.get(context, (ANY_ID,))
     name = maybe(random, (*NAMES, "org", ""), 0.9)
     prefix = name is not None and random.random() < 0.4
     return Rule(

@@ -10,7 +10,7 @@ from xml.sax.saxutils import quoteattr
 from hypothesis import strategies as st
 
 from omnibus.policy.question import Header, Identity
-from omnibus.policy.rules import ANYONE, NO_MAXIMUM, Context, Kind, Rule
+from omnibus.policy.rules import ANY_ID, NO_MAXIMUM, Context, Kind, Rule
 
 METHOD_CALL, METHOD_RETURN, ERROR, SIGNAL = 1, 2, 3, 4
 
@@ -42,7 +42,7 @@ def rules(draw: st.DrawFn, kinds: tuple[Kind, ...] = tuple(Kind)) -> Rule:
     allow = draw(st.booleans())
     if kind in (Kind.CONNECT_USER, Kind.CONNECT_GROUP):
         ids = UIDS if kind == Kind.CONNECT_USER else GIDS
-        return Rule(kind, allow, principal=draw(st.sampled_from((ANYONE, *ids))))
+        return Rule(kind, allow, principal=draw(st.sampled_from((ANY_ID, *ids))))
     if kind == Kind.OWN:
         name = draw(maybe(names))
         return Rule(kind, allow, destination=name, prefix=name is not None and draw(st.booleans()))

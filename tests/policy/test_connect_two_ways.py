@@ -11,7 +11,7 @@ import pytest
 from omnibus.policy.block import encode
 from omnibus.policy.evaluate import Policy
 from omnibus.policy.question import Identity
-from omnibus.policy.rules import ANYONE, Context, Kind, Rule
+from omnibus.policy.rules import ANY_ID, Context, Kind, Rule
 from omnibus.transport.relay import Evaluator
 from support.relay_programs import build
 
@@ -38,7 +38,7 @@ def rule(random: Random) -> Rule:
     kind = random.choice((Kind.CONNECT_USER, Kind.CONNECT_USER, Kind.CONNECT_GROUP, Kind.OWN))
     context = random.choice((Context.DEFAULT, Context.DEFAULT, Context.MANDATORY, *Context))
     principals = GIDS if kind == Kind.CONNECT_GROUP else UIDS
-    return Rule(kind, random.random() < 0.5, context, random.choice((ANYONE, *principals)))
+    return Rule(kind, random.random() < 0.5, context, random.choice((ANY_ID, *principals)))
 
 
 def identity(random: Random) -> Identity:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from omnibus.policy.block import encode
 from omnibus.policy.evaluate import ClientPolicy, Policy, is_below
 from omnibus.policy.question import Header, Identity
-from omnibus.policy.rules import ANYONE, Context, Kind, Rule
+from omnibus.policy.rules import ANY_ID, Context, Kind, Rule
 
 from .strategies import headers, identities, names, policies
 
@@ -73,13 +73,13 @@ class TestOrder:
     def test_contexts(self, earlier: Context, later: Context) -> None:
         identity = Identity(1000, (100,), at_console=True)
         principal = {Context.GROUP: 100, Context.USER: 1000}
-        one = (earlier, principal.get(earlier, ANYONE), False)
-        two = (later, principal.get(later, ANYONE), True)
+        one = (earlier, principal.get(earlier, ANY_ID), False)
+        two = (later, principal.get(later, ANY_ID), True)
         assert self.own(identity, one, two)
         assert self.own(identity, two, one), "the order in the file must not count between contexts"
 
     def test_the_last_of_a_context_wins(self) -> None:
-        yes, no = (Context.DEFAULT, ANYONE, True), (Context.DEFAULT, ANYONE, False)
+        yes, no = (Context.DEFAULT, ANY_ID, True), (Context.DEFAULT, ANY_ID, False)
         assert self.own(Identity(0), no, yes)
         assert not self.own(Identity(0), yes, no)
 
@@ -89,17 +89,17 @@ class TestOrder:
         assert self.own(Identity(0, gids), *rules)
 
     def test_only_ones_own_rules_apply(self) -> None:
-        rules = ((Context.USER, 1, True), (Context.GROUP, 1, True), (Context.AT_CONSOLE, ANYONE, True))
+        rules = ((Context.USER, 1, True), (Context.GROUP, 1, True), (Context.AT_CONSOLE, ANY_ID, True))
         assert not self.own(Identity(0, (0,)), *rules)
-        assert self.own(Identity(0, (0,)), *rules, (Context.NO_CONSOLE, ANYONE, True))
-        assert not self.own(Identity(0, (0,), at_console=True), (Context.NO_CONSOLE, ANYONE, True))
+        assert self.own(Identity(0, (0,)), *rules, (Context.NO_CONSOLE, ANY_ID, True))
+        assert not self.own(Identity(0, (0,), at_console=True), (Context.NO_CONSOLE, ANY_ID, True))
 
     def test_anonymous(self) -> None:
         """An anonymous client has no user, so no rule for users or for the console applies to it."""
         assert not self.own(
-            Identity(None), (Context.AT_CONSOLE, ANYONE, True), (Context.NO_CONSOLE, ANYONE, True)
+            Identity(None), (Context.AT_CONSOLE, ANY_ID, True), (Context.NO_CONSOLE, ANY_ID, True)
         )
-        assert self.own(Identity(None), (Context.DEFAULT, ANYONE, True))
+        assert self.own(Identity(None), (Context.DEFAULT, ANY_ID, True))
 
     def test_without_a_rule_it_is_no(self) -> None:
         policy = Policy([]).for_identity(Identity(0))

@@ -14,7 +14,7 @@ from omnibus.policy.block import decode
 from omnibus.policy.compiler import compile_rule
 from omnibus.policy.model import validate
 from omnibus.policy.models import RuleAttributes
-from omnibus.policy.rules import ANYONE, NO_MAXIMUM, Context, Kind, Rule
+from omnibus.policy.rules import ANY_ID, NO_MAXIMUM, Context, Kind, Rule
 from omnibus.policy.xml import parse
 from support.retries import USERS, retry_on_changes_of
 
@@ -27,7 +27,7 @@ def compiled(text: str) -> Rule:
     root = parse(f'<busconfig><policy context="default">{text}</policy></busconfig>'.encode(), "")
     (element,) = root.children[0].children
     attributes = validate(RuleAttributes, element, element=element.name)
-    return compile_rule(attributes, Context.DEFAULT, ANYONE, element).replace(line=0)
+    return compile_rule(attributes, Context.DEFAULT, ANY_ID, element).replace(line=0)
 
 
 class TestAttributes:
@@ -108,7 +108,7 @@ class TestAttributes:
     @given(rules())
     def test_written_as_xml_and_read_again(self, rule: Rule) -> None:
         """The text of a rule, which explains decisions, parses to the same rule."""
-        if rule.principal != ANYONE:
+        if rule.principal != ANY_ID:
             rule = rule.replace(principal=0)
         assert compiled(str(rule)) == rule
 
@@ -135,10 +135,10 @@ class TestPolicyElement:
     @pytest.mark.parametrize(
         ("attributes", "context"),
         [
-            ('context="default"', (Context.DEFAULT, ANYONE)),
-            ('context="mandatory"', (Context.MANDATORY, ANYONE)),
-            ('at_console="true"', (Context.AT_CONSOLE, ANYONE)),
-            ('at_console="false"', (Context.NO_CONSOLE, ANYONE)),
+            ('context="default"', (Context.DEFAULT, ANY_ID)),
+            ('context="mandatory"', (Context.MANDATORY, ANY_ID)),
+            ('at_console="true"', (Context.AT_CONSOLE, ANY_ID)),
+            ('at_console="false"', (Context.NO_CONSOLE, ANY_ID)),
             ('user="root"', (Context.USER, 0)),
             ('user="0"', (Context.USER, 0)),
             ('group="root"', (Context.GROUP, 0)),

@@ -22,9 +22,8 @@ from omnibus.daemon.driver.stats import CONNECTION, OWN_CONNECTION, OWN_CONNECTI
 from omnibus.daemon.guard import Failed, Guard
 from omnibus.daemon.logging import Field
 from omnibus.daemon.loop import Loop
-from omnibus.daemon.plane import EventKind
-from omnibus.daemon.statistics import Table
 from omnibus.systemd.notify import Notifier
+from omnibus.transport.relay import EventKind, Table
 from support.plane import FakeEvent, FakePlane, Lines
 
 INFALLIBLE = ("events", "next_id", "incomplete", "take", "listen", "stop_listening")

@@ -7,9 +7,8 @@ from typing import Any
 
 from omnibus.daemon.credentials import Credentials
 from omnibus.daemon.logging import Field, Log
-from omnibus.daemon.plane import Audience, EventKind
 from omnibus.policy.settings import Limits
-from omnibus.transport.relay import Arrival
+from omnibus.transport.relay import Arrival, Audience, EventKind
 from omnibus.transport.relay import Credentials as RelayCredentials
 
 BUS = "org.freedesktop.DBus"

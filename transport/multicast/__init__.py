@@ -1,1 +1,1 @@
-"""The kernel's groups of Unix sockets, unix_multicast(7): messages go from client to client."""
+"""Groups of Unix sockets, unix_multicast(7): messages that the kernel delivers from client to client."""

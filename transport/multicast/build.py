@@ -1,4 +1,4 @@
-"""Builds `_uapi`, the kernel's interface: cffi reads the declarations from the uapi header itself."""
+"""Builds `_uapi`, the kernel's interface; cffi reads the declarations from the uapi header."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from cffi import FFI
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = ROOT / "kernel" / "include" / "uapi" / "linux" / "unix_multicast.h"
-# What the header takes from elsewhere, and what programs are made of.
+# Types that the header takes from other headers, and BPF instructions.
 FOREIGN = """
 typedef uint8_t __u8;
 typedef uint32_t __u32;
@@ -24,7 +24,7 @@ ARRAY = re.compile(r"\[\w+\]")
 
 
 def _directive(found: re.Match[str]) -> str:
-    """The values of constants, and the sizes of arrays, are for the C compiler to find out."""
+    """Leave the values of constants and the sizes of arrays to the C compiler."""
     kind, name, value = found.groups()
     if kind != "define" or not value:
         return ""
@@ -32,7 +32,7 @@ def _directive(found: re.Match[str]) -> str:
 
 
 def declarations(text: str) -> str:
-    """Return what cffi understands of a header."""
+    """Return the declarations of a header in the subset of C that cffi parses."""
     return ARRAY.sub("[...]", DIRECTIVE.sub(_directive, COMMENT.sub("", text)))
 
 

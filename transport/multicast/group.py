@@ -1,4 +1,4 @@
-"""A group of the kernel, and how one is found: what is imported at every start, with a device or without."""
+"""A kernel group, and the check for the device; imported at every start."""
 
 import os
 from typing import Final
@@ -9,11 +9,11 @@ DEVICE: Final = "/dev/unix_multicast"
 
 
 class Unavailable(Exception):
-    """Messages can't go directly between clients; the text says why."""
+    """The kernel can't deliver messages between clients; the text is the reason."""
 
 
 class Group(Record):
-    """A group that works; its descriptor belongs to whoever has it."""
+    """A working group; its descriptor belongs to the holder of this record."""
 
     fd: int
     version: int
@@ -21,9 +21,9 @@ class Group(Record):
 
 
 def find_group(max_pending: int) -> Group:
-    """Make a group in which a connection may have so many calls unanswered; raises Unavailable.
+    """Make a group with at most ``max_pending`` pending calls per connection; raises Unavailable.
 
-    Opening the device, and more than 1,024 members, may take rights that are given up later.
+    Opening the device and more than 1,024 members may need privileges that are dropped later.
     """
     if not os.path.lexists(DEVICE):
         raise Unavailable(f"{DEVICE} is not there")

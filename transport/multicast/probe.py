@@ -1,4 +1,4 @@
-"""Whether the kernel's groups work here: one is made, and a message goes through it."""
+"""The probe of the kernel's groups: makes one, and sends a message through it."""
 
 import os
 import socket
@@ -10,9 +10,9 @@ from typing import Final
 from .group import DEVICE, Group, Unavailable
 from .uapi import EGRESS, VERSION, Uapi, unicast
 
-# An unprivileged owner may have 1,024, unless the administrator has said otherwise.
+# The default limit for unprivileged owners is 1,024.
 MEMBERS: Final = (4096, 1024, 256, 64)
-MAX_PENDING: Final = 65536  # the kernel takes no more
+MAX_PENDING: Final = 65536  # the kernel's maximum
 MESSAGE: Final = b"Does this go directly?"
 INDEX: Final = 0
 STRANGERS: Final = 16
@@ -20,7 +20,7 @@ PEER_CREDENTIALS: Final = struct.Struct("iII")
 
 
 def probe(max_pending: int, uapi: Uapi | None = None) -> Group:
-    """Make a group and send a message through it, without ever waiting; raises Unavailable."""
+    """Make a group and send a message through it, without blocking; raises Unavailable."""
     uapi = uapi or Uapi()
     with _step(f"{DEVICE} can't be opened"):
         device = uapi.open()
@@ -49,13 +49,13 @@ def _step(failure: str) -> Iterator[None]:
 
 
 def _create(uapi: Uapi, device: int, max_pending: int) -> tuple[int, int]:
-    """Return a group and how many members it may have."""
+    """Return a group and its maximum number of members."""
     with _step("No group can be made"):
         for members in MEMBERS[:-1]:
             try:
                 return uapi.create(device, max_members=members, max_pending=max_pending), members
             except PermissionError:
-                continue  # so many are not for everybody
+                continue  # above the limit for unprivileged owners
         return uapi.create(device, max_members=MEMBERS[-1], max_pending=max_pending), MEMBERS[-1]
 
 
@@ -79,7 +79,7 @@ def _try_out(uapi: Uapi, group: int) -> None:
 
 
 def _connect(stack: ExitStack) -> tuple[socket.socket, socket.socket, socket.socket]:
-    """Connect at an address that the kernel picks, to which others may connect too."""
+    """Connect to a socket at an autobound address, to which other processes can connect, too."""
     listener, client = (stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2))
     for one in (listener, client):
         one.setblocking(False)

@@ -1,6 +1,6 @@
-"""The calls of unix_multicast(7) that the control plane makes; the data plane makes the others by itself.
+"""The calls of unix_multicast(7) that the probe makes; the data plane makes its own.
 
-Each is one ioctl(2), and raises OSError with what the manual page says of it.
+Each is one ioctl(2), and raises OSError as documented in the manual page.
 """
 
 import fcntl
@@ -16,29 +16,29 @@ EGRESS: Final = int(lib.UMC_FILTER_EGRESS)
 INGRESS: Final = int(lib.UMC_FILTER_INGRESS)
 
 Verdict = int
-"""What a filter answers, UMC_UNICAST | 3 for instance."""
+"""The result of a filter, for example UMC_UNICAST | 3."""
 
 
 def unicast(index: int) -> Verdict:
-    """To the member of that index."""
+    """Return the verdict that delivers to one member."""
     return int(lib.UMC_UNICAST) | index
 
 
 class Uapi:
-    """The system calls on the device and on a group; a test has one of its own, where they fail."""
+    """The system calls on the device and on a group; tests replace it to make them fail."""
 
     def open(self) -> int:
         """Open the device; the descriptor belongs to the caller."""
         return os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
 
     def version(self, device: int) -> int:
-        """Return the version of the interface that the kernel has."""
+        """Return the version of the kernel's interface."""
         version = ffi.new("__u32 *")
         _call(device, lib.UMC_GET_VERSION, version)
         return int(version[0])
 
     def create(self, device: int, *, max_members: int, max_pending: int) -> int:
-        """Make a group in which what does not fit asks; its descriptor belongs to the caller."""
+        """Make a group in ask mode; its descriptor belongs to the caller."""
         create = ffi.new(
             "struct umc_create *",
             {
@@ -57,7 +57,7 @@ class Uapi:
         _call(group, lib.UMC_ADD, ffi.new("struct umc_add *", fields))
 
     def set_filter(self, group: int, index: int, which: int, verdicts: Sequence[Verdict]) -> None:
-        """Give a member a filter, EGRESS or INGRESS, of programs that always answer the same."""
+        """Set the EGRESS or INGRESS filter of a member to programs with constant verdicts."""
         programs = ffi.new("struct umc_program[]", len(verdicts))
         answers = [ffi.new("struct sock_filter *", (lib.BPF_RET | lib.BPF_K, 0, 0, one)) for one in verdicts]
         for program, answer in zip(programs, answers, strict=True):
@@ -72,17 +72,17 @@ class Uapi:
         _call(group, lib.UMC_SET_FILTER, ffi.new("struct umc_filter *", fields))
 
     def release(self, group: int, index: int) -> bool:
-        """Let a member send directly; False: something of it is still on its way to us."""
+        """Let a member send directly; return False while data from it is queued for the daemon."""
         entry = ffi.new("struct umc_release_entry *", {"index": index})
         fields = {"entries": int(ffi.cast("uintptr_t", entry)), "count": 1}
         return _call(group, lib.UMC_RELEASE, ffi.new("struct umc_release *", fields)) == 1
 
     def remove(self, group: int, index: int) -> None:
-        """Make a member an ordinary socket; its index is not free yet."""
+        """Turn a member back into an ordinary socket; its index stays in use."""
         _call(group, lib.UMC_REMOVE, ffi.new("struct umc_index *", {"index": index}))
 
     def forget(self, group: int, index: int) -> None:
-        """Free the index of a member that has gone."""
+        """Free the index of a removed member."""
         _call(group, lib.UMC_FORGET, ffi.new("struct umc_index *", {"index": index}))
 
 

@@ -1,22 +1,24 @@
-"""The relay: the native data plane, with one thin façade."""
+"""The relay: the native data plane behind a thin façade; ``transport/README.md`` is its guide."""
 
 from .credentials import Credentials
 from .evaluator import Evaluator
-from .event import Arrival, Event, Gone, Kind
+from .event import Arrival, Audience, Event, EventKind, LossReason, Table
 from .identity import Identity, at_console, identify
-from .relay import ALL, MatchRuleError, Relay
+from .relay import BROADCAST, MatchRuleError, Relay
 
 __all__ = [
-    "ALL",
+    "BROADCAST",
     "Arrival",
+    "Audience",
     "Credentials",
     "Evaluator",
     "Event",
-    "Gone",
+    "EventKind",
     "Identity",
-    "Kind",
+    "LossReason",
     "MatchRuleError",
     "Relay",
+    "Table",
     "at_console",
     "identify",
 ]

@@ -1,4 +1,4 @@
-"""What cffi makes of relay.h; the types of C are opaque here, the façade gives them a meaning."""
+"""The module that cffi builds from relay.h; the C types are opaque here, the façade converts them."""
 
 from typing import Any
 

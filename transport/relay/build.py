@@ -1,4 +1,4 @@
-"""Builds `_relay`, the native data plane: cffi reads the declarations from the headers themselves."""
+"""Builds `_relay`, the native data plane; cffi reads the declarations from its headers."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ from cffi import FFI
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
-ROOMS = [HERE, HERE.parent / "multicast"]
+FOLDERS = [HERE, HERE.parent / "multicast"]
 UAPI = ROOT / "kernel" / "include" / "uapi"
-# What filter.h takes from elsewhere.
+# Types that filter.h takes from other headers.
 FOREIGN = """
 struct span { const char *s; uint32_t n; };
 struct sock_filter { uint16_t code; uint8_t jt; uint8_t jf; uint32_t k; };
@@ -17,14 +17,14 @@ FLAGS = ["-std=gnu11", "-O2", "-g", "-fno-plt", "-fvisibility=hidden", "-pthread
 
 
 def declarations(header: Path) -> str:
-    """The part of a header between the cffi marks."""
+    """Return the part of a header between the cffi marks."""
     text = header.read_text(encoding="utf-8")
     return text.split("/* cffi: begin */", 1)[1].split("/* cffi: end */", 1)[0]
 
 
 def sources() -> list[str]:
-    """All C files of the data plane, named from the root of the checkout."""
-    return sorted(str(p.relative_to(ROOT)) for room in ROOMS for p in room.glob("*/*.c"))
+    """Return the C files of the data plane, relative to the root of the checkout."""
+    return sorted(str(p.relative_to(ROOT)) for room in FOLDERS for p in room.glob("*/*.c"))
 
 
 ffibuilder = FFI()
@@ -36,8 +36,8 @@ ffibuilder.set_source(
     "omnibus.transport.relay._relay",
     '#include "api/relay.h"\n#include "wire/message.h"\n#include "bpf/filter.h"\n',
     sources=sources(),
-    include_dirs=[str(p.relative_to(ROOT)) for p in (*ROOMS, UAPI)],
+    include_dirs=[str(p.relative_to(ROOT)) for p in (*FOLDERS, UAPI)],
     extra_compile_args=FLAGS,
     extra_link_args=["-pthread"],
-    depends=sorted(str(p.relative_to(ROOT)) for room in (*ROOMS, UAPI) for p in room.glob("*/*.h")),
+    depends=sorted(str(p.relative_to(ROOT)) for room in (*FOLDERS, UAPI) for p in room.glob("*/*.h")),
 )

@@ -1,13 +1,13 @@
-"""Who a connection is, as the data plane wants to know it."""
+"""The credentials of a connection, as the data plane takes them."""
 
 from ...record import Record
 
 
 class Credentials(Record):
-    """What the socket says of the process at its other end, and what was agreed with it.
+    """The socket's peer credentials, and the outcome of the handshake.
 
     `gids` are in the kernel's order, the primary group first: policy is evaluated in that order.
-    `loginfo` is the text that log lines and denials show of the connection.
+    `loginfo` describes the connection in log lines and denials.
     """
 
     uid: int | None

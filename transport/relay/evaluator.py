@@ -1,4 +1,4 @@
-"""The policy as the control plane asks it: a handle of its own on the evaluation in C."""
+"""The control plane's own handle on the policy evaluation in C."""
 
 from typing import Any, NamedTuple
 
@@ -8,10 +8,10 @@ from .relay import ANONYMOUS, check
 
 
 class Verdict(NamedTuple):
-    """What was decided about a message.
+    """The decision about a message.
 
-    `matched`: how many rules matched; dbus-daemon names the number in its error messages. `log`: the rule
-    that decided asks for a line in the log. `file` and `line`: where it stands; None and 0 if none matched.
+    `matched`: how many rules matched; dbus-daemon puts it into its error messages. `log`: the deciding
+    rule requests a log line. `file` and `line`: the place of that rule; None and 0 if none matched.
     """
 
     allowed: bool
@@ -24,7 +24,7 @@ class Verdict(NamedTuple):
 class Evaluator:
     """The policy of the whole bus, compiled from a block of omnibus.policy. It belongs to one thread.
 
-    Raises ValueError: not a block; MemoryError, as can_own and can_send do.
+    Raises ValueError for anything but a block, and MemoryError, as can_own and can_send do.
     """
 
     def __init__(self, block: bytes) -> None:
@@ -43,7 +43,7 @@ class Evaluator:
         return bool(result)
 
     def can_send(self, identity: Identity, message: Header) -> Verdict:
-        """Decides if a connection may send a message to a recipient that is known by its destination only."""
+        """Decides if a connection may send a message, of whose recipient only the destination is known."""
         fields = {
             name: ffi.new("char[]", value.encode()) if isinstance(value, str) else value
             for name, value in vars(message).items()

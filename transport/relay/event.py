@@ -1,38 +1,54 @@
-"""What the data plane tells the control plane."""
+"""The events that the data plane reports to the control plane."""
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import Any
 
 from ...record import Record
-from ._relay import ffi
+from ._relay import ffi, lib
 from .credentials import Credentials
 
 
-class Kind(IntEnum):
-    """The kinds of event; see relay.h."""
+class EventKind(IntEnum):
+    """The kinds of events: enum relay_event_kind."""
 
-    CALL = 1
-    PARKED = 2
-    GONE = 3
-    EXPORT = 4
-    LOG = 5
-    WELCOMED = 6
-    NAMED = 7
-    RELEASED = 8
-    ADMITTED = 9
-    LEFT = 10
-    HANDED_UP = 11
+    CALL = lib.RELAY_EVENT_CALL
+    PARKED = lib.RELAY_EVENT_PARKED
+    GONE = lib.RELAY_EVENT_GONE
+    EXPORT = lib.RELAY_EVENT_EXPORT
+    LOG = lib.RELAY_EVENT_LOG
+    WELCOMED = lib.RELAY_EVENT_WELCOMED
+    NAMED = lib.RELAY_EVENT_NAMED
+    RELEASED = lib.RELAY_EVENT_RELEASED
+    ADMITTED = lib.RELAY_EVENT_ADMITTED
+    LEFT = lib.RELAY_EVENT_LEFT
+    HANDED_UP = lib.RELAY_EVENT_HANDED_UP
 
 
-class Gone(IntEnum):
-    """Why a connection was lost."""
+class LossReason(IntEnum):
+    """Why a connection was lost: enum relay_gone."""
 
-    CLOSED = 0
-    INVALID = 1
-    DISCONNECTED = 2
-    OVERFLOW = 3
-    FDS = 4
-    MEMORY = 5
+    CLOSED = lib.RELAY_GONE_CLOSED
+    INVALID = lib.RELAY_GONE_INVALID
+    DISCONNECTED = lib.RELAY_GONE_DISCONNECTED
+    OVERFLOW = lib.RELAY_GONE_OVERFLOW
+    FDS = lib.RELAY_GONE_FDS
+    MEMORY = lib.RELAY_GONE_MEMORY
+
+
+class Table(IntEnum):
+    """The tables that the data plane exports: enum relay_export_kind."""
+
+    CONNECTIONS = lib.RELAY_EXPORT_CONNECTIONS
+    MATCHES = lib.RELAY_EXPORT_MATCHES
+    TOTALS = lib.RELAY_EXPORT_TOTALS
+
+
+class Audience(IntFlag):
+    """The recipients of a message from the bus to the owner of a name: enum relay_audience."""
+
+    OWNER = lib.RELAY_TO_OWNER
+    MONITORS = lib.RELAY_TO_MONITORS
+    ALL = OWNER | MONITORS
 
 
 class Arrival(Record):
@@ -50,9 +66,9 @@ def _text(pointer: Any) -> str | None:
 
 
 class Event:
-    """A view of one event; its fields are read from the data plane's memory when they are asked for.
+    """A view of one event; its fields are read from the data plane's memory on access.
 
-    Valid until the commit of the command that answers it; of those that none answers, until the next drain.
+    Valid until the command that answers it is committed; an event without an answer, until the next drain.
     """
 
     __slots__ = ("_view", "kind", "peer")
@@ -64,7 +80,7 @@ class Event:
 
     @property
     def serial(self) -> int:
-        """The message's serial; for EXPORT the kind of table, for LOG the line of the rule that decided."""
+        """The message's serial; for EXPORT the Table, for LOG the line of the deciding rule."""
         return int(self._view.serial)
 
     @property
@@ -74,7 +90,7 @@ class Event:
 
     @property
     def parked(self) -> int:
-        """The id by which a parked message is delivered or rejected; for HANDED_UP how much was answered."""
+        """The id of a parked message; for HANDED_UP the number of bytes sent in the handshake so far."""
         return int(self._view.parked)
 
     @property
@@ -94,7 +110,7 @@ class Event:
 
     @property
     def active(self) -> bool:
-        """Whether the sender has said Hello."""
+        """Whether Hello has been answered."""
         return bool(self._view.active)
 
     @property
@@ -103,13 +119,13 @@ class Event:
         return int(self._view.n_fds)
 
     @property
-    def reason(self) -> Gone:
+    def reason(self) -> LossReason:
         """Why the connection was lost."""
-        return Gone(self._view.reason)
+        return LossReason(self._view.reason)
 
     @property
     def path(self) -> str | None:
-        """The PATH field; for LOG the file of the rule that decided."""
+        """The PATH field; for LOG the file of the deciding rule."""
         return _text(self._view.path)
 
     @property
@@ -129,7 +145,7 @@ class Event:
 
     @property
     def destination(self) -> str | None:
-        """The DESTINATION field; for LOG that of the message that was denied, if one was.
+        """The DESTINATION field; for LOG that of the denied message, if any.
 
         For NAMED and RELEASED the name.
         """
@@ -142,21 +158,21 @@ class Event:
 
     @property
     def body(self) -> bytes:
-        """The body as it came, in the sender's byte order."""
+        """A copy of the body, in the sender's byte order."""
         if not self._view.body_size:
             return b""
         return bytes(ffi.buffer(self._view.body, self._view.body_size))
 
     @property
     def body_view(self) -> memoryview:
-        """The body where it stands, without a copy."""
+        """The body in place."""
         if not self._view.body_size:
             return memoryview(b"")
         return memoryview(ffi.buffer(self._view.body, self._view.body_size))
 
     @property
     def arrival(self) -> Arrival:
-        """Of ADMITTED: who it is."""
+        """For ADMITTED the credentials of the connection."""
         arrival = self._view.arrival
         who = arrival.who
         return Arrival(
@@ -174,23 +190,23 @@ class Event:
 
     @property
     def fd(self) -> int:
-        """Of HANDED_UP: the connection, which belongs to who reads this.
+        """For HANDED_UP the socket, owned by the caller.
 
-        Of a CALL of GetConnectionCredentials: the process, -1 if there is none; open until that is answered.
+        For a CALL of GetConnectionCredentials a pidfd, -1 if there is none; open until the call is answered.
         """
         return int(self._view.fd)
 
     @property
     def fds(self) -> list[int]:
-        """Of HANDED_UP: the descriptors that came, which belong to who reads this."""
+        """For HANDED_UP the descriptors received so far, owned by the caller."""
         return ffi.unpack(self._view.fds, self.n_fds) if self.n_fds else []
 
     @property
     def listener(self) -> int:
-        """Of HANDED_UP: where it was accepted, by the number that was given to `listen`."""
+        """For HANDED_UP the number of the listener, as given to `listen`."""
         return int(self._view.listener)
 
     @property
     def began(self) -> float:
-        """Of HANDED_UP: when it was accepted, in the seconds of the monotonic clock."""
+        """For HANDED_UP the time of accept(2), in seconds of CLOCK_MONOTONIC."""
         return float(self._view.began) / 1000

@@ -1,4 +1,4 @@
-"""Who made a connection, as the kernel noted it."""
+"""The credentials of the process that made a connection, as the kernel recorded them."""
 
 from typing import Final, NamedTuple
 
@@ -8,8 +8,7 @@ from ._relay import ffi, lib
 class Identity(NamedTuple):
     """One process: `gids` are its supplementary groups, None if they have yet to be looked up.
 
-    `label` is a security module's, `command` the beginning of the command
-    line, with its NULs.
+    `label` is a security module's, `command` the beginning of the command line, with its NULs.
     """
 
     pid: int | None
@@ -24,12 +23,12 @@ _native: Final = ffi.new("struct relay_identity *")
 
 
 def at_console(uid: int, users: str) -> bool:
-    """Tells whether a user is logged in at a seat, by the file of him in logind's directory."""
+    """Tells whether a user is logged in at a seat, according to logind's file for that user."""
     return bool(lib.relay_at_console(users.encode(), uid))
 
 
 def identify(fd: int) -> Identity | None:
-    """Returns who is at the other end of a Unix socket; None for another kind. Only for the main thread."""
+    """Returns the process at the other end of a Unix socket; None for other sockets. Main thread only."""
     if not lib.relay_identify(fd, _native):
         return None
     native, n_gids = _native, _native.n_gids

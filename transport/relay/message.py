@@ -1,4 +1,4 @@
-"""The numbers of the D-Bus protocol, as wire/message.h has them."""
+"""The numbers of the D-Bus protocol, from wire/message.h."""
 
 from typing import Final
 

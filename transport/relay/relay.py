@@ -1,4 +1,4 @@
-"""The thin façade over the native data plane; return codes become exceptions, nothing else happens here."""
+"""The thin façade over the native data plane, which turns return codes into exceptions."""
 
 import errno
 import os
@@ -9,21 +9,20 @@ from typing import Any, Final
 from ...policy.settings import Limits
 from ._relay import ffi, lib
 from .credentials import Credentials
-from .event import Event
+from .event import Audience, Event
 
-ALL: Final = 0xFFFF_FFFF_FFFF_FFFF
-TO_OWNER: Final = int(lib.RELAY_TO_OWNER)
-TO_MONITORS: Final = int(lib.RELAY_TO_MONITORS)
+BROADCAST: Final = 0xFFFF_FFFF_FFFF_FFFF
+"""In place of a connection's id: every connection with a matching rule."""
 ANONYMOUS: Final = 0xFFFF_FFFF
 _EVENTS: Final = 256
-_WHY: Final = 2048
+_MAX_REASON: Final = 2048
 _LIMITS: Final = {
     field: 2 ** (8 * ffi.sizeof(kind.type)) - 1 for field, kind in ffi.typeof("struct relay_limits").fields
 }
 
 
 def check(result: int) -> None:
-    """Raises what a negative errno says."""
+    """Raises the exception for a negative errno."""
     if result == -errno.ENOMEM:
         raise MemoryError
     if result == -errno.EINVAL:
@@ -33,7 +32,7 @@ def check(result: int) -> None:
 
 
 class MatchRuleError(ValueError):
-    """A match rule is wrong, or longer than rules may be (`too_long`)."""
+    """A match rule is invalid, or longer than allowed (`too_long`)."""
 
     def __init__(self, text: str, *, too_long: bool) -> None:
         super().__init__(text)
@@ -41,9 +40,9 @@ class MatchRuleError(ValueError):
 
 
 class Relay:
-    """The data plane: a thread that moves messages by the tables it was given.
+    """The data plane: a thread that routes messages by the tables it was given.
 
-    Commands collect until `commit`, which hands them over as one step.
+    Commands are collected until `commit`, which applies them as one batch.
     """
 
     def __init__(self, guid: str) -> None:
@@ -54,25 +53,25 @@ class Relay:
         self._events = ffi.new("struct relay_event[]", _EVENTS)
 
     def start(self) -> None:
-        """Starts the thread. Not before the process has forked and dropped its privileges.
+        """Starts the thread, after the process has forked and dropped its privileges.
 
-        Raises OSError if none can be had: then somebody has to call `turn`.
+        Raises OSError if no thread can be created; then the caller has to call `turn`.
         """
         check(lib.relay_start(self._relay))
 
     @property
     def poll_fd(self) -> int:
-        """Readable when a turn is due, if there is no thread."""
+        """Readable when `turn` has work to do, if there is no thread."""
         return int(lib.relay_poll_fd(self._relay))
 
     def turn(self) -> int:
-        """Does in the caller's thread what waits; milliseconds until the next turn, -1: not by time."""
+        """Runs one iteration in the caller's thread; returns the milliseconds to the next, -1: no timer."""
         return int(lib.relay_turn(self._relay))
 
     def set_group(self, fd: int, max_members: int, *, trust_everybody: bool) -> None:
         """Makes connections members of this group of unix_multicast(7); `fd` belongs to the data plane.
 
-        To be called before `start`. Raises OSError: then everything is relayed.
+        To be called before `start`. If it raises OSError everything is relayed.
         """
         check(lib.relay_set_group(self._relay, fd, max_members, trust_everybody))
 
@@ -84,46 +83,46 @@ class Relay:
 
     @property
     def event_fd(self) -> int:
-        """Readable while events wait."""
+        """Readable while events are queued."""
         return int(lib.relay_event_fd(self._relay))
 
     def events(self) -> list[Event]:
-        """The next events, the oldest first; an empty list when none waits."""
+        """Returns the next events, oldest first; an empty list if there are none."""
         n = lib.relay_events(self._relay, self._events, _EVENTS)
         events = self._events
         return [Event(events[i]) for i in range(n)]
 
     def set_limits(self, limits: Limits) -> None:
-        """Puts new limits in force, for all connections."""
+        """Applies new limits to all connections."""
         values = {name: min(getattr(limits, name), most) for name, most in _LIMITS.items()}
         check(lib.relay_set_limits(self._relay, ffi.new("struct relay_limits *", values)))
 
     def load_policy(self, block: bytes) -> None:
-        """Puts a policy in force. ValueError: not a block of omnibus.policy."""
+        """Applies a policy. Raises ValueError for anything but a block of omnibus.policy."""
         check(lib.relay_load_policy(self._relay, ffi.from_buffer(block), len(block)))
 
     def listen(self, fd: int, number: int, guid: str, *, simple: bool) -> None:
         """Accepts clients from a socket, of which it keeps a duplicate.
 
-        `simple`: it is a Unix stream socket, and EXTERNAL is among the mechanisms; from another all are
-        HANDED_UP. Who authenticates is told the `guid`.
+        `simple`: it is a Unix stream socket, and EXTERNAL is allowed; connections of other sockets are all
+        HANDED_UP. `guid` is sent with OK.
         """
         check(lib.relay_listen(self._relay, fd, number, guid.encode("ascii"), simple))
 
     def stop_listening(self) -> None:
-        """Accepts no more, and drops who has not authenticated yet."""
+        """Stops accepting, and closes connections that have not authenticated yet."""
         check(lib.relay_stop_listening(self._relay))
 
     def settled(self) -> None:
-        """States that one that was HANDED_UP has been attached or closed."""
+        """Reports that a connection that was HANDED_UP has been attached or closed."""
         check(lib.relay_settled(self._relay))
 
     def next_id(self) -> int:
-        """The id for the next connection that is attached; none is given twice."""
+        """Returns an id for the next connection to attach; ids are never reused."""
         return int(lib.relay_next_id(self._relay))
 
     def incomplete(self) -> int:
-        """How many connections have not said Hello, those that were HANDED_UP among them."""
+        """Returns the number of connections before Hello, including those that were HANDED_UP."""
         return int(lib.relay_incomplete(self._relay))
 
     def attach(
@@ -137,12 +136,10 @@ class Relay:
         listener: int = -1,
         began: float | None = None,
     ) -> None:
-        """Hands an authenticated connection over; `fd` and `fds` belong to the data plane from here on,
-        whatever it raises.
+        """Hands over an authenticated connection; `fd` and `fds` belong to the data plane, also on an error.
 
-        `fds` came with the read that returned `leftover`. `listener` is the Unix
-        socket that it was accepted from, which stays open. `began`: when that was, in the seconds of the
-        monotonic clock, now if it is left out.
+        `fds` came with the read that returned `leftover`. `listener` is the Unix socket that accepted it,
+        which stays open. `began` is the time of accept(2), in seconds of CLOCK_MONOTONIC; by default now.
         """
         try:
             since = int(1000 * (time.monotonic() if began is None else began))
@@ -159,7 +156,7 @@ class Relay:
         del kept
 
     def _native(self, credentials: Credentials) -> tuple[Any, tuple[Any, ...]]:
-        """Returns credentials as C has them, and what has to be kept as long as they are used."""
+        """Returns the credentials as a C struct, and the objects that own its memory."""
         gids = ffi.new("uint32_t[]", credentials.gids)
         loginfo = ffi.from_buffer(credentials.loginfo.encode("utf-8", "replace") + b"\0")
         native = self._credentials
@@ -174,11 +171,11 @@ class Relay:
         return native, (gids, loginfo)
 
     def welcome(self, peer: int, serial: int) -> None:
-        """Answers Hello: the reply, NameOwnerChanged and NameAcquired; the sender goes on."""
+        """Answers Hello with the reply, NameOwnerChanged and NameAcquired; the sender is resumed."""
         check(lib.relay_welcome(self._relay, peer, serial))
 
     def set_queue(self, name: str, peers: Sequence[int]) -> None:
-        """States a name's queue, the owner first, and sends the signals of the change."""
+        """Sets a name's queue, the primary owner first, and sends the signals of the change."""
         check(lib.relay_set_queue(self._relay, name.encode("ascii"), peers, len(peers)))
 
     def leave_queue(self, name: str, peer: int) -> None:
@@ -198,7 +195,7 @@ class Relay:
         check(lib.relay_error(self._relay, peer, serial, name.encode("ascii"), _utf8(text)))
 
     def signal(self, peer: int, path: str, interface: str, member: str, signature: str, body: bytes) -> None:
-        """Sends a signal of the bus, to one connection or to ALL whose rules match."""
+        """Sends a signal of the bus to one connection or as a BROADCAST."""
         texts = [text.encode("ascii") for text in (path, interface, member, signature)]
         check(lib.relay_signal(self._relay, peer, *texts, body, len(body)))
 
@@ -212,39 +209,40 @@ class Relay:
         signature: str,
         body: bytes,
         serial: int = 0,
-        audience: int = TO_OWNER | TO_MONITORS,
+        audience: int = Audience.ALL,
     ) -> None:
-        """Sends a call or a signal of the bus to the owner of a name, to nobody if it has none.
+        """Sends a call or a signal of the bus to the owner of a name; without an owner it is dropped.
 
-        The reply to a call with a serial, 2**31 or more, comes as CALL; a connection owes one at a time.
+        `serial` of a call that needs a reply is 2**31 or more; the reply is reported as CALL. A connection
+        has at most one such call pending.
         """
         texts = [text.encode("utf-8") for text in (destination, path, interface, member, signature)]
         check(lib.relay_send(self._relay, audience, type, serial, *texts, body, len(body)))
 
     def become_monitor(self, peer: int, serial: int, rules: Sequence[str]) -> None:
-        """Makes a monitor of who is stopped for this call; MatchRuleError.
+        """Turns a connection, stopped for this call, into a monitor; raises MatchRuleError.
 
-        The call is answered unless `serial` is 0, the unique name is given up. leave_queue for the other
-        names and resume follow. No rules match everything.
+        The call is answered unless `serial` is 0, and the unique name is released. The caller follows with
+        leave_queue for the other names, and resume. An empty list of rules matches everything.
         """
         texts = [ffi.new("char[]", rule.encode("utf-8", "replace")) for rule in rules]
-        why = ffi.new("char[]", _WHY)
-        result = lib.relay_become_monitor(self._relay, peer, serial, texts, len(texts), why, _WHY)
+        why = ffi.new("char[]", _MAX_REASON)
+        result = lib.relay_become_monitor(self._relay, peer, serial, texts, len(texts), why, _MAX_REASON)
         if result in (-errno.EINVAL, -errno.E2BIG):
             text = str(ffi.string(why), "utf-8", "replace")
             raise MatchRuleError(text, too_long=result == -errno.E2BIG)
         check(result)
 
     def resume(self, peer: int) -> None:
-        """Lets a sender go on whose CALL was answered."""
+        """Resumes a sender whose CALL was answered."""
         check(lib.relay_resume(self._relay, peer))
 
     def show(self, parked: int) -> None:
-        """Lets monitors see a parked message that goes on waiting: behind what was said because of it."""
+        """Shows monitors a parked message that stays parked, after the messages that it has caused."""
         check(lib.relay_show(self._relay, parked))
 
     def deliver(self, parked: int) -> None:
-        """Delivers a parked message to who owns the name now; without an owner it is PARKED again."""
+        """Delivers a parked message to the present owner of its name; without an owner it is PARKED again."""
         check(lib.relay_deliver(self._relay, parked))
 
     def reject(self, parked: int, name: str, text: str) -> None:
@@ -252,17 +250,17 @@ class Relay:
         check(lib.relay_reject(self._relay, parked, name.encode("ascii"), _utf8(text)))
 
     def disconnect(self, peer: int) -> None:
-        """Closes a connection once what was said to it was tried; GONE follows."""
+        """Closes a connection after one attempt to flush its queue; GONE follows."""
         check(lib.relay_disconnect(self._relay, peer))
 
     def forget(self, peer: int) -> None:
-        """Frees a connection that is GONE, after its names were given to others."""
+        """Frees a connection that is GONE, after its names were released."""
         check(lib.relay_forget(self._relay, peer))
 
     def export(self, kind: int, peers: Sequence[int] = ()) -> None:
-        """Asks for a table as JSON; EXPORT follows, in the order of the questions, empty without memory.
+        """Requests a Table as JSON; EXPORT follows, in the order of the requests, empty if memory ran out.
 
-        `peers` are the connections that are wanted, of CONNECTIONS or MATCHES; without any, all are.
+        `peers` restricts CONNECTIONS and MATCHES; an empty sequence stands for all.
         """
         check(lib.relay_export(self._relay, kind, peers, len(peers)))
 
@@ -271,7 +269,7 @@ class Relay:
         check(lib.relay_await_name(self._relay, _utf8(name), awaited))
 
     def commit(self) -> None:
-        """Hands over all commands since the last commit; they are applied as one step."""
+        """Hands over the commands since the last commit, to be applied as one batch."""
         check(lib.relay_commit(self._relay))
 
 
