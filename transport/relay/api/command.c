@@ -19,7 +19,7 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
-#define COMMAND_STEPS 8 /* between looks at the clock */
+#define COMMAND_STEPS 8 /* between readings of the clock */
 
 struct command *command_new(enum command_kind kind, uint64_t id, const char *const texts[COMMAND_TEXTS],
                             const void *body, size_t size)
@@ -114,7 +114,7 @@ static void apply_settled(struct bus *bus, struct command *command)
     incomplete_above(bus, -1);
 }
 
-/* Who only watches neither answers nor is answered. */
+/* Ends the calls of a peer that becomes a monitor: it neither answers nor is answered. */
 static void begin_watching(struct bus *bus, struct peer *peer)
 {
     monitor_watch(bus, peer);
@@ -132,7 +132,7 @@ static void end_call(struct bus *bus, struct peer *peer)
     peer->calls.about = NULL;
 }
 
-/* The answer to the message for which the sender was stopped. */
+/* Resumes a sender after the answer to the message that it was stopped for. */
 static void resume(struct bus *bus, struct peer *peer)
 {
     if (peer->calls.held)
@@ -171,7 +171,10 @@ static struct span owner_span(const struct peer *peer)
     return peer ? peer->unique : SPAN("");
 }
 
-/* Said before it is done, as in the reference: monitors tell by the names of that moment whom it is for. */
+/*
+ * Sends the signals of a change before it is made, as the reference does: monitors identify the receivers by
+ * the names of that moment.
+ */
 static void say_handover(struct bus *bus, struct span name, struct peer *old, struct peer *new)
 {
     if (old)
@@ -181,7 +184,7 @@ static void say_handover(struct bus *bus, struct span name, struct peer *old, st
         say_name_acquired(bus, new, name);
 }
 
-/* Those of its peers that are still there take the places; the rest of the places goes. */
+/* Fills the queue entries with the peers that still exist, and frees the other entries. */
 static void take_places(struct bus *bus, struct command *command)
 {
     const uint8_t *at_id = command->body;
@@ -331,7 +334,7 @@ static void apply_forget(struct bus *bus, struct command *command)
         return;
     end_call(bus, peer);
     report_end_event(bus, peer, &peer->reports.gone);
-    peer->reports.announced = false; /* it need not be told that it is gone */
+    peer->reports.announced = false; /* so that no LEFT is pushed: the control plane knows */
     leave_forget(bus, peer);
 }
 
@@ -362,7 +365,7 @@ static void apply_await_name(struct bus *bus, struct command *command)
         registry_hand_back(&bus->registry, handed);
     } else if ((handed = registry_hand_up(&bus->registry, command->text[0]))) {
         handed->awaited = true;
-        events_hurry(bus->events); /* it may have been given away just before */
+        events_hurry(bus->events); /* the name may have changed just before */
     } else {
         log_memory(bus, "to await", command->text[0].s);
     }

@@ -36,18 +36,18 @@ enum command_kind {
 
 #define COMMAND_TEXTS 5u
 
-/* COMMAND_TAKEN, of which the body is an array: a report that had memory of its own. */
+/* An element of the body of COMMAND_TAKEN: a report that had memory of its own. */
 struct command_taken {
     struct user *user;
     uint64_t peer;
 };
 
-/* What the control plane wants done. Texts and body point into data. */
+/* A command of the control plane. Texts and body point into data. */
 struct command {
     struct command *next;
     enum command_kind kind;
-    uint64_t id;       /* of a peer, or of what is parked; or a message's type */
-    uint32_t serial;   /* or a count, a kind of export, or a truth */
+    uint64_t id;       /* of a peer or of a parked message; or a message type */
+    uint32_t serial;   /* or a count, a kind of export, or a boolean */
     uint32_t audience; /* COMMAND_SEND */
     struct span text[COMMAND_TEXTS];
     const uint8_t *body;
@@ -59,7 +59,7 @@ struct command {
     struct policy *policy;   /* COMMAND_LOAD_POLICY */
     struct event *event;     /* COMMAND_EXPORT */
     struct monitor *monitor; /* COMMAND_BECOME_MONITOR */
-    struct name *name;       /* COMMAND_SET_QUEUE, with the places; body: who takes them */
+    struct name *name;       /* COMMAND_SET_QUEUE, with its entries; body: the ids of their peers */
     uint8_t data[];
 };
 
@@ -68,14 +68,14 @@ struct command_batch {
     struct command *first, *last;
 };
 
-/* NULL: no memory. The texts may be NULL. */
+/* The texts may be NULL. NULL: no memory. */
 struct command *command_new(enum command_kind kind, uint64_t id, const char *const texts[COMMAND_TEXTS],
                             const void *body, size_t size);
-void command_free(struct command *command); /* and what it still owns */
+void command_free(struct command *command); /* with what it still owns */
 void command_batch_free(struct command_batch *batch);
 /*
- * Applies commands until that time (clock_microseconds) and frees them; true: all, and the batch. A client
- * with 50,000 names that leaves makes one for each.
+ * Applies commands until a time (clock_microseconds) and frees them. True: all, and the batch. A client with
+ * 50,000 names that leaves causes one for each.
  */
 bool command_batch_apply(struct bus *bus, struct command_batch *batch, int64_t end);
 

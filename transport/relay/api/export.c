@@ -4,7 +4,7 @@
 #include "base/json.h"
 #include "state/group.h"
 
-/* The connections that were asked for, or all. */
+/* The requested connections, or all. */
 struct choice {
     const uint8_t *ids; /* uint64_t each, not aligned */
     size_t n, at;

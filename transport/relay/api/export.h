@@ -5,8 +5,8 @@
 #include "state/bus.h"
 
 /*
- * Writes one of enum relay_export_kind as JSON and hands it up as RELAY_EVENT_EXPORT, in the event given. ids
- * are those of n connections, uint64_t each and not aligned; n 0: of all.
+ * Writes one of enum relay_export_kind as JSON and pushes it as RELAY_EVENT_EXPORT in the given event. ids
+ * are those of n connections, uint64_t each and not aligned; n 0: all.
  */
 void export_table(struct bus *bus, uint32_t kind, const uint8_t *ids, size_t n, struct event *event);
 

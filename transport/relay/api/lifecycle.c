@@ -40,7 +40,10 @@ static void lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
     if (peer_is_gone(peer))
         return;
     peer->life = PEER_GONE;
-    /* Closed when it is forgotten: who sees the end shall find that its names have no owner. */
+    /*
+     * The socket is closed when the peer is forgotten: a client that sees its end finds that its names have
+     * no owner.
+     */
     epoll_ctl(bus->epoll, EPOLL_CTL_DEL, peer->fd, NULL);
     GROUP_CALL(bus, leave, bus, peer);
     output_drop(bus, peer);
@@ -50,7 +53,7 @@ static void lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
     list_unlink(&peer->input.in_fd_waits);
     list_unlink(&peer->output.in_touched);
     incomplete_remove(bus, &peer->incomplete);
-    /* like the reference, which looks for rules that name the peer only if it has rules itself */
+    /* as in the reference, which looks for rules that name the peer only if it has rules itself */
     if (match_list_count(peer->matches) > 0)
         match_index_forget(bus->matches, peer->unique);
     if (peer->monitor)
@@ -59,7 +62,9 @@ static void lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
     peer->matches = NULL;
     LIST_FOR_SAFE (at, after, &peer->calls.parked) {
         struct parked *parked = CONTAINER_OF(at, struct parked, in_sender);
-        /* one that monitors have yet to see stays, as does its sender, until the control plane has answered
+        /*
+         * a message that monitors have not seen yet stays, as does its sender, until the control plane
+         * answers
          */
         if (parked->shown || !monitored(bus))
             parking_drop(&bus->parking, parked);
@@ -111,7 +116,7 @@ static void forget_all(struct bus *bus)
         return;
     while ((node = table_walk(&bus->peers, node)))
         bus_lose(bus, CONTAINER_OF(node, struct peer, node), RELAY_GONE_DISCONNECTED);
-    users_free(bus); /* before what their reports stand in */
+    users_free(bus); /* before the objects that their reports are embedded in */
     replies_free(&bus->replies);
     parking_free(&bus->parking);
     registry_free(&bus->registry);
@@ -131,7 +136,7 @@ static void forget_all(struct bus *bus)
 void lifecycle_end(struct bus *bus)
 {
     batch_reset(&bus->batch);
-    bus->n_log = LOG_LINES_MAX; /* no one takes events any more */
+    bus->n_log = LOG_LINES_MAX; /* events are no longer taken */
     forget_all(bus);
     batch_free(&bus->batch);
     GROUP_CALL(bus, end, bus);

@@ -4,8 +4,10 @@
 
 #include "state/bus.h"
 
-/* Makes an empty bus, and frees one with its connections. 0 or a negative errno; lifecycle_end is called also
- * after a failure. */
+/*
+ * Make an empty bus, and free a bus with its connections. 0 or a negative errno; lifecycle_end is also called
+ * after a failure.
+ */
 int lifecycle_begin(struct bus *bus, struct events *events, const char *guid);
 void lifecycle_end(struct bus *bus);
 

@@ -17,7 +17,7 @@
 #include <sys/epoll.h>
 
 #define LOOP_EVENTS 128
-#define LOOP_EXPIRED 64 /* calls that are answered in a turn because their time is over */
+#define LOOP_EXPIRED 64 /* calls past reply_timeout answered in a turn */
 
 static void peer_event(struct bus *bus, struct peer *peer, uint32_t events)
 {
@@ -38,7 +38,7 @@ static void peer_event(struct bus *bus, struct peer *peer, uint32_t events)
     bus->turn = NULL;
 }
 
-/* Each peer that is ready now gets one turn; those that become ready meanwhile wait for the next wake-up. */
+/* Gives each ready peer one turn; peers that become ready meanwhile wait for the next wake-up. */
 static void ready_turns(struct bus *bus)
 {
     struct list turns;
@@ -81,7 +81,7 @@ static void expire_replies(struct bus *bus)
     GROUP_CALL(bus, expire_calls, bus);
 }
 
-/* The sooner of two; -1: never. */
+/* The sooner of two times; -1: never. */
 static int64_t sooner(int64_t a, int64_t b)
 {
     return a < 0 || (b >= 0 && b < a) ? b : a;
@@ -101,7 +101,7 @@ int loop_wait_time(const struct bus *bus)
     return (int)sooner(wait, left);
 }
 
-/* True: it is the commands'. */
+/* Handles an event. True: commands have arrived. */
 static bool source_event(struct bus *bus, struct source *source, uint32_t events)
 {
     switch (source->kind) {
@@ -128,12 +128,12 @@ void loop_once(struct bus *bus, int timeout, loop_commands commands, void *conte
     bus->totals.wakeups++;
     for (int i = 0; i < n; i++)
         commanded |= source_event(bus, events[i].data.ptr, events[i].events);
-    /* last, as a command may free a peer that an event of this wake-up names */
+    /* last, as a command may free a peer that another event of this wake-up refers to */
     if (commanded || bus->commands_wait)
         commands(context);
     ready_turns(bus);
     expire_replies(bus);
-    int64_t expiry = incomplete_tick(bus); /* first, as it makes room for those at the doors */
+    int64_t expiry = incomplete_tick(bus); /* first, as it makes room for new connections */
     int64_t doors = sooner(expiry, doors_tick(bus));
     GROUP_CALL(bus, release, bus);
     output_flush(bus);

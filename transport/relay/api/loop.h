@@ -4,14 +4,14 @@
 
 #include "state/bus.h"
 
-/* Applies what the control plane wants; called once a wake-up at most. */
+/* Applies commands of the control plane; called at most once per wake-up. */
 typedef void (*loop_commands)(void *context);
 
-/* Serves until bus->stop. An event of epoll without a peer means that there are commands. */
+/* Runs until bus->stop. */
 void loop_run(struct bus *bus, loop_commands commands, void *context);
-/* One wake-up; timeout in milliseconds, -1: as long as it takes. */
+/* Runs one wake-up; timeout in milliseconds, -1: none. */
 void loop_once(struct bus *bus, int timeout, loop_commands commands, void *context);
-/* The milliseconds until the next wake-up is due, -1: as long as it takes. */
+/* The milliseconds until the next wake-up is due; -1: only on an event. */
 int loop_wait_time(const struct bus *bus);
 
 #endif

@@ -16,9 +16,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define COMMANDS_TIME 200 /* microseconds a turn */
+#define COMMANDS_TIME 200 /* microseconds per wake-up */
 
-/* For COMMANDS_TIME; what is left is applied in the next turn. */
+/* Applies commands for COMMANDS_TIME; the rest follows in the next wake-up. */
 static void apply_commands(void *context)
 {
     struct relay *relay = context;
@@ -50,7 +50,7 @@ int relay_new(struct relay **out, const char *guid)
     relay->events.fd = relay->told.writer;
     if (error == 0)
         error = told < 0 ? told : commanded;
-    /* edge-triggered: each write to it is reported, so an eventfd need not be read */
+    /* edge-triggered: each write is reported, so the eventfd need not be read */
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = &relay->source};
     if (error == 0 && epoll_ctl(relay->bus.epoll, EPOLL_CTL_ADD, relay->commanded.reader, &event) < 0)
         error = -errno;
@@ -124,7 +124,10 @@ static int push_new(struct relay *relay, enum command_kind kind, uint64_t id, ui
     return relay_push(relay, command);
 }
 
-/* States which reports were taken that have memory of their own; without memory, at the next commit. */
+/*
+ * Tells the data plane which reports with memory of their own were taken; without memory, the next commit
+ * does.
+ */
 static void push_taken(struct relay *relay)
 {
     size_t n = 0, n_reports = 0;
@@ -420,7 +423,7 @@ int relay_await_name(struct relay *relay, const char *name, bool awaited)
 int relay_export(struct relay *relay, uint32_t kind, const uint64_t *peers, uint32_t n)
 {
     struct command *command = command_new(COMMAND_EXPORT, 0, NULL, peers, (size_t)n * sizeof(*peers));
-    struct event *event = calloc(1, sizeof(*event)); /* now, so that an answer comes in any case */
+    struct event *event = calloc(1, sizeof(*event)); /* allocated here, so that the answer cannot fail */
     if (!command || !event) {
         free(command);
         free(event);

@@ -21,7 +21,7 @@ static void keep_read(struct relay *relay, struct event *event)
     relay->read = event;
 }
 
-/* All but those of which the data plane has yet to be told that they were taken. */
+/* Frees the events that were read, except those whose COMMAND_TAKEN is still to be sent. */
 static void free_read(struct relay *relay)
 {
     struct event *event = relay->read;
@@ -35,7 +35,7 @@ static void free_read(struct relay *relay)
     }
 }
 
-/* Events that have memory of their own are freed at the next call. */
+/* Frees an event with memory of its own at the next call. */
 static void retire(struct relay *relay, struct event *event)
 {
     if (!event->owned)
@@ -59,7 +59,7 @@ static void relay_events_take(struct relay *relay)
     }
 }
 
-/* Of who came and left again the control plane need not know. */
+/* True for events of a peer that left before its arrival was read, which are not handed out. */
 static bool is_void(struct event *event)
 {
     if (event->view.kind == RELAY_EVENT_LEFT)

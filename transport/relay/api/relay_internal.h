@@ -10,23 +10,26 @@
 #include <pthread.h>
 
 struct relay {
-    /* the data plane's; the rest is the control plane's, but for the two stacks, and for what is atomic */
+    /*
+     * owned by the data plane; the rest by the control plane, except for the two stacks and for atomic fields
+     */
     struct bus bus;
     struct events events;
     struct stack commands;
-    struct source source;        /* of commanded */
-    struct wake told, commanded; /* for the control plane, and for the data plane */
+    struct source source;        /* target for epoll events of commanded */
+    struct wake told, commanded; /* wake the control plane and the data plane */
     struct command_batch *open;  /* commands that wait for relay_commit */
-    struct stack_node *batches;  /* of commands that were taken, and are not all applied yet */
-    struct event *unread;        /* taken from events.stack and not handed out yet */
-    uint64_t n_ids;              /* Odd ids. No counter is shared: 64-bit atomics are not everywhere. */
-    struct event *read; /* events of their own that were handed out, freed at the next relay_events */
+    struct stack_node *batches;  /* batches taken and not fully applied yet */
+    struct event *unread;        /* taken from events.stack, not handed out yet */
+    uint64_t n_ids; /* odd ids; no counter is shared, as 64-bit atomics are not available everywhere */
+    struct event
+        *read; /* events with memory of their own that were handed out; freed by the next relay_events */
     pthread_t thread;
-    bool started; /* the thread */
-    bool turns;   /* there is none: relay_turn is called */
+    bool started; /* the thread runs */
+    bool turns;   /* there is no thread: relay_turn is called */
 };
 
-/* Frees all events, and closes what nobody has taken. */
+/* Frees all events, and closes descriptors that were not taken. */
 void relay_drain(struct relay *relay);
 
 #endif

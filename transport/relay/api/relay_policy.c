@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-#define GENERATION 1 /* any but 0: no identity or role is kept from one question to the next */
+#define GENERATION 1 /* any but 0, as no identity or role is kept between questions */
 
 int relay_policy_new(struct policy **out, const uint8_t *block, size_t size)
 {

@@ -6,11 +6,13 @@
 #include "state/group.h"
 #include "state/report.h"
 
-/* What RequestName and ReleaseName answer, by the specification. */
+/* Return values of RequestName and ReleaseName, by the specification. */
 #define PRIMARY_OWNER 1u
 #define RELEASED 1u
 
-/* To monitors a change is said before it is made; here it is made first, as there may be no memory for it. */
+/*
+ * Monitors, if any, see a change before it is made; here it is made first, as it may fail for lack of memory.
+ */
 static bool decides_here(const struct bus *bus, const struct peer *sender, struct span name)
 {
     return !registry_handed(&bus->registry, name) && report_has_room(sender) && !monitored(bus) &&

@@ -5,8 +5,8 @@
 #include "state/bus.h"
 
 /*
- * RequestName and ReleaseName of a name that is the data plane's (state/registry.h) and for which one answer
- * is possible; the control plane is told. False: the control plane has to answer.
+ * Answers RequestName and ReleaseName if the data plane decides about the name (state/registry.h) and only
+ * one answer is possible, and reports the change. False: the control plane has to answer.
  */
 bool claim_name(struct bus *bus, struct peer *sender, const struct message *m, struct span name);
 bool claim_release(struct bus *bus, struct peer *sender, const struct message *m, struct span name);

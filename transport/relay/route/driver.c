@@ -16,7 +16,7 @@
 typedef bool (*driver_method)(struct bus *bus, struct peer *sender, const struct message *m,
                               struct span argument);
 
-/* The owner of a name that has one: a peer, or NULL for the bus itself with *found set. */
+/* The owner of a name: a peer, or NULL for the bus itself. *found: there is an owner. */
 static struct peer *owner_of(const struct bus *bus, struct span name, bool *found)
 {
     if (span_equal(name, BUS_NAME)) {
@@ -34,7 +34,8 @@ static bool get_name_owner(struct bus *bus, struct peer *sender, const struct me
     struct peer *owner = owner_of(bus, name, &found);
     if (!found) {
         char text[MESSAGE_MAX_NAME + 64];
-        bool long_name = name.n > MESSAGE_MAX_NAME; /* it is no name, and may be cut within a character */
+        bool long_name =
+            name.n > MESSAGE_MAX_NAME; /* not a valid name, and truncation may split a character */
         snprintf(text, sizeof(text), "Could not get owner of name '%s': no such name",
                  long_name ? "..." : name.s);
         say_error(bus, sender, m->serial, ERROR_NAME_HAS_NO_OWNER, text);
@@ -85,7 +86,7 @@ static bool get_id(struct bus *bus, struct peer *sender, const struct message *m
     return true;
 }
 
-/* An answer without arguments, which nobody gets who did not want one. */
+/* Replies without arguments, unless the caller expects no reply. */
 static void acknowledge(struct bus *bus, struct peer *sender, const struct message *m)
 {
     if (m->flags & MESSAGE_NO_REPLY_EXPECTED)
@@ -108,7 +109,7 @@ static bool put_credential(struct bus *bus, struct peer *sender, const struct me
     return true;
 }
 
-/* What is unknown here, and what concerns the bus itself, is the control plane's to say. */
+/* Unknown names, and the bus itself, are left to the control plane. */
 static bool get_unix_user(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
 {
     bool found;
@@ -123,7 +124,7 @@ static bool get_process_id(struct bus *bus, struct peer *sender, const struct me
     return owner && owner->pid != 0 && put_credential(bus, sender, m, owner->pid);
 }
 
-/* The control plane answers, but only the socket itself knows the process. */
+/* Adds the pidfd, which only the socket has, for the control plane, which answers. */
 static bool find_process(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
 {
     bool found;
@@ -134,7 +135,7 @@ static bool find_process(struct bus *bus, struct peer *sender, const struct mess
     return false;
 }
 
-/* The rule of AddMatch or RemoveMatch; NULL: the error was answered. */
+/* The rule of AddMatch or RemoveMatch. NULL: an error was sent. */
 static struct match_rule *driver_rule_of(struct bus *bus, struct peer *sender, const struct message *m,
                                          struct span text)
 {
@@ -151,7 +152,7 @@ static struct match_rule *driver_rule_of(struct bus *bus, struct peer *sender, c
     return NULL;
 }
 
-/* In the words of the control plane, which says them of the methods that it answers. */
+/* Uses the wording of the control plane, which refuses its own methods likewise. */
 static void refuse_unprivileged(struct bus *bus, struct peer *sender, const struct message *m)
 {
     char why[1024], uid[32] = "unknown uid";

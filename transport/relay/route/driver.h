@@ -5,9 +5,9 @@
 #include "state/bus.h"
 
 /*
- * The calls to org.freedesktop.DBus that only read or touch the data plane's own tables are answered here,
- * and those for names that nobody disputes. False: the message is not one of them, or not well-formed, and
- * goes to the control plane.
+ * Answers calls to org.freedesktop.DBus that only read or change tables of the data plane, and those about
+ * names that it decides about. False: the message is none of these or not well-formed, and goes to the
+ * control plane.
  */
 bool driver_answer(struct bus *bus, struct peer *sender, const struct message *m);
 

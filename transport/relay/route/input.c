@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a connection sends: one recvmsg, then its whole messages are routed.
+ * The input of a connection: one recvmsg, then its complete messages are routed.
  *
- * - What waits is parsed before more is read. parse() leaves peer->waiting set as long as the tail may begin
- *   with a whole message; input_read() does not touch the socket then. So whenever it does, the tail is the
- *   beginning of one message, and what is copied in front of a read is bounded by INPUT_COPIED_TAIL.
- * - A turn is bounded in bytes by one read and in time by INPUT_TURN_TIME; what is left waits in bus.ready.
- * - A flush may lose any peer, this one too, so it comes before may_go_on() and before the tail is used.
- * - Descriptors are for the messages that begin in the bytes of the recvmsg that returned them. A message
- *   that began in an earlier read claims exactly what came with its beginning; descriptors that no message
- *   can claim any more end the connection. The kernel ends a read behind the bytes that descriptors came
- *   with, unless the buffer was full before: then messages that begin in the next read may claim them too
- *   (fds_open). So a client that sends descriptors with their message is never affected, however it joins its
- *   messages.
+ * - Messages received earlier are parsed before more is read. parse() leaves waiting set as long as the tail
+ *   may begin with a complete message, and input_read() does not touch the socket then. So whenever it does,
+ *   the tail is the beginning of one message, and what is copied in front of a read is bounded by
+ *   INPUT_COPIED_TAIL.
+ * - A turn is bounded in bytes by one read and in time by INPUT_TURN_TIME; the rest waits in bus.ready.
+ * - A flush may lose any peer, including this one, so it comes before may_go_on() and before the tail is
+ *   used.
+ * - Descriptors belong to the messages that begin in the bytes of the recvmsg that returned them. A message
+ *   that began in an earlier read claims exactly the descriptors that came with its beginning; descriptors
+ *   that no message can claim any more end the connection. The kernel ends a read after the bytes that
+ *   descriptors came with, unless the buffer was full before: then messages that begin in the next read may
+ *   claim them too (fds_open). Thus a client that sends descriptors with their message is never affected,
+ *   however it joins its messages.
  */
 #include "route/input.h"
 
@@ -32,16 +34,16 @@
 
 #define INPUT_FDS 253 /* the kernel's SCM_MAX_FD */
 #define INPUT_COPIED_TAIL                                                                                    \
-    (64u * 1024)                /* a longer one grows where it is, instead of being copied at every read */
-#define INPUT_TURN_WORK 64u     /* steps of bus.work between looks at the clock */
-#define INPUT_TURN_MESSAGES 32u /* messages between looks at the clock */
+    (64u * 1024)                /* a longer tail grows in place instead of being copied at every read */
+#define INPUT_TURN_WORK 64u     /* units of bus.work between readings of the clock */
+#define INPUT_TURN_MESSAGES 32u /* messages between readings of the clock */
 
 _Static_assert(INPUT_COPIED_TAIL + INBOX_READ_SIZE <= BATCH_INPUT_SIZE, "a read fits behind a tail");
 _Static_assert(INBOX_READ_SHORT <= INBOX_READ_SIZE, "INBOX_READ_SIZE is the largest read");
 
-/* What one peer has used up of its turn. */
+/* What a peer has used of its turn. */
 struct turn {
-    int64_t end; /* in microseconds; 0: the clock has not been read yet */
+    int64_t end; /* microseconds; 0: the clock was not read yet */
     uint32_t messages;
 };
 
@@ -63,7 +65,7 @@ static int input_take_control(struct peer *peer, struct msghdr *header)
     return header->msg_flags & MSG_CTRUNC ? -EMSGSIZE : 0;
 }
 
-/* One recvmsg. The bytes that came; 0 when there is nothing now, or when the peer was lost. */
+/* One recvmsg. Returns the number of bytes; 0: nothing available, or the peer was lost. */
 static size_t input_receive(struct bus *bus, struct peer *peer, uint8_t *to, size_t size)
 {
     union {
@@ -92,7 +94,9 @@ static size_t input_receive(struct bus *bus, struct peer *peer, uint8_t *to, siz
         return 0;
     }
     peer->input.fds_open = (size_t)n == size && (header.msg_controllen > 0 || peer->input.fds_open);
-    /* the kernel ends a read at descriptors, so only a short read without any means that all was read */
+    /*
+     * the kernel ends a read at descriptors, so only a short read without any means that the socket is empty
+     */
     peer->input.readable =
         (size_t)n == size || header.msg_controllen > 0 || peer->input.hung_up || peer->seqpacket;
     if (header.msg_controllen > 0) {
@@ -114,7 +118,7 @@ static size_t input_receive(struct bus *bus, struct peer *peer, uint8_t *to, siz
     return (size_t)n;
 }
 
-/* The descriptors that belong to the next message; *fds stays NULL if it has none. */
+/* Takes the descriptors of the next message; *fds stays NULL if it has none. */
 static bool claim_fds(struct bus *bus, struct peer *peer, const struct message *m, struct fds **fds)
 {
     uint32_t least = peer->input.begun ? peer->input.n_fds_begun : 0;
@@ -158,8 +162,9 @@ static bool may_go_on(struct bus *bus, struct peer *peer)
 }
 
 /*
- * Asked before each message but the first. The clock is read after INPUT_TURN_MESSAGES messages, or sooner if
- * they were work: looking for matching rules, delivering copies, answers of the driver.
+ * True if the turn is over, asked before each message. The first one is always routed. The clock is read
+ * after INPUT_TURN_MESSAGES messages, or sooner after much work: looking for matching rules, delivering
+ * copies, replies of the driver.
  */
 static bool turn_over(struct bus *bus, struct turn *turn)
 {
@@ -176,7 +181,7 @@ static bool turn_over(struct bus *bus, struct turn *turn)
     return now >= turn->end;
 }
 
-/* Routes the whole messages at data; returns the bytes that were used, and sets peer->waiting. */
+/* Routes the complete messages at data. Returns the number of bytes used, and sets waiting. */
 static size_t parse(struct bus *bus, struct peer *peer, const uint8_t *data, size_t size)
 {
     struct turn turn = {0};
@@ -213,7 +218,9 @@ static size_t parse(struct bus *bus, struct peer *peer, const uint8_t *data, siz
     return at;
 }
 
-/* Once no whole message waits, only the one that is not whole yet can claim descriptors. */
+/*
+ * Checks for unclaimable descriptors: once no complete message waits, only the incomplete one can claim any.
+ */
 static void check_fds(struct bus *bus, struct peer *peer)
 {
     if (peer->input.n_fds > 0 || list_linked(&peer->input.in_fd_waits))
@@ -232,7 +239,7 @@ static void check_fds(struct bus *bus, struct peer *peer)
     bus_lose(bus, peer, RELAY_GONE_FDS);
 }
 
-/* Parses what the peer owns itself; a long message that goes out takes a share in the buffer. */
+/* Parses the tail, of which a long outgoing message may keep the buffer. */
 static void parse_tail(struct bus *bus, struct peer *peer)
 {
     struct buffer *tail = buffer_ref(peer->input.tail);
@@ -255,9 +262,10 @@ static void read_into_tail(struct bus *bus, struct peer *peer, uint32_t claimed)
     }
     size_t wanted = claimed;
     if (peer->seqpacket && wanted < have + INBOX_READ_SIZE)
-        wanted = have + INBOX_READ_SIZE; /* a packet comes as a whole, and may bring the next message too */
+        wanted = have + INBOX_READ_SIZE; /* a packet is read as a whole, and may bring the next message too */
     size_t capacity = have + (have < INBOX_READ_SIZE ? INBOX_READ_SIZE : have);
-    size_t most = (wanted + 0xffff) & ~(size_t)0xffff; /* so that it serves similar messages too */
+    size_t most =
+        (wanted + 0xffff) & ~(size_t)0xffff; /* rounded, so that the buffer serves similar messages too */
     if (inbox_reserve(bus, peer, capacity < most ? capacity : most, wanted) < 0) {
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
         return;
@@ -278,7 +286,7 @@ static void read_into_batch(struct bus *bus, struct peer *peer)
         peer->seqpacket || peer->input.read_size > INBOX_READ_SIZE ? INBOX_READ_SIZE : peer->input.read_size;
     uint64_t before = peer->statistics.messages_in;
     if (have > INPUT_COPIED_TAIL) {
-        /* never: long_message() or parse_tail() has taken it; checked here as it is written here */
+        /* cannot happen: long_message() or parse_tail() took it; checked because it is copied below */
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
         return;
     }
@@ -299,7 +307,7 @@ static void read_into_batch(struct bus *bus, struct peer *peer)
     if (batch->input_used > BATCH_INPUT_SIZE)
         batch->input_used = BATCH_INPUT_SIZE;
     size_t used = parse(bus, peer, data, size);
-    /* by the messages that came: of those that still wait nothing is known yet */
+    /* judged by the messages routed; nothing is known of those that wait */
     size_t came = peer->input.waiting ? used : n;
     bool lengthy = came / BATCH_SMALL > peer->statistics.messages_in - before;
     peer->input.read_size = lengthy ? INBOX_READ_SIZE : INBOX_READ_SHORT;
@@ -307,7 +315,7 @@ static void read_into_batch(struct bus *bus, struct peer *peer)
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
 }
 
-/* The size of the long message that the tail begins; 0: no long message is under way. */
+/* The size of the long message that begins in the tail; 0: there is none. */
 static uint32_t long_message(const struct bus *bus, const struct peer *peer)
 {
     size_t have = peer->input.tail_size - peer->input.tail_start;

@@ -4,13 +4,13 @@
 
 #include "state/bus.h"
 
-#define INPUT_TURN_TIME 200 /* microseconds of a turn, of which the last message may be longer */
+#define INPUT_TURN_TIME 200 /* microseconds of a turn, which its last message may exceed */
 
-/* Reads once and routes what came; a peer that may have more is put on bus.ready. */
+/* Reads once and routes the messages. A peer that may have more is put on bus.ready. */
 void input_read(struct bus *bus, struct peer *peer);
-/* A peer of bus.ready: parses what waits, then reads. */
+/* The turn of a peer from bus.ready: parses what waits, or reads. */
 void input_continue(struct bus *bus, struct peer *peer);
-/* Lets go on who has less under way again. */
+/* Resumes paused peers that fell below their quota. */
 void input_unpause(struct bus *bus);
 
 #endif

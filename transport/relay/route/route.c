@@ -15,7 +15,9 @@
 
 #include <errno.h>
 
-/* Who notes the call: 0, the group; -ENOENT, the relay; -EEXIST or -EDQUOT if it may not be made. */
+/*
+ * Records a call. 0: the group has; -ENOENT: the relay has to; -EEXIST or -EDQUOT: the call may not be made.
+ */
 static int note_call(struct transit *t, struct peer *callee)
 {
     struct bus *bus = t->bus;
@@ -28,7 +30,7 @@ static int note_call(struct transit *t, struct peer *callee)
     return bus->group ? bus->group->note_call(bus, caller, callee, t->m->serial) : -ENOENT;
 }
 
-/* The call is written down, so that one reply to it may pass. */
+/* Records a pending reply, so that one reply may pass. */
 static bool expect_reply(struct transit *t, struct peer *callee, struct denial *denial)
 {
     struct bus *bus = t->bus;
@@ -55,7 +57,7 @@ static bool expect_reply(struct transit *t, struct peer *callee, struct denial *
     return false;
 }
 
-/* The call that this answers, also one that did not come this way. */
+/* The pending reply that this message answers, perhaps one of a direct call. */
 static struct reply *call_of(const struct transit *t, struct peer *caller)
 {
     struct bus *bus = t->bus;
@@ -82,7 +84,7 @@ static bool unicast(struct transit *t, struct peer *to, struct denial *denial)
         return false;
     if (reply) {
         replies_remove(&bus->replies, reply);
-        t->payer = to->account; /* who asked has to read, and is the one to suffer if he doesn't */
+        t->payer = to->account; /* the caller has to read its replies, so it is charged for them */
     }
     if (!transit_deliver(t, to)) {
         deny(denial, ERROR_NO_MEMORY, "Not enough memory");
@@ -109,7 +111,7 @@ bool route_unicast(struct transit *t, struct peer *to)
     return false;
 }
 
-/* The name that a call of the driver is about is the control plane's until the answer; false: no memory. */
+/* Hands up the name that a call of the driver is about, until the answer. False: no memory. */
 static bool hand_up_name(struct bus *bus, struct peer *sender, const struct message *m)
 {
     struct message_args args;
@@ -153,7 +155,7 @@ static void route_inactive(struct bus *bus, struct peer *sender, const struct me
         bus_lose(bus, sender, RELAY_GONE_INVALID);
 }
 
-/* Is it the reply to the call of the driver that the sender has yet to answer? */
+/* True if it is the reply to the pending call of the driver to the sender. */
 static bool answers_driver(const struct transit *t)
 {
     const struct message *m = t->m;
@@ -197,7 +199,7 @@ void route_answered(struct bus *bus, struct peer *sender)
         sender->calls.failed != call->m.serial)
         deliver_overheard(&t, NULL);
     if (call->m.size > BATCH_SMALL / 2)
-        output_flush(bus); /* it may have gone out, stitched where it stands, and is freed now */
+        output_flush(bus); /* queued deliveries may refer to the message, which is freed next */
 }
 
 static void route_without_destination(struct transit *t)
@@ -210,8 +212,10 @@ static void route_without_destination(struct transit *t)
     deliver_spread(t, NULL, false);
 }
 
-/* A type that the specification doesn't know is refused whatever the message is addressed to, so that nothing
- * behind this has to expect one. What has no destination is ignored, as are replies that have none. */
+/*
+ * Refuses a message of an unknown type, whatever its destination, so that no later code has to expect one.
+ * One without destination is ignored, as a reply without destination is.
+ */
 static void refuse_type(struct transit *t, bool absent)
 {
     struct denial denial;

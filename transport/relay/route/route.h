@@ -5,21 +5,40 @@
 #include "send/transit.h"
 #include "state/bus.h"
 
-/* Where a message goes that a peer sent. fds stay the caller's. */
+/*
+ * The route layer: reading from peers, and the decision where each message goes.
+ *
+ * - input.c reads a peer's socket in bounded turns and hands complete messages, parsed and validated, to
+ *   route_message, which decides by type and destination: another peer, the subscribers of a broadcast, the
+ *   driver, or the parking place for a name without owner.
+ * - Methods of the driver that read or change tables of the data plane are answered here (driver.c, claim.c).
+ *   All others go to the control plane, and their sender is stopped until the answer: messages of one sender
+ *   are handled in order, wherever that happens.
+ * - A message that waits for the control plane is held or parked as a copy, charged to its sender. Only a
+ *   sender whose later messages could overtake it is stopped.
+ * - Whether a receiver gets the message is not decided here but in send/.
+ *
+ * Routing each message into per-receiver queues for other threads was rejected: the order over all receivers,
+ * which clients and monitors rely on, would have to be restored.
+ */
+
+/* Routes a message of a peer. fds remain the caller's. */
 void route_message(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds);
-/* The control plane is done with the message that the sender is stopped for, which is freed next. */
+/* Ends the wait for the message that the sender is stopped for, before it is freed. */
 void route_answered(struct bus *bus, struct peer *sender);
-/* To one peer, if both policies allow it; the sender is told if not. */
+/* Delivers to one peer if both policies allow it; otherwise the sender gets an error. */
 bool route_unicast(struct transit *t, struct peer *to);
-/* The name has no owner yet, or others wait for it already. */
+/* Parks a message to a name that has no owner, or for which messages are parked already. */
 void route_park(struct transit *t);
-/* A parked message whose destination may have an owner now; without one it stays parked. */
+/* Delivers a parked message if its destination has an owner by now; otherwise it stays parked. */
 void route_parked(struct bus *bus, struct parked *parked);
 void route_reject(struct bus *bus, struct parked *parked, const char *name, const char *text);
-/* The control plane has begun a start for it, and has said what it had to say before: monitors see the
- * message behind that. */
+/*
+ * Notes that the control plane has begun a start for the message, and has sent its messages about that.
+ * Monitors see the parked message after those.
+ */
 void route_begun(struct bus *bus, struct parked *parked);
-/* A message for the control plane: its sender is stopped until the answer. */
+/* Hands a message to the control plane and stops its sender until the answer. */
 void route_up(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds);
 
 #endif

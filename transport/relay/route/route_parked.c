@@ -11,8 +11,8 @@
 #include <stdio.h>
 
 /*
- * The reference looks for the limit before it looks for the service, in bus_activation_activate_service; the
- * control plane counts the same messages, and the calls of StartServiceByName too.
+ * The reference checks the limit before it looks for the service, in bus_activation_activate_service. The
+ * control plane counts the same messages, and also the calls of StartServiceByName.
  */
 static bool starts_exceeded(const struct bus *bus, const struct message *m)
 {
@@ -43,7 +43,7 @@ static void tell(struct bus *bus, struct parked *parked)
     report_of(bus, parked->sender, &parked->event);
 }
 
-/* The control plane has said what becomes of it. */
+/* Ends the report, as the control plane has decided. */
 static void decided(struct bus *bus, struct parked *parked)
 {
     report_end_event(bus, parked->sender, &parked->event);
@@ -64,13 +64,16 @@ void route_park(struct transit *t)
         return;
     }
     tell(bus, parked);
-    /* What it sends next is not to be seen before this: neither by monitors nor by the owner that the name
-     * has by now, which others' messages wait for, and which has a unique name too. */
+    /*
+     * Later messages of the sender must not overtake this one: neither for monitors, nor for an owner that
+     * the name has by now (others' messages are parked for it), which can also be addressed by its unique
+     * name.
+     */
     const struct peer *owner = bus_find(bus, t->m->destination);
     parked->stops = sender->calls.stopped = monitored(bus) || (owner && !peer_is_gone(owner));
 }
 
-/* Monitors see it now, behind what the control plane had to say before. */
+/* Shows the message to monitors, after the messages of the control plane about it. */
 static void show(struct bus *bus, struct parked *parked)
 {
     struct peer *sender = parked->sender;
@@ -95,7 +98,7 @@ void route_begun(struct bus *bus, struct parked *parked)
 static void end(struct bus *bus, struct parked *parked)
 {
     if (parked->held->m.size > BATCH_SMALL / 2)
-        output_flush(bus); /* a long message is stitched where it stands, and that is freed now */
+        output_flush(bus); /* queued deliveries refer to a long message in place, which is freed next */
     parking_remove(&bus->parking, parked);
 }
 

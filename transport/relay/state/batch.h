@@ -6,20 +6,20 @@
 
 #include <stdbool.h>
 
-#define BATCH_INPUT_SIZE (1024u * 1024) /* of the one receive buffer */
+#define BATCH_INPUT_SIZE (1024u * 1024) /* size of the one receive buffer */
 #define BATCH_STAMPED_SIZE (256u * 1024)
-#define BATCH_SMALL 2048u /* a message up to this size is copied, so that neighbours join into one iovec */
+#define BATCH_SMALL 2048u /* messages up to this size are copied, so that neighbours share an iovec */
 #define BATCH_DELIVERIES 65536u
 
 struct batch_chunk;
 
-/* The memory of one wake-up: what was received, what goes out, and to whom. Valid until the flush. */
+/* The memory of one wake-up: received bytes, outgoing messages and deliveries. Valid until the flush. */
 struct batch {
     uint8_t *input;
     size_t input_used;
     uint8_t *stamped;
     size_t stamped_used;
-    struct batch_chunk *chunks; /* the first is kept for good */
+    struct batch_chunk *chunks; /* the first one is never freed */
     struct batch_chunk *current;
     struct outgoing *outgoings;
     uint32_t n_cells;
@@ -27,11 +27,12 @@ struct batch {
 
 int batch_init(struct batch *batch);
 void batch_free(struct batch *batch);
-struct outgoing *batch_outgoing(struct batch *batch);               /* zeroed and listed; NULL: no memory */
-struct delivery *batch_delivery(struct batch *batch);               /* NULL: no memory */
-uint8_t *batch_stamped(struct batch *batch, size_t size);           /* NULL: no room before the flush */
-bool batch_full(const struct batch *batch);                         /* flush before the next message */
-size_t batch_cells_memory(const struct batch *batch, size_t *used); /* bytes for deliveries and outgoings */
-void batch_reset(struct batch *batch);                              /* all but the input */
+struct outgoing *batch_outgoing(struct batch *batch);     /* zeroed and listed; NULL: no memory */
+struct delivery *batch_delivery(struct batch *batch);     /* NULL: no memory */
+uint8_t *batch_stamped(struct batch *batch, size_t size); /* NULL: full until the flush */
+bool batch_full(const struct batch *batch);               /* a flush is due before the next message */
+size_t batch_cells_memory(const struct batch *batch,
+                          size_t *used); /* bytes of deliveries and outgoing messages */
+void batch_reset(struct batch *batch);   /* frees all but the input */
 
 #endif

@@ -17,7 +17,7 @@ struct peer *bus_peer(const struct bus *bus, uint64_t id)
     return NULL;
 }
 
-/* ":1." and a number without leading zeros */
+/* Parses ":1." and a number without leading zeros. */
 static bool unique_id(struct span name, uint64_t *id)
 {
     if (name.n < 4 || name.n > 22 || !span_starts(name, SPAN(":1.")) || (name.s[3] == '0' && name.n > 4))

@@ -15,7 +15,7 @@ void event_describe(struct event *event, const struct message *m)
     view->flags = m->flags;
     view->big_endian = m->big_endian;
     view->n_fds = m->n_fds;
-    /* all strings of a header are NUL-terminated where they stand */
+    /* all strings of a header are NUL-terminated in place */
     view->path = m->path.s;
     view->interface = m->interface.s;
     view->member = m->member.s;
@@ -54,7 +54,7 @@ void events_push_lazily(struct events *events, struct event *event)
         events->lazy = 0;
         events->lazy_since = clock_now();
     } else if (events->lazy == 0) {
-        return; /* behind an event for which it is woken */
+        return; /* follows an event that wakes the control plane */
     }
     if (++events->lazy >= EVENTS_LAZY_MAX)
         events->wake = true;
@@ -85,7 +85,7 @@ void events_remain(const struct events *events)
 {
     uint64_t one = 1;
     ssize_t n = write(events->fd, &one, sizeof(one));
-    (void)n; /* EAGAIN: it is readable already */
+    (void)n; /* EAGAIN: the descriptor is readable already */
 }
 
 void events_wake(struct events *events)

@@ -7,47 +7,54 @@
 #include "base/table.h"
 #include "wire/message.h"
 
-/* An event sits in the object that it is about, so there is always room for it. */
+/*
+ * An event for the control plane. It is embedded in the object that it is about, so there is always memory
+ * for it.
+ */
 struct event {
     struct stack_node node;
     struct relay_event view;
-    bool owned;        /* the event was allocated for itself, with what body points to */
-    bool untold;       /* the control plane has taken it, and has yet to say so */
-    struct user *user; /* whose report it is: see report.h; NULL: it is none */
-    uint64_t peer;     /* the same */
+    bool owned;        /* the event was allocated by itself, together with its body */
+    bool untold;       /* taken by the control plane, which has not confirmed that yet */
+    struct user *user; /* the uid whose report it is: see report.h; NULL: no report */
+    uint64_t peer;     /* the peer whose report it is */
 };
 
-#define EVENTS_LAZY_MAX 64u   /* that wait until the control plane is woken */
+#define EVENTS_LAZY_MAX 64u   /* limit of lazy events before the control plane is woken */
 #define EVENTS_LAZY_TIME 1000 /* in milliseconds */
 
 struct events {
     struct stack stack;
-    int fd;        /* eventfd, for the control plane */
-    bool wake;     /* it is to be told that the stack is no longer empty */
-    uint32_t lazy; /* waiting since lazy_since, without its having been told */
+    int fd;        /* an eventfd for the control plane */
+    bool wake;     /* the control plane is to be woken */
+    uint32_t lazy; /* events pushed since lazy_since without a wake-up */
     int64_t lazy_since;
 };
 
-/* The next of several that were taken together; NULL: none. */
+/* The next of several events taken together; NULL: none. */
 static inline struct event *event_next(const struct event *event)
 {
     struct stack_node *next = event->node.next;
     return next ? CONTAINER_OF(next, struct event, node) : NULL;
 }
 
-/* Of one that the control plane does not take: closes what it has, and frees it if it is owned. */
+/* Discards an event that is not taken: closes its descriptors, and frees it if it is owned. */
 void event_drop(struct event *event);
 void event_close(const struct relay_event *view);
 void event_describe(struct event *event, const struct message *m);
 void events_push(struct events *events, struct event *event);
-/* In the same order, but wakes nobody: it is taken with the next event, or when many or old ones wait. */
+/*
+ * The same, in the same order, without a wake-up: the event is taken with the next one, or once there are
+ * many or old ones.
+ */
 void events_push_lazily(struct events *events, struct event *event);
-/* Lazy events wait no longer. */
+/* Flushes deferred events. */
 void events_hurry(struct events *events);
-/* Milliseconds until lazy events have waited long enough, -1: there are none; those that have are told of. */
+/* Wakes the control plane for old lazy events. Returns the milliseconds until that is due; -1: none wait. */
 int events_tick(struct events *events);
 void events_remain(
-    const struct events *events); /* the control plane did not take all: the descriptor stays readable */
-void events_wake(struct events *events); /* once a wake-up, if anything was pushed */
+    const struct events *events); /* keeps the descriptor readable, as not all events were taken */
+void events_wake(
+    struct events *events); /* wakes the control plane if anything was pushed; once per wake-up */
 
 #endif

@@ -7,11 +7,11 @@
 
 struct transit;
 
-/* What went directly: of one connection, or of all together. */
+/* Counts of direct messages, of one connection or of all. */
 struct group_counts {
     uint64_t sent, received;
-    uint64_t broadcasts; /* of those that were sent */
-    uint32_t calls;      /* without a reply so far */
+    uint64_t broadcasts; /* among those sent */
+    uint32_t calls;      /* pending replies */
 };
 
 #define GROUP_REASONS 32
@@ -19,74 +19,73 @@ struct group_counts {
 struct group_totals {
     uint64_t members, spilled;
     struct group_asked {
-        const char *reason; /* NULL: behind the last */
-        uint64_t count;     /* of messages that did not go directly for that */
+        const char *reason; /* NULL: end of the array */
+        uint64_t count;     /* messages that did not go directly for this reason */
     } asked[GROUP_REASONS];
 };
 
 /*
- * What the relay calls of multicast/group: messages that go from client to client, see direct.h. bus.group is
- * NULL where there is no group, and then everything is relayed; the relay is built and tested without one
- * too.
+ * The functions of multicast/group that the relay calls: messages that go from client to client, see
+ * direct.h. bus.group is NULL if there is no group, and then all messages are relayed; the relay is built and
+ * tested without one too.
  *
- * A connection that is no member is fine in all of these.
+ * All functions accept a connection that is not in the group.
  */
 struct group {
     void (*end)(struct bus *bus);
-    /* A connection is active, and may become a member. */
+    /* The connection has become active and may join the group. */
     void (*join)(struct bus *bus, struct peer *peer);
     /*
-     * It is lost, or becomes a monitor. On return nothing goes from it or to it directly, and the calls that
-     * it has not answered are among those that it owes.
+     * The connection is lost or becomes a monitor. On return no message goes from it or to it directly, and
+     * the pending replies that it owes are the relay's.
      */
     void (*leave)(struct bus *bus, struct peer *peer);
-    /* Bytes of it have come. */
+    /* Bytes were received from the connection. */
     void (*dirty)(struct bus *bus, struct peer *peer);
 
-    /* A rule was added or removed. */
+    /* A match rule of the connection was added or removed. */
     void (*rules_changed)(struct bus *bus, struct peer *peer, const struct match_rule *rule);
     void (*name_changed)(struct bus *bus, struct span name, struct peer *old_owner);
     void (*policy_changed)(struct bus *bus);
     void (*limits_changed)(struct bus *bus);
-    /* There is a monitor or an eavesdropper, which sees everything from now on. */
+    /* There is a monitor or an eavesdropper, which has to see all messages from now on. */
     void (*watched)(struct bus *bus);
 
-    /* A message goes to the peer that it is addressed to. */
+    /* The relay delivers a message to the addressed peer. */
     void (*learn)(const struct transit *t, struct peer *to, bool requested_reply);
-    /* A broadcast goes to one more peer; NULL: there is one. */
+    /* The relay delivers a broadcast to a peer; NULL: the broadcast begins. */
     void (*learn_broadcast)(const struct transit *t, struct peer *to);
     /*
-     * A call that the relay delivers is noted by the group, like those that go directly: 0; -EEXIST or
-     * -EDQUOT if it may not be made; -ENOENT: it isn't the group's, but the relay's to remember.
+     * Records the pending reply of a call that the relay delivers in the group, like those of direct calls.
+     * 0; -EEXIST or -EDQUOT if the call may not be made; -ENOENT: the relay has to record it.
      */
     int (*note_call)(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial);
-    /* The call, which the group has noted, is among those that wait for a reply; false: there is no such
-     * call. */
+    /* Moves a pending reply from the group to the relay. False: the group has no such call. */
     bool (*take_call)(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial);
-    /* How many calls of this caller the group has noted, and have no reply yet. */
+    /* The number of pending replies of the caller that the group has recorded. */
     uint32_t (*calls)(const struct bus *bus, const struct peer *caller);
-    /* Calls that went directly and are older than reply_timeout are answered. */
+    /* Answers direct calls that are older than reply_timeout. */
     void (*expire_calls)(struct bus *bus);
 
-    /* What was spilled by the group: an event of its descriptor. */
+    /* Takes messages that the group spilled, on an event of its descriptor. */
     void (*spilled)(struct bus *bus);
     /*
-     * At the end of a wake-up: members of which all was read and dispatched may send directly. Members for
-     * which something is pending are held first, so that it is possible before that is written, and one that
-     * reacts to it can be quick.
+     * At the end of a wake-up, lets members send directly whose input was read and dispatched. Members with
+     * pending messages are held first, so that a member can be released before these are written and react
+     * without delay.
      */
     void (*release)(struct bus *bus);
-    /* Behind that, when all was said: makes filters. */
+    /* After the output was written, builds filters. */
     void (*settle)(struct bus *bus);
-    /* Milliseconds until settle has something to do; -1: it has nothing. */
+    /* Milliseconds until settle is due; -1: never. */
     int (*timeout)(const struct bus *bus);
 
-    /* Says to members what is pending for them; they are linked by in_touched. */
+    /* Writes pending messages to members, which are linked by in_touched. */
     void (*flush)(struct bus *bus, struct list *peers);
-    /* The socket of a member takes more of its queue. */
+    /* Writes the queue of a member whose socket has become writable. */
     void (*writable)(struct bus *bus, struct peer *peer);
 
-    struct group_counts (*counts)(const struct bus *bus, const struct peer *peer); /* NULL: of all */
+    struct group_counts (*counts)(const struct bus *bus, const struct peer *peer); /* NULL: all connections */
     void (*totals)(const struct bus *bus, struct group_totals *totals);
 };
 

@@ -23,7 +23,7 @@ static bool log_has_room(struct bus *bus)
     return true;
 }
 
-/* With room for more bytes than those of the line; NULL: no memory. */
+/* Allocates an event with the line and room for more bytes. NULL: no memory. */
 static struct event *log_event(int severity, const char *text, size_t size, size_t more)
 {
     struct event *event = calloc(1, sizeof(*event) + size + more);
@@ -80,7 +80,7 @@ void log_denied(struct bus *bus, int severity, const char *text, const struct lo
     size_t size = strlen(text);
     struct event *event = log_event(severity, text, size, (size_t)destination.n + file.n + 2);
     if (event) {
-        /* calloc() ended both texts */
+        /* calloc() terminated both texts */
         char *at = (char *)(event + 1) + size;
         memcpy(at, destination.s, destination.n);
         event->view.destination = at;

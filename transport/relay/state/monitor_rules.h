@@ -4,22 +4,26 @@
 
 #include "state/bus.h"
 
-/* The monitors and their rules; what they see of messages is for monitor.h. */
+/* The monitors and their rules; monitor.h shows messages to them. */
 struct monitor {
-    struct match_list *list; /* the index's, once it has begun */
+    struct match_list *list; /* in the index, after monitor_begin */
     uint64_t mark;
-    bool watching;              /* since the answer to its last call */
-    uint32_t n_rules;           /* until it has begun */
-    struct match_rule *rules[]; /* NULL: taken over by the index */
+    bool watching;              /* since the reply to its last call */
+    uint32_t n_rules;           /* until monitor_begin */
+    struct match_rule *rules[]; /* NULL: owned by the index */
 };
 
 int monitors_init(struct monitors *monitors);
 void monitors_free(struct monitors *monitors);
 
-/* No rules: everything. 0; -ENOMEM; -EINVAL or -E2BIG with a sentence in why, as match_rule_parse. */
+/*
+ * Without rules a monitor sees all messages. 0; -ENOMEM; -EINVAL or -E2BIG with a message in why, as
+ * match_rule_parse.
+ */
 int monitor_new(struct monitor **monitor, const char *const *rules, uint32_t n, char *why, size_t why_size);
-void monitor_free(struct monitor *monitor); /* NULL is fine; none of its rules may be in the index */
-/* Its rules are in the index from here on, and the peer is no longer found by its unique name. */
+void monitor_free(struct monitor *monitor); /* accepts NULL; only before monitor_begin, or after its rules
+                                               have left the index */
+/* Adds its rules to the index, and removes the unique name of the peer. */
 int monitor_begin(struct bus *bus, struct peer *peer, struct monitor *monitor);
 void monitor_end(struct bus *bus, struct peer *peer);
 

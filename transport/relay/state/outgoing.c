@@ -53,7 +53,7 @@ void outgoing_charge(struct outgoing *copy, struct account *payer)
     token_charge(&copy->token, payer, copy->cost, copy->fds ? copy->fds->n : 0);
 }
 
-/* A message that fills less than half of its buffer would keep more memory than it is worth. */
+/* A message that fills less than half of its buffer is copied instead of keeping the buffer. */
 static bool stays_in_buffer(const struct outgoing *out)
 {
     return out->buffer && out->rest_size >= out->buffer->capacity / 2;

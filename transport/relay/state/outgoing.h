@@ -9,16 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Descriptors on their way, shared by all who get them; closed with the last reference. */
+/* Descriptors of a message, shared by its receivers; closed with the last reference. */
 struct fds {
     uint32_t references;
     uint32_t n;
     int fd[];
 };
 
-struct fds *fds_new(const int *fd,
-                    uint32_t n);      /* takes the descriptors over; NULL: no memory, they are closed */
-struct fds *fds_ref(struct fds *fds); /* NULL is fine in both */
+struct fds *fds_new(const int *fd, uint32_t n); /* takes ownership; NULL: no memory, they are closed */
+struct fds *fds_ref(struct fds *fds);           /* both accept NULL */
 void fds_unref(struct fds *fds);
 
 static inline uint64_t fds_cost(const struct fds *fds)
@@ -27,8 +26,8 @@ static inline uint64_t fds_cost(const struct fds *fds)
 }
 
 /*
- * A message as it goes out, the same bytes for all receivers: a head and the rest. While its wake-up lasts it
- * points into the buffers of the wake-up; what a socket would not take is kept as a copy, made once.
+ * A message in its outgoing form, the same bytes for all receivers: a head and the rest. During its wake-up
+ * it points into the buffers of the wake-up. If a socket does not take it, one copy is made and kept.
  */
 struct outgoing {
     const uint8_t *head;
@@ -36,13 +35,13 @@ struct outgoing {
     uint32_t head_size;
     uint32_t rest_size;
     struct fds *fds;
-    struct buffer *buffer; /* that the rest stands in, if it can outlive the wake-up; NULL otherwise */
-    uint32_t uid;          /* of the sender; 0xffffffff: the bus */
-    struct account *payer; /* who pays for a copy that is kept; NULL: the bus */
-    struct outgoing *kept; /* the copy, once it was made */
-    struct outgoing *next; /* in the list of the wake-up */
-    uint32_t references;   /* of a copy; 0 while it belongs to the wake-up */
-    uint64_t cost;         /* of a copy: the memory that it takes, without its deliveries */
+    struct buffer *buffer; /* holds the rest, if that outlives the wake-up; NULL otherwise */
+    uint32_t uid;          /* uid of the sender; 0xffffffff: the bus */
+    struct account *payer; /* charged for the copy; NULL: the bus */
+    struct outgoing *kept; /* the copy; NULL: none yet */
+    struct outgoing *next; /* in the list of the batch */
+    uint32_t references;   /* of a copy; 0: it belongs to the batch */
+    uint64_t cost;         /* of a copy: its memory, without its deliveries */
     struct token token;    /* of a copy */
 };
 
@@ -51,11 +50,11 @@ static inline uint64_t outgoing_size(const struct outgoing *out)
     return (uint64_t)out->head_size + out->rest_size;
 }
 
-/* A copy to be filled: room for head and rest behind it, one reference. NULL: no memory. */
+/* An empty copy with one reference and room for head and rest. NULL: no memory. */
 struct outgoing *outgoing_new(size_t room, uint32_t uid, struct fds *fds);
-/* From now on the account pays for the copy. */
+/* Charges the copy to an account. */
 void outgoing_charge(struct outgoing *copy, struct account *payer);
-struct outgoing *outgoing_keep(struct outgoing *out); /* a reference to the copy; NULL: no memory */
+struct outgoing *outgoing_keep(struct outgoing *out); /* returns a reference to the copy; NULL: no memory */
 void outgoing_unref(struct outgoing *kept);
 
 /* One message to one receiver. */
@@ -64,7 +63,7 @@ struct delivery {
     struct outgoing *out;
 };
 
-/* What one more receiver costs of a copy that waits. */
+/* The cost of one more receiver of a queued copy. */
 #define DELIVERY_COST memory_cost(sizeof(struct delivery))
 
 static inline uint64_t outgoing_cost(const struct outgoing *kept)

@@ -53,7 +53,7 @@ struct parked *parking_add(struct parking *parking, struct peer *sender, struct 
     return parked;
 }
 
-/* The control plane may still be reading the message, so its bytes stay until it answers. */
+/* The control plane may be reading the message, so its bytes stay until the control plane answers. */
 void parking_drop(struct parking *parking, struct parked *parked)
 {
     if (!parked->sender)

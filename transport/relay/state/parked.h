@@ -10,21 +10,21 @@
 
 struct peer;
 
-/* A message to a name that has no owner; it waits until the control plane says what becomes of it. */
+/* A message to a name without owner, which waits for the decision of the control plane. */
 struct parked {
     struct table_node by_id; /* parking.ids */
-    struct handed *name;     /* NULL as well */
+    struct handed *name;     /* NULL likewise */
     struct list in_sender;   /* peer.parked */
     uint64_t id;
     struct peer *sender; /* NULL: it is gone */
-    bool shown;          /* to the monitors, if there were any */
-    bool stops;          /* its sender is stopped until then */
-    bool starting;       /* the control plane waits for the name; counted in parking.n_starting */
+    bool shown;          /* monitors, if any, have seen it */
+    bool stops;          /* its sender is stopped until the decision */
+    bool starting;       /* the control plane is starting the service; counted in parking.n_starting */
     struct held *held;
     struct event event;
 };
 
-/* What parking a message for this name costs beside the message. */
+/* The cost of parking a message for a name, besides the message. */
 static inline uint64_t parked_cost(struct span name)
 {
     return memory_cost(sizeof(struct parked)) + memory_cost(sizeof(struct handed) + name.n);
@@ -41,11 +41,11 @@ int parking_init(struct parking *parking, struct registry *registry);
 void parking_free(struct parking *parking);
 struct parked *parking_find(const struct parking *parking, uint64_t id);
 bool parking_has(const struct parking *parking, struct span name);
-/* Takes held over; NULL: no memory, held is freed. */
+/* Takes ownership of held. NULL: no memory, held is freed. */
 struct parked *parking_add(struct parking *parking, struct peer *sender, struct held *held);
-/* The sender is gone: nobody waits for the message any more; it is freed when the control plane answers. */
+/* Detaches a parked message from its sender, which is gone. It is freed when the control plane answers. */
 void parking_drop(struct parking *parking, struct parked *parked);
-/* Does it wait for a name that is being started? */
+/* Sets whether the message waits for a service that is being started. */
 void parking_set_starting(struct parking *parking, struct parked *parked, bool starting);
 void parking_remove(struct parking *parking, struct parked *parked);
 

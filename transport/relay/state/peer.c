@@ -11,8 +11,7 @@
 
 #define LOGINFO_SIZE 512u
 
-/* It goes into error messages, which have to be UTF-8: what is not printable ASCII becomes a question mark.
- */
+/* The text becomes part of error messages, which have to be UTF-8: other than printable ASCII becomes '?'. */
 static char *loginfo_new(const char *text)
 {
     char *copy = strndup(text ? text : "", LOGINFO_SIZE);

@@ -15,7 +15,7 @@ static struct quota_uid *uid_find(const struct bus *bus, uint32_t uid)
     return NULL;
 }
 
-/* NULL without memory: then the uid's total is not watched, each queue still is. */
+/* NULL: no memory; then the total of the uid is not limited, but each queue is. */
 static struct quota_uid *uid_enter(struct bus *bus, uint32_t uid)
 {
     struct quota_uid *usage = uid_find(bus, uid);
@@ -44,7 +44,7 @@ static uint64_t uid_limit(const struct bus *bus)
     return all > one ? all : one;
 }
 
-/* When all of a uid's receivers together hold too much, each may hold its part of what there is. */
+/* If the receivers of a uid hold too much together, each may hold an equal part of the limit. */
 static bool uid_has_room(const struct bus *bus, const struct peer *receiver)
 {
     const struct quota_uid *usage = receiver->output.usage;
@@ -69,7 +69,8 @@ static uint64_t share_of(const struct peer *receiver, uint32_t uid)
     return 0;
 }
 
-/* A strange uid always leaves as much room as it takes, so that no one uid can keep others from a receiver.
+/*
+ * A foreign uid may take at most as much room as it leaves, so that no uid can keep others from a receiver.
  */
 static bool share_has_room(const struct bus *bus, const struct peer *sender, const struct peer *receiver)
 {

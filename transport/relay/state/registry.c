@@ -16,7 +16,7 @@ int registry_init(struct registry *registry)
 static void names_changed(struct peer *peer)
 {
     peer->names.known_valid = false;
-    peer->policy.generation = 0; /* the policy looks at its names again */
+    peer->policy.generation = 0; /* its role is looked up again */
 }
 
 void registry_enter(struct registry *registry, struct peer *peer)
@@ -246,7 +246,7 @@ const struct span *registry_names(struct peer *peer, uint32_t *n)
             peer->names.n_known = owned_names(peer, known + 1) + 1;
             peer->names.known = known;
         }
-        /* without memory it is tried again at the next message */
+        /* without memory, the next message tries again */
         peer->names.known_valid = known || owned == 0;
     }
     *n = peer->names.n_known ? peer->names.n_known : 1;

@@ -7,7 +7,7 @@
 
 struct peer;
 
-/* A call that may be answered once: callee may send the caller a reply to serial. */
+/* A pending reply: the callee may send the caller one reply to serial. */
 struct reply {
     struct table_node node; /* replies.table, by caller, callee and serial */
     struct list in_caller;  /* peer.calls */
@@ -21,14 +21,14 @@ struct reply {
 struct replies {
     struct table table;
     struct list by_time;
-    struct table_node *spare; /* that were removed, to be used again */
+    struct table_node *spare; /* removed nodes, for reuse */
     uint32_t n_spare;
 };
 
-/* Whether the caller still takes an answer. */
+/* True if the caller still accepts a reply. */
 bool reply_awaited(const struct peer *caller);
 int replies_init(struct replies *replies);
-void replies_free(struct replies *replies); /* all peers are gone by then */
+void replies_free(struct replies *replies); /* after all peers are gone */
 struct reply *replies_find(const struct replies *replies, const struct peer *caller,
                            const struct peer *callee, uint32_t serial);
 struct reply *replies_add(struct replies *replies, struct peer *caller, struct peer *callee, uint32_t serial,

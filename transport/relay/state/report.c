@@ -46,7 +46,7 @@ void report(struct bus *bus, struct peer *peer, struct user *user, struct event 
         report_push(bus, user, event);
     } else {
         put_off(user, event);
-        events_hurry(bus->events); /* it may wait for lazy ones */
+        events_hurry(bus->events); /* the event may be waiting behind lazy ones */
     }
 }
 
@@ -101,7 +101,7 @@ bool report_exceeded(const struct peer *peer)
 {
     if (peer->reports.n >= REPORTS_OF_PEER)
         return true;
-    /* before Hello it would keep one of the places that all uids share */
+    /* before Hello it would occupy one of the places that all uids share */
     return peer->active && !peer->reports.mentioned && peer->user && peer->user->n_lost >= REPORTS_OF_UID;
 }
 

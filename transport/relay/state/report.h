@@ -5,59 +5,58 @@
 #include "state/bus.h"
 
 /*
- * Events that a client can cause as often as it likes, on their way to the control plane.
+ * Reports: events that a client can cause as often as it likes, on their way to the control plane.
  *
- * The control plane takes events in their order, and one takes it some ten microseconds: a client that could
- * put any number of them in front of others' would make these wait. So whatever a client does, of the events
- * in the queue that are its uid's there are never more than REPORTS_OF_UID; the rest waits in the data plane,
- * in order, and takes no time from others. A connection with REPORTS_OF_PEER of them is not read from until
- * some have been handled. The kinds, and what bounds each:
+ * The control plane handles events in order, at about ten microseconds each: a client that could put any
+ * number of them in front of the events of others would delay these. Therefore the queue never has more than
+ * REPORTS_OF_UID events of one uid; the others wait in the data plane, in order, and take no time from other
+ * uids. A connection with REPORTS_OF_PEER reports is not read from until some have been handled. The kinds,
+ * and their bounds:
  *
- *   CALL        a report until the answer; one for a connection, which is stopped
- *   PARKED      a report until the control plane has begun a start for it, delivers or rejects it; from then
- *               on max_pending_service_starts bounds it, which route_park enforces
- *   GONE        a report until the connection is forgotten; one for a connection. New connections of a uid
- *               that has REPORTS_OF_UID lost ones are not read from before these are forgotten
- *   LOG         a report of the connection whose turn it is, until it has been taken; a line that no
- *               connection caused is bounded by LOG_LINES_MAX
- *   HANDED_UP   a report of its uid until it has been taken; max_incomplete_connections bounds all
- *   ADMITTED, WELCOMED, LEFT    one for a connection. ADMITTED and LEFT annul each other as long as neither
- *               has been taken, and nothing is accepted while DOOR_LEFT_MAX wait
- *   NAMED, RELEASED             a report of its uid until it has been taken, which is a matter of
- * microseconds: there may be REPORTS_LAZY_OF_UID. It must not be overtaken, so none waits here; from then on,
- *               or if others wait, the request itself is a CALL
- *   EXPORT      caused by the control plane
+ * - CALL: a report until the answer. One per connection, which is stopped.
+ * - PARKED: a report until the control plane has begun a start for it, delivers or rejects it; from then on
+ *   bounded by max_pending_service_starts, which route_park enforces.
+ * - GONE: a report until the connection is forgotten. One per connection. New connections of a uid that has
+ *   REPORTS_OF_UID lost ones are not read from before these are forgotten.
+ * - LOG: a report, until taken, of the connection whose turn it is; a line that no connection caused is
+ *   bounded by LOG_LINES_MAX.
+ * - HANDED_UP: a report of its uid until taken; all together are bounded by max_incomplete_connections.
+ * - ADMITTED, WELCOMED, LEFT: one each per connection. ADMITTED and LEFT cancel each other if neither has
+ *   been taken, and nothing is accepted while DOOR_LEFT_MAX wait.
+ * - NAMED, RELEASED: a report of its uid until taken, which is a matter of microseconds; there may be
+ *   REPORTS_LAZY_OF_UID. Nothing may overtake it, so none is held back here: beyond that number, or if
+ *   reports are held back, the request itself becomes a CALL.
+ * - EXPORT: caused by the control plane.
  *
- * A report is ended by the command that answers it, or, if it has memory of its own, when the control plane
- * has taken it (COMMAND_TAKEN). Reports of one uid never overtake each other; those of others may, which is
- * as if they had come sooner.
+ * A report ends with the command that answers it or, if it has memory of its own, when the control plane has
+ * taken it (COMMAND_TAKEN). Reports of one uid never overtake each other; those of other uids may, as if they
+ * had come earlier.
  *
- * Considered: a limit for all uids together, as for the log before. One uid that reaches it makes all others
- * wait. And stopping all connections of the uid: they would wait for the control plane with messages that
- * have nothing to do with it.
+ * Rejected: one limit for all uids together, as the log had before, since one uid at the limit makes all
+ * others wait. Stopping all connections of the uid: these would wait for the control plane with messages that
+ * do not concern it.
  */
 #define REPORTS_OF_PEER 16u
 #define REPORTS_OF_UID 32u
 #define REPORTS_LAZY_OF_UID 256u
 
-/* An event of a connection. peer may be NULL, if nothing is known of it but its uid; user NULL: not even
- * that. */
+/* Reports an event of a connection. peer NULL: only its uid is known; user NULL: not even that. */
 void report(struct bus *bus, struct peer *peer, struct user *user, struct event *event);
-/* The control plane is told of a connection that was admitted, once: before all else of it. */
+/* Pushes ADMITTED for a connection, once, before any other event of it. */
 void report_arrival(struct bus *bus, struct peer *peer);
-/* An event of a connection that bus.peers has; its arrival is reported before. */
+/* Reports an event of a connection in bus.peers, after its arrival. */
 void report_of(struct bus *bus, struct peer *peer, struct event *event);
-/* The same of one that nothing waits for, as long as report_has_room. */
+/* The same for an event that no reply depends on. Only if report_has_room. */
 void report_lazily(struct bus *bus, struct peer *peer, struct event *event);
-/* May its uid have one more that is not put off? */
+/* True if its uid may have another report that is not held back. */
 bool report_has_room(const struct peer *peer);
-/* The control plane has done with a report; peer: NULL if it is forgotten. */
+/* Ends a report that the control plane has handled. peer NULL: forgotten already. */
 void report_end(struct bus *bus, struct peer *peer, struct user *user);
-/* The same of an event that is still there, once; later calls do nothing. */
+/* The same for an event that still exists. Later calls do nothing. */
 void report_end_event(struct bus *bus, struct peer *peer, struct event *event);
-/* Has it so many that it is not read from? */
+/* True if the peer has so many reports that it is not read from. */
 bool report_exceeded(const struct peer *peer);
-/* The end of the bus: frees those that the control plane was never given. */
+/* Frees the reports held back, at the end of the bus. */
 void reports_free(struct user *user);
 
 #endif

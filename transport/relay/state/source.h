@@ -2,7 +2,9 @@
 #ifndef OMNIBUS_SOURCE_H
 #define OMNIBUS_SOURCE_H
 
-/* What an event of epoll is about: it is in each object that epoll knows, and says which kind that is. */
+/*
+ * The target of an epoll event, embedded in each object registered with epoll; it tells the kind of object.
+ */
 enum source_kind {
     SOURCE_COMMANDS,
     SOURCE_DIRECT,
