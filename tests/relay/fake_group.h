@@ -7,7 +7,7 @@
  * test wants it to. No message goes directly; tests/guest has the real one.
  */
 
-#include "../../transport/multicast/group/member.h"
+#include "../../transport/multicast/group/group_peer.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -7,7 +7,7 @@
 #include "fake_group.h"
 #include "fuzz_control_acts.h"
 
-#include "../../transport/relay/accept/console.h"
+#include "../../transport/relay/accept/logind.h"
 
 static bool without_failed_allocations;
 static int console_file = -1; /* of the real kernel */
@@ -54,7 +54,7 @@ static inline void act_group(struct input *in)
         UMC_RELEASE, UMC_WRITE,  UMC_GATE,   UMC_PENDING_ADD, UMC_PENDING_TAKE, UMC_PENDING_LIST};
     static const int errors[] = {ENOENT, EAGAIN, EBUSY, ENOMEM, EPIPE, EINTR, EBADF, E2BIG};
     uint8_t what = input_byte(in), how = input_byte(in);
-    if (!control.relay->bus.direct)
+    if (!control.relay->bus.group)
         return;
     if (what & 1) {
         fake_fail(CHOOSE(requests, in), errors[how & 7], how >> 3 & 3, 1 + (how >> 5));

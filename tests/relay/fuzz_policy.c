@@ -50,8 +50,8 @@ static struct span some_text(const struct policy *policy, size_t strings, uint8_
 static void assert_case(struct bus *bus, struct policy_case *c)
 {
     static struct denial denial;
-    struct policy_side sender = {.role = policy_role_of_bus(bus->policy)};
-    struct policy_side recipient = {.role = policy_role_of_name(bus->policy, c->m->destination)};
+    struct policy_party sender = {.role = policy_role_of_bus(bus->policy)};
+    struct policy_party recipient = {.role = policy_role_of_name(bus->policy, c->m->destination)};
     ASSERT(!c->sender || peer_side(c->sender, bus->policy, &sender));
     ASSERT(!c->recipient || peer_side(c->recipient, bus->policy, &recipient));
     struct policy_class class;

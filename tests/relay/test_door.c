@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "accept_fixture.h"
 
-#include "../../transport/relay/accept/caller.h"
+#include "../../transport/relay/accept/handshake.h"
 
 static void client_authenticates_step_by_step(void)
 {
@@ -200,7 +200,7 @@ static void too_many_descriptors_end_the_handshake(void)
 static void long_handshake_goes_to_the_control_plane(void)
 {
     struct accept_fixture h;
-    char text[CALLER_KEPT + 100];
+    char text[HANDSHAKE_KEPT + 100];
     accept_open(&h, true);
     accept_connect(&h);
     accept_send(&h, "", 1);

@@ -211,13 +211,13 @@ static void identities_are_shared(void)
     struct policy *policy;
     policy_draft(&draft, more, CHECK_COUNT(more));
     REQUIRE(policy_new(&policy, draft.data, draft.size, 1) == 0);
-    const struct identity *identity = policy_identity(policy, 5, gids, 3, false);
+    const struct rule_set *identity = policy_rule_set(policy, 5, gids, 3, false);
     REQUIRE(identity != NULL);
     CHECK_EQUAL(identity->n_sections, 2);
-    CHECK(policy_identity(policy, 6, others, 4, true) == identity);
-    CHECK(policy_identity(policy, POLICY_ANY, gids, 2, false) == identity);
-    CHECK(policy_identity(policy, 1, gids, 3, false) != identity);
-    CHECK(policy_identity(policy, 5, gids, 1, false) != identity);
+    CHECK(policy_rule_set(policy, 6, others, 4, true) == identity);
+    CHECK(policy_rule_set(policy, POLICY_ANY, gids, 2, false) == identity);
+    CHECK(policy_rule_set(policy, 1, gids, 3, false) != identity);
+    CHECK(policy_rule_set(policy, 5, gids, 1, false) != identity);
     policy_free(policy);
 }
 
@@ -240,8 +240,8 @@ static void last_matching_own_rule_decides(void)
     struct policy *policy;
     policy_draft(&draft, more, CHECK_COUNT(more));
     REQUIRE(policy_new(&policy, draft.data, draft.size, 1) == 0);
-    const struct identity *other = policy_identity(policy, 5, NULL, 0, false);
-    const struct identity *user = policy_identity(policy, 1, NULL, 0, false);
+    const struct rule_set *other = policy_rule_set(policy, 5, NULL, 0, false);
+    const struct rule_set *user = policy_rule_set(policy, 1, NULL, 0, false);
     REQUIRE(other && user);
     for (size_t i = 0; i < CHECK_COUNT(cases); i++) {
         check_case = cases[i].name;

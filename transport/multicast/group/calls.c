@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/clock.h"
-#include "group/member.h"
+#include "group/group_peer.h"
 #include "send/judge.h"
 #include "send/say.h"
 #include "state/log.h"
@@ -12,19 +12,18 @@
 
 /* Pending replies to calls between members. The group in the kernel records them until they are answered. */
 
-static struct peer *peer_at(const struct direct *direct, uint32_t index)
+static struct peer *peer_at(const struct group *group, uint32_t index)
 {
-    struct member *member = index < direct->max_members ? direct->members[index] : NULL;
+    struct group_peer *member = index < group->max_members ? group->members[index] : NULL;
     return member ? member->peer : NULL;
 }
 
-int direct_note_call(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
+int group_note_call(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
 {
-    const struct direct *direct = bus->direct;
-    if (!caller->group.member || !callee->group.member || direct->failed)
+    const struct group *group = bus->group;
+    if (!caller->group.member || !callee->group.member || group->failed)
         return -ENOENT;
-    int error =
-        umc_pending_add(direct->group, caller->group.member->index, callee->group.member->index, serial);
+    int error = umc_pending_add(group->fd, caller->group.member->index, callee->group.member->index, serial);
     if (error != -EEXIST && error != -EDQUOT && error != 0)
         return -ENOENT;
     caller->group.member->calls = true;
@@ -34,9 +33,8 @@ int direct_note_call(struct bus *bus, struct peer *caller, struct peer *callee, 
 /* Moves a pending reply from the group to the relay. 0, or the reason why the group refuses. */
 static int calls_take(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
 {
-    const struct direct *direct = bus->direct;
-    int error =
-        umc_pending_take(direct->group, caller->group.member->index, callee->group.member->index, serial);
+    const struct group *group = bus->group;
+    int error = umc_pending_take(group->fd, caller->group.member->index, callee->group.member->index, serial);
     if (error == -ENOENT)
         return error;
     int64_t now = bus->limits.reply_timeout > 0 ? clock_now() : 0;
@@ -46,23 +44,23 @@ static int calls_take(struct bus *bus, struct peer *caller, struct peer *callee,
     return error;
 }
 
-bool direct_take_call(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
+bool group_take_call(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
 {
-    if (!caller->group.member || !callee->group.member || !caller->group.member->calls || bus->direct->failed)
+    if (!caller->group.member || !callee->group.member || !caller->group.member->calls || bus->group->failed)
         return false;
     int error = calls_take(bus, caller, callee, serial);
     if (error < 0 && error != -ENOENT)
-        direct_fail(bus, "The group does not say who waits for a reply", error);
+        group_fail(bus, "The group does not say who waits for a reply", error);
     return error != -ENOENT;
 }
 
-uint32_t direct_calls(const struct bus *bus, const struct peer *caller)
+uint32_t group_calls(const struct bus *bus, const struct peer *caller)
 {
-    const struct direct *direct = bus->direct;
-    if (direct->failed || (caller && (!caller->group.member || !caller->group.member->calls)))
+    const struct group *group = bus->group;
+    if (group->failed || (caller && (!caller->group.member || !caller->group.member->calls)))
         return 0;
     uint32_t index = caller ? caller->group.member->index : UMC_ANY;
-    int n = umc_pending_list(direct->group, index, UMC_ANY, 0, NULL, 0);
+    int n = umc_pending_list(group->fd, index, UMC_ANY, 0, NULL, 0);
     return n < 0 ? 0 : (uint32_t)n;
 }
 
@@ -70,41 +68,41 @@ uint32_t direct_calls(const struct bus *bus, const struct peer *caller)
 static uint32_t list_calls(struct bus *bus, uint32_t callee, uint32_t min_age,
                            struct umc_pending calls[CALLS])
 {
-    int found = umc_pending_list(bus->direct->group, UMC_ANY, callee, min_age, calls, CALLS);
-    if (found < 0 && !log_recurs(&bus->direct->calls_failed))
+    int found = umc_pending_list(bus->group->fd, UMC_ANY, callee, min_age, calls, CALLS);
+    if (found < 0 && !log_recurs(&bus->group->calls_failed))
         log_line(bus, LOG_WARNING, "calls may stay without a reply: %s", strerror(-found));
     return found < 0 ? 0 : (uint32_t)found < CALLS ? (uint32_t)found : CALLS;
 }
 
-void direct_take_calls(struct bus *bus, uint32_t callee)
+void group_take_calls(struct bus *bus, uint32_t callee)
 {
     struct umc_pending calls[CALLS];
-    struct direct *direct = bus->direct;
+    struct group *group = bus->group;
     bool taken = true;
     for (uint32_t n; taken && (n = list_calls(bus, callee, 0, calls)) > 0;) {
         for (uint32_t i = 0; i < n; i++) {
-            struct peer *caller = peer_at(direct, calls[i].caller), *to = peer_at(direct, calls[i].callee);
+            struct peer *caller = peer_at(group, calls[i].caller), *to = peer_at(group, calls[i].callee);
             if (caller && to)
                 taken &= calls_take(bus, caller, to, calls[i].key) == 0;
             else
-                taken &= umc_pending_take(direct->group, calls[i].caller, calls[i].callee, calls[i].key) == 0;
+                taken &= umc_pending_take(group->fd, calls[i].caller, calls[i].callee, calls[i].key) == 0;
         }
     }
 }
 
-void direct_expire_calls(struct bus *bus)
+void group_expire_calls(struct bus *bus)
 {
-    struct direct *direct = bus->direct;
+    struct group *group = bus->group;
     int64_t timeout = bus->limits.reply_timeout, now;
-    if (direct->failed || timeout <= 0 || list_empty(&direct->all) ||
-        (now = clock_now()) - direct->expired_at < DIRECT_EXPIRY_TIME)
+    if (group->failed || timeout <= 0 || list_empty(&group->all) ||
+        (now = clock_now()) - group->expired_at < GROUP_EXPIRY_TIME)
         return;
-    direct->expired_at = now;
+    group->expired_at = now;
     struct umc_pending calls[CALLS];
     uint32_t n = list_calls(bus, UMC_ANY, timeout > UINT32_MAX ? UINT32_MAX : (uint32_t)timeout, calls);
     for (uint32_t i = 0; i < n; i++) {
-        struct peer *caller = peer_at(direct, calls[i].caller);
-        if (umc_pending_take(direct->group, calls[i].caller, calls[i].callee, calls[i].key) == 0 && caller)
+        struct peer *caller = peer_at(group, calls[i].caller);
+        if (umc_pending_take(group->fd, calls[i].caller, calls[i].callee, calls[i].key) == 0 && caller)
             say_error(bus, caller, calls[i].key, ERROR_NO_REPLY,
                       "Message did not receive a reply (timeout by message bus)");
     }

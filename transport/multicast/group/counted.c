@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "group/member.h"
+#include "group/group_peer.h"
 
 _Static_assert(UMC_ASKED_REASONS <= GROUP_REASONS, "an end behind the reasons");
 
@@ -26,29 +26,29 @@ static const char *const reasons[UMC_ASKED_REASONS] = {
     [UMC_ASKED_CONTEXT] = "context",
 };
 
-struct group_counts direct_counts(const struct bus *bus, const struct peer *peer)
+struct group_counts group_count(const struct bus *bus, const struct peer *peer)
 {
     struct umc_stats stats;
     struct group_counts counts = {0};
-    const struct direct *direct = bus->direct;
-    if (direct->failed || (peer && !peer->group.member))
+    const struct group *group = bus->group;
+    if (group->failed || (peer && !peer->group.member))
         return counts;
-    if (umc_get_stats(direct->group, peer ? peer->group.member->index : UMC_ANY, &stats) < 0)
+    if (umc_get_stats(group->fd, peer ? peer->group.member->index : UMC_ANY, &stats) < 0)
         return counts;
     counts.sent = stats.direct;
     counts.broadcasts = stats.multicast;
     counts.received = peer ? stats.received : stats.direct - stats.multicast + stats.copies;
-    counts.calls = direct_calls(bus, peer);
+    counts.calls = group_calls(bus, peer);
     return counts;
 }
 
-void direct_totals(const struct bus *bus, struct group_totals *totals)
+void group_sum(const struct bus *bus, struct group_totals *totals)
 {
     struct umc_stats stats;
-    const struct direct *direct = bus->direct;
-    if (direct->failed || umc_get_stats(direct->group, UMC_ANY, &stats) < 0)
+    const struct group *group = bus->group;
+    if (group->failed || umc_get_stats(group->fd, UMC_ANY, &stats) < 0)
         return;
-    totals->members = direct->max_members - direct->n_indices - direct->n_dead;
+    totals->members = group->max_members - group->n_indices - group->n_dead;
     totals->spilled = stats.spilled;
     for (uint32_t i = 1; i < UMC_ASKED_REASONS; i++)
         totals->asked[i - 1] = (struct group_asked){reasons[i], stats.asked[i]};

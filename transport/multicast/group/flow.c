@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "group/member.h"
+#include "group/group_peer.h"
 #include "wire/wire.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-static struct hash flow_hash(const struct member *from, struct span destination, uint8_t type)
+static struct hash flow_hash(const struct group_peer *from, struct span destination, uint8_t type)
 {
     const struct hash_key *key = &from->flow_table.key;
     return hash_next(key, hash_text(key, destination), type);
@@ -36,7 +36,7 @@ static bool flow_covers(const struct flow *flow, const struct message *m)
     return true;
 }
 
-static struct flow *flow_find(const struct member *from, const struct message *m)
+static struct flow *flow_find(const struct group_peer *from, const struct message *m)
 {
     struct table_node *node = table_first(&from->flow_table, flow_hash(from, m->destination, m->type));
     for (; node; node = table_again(node)) {
@@ -56,34 +56,34 @@ static void flow_free(struct flow *flow)
     free(flow);
 }
 
-void flows_drop_from(struct bus *bus, struct member *member)
+void flows_drop_from(struct bus *bus, struct group_peer *member)
 {
     if (list_empty(&member->flows))
         return;
     LIST_FOR_SAFE (at, after, &member->flows)
         flow_free(CONTAINER_OF(at, struct flow, in_from));
-    member_ask_egress(bus, member);
+    group_peer_ask_egress(bus, member);
 }
 
-void flows_drop_to(struct bus *bus, struct member *member, struct span name)
+void flows_drop_to(struct bus *bus, struct group_peer *member, struct span name)
 {
     LIST_FOR_SAFE (at, after, &member->arriving) {
         struct flow *flow = CONTAINER_OF(at, struct flow, in_to);
-        struct member *from = flow->from;
+        struct group_peer *from = flow->from;
         if (name.s && !span_equal(flow->destination, name))
             continue;
         flow_free(flow);
-        member_ask_egress(bus, from);
-        if (bus->direct->failed)
+        group_peer_ask_egress(bus, from);
+        if (bus->group->failed)
             return; /* that dropped all flows */
     }
 }
 
-void flows_end_to(struct bus *bus, struct member *member)
+void flows_end_to(struct bus *bus, struct group_peer *member)
 {
     LIST_FOR_SAFE (at, after, &member->arriving) {
         struct flow *flow = CONTAINER_OF(at, struct flow, in_to);
-        member_stale_egress(bus, flow->from);
+        group_peer_stale_egress(bus, flow->from);
         flow_free(flow);
     }
 }
@@ -97,7 +97,8 @@ static struct span copy(char **to, struct span text)
 }
 
 /* Creates a flow. fields: 1 << enum flow_field of each field that the policy depends on. */
-static struct flow *flow_new(struct member *from, struct member *to, const struct message *m, uint32_t fields)
+static struct flow *flow_new(struct group_peer *from, struct group_peer *to, const struct message *m,
+                             uint32_t fields)
 {
     size_t size = m->destination.n;
     for (enum flow_field i = 0; i < FLOW_FIELDS; i++)
@@ -127,8 +128,8 @@ static bool has_fields(const struct message *m, uint32_t fields)
 }
 
 /* The fields that the policies of both parties depend on, as flow fields. */
-static uint32_t looked_at(const struct policy *policy, const struct policy_side *sender,
-                          const struct policy_side *recipient, uint8_t type)
+static uint32_t looked_at(const struct policy *policy, const struct policy_party *sender,
+                          const struct policy_party *recipient, uint8_t type)
 {
     static const enum flow_field fields[POLICY_FIELDS] = {
         [POLICY_PATH] = FLOW_PATH,
@@ -142,11 +143,12 @@ static uint32_t looked_at(const struct policy *policy, const struct policy_side 
     return found;
 }
 
-static void learn(const struct transit *t, struct member *from, struct member *to, bool requested_reply)
+static void learn(const struct transit *t, struct group_peer *from, struct group_peer *to,
+                  bool requested_reply)
 {
     struct bus *bus = t->bus;
     const struct message *m = t->m;
-    struct policy_side sender, recipient;
+    struct policy_party sender, recipient;
     struct policy_class class;
     if (!peer_side(t->sender, bus->policy, &sender) || !peer_side(to->peer, bus->policy, &recipient))
         return;
@@ -156,9 +158,9 @@ static void learn(const struct transit *t, struct member *from, struct member *t
     /* a message to be logged has to pass through the relay */
     if (policy_outcome(bus->policy, &sender, &recipient, &class) != POLICY_ALLOWED || !has_fields(m, fields))
         return;
-    if (from->n_flows >= MEMBER_FLOWS)
+    if (from->n_flows >= GROUP_PEER_FLOWS)
         flows_drop_from(bus, from);
-    struct flow *flow = bus->direct->failed ? NULL : flow_new(from, to, m, fields);
+    struct flow *flow = bus->group->failed ? NULL : flow_new(from, to, m, fields);
     if (!flow)
         return;
     table_insert(&from->flow_table, &flow->node, flow_hash(from, flow->destination, flow->type));
@@ -167,24 +169,24 @@ static void learn(const struct transit *t, struct member *from, struct member *t
     from->n_flows++;
     from->calls |= m->type == MESSAGE_METHOD_CALL;
     from->misses++;
-    member_stale_egress(bus, from);
+    group_peer_stale_egress(bus, from);
 }
 
 /* The group passes requested replies by itself; the policy judges all others, so they are not learned. */
-void direct_learn(const struct transit *t, struct peer *to, bool requested_reply)
+void group_learn(const struct transit *t, struct peer *to, bool requested_reply)
 {
     const struct message *m = t->m;
-    struct member *from = t->sender ? t->sender->group.member : NULL;
+    struct group_peer *from = t->sender ? t->sender->group.member : NULL;
     if (!from || !to->group.member || t->fds || m->size > FILTER_MAX_MESSAGE ||
         m->big_endian != from->big_endian)
         return;
     bool is_reply = m->type == MESSAGE_METHOD_RETURN || m->type == MESSAGE_ERROR;
     if (is_reply != requested_reply || is_reply != (m->reply_serial != 0))
         return;
-    struct direct *direct = t->bus->direct;
-    if (direct->generation != t->bus->policy->generation)
-        direct_policy_changed(t->bus);
-    if (direct->failed || !direct_trusts(direct, t->sender->uid, to))
+    struct group *group = t->bus->group;
+    if (group->generation != t->bus->policy->generation)
+        group_policy_changed(t->bus);
+    if (group->failed || !group_trusts(group, t->sender->uid, to))
         return;
     if (flow_find(from, m))
         from->misses += from->egress_stale;
@@ -192,24 +194,24 @@ void direct_learn(const struct transit *t, struct peer *to, bool requested_reply
         learn(t, from, to->group.member, requested_reply);
 }
 
-void direct_learn_broadcast(const struct transit *t, struct peer *to)
+void group_learn_broadcast(const struct transit *t, struct peer *to)
 {
-    struct member *from = t->sender ? t->sender->group.member : NULL;
+    struct group_peer *from = t->sender ? t->sender->group.member : NULL;
     if (!from || from->big_endian != t->m->big_endian)
         return;
     if (!from->broadcasts) {
         from->broadcasts = true;
-        member_stale_egress(t->bus, from);
+        group_peer_stale_egress(t->bus, from);
     }
     if (!to) {
         from->misses += from->egress_stale;
-        t->bus->direct->misses++;
+        t->bus->group->misses++;
     }
-    if (to && to->group.member && from->side != DIRECT_NO_SIDE && from->side >= to->group.member->sides_known)
-        member_stale_ingress(t->bus, to->group.member);
+    if (to && to->group.member && from->side != GROUP_NO_SIDE && from->side >= to->group.member->sides_known)
+        group_peer_stale_ingress(t->bus, to->group.member);
 }
 
-int egress_make(struct bus *bus, struct member *member, struct filter *filter)
+int egress_make(struct bus *bus, struct group_peer *member, struct filter *filter)
 {
     struct filter_flow *flows = calloc((size_t)member->n_flows + 1, sizeof(*flows));
     if (!flows)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "group/member.h"
+#include "group/group_peer.h"
 #include "match/match_internal.h"
 #include "state/registry.h"
 #include "wire/wire.h"
@@ -31,7 +31,7 @@ static void wanted_add_key(struct wanted *wanted, struct filter_rule *rule, uint
         const struct peer *sender = bus_find(wanted->bus, value);
         rule->by_sender = true;
         rule->sender = sender && sender->group.member ? sender->group.member->index : FILTER_NOBODY;
-        wanted->mentions[wanted->n_mentions++] = hash_text(&wanted->bus->direct->key, value);
+        wanted->mentions[wanted->n_mentions++] = hash_text(&wanted->bus->group->key, value);
     } else if (key == match_arg_key(0, ARG_STRING)) {
         rule->arg0 = value;
     } else {
@@ -103,13 +103,13 @@ static bool add_rules_of_others(struct wanted *wanted)
  */
 static enum filter_side wanted_decide(struct bus *bus, const struct side *side, const struct peer *to)
 {
-    const struct policy_side sender = {side->identity, side->role};
+    const struct policy_party sender = {side->identity, side->role};
     const struct policy_class class = {.interface = POLICY_OTHER,
                                        .member = POLICY_OTHER,
                                        .path = POLICY_OTHER,
                                        .bits = MESSAGE_SIGNAL | POLICY_IS_BROADCAST};
-    const struct policy_side recipient = {to->policy.identity, to->policy.role};
-    if (!direct_trusts(bus->direct, side->uid, to) ||
+    const struct policy_party recipient = {to->policy.identity, to->policy.role};
+    if (!group_trusts(bus->group, side->uid, to) ||
         policy_looks_at(bus->policy, &sender, &recipient, MESSAGE_SIGNAL) != 0)
         return FILTER_SIDE_ASK;
     bool allowed = policy_outcome(bus->policy, &sender, &recipient, &class) == POLICY_ALLOWED;
@@ -117,17 +117,17 @@ static enum filter_side wanted_decide(struct bus *bus, const struct side *side, 
 }
 
 /* The verdicts on all parties. NULL: no memory. Connections outside the group ask about every sender. */
-static uint8_t *decide_all(struct bus *bus, const struct member *member)
+static uint8_t *decide_all(struct bus *bus, const struct group_peer *member)
 {
-    const struct direct *direct = bus->direct;
-    uint8_t *sides = malloc((size_t)direct->n_sides + 1);
-    for (uint32_t i = 0; sides && i < direct->n_sides; i++)
+    const struct group *group = bus->group;
+    uint8_t *sides = malloc((size_t)group->n_sides + 1);
+    for (uint32_t i = 0; sides && i < group->n_sides; i++)
         sides[i] =
-            (uint8_t)(member->peer ? wanted_decide(bus, &direct->sides[i], member->peer) : FILTER_SIDE_YES);
+            (uint8_t)(member->peer ? wanted_decide(bus, &group->sides[i], member->peer) : FILTER_SIDE_YES);
     return sides;
 }
 
-static int wanted_compile(struct bus *bus, struct member *member, const struct wanted *wanted,
+static int wanted_compile(struct bus *bus, struct group_peer *member, const struct wanted *wanted,
                           struct filter *filter)
 {
     uint8_t *sides = decide_all(bus, member);
@@ -138,21 +138,21 @@ static int wanted_compile(struct bus *bus, struct member *member, const struct w
         .rules = wanted->rules,
         .n_rules = wanted->n,
         .sides = sides,
-        .n_sides = bus->direct->n_sides,
+        .n_sides = bus->group->n_sides,
     };
     int error = filter_compile_ingress(&ingress, filter);
     free(sides);
     return error;
 }
 
-int ingress_make(struct bus *bus, struct member *member, struct filter *filter)
+int ingress_make(struct bus *bus, struct group_peer *member, struct filter *filter)
 {
-    struct direct *direct = bus->direct;
+    struct group *group = bus->group;
     struct wanted wanted = {.bus = bus};
-    struct policy_side side;
-    if (direct->generation != bus->policy->generation)
-        direct_policy_changed(bus);
-    if (direct->failed)
+    struct policy_party side;
+    if (group->generation != bus->policy->generation)
+        group_policy_changed(bus);
+    if (group->failed)
         return -EIO;
     if (member->peer && !peer_side(member->peer, bus->policy, &side))
         return -ENOMEM;
@@ -163,6 +163,6 @@ int ingress_make(struct bus *bus, struct member *member, struct filter *filter)
     member->mentions = wanted.mentions;
     member->n_mentions = wanted.n_mentions;
     member->n_rules = wanted.n;
-    member->sides_known = direct->n_sides;
+    member->sides_known = group->n_sides;
     return error;
 }

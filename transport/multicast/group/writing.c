@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "group/member.h"
+#include "group/group_peer.h"
 #include "send/output_internal.h"
 #include "state/quota.h"
 
@@ -88,7 +88,7 @@ static const struct delivery *add(struct writing *writing, struct peer *peer, co
 static void retry_later(struct bus *bus, struct peer *peer)
 {
     if (peer->group.member && !list_linked(&peer->group.member->in_retry))
-        list_append(&bus->direct->retry, &peer->group.member->in_retry);
+        list_append(&bus->group->retry, &peer->group.member->in_retry);
 }
 
 /*
@@ -97,15 +97,14 @@ static void retry_later(struct bus *bus, struct peer *peer)
  */
 static bool perform(struct bus *bus, struct writing *writing)
 {
-    struct direct *direct = bus->direct;
-    int error =
-        writing->n > 0 && !direct->failed ? umc_write(direct->group, writing->entries, writing->n) : 0;
+    struct group *group = bus->group;
+    int error = writing->n > 0 && !group->failed ? umc_write(group->fd, writing->entries, writing->n) : 0;
     if (error >= 0) {
         writing->failures = 0;
-        return !direct->failed;
+        return !group->failed;
     }
     if ((error != -ENOMEM && error != -EINTR) || ++writing->failures == WRITING_FAILURES) {
-        direct_fail(bus, "Members of the group can't be written to", error);
+        group_fail(bus, "Members of the group can't be written to", error);
         return false;
     }
     for (uint32_t i = 0; i < writing->n; i++)
@@ -116,7 +115,7 @@ static bool perform(struct bus *bus, struct writing *writing)
 /* Handles a client that left the group by closing its socket, which epoll reports too. */
 static void has_left(struct bus *bus, struct peer *peer)
 {
-    direct_leave(bus, peer);
+    group_leave(bus, peer);
 }
 
 /* Handles the failure of one entry. True: the remaining messages for this receiver have to wait. */
@@ -170,7 +169,7 @@ static bool is_ready(const struct peer *peer)
 /* Writes to all receivers with one call. A receiver whose messages do not fit is held until the next call. */
 static bool flush_round(struct bus *bus, struct list *peers)
 {
-    struct writing *writing = bus->direct->writing;
+    struct writing *writing = bus->group->writing;
     writing_begin(writing);
     LIST_FOR (at, peers) {
         struct peer *peer = CONTAINER_OF(at, struct peer, output.in_touched);
@@ -192,7 +191,7 @@ static bool flush_round(struct bus *bus, struct list *peers)
 
 bool writing_hold(struct bus *bus, const struct list *peers)
 {
-    struct writing *writing = bus->direct->writing;
+    struct writing *writing = bus->group->writing;
     writing_begin(writing);
     LIST_FOR (at, peers) {
         struct peer *peer = CONTAINER_OF(at, struct peer, output.in_touched);
@@ -205,9 +204,9 @@ bool writing_hold(struct bus *bus, const struct list *peers)
     return perform(bus, writing);
 }
 
-void direct_flush(struct bus *bus, struct list *peers)
+void group_flush(struct bus *bus, struct list *peers)
 {
-    while (!bus->direct->failed && flush_round(bus, peers))
+    while (!bus->group->failed && flush_round(bus, peers))
         continue;
     LIST_FOR_SAFE (at, after, peers) {
         struct peer *peer = CONTAINER_OF(at, struct peer, output.in_touched);
@@ -226,7 +225,7 @@ void direct_flush(struct bus *bus, struct list *peers)
 /* Ends the hold of a member whose queue is empty. */
 static void end_hold(struct bus *bus, struct peer *peer)
 {
-    struct writing *writing = bus->direct->writing;
+    struct writing *writing = bus->group->writing;
     writing_begin(writing);
     add_entry(writing, peer);
     if (!perform(bus, writing))
@@ -241,7 +240,7 @@ static void end_hold(struct bus *bus, struct peer *peer)
 /* Writes one send's worth of the queue. False: the socket takes no more now. */
 static bool continue_once(struct bus *bus, struct peer *peer)
 {
-    struct writing *writing = bus->direct->writing;
+    struct writing *writing = bus->group->writing;
     writing_begin(writing);
     size_t offset = peer->output.queue_offset;
     const struct delivery *next = add(writing, peer, peer->output.queue.first, &offset);
@@ -263,7 +262,7 @@ static bool continue_once(struct bus *bus, struct peer *peer)
     return true;
 }
 
-void direct_writable(struct bus *bus, struct peer *peer)
+void group_writable(struct bus *bus, struct peer *peer)
 {
     while (peer->output.queue.first && !peer_is_gone(peer) && peer->group.member) {
         if (!continue_once(bus, peer))
@@ -287,8 +286,8 @@ static struct outgoing *spilled_new(const struct bus *bus, const struct umc_spil
                                     const uint8_t *bytes)
 {
     size_t left = spill->length - spill->written;
-    const struct member *sender =
-        spill->sender < bus->direct->max_members ? bus->direct->members[spill->sender] : NULL;
+    const struct group_peer *sender =
+        spill->sender < bus->group->max_members ? bus->group->members[spill->sender] : NULL;
     struct outgoing *kept = outgoing_new(left, sender ? sender->peer->uid : UINT32_MAX, NULL);
     if (kept)
         memcpy(kept + 1, bytes + spill->written, left);
@@ -313,18 +312,19 @@ static void put_first(struct bus *bus, struct peer *peer, struct outgoing *kept)
     retry_later(bus, peer);
 }
 
-void direct_spilled(struct bus *bus)
+void group_spilled(struct bus *bus)
 {
     static _Alignas(struct umc_spill)
         uint8_t bytes[sizeof(struct umc_spill) + UMC_MAX_MESSAGE + UMC_MAX_STAMP];
-    struct direct *direct = bus->direct;
-    while (!direct->failed) {
+    struct group *group = bus->group;
+    while (!group->failed) {
         struct umc_spill spill;
-        ssize_t n = umc_read(direct->group, bytes, sizeof(bytes));
+        ssize_t n = umc_read(group->fd, bytes, sizeof(bytes));
         if (n < (ssize_t)sizeof(spill))
             return;
         memcpy(&spill, bytes, sizeof(spill));
-        struct member *member = spill.receiver < direct->max_members ? direct->members[spill.receiver] : NULL;
+        struct group_peer *member =
+            spill.receiver < group->max_members ? group->members[spill.receiver] : NULL;
         if (!member || spill.length > (size_t)n - sizeof(spill) || spill.written >= spill.length)
             continue;
         struct outgoing *kept = spilled_new(bus, &spill, bytes + sizeof(spill));

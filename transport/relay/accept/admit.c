@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "accept/admit.h"
 
-#include "accept/console.h"
 #include "accept/incomplete.h"
+#include "accept/logind.h"
 #include "state/inbox.h"
 
 #include <stdlib.h>
@@ -41,12 +41,12 @@ static bool admit_identify(struct bus *bus, const struct admission *a, const str
                            const uint32_t *gids, uint32_t n_gids)
 {
     char loginfo[LOGINFO_SIZE];
-    identity_describe(identity, loginfo, sizeof(loginfo));
+    peer_creds_describe(identity, loginfo, sizeof(loginfo));
     const struct relay_credentials credentials = {.uid = identity->uid,
                                                   .pid = identity->pid,
                                                   .gids = gids,
                                                   .n_gids = n_gids,
-                                                  .at_console = console_has(CONSOLE_USERS, identity->uid),
+                                                  .at_console = logind_at_seat(LOGIND_USERS, identity->uid),
                                                   .fd_passing = a->fd_passing,
                                                   .privileged =
                                                       identity->uid == 0 || identity->uid == bus->owner,
@@ -61,11 +61,11 @@ static bool admit_identify(struct bus *bus, const struct admission *a, const str
 enum admitted admit_connection(struct bus *bus, const struct admission *a)
 {
     struct relay_identity identity;
-    identity_more(a->fd, &a->user, &identity);
+    peer_creds_more(a->fd, &a->user, &identity);
     if (identity.n_gids < 0)
         return ADMIT_UNKNOWN;
     uint32_t gids[1 + sizeof(identity.gids) / sizeof(*identity.gids)];
-    uint32_t n_gids = identity_groups(&identity, gids);
+    uint32_t n_gids = peer_creds_groups(&identity, gids);
     if (!policy_can_connect(bus->policy, identity.uid, gids, n_gids, bus->owner))
         return ADMIT_REFUSED;
     struct peer *peer = a->peer;
@@ -73,7 +73,7 @@ enum admitted admit_connection(struct bus *bus, const struct admission *a)
         return ADMIT_REFUSED;
     peer->listener = a->listener;
     peer->input.readable = a->unread;
-    peer->caller = NULL;
+    peer->handshake = NULL;
     if (inbox_begin(peer, a->leftover, a->size, a->fds, a->n_fds) == 0) {
         bus_attach(bus, peer, a->watched);
     } else {

@@ -2,14 +2,14 @@
 #ifndef OMNIBUS_ADMIT_H
 #define OMNIBUS_ADMIT_H
 
-#include "accept/identity.h"
+#include "accept/peer_creds.h"
 #include "state/bus.h"
 
 /* A connection that has authenticated with the credentials that the kernel reports. */
 struct admission {
     struct peer *peer; /* allocated by the caller */
     int fd, listener;
-    struct identity_user user;
+    struct peer_creds_user user;
     bool fd_passing;
     bool watched; /* as in bus_attach */
     bool unread;  /* the socket may have more, which no event will report */

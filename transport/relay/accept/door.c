@@ -4,7 +4,7 @@
 #endif
 #include "accept/door.h"
 
-#include "accept/caller.h"
+#include "accept/handshake.h"
 #include "base/clock.h"
 #include "state/log.h"
 
@@ -56,8 +56,8 @@ void doors_shut(struct bus *bus)
         epoll_ctl(bus->epoll, EPOLL_CTL_DEL, CONTAINER_OF(at, struct door, in_doors)->fd, NULL);
     LIST_FOR_SAFE (at, after, &bus->incompletes.all) {
         struct peer *one = CONTAINER_OF(at, struct peer, incomplete.in_all);
-        if (one->caller)
-            caller_free(bus, one->caller);
+        if (one->handshake)
+            handshake_free(bus, one->handshake);
     }
     bus->shut = true;
 }
@@ -90,7 +90,7 @@ void door_ready(struct bus *bus, struct door *door)
     if (fd < 0) {
         if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
             failed(bus, errno);
-    } else if (!caller_begin(bus, door, fd)) {
+    } else if (!handshake_begin(bus, door, fd)) {
         close(fd);
         failed(bus, ENOMEM);
     }

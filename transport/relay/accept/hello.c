@@ -4,7 +4,7 @@
 #include "accept/incomplete.h"
 #include "send/monitor.h"
 #include "send/say.h"
-#include "state/group.h"
+#include "state/group_ops.h"
 #include "state/held.h"
 #include "state/report.h"
 

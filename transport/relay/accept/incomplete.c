@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "accept/incomplete.h"
 
-#include "accept/caller.h"
+#include "accept/handshake.h"
 #include "base/clock.h"
 #include "send/output.h"
 #include "state/log.h"
@@ -47,8 +47,8 @@ static void show_out(struct bus *bus, struct incomplete *one)
             timeout, timeout);
     incomplete_remove(bus, one);
     struct peer *peer = CONTAINER_OF(one, struct peer, incomplete);
-    if (peer->caller)
-        caller_free(bus, peer->caller);
+    if (peer->handshake)
+        handshake_free(bus, peer->handshake);
     else
         output_close(bus, peer, RELAY_GONE_DISCONNECTED);
 }

@@ -11,7 +11,7 @@
 #include "send/monitor.h"
 #include "send/output.h"
 #include "send/say.h"
-#include "state/group.h"
+#include "state/group_ops.h"
 #include "state/inbox.h"
 #include "state/log.h"
 #include "state/report.h"
@@ -189,7 +189,7 @@ static void take_places(struct bus *bus, struct command *command)
 {
     const uint8_t *at_id = command->body;
     LIST_FOR_SAFE (at, after, &command->name->queue) {
-        struct membership *membership = CONTAINER_OF(at, struct membership, in_name);
+        struct queue_entry *membership = CONTAINER_OF(at, struct queue_entry, in_name);
         uint64_t id;
         memcpy(&id, at_id, sizeof(id));
         at_id += sizeof(id);

@@ -2,7 +2,7 @@
 #include "api/export.h"
 
 #include "base/json.h"
-#include "state/group.h"
+#include "state/group_ops.h"
 
 /* The requested connections, or all. */
 struct choice {
@@ -85,7 +85,7 @@ static void export_names(const struct bus *bus, struct json *json, struct choice
         json_key(json, name->text);
         json_open(json, '[');
         LIST_FOR (at, &name->queue)
-            json_number(json, CONTAINER_OF(at, struct membership, in_name)->peer->id);
+            json_number(json, CONTAINER_OF(at, struct queue_entry, in_name)->peer->id);
         json_close(json, ']');
     }
     json_close(json, '}');

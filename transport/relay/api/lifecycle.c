@@ -7,7 +7,7 @@
 #include "accept/leave.h"
 #include "send/monitor.h"
 #include "send/output.h"
-#include "state/group.h"
+#include "state/group_ops.h"
 #include "state/inbox.h"
 #include "state/log.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/loop.h"
 
-#include "accept/caller.h"
 #include "accept/door.h"
+#include "accept/handshake.h"
 #include "accept/incomplete.h"
 #include "accept/leave.h"
 #include "base/clock.h"
@@ -10,7 +10,7 @@
 #include "send/judge.h"
 #include "send/output.h"
 #include "send/say.h"
-#include "state/group.h"
+#include "state/group_ops.h"
 #include "state/quota.h"
 
 #include <errno.h>
@@ -21,8 +21,8 @@
 
 static void peer_event(struct bus *bus, struct peer *peer, uint32_t events)
 {
-    if (peer->caller) {
-        caller_ready(bus, peer->caller, events);
+    if (peer->handshake) {
+        handshake_ready(bus, peer->handshake, events);
         return;
     }
     if (peer_is_gone(peer))
@@ -93,7 +93,7 @@ int loop_wait_time(const struct bus *bus)
         !list_empty(&bus->unsettled) || bus->sweeping)
         return 0;
     int64_t deadline = reply_deadline(bus);
-    int64_t wait = sooner(bus->tick, bus->group ? bus->group->timeout(bus) : -1);
+    int64_t wait = sooner(bus->tick, bus->group_ops ? bus->group_ops->timeout(bus) : -1);
     if (deadline < 0)
         return (int)wait;
     int64_t left = deadline - clock_now();
@@ -107,7 +107,7 @@ static bool source_event(struct bus *bus, struct source *source, uint32_t events
     switch (source->kind) {
     case SOURCE_COMMANDS:
         return true;
-    case SOURCE_DIRECT:
+    case SOURCE_GROUP:
         GROUP_CALL(bus, spilled, bus);
         break;
     case SOURCE_PEER:

@@ -5,7 +5,7 @@
 #include "api/lifecycle.h"
 #include "api/loop.h"
 #include "base/clock.h"
-#include "group/direct.h"
+#include "group/group.h"
 #include "send/monitor.h"
 #include "state/inbox.h"
 
@@ -221,7 +221,7 @@ int relay_load_policy(struct relay *relay, const uint8_t *block, size_t size)
 
 int relay_set_group(struct relay *relay, int group, uint32_t max_members, bool trust_everybody)
 {
-    return direct_begin(&relay->bus, group, max_members, trust_everybody);
+    return group_begin(&relay->bus, group, max_members, trust_everybody);
 }
 
 int relay_listen(struct relay *relay, int fd, uint32_t number, const char *guid, bool simple)

@@ -27,7 +27,7 @@ int relay_policy_can_own(struct policy *policy, uint32_t uid, const uint32_t *gi
                          bool at_console, const char *name)
 {
     policy_tidy(policy);
-    const struct identity *identity = policy_identity(policy, uid, gids, n_gids, at_console);
+    const struct rule_set *identity = policy_rule_set(policy, uid, gids, n_gids, at_console);
     return identity ? policy_can_own(identity, span_of(name)) : -ENOMEM;
 }
 
@@ -45,7 +45,7 @@ int relay_policy_can_send(struct policy *policy, uint32_t uid, const uint32_t *g
         .destination = span_of(header->destination),
     };
     policy_tidy(policy);
-    const struct identity *sender = policy_identity(policy, uid, gids, n_gids, at_console);
+    const struct rule_set *sender = policy_rule_set(policy, uid, gids, n_gids, at_console);
     const struct role *recipient = policy_role_of_name(policy, m.destination);
     if (!sender || !recipient)
         return -ENOMEM;

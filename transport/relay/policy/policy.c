@@ -130,13 +130,13 @@ struct policy_place policy_place(const struct policy *policy, const struct polic
     return (struct policy_place){policy->strings + rule->file, rule->line};
 }
 
-struct policy_verdict policy_can_send(const struct policy *policy, const struct identity *sender,
+struct policy_verdict policy_can_send(const struct policy *policy, const struct rule_set *sender,
                                       const struct role *recipient, const struct policy_class *class)
 {
     return policy_decide(policy, &sender->send, recipient, class, true);
 }
 
-struct policy_verdict policy_can_receive(const struct policy *policy, const struct identity *recipient,
+struct policy_verdict policy_can_receive(const struct policy *policy, const struct rule_set *recipient,
                                          const struct role *sender, const struct policy_class *class)
 {
     return policy_decide(policy, &recipient->receive, sender, class, true);
@@ -173,8 +173,8 @@ static uint32_t index_looks_at(const struct policy *policy, const struct policy_
     return fields;
 }
 
-uint32_t policy_looks_at(const struct policy *policy, const struct policy_side *sender,
-                         const struct policy_side *recipient, uint8_t type)
+uint32_t policy_looks_at(const struct policy *policy, const struct policy_party *sender,
+                         const struct policy_party *recipient, uint8_t type)
 {
     uint32_t fields = 0;
     if (sender->identity)
@@ -184,8 +184,8 @@ uint32_t policy_looks_at(const struct policy *policy, const struct policy_side *
     return fields;
 }
 
-static uint32_t outcome(const struct policy *policy, const struct policy_side *sender,
-                        const struct policy_side *recipient, const struct policy_class *class)
+static uint32_t outcome(const struct policy *policy, const struct policy_party *sender,
+                        const struct policy_party *recipient, const struct policy_class *class)
 {
     uint32_t logged = 0;
     if (sender->identity) {
@@ -214,8 +214,8 @@ static uint32_t memo_number(const struct policy_key *key)
     return (uint32_t)(h >> (64 - POLICY_MEMO_BITS));
 }
 
-uint32_t policy_outcome(struct policy *policy, const struct policy_side *sender,
-                        const struct policy_side *recipient, const struct policy_class *class)
+uint32_t policy_outcome(struct policy *policy, const struct policy_party *sender,
+                        const struct policy_party *recipient, const struct policy_class *class)
 {
     const struct policy_key key = {
         .sender = sender->identity ? sender->identity->id : 0,

@@ -58,12 +58,12 @@ enum policy_bit {
     POLICY_IS_EAVESDROPPING = 0x800, /* the message is addressed to another peer */
 };
 
-struct identity;
+struct rule_set;
 struct role;
 
 /* One end of a message: the rules that apply to it, and its names as far as rules mention them. */
-struct policy_side {
-    const struct identity *identity; /* NULL: the bus itself, which has no rules */
+struct policy_party {
+    const struct rule_set *identity; /* NULL: the bus itself, which has no rules */
     const struct role *role;
 };
 
@@ -108,7 +108,7 @@ int policy_new(struct policy **out, const uint8_t *block, size_t size, uint64_t 
 void policy_free(struct policy *policy);
 
 /* These return NULL without memory. */
-const struct identity *policy_identity(struct policy *policy, uint32_t uid, const uint32_t *gids,
+const struct rule_set *policy_rule_set(struct policy *policy, uint32_t uid, const uint32_t *gids,
                                        uint32_t n_gids, bool at_console);
 /* The role of a peer with certain names: begin, add each name, find. */
 void policy_role_begin(struct policy *policy);
@@ -123,21 +123,21 @@ void policy_tidy(struct policy *policy);
 bool policy_can_connect(const struct policy *policy, uint32_t uid, const uint32_t *gids, uint32_t n_gids,
                         uint32_t owner);
 void policy_classify(const struct policy *policy, const struct message *m, struct policy_class *class);
-struct policy_verdict policy_can_send(const struct policy *policy, const struct identity *sender,
+struct policy_verdict policy_can_send(const struct policy *policy, const struct rule_set *sender,
                                       const struct role *recipient, const struct policy_class *class);
-struct policy_verdict policy_can_receive(const struct policy *policy, const struct identity *recipient,
+struct policy_verdict policy_can_receive(const struct policy *policy, const struct rule_set *recipient,
                                          const struct role *sender, const struct policy_class *class);
 /* True if it may own a well-known name. The control plane words the error. */
-bool policy_can_own(const struct identity *identity, struct span name);
+bool policy_can_own(const struct rule_set *identity, struct span name);
 struct policy_place policy_place(const struct policy *policy, const struct policy_rule *rule);
 /*
  * The fields of a message of this type, as 1 << enum policy_field, that the rules of both parties filter by.
  * Other fields do not affect the verdict.
  */
-uint32_t policy_looks_at(const struct policy *policy, const struct policy_side *sender,
-                         const struct policy_side *recipient, uint8_t type);
+uint32_t policy_looks_at(const struct policy *policy, const struct policy_party *sender,
+                         const struct policy_party *recipient, uint8_t type);
 /* The verdict of both parties, cached: DENIED or ALLOWED, and perhaps LOGGED. */
-uint32_t policy_outcome(struct policy *policy, const struct policy_side *sender,
-                        const struct policy_side *recipient, const struct policy_class *class);
+uint32_t policy_outcome(struct policy *policy, const struct policy_party *sender,
+                        const struct policy_party *recipient, const struct policy_class *class);
 
 #endif

@@ -76,7 +76,7 @@ struct policy_own {
     bool prefix, allow;
 };
 
-struct identity {
+struct rule_set {
     struct table_node node;
     uint32_t id;
     uint32_t n_sections;
@@ -140,7 +140,7 @@ static inline bool policy_is_catch_all(const struct policy_rule *rule)
            !rule->error;
 }
 
-bool policy_own_make(const struct policy *policy, struct identity *identity); /* false: no memory */
+bool policy_own_make(const struct policy *policy, struct rule_set *identity); /* false: no memory */
 /* Adds a connect rule. False: no memory. */
 bool policy_connect_add(struct policy *policy, const struct policy_rule *rule);
 void policy_identities_clear(struct policy *policy);

@@ -16,7 +16,7 @@ static struct policy_own own_of(const struct policy *policy, const struct policy
 
 /* A rule for all names overrides the rules before it, which are dropped. */
 static void take_section(const struct policy *policy, const struct policy_section *section,
-                         struct identity *identity)
+                         struct rule_set *identity)
 {
     for (uint32_t k = section->first; k < section->first + section->n; k++) {
         const struct policy_rule *rule = &policy->rules[k];
@@ -28,7 +28,7 @@ static void take_section(const struct policy *policy, const struct policy_sectio
     }
 }
 
-bool policy_own_make(const struct policy *policy, struct identity *identity)
+bool policy_own_make(const struct policy *policy, struct rule_set *identity)
 {
     size_t room = 1;
     for (uint32_t i = 0; i < identity->n_sections; i++)
@@ -51,7 +51,7 @@ static bool covers(const struct policy_own *own, struct span name)
     return own->prefix ? span_below(name, own->name, '.') : span_equal(name, own->name);
 }
 
-bool policy_can_own(const struct identity *identity, struct span name)
+bool policy_can_own(const struct rule_set *identity, struct span name)
 {
     for (uint32_t i = identity->n_own; i-- > 0;) {
         if (covers(&identity->own[i], name))

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "route/driver.h"
 
-#include "accept/identity.h"
-#include "route/claim.h"
+#include "accept/peer_creds.h"
+#include "route/names_fast.h"
 #include "send/judge.h"
 #include "send/say.h"
-#include "state/group.h"
+#include "state/group_ops.h"
 #include "state/log.h"
 
 #include <errno.h>
@@ -131,7 +131,7 @@ static bool find_process(struct bus *bus, struct peer *sender, const struct mess
     const struct peer *owner = owner_of(bus, name, &found);
     (void)m;
     if (owner && sender->fd_passing)
-        sender->reports.call.view.fd = identity_process(owner->fd);
+        sender->reports.call.view.fd = peer_creds_process(owner->fd);
     return false;
 }
 
@@ -223,8 +223,8 @@ static const struct {
     {{"RemoveMatch", 11}, {"org.freedesktop.DBus", 20}, {"s", 1}, remove_match},
     {{"GetNameOwner", 12}, {"org.freedesktop.DBus", 20}, {"s", 1}, get_name_owner},
     {{"NameHasOwner", 12}, {"org.freedesktop.DBus", 20}, {"s", 1}, name_has_owner},
-    {{"RequestName", 11}, {"org.freedesktop.DBus", 20}, {"su", 2}, claim_name},
-    {{"ReleaseName", 11}, {"org.freedesktop.DBus", 20}, {"s", 1}, claim_release},
+    {{"RequestName", 11}, {"org.freedesktop.DBus", 20}, {"su", 2}, names_fast_name},
+    {{"ReleaseName", 11}, {"org.freedesktop.DBus", 20}, {"s", 1}, names_fast_release},
     {{"ListNames", 9}, {"org.freedesktop.DBus", 20}, {"", 0}, list_names},
     {{"GetId", 5}, {"org.freedesktop.DBus", 20}, {"", 0}, get_id},
     {{"GetConnectionUnixUser", 21}, {"org.freedesktop.DBus", 20}, {"s", 1}, get_unix_user},

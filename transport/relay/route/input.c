@@ -21,7 +21,7 @@
 #include "base/clock.h"
 #include "route/route.h"
 #include "send/output.h"
-#include "state/group.h"
+#include "state/group_ops.h"
 #include "state/inbox.h"
 #include "state/log.h"
 #include "state/quota.h"

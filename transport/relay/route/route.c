@@ -10,7 +10,7 @@
 #include "send/output.h"
 #include "send/say.h"
 #include "send/transit.h"
-#include "state/group.h"
+#include "state/group_ops.h"
 #include "state/report.h"
 
 #include <errno.h>
@@ -24,10 +24,10 @@ static int note_call(struct transit *t, struct peer *callee)
     struct peer *caller = t->sender;
     if (replies_find(&bus->replies, caller, callee, t->m->serial))
         return -EEXIST;
-    uint32_t direct = bus->group ? bus->group->calls(bus, caller) : 0;
+    uint32_t direct = bus->group_ops ? bus->group_ops->calls(bus, caller) : 0;
     if (caller->calls.n_made + direct >= bus->limits.max_replies_per_connection)
         return -EDQUOT;
-    return bus->group ? bus->group->note_call(bus, caller, callee, t->m->serial) : -ENOENT;
+    return bus->group_ops ? bus->group_ops->note_call(bus, caller, callee, t->m->serial) : -ENOENT;
 }
 
 /* Records a pending reply, so that one reply may pass. */
@@ -65,7 +65,7 @@ static struct reply *call_of(const struct transit *t, struct peer *caller)
     if (!reply_awaited(caller))
         return NULL;
     struct reply *reply = replies_find(replies, caller, t->sender, t->m->reply_serial);
-    if (!reply && bus->group && bus->group->take_call(bus, caller, t->sender, t->m->reply_serial))
+    if (!reply && bus->group_ops && bus->group_ops->take_call(bus, caller, t->sender, t->m->reply_serial))
         reply = replies_find(replies, caller, t->sender, t->m->reply_serial);
     return reply;
 }

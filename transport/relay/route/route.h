@@ -11,9 +11,9 @@
  * - input.c reads a peer's socket in bounded turns and hands complete messages, parsed and validated, to
  *   route_message, which decides by type and destination: another peer, the subscribers of a broadcast, the
  *   driver, or the parking place for a name without owner.
- * - Methods of the driver that read or change tables of the data plane are answered here (driver.c, claim.c).
- *   All others go to the control plane, and their sender is stopped until the answer: messages of one sender
- *   are handled in order, wherever that happens.
+ * - Methods of the driver that read or change tables of the data plane are answered here (driver.c,
+ * names_fast.c). All others go to the control plane, and their sender is stopped until the answer: messages
+ * of one sender are handled in order, wherever that happens.
  * - A message that waits for the control plane is held or parked as a copy, charged to its sender. Only a
  *   sender whose later messages could overtake it is stopped.
  * - Whether a receiver gets the message is not decided here but in send/.

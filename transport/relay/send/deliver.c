@@ -4,7 +4,7 @@
 #include "send/judge.h"
 #include "send/monitor.h"
 #include "send/transit.h"
-#include "state/group.h"
+#include "state/group_ops.h"
 #include "state/log.h"
 #include "state/quota.h"
 

@@ -87,10 +87,10 @@ static void would_reject(struct bus *bus, const struct policy_case *c, const str
 /*
  * The parties of a message. A recipient that is yet to be started is judged by the one name that it will own.
  */
-static bool sides_of(struct policy *policy, const struct policy_case *c, struct policy_side *sender,
-                     struct policy_side *recipient)
+static bool sides_of(struct policy *policy, const struct policy_case *c, struct policy_party *sender,
+                     struct policy_party *recipient)
 {
-    *sender = *recipient = (struct policy_side){NULL, NULL};
+    *sender = *recipient = (struct policy_party){NULL, NULL};
     if (c->sender ? !peer_side(c->sender, policy, sender) : !(sender->role = policy_role_of_bus(policy)))
         return false;
     if (c->recipient)
@@ -103,8 +103,8 @@ static bool sides_of(struct policy *policy, const struct policy_case *c, struct 
 }
 
 /* Judges once more, without the cache, for the text of the denial and the log. */
-static bool explain(struct bus *bus, const struct policy_case *c, const struct policy_side *sender,
-                    const struct policy_side *recipient, const struct policy_class *class,
+static bool explain(struct bus *bus, const struct policy_case *c, const struct policy_party *sender,
+                    const struct policy_party *recipient, const struct policy_class *class,
                     struct denial *denial)
 {
     if (sender->identity) {
@@ -145,7 +145,7 @@ bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial)
         return false;
     }
     struct policy *policy = bus->policy;
-    struct policy_side sender, recipient;
+    struct policy_party sender, recipient;
     struct policy_class class = c->class;
     policy_tidy(policy);
     if (!sides_of(policy, c, &sender, &recipient)) {

@@ -17,7 +17,7 @@ struct denial {
  * that the policy cannot tell from it.
  */
 struct policy_alike {
-    const struct identity *identity;
+    const struct rule_set *identity;
     const struct role *role;
     uint64_t generation; /* of the policy; 0: no receiver yet */
 };

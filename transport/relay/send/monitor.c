@@ -4,7 +4,7 @@
 #include "send/output.h"
 #include "send/say.h"
 #include "send/transit.h"
-#include "state/group.h"
+#include "state/group_ops.h"
 #include "state/log.h"
 #include "state/quota.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "send/output_internal.h"
 
-#include "state/group.h"
+#include "state/group_ops.h"
 #include "state/quota.h"
 
 #include <errno.h>
@@ -256,7 +256,7 @@ void output_flush(struct bus *bus)
         flushed(bus, peer);
     }
     if (!list_empty(&members))
-        bus->group->flush(bus, &members);
+        bus->group_ops->flush(bus, &members);
     LIST_FOR_SAFE (at, after, &members)
         flushed(bus, CONTAINER_OF(at, struct peer, output.in_touched));
     batch_reset(&bus->batch);
@@ -284,7 +284,7 @@ void output_queue_take_sent(struct bus *bus, struct peer *peer, size_t sent)
 void output_continue(struct bus *bus, struct peer *peer)
 {
     if (peer->group.member) {
-        bus->group->writable(bus, peer);
+        bus->group_ops->writable(bus, peer);
         return;
     }
     struct iovec iov[OUTPUT_IOVECS];

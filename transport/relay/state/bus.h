@@ -17,8 +17,8 @@
 
 #include <stdatomic.h>
 
-struct direct;
 struct group;
+struct group_ops;
 
 #define BUS_NAME SPAN("org.freedesktop.DBus")
 #define BUS_PATH SPAN("/org/freedesktop/DBus")
@@ -76,8 +76,8 @@ struct monitors {
 struct bus {
     int epoll;
     void (*lose)(struct bus *bus, struct peer *peer, enum relay_gone reason); /* bus_lose */
-    const struct group *group; /* see group.h; NULL: all messages are relayed */
-    struct direct *direct;     /* state of the group layer */
+    const struct group_ops *group_ops; /* see group.h; NULL: all messages are relayed */
+    struct group *group;               /* state of the group layer */
     bool stop;
     char guid[33];
     struct relay_limits limits;

@@ -128,7 +128,7 @@ static bool identify(struct peer *peer, struct policy *policy)
 {
     if (peer->policy.identified == policy->generation)
         return true;
-    peer->policy.identity = policy_identity(policy, peer->uid, peer->gids, peer->n_gids, peer->at_console);
+    peer->policy.identity = policy_rule_set(policy, peer->uid, peer->gids, peer->n_gids, peer->at_console);
     if (peer->policy.identity)
         peer->policy.identified = policy->generation;
     return peer->policy.identity != NULL;
@@ -139,11 +139,11 @@ static const struct role *role_of(const struct peer *peer, struct policy *policy
     policy_role_begin(policy);
     policy_role_add(policy, peer->unique);
     LIST_FOR (at, &peer->names.entries)
-        policy_role_add(policy, name_span(CONTAINER_OF(at, struct membership, in_peer)->name));
+        policy_role_add(policy, name_span(CONTAINER_OF(at, struct queue_entry, in_peer)->name));
     return policy_role(policy);
 }
 
-bool peer_side(struct peer *peer, struct policy *policy, struct policy_side *side)
+bool peer_side(struct peer *peer, struct policy *policy, struct policy_party *side)
 {
     if (peer->policy.generation != policy->generation) {
         peer->policy.role = role_of(peer, policy);
@@ -151,6 +151,6 @@ bool peer_side(struct peer *peer, struct policy *policy, struct policy_side *sid
             return false;
         peer->policy.generation = policy->generation;
     }
-    *side = (struct policy_side){peer->policy.identity, peer->policy.role};
+    *side = (struct policy_party){peer->policy.identity, peer->policy.role};
     return true;
 }

@@ -13,8 +13,8 @@
 #include "state/source.h"
 
 struct bus;
-struct caller;
-struct member;
+struct handshake;
+struct group_peer;
 struct monitor;
 struct quota_share;
 struct quota_uid;
@@ -74,7 +74,7 @@ struct peer_output {
 
 /* Names. Written by state/registry.c; known also by the readers that build it. */
 struct peer_names {
-    struct list entries; /* membership.in_peer */
+    struct list entries; /* queue_entry.in_peer */
     struct span *known;  /* registry_names: the unique name and the names that it owns */
     uint32_t n_known;    /* 0: the unique name alone */
     bool known_valid;
@@ -110,7 +110,7 @@ struct peer_reports {
 
 /* The policy in force, as far as it concerns the peer. Written by state/peer.c. */
 struct peer_policy {
-    const struct identity *identity;
+    const struct rule_set *identity;
     const struct role *role;
     uint64_t identified; /* the generation of the policy that the identity belongs to */
     uint64_t generation; /* of the policy that identity and role belong to; 0: its names have changed */
@@ -118,8 +118,8 @@ struct peer_policy {
 
 /* The kernel's group. Written by multicast/group/. */
 struct peer_group {
-    struct member *member;  /* NULL: not in the group */
-    struct list in_joining; /* direct.joining */
+    struct group_peer *member; /* NULL: not in the group */
+    struct list in_joining;    /* group.joining */
 };
 
 /* The end of a connection, step by step. */
@@ -133,8 +133,8 @@ enum peer_life {
 /* One connection, from its handshake until relay_forget. */
 struct peer {
     struct source source;
-    struct caller *caller;  /* during the handshake, when the other fields are unused */
-    struct table_node node; /* bus.peers, by id */
+    struct handshake *handshake; /* during the handshake, when the other fields are unused */
+    struct table_node node;      /* bus.peers, by id */
 
     /* Fixed from its admission on: accept/admit.c, or relay_attach. */
     uint64_t id;
@@ -193,6 +193,6 @@ static inline struct span peer_name(const struct peer *peer)
     return peer->active ? peer->unique : SPAN(":not.active.yet");
 }
 /* The peer as a party of the policy in force. False: no memory. */
-bool peer_side(struct peer *peer, struct policy *policy, struct policy_side *side);
+bool peer_side(struct peer *peer, struct policy *policy, struct policy_party *side);
 
 #endif

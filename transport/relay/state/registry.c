@@ -38,19 +38,19 @@ void registry_give_up(struct registry *registry, struct peer *peer)
     registry->n_claims--;
 }
 
-static void membership_free(struct registry *registry, struct membership *membership)
+static void queue_entry_free(struct registry *registry, struct queue_entry *entry)
 {
-    names_changed(membership->peer);
-    registry_give_up(registry, membership->peer);
-    list_unlink(&membership->in_name);
-    list_unlink(&membership->in_peer);
-    free(membership);
+    names_changed(entry->peer);
+    registry_give_up(registry, entry->peer);
+    list_unlink(&entry->in_name);
+    list_unlink(&entry->in_peer);
+    free(entry);
 }
 
 static void name_drop(struct registry *registry, struct name *name)
 {
     LIST_FOR_SAFE (at, after, &name->queue)
-        membership_free(registry, CONTAINER_OF(at, struct membership, in_name));
+        queue_entry_free(registry, CONTAINER_OF(at, struct queue_entry, in_name));
     table_remove(&registry->names, &name->node);
     free(name);
 }
@@ -83,7 +83,7 @@ struct peer *name_owner(const struct name *name)
 {
     if (!name || list_empty(&name->queue))
         return NULL;
-    return CONTAINER_OF(name->queue.next, struct membership, in_name)->peer;
+    return CONTAINER_OF(name->queue.next, struct queue_entry, in_name)->peer;
 }
 
 struct peer *name_only_claimant(const struct name *name)
@@ -94,7 +94,7 @@ struct peer *name_only_claimant(const struct name *name)
 struct peer *name_second(const struct name *name)
 {
     const struct list *second = name->queue.next->next;
-    return second == &name->queue ? NULL : CONTAINER_OF(second, struct membership, in_name)->peer;
+    return second == &name->queue ? NULL : CONTAINER_OF(second, struct queue_entry, in_name)->peer;
 }
 
 struct span name_span(const struct name *name)
@@ -107,7 +107,7 @@ void name_free(struct name *name)
     if (!name)
         return;
     LIST_FOR_SAFE (at, after, &name->queue)
-        free(CONTAINER_OF(at, struct membership, in_name));
+        free(CONTAINER_OF(at, struct queue_entry, in_name));
     free(name);
 }
 
@@ -120,13 +120,13 @@ struct name *name_new(struct span text, uint32_t places)
     name->size = text.n;
     memcpy(name->text, text.s, text.n);
     for (uint32_t i = 0; i < places; i++) {
-        struct membership *membership = calloc(1, sizeof(*membership));
-        if (!membership) {
+        struct queue_entry *entry = calloc(1, sizeof(*entry));
+        if (!entry) {
             name_free(name);
             return NULL;
         }
-        membership->name = name;
-        list_append(&name->queue, &membership->in_name);
+        entry->name = name;
+        list_append(&name->queue, &entry->in_name);
     }
     return name;
 }
@@ -142,10 +142,10 @@ void registry_state(struct registry *registry, struct name *name)
     }
     table_insert(&registry->names, &name->node, hash_text(&registry->names.key, name_span(name)));
     LIST_FOR (at, &name->queue) {
-        struct membership *membership = CONTAINER_OF(at, struct membership, in_name);
-        list_append(&membership->peer->names.entries, &membership->in_peer);
-        registry_enter(registry, membership->peer);
-        names_changed(membership->peer);
+        struct queue_entry *entry = CONTAINER_OF(at, struct queue_entry, in_name);
+        list_append(&entry->peer->names.entries, &entry->in_peer);
+        registry_enter(registry, entry->peer);
+        names_changed(entry->peer);
     }
 }
 
@@ -155,7 +155,7 @@ int registry_set_queue(struct registry *registry, struct span text, struct peer 
     if (!name)
         return -ENOMEM;
     LIST_FOR (at, &name->queue)
-        CONTAINER_OF(at, struct membership, in_name)->peer = *peers++;
+        CONTAINER_OF(at, struct queue_entry, in_name)->peer = *peers++;
     registry_state(registry, name);
     return 0;
 }
@@ -164,10 +164,10 @@ void registry_leave_queue(struct registry *registry, struct name *name, struct p
 {
     bool owned = name_owner(name) == peer;
     LIST_FOR_SAFE (at, after, &name->queue) {
-        struct membership *membership = CONTAINER_OF(at, struct membership, in_name);
-        if (membership->peer != peer)
+        struct queue_entry *entry = CONTAINER_OF(at, struct queue_entry, in_name);
+        if (entry->peer != peer)
             continue;
-        membership_free(registry, membership);
+        queue_entry_free(registry, entry);
         break;
     }
     if (list_empty(&name->queue))
@@ -179,9 +179,9 @@ void registry_leave_queue(struct registry *registry, struct name *name, struct p
 void registry_leave(struct registry *registry, struct peer *peer)
 {
     LIST_FOR_SAFE (at, after, &peer->names.entries) {
-        struct membership *membership = CONTAINER_OF(at, struct membership, in_peer);
-        struct name *name = membership->name;
-        membership_free(registry, membership);
+        struct queue_entry *entry = CONTAINER_OF(at, struct queue_entry, in_peer);
+        struct name *name = entry->name;
+        queue_entry_free(registry, entry);
         if (list_empty(&name->queue))
             name_drop(registry, name);
     }
@@ -225,7 +225,7 @@ static uint32_t owned_names(const struct peer *peer, struct span *out)
 {
     uint32_t n = 0;
     LIST_FOR (at, &peer->names.entries) {
-        const struct name *name = CONTAINER_OF(at, struct membership, in_peer)->name;
+        const struct name *name = CONTAINER_OF(at, struct queue_entry, in_peer)->name;
         if (name_owner(name) != peer)
             continue;
         if (out)

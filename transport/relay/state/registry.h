@@ -21,11 +21,11 @@ struct peer;
  * - a message is parked for it, until that is delivered, rejected or dropped with its sender,
  * - it is awaited: a service that will own it is being started (relay_await_name).
  *
- * At any other time the data plane may, and it makes two changes only (route/claim.c): a name without a queue
- * goes to the peer that requests it, and the only peer in a queue leaves it on request. A name with several
- * peers in its queue allows neither. Nor does a name whose owner is lost or has asked to become a monitor,
- * since such a peer makes no requests; the control plane may therefore take these out of their queues without
- * a call.
+ * At any other time the data plane may, and it makes two changes only (route/names_fast.c): a name without a
+ * queue goes to the peer that requests it, and the only peer in a queue leaves it on request. A name with
+ * several peers in its queue allows neither. Nor does a name whose owner is lost or has asked to become a
+ * monitor, since such a peer makes no requests; the control plane may therefore take these out of their
+ * queues without a call.
  *
  * This suffices because both directions between the planes keep their order. NAMED and RELEASED are pushed at
  * the moment of the change, and nothing overtakes them; when the control plane handles a call, it knows all
@@ -48,13 +48,13 @@ struct peer;
 /* A well-known name and its queue; the first in the queue is the primary owner. */
 struct name {
     struct table_node node; /* in registry.names */
-    struct list queue;      /* of membership.in_name */
+    struct list queue;      /* of entry.in_name */
     uint32_t size;
     char text[];
 };
 
 /* An entry in the queue of a name. */
-struct membership {
+struct queue_entry {
     struct list in_name;
     struct list in_peer; /* peer.names */
     struct name *name;

@@ -7,7 +7,7 @@
  */
 enum source_kind {
     SOURCE_COMMANDS,
-    SOURCE_DIRECT,
+    SOURCE_GROUP,
     SOURCE_PEER,
     SOURCE_DOOR,
 };

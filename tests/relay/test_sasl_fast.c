@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "check.h"
 
-#include "../../transport/relay/accept/greeting.h"
+#include "../../transport/relay/accept/sasl_fast.h"
 
 #define GUID "0123456789abcdef0123456789abcdef"
 #define OK "OK " GUID "\r\n"
@@ -10,19 +10,19 @@
 /* A nul byte comes before the text. */
 struct conversation {
     const char *text, *answers;
-    enum greeting_result result;
+    enum sasl_fast_result result;
     bool fd_passing;
 };
 
 static const struct conversation usual[] = {
-    {"", "", GREETING_GOES_ON, false},
-    {"AUTH EXTERNAL " UID "\r\n", OK, GREETING_GOES_ON, false},
-    {"AUTH EXTERNAL\r\n", "DATA\r\n", GREETING_GOES_ON, false},
-    {"AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n", "DATA\r\n" OK, GREETING_OVER, false},
-    {"AUTH EXTERNAL\r\nDATA " UID "\r\nBEGIN\r\n", "DATA\r\n" OK, GREETING_OVER, false},
-    {"AUTH EXTERNAL " UID "\r\nNEGOTIATE_UNIX_FD\r\n", OK "AGREE_UNIX_FD\r\n", GREETING_GOES_ON, true},
-    {"AUTH EXTERNAL " UID "\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n", OK "AGREE_UNIX_FD\r\n", GREETING_OVER, true},
-    {"AUTH EXTERNAL " UID "\r\nBEGIN\r\nl\1\r\n", OK, GREETING_OVER, false},
+    {"", "", SASL_FAST_GOES_ON, false},
+    {"AUTH EXTERNAL " UID "\r\n", OK, SASL_FAST_GOES_ON, false},
+    {"AUTH EXTERNAL\r\n", "DATA\r\n", SASL_FAST_GOES_ON, false},
+    {"AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n", "DATA\r\n" OK, SASL_FAST_OVER, false},
+    {"AUTH EXTERNAL\r\nDATA " UID "\r\nBEGIN\r\n", "DATA\r\n" OK, SASL_FAST_OVER, false},
+    {"AUTH EXTERNAL " UID "\r\nNEGOTIATE_UNIX_FD\r\n", OK "AGREE_UNIX_FD\r\n", SASL_FAST_GOES_ON, true},
+    {"AUTH EXTERNAL " UID "\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n", OK "AGREE_UNIX_FD\r\n", SASL_FAST_OVER, true},
+    {"AUTH EXTERNAL " UID "\r\nBEGIN\r\nl\1\r\n", OK, SASL_FAST_OVER, false},
 };
 
 static const char *const unusual[] = {
@@ -53,20 +53,20 @@ static const char *const unusual[] = {
 };
 
 /* Feeds a text in pieces of this size; collects the replies in answers. */
-static enum greeting_result feed(struct greeting *greeting, const char *text, size_t piece, char *answers)
+static enum sasl_fast_result feed(struct sasl_fast *sasl, const char *text, size_t piece, char *answers)
 {
     size_t all = strlen(text) + 1;
     uint8_t *heard = malloc(all); /* of its exact size, so that reading beyond it is detected */
-    enum greeting_result result = GREETING_GOES_ON;
-    greeting_begin(greeting, 1000);
+    enum sasl_fast_result result = SASL_FAST_GOES_ON;
+    sasl_fast_begin(sasl, 1000);
     answers[0] = '\0';
     memcpy(heard + 1, text, all - 1);
     heard[0] = 0;
-    for (size_t size = 0; size < all && result == GREETING_GOES_ON;) {
-        struct greeting_answer answer;
+    for (size_t size = 0; size < all && result == SASL_FAST_GOES_ON;) {
+        struct sasl_fast_answer answer;
         size = size + piece < all ? size + piece : all;
-        result = greeting_hear(greeting, GUID, heard, size, &answer);
-        if (result != GREETING_UNUSUAL)
+        result = sasl_fast_hear(sasl, GUID, heard, size, &answer);
+        if (result != SASL_FAST_UNUSUAL)
             strncat(answers, answer.text, answer.size);
     }
     free(heard);
@@ -78,11 +78,11 @@ static void handshake_may_come_in_pieces_of_every_length(void)
     for (size_t i = 0; i < CHECK_COUNT(usual); i++) {
         check_case = usual[i].text;
         for (size_t piece = 1; piece <= strlen(usual[i].text) + 1; piece++) {
-            struct greeting greeting;
+            struct sasl_fast sasl;
             char answers[256];
-            CHECK_EQUAL(feed(&greeting, usual[i].text, piece, answers), usual[i].result);
+            CHECK_EQUAL(feed(&sasl, usual[i].text, piece, answers), usual[i].result);
             CHECK_SPAN(span_of(answers), usual[i].answers);
-            CHECK_EQUAL(greeting.fd_passing, usual[i].fd_passing);
+            CHECK_EQUAL(sasl.fd_passing, usual[i].fd_passing);
         }
     }
     check_case = NULL;
@@ -93,9 +93,9 @@ static void unusual_commands_go_to_the_control_plane(void)
     for (size_t i = 0; i < CHECK_COUNT(unusual); i++) {
         check_case = unusual[i];
         for (size_t piece = 1; piece <= strlen(unusual[i]) + 1; piece++) {
-            struct greeting greeting;
+            struct sasl_fast sasl;
             char answers[256];
-            CHECK_EQUAL(feed(&greeting, unusual[i], piece, answers), GREETING_UNUSUAL);
+            CHECK_EQUAL(feed(&sasl, unusual[i], piece, answers), SASL_FAST_UNUSUAL);
         }
     }
     check_case = NULL;
@@ -103,19 +103,19 @@ static void unusual_commands_go_to_the_control_plane(void)
 
 static void first_byte_must_be_nul(void)
 {
-    struct greeting greeting;
-    struct greeting_answer answer;
-    greeting_begin(&greeting, 1000);
-    CHECK_EQUAL(greeting_hear(&greeting, GUID, (const uint8_t *)"A", 1, &answer), GREETING_UNUSUAL);
+    struct sasl_fast sasl;
+    struct sasl_fast_answer answer;
+    sasl_fast_begin(&sasl, 1000);
+    CHECK_EQUAL(sasl_fast_hear(&sasl, GUID, (const uint8_t *)"A", 1, &answer), SASL_FAST_UNUSUAL);
 }
 
 static void stream_begins_after_begin(void)
 {
-    struct greeting greeting;
+    struct sasl_fast sasl;
     char answers[256];
     const char *text = "AUTH EXTERNAL " UID "\r\nBEGIN\r\nl\1";
-    CHECK_EQUAL(feed(&greeting, text, strlen(text) + 1, answers), GREETING_OVER);
-    CHECK_EQUAL(greeting.at, strlen(text) + 1 - 2);
+    CHECK_EQUAL(feed(&sasl, text, strlen(text) + 1, answers), SASL_FAST_OVER);
+    CHECK_EQUAL(sasl.at, strlen(text) + 1 - 2);
 }
 
 static void every_uid_has_an_identity(void)
@@ -125,9 +125,9 @@ static void every_uid_has_an_identity(void)
         const char *identity;
     } cases[] = {{0, "30"}, {1000, UID}, {4294967294u, "34323934393637323934"}};
     for (size_t i = 0; i < CHECK_COUNT(cases); i++) {
-        struct greeting greeting;
-        greeting_begin(&greeting, cases[i].uid);
-        CHECK_SPAN(span_of(greeting.identity), cases[i].identity);
+        struct sasl_fast sasl;
+        sasl_fast_begin(&sasl, cases[i].uid);
+        CHECK_SPAN(span_of(sasl.identity), cases[i].identity);
     }
 }
 

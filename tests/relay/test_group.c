@@ -135,7 +135,7 @@ static void rule_takes_effect_after_its_reply(void)
     live(&p);
     struct client *b = &p.clients[1];
     /* a new filter is not replaced again at once */
-    for (int64_t since = clock_now(); clock_now() < since + MEMBER_REBUILD_MAX;) {
+    for (int64_t since = clock_now(); clock_now() < since + GROUP_PEER_REBUILD_MAX;) {
         REQUIRE(client_sync(b));
         if (!fake_look(1).ingress)
             since = clock_now();

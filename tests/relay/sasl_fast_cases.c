@@ -6,7 +6,7 @@
  * the offset of the message stream, whether descriptors may come, and the replies in hex, without those to
  * unusual commands.
  */
-#include "../../transport/relay/accept/greeting.h"
+#include "../../transport/relay/accept/sasl_fast.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,27 +24,27 @@ static uint32_t take_number(void)
 
 static void take_case(uint32_t uid)
 {
-    struct greeting greeting;
-    enum greeting_result result = GREETING_GOES_ON;
+    struct sasl_fast sasl;
+    enum sasl_fast_result result = SASL_FAST_GOES_ON;
     uint32_t pieces = take_number();
     uint8_t *text = NULL;
     size_t size = 0;
     char answers[1024] = "";
-    greeting_begin(&greeting, uid);
+    sasl_fast_begin(&sasl, uid);
     for (uint32_t i = 0; i < pieces; i++) {
-        struct greeting_answer answer;
+        struct sasl_fast_answer answer;
         uint32_t more = take_number();
         text = realloc(text, size + more + 1);
         if (!text || fread(text + size, 1, more, stdin) != more)
             exit(EXIT_FAILURE);
         size += more;
-        if (result != GREETING_GOES_ON)
+        if (result != SASL_FAST_GOES_ON)
             continue;
-        result = greeting_hear(&greeting, GUID, text, size, &answer);
-        for (size_t k = 0; k < answer.size && result != GREETING_UNUSUAL; k++)
+        result = sasl_fast_hear(&sasl, GUID, text, size, &answer);
+        for (size_t k = 0; k < answer.size && result != SASL_FAST_UNUSUAL; k++)
             snprintf(answers + strlen(answers), 3, "%02x", (unsigned char)answer.text[k]);
     }
-    printf("%d %zu %d %s\n", result, greeting.at, greeting.fd_passing, answers);
+    printf("%d %zu %d %s\n", result, sasl.at, sasl.fd_passing, answers);
     fflush(stdout);
     free(text);
 }

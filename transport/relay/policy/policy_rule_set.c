@@ -110,7 +110,7 @@ static bool index_make(const struct policy *policy, const struct sections *secti
     return true;
 }
 
-static void identity_free(struct identity *identity)
+static void rule_set_free(struct rule_set *identity)
 {
     free(identity->sections);
     free(identity->send.entries);
@@ -120,9 +120,9 @@ static void identity_free(struct identity *identity)
 }
 
 /* Takes ownership of the sections, also on failure. */
-static struct identity *identity_new(struct policy *policy, struct sections *sections)
+static struct rule_set *rule_set_new(struct policy *policy, struct sections *sections)
 {
-    struct identity *identity = calloc(1, sizeof(*identity));
+    struct rule_set *identity = calloc(1, sizeof(*identity));
     if (!identity) {
         free(sections->at);
         return NULL;
@@ -133,20 +133,20 @@ static struct identity *identity_new(struct policy *policy, struct sections *sec
     if (!index_make(policy, sections, POLICY_SEND, &identity->send) ||
         !index_make(policy, sections, POLICY_RECEIVE, &identity->receive) ||
         !policy_own_make(policy, identity)) {
-        identity_free(identity);
+        rule_set_free(identity);
         return NULL;
     }
     return identity;
 }
 
-static bool identity_is(const struct identity *identity, const struct sections *sections)
+static bool rule_set_is(const struct rule_set *identity, const struct sections *sections)
 {
     return identity->n_sections == sections->n &&
            (sections->n == 0 ||
             memcmp(identity->sections, sections->at, sections->n * sizeof(*sections->at)) == 0);
 }
 
-const struct identity *policy_identity(struct policy *policy, uint32_t uid, const uint32_t *gids,
+const struct rule_set *policy_rule_set(struct policy *policy, uint32_t uid, const uint32_t *gids,
                                        uint32_t n_gids, bool at_console)
 {
     struct sections sections = {.at = calloc((size_t)n_gids + 4, sizeof(*sections.at))};
@@ -158,13 +158,13 @@ const struct identity *policy_identity(struct policy *policy, uint32_t uid, cons
     for (uint32_t i = 0; i < sections.n; i++)
         hash = hash_next(key, hash, sections.at[i]);
     for (struct table_node *node = table_first(&policy->identities, hash); node; node = table_again(node)) {
-        struct identity *identity = CONTAINER_OF(node, struct identity, node);
-        if (identity_is(identity, &sections)) {
+        struct rule_set *identity = CONTAINER_OF(node, struct rule_set, node);
+        if (rule_set_is(identity, &sections)) {
             free(sections.at);
             return identity;
         }
     }
-    struct identity *identity = identity_new(policy, &sections);
+    struct rule_set *identity = rule_set_new(policy, &sections);
     if (identity)
         table_insert(&policy->identities, &identity->node, hash);
     return identity;
@@ -175,7 +175,7 @@ void policy_identities_clear(struct policy *policy)
     struct table_node *node;
     while ((node = table_any(&policy->identities))) {
         table_remove(&policy->identities, node);
-        identity_free(CONTAINER_OF(node, struct identity, node));
+        rule_set_free(CONTAINER_OF(node, struct rule_set, node));
     }
 }
 

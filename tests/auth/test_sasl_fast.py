@@ -31,7 +31,7 @@ class Greeter:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [build("greeting_cases")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [build("sasl_fast_cases")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
     def hear(self, uid: int, pieces: Sequence[bytes]) -> tuple[int, int, bool, bytes]:

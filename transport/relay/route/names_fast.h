@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OMNIBUS_CLAIM_H
-#define OMNIBUS_CLAIM_H
+#ifndef OMNIBUS_NAMES_FAST_H
+#define OMNIBUS_NAMES_FAST_H
 
 #include "state/bus.h"
 
@@ -8,7 +8,7 @@
  * Answers RequestName and ReleaseName if the data plane decides about the name (state/registry.h) and only
  * one answer is possible, and reports the change. False: the control plane has to answer.
  */
-bool claim_name(struct bus *bus, struct peer *sender, const struct message *m, struct span name);
-bool claim_release(struct bus *bus, struct peer *sender, const struct message *m, struct span name);
+bool names_fast_name(struct bus *bus, struct peer *sender, const struct message *m, struct span name);
+bool names_fast_release(struct bus *bus, struct peer *sender, const struct message *m, struct span name);
 
 #endif

@@ -4,7 +4,7 @@
  * A handshake; the first byte is the size of its pieces. With any size it ends the same way, and the replies
  * are the same as far as they were sent.
  */
-#include "../../transport/relay/accept/greeting.h"
+#include "../../transport/relay/accept/sasl_fast.h"
 #include "../../transport/relay/base/span.h"
 
 #include <stdlib.h>
@@ -17,21 +17,21 @@
     } while (0)
 
 struct outcome {
-    enum greeting_result result;
-    struct greeting greeting;
-    char answers[GREETING_ANSWER + 1];
+    enum sasl_fast_result result;
+    struct sasl_fast sasl;
+    char answers[SASL_FAST_ANSWER + 1];
 };
 
 static void feed(struct outcome *o, const uint8_t *data, size_t all, size_t piece)
 {
-    *o = (struct outcome){.result = GREETING_GOES_ON};
-    greeting_begin(&o->greeting, 1000);
-    for (size_t size = 0; size < all && o->result == GREETING_GOES_ON;) {
-        struct greeting_answer answer;
+    *o = (struct outcome){.result = SASL_FAST_GOES_ON};
+    sasl_fast_begin(&o->sasl, 1000);
+    for (size_t size = 0; size < all && o->result == SASL_FAST_GOES_ON;) {
+        struct sasl_fast_answer answer;
         size = all - size > piece ? size + piece : all;
-        o->result = greeting_hear(&o->greeting, GUID, data, size, &answer);
-        ASSERT(o->greeting.at <= size && strlen(o->answers) + answer.size <= GREETING_ANSWER);
-        if (o->result != GREETING_UNUSUAL)
+        o->result = sasl_fast_hear(&o->sasl, GUID, data, size, &answer);
+        ASSERT(o->sasl.at <= size && strlen(o->answers) + answer.size <= SASL_FAST_ANSWER);
+        if (o->result != SASL_FAST_UNUSUAL)
             strncat(o->answers, answer.text, answer.size);
     }
 }
@@ -45,9 +45,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     feed(&pieces, data + 1, size - 1, 1 + data[0] % 16);
     ASSERT(whole.result == pieces.result);
     ASSERT(strncmp(whole.answers, pieces.answers, strlen(whole.answers)) == 0);
-    if (whole.result == GREETING_UNUSUAL)
+    if (whole.result == SASL_FAST_UNUSUAL)
         return 0;
-    ASSERT(strcmp(whole.answers, pieces.answers) == 0 && whole.greeting.at == pieces.greeting.at);
-    ASSERT(whole.greeting.fd_passing == pieces.greeting.fd_passing);
+    ASSERT(strcmp(whole.answers, pieces.answers) == 0 && whole.sasl.at == pieces.sasl.at);
+    ASSERT(whole.sasl.fd_passing == pieces.sasl.fd_passing);
     return 0;
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OMNIBUS_CONSOLE_H
-#define OMNIBUS_CONSOLE_H
+#ifndef OMNIBUS_LOGIND_H
+#define OMNIBUS_LOGIND_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CONSOLE_USERS "/run/systemd/users"
+#define LOGIND_USERS "/run/systemd/users"
 
 /* True if a user is logged in at a seat, by the file of logind for that user in the directory users. */
-bool console_has(const char *users, uint32_t uid);
+bool logind_at_seat(const char *users, uint32_t uid);
 
 #endif

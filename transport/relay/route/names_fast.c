@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "route/claim.h"
+#include "route/names_fast.h"
 
 #include "send/monitor.h"
 #include "send/say.h"
-#include "state/group.h"
+#include "state/group_ops.h"
 #include "state/report.h"
 
 /* Return values of RequestName and ReleaseName, by the specification. */
@@ -21,13 +21,13 @@ static bool decides_here(const struct bus *bus, const struct peer *sender, struc
 
 static bool may_own(struct bus *bus, struct peer *peer, struct span name)
 {
-    struct policy_side side;
+    struct policy_party side;
     return peer->names.n_claims < bus->limits.max_names_per_connection &&
            peer_side(peer, bus->policy, &side) && policy_can_own(side.identity, name);
 }
 
 /* NULL: no memory */
-static struct event *claim_event(enum relay_event_kind kind, const struct peer *peer, struct span name)
+static struct event *names_fast_event(enum relay_event_kind kind, const struct peer *peer, struct span name)
 {
     struct event *event = calloc(1, sizeof(*event) + name.n + 1);
     if (!event)
@@ -57,12 +57,12 @@ static uint32_t second_argument(const struct message *m)
     return argument.number;
 }
 
-bool claim_name(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
+bool names_fast_name(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
 {
     if (!decides_here(bus, sender, name) || registry_find(&bus->registry, name) ||
         !may_own(bus, sender, name))
         return false;
-    struct event *event = claim_event(RELAY_EVENT_NAMED, sender, name);
+    struct event *event = names_fast_event(RELAY_EVENT_NAMED, sender, name);
     if (!event)
         return false;
     if (registry_set_queue(&bus->registry, name, &sender, 1) < 0) {
@@ -77,12 +77,12 @@ bool claim_name(struct bus *bus, struct peer *sender, const struct message *m, s
     return true;
 }
 
-bool claim_release(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
+bool names_fast_release(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
 {
     struct name *owned = registry_find(&bus->registry, name);
     if (!decides_here(bus, sender, name) || name_only_claimant(owned) != sender)
         return false;
-    struct event *event = claim_event(RELAY_EVENT_RELEASED, sender, name);
+    struct event *event = names_fast_event(RELAY_EVENT_RELEASED, sender, name);
     if (!event)
         return false;
     say_name_lost(bus, sender, name);

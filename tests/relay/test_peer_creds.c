@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "check.h"
 
-#include "../../transport/relay/accept/console.h"
-#include "../../transport/relay/accept/identity.h"
+#include "../../transport/relay/accept/logind.h"
+#include "../../transport/relay/accept/peer_creds.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -13,10 +13,10 @@ static void groups_are_listed_once(void)
 {
     static struct relay_identity identity = {.gid = 7, .n_gids = 6, .gids = {1, 7, 1, 1000, 7, 2}};
     uint32_t gids[7], expected[] = {7, 1, 1000, 2};
-    REQUIRE(identity_groups(&identity, gids) == CHECK_COUNT(expected));
+    REQUIRE(peer_creds_groups(&identity, gids) == CHECK_COUNT(expected));
     CHECK(memcmp(gids, expected, sizeof(expected)) == 0);
     identity.n_gids = 0;
-    CHECK_EQUAL(identity_groups(&identity, gids), 1);
+    CHECK_EQUAL(peer_creds_groups(&identity, gids), 1);
 }
 
 /* The reference's format: blanks for the NULs of the command line, and no control characters. */
@@ -29,37 +29,37 @@ static void description_is_printable(void)
                                              .label = "label",
                                              .label_size = 5};
     char text[128];
-    identity_describe(&identity, text, sizeof(text));
+    peer_creds_describe(&identity, text, sizeof(text));
     CHECK_SPAN(span_of(text), "uid=1000 pid=42 comm=\"a b?? \" label=\"label\"");
     identity.label_size = 0;
     identity.pid = 0;
-    identity_describe(&identity, text, sizeof(text));
+    peer_creds_describe(&identity, text, sizeof(text));
     CHECK_SPAN(span_of(text), "uid=1000");
     identity.pid = 42;
-    identity_describe(&identity, text, 18);
+    peer_creds_describe(&identity, text, 18);
     CHECK_SPAN(span_of(text), "uid=1000 pid=42 c");
 }
 
 static void credentials_are_read_from_the_socket(void)
 {
-    struct identity_user user;
+    struct peer_creds_user user;
     static struct relay_identity identity;
     int ends[2];
     REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-    CHECK(identity_user(ends[0], &user));
+    CHECK(peer_creds_user(ends[0], &user));
     CHECK_EQUAL(user.uid, geteuid());
     CHECK_EQUAL(user.gid, getegid());
     CHECK_EQUAL(user.pid, getpid());
-    identity_more(ends[0], &user, &identity);
+    peer_creds_more(ends[0], &user, &identity);
     CHECK(identity.n_gids >= 0 && identity.command_size > 0);
-    int process = identity_process(ends[0]);
+    int process = peer_creds_process(ends[0]);
     if (process >= 0)
         CHECK_EQUAL(fcntl(process, F_GETFD), FD_CLOEXEC);
     close(process);
     close(ends[0]);
     close(ends[1]);
-    CHECK(!identity_user(-1, &user));
-    CHECK_EQUAL(identity_process(-1), -1);
+    CHECK(!peer_creds_user(-1, &user));
+    CHECK_EQUAL(peer_creds_process(-1), -1);
 }
 
 static void write_user(const char *directory, const char *text)
@@ -90,14 +90,14 @@ static void users_at_the_console_are_known(void)
     };
     char directory[] = "/tmp/test_identity.XXXXXX", path[128];
     REQUIRE(mkdtemp(directory));
-    CHECK(!console_has(directory, 1000));
+    CHECK(!logind_at_seat(directory, 1000));
     for (size_t i = 0; i < CHECK_COUNT(cases); i++) {
         check_case = cases[i].text;
         write_user(directory, cases[i].text);
-        CHECK_EQUAL(console_has(directory, 1000), cases[i].there);
+        CHECK_EQUAL(logind_at_seat(directory, 1000), cases[i].there);
     }
     check_case = NULL;
-    CHECK(!console_has(directory, 1001));
+    CHECK(!logind_at_seat(directory, 1001));
     snprintf(path, sizeof(path), "%s/1000", directory);
     unlink(path);
     rmdir(directory);

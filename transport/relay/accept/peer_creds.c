@@ -2,7 +2,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* struct ucred */
 #endif
-#include "accept/identity.h"
+#include "accept/peer_creds.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -53,7 +53,7 @@ static void read_command(struct relay_identity *identity)
     close(fd);
 }
 
-bool identity_user(int fd, struct identity_user *user)
+bool peer_creds_user(int fd, struct peer_creds_user *user)
 {
     struct ucred credentials;
     socklen_t size = sizeof(credentials);
@@ -65,7 +65,7 @@ bool identity_user(int fd, struct identity_user *user)
     return true;
 }
 
-void identity_more(int fd, const struct identity_user *user, struct relay_identity *identity)
+void peer_creds_more(int fd, const struct peer_creds_user *user, struct relay_identity *identity)
 {
     identity->pid = user->pid;
     identity->uid = user->uid;
@@ -77,7 +77,7 @@ void identity_more(int fd, const struct identity_user *user, struct relay_identi
         read_command(identity);
 }
 
-int identity_process(int fd)
+int peer_creds_process(int fd)
 {
     int process;
     socklen_t size = sizeof(process);
@@ -86,14 +86,14 @@ int identity_process(int fd)
 
 _Bool relay_identify(int fd, struct relay_identity *identity)
 {
-    struct identity_user user;
-    if (!is_unix(fd) || !identity_user(fd, &user))
+    struct peer_creds_user user;
+    if (!is_unix(fd) || !peer_creds_user(fd, &user))
         return false;
-    identity_more(fd, &user, identity);
+    peer_creds_more(fd, &user, identity);
     return true;
 }
 
-uint32_t identity_groups(const struct relay_identity *identity, uint32_t *gids)
+uint32_t peer_creds_groups(const struct relay_identity *identity, uint32_t *gids)
 {
     uint32_t n = 1;
     gids[0] = identity->gid;
@@ -112,7 +112,7 @@ struct text {
     size_t left;
 };
 
-static void identity_put(struct text *text, const char *format, ...)
+static void peer_creds_put(struct text *text, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -123,18 +123,18 @@ static void identity_put(struct text *text, const char *format, ...)
     text->left -= size;
 }
 
-void identity_describe(const struct relay_identity *identity, char *to, size_t size)
+void peer_creds_describe(const struct relay_identity *identity, char *to, size_t size)
 {
     struct text text = {to, size};
-    identity_put(&text, "uid=%u", identity->uid);
+    peer_creds_put(&text, "uid=%u", identity->uid);
     if (identity->pid) {
         char command[sizeof(identity->command) + 1] = {0};
         for (uint32_t i = 0; i < identity->command_size; i++) {
             char c = identity->command[i];
             command[i] = c == '\0' ? ' ' : c >= ' ' && c <= '~' ? c : '?';
         }
-        identity_put(&text, " pid=%u comm=\"%s\"", identity->pid, command);
+        peer_creds_put(&text, " pid=%u comm=\"%s\"", identity->pid, command);
     }
     if (identity->label_size)
-        identity_put(&text, " label=\"%.*s\"", (int)identity->label_size, identity->label);
+        peer_creds_put(&text, " label=\"%.*s\"", (int)identity->label_size, identity->label);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "accept/console.h"
+#include "accept/logind.h"
 
 #include "api/relay.h"
 #include "base/span.h"
@@ -26,7 +26,7 @@ static bool has_seat(const char *line)
     return *line != '\n' && *line != '\0';
 }
 
-bool console_has(const char *users, uint32_t uid)
+bool logind_at_seat(const char *users, uint32_t uid)
 {
     char path[128], text[CONSOLE_SIZE + 1];
     snprintf(path, sizeof(path), "%s/%u", users, uid);
@@ -46,5 +46,5 @@ bool console_has(const char *users, uint32_t uid)
 
 _Bool relay_at_console(const char *users, uint32_t uid)
 {
-    return console_has(users, uid);
+    return logind_at_seat(users, uid);
 }

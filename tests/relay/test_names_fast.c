@@ -3,7 +3,7 @@
 #include "plane_fixture.h"
 
 #include "../../transport/relay/api/command.h"
-#include "../../transport/relay/route/claim.h"
+#include "../../transport/relay/route/names_fast.h"
 #include "../../transport/relay/route/route.h"
 #include "../../transport/relay/send/output.h"
 #include "../../transport/relay/state/report.h"
@@ -487,7 +487,7 @@ static void without_memory_it_goes_up(void)
     bool claimed = false, released = false;
     for (long n = 0; n < 100 && !claimed; n++) {
         check_allocations = n;
-        claimed = claim_name(&q.bus, q.peer, &q.m, SPAN(NAME));
+        claimed = names_fast_name(&q.bus, q.peer, &q.m, SPAN(NAME));
         check_allocations = -1;
         CHECK_EQUAL(quiet_events(&q), claimed);
         CHECK((registry_find(&q.bus.registry, SPAN(NAME)) != NULL) == claimed);
@@ -495,7 +495,7 @@ static void without_memory_it_goes_up(void)
     CHECK(claimed);
     for (long n = 0; n < 100 && !released; n++) {
         check_allocations = n;
-        released = claim_release(&q.bus, q.peer, &q.m, SPAN(NAME));
+        released = names_fast_release(&q.bus, q.peer, &q.m, SPAN(NAME));
         check_allocations = -1;
         CHECK_EQUAL(quiet_events(&q), released);
         CHECK((registry_find(&q.bus.registry, SPAN(NAME)) == NULL) == released);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OMNIBUS_GROUP_H
-#define OMNIBUS_GROUP_H
+#ifndef OMNIBUS_GROUP_OPS_H
+#define OMNIBUS_GROUP_OPS_H
 
 #include "match/match.h"
 #include "state/bus.h"
@@ -26,12 +26,12 @@ struct group_totals {
 
 /*
  * The functions of multicast/group that the relay calls: messages that go from client to client, see
- * direct.h. bus.group is NULL if there is no group, and then all messages are relayed; the relay is built and
- * tested without one too.
+ * multicast/group/group.h. bus.group_ops is NULL if there is no group, and then all messages are relayed; the
+ * relay is built and tested without one too.
  *
  * All functions accept a connection that is not in the group.
  */
-struct group {
+struct group_ops {
     void (*end)(struct bus *bus);
     /* The connection has become active and may join the group. */
     void (*join)(struct bus *bus, struct peer *peer);
@@ -92,13 +92,13 @@ struct group {
 /* Calls a function of the group, if there is one. */
 #define GROUP_CALL(bus, function, ...)                                                                       \
     do {                                                                                                     \
-        if ((bus)->group)                                                                                    \
-            (bus)->group->function(__VA_ARGS__);                                                             \
+        if ((bus)->group_ops)                                                                                \
+            (bus)->group_ops->function(__VA_ARGS__);                                                         \
     } while (0)
 
 static inline struct group_counts group_counts(const struct bus *bus, const struct peer *peer)
 {
-    return bus->group ? bus->group->counts(bus, peer) : (struct group_counts){0};
+    return bus->group_ops ? bus->group_ops->counts(bus, peer) : (struct group_counts){0};
 }
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OMNIBUS_MEMBER_H
-#define OMNIBUS_MEMBER_H
+#ifndef OMNIBUS_GROUP_PEER_H
+#define OMNIBUS_GROUP_PEER_H
 
 #include "bpf/filter.h"
-#include "group/direct.h"
+#include "group/group.h"
 #include "group/umc.h"
 
 #include <errno.h>
@@ -13,21 +13,21 @@
  * messages have passed through the relay that need not have, or after a long time without a filter. One
  * missing ingress filter stops all broadcasts, so a few suffice for each missing one.
  */
-#define MEMBER_MISSES 32u
-#define DIRECT_MISSES 8u     /* broadcasts, for each missing ingress filter */
-#define MEMBER_PATIENCE 1000 /* milliseconds */
+#define GROUP_PEER_MISSES 32u
+#define GROUP_MISSES 8u          /* broadcasts, for each missing ingress filter */
+#define GROUP_PEER_PATIENCE 1000 /* milliseconds */
 /*
  * The least time in milliseconds between two filters of a member. It doubles after a filter that did not last
  * as long, as while a client starts.
  */
-#define MEMBER_LIFE 20
-#define MEMBER_REBUILD_TIME 3
-#define MEMBER_REBUILD_MAX 384
-#define MEMBER_FLOWS 512u   /* limit of one member; beyond it all are learned anew */
-#define MEMBER_RETRY_TIME 1 /* milliseconds until a busy member is written to again */
-#define DIRECT_SIDES 4096u  /* beyond this, parties are numbered anew */
-#define DIRECT_NO_SIDE UINT32_MAX
-#define DIRECT_EXPIRY_TIME 100 /* milliseconds between searches for calls past reply_timeout */
+#define GROUP_PEER_LIFE 20
+#define GROUP_PEER_REBUILD_TIME 3
+#define GROUP_PEER_REBUILD_MAX 384
+#define GROUP_PEER_FLOWS 512u   /* limit of one member; beyond it all are learned anew */
+#define GROUP_PEER_RETRY_TIME 1 /* milliseconds until a busy member is written to again */
+#define GROUP_SIDES 4096u       /* beyond this, parties are numbered anew */
+#define GROUP_NO_SIDE UINT32_MAX
+#define GROUP_EXPIRY_TIME 100 /* milliseconds between searches for calls past reply_timeout */
 
 enum flow_field { FLOW_PATH, FLOW_INTERFACE, FLOW_MEMBER, FLOW_ERROR_NAME, FLOW_FIELDS };
 
@@ -36,7 +36,7 @@ struct flow {
     struct table_node node; /* member.flow_table, by destination and type */
     struct list in_from;    /* member.flows */
     struct list in_to;      /* member.arriving */
-    struct member *from, *to;
+    struct group_peer *from, *to;
     uint8_t type;
     struct span destination;
     struct span fields[FLOW_FIELDS]; /* s NULL: any */
@@ -44,7 +44,7 @@ struct flow {
 };
 
 /* A connection in the group. The member without a peer stands for all connections outside the group. */
-struct member {
+struct group_peer {
     struct peer *peer;
     uint32_t index;
     uint32_t side;   /* its party as a sender, struct side */
@@ -58,10 +58,10 @@ struct member {
     uint32_t sides_known; /* number of parties that its ingress filter covers */
     uint32_t misses;      /* messages that a new egress filter would have passed */
     int64_t stale_since, rebuild_at, rebuild_time;
-    struct list in_all;   /* direct.all */
-    struct list in_stale; /* direct.stale */
-    struct list in_dirty; /* direct.dirty: received from since its release */
-    struct list in_retry; /* direct.retry: to be written to again, without an event */
+    struct list in_all;   /* group.all */
+    struct list in_stale; /* group.stale */
+    struct list in_dirty; /* group.dirty: received from since its release */
+    struct list in_retry; /* group.retry: to be written to again, without an event */
     struct list flows;    /* list of flow.in_from, the latest last */
     struct list arriving; /* list of flow.in_to */
     struct table flow_table;
@@ -73,31 +73,31 @@ struct member {
 
 /* Senders that the policy does not distinguish. */
 struct side {
-    const struct identity *identity;
+    const struct rule_set *identity;
     const struct role *role;
     uint32_t uid;
 };
 
-enum direct_trouble { DIRECT_ADD, DIRECT_FILTER, DIRECT_FULL, DIRECT_TROUBLES };
+enum group_trouble { GROUP_ADD, GROUP_FILTER, GROUP_FULL, GROUP_TROUBLES };
 
-struct direct {
+struct group {
     struct source source;
-    int group;
+    int fd;
     uint32_t max_members;
     bool trust_everybody;
     bool failed; /* the group is closed; the rest is freed at the end of the wake-up */
     bool gated;
     bool release_waits; /* a member could not be released */
     int rebuild_wait;   /* milliseconds until a filter is due; -1: none */
-    bool told[DIRECT_TROUBLES];
+    bool told[GROUP_TROUBLES];
     struct list all, stale, dirty, retry;
-    struct list joining;     /* list of peer.in_joining */
-    struct member **members; /* by index */
-    uint32_t *indices;       /* free indices */
+    struct list joining;         /* list of peer.in_joining */
+    struct group_peer **members; /* by index */
+    uint32_t *indices;           /* free indices */
     uint32_t n_indices;
     uint32_t *dead; /* indices that a filter may still name */
     uint32_t n_dead;
-    struct member rest;
+    struct group_peer rest;
     struct side *sides;
     uint32_t n_sides;
     uint64_t generation; /* of the policy that the parties belong to */
@@ -110,9 +110,9 @@ struct direct {
 };
 
 /* Closes the group after an error; the relay serves every connection again. */
-void direct_fail(struct bus *bus, const char *what, int error);
+void group_fail(struct bus *bus, const char *what, int error);
 /* Logs, once per kind, an error that costs only speed. */
-void direct_note(struct bus *bus, enum direct_trouble trouble, const char *what, int error);
+void group_note(struct bus *bus, enum group_trouble trouble, const char *what, int error);
 
 /*
  * Ignores the error of a client that closed its socket, and so left the group, before this process noticed.
@@ -123,35 +123,35 @@ static inline int unless_left(int error)
 }
 
 /* Joins waiting connections, and frees the indices of those that left, once no filter names them. */
-void members_join(struct bus *bus);
-void members_forget(struct bus *bus);
+void group_peers_join(struct bus *bus);
+void group_peers_forget(struct bus *bus);
 
 /* Empties a filter now and schedules a new one. */
-void member_ask_egress(struct bus *bus, struct member *member);
-void member_ask_ingress(struct bus *bus, struct member *member);
-void member_stale_egress(struct bus *bus, struct member *member);
-void member_stale_ingress(struct bus *bus, struct member *member);
-void member_rebuild(struct bus *bus, struct member *member);
+void group_peer_ask_egress(struct bus *bus, struct group_peer *member);
+void group_peer_ask_ingress(struct bus *bus, struct group_peer *member);
+void group_peer_stale_egress(struct bus *bus, struct group_peer *member);
+void group_peer_stale_ingress(struct bus *bus, struct group_peer *member);
+void group_peer_rebuild(struct bus *bus, struct group_peer *member);
 /* Determines the party of a member anew, and revokes what depends on the old one. */
-void member_set_side(struct bus *bus, struct member *member);
+void group_peer_set_side(struct bus *bus, struct group_peer *member);
 
 /* Drop the flows from a member, or to it by a name (s NULL: all), and empty the filters of the senders. */
-void flows_drop_from(struct bus *bus, struct member *member);
-void flows_drop_to(struct bus *bus, struct member *member, struct span name);
+void flows_drop_from(struct bus *bus, struct group_peer *member);
+void flows_drop_to(struct bus *bus, struct group_peer *member, struct span name);
 
 /* Drops the flows to a member that has left: messages to its index ask, until filters without it are made. */
-void flows_end_to(struct bus *bus, struct member *member);
+void flows_end_to(struct bus *bus, struct group_peer *member);
 void mentions_end(struct bus *bus, struct peer *peer);
 
 /* True if a broadcast of a member can match the rule. */
 bool wants_of_members(const struct match_rule *rule);
 
-int egress_make(struct bus *bus, struct member *member, struct filter *filter);
-int ingress_make(struct bus *bus, struct member *member, struct filter *filter);
-bool direct_trusts(const struct direct *direct, uint32_t sender_uid, const struct peer *to);
+int egress_make(struct bus *bus, struct group_peer *member, struct filter *filter);
+int ingress_make(struct bus *bus, struct group_peer *member, struct filter *filter);
+bool group_trusts(const struct group *group, uint32_t sender_uid, const struct peer *to);
 
 /* Moves the pending replies that a callee owes to the relay. */
-void direct_take_calls(struct bus *bus, uint32_t callee);
+void group_take_calls(struct bus *bus, uint32_t callee);
 
 int writing_new(struct writing **out);
 /* Holds the members with pending messages. False: not all of them. */

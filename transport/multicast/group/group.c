@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/clock.h"
+#include "group/group_peer.h"
+#include "send/monitor.h"
+#include "state/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define RELEASES 1024u /* members released in one call */
+
+static void group_free(struct group *group)
+{
+    if (!group)
+        return;
+    if (group->fd >= 0)
+        close(group->fd);
+    LIST_FOR_SAFE (at, after, &group->all) {
+        struct group_peer *member = CONTAINER_OF(at, struct group_peer, in_all);
+        table_free(&member->flow_table);
+        free(member->mentions);
+        free(member);
+    }
+    free(group->rest.mentions);
+    free(group->members);
+    free(group->indices);
+    free(group->dead);
+    free(group->sides);
+    writing_free(group->writing);
+    free(group);
+}
+
+static bool group_allocate(struct group *group)
+{
+    uint32_t n = group->max_members;
+    group->members = calloc(n, sizeof(struct group_peer *));
+    group->indices = calloc(n, sizeof(*group->indices));
+    group->dead = calloc(n, sizeof(*group->dead));
+    group->sides = calloc(GROUP_SIDES, sizeof(*group->sides));
+    if (!group->members || !group->indices || !group->dead || !group->sides)
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        group->indices[i] = n - 1 - i;
+    group->n_indices = n;
+    return writing_new(&group->writing) == 0;
+}
+
+static int set_first(int group)
+{
+    struct filter filter = {0};
+    int error = filter_compile_first(&filter);
+    if (error == 0)
+        error = umc_set_filter(group, UMC_ANY, UMC_FILTER_FIRST, &filter);
+    filter_free(&filter);
+    return error;
+}
+
+static const struct group_ops group_functions = {
+    .end = group_end,
+    .join = group_join,
+    .leave = group_leave,
+    .dirty = group_dirty,
+    .rules_changed = group_rules_changed,
+    .name_changed = group_name_changed,
+    .policy_changed = group_policy_changed,
+    .limits_changed = group_limits_changed,
+    .watched = group_watched,
+    .learn = group_learn,
+    .learn_broadcast = group_learn_broadcast,
+    .note_call = group_note_call,
+    .take_call = group_take_call,
+    .calls = group_calls,
+    .expire_calls = group_expire_calls,
+    .spilled = group_spilled,
+    .release = group_release,
+    .settle = group_settle,
+    .timeout = group_timeout,
+    .flush = group_flush,
+    .writable = group_writable,
+    .counts = group_count,
+    .totals = group_sum,
+};
+
+int group_begin(struct bus *bus, int fd, uint32_t max_members, bool trust_everybody)
+{
+    struct group *group = calloc(1, sizeof(*group));
+    if (!group) {
+        close(fd);
+        return -ENOMEM;
+    }
+    group->fd = fd;
+    group->max_members = max_members < UMC_MAX_MEMBERS ? max_members : UMC_MAX_MEMBERS;
+    group->trust_everybody = trust_everybody;
+    group->rebuild_wait = -1;
+    list_init(&group->all);
+    list_init(&group->stale);
+    list_init(&group->dirty);
+    list_init(&group->retry);
+    group->source.kind = SOURCE_GROUP;
+    list_init(&group->joining);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &group->source};
+    int error = group_allocate(group) ? hash_key_draw(&group->key) : -ENOMEM;
+    if (error == 0)
+        error = set_first(fd);
+    if (error == 0 &&
+        (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || epoll_ctl(bus->epoll, EPOLL_CTL_ADD, fd, &event) < 0))
+        error = -errno;
+    if (error < 0) {
+        group_free(group);
+        return error;
+    }
+    bus->group = group;
+    bus->group_ops = &group_functions;
+    group_peer_stale_ingress(bus, &group->rest);
+    return 0;
+}
+
+/* Forgets all members. Their flows remain in their own tables only. */
+static void forget_members(struct bus *bus)
+{
+    struct group *group = bus->group;
+    LIST_FOR (at, &group->all) {
+        struct group_peer *member = CONTAINER_OF(at, struct group_peer, in_all);
+        if (member->peer)
+            member->peer->group.member = NULL;
+        member->peer = NULL;
+        flows_drop_from(bus, member);
+    }
+    LIST_FOR_SAFE (at, after, &group->joining)
+        list_unlink(at);
+}
+
+void group_end(struct bus *bus)
+{
+    bus->group->failed = true; /* no further calls to the kernel */
+    forget_members(bus);
+    group_free(bus->group);
+    bus->group = NULL;
+    bus->group_ops = NULL;
+}
+
+void group_note(struct bus *bus, enum group_trouble trouble, const char *what, int error)
+{
+    if (bus->group->told[trouble])
+        return;
+    bus->group->told[trouble] = true;
+    log_line(bus, LOG_NOTICE, "%s: %s; messages that this concerns go through the relay", what,
+             strerror(-error));
+}
+
+void group_fail(struct bus *bus, const char *what, int error)
+{
+    struct group *group = bus->group;
+    if (group->failed)
+        return;
+    log_line(bus, LOG_WARNING, "%s: %s; from now on all messages go through the relay", what,
+             strerror(-error));
+    umc_gate(group->fd, true);
+    group_take_calls(bus, UMC_ANY);
+    group_spilled(bus);
+    group->failed = true;
+    epoll_ctl(bus->epoll, EPOLL_CTL_DEL, group->fd, NULL);
+    close(group->fd);
+    group->fd = -1;
+    forget_members(bus);
+}
+
+void group_dirty(struct bus *bus, struct peer *peer)
+{
+    if (peer->group.member && !list_linked(&peer->group.member->in_dirty))
+        list_append(&bus->group->dirty, &peer->group.member->in_dirty);
+}
+
+static bool watched(const struct bus *bus)
+{
+    return monitored(bus) || match_index_eavesdroppers(bus->matches) > 0;
+}
+
+static void set_gate(struct bus *bus, bool closed)
+{
+    struct group *group = bus->group;
+    if (group->failed || group->gated == closed || watched(bus) != closed)
+        return;
+    int error = umc_gate(group->fd, closed);
+    if (error < 0)
+        group_fail(bus, closed ? "The group can't be stopped" : "The group can't go on", error);
+    else
+        group->gated = closed;
+}
+
+void group_watched(struct bus *bus)
+{
+    set_gate(bus, true);
+}
+
+/* True if everything received from the peer has been dispatched. */
+static bool is_drained(const struct peer *peer)
+{
+    return !peer->calls.stopped && !peer->input.paused && !peer->input.waiting && !peer->input.readable &&
+           peer->life == PEER_CONNECTED && peer->input.tail_size == peer->input.tail_start &&
+           peer->input.n_fds == 0 && peer->calls.n_parked == 0;
+}
+
+/* Collects drained members. A member without a filter needs no release; making its filter lists it again. */
+static uint32_t collect_drained(struct group *group, struct umc_release_entry entries[RELEASES])
+{
+    uint32_t n = 0;
+    LIST_FOR_SAFE (at, after, &group->dirty) {
+        struct group_peer *member = CONTAINER_OF(at, struct group_peer, in_dirty);
+        if (!is_drained(member->peer))
+            continue;
+        list_unlink(at);
+        if (!member->has_egress)
+            continue;
+        entries[n++] = (struct umc_release_entry){.index = member->index};
+        if (n == RELEASES)
+            break;
+    }
+    return n;
+}
+
+/*
+ * Retries members that the kernel reports as busy: the client may not have returned yet from the system call
+ * that sent what was read.
+ */
+static void try_again(struct bus *bus, const struct umc_release_entry *entries, uint32_t n)
+{
+    struct group *group = bus->group;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct group_peer *member = group->members[entries[i].index];
+        if (entries[i].result != -EBUSY || !member)
+            continue;
+        group_dirty(bus, member->peer);
+        group->release_waits = true;
+    }
+}
+
+void group_release(struct bus *bus)
+{
+    struct group *group = bus->group;
+    struct umc_release_entry entries[RELEASES];
+    uint32_t n = group->failed ? 0 : collect_drained(group, entries);
+    group->release_waits = false;
+    if (n == 0)
+        return;
+    if (!writing_hold(bus, &bus->touched)) {
+        for (uint32_t i = 0; i < n && !group->failed; i++)
+            group_dirty(bus, group->members[entries[i].index]->peer);
+        return;
+    }
+    int error = umc_release(group->fd, entries, n);
+    if (error < 0)
+        group_fail(bus, "Members of the group can't be released", error);
+    else
+        try_again(bus, entries, n);
+}
+
+/* Milliseconds until the filters of a member are due. */
+static int64_t rebuild_wait(const struct group *group, const struct group_peer *member, int64_t now)
+{
+    bool missed = (member->egress_stale && member->misses >= GROUP_PEER_MISSES) ||
+                  (member->ingress_stale && group->misses >= group->n_stale_ingress * GROUP_MISSES);
+    int64_t at = missed ? member->rebuild_at : member->stale_since + GROUP_PEER_PATIENCE;
+    return at > now ? at - now : 0;
+}
+
+/* Rebuilds the filters of at most one member per wake-up. */
+static void rebuild(struct bus *bus)
+{
+    struct group *group = bus->group;
+    struct group_peer *first = NULL;
+    int64_t now = list_empty(&group->stale) ? 0 : clock_now(), soonest = -1;
+    bool ingress = false;
+    group->n_stale_ingress = 0;
+    LIST_FOR (at, &group->stale)
+        group->n_stale_ingress += CONTAINER_OF(at, struct group_peer, in_stale)->ingress_stale;
+    LIST_FOR (at, &group->stale) {
+        struct group_peer *member = CONTAINER_OF(at, struct group_peer, in_stale);
+        int64_t wait = rebuild_wait(group, member, now);
+        if (wait == 0 && !first) {
+            first = member;
+            continue;
+        }
+        ingress |= member->ingress_stale;
+        soonest = soonest < 0 || wait < soonest ? wait : soonest;
+    }
+    group->rebuild_wait = (int)soonest;
+    if (!ingress && (!first || first->ingress_stale))
+        group->misses = 0;
+    if (!first)
+        return;
+    group_peer_rebuild(bus, first);
+}
+
+static void retry(struct bus *bus)
+{
+    struct list busy;
+    list_init(&busy);
+    LIST_FOR_SAFE (at, after, &bus->group->retry) {
+        list_unlink(at);
+        list_append(&busy, at);
+    }
+    while (!list_empty(&busy)) {
+        struct group_peer *member = CONTAINER_OF(busy.next, struct group_peer, in_retry);
+        list_unlink(&member->in_retry);
+        if (member->peer)
+            group_writable(bus, member->peer);
+    }
+}
+
+void group_settle(struct bus *bus)
+{
+    struct group *group = bus->group;
+    if (!group->failed) {
+        group_peers_join(bus);
+        rebuild(bus);
+    }
+    if (!group->failed) {
+        retry(bus);
+        group_release(bus);
+        set_gate(bus, false);
+        group_peers_forget(bus);
+    }
+    if (group->failed)
+        group_end(bus);
+}
+
+int group_timeout(const struct bus *bus)
+{
+    const struct group *group = bus->group;
+    if (!list_empty(&group->retry) || group->release_waits)
+        return group->rebuild_wait == 0 ? 0 : GROUP_PEER_RETRY_TIME;
+    if (group->rebuild_wait >= 0)
+        return group->rebuild_wait;
+    return bus->limits.reply_timeout > 0 && !list_empty(&group->all) ? GROUP_EXPIRY_TIME : -1;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#include "group/group_peer.h"
+#include "state/registry.h"
+#include "wire/wire.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+void group_join(struct bus *bus, struct peer *peer)
+{
+    struct group *group = bus->group;
+    if (!group->failed && peer->listener >= 0 && !peer->group.member && !list_linked(&peer->group.in_joining))
+        list_append(&group->joining, &peer->group.in_joining);
+}
+
+/* Sets the stamp: SENDER as the first header field. */
+static int set_stamp(const struct group *group, const struct group_peer *member)
+{
+    const struct peer *peer = member->peer;
+    uint8_t stamp[8 + sizeof(peer->unique_text) + 8] = {FIELD_SENDER, 1, 's', 0};
+    wire_store32(stamp + 4, peer->unique.n, member->big_endian != WIRE_HOST_BIG_ENDIAN);
+    memcpy(stamp + 8, peer->unique.s, peer->unique.n);
+    return umc_set_stamp(group->fd, member->index, stamp, (uint32_t)wire_align(8 + peer->unique.n + 1, 8));
+}
+
+static struct group_peer *group_peer_new(struct bus *bus, struct peer *peer)
+{
+    struct group *group = bus->group;
+    struct group_peer *member = group->n_indices > 0 ? calloc(1, sizeof(*member)) : NULL;
+    if (!member || table_init(&member->flow_table) < 0) {
+        free(member);
+        return NULL;
+    }
+    member->peer = peer;
+    member->big_endian = peer->input.big_endian;
+    member->index = group->indices[group->n_indices - 1];
+    member->side = GROUP_NO_SIDE;
+    list_init(&member->flows);
+    list_init(&member->arriving);
+    return member;
+}
+
+static void group_peer_free(struct group_peer *member)
+{
+    list_unlink(&member->in_all);
+    list_unlink(&member->in_stale);
+    list_unlink(&member->in_dirty);
+    list_unlink(&member->in_retry);
+    table_free(&member->flow_table);
+    free(member->mentions);
+    free(member);
+}
+
+/* Revokes filters with rules that name the peer as sender, which were made while it sent nothing directly. */
+static void begin_mentions(struct bus *bus, struct peer *peer)
+{
+    uint32_t n;
+    const struct span *names = registry_names(peer, &n);
+    for (uint32_t i = 0; i < n; i++)
+        group_name_changed(bus, names[i], NULL);
+}
+
+static void group_peer_join(struct bus *bus, struct peer *peer)
+{
+    struct group *group = bus->group;
+    struct group_peer *member = group_peer_new(bus, peer);
+    if (!member) {
+        group_note(bus, GROUP_FULL, "No room for another member of the group", -ENOSPC);
+        return;
+    }
+    int error = umc_add(group->fd, peer->listener, peer->fd, member->index, member->index);
+    if (error < 0) {
+        group_note(bus, GROUP_ADD, "A connection can't become a member of the group", error);
+        group_peer_free(member);
+        return;
+    }
+    group->n_indices--;
+    group->members[member->index] = member;
+    peer->group.member = member;
+    list_append(&group->all, &member->in_all);
+    begin_mentions(bus, peer);
+    error = unless_left(set_stamp(group, member));
+    if (error < 0) {
+        group_fail(bus, "A member of the group can't be given its name", error);
+        return;
+    }
+    if (group->n_sides == GROUP_SIDES)
+        group_policy_changed(bus);
+    group_peer_set_side(bus, member);
+    group_peer_stale_ingress(bus, member);
+    if (match_list_count(peer->matches) > 0)
+        group_peer_stale_ingress(bus, &group->rest);
+    group_dirty(bus, peer);
+}
+
+/* A connection with queued messages joins later, since it is not held for them. */
+void group_peers_join(struct bus *bus)
+{
+    LIST_FOR_SAFE (at, after, &bus->group->joining) {
+        struct peer *peer = CONTAINER_OF(at, struct peer, group.in_joining);
+        if (peer->output.queue.first || peer->output.pending.first)
+            continue;
+        list_unlink(at);
+        if (peer->life == PEER_CONNECTED && !peer->monitor && !bus->group->failed)
+            group_peer_join(bus, peer);
+    }
+}
+
+void group_leave(struct bus *bus, struct peer *peer)
+{
+    struct group *group = bus->group;
+    list_unlink(&peer->group.in_joining);
+    struct group_peer *member = peer->group.member;
+    if (group->failed)
+        return;
+    if (!member) {
+        if (match_list_count(peer->matches) > 0)
+            group_peer_stale_ingress(bus, &group->rest);
+        return;
+    }
+    int error = umc_remove(group->fd, member->index);
+    if (error < 0) {
+        group_fail(bus, "A member of the group can't leave it", error);
+        return;
+    }
+    group_take_calls(bus, member->index);
+    flows_drop_from(bus, member);
+    flows_end_to(bus, member);
+    mentions_end(bus, peer);
+    peer->group.member = NULL;
+    if (group->failed)
+        return; /* freed with all others */
+    group->members[member->index] = NULL;
+    group->dead[group->n_dead++] = member->index;
+    group_peer_free(member);
+}
+
+/* Once no filter is stale, none names the members that have left. */
+void group_peers_forget(struct bus *bus)
+{
+    struct group *group = bus->group;
+    if (group->failed || !list_empty(&group->stale))
+        return;
+    while (group->n_dead > 0) {
+        uint32_t index = group->dead[--group->n_dead];
+        int error = umc_forget(group->fd, index);
+        if (error < 0) {
+            group_fail(bus, "The group does not forget who has left", error);
+            return;
+        }
+        group->indices[group->n_indices++] = index;
+    }
+}
