@@ -1,1 +1,1 @@
-"""The server side of SASL, sans-IO."""
+"""The server side of SASL authentication; ``server.py`` is its main module."""

@@ -1,6 +1,17 @@
-"""The server side of the authentication protocol (spec, "Authentication Protocol"), sans-IO.
+"""The server side of SASL authentication (specification: "Authentication Protocol"), without input or output.
 
 Pass received bytes to ``receive_data`` and send what ``data_to_send`` returns, until there is an ``outcome``.
+
+The common handshake, EXTERNAL on a Unix socket, is done in C (``transport/relay/accept``); everything else is
+handed up, and replayed here from the first byte. Invariants:
+
+- Transitions are tables of commands per state, as in the specification; texts and limits are the reference's.
+- Mechanisms never see the socket: the peer's uid is an argument, so that the protocol is tested without one.
+- The first byte after BEGIN belongs to the message stream, and is never parsed here.
+- All input is bounded: the length of a line, unsent replies, and the number of rejections.
+
+Rejected: one implementation only (``docs/understanding/decisions/sasl-twice.md``).
+
 """
 
 from __future__ import annotations

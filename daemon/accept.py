@@ -1,4 +1,4 @@
-"""Connections that the data plane hands up: their SASL handshake, and their return to the data plane."""
+"""The SASL handshake of connections that the data plane hands up, which it gets back authenticated."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .peers import Peer
 from .plane import Event
 from .poller import Poller, Watch
 
-AGAIN: Final = 1.0  # seconds
+RETRY_DELAY: Final = 1.0  # seconds
 
 
 class Acceptor:
     """The listeners of one bus, and the connections whose authentication the data plane has handed up.
 
-    The data plane accepts, and counts who has not said Hello yet. Whom it does not authenticate itself it
-    hands up; that begins anew here, and ends with being attached, within auth_timeout.
+    The data plane accepts connections, and counts those before Hello. A handshake that it does not support is
+    replayed here from the first byte; within auth_timeout the connection is attached, or closed.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class Acceptor:
         self._places = [(listener, sock) for listener in listeners for sock in listener.sockets]
         self._mechanisms = mechanisms
         self._owner = os.geteuid()
-        self._poller: Poller[Handshake] = Poller(loop, bus.guard, self._go_on, self._drop)
-        # One timer is enough, as all have the same time.
+        self._poller: Poller[Handshake] = Poller(loop, bus.guard, self._ready, self._drop)
+        # One timer is enough, since all have the same time-out.
         self._handshakes: set[Handshake] = set()
         self._timer: asyncio.TimerHandle | None = None
         bus.on_handed_up = self._begin
 
     def start(self) -> None:
-        """Begin to accept."""
+        """Start to accept connections."""
         for number, (listener, sock) in enumerate(self._places):
             simple = sock.family == socket.AF_UNIX and sock.type == socket.SOCK_STREAM
             simple = simple and "EXTERNAL" in self._mechanisms
@@ -63,7 +63,7 @@ class Acceptor:
         self._relay.commit()
 
     def stop(self) -> None:
-        """Accept no more, drop who has not authenticated yet."""
+        """Stop accepting, and close the connections that have not authenticated yet."""
         self._relay.stop_listening()
         for handshake in list(self._handshakes):
             self._drop(handshake)
@@ -73,15 +73,15 @@ class Acceptor:
             self._timer.cancel()
 
     def _begin(self, event: Event) -> None:
-        """Take over a connection; what it has said so far is heard again."""
+        """Take over a connection, and replay what it has sent so far."""
         sock = socket.socket(fileno=event.fd)
         try:
             handshake = self._handshake(sock, event)
         except Exception:
-            sock.detach()  # its descriptors stay the event's
+            sock.detach()  # the event still owns its descriptors
             raise
         self._handshakes.add(handshake)
-        self._guard.run(partial(self._hear_again, handshake, event), partial(self._drop, handshake))
+        self._guard.run(partial(self._replay, handshake, event), partial(self._drop, handshake))
 
     def _handshake(self, sock: socket.socket, event: Event) -> Handshake:
         listener, accepted_from = self._places[event.listener]
@@ -99,7 +99,7 @@ class Acceptor:
         handshake.adopt(event.fds)
         return handshake
 
-    def _hear_again(self, handshake: Handshake, event: Event) -> None:
+    def _replay(self, handshake: Handshake, event: Event) -> None:
         self._set_timer()
         self._advance(handshake, lambda: handshake.take_over(event.body, event.parked))
 
@@ -112,9 +112,9 @@ class Acceptor:
         self._continue(handshake, outcome)
 
     def _continue(self, handshake: Handshake, outcome: Authenticated | None) -> None:
-        """Wait for the client to write, or to read, or hand it on."""
+        """Wait until the client writes or reads, or go on to its credentials."""
         if handshake.wants_to_send:
-            # What it says before it reads would only pile up here.
+            # Until the client reads its replies, further input would only accumulate here.
             self._watch(handshake, Watch.WRITE)
         elif outcome is None:
             self._watch(handshake, Watch.READ)
@@ -123,17 +123,17 @@ class Acceptor:
             self._identify(handshake, outcome)
 
     def _watch(self, handshake: Handshake, watch: Watch) -> None:
-        """Wait for this on the handshake's socket, and for nothing else."""
+        """Change the event that is polled on the socket of the handshake."""
         if watch is not handshake.watch:
             self._poller.set(handshake.sock.fileno(), handshake.watch, watch, handshake)
             handshake.watch = watch
 
-    def _go_on(self, handshake: Handshake) -> None:
+    def _ready(self, handshake: Handshake) -> None:
         writes = handshake.watch is Watch.WRITE
         self._advance(handshake, handshake.send if writes else handshake.receive)
 
     def _identify(self, handshake: Handshake, outcome: Authenticated) -> None:
-        """Find out who it is; if that takes the user database, in a thread of its own."""
+        """Determine the credentials; a look-up in the user database gets a thread of its own."""
         credentials = from_socket(handshake.sock, outcome.uid)
         if credentials.gids is not None:
             self._admit(handshake, outcome, credentials)
@@ -146,7 +146,7 @@ class Acceptor:
         )
 
     def _admit(self, handshake: Handshake, outcome: Authenticated, credentials: Credentials) -> None:
-        """Ask the policy whether it may connect, and attach it."""
+        """Attach the connection if the policy allows it to connect."""
         if handshake not in self._handshakes or not self._may_connect(credentials):
             self._drop(handshake)
             return
@@ -165,12 +165,12 @@ class Acceptor:
         self._settle(handshake)
 
     def _attach(self, handshake: Handshake, outcome: Authenticated, peer: Peer) -> None:
-        who, leftover = _for_relay(peer), outcome.leftover
+        credentials, leftover = _relay_credentials(peer), outcome.leftover
         fds = handshake.take_fds()
         fd = handshake.sock.detach()
-        # The time until Hello is counted from the beginning.
+        # auth_timeout counts from accept(2) to Hello.
         listener, began = handshake.listener, handshake.began
-        self._relay.attach(peer.id, fd, who, leftover, fds, listener=listener, began=began)
+        self._relay.attach(peer.id, fd, credentials, leftover, fds, listener=listener, began=began)
 
     def _may_connect(self, credentials: Credentials) -> bool:
         if credentials.uid is None:
@@ -179,25 +179,25 @@ class Acceptor:
         return self._bus.policy.can_connect(credentials.uid, credentials.gids, self._owner)
 
     def _set_timer(self) -> None:
-        """Come back when the time of the oldest is up."""
+        """Set the timer for the time-out of the oldest handshake."""
         if self._timer is None and self._handshakes and self._bus.limits.auth_timeout >= 0:
             oldest = min(handshake.began for handshake in self._handshakes)
-            self._timer = self._loop.at(oldest + self._auth_timeout, self._expire, self._not_expired)
+            self._timer = self._loop.at(oldest + self._auth_timeout, self._expire, self._retry_expiry)
 
     @property
     def _auth_timeout(self) -> float:
-        """In seconds."""
+        """auth_timeout in seconds."""
         return self._bus.limits.auth_timeout / 1000
 
     def _expire(self) -> None:
-        """Close those whose time is up."""
+        """Close the connections that exceeded auth_timeout."""
         self._timer = None
         latest = self._loop.time() - self._auth_timeout
         for handshake in [one for one in self._handshakes if one.began <= latest]:
-            self._guard.run(partial(self._show_out, handshake), partial(self._drop, handshake))
+            self._guard.run(partial(self._time_out, handshake), partial(self._drop, handshake))
         self._set_timer()
 
-    def _show_out(self, handshake: Handshake) -> None:
+    def _time_out(self, handshake: Handshake) -> None:
         timeout = self._bus.limits.auth_timeout
         self._bus.log.recurrent(
             "auth_timeout",
@@ -206,9 +206,9 @@ class Acceptor:
         )
         self._drop(handshake)
 
-    def _not_expired(self, error: Exception) -> None:
-        """Look again later, if the time of some may still be up (``guard.py``)."""
-        self._timer = self._loop.later(AGAIN, self._expire, self._not_expired)
+    def _retry_expiry(self, error: Exception) -> None:
+        """Try again later, after an exception (``guard.py``)."""
+        self._timer = self._loop.later(RETRY_DELAY, self._expire, self._retry_expiry)
 
     def _drop(self, handshake: Handshake, error: Exception | None = None) -> None:
         if handshake.sock.fileno() >= 0:
@@ -217,10 +217,10 @@ class Acceptor:
         self._settle(handshake)
 
     def _settle(self, handshake: Handshake) -> None:
-        """Count it no more: it is the data plane's, or closed."""
+        """End a handshake whose connection has been attached or closed."""
         if handshake in self._handshakes:
             self._handshakes.remove(handshake)
-            # Once more if that raises: the data plane would count it for ever.
+            # Repeated if it raises: otherwise the data plane would count the connection forever.
             self._guard.run(self._relay.settled, lambda error: self._relay.settled())
             self._relay.commit()
 
@@ -229,14 +229,14 @@ def _with_groups(credentials: Credentials, uid: int) -> Credentials:
     return with_groups(credentials, look_up_groups(uid))
 
 
-def _for_relay(peer: Peer) -> RelayCredentials:
-    who = peer.credentials
+def _relay_credentials(peer: Peer) -> RelayCredentials:
+    credentials = peer.credentials
     return RelayCredentials(
-        uid=who.uid,
-        pid=who.pid,
-        gids=who.gids or (),
+        uid=credentials.uid,
+        pid=credentials.pid,
+        gids=credentials.gids or (),
         at_console=peer.at_console,
         fd_passing=peer.fd_passing,
         privileged=peer.privileged,
-        loginfo=who.loginfo,
+        loginfo=credentials.loginfo,
     )

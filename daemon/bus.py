@@ -1,4 +1,4 @@
-"""The control plane: decides what the data plane reports, and never waits for anything."""
+"""The bus: handles the events of the data plane. It decides at once, or later, and never blocks."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from .statistics import Statistics
 
 ReloadFailure = ConfigError | OSError
 Reloaded = Callable[[ReloadFailure | None], None]
-"""Is told that a reload is over, and why it failed."""
+"""Callback for a finished reload; the argument is the failure or None."""
 
 
 class Handling(NamedTuple):
-    """What is done about a kind of event, and what ends it if that raises something (``guard.py``)."""
+    """The handler of a kind of event, and the function that ends the event if it raises (``guard.py``)."""
 
     handle: Callable[[Event], None]
     reject: Callable[[Event, Exception], None]
@@ -41,9 +41,8 @@ class Handling(NamedTuple):
 class Bus:
     """Peers, names and the driver above one data plane.
 
-    The hooks are set by who starts the bus: ``on_handed_up`` tells the server of a connection whose
-    authentication it has to do, ``on_reload`` begins to read the configuration again, and tells what it is
-    given how that went.
+    The hooks are set by the creator of the bus: ``on_handed_up`` takes over a connection whose handshake the
+    data plane does not support, ``on_reload`` reloads the configuration and calls its argument when done.
     """
 
     def __init__(
@@ -64,14 +63,14 @@ class Bus:
         self.guard = Guard(log)
         self.statistics = Statistics(relay, self.guard)
         self.on_handed_up: Callable[[Event], None] = lambda event: None
-        self.on_reload: Callable[[Reloaded, Failed], None] = lambda told, failed: None
-        # By plain numbers: members of an enumeration are slow as keys.
+        self.on_reload: Callable[[Reloaded, Failed], None] = lambda done, failed: None
+        # Keys are plain numbers, since members of an enumeration are slow to hash.
         self.handlings: dict[int, Handling] = {
-            EventKind.CALL.value: Handling(self._called, self._not_called),
-            EventKind.PARKED.value: Handling(self._parked, self._not_parked),
+            EventKind.CALL.value: Handling(self._called, self._fail_call),
+            EventKind.PARKED.value: Handling(self._parked, self._fail_parked),
             EventKind.GONE.value: Handling(self._gone, self._forget),
-            EventKind.EXPORT.value: Handling(self.statistics.told, self._not_exported),
-            EventKind.LOG.value: Handling(self._log, self._nothing),
+            EventKind.EXPORT.value: Handling(self.statistics.receive, self._fail_export),
+            EventKind.LOG.value: Handling(self._log, self._ignore),
             EventKind.WELCOMED.value: Handling(self._welcomed, self._disconnect),
             EventKind.ADMITTED.value: Handling(self._admitted, self._disconnect),
             EventKind.LEFT.value: Handling(self._left, lambda event, error: self._left(event)),
@@ -87,11 +86,11 @@ class Bus:
         self.activation.configure(settings)
 
     def configure(self, settings: Settings) -> None:
-        """Put limits and policy in force, for connected clients too; raises ValueError or MemoryError.
+        """Apply limits and policy, to connected clients too; raises ValueError or MemoryError.
 
         If it raises, nothing has changed.
         """
-        # What may fail comes first.
+        # Operations that can fail come first.
         policy = Evaluator(settings.policy)
         self.relay.load_policy(settings.policy)
         try:
@@ -105,34 +104,34 @@ class Bus:
 
     @property
     def is_system(self) -> bool:
-        """True if services are started through a helper program that changes the user."""
+        """True if services are started by the setuid launch helper."""
         return self.settings.servicehelper is not None
 
     def owner(self, name: str) -> Peer | None:
-        """Return the connection that has this name, unique or well-known."""
+        """Return the owner of a name, unique or well-known."""
         if name.startswith(":"):
             return self.peers.by_name(name)
         owner = self.names.owner(name)
         return None if owner is None else self.peers[owner]
 
     def dispatch(self) -> None:
-        """Handle what the data plane reports; the answers to all of it go down as one batch."""
+        """Handle the queued events; the commands that follow from them are one batch."""
         for event in self.relay.events():
             try:
                 self.handlings[event.kind].handle(event)
             except Exception as error:
-                # The events behind it are other people's.
+                # The remaining events belong to other connections.
                 self.guard.failed(error, partial(self.handlings[event.kind].reject, event))
         self.relay.commit()
 
-    def leave_queues(self, peer: int, first_first: bool = False) -> None:
-        """Take a connection out of all its names' queues, which may be long: the rest is not restated.
+    def leave_queues(self, peer: int, oldest_first: bool = False) -> None:
+        """Remove a connection from the queues of all its names, which may be long: only the change is sent.
 
-        The name asked for last comes first, or last with ``first_first``. The data plane is told once more if
-        that raises, for the registry has it already.
+        The names are released in reverse order of their requests, unless ``oldest_first``. A command that
+        raises is repeated, since the registry has changed already.
         """
         left = self.names.disconnect(peer)
-        for name in reversed(left) if first_first else left:
+        for name in reversed(left) if oldest_first else left:
             self._leave_queue(name, peer)
 
     def _leave_queue(self, name: str, peer: int) -> None:
@@ -140,33 +139,33 @@ class Bus:
         self.guard.run(leave, lambda error: leave())
 
     def state_queue(self, name: str, queue: Sequence[int]) -> None:
-        """Tell the data plane the owner of a name; once more if that raises, for the registry has it already.
+        """Send a name's queue to the data plane; repeated if it raises, as the registry has changed already.
 
-        Should the two disagree, a message to the name would go to and fro between them.
+        If the planes disagreed about the owner, a message to the name would bounce between them forever.
         """
         again = partial(self.relay.set_queue, name, queue)
         self.guard.run(again, lambda error: again())
 
-    def in_bits(self, call: Call, steps: Iterator[None]) -> None:
-        """Answer a call in steps, between which others get their turn; small ones are over at once.
+    def in_steps(self, call: Call, steps: Iterator[None]) -> None:
+        """Answer a call in steps, between which other events are handled; a small call takes one step.
 
-        Nothing more is done once the caller is gone: its message goes with it.
+        The steps end when the caller is gone, since its message is freed then.
         """
 
-        def go_on() -> None:
+        def proceed() -> None:
             if call.waits and self.peers.get(call.peer.id) is call.peer:
                 for _ in steps:
-                    self.tools.later(0.0, go_on, call.failed)
+                    self.tools.later(0.0, proceed, call.failed)
                     break
 
-        go_on()
+        proceed()
 
     def reload(self, call: Call) -> None:
-        """Read the configuration again; the call is answered when that is done."""
+        """Reload the configuration, and answer the call when that is done."""
 
         def answer(why: ReloadFailure | None) -> None:
             if why is None:
-                call.reply_body(b"")  # also if none is expected, as the reference does
+                call.reply_body(b"")  # also to a call that expects no reply, as in the reference
             else:
                 missing = isinstance(why, ConfigError) and why.missing
                 call.fail(DBusError(errors.FILE_NOT_FOUND if missing else errors.FAILED, str(why)))
@@ -174,29 +173,29 @@ class Bus:
         self.on_reload(answer, call.failed)
 
     def reloaded(self, settings: Settings) -> None:
-        """Put new settings in force, or raise what ``configure`` raises; who does this commits it."""
+        """Apply new settings; raises like ``configure``. The caller commits."""
         self.configure(settings)
         self.peers.limits = settings.limits
         self.activation.configure(settings)
         for warning in settings.warnings:
-            self._say(str(warning), CONFIG_FILE=warning.file, CONFIG_LINE=warning.line or None)
+            self._warn(str(warning), CONFIG_FILE=warning.file, CONFIG_LINE=warning.line or None)
         self.guard.run(lambda: self.log.info("Reloaded configuration", MESSAGE_ID=RELOADED), ignored)
         self.guard.run(self.announce_services, ignored)
 
     def reload_failed(self, failure: ReloadFailure) -> None:
-        """Stay with the old settings."""
+        """Log a failed reload; the old settings stay."""
         file, line = (failure.file, failure.line) if isinstance(failure, ConfigError) else (None, None)
         text = f"Unable to reload configuration: {failure}"
-        self._say(text, MESSAGE_ID=RELOAD_FAILED, CONFIG_FILE=file, CONFIG_LINE=line or None)
-        # The directories may have changed all the same.
+        self._warn(text, MESSAGE_ID=RELOAD_FAILED, CONFIG_FILE=file, CONFIG_LINE=line or None)
+        # The service directories may have changed nevertheless.
         self.guard.run(self.announce_services, ignored)
 
-    def _say(self, text: str, **fields: Field) -> None:
-        """Write a warning that is not worth failing for."""
+    def _warn(self, text: str, **fields: Field) -> None:
+        """Log a warning; a failure to do so is ignored."""
         self.guard.run(lambda: self.log.warning(text, **fields), ignored)
 
     def announce_services(self) -> None:
-        """Say that other services than before may be there to be started."""
+        """Send the signal that the set of activatable names may have changed."""
         self.relay.signal(BROADCAST, BUS_PATH, BUS_NAME, "ActivatableServicesChanged", "", b"")
 
     def _log(self, event: Event) -> None:
@@ -217,7 +216,7 @@ class Bus:
         )
 
     def _admitted(self, event: Event) -> None:
-        """Take note of a connection that the data plane has let in."""
+        """Record a connection that the data plane has admitted."""
         arrival = event.arrival
         who = arrival.who
         peer = self.peers.add(
@@ -239,7 +238,7 @@ class Bus:
             except Exception as error:
                 self.guard.failed(error, call.failed)
         else:
-            self._told(peer, event)
+            self._receive(peer, event)
 
     def _call(self, call: Call) -> None:
         try:
@@ -250,16 +249,16 @@ class Bus:
         if reply is not None:
             call.reply(*reply.values, fds=reply.fds)
 
-    def _told(self, peer: Peer, event: Event) -> None:
-        """Take a signal, or a reply to a call of the bus's own."""
+    def _receive(self, peer: Peer, event: Event) -> None:
+        """Handle a signal to the bus, or a reply to one of its calls."""
         try:
-            self.activation.told(peer, event)
+            self.activation.receive(peer, event)
         except DBusError as error:
             self.relay.error(event.peer, event.serial, error.name, error.text)
         self.relay.resume(event.peer)
 
     def _parked(self, event: Event) -> None:
-        """Find an owner for a message: one that the name has by now, or one that can be started."""
+        """Deliver a parked message to the owner that its name has by now, or start the service."""
         if self.owner(event.destination or "") is not None:
             self.relay.deliver(event.parked)
         elif event.flags & NO_AUTO_START:
@@ -282,13 +281,13 @@ class Bus:
         self.names.release(name, event.peer)
 
     def _welcomed(self, event: Event) -> None:
-        """Note that Hello was answered."""
+        """Record that Hello was answered."""
         self.peers.activate(self.peers[event.peer])
 
     def _gone(self, event: Event) -> None:
         peer = self.peers.get(event.peer)
         if peer is None:
-            self.relay.forget(event.peer)  # one of which no note could be taken
+            self.relay.forget(event.peer)  # recording it has failed
             return
         if peer.monitor:
             self.log.info(f"Monitoring connection {peer.unique_name} closed.")
@@ -298,36 +297,36 @@ class Bus:
         self.peers.remove(peer)
 
     def _left(self, event: Event) -> None:
-        """Note that a connection is gone that owned and owed nothing."""
+        """Forget a connection that is gone, and that had neither names nor pending replies."""
         peer = self.peers.get(event.peer)
         if peer is not None:
             self.peers.remove(peer)
 
-    # What ends an event whose handler has raised something (``guard.py``).
+    # The functions that end an event whose handler has raised an exception (``guard.py``).
 
-    def _nothing(self, event: Event, error: Exception) -> None:
-        """Nothing waits for it."""
+    def _ignore(self, event: Event, error: Exception) -> None:
+        """Do nothing: the event needs no answer."""
 
-    def _not_called(self, event: Event, error: Exception) -> None:
+    def _fail_call(self, event: Event, error: Exception) -> None:
         if event.type == METHOD_CALL:
             answer = failure(error)
             self.relay.error(event.peer, event.serial, answer.name, answer.text)
-        self.guard.run(partial(self.activation.not_told, event), ignored)
+        self.guard.run(partial(self.activation.receive_failed, event), ignored)
         self.relay.resume(event.peer)
 
-    def _not_parked(self, event: Event, error: Exception) -> None:
+    def _fail_parked(self, event: Event, error: Exception) -> None:
         answer = failure(error)
         self.relay.reject(event.parked, answer.name, answer.text)
 
-    def _not_exported(self, event: Event, error: Exception) -> None:
-        self.statistics.lost(error)
+    def _fail_export(self, event: Event, error: Exception) -> None:
+        self.statistics.fail(error)
 
     def _disconnect(self, event: Event, error: Exception) -> None:
-        """End a connection of which the control plane does not know what it should."""
+        """Close a connection whose state the control plane has failed to record."""
         self.relay.disconnect(event.peer)
 
     def _forget(self, event: Event, error: Exception) -> None:
-        """Do what ``_gone`` has not done yet."""
+        """Complete what ``_gone`` has left undone."""
         self.leave_queues(event.peer)
         peer = self.peers.get(event.peer)
         if peer is not None:
@@ -336,7 +335,7 @@ class Bus:
         self.relay.forget(event.peer)
 
     def _close(self, event: Event, error: Exception) -> None:
-        """Close a connection that was handed up, and that nothing has taken over."""
+        """Close a connection that was handed up, and that has no other owner."""
         for fd in (event.fd, *event.fds):
             os.close(fd)
         self.relay.settled()

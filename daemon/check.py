@@ -1,4 +1,4 @@
-"""``omnibusd --check``: would this start? All of a start that changes nothing on the machine."""
+"""``omnibusd --check``: a trial start, which changes nothing on the machine."""
 
 from __future__ import annotations
 
@@ -23,36 +23,38 @@ from .configuration import FirstReading
 from .options import Options
 from .startup import Startup
 
-ROOMS: Final = ("auth", "daemon", "policy", "systemd", "transport")
+PACKAGES: Final = ("auth", "daemon", "policy", "systemd", "transport")
 PATIENCE: Final = 60.0  # seconds
 
 
 def check(options: Options) -> int:
-    """Return 0, or 1 when standard error has been told why the bus would not start."""
+    """Return 0, or 1 after printing to standard error why the bus would not start."""
     for name in NOT_FOR_SERVICES:
-        # What the service manager passed is not for the rehearsal either, nor is it to be told of it.
+        # Sockets of the service manager are not for the trial, and it must not be notified.
         os.environ.pop(name, None)
-    # An abstract address, of which nothing stays behind.
+    # An abstract address leaves no file behind.
     listener = listen(f"unix:abstract=omnibus-check-{new_guid()}")
-    # A bus that fails is let say why: the signal that ends it waits until it serves.
+    # SIGTERM is blocked until the bus serves, so that a bus that fails reports why.
     daemonize.hold_signals()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     pid = os.fork()
     if pid == 0:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
         os._exit(_serve(options, listener))
-    failure = _talk(listener)
-    code = _end(pid)
+    failure = _try_client(listener)
+    code = _stop(pid)
     if code == 1:
-        return 1  # it has said why itself
+        return 1  # the child has reported why
     if code or failure:
-        _say(failure if not code else f"Serving ended with {'signal' if code < 0 else 'status'} {abs(code)}")
+        _report(
+            failure if not code else f"Serving ended with {'signal' if code < 0 else 'status'} {abs(code)}"
+        )
         return 1
     return 0
 
 
-def _end(pid: int) -> int:
-    """End a child; return its exit code, that of a signal negative."""
+def _stop(pid: int) -> int:
+    """End a child; return its exit code, negative for a signal."""
     os.kill(pid, signal.SIGTERM)
     if not signal.sigtimedwait([signal.SIGCHLD], PATIENCE):
         os.kill(pid, signal.SIGKILL)
@@ -60,8 +62,8 @@ def _end(pid: int) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-class Rehearsal(Startup):
-    """A service at a private address, without a pid file, and without a log but of what ends it."""
+class TrialStart(Startup):
+    """A start at a private address, without a pid file; only the failure is logged."""
 
     def __init__(self, options: Options, reading: FirstReading, listener: Listener) -> None:
         super().__init__(options, reading)
@@ -75,7 +77,7 @@ class Rehearsal(Startup):
         pass
 
     def _mechanisms(self, settings: Settings) -> Mechanisms:
-        """Let the rehearsal's client in, whatever others have to authenticate by."""
+        """Allow EXTERNAL for the client of the trial, whatever mechanisms are configured."""
         super()._mechanisms(settings)
         return choose(("EXTERNAL",), os.environ)
 
@@ -87,38 +89,38 @@ class Rehearsal(Startup):
     def _daemonize(self, settings: Settings) -> bool:
         return True
 
-    def _say_failure(self, reason: str) -> None:
-        _say(reason)
+    def _report_failure(self, reason: str) -> None:
+        _report(reason)
 
 
 def _serve(options: Options, listener: Listener) -> int:
     try:
         _import_all()
-        return Rehearsal(options, FirstReading(options.config_file, options.omnibus_config), listener).run()
+        return TrialStart(options, FirstReading(options.config_file, options.omnibus_config), listener).run()
     except Exception as error:
-        _say(describe(error))
+        _report(describe(error))
         return 1
 
 
 def _import_all() -> None:
-    """Import every module of the package, so all that any of them imports, native code too."""
-    import_module(".watch", __package__)  # later than all others in a bus, so it would be missed last
+    """Import every module of the package, and so every dependency, native modules included."""
+    import_module(".watch", __package__)  # the last import of a bus
     root = Path(__file__).parent.parent
-    for room in ROOMS:
-        for path in sorted((root / room).rglob("*.py")):
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
             parts = path.relative_to(root).with_suffix("").parts
             if parts[-1] not in ("build", "__main__", "__init__"):
                 import_module(".".join(("omnibus", *parts)))
 
 
-def _talk(listener: Listener) -> str:
-    """Be a client: say Hello, and ask what only the control plane knows. Return what failed."""
+def _try_client(listener: Listener) -> str:
+    """Call Hello, and a method that needs the control plane; return the failure, or ""."""
     (server,) = listener.sockets
     try:
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(PATIENCE)
             client.connect(server.getsockname())
-            # The child alone has it now: its end is the end of the connection.
+            # Only the child has it now, so the end of the child closes the connection.
             server.close()
             client.sendall(b"\0AUTH EXTERNAL " + str(os.getuid()).encode().hex().encode() + b"\r\n")
             stream = client.makefile("rb")
@@ -136,8 +138,8 @@ def _talk(listener: Listener) -> str:
 
 
 def _call(member: str, serial: int) -> Message:
-    """Make a call to the driver, without arguments."""
-    # Not earlier: whether native code can be imported is for the rehearsal to find out.
+    """Return a call to the driver without arguments."""
+    # Imported here, since the trial has to find out whether native modules can be imported.
     from ..transport.relay import message
     from .driver.method import BUS_NAME, BUS_PATH
 
@@ -151,9 +153,9 @@ def _call(member: str, serial: int) -> Message:
 
 
 def _error(stream: BinaryIO) -> str:
-    """Read messages up to the next reply; return the name of the error that it is, "" if none.
+    """Read messages up to the next reply; return its error name, "" for a method return.
 
-    Raises ValueError if there is none.
+    Raises ValueError if the stream ends before.
     """
     from ..transport.relay import message
 
@@ -165,5 +167,5 @@ def _error(stream: BinaryIO) -> str:
     raise ValueError("the connection was closed")
 
 
-def _say(reason: str) -> None:
+def _report(reason: str) -> None:
     print(f"omnibusd: Failed to start message bus: {reason}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The command line of omnibusd: from its arguments to the daemon, or to what else they ask for."""
+"""The command line of omnibusd: runs the daemon, or the action that the arguments request."""
 
 import os
 from collections.abc import Sequence
@@ -32,11 +32,11 @@ def run(arguments: Sequence[str]) -> int:
         from .check import check
 
         return check(options)
-    # Before the fork, since both processes need it: for pydantic-core, and for asyncio.
+    # Before the fork, since both processes need it, for pydantic-core and for asyncio.
     import inspect  # noqa: F401
 
     reading = FirstReading(options.config_file, options.omnibus_config)
-    # The rest is imported while the child reads.
+    # Everything else is imported while the child reads the configuration.
     from .startup import Startup
 
     return Startup(options, reading).run()

@@ -1,11 +1,11 @@
-"""Values in the D-Bus wire format: bodies of messages to and from the bus, and a client's whole messages.
+"""Marshalling: bodies of messages to and from the bus, and whole messages for a client.
 
 Arrays and structs are lists, ``ay`` is bytes, dictionaries are dicts, booleans are 0 and 1, and ``h`` is the
 index of a descriptor. The data plane has validated the body of each message that it hands up, and it writes
-the headers of the bus's own messages. Reading is bounded all the same: what can't be read raises ValueError.
+the headers of the bus's own messages. Reading is bounded nevertheless, and raises ValueError.
 
-A marshaller in C would save nothing here: the signature has to be walked in Python in any case, and a call
-into C takes as long as the few bytes that are written for it.
+Rejected: a marshaller in C. The signature has to be walked in Python in any case, and a call into C takes as
+long as writing the few bytes here.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any, BinaryIO, Final, NamedTuple
 from .signature import complete_types
 
 STRINGS_AT_ONCE: Final = 2000
-"""An even number, which take about a millisecond."""
+"""An even number; this many take about a millisecond."""
 MAX_MESSAGE: Final = 2**27  # bytes; specification: "Message Format"
 HEADER: Final = "yyyyuua(yv)"
-FIXED_HEADER: Final = 16  # bytes, up to and with the length of the fields
+FIXED_HEADER: Final = 16  # bytes, including the length of the fields
 
 _FORMATS: Final = dict(zip("ybnqiuhxtd", "BIhHiIIqQd", strict=True))
 _LITTLE: Final = {code: struct.Struct("<" + form) for code, form in _FORMATS.items()}
@@ -78,7 +78,7 @@ def _write_array(out: bytearray, kind: str, values: Any) -> None:
 
 
 def read_body(signature: str, body: bytes | memoryview, big_endian: bool) -> list[Any]:
-    """Return the values that ``body`` begins with, one for each complete type in ``signature``."""
+    """Return the first values of ``body``, one for each complete type in ``signature``."""
     reader = Reader(body, big_endian)
     try:
         return [reader.value(kind) for kind in complete_types(signature)]
@@ -87,9 +87,9 @@ def read_body(signature: str, body: bytes | memoryview, big_endian: bool) -> lis
 
 
 def read_strings(body: memoryview, big_endian: bool, *, pairs: bool = False) -> Iterator[list[str]]:
-    """Read the array of strings that ``body`` begins with, or of pairs of them (a{ss}).
+    """Read the array of strings at the beginning of ``body``, or of pairs of strings (a{ss}).
 
-    They come STRINGS_AT_ONCE at a time, and fewer at the end.
+    Yields lists of STRINGS_AT_ONCE strings; the last list is shorter.
     """
     reader = Reader(body, big_endian)
     end = reader.array_end("{" if pairs else "s")
@@ -105,7 +105,7 @@ def read_strings(body: memoryview, big_endian: bool, *, pairs: bool = False) -> 
 
 
 class Reader:
-    """Takes values from a body; ``at`` is the offset of the next one."""
+    """Reads values of a body; ``at`` is the offset of the next one."""
 
     def __init__(self, body: bytes | memoryview, big_endian: bool) -> None:
         self.at = 0
@@ -113,11 +113,11 @@ class Reader:
         self._fixed = _BIG if big_endian else _LITTLE
 
     def align(self, boundary: int) -> None:
-        """Pass over padding."""
+        """Skip padding."""
         self.at += -self.at % boundary
 
     def value(self, kind: str) -> Any:
-        """Take a value of one complete type."""
+        """Read a value of one complete type."""
         code = kind[0]
         if code in self._fixed:
             fixed = self._fixed[code]
@@ -143,7 +143,7 @@ class Reader:
         return [self.value(one) for one in members]
 
     def array_end(self, kind: str) -> int:
-        """Take the head of an array whose elements are of this type; return where they end."""
+        """Read the head of an array with elements of this type; return the offset of their end."""
         size = self.value("u")
         self.align(_ALIGNMENT[kind[0]])
         end: int = self.at + size
@@ -172,7 +172,7 @@ class Reader:
 
 
 class Message(NamedTuple):
-    """A whole message; its header fields by their codes."""
+    """A whole message; header fields are keyed by their codes."""
 
     type: int
     serial: int
@@ -187,7 +187,7 @@ class Message(NamedTuple):
 
 
 def read_message(stream: BinaryIO) -> Message | None:
-    """Read a message; return None at the end of the stream. Raises ValueError, and what the stream raises."""
+    """Read a message; return None at the end of the stream. Raises ValueError and the stream's exceptions."""
     start = stream.read(FIXED_HEADER)
     if len(start) < FIXED_HEADER:
         return None

@@ -1,4 +1,4 @@
-"""Reading the configuration in a short-lived process, at the start and again later."""
+"""Reading the configuration in a short-lived child process, at the start and at reloads."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from ..policy.load import load, read_result, run_child
 from ..policy.settings import Settings
 
 if TYPE_CHECKING:
-    # Not at run time: the child is to begin before this process imports what takes long.
+    # Not at run time: the child is started before this process imports large modules.
     import asyncio
 
     from .loop import Loop
 
-NICE: Final = 10  # clients come first
+NICE: Final = 10  # clients have priority
 PATIENCE: Final = 60.0  # seconds
-# No process can be had: a limit or a sandbox.
+# No process can be created, because of a limit or a sandbox.
 NO_CHILD: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EPERM, errno.ENOSYS)
 
 
 class FirstReading:
     """A child that reads the configuration while this process imports its own parts.
 
-    Where there can be no child this process reads it itself. ``began`` is when, in seconds since 1970: what
-    changes after that may have escaped it.
+    If no child can be created this process reads it. ``began`` is the time of the beginning, as of
+    time.time(); later changes may not have been read.
     """
 
     def __init__(self, path: str, own_path: str | None = None) -> None:
@@ -55,7 +55,7 @@ class FirstReading:
         os.close(writing)
 
     def is_over(self) -> bool:
-        """Tell whether ``result`` wouldn't wait, or not for long."""
+        """Return True if ``result`` would not wait, or not for long."""
         return self._pid != 0 and bool(select([self._fd], [], [], 0)[0])
 
     def result(self) -> Settings:
@@ -78,14 +78,14 @@ def _read(path: str, fd: int, own_path: str | None) -> NoReturn:
 
 
 class Rereading:
-    """One more reading, in a fresh process, without keeping the loop waiting.
+    """Another reading, in a new process, without blocking the loop.
 
-    ``done`` is told the settings or the ConfigError, unless ``cancel`` comes first. A child that hangs (in a
-    look-up of a user, say) is given up after a minute. Where there can be no child this process reads the
-    configuration itself, which keeps the loop waiting. Raises OSError if what is missing is no process.
+    ``done`` is called with the settings or the ConfigError, unless ``cancel`` is called before. A child that
+    hangs, for example in a look-up of a user, is killed after a minute. If no child can be created this
+    process reads the configuration, which blocks the loop. Raises OSError for lack of other resources.
 
-    The end of the pipe says that the child has given its answer, so nothing else of it is waited for: no
-    pidfd, which a sandbox may forbid. What is left of it then is killed and reaped.
+    The end of the pipe is the end of the answer; then the child is killed and reaped. It is not watched by a
+    pidfd, which a sandbox may forbid.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Rereading:
             self._timer = loop.later(0, self._read_here, self._failed)
 
     def cancel(self) -> None:
-        """End the child without calling back."""
+        """End the child without calling ``done``."""
         self._close()
 
     def _begin(self) -> None:
@@ -132,9 +132,9 @@ class Rereading:
         self._done(result)
 
     def _spawn(self, writing: int) -> int:
-        # -I: as omnibusd itself, it imports nothing because of the environment or the current directory.
+        # -I: like omnibusd, it ignores the environment and the current directory for imports.
         arguments = [sys.executable, "-I", "-m", "omnibus.policy", self._path, "--fd", str(writing)]
-        # Descriptors that the path itself may name are not kept from the child: /proc/self/fd/N.
+        # The child inherits a descriptor that the path names: /proc/self/fd/N.
         keep = [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in (writing, *_named_fd(self._path))]
         pid = os.posix_spawn(sys.executable, arguments, os.environ, file_actions=keep)
         try:
@@ -161,12 +161,12 @@ class Rereading:
         self._done(ConfigError(self._path, 0, "Reading the configuration took too long"))
 
     def _failed(self, error: Exception) -> None:
-        """Give the exception for the result (``guard.py``)."""
+        """Report the exception as the result (``guard.py``)."""
         self._close()
         self._done(ConfigError(self._path, 0, f"Reading the configuration failed: {error!r}"))
 
     def _close(self) -> int | None:
-        """End what is under way, once; return what wait(2) says of the child."""
+        """End the reading, once; return the wait(2) status of the child."""
         if self._timer is not None:
             self._timer.cancel()
         fd, self._fd = self._fd, -1
@@ -178,15 +178,15 @@ class Rereading:
 
 
 def _reap(pid: int) -> int | None:
-    """End a child that has nothing more to say; return what wait(2) says, None if it was not asked."""
+    """End a child that has answered; return its wait(2) status, None if it is unknown."""
     try:
         found, status = os.waitpid(pid, os.WNOHANG)
         if not found:
-            # Not reaped: the number is still its own. It may be about to end by itself: it closed the pipe.
+            # Not reaped yet, so the pid is still its own. It has closed the pipe, and may be about to end.
             os.kill(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
     except ChildProcessError:
-        return None  # SIGCHLD is ignored, as we were started
+        return None  # SIGCHLD was ignored by the parent process
     return status
 
 

@@ -1,4 +1,4 @@
-"""Who is at the other end of a socket, as far as the kernel says."""
+"""The credentials of the process at the other end of a socket, as the kernel knows them."""
 
 import os
 import pwd
@@ -16,9 +16,9 @@ _PRINTABLE: Final = bytes(0x20 if c == 0 else c if 0x20 <= c < 0x7F else ord("?"
 
 
 class Credentials(Record):
-    """One process's identity; None, or empty, for what is not known.
+    """The identity of a process; unknown fields are None or empty.
 
-    ``gids`` as the kernel gives them, the primary group first; None if they have yet to be looked up.
+    ``gids`` are in the kernel's order, the primary group first; None if they have yet to be looked up.
     ``label`` is that of a security module, without a NUL.
     """
 
@@ -30,7 +30,7 @@ class Credentials(Record):
 
 
 def socket_uid(sock: socket.socket) -> int | None:
-    """Return the uid that made the connection; None if it comes from another kind of network."""
+    """Return the uid that made the connection; None for other than Unix sockets."""
     if sock.family != socket.AF_UNIX:
         return None
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size)
@@ -39,10 +39,10 @@ def socket_uid(sock: socket.socket) -> int | None:
 
 
 def from_socket(sock: socket.socket, uid: int | None) -> Credentials:
-    """Gather what the kernel noted when the connection was made.
+    """Return the credentials that the kernel recorded when the connection was made.
 
-    ``uid`` is the identity that was authenticated: None for an anonymous client, of whom only the process is
-    kept, and maybe not that of the socket.
+    ``uid`` is the authenticated identity, which may differ from the socket's; None for an anonymous client,
+    of which only the pid is kept.
     """
     known = identify(sock.fileno())
     if known is None:
@@ -57,9 +57,9 @@ def from_socket(sock: socket.socket, uid: int | None) -> Credentials:
 
 
 def look_up_groups(uid: int) -> tuple[int, ...]:
-    """Ask the user database for the groups of ``uid``; empty if it doesn't know him.
+    """Look up the groups of ``uid`` in the user database; empty for an unknown uid.
 
-    This may take as long as a name service on the network takes: never call it in the loop's thread.
+    This may wait for a name service on the network: never call it in the loop's thread.
     """
     try:
         user = pwd.getpwuid(uid)
@@ -74,9 +74,9 @@ def with_groups(credentials: Credentials, gids: tuple[int, ...]) -> Credentials:
 
 
 def at_console(uid: int | None, users: str = "/run/systemd/users") -> bool:
-    """Tell whether ``uid`` is logged in at a seat, by the file that logind keeps of each user.
+    """Return True if ``uid`` is logged in at a seat, according to logind's file for that user.
 
-    Sessions that end already don't count. Where there is no logind nobody is at the console.
+    Sessions that are closing don't count. Without logind no user is at the console.
     """
     return uid is not None and seated(uid, users)
 

@@ -1,4 +1,4 @@
-"""The process of a daemon: descriptors, limits, the background, the user it runs as."""
+"""The process of the daemon: descriptors, signals, limits, background and user."""
 
 import fcntl
 import os
@@ -17,20 +17,20 @@ class ProcessError(Exception):
 
 
 def set_name(name: str) -> None:
-    """Let ps, pidof and the like show this process, an interpreter, under this name of at most 15 bytes."""
+    """Set the name of this process, an interpreter, for ps, pidof and others; at most 15 bytes."""
     try:
         fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
     except OSError:
-        return  # it serves under another name too
+        return  # the name is cosmetic
     os.write(fd, name.encode())
     os.close(fd)
 
 
 def prepare_descriptors() -> None:
-    """Make 0, 1 and 2 what they should be, and let no program that is started have any other.
+    """Open 0, 1 and 2, and set close-on-exec on all other descriptors.
 
-    Standard input is never needed. Closed ones become /dev/null, lest a socket gets one of these numbers.
-    Raises ProcessError.
+    Standard input becomes /dev/null, and so do closed ones, lest a socket gets one of these numbers. Raises
+    ProcessError.
     """
     for fd in (0, 1, 2):
         try:
@@ -43,11 +43,11 @@ def prepare_descriptors() -> None:
             try:
                 os.set_inheritable(fd, False)
             except OSError:
-                pass  # the directory's own, closed by now, or one that is not open
+                pass  # the descriptor of the listing, closed by now, or one that is not open
 
 
 def check_open(fd: int) -> None:
-    """Raise ProcessError if a descriptor that the caller named isn't open: soon it might be one of ours."""
+    """Raise ProcessError if a descriptor of the command line isn't open: it might be reused soon."""
     try:
         os.fstat(fd)
     except OSError as error:
@@ -55,26 +55,26 @@ def check_open(fd: int) -> None:
 
 
 def reset_signals() -> None:
-    """Undo what the caller, or Python, did about signals; a child that ends must be noticed."""
+    """Restore default signal handling, after the parent process and Python; SIGCHLD must not be ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def hold_signals() -> None:
-    """Let the signals that end or reload the bus wait, from when there is something to clean up.
+    """Block the signals that end or reload the bus, once there is something to clean up.
 
-    The loop would lose what comes between the installation of its handlers and its first turn.
+    The loop would lose signals between the installation of its handlers and its first turn.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def release_signals() -> None:
-    """Let them in."""
+    """Unblock the signals of ``hold_signals``."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def print_line(fd: int, text: str) -> None:
-    """Write a line to a descriptor that the caller named, and close it unless it is a standard one.
+    """Write a line to a descriptor of the command line, and close it unless it is a standard one.
 
     Raises ProcessError.
     """
@@ -88,13 +88,13 @@ def print_line(fd: int, text: str) -> None:
 
 
 def close_printed(fd: int) -> None:
-    """Close a descriptor that was to be printed to, so that whoever reads it gets to its end."""
+    """Close a descriptor of the command line, so that its reader sees the end of file."""
     if fd > 2:
         os.close(fd)
 
 
 def raise_fd_limit() -> tuple[int, int]:
-    """Allow as many descriptors as can be; return the old soft and hard limit, which programs are to have.
+    """Raise the limit of descriptors; return the old soft and hard limit, for programs that are started.
 
     Raises ProcessError.
     """
@@ -123,7 +123,7 @@ def raise_fd_limit() -> tuple[int, int]:
 
 
 def fork() -> int:
-    """Go into the background: return the child's id in the parent, 0 in the child."""
+    """Fork into the background; return the child's pid in the parent, 0 in the child."""
     try:
         os.chdir("/")
     except OSError as error:
@@ -135,7 +135,7 @@ def fork() -> int:
 
 
 def detach(*, keep_umask: bool) -> None:
-    """Leave the caller's terminal and session, in the child."""
+    """Leave the session and the terminal of the parent process."""
     for fd in (0, 1, 2):
         _null_to(fd)
     if not keep_umask:
@@ -144,7 +144,7 @@ def detach(*, keep_umask: bool) -> None:
 
 
 def find_user(name: str) -> pwd.struct_passwd:
-    """Look up whom to become, by name or number; raises ProcessError."""
+    """Look up the user to run as, by name or number; raises ProcessError."""
     try:
         return pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
     except (KeyError, OverflowError):
@@ -152,7 +152,7 @@ def find_user(name: str) -> pwd.struct_passwd:
 
 
 def become(user: pwd.struct_passwd) -> None:
-    """Give up all rights but those of ``user``; raises ProcessError. There is no way back."""
+    """Drop all privileges but those of ``user``, permanently; raises ProcessError."""
     try:
         if os.geteuid() == 0:
             os.initgroups(user.pw_name, user.pw_gid)
@@ -166,7 +166,7 @@ def become(user: pwd.struct_passwd) -> None:
 
 
 def _open_fds() -> Iterable[int]:
-    """Return the numbers of all open descriptors; where nothing tells them, of all that there may be."""
+    """Return the open descriptors; without /proc, all possible ones."""
     try:
         return [int(name) for name in os.listdir("/proc/self/fd")]
     except OSError:

@@ -1,4 +1,4 @@
-"""The errors that the bus answers with."""
+"""The error names of the bus, and the exception that carries one."""
 
 from typing import Final
 
@@ -34,7 +34,7 @@ UNKNOWN_PROPERTY: Final = "org.freedesktop.DBus.Error.UnknownProperty"
 
 
 class DBusError(Exception):
-    """A method call's failure: the error's name and the text that the caller gets."""
+    """The failure of a method call: name and text of the error reply."""
 
     def __init__(self, name: str, text: str) -> None:
         super().__init__(name, text)

@@ -1,4 +1,4 @@
-"""The kernel's group: whether messages go directly between clients, decided once at the start."""
+"""The choice between the kernel's group and the relay for messages between clients, made at the start."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from ..policy.settings import Settings
 from ..transport.multicast.group import Group, Unavailable, find_group
 
 
-class Says(Protocol):
-    """What writes a line."""
+class LogSink(Protocol):
+    """A log."""
 
     def warning(self, text: str) -> None:
-        """Say that the group is not to be had after all."""
+        """Log that the group can't be used."""
 
 
-class Takes(Protocol):
-    """The data plane."""
+class GroupTarget(Protocol):
+    """A data plane that can use a group."""
 
     def set_group(self, fd: int, max_members: int, *, trust_everybody: bool) -> None:
-        """Use a group, whose descriptor it closes even if it raises OSError."""
+        """Use a group, whose descriptor is closed even if this raises OSError."""
 
 
 def choose_group(
     mode: str, max_pending: int, find: Callable[[int], Group] = find_group
 ) -> tuple[Group | None, str]:
-    """Return a group, None if ``mode`` is off or there is none; and how messages go, and why.
+    """Return a group, None if ``mode`` is off or there is none; and a phrase on the way of messages.
 
-    ``max_pending`` is how many calls a connection may have unanswered. Raises Unavailable if ``mode`` is
-    require and there is none.
+    ``max_pending`` is the maximum of pending calls per connection. Raises Unavailable if ``mode`` is require
+    and there is no group.
     """
     if mode == "off":
         return None, "through the relay: multicast is off"
@@ -43,14 +43,16 @@ def choose_group(
     return group, f"directly between clients: {how}"
 
 
-def hand_over(group: Group, plane: Takes, settings: Settings, log: Says, *, required: bool) -> str | None:
-    """Give the group to the data plane. If that has no use for it return how messages go instead, and why.
+def hand_over(
+    group: Group, plane: GroupTarget, settings: Settings, log: LogSink, *, required: bool
+) -> str | None:
+    """Hand the group to the data plane; return None, or a phrase on the way of messages without it.
 
-    Raises Unavailable if it is ``required``.
+    Raises Unavailable if a group is ``required``.
     """
-    everybody = settings.multicast.trust == "everybody"
+    trust_all = settings.multicast.trust == "everybody"
     try:
-        plane.set_group(group.fd, group.max_members, trust_everybody=everybody)
+        plane.set_group(group.fd, group.max_members, trust_everybody=trust_all)
     except OSError as error:
         if required:
             raise Unavailable(f"multicast is required: {error.strerror}") from error

@@ -1,14 +1,13 @@
-"""What happens when something raises that was not expected to.
+"""Handling of unexpected exceptions.
 
-The control plane answers for others: a sender stands still until its call is answered, a message stays
-parked until it is delivered or rejected, a socket that was handed up is in no other hands. An exception that
-leaves a handler or a callback would end none of that. So whatever the loop, a thread or the data plane calls
-comes with a second function, which ends what the first one was about: ``failed`` answers, rejects or closes
-it. It is called after the exception has been logged, at any point of the first one's work, so it has to bear
-that a part of it, or all, has been done already.
+A sender is stopped until its call is answered, a message stays parked until it is delivered or rejected, and
+a socket that was handed up has no other owner. An exception that leaves a handler or a callback would end
+none of these. So every function that the loop, a thread or the data plane calls comes with a second one:
+``failed`` answers, rejects or closes the object of the first. It is called after the exception has been
+logged, and has to expect that the first function has done all, a part or nothing of its work.
 
-Nothing that is called here raises, ``failed`` included: the exception of a ``failed`` is logged as well.
-Rejected: one handler for all exceptions at the top of the loop. It knows no caller, so it can't answer.
+Guarded calls never raise: an exception of ``failed`` is logged as well. Rejected: one handler for all
+exceptions at the top of the loop, which does not know the caller, and can't answer it.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ Failed = Callable[[Exception], object]
 
 
 def ignored(value: object) -> None:
-    """Do nothing: no party waits for the result, or for what has failed."""
+    """Do nothing: the result, or the failure, needs no answer."""
 
 
 def failure(error: Exception) -> DBusError:
-    """Return what the caller is told: the error itself if it is meant for the caller."""
+    """Return the error for the caller: the exception itself if it is a DBusError."""
     return error if isinstance(error, DBusError) else DBusError(errors.FAILED, FAILURE)
 
 
@@ -42,7 +41,7 @@ class Guard:
         self._log = log
 
     def run(self, action: Action, failed: Failed) -> None:
-        """Call ``action``; if it raises, log that and call ``failed``."""
+        """Call ``action``; if it raises, log the exception and call ``failed``."""
         try:
             action()
         except Exception as error:
@@ -58,8 +57,8 @@ class Guard:
 
     def _report(self, error: Exception) -> None:
         if isinstance(error, DBusError):
-            return  # an answer, which the caller gets
+            return  # it is sent to the caller
         try:
             self._log.failure(error)
         except Exception:
-            pass  # without memory for a traceback, say; the caller is answered all the same
+            pass  # for example no memory for a traceback; the caller is answered nevertheless

@@ -1,4 +1,4 @@
-"""One client's authentication, on its socket."""
+"""The SASL handshake of one client, on its socket."""
 
 import array
 import os
@@ -10,10 +10,10 @@ from ..auth.server import Authenticated, Server
 from .poller import Watch
 
 READ_SIZE: Final = 4096
-PACKET_SIZE: Final = 256 * 1024  # a packet is read as a whole, and may have a message behind BEGIN
-MAX_FDS: Final = 253  # SCM_MAX_FD: what one sendmsg can carry
+PACKET_SIZE: Final = 256 * 1024  # a packet is read as a whole, and may contain messages after BEGIN
+MAX_FDS: Final = 253  # SCM_MAX_FD: the limit of one sendmsg
 CONTROL_SIZE: Final = socket.CMSG_SPACE(MAX_FDS * 4)
-# As plain numbers: an operation on flags of an enumeration takes longer than a system call.
+# Plain numbers: an operation on flags of an enumeration takes longer than a system call.
 RECEIVE_FLAGS: Final = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
 SEND_FLAGS: Final = int(socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
 CONTROL_CUT: Final = int(socket.MSG_CTRUNC)
@@ -21,15 +21,14 @@ DATA_CUT: Final = int(socket.MSG_TRUNC)
 
 
 class Refused(Exception):
-    """The connection is to be closed, and this is why."""
+    """The connection is to be closed; the text is the reason."""
 
 
 class Handshake:
-    """Feeds the machine from the socket until there is an outcome.
+    """Feeds the state machine from the socket until there is an outcome.
 
-    The caller watches the socket, and notes in ``watch`` for what.
-    ``listener`` is the Unix socket that it was accepted from, -1 if it is of another family; ``began`` is
-    when that was.
+    The caller polls the socket, and keeps the event in ``watch``. ``listener`` is the Unix socket that
+    accepted the connection, -1 for another family; ``began`` is the time of accept(2).
     """
 
     def __init__(
@@ -47,11 +46,11 @@ class Handshake:
 
     @property
     def wants_to_send(self) -> bool:
-        """True while the client does not take what there is to say."""
+        """True while replies wait for room in the socket."""
         return bool(self._unsent)
 
     def receive(self) -> Authenticated | None:
-        """Read once; return the outcome when there is one and all has been said. Raises Refused."""
+        """Read once; return the outcome once there is one and all replies are sent. Raises Refused."""
         try:
             data, control, flags, _ = self.sock.recvmsg(self._read_size, CONTROL_SIZE, RECEIVE_FLAGS)
         except BlockingIOError:
@@ -68,15 +67,15 @@ class Handshake:
         return self._feed(data)
 
     def adopt(self, fds: Sequence[int]) -> None:
-        """Own descriptors that came with the latest read of the data plane."""
+        """Take ownership of descriptors from the data plane's latest read."""
         self._fds = fds
 
-    def take_over(self, data: bytes, said: int) -> Authenticated | None:
-        """Continue after the data plane, which has read ``data`` and sent ``said`` bytes; see ``receive``."""
-        return self._feed(data, said) if data else self.receive()
+    def take_over(self, data: bytes, n_sent: int) -> Authenticated | None:
+        """Continue for the data plane, which read ``data`` and sent ``n_sent`` bytes; see ``receive``."""
+        return self._feed(data, n_sent) if data else self.receive()
 
     def send(self) -> Authenticated | None:
-        """Write what there is to say; see ``receive``."""
+        """Send the replies; see ``receive``."""
         if self._unsent:
             try:
                 sent = self.sock.send(self._unsent, SEND_FLAGS)
@@ -98,17 +97,17 @@ class Handshake:
         return fds
 
     def close(self) -> None:
-        """Close everything that is still in hand."""
+        """Close the socket, and descriptors without another owner."""
         self.sock.close()
         self._close_fds()
 
-    def _feed(self, data: bytes, said: int = 0) -> Authenticated | None:
+    def _feed(self, data: bytes, n_sent: int = 0) -> Authenticated | None:
         self._machine.receive_data(data)
         outcome = self._machine.outcome
         if not isinstance(outcome, Authenticated) or not outcome.fd_passing:
-            # No message begins in these bytes, or none may have descriptors.
+            # These bytes begin no message, or one that can't have descriptors.
             self._close_fds()
-        self._unsent += self._machine.data_to_send()[said:]
+        self._unsent += self._machine.data_to_send()[n_sent:]
         return self.send()
 
     def _close_fds(self) -> None:

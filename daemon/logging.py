@@ -1,4 +1,4 @@
-"""What the bus says to the administrator: on standard error, to syslog or the journal, or both ways."""
+"""The log: standard error, syslog or the journal."""
 
 import os
 import syslog
@@ -18,7 +18,7 @@ SEVERITIES: Final = {
     syslog.LOG_INFO: syslog.LOG_DAEMON | syslog.LOG_INFO,
 }
 
-# Values of MESSAGE_ID, by which entries of one kind are found in the journal.
+# Values of MESSAGE_ID, which identify a kind of entry in the journal.
 DENIED: Final = "ec79bd348aa7438890299b57c310b3c7"
 RELOADED: Final = "1d0ac86c85f640408178b98158a8e24d"
 RELOAD_FAILED: Final = "19bbb5f248564e27a5d307eba15828d9"
@@ -26,19 +26,19 @@ ACTIVATING: Final = "f7dfa3dd015040d7acb59d72eda73ace"
 ACTIVATED: Final = "bdd0656f9ddf4133b5e83e8d8a862fc1"
 ACTIVATION_FAILED: Final = "6c09ad87bfb64643a47328228a0a70e5"
 
-EPISODE: Final = 60.0  # seconds; without a condition that recurs for so long its next line is due
-RETRY: Final = 1.0  # seconds until it is looked whether there is room again for lines
+EPISODE: Final = 60.0  # seconds without the condition, after which it is logged again
+RETRY: Final = 1.0  # seconds between attempts to log the number of lost lines
 LOST: Final = "{} lines of this log are lost, since there was no room for them"
 
 Later = Callable[[float, Callable[[], None]], object]
-"""Calls something after so many seconds."""
+"""Schedules a function after a number of seconds."""
 
 
 class Log:
-    """Writes lines; ``prefix`` says which bus it is. Only the journal takes fields.
+    """Writes lines; the prefix identifies the bus. Only the journal has fields.
 
-    ``open_journal`` raises OSError where there is none: then syslog(3)'s socket is used. Lines are written at
-    once or, after ``never_wait``, counted as lost.
+    ``open_journal`` raises OSError where there is none; then syslog(3)'s socket is used. After ``never_wait``
+    a line that would block is counted as lost.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Log:
         self._retries = False
 
     def configure(self, bus_type: str | None, *, to_syslog: bool, to_stderr: bool) -> None:
-        """Decide where lines go from now on, and what they begin with."""
+        """Set the outlets and the prefix."""
         if bus_type == "system":
             self._prefix = "[system] "
         elif bus_type == "session":
@@ -64,37 +64,37 @@ class Log:
             self._outlets.append(Outlet(self._stream.send, is_journal=self._stream.is_journal()))
 
     def never_wait(self) -> None:
-        """Drop lines from now on rather than wait for their reader."""
+        """Drop lines from now on rather than block."""
         self._stream.never_wait()
 
     def retry(self, later: Later) -> None:
-        """Say by this how many lines are lost, if no other line does it before."""
+        """Schedule reports of lost lines by ``later``, in case no other line comes."""
         self._later = later
 
     def info(self, text: str, **fields: Field) -> None:
-        """Say what happened."""
+        """Log an event."""
         self.write(syslog.LOG_INFO, self._prefix + text, fields)
 
     def note(self, text: str) -> None:
-        """Say to the journal alone what is of use only when it is looked for."""
+        """Log details to the journal only."""
         for outlet in self._outlets:
             if outlet.is_journal:
                 self._write_to(outlet, syslog.LOG_INFO, self._prefix + text, {})
 
     def warning(self, text: str, **fields: Field) -> None:
-        """Say what somebody should look at."""
+        """Log a problem for the administrator."""
         self.write(syslog.LOG_WARNING, self._prefix + text, fields)
 
     def security(self, text: str, **fields: Field) -> None:
-        """Say that somebody was refused; this goes to the facility for authentication."""
+        """Log a denial, with the facility for authentication."""
         self.write(syslog.LOG_NOTICE, self._prefix + text, fields)
 
     def event(self, severity: int, text: str, **fields: Field) -> None:
-        """Pass on a line of the data plane; ``severity`` is syslog's."""
+        """Log a line of the data plane; ``severity`` is syslog's."""
         self.write(severity, self._prefix + text, fields)
 
     def recurrent(self, condition: str, text: str, **fields: Field) -> None:
-        """Warn of a condition that lasts, or comes again and again: once an episode."""
+        """Warn of a lasting or recurring condition, once per episode."""
         now = time.monotonic()
         before = self._recurring.get(condition)
         self._recurring[condition] = now
@@ -102,7 +102,7 @@ class Log:
             self.warning(text, **fields)
 
     def failure(self, error: BaseException) -> None:
-        """Warn of a mistake in the program itself: once an episode for each place that raises it."""
+        """Log an unexpected exception, once per episode for each place that raises it."""
         lines = traceback.format_exception(error)
         self.recurrent(lines[-2] if len(lines) > 1 else lines[-1], "".join(lines))
 

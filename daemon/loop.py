@@ -14,12 +14,12 @@ Result = TypeVar("Result")
 
 
 class Loop:
-    """Calls functions when a descriptor is ready, when time has passed, or when a thread has an answer.
+    """Calls functions when a descriptor is readable, after some time, or when a thread has finished.
 
-    No other module registers a callback with asyncio (``tests/daemon/test_exceptions.py`` looks for one).
-    Each comes with ``failed``, as of ``guard.py``. What a callback commands is committed after it, whether it
-    raised or not. A reader whose descriptor stays readable is called again: its ``failed`` must remove it, or
-    what it waits for would never let the loop rest.
+    No other module registers a callback with asyncio (checked by ``tests/daemon/test_exceptions.py``). Each
+    comes with ``failed``, as of ``guard.py``. The commands of a callback are committed after it, whether it
+    raised or not. A reader whose descriptor stays readable is called again: its ``failed`` must remove it,
+    lest the loop spins.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, guard: Guard, commit: Callable[[], None]) -> None:
@@ -28,7 +28,7 @@ class Loop:
         self._commit = commit
 
     def time(self) -> float:
-        """Return the time, in seconds of CLOCK_MONOTONIC."""
+        """Return the time in seconds of CLOCK_MONOTONIC."""
         return self._loop.time()
 
     def reader(self, fd: int, action: Action, failed: Failed) -> None:
@@ -36,34 +36,34 @@ class Loop:
         self._loop.add_reader(fd, self.run, action, failed)
 
     def remove_reader(self, fd: int) -> None:
-        """Watch the descriptor no more; nothing happens if it is not watched."""
+        """Stop watching the descriptor, if it is watched."""
         self._loop.remove_reader(fd)
 
     def signal(self, number: int, action: Action, failed: Failed) -> None:
-        """Call ``action`` whenever the signal has come."""
+        """Call ``action`` whenever the signal is received."""
         self._loop.add_signal_handler(number, self.run, action, failed)
 
     def soon(self, action: Action, failed: Failed) -> None:
-        """Call ``action`` in the next turn."""
+        """Call ``action`` in the next iteration."""
         self._loop.call_soon(self.run, action, failed)
 
     def later(self, seconds: float, action: Action, failed: Failed) -> asyncio.TimerHandle:
-        """Call ``action`` after a while."""
+        """Call ``action`` after a number of seconds."""
         return self.at(self._loop.time() + seconds, action, failed)
 
     def at(self, when: float, action: Action, failed: Failed) -> asyncio.TimerHandle:
-        """Call ``action`` at a time of ``time``."""
+        """Call ``action`` at a time as of ``time``."""
         return self._loop.call_at(when, self.run, action, failed)
 
     def in_thread(self, work: Callable[[], Result], done: Callable[[Result], object], failed: Failed) -> None:
-        """Do ``work`` in a thread of its own, and call ``done`` with its result in the loop.
+        """Run ``work`` in a thread of its own, then ``done`` with its result in the loop.
 
-        ``failed`` is called in the loop too, also for what ``work`` raises.
+        ``failed`` is called in the loop, too, also for exceptions of ``work``.
         """
         try:
             threading.Thread(target=self._work, args=(work, done, failed), daemon=True).start()
         except RuntimeError:
-            # No room for a thread: late is better than never.
+            # No thread can be created, so the loop blocks.
             self._work(work, done, failed)
 
     def run(self, action: Action, failed: Failed) -> None:
@@ -80,7 +80,7 @@ class Loop:
         try:
             self._loop.call_soon_threadsafe(self.run, lambda: done(result()), failed)
         except RuntimeError:
-            pass  # the loop is closed: nobody waits any more
+            pass  # the loop is closed
 
 
 def _same(result: Result) -> Result:

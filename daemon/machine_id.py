@@ -12,7 +12,7 @@ from .errors import DBusError
 
 PLACES: Final = ("/var/lib/dbus/machine-id", "/etc/machine-id")
 DIGITS: Final = 32
-MAX_SIZE: Final = 4096  # bytes, of a file that has no id anyway if it is longer
+MAX_SIZE: Final = 4096  # bytes; a longer file has no valid id
 WHITE: Final = b" \t\n\v\f\r"
 ADVICE: Final = (
     "D-Bus library appears to be incorrectly set up:"
@@ -21,9 +21,9 @@ ADVICE: Final = (
 
 
 def read_machine_id(places: Sequence[str] = PLACES) -> str:
-    """Return the 32 hexadecimal digits, in small letters, of the first place that has them.
+    """Return the 32 lower-case hexadecimal digits of the first valid file.
 
-    Raises DBusError with the name of the last place's error and the reasons of all.
+    Raises DBusError with the error name of the last file and the reasons of all.
     """
     reasons = []
     name = errors.FAILED
@@ -51,7 +51,7 @@ def _read(place: str) -> str:
 
 def _contents(place: str) -> bytes:
     try:
-        # A FIFO shall not keep us waiting.
+        # O_NONBLOCK: a FIFO must not block.
         fd = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         name = errors.FAILED

@@ -8,12 +8,12 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the daemon, and end with its exit code."""
-    # Nothing is there yet that a lot of memory could be garbage in, and every import would look for it.
+    # There is no garbage yet, but every import would trigger a collection.
     gc.disable()
     from .cli import run
 
     code = run(sys.argv[1:])
-    # All is said and closed. To take the interpreter apart would keep whoever waits for us.
+    # Everything is closed. Finalizing the interpreter would only delay the exit.
     os._exit(code)
 
 

@@ -1,7 +1,7 @@
-"""Who owns which well-known name, and who waits for it.
+"""The owners of well-known names, and the queues for them.
 
-Specification: "Message Bus Names". Nothing here does input or output: every change is handed back as the
-name's new queue, and the caller tells the data plane.
+Specification: "Message Bus Names". This module does no input or output: every change is returned as
+the name's new queue, which the caller sends to the data plane.
 
 The data plane has a table of its own. Why the two never contradict each other is said at the head of
 ``transport/relay/state/registry.h``: a name is changed here while it is handed up (a call about it is being
@@ -14,14 +14,14 @@ from enum import IntEnum, IntFlag
 
 
 class NameFlag(IntFlag):
-    """What RequestName's second argument may hold; other bits are ignored, as in the reference."""
+    """The flags of RequestName; other bits are ignored, as in the reference."""
 
     ALLOW_REPLACEMENT = 1
     REPLACE_EXISTING = 2
     DO_NOT_QUEUE = 4
 
 
-# As plain numbers: an operation on an IntFlag costs as much as all the rest of a request.
+# Plain numbers: an operation on an IntFlag costs as much as the rest of a request.
 _ALLOW_REPLACEMENT = NameFlag.ALLOW_REPLACEMENT.value
 _REPLACE_EXISTING = NameFlag.REPLACE_EXISTING.value
 _DO_NOT_QUEUE = NameFlag.DO_NOT_QUEUE.value
@@ -55,16 +55,16 @@ class Claim:
 
 
 Queue = tuple[int, ...]
-"""Ids of connections, the owner first; empty when the name is free."""
+"""The ids of connections, the primary owner first; empty if the name is free."""
 
 
 class NameRegistry:
-    """All well-known names and their queues. Unique names are not in here: they never change hands."""
+    """All well-known names and their queues. Unique names are not included: they never change owners."""
 
     def __init__(self) -> None:
-        # Each queue is a dict in its order, by connection: the queues that a connection leaves may be long.
+        # Each queue is an ordered dict by connection, since a connection may leave long queues.
         self._claims: dict[str, dict[int, Claim]] = {}
-        # A dict for its order: names are released in the reverse order in which they were asked for.
+        # A dict for its order: names are released in the reverse order of their requests.
         self._names_of: dict[int, dict[str, None]] = {}
 
     def __iter__(self) -> Iterator[str]:
@@ -79,15 +79,15 @@ class NameRegistry:
         return next(iter(claims)) if claims else None
 
     def queue(self, name: str) -> Queue:
-        """Return the owner and all who wait for ``name``."""
+        """Return the queue of ``name``."""
         return tuple(self._claims.get(name, ()))
 
     def count(self, peer: int) -> int:
-        """Return how many names ``peer`` owns or waits for."""
+        """Return the number of names that ``peer`` owns or waits for."""
         return len(self._names_of.get(peer, ()))
 
     def request(self, name: str, peer: int, flags: int) -> tuple[RequestReply, Queue]:
-        """Ask for ``name`` (specification: "RequestName"); return the answer and the queue from now on."""
+        """Request ``name`` (specification: "RequestName"); return the answer and the new queue."""
         claims = self._claims.get(name)
         if claims is None:
             self._claims[name] = {peer: _claim(flags)}
@@ -97,7 +97,7 @@ class NameRegistry:
         return reply, self.queue(name)
 
     def release(self, name: str, peer: int) -> tuple[ReleaseReply, Queue]:
-        """Give up ``name``, or one's place in its queue (specification: "ReleaseName")."""
+        """Release ``name``, or the place in its queue (specification: "ReleaseName")."""
         if name not in self._claims:
             return ReleaseReply.NON_EXISTENT, ()
         if name not in self._names_of.get(peer, ()):
@@ -106,7 +106,7 @@ class NameRegistry:
         return ReleaseReply.RELEASED, self.queue(name)
 
     def disconnect(self, peer: int) -> list[str]:
-        """Release all that ``peer`` has; return the names that it has left, the one asked for last first."""
+        """Remove ``peer`` from all queues; return their names, in reverse order of the requests."""
         left = list(reversed(self._names_of.get(peer, {})))
         for name in left:
             self._drop(name, peer)
@@ -131,14 +131,14 @@ class NameRegistry:
         return RequestReply.IN_QUEUE
 
     def _enqueue(self, name: str, claims: dict[int, Claim], peer: int, flags: int) -> None:
-        """Put ``peer`` last, or next to the owner if it wants to replace; one that waits keeps its place."""
+        """Put ``peer`` last, or behind the owner if it may replace it; a waiting peer keeps its place."""
         claims[peer] = _claim(flags)
         if flags & _REPLACE_EXISTING:
             _move(claims, peer, 1)
         self._names_of.setdefault(peer, {})[name] = None
 
     def _drop(self, name: str, peer: int) -> None:
-        """Remove ``peer`` from the queue of ``name``, if it is there."""
+        """Remove ``peer`` from the queue of ``name``, if it is in it."""
         names = self._names_of.get(peer)
         if names is None or name not in names:
             return
@@ -152,7 +152,7 @@ class NameRegistry:
 
 
 def _move(claims: dict[int, Claim], peer: int, place: int) -> None:
-    """Give a peer of a queue another place in it."""
+    """Move a peer to another place in its queue."""
     claim = claims.pop(peer)
     queue = list(claims.items())
     queue.insert(place, (peer, claim))

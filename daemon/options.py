@@ -1,4 +1,4 @@
-"""The command line, as dbus-daemon(1) has it and as the reference really reads it."""
+"""The command line of dbus-daemon(1), parsed as the reference does."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from typing import Final
 STOCK_FILES: Final = "/usr/share/dbus-1"
 OWN_FILES: Final = "/etc/omnibus"
 MAX_FD: Final = 0x7FFF_FFFF
-# What strtol() takes, signs aside.
+# The syntax of strtol(), except for signs.
 NUMBER: Final = re.compile(r"[ \t\n\v\f\r]*\+?(0[xX][0-9A-Fa-f]+|0[0-7]*|[1-9][0-9]*)")
 
 USAGE: Final = (
@@ -23,7 +23,7 @@ USAGE: Final = (
 
 
 class Exit(Exception):
-    """The program ends here: its exit code, and what goes to standard output and standard error."""
+    """The end of the program: exit code, and text for standard output and standard error."""
 
     def __init__(self, code: int, out: str = "", err: str = "") -> None:
         super().__init__(code, out, err)
@@ -33,11 +33,11 @@ class Exit(Exception):
 
 
 class Options:
-    """What was asked for. None: the configuration file decides, or nothing is wanted.
+    """The options. None: the configuration file decides, or the option is not given.
 
-    ``print_address`` and ``print_pid`` are descriptors. ``syslog_only``: nothing to standard error.
-    ``omnibus_config``, the file of what only omnibus has, need not exist; ``multicast`` is one of MULTICAST.
-    ``check``: only find out whether the bus would start.
+    ``print_address`` and ``print_pid`` are descriptors. ``syslog_only``: no standard error.
+    ``omnibus_config``, omnibus's own file, need not exist; ``multicast`` is one of MULTICAST. ``check``: only
+    find out whether the bus would start.
     """
 
     def __init__(self, config_file: str = "") -> None:
@@ -66,8 +66,8 @@ FLAGS: Final[dict[str, tuple[tuple[str, bool], ...]]] = {
     "--check": (("check", True),),
 }
 
-# In the order in which the reference looks for them: whatever follows one of them is its value, unless it is
-# a flag or an option that stands before it here. Ours are never anybody's value.
+# In the order of the reference: the argument after one of them is its value, unless it is a flag or an option
+# that precedes it here. omnibus's own options come first, so they are never taken for a value.
 WITH_VALUE: Final = (
     "--multicast",
     "--omnibus-config",
@@ -90,9 +90,9 @@ ALREADY: Final = {
 
 
 def parse(arguments: Sequence[str], version: str, stock_files: str = STOCK_FILES) -> Options:
-    """Read the arguments (without the program's name); raises Exit for what ends the program.
+    """Parse the arguments, without the program's name; raises Exit to end the program.
 
-    ``--introspect`` ends it too: Exit with code 0 and no text, for the caller to fill in.
+    ``--introspect`` raises Exit with code 0 and no text, which the caller adds.
     """
     options = Options()
     values: dict[str, str] = {}
@@ -132,10 +132,10 @@ def _read_value(argument: str, previous: str, values: dict[str, str], wanted: se
     raise Exit(1, err=USAGE)
 
 
-def _set(values: dict[str, str], name: str, value: str, said: str = "") -> None:
-    """Note a value; an empty one counts as none, a second one is an error."""
+def _set(values: dict[str, str], name: str, value: str, flag: str = "") -> None:
+    """Set a value; an empty one counts as not given, a second one is an error."""
     if values.get(name):
-        raise Exit(1, err=f"--{said or name} specified but {ALREADY[name].format(values[name])}\n")
+        raise Exit(1, err=f"--{flag or name} specified but {ALREADY[name].format(values[name])}\n")
     values[name] = value
 
 
@@ -170,7 +170,7 @@ def _descriptor(text: str) -> int:
 
 
 def _stock_file(directory: str, name: str) -> str:
-    """Return the distribution's file for ``--session`` or ``--system``, ours if there is none."""
+    """Return the distribution's file for ``--session`` or ``--system``, or omnibus's own."""
     path = f"{directory}/{name}.conf"
     if os.path.exists(path):
         return path

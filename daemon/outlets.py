@@ -1,4 +1,4 @@
-"""Where the log goes: standard error, syslog, the journal. Nothing here waits for whoever reads it."""
+"""The outlets of the log: standard error, syslog, the journal. None blocks on a slow reader."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 Field = str | int | None
-"""A field of an entry in the journal; None: it is not known, or is of no meaning here.
+"""A field of a journal entry; None: unknown, or not applicable.
 
-DBUS_SENDER and DBUS_DESTINATION are names on the bus, DBUS_SERVICE is one that is started; UNIT, CONFIG_FILE
-and CONFIG_LINE are systemd's: the unit that a service has, and the place of a rule or of an error.
+DBUS_SENDER and DBUS_DESTINATION are bus names, DBUS_SERVICE is the name of a service that is started; UNIT,
+CONFIG_FILE and CONFIG_LINE are systemd's: the unit of a service, and the place of a rule or of an error.
 """
 
 Send = Callable[[int, str, Mapping[str, Field]], bool]
@@ -28,7 +28,7 @@ NO_ROOM: Final = (errno.EAGAIN, errno.ENOBUFS)
 
 
 class Outlet:
-    """One place for lines. A line for which it has no room is lost, and counted until that can be said."""
+    """A destination of lines. Lines for which it has no room are counted, and the count is logged later."""
 
     def __init__(self, send: Send, *, is_journal: bool = False) -> None:
         self._send = send
@@ -36,12 +36,12 @@ class Outlet:
         self.lost = 0
 
     def write(self, priority: int, text: str, fields: Mapping[str, Field], lost: tuple[int, str]) -> None:
-        """Write a line behind the count of what was lost, whose priority and format are given."""
+        """Write a line after the count of lost lines, for which ``lost`` gives priority and format."""
         if not (self.catch_up(*lost) and self._send(priority, text, fields)):
             self.lost += 1
 
     def catch_up(self, priority: int, format: str) -> bool:
-        """Say how many lines were lost; return False if there is no room even for that."""
+        """Log the number of lost lines; return False if there is no room for that."""
         if self.lost and self._send(priority, format.format(self.lost), {}):
             self.lost = 0
         return not self.lost
@@ -50,9 +50,9 @@ class Outlet:
 class Stream:
     """Lines on a descriptor, by default standard error.
 
-    It may be shared with other processes, whose writes would fail by a flag O_NONBLOCK: so a pipe or terminal
-    is opened once more for this process alone. Where that isn't possible poll(2) says whether there is room,
-    which another process that writes to the same pipe may take before the line is there.
+    It may be shared with other processes, which O_NONBLOCK would affect: so a pipe or terminal is opened
+    again for this process. Where that isn't possible poll(2) tells whether there is room, which another
+    writer may still take.
     """
 
     def __init__(self, fd: int = 2) -> None:
@@ -61,14 +61,14 @@ class Stream:
         self._write: Callable[[bytes], int] = lambda data: os.write(fd, data)
 
     def never_wait(self) -> None:
-        """Begin to lose lines instead of waiting; to be called before the process gives up rights."""
+        """Drop lines instead of blocking from now on; to be called before privileges are dropped."""
         try:
             self._write = _writer(self._fd)
         except OSError:
             pass  # closed: writes fail at once
 
     def is_journal(self) -> bool:
-        """Tell whether the service manager has connected it to the journal (systemd.exec(5))."""
+        """Return True if the service manager has connected it to the journal (systemd.exec(5))."""
         try:
             status = os.fstat(self._fd)
         except OSError:
@@ -76,7 +76,7 @@ class Stream:
         return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
     def send(self, priority: int, text: str, fields: Mapping[str, Field]) -> bool:
-        """Write a line. One that finds room for a part of it is completed before the next one."""
+        """Write a line. A partly written line is completed before the next one."""
         if not self._flush():
             return False
         line = f"{IDENTITY}[{os.getpid()}]: {text}\n".encode("utf-8", "surrogateescape")
@@ -93,12 +93,12 @@ class Stream:
         except BlockingIOError:
             return False
         except OSError:
-            self._rest = b""  # it will never be read
+            self._rest = b""  # there is no reader
         return True
 
 
 class Syslog:
-    """What syslog(3) does, which would wait: lines as datagrams to /dev/log."""
+    """Sends lines to /dev/log, like syslog(3), but without blocking."""
 
     def __init__(self, path: str = DEV_LOG) -> None:
         self._path = path
@@ -106,11 +106,11 @@ class Syslog:
         self._socket.setblocking(False)
 
     def send(self, priority: int, text: str, fields: Mapping[str, Field]) -> bool:
-        """Send a line; it is taken to be read where nothing reads /dev/log at all, as by syslog(3)."""
+        """Send a line; without a daemon at /dev/log it counts as written, as in syslog(3)."""
         head = f"<{priority}>{time.strftime('%b %e %H:%M:%S')} {IDENTITY}[{os.getpid()}]: {text}"
         data = head.encode("utf-8", "surrogateescape")
         try:
-            # Not connected, so that a daemon that is started again is found.
+            # Not connected, so that a restarted daemon is found.
             self._socket.sendto(data, self._path)
         except OSError as error:
             if error.errno == errno.EPROTOTYPE:
@@ -119,7 +119,7 @@ class Syslog:
         return True
 
     def _send_stream(self, data: bytes) -> bool:
-        """Send to a daemon that listens for streams: rare enough for a connection a line."""
+        """Send to a daemon that listens for streams, which is rare enough for one connection per line."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
             stream.setblocking(False)
             try:
@@ -130,7 +130,7 @@ class Syslog:
 
 
 def _writer(fd: int) -> Callable[[bytes], int]:
-    """Return what writes to a descriptor, or raises BlockingIOError instead of waiting."""
+    """Return a function that writes to a descriptor, and raises BlockingIOError instead of blocking."""
     mode = os.fstat(fd).st_mode
     if stat.S_ISSOCK(mode):
         stream = socket.socket(fileno=os.dup(fd))
@@ -141,18 +141,18 @@ def _writer(fd: int) -> Callable[[bytes], int]:
     try:
         own = os.open(OWN.format(fd), flags)
     except OSError:
-        return _patient_writer(fd)
+        return _polling_writer(fd)
     return lambda data: os.write(own, data)
 
 
-def _patient_writer(fd: int) -> Callable[[bytes], int]:
+def _polling_writer(fd: int) -> Callable[[bytes], int]:
     room = select.poll()
     room.register(fd, select.POLLOUT)
 
     def write(data: bytes) -> int:
         if not room.poll(0):
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        # With so much at once a pipe that is ready doesn't wait.
+        # A write of this size doesn't block on a pipe that is ready.
         return os.write(fd, data[: select.PIPE_BUF])
 
     return write

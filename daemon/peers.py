@@ -1,4 +1,4 @@
-"""The connections that have authenticated, and how many there may be."""
+"""The authenticated connections, and their limits."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from .signature import MAX_NAME
 class Peer:
     """One connection.
 
-    ``active``: it has said Hello. ``privileged``: root's, or the bus's own user's. ``monitor``: it only
-    watches, and has given up its names, the unique one too.
+    ``active``: Hello was answered. ``privileged``: of root or the bus's own user. ``monitor``: a monitor,
+    which has released its names, the unique one included.
     """
 
     __slots__ = (
@@ -45,16 +45,16 @@ class Peer:
         self.active = False
         self.monitor = False
         self.identity = Identity(credentials.uid, credentials.gids or (), at_console)
-        """What the policy goes by."""
+        """The identity that the policy is evaluated for."""
 
     @property
     def unique_name(self) -> str:
-        """The unique name, which it gets when it becomes active."""
+        """The unique name, assigned when it becomes active."""
         return f":1.{self.id}" if self.active else "(inactive)"
 
 
 class TooManyConnections(DBusError):
-    """Hello is refused; ``limit`` and ``value`` say by which limit."""
+    """Hello is refused because of the ``limit`` of this name and ``value``."""
 
     def __init__(self, text: str, limit: str, value: int) -> None:
         super().__init__(errors.LIMITS_EXCEEDED, text)
@@ -63,7 +63,7 @@ class TooManyConnections(DBusError):
 
 
 class Peers:
-    """All connections by their ids, which are never used again."""
+    """All connections by id; ids are never reused."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -85,11 +85,11 @@ class Peers:
         return self._peers.get(peer)
 
     def by_name(self, name: str) -> Peer | None:
-        """Find the active connection that has this unique name."""
+        """Return the active connection with this unique name."""
         if len(name) > MAX_NAME:
             return None
         number = name.removeprefix(":1.")
-        # int() takes more spellings of a number than the one that is in the name.
+        # int() accepts other spellings of the number, too.
         peer = self._peers.get(int(number)) if number.isdigit() and number.isascii() else None
         if peer is None or not peer.active or peer.monitor:
             return None
@@ -104,12 +104,12 @@ class Peers:
         privileged: bool,
         at_console: bool = False,
     ) -> Peer:
-        """Take in a connection under an id of the data plane's."""
+        """Add a connection with an id of the data plane."""
         peer = self._peers[id] = Peer(id, credentials, fd_passing, privileged, at_console)
         return peer
 
     def check_limits(self, peer: Peer) -> None:
-        """Raise TooManyConnections if ``peer`` may not become active; it may try again later."""
+        """Raise TooManyConnections if ``peer`` would exceed a limit; it may call Hello again later."""
         limit = self.limits.max_completed_connections
         if self._active >= limit:
             text = "The maximum number of active connections has been reached"
@@ -121,14 +121,14 @@ class Peers:
             raise TooManyConnections(text, "max_connections_per_user", limit)
 
     def activate(self, peer: Peer) -> None:
-        """Note that Hello was answered."""
+        """Record that Hello was answered."""
         peer.active = True
         self._active += 1
         if peer.credentials.uid is not None:
             self._of_user[peer.credentials.uid] += 1
 
     def remove(self, peer: Peer) -> None:
-        """Forget a connection that is gone."""
+        """Remove a connection that is gone."""
         del self._peers[peer.id]
         uid = peer.credentials.uid
         if peer.active:

@@ -8,7 +8,7 @@ class PidFileError(Exception):
 
 
 def check(path: str) -> None:
-    """Raise PidFileError if the file is there already, before anything is bound or overwritten."""
+    """Raise PidFileError if the file exists, before anything is bound or overwritten."""
     if os.path.exists(path):
         raise PidFileError(
             f'The pid file "{path}" exists, if the message bus is not running, remove this file'
@@ -16,7 +16,7 @@ def check(path: str) -> None:
 
 
 def write(path: str, pid: int) -> None:
-    """Create the file; raises PidFileError, also if it has come into being since it was checked."""
+    """Create the file; raises PidFileError, also if it has been created since ``check``."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     except OSError as error:
@@ -30,7 +30,7 @@ def write(path: str, pid: int) -> None:
 
 
 def remove(path: str) -> None:
-    """Delete the file, if it can be: the process is about to end, and may have become another user."""
+    """Delete the file if permissions allow: the process may have changed its user."""
     try:
         os.unlink(path)
     except OSError:

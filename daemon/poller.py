@@ -1,4 +1,4 @@
-"""Waiting for sockets that are waited for only briefly."""
+"""Polling of sockets that are watched only for a short time."""
 
 import select
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from typing import Final, Generic, TypeVar
 from .guard import Guard, ignored
 from .loop import Loop
 
-MOST: Final = 64  # sockets that are handled before others of the loop get their turn
+MAX_READY: Final = 64  # sockets that are handled in one iteration of the loop
 
 T = TypeVar("T")
 
 
 class Watch(Enum):
-    """What somebody waits for on a socket."""
+    """The event that is polled on a socket."""
 
     NOTHING = 0
     READ = 1
@@ -26,9 +26,10 @@ _EVENTS: Final = {Watch.READ: select.EPOLLIN, Watch.WRITE: select.EPOLLOUT}
 
 
 class Poller(Generic[T]):
-    """Tells ``ready`` who can read or write what it waited for; ``failed`` ends one for which that raises.
+    """Calls ``ready`` with the item of a readable or writable socket; ``failed`` ends it if that raises.
 
-    The loop watches one descriptor for all of them: for each it would need an object, and five system calls.
+    The loop watches one epoll descriptor for all: for each socket it would need an object and five system
+    calls.
     """
 
     def __init__(
@@ -46,8 +47,8 @@ class Poller(Generic[T]):
         self._waiting: dict[int, T] = {}
         loop.reader(self._epoll.fileno(), self._poll, ignored)
 
-    def set(self, fd: int, before: Watch, watch: Watch, who: T) -> None:
-        """Wait on ``fd`` for something else than ``before``, at last for nothing."""
+    def set(self, fd: int, before: Watch, watch: Watch, item: T) -> None:
+        """Change the event that is polled on ``fd`` from ``before`` to ``watch``, possibly NOTHING."""
         if watch is Watch.NOTHING:
             self._waiting.pop(fd, None)
             self._epoll.unregister(fd)
@@ -56,17 +57,17 @@ class Poller(Generic[T]):
             self._epoll.register(fd, _EVENTS[watch])
         else:
             self._epoll.modify(fd, _EVENTS[watch])
-        self._waiting[fd] = who
+        self._waiting[fd] = item
 
     def close(self) -> None:
-        """Wait no more."""
+        """Stop polling."""
         if self._epoll.closed:
             return
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
     def _poll(self) -> None:
-        for fd, _ in self._epoll.poll(0, MOST):
-            who = self._waiting.get(fd)
-            if who is not None:  # not dropped by one before it
-                self._guard.run(partial(self._ready, who), partial(self._failed, who))
+        for fd, _ in self._epoll.poll(0, MAX_READY):
+            item = self._waiting.get(fd)
+            if item is not None:  # not dropped meanwhile by an earlier one
+                self._guard.run(partial(self._ready, item), partial(self._failed, item))

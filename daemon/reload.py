@@ -1,4 +1,4 @@
-"""Reloading the configuration: whoever asks, one at a time, without keeping anybody waiting."""
+"""Reloads of the configuration, one at a time, without blocking the bus."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 
 class Reading(Protocol):
-    """A reading that is under way."""
+    """A reading in progress."""
 
     def cancel(self) -> None:
-        """Give it up."""
+        """Cancel it."""
 
 
 Read = Callable[[Callable[[Settings | ConfigError], None]], Reading]
-"""Begins a reading, whose result the given function will be told, an exception's too; raises OSError."""
+"""Starts a reading, which calls the given function with the settings or the error; raises OSError."""
 
 
 def reader(loop: Loop, path: str) -> Read:
-    """Return what reads the configuration in a child."""
+    """Return a function that reads the configuration in a child."""
     return lambda done: Rereading(loop, path, done)
 
 
 class Reloader:
-    """Reads the configuration again and puts it in force as one step.
+    """Reads the configuration again and applies it as one step.
 
-    Who asks while a reading is under way is answered after the next one, since the files may have changed
-    after they were read. An exception anywhere on the way makes it a reload that failed: it is answered and
-    logged, the old configuration is in force, and the next one can begin. ``began``, as of time.time(): when
-    what is in force now began to be read.
+    A request during a reading is answered after the next one, since the files may have changed after they
+    were read. An exception anywhere makes the reload fail: the failure is answered and logged, the old
+    configuration stays in force, and the next reload can start. ``began``, as of time.time(), is the time
+    when the reading of the present configuration began.
     """
 
     def __init__(
@@ -63,30 +63,30 @@ class Reloader:
         self._began = began
         self._reading: Reading | None = None
         self._busy = False
-        self._told: list[tuple[Reloaded, Failed]] = []
+        self._answering: list[tuple[Reloaded, Failed]] = []
         self._waiting: list[tuple[Reloaded, Failed]] = []
         self._watch: Watch | None = None
         bus.on_reload = self.ask
 
-    def ask(self, told: Reloaded = ignored, failed: Failed = ignored) -> None:
-        """Reload, now or once more when the present reading is over; ``told`` is told how it went."""
-        self._waiting.append((told, failed))
-        # Also if one is under way: systemd waits for a beginning that is later than its signal.
+    def ask(self, done: Reloaded = ignored, failed: Failed = ignored) -> None:
+        """Reload, now or after the reading in progress; ``done`` is called with the failure or None."""
+        self._waiting.append((done, failed))
+        # Also during a reading: systemd waits for a notification that is later than its signal.
         self._notifier.reloading()
         if not self._busy:
             self._begin()
 
     def watch(self) -> Watch | None:
-        """Watch what the configuration was read from, and what changed since: from the first call on.
+        """Watch the files of the configuration, from the first call on; changes since the reading count.
 
-        Returns None where that isn't possible now; the next call tries again.
+        Returns None if that isn't possible now; the next call tries again.
         """
         if self._watch is None:
             self._guard.run(self._begin_to_watch, ignored)
         return self._watch
 
     def stop(self) -> None:
-        """Give up what is under way."""
+        """Cancel the reading, and stop watching."""
         if self._watch is not None:
             self._watch.close()
         if self._reading is not None:
@@ -96,33 +96,33 @@ class Reloader:
     def _begin_to_watch(self) -> None:
         try:
             from .watch import Watch
-        except (ImportError, OSError) as error:  # there may be no descriptors left
+        except (ImportError, OSError) as error:  # for example no free descriptor
             self._bus.log.warning(f"Cannot watch the configuration: {error}")
             return
-        watch = self._watch = Watch(self._loop, self.ask, self._lost_watch, self._bus.log)
+        watch = self._watch = Watch(self._loop, self.ask, self._watch_failed, self._bus.log)
         watch.set(self._bus.settings, self._began)
         self._bus.activation.follow_by(watch)
 
-    def _lost_watch(self, error: Exception) -> None:
-        """Watch no more with one that has raised an exception; the next reload begins anew."""
+    def _watch_failed(self, error: Exception) -> None:
+        """Close a watch that has raised an exception; the next reload makes another."""
         watch, self._watch = self._watch, None
         self._bus.activation.follow_by(None)
         if watch is not None:
             watch.close()
 
     def _watch_also(self, settings: Settings, more: Iterable[str] = ()) -> None:
-        """Watch what a configuration comes from. To reload without that is better than not to reload."""
+        """Watch the files of a configuration. A failure to do so doesn't fail the reload."""
         if watch := self.watch():
-            self._guard.run(partial(watch.set, settings, self._began, more), self._lost_watch)
+            self._guard.run(partial(watch.set, settings, self._began, more), self._watch_failed)
 
     def _begin(self) -> None:
         self._busy = True
-        self._told, self._waiting = self._waiting, []
+        self._answering, self._waiting = self._waiting, []
         self._guard.run(self._begin_to_read, self._failed)
 
     def _begin_to_read(self) -> None:
         if watch := self.watch():
-            self._guard.run(watch.catch_up, self._lost_watch)
+            self._guard.run(watch.catch_up, self._watch_failed)
         self._began = time.time()
         try:
             self._reading = self._read(self._done)
@@ -146,7 +146,7 @@ class Reloader:
             self._finish(None)
 
     def _failed(self, error: Exception) -> None:
-        """End a reload in which an exception was raised, unless it has ended."""
+        """Fail a reload because of an exception, unless it has ended."""
         if self._busy:
             self._fail(ConfigError("configuration", 0, f"The reload failed: {error!r}"))
 
@@ -156,10 +156,10 @@ class Reloader:
         self._finish(failure)
 
     def _finish(self, failure: ReloadFailure | None) -> None:
-        answered, self._told, self._busy = self._told, [], False
-        for told, failed in answered:
-            self._guard.run(partial(told, failure), failed)
-        # Policy, limits and answers are one step.
+        answered, self._answering, self._busy = self._answering, [], False
+        for done, failed in answered:
+            self._guard.run(partial(done, failure), failed)
+        # Policy, limits and answers are one batch.
         self._guard.run(self._bus.relay.commit, ignored)
         if self._waiting:
             self._begin()

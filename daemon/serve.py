@@ -1,4 +1,4 @@
-"""The bus in service, from the first turn of the loop to the last."""
+"""The bus in service, from the first iteration of the loop to the last."""
 
 from __future__ import annotations
 
@@ -34,16 +34,15 @@ from .turns import Turns
 if TYPE_CHECKING:
     from .startup import Startup
 
-# Seconds before files are watched. First clients come now; and a watch keeps the end waiting, for the kernel
-# is slow to free it.
+# Seconds before files are watched: the first clients are served before, and a bus that ends soon doesn't pay
+# for a watch, which the kernel is slow to free.
 SETTLING: Final = 1.0
 
 
 class Serving:
-    """A bus on the listeners of a service that has started. ``start``, then ``run``, which returns the signal
-    that ended it.
+    """A bus on the listeners of a start: call ``start``, then ``run``.
 
-    Raises Unavailable if there has to be a group, and the data plane can't use it.
+    Raises Unavailable if a group is required, and the data plane can't use it.
     """
 
     def __init__(self, startup: Startup, settings: Settings, mechanisms: Mechanisms) -> None:
@@ -80,7 +79,7 @@ class Serving:
         )
 
     def start(self) -> None:
-        """Begin to serve; ``run`` goes on. Raises OSError."""
+        """Prepare to serve. Raises OSError."""
         loop = self._loop
         self._uvloop.set_exception_handler(self._failed)
         self._log.retry(self._later)
@@ -89,10 +88,10 @@ class Serving:
         self._start_relay()
         loop.reader(self._relay.event_fd, self._bus.dispatch, ignored)
         self._acceptor.start()
-        # When the watchdog ends us, SIGABRT leaves behind where we were.
+        # The watchdog ends a hanging bus by SIGABRT, which shows the traceback then.
         with suppress(OSError):  # a sandbox may forbid sigaltstack()
             faulthandler.enable(2)
-        # There is hardly any garbage to collect before.
+        # What is allocated by now is hardly ever freed.
         gc.freeze()
         gc.enable()
         loop.soon(daemonize.release_signals, ignored)
@@ -100,7 +99,7 @@ class Serving:
         loop.later(SETTLING, self._reloader.watch, ignored)
 
     def run(self) -> signal.Signals:
-        """Serve until a signal ends it, which is returned."""
+        """Serve until a signal ends the bus; return the signal."""
         watchdog = Watchdog(self._later, self._notifier, self._bus.statistics.when_alive)
         self._uvloop.run_forever()
         watchdog.stop()
@@ -124,7 +123,7 @@ class Serving:
         return self._loop.later(seconds, action, ignored)
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log what a callback of the loop has raised; asyncio's own way is one that waits."""
+        """Log an exception of a callback; asyncio's own handler could block."""
         self._log.failure(context.get("exception") or RuntimeError(context["message"]))
 
     def _stop(self, number: signal.Signals) -> None:
@@ -144,7 +143,7 @@ class Serving:
         self._uvloop.close()
 
     def _status(self) -> str:
-        """Say in a line, for the service manager, what this daemon does."""
+        """Return the status line for the service manager."""
         addresses = (one.connectable_address.partition(",guid=")[0] for one in self._listeners)
         return "Serving " + ";".join(addresses)
 

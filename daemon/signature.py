@@ -1,4 +1,4 @@
-"""Signatures and names, by the rules of the specification's "Valid Names" and "Summary of types"."""
+"""Signatures and names (specification: "Valid Names", "Summary of types")."""
 
 import re
 from functools import lru_cache
@@ -13,7 +13,7 @@ _UNIQUE: Final = re.compile(r":[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII)
 
 
 def is_bus_name(name: str) -> bool:
-    """Tell whether ``name`` may be a bus name, unique or well-known."""
+    """Return True if ``name`` is a valid bus name, unique or well-known."""
     if len(name) > MAX_NAME:
         return False
     pattern = _UNIQUE if name.startswith(":") else _WELL_KNOWN
@@ -21,7 +21,7 @@ def is_bus_name(name: str) -> bool:
 
 
 def is_error_name(name: str) -> bool:
-    """Tell whether ``name`` may be an error's name, or an interface's."""
+    """Return True if ``name`` is a valid name of an error or an interface."""
     return len(name) <= MAX_NAME and _ERROR.fullmatch(name) is not None
 
 
@@ -29,7 +29,7 @@ def is_error_name(name: str) -> bool:
 def complete_types(signature: str) -> tuple[str, ...]:
     """Cut a signature into its single complete types: "a{sv}u" → ("a{sv}", "u").
 
-    Raises ValueError for one that ends within a type; else it is taken to be valid.
+    Raises ValueError for one that ends within a type; otherwise it is assumed to be valid.
     """
     types = []
     start = depth = 0

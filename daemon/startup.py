@@ -28,8 +28,8 @@ from .group import choose_group
 from .logging import Log
 from .options import Options
 
-# What takes long to import: begun while the configuration is read, and left off when that is there, for then
-# somebody waits for the address.
+# Modules that take long to import. The imports are cut short once the configuration has been read, since the
+# parent may be waiting for the address.
 PARTS: Final = ("logging", "concurrent.futures", "ssl", "asyncio", "uvloop")
 
 StartErrors = (
@@ -52,7 +52,7 @@ class Startup:
     def __init__(self, options: Options, reading: FirstReading) -> None:
         self.options = options
         self.began = reading.began
-        # Relative to where we were started, not to where a daemon lives.
+        # Relative to the initial working directory, which a daemon leaves.
         self.config_file = os.path.abspath(options.config_file)
         self.log = Log()
         self.listeners: list[Listener] = []
@@ -61,14 +61,14 @@ class Startup:
         self.group_required = False
         self.way = ""
         self.to_syslog = False
-        # Readable as long as we are who we were.
+        # Unreadable after a change of the user.
         self.inherited = inherited()
         self.old_fd_limit: tuple[int, int] | None = None
         self._reading = reading
         self._pidfile: str | None = None
 
     def run(self) -> int:
-        """Start, serve, end."""
+        """Start, serve, and clean up."""
         try:
             self._import_while_reading()
             settings = self._reading.result()
@@ -79,20 +79,21 @@ class Startup:
             user = None if settings.user is None else daemonize.find_user(settings.user)
             if not self._daemonize(settings):
                 return 0
-            # Clients can connect by now, and wait. Another user might not be allowed to read all this.
+            # Clients can connect by now. Imported before a change of the user, which might not be able to
+            # read it.
             from .serve import Serving
 
             self._give_up_rights(user)
             serving = Serving(self, settings, mechanisms)
             serving.start()
         except StartErrors as error:
-            self._say_failure(_reason(error))
+            self._report_failure(_reason(error))
             self._clean()
             return 1
         ended_by = serving.run()
         self._clean()
         if ended_by == signal.SIGINT:
-            # Whoever waits for us shall see what ended us.
+            # The parent process is to see the signal in the exit status.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)
         return 0
@@ -104,7 +105,7 @@ class Startup:
             import_module(part)
 
     def _prepare(self, settings: Settings) -> Mechanisms:
-        """Check what can be checked before anything is touched."""
+        """Check everything that can be checked without side effects."""
         self._configure_log(settings)
         if settings.apparmor == "required":
             raise daemonize.ProcessError("AppArmor mediation required but not present")
@@ -120,11 +121,11 @@ class Startup:
         for warning in settings.warnings:
             self.log.warning(str(warning), CONFIG_FILE=warning.file, CONFIG_LINE=warning.line or None)
 
-    def _say_failure(self, reason: str) -> None:
+    def _report_failure(self, reason: str) -> None:
         self.log.write(syslog.LOG_WARNING, f"Failed to start message bus: {reason}")
 
     def _claim(self, settings: Settings) -> None:
-        """Make sure of what is this bus's own in the file system, besides its sockets."""
+        """Check the pid file, and make the transient service directories."""
         if settings.pidfile is not None and self.options.write_pidfile:
             pidfile.check(settings.pidfile)
         for directory in settings.service_dirs:
@@ -141,18 +142,18 @@ class Startup:
         return settings.listen if self.options.address is None else (self.options.address,)
 
     def _choose_group(self, settings: Settings) -> None:
-        """Make a group while there are rights to; the command line has the last word."""
+        """Make a group before privileges are dropped; the command line has precedence."""
         mode = self.options.multicast or settings.multicast.mode
         self.group_required = mode == "require"
         self.group, self.way = choose_group(mode, settings.limits.max_replies_per_connection)
         self.log.note(f"Messages go {self.way}")
 
     def _listen(self, settings: Settings) -> None:
-        """Listen on all addresses, and print them, the last one first: it is preferred."""
+        """Listen on all addresses, and print them, the last one first, as it is preferred."""
         try:
             taken, failure = take_listen_fds(), None
         except ListenFdsError as error:
-            # The variables may be meant for a script that became us: it matters only where systemd: asks.
+            # The variables may be those of a script that has executed omnibusd: an error only for systemd:.
             taken, failure = [], error
 
         def take() -> Sequence[int]:
@@ -164,7 +165,7 @@ class Startup:
 
         for address in self._addresses(settings):
             self.listeners.append(listen(address, take_inherited=take))
-        # Some clients can't read a list of addresses: who wants packets knows where to look.
+        # Not printed, since some clients can't parse a list: clients for packets derive the address.
         self._announced = tuple(self.listeners)
         if self.group is not None:
             self._listen_beside()
@@ -172,7 +173,7 @@ class Startup:
             daemonize.print_line(self.options.print_address, self.address)
 
     def _listen_beside(self) -> None:
-        """Listen for clients that send packets, whose messages the group need not take apart."""
+        """Listen for clients that send packets, so that the group need not split a stream."""
         for address in [address for one in self.listeners for address in one.addresses]:
             try:
                 listener = listen_beside(address)
@@ -184,13 +185,13 @@ class Startup:
 
     @property
     def address(self) -> str:
-        """What clients connect to; a transport of ours is behind those that everybody knows."""
+        """The address for clients; omnibus's own transport comes after the standard ones."""
         ordered = list(reversed(self._announced))
         ordered.sort(key=lambda one: one.addresses[0].transport == PACKETS)
         return ";".join(one.connectable_address for one in ordered)
 
     def _daemonize(self, settings: Settings) -> bool:
-        """Fork if that is wanted, write the pid; return False in the parent of a daemon."""
+        """Fork if requested, and write the pid; return False in the parent."""
         options = self.options
         path = settings.pidfile if options.write_pidfile else None
         pid = os.getpid()
@@ -222,7 +223,7 @@ class Startup:
             self.old_fd_limit = daemonize.raise_fd_limit()
         except daemonize.ProcessError as error:
             self.log.warning(str(error))
-        # Who isn't root has no rights to give up, and stays who he is.
+        # Only root can change the user.
         if user is not None and os.geteuid() == 0:
             import_module(".watch", __package__)
             daemonize.become(user)
@@ -235,7 +236,7 @@ class Startup:
 
 
 def _reason(error: Exception) -> str:
-    """Return what to say of an error: those that are ours have sentences, the system's have numbers."""
+    """Return a text for an error; those of the system have only an errno."""
     if isinstance(error, MemoryError):
         return "Not enough memory"
     if isinstance(error, OSError) and error.strerror:

@@ -1,4 +1,4 @@
-"""What the data plane counts: asked for by a call, and told when the data plane has written it down."""
+"""The statistics of the data plane: requested by a call, answered when the data plane has exported them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .plane import DataPlane, Event
 
 
 class Statistics:
-    """Questions to the data plane, which answers them in the order in which they were asked.
+    """Requests for tables, which the data plane exports in order.
 
-    A question belongs to a call, whose sender is stopped until there is a reply. ``bus_serials`` and
-    ``connection_serials`` number the replies of each kind. ``way``: how messages go between clients, and why.
+    A request belongs to a call, whose sender is stopped until the reply. ``bus_serials`` and
+    ``connection_serials`` number the replies of each kind. ``way`` describes the way of messages.
     """
 
     def __init__(self, relay: DataPlane, guard: Guard) -> None:
@@ -31,27 +31,27 @@ class Statistics:
         self.connection_serials = count()
         self._asked: deque[tuple[Callable[[bytes], None], Failed]] = deque()
 
-    def ask(self, call: Call, table: Table, told: Callable[[Any], None], peers: Sequence[int] = ()) -> None:
-        """Ask for a table. ``told`` gets it, and asks for more, replies, or raises DBusError.
+    def ask(self, call: Call, table: Table, done: Callable[[Any], None], peers: Sequence[int] = ()) -> None:
+        """Request a table. ``done`` gets it, and requests another, replies, or raises DBusError.
 
-        Of CONNECTIONS and MATCHES only what concerns ``peers``, or everything if that is empty.
+        ``peers`` restricts CONNECTIONS and MATCHES; an empty sequence stands for all.
         """
         self._relay.export(int(table), peers)
-        self._asked.append((lambda body: told(_read(body)), call.failed))
+        self._asked.append((lambda body: done(_read(body)), call.failed))
 
-    def when_alive(self, told: Callable[[], None]) -> None:
-        """Call ``told`` once the data plane has answered anything: it goes round, and so do we."""
+    def when_alive(self, done: Callable[[], None]) -> None:
+        """Call ``done`` after a round trip to the data plane, which shows that both loops run."""
         self._relay.export(int(Table.TOTALS))
-        self._asked.append((lambda body: told(), ignored))
+        self._asked.append((lambda body: done(), ignored))
 
-    def told(self, event: Event) -> None:
-        """Take an answer."""
-        told, failed = self._asked[0]
-        self._guard.run(lambda: told(event.body), failed)
+    def receive(self, event: Event) -> None:
+        """Handle an exported table."""
+        done, failed = self._asked[0]
+        self._guard.run(lambda: done(event.body), failed)
         self._asked.popleft()
 
-    def lost(self, error: Exception) -> None:
-        """Give up the question whose answer could not be taken."""
+    def fail(self, error: Exception) -> None:
+        """Fail the request whose table could not be handled."""
         _, failed = self._asked.popleft()
         failed(error)
 

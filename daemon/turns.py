@@ -10,21 +10,21 @@ from .loop import Loop
 
 
 class Plane(Protocol):
-    """A data plane that could start no thread."""
+    """A data plane without a thread."""
 
     @property
     def poll_fd(self) -> int:
-        """Readable when a turn is due."""
+        """Readable when ``turn`` has work to do."""
 
     def turn(self) -> int:
-        """Do what waits; return the milliseconds until the next turn is due, -1: not by time."""
+        """Run one iteration; return the milliseconds until the next one, -1: no timer."""
 
 
 class Turns:
-    """Serves the data plane in the loop, from construction to ``stop``.
+    """Runs the data plane in the loop, from construction to ``stop``.
 
-    For where a limit or a sandbox allows no thread. Nothing else changes, as the planes share nothing but
-    their queues; but messages wait while the control plane works.
+    Used where a limit or a sandbox forbids threads. Nothing else changes, as the planes share only their
+    queues; but messages wait while the control plane is busy.
     """
 
     def __init__(self, loop: Loop, plane: Plane) -> None:
@@ -34,7 +34,7 @@ class Turns:
         loop.reader(plane.poll_fd, self._take, ignored)
 
     def stop(self) -> None:
-        """Take no more turns."""
+        """Stop running the data plane."""
         self._loop.remove_reader(self._plane.poll_fd)
         self._cancel()
 

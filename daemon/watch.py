@@ -15,9 +15,9 @@ from .guard import Action, Failed
 from .logging import Log
 from .loop import Loop
 
-QUIET: Final = 0.1  # seconds without a change, after which it is told
-PATIENCE: Final = 1.0  # seconds after which it is told in any case
-TICK: Final = 0.02  # seconds that a file's times may be behind the clock
+QUIET: Final = 0.1  # seconds without a change before ``changed`` is called
+PATIENCE: Final = 1.0  # seconds after which ``changed`` is called in any case
+TICK: Final = 0.02  # seconds by which the times of a file may lag behind the clock
 SUFFIXES: Final = (".conf", ".service")
 ITSELF: Final = Mask.DELETE_SELF | Mask.MOVE_SELF | Mask.UNMOUNT
 CHANGES: Final = (
@@ -32,16 +32,16 @@ CHANGES: Final = (
 )
 
 Names = set[str]
-"""Names that matter in a directory; SUFFIXES in it stand for all that end so."""
+"""The relevant names in a directory; a member of SUFFIXES stands for all names with that suffix."""
 
 
 class Watch:
-    """Calls ``changed`` once for changes that come together; ``failed`` as of ``guard.py``.
+    """Calls ``changed`` once for a burst of changes; ``failed`` as of ``guard.py``.
 
-    Only directories are watched, since most programs replace a file instead of writing it. What isn't there
-    yet is waited for in the nearest directory that is.
+    Only directories are watched, since most programs replace a file instead of writing to it. A missing file
+    is awaited in its nearest existing parent.
 
-    Beside that it takes note of any change in directories that are ``follow``ed, without calling anything.
+    In addition it records changes in directories that are ``follow``ed, without a call.
     """
 
     def __init__(self, loop: Loop, changed: Action, failed: Failed, log: Log) -> None:
@@ -63,7 +63,7 @@ class Watch:
             loop.reader(self._inotify.fd, self.drain, failed)
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._forget()
         if self._inotify is not None:
             self._loop.remove_reader(self._inotify.fd)
@@ -71,9 +71,9 @@ class Watch:
             self._inotify = None
 
     def set(self, settings: Settings, began: float, more: Iterable[str] = ()) -> None:
-        """Watch what a configuration was read from, and ``more``.
+        """Watch the files of a configuration, and ``more``.
 
-        ``began`` is when its reading began, as of time.time(): nothing that has changed in between is missed.
+        ``began`` is the time when its reading began, as of time.time(): changes since then are detected.
         """
         if self._inotify is None:
             return
@@ -89,12 +89,12 @@ class Watch:
             self._note()
 
     def catch_up(self) -> None:
-        """Forget changes so far: a reading begins, which will see them."""
+        """Forget changes so far, since a new reading will see them."""
         self.drain()
         self._forget()
 
     def drain(self) -> None:
-        """Take what the kernel reports."""
+        """Read the events of the kernel."""
         for event in self._inotify or ():
             if event.watch is None or event.watch.wd in self._followed:
                 self._changed_there = True
@@ -102,9 +102,9 @@ class Watch:
                 self._note()
 
     def follow(self, directories: Sequence[str]) -> bool:
-        """Take note of changes in these directories from now on, and of no others.
+        """Record changes in these directories from now on, and in no others.
 
-        One that isn't there is passed over. Returns False if another can't be watched.
+        A missing one is ignored. Returns False if another can't be watched.
         """
         if self._inotify is None:
             return False
@@ -126,7 +126,7 @@ class Watch:
         return watched
 
     def has_changed(self) -> bool:
-        """Tell whether anything has changed in the directories since ``follow``."""
+        """Return True if anything has changed in the directories since ``follow``."""
         self.drain()
         return self._inotify is None or self._changed_there
 
@@ -134,7 +134,7 @@ class Watch:
         try:
             watch = inotify.add_watch(directory, CHANGES)
         except (FileNotFoundError, NotADirectoryError):
-            return  # gone since; what was seen of that leads to the next reading
+            return  # removed since; its event triggers another reading
         except OSError as error:
             text = f"Cannot setup inotify for '{directory}'; error '{error.strerror}'"
             self._log.recurrent(f"inotify {directory}", text)
@@ -154,7 +154,7 @@ class Watch:
         name = str(event.name)
         if name not in names and not (names.issuperset(SUFFIXES) and name.endswith(SUFFIXES)):
             return False
-        # A file that is only being written is read when it is complete.
+        # A file that is being written is read once it is closed.
         complete = not event.mask & Mask.CREATE or bool(event.mask & Mask.ISDIR)
         return complete or not _is_new_file(os.path.join(watch.path, name))
 
@@ -164,20 +164,20 @@ class Watch:
             self._latest = now + PATIENCE
         else:
             self._timer.cancel()
-        self._timer = self._loop.at(min(now + QUIET, self._latest), self._tell, self._failed)
+        self._timer = self._loop.at(min(now + QUIET, self._latest), self._notify, self._failed)
 
     def _forget(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._timer = None
         self._changed()
 
 
 def places(directories: Iterable[str], files: Iterable[str]) -> dict[str, Names]:
-    """Return the directories to watch, all there, for these directories and files, be they there or not."""
+    """Return the existing directories to watch for these directories and files, existing or not."""
     found: dict[str, Names] = {}
 
     def add(path: str) -> None:
@@ -200,7 +200,7 @@ def places(directories: Iterable[str], files: Iterable[str]) -> dict[str, Names]
 
 
 def _absolute(directories: Iterable[str]) -> Iterator[str]:
-    """Say where directories are: a relative one of $XDG_DATA_DIRS, say, counts from the current one."""
+    """Yield absolute paths: $XDG_DATA_DIRS, for example, may have relative ones."""
     for directory in directories:
         try:
             yield os.path.abspath(directory)
@@ -209,7 +209,7 @@ def _absolute(directories: Iterable[str]) -> Iterator[str]:
 
 
 def _is_new_file(path: str) -> bool:
-    """Tell whether its content is yet to come: not of a link, be it a hard one."""
+    """Return True if a created file is yet to be written: not a link, symbolic or hard."""
     try:
         status = os.lstat(path)
     except OSError:

@@ -12,6 +12,6 @@ Invariants:
 - The planes share two queues, of events and of commands, and nothing else. Commands take effect as a batch.
 - Without the kernel module everything goes through the relay, with the same order and the same errors.
 
-Rejected: io_uring and BPF sockmap (``docs/understanding/decisions/``), and one process for each plane, which
-would need another copy of every descriptor and body that the control plane looks at.
+Rejected: io_uring, BPF sockmap, and a data plane without a thread of its own, which would wait for Python's
+lock (``docs/understanding/decisions/``).
 """

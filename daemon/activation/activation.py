@@ -1,4 +1,4 @@
-"""Starting services and telling those who wait how it went."""
+"""The starts of services, and the answers to the parties that wait for them."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ MAX_UNIT_STATE: Final = 2**18  # bytes; the properties of a unit have about 10,0
 
 
 class Activation:
-    """All starts that are under way, by the name that will come.
+    """All starts in progress, by the bus name that is awaited.
 
-    A start begins with a look into the service directories; then the policy is asked, with no more than the
-    name that the service will have, and the service is spawned or systemd is asked for it. It ends when the
-    name has an owner, or with an error.
+    A start looks the name up in the service directories; then the policy is evaluated, with only the future
+    name of the service known, and the service is spawned or requested from systemd. It ends when the name has
+    an owner, or with an error.
     """
 
     def __init__(self, bus: Bus, tools: Tools, environment: Environment) -> None:
@@ -54,17 +54,17 @@ class Activation:
         self._units = Units(bus.relay, tools, self._is_systemd_there, self._unit_failed)
 
     def configure(self, settings: Settings) -> None:
-        """Look into the directories of a configuration from now on."""
+        """Use the service directories of a configuration."""
         self._services.configure(settings.service_dirs, helper=settings.servicehelper is not None)
 
     def follow_by(self, follower: Follower | None) -> None:
-        """Let changes in the service directories be reported by this; None: they are not."""
+        """Use ``follower`` to detect changes in the service directories; None: there is none."""
         self._services.follow_by(follower)
 
-    # What clients want.
+    # Requests of clients.
 
     def park(self, peer: Peer, event: Event) -> None:
-        """Start what a parked message needs; the message is answered for in any case."""
+        """Start the recipient of a parked message; the message is answered in any case."""
         header = Header(
             event.type,
             event.destination,
@@ -78,7 +78,7 @@ class Activation:
         self._ask(event.destination or "", ParkedMessage(peer, event.parked, header))
 
     def start_by_name(self, call: Call) -> None:
-        """Answer StartServiceByName when it is known how it went."""
+        """Start a service, and answer StartServiceByName with the result."""
         name: str = call.args[0]
         waiter = StartCall(call)
         if self._bus.owner(name) is None:
@@ -91,31 +91,31 @@ class Activation:
             self._services.ask(partial(self._running, name, waiter), call.failed)
 
     def list_names(self, call: Call) -> None:
-        """Answer ListActivatableNames by what is in the directories now."""
+        """Answer ListActivatableNames from the present contents of the directories."""
         self._services.ask(lambda catalog: call.reply_body(self._list(catalog)), call.failed)
 
     def _list(self, catalog: Catalog) -> bytes:
-        """Return the answer for a catalogue, of which most questions are about the same one."""
+        """Return the answer for a catalogue; cached, as the catalogue seldom changes."""
         if self._listed is None or self._listed[0] is not catalog:
             self._listed = catalog, make_body("as", [[BUS_NAME, *catalog.services]])
         return self._listed[1]
 
     def update_environment(self, variables: Mapping[str, str]) -> None:
-        """Set variables for what is started from now on, by systemd too; raises DBusError."""
+        """Set variables for services that are started from now on, by systemd, too; raises DBusError."""
         if self._bus.systemd_activation:
             owner = self._bus.owner(systemd.MANAGER_NAME)
-            # So the reference has it: by the well-known name only if that has yet to come.
+            # As in the reference: addressed by the well-known name only while that has no owner.
             destination = systemd.MANAGER_NAME if owner is None else owner.unique_name
-            self._tell_systemd(systemd.set_environment(variables, destination))
+            self._send_to_systemd(systemd.set_environment(variables, destination))
         self._environment.update(variables)
 
-    # What happens.
+    # Events.
 
     def appeared(self, name: str) -> None:
-        """The name has an owner: answer those who asked for it, then deliver what waits."""
+        """Complete the start of a name that has an owner now: answer calls, then deliver messages."""
         start = self._starts.get(name)
         if start is not None:
-            self._guard.run(partial(self._succeed, start), partial(self._broke, start))
+            self._guard.run(partial(self._succeed, start), partial(self._abort, start))
 
     def _succeed(self, start: Start) -> None:
         if start.running:
@@ -125,7 +125,7 @@ class Activation:
             self._guard.run(partial(waiter.succeed, self._bus.relay), partial(waiter.lose, self._bus.relay))
 
     def gone(self, peer: Peer) -> None:
-        """The connection is lost: its messages go with it, what was started for it goes on."""
+        """Drop the messages of a lost connection; the starts that it has requested continue."""
         error = DBusError(errors.FAILED, "The sender has disconnected")
         for start in self._starts.values():
             lost, judged = start.leave(peer)
@@ -134,19 +134,19 @@ class Activation:
         if self._bus.owner(systemd.MANAGER_NAME) is None:
             self._units.manager_gone()
 
-    def told(self, peer: Peer, event: Event) -> None:
-        """Take what a peer says to the bus that is no method call; raises DBusError."""
+    def receive(self, peer: Peer, event: Event) -> None:
+        """Handle a signal or a reply that a peer sends to the bus; raises DBusError."""
         if event.reply_serial:
             self._units.answered(event.reply_serial, _unit_state(event))
         elif event.interface == systemd.ACTIVATOR_INTERFACE and event.member == "ActivationFailure":
-            self._failure_told(peer, event)
+            self._receive_failure(peer, event)
 
-    def not_told(self, event: Event) -> None:
-        """Do without what could not be taken: a unit whose state is unknown is left to its time-out."""
+    def receive_failed(self, event: Event) -> None:
+        """Handle a failed ``receive``: a unit whose state is unknown is left to its time-out."""
         if event.reply_serial:
             self._units.answered(event.reply_serial, None)
 
-    def _failure_told(self, peer: Peer, event: Event) -> None:
+    def _receive_failure(self, peer: Peer, event: Event) -> None:
         self._bus.driver.check_privileged(self._bus, peer, "ActivationFailure")
         log = self._bus.log
         if self._bus.owner(systemd.MANAGER_NAME) is not peer:
@@ -170,7 +170,7 @@ class Activation:
         return self._bus.limits.max_pending_service_starts
 
     def _ask(self, name: str, waiter: Waiter) -> None:
-        """Let somebody wait for a name."""
+        """Add a waiter for a name."""
         start = self._starts.get(name)
         if self._waiting >= self._limit:
             waiter.fail(self._bus.relay, failures.too_many_starts(name, self._limit))
@@ -186,12 +186,12 @@ class Activation:
         start = Start(name)
         start.unjudged.append(waiter)
         self._starts[name] = start
-        # From here on an exception ends the start.
-        self._guard.run(partial(self._find, start), partial(self._broke, start))
+        # From here on an exception fails the start.
+        self._guard.run(partial(self._find, start), partial(self._abort, start))
 
     def _find(self, start: Start) -> None:
-        """Look for what provides the name."""
-        timeout, broke = self._bus.limits.service_start_timeout / 1000, partial(self._broke, start)
+        """Look up the service that provides the name."""
+        timeout, broke = self._bus.limits.service_start_timeout / 1000, partial(self._abort, start)
         start.timer = self._tools.later(timeout, partial(self._timed_out, start), broke)
         self._bus.relay.await_name(start.name, True)
         if self._needs_no_file(start.name):
@@ -202,7 +202,7 @@ class Activation:
             self._services.ask(partial(self._found, start), broke)
 
     def _found(self, start: Start, catalog: Catalog) -> None:
-        """The directories have been read; the name may have come, or the time gone, meanwhile."""
+        """Continue with the catalogue, unless the name has an owner or the start has timed out meanwhile."""
         if self._starts.get(start.name) is not start:
             return
         start.service = catalog.services.get(start.name)
@@ -221,13 +221,13 @@ class Activation:
         self._begin_all(start)
 
     def _judge(self, start: Start) -> None:
-        """Queue the callers that limit and policy allow; an exception for one of them loses none."""
+        """Queue the callers that limit and policy allow; an exception affects one of them only."""
         while start.unjudged:
             self._join(start, start.unjudged[0])
             start.unjudged.popleft()
 
     def _join(self, start: Start, waiter: Waiter) -> None:
-        """Let somebody wait for a service that is being started, if limit and policy allow it."""
+        """Queue a waiter for a service that is being started, if limit and policy allow it."""
         error = self._objection(start, waiter)
         if error is not None:
             waiter.fail(self._bus.relay, error)
@@ -257,7 +257,7 @@ class Activation:
             self._spawn(start)
 
     def _spawn(self, start: Start) -> None:
-        """Start the service's program, or the helper that does it; raises DBusError."""
+        """Start the program of the service, or the launch helper; raises DBusError."""
         assert start.service is not None
         command, suffix, helper = start.service.exec, "", self._bus.settings.servicehelper
         if helper is not None:
@@ -271,22 +271,22 @@ class Activation:
         text = f"Activating service name='{start.name}' {_requested_by(start)}{suffix}"
         self._bus.log.info(text, MESSAGE_ID=ACTIVATING, DBUS_SERVICE=start.name)
         try:
-            start.child = self._tools.spawn(program, partial(self._ended, start), partial(self._broke, start))
+            start.child = self._tools.spawn(program, partial(self._ended, start), partial(self._abort, start))
         except CannotFork as error:
             failure = failures.cannot_fork(error)
             self._log_failure(start, f"Failed to activate service {start.name}: {failure.text}")
             raise failure from error
         except CannotExecute as error:
-            self._died(start, failures.cannot_execute(start.name, error))
+            self._program_failed(start, failures.cannot_execute(start.name, error))
 
     def _ended(self, start: Start, status: int) -> None:
         start.child = None
         helper = self._bus.settings.servicehelper is not None
         error = failures.child_ended(start.name, status, helper=helper)
         if error is not None and self._starts.get(start.name) is start:
-            self._died(start, error)
+            self._program_failed(start, error)
 
-    def _died(self, start: Start, error: DBusError) -> None:
+    def _program_failed(self, start: Start, error: DBusError) -> None:
         """Fail all starts that wait for the same program."""
         self._log_failure(start, f"Activated service '{start.name}' failed: {error.text}")
         for other in list(self._starts.values()):
@@ -305,16 +305,16 @@ class Activation:
         self._fail(start, error)
 
     def _running(self, name: str, waiter: StartCall, catalog: Catalog) -> None:
-        """Answer who asked for a name that had an owner: that counts only for a service with a file."""
+        """Answer a call for a name that has an owner: "already running" only for a service with a file."""
         if name not in catalog.services:
             waiter.fail(self._bus.relay, failures.unknown_service(name))
         else:
             waiter.reply(StartReply.ALREADY_RUNNING)
 
-    # How a start ends.
+    # The end of a start.
 
-    def _broke(self, start: Start, error: Exception) -> None:
-        """End a start, unless it has ended, because of an exception (``guard.py``)."""
+    def _abort(self, start: Start, error: Exception) -> None:
+        """Fail a start because of an exception (``guard.py``), unless it has ended."""
         if self._starts.get(start.name) is start:
             self._fail(start, failure(error))
         else:
@@ -330,7 +330,7 @@ class Activation:
             )
 
     def _close(self, start: Start) -> list[Waiter]:
-        """End a start; return who has to be told."""
+        """End a start; return the waiters to answer."""
         del self._starts[start.name]
         self._waiting -= len(start.waiters)
         waiters = start.take()
@@ -339,7 +339,7 @@ class Activation:
         return waiters
 
     def _clear(self, start: Start) -> None:
-        """Give up what was arranged for a start."""
+        """Cancel the timer and the watch of a start."""
         if start.timer is not None:
             start.timer.cancel()
         if start.unit is not None and all(other.unit != start.unit for other in self._starts.values()):
@@ -348,7 +348,7 @@ class Activation:
     # systemd
 
     def _needs_no_file(self, name: str) -> bool:
-        """Tell whether it is systemd itself, which comes in its own time."""
+        """Return True for systemd's own name, which appears without being started."""
         return self._bus.systemd_activation and name == systemd.MANAGER_NAME
 
     def _is_systemd_there(self) -> bool:
@@ -360,7 +360,7 @@ class Activation:
         text = f"{how}: service name='{start.name}' unit='{unit}' {_requested_by(start)}"
         self._bus.log.info(text, MESSAGE_ID=ACTIVATING, DBUS_SERVICE=start.name, UNIT=unit)
         try:
-            self._tell_systemd(
+            self._send_to_systemd(
                 systemd.activation_request(
                     unit, lambda: self._watch(unit), lambda error: self._unit_failed(unit, error)
                 )
@@ -370,8 +370,8 @@ class Activation:
             self._log_failure(start, text)
             raise
 
-    def _tell_systemd(self, message: DriverMessage) -> None:
-        """Say something to systemd, as soon as it is there; raises DBusError."""
+    def _send_to_systemd(self, message: DriverMessage) -> None:
+        """Send a message to systemd, once it is connected; raises DBusError."""
         if self._bus.owner(systemd.MANAGER_NAME) is not None:
             message.succeed(self._bus.relay)
         elif self._waiting >= self._limit:
@@ -380,7 +380,7 @@ class Activation:
             self._ask(systemd.MANAGER_NAME, message.show(self._bus.relay))
 
     def _watch(self, unit: str) -> None:
-        """See how the unit does that systemd was just told to start."""
+        """Watch the unit that systemd has just been asked to start."""
         if any(start.unit == unit for start in self._starts.values()):
             self._units.watch(unit)
 

@@ -1,4 +1,4 @@
-"""All services that can be started, as the directories have them at one moment."""
+"""The catalogue of activatable services: the contents of the directories at one moment."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .desktop_file import DesktopFileError
 from .service_file import ServiceFile, load
 
 Stamp = tuple[int, ...]
-"""What tells that a file has not changed."""
+"""The stat(2) fields that show whether a file has changed."""
 
 
 class Reading(Record):
-    """A file as it was read; ``service`` is None if it is of no use.
+    """A file that was read; ``service`` is None if it is invalid.
 
-    ``well_named``: it is called after the service, so that the launch helper finds it.
+    ``well_named``: it is named after the service, so that the launch helper finds it.
     """
 
     stamp: Stamp
@@ -31,9 +31,9 @@ class Reading(Record):
 class Catalog(Record):
     """Services by their names, and all files by their paths.
 
-    ``warnings`` is for the log: what is wrong with files that are new since the catalogue before. ``loose``:
-    the directories, by their paths, and those of the files whose contents may change without a change in
-    their directory, since they are links or have another name elsewhere. ``whole``: all was read.
+    ``warnings`` are for the log: errors in files that are new since the previous catalogue. ``loose``: the
+    stamps of the directories, and of the files whose contents may change without a change in the directory,
+    since they are symbolic or hard links. ``whole``: every file could be read.
     """
 
     services: Mapping[str, ServiceFile] = MappingProxyType({})
@@ -43,7 +43,7 @@ class Catalog(Record):
     whole: bool = False
 
     def is_current(self) -> bool:
-        """Tell whether reading again would find the same, if no file has changed but the loose ones."""
+        """Return True if the loose files are unchanged."""
         return self.whole and all(_stamp_of(path) == stamp for path, stamp in self.loose.items())
 
 
@@ -51,9 +51,9 @@ EMPTY: Final = Catalog()
 
 
 def read(directories: Sequence[ServiceDir], known: Catalog, *, helper: bool) -> Catalog:
-    """Read the directories; of ``known`` is taken over what has not changed.
+    """Read the directories; unchanged files are taken from ``known``.
 
-    Of several files that provide the same name, one in an earlier directory counts, then one that is named
+    Of several files for the same name, one in an earlier directory takes precedence, then one that is named
     after the service. ``helper``: services are started by the launch helper, which finds only such files.
     """
     reader = _Reader(known, helper)
@@ -72,7 +72,7 @@ class _Reader:
         self.loose: dict[str, Stamp | None] = {}
 
     def read_directory(self, directory: ServiceDir) -> None:
-        # Before it is listed: what comes in between makes the difference.
+        # Before the listing, so that a change in between is detected.
         self.loose[directory.path] = _stamp_of(directory.path)
         try:
             names = sorted(name for name in os.listdir(directory.path) if name.endswith(".service"))
@@ -98,7 +98,7 @@ class _Reader:
                 status = os.stat(path)
         except OSError:
             self.loose[path] = None
-            return None  # gone, or a link to nowhere
+            return None  # removed, or a dangling link
         stamp = _stamp(status)
         if linked or status.st_nlink > 1:
             self.loose[path] = stamp
@@ -139,7 +139,7 @@ def _stamp(status: os.stat_result) -> Stamp:
 
 
 def _stamp_of(path: str) -> Stamp | None:
-    """Return the stamp of a file or directory, None if it can't be had."""
+    """Return the stamp of a file or directory; None on an error."""
     try:
         return _stamp(os.stat(path))
     except OSError:

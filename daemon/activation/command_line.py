@@ -1,4 +1,4 @@
-"""Command lines, cut into words as a shell does it; nothing in them is expanded."""
+"""Command lines, split into words like a shell; nothing is expanded."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ ESCAPED_IN_DOUBLE_QUOTES: Final = re.compile(r'\\(["\\`$\n])')
 
 
 class InvalidCommandLine(ValueError):
-    """A command line that can't be cut; the text is the reference's."""
+    """A command line that can't be split; the text is the reference's."""
 
 
 def split(text: str) -> list[str]:
     """Return the words of a command line; raises InvalidCommandLine.
 
-    The rules are the reference's where a shell's are others: a # begins a comment in the middle of a word
-    too, and what the end of the text or a line break cuts off is a word even if it is empty.
+    As in the reference, and unlike a shell, a # begins a comment in the middle of a word, too, and a word
+    that ends at a line break or the end of the text counts even if it is empty.
     """
     words: list[str] = []
     word, begun, position = "", False, 0

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 Sections = dict[str, dict[str, str]]
-"""Section -> key -> value. Of a section or a key that comes twice, the first counts."""
+"""Section -> key -> value. Of duplicate sections or keys the first counts."""
 
 END_OF_LINE: Final = re.compile(r"\r\n|\r|\n")
 SECTION: Final = re.compile(r"[\x20-\x5a\x5c\x5e-\x7e]+")
@@ -16,7 +16,7 @@ ESCAPES: Final = {"s": " ", "t": "\t", "n": "\n", "r": "\r", "\\": "\\"}
 
 
 class DesktopFileError(ValueError):
-    """What is wrong, and in which line (from 1; 0: in no particular one)."""
+    """The error and its line, counted from 1; 0: no particular line."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(reason)
@@ -25,7 +25,7 @@ class DesktopFileError(ValueError):
 
 
 def parse(data: bytes) -> Sections:
-    """Return what a file says; raises DesktopFileError. Values in other languages are left out."""
+    """Return the sections of a file; raises DesktopFileError. Translations are left out."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -50,7 +50,7 @@ def _open(sections: Sections, line: str, number: int) -> dict[str, str]:
         raise DesktopFileError(number, "Invalid syntax for section header")
     if not SECTION.fullmatch(name):
         raise DesktopFileError(number, "Invalid characters in section name")
-    # What a second section of the same name says is read, and counts for nothing.
+    # A duplicate section is parsed, and ignored.
     return {} if name in sections else sections.setdefault(name, {})
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 NOT_FOR_SERVICES: Final = (
-    # These the service manager set for the bus itself: its log, sockets, way to report, run, watchdog.
+    # Set by the service manager for the bus: its log, sockets, notifications, invocation, watchdog.
     "JOURNAL_STREAM",
     "LISTEN_FDNAMES",
     "LISTEN_FDS",
@@ -23,7 +23,7 @@ NOT_FOR_SERVICES: Final = (
 def inherited() -> Mapping[bytes, bytes]:
     """Return the variables that this process was started with.
 
-    In os.environ there may be an LC_CTYPE that nobody but Python has set (PEP 538).
+    os.environ may contain an LC_CTYPE that Python has set (PEP 538).
     """
     try:
         with open("/proc/self/environ", "rb") as file:
@@ -34,9 +34,9 @@ def inherited() -> Mapping[bytes, bytes]:
 
 
 class Environment:
-    """The bus's own variables, what clients set by UpdateActivationEnvironment, and where the bus is.
+    """The inherited variables, those set by UpdateActivationEnvironment, and the bus address.
 
-    ``bus_type`` is the <type> of the configuration, ``address`` what clients connect to.
+    ``bus_type`` is the <type> of the configuration, ``address`` the address for clients.
     """
 
     def __init__(self, variables: Mapping[bytes, bytes], address: str, bus_type: str | None) -> None:
@@ -53,7 +53,7 @@ class Environment:
         self._variables.update(variables)
 
     def for_program(self) -> dict[str, str]:
-        """Return the whole environment; where the bus is can't be overruled."""
+        """Return the whole environment; the bus address can't be overridden."""
         return self._variables | self._bus
 
 

@@ -1,4 +1,4 @@
-"""The errors of a start that failed, in the reference's words."""
+"""The errors of failed starts, in the reference's words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from .. import errors
 from ..errors import DBusError
 
-# What the exit code of the launch helper means.
+# The exit codes of the launch helper.
 HELPER_ERRORS: Final = {
     2: (errors.NO_MEMORY, "Launcher could not run (out of memory)"),
     3: (errors.SPAWN_CONFIG_INVALID, "Invalid configuration (missing or empty <user>?)"),
@@ -16,7 +16,7 @@ HELPER_ERRORS: Final = {
     5: (errors.SPAWN_SERVICE_NOT_VALID, "Bus name is not valid or missing"),
     6: (errors.SPAWN_SERVICE_NOT_FOUND, "Bus name not found in system service directory"),
     7: (errors.SPAWN_PERMISSIONS_INVALID, "The permission of the setuid helper is not correct"),
-    # That this is not Spawn.FileInvalid may be an oversight, but it is what programs know.
+    # Spawn.FileInvalid would fit better, but programs expect this one.
     8: (
         errors.SPAWN_PERMISSIONS_INVALID,
         "The service file is incorrect or does not have all required attributes",
@@ -28,12 +28,12 @@ HELPER_ERRORS: Final = {
 
 
 def unknown_service(name: str) -> DBusError:
-    """No file tells how to start it."""
+    """There is no service file for the name."""
     return DBusError(errors.SERVICE_UNKNOWN, f"The name {name} was not provided by any .service files")
 
 
 def too_many_starts(name: str, limit: int) -> DBusError:
-    """As many wait as may wait."""
+    """The limit of pending starts is reached."""
     return DBusError(
         errors.LIMITS_EXCEEDED,
         f"The maximum number of pending activations has been reached, activation of {name} failed"
@@ -42,7 +42,7 @@ def too_many_starts(name: str, limit: int) -> DBusError:
 
 
 def timed_out(name: str, timeout: int) -> DBusError:
-    """It has not come in time; ``timeout`` in milliseconds."""
+    """The name had no owner in time; ``timeout`` in milliseconds."""
     return DBusError(
         errors.TIMED_OUT,
         f"Failed to activate service '{name}': timed out (service_start_timeout={timeout}ms)",
@@ -50,12 +50,12 @@ def timed_out(name: str, timeout: int) -> DBusError:
 
 
 def no_user() -> DBusError:
-    """The launch helper can't know as whom to start it."""
+    """The service file has no user for the launch helper."""
     return DBusError(errors.SPAWN_FILE_INVALID, "Cannot do system-bus activation with no user\n")
 
 
 def cannot_fork(error: OSError) -> DBusError:
-    """There is no room for one more process."""
+    """No process can be created."""
     return DBusError(errors.SPAWN_FORK_FAILED, f"Failed to fork ({error.strerror})")
 
 
@@ -65,7 +65,7 @@ def cannot_execute(name: str, error: OSError) -> DBusError:
 
 
 def child_ended(name: str, status: int, *, helper: bool) -> DBusError | None:
-    """Say what an end as of wait(2) means; None: it may have gone into the background, and still come."""
+    """Return the error for a wait(2) status; None: the program may have daemonized, and claim its name."""
     if os.WIFSIGNALED(status):
         text = f"Process {name} received signal {os.WTERMSIG(status)}"
         return DBusError(errors.SPAWN_CHILD_SIGNALED, text)

@@ -1,4 +1,4 @@
-"""The tools of a bus that runs: the loop's clock, threads, and programs."""
+"""The tools of a running bus: clock, threads and programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 class LoopTools:
-    """What they do ends in the loop's thread."""
+    """Tools whose callbacks run in the loop."""
 
     def __init__(self, loop: Loop, spawner: Spawner) -> None:
         self._loop = loop
@@ -23,15 +23,15 @@ class LoopTools:
     def in_background(
         self, work: Callable[[], Result], done: Callable[[Result], object], failed: Failed
     ) -> None:
-        """Do what may take long in a thread, and tell the result in the loop."""
+        """Run ``work`` in a thread, and the callback with its result in the loop."""
         self._loop.in_thread(work, done, failed)
 
     def later(self, seconds: float, action: Action, failed: Failed) -> Timer:
-        """Do something after a while."""
+        """Run ``action`` after a number of seconds."""
         return self._loop.later(seconds, action, failed)
 
     def now(self) -> float:
-        """Return the time, in seconds of CLOCK_MONOTONIC."""
+        """Return the time in seconds of CLOCK_MONOTONIC."""
         return self._loop.time()
 
     def spawn(self, program: Program, ended: Callable[[int], object], failed: Failed) -> Running:

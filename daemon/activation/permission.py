@@ -1,4 +1,4 @@
-"""What the policy says about a message whose recipient has yet to be started."""
+"""The policy for messages whose recipient has yet to be started."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ TYPES: Final = ("invalid", "method_call", "method_return", "error", "signal")
 
 
 def objection(policy: Evaluator, peer: Peer, header: Header, log: Log) -> DBusError | None:
-    """Return the error for a message that no service must be started for.
+    """Return the error for a message that must not start a service; None if it may.
 
-    The service is taken to have no name but the message's destination. When it is there, it is asked again
-    whether it may have the message, by all its names and by its own rules too.
+    The service is assumed to own only the destination. Once it is connected, the message is checked again
+    with all its names and its own rules.
     """
     verdict = policy.can_send(peer.identity, header)
     if verdict.allowed and not verdict.log:

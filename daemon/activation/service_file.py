@@ -1,4 +1,4 @@
-"""What a .service file says (specification: "Message Bus Starting Services (Activation)")."""
+"""The .service files (specification: "Message Bus Starting Services (Activation)")."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_SIZE: Final = 128 * 1024
 
 
 class ServiceFile(Record):
-    """A service that can be started; the fields are the keys of the file, None where it has none."""
+    """An activatable service; the fields are the keys of the file, None if not given."""
 
     path: str
     name: str
@@ -26,12 +26,12 @@ class ServiceFile(Record):
 
     @property
     def expected_path(self) -> str:
-        """Where the file should be in its directory: the launch helper looks for it there."""
+        """The path that the file should have, where the launch helper looks for it."""
         return os.path.join(os.path.dirname(self.path), f"{self.name}.service")
 
 
 def from_sections(sections: Sections, path: str) -> ServiceFile:
-    """Make sense of a file's contents; raises DesktopFileError."""
+    """Interpret the contents of a file; raises DesktopFileError."""
     keys = sections.get(SECTION)
     if keys is None:
         raise DesktopFileError(0, f"No section [{SECTION}]")
@@ -53,9 +53,9 @@ def from_sections(sections: Sections, path: str) -> ServiceFile:
 
 def load(path: str) -> ServiceFile:
     """Read a file; raises DesktopFileError or OSError."""
-    # Nobody's FIFO or terminal shall keep us waiting.
+    # O_NONBLOCK: a FIFO or terminal must not block.
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    # Not open(fd), which raises and leaves the descriptor open if it is a directory's.
+    # Not open(fd), which raises for a directory, and leaves its descriptor open.
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):

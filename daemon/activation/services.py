@@ -1,4 +1,4 @@
-"""The catalogue of services, read again whenever somebody needs to know."""
+"""The current catalogue of services, read again on demand."""
 
 from __future__ import annotations
 
@@ -18,25 +18,24 @@ Question = tuple[Done, Failed]
 
 
 class Follower(Protocol):
-    """Takes note of changes in directories (``watch.py``)."""
+    """Records changes in directories (``watch.py``)."""
 
     def follow(self, directories: Sequence[str]) -> bool:
-        """Take note of changes from now on; return False if that isn't possible everywhere."""
+        """Record changes from now on; return False if that isn't possible everywhere."""
 
     def has_changed(self) -> bool:
-        """Tell whether anything has changed since ``follow``."""
+        """Return True if anything has changed since ``follow``."""
 
 
 class Services:
-    """Files that appear, change or vanish count at once, with the next question.
+    """A file that is added, changed or removed takes effect with the next request.
 
-    A question is answered by what is known, unless the directories have changed since they were read: the
-    kernel reports changes in a directory, and the times of the directories, and of the files that may change
-    without theirs, are looked at. Otherwise, or where changes aren't reported, the directories are read.
+    A request is answered from the last catalogue unless the directories have changed since: the kernel
+    reports changes in a directory, and the stamps of directories and loose files are compared. Otherwise, or
+    where changes aren't reported, the directories are read.
 
-    That happens in a thread. Questions that come while it reads wait together for the next reading, since
-    what they ask for may be newer than the present one. ``on_change`` is called when the names are others
-    than before.
+    A thread reads them. Requests during a reading are answered by the next one, since their files may be
+    newer than the present one. ``on_change`` is called when the set of names has changed.
     """
 
     def __init__(self, tools: Tools, log: Log, guard: Guard, on_change: Callable[[], None]) -> None:
@@ -54,7 +53,7 @@ class Services:
         self._waiting: list[Question] = []
 
     def configure(self, directories: Sequence[ServiceDir], *, helper: bool) -> None:
-        """Look into other directories from now on; whoever does this announces the change."""
+        """Use other directories; the caller announces the change."""
         self._directories = directories
         self._helper = helper
         self._announced = False
@@ -62,12 +61,12 @@ class Services:
         self.ask(ignored, ignored)
 
     def follow_by(self, follower: Follower | None) -> None:
-        """Let changes be reported by this from the next reading on; None: they are not."""
+        """Use ``follower`` to detect changes from the next reading on; None: there is none."""
         self._follower = follower
         self._followed = False
 
     def ask(self, done: Done, failed: Failed) -> None:
-        """Tell what there is now, at once if that is known; ``failed`` is told why it can't be found out."""
+        """Call ``done`` with the catalogue, at once if it is current; ``failed`` if it can't be read."""
         if self._is_current():
             self._guard.run(partial(done, self._catalog), failed)
             return
@@ -87,7 +86,7 @@ class Services:
 
     def _read(self) -> None:
         self._reading, self._waiting = self._waiting, []
-        # Before it is read: what changes meanwhile makes the next question read again.
+        # Before the reading: changes during it make the next request read again.
         self._guard.run(self._begin_to_follow, ignored)
         directories, known, helper = self._directories, self._catalog, self._helper
 
@@ -95,7 +94,7 @@ class Services:
             try:
                 return read(directories, known, helper=helper)
             except Exception:
-                # What was known before can be started all the same.
+                # Known services can still be started.
                 return known.replace(warnings=(traceback.format_exc(),), whole=False)
 
         def done(catalog: Catalog) -> None:
@@ -110,7 +109,7 @@ class Services:
         if current:
             self._announced = True
         else:
-            # Directories of yesterday: the answer is in the next reading.
+            # These were the directories of an old configuration: wait for the next reading.
             answered, self._waiting = [], answered + self._waiting
         if self._waiting:
             self._read()
@@ -122,7 +121,7 @@ class Services:
             self._guard.run(partial(done, catalog), failed)
 
     def _failed(self, error: Exception) -> None:
-        """Answer who waits for a reading that has raised something; the next question begins another."""
+        """Fail the requests of a reading that has raised an exception; the next request starts another."""
         answered, self._reading = self._reading or [], None
         if self._waiting:
             self._read()

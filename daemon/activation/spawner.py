@@ -1,4 +1,4 @@
-"""The programs that the bus has started, and their ends."""
+"""The programs that the bus starts, and their exit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WARNING = 4
 
 
 class Running:
-    """One program. It is reaped when it ends, whenever that is."""
+    """A running program, which is reaped when it exits."""
 
     def __init__(
         self, loop: Loop, pid: int, pidfd: int, ended: Callable[[int], object], failed: Failed
@@ -29,13 +29,13 @@ class Running:
         loop.reader(pidfd, self._reap, failed)
 
     def kill(self) -> None:
-        """End it."""
-        # Nobody else can have its number before it is reaped; a pidfd may not be allowed to send signals.
+        """Kill the program."""
+        # Its pid can't be reused before it is reaped; a sandbox may forbid pidfd_send_signal(2).
         try:
             if self._pid is not None:
                 os.kill(self._pid, signal.SIGKILL)
         except OSError:
-            pass  # it is another user's by now: a launch helper changes its user
+            pass  # a launch helper has changed its user
 
     def _reap(self) -> None:
         pid, self._pid = self._pid, None
@@ -47,9 +47,9 @@ class Running:
 
 
 class Spawner:
-    """Starts programs; ``fd_limit`` is what the bus itself was started with.
+    """Starts programs; ``fd_limit`` is the limit that the bus was started with.
 
-    ``to_journal``: what they print goes to the journal under their own names, not the bus's.
+    ``to_journal``: the programs' output goes to the journal under their own names instead of the bus's.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Spawner:
         self._to_journal = to_journal
 
     def spawn(self, program: Program, ended: Callable[[int], object], failed: Failed) -> Running:
-        """Start a program; raises CannotFork or CannotExecute. ``ended`` is told what wait(2) says."""
+        """Start a program; raises CannotFork or CannotExecute. ``ended`` gets the wait(2) status."""
         streams = [
             open_stream(program.name, level) if self._to_journal else None for level in (INFO, WARNING)
         ]
@@ -77,7 +77,7 @@ class Spawner:
         try:
             return Running(self._loop, pid, pidfd, ended, failed)
         except Exception:
-            # It would never be reaped.
+            # Without a reader it would never be reaped.
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             os.close(pidfd)
@@ -101,6 +101,6 @@ class Spawner:
 
 
 def _strings(texts: Sequence[str]) -> tuple[object, list[object]]:
-    """Return an array of C strings with NULL at its end, and what keeps its memory alive."""
+    """Return a NULL-terminated array of C strings, and the objects that own its memory."""
     strings = [ffi.new("char[]", text.encode("utf-8", "surrogateescape")) for text in texts]
     return ffi.new("char *[]", [*strings, ffi.NULL]), strings

@@ -1,4 +1,4 @@
-"""One start, for all who wait for the same name."""
+"""A start, shared by all waiters for the same name."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .waiters import Waiter
 
 
 class Start:
-    """``service`` is None as long as it is looked for, and for the service manager, which starts by itself.
+    """``service`` is None during the look-up, and for the service manager, which is not started by the bus.
 
-    ``running``: it was found, the policy allows at least one of the waiters, and it is being started. Until
-    then all are ``unjudged``; ``waiters`` are those that may wait, and that count against the limit.
+    ``running``: the service was found, the policy allows at least one waiter, and it is being started. Until
+    then waiters are ``unjudged``; ``waiters`` are those that were allowed, and count against the limit.
     """
 
     def __init__(self, name: str) -> None:
@@ -27,13 +27,13 @@ class Start:
         self.child: Child | None = None
 
     def take(self) -> list[Waiter]:
-        """Return all who wait, who wait no more."""
+        """Remove and return all waiters."""
         waiters = [*self.waiters, *self.unjudged]
         self.waiters, self.unjudged = [], deque()
         return waiters
 
     def leave(self, peer: Peer) -> tuple[list[Waiter], int]:
-        """Take out the waiters of a connection; return them, and how many of them were judged."""
+        """Remove the waiters of a connection; return them, and the number of judged ones."""
         lost = [waiter for waiter in self.waiters if waiter.peer is peer]
         if lost:
             self.waiters = [waiter for waiter in self.waiters if waiter.peer is not peer]
@@ -49,5 +49,5 @@ class Start:
 
     @property
     def unit(self) -> str | None:
-        """The systemd unit that stands for the service."""
+        """The systemd unit of the service."""
         return None if self.service is None else self.service.systemd_service

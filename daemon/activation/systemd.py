@@ -1,4 +1,4 @@
-"""What the bus says to systemd, and what it hears from it."""
+"""The messages between the bus and systemd."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOT_FOR_PATHS: Final = re.compile(rb"[^A-Za-z0-9]|\A[0-9]")
 def activation_request(
     unit: str, sent: Callable[[], None], lost: Callable[[DBusError], None]
 ) -> DriverMessage:
-    """Make the signal that has a unit started."""
+    """Return the signal that requests the start of a unit."""
     return DriverMessage(
         SIGNAL,
         MANAGER_NAME,
@@ -41,7 +41,7 @@ def activation_request(
 
 
 def set_environment(variables: Mapping[str, str], destination: str) -> DriverMessage:
-    """Make the call that sets variables for the units that are started from now on."""
+    """Return the call that sets variables for units that are started from now on."""
     assignments = [f"{key}={value}" for key, value in variables.items()]
     return DriverMessage(
         METHOD_CALL,
@@ -55,13 +55,13 @@ def set_environment(variables: Mapping[str, str], destination: str) -> DriverMes
 
 
 def unit_path(unit: str) -> str:
-    """Return the path of a unit's object: what is no letter or digit, or a digit in front, as _xx."""
+    """Return the object path of a unit: bytes other than letters and digits, and a leading digit, as _xx."""
     escaped = NOT_FOR_PATHS.sub(lambda match: b"_%02x" % match[0][0], unit.encode("utf-8"))
     return f"{MANAGER_PATH}/unit/{escaped.decode('ascii') or '_'}"
 
 
 def is_systemd(peer: Peer | None, proc: str = "/proc") -> bool:
-    """Tell whether the owner of systemd's name is systemd: others may take requests, but have no units."""
+    """Return True if the owner of systemd's name is systemd; another one has no units to query."""
     if peer is None or peer.credentials.pid is None:
         return False
     try:
@@ -72,7 +72,7 @@ def is_systemd(peer: Peer | None, proc: str = "/proc") -> bool:
 
 
 class UnitState(Record):
-    """How a unit is. ``job``: something is under way with it; times in microseconds of CLOCK_MONOTONIC."""
+    """The state of a unit. ``job``: a job is queued for it; times are microseconds of CLOCK_MONOTONIC."""
 
     active: str
     job: bool
@@ -82,7 +82,7 @@ class UnitState(Record):
 
     @classmethod
     def from_properties(cls, properties: Mapping[str, Any]) -> UnitState | None:
-        """Read the properties of org.freedesktop.systemd1.Unit; None if they are not what they should be."""
+        """Read the properties of org.freedesktop.systemd1.Unit; None if they are malformed."""
         try:
             return cls(
                 str(properties["ActiveState"].value),

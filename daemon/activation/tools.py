@@ -1,4 +1,4 @@
-"""What activation needs of the world: a thread, a clock, processes. Tests put their own in."""
+"""The environment of activation: threads, a clock, processes. Tests substitute their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 class Program(Record):
-    """What is to be started; ``name`` is the service's, for its lines in the log."""
+    """A program to start; ``name`` is the service's, for its output in the journal."""
 
     name: str
     argv: Sequence[str]
@@ -20,62 +20,62 @@ class Program(Record):
 
 
 class CannotFork(OSError):
-    """There is no room for one more process."""
+    """No process can be created."""
 
 
 class CannotExecute(OSError):
-    """There is no such program, or it can't be executed."""
+    """The program is missing, or can't be executed."""
 
 
 class Timer(Protocol):
-    """Something that will happen."""
+    """A pending timer."""
 
     def cancel(self) -> None:
-        """Let it not happen."""
+        """Stop the timer."""
 
 
 class Child(Protocol):
-    """A program that runs."""
+    """A running program."""
 
     def kill(self) -> None:
-        """End it, if it has not ended by itself."""
+        """Kill it, unless it has exited."""
 
 
 class Tools(Protocol):
-    """Everything that is done happens later, in the loop, and what it commands is committed after it.
+    """Callbacks run later, in the loop, and their commands are committed afterwards.
 
-    ``failed`` is told what is raised by what comes before it (``guard.py``).
+    ``failed`` is called with an exception of the preceding callback (``guard.py``).
     """
 
     def in_background(
         self, work: Callable[[], Result], done: Callable[[Result], object], failed: Failed
     ) -> None:
-        """Do what may take long, and tell the result."""
+        """Run ``work`` without blocking, and the callback with its result."""
 
     def later(self, seconds: float, action: Action, failed: Failed) -> Timer:
-        """Do something after a while."""
+        """Run ``action`` after a number of seconds."""
 
     def now(self) -> float:
-        """Return the time, in seconds of CLOCK_MONOTONIC."""
+        """Return the time in seconds of CLOCK_MONOTONIC."""
 
     def spawn(self, program: Program, ended: Callable[[int], object], failed: Failed) -> Child:
-        """Start a program; raises CannotFork or CannotExecute. ``ended`` is told what wait(2) says."""
+        """Start a program; raises CannotFork or CannotExecute. ``ended`` gets the wait(2) status."""
 
 
 class NoTimer:
-    """Never happens."""
+    """A timer that never expires."""
 
     def cancel(self) -> None:
         """Do nothing."""
 
 
 class NoTools:
-    """Of a bus that starts nothing: it has no service directories."""
+    """The tools of a bus that starts no services."""
 
     def in_background(
         self, work: Callable[[], Result], done: Callable[[Result], object], failed: Failed
     ) -> None:
-        """Do it at once."""
+        """Run ``work`` at once."""
         done(work())
 
     def later(self, seconds: float, action: Action, failed: Failed) -> Timer:
@@ -83,9 +83,9 @@ class NoTools:
         return NoTimer()
 
     def now(self) -> float:
-        """Return the same time always."""
+        """Return a constant."""
         return 0.0
 
     def spawn(self, program: Program, ended: Callable[[int], object], failed: Failed) -> Child:
-        """Refuse."""
+        """Raise CannotFork."""
         raise CannotFork(0, "no programs are started here")

@@ -1,11 +1,11 @@
-"""Watches the units that the service manager was asked for, since it tells nobody how that goes.
+"""Watches the units that systemd was asked to start, since it does not report their failure.
 
 systemd sends ActivationFailure only if it can't even queue the start. A unit that starts and fails, one whose
 condition is not met, and one that a failed dependency holds up all leave the caller to its time-out. Its
-signals would tell, but it sends them only to who subscribes, with every change of every unit, and under the
-unit's own name, where a service file mostly knows an alias. So the unit is asked how it is: at once, and then
-again and again while its name has no owner. The questions stand behind the request in systemd's queue, so
-every answer is about the time after it.
+signals would help, but they need a subscription to every change of every unit, and carry the unit's own name,
+where a service file mostly has an alias. So the properties of the unit are queried: at once, and repeatedly
+while the name has no owner. The query is behind the request in systemd's queue, so every reply describes the
+state after it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from ..plane import DataPlane
 from .systemd import MANAGER_NAME, UNIT_INTERFACE, UnitState, unit_path
 from .tools import Tools
 
-FIRST_SERIAL: Final = 0x8000_0000  # below are the data plane's own
+FIRST_SERIAL: Final = 0x8000_0000  # lower ones are the data plane's
 SHORTEST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
 
 
 class Watch:
-    """One unit; ``since`` in microseconds of CLOCK_MONOTONIC, as systemd counts."""
+    """A watched unit; ``since`` in microseconds of CLOCK_MONOTONIC, as in systemd."""
 
     def __init__(self, unit: str, since: int) -> None:
         self.unit = unit
@@ -37,9 +37,9 @@ class Watch:
 
 
 def verdict(unit: str, state: UnitState, since: int) -> DBusError | None:
-    """Say why a unit won't come up any more; None while it still may.
+    """Return the error of a unit that won't become active; None while it still may.
 
-    A unit that has started and ended well may have left something in the background: it is waited for.
+    A unit that has exited successfully may have left a daemon in the background, so it is not an error.
     """
     if state.job:
         return None
@@ -53,7 +53,7 @@ def verdict(unit: str, state: UnitState, since: int) -> DBusError | None:
 
 
 class Units:
-    """``failed`` is called once for a unit that won't come up; one question at a time is under way."""
+    """Calls ``failed`` once for a unit that won't become active; there is one query at a time."""
 
     def __init__(
         self,
@@ -72,19 +72,19 @@ class Units:
         self._serial = FIRST_SERIAL
 
     def watch(self, unit: str) -> None:
-        """Begin: the manager has just been told to start it."""
+        """Watch a unit that systemd has just been asked to start."""
         if self._can_be_asked():
             watch = self._watches[unit] = Watch(unit, int(self._tools.now() * 1_000_000))
             self._ask(watch)
 
     def forget(self, unit: str) -> None:
-        """Nobody waits for the unit any more."""
+        """Stop watching a unit."""
         self._watches.pop(unit, None)
         if not self._watches:
-            self.manager_gone()  # no answer is waited for
+            self.manager_gone()  # no reply is expected
 
     def answered(self, serial: int, state: UnitState | None) -> None:
-        """Take the manager's answer; None is no sensible one: the unit is left to its time-out."""
+        """Handle systemd's reply; None: it is malformed, and the unit is left to its time-out."""
         watch = self._asked
         if watch is None or serial != self._serial:
             return
@@ -94,7 +94,7 @@ class Units:
         self._next()
 
     def manager_gone(self) -> None:
-        """There is nobody to ask any more: what is under way is left to its time-out."""
+        """Drop all units, as systemd has gone: the starts are left to their time-out."""
         self._asked = None
         self._watches.clear()
         self._due.clear()
@@ -113,7 +113,7 @@ class Units:
         watch.pause = min(watch.pause * 2, LONGEST_PAUSE)
 
     def _drop(self, watch: Watch) -> None:
-        """Watch a unit no more that can't be asked: it is left to its time-out."""
+        """Drop a unit that can't be queried: it is left to its time-out."""
         if self._watches.get(watch.unit) is watch:
             del self._watches[watch.unit]
         if self._asked is watch:

@@ -1,4 +1,4 @@
-"""Who waits for a name: each kind knows what it gets when the name is there, and when it won't be."""
+"""The parties that wait for a name, and their answers on success and failure."""
 
 from __future__ import annotations
 
@@ -24,42 +24,42 @@ class StartReply(IntEnum):
 
 
 class Waiter(Protocol):
-    """A party that waits; ``peer`` is None for the bus itself.
+    """A party that waits for a name; ``peer`` is None for the bus itself.
 
-    One of succeed and fail is called; if that raises something, lose is called too (``guard.py``), which does
-    what has not been done yet.
+    Either succeed or fail is called; if that raises, lose is called, too (``guard.py``), which completes the
+    answer.
     """
 
     @property
     def peer(self) -> Peer | None:
-        """Who it is."""
+        """The connection that waits."""
 
     def begun(self, relay: DataPlane) -> None:
-        """The start is under way, and may take long."""
+        """The service is being started."""
 
     def succeed(self, relay: DataPlane) -> None:
         """The name has an owner."""
 
     def fail(self, relay: DataPlane, error: DBusError) -> None:
-        """The name will have none."""
+        """The start has failed."""
 
     def lose(self, relay: DataPlane, error: Exception) -> None:
-        """It could not be told."""
+        """succeed or fail has raised an exception."""
 
 
 class ParkedMessage(Record):
-    """A message that waits in the data plane; ``header`` is what the policy looks at."""
+    """A message parked in the data plane; ``header`` has the fields for the policy."""
 
     peer: Peer
     parked: int
     header: Header
 
     def begun(self, relay: DataPlane) -> None:
-        """Show it to monitors, behind what the bus has said to begin the start."""
+        """Show it to monitors, after the bus's own messages for the start."""
         relay.show(self.parked)
 
     def succeed(self, relay: DataPlane) -> None:
-        """Deliver it, if the policy still allows that."""
+        """Deliver it; the policy is checked again."""
         relay.deliver(self.parked)
 
     def fail(self, relay: DataPlane, error: DBusError) -> None:
@@ -79,15 +79,15 @@ class StartCall:
         self._call = call
 
     def begun(self, relay: DataPlane) -> None:
-        """Let the sender go on."""
+        """Resume the sender."""
         self._call.resume()
 
     def succeed(self, relay: DataPlane) -> None:
-        """Say that it was started."""
+        """Reply that it was started."""
         self.reply(StartReply.SUCCESS)
 
     def reply(self, result: StartReply) -> None:
-        """Answer."""
+        """Reply with a result."""
         self._call.reply(int(result))
 
     def fail(self, relay: DataPlane, error: DBusError) -> None:
@@ -100,7 +100,7 @@ class StartCall:
 
 
 class DriverMessage(Record):
-    """What the bus itself has to say to the owner of a name; arguments as of ``DataPlane.send``."""
+    """A message of the bus to the owner of a name; arguments as of ``DataPlane.send``."""
 
     type: int
     destination: str
@@ -115,23 +115,23 @@ class DriverMessage(Record):
 
     @property
     def peer(self) -> None:
-        """Nobody."""
+        """None: it is the bus."""
         return
 
     def begun(self, relay: DataPlane) -> None:
         """Do nothing."""
 
     def succeed(self, relay: DataPlane) -> None:
-        """Say it."""
-        self._say(relay, self.audience)
+        """Send it."""
+        self._send(relay, self.audience)
         self.sent()
 
     def show(self, relay: DataPlane) -> DriverMessage:
-        """Show monitors now what the bus wants to say; return what the owner is to get once he is there."""
-        self._say(relay, Audience.MONITORS)
+        """Show it to monitors now; return the message for the future owner alone."""
+        self._send(relay, Audience.MONITORS)
         return self.replace(audience=Audience.OWNER)
 
-    def _say(self, relay: DataPlane, audience: Audience) -> None:
+    def _send(self, relay: DataPlane, audience: Audience) -> None:
         relay.send(
             self.type,
             self.destination,
@@ -144,8 +144,8 @@ class DriverMessage(Record):
         )
 
     def fail(self, relay: DataPlane, error: DBusError) -> None:
-        """Do nothing: who waits for the effect has a time-out of its own."""
+        """Do nothing: a party that waits for the effect has its own time-out."""
 
     def lose(self, relay: DataPlane, error: Exception) -> None:
-        """Tell who waits for the effect that it could not be said."""
+        """Fail the party that waits for the effect."""
         self.lost(failure(error))

@@ -1,4 +1,17 @@
-"""The bus as its clients see it: org.freedesktop.DBus, one module an interface."""
+"""The driver: the bus as an object, org.freedesktop.DBus, with one module per interface.
+
+An interface is a table of methods, properties and signals (``method.py``); introspection, the check of
+arguments and the dispatch all follow from the table. The data plane answers frequent calls itself
+(GetNameOwner, NameHasOwner, AddMatch, Ping and others), and hands up the rest.
+
+Invariants:
+
+- A call is answered exactly once, and its sender is stopped until then, so the order of replies is kept.
+- Checks and errors follow the order and the words of the reference, as programs compare them.
+- A handler never blocks: it returns the reply, or keeps the call and answers it later.
+
+To add a method, declare it in the table of its interface.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +35,11 @@ if TYPE_CHECKING:
 __all__ = ["BUS_NAME", "BUS_PATH", "INTERFACES", "Call", "Driver", "Interface", "Method", "Reply"]
 
 INTERFACES: Final = (DBUS, PROPERTIES, INTROSPECTABLE, MONITORING, STATS, PEER)
-"""In the order in which a call without an interface looks for its method."""
+"""In the order of the search for the method of a call without an interface."""
 
 
 class Driver:
-    """Finds the method that a call means, checks the call, and calls it."""
+    """Finds the method of a call, checks the call, and invokes the handler."""
 
     def __init__(self, interfaces: tuple[Interface, ...] = INTERFACES) -> None:
         self.interfaces = interfaces
@@ -41,12 +54,12 @@ class Driver:
         return describe(self.interfaces, BUS_PATH)
 
     def handle(self, bus: Bus, call: Call) -> Reply | None:
-        """Return the reply to a call, None if the method answers it by itself; raises DBusError."""
+        """Return the reply to a call, None if the handler answers it; raises DBusError."""
         method = call.method = self._method_of(bus, call.peer, call.message)
         return self._answered_below(method) if method.handler is None else method.handler(bus, call)
 
     def _method_of(self, bus: Bus, peer: Peer, message: Event) -> Method:
-        """Find the method of a call that may be made; raises DBusError."""
+        """Return the method of a permitted call; raises DBusError."""
         if message.destination is None:
             method = self._without_destination(message)
         elif not peer.active and message.member != "Hello":
@@ -60,7 +73,7 @@ class Driver:
         return method
 
     def _find(self, message: Event) -> Method:
-        """Find the method; a call may leave out the interface (specification: "Message Types")."""
+        """Return the method; a call may omit the interface (specification: "Message Types")."""
         known = self._methods.get((message.interface or "", message.member or ""))
         if known is not None and known[0].any_path:
             return known[1]
@@ -95,7 +108,7 @@ class Driver:
             )
 
     def check_privileged(self, bus: Bus, peer: Peer, member: str) -> None:
-        """Raise DBusError unless ``peer`` is root's, or the bus's own user's."""
+        """Raise DBusError unless ``peer`` is of root or the bus's own user."""
         if peer.privileged:
             return
         who = f"connection {peer.unique_name} ({peer.credentials.loginfo})"
@@ -105,7 +118,7 @@ class Driver:
         raise DBusError(errors.ACCESS_DENIED, text)
 
     def _without_destination(self, message: Event) -> Method:
-        """Answer as any connection's other end would: the reference's library does, not its bus."""
+        """Return the method of a call without destination; in the reference the library answers these."""
         if message.interface != PEER_NAME:
             interface = "(null)" if message.interface is None else message.interface
             raise DBusError(
@@ -119,7 +132,7 @@ class Driver:
         return method
 
     def _answered_below(self, method: Method) -> Reply:
-        """Answer what the data plane hands up all the same: a Ping without destination."""
+        """Answer a call that the data plane should answer: a Ping without destination."""
         if method.outputs or method.inputs:
             raise DBusError(errors.FAILED, f"{method.name} can't be answered here")
         return Reply()

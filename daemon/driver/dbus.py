@@ -1,4 +1,4 @@
-"""org.freedesktop.DBus: names, and who is behind them."""
+"""org.freedesktop.DBus: names, their owners, and the credentials of owners."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def request_name(bus: Bus, call: Call) -> Reply:
         raise DBusError(errors.INVALID_ARGS, f"Cannot acquire a service starting with ':' such as \"{name}\"")
     denied = f'Connection "{call.peer.unique_name}" is not allowed to own'
     if name == BUS_NAME:
-        # The missing space is the reference's, and programs compare.
+        # The missing space is the reference's, as programs compare the text.
         raise DBusError(
             errors.INVALID_ARGS, f'{denied} the service "{name}"because it is reserved for D-Bus\' use only'
         )
@@ -141,13 +141,13 @@ def get_connection_credentials(bus: Bus, call: Call) -> Reply:
     try:
         fd = os.dup(call.fd)
     except OSError:
-        return Reply((known,))  # a luxury: what else is known is told all the same
+        return Reply((known,))  # the pidfd is optional
     known["ProcessFD"] = Variant("h", 0)
     return Reply((known,), (fd,))
 
 
 def get_adt_audit_session_data(bus: Bus, call: Call) -> NoReturn:
-    """GetAdtAuditSessionData(s name) → ay: a thing of Solaris."""
+    """GetAdtAuditSessionData(s name) → ay: for Solaris only."""
     _find(bus, call, "audit session data")
     raise DBusError(
         errors.ADT_AUDIT_DATA_UNKNOWN, f"Could not determine audit session data for '{call.args[0]}'"
@@ -155,7 +155,7 @@ def get_adt_audit_session_data(bus: Bus, call: Call) -> NoReturn:
 
 
 def get_connection_selinux_security_context(bus: Bus, call: Call) -> NoReturn:
-    """GetConnectionSELinuxSecurityContext(s name) → ay: an error where SELinux doesn't rule the bus."""
+    """GetConnectionSELinuxSecurityContext(s name) → ay: an error unless SELinux mediates the bus."""
     _find(bus, call, "security context")
     raise DBusError(
         errors.SELINUX_SECURITY_CONTEXT_UNKNOWN, f"Could not determine security context for '{call.args[0]}'"
@@ -166,7 +166,7 @@ def update_activation_environment(bus: Bus, call: Call) -> None:
     """UpdateActivationEnvironment(a{ss}): variables for the services that are started from now on."""
     if bus.is_system:
         raise DBusError(errors.ACCESS_DENIED, "Cannot change activation environment on a system bus.")
-    bus.in_bits(call, _update_environment(bus, call))
+    bus.in_steps(call, _update_environment(bus, call))
 
 
 def _update_environment(bus: Bus, call: Call) -> Iterator[None]:
@@ -180,12 +180,12 @@ def _update_environment(bus: Bus, call: Call) -> Iterator[None]:
 
 
 def reload_config(bus: Bus, call: Call) -> None:
-    """ReloadConfig(): answered once the new configuration is in force, or has been found to be bad."""
+    """ReloadConfig(): answered once the new configuration is in force or rejected."""
     bus.reload(call)
 
 
 def _find(bus: Bus, call: Call, what: str) -> Peer | None:
-    """Return who owns the name that the first argument names, None for the bus itself."""
+    """Return the owner of the name in the first argument, None for the bus itself."""
     name: str = call.args[0]
     if name == BUS_NAME:
         return None

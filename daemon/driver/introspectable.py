@@ -20,7 +20,7 @@ CHILDREN: Final = {"/": "org/freedesktop/DBus", "/org": "freedesktop/DBus", "/or
 
 
 def describe(interfaces: Iterable[Interface], path: str) -> str:
-    """Return the XML of the object at ``path``, which has fewer interfaces than the bus's own."""
+    """Return the XML of the object at ``path``; other paths than the bus's own have fewer interfaces."""
     lines = ["<node>"]
     for interface in interfaces:
         if interface.any_path or path == BUS_PATH:

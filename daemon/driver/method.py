@@ -1,4 +1,4 @@
-"""What the driver's interfaces are made of: declared methods, properties and signals."""
+"""The elements of the driver's interfaces: calls, and declared methods, properties and signals."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ BUS_PATH: Final = "/org/freedesktop/DBus"
 class Call:
     """A method call to the driver, which is answered exactly once.
 
-    Its sender stands still until it is resumed. ``fd`` is the process that GetConnectionCredentials is about,
-    -1 if there is none. ``method`` is set once it is known; the arguments fit its signature then.
+    Its sender is stopped until it is resumed. ``fd`` is the pidfd for GetConnectionCredentials, -1 if there
+    is none. ``method`` is set once it is known; then the arguments match its signature.
     """
 
     __slots__ = (
@@ -55,7 +55,7 @@ class Call:
 
     @property
     def args(self) -> list[Any]:
-        """All arguments. Decoded now: what an answer does not depend on is best not asked for."""
+        """All arguments, unmarshalled at each access."""
         message = self.message
         return read_body(message.signature, message.body_view, message.big_endian)
 
@@ -68,26 +68,26 @@ class Call:
 
     @property
     def waits(self) -> bool:
-        """Whether it has not been answered."""
+        """True until it is answered."""
         return not self._replied
 
     def first_args(self, signature: str) -> list[Any]:
-        """Return the first arguments, without looking at what is behind them."""
+        """Return the first arguments, without reading the rest."""
         return read_body(signature, self.message.body_view, self.message.big_endian)
 
     def last_uint32(self) -> int:
-        """Return the last argument, an unsigned integer, without looking at what is before it."""
+        """Return the last argument, an unsigned integer, without reading the rest."""
         order: Literal["big", "little"] = "big" if self.message.big_endian else "little"
         return int.from_bytes(self.message.body_view[-4:], order)
 
     def strings(self, *, pairs: bool = False) -> Iterator[list[str]]:
-        """Read the array of strings that is the first argument, or of pairs of them, in bits."""
+        """Read the first argument, an array of strings or of pairs of strings, in parts."""
         return read_strings(self.message.body_view, self.message.big_endian, pairs=pairs)
 
     def reply(self, *values: Any, fds: tuple[int, ...] = ()) -> None:
-        """Answer with the values of the method's outputs; ``fds`` are given away."""
+        """Answer with the values of the method's outputs; ``fds`` change their owner."""
         assert self.method is not None
-        # The reference withholds replies that say nothing but "done".
+        # Like the reference, omit an empty reply if none is expected.
         if not self.method.outputs and self.flags & NO_REPLY_EXPECTED:
             self.answered()
         try:
@@ -99,7 +99,7 @@ class Call:
         self.reply_body(body, fds)
 
     def reply_body(self, body: bytes, fds: tuple[int, ...] = ()) -> None:
-        """Answer with what is marshalled already, whatever the flags say."""
+        """Answer with a marshalled body, even if no reply is expected."""
         assert self.method is not None
         if self._replied:
             for fd in fds:
@@ -117,7 +117,7 @@ class Call:
         self.resume()
 
     def failed(self, error: Exception) -> None:
-        """Answer because of an exception (``guard.py``); disconnect a sender that can't be answered."""
+        """Answer with the error for an exception (``guard.py``), or disconnect the sender."""
         try:
             self.fail(failure(error))
         except Exception:
@@ -125,7 +125,7 @@ class Call:
             raise
 
     def answered(self, *, resumed: bool = False) -> None:
-        """Note that the data plane answers the call (BecomeMonitor), and resumes its sender (Hello)."""
+        """Record that the data plane answers the call (BecomeMonitor), and resumes the sender (Hello)."""
         self._replied = True
         self._resumed = self._resumed or resumed
 
@@ -138,21 +138,21 @@ class Call:
 
 
 class Reply(NamedTuple):
-    """The values of a reply, and the descriptors that go with it and are given away with it."""
+    """The values of a reply, and its descriptors, which change their owner."""
 
     values: tuple[Any, ...] = ()
     fds: tuple[int, ...] = ()
 
 
 Handler = Callable[["Bus", Call], Reply | None]
-"""Returns the reply, or None if it answers the call by itself, now or later; raises DBusError."""
+"""Returns the reply, or None if the handler answers the call, now or later; raises DBusError."""
 
 
 class Method(Record):
     """One method.
 
-    ``handler`` None: the data plane answers it. ``any_path``: not only at /org/freedesktop/DBus, which the
-    methods of old are. ``privileged``: for root and the bus's own user alone.
+    ``handler`` None: the data plane answers it. ``any_path``: at every path, not only at
+    /org/freedesktop/DBus. ``privileged``: for root and the bus's own user only.
     """
 
     name: str
@@ -164,7 +164,7 @@ class Method(Record):
 
 
 class Property(Record):
-    """A constant property: its signature, and how to find its value."""
+    """A constant property: its signature and a function that returns its value."""
 
     name: str
     signature: str
@@ -172,7 +172,7 @@ class Property(Record):
 
 
 class Signal(Record):
-    """A signal, as introspection shows it: pairs of an argument's name (or None) and its type."""
+    """A signal for introspection: pairs of an argument's name (or None) and its type."""
 
     name: str
     args: tuple[tuple[str | None, str], ...] = ()
@@ -181,7 +181,7 @@ class Signal(Record):
 class Interface(Record):
     """One interface of the driver.
 
-    ``any_path``: it is found at every object path. ``listed``: the property Interfaces names it.
+    ``any_path``: it exists at every object path. ``listed``: it is part of the property Interfaces.
     """
 
     name: str
@@ -192,5 +192,5 @@ class Interface(Record):
     listed: bool = False
 
     def method(self, name: str) -> Method | None:
-        """Find a method by its name."""
+        """Return the method of a name, or None."""
         return next((method for method in self.methods if method.name == name), None)

@@ -1,4 +1,4 @@
-"""org.freedesktop.DBus.Monitoring: connections that see everything and say nothing."""
+"""org.freedesktop.DBus.Monitoring: connections that receive copies of messages and send none."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def become_monitor(bus: Bus, call: Call) -> None:
-    """BecomeMonitor(as rules, u flags): the connection gives up its names and sees what the rules match.
+    """BecomeMonitor(as rules, u flags): the connection becomes a monitor of messages that match a rule.
 
-    No rules at all match everything.
+    Its names are released. An empty list of rules matches everything.
     """
-    bus.in_bits(call, _read_rules(bus, call))
+    bus.in_steps(call, _read_rules(bus, call))
 
 
 def _read_rules(bus: Bus, call: Call) -> Iterator[None]:
@@ -45,8 +45,8 @@ def _become_monitor(bus: Bus, call: Call, rules: list[str]) -> None:
         raise DBusError(name, str(error)) from error
     call.answered()
     peer.monitor = True
-    # The name asked for first goes first, unlike when a connection ends.
-    bus.leave_queues(peer.id, first_first=True)
+    # In the order of the requests, unlike at the end of a connection.
+    bus.leave_queues(peer.id, oldest_first=True)
     call.resume()
     bus.log.info(f"Connection {peer.unique_name} ({peer.credentials.loginfo}) became a monitor.")
 

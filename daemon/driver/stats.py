@@ -1,6 +1,6 @@
-"""org.freedesktop.DBus.Debug.Stats: what the bus has counted.
+"""org.freedesktop.DBus.Debug.Stats: the counters of the bus.
 
-The keys with a dot are omnibus's own.
+Keys with a dot are omnibus's own.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 UINT32_MAX: Final = 2**32 - 1
 MAX_ARRAY: Final = 2**26  # bytes; specification: "Summary of types"
 RULES_AT_ONCE: Final = 500
-"""So many match rules about are written down in one step, during which no message moves."""
+"""The approximate number of match rules exported in one step, during which no message is routed."""
 
-# The key of the answer, and what the data plane calls it.
+# The key in the reply, and the name of the counter in the data plane.
 TOTALS: Final = {
     "ListMemPoolUsedBytes": "cells_used_bytes",
     "ListMemPoolAllocatedBytes": "cells_bytes",
@@ -91,7 +91,7 @@ OWN_CONNECTION_STATES: Final = {
 def get_stats(bus: Bus, call: Call) -> None:
     """GetStats() → a{sv}: the whole bus."""
 
-    def told(totals: Any) -> None:
+    def answer(totals: Any) -> None:
         stats = {"Serial": _uint32(next(bus.statistics.bus_serials))}
         stats |= _take(totals, TOTALS, _uint32)
         stats["ListMemPoolCachedBytes"] = _uint32(totals["cells_bytes"] - totals["cells_used_bytes"])
@@ -101,7 +101,7 @@ def get_stats(bus: Bus, call: Call) -> None:
         stats["omnibus.DirectAsked"] = Variant("a{st}", totals["asked"])
         call.reply(stats)
 
-    bus.statistics.ask(call, Table.TOTALS, told)
+    bus.statistics.ask(call, Table.TOTALS, answer)
 
 
 def get_connection_stats(bus: Bus, call: Call) -> None:
@@ -120,7 +120,7 @@ def get_connection_stats(bus: Bus, call: Call) -> None:
         raise no_such_name
     unique_name = owner.unique_name
 
-    def told(connections: Any) -> None:
+    def answer(connections: Any) -> None:
         if not connections:
             raise no_such_name
         (connection,) = connections
@@ -133,16 +133,16 @@ def get_connection_stats(bus: Bus, call: Call) -> None:
         stats |= _take(connection, OWN_CONNECTION_STATES, lambda value: Variant("b", value))
         call.reply(stats)
 
-    bus.statistics.ask(call, Table.CONNECTIONS, told, (owner.id,))
+    bus.statistics.ask(call, Table.CONNECTIONS, answer, (owner.id,))
 
 
 def get_all_match_rules(bus: Bus, call: Call) -> None:
-    """GetAllMatchRules() → a{sas}: of every unique name, which may have none."""
+    """GetAllMatchRules() → a{sas}: the rules of every unique name, with or without rules."""
     AllMatchRules(bus, call).ask()
 
 
 class AllMatchRules:
-    """Asks for the rules of some connections at a time, fewer if they have many."""
+    """Requests the rules of a few connections at a time, fewer if they have many."""
 
     def __init__(self, bus: Bus, call: Call) -> None:
         self._bus = bus
@@ -153,18 +153,18 @@ class AllMatchRules:
         self._entries = bytearray()
 
     def ask(self) -> None:
-        """Ask for the next ones, or answer the call if there are none."""
+        """Request the next part, or answer the call if there is none."""
         peers = self._peers[self._at : self._at + self._at_once]
         if peers:
             self._at += len(peers)
-            self._bus.statistics.ask(self._call, Table.MATCHES, self._told, peers)
+            self._bus.statistics.ask(self._call, Table.MATCHES, self._add, peers)
             return
         head = len(self._entries).to_bytes(4, "little") + bytes(4)
         self._call.reply_body(head + bytes(self._entries))
 
-    def _told(self, rules: Any) -> None:
+    def _add(self, rules: Any) -> None:
         self._entries += bytes(-len(self._entries) % 8)
-        # What follows the length of the array and its padding.
+        # Without the length of the array and its padding.
         self._entries += make_body("a{sas}", (rules,))[8:]
         if len(self._entries) > MAX_ARRAY:
             raise DBusError(errors.LIMITS_EXCEEDED, "There are more match rules than a message can hold")

@@ -1,1 +1,1 @@
-"""Starting programs: the native spawner, and the helper that starts system services as their users."""
+"""Programs: the native spawner, and the setuid helper that starts system services as their users."""

@@ -1,4 +1,4 @@
-"""Builds `_launch`, which starts programs: cffi reads the declarations from spawn.h itself."""
+"""Builds `_launch`, which starts programs; cffi reads the declarations from spawn.h."""
 
 from pathlib import Path
 

@@ -19,7 +19,7 @@ static const char *const standard_directories[] = {
 static int add_directory(struct bus_config *config, const char *path)
 {
     if (path[0] != '/')
-        return 0; /* relative to what? */
+        return 0; /* relative paths are ignored */
     char **more = realloc(config->directories, (config->n_directories + 1) * sizeof(*more));
     if (!more)
         return -ENOMEM;
@@ -49,7 +49,7 @@ static int set_user(struct bus_config *config, const char *name)
     return 0;
 }
 
-/* A copy without the space around it; NULL: no memory. */
+/* A copy without surrounding white space; NULL: no memory. */
 static char *trim(const char *text)
 {
     static const char space[] = " \t\r\n";

@@ -4,14 +4,14 @@
 
 #include <stddef.h>
 
-/* What the launch helper needs of the system bus's configuration; included files don't count. */
+/* The settings of the system bus that the launch helper needs; included files are ignored. */
 struct bus_config {
     char *user; /* NULL: not given */
     char **directories;
     size_t n_directories;
 };
 
-/* -EINVAL: it is not a configuration file; -ENOMEM. */
+/* -EINVAL: not a configuration file; -ENOMEM. */
 int bus_config_read(struct bus_config *config, const char *text, size_t size);
 void bus_config_clear(struct bus_config *config);
 

@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Words never get longer than what they are made of, so there is room for all from the start. */
+/* Words are never longer than their source, so one allocation at the start holds all. */
 struct splitter {
     const char *at;
-    char *to;     /* where the next character goes */
-    char **words; /* where the next word begins */
-    bool begun;   /* there is something of the present word, if only a pair of quotes */
+    char *to;     /* the place of the next character */
+    char **words; /* the start of the present word */
+    bool begun;   /* the present word has begun, possibly with an empty pair of quotes */
 };
 
 static void end_word(struct splitter *s)
@@ -28,7 +28,7 @@ static void put(struct splitter *s, char c)
     s->begun = true;
 }
 
-/* at: behind the backslash */
+/* at: after the backslash */
 static bool read_escaped(struct splitter *s)
 {
     if (*s->at == '\0')
@@ -39,7 +39,7 @@ static bool read_escaped(struct splitter *s)
     return true;
 }
 
-/* at: behind the quote */
+/* at: after the quote */
 static bool read_quoted(struct splitter *s, char quote)
 {
     s->begun = true;
@@ -59,7 +59,7 @@ static bool read_quoted(struct splitter *s, char quote)
     return true;
 }
 
-/* at: behind the #; the end of the line goes with the comment */
+/* at: after the #; the end of the line is part of the comment */
 static bool read_comment(struct splitter *s)
 {
     if (*s->at == '\0')
@@ -99,7 +99,7 @@ int command_line_split(const char *text, char ***argv)
     size_t length = strlen(text);
     if (length > (SIZE_MAX - 64) / (sizeof(char *) + 2))
         return -ENOMEM;
-    /* at most a word for each character, one more at the end, and NULL */
+    /* at most one word per character, one more at the end, and NULL */
     size_t n = length + 2;
     char **words = calloc(1, n * sizeof(char *) + 2 * n);
     if (!words)

@@ -3,8 +3,8 @@
 #define OMNIBUS_COMMAND_LINE_H
 
 /*
- * Cuts a command line into words as daemon/activation/command_line.py does. *argv ends with NULL and is to be
- * freed at once, with all its words. -EINVAL: a quote or an escape has no end; -ENOMEM.
+ * Splits a command line into words as daemon/activation/command_line.py does. *argv ends with NULL, and is
+ * one allocation that includes its words. -EINVAL: an unclosed quote or escape; -ENOMEM.
  */
 int command_line_split(const char *text, char ***argv);
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * omnibus-daemon-launch-helper NAME: starts a service of the system bus as the user that its file names. It
+ * omnibus-daemon-launch-helper NAME: starts a service of the system bus as the user in its service file. It
  * is to be installed setuid root, executable by the bus's group alone:
  *
  *     install -o root -g messagebus -m 4750 omnibus-daemon-launch-helper /usr/libexec/
  *
- * The bus has dropped its rights and can't do this itself. Whoever calls it decides on nothing but the name:
- * what is started, and as whom, is in files that belong to the administrator, and nothing of the environment
- * counts or is passed on. LAUNCH_HELPER_TEST makes one for tests, which takes another configuration, checks
- * no caller and stays who it is; it refuses to run with rights that its caller has not.
+ * The bus has dropped its privileges, and can't do this itself. The caller only chooses the name: the program
+ * and its user come from files of the administrator, and the environment is neither used nor passed on.
+ * LAUNCH_HELPER_TEST builds one for tests, which takes another configuration, checks no caller and keeps its
+ * user; it refuses to run with privileges that its caller lacks.
  */
 
 #define _GNU_SOURCE
@@ -59,7 +59,7 @@ __attribute__((noreturn, format(printf, 2, 3))) static void fail(enum launch_exi
     exit((int)code);
 }
 
-/* Whatever the caller left open or shut: 0, 1 and 2 are there, and nothing else. */
+/* Leaves 0, 1 and 2 open, and nothing else, whatever the caller had open. */
 static void sanitize_descriptors(void)
 {
     int fd;
@@ -163,7 +163,7 @@ static void read_config(struct bus_config *config, const char *path)
         fail(LAUNCH_CONFIG_INVALID, "no <user> in %s", path);
 }
 
-/* Nobody but the bus may use our rights, and without them there is nothing to be done. */
+/* Only the bus may use the privileges of the helper, and without them it can't work. */
 static void check_caller(const struct bus_config *config)
 {
 #ifdef LAUNCH_HELPER_TEST
@@ -179,7 +179,7 @@ static void check_caller(const struct bus_config *config)
 #endif
 }
 
-/* The first of the directories' files that can be read counts. */
+/* The first readable file in the order of the directories counts. */
 static void find_service(struct service_file *service, const struct bus_config *config, const char *name)
 {
     for (size_t i = 0; i < config->n_directories; i++) {

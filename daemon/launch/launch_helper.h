@@ -2,7 +2,7 @@
 #ifndef OMNIBUS_LAUNCH_HELPER_H
 #define OMNIBUS_LAUNCH_HELPER_H
 
-/* What the bus makes errors of: daemon/activation/failures.py. The numbers are those of dbus-daemon's helper.
+/* Exit codes, which daemon/activation/failures.py maps to errors; the same as those of dbus-daemon's helper.
  */
 enum launch_exit {
     LAUNCH_NO_MEMORY = 2,

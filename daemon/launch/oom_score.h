@@ -3,8 +3,8 @@
 #define OMNIBUS_OOM_SCORE_H
 
 /*
- * Gives up what protection this process has from the OOM killer; more exposed than usual it stays. It is a
- * luxury: there is nothing to be done if it fails. Only system calls.
+ * Drops this process's protection from the OOM killer; a positive score stays. Failures are ignored. Only
+ * system calls.
  */
 void oom_score_reset(void);
 

@@ -14,12 +14,12 @@ struct line {
 
 struct reader {
     struct service_file *file;
-    bool in_section;  /* some section has begun */
-    bool in_services; /* it is ours */
+    bool in_section;  /* a section has begun */
+    bool in_services; /* it is [D-BUS Service] */
     bool had_services;
 };
 
-/* The next line of what is left; CR, LF and CR LF end one. */
+/* The next line of the rest; CR, LF and CR LF end a line. */
 static struct line next_line(struct line *left)
 {
     struct line line = {left->at, left->at};
@@ -54,12 +54,12 @@ static int read_section(struct reader *r, struct line line)
     size_t length = (size_t)(line.end - line.at) - 2;
     bool ours = length == strlen(SECTION) && memcmp(line.at + 1, SECTION, length) == 0;
     r->in_section = true;
-    r->in_services = ours && !r->had_services; /* of two the first counts */
+    r->in_services = ours && !r->had_services; /* the first of duplicates counts */
     r->had_services |= ours;
     return 0;
 }
 
-/* NULL with errno if there is something wrong with the escapes, or no memory. */
+/* NULL with errno: invalid escapes, or no memory. */
 static char *unescape(struct line value)
 {
     static const char codes[] = "stnr\\", meanings[] = " \t\n\r\\";
@@ -109,7 +109,7 @@ static int read_key(struct reader *r, struct line line)
         return -EINVAL;
     line.at = key.end;
     if (line.at < line.end && *line.at == '[')
-        return 0; /* for another language */
+        return 0; /* a translation */
     while (line.at < line.end && *line.at == ' ')
         line.at++;
     if (line.at == line.end || *line.at++ != '=')

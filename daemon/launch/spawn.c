@@ -22,7 +22,7 @@
 
 struct child {
     const struct spawn_program *program;
-    int errors; /* a pipe: why the program could not be executed; its end if it could */
+    int errors; /* a pipe: the error if the program could not be executed, end of file if it could */
 };
 
 static void reset_signals(void)
@@ -41,7 +41,7 @@ static void limit_fds(const struct spawn_program *program)
         setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Runs in the memory of the bus, whose thread waits: only system calls, and nothing that allocates or locks.
+/* Runs in the memory of the bus, whose thread waits: only system calls, no allocations and no locks.
  */
 static int child_main(void *context)
 {
@@ -54,7 +54,7 @@ static int child_main(void *context)
         dup2(program->output, STDOUT_FILENO);
     if (program->error >= 0)
         dup2(program->error, STDERR_FILENO);
-    syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC); /* all are; this is the second lock */
+    syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC); /* a second safeguard: all are by now */
     reset_signals();
     execve(program->argv[0], program->argv, program->environment);
     int why = errno;
@@ -63,14 +63,14 @@ static int child_main(void *context)
     _exit(127);
 }
 
-/* vfork() with a stack of the child's own, so that it can't harm ours, and with a pidfd. */
+/* vfork() with a separate stack for the child, and with a pidfd. */
 static int start(struct child *child, int *pidfd)
 {
     void *stack =
         mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (stack == MAP_FAILED)
         return -errno;
-    /* a handler of ours must not run in the child */
+    /* no signal handler may run in the child */
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -87,7 +87,7 @@ static void fail(struct spawn_result *result, enum spawn_step step, int error_nu
     *result = (struct spawn_result){.pid = -1, .pidfd = -1, .failed = step, .error_number = error_number};
 }
 
-/* 0 if the pipe ended without a word. */
+/* 0: end of file without an error. */
 static int read_error(int fd)
 {
     int why = 0;

@@ -10,7 +10,7 @@
 
 struct element {
     char name[NAME_SIZE];
-    char *text; /* has room for all that is left to be read */
+    char *text; /* has room for the rest of the input */
     size_t length;
 };
 
@@ -28,7 +28,7 @@ static bool starts_with(const struct xml *x, const char *text)
     return (size_t)(x->end - x->at) >= length && memcmp(x->at, text, length) == 0;
 }
 
-/* Goes behind the next occurrence of text. */
+/* Skips to the end of the next occurrence of text. */
 static bool skip_behind(struct xml *x, const char *text)
 {
     for (; x->at < x->end; x->at++) {
@@ -73,7 +73,7 @@ static int put(struct xml *x, char c)
     return 0;
 }
 
-/* at: behind the & */
+/* at: after the & */
 static int read_entity(struct xml *x)
 {
     static const struct {
@@ -143,7 +143,7 @@ static int start_element(struct xml *x)
     return empty ? end_element(x) : 0;
 }
 
-/* at: behind the </ */
+/* at: after the </ */
 static int read_end(struct xml *x)
 {
     char name[NAME_SIZE];

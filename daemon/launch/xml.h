@@ -7,13 +7,13 @@
 #define XML_DEPTH 16u
 
 /*
- * Enough of XML for configuration files, and nothing that could be a trap: no entities but the five of XML
- * itself, no internal subset, no CDATA. Attributes are skipped.
+ * The subset of XML that configuration files need: no entities but the five predefined ones, no internal
+ * subset, no CDATA. Attributes are skipped.
  */
 struct xml_handler {
     void *context;
-    /* An element has ended that stands at this depth (the root is 1), with the text directly in it. 0, or an
-     * error that ends the reading. */
+    /* Called at the end of an element, with its depth (the root is 1) and its own text. Returns 0, or an
+     * error that ends the parsing. */
     int (*ended)(void *context, size_t depth, const char *name, const char *text);
 };
 
