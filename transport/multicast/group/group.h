@@ -15,15 +15,15 @@
  *   (policy, names, match rules, monitors), the filter is emptied in the same wake-up, before any message
  *   that shows the change is written. Filters are rebuilt later, at most one member per wake-up, when they
  *   are worth it.
- * - Order is kept: a member for which the relay has messages is held, so that what others send to it directly
- *   waits behind them; a member of which the relay has unread messages sends nothing directly until these are
- *   dispatched and it is released.
+ * - Order is kept. A member with a queue in the relay is held: messages for it go to the relay, behind that
+ *   queue. A member whose message went to the relay sends nothing directly until the relay has dispatched all
+ *   that it received from it, and releases it.
  * - A failing group is not an error for clients: it is closed (group_fail), and the relay serves every
  *   connection again.
  *
- * The relay calls this layer through struct group_ops (state/group_ops.h) only. Learning from the policy
- * ahead of any message was rejected: the number of possible flows is the square of the number of clients, and
- * few are used.
+ * The relay calls this layer through struct group (state/group.h) only. Learning from the policy ahead of any
+ * message was rejected: the number of possible flows is the square of the number of clients, and few are
+ * used.
  */
 
 /* Sets bus->group_ops. Takes ownership of the descriptor, also on failure. 0 or a negative errno. */

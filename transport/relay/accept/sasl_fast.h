@@ -33,7 +33,7 @@ struct sasl_fast {
     enum sasl_fast_state state;
     size_t at; /* the bytes before are processed */
     bool fd_passing;
-    char identity[21]; /* the uid in decimal, in hex */
+    char identity[21]; /* the uid in decimal, hex-encoded */
 };
 
 struct sasl_fast_answer {

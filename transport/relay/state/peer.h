@@ -72,7 +72,7 @@ struct peer_output {
     struct list in_backlogs;    /* bus.backlogs */
 };
 
-/* Names. Written by state/registry.c; known also by the readers that build it. */
+/* Names. Written by state/registry.c, which fills known when it is read. */
 struct peer_names {
     struct list entries; /* queue_entry.in_peer */
     struct span *known;  /* registry_names: the unique name and the names that it owns */
@@ -96,7 +96,9 @@ struct peer_calls {
     uint32_t asked;       /* serial of the call of the driver that it may answer; 0: none */
 };
 
-/* Events about it for the control plane. Written by state/report.c and accept/; told by api/relay_events.c.
+/*
+ * Events about it for the control plane. Written by state/report.c and accept/; told also by
+ * api/relay_events.c.
  */
 struct peer_reports {
     uint32_t n;                                               /* see report.h */
@@ -108,7 +110,7 @@ struct peer_reports {
     struct event arrival, call, hello, gone;
 };
 
-/* The policy in force, as far as it concerns the peer. Written by state/peer.c. */
+/* What the policy in force knows of the peer. Written by state/peer.c. */
 struct peer_policy {
     const struct rule_set *identity;
     const struct role *role;
@@ -175,7 +177,7 @@ struct peer {
 struct peer *peer_begin(void);
 /* Sets its identity. False: no memory; the descriptor is left alone. */
 bool peer_identify(struct peer *peer, uint64_t id, int fd, const struct relay_credentials *credentials);
-/* Both together. */
+/* peer_begin and peer_identify. */
 struct peer *peer_new(uint64_t id, int fd, const struct relay_credentials *credentials); /* NULL: no memory */
 /* The bytes of it that the bus keeps: what is charged, and incomplete messages. */
 uint64_t peer_waiting_bytes(const struct peer *peer);

@@ -13,7 +13,7 @@ static inline uint32_t take_uint32(struct wire_reader *r)
     return wire_load32(r->data + r->at - 4, r->swap);
 }
 
-/* The text of an 's', 'o' or 'g' */
+/* Takes the text of an 's', 'o' or 'g'. */
 static struct span take_text(struct wire_reader *r, char code)
 {
     const uint32_t n = code == 'g' ? r->data[r->at++] : take_uint32(r);
