@@ -52,8 +52,8 @@ static void assert_case(struct bus *bus, struct policy_case *c)
     static struct denial denial;
     struct policy_party sender = {.role = policy_role_of_bus(bus->policy)};
     struct policy_party recipient = {.role = policy_role_of_name(bus->policy, c->m->destination)};
-    ASSERT(!c->sender || peer_side(c->sender, bus->policy, &sender));
-    ASSERT(!c->recipient || peer_side(c->recipient, bus->policy, &recipient));
+    ASSERT(!c->sender || peer_party(c->sender, bus->policy, &sender));
+    ASSERT(!c->recipient || peer_party(c->recipient, bus->policy, &recipient));
     struct policy_class class;
     policy_classify(bus->policy, c->m, &class);
     class.bits |= c->requested_reply && class.bits & POLICY_IS_REPLY ? POLICY_IS_REQUESTED : 0;

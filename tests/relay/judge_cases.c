@@ -151,8 +151,8 @@ static void judge_case(struct policy_case *c, bool is_reply)
     struct policy_verdict send = {.allow = true}, receive = {.allow = true};
     struct policy_party sender = {.role = policy_role_of_bus(bus.policy)};
     struct policy_party recipient = {.role = policy_role_of_name(bus.policy, c->m->destination)};
-    require(!c->sender || peer_side(c->sender, bus.policy, &sender), "no sender's side");
-    require(!c->recipient || peer_side(c->recipient, bus.policy, &recipient), "no recipient's side");
+    require(!c->sender || peer_party(c->sender, bus.policy, &sender), "no sender's side");
+    require(!c->recipient || peer_party(c->recipient, bus.policy, &recipient), "no recipient's side");
     struct policy_class class;
     policy_classify(bus.policy, c->m, &class);
     class.bits |= is_reply && c->requested_reply ? POLICY_IS_REQUESTED : 0;
@@ -190,7 +190,7 @@ static void take_own(void)
     struct peer *peer = client(take_number());
     struct span name = take_text();
     struct policy_party side;
-    require(peer && peer_side(peer, bus.policy, &side), "no side");
+    require(peer && peer_party(peer, bus.policy, &side), "no side");
     printf("%d\n", policy_can_own(side.identity, name));
     drop(name);
 }

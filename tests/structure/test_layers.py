@@ -20,7 +20,6 @@ SHORTEST = 50
 SHORT = {
     "relay/base/clock.h": "header only",
     "relay/base/span.h": "header only",
-    "relay/base/stack.h": "header only",
     "relay/base/wake.c": "an eventfd, or a pipe where there is none",
     "relay/state/held.c": "messages that parked.c and a peer's call keep alike",
     "relay/state/source.h": "how each object begins that epoll knows",

@@ -150,7 +150,7 @@ static void learn(const struct transit *t, struct group_peer *from, struct group
     const struct message *m = t->m;
     struct policy_party sender, recipient;
     struct policy_class class;
-    if (!peer_side(t->sender, bus->policy, &sender) || !peer_side(to->peer, bus->policy, &recipient))
+    if (!peer_party(t->sender, bus->policy, &sender) || !peer_party(to->peer, bus->policy, &recipient))
         return;
     policy_classify(bus->policy, m, &class);
     class.bits |= requested_reply ? POLICY_IS_REQUESTED : 0;

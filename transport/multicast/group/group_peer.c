@@ -163,7 +163,7 @@ static uint32_t find_side(struct bus *bus, struct peer *peer)
 {
     struct group *group = bus->group;
     struct policy_party found;
-    if (!peer_side(peer, bus->policy, &found))
+    if (!peer_party(peer, bus->policy, &found))
         return GROUP_NO_SIDE;
     for (uint32_t i = 0; i < group->n_sides; i++) {
         const struct side *side = &group->sides[i];

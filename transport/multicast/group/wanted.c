@@ -154,7 +154,7 @@ int ingress_make(struct bus *bus, struct group_peer *member, struct filter *filt
         group_policy_changed(bus);
     if (group->failed)
         return -EIO;
-    if (member->peer && !peer_side(member->peer, bus->policy, &side))
+    if (member->peer && !peer_party(member->peer, bus->policy, &side))
         return -ENOMEM;
     bool added = member->peer ? add_rules_of(&wanted, member->peer) : add_rules_of_others(&wanted);
     int error = added ? wanted_compile(bus, member, &wanted, filter) : -ENOMEM;

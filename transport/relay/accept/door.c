@@ -75,13 +75,6 @@ static void failed(struct bus *bus, int error)
     bus->accept_again = clock_now() + DOOR_PAUSE;
 }
 
-/* A limit of 0 counts as 1, because every connection is incomplete until its Hello. */
-static bool door_has_room(const struct bus *bus)
-{
-    uint32_t limit = bus->limits.max_incomplete_connections;
-    return bus->incompletes.n + bus->incompletes.n_above < (limit > 0 ? limit : 1);
-}
-
 void door_ready(struct bus *bus, struct door *door)
 {
     if (!bus->accepting || bus->shut)
@@ -102,8 +95,7 @@ void door_ready(struct bus *bus, struct door *door)
 int64_t doors_tick(struct bus *bus)
 {
     int64_t left = -1;
-    uint32_t gone = atomic_load_explicit(&bus->n_left, memory_order_relaxed) + bus->n_lost;
-    if (!bus->accept_again && gone >= DOOR_LEFT_MAX)
+    if (!bus->accept_again && doors_gone(bus) >= DOOR_LEFT_MAX)
         bus->accept_again = clock_now() + DOOR_REST;
     if (bus->accept_again) {
         left = bus->accept_again - clock_now();

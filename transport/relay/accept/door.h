@@ -50,6 +50,22 @@ void doors_shut(struct bus *bus);
 void doors_free(struct bus *bus); /* after doors_shut */
 /* Accepts one connection. epoll reports further ones, which is cheaper than an accept() that finds none. */
 void door_ready(struct bus *bus, struct door *door);
+/* A limit of 0 counts as 1, because every connection is incomplete until its Hello. */
+static inline bool door_has_room(const struct bus *bus)
+{
+    uint32_t limit = bus->limits.max_incomplete_connections;
+    return bus->incompletes.n + bus->incompletes.n_above < (limit > 0 ? limit : 1);
+}
+/* The number of lost connections that the control plane has yet to forget. */
+static inline uint32_t doors_gone(const struct bus *bus)
+{
+    return atomic_load_explicit(&bus->n_left, memory_order_relaxed) + bus->n_lost;
+}
+/* True if there is nothing for doors_tick() to do. */
+static inline bool doors_settled(const struct bus *bus)
+{
+    return bus->accepting && !bus->accept_again && door_has_room(bus) && doors_gone(bus) < DOOR_LEFT_MAX;
+}
 /*
  * Starts or stops accepting as there is room. Returns the milliseconds until the next call is due; -1: none
  * is.

@@ -120,6 +120,13 @@ static bool source_event(struct bus *bus, struct source *source, uint32_t events
     return false;
 }
 
+/* Connections that exceeded auth_timeout come first, as they make room for new ones. */
+static int64_t accept_tick(struct bus *bus)
+{
+    int64_t expiry = list_empty(&bus->incompletes.all) ? -1 : incomplete_tick(bus);
+    return doors_settled(bus) ? expiry : sooner(expiry, doors_tick(bus));
+}
+
 void loop_once(struct bus *bus, int timeout, loop_commands commands, void *context)
 {
     struct epoll_event events[LOOP_EVENTS];
@@ -133,20 +140,23 @@ void loop_once(struct bus *bus, int timeout, loop_commands commands, void *conte
         commands(context);
     ready_turns(bus);
     expire_replies(bus);
-    int64_t expiry = incomplete_tick(bus); /* first, as it makes room for new connections */
-    int64_t doors = sooner(expiry, doors_tick(bus));
+    int64_t doors = accept_tick(bus);
     GROUP_CALL(bus, release, bus);
     output_flush(bus);
     if ((!list_empty(&bus->leaving) || !list_empty(&bus->unsettled)) && leave_turn(bus))
         output_flush(bus);
     bus->batch.input_used = 0;
-    bus->tick = (int)sooner(quota_tick(bus), pool_tick(&bus->pool));
+    bus->tick = quota_waits(bus) ? quota_tick(bus) : -1;
+    if (bus->pool.first)
+        bus->tick = (int)sooner(bus->tick, pool_tick(&bus->pool));
     if (!list_empty(&bus->paused))
         input_unpause(bus);
     GROUP_CALL(bus, settle, bus);
     bus->sweeping = match_index_sweep(bus->matches);
     bus->sweeping |= match_index_sweep(bus->monitors.rules);
-    bus->tick = (int)sooner(sooner(bus->tick, doors), events_tick(bus->events));
+    bus->tick = (int)sooner(bus->tick, doors);
+    if (bus->events->lazy > 0)
+        bus->tick = (int)sooner(bus->tick, events_tick(bus->events));
     events_wake(bus->events);
 }
 

@@ -116,8 +116,17 @@ void policy_role_add(struct policy *policy, struct span name);
 const struct role *policy_role(struct policy *policy);
 const struct role *policy_role_of_bus(struct policy *policy);
 const struct role *policy_role_of_name(struct policy *policy, struct span name); /* .s is NULL: no name */
-/* Frees all identities and roles if there are too many, which begins a new generation. */
-void policy_tidy(struct policy *policy);
+/* Limit of rule sets plus roles, reached only by a peer that owns ever different names. */
+#define POLICY_TOGETHER_MAX 1024u
+
+/* Frees all rule sets and roles, which begins a new generation. */
+void policy_begin_anew(struct policy *policy);
+/* The same if there are too many. */
+static inline void policy_tidy(struct policy *policy)
+{
+    if (policy->identities.count + policy->roles.count > POLICY_TOGETHER_MAX)
+        policy_begin_anew(policy);
+}
 
 /* True if a user may connect, by the rules that precede any client. owner is the user of the bus itself. */
 bool policy_can_connect(const struct policy *policy, uint32_t uid, const uint32_t *gids, uint32_t n_gids,

@@ -104,9 +104,6 @@ struct policy_memo {
     uint32_t outcome; /* 0: none yet */
 };
 
-/* Limit of identities plus roles, reached only by a peer that owns ever different names. */
-#define POLICY_TOGETHER_MAX 1024u
-
 #define POLICY_MEMO_BITS 10
 #define POLICY_MEMOS (1u << POLICY_MEMO_BITS)
 

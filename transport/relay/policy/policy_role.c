@@ -94,10 +94,8 @@ void policy_roles_free(struct policy *policy)
     table_free(&policy->roles);
 }
 
-void policy_tidy(struct policy *policy)
+void policy_begin_anew(struct policy *policy)
 {
-    if (policy->identities.count + policy->roles.count <= POLICY_TOGETHER_MAX)
-        return;
     policy_identities_clear(policy);
     roles_clear(policy);
     memset(policy->memos, 0, POLICY_MEMOS * sizeof(*policy->memos));

@@ -311,7 +311,8 @@ static void read_into_batch(struct bus *bus, struct peer *peer)
     size_t came = peer->input.waiting ? used : n;
     bool lengthy = came / BATCH_SMALL > peer->statistics.messages_in - before;
     peer->input.read_size = lengthy ? INBOX_READ_SIZE : INBOX_READ_SHORT;
-    if (!peer_is_gone(peer) && inbox_set(peer, data + used, size - used) < 0)
+    if (!peer_is_gone(peer) && (peer->input.tail || used < size) &&
+        inbox_set(peer, data + used, size - used) < 0)
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
 }
 

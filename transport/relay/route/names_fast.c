@@ -23,7 +23,7 @@ static bool may_own(struct bus *bus, struct peer *peer, struct span name)
 {
     struct policy_party side;
     return peer->names.n_claims < bus->limits.max_names_per_connection &&
-           peer_side(peer, bus->policy, &side) && policy_can_own(side.identity, name);
+           peer_party(peer, bus->policy, &side) && policy_can_own(side.identity, name);
 }
 
 /* NULL: no memory */

@@ -99,12 +99,6 @@ void deliver_spread(struct transit *t, struct peer *addressed, bool unicast)
     bus->work += match_index_find(bus->matches, &subject, spread_to, &context);
 }
 
-void deliver_overheard(struct transit *t, struct peer *addressed)
-{
-    if (match_index_eavesdroppers(t->bus->matches) > 0)
-        deliver_spread(t, addressed, true);
-}
-
 void deliver_said(struct bus *bus, struct peer *to, const struct message *m, struct fds *fds)
 {
     struct transit t = {.bus = bus, .m = m, .fds = fds};

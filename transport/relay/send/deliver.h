@@ -16,7 +16,11 @@ bool deliver_fits(struct bus *bus, const struct policy_case *c, const struct fds
  */
 void deliver_spread(struct transit *t, struct peer *addressed, bool unicast);
 /* Delivers a unicast message to eavesdroppers. addressed NULL: it is for the bus. */
-void deliver_overheard(struct transit *t, struct peer *addressed);
+static inline void deliver_overheard(struct transit *t, struct peer *addressed)
+{
+    if (match_index_eavesdroppers(t->bus->matches) > 0)
+        deliver_spread(t, addressed, true);
+}
 /* Delivers a message of the bus itself, to one peer or (NULL) to all whose rules match. */
 void deliver_said(struct bus *bus, struct peer *to, const struct message *m, struct fds *fds);
 

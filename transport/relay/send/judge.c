@@ -91,10 +91,10 @@ static bool sides_of(struct policy *policy, const struct policy_case *c, struct 
                      struct policy_party *recipient)
 {
     *sender = *recipient = (struct policy_party){NULL, NULL};
-    if (c->sender ? !peer_side(c->sender, policy, sender) : !(sender->role = policy_role_of_bus(policy)))
+    if (c->sender ? !peer_party(c->sender, policy, sender) : !(sender->role = policy_role_of_bus(policy)))
         return false;
     if (c->recipient)
-        return peer_side(c->recipient, policy, recipient);
+        return peer_party(c->recipient, policy, recipient);
     if (span_equal(c->m->destination, BUS_NAME))
         recipient->role = policy_role_of_bus(policy);
     else

@@ -87,12 +87,3 @@ void events_remain(const struct events *events)
     ssize_t n = write(events->fd, &one, sizeof(one));
     (void)n; /* EAGAIN: the descriptor is readable already */
 }
-
-void events_wake(struct events *events)
-{
-    if (!events->wake)
-        return;
-    events->wake = false;
-    events->lazy = 0;
-    events_remain(events);
-}

@@ -54,7 +54,14 @@ void events_hurry(struct events *events);
 int events_tick(struct events *events);
 void events_remain(
     const struct events *events); /* keeps the descriptor readable, as not all events were taken */
-void events_wake(
-    struct events *events); /* wakes the control plane if anything was pushed; once per wake-up */
+/* Wakes the control plane if anything was pushed; once per wake-up. */
+static inline void events_wake(struct events *events)
+{
+    if (!events->wake)
+        return;
+    events->wake = false;
+    events->lazy = 0;
+    events_remain(events);
+}
 
 #endif

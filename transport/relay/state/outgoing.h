@@ -17,8 +17,21 @@ struct fds {
 };
 
 struct fds *fds_new(const int *fd, uint32_t n); /* takes ownership; NULL: no memory, they are closed */
-struct fds *fds_ref(struct fds *fds);           /* both accept NULL */
-void fds_unref(struct fds *fds);
+void fds_free(struct fds *fds);
+
+/* Both accept NULL. */
+static inline struct fds *fds_ref(struct fds *fds)
+{
+    if (fds)
+        fds->references++;
+    return fds;
+}
+
+static inline void fds_unref(struct fds *fds)
+{
+    if (fds && --fds->references == 0)
+        fds_free(fds);
+}
 
 static inline uint64_t fds_cost(const struct fds *fds)
 {
@@ -96,5 +109,46 @@ static inline struct delivery *delivery_take(struct delivery_list *list)
         list->last = NULL;
     return delivery;
 }
+
+#define BATCH_INPUT_SIZE (1024u * 1024) /* size of the one receive buffer */
+#define BATCH_STAMPED_SIZE (256u * 1024)
+#define BATCH_SMALL 2048u /* messages up to this size are copied, so that neighbours share an iovec */
+#define BATCH_DELIVERIES 65536u
+
+struct batch_chunk;
+
+/* The memory of one wake-up: received bytes, outgoing messages and deliveries. Valid until the flush. */
+struct batch {
+    uint8_t *input;
+    size_t input_used;
+    uint8_t *stamped;
+    size_t stamped_used;
+    struct batch_chunk *chunks; /* the first one is never freed */
+    struct batch_chunk *current;
+    struct outgoing *outgoings;
+    uint32_t n_cells;
+};
+
+int batch_init(struct batch *batch);
+void batch_free(struct batch *batch);
+struct outgoing *batch_outgoing(struct batch *batch); /* zeroed and listed; NULL: no memory */
+struct delivery *batch_delivery(struct batch *batch); /* NULL: no memory */
+/* NULL: full until the flush. */
+static inline uint8_t *batch_stamped(struct batch *batch, size_t size)
+{
+    if (size > BATCH_STAMPED_SIZE - batch->stamped_used)
+        return NULL;
+    uint8_t *p = batch->stamped + batch->stamped_used;
+    batch->stamped_used += size;
+    return p;
+}
+/* A flush is due before the next message. */
+static inline bool batch_full(const struct batch *batch)
+{
+    return batch->n_cells > BATCH_DELIVERIES || batch->stamped_used > BATCH_STAMPED_SIZE - 2 * BATCH_SMALL;
+}
+size_t batch_cells_memory(const struct batch *batch,
+                          size_t *used); /* bytes of deliveries and outgoing messages */
+void batch_reset(struct batch *batch);   /* frees all but the input */
 
 #endif

@@ -29,12 +29,6 @@ struct parked *parking_find(const struct parking *parking, uint64_t id)
     return NULL;
 }
 
-bool parking_has(const struct parking *parking, struct span name)
-{
-    const struct handed *handed = parking->ids.count > 0 ? registry_handed(parking->registry, name) : NULL;
-    return handed && handed->n_parked > 0;
-}
-
 struct parked *parking_add(struct parking *parking, struct peer *sender, struct held *held)
 {
     struct parked *parked = calloc(1, sizeof(*parked));

@@ -40,7 +40,11 @@ struct parking {
 int parking_init(struct parking *parking, struct registry *registry);
 void parking_free(struct parking *parking);
 struct parked *parking_find(const struct parking *parking, uint64_t id);
-bool parking_has(const struct parking *parking, struct span name);
+static inline bool parking_has(const struct parking *parking, struct span name)
+{
+    const struct handed *handed = parking->ids.count > 0 ? registry_handed(parking->registry, name) : NULL;
+    return handed && handed->n_parked > 0;
+}
 /* Takes ownership of held. NULL: no memory, held is freed. */
 struct parked *parking_add(struct parking *parking, struct peer *sender, struct held *held);
 /* Detaches a parked message from its sender, which is gone. It is freed when the control plane answers. */

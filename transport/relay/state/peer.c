@@ -143,14 +143,11 @@ static const struct role *role_of(const struct peer *peer, struct policy *policy
     return policy_role(policy);
 }
 
-bool peer_side(struct peer *peer, struct policy *policy, struct policy_party *side)
+bool peer_look_up_policy(struct peer *peer, struct policy *policy)
 {
-    if (peer->policy.generation != policy->generation) {
-        peer->policy.role = role_of(peer, policy);
-        if (!identify(peer, policy) || !peer->policy.role)
-            return false;
-        peer->policy.generation = policy->generation;
-    }
-    *side = (struct policy_party){peer->policy.identity, peer->policy.role};
+    peer->policy.role = role_of(peer, policy);
+    if (!identify(peer, policy) || !peer->policy.role)
+        return false;
+    peer->policy.generation = policy->generation;
     return true;
 }

@@ -194,7 +194,15 @@ static inline struct span peer_name(const struct peer *peer)
 {
     return peer->active ? peer->unique : SPAN(":not.active.yet");
 }
+/* Looks up rule set and role under the policy in force. False: no memory. */
+bool peer_look_up_policy(struct peer *peer, struct policy *policy);
 /* The peer as a party of the policy in force. False: no memory. */
-bool peer_side(struct peer *peer, struct policy *policy, struct policy_party *side);
+static inline bool peer_party(struct peer *peer, struct policy *policy, struct policy_party *party)
+{
+    if (peer->policy.generation != policy->generation && !peer_look_up_policy(peer, policy))
+        return false;
+    *party = (struct policy_party){peer->policy.identity, peer->policy.role};
+    return true;
+}
 
 #endif

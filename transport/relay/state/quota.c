@@ -82,20 +82,11 @@ static bool share_has_room(const struct bus *bus, const struct peer *sender, con
     return own <= (limit > others ? (limit - others) / 2 : 0);
 }
 
-bool quota_has_room(const struct bus *bus, const struct peer *sender, const struct peer *receiver)
+bool quota_queue_has_room(const struct bus *bus, const struct peer *sender, const struct peer *receiver)
 {
-    if (!receiver->output.queue.first)
-        return receiver->output.pending_bytes <= bus->limits.max_outgoing_bytes;
     return receiver->output.queued_bytes + receiver->output.pending_bytes <= bus->limits.max_outgoing_bytes &&
            receiver->output.queued_fds + receiver->output.pending_fds <= bus->limits.max_outgoing_unix_fds &&
            share_has_room(bus, sender, receiver) && uid_has_room(bus, receiver);
-}
-
-bool quota_exceeded(const struct bus *bus, const struct peer *peer)
-{
-    return peer->account->bytes >= bus->limits.max_incoming_bytes ||
-           peer->account->fds >= bus->limits.max_incoming_unix_fds ||
-           peer->output.queued_bytes > bus->limits.max_outgoing_bytes;
 }
 
 static void charge_receiver(struct peer *peer, struct outgoing *kept)
@@ -223,7 +214,7 @@ static void tick_fds(struct bus *bus, struct peer *peer, int64_t now)
 
 int quota_tick(struct bus *bus)
 {
-    if (list_empty(&bus->backlogs) && list_empty(&bus->fd_waits))
+    if (!quota_waits(bus))
         return -1;
     int64_t now = clock_now();
     if (now < bus->next_tick)

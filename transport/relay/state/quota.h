@@ -31,10 +31,23 @@ struct quota_share {
     uint64_t bytes;
 };
 
+/* The same for a receiver that has a queue. */
+bool quota_queue_has_room(const struct bus *bus, const struct peer *sender, const struct peer *receiver);
 /* True if the receiver may get another message of the sender (NULL: the bus), given its queue. */
-bool quota_has_room(const struct bus *bus, const struct peer *sender, const struct peer *receiver);
+static inline bool quota_has_room(const struct bus *bus, const struct peer *sender,
+                                  const struct peer *receiver)
+{
+    if (!receiver->output.queue.first)
+        return receiver->output.pending_bytes <= bus->limits.max_outgoing_bytes;
+    return quota_queue_has_room(bus, sender, receiver);
+}
 /* True if the peer has so much in flight, or queued for it, that it is not read from. */
-bool quota_exceeded(const struct bus *bus, const struct peer *peer);
+static inline bool quota_exceeded(const struct bus *bus, const struct peer *peer)
+{
+    return peer->account->bytes >= bus->limits.max_incoming_bytes ||
+           peer->account->fds >= bus->limits.max_incoming_unix_fds ||
+           peer->output.queued_bytes > bus->limits.max_outgoing_bytes;
+}
 /* Account for a message put into the queue, or removed from it. */
 void quota_keep(struct bus *bus, struct peer *peer, struct outgoing *kept);
 void quota_take(struct bus *bus, struct peer *peer, const struct outgoing *kept);
@@ -46,5 +59,9 @@ void quota_refused(struct bus *bus, struct peer *peer);
 void quota_fds_wait(struct bus *bus, struct peer *peer);
 /* Checks for stalled receivers. Returns the milliseconds until the next check; -1: none is needed. */
 int quota_tick(struct bus *bus);
+static inline bool quota_waits(const struct bus *bus)
+{
+    return !list_empty(&bus->backlogs) || !list_empty(&bus->fd_waits);
+}
 
 #endif

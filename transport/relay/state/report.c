@@ -97,14 +97,6 @@ void report_end_event(struct bus *bus, struct peer *peer, struct event *event)
         report_end(bus, peer, user);
 }
 
-bool report_exceeded(const struct peer *peer)
-{
-    if (peer->reports.n >= REPORTS_OF_PEER)
-        return true;
-    /* before Hello it would occupy one of the places that all uids share */
-    return peer->active && !peer->reports.mentioned && peer->user && peer->user->n_lost >= REPORTS_OF_UID;
-}
-
 void reports_free(struct user *user)
 {
     while (user->waiting)

@@ -55,7 +55,13 @@ void report_end(struct bus *bus, struct peer *peer, struct user *user);
 /* The same for an event that still exists. Later calls do nothing. */
 void report_end_event(struct bus *bus, struct peer *peer, struct event *event);
 /* True if the peer has so many reports that it is not read from. */
-bool report_exceeded(const struct peer *peer);
+static inline bool report_exceeded(const struct peer *peer)
+{
+    if (peer->reports.n >= REPORTS_OF_PEER)
+        return true;
+    /* before Hello it would occupy one of the places that all uids share */
+    return peer->active && !peer->reports.mentioned && peer->user && peer->user->n_lost >= REPORTS_OF_UID;
+}
 /* Frees the reports held back, at the end of the bus. */
 void reports_free(struct user *user);
 
