@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 #   make        build .venv with everything in it: .venv/bin/omnibusd
 #   make run    start a private bus in the foreground
+#   make tidy   clang-tidy over the C of transport/ and daemon/
 #   make test   check and test everything
 #   make fuzz   fuzz the C code, ten minutes a target
 #   make fuzz-bus   fuzz whole conversations with a sanitised bus (SECONDS=3600); fuzz-bus-proof: it finds what it must
@@ -55,6 +56,12 @@ lint: all
 	cd $(LINK) && ../../$(BIN)/mypy --cache-dir ../../.mypy_cache --config-file ../../pyproject.toml \
 	    $(addprefix omnibus/,$(ROOMS))
 
+# Six seconds. Not a part of lint, because each version of it has other checks.
+tidy:
+	.ci/packages clang-tidy
+	printf '%s\n' $(filter-out %.h $(wildcard transport/*/_*.c daemon/launch/_*.c),$(C_SOURCES)) | xargs -P$(JOBS) -n8 sh -c \
+	    'clang-tidy --quiet "$$@" -- -std=gnu11 -Itransport/relay -Itransport/multicast -Ikernel/include/uapi 2>/dev/null' -
+
 test-packages: tests/packages.txt
 	@.ci/packages tests/packages.txt
 
@@ -77,7 +84,7 @@ clean:
 	rm -rf $(VENV) build *.egg-info transport/*/_*.c transport/*/_*.so tests/relay/build \
 	    daemon/launch/_launch.*.so daemon/launch/omnibus-daemon-launch-helper
 
-.PHONY: all run lint test test-packages policy-test fuzz fuzz-coverage clean
+.PHONY: all run lint tidy test test-packages policy-test fuzz fuzz-coverage clean
 .DELETE_ON_ERROR:
 
 -include bench/targets.mk

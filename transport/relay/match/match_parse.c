@@ -147,9 +147,9 @@ static int understand_type(struct reading *r, const struct token *token)
         {NULL, 0}, {"method_call", 11}, {"method_return", 13}, {"error", 5}, {"signal", 6}};
     if (r->form.type)
         return invalid(r, "Key %.*s specified twice in match rule\n", TEXT(token->key));
-    for (uint8_t type = MESSAGE_METHOD_CALL; type <= MESSAGE_SIGNAL; type++) {
+    for (unsigned type = MESSAGE_METHOD_CALL; type <= MESSAGE_SIGNAL; type++) {
         if (span_equal(token->value, names[type]))
-            r->form.type = type;
+            r->form.type = (uint8_t)type;
     }
     if (!r->form.type)
         return invalid(r, "Invalid message type (%.*s) in match rule\n", TEXT(token->value));

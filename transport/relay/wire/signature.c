@@ -5,15 +5,15 @@
 
 #define FIXED(size)                                                                                          \
     {                                                                                                        \
-        .alignment = size, .fixed = size, .basic = true                                                      \
+        .alignment = (size), .fixed = (size), .basic = true                                                  \
     }
 #define TEXT(align)                                                                                          \
     {                                                                                                        \
-        .alignment = align, .basic = true                                                                    \
+        .alignment = (align), .basic = true                                                                  \
     }
 #define CONTAINER(align)                                                                                     \
     {                                                                                                        \
-        .alignment = align                                                                                   \
+        .alignment = (align)                                                                                 \
     }
 
 const struct wire_type wire_types[256] = {
