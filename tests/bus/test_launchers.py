@@ -132,8 +132,12 @@ for _ in range(2):
     test.stop()
 print('done')
 """
+# dbusmock looks ten times for the socket, a tenth of a second apart: too few on a loaded machine.
 DBUSMOCK = """
+import time
 import dbus, dbusmock
+sleep = time.sleep
+time.sleep = lambda seconds: sleep(10 * seconds)
 class Test(dbusmock.DBusTestCase):
     pass
 Test.start_session_bus()
