@@ -55,21 +55,30 @@ static void room_close(struct room *r)
     close(r->events.fd);
 }
 
-static struct marshal signal_of(size_t body)
+static void put_signal(struct marshal *to, size_t body, uint32_t n_fds)
 {
-    static uint8_t bytes[1u << 20];
+    static const uint8_t bytes[1u << 20];
     struct marshal w = {0};
     struct marshal_header header = {.type = MESSAGE_SIGNAL,
                                     .serial = 1,
                                     .path = SPAN("/t"),
                                     .interface = SPAN("t.t"),
                                     .member = SPAN("T"),
-                                    .signature = SPAN("ay")};
+                                    .signature = SPAN("ay"),
+                                    .n_fds = n_fds};
     marshal_begin(&w, &header);
     size_t mark = marshal_array_begin(&w, 1);
     marshal_raw(&w, bytes, body);
     marshal_array_end(&w, mark, 1);
     CHECK(marshal_end(&w));
+    marshal_raw(to, w.data, w.size);
+    marshal_free(&w);
+}
+
+static struct marshal signal_of(size_t body)
+{
+    struct marshal w = {0};
+    put_signal(&w, body, 0);
     return w;
 }
 
@@ -311,26 +320,6 @@ static void flush_for_room_may_disconnect_the_peer_being_read(void)
     room_close(&r);
 }
 
-static void put_signal(struct marshal *to, size_t body, uint32_t n_fds)
-{
-    static const uint8_t bytes[2 * INBOX_READ_SHORT];
-    struct marshal w = {0};
-    struct marshal_header header = {.type = MESSAGE_SIGNAL,
-                                    .serial = 1,
-                                    .path = SPAN("/t"),
-                                    .interface = SPAN("t.t"),
-                                    .member = SPAN("T"),
-                                    .signature = SPAN("ay"),
-                                    .n_fds = n_fds};
-    marshal_begin(&w, &header);
-    size_t mark = marshal_array_begin(&w, 1);
-    marshal_raw(&w, bytes, body);
-    marshal_array_end(&w, mark, 1);
-    CHECK(marshal_end(&w));
-    marshal_raw(to, w.data, w.size);
-    marshal_free(&w);
-}
-
 /* One sendmsg with descriptors, and turns until all of it has been read. */
 static void send_with_fds(struct room *r, const struct marshal *w, uint32_t n_fds)
 {
@@ -353,35 +342,47 @@ static void send_with_fds(struct room *r, const struct marshal *w, uint32_t n_fd
     take_turns(r);
 }
 
-/* The first read ends in the second of three messages, and brings the descriptors of the third. */
+/* Three messages and two descriptors in one sendmsg; the first read ends in the second message. */
+static void send_three(struct room *r, uint32_t first, uint32_t third)
+{
+    struct marshal w = {0};
+    put_signal(&w, 100, first);
+    put_signal(&w, INBOX_READ_SHORT, 0);
+    put_signal(&w, 100, third);
+    send_with_fds(r, &w, 2);
+    marshal_free(&w);
+}
+
 static void descriptors_of_joined_messages_may_come_in_an_earlier_read(void)
 {
     struct room r;
-    struct marshal w = {0};
     room_open(&r);
-    put_signal(&w, 100, 1);
-    put_signal(&w, INBOX_READ_SHORT, 0);
-    put_signal(&w, 100, 1);
-    send_with_fds(&r, &w, 2);
+    send_three(&r, 1, 1);
     CHECK(!peer_is_gone(r.peer));
     CHECK_EQUAL(r.peer->statistics.messages_in, 3);
     CHECK_EQUAL(r.peer->input.n_fds, 0);
-    marshal_free(&w);
     room_close(&r);
 }
 
 static void unclaimed_descriptors_end_the_connection_after_several_reads(void)
 {
     struct room r;
-    struct marshal w = {0};
     room_open(&r);
-    put_signal(&w, 100, 1);
-    put_signal(&w, INBOX_READ_SHORT, 0);
-    put_signal(&w, 100, 0);
-    send_with_fds(&r, &w, 2);
+    send_three(&r, 1, 0);
     CHECK_EQUAL(r.peer->statistics.messages_in, 3);
     CHECK(peer_is_gone(r.peer));
-    marshal_free(&w);
+    room_close(&r);
+}
+
+/* What a later message may still claim is bounded by max_incoming_unix_fds. */
+static void descriptors_of_later_messages_are_bounded(void)
+{
+    struct room r;
+    room_open(&r);
+    r.bus.limits.max_incoming_unix_fds = 1;
+    send_three(&r, 0, 2);
+    CHECK(peer_is_gone(r.peer));
+    CHECK_EQUAL(r.peer->statistics.messages_in, 1);
     room_close(&r);
 }
 
@@ -396,6 +397,7 @@ static const struct check_test tests[] = {
     TEST(flush_between_messages_may_disconnect_their_sender),
     TEST(descriptors_of_joined_messages_may_come_in_an_earlier_read),
     TEST(unclaimed_descriptors_end_the_connection_after_several_reads),
+    TEST(descriptors_of_later_messages_are_bounded),
     TEST(flush_for_room_may_disconnect_the_peer_being_read),
 };
 CHECK_MAIN(tests)

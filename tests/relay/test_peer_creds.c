@@ -88,7 +88,7 @@ static void users_at_the_console_are_known(void)
         {"ONLINE_SEATS\n=seat0\n", false},
         {"\n\n  ONLINE_SEATS=seat0\n", true},
     };
-    char directory[] = "/tmp/test_identity.XXXXXX", path[128];
+    char directory[] = "/tmp/test_peer_creds.XXXXXX", path[128];
     REQUIRE(mkdtemp(directory));
     CHECK(!logind_at_seat(directory, 1000));
     for (size_t i = 0; i < CHECK_COUNT(cases); i++) {

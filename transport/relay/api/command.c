@@ -189,15 +189,15 @@ static void take_places(struct bus *bus, struct command *command)
 {
     const uint8_t *at_id = command->body;
     LIST_FOR_SAFE (at, after, &command->name->queue) {
-        struct queue_entry *membership = CONTAINER_OF(at, struct queue_entry, in_name);
+        struct queue_entry *entry = CONTAINER_OF(at, struct queue_entry, in_name);
         uint64_t id;
         memcpy(&id, at_id, sizeof(id));
         at_id += sizeof(id);
-        membership->peer = bus_peer(bus, id);
-        if (membership->peer)
+        entry->peer = bus_peer(bus, id);
+        if (entry->peer)
             continue;
         list_unlink(at);
-        free(membership);
+        free(entry);
     }
 }
 
