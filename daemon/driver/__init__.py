@@ -10,7 +10,8 @@ Invariants:
 - Checks and errors follow the order and the words of the reference, as programs compare them.
 - A handler never blocks: it returns the reply, or keeps the call and answers it later.
 
-To add a method, declare it in the table of its interface.
+To add a method, declare it in the table of its interface. A method without a handler is answered by the data
+plane, by ``methods`` in ``transport/relay/route/driver.c``; some have both, for calls that it hands up.
 """
 
 from __future__ import annotations

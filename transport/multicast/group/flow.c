@@ -127,6 +127,8 @@ static bool has_fields(const struct message *m, uint32_t fields)
     return true;
 }
 
+_Static_assert(POLICY_FIELDS == 6, "each field of a message needs a flow field here");
+
 /* The fields that the policies of both parties depend on, as flow fields. */
 static uint32_t looked_at(const struct policy *policy, const struct policy_party *sender,
                           const struct policy_party *recipient, uint8_t type)

@@ -16,6 +16,8 @@ struct wanted {
     uint32_t n_mentions;
 };
 
+_Static_assert(KEY_PATH_NAMESPACE == 3, "each key before KEY_SENDER needs a place here");
+
 /* Adds a key. From the first key on that filters do not support, the rule asks. */
 static void wanted_add_key(struct wanted *wanted, struct filter_rule *rule, uint8_t key, struct span value)
 {

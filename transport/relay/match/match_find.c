@@ -150,6 +150,8 @@ static void choose_arg(struct search *search, struct choices *choices, uint8_t k
     }
 }
 
+_Static_assert(KEY_ARGS == 6, "each key needs a case here");
+
 static void make_choices(struct search *search, struct choices *choices, uint8_t key)
 {
     const struct match_subject *subject = search->subject;

@@ -6,8 +6,8 @@
 
 /*
  * Answers calls to org.freedesktop.DBus that only read or change tables of the data plane, and those about
- * names that it decides about. False: the message is none of these or not well-formed, and goes to the
- * control plane.
+ * names that it decides about. False: the message is none of these, or not well-formed, or its answer is
+ * not known here, and it goes to the control plane.
  */
 bool driver_answer(struct bus *bus, struct peer *sender, const struct message *m);
 
