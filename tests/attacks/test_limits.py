@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from statistics import median
 from typing import Final
 
@@ -37,7 +37,7 @@ from support.attacks import (
 )
 from support.message import Type
 from support.raw import BusError, Client, Closed
-from support.timeouts import scaled
+from support.timeouts import await_true, scaled
 
 SURVIVAL: Final = float(os.environ.get("ATTACK_SECONDS", "60"))
 MEASURED: Final = 1.5  # seconds of each run
@@ -63,16 +63,6 @@ def _no_reports() -> Iterator[None]:
     found = [path.read_text(errors="replace")[:4000] for path in set(REPORTS.glob("*")) - before]
     found = [text for text in found if "ERROR: " in text or "runtime error: " in text]
     assert not found, "\n".join(found)
-
-
-def await_true(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait until the condition holds, with a time-out."""
-    end = time.monotonic() + scaled(seconds)
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 class TestSurvival:
