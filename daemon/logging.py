@@ -76,10 +76,10 @@ class Log:
         self.write(syslog.LOG_INFO, self._prefix + text, fields)
 
     def note(self, text: str) -> None:
-        """Log details to the journal only."""
+        """Log details for those who look for them, to the journal only."""
         for outlet in self._outlets:
             if outlet.is_journal:
-                self._write_to(outlet, syslog.LOG_INFO, self._prefix + text, {})
+                self._write_to(outlet, syslog.LOG_DEBUG, self._prefix + text, {})
 
     def warning(self, text: str, **fields: Field) -> None:
         """Log a problem for the administrator."""

@@ -128,7 +128,7 @@ class TestReasons:
 
     def test_no_device(self, kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(group_module, "DEVICE", str(tmp_path / "nothing"))
-        with pytest.raises(Unavailable, match="nothing is not there"):
+        with pytest.raises(Unavailable, match="this system has no unix_multicast"):
             find_group(128)
 
     def test_not_the_device(self, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ def find_group(max_pending: int) -> Group:
     Opening the device and more than 1,024 members may need privileges that are dropped later.
     """
     if not os.path.lexists(DEVICE):
-        raise Unavailable(f"{DEVICE} is not there")
+        raise Unavailable("this system has no unix_multicast")
     from .probe import probe
 
     return probe(max_pending)
