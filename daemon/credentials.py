@@ -82,7 +82,7 @@ def at_console(uid: int | None, users: str = "/run/systemd/users") -> bool:
 
 
 def _loginfo(uid: int | None, pid: int | None, command: bytes, label: bytes) -> str:
-    """Describe the client as the reference's log does: ``uid=0 pid=1 comm="/sbin/init " label="x"``."""
+    """Describe the client as the reference's log does: ``uid=0 pid=1 comm="/sbin/init" label="x"``."""
     parts = []
     if uid is not None:
         parts.append(f"uid={uid}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -132,3 +133,17 @@ class TestLog:
         client.driver("GetId")
         expected = self.line("Rejected send message", "signal", client, "NotSent", other.unique)
         assert self.lines(daemon, client) == [expected] * 1000
+
+    @pytest.mark.parametrize("name", ["p", "p" * 5, "p" * 6, "p" * 60])
+    def test_command_line(self, daemon: Daemon, name: str) -> None:
+        """50 bytes of a peer's command line, with blanks between the arguments, and none behind the last."""
+        client = daemon.connect()
+        client.match("type='signal',member='NameOwnerChanged'")
+        arguments = [name, f"--dest={client.unique}", "/", f"{INTERFACE}.NotSent"]
+        environment = {"DBUS_SESSION_BUS_ADDRESS": daemon.address}
+        subprocess.run(arguments, executable="/usr/bin/dbus-send", env=environment, check=True)
+        while client.expect(member="NameOwnerChanged").body[2]:
+            pass  # until the sender has gone, after its signal
+        client.driver("ListQueuedOwners", "s", BUS)
+        shown = re.findall(r'sender="[^"]+" \(uid=\d+ pid=\d+ comm="([^"]*)"', daemon.stderr)
+        assert shown == [" ".join(arguments)[:50]]

@@ -44,9 +44,10 @@ class TestUnixSocket:
         assert set(known.gids) == {os.getegid(), *os.getgroups()}
 
     def test_loginfo(self, pair: socket.socket) -> None:
-        """In the reference's format: the command line, at most 50 bytes of it, with spaces for its NULs."""
+        """In the reference's format: 50 bytes of the command line at most, blanks for the NULs within it."""
         known = from_socket(pair, os.geteuid())
-        command = Path("/proc/self/cmdline").read_bytes()[:50].replace(b"\0", b" ").decode()
+        shown = Path("/proc/self/cmdline").read_bytes()[:50].removesuffix(b"\0")
+        command = shown.replace(b"\0", b" ").decode()
         assert known.loginfo.startswith(f'uid={os.geteuid()} pid={os.getpid()} comm="{command}"')
         assert sys.executable[:10] in known.loginfo
 

@@ -52,6 +52,7 @@ static void credentials_are_read_from_the_socket(void)
     CHECK_EQUAL(user.pid, getpid());
     peer_creds_more(ends[0], &user, &identity);
     CHECK(identity.n_gids >= 0 && identity.command_size > 0);
+    CHECK(identity.command[identity.command_size - 1] != '\0');
     int process = peer_creds_process(ends[0]);
     if (process >= 0)
         CHECK_EQUAL(fcntl(process, F_GETFD), FD_CLOEXEC);

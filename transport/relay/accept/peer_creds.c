@@ -50,6 +50,9 @@ static void read_command(struct relay_identity *identity)
         return;
     ssize_t n = read(fd, identity->command, sizeof(identity->command));
     identity->command_size = n > 0 ? (uint32_t)n : 0;
+    /* The NUL that ends the last argument would be a blank at the end. */
+    if (n > 0 && identity->command[n - 1] == '\0')
+        identity->command_size--;
     close(fd);
 }
 

@@ -21,7 +21,7 @@ void peer_creds_more(int fd, const struct peer_creds_user *user, struct relay_id
 uint32_t peer_creds_groups(const struct relay_identity *identity, uint32_t *gids);
 /* A close-on-exec pidfd of the process at the other end of a socket; -1: there is none. */
 int peer_creds_process(int fd);
-/* Describes the process for the log: uid=0 pid=1 comm="/sbin/init " label="x", truncated to size. */
+/* Describes the process for the log: uid=0 pid=1 comm="/sbin/init" label="x", truncated to size. */
 void peer_creds_describe(const struct relay_identity *identity, char *text, size_t size);
 
 #endif
