@@ -155,7 +155,6 @@ class Acceptor:
             credentials,
             fd_passing=outcome.fd_passing,
             privileged=credentials.uid in (0, self._owner),
-            at_console=at_console(credentials.uid),
         )
         try:
             self._attach(handshake, outcome, peer)
@@ -235,7 +234,7 @@ def _relay_credentials(peer: Peer) -> RelayCredentials:
         uid=credentials.uid,
         pid=credentials.pid,
         gids=credentials.gids or (),
-        at_console=peer.at_console,
+        at_console=at_console(credentials.uid),
         fd_passing=peer.fd_passing,
         privileged=peer.privileged,
         loginfo=credentials.loginfo,

@@ -224,7 +224,6 @@ class Bus:
             Credentials(who.uid, who.pid, who.gids, arrival.label, who.loginfo),
             fd_passing=who.fd_passing,
             privileged=who.privileged,
-            at_console=who.at_console,
         )
         if event.active:
             self.peers.activate(peer)

@@ -82,10 +82,6 @@ class NameRegistry:
         """Return the queue of ``name``."""
         return tuple(self._claims.get(name, ()))
 
-    def count(self, peer: int) -> int:
-        """Return the number of names that ``peer`` owns or waits for."""
-        return len(self._names_of.get(peer, ()))
-
     def request(self, name: str, peer: int, flags: int) -> tuple[RequestReply, Queue]:
         """Request ``name`` (specification: "RequestName"); return the answer and the new queue."""
         claims = self._claims.get(name)

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from ..policy.question import Identity
 from ..policy.settings import Limits
 from . import errors
 from .credentials import Credentials
@@ -20,32 +19,20 @@ class Peer:
 
     __slots__ = (
         "active",
-        "at_console",
         "credentials",
         "fd_passing",
         "id",
-        "identity",
         "monitor",
         "privileged",
     )
 
-    def __init__(
-        self,
-        id: int,
-        credentials: Credentials,
-        fd_passing: bool,
-        privileged: bool,
-        at_console: bool = False,
-    ) -> None:
+    def __init__(self, id: int, credentials: Credentials, fd_passing: bool, privileged: bool) -> None:
         self.id = id
         self.credentials = credentials
         self.fd_passing = fd_passing
         self.privileged = privileged
-        self.at_console = at_console
         self.active = False
         self.monitor = False
-        self.identity = Identity(credentials.uid, credentials.gids or (), at_console)
-        """The identity that the policy is evaluated for."""
 
     @property
     def unique_name(self) -> str:
@@ -95,17 +82,9 @@ class Peers:
             return None
         return peer if peer.unique_name == name else None
 
-    def add(
-        self,
-        id: int,
-        credentials: Credentials,
-        *,
-        fd_passing: bool,
-        privileged: bool,
-        at_console: bool = False,
-    ) -> Peer:
+    def add(self, id: int, credentials: Credentials, *, fd_passing: bool, privileged: bool) -> Peer:
         """Add a connection with an id of the data plane."""
-        peer = self._peers[id] = Peer(id, credentials, fd_passing, privileged, at_console)
+        peer = self._peers[id] = Peer(id, credentials, fd_passing, privileged)
         return peer
 
     def check_limits(self, peer: Peer) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from ...policy.question import Header
 from ...policy.settings import Settings
 from ...transport.relay.message import METHOD_RETURN
 from .. import errors, signature
@@ -21,7 +20,6 @@ from . import failures, systemd
 from .catalog import Catalog
 from .command_line import InvalidCommandLine, split
 from .environment import Environment
-from .permission import objection
 from .services import Follower, Services
 from .start import Start
 from .tools import CannotExecute, CannotFork, Program, Tools
@@ -37,9 +35,9 @@ MAX_UNIT_STATE: Final = 2**18  # bytes; the properties of a unit have about 10,0
 class Activation:
     """All starts in progress, by the bus name that is awaited.
 
-    A start looks the name up in the service directories; then the policy is evaluated, with only the future
-    name of the service known, and the service is spawned or requested from systemd. It ends when the name has
-    an owner, or with an error.
+    A start looks the name up in the service directories; then callers whose policy forbids the message are
+    refused (the data plane has judged it, by the future name of the service), and the service is spawned or
+    requested from systemd. It ends when the name has an owner, or with an error.
     """
 
     def __init__(self, bus: Bus, tools: Tools, environment: Environment) -> None:
@@ -65,17 +63,7 @@ class Activation:
 
     def park(self, peer: Peer, event: Event) -> None:
         """Start the recipient of a parked message; the message is answered in any case."""
-        header = Header(
-            event.type,
-            event.destination,
-            path=event.path,
-            interface=event.interface,
-            member=event.member,
-            error_name=event.error_name,
-            is_reply=event.reply_serial != 0,
-            n_fds=event.n_fds,
-        )
-        self._ask(event.destination or "", ParkedMessage(peer, event.parked, header))
+        self._ask(event.destination or "", ParkedMessage(peer, event.parked, event.denied))
 
     def start_by_name(self, call: Call) -> None:
         """Start a service, and answer StartServiceByName with the result."""
@@ -228,12 +216,13 @@ class Activation:
 
     def _join(self, start: Start, waiter: Waiter) -> None:
         """Queue a waiter for a service that is being started, if limit and policy allow it."""
-        error = self._objection(start, waiter)
-        if error is not None:
-            waiter.fail(self._bus.relay, error)
-            return
-        start.waiters.append(waiter)
-        self._waiting += 1
+        if self._waiting >= self._limit:
+            waiter.fail(self._bus.relay, failures.too_many_starts(start.name, self._limit))
+        elif isinstance(waiter, ParkedMessage) and waiter.denied and start.service is not None:
+            waiter.succeed(self._bus.relay)
+        else:
+            start.waiters.append(waiter)
+            self._waiting += 1
 
     def _begin_all(self, start: Start) -> None:
         for waiter in list(start.waiters):
@@ -242,13 +231,6 @@ class Activation:
     def _begun(self, start: Start, waiter: Waiter) -> None:
         if waiter in start.waiters:
             waiter.begun(self._bus.relay)
-
-    def _objection(self, start: Start, waiter: Waiter) -> DBusError | None:
-        if self._waiting >= self._limit:
-            return failures.too_many_starts(start.name, self._limit)
-        if isinstance(waiter, ParkedMessage) and start.service is not None:
-            return objection(self._bus.policy, waiter.peer, waiter.header, self._bus.log)
-        return None
 
     def _begin(self, start: Start) -> None:
         if self._bus.systemd_activation and start.unit is not None:

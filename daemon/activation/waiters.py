@@ -6,7 +6,6 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Protocol
 
-from ...policy.question import Header
 from ...record import Record
 from ...transport.relay import Audience
 from ..driver.method import Call
@@ -48,18 +47,18 @@ class Waiter(Protocol):
 
 
 class ParkedMessage(Record):
-    """A message parked in the data plane; ``header`` has the fields for the policy."""
+    """A message parked in the data plane; ``denied``: its sender's policy forbids it to start a service."""
 
     peer: Peer
     parked: int
-    header: Header
+    denied: bool
 
     def begun(self, relay: DataPlane) -> None:
         """Show it to monitors, after the bus's own messages for the start."""
         relay.show(self.parked)
 
     def succeed(self, relay: DataPlane) -> None:
-        """Deliver it; the policy is checked again."""
+        """Deliver it, or let the data plane deny it: the policy is evaluated again."""
         relay.deliver(self.parked)
 
     def fail(self, relay: DataPlane, error: DBusError) -> None:

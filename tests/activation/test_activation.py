@@ -12,13 +12,12 @@ import pytest
 from omnibus.daemon.activation.tools import CannotExecute, CannotFork
 from omnibus.daemon.logging import ACTIVATED, ACTIVATING, ACTIVATION_FAILED
 from omnibus.daemon.peers import Peer
-from omnibus.policy.rules import Context, Kind, Rule
 from omnibus.policy.settings import Limits, ServiceDir, Settings
 from omnibus.transport.relay import BROADCAST, EventKind
 from support.plane import FakeEvent
 from support.wire import unmarshal
 
-from .conftest import OWN_AND_SEND, Desk
+from .conftest import Desk
 
 BUS = "org.freedesktop.DBus"
 ERROR = BUS + ".Error."
@@ -396,87 +395,26 @@ class TestLimits:
 
 
 class TestPolicy:
-    """The sender's policy is evaluated before a start, as if the service owned just that name."""
+    """The data plane judges each message, and again when the service was found and is not to be started."""
 
-    def denied(self, make_desk: MakeDesk, *rules: Rule, **fields: Any) -> bool:
-        desk = make_desk(rules=[*OWN_AND_SEND, *rules])
+    def test_denied(self, desk: Desk, peer: Peer) -> None:
         desk.service(NAME)
-        commands = desk.park(desk.attach(), NAME, **fields)
-        assert bool(commands) != bool(desk.tools.children)
-        return bool(commands)
+        assert desk.park(peer, NAME, denied=True) == [("deliver", 1)]
+        assert not desk.tools.children
 
-    def deny(self, **fields: Any) -> Rule:
-        return Rule(Kind.SEND, allow=False, **fields)
-
-    def test_text(self, make_desk: MakeDesk) -> None:
-        desk = make_desk(rules=[*OWN_AND_SEND, self.deny(destination=NAME)])
-        desk.service(NAME)
-        (rejected,) = desk.park(desk.attach(), NAME, type=4, interface=None, member="M")
-        text = (
-            'Rejected send message, 2 matched rules; type="signal", sender=":1.0" (uid=1000 pid=42)'
-            ' interface="(unset)" member="M" error name="(unset)" requested_reply="0"'
-            f' destination="{NAME}" (bus)'
-        )
-        assert rejected == ("reject", 1, ERROR + "AccessDenied", text)
-        assert desk.log.lines == [text]
-
-    def test_by_destination(self, make_desk: MakeDesk) -> None:
-        assert self.denied(make_desk, self.deny(destination=NAME))
-        assert not self.denied(make_desk, self.deny(destination=OTHER))
-
-    def test_by_prefix(self, make_desk: MakeDesk) -> None:
-        assert self.denied(make_desk, self.deny(destination="org.example", prefix=True))
-        assert not self.denied(make_desk, self.deny(destination="org.exam", prefix=True))
-
-    def test_by_fields(self, make_desk: MakeDesk) -> None:
-        for field in ("path", "interface", "member"):
-            rule = self.deny(**{field: "/x" if field == "path" else "x.y"})
-            assert self.denied(make_desk, rule, **{field: "/x" if field == "path" else "x.y"})
-            assert not self.denied(make_desk, rule)
-
-    def test_by_error_name(self, make_desk: MakeDesk) -> None:
-        rule = self.deny(error="an.Error", requested_reply=True)
-        fields = {"type": 3, "interface": None, "member": None, "path": None}
-        assert self.denied(make_desk, rule, error_name="an.Error", **fields)
-        assert not self.denied(make_desk, rule, error_name="another.Error", **fields)
-
-    def test_by_descriptors(self, make_desk: MakeDesk) -> None:
-        assert self.denied(make_desk, self.deny(min_fds=1), n_fds=1)
-        assert not self.denied(make_desk, self.deny(destination=NAME, min_fds=2), n_fds=1)
-
-    def test_unrequested_reply(self, make_desk: MakeDesk) -> None:
-        rules = [Rule(Kind.OWN, allow=True), Rule(Kind.SEND, allow=True, requested_reply=True)]
-        desk = make_desk(rules=rules)
-        desk.service(NAME)
-        peer = desk.attach()
-        commands = desk.park(peer, NAME, type=2, reply_serial=7)
-        assert commands[-1][2] == ERROR + "AccessDenied"
-
-    def test_unknown_service_first(self, make_desk: MakeDesk) -> None:
+    def test_unknown_service_first(self, desk: Desk, peer: Peer) -> None:
         """A sender without permission learns only that there is no such service."""
-        desk = make_desk(rules=[])
-        assert desk.park(desk.attach(), NAME)[0][2] == ERROR + "ServiceUnknown"
+        assert desk.park(peer, NAME, denied=True)[0][2] == ERROR + "ServiceUnknown"
 
-    def test_each_sender_for_itself(self, make_desk: MakeDesk) -> None:
-        rule = Rule(Kind.SEND, allow=False, context=Context.USER, principal=1001, destination=NAME)
-        desk = make_desk(rules=[*OWN_AND_SEND, rule])
+    def test_each_sender_for_itself(self, desk: Desk) -> None:
         desk.service(NAME)
         allowed, forbidden = desk.attach(1000), desk.attach(1001)
-        desk.park(forbidden, NAME, read=False)
+        desk.park(forbidden, NAME, read=False, denied=True)
         desk.park(allowed, NAME, read=False)
         desk.tools.read()
-        assert [command[:3] for command in desk.take()] == [("reject", 1, ERROR + "AccessDenied")]
-        assert desk.park(forbidden, NAME)[0][2] == ERROR + "AccessDenied"
-        assert "requested by ':1.0'" in desk.log.lines[1]
-
-    def test_log(self, make_desk: MakeDesk) -> None:
-        """A denial by a rule with log="true" is logged although the message is allowed."""
-        rule = Rule(Kind.SEND, allow=True, requested_reply=True, destination=NAME, log=True)
-        desk = make_desk(rules=[*OWN_AND_SEND, rule])
-        desk.service(NAME)
-        desk.park(desk.attach(), NAME)
-        assert desk.log.lines[0].startswith("Would reject message, 2 matched rules; ")
-        assert desk.child.program.name == NAME
+        assert desk.take() == [("deliver", 1)]
+        assert desk.park(forbidden, NAME, denied=True) == [("deliver", 3)]
+        assert "requested by ':1.0'" in desk.log.lines[0]
 
 
 class TestDisconnect:

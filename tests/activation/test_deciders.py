@@ -2,7 +2,8 @@
 
 The data plane has no thread here, so that each step is the test's: what clients send, a turn of the data
 plane, how many events the control plane takes, when its commands arrive. The model hears of each request at
-the moment at which one of the planes has decided it, in the order of the events.
+the moment at which one of the planes has decided it, in the order of the events. A release that changes
+nothing is no decision: no event tells of it, and the model does not compare its answer.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Client:
         relay.commit()
         self.serial = 0
         self.monitors = False
-        self.asked: list[int] = []
+        self.asked: dict[int, str] = {}
         self.inbox: list[Message] = []
         self._buffer = b""
         self.call("Hello")
@@ -75,7 +76,7 @@ class Client:
             body=body,
         )
         if member in NAME_CALLS:
-            self.asked.append(self.serial)
+            self.asked[self.serial] = member
         self.socket.send(message.encode())
 
     def read(self) -> None:
@@ -93,8 +94,11 @@ class Client:
         # Monitors see those of others, too.
         mine = [m for m in self.inbox if m.destination == unique(str(self.id))]
         replies = {m.reply_serial: m for m in mine if m.type in (Type.METHOD_RETURN, Type.ERROR)}
-        found = [replies[serial] for serial in self.asked if serial in replies]
-        return [m.body[0] if m.type == Type.METHOD_RETURN else m.error_name for m in found]
+        found = [(member, replies[serial]) for serial, member in self.asked.items() if serial in replies]
+        answers = [
+            (member, m.body[0] if m.type == Type.METHOD_RETURN else m.error_name) for member, m in found
+        ]
+        return [answer for member, answer in answers if member != "ReleaseName" or answer == RELEASED]
 
 
 class SlowPlane(Relay):
@@ -152,7 +156,7 @@ class World:
         self.kinds.append(event.kind)
         name, who = event.destination or "", str(event.peer)
         if event.kind == EventKind.NAMED:
-            assert not self.queues[name].entries
+            assert self.queues[name].names() in ([], [who])
             self.request(name, who, event.flags)
         elif event.kind == EventKind.RELEASED:
             assert self.queues[name].names() == [who]
@@ -180,7 +184,8 @@ class World:
 
     def release(self, name: str, who: str) -> None:
         queue, before = self.queues[name], self.queues[name].owner
-        self.answer(who, queue.release(who))
+        if queue.release(who) == RELEASED:
+            self.answer(who, RELEASED)
         self.changed(name, before)
 
     def leave(self, who: str) -> None:
@@ -281,7 +286,7 @@ class World:
         self.pass_time()
         self.settle()
         for at, client in enumerate(self.clients):
-            if client.monitors or self.bus.names.count(client.id):
+            if client.monitors or any(client.id in self.bus.names.queue(name) for name in NAMES):
                 self.step("disconnect", at, 0, 0)
         self.settle()
         self.kinds.clear()

@@ -15,13 +15,12 @@ import pytest
 from omnibus.daemon.activation.systemd import UnitState, is_systemd, unit_path
 from omnibus.daemon.activation.units import verdict
 from omnibus.daemon.peers import Peer
-from omnibus.policy.rules import Kind, Rule
 from omnibus.policy.settings import Limits
 from omnibus.transport.relay import EventKind
 from support.plane import FakeEvent
 from support.wire import Variant, unmarshal
 
-from .conftest import OWN_AND_SEND, Commands, Desk
+from .conftest import Commands, Desk
 
 BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
@@ -88,14 +87,9 @@ class TestRequest:
         assert desk.park(desk.attach(), NAME) == []
         assert desk.child.program.name == NAME
 
-    def test_policy_first(self, make_desk: MakeDesk) -> None:
-        desk = make_desk(
-            systemd_activation=True, rules=[*OWN_AND_SEND, Rule(Kind.SEND, False, destination=NAME)]
-        )
+    def test_policy_first(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
         desk.service(NAME, SystemdService=UNIT)
-        desk.own(desk.attach(0), SYSTEMD)
-        (rejected,) = desk.park(desk.attach(), NAME)
-        assert rejected[:3] == ("reject", 1, ERROR + "AccessDenied")
+        assert desk.park(peer, NAME, denied=True) == [("deliver", 1)]
 
     def test_time_out(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
         desk.park(peer, NAME)

@@ -14,8 +14,6 @@ from omnibus.daemon.logging import DENIED, RELOAD_FAILED, RELOADED
 from omnibus.daemon.peers import Peer
 from omnibus.policy.block import encode
 from omnibus.policy.error import ConfigError
-from omnibus.policy.question import Identity
-from omnibus.policy.rules import Context, Kind, Rule
 from omnibus.policy.settings import ConfigWarning, Limits, Settings
 from omnibus.transport.relay import BROADCAST, Arrival, EventKind
 from omnibus.transport.relay import Credentials as RelayCredentials
@@ -104,9 +102,8 @@ class TestAdmitted:
         desk.happen(FakeEvent(EventKind.ADMITTED, 0, arrival=arrival, active=False))
         peer = desk.bus.peers[0]
         assert not peer.active
-        assert (peer.fd_passing, peer.privileged, peer.at_console) == (True, False, True)
+        assert (peer.fd_passing, peer.privileged) == (True, False)
         assert peer.credentials == Credentials(1000, 42, (1000, 27), b"label", "uid=1000 pid=42")
-        assert peer.identity == Identity(1000, (1000, 27), True)
         desk.happen(FakeEvent(EventKind.LEFT, 0))
         assert len(desk.bus.peers) == 0
 
@@ -138,57 +135,6 @@ class TestRequestName:
         assert queue == ("set_queue", NAME, (0, 1))
         assert result(reply) == (2,)
 
-    @pytest.mark.parametrize("name", ["", "x", "a..b", ":1."])
-    def test_invalid(self, desk: Desk, peer: Peer, name: str) -> None:
-        expected = (ERROR + "InvalidArgs", f'Requested bus name "{name}" is not valid')
-        assert desk.fails(peer, "RequestName", "su", name, 0) == expected
-
-    def test_unique_name(self, desk: Desk, peer: Peer) -> None:
-        expected = (ERROR + "InvalidArgs", "Cannot acquire a service starting with ':' such as \":1.0\"")
-        assert desk.fails(peer, "RequestName", "su", ":1.0", 0) == expected
-
-    def test_name_of_the_bus(self, desk: Desk, peer: Peer) -> None:
-        text = (
-            f'Connection ":1.0" is not allowed to own the service "{BUS}"because it is reserved'
-            " for D-Bus' use only"
-        )
-        assert desk.fails(peer, "RequestName", "su", BUS, 0) == (ERROR + "InvalidArgs", text)
-
-    def test_policy(self, desk: Desk, peer: Peer) -> None:
-        text = (
-            'Connection ":1.0" is not allowed to own the service "com.example.Name" due to security policies'
-            " in the configuration file"
-        )
-        assert desk.fails(peer, "RequestName", "su", "com.example.Name", 0) == (ERROR + "AccessDenied", text)
-
-    def test_policy_of_the_user(self) -> None:
-        rules = [
-            Rule(Kind.OWN, True, Context.USER, 1000),
-            Rule(Kind.OWN, True, Context.GROUP, 50, destination="a.b"),
-        ]
-        desk = Desk(rules=rules)
-        member = Credentials(1001, 1, (1001, 50))
-        assert desk.call(desk.attach(), "RequestName", "su", "x.y", 0)[0] == ("set_queue", "x.y", (0,))
-        assert desk.call(desk.attach(member), "RequestName", "su", "a.b", 0)[0] == ("set_queue", "a.b", (1,))
-        assert (
-            desk.fails(desk.attach(make_credentials(1002)), "RequestName", "su", "a.b", 0)[0]
-            == ERROR + "AccessDenied"
-        )
-
-    def test_limit(self) -> None:
-        """The unique name counts, and so does a queued request."""
-        desk = Desk(limits=Limits(max_names_per_connection=2))
-        peer = desk.attach()
-        desk.call(peer, "RequestName", "su", "org.a", 0)
-        text = (
-            'Connection ":1.0" is not allowed to own more services (increase limits in configuration file'
-            " if required; max_names_per_connection=2)"
-        )
-        assert desk.fails(peer, "RequestName", "su", "org.b", 0) == (ERROR + "LimitsExceeded", text)
-        assert desk.log.lines == [text]
-        desk.call(peer, "ReleaseName", "s", "org.a")
-        assert desk.call(peer, "RequestName", "su", "org.b", 0)[0] == ("set_queue", "org.b", (0,))
-
 
 class TestReleaseName:
     def test_release(self, desk: Desk, peer: Peer) -> None:
@@ -203,17 +149,6 @@ class TestReleaseName:
         assert result(desk.call(peer, "ReleaseName", "s", NAME)[0]) == (2,)
         desk.call(peer, "RequestName", "su", NAME, 0)
         assert result(desk.call(desk.attach(), "ReleaseName", "s", NAME)[0]) == (3,)
-
-    @pytest.mark.parametrize(
-        ("name", "text"),
-        [
-            ("x", 'Given bus name "x" is not valid'),
-            (":1.0", "Cannot release a service starting with ':' such as \":1.0\""),
-            (BUS, f"Cannot release the {BUS} service because it is owned by the bus"),
-        ],
-    )
-    def test_refused(self, desk: Desk, peer: Peer, name: str, text: str) -> None:
-        assert desk.fails(peer, "ReleaseName", "s", name) == (ERROR + "InvalidArgs", text)
 
 
 class TestListQueuedOwners:
@@ -508,14 +443,10 @@ class TestReload:
         ]
 
     def test_in_force(self, desk: Desk, peer: Peer) -> None:
-        """It also applies to existing connections."""
-        assert desk.call(peer, "RequestName", "su", "org.a", 0)[0][0] == "set_queue"
-        self.reload(desk, self.NEW)
-        assert desk.fails(peer, "RequestName", "su", "org.b", 0)[0] == ERROR + "AccessDenied"
-        limits = Limits(max_names_per_connection=1)
+        """The data plane applies it to existing connections, too."""
+        limits = Limits(max_completed_connections=1)
         self.reload(desk, Settings(limits=limits, policy=desk.settings.policy))
-        assert desk.fails(peer, "RequestName", "su", "org.b", 0)[0] == ERROR + "LimitsExceeded"
-        assert desk.bus.peers.limits.max_names_per_connection == 1
+        assert desk.bus.peers.limits.max_completed_connections == 1
 
     def test_log(self, desk: Desk) -> None:
         """Skipped files are logged each time."""

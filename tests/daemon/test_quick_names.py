@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from omnibus.daemon.peers import Peer
-from omnibus.policy.settings import Limits
 from omnibus.transport.relay import EventKind
 from support.plane import FakeEvent
 from support.wire import unmarshal
@@ -50,13 +49,6 @@ class TestNamed:
         """ALLOW_REPLACEMENT, and bits that mean nothing."""
         desk.happen(named(peer, flags=flags))
         assert result(desk, desk.attach(), "RequestName", "su", NAME, 2) == answer
-
-    def test_limit(self) -> None:
-        """It counts like any other."""
-        desk = Desk(limits=Limits(max_names_per_connection=2))
-        peer = desk.attach()
-        desk.happen(named(peer))
-        assert desk.fails(peer, "RequestName", "su", "org.b", 0)[0] == ERROR + "LimitsExceeded"
 
     def test_gone(self, desk: Desk, peer: Peer) -> None:
         commands = desk.happen(named(peer), FakeEvent(EventKind.GONE, peer.id))

@@ -19,11 +19,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from omnibus.policy.block import encode
 from omnibus.policy.evaluate import ClientPolicy, Policy, Verdict
 from omnibus.policy.question import Header, Identity
 from omnibus.policy.rules import Context, Kind, Rule
-from omnibus.transport.relay import Evaluator
 from support.relay_programs import build
 
 from . import random_cases
@@ -139,13 +137,9 @@ class TestEvaluators:
         now: dict[str, list[int]] = {}
         for rules in loaded:
             judge.load(rules)
-            placed = [
-                rule.replace(file=f"/{number}.conf", line=number + 1) for number, rule in enumerate(rules)
-            ]
-            policy, handle = Policy(placed), Evaluator(encode(placed))
+            policy = Policy(rules)
             oracle = [policy.for_identity(one) for one in who]
             compare_owners(judge, oracle)
-            compare_handle(handle, who, oracle, messages)
             counts["names that clients want"] += len(oracle) * len(WANTED)
             for queue in owned:
                 for name, members in queue.items():
@@ -224,20 +218,6 @@ def compare_owners(judge: Judge, oracle: Sequence[ClientPolicy]) -> None:
         assert judge.can_own(client, WANTED) == [policy.can_own(name).allowed for name in WANTED]
 
 
-def compare_handle(
-    handle: Evaluator, who: Sequence[Identity], oracle: Sequence[ClientPolicy], messages: Sequence[Header]
-) -> None:
-    """Ask through the handle what the control plane asks; the rule that decides is the same one."""
-    for one, policy in zip(who, oracle, strict=True):
-        assert [handle.can_own(one, name) for name in WANTED] == [
-            policy.can_own(name).allowed for name in WANTED
-        ]
-        for message in messages:
-            sent = policy.can_send(message, None)
-            place = (None, 0) if sent.rule is None else (sent.rule.file, sent.rule.line)
-            assert handle.can_send(one, message) == (sent.allowed, sent.matched, sent.log, *place), message
-
-
 class BothClients:
     """Both evaluators for one client. Its partner has names, and no rules of its own."""
 
@@ -246,7 +226,6 @@ class BothClients:
         self._rules = rules
         self._identity = one
         self._oracle = Policy(rules).for_identity(one)
-        self._handle = Evaluator(encode(rules))
         self._counts = counts
 
     def can_own(self, name: str) -> Verdict:
@@ -255,7 +234,6 @@ class BothClients:
         self._judge.load(self._rules)
         self._judge.add(self._identity)
         assert self._judge.can_own(0, [name]) == [verdict.allowed], verdict.reason
-        assert self._handle.can_own(self._identity, name) == verdict.allowed, verdict.reason
         return verdict
 
     def can_send(
@@ -266,8 +244,6 @@ class BothClients:
         self._judge.ask(message, 0, other, requested_reply)
         (answer,) = self._judge.answers()
         assert answer.send == (verdict.allowed, verdict.matched, verdict.log), verdict.reason
-        if receiver_names is None and not requested_reply:
-            assert self._handle.can_send(self._identity, message)[:3] == answer.send, verdict.reason
         return verdict
 
     def can_receive(

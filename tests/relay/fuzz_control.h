@@ -166,8 +166,9 @@ static inline void control_event(const struct relay_event *event)
         break;
     case RELAY_EVENT_NAMED:
         name = control_name(event->destination, strlen(event->destination));
-        ASSERT(name == WORDS_OWNED || control.n_queued[name] == 0);
-        if (name < WORDS_OWNED)
+        ASSERT(name == WORDS_OWNED || control.n_queued[name] == 0 ||
+               (control.n_queued[name] == 1 && control.queues[name][0] == event->peer));
+        if (name < WORDS_OWNED && control.n_queued[name] == 0)
             control_enqueue(name, event->peer);
         break;
     case RELAY_EVENT_RELEASED:

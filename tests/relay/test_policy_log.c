@@ -107,6 +107,84 @@ static void would_be_denials_are_logged(void)
     plane_close(&p);
 }
 
+/* Reads the pending log; returns the number of lines. */
+static unsigned plane_lines(struct plane *p)
+{
+    unsigned lines = 0;
+    while (relay_events(p->relay, &p->event, 1) == 1) {
+        CHECK_EQUAL(p->event.kind, RELAY_EVENT_LOG);
+        CHECK_EQUAL(p->event.type, NOTICE);
+        lines++;
+    }
+    CHECK(lines <= 16); /* REPORTS_OF_PEER */
+    CHECK_EQUAL(relay_commit(p->relay), 0);
+    return lines;
+}
+
+static uint64_t parks(struct plane *p, struct client *c, const char *member, bool denied)
+{
+    signal_sent(c, "an.Example", member);
+    if (plane_event(p, RELAY_EVENT_PARKED))
+        CHECK_EQUAL(p->event.denied, denied);
+    return p->event.parked;
+}
+
+/* Checks the next line of the log, about a message to a service that is yet to be started. */
+static void plane_logs_start(struct plane *p, const char *words)
+{
+    if (plane_event(p, RELAY_EVENT_LOG))
+        CHECK(p->event.body_size > strlen(words) && !memcmp(p->event.body, words, strlen(words)));
+    CHECK(strstr((const char *)p->event.body, "destination=\"an.Example\" (bus)"));
+}
+
+/* The control plane has to know whether a service exists before the sender learns that it may not use it. */
+static void parked_message_is_denied_late(void)
+{
+    struct plane p;
+    plane_open(&p);
+    plane_judge(&p);
+    struct client *a = plane_connect(&p, 0);
+    relay_deliver(p.relay, parks(&p, a, "NotSent", true));
+    relay_commit(p.relay);
+    client_expects(a, MESSAGE_ERROR, "org.freedesktop.DBus.Error.AccessDenied", "org.freedesktop.DBus");
+    plane_logs_start(&p, "Rejected send message");
+    plane_close(&p);
+}
+
+/* A receiver that does not exist yet has no rules. */
+static void parked_message_is_judged_again(void)
+{
+    struct plane p;
+    plane_open(&p);
+    plane_judge(&p);
+    struct client *a = plane_connect(&p, 0);
+    uint64_t parked = parks(&p, a, "NotSent", true);
+    relay_load_policy(p.relay, plane_policy, sizeof(plane_policy));
+    relay_deliver(p.relay, parked);
+    relay_commit(p.relay);
+    if (plane_event(&p, RELAY_EVENT_PARKED))
+        CHECK(!p.event.denied && p.event.parked == parked);
+    parks(&p, a, "NotReceived", false);
+    plane_close(&p);
+}
+
+static void would_be_denial_of_a_start_is_logged_once(void)
+{
+    struct plane p;
+    plane_open(&p);
+    plane_judge(&p);
+    struct client *a = plane_connect(&p, 0);
+    uint64_t parked = parks(&p, a, "Noted", false);
+    for (int i = 0; i < 2; i++)
+        relay_show(p.relay, parked);
+    relay_reject(p.relay, parked, "an.Error", "it does not come");
+    relay_commit(p.relay);
+    plane_logs_start(&p, "Would reject message");
+    client_expects(a, MESSAGE_ERROR, "an.Error", "org.freedesktop.DBus");
+    CHECK(!plane_lines(&p));
+    plane_close(&p);
+}
+
 /* A denied receiver of a broadcast is not logged, unless the rule has log="true". */
 static void broadcast_denials_are_not_logged(void)
 {
@@ -124,20 +202,6 @@ static void broadcast_denials_are_not_logged(void)
     client_expects(b, MESSAGE_SIGNAL, "Noted", ":1.0");
     client_expects(c, MESSAGE_SIGNAL, "Noted", ":1.0");
     plane_close(&p);
-}
-
-/* Reads the pending log; returns the number of lines. */
-static unsigned plane_lines(struct plane *p)
-{
-    unsigned lines = 0;
-    while (relay_events(p->relay, &p->event, 1) == 1) {
-        CHECK_EQUAL(p->event.kind, RELAY_EVENT_LOG);
-        CHECK_EQUAL(p->event.type, NOTICE);
-        lines++;
-    }
-    CHECK(lines <= 16); /* REPORTS_OF_PEER */
-    CHECK_EQUAL(relay_commit(p->relay), 0);
-    return lines;
 }
 
 static void log_backlog_loses_no_line(void)
@@ -172,8 +236,13 @@ static void log_backlog_loses_no_line(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(denials_are_logged),          TEST(denial_names_its_rule),
-    TEST(would_be_denials_are_logged), TEST(broadcast_denials_are_not_logged),
+    TEST(denials_are_logged),
+    TEST(denial_names_its_rule),
+    TEST(would_be_denials_are_logged),
+    TEST(broadcast_denials_are_not_logged),
+    TEST(parked_message_is_denied_late),
+    TEST(parked_message_is_judged_again),
+    TEST(would_be_denial_of_a_start_is_logged_once),
     TEST(log_backlog_loses_no_line),
 };
 

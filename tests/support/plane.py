@@ -35,7 +35,7 @@ class FakeEvent:
     signature: str = ""
     body: bytes = b""
     big_endian: bool = False
-    n_fds: int = 0
+    denied: bool = False
     active: bool = True
     arrival: Arrival = NO_ARRIVAL
     fd: int = -1

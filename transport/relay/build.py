@@ -8,8 +8,9 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 FOLDERS = [HERE, HERE.parent / "multicast"]
 UAPI = ROOT / "kernel" / "include" / "uapi"
-# Types that filter.h takes from other headers.
+# Types that the headers take from others.
 FOREIGN = """
+struct policy;
 struct span { const char *s; uint32_t n; };
 struct sock_filter { uint16_t code; uint8_t jt; uint8_t jf; uint32_t k; };
 """
@@ -27,14 +28,15 @@ def sources() -> list[str]:
     return sorted(str(p.relative_to(ROOT)) for room in FOLDERS for p in room.glob("*/*.c"))
 
 
+HEADERS = ["api/relay.h", "wire/message.h", "policy/policy.h", "bpf/filter.h"]
+
 ffibuilder = FFI()
-ffibuilder.cdef(declarations(HERE / "api" / "relay.h"))
-ffibuilder.cdef(declarations(HERE / "wire" / "message.h"))
 ffibuilder.cdef(FOREIGN)
-ffibuilder.cdef(declarations(HERE.parent / "multicast" / "bpf" / "filter.h"))
+for header in HEADERS:
+    ffibuilder.cdef(declarations(next(room / header for room in FOLDERS if (room / header).exists())))
 ffibuilder.set_source(
     "omnibus.transport.relay._relay",
-    '#include "api/relay.h"\n#include "wire/message.h"\n#include "bpf/filter.h"\n',
+    "".join(f'#include "{header}"\n' for header in HEADERS),
     sources=sources(),
     include_dirs=[str(p.relative_to(ROOT)) for p in (*FOLDERS, UAPI)],
     extra_compile_args=FLAGS,

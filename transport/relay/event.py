@@ -114,6 +114,11 @@ class Event:
         return bool(self._view.active)
 
     @property
+    def denied(self) -> bool:
+        """For PARKED whether the sender may not send it to a service that owns just the destination."""
+        return bool(self._view.denied)
+
+    @property
     def n_fds(self) -> int:
         """How many descriptors came with the message."""
         return int(self._view.n_fds)

@@ -242,7 +242,10 @@ class Relay:
         check(lib.relay_show(self._relay, parked))
 
     def deliver(self, parked: int) -> None:
-        """Delivers a parked message to the present owner of its name; without an owner it is PARKED again."""
+        """Delivers a parked message to the present owner of its name; it may be denied at this moment.
+
+        Without an owner it is PARKED again, unless the policy denies it.
+        """
         check(lib.relay_deliver(self._relay, parked))
 
     def reject(self, parked: int, name: str, text: str) -> None:

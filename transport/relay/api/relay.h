@@ -73,8 +73,8 @@ enum relay_event_kind {
     RELAY_EVENT_LOG,
     RELAY_EVENT_WELCOMED, /* the data plane has answered Hello of a connection */
     /*
-     * the data plane has answered RequestName for a name without queue, or ReleaseName of its only claimant.
-     * destination: the name; flags: those of the request
+     * the data plane has answered RequestName for a name without queue, or of its only claimant, or
+     * ReleaseName of its only claimant. destination: the name; flags: those of the request
      */
     RELAY_EVENT_NAMED,
     RELAY_EVENT_RELEASED,
@@ -99,6 +99,7 @@ struct relay_event { /* pointers are valid until the commit of the batch with th
     uint8_t flags;
     _Bool big_endian;
     _Bool active; /* the sender has sent Hello */
+    _Bool denied; /* RELAY_EVENT_PARKED: by the policy, as if the service owned only the destination */
     uint32_t n_fds;
     const char *path, *interface, *member, *error_name, *destination, *signature; /* NULL: absent */
     const uint8_t *body;
@@ -148,40 +149,6 @@ struct relay_identity { /* credentials of the process that made a connection, as
 _Bool relay_identify(int fd, struct relay_identity *identity); /* false: not a Unix socket */
 /* True if a user is logged in at a seat, by the file of logind for that user in the directory users. */
 _Bool relay_at_console(const char *users, uint32_t uid);
-
-/*
- * A policy for questions of the control plane: compiled from the same block and evaluated by the same
- * functions as the policy of the data plane, but a separate object. uid 0xffffffff: anonymous. gids: in any
- * order; to connect, those that the user database has for the uid.
- */
-struct policy;
-
-struct relay_header { /* the fields of a message that the policy filters by; NULL: absent */
-    uint8_t type;
-    _Bool is_reply;
-    uint32_t n_fds;
-    const char *path, *interface, *member, *error_name, *destination;
-};
-
-struct relay_verdict {
-    _Bool allow;
-    _Bool log;        /* the deciding rule has log="true" */
-    uint32_t matched; /* how many rules applied */
-    const char *file; /* of the deciding rule, valid as long as the policy; NULL: no rule applied */
-    uint32_t line;
-};
-
-int relay_policy_new(struct policy **out, const uint8_t *block, size_t size); /* -EINVAL, -ENOMEM */
-void relay_policy_free(struct policy *policy);
-/* owner: the user of the bus itself, the only one that may connect without a rule */
-_Bool relay_policy_can_connect(const struct policy *policy, uint32_t uid, const uint32_t *gids,
-                               uint32_t n_gids, uint32_t owner);
-/* 1, 0 or -ENOMEM */
-int relay_policy_can_own(struct policy *policy, uint32_t uid, const uint32_t *gids, uint32_t n_gids,
-                         _Bool at_console, const char *name);
-/* The recipient owns only the destination of the message, and has no rules. 0 or -ENOMEM */
-int relay_policy_can_send(struct policy *policy, uint32_t uid, const uint32_t *gids, uint32_t n_gids,
-                          _Bool at_console, const struct relay_header *header, struct relay_verdict *out);
 
 int relay_new(struct relay **out, const char *guid);
 int relay_start(struct relay *relay); /* starts the thread, with all signals blocked */
@@ -263,7 +230,11 @@ int relay_become_monitor(struct relay *relay, uint64_t peer, uint32_t serial, co
 int relay_resume(struct relay *relay, uint64_t peer);
 /* Keeps a message parked after the messages of the bus about it were sent: monitors see it now. */
 int relay_show(struct relay *relay, uint64_t parked);
-int relay_deliver(struct relay *relay, uint64_t parked); /* judged again, at that moment */
+/*
+ * Delivers a parked message, judged again, at that moment. Without an owner of the name it is answered if the
+ * policy denies it, and parked again otherwise.
+ */
+int relay_deliver(struct relay *relay, uint64_t parked);
 int relay_reject(struct relay *relay, uint64_t parked, const char *name, const char *text);
 /* Closes a connection after one attempt to write its queue; RELAY_EVENT_GONE follows. */
 int relay_disconnect(struct relay *relay, uint64_t peer);

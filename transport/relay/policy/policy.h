@@ -103,9 +103,14 @@ struct policy {
     struct policy_memo *memos;
 };
 
-/* -EINVAL: not a block of omnibus.policy; -ENOMEM. */
+/* cffi: begin */
+/* -EINVAL: not a block of omnibus.policy; -ENOMEM. generation: any but 0 for a policy with one user. */
 int policy_new(struct policy **out, const uint8_t *block, size_t size, uint64_t generation);
 void policy_free(struct policy *policy);
+/* True if a user may connect, by the rules that precede any client. owner is the user of the bus itself. */
+_Bool policy_can_connect(const struct policy *policy, uint32_t uid, const uint32_t *gids, uint32_t n_gids,
+                         uint32_t owner);
+/* cffi: end */
 
 /* These return NULL without memory. */
 const struct rule_set *policy_rule_set(struct policy *policy, uint32_t uid, const uint32_t *gids,
@@ -128,15 +133,12 @@ static inline void policy_tidy(struct policy *policy)
         policy_begin_anew(policy);
 }
 
-/* True if a user may connect, by the rules that precede any client. owner is the user of the bus itself. */
-bool policy_can_connect(const struct policy *policy, uint32_t uid, const uint32_t *gids, uint32_t n_gids,
-                        uint32_t owner);
 void policy_classify(const struct policy *policy, const struct message *m, struct policy_class *class);
 struct policy_verdict policy_can_send(const struct policy *policy, const struct rule_set *sender,
                                       const struct role *recipient, const struct policy_class *class);
 struct policy_verdict policy_can_receive(const struct policy *policy, const struct rule_set *recipient,
                                          const struct role *sender, const struct policy_class *class);
-/* True if it may own a well-known name. The control plane words the error. */
+/* True if it may own a well-known name. */
 bool policy_can_own(const struct rule_set *identity, struct span name);
 struct policy_place policy_place(const struct policy *policy, const struct policy_rule *rule);
 /*

@@ -33,12 +33,8 @@ static bool get_name_owner(struct bus *bus, struct peer *sender, const struct me
     bool found;
     struct peer *owner = owner_of(bus, name, &found);
     if (!found) {
-        char text[MESSAGE_MAX_NAME + 64];
-        bool long_name =
-            name.n > MESSAGE_MAX_NAME; /* not a valid name, and truncation may split a character */
-        snprintf(text, sizeof(text), "Could not get owner of name '%s': no such name",
-                 long_name ? "..." : name.s);
-        say_error(bus, sender, m->serial, ERROR_NAME_HAS_NO_OWNER, text);
+        say_error_about(bus, sender, m->serial, ERROR_NAME_HAS_NO_OWNER,
+                        "Could not get owner of name '%s': no such name", name.s);
         return true;
     }
     marshal_string(say_reply(bus, sender, m->serial, SPAN("s"), 0), owner ? owner->unique : BUS_NAME);
@@ -167,13 +163,10 @@ static void refuse_unprivileged(struct bus *bus, struct peer *sender, const stru
 static bool add_match(struct bus *bus, struct peer *sender, const struct message *m, struct span text)
 {
     if (match_list_count(sender->matches) >= bus->limits.max_match_rules_per_connection) {
-        char why[256];
-        snprintf(why, sizeof(why),
-                 "Connection \"%s\" is not allowed to add more match rules (increase limits in configuration "
-                 "file if "
-                 "required; max_match_rules_per_connection=%u)",
-                 sender->unique_text, bus->limits.max_match_rules_per_connection);
-        say_error(bus, sender, m->serial, ERROR_LIMITS_EXCEEDED, why);
+        say_error_about(bus, sender, m->serial, ERROR_LIMITS_EXCEEDED,
+                        "Connection \"%s\" is not allowed to add more match rules (increase limits in "
+                        "configuration file if required; max_match_rules_per_connection=%u)",
+                        sender->unique_text, bus->limits.max_match_rules_per_connection);
         return true;
     }
     struct match_rule *rule = driver_rule_of(bus, sender, m, text);

@@ -5,8 +5,9 @@
 #include "state/bus.h"
 
 /*
- * Answers RequestName and ReleaseName if the data plane decides about the name (state/registry.h) and only
- * one answer is possible, and reports the change. False: the control plane has to answer.
+ * RequestName and ReleaseName: refuses what grammar, policy or limits forbid, then answers if the data plane
+ * decides about the name (state/registry.h) and only one answer is possible, and reports the change. False:
+ * the control plane has to answer, without checking anything again.
  */
 bool names_fast_name(struct bus *bus, struct peer *sender, const struct message *m, struct span name);
 bool names_fast_release(struct bus *bus, struct peer *sender, const struct message *m, struct span name);

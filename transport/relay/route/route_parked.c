@@ -32,9 +32,18 @@ static void refuse_start(struct transit *t)
     say_error(t->bus, t->sender, t->m->serial, ERROR_LIMITS_EXCEEDED, text);
 }
 
+/* The recipient is judged by the only name that is known of it. */
+static struct policy_case case_of(const struct parked *parked)
+{
+    return (struct policy_case){.m = &parked->held->m, .sender = parked->sender};
+}
+
 static void tell(struct bus *bus, struct parked *parked)
 {
+    const struct policy_case c = case_of(parked);
     struct relay_event *view = &parked->event.view;
+    parked->outcome = judge_outcome(bus, &c);
+    view->denied = !(parked->outcome & POLICY_ALLOWED);
     view->kind = RELAY_EVENT_PARKED;
     view->peer = parked->sender->id;
     view->parked = parked->id;
@@ -90,7 +99,11 @@ static void show(struct bus *bus, struct parked *parked)
 
 void route_begun(struct bus *bus, struct parked *parked)
 {
+    const struct policy_case c = case_of(parked);
     decided(bus, parked);
+    if (parked->sender && parked->outcome & POLICY_LOGGED)
+        judge(bus, &c, NULL);
+    parked->outcome = 0; /* logged once */
     parking_set_starting(&bus->parking, parked, true);
     show(bus, parked);
 }
@@ -102,6 +115,29 @@ static void end(struct bus *bus, struct parked *parked)
     parking_remove(&bus->parking, parked);
 }
 
+void route_reject(struct bus *bus, struct parked *parked, const char *name, const char *text)
+{
+    decided(bus, parked);
+    show(bus, parked);
+    if (parked->sender)
+        say_error(bus, parked->sender, parked->held->m.serial, name, text);
+    end(bus, parked);
+}
+
+/* Decides about a message whose name has no owner. */
+static void ask_again(struct bus *bus, struct parked *parked)
+{
+    struct denial denial;
+    const struct policy_case c = case_of(parked);
+    parking_set_starting(&bus->parking, parked, false);
+    if (judge_outcome(bus, &c) & POLICY_ALLOWED || judge(bus, &c, &denial)) {
+        tell(bus, parked);
+        return;
+    }
+    bus->totals.denied++;
+    route_reject(bus, parked, denial.name, denial.text);
+}
+
 void route_parked(struct bus *bus, struct parked *parked)
 {
     struct held *held = parked->held;
@@ -109,22 +145,12 @@ void route_parked(struct bus *bus, struct parked *parked)
     bool waits = sender && !peer_is_gone(sender);
     decided(bus, parked);
     if (waits && (!to || peer_is_gone(to))) {
-        parking_set_starting(&bus->parking, parked, false);
-        tell(bus, parked);
+        ask_again(bus, parked);
         return;
     }
     show(bus, parked);
     struct transit t = {.bus = bus, .sender = sender, .m = &held->m, .fds = held->fds};
     if (waits)
         route_unicast(&t, to);
-    end(bus, parked);
-}
-
-void route_reject(struct bus *bus, struct parked *parked, const char *name, const char *text)
-{
-    decided(bus, parked);
-    show(bus, parked);
-    if (parked->sender)
-        say_error(bus, parked->sender, parked->held->m.serial, name, text);
     end(bus, parked);
 }

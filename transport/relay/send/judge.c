@@ -136,6 +136,30 @@ static bool is_alike(const struct policy *policy, const struct policy_case *c)
            peer->policy.identity == alike->identity && peer->policy.role == alike->role;
 }
 
+/* Fills the parties and the class; returns the verdict: enum policy_outcome, or 0 without memory. */
+static uint32_t outcome_of(struct policy *policy, const struct policy_case *c, struct policy_party *sender,
+                           struct policy_party *recipient, struct policy_class *class)
+{
+    policy_tidy(policy);
+    if (!sides_of(policy, c, sender, recipient))
+        return 0;
+    *class = c->class;
+    if (class->bits == 0)
+        policy_classify(policy, c->m, class);
+    if (c->requested_reply && class->bits & POLICY_IS_REPLY)
+        class->bits |= POLICY_IS_REQUESTED;
+    if (c->eavesdropping)
+        class->bits |= POLICY_IS_EAVESDROPPING;
+    return policy_outcome(policy, sender, recipient, class);
+}
+
+uint32_t judge_outcome(struct bus *bus, const struct policy_case *c)
+{
+    struct policy_party sender, recipient;
+    struct policy_class class;
+    return outcome_of(bus->policy, c, &sender, &recipient, &class);
+}
+
 bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial)
 {
     if (c->alike && is_alike(bus->policy, c))
@@ -144,25 +168,17 @@ bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial)
         deny(denial, ERROR_ACCESS_DENIED, "Message bus will not accept messages of unknown type\n");
         return false;
     }
-    struct policy *policy = bus->policy;
     struct policy_party sender, recipient;
-    struct policy_class class = c->class;
-    policy_tidy(policy);
-    if (!sides_of(policy, c, &sender, &recipient)) {
+    struct policy_class class;
+    uint32_t outcome = outcome_of(bus->policy, c, &sender, &recipient, &class);
+    if (outcome == 0) {
         const struct policy_verdict none = {0};
         judge_refuse(bus, c, "Rejected send message", &none, denial);
         return false;
     }
-    if (class.bits == 0)
-        policy_classify(policy, c->m, &class);
-    if (c->requested_reply && class.bits & POLICY_IS_REPLY)
-        class.bits |= POLICY_IS_REQUESTED;
-    if (c->eavesdropping)
-        class.bits |= POLICY_IS_EAVESDROPPING;
-    uint32_t outcome = policy_outcome(policy, &sender, &recipient, &class);
     if (outcome == POLICY_ALLOWED) {
         if (c->alike)
-            *c->alike = (struct policy_alike){recipient.identity, recipient.role, policy->generation};
+            *c->alike = (struct policy_alike){recipient.identity, recipient.role, bus->policy->generation};
         return true;
     }
     if (outcome == POLICY_DENIED && !denial && !is_direct(c))

@@ -39,6 +39,8 @@ struct policy_case {
  * rule with log="true" allows.
  */
 bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial);
+/* The same verdict without a denial or a log line: enum policy_outcome, or 0 without memory. */
+uint32_t judge_outcome(struct bus *bus, const struct policy_case *c);
 /*
  * Fills a denial in the wording of the reference: the complaint, the number of rules that applied, and the
  * fields of the message.
@@ -49,6 +51,7 @@ void deny(struct denial *denial, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 #define ERROR_ACCESS_DENIED "org.freedesktop.DBus.Error.AccessDenied"
+#define ERROR_INVALID_ARGS "org.freedesktop.DBus.Error.InvalidArgs"
 #define ERROR_LIMITS_EXCEEDED "org.freedesktop.DBus.Error.LimitsExceeded"
 #define ERROR_NOT_SUPPORTED "org.freedesktop.DBus.Error.NotSupported"
 #define ERROR_NO_MEMORY "org.freedesktop.DBus.Error.NoMemory"

@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: MIT */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* vasprintf */
+#endif
 #include "send/say.h"
 
 #include "send/deliver.h"
+#include "send/judge.h"
 #include "send/monitor.h"
 #include "state/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #define ASKING_SERIALS 0x80000000u /* serials of the control plane begin here */
 
@@ -112,6 +120,19 @@ void say_error(struct bus *bus, struct peer *to, uint32_t serial, const char *na
     to->calls.failed = serial;
     marshal_string(say_begin(bus, &header, to), span_of(text));
     say_end_checked(bus, to, NULL);
+}
+
+void say_error_about(struct bus *bus, struct peer *to, uint32_t serial, const char *name, const char *format,
+                     ...)
+{
+    char *text;
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    say_error(bus, to, serial, n < 0 ? ERROR_NO_MEMORY : name, n < 0 ? "Not enough memory" : text);
+    if (n >= 0)
+        free(text);
 }
 
 void say_owner_changed(struct bus *bus, struct span name, struct span old_owner, struct span new_owner)

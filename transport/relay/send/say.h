@@ -23,6 +23,9 @@ void say_end_checked(struct bus *bus, struct peer *to, struct fds *fds);
 void say_end_as(struct bus *bus, struct peer *to, uint32_t audience);
 
 void say_error(struct bus *bus, struct peer *to, uint32_t serial, const char *name, const char *text);
+/* The same with a text that is formatted. */
+void say_error_about(struct bus *bus, struct peer *to, uint32_t serial, const char *name, const char *format,
+                     ...) __attribute__((format(printf, 5, 6)));
 /* Emits NameOwnerChanged; an empty span is no owner. */
 void say_owner_changed(struct bus *bus, struct span name, struct span old_owner, struct span new_owner);
 void say_name_acquired(struct bus *bus, struct peer *to, struct span name);

@@ -20,6 +20,7 @@ struct parked {
     bool shown;          /* monitors, if any, have seen it */
     bool stops;          /* its sender is stopped until the decision */
     bool starting;       /* the control plane is starting the service; counted in parking.n_starting */
+    uint32_t outcome;    /* enum policy_outcome when it was reported; 0: no memory */
     struct held *held;
     struct event event;
 };

@@ -21,19 +21,20 @@ struct peer;
  * - a message is parked for it, until that is delivered, rejected or dropped with its sender,
  * - it is awaited: a service that will own it is being started (relay_await_name).
  *
- * At any other time the data plane may, and it makes two changes only (route/names_fast.c): a name without a
- * queue goes to the peer that requests it, and the only peer in a queue leaves it on request. A name with
- * several peers in its queue allows neither. Nor does a name whose owner is lost or has asked to become a
- * monitor, since such a peer makes no requests; the control plane may therefore take these out of their
- * queues without a call.
+ * At any other time the data plane may, and it makes three changes only (route/names_fast.c): a name without
+ * a queue goes to the peer that requests it, the only peer in a queue requests it again with other flags, and
+ * it leaves the queue on request. A name with several peers in its queue allows none of them. Nor does a name
+ * whose owner is lost or has asked to become a monitor, since such a peer makes no requests; the control
+ * plane may therefore take these out of their queues without a call.
  *
  * This suffices because both directions between the planes keep their order. NAMED and RELEASED are pushed at
  * the moment of the change, and nothing overtakes them; when the control plane handles a call, it knows all
  * changes made here before that call was handed up, and none is made here after that. The command with the
  * queue that it decides on precedes the end of the call, which hands the name back. The command brings its
- * memory along (name_new), so it cannot fail here. A NAMED for a name that has an owner in daemon/names.py,
- * or a RELEASED by a peer that is not its only claimant, would be a bug: daemon/bus.py and fuzz_relay assert
- * that there is none, and tests/activation/test_deciders.py compares both tables to one model.
+ * memory along (name_new), so it cannot fail here. A NAMED for a name that has another owner in
+ * daemon/names.py, or a RELEASED by a peer that is not its only claimant, would be a bug: daemon/bus.py and
+ * fuzz_relay assert that there is none, and tests/activation/test_deciders.py compares both tables to one
+ * model.
  *
  * The number of entries is bounded: a connection has one call with the control plane; parked messages are
  * reports, or counted in max_pending_service_starts, as starts are. If the control plane does not take the
