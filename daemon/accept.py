@@ -16,6 +16,7 @@ from ..transport.relay import Credentials as RelayCredentials
 from ..transport.relay import Relay
 from .bus import Bus
 from .credentials import Credentials, at_console, from_socket, look_up_groups, socket_uid, with_groups
+from .doors import places
 from .guard import ignored
 from .handshake import Handshake, Refused
 from .loop import Loop
@@ -27,7 +28,7 @@ RETRY_DELAY: Final = 1.0  # seconds
 
 
 class Acceptor:
-    """The listeners of one bus, and the connections whose authentication the data plane has handed up.
+    """The connections whose authentication the data plane has handed up, until they are attached or closed.
 
     The data plane accepts connections, and counts those before Hello. A handshake that it does not support is
     replayed here from the first byte; within auth_timeout the connection is attached, or closed.
@@ -45,7 +46,7 @@ class Acceptor:
         self._bus = bus
         self._guard = bus.guard
         self._relay = relay
-        self._places = [(listener, sock) for listener in listeners for sock in listener.sockets]
+        self._places = places(listeners)
         self._mechanisms = mechanisms
         self._owner = os.geteuid()
         self._poller: Poller[Handshake] = Poller(loop, bus.guard, self._ready, self._drop)
@@ -53,14 +54,6 @@ class Acceptor:
         self._handshakes: set[Handshake] = set()
         self._timer: asyncio.TimerHandle | None = None
         bus.on_handed_up = self._begin
-
-    def start(self) -> None:
-        """Start to accept connections."""
-        for number, (listener, sock) in enumerate(self._places):
-            simple = sock.family == socket.AF_UNIX and sock.type == socket.SOCK_STREAM
-            simple = simple and "EXTERNAL" in self._mechanisms
-            self._relay.listen(sock.fileno(), number, listener.guid, simple=simple)
-        self._relay.commit()
 
     def stop(self) -> None:
         """Stop accepting, and close the connections that have not authenticated yet."""

@@ -39,7 +39,7 @@ class Handling(NamedTuple):
 
 
 class Bus:
-    """Peers, names and the driver above one data plane.
+    """Peers, names and the driver above one data plane, which has the settings already.
 
     The hooks are set by the creator of the bus: ``on_handed_up`` takes over a connection whose handshake the
     data plane does not support, ``on_reload`` reloads the configuration and calls its argument when done.
@@ -79,7 +79,8 @@ class Bus:
             EventKind.RELEASED.value: Handling(self._released, lambda event, error: self._released(event)),
         }
         self.settings = settings
-        self.configure(settings)
+        self.limits = settings.limits
+        self.policy = Evaluator(settings.policy)
         self.peers = Peers(self.limits)
         self.tools = tools or NoTools()
         self.activation = Activation(self, self.tools, environment or Environment({}, "", None))

@@ -15,9 +15,7 @@ import uvloop
 
 from ..auth.mechanism import Mechanisms
 from ..policy.settings import Settings
-from ..systemd.notify import Notifier
 from ..systemd.watchdog import Watchdog
-from ..transport.listener import new_guid
 from ..transport.relay import Relay
 from . import daemonize
 from .accept import Acceptor
@@ -25,7 +23,6 @@ from .activation.environment import Environment
 from .activation.loop_tools import LoopTools
 from .activation.spawner import Spawner
 from .bus import Bus
-from .group import hand_over
 from .guard import Guard, ignored
 from .loop import Loop
 from .reload import Reloader, reader
@@ -40,20 +37,17 @@ SETTLING: Final = 1.0
 
 
 class Serving:
-    """A bus on the listeners of a start: call ``start``, then ``run``.
+    """A bus above a data plane that has started already: call ``start``, then ``run``."""
 
-    Raises Unavailable if a group is required, and the data plane can't use it.
-    """
-
-    def __init__(self, startup: Startup, settings: Settings, mechanisms: Mechanisms) -> None:
+    def __init__(self, startup: Startup, relay: Relay, settings: Settings, mechanisms: Mechanisms) -> None:
         self._signal = signal.SIGTERM
         self._listeners = startup.listeners
         self._log = startup.log
         self._uvloop = _event_loop()
         asyncio.set_event_loop(self._uvloop)
-        self._turns: Turns | None = None
-        self._relay = relay = Relay(self._listeners[0].guid if self._listeners else new_guid())
+        self._relay = relay
         self._loop = loop = Loop(self._uvloop, Guard(startup.log), relay.commit)
+        self._turns = None if startup.has_thread else Turns(loop, relay)
         spawner = Spawner(loop, startup.old_fd_limit, to_journal=startup.to_syslog)
         self._bus = Bus(
             relay,
@@ -64,17 +58,14 @@ class Serving:
             environment=Environment(startup.inherited, startup.address, settings.bus_type),
         )
         self._bus.statistics.way = startup.way
-        if startup.group is not None:
-            failure = hand_over(startup.group, relay, settings, startup.log, required=startup.group_required)
-            self._bus.statistics.way = failure or startup.way
         self._acceptor = Acceptor(loop, self._bus, relay, self._listeners, mechanisms)
-        self._notifier = Notifier()
+        self._notifier = startup.notifier
         self._reloader = Reloader(
             loop,
             self._bus,
             reader(loop, startup.config_file),
             self._notifier,
-            status=self._status(),
+            status=startup.status,
             began=startup.began,
         )
 
@@ -85,9 +76,7 @@ class Serving:
         self._log.retry(self._later)
         self._handle_signals()
         self._relay.commit()
-        self._start_relay()
         loop.reader(self._relay.event_fd, self._bus.dispatch, ignored)
-        self._acceptor.start()
         # The watchdog ends a hanging bus by SIGABRT, which shows the traceback then.
         with suppress(OSError):  # a sandbox may forbid sigaltstack()
             faulthandler.enable(2)
@@ -95,7 +84,6 @@ class Serving:
         gc.freeze()
         gc.enable()
         loop.soon(daemonize.release_signals, ignored)
-        loop.soon(partial(self._notifier.ready, self._status()), ignored)
         loop.later(SETTLING, self._reloader.watch, ignored)
 
     def run(self) -> signal.Signals:
@@ -105,14 +93,6 @@ class Serving:
         watchdog.stop()
         self._end()
         return self._signal
-
-    def _start_relay(self) -> None:
-        try:
-            self._relay.start()
-        except OSError as error:
-            reason = f"there is no thread for them: {error.strerror}"
-            self._log.warning(f"Messages share the thread of the control plane, since {reason}")
-            self._turns = Turns(self._loop, self._relay)
 
     def _handle_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -141,11 +121,6 @@ class Serving:
             self._turns.stop()
         self._relay.close()
         self._uvloop.close()
-
-    def _status(self) -> str:
-        """Return the status line for the service manager."""
-        addresses = (one.connectable_address.partition(",guid=")[0] for one in self._listeners)
-        return "Serving " + ";".join(addresses)
 
 
 def _event_loop() -> asyncio.AbstractEventLoop:

@@ -16,15 +16,18 @@ from ..policy.error import ConfigError
 from ..policy.service_dirs import make_transient_dir
 from ..policy.settings import Settings
 from ..systemd.listen_fds import ListenFdsError, take_listen_fds
+from ..systemd.notify import Notifier
 from ..transport.address import AddressError
 from ..transport.listen import listen
-from ..transport.listener import Listener, ListenError
+from ..transport.listener import Listener, ListenError, new_guid
 from ..transport.multicast.group import Group, Unavailable
+from ..transport.relay import Relay
 from ..transport.unix import PACKETS, listen_beside
 from . import daemonize, pidfile
 from .activation.environment import inherited
 from .configuration import FirstReading
-from .group import choose_group
+from .doors import open_doors
+from .group import choose_group, hand_over
 from .logging import Log
 from .options import Options
 
@@ -59,6 +62,7 @@ class Startup:
         self._announced: tuple[Listener, ...] = ()
         self.group: Group | None = None
         self.group_required = False
+        self.has_thread = True
         self.way = ""
         self.to_syslog = False
         # Unreadable after a change of the user.
@@ -79,12 +83,13 @@ class Startup:
             user = None if settings.user is None else daemonize.find_user(settings.user)
             if not self._daemonize(settings):
                 return 0
-            # Clients can connect by now. Imported before a change of the user, which might not be able to
-            # read it.
+            self._give_up_rights(user)
+            self.notifier = Notifier()  # for this process, which may be a fork
+            relay = self._start_relay(settings, mechanisms)
+            # Clients are served by now, except with what the control plane decides.
             from .serve import Serving
 
-            self._give_up_rights(user)
-            serving = Serving(self, settings, mechanisms)
+            serving = Serving(self, relay, settings, mechanisms)
             serving.start()
         except StartErrors as error:
             self._report_failure(_reason(error))
@@ -217,6 +222,30 @@ class Startup:
             daemonize.detach(keep_umask=settings.keep_umask)
         return True
 
+    def _start_relay(self, settings: Settings, mechanisms: Mechanisms) -> Relay:
+        """Start the data plane with the settings, on all listeners."""
+        relay = Relay(self.listeners[0].guid if self.listeners else new_guid())
+        if self.group is not None:
+            failure = hand_over(self.group, relay, settings, self.log, required=self.group_required)
+            self.way = failure or self.way
+        relay.load_policy(settings.policy)
+        relay.set_limits(settings.limits)
+        open_doors(relay, self.listeners, mechanisms)
+        try:
+            relay.start()
+        except OSError as error:
+            reason = f"there is no thread for them: {error.strerror}"
+            self.log.warning(f"Messages share the thread of the control plane, since {reason}")
+            self.has_thread = False
+        self.notifier.ready(self.status)
+        return relay
+
+    @property
+    def status(self) -> str:
+        """The status line for the service manager."""
+        addresses = (one.connectable_address.partition(",guid=")[0] for one in self.listeners)
+        return "Serving " + ";".join(addresses)
+
     def _give_up_rights(self, user: pwd.struct_passwd | None) -> None:
         self.log.never_wait()
         try:
@@ -225,6 +254,8 @@ class Startup:
             self.log.warning(str(error))
         # Only root can change the user.
         if user is not None and os.geteuid() == 0:
+            # The user might not be able to read them.
+            import_module(".serve", __package__)
             import_module(".watch", __package__)
             daemonize.become(user)
 

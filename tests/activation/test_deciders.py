@@ -22,7 +22,7 @@ from omnibus.daemon.activation.environment import Environment
 from omnibus.daemon.bus import Bus
 from omnibus.policy.block import encode
 from omnibus.policy.rules import Kind, Rule
-from omnibus.policy.settings import Limits, ServiceDir, Settings
+from omnibus.policy.settings import ServiceDir, Settings
 from omnibus.transport.relay import Credentials, Event, EventKind, Relay
 from omnibus.transport.relay._relay import lib
 from support.claimants import PRIMARY_OWNER, RELEASED, Queue
@@ -136,9 +136,12 @@ class World:
         self.tools = FakeTools()
         self.log = Lines()
         self.relay = SlowPlane(self)
+        settings = Settings(policy=encode(RULES), service_dirs=(ServiceDir(str(services)),))
+        self.relay.load_policy(settings.policy)
+        self.relay.set_limits(settings.limits)
         self.bus = Bus(
             self.relay,  # type: ignore[arg-type]
-            Settings(limits=Limits(), policy=encode(RULES), service_dirs=(ServiceDir(str(services)),)),
+            settings,
             self.log,
             tools=self.tools,
             environment=Environment({}, "", None),

@@ -16,6 +16,7 @@ from omnibus.auth.mechanism import Accepted, Mechanisms
 from omnibus.auth.mechanisms import choose
 from omnibus.daemon import accept as module
 from omnibus.daemon.accept import Acceptor
+from omnibus.daemon.doors import open_doors
 from omnibus.policy.rules import ANY_ID, Kind, Rule
 from omnibus.policy.settings import Limits
 from omnibus.transport.listener import Listener
@@ -55,7 +56,7 @@ class ServerHarness:
             [self.listener],
             mechanisms or choose((), {}),
         )  # type: ignore[arg-type]
-        self.server.start()
+        open_doors(desk.plane, [self.listener], mechanisms or choose((), {}))  # type: ignore[arg-type]
         self.clients: list[socket.socket] = []
 
     def listen(self, fd: int, number: int, guid: str, *, simple: bool) -> None:
@@ -282,12 +283,10 @@ class TestListening:
     def simple(self, *sockets: socket.socket, mechanisms: Mechanisms) -> list[bool]:
         """Return for each listener whether the data plane may authenticate on it."""
         listeners = [Listener([one], []) for one in sockets]
-        desk = Desk()
         told: list[bool] = []
-        plane: Any = desk.plane
+        plane: Any = Desk().plane
         plane.listen = lambda fd, number, guid, *, simple: told.append(simple)
-        loop = guarded(asyncio.get_running_loop())
-        Acceptor(loop, desk.bus, plane, listeners, mechanisms).start()
+        open_doors(plane, listeners, mechanisms)
         return told
 
     async def test_simple(self) -> None:
