@@ -18,6 +18,7 @@ from .loop import Loop
 QUIET: Final = 0.1  # seconds without a change before ``changed`` is called
 PATIENCE: Final = 1.0  # seconds after which ``changed`` is called in any case
 TICK: Final = 0.02  # seconds by which the times of a file may lag behind the clock
+ROUNDS: Final = 20  # in which directories may appear while others are being watched
 SUFFIXES: Final = (".conf", ".service")
 ITSELF: Final = Mask.DELETE_SELF | Mask.MOVE_SELF | Mask.UNMOUNT
 CHANGES: Final = (
@@ -31,15 +32,18 @@ CHANGES: Final = (
     | Mask.ONLYDIR
 )
 
-Names = set[str]
-"""The relevant names in a directory; a member of SUFFIXES stands for all names with that suffix."""
+Names = dict[str, bool]
+"""The relevant names in a directory; a member of SUFFIXES stands for all names with that suffix.
+
+False: only a directory on the way to a missing file, so its appearance moves the watch and changes nothing.
+"""
 
 
 class Watch:
     """Calls ``changed`` once for a burst of changes; ``failed`` as of ``guard.py``.
 
     Only directories are watched, since most programs replace a file instead of writing to it. A missing file
-    is awaited in its nearest existing parent.
+    is awaited in its nearest existing parent, which causes no call until the file itself appears.
 
     In addition it records changes in directories that are ``follow``ed, without a call.
     """
@@ -49,6 +53,9 @@ class Watch:
         self._changed = changed
         self._failed = failed
         self._log = log
+        self._directories: Sequence[str] = ()
+        self._files: Sequence[str] = ()
+        self._missing: Sequence[str] = ()
         self._names: dict[int, Names] = {}
         self._followed: set[int] = set()
         self._changed_there = False
@@ -77,15 +84,12 @@ class Watch:
         """
         if self._inotify is None:
             return
-        watches = {watch.wd: watch for watch in self._inotify.watches}
-        self._names, old = {}, self._names
-        files = (*settings.files, *settings.missing, *more)
-        for directory, names in places(settings.watched_dirs, files).items():
-            self._add(self._inotify, directory, names)
-        for wd in old.keys() - self._names.keys() - self._followed:
-            if wd in watches:
-                _remove(self._inotify, watches[wd])
-        if not self._names.keys() <= old.keys() and _has_changed(settings, began - TICK):
+        self._directories = settings.watched_dirs
+        self._files = (*settings.files, *settings.missing, *more)
+        self._missing = [one for one in (*self._directories, *self._files) if not os.path.lexists(one)]
+        old = self._names.keys()
+        self._place(self._inotify)
+        if not self._names.keys() <= old and _has_changed(settings, began - TICK):
             self._note()
 
     def catch_up(self) -> None:
@@ -95,10 +99,17 @@ class Watch:
 
     def drain(self) -> None:
         """Read the events of the kernel."""
+        moved = False
         for event in self._inotify or ():
             if event.watch is None or event.watch.wd in self._followed:
                 self._changed_there = True
-            if self._matters(event):
+            matters = self._matters(event)
+            if matters:
+                self._note()
+            moved = moved or matters is False
+        if moved and self._inotify is not None:
+            self._place(self._inotify)
+            if any(os.path.lexists(one) for one in self._missing):
                 self._note()
 
     def follow(self, directories: Sequence[str]) -> bool:
@@ -130,6 +141,21 @@ class Watch:
         self.drain()
         return self._inotify is None or self._changed_there
 
+    def _place(self, inotify: Inotify) -> None:
+        """Watch where the files are, or will be, and nowhere else."""
+        watches = {watch.wd: watch for watch in inotify.watches}
+        old, found = self._names, None
+        for _ in range(ROUNDS):
+            # Until a directory that is missing is certain to be reported.
+            if found == (found := places(self._directories, self._files)):
+                break
+            self._names = {}
+            for directory, names in found.items():
+                self._add(inotify, directory, names)
+        for wd in old.keys() - self._names.keys() - self._followed:
+            if wd in watches:
+                _remove(inotify, watches[wd])
+
     def _add(self, inotify: Inotify, directory: str, names: Names) -> None:
         try:
             watch = inotify.add_watch(directory, CHANGES)
@@ -140,23 +166,27 @@ class Watch:
             self._log.recurrent(f"inotify {directory}", text)
             return
         # One directory may have several paths.
-        self._names.setdefault(watch.wd, set()).update(names)
+        _add_names(self._names.setdefault(watch.wd, {}), names)
 
-    def _matters(self, event: Event) -> bool:
+    def _matters(self, event: Event) -> bool | None:
+        """Return True for a change, False if only watches have to be moved, None for anything else."""
         if event.mask & Mask.Q_OVERFLOW:
             return True
         watch = event.watch
         names = None if watch is None else self._names.get(watch.wd)
         if watch is None or names is None:
-            return False
+            return None
         if event.name is None:
-            return bool(event.mask & ITSELF)
+            return any(names.values()) if event.mask & ITSELF else None
         name = str(event.name)
-        if name not in names and not (names.issuperset(SUFFIXES) and name.endswith(SUFFIXES)):
-            return False
+        matters = names.get(name)
+        if names.keys() >= set(SUFFIXES) and name.endswith(SUFFIXES):
+            matters = True
         # A file that is being written is read once it is closed.
         complete = not event.mask & Mask.CREATE or bool(event.mask & Mask.ISDIR)
-        return complete or not _is_new_file(os.path.join(watch.path, name))
+        if matters and not complete and _is_new_file(os.path.join(watch.path, name)):
+            return None
+        return matters
 
     def _note(self) -> None:
         now = self._loop.time()
@@ -181,22 +211,29 @@ def places(directories: Iterable[str], files: Iterable[str]) -> dict[str, Names]
     found: dict[str, Names] = {}
 
     def add(path: str) -> None:
+        itself = True
         directory, name = os.path.split(path.rstrip("/"))
         while directory not in found and not os.path.isdir(directory) and directory != "/":
             directory, name = os.path.split(directory.rstrip("/"))
-        found.setdefault(directory, set()).add(name)
+            itself = False
+        _add_names(found.setdefault(directory, {}), {name: itself})
 
     for directory in _absolute(directories):
         if not os.path.isdir(directory) or os.path.islink(directory.rstrip("/")):
             add(directory)
         if os.path.isdir(directory):
-            found.setdefault(directory.rstrip("/") or "/", set()).update(SUFFIXES)
+            _add_names(found.setdefault(directory.rstrip("/") or "/", {}), dict.fromkeys(SUFFIXES, True))
     for file in files:
         if os.path.isabs(file) and not file.startswith(("/proc/", "/dev/")):
             add(file)
             if os.path.islink(file):
                 add(os.path.realpath(file))
     return found
+
+
+def _add_names(names: Names, more: Names) -> None:
+    for name, itself in more.items():
+        names[name] = itself or names.get(name, False)
 
 
 def _absolute(directories: Iterable[str]) -> Iterator[str]:

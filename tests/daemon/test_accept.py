@@ -261,7 +261,7 @@ class TestTakingOver:
         ours, client = self.ends()
         null = os.open(os.devnull, os.O_RDONLY)
         body = b"\0AUTH EXTERNAL\r\nDATA\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\nl\1\0\1"
-        bus.hand_up(ours, body=body, parked=6, fds=[null], n_fds=1)
+        bus.hand_up(ours, body=body, parked=6, fds=[null])
         ((_, _, leftover, fds),) = bus.attached
         assert (leftover, list(fds)) == (b"l\1\0\1", [null])
         os.close(null)
@@ -271,7 +271,7 @@ class TestTakingOver:
         bus = server()
         ours, client = self.ends()
         null = os.open(os.devnull, os.O_RDONLY)
-        bus.hand_up(ours, body=b"x", fds=[null], n_fds=1)
+        bus.hand_up(ours, body=b"x", fds=[null])
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(null)
         assert await bus.closed(client) == b""

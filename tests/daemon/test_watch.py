@@ -157,14 +157,60 @@ class TestDirectories:
         (tree.conf_dir / "a.conf").touch()
         assert tree.noticed()
 
-    def test_not_there_yet(self, tree: Tree) -> None:
-        """Its parent is missing, too."""
-        missing = tree.directory / "share" / "dbus-1" / "x.conf"
-        tree.set(missing)
+    @pytest.fixture
+    def missing(self, tree: Tree) -> Path:
+        """A file whose parents are missing, too."""
+        found = tree.directory / "share" / "dbus-1" / "x.conf"
+        tree.set(found)
+        return found
+
+    def test_not_there_yet(self, tree: Tree, missing: Path) -> None:
+        """A parent that appears changes nothing."""
         for path in (missing.parent.parent, missing.parent):
             path.mkdir()
-            assert tree.noticed()
-            tree.set(missing)
+            assert not tree.noticed()
+        missing.touch()
+        assert tree.noticed()
+
+    def test_parents_at_once(self, tree: Tree, missing: Path) -> None:
+        """All of them may be there before the first is reported."""
+        missing.parent.mkdir(parents=True)
+        assert not tree.noticed()
+        missing.touch()
+        assert tree.noticed()
+
+    def test_file_with_its_parents(self, tree: Tree, missing: Path) -> None:
+        missing.parent.mkdir(parents=True)
+        missing.touch()
+        assert tree.noticed()
+
+    def test_parents_that_move(self, tree: Tree, missing: Path) -> None:
+        """A parent that goes away changes nothing, and the next one of its name is watched again."""
+        share = missing.parent.parent
+        for leave in (lambda: share.rename(tree.directory / "elsewhere"), share.rmdir):
+            share.mkdir()
+            assert not tree.noticed()
+            leave()
+            assert not tree.noticed()
+        (tree.directory / "elsewhere" / "dbus-1").mkdir()
+        (tree.directory / "elsewhere" / "dbus-1" / "x.conf").touch()
+        assert not tree.noticed()
+        missing.parent.mkdir(parents=True)
+        missing.touch()
+        assert tree.noticed()
+
+    def test_parent_that_appears_during_the_search(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It appears after it was found missing, and before its own parent is watched."""
+        missing = tree.directory / "share" / "dbus-1" / "x.conf"
+        real = places
+
+        def slow(directories: Any, files: Any) -> Any:
+            found = real(directories, files)
+            missing.parent.mkdir(parents=True, exist_ok=True)
+            return found
+
+        monkeypatch.setattr("omnibus.daemon.watch.places", slow)
+        tree.set(missing)
         missing.touch()
         assert tree.noticed()
 
@@ -195,8 +241,9 @@ class TestDirectories:
         assert tree.noticed()
 
     def test_root(self) -> None:
-        assert places((), ("/no-such-directory/dbus-1/x.conf",)) == {"/": {"no-such-directory"}}
-        assert places(("/",), ("/x.conf",)) == {"/": {".conf", ".service", "x.conf"}}
+        assert places((), ("/no-such-directory/dbus-1/x.conf",)) == {"/": {"no-such-directory": False}}
+        everything = dict.fromkeys((".conf", ".service", "x.conf"), True)
+        assert places(("/",), ("/x.conf",)) == {"/": everything}
 
     @pytest.mark.parametrize("path", ["/proc/self/fd/3", "/dev/stdin", "configuration"])
     def test_not_in_the_file_system(self, path: str) -> None:
@@ -297,7 +344,7 @@ class TestFailures:
     def test_directory_disappears_during_the_search(
         self, tree: Tree, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        gone = {str(tree.directory / "gone"): {"x"}}
+        gone = {str(tree.directory / "gone"): {"x": True}}
         monkeypatch.setattr("omnibus.daemon.watch.places", lambda *args: gone)
         tree.set()
         assert tree.log.lines == []
