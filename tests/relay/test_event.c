@@ -27,7 +27,6 @@ static void queue_open(struct queue *q)
 static bool woken(struct queue *q)
 {
     uint64_t count;
-    events_tick(&q->events);
     events_wake(&q->events);
     return read(q->events.fd, &count, sizeof(count)) == sizeof(count);
 }
@@ -61,10 +60,7 @@ static void lazy_event_does_not_wake(void)
     queue_open(&q);
     events_push_lazily(&q.events, &q.event[0]);
     CHECK(!woken(&q));
-    int left = events_tick(&q.events);
-    CHECK(left > 0 && left <= EVENTS_LAZY_TIME);
     CHECK(taken(&q, 1));
-    CHECK_EQUAL(events_tick(&q.events), -1);
     close(q.events.fd);
 }
 
@@ -77,18 +73,6 @@ static void flush_wakes_for_a_lazy_event(void)
     events_push_lazily(&q.events, &q.event[0]);
     events_hurry(&q.events);
     CHECK(woken(&q));
-    CHECK(taken(&q, 1));
-    close(q.events.fd);
-}
-
-static void old_lazy_event_wakes(void)
-{
-    struct queue q;
-    queue_open(&q);
-    events_push_lazily(&q.events, &q.event[0]);
-    q.events.lazy_since -= EVENTS_LAZY_TIME;
-    CHECK(woken(&q));
-    CHECK(!woken(&q));
     CHECK(taken(&q, 1));
     close(q.events.fd);
 }
@@ -126,7 +110,6 @@ static void lazy_event_after_an_event_needs_no_wake(void)
     CHECK(woken(&q));
     events_push_lazily(&q.events, &q.event[1]);
     CHECK(!woken(&q));
-    CHECK_EQUAL(events_tick(&q.events), -1);
     CHECK(taken(&q, 2));
     close(q.events.fd);
 }
@@ -150,7 +133,6 @@ static const struct check_test tests[] = {
     TEST(event_wakes_once),
     TEST(lazy_event_does_not_wake),
     TEST(flush_wakes_for_a_lazy_event),
-    TEST(old_lazy_event_wakes),
     TEST(many_lazy_events_wake),
     TEST(event_wakes_for_earlier_lazy_events),
     TEST(lazy_event_after_an_event_needs_no_wake),

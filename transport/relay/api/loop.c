@@ -155,8 +155,6 @@ void loop_once(struct bus *bus, int timeout, loop_commands commands, void *conte
     bus->sweeping = match_index_sweep(bus->matches);
     bus->sweeping |= match_index_sweep(bus->monitors.rules);
     bus->tick = (int)sooner(bus->tick, doors);
-    if (bus->events->lazy > 0)
-        bus->tick = (int)sooner(bus->tick, events_tick(bus->events));
     events_wake(bus->events);
 }
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "state/event.h"
 
-#include "base/clock.h"
-
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -50,12 +48,10 @@ void events_push(struct events *events, struct event *event)
 
 void events_push_lazily(struct events *events, struct event *event)
 {
-    if (stack_push(&events->stack, &event->node)) {
+    if (stack_push(&events->stack, &event->node))
         events->lazy = 0;
-        events->lazy_since = clock_now();
-    } else if (events->lazy == 0) {
+    else if (events->lazy == 0)
         return; /* follows an event that wakes the control plane */
-    }
     if (++events->lazy >= EVENTS_LAZY_MAX)
         events->wake = true;
 }
@@ -64,21 +60,6 @@ void events_hurry(struct events *events)
 {
     if (events->lazy > 0)
         events->wake = true;
-}
-
-int events_tick(struct events *events)
-{
-    if (events->lazy == 0 || events->wake)
-        return -1;
-    if (stack_empty(&events->stack)) {
-        events->lazy = 0;
-        return -1;
-    }
-    int64_t left = events->lazy_since + EVENTS_LAZY_TIME - clock_now();
-    if (left > 0)
-        return (int)left;
-    events->wake = true;
-    return -1;
 }
 
 void events_remain(const struct events *events)

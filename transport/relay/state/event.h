@@ -20,15 +20,13 @@ struct event {
     uint64_t peer;     /* the peer whose report it is */
 };
 
-#define EVENTS_LAZY_MAX 64u   /* limit of lazy events before the control plane is woken */
-#define EVENTS_LAZY_TIME 1000 /* in milliseconds */
+#define EVENTS_LAZY_MAX 64u /* limit of lazy events before the control plane is woken */
 
 struct events {
     struct stack stack;
     int fd;        /* an eventfd for the control plane */
     bool wake;     /* the control plane is to be woken */
-    uint32_t lazy; /* events pushed since lazy_since without a wake-up */
-    int64_t lazy_since;
+    uint32_t lazy; /* events pushed without a wake-up */
 };
 
 /* The next of several events taken together; NULL: none. */
@@ -45,13 +43,11 @@ void event_describe(struct event *event, const struct message *m);
 void events_push(struct events *events, struct event *event);
 /*
  * The same, in the same order, without a wake-up: the event is taken with the next one, or once there are
- * many or old ones.
+ * many. No limit of time: the control plane does not act on these events but by the answers to later ones.
  */
 void events_push_lazily(struct events *events, struct event *event);
 /* Flushes deferred events. */
 void events_hurry(struct events *events);
-/* Wakes the control plane for old lazy events. Returns the milliseconds until that is due; -1: none wait. */
-int events_tick(struct events *events);
 void events_remain(
     const struct events *events); /* keeps the descriptor readable, as not all events were taken */
 /* Wakes the control plane if anything was pushed; once per wake-up. */
