@@ -12,16 +12,14 @@ from typing import Final
 from ..auth.mechanism import Mechanisms
 from ..auth.server import Authenticated, Server
 from ..transport.listener import Listener
-from ..transport.relay import Credentials as RelayCredentials
-from ..transport.relay import Relay
+from ..transport.relay import Credentials, Event, Relay
 from .bus import Bus
-from .credentials import Credentials, at_console, from_socket, look_up_groups, socket_uid, with_groups
+from .credentials import at_console, from_socket, look_up_groups, socket_uid
 from .doors import places
 from .guard import ignored
 from .handshake import Handshake, Refused
 from .loop import Loop
 from .peers import Peer
-from .plane import Event
 from .poller import Poller, Watch
 
 RETRY_DELAY: Final = 1.0  # seconds
@@ -145,9 +143,11 @@ class Acceptor:
             return
         peer = self._bus.peers.add(
             self._relay.next_id(),
-            credentials,
-            fd_passing=outcome.fd_passing,
-            privileged=credentials.uid in (0, self._owner),
+            credentials.replace(
+                fd_passing=outcome.fd_passing,
+                privileged=credentials.uid in (0, self._owner),
+                at_console=at_console(credentials.uid),
+            ),
         )
         try:
             self._attach(handshake, outcome, peer)
@@ -157,7 +157,7 @@ class Acceptor:
         self._settle(handshake)
 
     def _attach(self, handshake: Handshake, outcome: Authenticated, peer: Peer) -> None:
-        credentials, leftover = _relay_credentials(peer), outcome.leftover
+        credentials, leftover = peer.credentials, outcome.leftover
         fds = handshake.take_fds()
         fd = handshake.sock.detach()
         # auth_timeout counts from accept(2) to Hello.
@@ -218,17 +218,4 @@ class Acceptor:
 
 
 def _with_groups(credentials: Credentials, uid: int) -> Credentials:
-    return with_groups(credentials, look_up_groups(uid))
-
-
-def _relay_credentials(peer: Peer) -> RelayCredentials:
-    credentials = peer.credentials
-    return RelayCredentials(
-        uid=credentials.uid,
-        pid=credentials.pid,
-        gids=credentials.gids or (),
-        at_console=at_console(credentials.uid),
-        fd_passing=peer.fd_passing,
-        privileged=peer.privileged,
-        loginfo=credentials.loginfo,
-    )
+    return credentials.replace(gids=look_up_groups(uid))

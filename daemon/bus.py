@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 from ..policy.error import ConfigError
 from ..policy.settings import Settings
-from ..transport.relay import BROADCAST, Evaluator, EventKind
+from ..transport.relay import BROADCAST, Evaluator, Event, EventKind, Relay
 from ..transport.relay.message import METHOD_CALL, NO_AUTO_START
 from . import errors
 from .activation.activation import Activation
 from .activation.environment import Environment
-from .activation.tools import NoTools, Tools
-from .credentials import Credentials
+from .activation.tools import Tools
 from .driver import BUS_NAME, BUS_PATH, Call, Driver
 from .errors import DBusError
 from .guard import Failed, Guard, failure, ignored
@@ -23,7 +22,6 @@ from .logging import DENIED, RELOAD_FAILED, RELOADED, Log
 from .names import NameRegistry
 from .outlets import Field
 from .peers import Peer, Peers, TooManyConnections
-from .plane import DataPlane, Event
 from .statistics import Statistics
 
 ReloadFailure = ConfigError | OSError
@@ -47,13 +45,13 @@ class Bus:
 
     def __init__(
         self,
-        relay: DataPlane,
+        relay: Relay,
         settings: Settings,
         log: Log,
         *,
         systemd_activation: bool = False,
-        tools: Tools | None = None,
-        environment: Environment | None = None,
+        tools: Tools,
+        environment: Environment,
     ) -> None:
         self.relay = relay
         self.log = log
@@ -82,8 +80,8 @@ class Bus:
         self.limits = settings.limits
         self.policy = Evaluator(settings.policy)
         self.peers = Peers(self.limits)
-        self.tools = tools or NoTools()
-        self.activation = Activation(self, self.tools, environment or Environment({}, "", None))
+        self.tools = tools
+        self.activation = Activation(self, self.tools, environment)
         self.activation.configure(settings)
 
     def configure(self, settings: Settings) -> None:
@@ -218,14 +216,7 @@ class Bus:
 
     def _admitted(self, event: Event) -> None:
         """Record a connection that the data plane has admitted."""
-        arrival = event.arrival
-        who = arrival.who
-        peer = self.peers.add(
-            event.peer,
-            Credentials(who.uid, who.pid, who.gids, arrival.label, who.loginfo),
-            fd_passing=who.fd_passing,
-            privileged=who.privileged,
-        )
+        peer = self.peers.add(event.peer, event.credentials)
         if event.active:
             self.peers.activate(peer)
 

@@ -6,27 +6,12 @@ import socket
 import struct
 from typing import Final
 
-from ..record import Record
+from ..transport.relay import Credentials, identify
 from ..transport.relay import at_console as seated
-from ..transport.relay import identify
 
 UCRED: Final = struct.Struct("iII")
 
 _PRINTABLE: Final = bytes(0x20 if c == 0 else c if 0x20 <= c < 0x7F else ord("?") for c in range(256))
-
-
-class Credentials(Record):
-    """The identity of a process; unknown fields are None or empty.
-
-    ``gids`` are in the kernel's order, the primary group first; None if they have yet to be looked up.
-    ``label`` is that of a security module, without a NUL.
-    """
-
-    uid: int | None
-    pid: int | None
-    gids: tuple[int, ...] | None = ()
-    label: bytes = b""
-    loginfo: str = ""
 
 
 def socket_uid(sock: socket.socket) -> int | None:
@@ -53,7 +38,7 @@ def from_socket(sock: socket.socket, uid: int | None) -> Credentials:
         if uid == known.uid and known.gids is not None:
             gids = tuple(dict.fromkeys((known.gid, *known.gids)))
     loginfo = _loginfo(uid, known.pid, known.command, known.label)
-    return Credentials(uid, known.pid, gids, known.label, loginfo)
+    return Credentials(uid, known.pid, gids, loginfo=loginfo, label=known.label)
 
 
 def look_up_groups(uid: int) -> tuple[int, ...]:
@@ -66,11 +51,6 @@ def look_up_groups(uid: int) -> tuple[int, ...]:
         return tuple(dict.fromkeys(os.getgrouplist(user.pw_name, user.pw_gid)))
     except (KeyError, OSError):
         return ()
-
-
-def with_groups(credentials: Credentials, gids: tuple[int, ...]) -> Credentials:
-    """Return the credentials with their groups filled in."""
-    return credentials.replace(gids=gids)
 
 
 def at_console(uid: int | None, users: str = "/run/systemd/users") -> bool:

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from ..policy.settings import Settings
 from ..transport.multicast.group import Group, Unavailable, find_group
 
-
-class LogSink(Protocol):
-    """A log."""
-
-    def warning(self, text: str) -> None:
-        """Log that the group can't be used."""
-
-
-class GroupTarget(Protocol):
-    """A data plane that can use a group."""
-
-    def set_group(self, fd: int, max_members: int, *, trust_everybody: bool) -> None:
-        """Use a group, whose descriptor is closed even if this raises OSError."""
+if TYPE_CHECKING:
+    from ..transport.relay import Relay
+    from .logging import Log
 
 
 def choose_group(
@@ -43,16 +33,14 @@ def choose_group(
     return group, f"directly between clients: {how}"
 
 
-def hand_over(
-    group: Group, plane: GroupTarget, settings: Settings, log: LogSink, *, required: bool
-) -> str | None:
+def hand_over(group: Group, relay: Relay, settings: Settings, log: Log, *, required: bool) -> str | None:
     """Hand the group to the data plane; return None, or a phrase on the way of messages without it.
 
     Raises Unavailable if a group is ``required``.
     """
     trust_all = settings.multicast.trust == "everybody"
     try:
-        plane.set_group(group.fd, group.max_members, trust_everybody=trust_all)
+        relay.set_group(group.fd, group.max_members, trust_everybody=trust_all)
     except OSError as error:
         if required:
             raise Unavailable(f"multicast is required: {error.strerror}") from error

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ..policy.settings import Limits
+from ..transport.relay import Credentials
 from . import errors
-from .credentials import Credentials
 from .errors import DBusError
 from .signature import MAX_NAME
 
@@ -13,24 +13,15 @@ from .signature import MAX_NAME
 class Peer:
     """One connection.
 
-    ``active``: Hello was answered. ``privileged``: of root or the bus's own user. ``monitor``: a monitor,
-    which has released its names, the unique one included.
+    ``active``: Hello was answered. ``monitor``: a monitor, which has released its names, the unique one
+    included.
     """
 
-    __slots__ = (
-        "active",
-        "credentials",
-        "fd_passing",
-        "id",
-        "monitor",
-        "privileged",
-    )
+    __slots__ = ("active", "credentials", "id", "monitor")
 
-    def __init__(self, id: int, credentials: Credentials, fd_passing: bool, privileged: bool) -> None:
+    def __init__(self, id: int, credentials: Credentials) -> None:
         self.id = id
         self.credentials = credentials
-        self.fd_passing = fd_passing
-        self.privileged = privileged
         self.active = False
         self.monitor = False
 
@@ -82,9 +73,9 @@ class Peers:
             return None
         return peer if peer.unique_name == name else None
 
-    def add(self, id: int, credentials: Credentials, *, fd_passing: bool, privileged: bool) -> Peer:
+    def add(self, id: int, credentials: Credentials) -> Peer:
         """Add a connection with an id of the data plane."""
-        peer = self._peers[id] = Peer(id, credentials, fd_passing, privileged)
+        peer = self._peers[id] = Peer(id, credentials)
         return peer
 
     def check_limits(self, peer: Peer) -> None:

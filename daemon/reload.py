@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ..policy.error import ConfigError
 from ..policy.settings import Settings
@@ -19,20 +19,8 @@ if TYPE_CHECKING:
     from .watch import Watch
 
 
-class Reading(Protocol):
-    """A reading in progress."""
-
-    def cancel(self) -> None:
-        """Cancel it."""
-
-
-Read = Callable[[Callable[[Settings | ConfigError], None]], Reading]
+Read = Callable[[Callable[[Settings | ConfigError], None]], Rereading]
 """Starts a reading, which calls the given function with the settings or the error; raises OSError."""
-
-
-def reader(loop: Loop, path: str) -> Read:
-    """Return a function that reads the configuration in a child."""
-    return lambda done: Rereading(loop, path, done)
 
 
 class Reloader:
@@ -61,7 +49,7 @@ class Reloader:
         self._notifier = notifier
         self._status = status
         self._began = began
-        self._reading: Reading | None = None
+        self._reading: Rereading | None = None
         self._busy = False
         self._answering: list[tuple[Reloaded, Failed]] = []
         self._waiting: list[tuple[Reloaded, Failed]] = []

@@ -20,12 +20,13 @@ from ..transport.relay import Relay
 from . import daemonize
 from .accept import Acceptor
 from .activation.environment import Environment
-from .activation.loop_tools import LoopTools
 from .activation.spawner import Spawner
+from .activation.tools import Tools
 from .bus import Bus
+from .configuration import Rereading
 from .guard import Guard, ignored
 from .loop import Loop
-from .reload import Reloader, reader
+from .reload import Reloader
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Serving:
             settings,
             startup.log,
             systemd_activation=startup.options.systemd_activation,
-            tools=LoopTools(loop, spawner),
+            tools=Tools(loop, spawner),
             environment=Environment(startup.inherited, startup.address, settings.bus_type),
         )
         self._bus.statistics.way = startup.way
@@ -63,7 +64,7 @@ class Serving:
         self._reloader = Reloader(
             loop,
             self._bus,
-            reader(loop, startup.config_file),
+            partial(Rereading, loop, startup.config_file),
             self._notifier,
             status=startup.status,
             began=startup.began,

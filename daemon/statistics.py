@@ -8,12 +8,11 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
-from ..transport.relay import Table
+from ..transport.relay import Event, Relay, Table
 from . import errors
 from .driver.method import Call
 from .errors import DBusError
 from .guard import Failed, Guard, ignored
-from .plane import DataPlane, Event
 
 
 class Statistics:
@@ -23,7 +22,7 @@ class Statistics:
     ``connection_serials`` number the replies of each kind. ``way`` describes the way of messages.
     """
 
-    def __init__(self, relay: DataPlane, guard: Guard) -> None:
+    def __init__(self, relay: Relay, guard: Guard) -> None:
         self._relay = relay
         self._guard = guard
         self.way = ""

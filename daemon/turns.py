@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
 
+from ..transport.relay import Relay
 from .guard import ignored
 from .loop import Loop
-
-
-class Plane(Protocol):
-    """A data plane without a thread."""
-
-    @property
-    def poll_fd(self) -> int:
-        """Readable when ``turn`` has work to do."""
-
-    def turn(self) -> int:
-        """Run one iteration; return the milliseconds until the next one, -1: no timer."""
 
 
 class Turns:
@@ -27,20 +16,20 @@ class Turns:
     queues; but messages wait while the control plane is busy.
     """
 
-    def __init__(self, loop: Loop, plane: Plane) -> None:
+    def __init__(self, loop: Loop, relay: Relay) -> None:
         self._loop = loop
-        self._plane = plane
+        self._relay = relay
         self._timer: asyncio.TimerHandle | None = None
-        loop.reader(plane.poll_fd, self._take, ignored)
+        loop.reader(relay.poll_fd, self._take, ignored)
 
     def stop(self) -> None:
         """Stop running the data plane."""
-        self._loop.remove_reader(self._plane.poll_fd)
+        self._loop.remove_reader(self._relay.poll_fd)
         self._cancel()
 
     def _take(self) -> None:
         self._cancel()
-        milliseconds = self._plane.turn()
+        milliseconds = self._relay.turn()
         if milliseconds >= 0:
             self._timer = self._loop.later(milliseconds / 1000, self._take, ignored)
 

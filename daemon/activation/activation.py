@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ...policy.settings import Settings
+from ...transport.relay import Event
 from ...transport.relay.message import METHOD_RETURN
 from .. import errors, signature
 from ..codec import make_body, read_body
@@ -15,7 +16,6 @@ from ..errors import DBusError
 from ..guard import failure, ignored
 from ..logging import ACTIVATED, ACTIVATING, ACTIVATION_FAILED
 from ..peers import Peer
-from ..plane import Event
 from . import failures, systemd
 from .catalog import Catalog
 from .command_line import InvalidCommandLine, split

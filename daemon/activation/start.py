@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING
 
 from ..peers import Peer
 from .service_file import ServiceFile
-from .tools import Child, Timer
 from .waiters import Waiter
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from .spawner import Running
 
 
 class Start:
@@ -19,12 +24,12 @@ class Start:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.timer: Timer | None = None
+        self.timer: asyncio.TimerHandle | None = None
         self.unjudged: deque[Waiter] = deque()
         self.waiters: list[Waiter] = []
         self.service: ServiceFile | None = None
         self.running = False
-        self.child: Child | None = None
+        self.child: Running | None = None
 
     def take(self) -> list[Waiter]:
         """Remove and return all waiters."""

@@ -1,14 +1,15 @@
-"""The environment of activation: threads, a clock, processes. Tests substitute their own."""
+"""What activation needs of the outside world: threads, a clock, processes. Tests substitute their own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ...record import Record
-from ..guard import Action, Failed
+from ..loop import Loop
 
-Result = TypeVar("Result")
+if TYPE_CHECKING:
+    from .spawner import Spawner
 
 
 class Program(Record):
@@ -27,65 +28,14 @@ class CannotExecute(OSError):
     """The program is missing, or can't be executed."""
 
 
-class Timer(Protocol):
-    """A pending timer."""
-
-    def cancel(self) -> None:
-        """Stop the timer."""
-
-
-class Child(Protocol):
-    """A running program."""
-
-    def kill(self) -> None:
-        """Kill it, unless it has exited."""
-
-
-class Tools(Protocol):
+class Tools:
     """Callbacks run later, in the loop, and their commands are committed afterwards.
 
     ``failed`` is called with an exception of the preceding callback (``guard.py``).
     """
 
-    def in_background(
-        self, work: Callable[[], Result], done: Callable[[Result], object], failed: Failed
-    ) -> None:
-        """Run ``work`` without blocking, and the callback with its result."""
-
-    def later(self, seconds: float, action: Action, failed: Failed) -> Timer:
-        """Run ``action`` after a number of seconds."""
-
-    def now(self) -> float:
-        """Return the time in seconds of CLOCK_MONOTONIC."""
-
-    def spawn(self, program: Program, ended: Callable[[int], object], failed: Failed) -> Child:
-        """Start a program; raises CannotFork or CannotExecute. ``ended`` gets the wait(2) status."""
-
-
-class NoTimer:
-    """A timer that never expires."""
-
-    def cancel(self) -> None:
-        """Do nothing."""
-
-
-class NoTools:
-    """The tools of a bus that starts no services."""
-
-    def in_background(
-        self, work: Callable[[], Result], done: Callable[[Result], object], failed: Failed
-    ) -> None:
-        """Run ``work`` at once."""
-        done(work())
-
-    def later(self, seconds: float, action: Action, failed: Failed) -> Timer:
-        """Do nothing."""
-        return NoTimer()
-
-    def now(self) -> float:
-        """Return a constant."""
-        return 0.0
-
-    def spawn(self, program: Program, ended: Callable[[int], object], failed: Failed) -> Child:
-        """Raise CannotFork."""
-        raise CannotFork(0, "no programs are started here")
+    def __init__(self, loop: Loop, spawner: Spawner) -> None:
+        self.later = loop.later
+        self.now = loop.time
+        self.in_background = loop.in_thread
+        self.spawn = spawner.spawn

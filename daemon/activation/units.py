@@ -14,11 +14,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from ...transport.relay import Relay
 from ...transport.relay.message import METHOD_CALL
 from .. import errors
 from ..codec import make_body
 from ..errors import DBusError
-from ..plane import DataPlane
 from .systemd import MANAGER_NAME, UNIT_INTERFACE, UnitState, unit_path
 from .tools import Tools
 
@@ -57,7 +57,7 @@ class Units:
 
     def __init__(
         self,
-        relay: DataPlane,
+        relay: Relay,
         tools: Tools,
         can_be_asked: Callable[[], bool],
         failed: Callable[[str, DBusError], None],

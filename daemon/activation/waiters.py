@@ -7,12 +7,11 @@ from enum import IntEnum
 from typing import Protocol
 
 from ...record import Record
-from ...transport.relay import Audience
+from ...transport.relay import Audience, Relay
 from ..driver.method import Call
 from ..errors import DBusError
 from ..guard import failure, ignored
 from ..peers import Peer
-from ..plane import DataPlane
 
 
 class StartReply(IntEnum):
@@ -33,16 +32,16 @@ class Waiter(Protocol):
     def peer(self) -> Peer | None:
         """The connection that waits."""
 
-    def begun(self, relay: DataPlane) -> None:
+    def begun(self, relay: Relay) -> None:
         """The service is being started."""
 
-    def succeed(self, relay: DataPlane) -> None:
+    def succeed(self, relay: Relay) -> None:
         """The name has an owner."""
 
-    def fail(self, relay: DataPlane, error: DBusError) -> None:
+    def fail(self, relay: Relay, error: DBusError) -> None:
         """The start has failed."""
 
-    def lose(self, relay: DataPlane, error: Exception) -> None:
+    def lose(self, relay: Relay, error: Exception) -> None:
         """succeed or fail has raised an exception."""
 
 
@@ -53,19 +52,19 @@ class ParkedMessage(Record):
     parked: int
     denied: bool
 
-    def begun(self, relay: DataPlane) -> None:
+    def begun(self, relay: Relay) -> None:
         """Show it to monitors, after the bus's own messages for the start."""
         relay.show(self.parked)
 
-    def succeed(self, relay: DataPlane) -> None:
+    def succeed(self, relay: Relay) -> None:
         """Deliver it, or let the data plane deny it: the policy is evaluated again."""
         relay.deliver(self.parked)
 
-    def fail(self, relay: DataPlane, error: DBusError) -> None:
+    def fail(self, relay: Relay, error: DBusError) -> None:
         """Answer it with the error."""
         relay.reject(self.parked, error.name, error.text)
 
-    def lose(self, relay: DataPlane, error: Exception) -> None:
+    def lose(self, relay: Relay, error: Exception) -> None:
         """Answer it with an error, unless it has been delivered or answered."""
         self.fail(relay, failure(error))
 
@@ -77,11 +76,11 @@ class StartCall:
         self.peer = call.peer
         self._call = call
 
-    def begun(self, relay: DataPlane) -> None:
+    def begun(self, relay: Relay) -> None:
         """Resume the sender."""
         self._call.resume()
 
-    def succeed(self, relay: DataPlane) -> None:
+    def succeed(self, relay: Relay) -> None:
         """Reply that it was started."""
         self.reply(StartReply.SUCCESS)
 
@@ -89,17 +88,17 @@ class StartCall:
         """Reply with a result."""
         self._call.reply(int(result))
 
-    def fail(self, relay: DataPlane, error: DBusError) -> None:
+    def fail(self, relay: Relay, error: DBusError) -> None:
         """Answer with the error."""
         self._call.fail(error)
 
-    def lose(self, relay: DataPlane, error: Exception) -> None:
+    def lose(self, relay: Relay, error: Exception) -> None:
         """Answer with an error, unless it has been answered."""
         self._call.failed(error)
 
 
 class DriverMessage(Record):
-    """A message of the bus to the owner of a name; arguments as of ``DataPlane.send``."""
+    """A message of the bus to the owner of a name; arguments as of ``Relay.send``."""
 
     type: int
     destination: str
@@ -117,20 +116,20 @@ class DriverMessage(Record):
         """None: it is the bus."""
         return
 
-    def begun(self, relay: DataPlane) -> None:
+    def begun(self, relay: Relay) -> None:
         """Do nothing."""
 
-    def succeed(self, relay: DataPlane) -> None:
+    def succeed(self, relay: Relay) -> None:
         """Send it."""
         self._send(relay, self.audience)
         self.sent()
 
-    def show(self, relay: DataPlane) -> DriverMessage:
+    def show(self, relay: Relay) -> DriverMessage:
         """Show it to monitors now; return the message for the future owner alone."""
         self._send(relay, Audience.MONITORS)
         return self.replace(audience=Audience.OWNER)
 
-    def _send(self, relay: DataPlane, audience: Audience) -> None:
+    def _send(self, relay: Relay, audience: Audience) -> None:
         relay.send(
             self.type,
             self.destination,
@@ -142,9 +141,9 @@ class DriverMessage(Record):
             audience=audience,
         )
 
-    def fail(self, relay: DataPlane, error: DBusError) -> None:
+    def fail(self, relay: Relay, error: DBusError) -> None:
         """Do nothing: a party that waits for the effect has its own time-out."""
 
-    def lose(self, relay: DataPlane, error: Exception) -> None:
+    def lose(self, relay: Relay, error: Exception) -> None:
         """Fail the party that waits for the effect."""
         self.lost(failure(error))

@@ -29,9 +29,9 @@ from .properties import PROPERTIES
 from .stats import STATS
 
 if TYPE_CHECKING:
+    from ...transport.relay import Event
     from ..bus import Bus
     from ..peers import Peer
-    from ..plane import Event
 
 __all__ = ["BUS_NAME", "BUS_PATH", "INTERFACES", "Call", "Driver", "Interface", "Method", "Reply"]
 
@@ -110,7 +110,7 @@ class Driver:
 
     def check_privileged(self, bus: Bus, peer: Peer, member: str) -> None:
         """Raise DBusError unless ``peer`` is of root or the bus's own user."""
-        if peer.privileged:
+        if peer.credentials.privileged:
             return
         who = f"connection {peer.unique_name} ({peer.credentials.loginfo})"
         uid = "unknown uid" if peer.credentials.uid is None else f"uid {peer.credentials.uid}"

@@ -103,7 +103,7 @@ def get_connection_credentials(bus: Bus, call: Call) -> Reply:
         known["UnixGroupIDs"] = Variant("au", sorted(set(who.gids)))
     if who.label:
         known["LinuxSecurityLabel"] = Variant("ay", who.label + b"\x00")
-    if call.fd < 0 or not call.peer.fd_passing:
+    if call.fd < 0 or not call.peer.credentials.fd_passing:
         return Reply((known,))
     try:
         fd = os.dup(call.fd)

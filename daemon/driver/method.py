@@ -13,9 +13,9 @@ from ..errors import DBusError
 from ..guard import failure
 
 if TYPE_CHECKING:
+    from ...transport.relay import Event, Relay
     from ..bus import Bus
     from ..peers import Peer
-    from ..plane import DataPlane, Event
 
 BUS_NAME: Final = "org.freedesktop.DBus"
 BUS_PATH: Final = "/org/freedesktop/DBus"
@@ -41,7 +41,7 @@ class Call:
         "serial",
     )
 
-    def __init__(self, relay: DataPlane, peer: Peer, message: Event) -> None:
+    def __init__(self, relay: Relay, peer: Peer, message: Event) -> None:
         self.peer = peer
         self.serial = message.serial
         self.flags = message.flags

@@ -238,9 +238,8 @@ class Desk:
         return path
 
     def attach(self, uid: int = 1000, pid: int | None = 42) -> Peer:
-        peer = self.bus.peers.add(
-            self.plane.next_id(), make_credentials(uid, pid), fd_passing=True, privileged=uid == 0
-        )
+        credentials = make_credentials(uid, pid).replace(fd_passing=True, privileged=uid == 0)
+        peer = self.bus.peers.add(self.plane.next_id(), credentials)
         self.bus.peers.activate(peer)
         return peer
 

@@ -27,7 +27,7 @@ from omnibus.transport.relay import Credentials, Event, EventKind, Relay
 from omnibus.transport.relay._relay import lib
 from support.claimants import PRIMARY_OWNER, RELEASED, Queue
 from support.message import HEADER, Message, Type, frame_length, parse
-from support.plane import BUS, BUS_PATH, Lines, make_credentials
+from support.plane import BUS, BUS_PATH, Lines
 from support.wire import unmarshal
 
 from .conftest import OWN_AND_SEND, FakeTools
@@ -51,8 +51,8 @@ class Client:
     def __init__(self, bus: Bus, relay: Relay) -> None:
         self.socket, other = socket.socketpair()
         self.socket.setblocking(False)
-        self.id = bus.peers.add(relay.next_id(), make_credentials(0), fd_passing=True, privileged=True).id
         who = Credentials(0, 1, (0,), fd_passing=True, privileged=True, loginfo="a client")
+        self.id = bus.peers.add(relay.next_id(), who).id
         relay.attach(self.id, other.detach(), who)
         relay.commit()
         self.serial = 0

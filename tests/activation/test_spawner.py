@@ -19,9 +19,8 @@ import pytest
 import uvloop
 
 from omnibus.daemon.activation.environment import Environment, inherited
-from omnibus.daemon.activation.loop_tools import LoopTools
 from omnibus.daemon.activation.spawner import Spawner
-from omnibus.daemon.activation.tools import CannotExecute, CannotFork, Program
+from omnibus.daemon.activation.tools import CannotExecute, CannotFork, Program, Tools
 from omnibus.daemon.guard import ignored
 from omnibus.systemd.journal import open_stream
 from support.daemon import children
@@ -261,7 +260,7 @@ class TestJournal:
         assert self.read(journal) == b"a.b\n\n4\n0\n0\n0\n0\nerr\n"
 
 
-class TestLoopTools:
+class TestTools:
     """Results are handled in the loop, and the commands are committed."""
 
     @pytest.fixture
@@ -269,8 +268,8 @@ class TestLoopTools:
         return []
 
     @pytest.fixture
-    def tools(self, loop: Loop, log: list[Any]) -> LoopTools:
-        return LoopTools(
+    def tools(self, loop: Loop, log: list[Any]) -> Tools:
+        return Tools(
             guarded(loop.loop, lambda: log.append("commit")),
             Spawner(guarded(loop.loop, lambda: log.append("commit"))),
         )
@@ -280,12 +279,12 @@ class TestLoopTools:
         begin(lambda *result: future.set_result(result))
         return list(loop.loop.run_until_complete(asyncio.wait_for(future, 20)))
 
-    def test_in_background(self, loop: Loop, tools: LoopTools, log: list[Any]) -> None:
+    def test_in_background(self, loop: Loop, tools: Tools, log: list[Any]) -> None:
         (where,) = self.wait(loop, lambda done: tools.in_background(threading.current_thread, done, ignored))
         assert where is not threading.current_thread()
         assert log == ["commit"]
 
-    def test_thread_fails(self, loop: Loop, tools: LoopTools, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_thread_fails(self, loop: Loop, tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
         def start(thread: threading.Thread) -> None:
             raise RuntimeError("can't start new thread")
 
@@ -295,7 +294,7 @@ class TestLoopTools:
     def test_loop_that_is_closed(self, log: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
         """At the end of the daemon no result is awaited."""
         loop = uvloop.new_event_loop()
-        tools = LoopTools(guarded(loop), Spawner(guarded(loop)))
+        tools = Tools(guarded(loop), Spawner(guarded(loop)))
         may_end, ended = threading.Event(), threading.Event()
 
         def work() -> None:
@@ -312,17 +311,17 @@ class TestLoopTools:
         assert not ended.is_set()
         assert capsys.readouterr().err == ""
 
-    def test_later(self, loop: Loop, tools: LoopTools, log: list[Any]) -> None:
+    def test_later(self, loop: Loop, tools: Tools, log: list[Any]) -> None:
         assert self.wait(loop, lambda done: tools.later(0.001, done, ignored)) == []
         assert log == ["commit"]
 
-    def test_not_later(self, loop: Loop, tools: LoopTools) -> None:
+    def test_not_later(self, loop: Loop, tools: Tools) -> None:
         happened: list[int] = []
         tools.later(0.001, lambda: happened.append(1), ignored).cancel()
         self.wait(loop, lambda done: tools.later(0.01, done, ignored))
         assert happened == []
 
-    def test_spawn(self, loop: Loop, tools: LoopTools, log: list[Any]) -> None:
+    def test_spawn(self, loop: Loop, tools: Tools, log: list[Any]) -> None:
         program = Program("a.b", ["/bin/true"], {})
         assert self.wait(loop, lambda ended: tools.spawn(program, ended, ignored)) == [0]
         assert log == ["commit"]

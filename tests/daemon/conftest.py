@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from omnibus.daemon.activation.environment import Environment
 from omnibus.daemon.bus import Bus
-from omnibus.daemon.credentials import Credentials
+from omnibus.daemon.guard import Action, Failed
 from omnibus.daemon.peers import Peer
 from omnibus.policy.block import encode
 from omnibus.policy.rules import Kind, Rule
 from omnibus.policy.settings import Limits, Settings
+from omnibus.transport.relay import Credentials
 from support.plane import FakeEvent, FakePlane, Lines, make_credentials
 from support.wire import marshal
 
 OWN_ANYTHING_BELOW_ORG = [Rule(Kind.OWN, allow=True, destination="org", prefix=True)]
+
+
+class ImmediateTools:
+    """Reads directories at once; there are no timers and no programs."""
+
+    def in_background(self, work: Callable[[], Any], done: Callable[[Any], object], failed: Failed) -> None:
+        done(work())
+
+    def later(self, seconds: float, action: Action, failed: Failed) -> None:
+        pass
 
 
 class Desk:
@@ -34,7 +45,8 @@ class Desk:
         self.plane = FakePlane()
         self.log = Lines()
         self.settings = Settings(limits=limits or Limits(), policy=encode(rules), **settings)
-        self.bus = Bus(self.plane, self.settings, self.log, environment=environment)
+        environment = environment or Environment({}, "", None)
+        self.bus = Bus(self.plane, self.settings, self.log, tools=ImmediateTools(), environment=environment)
         self.plane.batch.clear()
 
     def attach(
@@ -42,9 +54,8 @@ class Desk:
     ) -> Peer:
         """Add a connection; uid 0 is privileged."""
         credentials = credentials or make_credentials()
-        peer = self.bus.peers.add(
-            self.plane.next_id(), credentials, fd_passing=fd_passing, privileged=credentials.uid == 0
-        )
+        credentials = credentials.replace(fd_passing=fd_passing, privileged=credentials.uid == 0)
+        peer = self.bus.peers.add(self.plane.next_id(), credentials)
         if hello:
             self.bus.peers.activate(peer)
         return peer

@@ -9,14 +9,12 @@ import pytest
 
 from omnibus.daemon.activation.environment import Environment
 from omnibus.daemon.bus import Reloaded, ReloadFailure
-from omnibus.daemon.credentials import Credentials
 from omnibus.daemon.logging import DENIED, RELOAD_FAILED, RELOADED
 from omnibus.daemon.peers import Peer
 from omnibus.policy.block import encode
 from omnibus.policy.error import ConfigError
 from omnibus.policy.settings import ConfigWarning, Limits, Settings
-from omnibus.transport.relay import BROADCAST, Arrival, EventKind
-from omnibus.transport.relay import Credentials as RelayCredentials
+from omnibus.transport.relay import BROADCAST, Credentials, EventKind
 from support.plane import FakeEvent, make_credentials
 from support.wire import Variant, marshal, unmarshal
 
@@ -25,9 +23,8 @@ from .conftest import Desk
 BUS = "org.freedesktop.DBus"
 ERROR = BUS + ".Error."
 NAME = "org.example.Name"
-ARRIVAL = Arrival(
-    RelayCredentials(1000, 42, (1000, 27), at_console=True, fd_passing=True, loginfo="uid=1000 pid=42"),
-    b"",
+ADMITTED = Credentials(
+    1000, 42, (1000, 27), at_console=True, fd_passing=True, loginfo="uid=1000 pid=42", label=b"label"
 )
 
 
@@ -88,7 +85,7 @@ class TestHello:
         """They count while they are connected."""
         desk = Desk(limits=Limits(max_completed_connections=1))
         first, second = desk.plane.next_id(), desk.attach(hello=False)
-        desk.happen(FakeEvent(EventKind.ADMITTED, first, arrival=ARRIVAL, active=True))
+        desk.happen(FakeEvent(EventKind.ADMITTED, first, credentials=ADMITTED, active=True))
         assert desk.fails(second, "Hello")[0] == ERROR + "LimitsExceeded"
         desk.happen(FakeEvent(EventKind.LEFT, first))
         assert desk.call(second, "Hello") == [("welcome", second.id, 1)]
@@ -98,18 +95,16 @@ class TestAdmitted:
     """Connections authenticated by the data plane."""
 
     def test_credentials(self, desk: Desk) -> None:
-        arrival = ARRIVAL.replace(label=b"label")
-        desk.happen(FakeEvent(EventKind.ADMITTED, 0, arrival=arrival, active=False))
+        desk.happen(FakeEvent(EventKind.ADMITTED, 0, credentials=ADMITTED, active=False))
         peer = desk.bus.peers[0]
         assert not peer.active
-        assert (peer.fd_passing, peer.privileged) == (True, False)
-        assert peer.credentials == Credentials(1000, 42, (1000, 27), b"label", "uid=1000 pid=42")
+        assert peer.credentials == ADMITTED
         desk.happen(FakeEvent(EventKind.LEFT, 0))
         assert len(desk.bus.peers) == 0
 
     def test_already_forgotten(self, desk: Desk) -> None:
         """The control plane has no state of it to clear."""
-        desk.happen(FakeEvent(EventKind.ADMITTED, 0, arrival=ARRIVAL, active=True))
+        desk.happen(FakeEvent(EventKind.ADMITTED, 0, credentials=ADMITTED, active=True))
         assert desk.bus.peers[0].unique_name == ":1.0"
         assert desk.happen(FakeEvent(EventKind.LEFT, 0)) == []
 
@@ -177,7 +172,7 @@ class TestGetConnectionCredentials:
 
     def test_all(self, desk: Desk, peer: Peer) -> None:
         fd = os.open(os.devnull, os.O_RDONLY)
-        desk.attach(Credentials(7, 8, (50, 7, 50), b"label"))
+        desk.attach(Credentials(7, 8, (50, 7, 50), label=b"label"))
         known, fds = self.credentials(desk, peer, ":1.1", fd)
         assert known == {
             "UnixUserID": Variant("u", 7),

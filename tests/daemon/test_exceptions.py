@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,20 +29,19 @@ from omnibus.daemon import loop as loop_module
 from omnibus.daemon.accept import Acceptor
 from omnibus.daemon.activation import systemd as systemd_module
 from omnibus.daemon.activation.environment import Environment
-from omnibus.daemon.activation.loop_tools import LoopTools
+from omnibus.daemon.activation.tools import Tools
 from omnibus.daemon.bus import Bus, Handling
 from omnibus.daemon.driver import INTERFACES, dbus, monitoring
 from omnibus.daemon.guard import ignored
 from omnibus.daemon.loop import Loop
-from omnibus.daemon.reload import Reloader, reader
+from omnibus.daemon.reload import Reloader
 from omnibus.policy import answer
 from omnibus.policy.block import encode
 from omnibus.policy.rules import ANY_ID, Kind, Rule
 from omnibus.policy.settings import Limits, ServiceDir, Settings
 from omnibus.systemd.watchdog import Watchdog
 from omnibus.transport.listener import Listener
-from omnibus.transport.relay import Arrival, EventKind
-from omnibus.transport.relay import Credentials as RelayCredentials
+from omnibus.transport.relay import Credentials, EventKind
 from support.fault_injection import (
     AccountingPlane,
     FailingGuard,
@@ -116,7 +116,7 @@ class ControlPlane:
             self.settings,
             self.log,
             systemd_activation=True,
-            tools=LoopTools(self.loop, spawner),
+            tools=Tools(self.loop, spawner),
             environment=Environment({}, "an:address", "session"),
         )
         self.bus.driver = failing_driver(faults)
@@ -133,7 +133,7 @@ class ControlPlane:
         self.reloader = Reloader(
             self.loop,
             self.bus,
-            reader(self.loop, str(self.result)),
+            partial(configuration.Rereading, self.loop, str(self.result)),
             self.notifier,
             status="Serving",
             began=0.0,
@@ -173,8 +173,8 @@ class ControlPlane:
 
     def admit(self, uid: int = 1000, *, active: bool = True) -> int:
         peer = self.plane.next_id()
-        credentials = RelayCredentials(uid, os.getpid(), (uid,), fd_passing=True, privileged=uid == 0)
-        self.report(FakeEvent(EventKind.ADMITTED, peer, active=active, arrival=Arrival(credentials, b"")))
+        credentials = Credentials(uid, os.getpid(), (uid,), fd_passing=True, privileged=uid == 0)
+        self.report(FakeEvent(EventKind.ADMITTED, peer, active=active, credentials=credentials))
         return peer
 
     def call(self, peer: int, member: str, signature: str = "", *args: Any, **fields: Any) -> int:

@@ -134,7 +134,7 @@ class TestMonitors:
     def test_become(self, desk: Desk) -> None:
         """Its names go to the queued clients, the earliest requested name first."""
         root, other = desk.attach(), desk.attach()
-        root.privileged = True
+        root.credentials = root.credentials.replace(privileged=True)
         for name in ("org.one", "org.two"):
             desk.call(root, "RequestName", "su", name, 0)
         desk.call(other, "RequestName", "su", "org.two", 0)

@@ -200,7 +200,8 @@ static void take_connect(void)
     const struct peer *peer = client(take_number());
     uint32_t owner = take_number();
     require(peer, "no memory for a peer");
-    printf("%d\n", policy_can_connect(bus.policy, peer->uid, peer->gids, peer->n_gids, owner));
+    printf("%d\n", policy_can_connect(bus.policy, peer->credentials.uid, peer->credentials.gids,
+                                      peer->credentials.n_gids, owner));
 }
 
 int main(void)

@@ -33,11 +33,11 @@ static void client_authenticates_step_by_step(void)
     REQUIRE(accept_event(&h));
     CHECK_EQUAL(h.event.kind, RELAY_EVENT_ADMITTED);
     CHECK(h.event.active);
-    CHECK_EQUAL(h.event.arrival->who.uid, geteuid());
-    CHECK_EQUAL(h.event.arrival->who.pid, getpid());
-    CHECK_EQUAL(h.event.arrival->who.gids[0], getegid());
-    CHECK(h.event.arrival->who.fd_passing && h.event.arrival->who.privileged);
-    CHECK(strstr(h.event.arrival->who.loginfo, "comm=\""));
+    CHECK_EQUAL(h.event.credentials->uid, geteuid());
+    CHECK_EQUAL(h.event.credentials->pid, getpid());
+    CHECK_EQUAL(h.event.credentials->gids[0], getegid());
+    CHECK(h.event.credentials->fd_passing && h.event.credentials->privileged);
+    CHECK(strstr(h.event.credentials->loginfo, "comm=\""));
     accept_close(&h);
 }
 

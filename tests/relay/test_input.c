@@ -39,7 +39,7 @@ static void room_open(struct room *r)
     r->peer = peer_new(0, ends[1], &credentials);
     r->peer->active = true;
     table_insert(&r->bus.peers, &r->peer->node, hash_number(&r->bus.peers.key, 0));
-    r->peer->user = user_take(&r->bus, r->peer->uid);
+    r->peer->user = user_take(&r->bus, r->peer->credentials.uid);
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = &r->peer->source};
     CHECK_EQUAL(epoll_ctl(r->bus.epoll, EPOLL_CTL_ADD, ends[1], &event), 0);
 }
@@ -336,7 +336,7 @@ static void send_with_fds(struct room *r, const struct marshal *w, uint32_t n_fd
                             .msg_controllen = CMSG_SPACE(n_fds * sizeof(int))};
     for (uint32_t i = 0; i < n_fds; i++)
         memcpy(CMSG_DATA(&control.header) + i * sizeof(int), &r->end, sizeof(int));
-    r->peer->fd_passing = true;
+    r->peer->credentials.fd_passing = true;
     CHECK_EQUAL(sendmsg(r->end, &header, MSG_DONTWAIT | MSG_NOSIGNAL), w->size);
     loop_once(&r->bus, 0, nothing, NULL);
     take_turns(r);

@@ -34,7 +34,7 @@ static struct peer *enter(struct bus *bus, uint64_t id)
     struct peer *peer = peer_new(id, -1, &credentials);
     if (CHECK(peer)) {
         table_insert(&bus->peers, &peer->node, hash_number(&bus->peers.key, id));
-        peer->user = user_take(bus, peer->uid);
+        peer->user = user_take(bus, peer->credentials.uid);
     }
     return peer;
 }

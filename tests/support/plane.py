@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from omnibus.daemon.credentials import Credentials
 from omnibus.daemon.logging import Field, Log
 from omnibus.policy.settings import Limits
-from omnibus.transport.relay import Arrival, Audience, EventKind
-from omnibus.transport.relay import Credentials as RelayCredentials
+from omnibus.transport.relay import Audience, Credentials, EventKind
 
 BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
-NO_ARRIVAL = Arrival(RelayCredentials(None, None, ()), b"")
+NO_CREDENTIALS = Credentials(None, None)
 
 
 @dataclass
@@ -37,7 +35,7 @@ class FakeEvent:
     big_endian: bool = False
     denied: bool = False
     active: bool = True
-    arrival: Arrival = NO_ARRIVAL
+    credentials: Credentials = NO_CREDENTIALS
     fd: int = -1
     fds: Sequence[int] = ()
     listener: int = 0

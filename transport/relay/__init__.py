@@ -2,13 +2,12 @@
 
 from .credentials import Credentials
 from .evaluator import Evaluator
-from .event import Arrival, Audience, Event, EventKind, LossReason, Table
+from .event import Audience, Event, EventKind, LossReason, Table
 from .identity import Identity, at_console, identify
 from .relay import BROADCAST, MatchRuleError, Relay
 
 __all__ = [
     "BROADCAST",
-    "Arrival",
     "Audience",
     "Credentials",
     "Evaluator",

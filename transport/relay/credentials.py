@@ -1,19 +1,22 @@
-"""The credentials of a connection, as the data plane takes them."""
+"""The credentials of a connection."""
 
 from ...record import Record
 
 
 class Credentials(Record):
-    """The socket's peer credentials, and the outcome of the handshake.
+    """The identity of the process at the other end, and the outcome of the handshake.
 
-    `gids` are in the kernel's order, the primary group first: policy is evaluated in that order.
-    `loginfo` describes the connection in log lines and denials.
+    Unknown fields are None or empty. `gids` are in the kernel's order, the primary group first: policy is
+    evaluated in that order; None if they have yet to be looked up. `privileged`: it is root or the bus's own
+    user. `loginfo` describes the connection in log lines and denials; `label` is that of a security module,
+    without a NUL.
     """
 
     uid: int | None
     pid: int | None
-    gids: tuple[int, ...]
+    gids: tuple[int, ...] | None = ()
     at_console: bool = False
     fd_passing: bool = False
     privileged: bool = False
     loginfo: str = ""
+    label: bytes = b""

@@ -1,9 +1,9 @@
 """The events that the data plane reports to the control plane."""
 
+from collections.abc import Callable
 from enum import IntEnum, IntFlag
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from ...record import Record
 from ._relay import ffi, lib
 from .credentials import Credentials
 
@@ -51,18 +51,37 @@ class Audience(IntFlag):
     ALL = OWNER | MONITORS
 
 
-class Arrival(Record):
-    """A connection that the data plane has admitted."""
+T = TypeVar("T")
 
-    who: Credentials
-    label: bytes
+
+class Field(Generic[T]):
+    """A field of struct relay_event, converted at each access."""
+
+    def __init__(self, convert: Callable[[Any], T]) -> None:
+        self._convert = convert
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, event: "Event", owner: type | None = None) -> T:
+        return self._convert(getattr(event.view, self._name))
 
 
 def _text(pointer: Any) -> str | None:
-    if not pointer:
-        return None
-    text: bytes = ffi.string(pointer)
-    return text.decode("ascii", "replace")
+    return ffi.string(pointer).decode("ascii", "replace") if pointer else None
+
+
+def _credentials(native: Any) -> Credentials:
+    return Credentials(
+        uid=native.uid,
+        pid=native.pid or None,
+        gids=tuple(ffi.unpack(native.gids, native.n_gids)),
+        at_console=native.at_console,
+        fd_passing=native.fd_passing,
+        privileged=native.privileged,
+        loginfo=_text(native.loginfo) or "",
+        label=ffi.unpack(native.label, native.label_size) if native.label_size else b"",
+    )
 
 
 class Event:
@@ -71,147 +90,69 @@ class Event:
     Valid until the command that answers it is committed; an event without an answer, until the next drain.
     """
 
-    __slots__ = ("_view", "kind", "peer")
+    __slots__ = ("kind", "peer", "view")
 
     def __init__(self, view: Any) -> None:
-        self._view = view
+        self.view = view
         self.kind: int = view.kind
         self.peer: int = view.peer
 
-    @property
-    def serial(self) -> int:
-        """The message's serial; for EXPORT the Table, for LOG the line of the deciding rule."""
-        return int(self._view.serial)
+    serial = Field(int)
+    """The message's serial; for EXPORT the Table, for LOG the line of the deciding rule."""
+    reply_serial = Field(int)
+    """The REPLY_SERIAL field, 0 if it has none."""
+    parked = Field(int)
+    """The id of a parked message; for HANDED_UP the number of bytes sent in the handshake so far."""
+    type = Field(int)
+    """The message's type; for LOG the severity as in syslog(3)."""
+    flags = Field(int)
+    """The message's flags; for NAMED those of RequestName."""
+    big_endian = Field(bool)
+    """The byte order of the body."""
+    active = Field(bool)
+    """Whether Hello has been answered."""
+    denied = Field(bool)
+    """For PARKED whether the sender may not send it to a service that owns just the destination."""
+    n_fds = Field(int)
+    """How many descriptors came with the message."""
+    reason = Field(LossReason)
+    """Why the connection was lost."""
+    path = Field(_text)
+    """The PATH field; for LOG the file of the deciding rule."""
+    interface = Field(_text)
+    """The INTERFACE field."""
+    member = Field(_text)
+    """The MEMBER field."""
+    error_name = Field(_text)
+    """The ERROR_NAME field."""
+    destination = Field(_text)
+    """The DESTINATION field; for LOG that of the denied message, if any; for NAMED and RELEASED the name."""
+    signature = Field(lambda pointer: _text(pointer) or "")
+    """The body's signature; empty for none."""
+    credentials = Field(_credentials)
+    """For ADMITTED those of the connection."""
+    fd = Field(int)
+    """For HANDED_UP the socket, owned by the caller.
 
-    @property
-    def reply_serial(self) -> int:
-        """The REPLY_SERIAL field, 0 if it has none."""
-        return int(self._view.reply_serial)
-
-    @property
-    def parked(self) -> int:
-        """The id of a parked message; for HANDED_UP the number of bytes sent in the handshake so far."""
-        return int(self._view.parked)
-
-    @property
-    def type(self) -> int:
-        """The message's type; for LOG the severity as in syslog(3)."""
-        return int(self._view.type)
-
-    @property
-    def flags(self) -> int:
-        """The message's flags; for NAMED those of RequestName."""
-        return int(self._view.flags)
-
-    @property
-    def big_endian(self) -> bool:
-        """The byte order of the body."""
-        return bool(self._view.big_endian)
-
-    @property
-    def active(self) -> bool:
-        """Whether Hello has been answered."""
-        return bool(self._view.active)
-
-    @property
-    def denied(self) -> bool:
-        """For PARKED whether the sender may not send it to a service that owns just the destination."""
-        return bool(self._view.denied)
-
-    @property
-    def n_fds(self) -> int:
-        """How many descriptors came with the message."""
-        return int(self._view.n_fds)
-
-    @property
-    def reason(self) -> LossReason:
-        """Why the connection was lost."""
-        return LossReason(self._view.reason)
-
-    @property
-    def path(self) -> str | None:
-        """The PATH field; for LOG the file of the deciding rule."""
-        return _text(self._view.path)
-
-    @property
-    def interface(self) -> str | None:
-        """The INTERFACE field."""
-        return _text(self._view.interface)
-
-    @property
-    def member(self) -> str | None:
-        """The MEMBER field."""
-        return _text(self._view.member)
-
-    @property
-    def error_name(self) -> str | None:
-        """The ERROR_NAME field."""
-        return _text(self._view.error_name)
-
-    @property
-    def destination(self) -> str | None:
-        """The DESTINATION field; for LOG that of the denied message, if any.
-
-        For NAMED and RELEASED the name.
-        """
-        return _text(self._view.destination)
-
-    @property
-    def signature(self) -> str:
-        """The body's signature; empty for none."""
-        return _text(self._view.signature) or ""
+    For a CALL of GetConnectionCredentials a pidfd, -1 if there is none; open until the call is answered.
+    """
+    listener = Field(int)
+    """For HANDED_UP the number of the listener, as given to `listen`."""
+    began = Field(lambda milliseconds: float(milliseconds) / 1000)
+    """For HANDED_UP the time of accept(2), in seconds of CLOCK_MONOTONIC."""
 
     @property
     def body(self) -> bytes:
         """A copy of the body, in the sender's byte order."""
-        if not self._view.body_size:
-            return b""
-        return bytes(ffi.buffer(self._view.body, self._view.body_size))
+        return bytes(self.body_view)
 
     @property
     def body_view(self) -> memoryview:
         """The body in place."""
-        if not self._view.body_size:
-            return memoryview(b"")
-        return memoryview(ffi.buffer(self._view.body, self._view.body_size))
-
-    @property
-    def arrival(self) -> Arrival:
-        """For ADMITTED the credentials of the connection."""
-        arrival = self._view.arrival
-        who = arrival.who
-        return Arrival(
-            Credentials(
-                uid=who.uid,
-                pid=who.pid or None,
-                gids=tuple(ffi.unpack(who.gids, who.n_gids)),
-                at_console=who.at_console,
-                fd_passing=who.fd_passing,
-                privileged=who.privileged,
-                loginfo=_text(who.loginfo) or "",
-            ),
-            ffi.unpack(arrival.label, arrival.label_size) if arrival.label_size else b"",
-        )
-
-    @property
-    def fd(self) -> int:
-        """For HANDED_UP the socket, owned by the caller.
-
-        For a CALL of GetConnectionCredentials a pidfd, -1 if there is none; open until the call is answered.
-        """
-        return int(self._view.fd)
+        view = self.view
+        return memoryview(ffi.buffer(view.body, view.body_size) if view.body_size else b"")
 
     @property
     def fds(self) -> list[int]:
         """For HANDED_UP the descriptors received so far, owned by the caller."""
-        return ffi.unpack(self._view.fds, self.n_fds) if self.n_fds else []
-
-    @property
-    def listener(self) -> int:
-        """For HANDED_UP the number of the listener, as given to `listen`."""
-        return int(self._view.listener)
-
-    @property
-    def began(self) -> float:
-        """For HANDED_UP the time of accept(2), in seconds of CLOCK_MONOTONIC."""
-        return float(self._view.began) / 1000
+        return ffi.unpack(self.view.fds, self.n_fds) if self.n_fds else []

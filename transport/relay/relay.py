@@ -157,13 +157,13 @@ class Relay:
 
     def _native(self, credentials: Credentials) -> tuple[Any, tuple[Any, ...]]:
         """Returns the credentials as a C struct, and the objects that own its memory."""
-        gids = ffi.new("uint32_t[]", credentials.gids)
+        gids = ffi.new("uint32_t[]", credentials.gids or ())
         loginfo = ffi.from_buffer(credentials.loginfo.encode("utf-8", "replace") + b"\0")
         native = self._credentials
         native.uid = ANONYMOUS if credentials.uid is None else credentials.uid
         native.pid = credentials.pid or 0
         native.gids = gids
-        native.n_gids = len(credentials.gids)
+        native.n_gids = len(gids)
         native.at_console = credentials.at_console
         native.fd_passing = credentials.fd_passing
         native.privileged = credentials.privileged

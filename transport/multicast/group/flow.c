@@ -188,7 +188,7 @@ void group_learn(const struct transit *t, struct peer *to, bool requested_reply)
     struct group *group = t->bus->group;
     if (group->generation != t->bus->policy->generation)
         group_policy_changed(t->bus);
-    if (group->failed || !group_trusts(group, t->sender->uid, to))
+    if (group->failed || !group_trusts(group, t->sender->credentials.uid, to))
         return;
     if (flow_find(from, m))
         from->misses += from->egress_stale;

@@ -156,7 +156,7 @@ bool group_trusts(const struct group *group, uint32_t sender_uid, const struct p
 {
     if (group->trust_everybody || sender_uid == 0)
         return true;
-    return sender_uid == to->uid && sender_uid != UINT32_MAX;
+    return sender_uid == to->credentials.uid && sender_uid != UINT32_MAX;
 }
 
 static uint32_t find_side(struct bus *bus, struct peer *peer)
@@ -167,12 +167,13 @@ static uint32_t find_side(struct bus *bus, struct peer *peer)
         return GROUP_NO_SIDE;
     for (uint32_t i = 0; i < group->n_sides; i++) {
         const struct side *side = &group->sides[i];
-        if (side->identity == found.identity && side->role == found.role && side->uid == peer->uid)
+        if (side->identity == found.identity && side->role == found.role &&
+            side->uid == peer->credentials.uid)
             return i;
     }
     if (group->n_sides == GROUP_SIDES)
         return GROUP_NO_SIDE;
-    group->sides[group->n_sides] = (struct side){found.identity, found.role, peer->uid};
+    group->sides[group->n_sides] = (struct side){found.identity, found.role, peer->credentials.uid};
     if (group->rest.n_rules > 0)
         group_peer_stale_ingress(bus, &group->rest);
     return group->n_sides++;

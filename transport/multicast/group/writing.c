@@ -288,7 +288,7 @@ static struct outgoing *spilled_new(const struct bus *bus, const struct umc_spil
     size_t left = spill->length - spill->written;
     const struct group_peer *sender =
         spill->sender < bus->group->max_members ? bus->group->members[spill->sender] : NULL;
-    struct outgoing *kept = outgoing_new(left, sender ? sender->peer->uid : UINT32_MAX, NULL);
+    struct outgoing *kept = outgoing_new(left, sender ? sender->peer->credentials.uid : UINT32_MAX, NULL);
     if (kept)
         memcpy(kept + 1, bytes + spill->written, left);
     return kept;

@@ -10,32 +10,6 @@
 
 #define LOGINFO_SIZE 5120u /* enough for a label of any length */
 
-/* Stores what the ADMITTED event tells of the peer. False: no memory. */
-static bool set_arrival(struct peer *peer, const struct relay_identity *identity)
-{
-    struct relay_arrival *arrival = &peer->reports.who;
-    if (identity->label_size) {
-        arrival->label = malloc(identity->label_size);
-        if (!arrival->label)
-            return false;
-        memcpy(arrival->label, identity->label, identity->label_size);
-    }
-    arrival->label_size = identity->label_size;
-    arrival->who = (struct relay_credentials){.uid = peer->uid,
-                                              .pid = peer->pid,
-                                              .gids = peer->gids,
-                                              .n_gids = peer->n_gids,
-                                              .at_console = peer->at_console,
-                                              .fd_passing = peer->fd_passing,
-                                              .privileged = peer->privileged,
-                                              .loginfo = peer->loginfo};
-    peer->reports.arrival.view.kind = RELAY_EVENT_ADMITTED;
-    peer->reports.arrival.view.peer = peer->id;
-    peer->reports.arrival.view.arrival = arrival;
-    peer->admitted = true;
-    return true;
-}
-
 /* False: no memory. */
 static bool admit_identify(struct bus *bus, const struct admission *a, const struct relay_identity *identity,
                            const uint32_t *gids, uint32_t n_gids)
@@ -50,12 +24,18 @@ static bool admit_identify(struct bus *bus, const struct admission *a, const str
                                                   .fd_passing = a->fd_passing,
                                                   .privileged =
                                                       identity->uid == 0 || identity->uid == bus->owner,
+                                                  .label_size = identity->label_size,
+                                                  .label = identity->label,
                                                   .loginfo = loginfo};
     uint64_t id = 2 * bus->n_ids++;
-    if (peer_identify(a->peer, id, a->fd, &credentials) && set_arrival(a->peer, identity))
-        return true;
-    a->peer->fd = -1;
-    return false;
+    if (!peer_identify(a->peer, id, a->fd, &credentials))
+        return false;
+    struct relay_event *arrival = &a->peer->reports.arrival.view;
+    arrival->kind = RELAY_EVENT_ADMITTED;
+    arrival->peer = id;
+    arrival->credentials = &a->peer->credentials;
+    a->peer->admitted = true;
+    return true;
 }
 
 enum admitted admit_connection(struct bus *bus, const struct admission *a)

@@ -14,7 +14,7 @@ static bool within_limits(const struct bus *bus, const struct peer *peer)
 {
     if (bus->n_active >= bus->limits.max_completed_connections)
         return false;
-    return peer->uid == NO_UID || peer->user->n_active < bus->limits.max_connections_per_user;
+    return peer->credentials.uid == NO_UID || peer->user->n_active < bus->limits.max_connections_per_user;
 }
 
 bool hello_answer(struct bus *bus, struct peer *peer, const struct message *m)

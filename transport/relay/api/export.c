@@ -38,8 +38,8 @@ static void export_peer(const struct bus *bus, struct json *json, const struct p
     json_put_boolean(json, "paused", peer->input.paused);
     json_put_boolean(json, "stalled", peer->output.stalled);
     json_put_boolean(json, "monitor", peer->monitor != NULL);
-    json_put_number(json, "uid", peer->uid);
-    json_put_number(json, "pid", peer->pid);
+    json_put_number(json, "uid", peer->credentials.uid);
+    json_put_number(json, "pid", peer->credentials.pid);
     json_put_number(json, "messages_in", s->messages_in + direct.sent);
     json_put_number(json, "bytes_in", s->bytes_in);
     json_put_number(json, "messages_out", s->messages_out + direct.received);

@@ -52,13 +52,9 @@ struct relay_credentials {
     _Bool at_console;
     _Bool fd_passing;    /* NEGOTIATE_UNIX_FD was agreed */
     _Bool privileged;    /* root or the bus's own user */
+    uint32_t label_size; /* of the security module's label, without NUL; 0: none, or not known here */
+    const char *label;
     const char *loginfo; /* uid=0 pid=1 comm="init" ...: for log lines about denials */
-};
-
-struct relay_arrival { /* a connection admitted by the data plane */
-    struct relay_credentials who;
-    uint32_t label_size;
-    char *label; /* of the security module; NULL: none */
 };
 
 enum relay_event_kind {
@@ -78,7 +74,7 @@ enum relay_event_kind {
      */
     RELAY_EVENT_NAMED,
     RELAY_EVENT_RELEASED,
-    /* a new peer, active if Hello was answered; arrival: its credentials. Precedes its other events */
+    /* a new peer, active if Hello was answered; credentials: its own. Precedes its other events */
     RELAY_EVENT_ADMITTED,
     RELAY_EVENT_LEFT, /* a peer of ADMITTED is lost and forgotten already, as nothing of it was pending */
     /*
@@ -114,7 +110,7 @@ struct relay_event { /* pointers are valid until the commit of the batch with th
     const int *fds;
     uint32_t listener; /* as passed to relay_listen */
     int64_t began;     /* CLOCK_MONOTONIC in milliseconds, rounded up */
-    const struct relay_arrival *arrival;
+    const struct relay_credentials *credentials;
 };
 
 enum relay_gone {

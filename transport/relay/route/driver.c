@@ -110,14 +110,15 @@ static bool get_unix_user(struct bus *bus, struct peer *sender, const struct mes
 {
     bool found;
     const struct peer *owner = owner_of(bus, name, &found);
-    return owner && owner->uid != NO_UID && put_credential(bus, sender, m, owner->uid);
+    return owner && owner->credentials.uid != NO_UID &&
+           put_credential(bus, sender, m, owner->credentials.uid);
 }
 
 static bool get_process_id(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
 {
     bool found;
     const struct peer *owner = owner_of(bus, name, &found);
-    return owner && owner->pid != 0 && put_credential(bus, sender, m, owner->pid);
+    return owner && owner->credentials.pid != 0 && put_credential(bus, sender, m, owner->credentials.pid);
 }
 
 /* Adds the pidfd, which only the socket has, for the control plane, which answers. */
@@ -126,7 +127,7 @@ static bool find_process(struct bus *bus, struct peer *sender, const struct mess
     bool found;
     const struct peer *owner = owner_of(bus, name, &found);
     (void)m;
-    if (owner && sender->fd_passing)
+    if (owner && sender->credentials.fd_passing)
         sender->reports.call.view.fd = peer_creds_process(owner->fd);
     return false;
 }
@@ -152,10 +153,10 @@ static struct match_rule *driver_rule_of(struct bus *bus, struct peer *sender, c
 static void refuse_unprivileged(struct bus *bus, struct peer *sender, const struct message *m)
 {
     char why[1024], uid[32] = "unknown uid";
-    if (sender->uid != NO_UID)
-        snprintf(uid, sizeof(uid), "uid %u", sender->uid);
+    if (sender->credentials.uid != NO_UID)
+        snprintf(uid, sizeof(uid), "uid %u", sender->credentials.uid);
     snprintf(why, sizeof(why), "rejected attempt to call %s by connection %s (%s) with %s", m->member.s,
-             sender->unique_text, sender->loginfo, uid);
+             sender->unique_text, sender->credentials.loginfo, uid);
     log_line(bus, LOG_NOTICE, "%s", why);
     say_error(bus, sender, m->serial, ERROR_ACCESS_DENIED, why);
 }
@@ -172,7 +173,7 @@ static bool add_match(struct bus *bus, struct peer *sender, const struct message
     struct match_rule *rule = driver_rule_of(bus, sender, m, text);
     if (!rule)
         return true;
-    if (match_rule_eavesdrops(rule) && !sender->privileged) {
+    if (match_rule_eavesdrops(rule) && !sender->credentials.privileged) {
         match_rule_free(rule);
         refuse_unprivileged(bus, sender, m);
         return true;

@@ -55,7 +55,7 @@ static int input_take_control(struct peer *peer, struct msghdr *header)
         int fds[INPUT_FDS];
         uint32_t n = (uint32_t)((cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int));
         memcpy(fds, CMSG_DATA(cmsg), n * sizeof(int));
-        if (!peer->fd_passing) {
+        if (!peer->credentials.fd_passing) {
             for (uint32_t i = 0; i < n; i++)
                 close(fds[i]);
         } else if (inbox_add_fds(peer, fds, n) < 0) {
@@ -108,7 +108,7 @@ static size_t input_receive(struct bus *bus, struct peer *peer, uint8_t *to, siz
     }
     if (header.msg_flags & MSG_TRUNC) {
         log_line(bus, LOG_INFO, "%s (%s) sent a packet of more than %zu bytes", peer->unique_text,
-                 peer->loginfo, size);
+                 peer->credentials.loginfo, size);
         bus_lose(bus, peer, RELAY_GONE_INVALID);
         return 0;
     }
@@ -142,8 +142,8 @@ static bool claim_fds(struct bus *bus, struct peer *peer, const struct message *
 
 static void lose_invalid(struct bus *bus, struct peer *peer, enum message_error error)
 {
-    log_line(bus, LOG_INFO, "%s (%s) sent an invalid message: %s", peer->unique_text, peer->loginfo,
-             message_error_text(error));
+    log_line(bus, LOG_INFO, "%s (%s) sent an invalid message: %s", peer->unique_text,
+             peer->credentials.loginfo, message_error_text(error));
     bus_lose(bus, peer, RELAY_GONE_INVALID);
 }
 

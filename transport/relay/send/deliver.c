@@ -12,7 +12,7 @@ bool deliver_fits(struct bus *bus, const struct policy_case *c, const struct fds
                   struct denial *denial)
 {
     struct peer *peer = c->recipient;
-    if (fds && !peer->fd_passing) {
+    if (fds && !peer->credentials.fd_passing) {
         deny(denial, ERROR_NOT_SUPPORTED,
              "Tried to send message with Unix file descriptorsto a client that doesn't support that.");
         return false;
@@ -46,10 +46,10 @@ static bool may_have(struct transit *t, const struct policy_case *c)
         return true;
     if (!told)
         return false;
-    if (allowed && t->fds && !c->recipient->fd_passing)
+    if (allowed && t->fds && !c->recipient->credentials.fd_passing)
         deny(told, ERROR_NOT_SUPPORTED,
              "broadcast cannot be delivered to %s (%s) because it does not support receiving Unix fds",
-             c->recipient->unique_text, c->recipient->loginfo);
+             c->recipient->unique_text, c->recipient->credentials.loginfo);
     monitor_denial(bus, t->sender, t->sender, t->m, told);
     return false;
 }

@@ -32,9 +32,10 @@ static void describe(char *text, size_t size, const char *complaint, const struc
              "interface=\"%s\" member=\"%s\" "
              "error name=\"%s\" requested_reply=\"%d\" destination=\"%s\" (%s)",
              complaint, matched, message_type_name(m->type), c->sender ? c->sender->unique_text : "(unset)",
-             c->sender ? c->sender->loginfo : "(bus)", judge_or_unset(m->interface),
+             c->sender ? c->sender->credentials.loginfo : "(bus)", judge_or_unset(m->interface),
              judge_or_unset(m->member), judge_or_unset(m->error_name), c->requested_reply,
-             m->destination.s ? m->destination.s : BUS_NAME.s, c->recipient ? c->recipient->loginfo : "bus");
+             m->destination.s ? m->destination.s : BUS_NAME.s,
+             c->recipient ? c->recipient->credentials.loginfo : "bus");
 }
 
 void complain(struct denial *denial, const char *name, const char *complaint, const struct policy_case *c,

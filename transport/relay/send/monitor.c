@@ -35,7 +35,7 @@ static void capture_for(void *context, void *owner)
     if (peer_is_gone(peer) || peer == capture->addressed || peer->monitor->mark == bus->monitors.mark)
         return;
     peer->monitor->mark = bus->monitors.mark;
-    if (t->fds && !peer->fd_passing)
+    if (t->fds && !peer->credentials.fd_passing)
         return;
     if (quota_has_room(bus, NULL, peer) && transit_deliver(t, peer))
         return;
@@ -75,7 +75,7 @@ static void monitor_refuse(struct bus *bus, struct peer *monitor, const struct m
              "Monitoring connection %s (%s) is not allowed to send messages; closing it. Please fix the "
              "monitor to not do that. (message type=\"%s\" interface=\"%s\" member=\"%s\" error name=\"%s\" "
              "destination=\"%s\")",
-             monitor->unique_text, monitor->loginfo, message_type_name(m->type),
+             monitor->unique_text, monitor->credentials.loginfo, message_type_name(m->type),
              monitor_or_unset(m->interface.s), monitor_or_unset(m->member.s),
              monitor_or_unset(m->error_name.s), m->destination.s ? m->destination.s : BUS_NAME.s);
     output_close(bus, monitor, RELAY_GONE_DISCONNECTED);

@@ -86,7 +86,7 @@ static bool transit_prepare(struct transit *t)
     out->fds = fds_ref(t->fds);
     struct account *payer = t->payer ? t->payer : t->sender ? t->sender->account : NULL;
     out->payer = payer ? account_ref(payer) : NULL;
-    out->uid = t->sender ? t->sender->uid : UINT32_MAX;
+    out->uid = t->sender ? t->sender->credentials.uid : UINT32_MAX;
     t->out = out;
     bool made = !t->sender ? copy_whole(t) : t->m->rewrite ? transit_rewrite(t) : stitch(t);
     if (!made)

@@ -60,7 +60,7 @@ bool bus_watch(struct bus *bus, struct peer *peer, int fd)
 void bus_attach(struct bus *bus, struct peer *peer, bool watched)
 {
     table_insert(&bus->peers, &peer->node, hash_number(&bus->peers.key, peer->id));
-    peer->user = user_take(bus, peer->uid);
+    peer->user = user_take(bus, peer->credentials.uid);
     if (peer->user && (watched || bus_watch(bus, peer, peer->fd)))
         inbox_resume(bus, peer);
     else

@@ -22,21 +22,20 @@ static char *loginfo_new(const char *text)
     return copy;
 }
 
+static void *peer_copy(const void *from, size_t size)
+{
+    void *to = malloc(size + 1);
+    return to && size ? memcpy(to, from, size) : to;
+}
+
 static bool peer_set_credentials(struct peer *peer, const struct relay_credentials *credentials)
 {
-    peer->uid = credentials->uid;
-    peer->pid = credentials->pid;
-    peer->at_console = credentials->at_console;
-    peer->fd_passing = credentials->fd_passing;
-    peer->privileged = credentials->privileged;
-    peer->n_gids = credentials->n_gids;
-    peer->gids = calloc((size_t)credentials->n_gids + 1, sizeof(*peer->gids));
-    peer->loginfo = loginfo_new(credentials->loginfo);
-    if (!peer->gids || !peer->loginfo)
-        return false;
-    if (credentials->n_gids)
-        memcpy(peer->gids, credentials->gids, credentials->n_gids * sizeof(*peer->gids));
-    return true;
+    struct relay_credentials *own = &peer->credentials;
+    *own = *credentials;
+    own->gids = peer_copy(credentials->gids, credentials->n_gids * sizeof(*own->gids));
+    own->label = peer_copy(credentials->label, credentials->label_size);
+    own->loginfo = loginfo_new(credentials->loginfo);
+    return own->gids && own->label && own->loginfo;
 }
 
 struct peer *peer_begin(void)
@@ -118,9 +117,9 @@ void peer_free(struct peer *peer)
     if (!peer)
         return;
     peer_end(peer);
-    free(peer->reports.who.label);
-    free(peer->gids);
-    free(peer->loginfo);
+    free((void *)peer->credentials.gids);
+    free((void *)peer->credentials.label);
+    free((void *)peer->credentials.loginfo);
     free(peer);
 }
 
@@ -128,7 +127,8 @@ static bool identify(struct peer *peer, struct policy *policy)
 {
     if (peer->policy.identified == policy->generation)
         return true;
-    peer->policy.identity = policy_rule_set(policy, peer->uid, peer->gids, peer->n_gids, peer->at_console);
+    const struct relay_credentials *who = &peer->credentials;
+    peer->policy.identity = policy_rule_set(policy, who->uid, who->gids, who->n_gids, who->at_console);
     if (peer->policy.identity)
         peer->policy.identified = policy->generation;
     return peer->policy.identity != NULL;

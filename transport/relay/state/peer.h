@@ -106,7 +106,6 @@ struct peer_reports {
     bool mentioned;                                           /* a later event of it was pushed */
     bool logged;                                              /* a message of it caused a log line */
     enum { ARRIVAL_UNREAD, ARRIVAL_TOLD, ARRIVAL_VOID } told; /* void: it left before ADMITTED was read */
-    struct relay_arrival who;                                 /* valid if it was admitted */
     struct event arrival, call, hello, gone;
 };
 
@@ -141,14 +140,10 @@ struct peer {
     /* Fixed from its admission on: accept/admit.c, or relay_attach. */
     uint64_t id;
     int fd;
-    int listener;   /* the listening socket; -1: none that proves the origin */
-    bool admitted;  /* by the data plane instead of the control plane */
-    bool seqpacket; /* each packet is a message, or 64 KiB of one */
-    bool fd_passing, privileged, at_console;
-    uint32_t uid, pid;
-    uint32_t n_gids;
-    uint32_t *gids;
-    char *loginfo;
+    int listener;                         /* the listening socket; -1: none that proves the origin */
+    bool admitted;                        /* by the data plane instead of the control plane */
+    bool seqpacket;                       /* each packet is a message, or 64 KiB of one */
+    struct relay_credentials credentials; /* with memory of its own */
     struct span unique;
     char unique_text[24];    /* ":1." and 20 digits */
     struct user *user;       /* while a table has the peer */

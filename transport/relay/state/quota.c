@@ -74,9 +74,9 @@ static uint64_t share_of(const struct peer *receiver, uint32_t uid)
  */
 static bool share_has_room(const struct bus *bus, const struct peer *sender, const struct peer *receiver)
 {
-    if (!sender || sender->uid == receiver->uid || sender->uid == 0)
+    if (!sender || sender->credentials.uid == receiver->credentials.uid || sender->credentials.uid == 0)
         return true;
-    uint64_t own = share_of(receiver, sender->uid);
+    uint64_t own = share_of(receiver, sender->credentials.uid);
     uint64_t others = receiver->output.queued_bytes > own ? receiver->output.queued_bytes - own : 0;
     uint64_t limit = bus->limits.max_outgoing_bytes;
     return own <= (limit > others ? (limit - others) / 2 : 0);
@@ -103,7 +103,7 @@ static void backlog_begins(struct bus *bus, struct peer *peer)
     peer->output.progress = clock_now();
     peer->output.stalled = false;
     peer->output.refusal_told = false;
-    peer->output.usage = uid_enter(bus, peer->uid);
+    peer->output.usage = uid_enter(bus, peer->credentials.uid);
     list_append(&bus->backlogs, &peer->output.in_backlogs);
 }
 
@@ -171,12 +171,13 @@ void quota_refused(struct bus *bus, struct peer *peer)
     peer->output.refusal_told = true;
     log_line(bus, LOG_WARNING,
              "%s (%s) does not read: %llu bytes wait for it, and messages for it are refused",
-             peer->unique_text, peer->loginfo, (unsigned long long)peer->output.queued_bytes);
+             peer->unique_text, peer->credentials.loginfo, (unsigned long long)peer->output.queued_bytes);
 }
 
 void quota_fds_wait(struct bus *bus, struct peer *peer)
 {
-    bool waits = peer->input.n_fds > 0 && !peer->input.waiting && !peer_is_gone(peer) && peer->uid != 0;
+    bool waits =
+        peer->input.n_fds > 0 && !peer->input.waiting && !peer_is_gone(peer) && peer->credentials.uid != 0;
     if (waits && !list_linked(&peer->input.in_fd_waits)) {
         peer->input.fds_since = clock_now();
         list_append(&bus->fd_waits, &peer->input.in_fd_waits);
@@ -197,7 +198,7 @@ static void tick_backlog(struct bus *bus, struct peer *peer, int64_t now)
         return;
     log_line(bus, LOG_WARNING,
              "%s (%s) was disconnected: it has read nothing for %lld s and %llu bytes wait for it",
-             peer->unique_text, peer->loginfo, (long long)(idle / 1000),
+             peer->unique_text, peer->credentials.loginfo, (long long)(idle / 1000),
              (unsigned long long)peer->output.queued_bytes);
     bus_lose(bus, peer, RELAY_GONE_OVERFLOW);
 }
@@ -208,7 +209,7 @@ static void tick_fds(struct bus *bus, struct peer *peer, int64_t now)
         return;
     log_line(bus, LOG_WARNING,
              "%s (%s) was disconnected: its file descriptors wait for the rest of their message (%lld ms)",
-             peer->unique_text, peer->loginfo, (long long)(now - peer->input.fds_since));
+             peer->unique_text, peer->credentials.loginfo, (long long)(now - peer->input.fds_since));
     bus_lose(bus, peer, RELAY_GONE_FDS);
 }
 
