@@ -147,7 +147,7 @@ static inline void leave(void)
     ASSERT(is_quiet(bus));
     ASSERT(bus->registry.names.count == 0 && bus->registry.n_claims == 0 && bus->replies.table.count == 0);
     ASSERT(bus->parking.ids.count == 0 && bus->registry.handed.count == 0);
-    ASSERT(bus->uids.count == 0 && bus->users.count == 0);
+    ASSERT(bus->users.count == 0);
     ASSERT(bus_matches(bus) == 0 && bus->monitors.count == 0 && bus->monitors.account->bytes == 0);
     ASSERT(bus->incompletes.n == 0 && bus->n_active == 0);
     ASSERT(list_empty(&bus->ready) && list_empty(&bus->paused) && list_empty(&bus->touched));

@@ -546,7 +546,7 @@ static uint32_t quiet_events(struct quiet *q)
 
 static void quiet_close(struct quiet *q)
 {
-    output_drop(&q->bus, q->peer);
+    output_drop(q->peer);
     registry_leave(&q->bus.registry, q->peer);
     list_unlink(&q->peer->output.in_touched);
     peer_free(q->peer);

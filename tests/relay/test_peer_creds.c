@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "check.h"
 
-#include "../../transport/relay/accept/logind.h"
+#include "../../transport/relay/api/relay.h"
 #include "../../transport/relay/accept/peer_creds.h"
 
 #include <fcntl.h>
@@ -91,14 +91,14 @@ static void users_at_the_console_are_known(void)
     };
     char directory[] = "/tmp/test_peer_creds.XXXXXX", path[128];
     REQUIRE(mkdtemp(directory));
-    CHECK(!logind_at_seat(directory, 1000));
+    CHECK(!relay_at_console(directory, 1000));
     for (size_t i = 0; i < CHECK_COUNT(cases); i++) {
         check_case = cases[i].text;
         write_user(directory, cases[i].text);
-        CHECK_EQUAL(logind_at_seat(directory, 1000), cases[i].there);
+        CHECK_EQUAL(relay_at_console(directory, 1000), cases[i].there);
     }
     check_case = NULL;
-    CHECK(!logind_at_seat(directory, 1001));
+    CHECK(!relay_at_console(directory, 1001));
     snprintf(path, sizeof(path), "%s/1000", directory);
     unlink(path);
     rmdir(directory);

@@ -141,7 +141,7 @@ static void queued_messages_arrive_when_the_peer_reads_again(void)
     CHECK(got > n * BODY);
     CHECK_EQUAL(f.peers[1]->output.queued_bytes, 0);
     CHECK_EQUAL(f.peers[1]->account->bytes, 0);
-    CHECK_EQUAL(f.bus.uids.count, 0);
+    CHECK_EQUAL(f.peers[1]->user->n_backlogs, 0);
     CHECK_EQUAL(f.bus.tick = quota_tick(&f.bus), -1);
     bus_fixture_close(&f);
 }
@@ -172,12 +172,12 @@ static void connections_of_one_uid_share_its_quota(void)
         REQUIRE(send_body(&f, 0, 2));
     }
     uint64_t before = f.peers[1]->output.queued_bytes;
-    f.peers[1]->output.usage->bytes += QUOTA_UID_BYTES;
+    f.peers[1]->user->queued_bytes += QUOTA_UID_BYTES;
     f.peers[1]->output.queued_bytes = QUOTA_UID_BYTES / 2 + 1;
     CHECK(!quota_has_room(&f.bus, f.peers[0], f.peers[1]));
     CHECK(quota_has_room(&f.bus, f.peers[0], f.peers[2]));
     f.peers[1]->output.queued_bytes = before;
-    f.peers[1]->output.usage->bytes -= QUOTA_UID_BYTES;
+    f.peers[1]->user->queued_bytes -= QUOTA_UID_BYTES;
     bus_fixture_close(&f);
 }
 

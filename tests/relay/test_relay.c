@@ -490,7 +490,7 @@ static void exceeded_limits_are_reported(void)
     limits.max_message_size = 4096;
     limits.max_match_rules_per_connection = 1;
     limits.max_replies_per_connection = 1;
-    limits.reply_timeout = 20;
+    limits.reply_timeout = 1000;
     relay_set_limits(p.relay, &limits);
     struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
     client_match(a, "member='A'");

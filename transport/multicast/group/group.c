@@ -29,7 +29,7 @@ static void group_free(struct group *group)
     free(group->indices);
     free(group->dead);
     free(group->sides);
-    writing_free(group->writing);
+    free(group->writing);
     free(group);
 }
 

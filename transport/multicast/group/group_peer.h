@@ -156,6 +156,5 @@ void group_take_calls(struct bus *bus, uint32_t callee);
 int writing_new(struct writing **out);
 /* Holds the members with pending messages. False: not all of them. */
 bool writing_hold(struct bus *bus, const struct list *peers);
-void writing_free(struct writing *writing);
 
 #endif

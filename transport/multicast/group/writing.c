@@ -38,11 +38,6 @@ int writing_new(struct writing **out)
     return 0;
 }
 
-void writing_free(struct writing *writing)
-{
-    free(writing);
-}
-
 static void writing_begin(struct writing *writing)
 {
     writing->n = writing->n_iov = writing->n_controls = 0;
@@ -112,17 +107,11 @@ static bool perform(struct bus *bus, struct writing *writing)
     return false;
 }
 
-/* Handles a client that left the group by closing its socket, which epoll reports too. */
-static void has_left(struct bus *bus, struct peer *peer)
-{
-    group_leave(bus, peer);
-}
-
 /* Handles the failure of one entry. True: the remaining messages for this receiver have to wait. */
 static bool refused(struct bus *bus, struct peer *peer, int error)
 {
-    if (error == ENOENT) {
-        has_left(bus, peer);
+    if (error == ENOENT) { /* the client left the group by closing its socket, which epoll reports too */
+        group_leave(bus, peer);
         return true;
     }
     if (error == EAGAIN)
@@ -250,12 +239,12 @@ static bool continue_once(struct bus *bus, struct peer *peer)
     if (result < 0) {
         if (refused(bus, peer, (int)-result) || peer_is_gone(peer))
             return false;
-        output_queue_take(bus, peer);
+        output_queue_take(peer);
         return true;
     }
     output_count(bus, peer, (size_t)result);
     quota_progress(peer);
-    output_queue_take_sent(bus, peer, (size_t)result);
+    output_queue_take_sent(peer, (size_t)result);
     if ((size_t)result < writing->bytes[0])
         return false;
     peer->group.member->held = next != NULL;

@@ -2,12 +2,12 @@
 #include "accept/admit.h"
 
 #include "accept/incomplete.h"
-#include "accept/logind.h"
 #include "state/inbox.h"
 
 #include <stdlib.h>
 #include <sys/epoll.h>
 
+#define LOGIND_USERS "/run/systemd/users"
 #define LOGINFO_SIZE 5120u /* enough for a label of any length */
 
 /* False: no memory. */
@@ -20,7 +20,7 @@ static bool admit_identify(struct bus *bus, const struct admission *a, const str
                                                   .pid = identity->pid,
                                                   .gids = gids,
                                                   .n_gids = n_gids,
-                                                  .at_console = logind_at_seat(LOGIND_USERS, identity->uid),
+                                                  .at_console = relay_at_console(LOGIND_USERS, identity->uid),
                                                   .fd_passing = a->fd_passing,
                                                   .privileged =
                                                       identity->uid == 0 || identity->uid == bus->owner,

@@ -37,7 +37,7 @@ void incomplete_above(struct bus *bus, int32_t more)
     count(&bus->incompletes);
 }
 
-static void show_out(struct bus *bus, struct incomplete *one)
+static void incomplete_expire(struct bus *bus, struct incomplete *one)
 {
     long long timeout = bus->limits.auth_timeout;
     if (!log_recurs(&bus->login_expired))
@@ -64,7 +64,7 @@ int64_t incomplete_tick(struct bus *bus)
         int64_t left = oldest->began + bus->limits.auth_timeout - now;
         if (left > 0)
             return left;
-        show_out(bus, oldest);
+        incomplete_expire(bus, oldest);
     }
     return -1;
 }

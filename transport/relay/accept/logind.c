@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "accept/logind.h"
-
 #include "api/relay.h"
+
 #include "base/span.h"
 
 #include <fcntl.h>
@@ -26,7 +25,7 @@ static bool has_seat(const char *line)
     return *line != '\n' && *line != '\0';
 }
 
-bool logind_at_seat(const char *users, uint32_t uid)
+_Bool relay_at_console(const char *users, uint32_t uid)
 {
     char path[128], text[CONSOLE_SIZE + 1];
     snprintf(path, sizeof(path), "%s/%u", users, uid);
@@ -42,9 +41,4 @@ bool logind_at_seat(const char *users, uint32_t uid)
             return true;
     }
     return false;
-}
-
-_Bool relay_at_console(const char *users, uint32_t uid)
-{
-    return logind_at_seat(users, uid);
 }

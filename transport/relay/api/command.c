@@ -276,7 +276,7 @@ static void apply_send(struct bus *bus, struct command *command)
                                     .destination = command->text[4]};
     if (peer && command->serial)
         peer->calls.asked = command->serial;
-    marshal_raw(say_to_name(bus, &header), command->body, command->size);
+    marshal_raw(say_begin(bus, &header, NULL), command->body, command->size);
     say_end_as(bus, peer, command->audience);
 }
 

@@ -46,7 +46,7 @@ static void lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
      */
     epoll_ctl(bus->epoll, EPOLL_CTL_DEL, peer->fd, NULL);
     GROUP_CALL(bus, leave, bus, peer);
-    output_drop(bus, peer);
+    output_drop(peer);
     inbox_drop(peer);
     list_unlink(&peer->input.in_ready);
     list_unlink(&peer->input.in_paused);
@@ -98,10 +98,10 @@ int lifecycle_begin(struct bus *bus, struct events *events, const char *guid)
     bus->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (bus->epoll < 0)
         return -errno;
-    if (table_init(&bus->peers) < 0 || table_init(&bus->uids) < 0 || table_init(&bus->users) < 0 ||
-        registry_init(&bus->registry) < 0 || replies_init(&bus->replies) < 0 ||
-        parking_init(&bus->parking, &bus->registry) < 0 || batch_init(&bus->batch) < 0 ||
-        match_index_new(&bus->matches) < 0 || monitors_init(&bus->monitors) < 0 ||
+    if (table_init(&bus->peers) < 0 || table_init(&bus->users) < 0 || registry_init(&bus->registry) < 0 ||
+        replies_init(&bus->replies) < 0 || parking_init(&bus->parking, &bus->registry) < 0 ||
+        batch_init(&bus->batch) < 0 || match_index_new(&bus->matches) < 0 ||
+        monitors_init(&bus->monitors) < 0 ||
         policy_new(&bus->policy, empty_policy, sizeof(empty_policy), 1) < 0)
         return -ENOMEM;
     return 0;
@@ -130,7 +130,6 @@ static void forget_all(struct bus *bus)
         peer_free(CONTAINER_OF(node, struct peer, node));
     }
     table_free(&bus->peers);
-    table_free(&bus->uids);
 }
 
 void lifecycle_end(struct bus *bus)

@@ -140,6 +140,7 @@ static inline bool policy_is_catch_all(const struct policy_rule *rule)
 bool policy_own_make(const struct policy *policy, struct rule_set *identity); /* false: no memory */
 /* Adds a connect rule. False: no memory. */
 bool policy_connect_add(struct policy *policy, const struct policy_rule *rule);
+int policy_compare_numbers(const void *a, const void *b); /* of two uint32_t, for qsort */
 void policy_identities_clear(struct policy *policy);
 void policy_identities_free(struct policy *policy);
 void policy_roles_free(struct policy *policy);

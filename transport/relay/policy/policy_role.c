@@ -33,18 +33,12 @@ void policy_role_add(struct policy *policy, struct span name)
     }
 }
 
-static int policy_role_compare(const void *a, const void *b)
-{
-    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-    return left < right ? -1 : left > right;
-}
-
 const struct role *policy_role(struct policy *policy)
 {
     const uint32_t n = policy->n_scratch;
     const struct hash_key *key = &policy->roles.key;
     struct hash hash = hash_number(key, n);
-    qsort(policy->scratch, n, sizeof(*policy->scratch), policy_role_compare);
+    qsort(policy->scratch, n, sizeof(*policy->scratch), policy_compare_numbers);
     for (uint32_t i = 0; i < n; i++)
         hash = hash_next(key, hash, policy->scratch[i]);
     for (struct table_node *node = table_first(&policy->roles, hash); node; node = table_again(node)) {

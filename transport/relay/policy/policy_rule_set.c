@@ -25,7 +25,7 @@ static void sections_add(const struct policy *policy, struct sections *sections,
         sections->at[sections->n++] = low;
 }
 
-static int policy_identity_compare_numbers(const void *a, const void *b)
+int policy_compare_numbers(const void *a, const void *b)
 {
     uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
     return left < right ? -1 : left > right;
@@ -41,7 +41,7 @@ static void sections_add_groups(const struct policy *policy, struct sections *se
         sections_add(policy, sections, POLICY_GROUP, gids[i]);
     uint32_t n = sections->n - before, kept = 0;
     if (n > 0)
-        qsort(groups, n, sizeof(*groups), policy_identity_compare_numbers);
+        qsort(groups, n, sizeof(*groups), policy_compare_numbers);
     for (uint32_t i = 0; i < n; i++) {
         if (kept == 0 || groups[kept - 1] != groups[i])
             groups[kept++] = groups[i];

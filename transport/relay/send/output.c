@@ -262,21 +262,21 @@ void output_flush(struct bus *bus)
     batch_reset(&bus->batch);
 }
 
-void output_queue_take(struct bus *bus, struct peer *peer)
+void output_queue_take(struct peer *peer)
 {
     struct delivery *delivery = delivery_take(&peer->output.queue);
-    quota_take(bus, peer, delivery->out);
+    quota_take(peer, delivery->out);
     token_subtract(&delivery->out->token, DELIVERY_COST);
     outgoing_unref(delivery->out);
     free(delivery);
 }
 
-void output_queue_take_sent(struct bus *bus, struct peer *peer, size_t sent)
+void output_queue_take_sent(struct peer *peer, size_t sent)
 {
     sent += peer->output.queue_offset;
     while (peer->output.queue.first && sent >= outgoing_size(peer->output.queue.first->out)) {
         sent -= outgoing_size(peer->output.queue.first->out);
-        output_queue_take(bus, peer);
+        output_queue_take(peer);
     }
     peer->output.queue_offset = sent;
 }
@@ -303,22 +303,22 @@ void output_continue(struct bus *bus, struct peer *peer)
                 bus_lose(bus, peer, RELAY_GONE_CLOSED);
                 return;
             }
-            output_queue_take(bus, peer);
+            output_queue_take(peer);
             continue;
         }
         output_count(bus, peer, (size_t)n);
         quota_progress(peer);
-        output_queue_take_sent(bus, peer, (size_t)n);
+        output_queue_take_sent(peer, (size_t)n);
         if ((size_t)n < g.bytes)
             return;
     }
     output_want_writable(bus, peer, false);
 }
 
-void output_drop(struct bus *bus, struct peer *peer)
+void output_drop(struct peer *peer)
 {
     while (peer->output.queue.first)
-        output_queue_take(bus, peer);
+        output_queue_take(peer);
     peer->output.pending = (struct delivery_list){0};
     peer->output.pending_bytes = peer->output.pending_fds = 0;
     peer->output.queue_offset = 0;

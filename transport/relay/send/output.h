@@ -30,6 +30,6 @@ void output_flush(struct bus *bus);
 /* Writes kept messages to a socket that has become writable. */
 void output_continue(struct bus *bus, struct peer *peer);
 /* Drops all messages for the peer. */
-void output_drop(struct bus *bus, struct peer *peer);
+void output_drop(struct peer *peer);
 
 #endif

@@ -22,7 +22,7 @@ uint32_t say_serial(struct bus *bus)
     return bus->serial;
 }
 
-static struct marshal *say_begin(struct bus *bus, struct marshal_header *header, const struct peer *to)
+struct marshal *say_begin(struct bus *bus, struct marshal_header *header, const struct peer *to)
 {
     if (header->serial == 0) {
         header->serial = say_serial(bus);
@@ -54,11 +54,6 @@ struct marshal *say_signal(struct bus *bus, const struct peer *to, struct span p
                                     .member = member,
                                     .signature = signature};
     return say_begin(bus, &header, to);
-}
-
-struct marshal *say_to_name(struct bus *bus, struct marshal_header *header)
-{
-    return say_begin(bus, header, NULL);
 }
 
 static bool say_finish(struct bus *bus)

@@ -13,8 +13,9 @@ struct marshal *say_reply(struct bus *bus, const struct peer *to, uint32_t seria
 struct marshal *say_signal(struct bus *bus, const struct peer *to, struct span path, struct span interface,
                            struct span member, struct span signature);
 uint32_t say_serial(struct bus *bus); /* for a message of the bus written elsewhere */
-/* Begins a message to the destination of header; a reply is expected if header has a serial. */
-struct marshal *say_to_name(struct bus *bus, struct marshal_header *header);
+/* Begins any message, to the destination of header if to is NULL; a reply is expected if header has a serial.
+ */
+struct marshal *say_begin(struct bus *bus, struct marshal_header *header, const struct peer *to);
 /* Delivers the message; to NULL: to all peers whose rules match. Its texts are known to be valid. */
 void say_end(struct bus *bus, struct peer *to);
 /* The same for a message with unverified content, which is parsed so that no peer gets an invalid one. */

@@ -107,7 +107,6 @@ struct bus {
     uint32_t owner;       /* the user of the bus itself */
     struct list backlogs; /* peer.in_backlogs */
     struct list fd_waits; /* peer.in_fd_waits */
-    struct table uids;    /* quota_uid */
     struct table users;   /* see users.h */
     int64_t next_tick;
     int tick;               /* milliseconds until the next check of quotas; -1: none is needed */

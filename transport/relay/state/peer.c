@@ -95,21 +95,17 @@ void peer_end(struct peer *peer)
 {
     if (peer->fd >= 0)
         close(peer->fd);
-    for (uint32_t i = 0; i < peer->input.n_fds; i++)
-        close(peer->input.fds[i]);
+    inbox_drop(peer);
     peer_end_call(peer);
     monitor_free(peer->monitor);
     account_unref(peer->account);
     free(peer->input.fds);
     free(peer->names.known);
-    buffer_unref(peer->input.tail);
     peer->fd = -1;
-    peer->input.n_fds = 0;
     peer->monitor = NULL;
     peer->account = NULL;
     peer->input.fds = NULL;
     peer->names.known = NULL;
-    peer->input.tail = NULL;
 }
 
 void peer_free(struct peer *peer)

@@ -17,7 +17,6 @@ struct handshake;
 struct group_peer;
 struct monitor;
 struct quota_share;
-struct quota_uid;
 struct user;
 
 struct peer_statistics {
@@ -66,7 +65,6 @@ struct peer_output {
     bool stalled;               /* its queue is charged to the peer itself */
     bool refusal_told;          /* its full queue was logged */
     int64_t progress;           /* when the socket last took bytes; only while there is a queue */
-    struct quota_uid *usage;    /* of its uid; only while there is a queue */
     struct quota_share *shares; /* parts of the queue by uid of the sender */
     struct list in_touched;     /* bus.touched: has pending */
     struct list in_backlogs;    /* bus.backlogs */

@@ -4,38 +4,6 @@
 #include "base/clock.h"
 #include "state/log.h"
 
-static struct quota_uid *uid_find(const struct bus *bus, uint32_t uid)
-{
-    struct table_node *node = table_first(&bus->uids, hash_number(&bus->uids.key, uid));
-    for (; node; node = table_again(node)) {
-        struct quota_uid *usage = CONTAINER_OF(node, struct quota_uid, node);
-        if (usage->uid == uid)
-            return usage;
-    }
-    return NULL;
-}
-
-/* NULL: no memory; then the total of the uid is not limited, but each queue is. */
-static struct quota_uid *uid_enter(struct bus *bus, uint32_t uid)
-{
-    struct quota_uid *usage = uid_find(bus, uid);
-    if (!usage && (usage = calloc(1, sizeof(*usage)))) {
-        usage->uid = uid;
-        table_insert(&bus->uids, &usage->node, hash_number(&bus->uids.key, uid));
-    }
-    if (usage)
-        usage->connections++;
-    return usage;
-}
-
-static void uid_leave(struct bus *bus, struct quota_uid *usage)
-{
-    if (usage && --usage->connections == 0) {
-        table_remove(&bus->uids, &usage->node);
-        free(usage);
-    }
-}
-
 static uint64_t uid_limit(const struct bus *bus)
 {
     uint64_t one = bus->limits.max_outgoing_bytes;
@@ -47,9 +15,9 @@ static uint64_t uid_limit(const struct bus *bus)
 /* If the receivers of a uid hold too much together, each may hold an equal part of the limit. */
 static bool uid_has_room(const struct bus *bus, const struct peer *receiver)
 {
-    const struct quota_uid *usage = receiver->output.usage;
+    const struct user *user = receiver->user;
     uint64_t limit = uid_limit(bus);
-    return !usage || usage->bytes <= limit || receiver->output.queued_bytes <= limit / usage->connections;
+    return user->queued_bytes <= limit || receiver->output.queued_bytes <= limit / user->n_backlogs;
 }
 
 static struct quota_share **share_at(struct peer *receiver, uint32_t uid)
@@ -103,15 +71,14 @@ static void backlog_begins(struct bus *bus, struct peer *peer)
     peer->output.progress = clock_now();
     peer->output.stalled = false;
     peer->output.refusal_told = false;
-    peer->output.usage = uid_enter(bus, peer->credentials.uid);
+    peer->user->n_backlogs++;
     list_append(&bus->backlogs, &peer->output.in_backlogs);
 }
 
-static void backlog_ends(struct bus *bus, struct peer *peer)
+static void backlog_ends(struct peer *peer)
 {
     list_unlink(&peer->output.in_backlogs);
-    uid_leave(bus, peer->output.usage);
-    peer->output.usage = NULL;
+    peer->user->n_backlogs--;
     peer->output.stalled = false;
     while (peer->output.shares) {
         struct quota_share *share = peer->output.shares;
@@ -131,8 +98,7 @@ void quota_keep(struct bus *bus, struct peer *peer, struct outgoing *kept)
         peer->statistics.peak_queued_bytes = peer->output.queued_bytes;
     if (peer->output.queued_fds > peer->statistics.peak_queued_fds)
         peer->statistics.peak_queued_fds = peer->output.queued_fds;
-    if (peer->output.usage)
-        peer->output.usage->bytes += bytes;
+    peer->user->queued_bytes += bytes;
     struct quota_share **share = share_at(peer, kept->uid);
     if (!*share && (*share = calloc(1, sizeof(**share))))
         (*share)->uid = kept->uid;
@@ -142,18 +108,17 @@ void quota_keep(struct bus *bus, struct peer *peer, struct outgoing *kept)
         charge_receiver(peer, kept);
 }
 
-void quota_take(struct bus *bus, struct peer *peer, const struct outgoing *kept)
+void quota_take(struct peer *peer, const struct outgoing *kept)
 {
     uint64_t bytes = outgoing_cost(kept);
     peer->output.queued_bytes -= bytes;
     peer->output.queued_fds -= kept->fds ? kept->fds->n : 0;
-    if (peer->output.usage)
-        peer->output.usage->bytes -= bytes;
+    peer->user->queued_bytes -= bytes;
     struct quota_share *share = *share_at(peer, kept->uid);
     if (share)
         share->bytes -= bytes < share->bytes ? bytes : share->bytes;
     if (!peer->output.queue.first)
-        backlog_ends(bus, peer);
+        backlog_ends(peer);
 }
 
 void quota_progress(struct peer *peer)

@@ -16,14 +16,6 @@
 #define QUOTA_UID_CONNECTIONS 4u              /* limit of full queues of one uid */
 #define QUOTA_UID_BYTES (1024u * 1024 * 1024) /* limit of their bytes, unless one queue may be longer */
 
-/* The messages queued for the connections of one uid. */
-struct quota_uid {
-    struct table_node node; /* bus.uids */
-    uint32_t uid;
-    uint32_t connections; /* connections with a backlog */
-    uint64_t bytes;
-};
-
 /* The messages queued for one receiver from senders of one uid. */
 struct quota_share {
     struct quota_share *next;
@@ -50,7 +42,7 @@ static inline bool quota_exceeded(const struct bus *bus, const struct peer *peer
 }
 /* Account for a message put into the queue, or removed from it. */
 void quota_keep(struct bus *bus, struct peer *peer, struct outgoing *kept);
-void quota_take(struct bus *bus, struct peer *peer, const struct outgoing *kept);
+void quota_take(struct peer *peer, const struct outgoing *kept);
 /* Notes that the socket took bytes. */
 void quota_progress(struct peer *peer);
 /* Notes a refused message; logs it once per backlog. */

@@ -15,6 +15,8 @@ struct user {
     uint32_t n_active;     /* connections that have sent Hello */
     uint32_t n_reports;    /* reports with the control plane: see report.h */
     uint32_t n_lost;       /* connections that the control plane has not forgotten yet */
+    uint32_t n_backlogs;   /* connections with a queue: see quota.h */
+    uint64_t queued_bytes; /* of all their queues */
     struct event *waiting; /* reports held back from the control plane, the oldest first */
     struct event *latest;
 };
