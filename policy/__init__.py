@@ -2,7 +2,7 @@
 
 A short-lived child reads the files (``load.py``): pydantic-core and expat cost memory that the daemon would
 keep, and a name service that hangs must not stop the bus. ``xml.py`` checks the grammar of a file,
-``models.py`` its values, ``reader.py`` merges the included files, and ``compiler.py`` makes rules of the
+``attributes.py`` its values, ``reader.py`` merges the included files, and ``compiler.py`` makes rules of the
 elements. The child hands ``Settings`` back, with the rules as one flat block (``block.py``).
 
 Invariants:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from .models import MAX_MESSAGE_FDS, RuleAttributes
+from functools import partial
+from typing import Any
+
+from .attributes import MAX_MESSAGE_FDS, RuleAttributes
 from .principals import group_id, user_id
 from .rules import ANY_ID, NO_MAXIMUM, Context, Kind, Rule
 from .xml import Element
+
+MESSAGE_TEXTS = ("path", "interface", "member", "error")
 
 
 class UnknownPrincipalError(LookupError):
@@ -17,93 +22,48 @@ def compile_rule(attributes: RuleAttributes, context: Context, principal: int, e
 
     Raises UnknownPrincipalError.
     """
+    allow = attributes.element == "allow"
+    rule = partial(Rule, allow=allow, context=context, file=element.file, line=element.line)
     if attributes.is_send:
-        return _send(attributes, context, principal, element)
-    if attributes.is_receive:
-        return _receive(attributes, context, principal, element)
-    allow = attributes.element == "allow"
-    if attributes.own is not None or attributes.own_prefix is not None:
-        return Rule(
-            kind=Kind.OWN,
-            allow=allow,
-            context=context,
+        prefix = attributes.send_destination_prefix
+        return rule(
+            kind=Kind.SEND,
             principal=principal,
-            destination=_any(attributes.own) if attributes.own_prefix is None else attributes.own_prefix,
-            prefix=attributes.own_prefix is not None,
-            file=element.file,
-            line=element.line,
+            # A prefix of "*" is not a wildcard.
+            destination=_any(attributes.send_destination) if prefix is None else prefix,
+            prefix=prefix is not None,
+            log=attributes.log == "true",
+            broadcast=attributes.send_broadcast,
+            **_message(attributes, "send", allow),
         )
-    by_user = attributes.user is not None
-    return Rule(
-        kind=Kind.CONNECT_USER if by_user else Kind.CONNECT_GROUP,
-        allow=allow,
-        context=context,
-        principal=_subject(attributes),
-        file=element.file,
-        line=element.line,
-    )
+    if attributes.is_receive:
+        sender = _any(attributes.receive_sender)
+        message = _message(attributes, "receive", allow)
+        return rule(kind=Kind.RECEIVE, principal=principal, destination=sender, **message)
+    if attributes.own is not None or attributes.own_prefix is not None:
+        prefix = attributes.own_prefix
+        destination = _any(attributes.own) if prefix is None else prefix
+        return rule(kind=Kind.OWN, principal=principal, destination=destination, prefix=prefix is not None)
+    kind = Kind.CONNECT_GROUP if attributes.user is None else Kind.CONNECT_USER
+    return rule(kind=kind, principal=_subject(attributes))
 
 
-def _send(attributes: RuleAttributes, context: Context, principal: int, element: Element) -> Rule:
-    allow = attributes.element == "allow"
-    prefix = attributes.send_destination_prefix
-    return Rule(
-        kind=Kind.SEND,
-        allow=allow,
-        context=context,
-        principal=principal,
-        message_type=attributes.send_type,
-        # A prefix of "*" is not a wildcard.
-        destination=_any(attributes.send_destination) if prefix is None else prefix,
-        path=_any(attributes.send_path),
-        interface=_any(attributes.send_interface),
-        member=_any(attributes.send_member),
-        error=_any(attributes.send_error),
-        min_fds=attributes.min_fds,
-        max_fds=_max_fds(attributes),
-        prefix=prefix is not None,
-        eavesdrop=attributes.eavesdrop,
-        requested_reply=_requested(attributes.send_requested_reply, allow),
-        log=attributes.log == "true",
-        broadcast=attributes.send_broadcast,
-        file=element.file,
-        line=element.line,
-    )
-
-
-def _receive(attributes: RuleAttributes, context: Context, principal: int, element: Element) -> Rule:
-    allow = attributes.element == "allow"
-    return Rule(
-        kind=Kind.RECEIVE,
-        allow=allow,
-        context=context,
-        principal=principal,
-        message_type=attributes.receive_type,
-        destination=_any(attributes.receive_sender),
-        path=_any(attributes.receive_path),
-        interface=_any(attributes.receive_interface),
-        member=_any(attributes.receive_member),
-        error=_any(attributes.receive_error),
-        min_fds=attributes.min_fds,
-        max_fds=_max_fds(attributes),
-        eavesdrop=attributes.eavesdrop,
-        requested_reply=_requested(attributes.receive_requested_reply, allow),
-        file=element.file,
-        line=element.line,
-    )
+def _message(attributes: RuleAttributes, side: str, allow: bool) -> dict[str, Any]:
+    """Return the fields of a rule that describe messages, whose attributes have the prefix ``side``."""
+    texts = {name: _any(getattr(attributes, f"{side}_{name}")) for name in MESSAGE_TEXTS}
+    requested = getattr(attributes, f"{side}_requested_reply")
+    return texts | {
+        "message_type": getattr(attributes, f"{side}_type"),
+        "min_fds": attributes.min_fds,
+        "max_fds": NO_MAXIMUM if attributes.max_fds >= MAX_MESSAGE_FDS else attributes.max_fds,
+        "eavesdrop": attributes.eavesdrop,
+        # An allow rule lets only requested replies pass, a deny rule stops only unrequested ones.
+        "requested_reply": allow if requested is None else requested,
+    }
 
 
 def _any(text: str | None) -> str | None:
     return None if text == "*" else text
-
-
-def _max_fds(attributes: RuleAttributes) -> int:
-    return NO_MAXIMUM if attributes.max_fds >= MAX_MESSAGE_FDS else attributes.max_fds
-
-
-def _requested(given: bool | None, allow: bool) -> bool:
-    # An allow rule lets only requested replies pass, a deny rule stops only unrequested ones.
-    return allow if given is None else given
 
 
 def _subject(attributes: RuleAttributes) -> int:

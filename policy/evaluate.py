@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from ..record import Record
-from .block import decode
 from .question import Header, Identity
 from .rules import ANY_ID, Context, Kind, Rule
 
@@ -56,11 +55,6 @@ class Policy:
                 self._per_client.setdefault((rule.context, rule.principal), []).append(rule)
             else:
                 self._connect.append(rule)
-
-    @classmethod
-    def from_block(cls, block: bytes) -> Policy:
-        """Read the rules of a block; raises ValueError for anything else."""
-        return cls(decode(block))
 
     def can_connect(self, uid: int, gids: Collection[int], bus_owner_uid: int) -> Verdict:
         """Decide if a user may connect.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
-from . import block, models, principals, selinux, service_dirs, xml
+from . import attributes, block, principals, selinux, service_dirs, xml
 from .compiler import UnknownPrincipalError, compile_rule
 from .error import ConfigError
 from .model import validate
@@ -24,14 +25,8 @@ class _Draft:
         self.base = base
         self.limits = limits or {}
         self.apparmor = apparmor
-        self.bus_type: str | None = None
-        self.user: str | None = None
-        self.pidfile: str | None = None
-        self.servicehelper: str | None = None
-        self.fork = False
-        self.keep_umask = False
-        self.syslog = False
-        self.allow_anonymous = False
+        self.single: dict[str, Any] = {}
+        """The fields of Settings that are one text or flag, if they are given."""
         self.listen: list[str] = []
         self.auth: list[str] = []
         self.service_dirs: dict[str, ServiceDir] = {}
@@ -55,12 +50,7 @@ class _Draft:
         """Merge an included file. As in dbus-daemon, <syslog> counts in the outermost file only."""
         self.limits = other.limits
         self.apparmor = other.apparmor
-        for name in ("bus_type", "user", "pidfile", "servicehelper"):
-            if getattr(other, name) is not None:
-                setattr(self, name, getattr(other, name))
-        self.fork |= other.fork
-        self.keep_umask |= other.keep_umask
-        self.allow_anonymous |= other.allow_anonymous
+        self.single |= {name: value for name, value in other.single.items() if name != "syslog"}
         self.listen += other.listen
         self.auth += other.auth
         self.conf_dirs += other.conf_dirs
@@ -90,17 +80,10 @@ class Reader:
             root.fail("Configuration file needs one or more <listen> elements giving addresses")
         watched = [directory.path for directory in draft.service_dirs.values() if directory.watch]
         return Settings(
-            bus_type=draft.bus_type,
-            user=draft.user,
-            fork=draft.fork,
-            keep_umask=draft.keep_umask,
-            pidfile=draft.pidfile,
-            syslog=draft.syslog,
+            **draft.single,
             listen=tuple(draft.listen),
             auth=tuple(draft.auth),
-            allow_anonymous=draft.allow_anonymous,
             service_dirs=tuple(draft.service_dirs.values()),
-            servicehelper=draft.servicehelper,
             limits=Limits(**draft.limits),
             selinux=tuple(draft.contexts.items()),
             apparmor=draft.apparmor,
@@ -125,16 +108,16 @@ class Reader:
         self._warnings.append(ConfigWarning(element.file, element.line, reason))
 
     def _string(self, draft: _Draft, element: Element) -> None:
-        setattr(draft, "bus_type" if element.name == "type" else element.name, element.text)
+        draft.single["bus_type" if element.name == "type" else element.name] = element.text
 
     def _flag(self, draft: _Draft, element: Element) -> None:
-        setattr(draft, element.name, True)
+        draft.single[element.name] = True
 
     def _strings(self, draft: _Draft, element: Element) -> None:
         (draft.listen if element.name == "listen" else draft.auth).append(element.text)
 
     def _servicehelper(self, draft: _Draft, element: Element) -> None:
-        draft.servicehelper = _full_path(draft.base, element.text)
+        draft.single["servicehelper"] = _full_path(draft.base, element.text)
 
     def _servicedir(self, draft: _Draft, element: Element) -> None:
         draft.add_service_dir(ServiceDir(_full_path(draft.base, element.text)))
@@ -155,30 +138,30 @@ class Reader:
             draft.add_service_dir(directory)
 
     def _limit(self, draft: _Draft, element: Element) -> None:
-        limit = validate(models.Limit, element, value=element.text)
+        limit = validate(attributes.Limit, element, value=element.text)
         assert limit.name is not None and limit.value is not None, "the model has checked it"
         draft.limits[limit.name] = limit.value
 
     def _selinux(self, draft: _Draft, element: Element) -> None:
         for child in element.children:
-            associate = validate(models.Associate, child)
+            associate = validate(attributes.Associate, child)
             assert associate.own is not None and associate.context is not None, "the model has checked it"
             draft.contexts[associate.own] = associate.context
 
     def _apparmor(self, draft: _Draft, element: Element) -> None:
-        mode = validate(models.AppArmor, element).mode
+        mode = validate(attributes.AppArmor, element).mode
         if mode is not None:
             draft.apparmor = mode
 
     def _policy(self, draft: _Draft, element: Element) -> None:
-        policy = validate(models.Policy, element)
+        policy = validate(attributes.Policy, element)
         found = self._applies_to(policy, element)
         for child in element.children:
             # Rules that apply to no connection are checked, too.
-            attributes = validate(models.RuleAttributes, child, element=child.name)
+            given = validate(attributes.RuleAttributes, child, element=child.name)
             context, principal = found or (Context.DEFAULT, ANY_ID)
             try:
-                rule = compile_rule(attributes, context, principal, child)
+                rule = compile_rule(given, context, principal, child)
             except UnknownPrincipalError as error:
                 self._warn(child, str(error))
                 continue
@@ -188,7 +171,7 @@ class Reader:
             if found:
                 draft.rules.append(rule)
 
-    def _applies_to(self, policy: models.Policy, element: Element) -> tuple[Context, int] | None:
+    def _applies_to(self, policy: attributes.Policy, element: Element) -> tuple[Context, int] | None:
         """Return the context of a <policy> and its uid or gid; None if the system knows no such principal."""
         if policy.context is not None:
             return (Context.DEFAULT if policy.context == "default" else Context.MANDATORY), ANY_ID
@@ -206,7 +189,7 @@ class Reader:
         return context, found
 
     def _include(self, draft: _Draft, element: Element) -> None:
-        include = validate(models.Include, element)
+        include = validate(attributes.Include, element)
         if include.if_selinux_enabled and not selinux.is_enabled():
             return
         base = selinux.policy_root() if include.selinux_root_relative else draft.base

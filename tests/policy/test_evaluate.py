@@ -11,6 +11,7 @@ from omnibus.policy.evaluate import ClientPolicy, Policy, is_below
 from omnibus.policy.question import Header, Identity
 from omnibus.policy.rules import ANY_ID, Context, Kind, Rule
 
+from .block_reader import decode
 from .strategies import headers, identities, names, policies
 
 BUS = "org.freedesktop.DBus"
@@ -394,7 +395,7 @@ class TestAnyPolicy:
     ) -> None:
         """The block decides as the rules do, by the last matching rule."""
         one = Policy(rules).for_identity(identity)
-        two = Policy.from_block(encode(rules)).for_identity(identity)
+        two = Policy(decode(encode(rules))).for_identity(identity)
         assert one.can_send(message, RECEIVER, reply) == two.can_send(message, RECEIVER, reply)
         verdict = one.can_receive(message, SENDER, reply, eavesdropping)
         assert verdict == two.can_receive(message, SENDER, reply, eavesdropping)

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from omnibus.policy.error import ConfigError
-from omnibus.policy.evaluate import Policy
 from omnibus.policy.load import load, read_result, run_child
 from omnibus.policy.settings import Settings
 from support.retries import USERS, retry_on_changes_of
 
+from .block_reader import decode
 from .conftest import Write
 
 RICH = (
@@ -153,7 +153,7 @@ class TestImports:
         modules = self.modules_after("\n".join(f"import omnibus.policy.{name}" for name in names))
         assert "omnibus.policy.question" in modules
         assert not {
-            name for name in modules if name.startswith(("pydantic", "omnibus.policy.models", "email"))
+            name for name in modules if name.startswith(("pydantic", "omnibus.policy.attributes", "email"))
         }
 
     def test_run_child_imports_little(self) -> None:
@@ -187,7 +187,7 @@ class TestShippedFiles:
         if not stock.exists():
             pytest.skip(f"{stock} is not installed")
         ours, theirs = (
-            [rule.replace(file="", line=0) for rule in Policy.from_block(load(str(path)).policy).rules]
+            [rule.replace(file="", line=0) for rule in decode(load(str(path)).policy)]
             for path in (REPOSITORY / f"daemon/conf/{name}.conf", stock)
         )
         assert ours == theirs

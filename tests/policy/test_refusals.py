@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from omnibus.policy import xml
+from omnibus.policy.attributes import RuleAttributes
 from omnibus.policy.load import load
-from omnibus.policy.models import RuleAttributes
 
 from .conftest import Reference, Refuse, Write
 
