@@ -20,7 +20,7 @@ from .guard import ignored
 from .handshake import Handshake, Refused
 from .loop import Loop
 from .peers import Peer
-from .poller import Poller, Watch
+from .poller import Interest, Poller
 
 RETRY_DELAY: Final = 1.0  # seconds
 
@@ -106,21 +106,21 @@ class Acceptor:
         """Wait until the client writes or reads, or go on to its credentials."""
         if handshake.wants_to_send:
             # Until the client reads its replies, further input would only accumulate here.
-            self._watch(handshake, Watch.WRITE)
+            self._watch(handshake, Interest.WRITE)
         elif outcome is None:
-            self._watch(handshake, Watch.READ)
+            self._watch(handshake, Interest.READ)
         else:
-            self._watch(handshake, Watch.NOTHING)
+            self._watch(handshake, Interest.NOTHING)
             self._identify(handshake, outcome)
 
-    def _watch(self, handshake: Handshake, watch: Watch) -> None:
+    def _watch(self, handshake: Handshake, interest: Interest) -> None:
         """Change the event that is polled on the socket of the handshake."""
-        if watch is not handshake.watch:
-            self._poller.set(handshake.sock.fileno(), handshake.watch, watch, handshake)
-            handshake.watch = watch
+        if interest is not handshake.interest:
+            self._poller.set(handshake.sock.fileno(), handshake.interest, interest, handshake)
+            handshake.interest = interest
 
     def _ready(self, handshake: Handshake) -> None:
-        writes = handshake.watch is Watch.WRITE
+        writes = handshake.interest is Interest.WRITE
         self._advance(handshake, handshake.send if writes else handshake.receive)
 
     def _identify(self, handshake: Handshake, outcome: Authenticated) -> None:
@@ -204,7 +204,7 @@ class Acceptor:
 
     def _drop(self, handshake: Handshake, error: Exception | None = None) -> None:
         if handshake.sock.fileno() >= 0:
-            self._guard.run(partial(self._watch, handshake, Watch.NOTHING), ignored)
+            self._guard.run(partial(self._watch, handshake, Interest.NOTHING), ignored)
         self._guard.run(handshake.close, lambda error: handshake.close())
         self._settle(handshake)
 

@@ -263,7 +263,7 @@ class Bus:
         name = event.destination or ""
         assert self.names.owner(name) in (None, event.peer), name
         self.names.request(name, event.peer, event.flags)
-        self.activation.appeared(name)
+        self.activation.name_acquired(name)
 
     def _released(self, event: Event) -> None:
         """Note that a connection has given up a name that no other wanted; twice is as good as once."""

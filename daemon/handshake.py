@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..auth.server import Authenticated, Server
-from .poller import Watch
+from .poller import Interest
 
 READ_SIZE: Final = 4096
 PACKET_SIZE: Final = 256 * 1024  # a packet is read as a whole, and may contain messages after BEGIN
@@ -27,7 +27,7 @@ class Refused(Exception):
 class Handshake:
     """Feeds the state machine from the socket until there is an outcome.
 
-    The caller polls the socket, and keeps the event in ``watch``. ``listener`` is the Unix socket that
+    The caller polls the socket, and keeps the event in ``interest``. ``listener`` is the Unix socket that
     accepted the connection, -1 for another family; ``began`` is the time of accept(2).
     """
 
@@ -37,7 +37,7 @@ class Handshake:
         self.sock = sock
         self.listener = listener
         self.began = began
-        self.watch = Watch.NOTHING
+        self.interest = Interest.NOTHING
         self._machine = machine
         self._max_fds = max_fds
         self._read_size = PACKET_SIZE if sock.type == socket.SOCK_SEQPACKET else READ_SIZE

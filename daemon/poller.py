@@ -14,7 +14,7 @@ MAX_READY: Final = 64  # sockets that are handled in one iteration of the loop
 T = TypeVar("T")
 
 
-class Watch(Enum):
+class Interest(Enum):
     """The event that is polled on a socket."""
 
     NOTHING = 0
@@ -22,7 +22,7 @@ class Watch(Enum):
     WRITE = 2
 
 
-_EVENTS: Final = {Watch.READ: select.EPOLLIN, Watch.WRITE: select.EPOLLOUT}
+_EVENTS: Final = {Interest.READ: select.EPOLLIN, Interest.WRITE: select.EPOLLOUT}
 
 
 class Poller(Generic[T]):
@@ -47,16 +47,16 @@ class Poller(Generic[T]):
         self._waiting: dict[int, T] = {}
         loop.reader(self._epoll.fileno(), self._poll, ignored)
 
-    def set(self, fd: int, before: Watch, watch: Watch, item: T) -> None:
-        """Change the event that is polled on ``fd`` from ``before`` to ``watch``, possibly NOTHING."""
-        if watch is Watch.NOTHING:
+    def set(self, fd: int, before: Interest, interest: Interest, item: T) -> None:
+        """Change the event that is polled on ``fd`` from ``before`` to ``interest``, possibly NOTHING."""
+        if interest is Interest.NOTHING:
             self._waiting.pop(fd, None)
             self._epoll.unregister(fd)
             return
-        if before is Watch.NOTHING:
-            self._epoll.register(fd, _EVENTS[watch])
+        if before is Interest.NOTHING:
+            self._epoll.register(fd, _EVENTS[interest])
         else:
-            self._epoll.modify(fd, _EVENTS[watch])
+            self._epoll.modify(fd, _EVENTS[interest])
         self._waiting[fd] = item
 
     def close(self) -> None:

@@ -89,7 +89,7 @@ class Serving:
 
     def run(self) -> signal.Signals:
         """Serve until a signal ends the bus; return the signal."""
-        watchdog = Watchdog(self._later, self._notifier, self._bus.statistics.when_alive)
+        watchdog = Watchdog(self._later, self._notifier, self._bus.statistics.ping)
         self._uvloop.run_forever()
         watchdog.stop()
         self._end()

@@ -38,7 +38,7 @@ class Statistics:
         self._relay.export(int(table), peers)
         self._asked.append((lambda body: done(_read(body)), call.failed))
 
-    def when_alive(self, done: Callable[[], None]) -> None:
+    def ping(self, done: Callable[[], None]) -> None:
         """Call ``done`` after a round trip to the data plane, which shows that both loops run."""
         self._relay.export(int(Table.TOTALS))
         self._asked.append((lambda body: done(), ignored))

@@ -55,9 +55,9 @@ class Activation:
         """Use the service directories of a configuration."""
         self._services.configure(settings.service_dirs, helper=settings.servicehelper is not None)
 
-    def follow_by(self, follower: Follower | None) -> None:
+    def set_follower(self, follower: Follower | None) -> None:
         """Use ``follower`` to detect changes in the service directories; None: there is none."""
-        self._services.follow_by(follower)
+        self._services.set_follower(follower)
 
     # Requests of clients.
 
@@ -99,7 +99,7 @@ class Activation:
 
     # Events.
 
-    def appeared(self, name: str) -> None:
+    def name_acquired(self, name: str) -> None:
         """Complete the start of a name that has an owner now: answer calls, then deliver messages."""
         start = self._starts.get(name)
         if start is not None:

@@ -60,7 +60,7 @@ class Services:
         self._followed = False
         self.ask(ignored, ignored)
 
-    def follow_by(self, follower: Follower | None) -> None:
+    def set_follower(self, follower: Follower | None) -> None:
         """Use ``follower`` to detect changes from the next reading on; None: there is none."""
         self._follower = follower
         self._followed = False

@@ -27,7 +27,7 @@ SHORTEST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
 
 
-class Watch:
+class WatchedUnit:
     """A watched unit; ``since`` in microseconds of CLOCK_MONOTONIC, as in systemd."""
 
     def __init__(self, unit: str, since: int) -> None:
@@ -66,15 +66,15 @@ class Units:
         self._tools = tools
         self._can_be_asked = can_be_asked
         self._failed = failed
-        self._watches: dict[str, Watch] = {}
-        self._due: deque[Watch] = deque()
-        self._asked: Watch | None = None
+        self._watches: dict[str, WatchedUnit] = {}
+        self._due: deque[WatchedUnit] = deque()
+        self._asked: WatchedUnit | None = None
         self._serial = FIRST_SERIAL
 
     def watch(self, unit: str) -> None:
-        """Watch a unit that systemd has just been asked to start."""
+        """WatchedUnit a unit that systemd has just been asked to start."""
         if self._can_be_asked():
-            watch = self._watches[unit] = Watch(unit, int(self._tools.now() * 1_000_000))
+            watch = self._watches[unit] = WatchedUnit(unit, int(self._tools.now() * 1_000_000))
             self._ask(watch)
 
     def forget(self, unit: str) -> None:
@@ -99,7 +99,7 @@ class Units:
         self._watches.clear()
         self._due.clear()
 
-    def _judge(self, watch: Watch, state: UnitState | None) -> None:
+    def _judge(self, watch: WatchedUnit, state: UnitState | None) -> None:
         error = None if state is None else verdict(watch.unit, state, watch.since)
         if state is not None and error is None:
             self._pause(watch)
@@ -108,11 +108,11 @@ class Units:
         if error is not None:
             self._failed(watch.unit, error)
 
-    def _pause(self, watch: Watch) -> None:
+    def _pause(self, watch: WatchedUnit) -> None:
         self._tools.later(watch.pause, lambda: self._ask(watch), lambda error: self._drop(watch))
         watch.pause = min(watch.pause * 2, LONGEST_PAUSE)
 
-    def _drop(self, watch: Watch) -> None:
+    def _drop(self, watch: WatchedUnit) -> None:
         """Drop a unit that can't be queried: it is left to its time-out."""
         if self._watches.get(watch.unit) is watch:
             del self._watches[watch.unit]
@@ -120,7 +120,7 @@ class Units:
             self._asked = None
         self._next()
 
-    def _ask(self, watch: Watch) -> None:
+    def _ask(self, watch: WatchedUnit) -> None:
         if self._watches.get(watch.unit) is watch:
             self._due.append(watch)
             self._next()

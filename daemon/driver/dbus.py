@@ -33,7 +33,7 @@ def request_name(bus: Bus, call: Call) -> Reply:
     reply, queue = bus.names.request(name, call.peer.id, flags)
     if queue != before:
         bus.state_queue(name, queue)
-        bus.activation.appeared(name)
+        bus.activation.name_acquired(name)
     return Reply((int(reply),))
 
 

@@ -78,7 +78,7 @@ def harness(tmp_path: Path) -> LookupHarness:
 def follower(harness: LookupHarness) -> Follower:
     """Changes are reported from the next reading on."""
     found = Follower()
-    harness.services.follow_by(found)
+    harness.services.set_follower(found)
     return found
 
 
@@ -135,14 +135,14 @@ def test_during_a_reading(harness: LookupHarness, follower: Follower) -> None:
 
 def test_unwatchable_directory(harness: LookupHarness) -> None:
     """A directory that can't be watched: every lookup needs a reading."""
-    harness.services.follow_by(Follower(possible=False))
+    harness.services.set_follower(Follower(possible=False))
     harness.read()
     harness.read()
 
 
 def test_lost(harness: LookupHarness, follower: Follower) -> None:
     harness.read()
-    harness.services.follow_by(None)
+    harness.services.set_follower(None)
     harness.read()
     harness.read()
 
@@ -150,7 +150,7 @@ def test_lost(harness: LookupHarness, follower: Follower) -> None:
 def test_another_watch(harness: LookupHarness, follower: Follower) -> None:
     """The new watch must be in place before the cache is used."""
     harness.read()
-    harness.services.follow_by(Follower())
+    harness.services.set_follower(Follower())
     harness.read()
     assert harness.ask() is not None
 
@@ -172,7 +172,7 @@ def test_following_fails(harness: LookupHarness, monkeypatch: pytest.MonkeyPatch
         def follow(self, directories: Sequence[str]) -> bool:
             raise RuntimeError("no")
 
-    harness.services.follow_by(Broken())
+    harness.services.set_follower(Broken())
     harness.read()
     harness.read()
 

@@ -374,7 +374,7 @@ class Scenario:
         world.loop.run(world.reloader.watch, ignored)
         root = world.admit(0)
         later = lambda seconds, action: world.loop.later(seconds, action, ignored)  # noqa: E731
-        world.guard.run(lambda: Watchdog(later, world.notifier, world.bus.statistics.when_alive), ignored)
+        world.guard.run(lambda: Watchdog(later, world.notifier, world.bus.statistics.ping), ignored)
         for settings in (world.settings, None, world.settings.replace(policy=encode(RULES * 40))):
             world.write(settings)
             world.call(root, "ReloadConfig")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from omnibus.daemon.guard import Guard
-from omnibus.daemon.poller import Poller, Watch
+from omnibus.daemon.poller import Interest, Poller
 from support.loop import guarded
 from support.plane import Lines
 
@@ -48,7 +48,7 @@ class Waiters:
 async def test_read(pairs: list[Pair]) -> None:
     waiters = Waiters()
     for name, (ours, _) in zip("ab", pairs, strict=True):
-        waiters.poller.set(ours.fileno(), Watch.NOTHING, Watch.READ, name)
+        waiters.poller.set(ours.fileno(), Interest.NOTHING, Interest.READ, name)
     pairs[1][1].send(b"x")
     await waiters.until_notified()
     assert set(waiters.notified) == {"b"}
@@ -58,10 +58,10 @@ async def test_read(pairs: list[Pair]) -> None:
 async def test_write_instead(pairs: list[Pair]) -> None:
     waiters = Waiters()
     fd = pairs[0][0].fileno()
-    waiters.poller.set(fd, Watch.NOTHING, Watch.READ, "a")
+    waiters.poller.set(fd, Interest.NOTHING, Interest.READ, "a")
     await asyncio.sleep(0)
     assert waiters.notified == []
-    waiters.poller.set(fd, Watch.READ, Watch.WRITE, "a")
+    waiters.poller.set(fd, Interest.READ, Interest.WRITE, "a")
     await waiters.until_notified()
     waiters.poller.close()
 
@@ -70,9 +70,9 @@ async def test_no_interest(pairs: list[Pair]) -> None:
     """The descriptor may have been reused by the next time."""
     waiters = Waiters()
     (ours, theirs), (other, its) = pairs
-    waiters.poller.set(ours.fileno(), Watch.NOTHING, Watch.READ, "a")
-    waiters.poller.set(ours.fileno(), Watch.READ, Watch.NOTHING, "a")
-    waiters.poller.set(other.fileno(), Watch.NOTHING, Watch.READ, "b")
+    waiters.poller.set(ours.fileno(), Interest.NOTHING, Interest.READ, "a")
+    waiters.poller.set(ours.fileno(), Interest.READ, Interest.NOTHING, "a")
+    waiters.poller.set(other.fileno(), Interest.NOTHING, Interest.READ, "b")
     theirs.send(b"x")
     its.send(b"x")
     await waiters.until_notified()
@@ -88,14 +88,14 @@ async def test_closed_by_another(pairs: list[Pair]) -> None:
     def ready(owner: str) -> None:
         waiters.notified.append(owner)
         for name, fd in fds.items():
-            poller.set(fd, Watch.READ, Watch.NOTHING, name)
+            poller.set(fd, Interest.READ, Interest.NOTHING, name)
 
     poller: Poller[str] = Poller(
         guarded(asyncio.get_running_loop()), Guard(Lines()), ready, lambda owner, error: None
     )
     for name, (ours, theirs) in zip("ab", pairs, strict=True):
         theirs.send(b"x")
-        poller.set(ours.fileno(), Watch.NOTHING, Watch.READ, name)
+        poller.set(ours.fileno(), Interest.NOTHING, Interest.READ, name)
     await waiters.until_notified()
     await asyncio.sleep(0)
     assert len(waiters.notified) == 1

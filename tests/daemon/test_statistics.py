@@ -78,7 +78,7 @@ class TestKeepAlive:
 
     def test_answer(self, desk: Desk) -> None:
         signs: list[str] = []
-        desk.bus.statistics.when_alive(lambda: signs.append("alive"))
+        desk.bus.statistics.ping(lambda: signs.append("alive"))
         assert [command[0] for command in desk.plane.batch] == ["export"]
         assert signs == []
         answer(desk, None)

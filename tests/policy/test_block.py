@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -35,6 +37,17 @@ RULE = Rule(
     file="/etc/a.conf",
     line=77,
 )
+
+HEADER_IN_C = Path(__file__).parents[2] / "transport/relay/policy/policy_internal.h"
+
+
+def numbers_in_c(what: str) -> dict[str, int]:
+    """Return the members of an enumeration of the data plane, without their prefix."""
+    (members,) = re.findall(
+        rf"^enum policy_{what} {{(.*?)^}};", HEADER_IN_C.read_text(), re.MULTILINE | re.DOTALL
+    )
+    return {name: int(value) for name, value in re.findall(r"POLICY_(\w+) = (\d+),", members)}
+
 
 texts = st.one_of(st.none(), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
 numbers = st.integers(0, 2**32 - 1)
@@ -125,16 +138,10 @@ class TestLayout:
         assert encode([Rule(kind, False)])[32:36] == bytes([kind, 0, 0, 0])
 
     def test_numbers(self) -> None:
-        assert [kind.value for kind in Kind] == [1, 2, 3, 4, 5]
-        assert [context.name for context in Context] == [
-            "DEFAULT",
-            "GROUP",
-            "USER",
-            "AT_CONSOLE",
-            "MANDATORY",
-            "NO_CONSOLE",
-        ]
-        assert [flag.value for flag in Flag] == [1, 2, 4, 8, 16, 32]
+        """Names and numbers are those of the data plane."""
+        assert {one.name: one.value for one in Kind} == numbers_in_c("kind")
+        assert {one.name: one.value for one in Context} == numbers_in_c("context")
+        assert {one.name: one.value for one in Flag} == numbers_in_c("flag")
 
     def test_nothing_given(self) -> None:
         """Offset 0 means "not given"; no principal and no maximum are all ones."""

@@ -122,11 +122,11 @@ static const struct rule_draft word_policies[] = {
     {.kind = POLICY_SEND, .context = POLICY_USER, .principal = 1000, .member = "M"},
     {.kind = POLICY_SEND, .allow = true, .context = POLICY_GROUP, .principal = 7, .type = MESSAGE_SIGNAL},
     {.kind = POLICY_RECEIVE, .context = POLICY_AT_CONSOLE, .principal = POLICY_ANY, .type = MESSAGE_SIGNAL},
-    {.kind = POLICY_RECEIVE, .context = POLICY_NOT_AT_CONSOLE, .principal = POLICY_ANY, .interface = "i.f"},
+    {.kind = POLICY_RECEIVE, .context = POLICY_NO_CONSOLE, .principal = POLICY_ANY, .interface = "i.f"},
     {.kind = POLICY_CONNECT_USER, .allow = true, .principal = POLICY_ANY},
     {.kind = POLICY_CONNECT_GROUP, .principal = 7},
     {.kind = POLICY_SEND, .context = POLICY_MANDATORY, .principal = POLICY_ANY, .member = "Ping"},
-    {.kind = POLICY_SEND, .principal = POLICY_ANY, .flags = POLICY_BROADCAST_TRUE | POLICY_LOG},
+    {.kind = POLICY_SEND, .principal = POLICY_ANY, .flags = POLICY_BROADCAST | POLICY_LOG},
 };
 _Static_assert(COUNT(word_policies) == 16, "two bytes choose");
 

@@ -7,7 +7,6 @@
 #include "fake_group.h"
 #include "fuzz_control_acts.h"
 
-
 static bool without_failed_allocations;
 static int console_file = -1; /* of the real kernel */
 

@@ -608,7 +608,7 @@ static void a_name_that_cannot_be_awaited_is_logged(void)
     REQUIRE(quiet_open(&q));
     struct command_batch *batch = calloc(1, sizeof(*batch));
     REQUIRE(batch && (batch->first = command_new(COMMAND_AWAIT_NAME, 0, texts, NULL, 0)));
-    batch->first->serial = true;
+    batch->first->awaited = true;
     check_allocations = 0;
     command_batch_apply(&q.bus, batch, INT64_MAX);
     check_allocations = -1;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "check.h"
 
-#include "../../transport/relay/api/relay.h"
 #include "../../transport/relay/accept/peer_creds.h"
+#include "../../transport/relay/api/relay.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>

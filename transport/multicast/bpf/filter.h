@@ -29,8 +29,8 @@
 
 /* cffi: begin */
 #define FILTER_MAX_MESSAGE 65536
-#define FILTER_NOBODY 0xffffffff /* stands for no member */
-#define FILTER_SIDE_SHIFT 14     /* a mark is side << 14 | index */
+#define FILTER_NO_MEMBER 0xffffffff /* stands for no member */
+#define FILTER_SIDE_SHIFT 14        /* a mark is side << 14 | index */
 
 /* A class of messages that the policy allows to one member. A span with s NULL: any, or none. */
 struct filter_flow {
@@ -52,7 +52,7 @@ struct filter_egress {
 struct filter_rule {
     _Bool by_sender;
     _Bool unclear;   /* the rule has further keys: ask if those below match */
-    uint32_t sender; /* index; FILTER_NOBODY: no message from a member matches */
+    uint32_t sender; /* index; FILTER_NO_MEMBER: no message from a member matches */
     struct span interface, member, path, path_namespace, arg0;
 };
 

@@ -78,7 +78,7 @@ static void take_slots(struct program *p, const struct filter_ingress *ingress,
     uint32_t wanted = 0, taken = 0;
     bool by_sender = false;
     for (uint32_t i = 0; i < n; i++) {
-        by_sender |= entries[i].number != FILTER_NOBODY;
+        by_sender |= entries[i].number != FILTER_NO_MEMBER;
         for (unsigned key = 0; key < TREE_KEYS; key++)
             wanted |= entries[i].keys[key].s ? 1u << key : 0;
     }
@@ -144,7 +144,7 @@ static void compare_argument(struct program *p, struct span text, const struct o
 static void write_rule(struct program *p, const struct tree_entry *rule, const struct outcome *outcome,
                        uint32_t otherwise)
 {
-    if (rule->number != FILTER_NOBODY) {
+    if (rule->number != FILTER_NO_MEMBER) {
         program_recall(p, SLOT_SENDER);
         program_if(p, BPF_JEQ, rule->number, PROGRAM_NEXT, otherwise);
     }
@@ -166,7 +166,7 @@ static bool says_the_same(const struct tree_entry *a, const struct tree_entry *b
 
 static bool wants_no_more(const struct tree_entry *rule)
 {
-    return rule->number == FILTER_NOBODY && !rule->keys[KEY_NAMESPACE].s && !rule->keys[KEY_ARGUMENT].s;
+    return rule->number == FILTER_NO_MEMBER && !rule->keys[KEY_NAMESPACE].s && !rule->keys[KEY_ARGUMENT].s;
 }
 
 /* Writes rules with the same interface, member and path. */
@@ -300,12 +300,12 @@ static bool ingress_is_possible(const struct filter_rule *rule)
 static struct tree_entry entry_of(const struct filter_rule *rule)
 {
     struct tree_entry entry = {
-        .number = rule->by_sender ? rule->sender : FILTER_NOBODY,
+        .number = rule->by_sender ? rule->sender : FILTER_NO_MEMBER,
         .keys = {rule->interface, rule->member, rule->path, rule->path_namespace, rule->arg0},
     };
     if (rule->path_namespace.n <= 1) /* every path is below "/" */
         entry.keys[KEY_NAMESPACE] = (struct span){0};
-    if (!entry.keys[KEY_ARGUMENT].s && (entry.number != FILTER_NOBODY || entry.keys[KEY_NAMESPACE].s))
+    if (!entry.keys[KEY_ARGUMENT].s && (entry.number != FILTER_NO_MEMBER || entry.keys[KEY_NAMESPACE].s))
         entry.rank |= RANK_GUARDED;
     entry.rank |= rule->unclear ? RANK_UNCLEAR : 0;
     return entry;

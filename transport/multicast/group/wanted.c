@@ -32,7 +32,7 @@ static void wanted_add_key(struct wanted *wanted, struct filter_rule *rule, uint
     } else if (key == KEY_SENDER) {
         const struct peer *sender = bus_find(wanted->bus, value);
         rule->by_sender = true;
-        rule->sender = sender && sender->group.member ? sender->group.member->index : FILTER_NOBODY;
+        rule->sender = sender && sender->group.member ? sender->group.member->index : FILTER_NO_MEMBER;
         wanted->mentions[wanted->n_mentions++] = hash_text(&wanted->bus->group->key, value);
     } else if (key == match_arg_key(0, ARG_STRING)) {
         rule->arg0 = value;

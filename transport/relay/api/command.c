@@ -50,13 +50,31 @@ struct command *command_new(enum command_kind kind, uint64_t id, const char *con
 
 void command_free(struct command *command)
 {
-    fds_unref(command->fds);
-    peer_free(command->peer);
-    door_free(command->door);
-    policy_free(command->policy);
-    monitor_free(command->monitor);
-    name_free(command->name);
-    free(command->event);
+    switch (command->kind) {
+    case COMMAND_LOAD_POLICY:
+        policy_free(command->policy);
+        break;
+    case COMMAND_LISTEN:
+        door_free(command->door);
+        break;
+    case COMMAND_ATTACH:
+        peer_free(command->attach.peer);
+        break;
+    case COMMAND_SET_QUEUE:
+        name_free(command->name);
+        break;
+    case COMMAND_REPLY:
+        fds_unref(command->fds);
+        break;
+    case COMMAND_BECOME_MONITOR:
+        monitor_free(command->monitor);
+        break;
+    case COMMAND_EXPORT:
+        free(command->export.event);
+        break;
+    default:
+        break;
+    }
     free(command);
 }
 
@@ -89,10 +107,10 @@ static void apply_load_policy(struct bus *bus, struct command *command)
 
 static void apply_attach(struct bus *bus, struct command *command)
 {
-    struct peer *peer = command->peer;
-    command->peer = NULL;
+    struct peer *peer = command->attach.peer;
+    command->attach.peer = NULL;
     peer->input.readable = true;
-    incomplete_add(bus, &peer->incomplete, command->began);
+    incomplete_add(bus, &peer->incomplete, command->attach.began);
     bus_attach(bus, peer, false);
 }
 
@@ -267,7 +285,7 @@ static void apply_send(struct bus *bus, struct command *command)
     struct peer *peer = bus_find(bus, command->text[4]);
     if (peer && peer_is_gone(peer))
         peer = NULL;
-    struct marshal_header header = {.type = (uint8_t)command->id,
+    struct marshal_header header = {.type = command->send.type,
                                     .serial = command->serial,
                                     .path = command->text[0],
                                     .interface = command->text[1],
@@ -277,7 +295,7 @@ static void apply_send(struct bus *bus, struct command *command)
     if (peer && command->serial)
         peer->calls.asked = command->serial;
     marshal_raw(say_begin(bus, &header, NULL), command->body, command->size);
-    say_end_as(bus, peer, command->audience);
+    say_end_as(bus, peer, command->send.audience);
 }
 
 static void apply_become_monitor(struct bus *bus, struct command *command)
@@ -340,13 +358,14 @@ static void apply_forget(struct bus *bus, struct command *command)
 
 static void apply_export(struct bus *bus, struct command *command)
 {
-    export_table(bus, command->serial, command->body, command->size / sizeof(uint64_t), command->event);
-    command->event = NULL;
+    size_t n = command->size / sizeof(uint64_t);
+    export_table(bus, command->export.kind, command->body, n, command->export.event);
+    command->export.event = NULL;
 }
 
 static void apply_taken(struct bus *bus, struct command *command)
 {
-    bus->n_log -= command->serial;
+    bus->n_log -= command->n_log;
     for (size_t at = 0; at < command->size; at += sizeof(struct command_taken)) {
         struct command_taken taken;
         memcpy(&taken, command->body + at, sizeof(taken));
@@ -357,7 +376,7 @@ static void apply_taken(struct bus *bus, struct command *command)
 static void apply_await_name(struct bus *bus, struct command *command)
 {
     struct handed *handed = registry_handed(&bus->registry, command->text[0]);
-    bool awaited = command->serial != 0;
+    bool awaited = command->awaited;
     if ((handed && handed->awaited) == awaited || !name_is_well_known(command->text[0]))
         return;
     if (!awaited) {

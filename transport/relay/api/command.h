@@ -42,24 +42,37 @@ struct command_taken {
     uint64_t peer;
 };
 
-/* A command of the control plane. Texts and body point into data. */
+/* A command of the control plane. Texts and body point into data. It owns what its member of the union does.
+ */
 struct command {
     struct command *next;
     enum command_kind kind;
-    uint64_t id;       /* of a peer or of a parked message; or a message type */
-    uint32_t serial;   /* or a count, a kind of export, or a boolean */
-    uint32_t audience; /* COMMAND_SEND */
+    uint64_t id;     /* of a peer or of a parked message */
+    uint32_t serial; /* of the call that is answered, or of a call of the bus */
     struct span text[COMMAND_TEXTS];
     const uint8_t *body;
     size_t size;
-    struct fds *fds;
-    struct peer *peer;       /* COMMAND_ATTACH */
-    int64_t began;           /* COMMAND_ATTACH */
-    struct door *door;       /* COMMAND_LISTEN */
-    struct policy *policy;   /* COMMAND_LOAD_POLICY */
-    struct event *event;     /* COMMAND_EXPORT */
-    struct monitor *monitor; /* COMMAND_BECOME_MONITOR */
-    struct name *name;       /* COMMAND_SET_QUEUE, with its entries; body: the ids of their peers */
+    union {
+        struct {
+            struct peer *peer;
+            int64_t began;
+        } attach;
+        struct {
+            uint32_t audience;
+            uint8_t type;
+        } send;
+        struct {
+            struct event *event; /* for the answer */
+            uint32_t kind;
+        } export;
+        struct fds *fds;         /* COMMAND_REPLY; NULL: none */
+        struct door *door;       /* COMMAND_LISTEN */
+        struct policy *policy;   /* COMMAND_LOAD_POLICY */
+        struct monitor *monitor; /* COMMAND_BECOME_MONITOR */
+        struct name *name;       /* COMMAND_SET_QUEUE, with its entries; body: the ids of their peers */
+        uint32_t n_log;          /* COMMAND_TAKEN: the log lines; body: the reports */
+        bool awaited;            /* COMMAND_AWAIT_NAME */
+    };
     uint8_t data[];
 };
 

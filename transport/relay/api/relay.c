@@ -141,14 +141,14 @@ static void push_taken(struct relay *relay)
     struct command *command = command_new(COMMAND_TAKEN, 0, NULL, NULL, size);
     if (!command)
         return;
-    command->serial = (uint32_t)(n - n_reports);
+    command->n_log = (uint32_t)(n - n_reports);
     command->size = size;
     uint8_t *to = command->data;
     for (struct event *event = relay->read; event; event = event_next(event)) {
         if (!event->untold)
             continue;
         event->untold = false;
-        command->serial += event->user && event->view.kind == RELAY_EVENT_LOG;
+        command->n_log += event->user && event->view.kind == RELAY_EVENT_LOG;
         struct command_taken taken = {event->user, event->peer};
         if (event->user)
             to = (uint8_t *)memcpy(to, &taken, sizeof(taken)) + sizeof(taken);
@@ -283,8 +283,8 @@ int relay_attach(struct relay *relay, uint64_t id, int fd, int listener, int64_t
         peer_free(peer);
         return -ENOMEM;
     }
-    command->peer = peer;
-    command->began = began;
+    command->attach.peer = peer;
+    command->attach.began = began;
     peer->listener = listener;
     peer->seqpacket = is_seqpacket(fd);
     int error = inbox_begin(peer, leftover, size, fds, n_fds);
@@ -355,10 +355,11 @@ int relay_send(struct relay *relay, uint32_t audience, uint8_t type, uint32_t se
                const uint8_t *body, size_t size)
 {
     const char *const texts[COMMAND_TEXTS] = {path, interface, member, signature, destination};
-    struct command *command = command_new(COMMAND_SEND, type, texts, body, size);
+    struct command *command = command_new(COMMAND_SEND, 0, texts, body, size);
     if (command) {
         command->serial = serial;
-        command->audience = audience;
+        command->send.audience = audience;
+        command->send.type = type;
     }
     return relay_push(relay, command);
 }
@@ -416,7 +417,7 @@ int relay_await_name(struct relay *relay, const char *name, bool awaited)
     const char *const texts[COMMAND_TEXTS] = {name};
     struct command *command = command_new(COMMAND_AWAIT_NAME, 0, texts, NULL, 0);
     if (command)
-        command->serial = awaited;
+        command->awaited = awaited;
     return relay_push(relay, command);
 }
 
@@ -429,7 +430,7 @@ int relay_export(struct relay *relay, uint32_t kind, const uint64_t *peers, uint
         free(event);
         return -ENOMEM;
     }
-    command->serial = kind;
-    command->event = event;
+    command->export.kind = kind;
+    command->export.event = event;
     return relay_push(relay, command);
 }

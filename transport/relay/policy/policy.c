@@ -37,7 +37,7 @@ static bool field_fits(uint32_t filter, uint32_t field)
 
 static bool broadcast_fits(const struct policy_rule *rule, uint32_t bits)
 {
-    return !(rule->flags & (bits & POLICY_IS_BROADCAST ? POLICY_BROADCAST_FALSE : POLICY_BROADCAST_TRUE));
+    return !(rule->flags & (bits & POLICY_IS_BROADCAST ? POLICY_NO_BROADCAST : POLICY_BROADCAST));
 }
 
 /*

@@ -114,9 +114,8 @@ static int rule_read(struct policy *policy, const struct block *block, uint32_t 
     rule->flags = (uint16_t)(p[36] | p[37] << 8);
     rule->file = u32_at(p + 40);
     rule->line = u32_at(p + 44);
-    if (rule->kind < POLICY_SEND || rule->kind > POLICY_CONNECT_GROUP ||
-        rule->context > POLICY_NOT_AT_CONSOLE || rule->message_type > MESSAGE_SIGNAL ||
-        rule->file >= block->strings_size)
+    if (rule->kind < POLICY_SEND || rule->kind > POLICY_CONNECT_GROUP || rule->context > POLICY_NO_CONSOLE ||
+        rule->message_type > MESSAGE_SIGNAL || rule->file >= block->strings_size)
         return -EINVAL;
     if (rule->kind == POLICY_OWN)
         return rule_read_name(policy, block, p, rule);

@@ -18,7 +18,7 @@ enum policy_context {
     POLICY_USER = 2,
     POLICY_AT_CONSOLE = 3,
     POLICY_MANDATORY = 4,
-    POLICY_NOT_AT_CONSOLE = 5,
+    POLICY_NO_CONSOLE = 5,
 };
 
 enum policy_flag {
@@ -26,8 +26,8 @@ enum policy_flag {
     POLICY_EAVESDROP = 2,
     POLICY_REQUESTED_REPLY = 4,
     POLICY_LOG = 8,
-    POLICY_BROADCAST_TRUE = 16,
-    POLICY_BROADCAST_FALSE = 32,
+    POLICY_BROADCAST = 16,
+    POLICY_NO_BROADCAST = 32,
 };
 
 struct policy_rule { /* dbus-daemon(1), <allow> and <deny> */

@@ -57,7 +57,7 @@ static void sections_find(const struct policy *policy, struct sections *sections
     sections_add_groups(policy, sections, gids, n_gids);
     if (uid != POLICY_ANY) {
         sections_add(policy, sections, POLICY_USER, uid);
-        sections_add(policy, sections, at_console ? POLICY_AT_CONSOLE : POLICY_NOT_AT_CONSOLE, POLICY_ANY);
+        sections_add(policy, sections, at_console ? POLICY_AT_CONSOLE : POLICY_NO_CONSOLE, POLICY_ANY);
     }
     sections_add(policy, sections, POLICY_MANDATORY, POLICY_ANY);
 }
