@@ -104,6 +104,7 @@ void header_write(struct buffer *buffer, const struct header *header)
     put_field(buffer, PATH, "o", header->path);
     put_field(buffer, INTERFACE, "s", header->interface);
     put_field(buffer, MEMBER, "s", header->member);
+    put_field(buffer, ERROR_NAME, "s", header->error);
     put_field(buffer, DESTINATION, "s", header->destination);
     put_field(buffer, SENDER, "s", header->sender);
     put_field(buffer, SIGNATURE, "g", header->signature);

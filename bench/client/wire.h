@@ -29,7 +29,7 @@ struct header { /* NULL, 0: absent */
     enum message_type type;
     uint8_t flags;
     uint32_t reply_serial, unix_fds, body_size;
-    const char *path, *interface, *member, *destination, *sender, *signature;
+    const char *path, *interface, *member, *error, *destination, *sender, *signature;
 };
 
 void header_write(struct buffer *buffer, const struct header *header); /* replaces the buffer's content */
