@@ -6,9 +6,12 @@ reload takes less time than with the launcher.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from omnibus.daemon.codec import Message, Variant, make_body, read_message
@@ -16,8 +19,10 @@ from omnibus.transport.relay import message as numbers
 
 BATCH: Final = "bta(btbs)a(btssssuutt)a(btssssuutt)"
 POLICY: Final = f"(a(u({BATCH}))a(buu({BATCH}))a(ss)bs)"
+NAME: Final = "/org/bus1/DBus/Name"
 ALL_UIDS: Final = 0xFFFFFFFF
 ROOT: Final = 0
+BROKER: Final = "/org/bus1/DBus/Broker"
 LISTENER: Final = "/org/bus1/DBus/Listener/0"
 TIMEOUT: Final = 5.0  # seconds that the broker may take to answer
 
@@ -52,10 +57,17 @@ def policy(services: int) -> Variant:
 
 
 class Controller:
-    """The broker's controller; ``services`` is the number of drop-in files."""
+    """The broker's controller; ``services`` is the number of drop-in files.
 
-    def __init__(self, sock: socket.socket, services: int) -> None:
+    ``activatable`` are names that can be started: a wanted one is sent as a datagram to ``starts``.
+    """
+
+    def __init__(
+        self, sock: socket.socket, services: int, activatable: Sequence[str] = (), starts: str = ""
+    ) -> None:
         self._sock = sock
+        self._activatable = activatable
+        self._starts = starts
         self._stream = sock.makefile("rb")
         self._services = services
         self._serial = 0
@@ -68,15 +80,23 @@ class Controller:
         self._sock.sendall(b"\0AUTH EXTERNAL " + uid + b"\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n")
         for _ in ("OK", "AGREE_UNIX_FD"):
             self._stream.readline()
+        for number, name in enumerate(self._activatable):
+            call = self._call(BROKER, "org.bus1.DBus.Broker", "AddName", "osu", [f"{NAME}/{number}", name, 0])
+            self._sock.sendall(call.encode())
+            self._expect_return("AddName")
         body = [LISTENER, 0, policy(self._services)]
-        call = self._call("/org/bus1/DBus/Broker", "org.bus1.DBus.Broker", "AddListener", "ohv", body)
+        call = self._call(BROKER, "org.bus1.DBus.Broker", "AddListener", "ohv", body)
         call.fields[numbers.UNIX_FDS] = Variant("u", 1)
         socket.send_fds(self._sock, [call.encode()], [listener.fileno()])
-        reply = self._receive()
-        if reply is None or reply.type != numbers.METHOD_RETURN:
-            raise RuntimeError(f"AddListener failed: {reply}")
+        self._expect_return("AddListener")
         self._sock.settimeout(None)
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def cpu(self) -> float:
+        """Return the CPU time of the controller since the broker listens, in seconds."""
+        fields = Path(f"/proc/self/task/{self._thread.native_id}/schedstat").read_text().split()
+        return int(fields[0]) / 1e9
 
     def close(self) -> None:
         """Close the connection, which ends the broker."""
@@ -99,6 +119,17 @@ class Controller:
         except (OSError, ValueError):
             return None
 
+    def _expect_return(self, member: str) -> None:
+        reply = self._receive()
+        if reply is None or reply.type != numbers.METHOD_RETURN:
+            raise RuntimeError(f"{member} failed: {reply}")
+
+    def _start(self, path: str) -> None:
+        """Say that a name is wanted; without a listener it is not started."""
+        name = self._activatable[int(path.rpartition("/")[2])]
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(name.encode(), self._starts)
+
     def _serve(self) -> None:
         while (message := self._receive()) is not None:
             member = message.fields.get(numbers.MEMBER)
@@ -112,6 +143,9 @@ class Controller:
                 self._serial += 1
                 reply_to = Variant("u", self._reloads.pop(answered.value))
                 call = Message(numbers.METHOD_RETURN, self._serial, {numbers.REPLY_SERIAL: reply_to})
+            elif member is not None and member.value == "Activate":
+                self._start(str(message.fields[numbers.PATH].value))
+                continue
             else:
                 continue
             self._sock.sendall(call.encode())

@@ -46,7 +46,6 @@ GROUPS = {
     "driver": Group(("driver",)),
     "services": Group(("services",), MANY_SERVICES, "-1000-services"),
     "bandwidth": Group(("bandwidth",)),
-    "mixed": Group(("mixed",)),
     "policy": Group(("--subs", "8", "rtt", "pipeline", "fanout"), MANY_FILES, "-1200-policy-rules"),
     **{f"bystander-{trouble}": Group((f"bystander={trouble}",), STOCK) for trouble in TROUBLES},
     "bystander-reload": Group(("bystander=reload",), MANY_FILES),
@@ -67,7 +66,6 @@ METRICS = {
     "connect": (Metric("connects_per_s", True),),
     "driver": (Metric("calls_per_s", True),),
     "services": (Metric("calls_per_s", True),),
-    "mixed": (Metric("msgs_per_s", True), P99),
     "bystander": (P99, P50),
 }
 COSTS = tuple(Metric(f"daemon_cpu_us_per_{what}", False) for what in ("msg", "delivery", "connect", "call"))

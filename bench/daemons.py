@@ -55,6 +55,20 @@ class Daemon:
         """The address it listens on."""
         return f"unix:path={self.socket}"
 
+    @property
+    def starts(self) -> Path:
+        """Where the names that are to be started are sent, if the daemon does not tell systemd."""
+        return self.directory / "starts"
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process."""
+        return self._process.pid
+
+    def controller_cpu(self) -> float:
+        """Return the CPU time of dbus-broker's controller, in seconds; of the others 0."""
+        return self._controller.cpu() if self._controller else 0.0
+
     def log(self) -> str:
         """Return its output."""
         return (self.directory / "log").read_text(errors="replace")[-4000:]
@@ -97,7 +111,7 @@ class Daemon:
 
     def _start_broker(self) -> subprocess.Popen[bytes]:
         ours, other = socket.socketpair()
-        self._controller = Controller(ours, self.setting.files)
+        self._controller = Controller(ours, self.setting.files, self.setting.activatable, str(self.starts))
         with other, socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(self.socket))
             listener.listen(4096)

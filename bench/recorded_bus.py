@@ -44,7 +44,7 @@ class Connection:
     had: set[int] = field(default_factory=set)  # all of them
     to_receive: set[int] = field(default_factory=set)  # messages to it alone
     broadcasts: int = 0
-    unseen: list[Broadcast] = field(default_factory=list)  # nobody has got them
+    unseen: list[Broadcast] = field(default_factory=list)  # they had no receivers
     open: bool = False
 
     def has_answer(self, event: int) -> None:
@@ -198,7 +198,7 @@ class RecordedBus:
         return number in self.connections and self.connections[number].open
 
     def _text(self, text: str) -> str:
-        """Replace recorded unique names by marks for those of the replay, or by names that nobody has."""
+        """Replace recorded unique names by marks for those of the replay, or by unowned names."""
         return UNIQUE.sub(lambda m: f"{{{m[1]}}}" if m[1] in self.connections else f":9.{m[1]}", text)
 
     def _unique(self, number: str) -> str:

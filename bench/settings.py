@@ -41,6 +41,12 @@ DROP_IN = (
 """
 )
 
+ACTIVATED = """[D-BUS Service]
+Name={name}
+Exec=/bin/false
+User=root
+SystemdService=dbus-{name}.service
+"""
 SERVICE = """[D-BUS Service]
 Name=org.busbench.Service{n}
 Exec=/bin/false
@@ -54,6 +60,7 @@ class Setting:
     ``broker`` holds the nearest quotas of dbus-broker as arguments of its command line: those of its
     launcher for the system bus, or far more. ``elements`` come last, with the bus's
     directory for {directory}. ``files`` are drop-ins with rules, ``services`` service files.
+    ``activatable`` are names that systemd would start: the unit of NAME is dbus-NAME.service.
     """
 
     name: str
@@ -64,6 +71,7 @@ class Setting:
     type: str = "session"
     elements: str = ""
     services: int = 0
+    activatable: tuple[str, ...] = ()
 
     def write(self, directory: Path, socket: Path) -> Path:
         """Write the configuration for a bus at ``socket``; return the file to start with."""
@@ -74,9 +82,11 @@ class Setting:
             for n in range(self.files):
                 (drop_ins / f"{n}.conf").write_text(DROP_IN.format(n=n))
             include = f"  <includedir>{drop_ins}</includedir>\n"
-        if self.services:
+        if self.services or self.activatable:
             services = directory / "services"
             services.mkdir(exist_ok=True)
+            for name in self.activatable:
+                (services / f"{name}.service").write_text(ACTIVATED.format(name=name))
             for n in range(self.services):
                 (services / f"org.busbench.Service{n}.service").write_text(SERVICE.format(n=n))
             include += f"  <servicedir>{services}</servicedir>\n"

@@ -1,15 +1,30 @@
 # SPDX-License-Identifier: MIT
-#   make bench   compare with the buses that are installed; writes bench/report.md. Ten minutes, best as root
+#   make bench   compare with the buses that are installed; writes bench/report.md. Half an hour, best as root
+#   make bench-login   only recorded log-ins, which writes nothing: TRACES="xfce-ref-session" RUNS=3, LOGIN_FLAGS="--speed 1"
+#   make bench-login-tables   the same, into bench/report.md, README.md and docs/understanding/performance.md
 #   make bench-guest   compare them in a guest with the kernel module; a quarter of an hour
 
 ROOMS += bench
 C_FILES += $(wildcard bench/*/*.[ch])
 BENCH_FLAGS ?= --rounds 5 --cpus 1 --syscalls $(if $(filter 0,$(shell id -u)),--nice -10)
 
+LOGIN_FLAGS ?= $(if $(filter 0,$(shell id -u)),--nice -10)
+LOGINS = $(BIN)/python -m omnibus.bench.logins --json bench/logins.json $(LOGIN_FLAGS)
+
 bench: all
 	$(BIN)/python -m omnibus.bench.compare $(BENCH_FLAGS) --json bench/report.json --report bench/report.md
+	$(LOGINS) --runs $(or $(RUNS),10) --report bench/report.md
+
+bench-login: all
+	$(LOGINS) --runs $(or $(RUNS),3) $(if $(TRACES),--traces $(subst $(SPACE),$(COMMA),$(strip $(TRACES))))
+
+bench-login-tables: all
+	$(LOGINS) --runs $(or $(RUNS),10) --report bench/report.md README.md docs/understanding/performance.md
+
+COMMA = ,
+SPACE = $(EMPTY) $(EMPTY)
 
 bench-guest: all
 	$(BIN)/python -m omnibus.bench.guest $(if $(KERNEL),--kernel $(KERNEL))
 
-.PHONY: bench bench-guest
+.PHONY: bench bench-login bench-login-tables bench-guest

@@ -149,7 +149,7 @@ class TestReceivers:
         assert op(plan, 4, "Tick").body == "sP|b"
         assert event(plan, "m", "4", "2").least == 2
 
-    def test_a_call_that_nobody_was_there_for_reaches_nobody(self) -> None:
+    def test_a_call_to_an_unowned_name_reaches_no_client(self) -> None:
         recording = Recording()
         recording.connect(4)
         serial = recording.call(4, "?", NAME)
@@ -209,7 +209,7 @@ class TestWaits:
         assert ("m", "4", "2") in waits(plan, op(plan, 6, "AddMatch"))
 
     def test_what_nothing_shows_is_undecided(self) -> None:
-        """Nobody gets the broadcast, so nobody knows when the bus has taken it."""
+        """The broadcast has no receivers, so nothing shows when the bus has taken it."""
         recording = Recording()
         recording.connect(4, 6)
         recording.tick(4, receivers=0)
@@ -227,7 +227,7 @@ class TestWaits:
         plan = plan_of(recording)
         assert ("r", "5", "2") in waits(plan, op(plan, 4, "Get"))
 
-    def test_an_owner_waits_for_those_who_found_nobody(self) -> None:
+    def test_an_owner_waits_for_questions_that_found_no_owner(self) -> None:
         recording = Recording()
         recording.connect(4, 5)
         recording.ask_bus(4, "GetNameOwner", NAME, error=f"{DRIVER}.Error.NameHasNoOwner")
@@ -281,7 +281,7 @@ class TestStarts:
         assert ("u", NAME, "1") in waits(plan, op(plan, 5, "Hello"))
         assert plan.activatable == {NAME}
 
-    def test_somebody_is_systemd(self) -> None:
+    def test_a_connection_plays_systemd(self) -> None:
         plan = plan_of(started())
         assert op(plan, 0, "RequestName").body == "su|org.freedesktop.systemd1|0"
         assert op(plan, 0, "RequestName").start
