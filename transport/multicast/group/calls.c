@@ -10,23 +10,23 @@
 
 #define CALLS 64u /* calls listed at a time */
 
-/* Pending replies to calls between members. The group in the kernel records them until they are answered. */
+/* Pending replies to calls between group peers, which the group in the kernel records until the answer. */
 
 static struct peer *peer_at(const struct group *group, uint32_t index)
 {
-    struct group_peer *member = index < group->max_members ? group->members[index] : NULL;
-    return member ? member->peer : NULL;
+    struct group_peer *gp = index < group->max_members ? group->peers[index] : NULL;
+    return gp ? gp->peer : NULL;
 }
 
 int group_note_call(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
 {
     const struct group *group = bus->group;
-    if (!caller->group.member || !callee->group.member || group->failed)
+    if (!caller->group.gp || !callee->group.gp || group->failed)
         return -ENOENT;
-    int error = umc_pending_add(group->fd, caller->group.member->index, callee->group.member->index, serial);
+    int error = umc_pending_add(group->fd, caller->group.gp->index, callee->group.gp->index, serial);
     if (error != -EEXIST && error != -EDQUOT && error != 0)
         return -ENOENT;
-    caller->group.member->calls = true;
+    caller->group.gp->calls = true;
     return error;
 }
 
@@ -34,7 +34,7 @@ int group_note_call(struct bus *bus, struct peer *caller, struct peer *callee, u
 static int calls_take(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
 {
     const struct group *group = bus->group;
-    int error = umc_pending_take(group->fd, caller->group.member->index, callee->group.member->index, serial);
+    int error = umc_pending_take(group->fd, caller->group.gp->index, callee->group.gp->index, serial);
     if (error == -ENOENT)
         return error;
     int64_t now = bus->limits.reply_timeout > 0 ? clock_now() : 0;
@@ -46,7 +46,7 @@ static int calls_take(struct bus *bus, struct peer *caller, struct peer *callee,
 
 bool group_take_call(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
 {
-    if (!caller->group.member || !callee->group.member || !caller->group.member->calls || bus->group->failed)
+    if (!caller->group.gp || !callee->group.gp || !caller->group.gp->calls || bus->group->failed)
         return false;
     int error = calls_take(bus, caller, callee, serial);
     if (error < 0 && error != -ENOENT)
@@ -57,9 +57,9 @@ bool group_take_call(struct bus *bus, struct peer *caller, struct peer *callee, 
 uint32_t group_calls(const struct bus *bus, const struct peer *caller)
 {
     const struct group *group = bus->group;
-    if (group->failed || (caller && (!caller->group.member || !caller->group.member->calls)))
+    if (group->failed || (caller && (!caller->group.gp || !caller->group.gp->calls)))
         return 0;
-    uint32_t index = caller ? caller->group.member->index : UMC_ANY;
+    uint32_t index = caller ? caller->group.gp->index : UMC_ANY;
     int n = umc_pending_list(group->fd, index, UMC_ANY, 0, NULL, 0);
     return n < 0 ? 0 : (uint32_t)n;
 }

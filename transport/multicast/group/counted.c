@@ -31,9 +31,9 @@ struct group_counts group_count(const struct bus *bus, const struct peer *peer)
     struct umc_stats stats;
     struct group_counts counts = {0};
     const struct group *group = bus->group;
-    if (group->failed || (peer && !peer->group.member))
+    if (group->failed || (peer && !peer->group.gp))
         return counts;
-    if (umc_get_stats(group->fd, peer ? peer->group.member->index : UMC_ANY, &stats) < 0)
+    if (umc_get_stats(group->fd, peer ? peer->group.gp->index : UMC_ANY, &stats) < 0)
         return counts;
     counts.sent = stats.direct;
     counts.broadcasts = stats.multicast;

@@ -56,18 +56,18 @@ static void flow_free(struct flow *flow)
     free(flow);
 }
 
-void flows_drop_from(struct bus *bus, struct group_peer *member)
+void flows_drop_from(struct bus *bus, struct group_peer *gp)
 {
-    if (list_empty(&member->flows))
+    if (list_empty(&gp->flows))
         return;
-    LIST_FOR_SAFE (at, after, &member->flows)
+    LIST_FOR_SAFE (at, after, &gp->flows)
         flow_free(CONTAINER_OF(at, struct flow, in_from));
-    group_peer_ask_egress(bus, member);
+    group_peer_ask_egress(bus, gp);
 }
 
-void flows_drop_to(struct bus *bus, struct group_peer *member, struct span name)
+void flows_drop_to(struct bus *bus, struct group_peer *gp, struct span name)
 {
-    LIST_FOR_SAFE (at, after, &member->arriving) {
+    LIST_FOR_SAFE (at, after, &gp->arriving) {
         struct flow *flow = CONTAINER_OF(at, struct flow, in_to);
         struct group_peer *from = flow->from;
         if (name.s && !span_equal(flow->destination, name))
@@ -79,9 +79,9 @@ void flows_drop_to(struct bus *bus, struct group_peer *member, struct span name)
     }
 }
 
-void flows_end_to(struct bus *bus, struct group_peer *member)
+void flows_end_to(struct bus *bus, struct group_peer *gp)
 {
-    LIST_FOR_SAFE (at, after, &member->arriving) {
+    LIST_FOR_SAFE (at, after, &gp->arriving) {
         struct flow *flow = CONTAINER_OF(at, struct flow, in_to);
         group_peer_stale_egress(bus, flow->from);
         flow_free(flow);
@@ -128,6 +128,11 @@ static bool has_fields(const struct message *m, uint32_t fields)
 }
 
 _Static_assert(POLICY_FIELDS == 6, "each field of a message needs a flow field here");
+/*
+ * What else a class has is the same for all messages of a flow: one type, no descriptors, no broadcast, no
+ * eavesdropping, and no reply but a requested one (group_learn).
+ */
+_Static_assert(sizeof(struct policy_class) == 6 * sizeof(uint32_t), "must a flow keep a new property, too?");
 
 /* The fields that the policies of both parties depend on, as flow fields. */
 static uint32_t looked_at(const struct policy *policy, const struct policy_party *sender,
@@ -178,9 +183,8 @@ static void learn(const struct transit *t, struct group_peer *from, struct group
 void group_learn(const struct transit *t, struct peer *to, bool requested_reply)
 {
     const struct message *m = t->m;
-    struct group_peer *from = t->sender ? t->sender->group.member : NULL;
-    if (!from || !to->group.member || t->fds || m->size > FILTER_MAX_MESSAGE ||
-        m->big_endian != from->big_endian)
+    struct group_peer *from = t->sender ? t->sender->group.gp : NULL;
+    if (!from || !to->group.gp || t->fds || m->size > FILTER_MAX_MESSAGE || m->big_endian != from->big_endian)
         return;
     bool is_reply = m->type == MESSAGE_METHOD_RETURN || m->type == MESSAGE_ERROR;
     if (is_reply != requested_reply || is_reply != (m->reply_serial != 0))
@@ -193,12 +197,12 @@ void group_learn(const struct transit *t, struct peer *to, bool requested_reply)
     if (flow_find(from, m))
         from->misses += from->egress_stale;
     else
-        learn(t, from, to->group.member, requested_reply);
+        learn(t, from, to->group.gp, requested_reply);
 }
 
 void group_learn_broadcast(const struct transit *t, struct peer *to)
 {
-    struct group_peer *from = t->sender ? t->sender->group.member : NULL;
+    struct group_peer *from = t->sender ? t->sender->group.gp : NULL;
     if (!from || from->big_endian != t->m->big_endian)
         return;
     if (!from->broadcasts) {
@@ -209,17 +213,17 @@ void group_learn_broadcast(const struct transit *t, struct peer *to)
         from->misses += from->egress_stale;
         t->bus->group->misses++;
     }
-    if (to && to->group.member && from->side != GROUP_NO_SIDE && from->side >= to->group.member->sides_known)
-        group_peer_stale_ingress(t->bus, to->group.member);
+    if (to && to->group.gp && from->side != GROUP_NO_SIDE && from->side >= to->group.gp->sides_known)
+        group_peer_stale_ingress(t->bus, to->group.gp);
 }
 
-int egress_make(struct bus *bus, struct group_peer *member, struct filter *filter)
+int egress_make(struct bus *bus, struct group_peer *gp, struct filter *filter)
 {
-    struct filter_flow *flows = calloc((size_t)member->n_flows + 1, sizeof(*flows));
+    struct filter_flow *flows = calloc((size_t)gp->n_flows + 1, sizeof(*flows));
     if (!flows)
         return -ENOMEM;
     uint32_t n = 0;
-    for (struct list *at = member->flows.previous; at != &member->flows; at = at->previous) {
+    for (struct list *at = gp->flows.previous; at != &gp->flows; at = at->previous) {
         const struct flow *flow = CONTAINER_OF(at, struct flow, in_from);
         flows[n++] = (struct filter_flow){
             .destination = flow->destination,
@@ -233,8 +237,8 @@ int egress_make(struct bus *bus, struct group_peer *member, struct filter *filte
     }
     uint32_t limit = bus->limits.max_message_size;
     const struct filter_egress egress = {
-        .big_endian = member->big_endian,
-        .broadcasts = member->broadcasts && member->big_endian == WIRE_HOST_BIG_ENDIAN,
+        .big_endian = gp->big_endian,
+        .broadcasts = gp->broadcasts && gp->big_endian == WIRE_HOST_BIG_ENDIAN,
         .max_size = limit < FILTER_MAX_MESSAGE ? limit : FILTER_MAX_MESSAGE,
         .flows = flows,
         .n_flows = n,

@@ -10,7 +10,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define RELEASES 1024u /* members released in one call */
+#define RELEASES 1024u /* group peers released in one call */
 
 static void group_free(struct group *group)
 {
@@ -19,13 +19,13 @@ static void group_free(struct group *group)
     if (group->fd >= 0)
         close(group->fd);
     LIST_FOR_SAFE (at, after, &group->all) {
-        struct group_peer *member = CONTAINER_OF(at, struct group_peer, in_all);
-        table_free(&member->flow_table);
-        free(member->mentions);
-        free(member);
+        struct group_peer *gp = CONTAINER_OF(at, struct group_peer, in_all);
+        table_free(&gp->flow_table);
+        free(gp->mentions);
+        free(gp);
     }
     free(group->rest.mentions);
-    free(group->members);
+    free(group->peers);
     free(group->indices);
     free(group->dead);
     free(group->sides);
@@ -36,11 +36,11 @@ static void group_free(struct group *group)
 static bool group_allocate(struct group *group)
 {
     uint32_t n = group->max_members;
-    group->members = calloc(n, sizeof(struct group_peer *));
+    group->peers = calloc(n, sizeof(struct group_peer *));
     group->indices = calloc(n, sizeof(*group->indices));
     group->dead = calloc(n, sizeof(*group->dead));
     group->sides = calloc(GROUP_SIDES, sizeof(*group->sides));
-    if (!group->members || !group->indices || !group->dead || !group->sides)
+    if (!group->peers || !group->indices || !group->dead || !group->sides)
         return false;
     for (uint32_t i = 0; i < n; i++)
         group->indices[i] = n - 1 - i;
@@ -118,16 +118,16 @@ int group_begin(struct bus *bus, int fd, uint32_t max_members, bool trust_everyb
     return 0;
 }
 
-/* Forgets all members. Their flows remain in their own tables only. */
+/* Forgets all group peers. Their flows remain in their own tables only. */
 static void forget_members(struct bus *bus)
 {
     struct group *group = bus->group;
     LIST_FOR (at, &group->all) {
-        struct group_peer *member = CONTAINER_OF(at, struct group_peer, in_all);
-        if (member->peer)
-            member->peer->group.member = NULL;
-        member->peer = NULL;
-        flows_drop_from(bus, member);
+        struct group_peer *gp = CONTAINER_OF(at, struct group_peer, in_all);
+        if (gp->peer)
+            gp->peer->group.gp = NULL;
+        gp->peer = NULL;
+        flows_drop_from(bus, gp);
     }
     LIST_FOR_SAFE (at, after, &group->joining)
         list_unlink(at);
@@ -170,8 +170,8 @@ void group_fail(struct bus *bus, const char *what, int error)
 
 void group_dirty(struct bus *bus, struct peer *peer)
 {
-    if (peer->group.member && !list_linked(&peer->group.member->in_dirty))
-        list_append(&bus->group->dirty, &peer->group.member->in_dirty);
+    if (peer->group.gp && !list_linked(&peer->group.gp->in_dirty))
+        list_append(&bus->group->dirty, &peer->group.gp->in_dirty);
 }
 
 static bool watched(const struct bus *bus)
@@ -204,18 +204,21 @@ static bool is_drained(const struct peer *peer)
            peer->input.n_fds == 0 && peer->calls.n_parked == 0;
 }
 
-/* Collects drained members. A member without a filter needs no release; making its filter lists it again. */
+/*
+ * Collects drained group peers. A group peer without a filter needs no release; making its filter lists it
+ * again.
+ */
 static uint32_t collect_drained(struct group *group, struct umc_release_entry entries[RELEASES])
 {
     uint32_t n = 0;
     LIST_FOR_SAFE (at, after, &group->dirty) {
-        struct group_peer *member = CONTAINER_OF(at, struct group_peer, in_dirty);
-        if (!is_drained(member->peer))
+        struct group_peer *gp = CONTAINER_OF(at, struct group_peer, in_dirty);
+        if (!is_drained(gp->peer))
             continue;
         list_unlink(at);
-        if (!member->has_egress)
+        if (!gp->has_egress)
             continue;
-        entries[n++] = (struct umc_release_entry){.index = member->index};
+        entries[n++] = (struct umc_release_entry){.index = gp->index};
         if (n == RELEASES)
             break;
     }
@@ -223,17 +226,17 @@ static uint32_t collect_drained(struct group *group, struct umc_release_entry en
 }
 
 /*
- * Retries members that the kernel reports as busy: the client may not have returned yet from the system call
- * that sent what was read.
+ * Retries group peers that the kernel reports as busy: the client may not have returned yet from the system
+ * call that sent what was read.
  */
 static void try_again(struct bus *bus, const struct umc_release_entry *entries, uint32_t n)
 {
     struct group *group = bus->group;
     for (uint32_t i = 0; i < n; i++) {
-        const struct group_peer *member = group->members[entries[i].index];
-        if (entries[i].result != -EBUSY || !member)
+        const struct group_peer *gp = group->peers[entries[i].index];
+        if (entries[i].result != -EBUSY || !gp)
             continue;
-        group_dirty(bus, member->peer);
+        group_dirty(bus, gp->peer);
         group->release_waits = true;
     }
 }
@@ -248,7 +251,7 @@ void group_release(struct bus *bus)
         return;
     if (!writing_hold(bus, &bus->touched)) {
         for (uint32_t i = 0; i < n && !group->failed; i++)
-            group_dirty(bus, group->members[entries[i].index]->peer);
+            group_dirty(bus, group->peers[entries[i].index]->peer);
         return;
     }
     int error = umc_release(group->fd, entries, n);
@@ -258,16 +261,16 @@ void group_release(struct bus *bus)
         try_again(bus, entries, n);
 }
 
-/* Milliseconds until the filters of a member are due. */
-static int64_t rebuild_wait(const struct group *group, const struct group_peer *member, int64_t now)
+/* Milliseconds until the filters of a group peer are due. */
+static int64_t rebuild_wait(const struct group *group, const struct group_peer *gp, int64_t now)
 {
-    bool missed = (member->egress_stale && member->misses >= GROUP_PEER_MISSES) ||
-                  (member->ingress_stale && group->misses >= group->n_stale_ingress * GROUP_MISSES);
-    int64_t at = missed ? member->rebuild_at : member->stale_since + GROUP_PEER_PATIENCE;
+    bool missed = (gp->egress_stale && gp->misses >= GROUP_PEER_MISSES) ||
+                  (gp->ingress_stale && group->misses >= group->n_stale_ingress * GROUP_MISSES);
+    int64_t at = missed ? gp->rebuild_at : gp->stale_since + GROUP_PEER_PATIENCE;
     return at > now ? at - now : 0;
 }
 
-/* Rebuilds the filters of at most one member per wake-up. */
+/* Rebuilds the filters of at most one group peer per wake-up. */
 static void rebuild(struct bus *bus)
 {
     struct group *group = bus->group;
@@ -278,13 +281,13 @@ static void rebuild(struct bus *bus)
     LIST_FOR (at, &group->stale)
         group->n_stale_ingress += CONTAINER_OF(at, struct group_peer, in_stale)->ingress_stale;
     LIST_FOR (at, &group->stale) {
-        struct group_peer *member = CONTAINER_OF(at, struct group_peer, in_stale);
-        int64_t wait = rebuild_wait(group, member, now);
+        struct group_peer *gp = CONTAINER_OF(at, struct group_peer, in_stale);
+        int64_t wait = rebuild_wait(group, gp, now);
         if (wait == 0 && !first) {
-            first = member;
+            first = gp;
             continue;
         }
-        ingress |= member->ingress_stale;
+        ingress |= gp->ingress_stale;
         soonest = soonest < 0 || wait < soonest ? wait : soonest;
     }
     group->rebuild_wait = (int)soonest;
@@ -304,10 +307,10 @@ static void retry(struct bus *bus)
         list_append(&busy, at);
     }
     while (!list_empty(&busy)) {
-        struct group_peer *member = CONTAINER_OF(busy.next, struct group_peer, in_retry);
-        list_unlink(&member->in_retry);
-        if (member->peer)
-            group_writable(bus, member->peer);
+        struct group_peer *gp = CONTAINER_OF(busy.next, struct group_peer, in_retry);
+        list_unlink(&gp->in_retry);
+        if (gp->peer)
+            group_writable(bus, gp->peer);
     }
 }
 

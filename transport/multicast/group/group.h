@@ -9,15 +9,15 @@
  * The group layer: messages that go from client to client without passing through the bus, by
  * unix_multicast(7).
  *
- * - Each active connection becomes a member of the group. The first message from one member to another goes
+ * - Each active connection becomes a group peer. The first message from one group peer to another goes
  *   through the relay, which applies the whole policy; a flow then lets messages of its class pass directly.
  * - A filter is never wider than what the relay would decide. When something that a filter depends on changes
  *   (policy, names, match rules, monitors), the filter is emptied in the same wake-up, before any message
- *   that shows the change is written. Filters are rebuilt later, at most one member per wake-up, when they
- *   are worth it.
- * - Order is kept. A member with a queue in the relay is held: messages for it go to the relay, behind that
- *   queue. A member whose message went to the relay sends nothing directly until the relay has dispatched all
- *   that it received from it, and releases it.
+ *   that shows the change is written. Filters are rebuilt later, at most one group peer per wake-up, when
+ *   they are worth it.
+ * - Order is kept. A group peer with a queue in the relay is held: messages for it go to the relay, behind
+ *   that queue. A group peer whose message went to the relay sends nothing directly until the relay has
+ *   dispatched all that it received from it, and releases it.
  * - A failing group is not an error for clients: it is closed (group_fail), and the relay serves every
  *   connection again.
  *

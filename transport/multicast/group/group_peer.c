@@ -11,77 +11,77 @@ static struct group *group_of(const struct bus *bus)
     return bus->group;
 }
 
-static void stale(struct bus *bus, struct group_peer *member)
+static void stale(struct bus *bus, struct group_peer *gp)
 {
-    if (list_linked(&member->in_stale))
+    if (list_linked(&gp->in_stale))
         return;
-    member->stale_since = clock_now();
-    list_append(&group_of(bus)->stale, &member->in_stale);
+    gp->stale_since = clock_now();
+    list_append(&group_of(bus)->stale, &gp->in_stale);
 }
 
-void group_peer_stale_egress(struct bus *bus, struct group_peer *member)
+void group_peer_stale_egress(struct bus *bus, struct group_peer *gp)
 {
-    member->egress_stale = true;
-    stale(bus, member);
+    gp->egress_stale = true;
+    stale(bus, gp);
 }
 
-void group_peer_stale_ingress(struct bus *bus, struct group_peer *member)
+void group_peer_stale_ingress(struct bus *bus, struct group_peer *gp)
 {
-    member->ingress_stale = true;
-    stale(bus, member);
+    gp->ingress_stale = true;
+    stale(bus, gp);
 }
 
 /* Sets an ingress filter. The one for all connections outside the group belongs to no index. */
-static int set_ingress(struct bus *bus, struct group_peer *member, const struct filter *filter)
+static int set_ingress(struct bus *bus, struct group_peer *gp, const struct filter *filter)
 {
     const struct group *group = bus->group;
-    if (member == &group->rest)
+    if (gp == &group->rest)
         return umc_set_filter(group->fd, UMC_ANY, UMC_FILTER_REST, filter);
-    return umc_set_filter(group->fd, member->index, UMC_FILTER_INGRESS, filter);
+    return umc_set_filter(group->fd, gp->index, UMC_FILTER_INGRESS, filter);
 }
 
-void group_peer_ask_egress(struct bus *bus, struct group_peer *member)
+void group_peer_ask_egress(struct bus *bus, struct group_peer *gp)
 {
     if (bus->group->failed)
         return;
-    if (member->has_egress) {
-        int error = unless_left(umc_set_filter(bus->group->fd, member->index, UMC_FILTER_EGRESS, NULL));
+    if (gp->has_egress) {
+        int error = unless_left(umc_set_filter(bus->group->fd, gp->index, UMC_FILTER_EGRESS, NULL));
         if (error < 0) {
             group_fail(bus, "A filter of the group can't be taken back", error);
             return;
         }
-        member->has_egress = false;
+        gp->has_egress = false;
     }
-    group_peer_stale_egress(bus, member);
+    group_peer_stale_egress(bus, gp);
 }
 
-void group_peer_ask_ingress(struct bus *bus, struct group_peer *member)
+void group_peer_ask_ingress(struct bus *bus, struct group_peer *gp)
 {
     if (bus->group->failed)
         return;
-    if (member->has_ingress) {
-        int error = unless_left(set_ingress(bus, member, NULL));
+    if (gp->has_ingress) {
+        int error = unless_left(set_ingress(bus, gp, NULL));
         if (error < 0) {
             group_fail(bus, "A filter of the group can't be taken back", error);
             return;
         }
-        member->has_ingress = false;
+        gp->has_ingress = false;
     }
-    group_peer_stale_ingress(bus, member);
+    group_peer_stale_ingress(bus, gp);
 }
 
 /* Rebuilds the egress filter. On failure the old one, which is narrower, or the empty one stays. */
-static void rebuild_egress(struct bus *bus, struct group_peer *member)
+static void rebuild_egress(struct bus *bus, struct group_peer *gp)
 {
     struct filter filter = {0};
-    int error = egress_make(bus, member, &filter);
+    int error = egress_make(bus, gp, &filter);
     if (error == -E2BIG) {
         filter_free(&filter);
-        flows_drop_from(bus, member);
-        error = bus->group->failed ? -EIO : egress_make(bus, member, &filter);
+        flows_drop_from(bus, gp);
+        error = bus->group->failed ? -EIO : egress_make(bus, gp, &filter);
     }
     if (error == 0)
-        error = unless_left(umc_set_filter(bus->group->fd, member->index, UMC_FILTER_EGRESS, &filter));
+        error = unless_left(umc_set_filter(bus->group->fd, gp->index, UMC_FILTER_EGRESS, &filter));
     filter_free(&filter);
     if (bus->group->failed)
         return;
@@ -89,19 +89,19 @@ static void rebuild_egress(struct bus *bus, struct group_peer *member)
         group_note(bus, GROUP_FILTER, "A filter can't be made", error);
         return;
     }
-    member->has_egress = true;
-    group_dirty(bus, member->peer);
+    gp->has_egress = true;
+    group_dirty(bus, gp->peer);
 }
 
-static bool rebuild_ingress(struct bus *bus, struct group_peer *member)
+static bool rebuild_ingress(struct bus *bus, struct group_peer *gp)
 {
     struct filter filter = {0};
-    int error = ingress_make(bus, member, &filter);
+    int error = ingress_make(bus, gp, &filter);
     if (error == 0)
-        error = unless_left(set_ingress(bus, member, &filter));
+        error = unless_left(set_ingress(bus, gp, &filter));
     filter_free(&filter);
     if (error == 0)
-        member->has_ingress = true;
+        gp->has_ingress = true;
     else
         group_note(bus, GROUP_FILTER, "A filter can't be made", error);
     return error == 0;
@@ -111,14 +111,14 @@ static bool rebuild_ingress(struct bus *bus, struct group_peer *member)
  * Sets the time of the next rebuild. A filter that lasts only milliseconds, as while a client starts, is not
  * worth its cost.
  */
-static void pace(struct group_peer *member, int64_t now, int64_t changed_at)
+static void pace(struct group_peer *gp, int64_t now, int64_t changed_at)
 {
-    int64_t made_at = member->rebuild_at - member->rebuild_time;
-    bool lived = changed_at - made_at > GROUP_PEER_LIFE || member->rebuild_time == 0;
-    member->rebuild_time = lived ? GROUP_PEER_REBUILD_TIME : 2 * member->rebuild_time;
-    if (member->rebuild_time > GROUP_PEER_REBUILD_MAX)
-        member->rebuild_time = GROUP_PEER_REBUILD_MAX;
-    member->rebuild_at = now + member->rebuild_time;
+    int64_t made_at = gp->rebuild_at - gp->rebuild_time;
+    bool lived = changed_at - made_at > GROUP_PEER_LIFE || gp->rebuild_time == 0;
+    gp->rebuild_time = lived ? GROUP_PEER_REBUILD_TIME : 2 * gp->rebuild_time;
+    if (gp->rebuild_time > GROUP_PEER_REBUILD_MAX)
+        gp->rebuild_time = GROUP_PEER_REBUILD_MAX;
+    gp->rebuild_at = now + gp->rebuild_time;
 }
 
 /*
@@ -126,30 +126,29 @@ static void pace(struct group_peer *member, int64_t now, int64_t changed_at)
  * broadcasts ask until the rebuild. Messages that depend on its new rules come after those already queued,
  * above all after the answer to AddMatch.
  */
-static void renew_ingress(struct bus *bus, struct group_peer *member)
+static void renew_ingress(struct bus *bus, struct group_peer *gp)
 {
     int64_t now = clock_now();
-    if (member->has_ingress && !member->ingress_stale && now >= member->rebuild_at &&
-        writing_hold(bus, &bus->touched)) {
-        pace(member, now, now);
-        if (rebuild_ingress(bus, member))
+    if (gp->has_ingress && !gp->ingress_stale && now >= gp->rebuild_at && writing_hold(bus, &bus->touched)) {
+        pace(gp, now, now);
+        if (rebuild_ingress(bus, gp))
             return;
     }
-    group_peer_ask_ingress(bus, member);
+    group_peer_ask_ingress(bus, gp);
 }
 
-void group_peer_rebuild(struct bus *bus, struct group_peer *member)
+void group_peer_rebuild(struct bus *bus, struct group_peer *gp)
 {
-    bool egress = member->egress_stale, ingress = member->ingress_stale;
-    member->egress_stale = member->ingress_stale = false;
-    pace(member, clock_now(), member->stale_since);
-    list_unlink(&member->in_stale);
+    bool egress = gp->egress_stale, ingress = gp->ingress_stale;
+    gp->egress_stale = gp->ingress_stale = false;
+    pace(gp, clock_now(), gp->stale_since);
+    list_unlink(&gp->in_stale);
     if (egress) {
-        member->misses = 0;
-        rebuild_egress(bus, member);
+        gp->misses = 0;
+        rebuild_egress(bus, gp);
     }
     if (ingress && !bus->group->failed)
-        rebuild_ingress(bus, member);
+        rebuild_ingress(bus, gp);
 }
 
 bool group_trusts(const struct group *group, uint32_t sender_uid, const struct peer *to)
@@ -179,34 +178,36 @@ static uint32_t find_side(struct bus *bus, struct peer *peer)
     return group->n_sides++;
 }
 
-/* A member whose party cannot be determined gets a number that no filter has, so that its messages ask. */
-void group_peer_set_side(struct bus *bus, struct group_peer *member)
+/*
+ * A group peer whose party cannot be determined gets a number that no filter has, so that its messages ask.
+ */
+void group_peer_set_side(struct bus *bus, struct group_peer *gp)
 {
     struct group *group = bus->group;
     if (group->generation != bus->policy->generation)
         group_policy_changed(bus);
-    if (group->failed || !member->peer)
+    if (group->failed || !gp->peer)
         return;
-    uint32_t side = find_side(bus, member->peer);
-    if (side == member->side && side != GROUP_NO_SIDE)
+    uint32_t side = find_side(bus, gp->peer);
+    if (side == gp->side && side != GROUP_NO_SIDE)
         return;
-    member->side = side;
-    flows_drop_from(bus, member);
-    flows_drop_to(bus, member, (struct span){0});
-    group_peer_ask_ingress(bus, member);
+    gp->side = side;
+    flows_drop_from(bus, gp);
+    flows_drop_to(bus, gp, (struct span){0});
+    group_peer_ask_ingress(bus, gp);
     if (group->failed)
         return;
     uint32_t number = side == GROUP_NO_SIDE ? GROUP_SIDES : side;
-    uint32_t mark = number << FILTER_SIDE_SHIFT | member->index;
-    int error = unless_left(umc_set_mark(group->fd, member->index, mark));
+    uint32_t mark = number << FILTER_SIDE_SHIFT | gp->index;
+    int error = unless_left(umc_set_mark(group->fd, gp->index, mark));
     if (error < 0)
         group_fail(bus, "A member of the group can't be marked", error);
 }
 
-static bool mentions(const struct group_peer *member, struct hash hash)
+static bool mentions(const struct group_peer *gp, struct hash hash)
 {
-    for (uint32_t i = 0; i < member->n_mentions; i++) {
-        if (member->mentions[i].bits == hash.bits)
+    for (uint32_t i = 0; i < gp->n_mentions; i++) {
+        if (gp->mentions[i].bits == hash.bits)
             return true;
     }
     return false;
@@ -217,24 +218,24 @@ void mentions_end(struct bus *bus, struct peer *peer)
     uint32_t n;
     const struct span *names = registry_names(peer, &n);
     LIST_FOR (at, &bus->group->all) {
-        struct group_peer *member = CONTAINER_OF(at, struct group_peer, in_all);
+        struct group_peer *gp = CONTAINER_OF(at, struct group_peer, in_all);
         for (uint32_t i = 0; i < n; i++) {
-            if (mentions(member, hash_text(&bus->group->key, names[i])))
-                group_peer_stale_ingress(bus, member);
+            if (mentions(gp, hash_text(&bus->group->key, names[i])))
+                group_peer_stale_ingress(bus, gp);
         }
     }
     if (bus->group->rest.n_mentions > 0)
         group_peer_stale_ingress(bus, &bus->group->rest);
 }
 
-/* Finds the parties of members whose names have changed, as far as the policy mentions them. */
+/* Finds the parties of group peers whose names have changed, as far as the policy mentions them. */
 static void find_sides(struct bus *bus)
 {
     struct group *group = bus->group;
     LIST_FOR_SAFE (at, after, &group->all) {
-        struct group_peer *member = CONTAINER_OF(at, struct group_peer, in_all);
-        if (!group->failed && member->peer && member->peer->policy.generation == 0)
-            group_peer_set_side(bus, member);
+        struct group_peer *gp = CONTAINER_OF(at, struct group_peer, in_all);
+        if (!group->failed && gp->peer && gp->peer->policy.generation == 0)
+            group_peer_set_side(bus, gp);
     }
 }
 
@@ -245,16 +246,16 @@ void group_name_changed(struct bus *bus, struct span name, struct peer *old_owne
         return;
     struct hash hash = hash_text(&group->key, name);
     LIST_FOR_SAFE (at, after, &group->all) {
-        struct group_peer *member = CONTAINER_OF(at, struct group_peer, in_all);
-        if (mentions(member, hash))
-            group_peer_ask_ingress(bus, member);
+        struct group_peer *gp = CONTAINER_OF(at, struct group_peer, in_all);
+        if (mentions(gp, hash))
+            group_peer_ask_ingress(bus, gp);
         if (group->failed)
             return;
     }
     if (mentions(&group->rest, hash))
         group_peer_ask_ingress(bus, &group->rest);
-    if (!group->failed && old_owner && old_owner->group.member)
-        flows_drop_to(bus, old_owner->group.member, name);
+    if (!group->failed && old_owner && old_owner->group.gp)
+        flows_drop_to(bus, old_owner->group.gp, name);
     find_sides(bus);
 }
 
@@ -264,11 +265,11 @@ void group_rules_changed(struct bus *bus, struct peer *peer, const struct match_
     if (group->failed)
         return;
     if (wants_of_members(rule))
-        renew_ingress(bus, peer->group.member ? peer->group.member : &group->rest);
+        renew_ingress(bus, peer->group.gp ? peer->group.gp : &group->rest);
     group_watched(bus);
 }
 
-/* The numbers of parties become invalid: messages of every member ask until it has a new one. */
+/* The numbers of parties become invalid: messages of every group peer ask until it has a new one. */
 void group_policy_changed(struct bus *bus)
 {
     struct group *group = bus->group;

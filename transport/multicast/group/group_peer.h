@@ -17,25 +17,25 @@
 #define GROUP_MISSES 8u          /* broadcasts, for each missing ingress filter */
 #define GROUP_PEER_PATIENCE 1000 /* milliseconds */
 /*
- * The least time in milliseconds between two filters of a member. It doubles after a filter that did not last
- * as long, as while a client starts.
+ * The least time in milliseconds between two filters of a group peer. It doubles after a filter that did not
+ * last as long, as while a client starts.
  */
 #define GROUP_PEER_LIFE 20
 #define GROUP_PEER_REBUILD_TIME 3
 #define GROUP_PEER_REBUILD_MAX 384
-#define GROUP_PEER_FLOWS 512u   /* limit of one member; beyond it all are learned anew */
-#define GROUP_PEER_RETRY_TIME 1 /* milliseconds until a busy member is written to again */
+#define GROUP_PEER_FLOWS 512u   /* limit of one group peer; beyond it all are learned anew */
+#define GROUP_PEER_RETRY_TIME 1 /* milliseconds until a busy group peer is written to again */
 #define GROUP_SIDES 4096u       /* beyond this, parties are numbered anew */
 #define GROUP_NO_SIDE UINT32_MAX
 #define GROUP_EXPIRY_TIME 100 /* milliseconds between searches for calls past reply_timeout */
 
 enum flow_field { FLOW_PATH, FLOW_INTERFACE, FLOW_MEMBER, FLOW_ERROR_NAME, FLOW_FIELDS };
 
-/* A class of messages that may go directly from one member to another. */
+/* A class of messages that may go directly from one group peer to another. */
 struct flow {
-    struct table_node node; /* member.flow_table, by destination and type */
-    struct list in_from;    /* member.flows */
-    struct list in_to;      /* member.arriving */
+    struct table_node node; /* gp.flow_table, by destination and type */
+    struct list in_from;    /* gp.flows */
+    struct list in_to;      /* gp.arriving */
     struct group_peer *from, *to;
     uint8_t type;
     struct span destination;
@@ -43,7 +43,7 @@ struct flow {
     char text[];
 };
 
-/* A connection in the group. The member without a peer stands for all connections outside the group. */
+/* A connection in the group. The group peer without a peer stands for all connections outside the group. */
 struct group_peer {
     struct peer *peer;
     uint32_t index;
@@ -87,13 +87,13 @@ struct group {
     bool trust_everybody;
     bool failed; /* the group is closed; the rest is freed at the end of the wake-up */
     bool gated;
-    bool release_waits; /* a member could not be released */
+    bool release_waits; /* a group peer could not be released */
     int rebuild_wait;   /* milliseconds until a filter is due; -1: none */
     bool told[GROUP_TROUBLES];
     struct list all, stale, dirty, retry;
-    struct list joining;         /* list of peer.in_joining */
-    struct group_peer **members; /* by index */
-    uint32_t *indices;           /* free indices */
+    struct list joining;       /* list of peer.in_joining */
+    struct group_peer **peers; /* by index */
+    uint32_t *indices;         /* free indices */
     uint32_t n_indices;
     uint32_t *dead; /* indices that a filter may still name */
     uint32_t n_dead;
@@ -127,34 +127,39 @@ void group_peers_join(struct bus *bus);
 void group_peers_forget(struct bus *bus);
 
 /* Empties a filter now and schedules a new one. */
-void group_peer_ask_egress(struct bus *bus, struct group_peer *member);
-void group_peer_ask_ingress(struct bus *bus, struct group_peer *member);
-void group_peer_stale_egress(struct bus *bus, struct group_peer *member);
-void group_peer_stale_ingress(struct bus *bus, struct group_peer *member);
-void group_peer_rebuild(struct bus *bus, struct group_peer *member);
-/* Determines the party of a member anew, and revokes what depends on the old one. */
-void group_peer_set_side(struct bus *bus, struct group_peer *member);
+void group_peer_ask_egress(struct bus *bus, struct group_peer *gp);
+void group_peer_ask_ingress(struct bus *bus, struct group_peer *gp);
+void group_peer_stale_egress(struct bus *bus, struct group_peer *gp);
+void group_peer_stale_ingress(struct bus *bus, struct group_peer *gp);
+void group_peer_rebuild(struct bus *bus, struct group_peer *gp);
+/* Determines the party of a group peer anew, and revokes what depends on the old one. */
+void group_peer_set_side(struct bus *bus, struct group_peer *gp);
 
-/* Drop the flows from a member, or to it by a name (s NULL: all), and empty the filters of the senders. */
-void flows_drop_from(struct bus *bus, struct group_peer *member);
-void flows_drop_to(struct bus *bus, struct group_peer *member, struct span name);
+/*
+ * Drop the flows from a group peer, or to it by a name (s NULL: all), and empty the filters of the senders.
+ */
+void flows_drop_from(struct bus *bus, struct group_peer *gp);
+void flows_drop_to(struct bus *bus, struct group_peer *gp, struct span name);
 
-/* Drops the flows to a member that has left: messages to its index ask, until filters without it are made. */
-void flows_end_to(struct bus *bus, struct group_peer *member);
+/*
+ * Drops the flows to a group peer that has left: messages to its index ask, until filters without it are
+ * made.
+ */
+void flows_end_to(struct bus *bus, struct group_peer *gp);
 void mentions_end(struct bus *bus, struct peer *peer);
 
-/* True if a broadcast of a member can match the rule. */
+/* True if a broadcast of a group peer can match the rule. */
 bool wants_of_members(const struct match_rule *rule);
 
-int egress_make(struct bus *bus, struct group_peer *member, struct filter *filter);
-int ingress_make(struct bus *bus, struct group_peer *member, struct filter *filter);
+int egress_make(struct bus *bus, struct group_peer *gp, struct filter *filter);
+int ingress_make(struct bus *bus, struct group_peer *gp, struct filter *filter);
 bool group_trusts(const struct group *group, uint32_t sender_uid, const struct peer *to);
 
 /* Moves the pending replies that a callee owes to the relay. */
 void group_take_calls(struct bus *bus, uint32_t callee);
 
 int writing_new(struct writing **out);
-/* Holds the members with pending messages. False: not all of them. */
+/* Holds the group peers with pending messages. False: not all of them. */
 bool writing_hold(struct bus *bus, const struct list *peers);
 
 #endif

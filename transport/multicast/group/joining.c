@@ -9,46 +9,46 @@
 void group_join(struct bus *bus, struct peer *peer)
 {
     struct group *group = bus->group;
-    if (!group->failed && peer->listener >= 0 && !peer->group.member && !list_linked(&peer->group.in_joining))
+    if (!group->failed && peer->listener >= 0 && !peer->group.gp && !list_linked(&peer->group.in_joining))
         list_append(&group->joining, &peer->group.in_joining);
 }
 
 /* Sets the stamp: SENDER as the first header field. */
-static int set_stamp(const struct group *group, const struct group_peer *member)
+static int set_stamp(const struct group *group, const struct group_peer *gp)
 {
-    const struct peer *peer = member->peer;
+    const struct peer *peer = gp->peer;
     uint8_t stamp[8 + sizeof(peer->unique_text) + 8] = {FIELD_SENDER, 1, 's', 0};
-    wire_store32(stamp + 4, peer->unique.n, member->big_endian != WIRE_HOST_BIG_ENDIAN);
+    wire_store32(stamp + 4, peer->unique.n, gp->big_endian != WIRE_HOST_BIG_ENDIAN);
     memcpy(stamp + 8, peer->unique.s, peer->unique.n);
-    return umc_set_stamp(group->fd, member->index, stamp, (uint32_t)wire_align(8 + peer->unique.n + 1, 8));
+    return umc_set_stamp(group->fd, gp->index, stamp, (uint32_t)wire_align(8 + peer->unique.n + 1, 8));
 }
 
 static struct group_peer *group_peer_new(struct bus *bus, struct peer *peer)
 {
     struct group *group = bus->group;
-    struct group_peer *member = group->n_indices > 0 ? calloc(1, sizeof(*member)) : NULL;
-    if (!member || table_init(&member->flow_table) < 0) {
-        free(member);
+    struct group_peer *gp = group->n_indices > 0 ? calloc(1, sizeof(*gp)) : NULL;
+    if (!gp || table_init(&gp->flow_table) < 0) {
+        free(gp);
         return NULL;
     }
-    member->peer = peer;
-    member->big_endian = peer->input.big_endian;
-    member->index = group->indices[group->n_indices - 1];
-    member->side = GROUP_NO_SIDE;
-    list_init(&member->flows);
-    list_init(&member->arriving);
-    return member;
+    gp->peer = peer;
+    gp->big_endian = peer->input.big_endian;
+    gp->index = group->indices[group->n_indices - 1];
+    gp->side = GROUP_NO_SIDE;
+    list_init(&gp->flows);
+    list_init(&gp->arriving);
+    return gp;
 }
 
-static void group_peer_free(struct group_peer *member)
+static void group_peer_free(struct group_peer *gp)
 {
-    list_unlink(&member->in_all);
-    list_unlink(&member->in_stale);
-    list_unlink(&member->in_dirty);
-    list_unlink(&member->in_retry);
-    table_free(&member->flow_table);
-    free(member->mentions);
-    free(member);
+    list_unlink(&gp->in_all);
+    list_unlink(&gp->in_stale);
+    list_unlink(&gp->in_dirty);
+    list_unlink(&gp->in_retry);
+    table_free(&gp->flow_table);
+    free(gp->mentions);
+    free(gp);
 }
 
 /* Revokes filters with rules that name the peer as sender, which were made while it sent nothing directly. */
@@ -63,31 +63,31 @@ static void begin_mentions(struct bus *bus, struct peer *peer)
 static void group_peer_join(struct bus *bus, struct peer *peer)
 {
     struct group *group = bus->group;
-    struct group_peer *member = group_peer_new(bus, peer);
-    if (!member) {
+    struct group_peer *gp = group_peer_new(bus, peer);
+    if (!gp) {
         group_note(bus, GROUP_FULL, "No room for another member of the group", -ENOSPC);
         return;
     }
-    int error = umc_add(group->fd, peer->listener, peer->fd, member->index, member->index);
+    int error = umc_add(group->fd, peer->listener, peer->fd, gp->index, gp->index);
     if (error < 0) {
         group_note(bus, GROUP_ADD, "A connection can't become a member of the group", error);
-        group_peer_free(member);
+        group_peer_free(gp);
         return;
     }
     group->n_indices--;
-    group->members[member->index] = member;
-    peer->group.member = member;
-    list_append(&group->all, &member->in_all);
+    group->peers[gp->index] = gp;
+    peer->group.gp = gp;
+    list_append(&group->all, &gp->in_all);
     begin_mentions(bus, peer);
-    error = unless_left(set_stamp(group, member));
+    error = unless_left(set_stamp(group, gp));
     if (error < 0) {
         group_fail(bus, "A member of the group can't be given its name", error);
         return;
     }
     if (group->n_sides == GROUP_SIDES)
         group_policy_changed(bus);
-    group_peer_set_side(bus, member);
-    group_peer_stale_ingress(bus, member);
+    group_peer_set_side(bus, gp);
+    group_peer_stale_ingress(bus, gp);
     if (match_list_count(peer->matches) > 0)
         group_peer_stale_ingress(bus, &group->rest);
     group_dirty(bus, peer);
@@ -110,32 +110,32 @@ void group_leave(struct bus *bus, struct peer *peer)
 {
     struct group *group = bus->group;
     list_unlink(&peer->group.in_joining);
-    struct group_peer *member = peer->group.member;
+    struct group_peer *gp = peer->group.gp;
     if (group->failed)
         return;
-    if (!member) {
+    if (!gp) {
         if (match_list_count(peer->matches) > 0)
             group_peer_stale_ingress(bus, &group->rest);
         return;
     }
-    int error = umc_remove(group->fd, member->index);
+    int error = umc_remove(group->fd, gp->index);
     if (error < 0) {
         group_fail(bus, "A member of the group can't leave it", error);
         return;
     }
-    group_take_calls(bus, member->index);
-    flows_drop_from(bus, member);
-    flows_end_to(bus, member);
+    group_take_calls(bus, gp->index);
+    flows_drop_from(bus, gp);
+    flows_end_to(bus, gp);
     mentions_end(bus, peer);
-    peer->group.member = NULL;
+    peer->group.gp = NULL;
     if (group->failed)
         return; /* freed with all others */
-    group->members[member->index] = NULL;
-    group->dead[group->n_dead++] = member->index;
-    group_peer_free(member);
+    group->peers[gp->index] = NULL;
+    group->dead[group->n_dead++] = gp->index;
+    group_peer_free(gp);
 }
 
-/* Once no filter is stale, none names the members that have left. */
+/* Once no filter is stale, none names the group peers that have left. */
 void group_peers_forget(struct bus *bus)
 {
     struct group *group = bus->group;

@@ -32,7 +32,7 @@ static void wanted_add_key(struct wanted *wanted, struct filter_rule *rule, uint
     } else if (key == KEY_SENDER) {
         const struct peer *sender = bus_find(wanted->bus, value);
         rule->by_sender = true;
-        rule->sender = sender && sender->group.member ? sender->group.member->index : FILTER_NO_MEMBER;
+        rule->sender = sender && sender->group.gp ? sender->group.gp->index : FILTER_NO_MEMBER;
         wanted->mentions[wanted->n_mentions++] = hash_text(&wanted->bus->group->key, value);
     } else if (key == match_arg_key(0, ARG_STRING)) {
         rule->arg0 = value;
@@ -93,7 +93,7 @@ static bool add_rules_of_others(struct wanted *wanted)
     struct table_node *node = NULL;
     while ((node = table_walk(&wanted->bus->peers, node))) {
         const struct peer *peer = CONTAINER_OF(node, struct peer, node);
-        if (!peer->group.member && !peer_is_gone(peer) && !add_rules_of(wanted, peer))
+        if (!peer->group.gp && !peer_is_gone(peer) && !add_rules_of(wanted, peer))
             return false;
     }
     return true;
@@ -119,20 +119,19 @@ static enum filter_side wanted_decide(struct bus *bus, const struct side *side, 
 }
 
 /* The verdicts on all parties. NULL: no memory. Connections outside the group ask about every sender. */
-static uint8_t *decide_all(struct bus *bus, const struct group_peer *member)
+static uint8_t *decide_all(struct bus *bus, const struct group_peer *gp)
 {
     const struct group *group = bus->group;
     uint8_t *sides = malloc((size_t)group->n_sides + 1);
     for (uint32_t i = 0; sides && i < group->n_sides; i++)
-        sides[i] =
-            (uint8_t)(member->peer ? wanted_decide(bus, &group->sides[i], member->peer) : FILTER_SIDE_YES);
+        sides[i] = (uint8_t)(gp->peer ? wanted_decide(bus, &group->sides[i], gp->peer) : FILTER_SIDE_YES);
     return sides;
 }
 
-static int wanted_compile(struct bus *bus, struct group_peer *member, const struct wanted *wanted,
+static int wanted_compile(struct bus *bus, struct group_peer *gp, const struct wanted *wanted,
                           struct filter *filter)
 {
-    uint8_t *sides = decide_all(bus, member);
+    uint8_t *sides = decide_all(bus, gp);
     if (!sides)
         return -ENOMEM;
     const struct filter_ingress ingress = {
@@ -147,7 +146,7 @@ static int wanted_compile(struct bus *bus, struct group_peer *member, const stru
     return error;
 }
 
-int ingress_make(struct bus *bus, struct group_peer *member, struct filter *filter)
+int ingress_make(struct bus *bus, struct group_peer *gp, struct filter *filter)
 {
     struct group *group = bus->group;
     struct wanted wanted = {.bus = bus};
@@ -156,15 +155,15 @@ int ingress_make(struct bus *bus, struct group_peer *member, struct filter *filt
         group_policy_changed(bus);
     if (group->failed)
         return -EIO;
-    if (member->peer && !peer_party(member->peer, bus->policy, &side))
+    if (gp->peer && !peer_party(gp->peer, bus->policy, &side))
         return -ENOMEM;
-    bool added = member->peer ? add_rules_of(&wanted, member->peer) : add_rules_of_others(&wanted);
-    int error = added ? wanted_compile(bus, member, &wanted, filter) : -ENOMEM;
+    bool added = gp->peer ? add_rules_of(&wanted, gp->peer) : add_rules_of_others(&wanted);
+    int error = added ? wanted_compile(bus, gp, &wanted, filter) : -ENOMEM;
     free(wanted.rules);
-    free(member->mentions);
-    member->mentions = wanted.mentions;
-    member->n_mentions = wanted.n_mentions;
-    member->n_rules = wanted.n;
-    member->sides_known = group->n_sides;
+    free(gp->mentions);
+    gp->mentions = wanted.mentions;
+    gp->n_mentions = wanted.n_mentions;
+    gp->n_rules = wanted.n;
+    gp->sides_known = group->n_sides;
     return error;
 }

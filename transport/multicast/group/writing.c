@@ -52,7 +52,7 @@ static bool writing_has_room(const struct writing *writing)
 static struct umc_write_entry *add_entry(struct writing *writing, struct peer *peer)
 {
     struct umc_write_entry *entry = &writing->entries[writing->n];
-    *entry = (struct umc_write_entry){.index = peer->group.member->index};
+    *entry = (struct umc_write_entry){.index = peer->group.gp->index};
     writing->peers[writing->n] = peer;
     writing->bytes[writing->n++] = 0;
     return entry;
@@ -82,8 +82,8 @@ static const struct delivery *add(struct writing *writing, struct peer *peer, co
 
 static void retry_later(struct bus *bus, struct peer *peer)
 {
-    if (peer->group.member && !list_linked(&peer->group.member->in_retry))
-        list_append(&bus->group->retry, &peer->group.member->in_retry);
+    if (peer->group.gp && !list_linked(&peer->group.gp->in_retry))
+        list_append(&bus->group->retry, &peer->group.gp->in_retry);
 }
 
 /*
@@ -133,10 +133,10 @@ static bool refused(struct bus *bus, struct peer *peer, int error)
 static void settle_pending(struct bus *bus, struct peer *peer, const struct umc_write_entry *entry,
                            size_t bytes)
 {
-    if (peer_is_gone(peer) || !peer->group.member || peer->group.member->held)
+    if (peer_is_gone(peer) || !peer->group.gp || peer->group.gp->held)
         return;
     if (entry->result < 0) {
-        peer->group.member->held = true;
+        peer->group.gp->held = true;
         if (!refused(bus, peer, (int)-entry->result) && peer->output.pending.first)
             delivery_take(&peer->output.pending);
         return;
@@ -145,14 +145,14 @@ static void settle_pending(struct bus *bus, struct peer *peer, const struct umc_
     output_count(bus, peer, sent);
     peer->output.queue_offset = output_take_sent(&peer->output.pending, peer->output.queue_offset + sent);
     if (sent < bytes)
-        peer->group.member->held = true;
+        peer->group.gp->held = true;
 }
 
 /* A receiver with a queue takes no message directly. */
 static bool is_ready(const struct peer *peer)
 {
-    return peer->output.pending.first && !peer_is_gone(peer) && peer->group.member &&
-           !peer->group.member->held && !peer->output.queue.first;
+    return peer->output.pending.first && !peer_is_gone(peer) && peer->group.gp && !peer->group.gp->held &&
+           !peer->output.queue.first;
 }
 
 /* Writes to all receivers with one call. A receiver whose messages do not fit is held until the next call. */
@@ -201,17 +201,17 @@ void group_flush(struct bus *bus, struct list *peers)
         struct peer *peer = CONTAINER_OF(at, struct peer, output.in_touched);
         if (peer_is_gone(peer))
             continue;
-        if (!peer->group.member)
+        if (!peer->group.gp)
             output_flush_peer(bus, peer);
         else if (peer->output.pending.first)
             output_keep_pending(bus, peer);
-        if (peer->group.member && peer->output.queue.first)
-            peer->group.member->held = true;
+        if (peer->group.gp && peer->output.queue.first)
+            peer->group.gp->held = true;
         peer->output.pending_bytes = peer->output.pending_fds = 0;
     }
 }
 
-/* Ends the hold of a member whose queue is empty. */
+/* Ends the hold of a group peer whose queue is empty. */
 static void end_hold(struct bus *bus, struct peer *peer)
 {
     struct writing *writing = bus->group->writing;
@@ -223,7 +223,7 @@ static void end_hold(struct bus *bus, struct peer *peer)
     if (result < 0 && result != -ENOENT)
         retry_later(bus, peer);
     else
-        peer->group.member->held = false;
+        peer->group.gp->held = false;
 }
 
 /* Writes one send's worth of the queue. False: the socket takes no more now. */
@@ -247,25 +247,25 @@ static bool continue_once(struct bus *bus, struct peer *peer)
     output_queue_take_sent(peer, (size_t)result);
     if ((size_t)result < writing->bytes[0])
         return false;
-    peer->group.member->held = next != NULL;
+    peer->group.gp->held = next != NULL;
     return true;
 }
 
 void group_writable(struct bus *bus, struct peer *peer)
 {
-    while (peer->output.queue.first && !peer_is_gone(peer) && peer->group.member) {
+    while (peer->output.queue.first && !peer_is_gone(peer) && peer->group.gp) {
         if (!continue_once(bus, peer))
             break;
     }
     if (peer_is_gone(peer))
         return;
-    if (!peer->group.member) { /* it left the group meanwhile */
+    if (!peer->group.gp) { /* it left the group meanwhile */
         output_continue(bus, peer);
         return;
     }
     if (peer->output.queue.first)
         return;
-    if (peer->group.member->held)
+    if (peer->group.gp->held)
         end_hold(bus, peer);
     output_want_writable(bus, peer, false);
 }
@@ -276,7 +276,7 @@ static struct outgoing *spilled_new(const struct bus *bus, const struct umc_spil
 {
     size_t left = spill->length - spill->written;
     const struct group_peer *sender =
-        spill->sender < bus->group->max_members ? bus->group->members[spill->sender] : NULL;
+        spill->sender < bus->group->max_members ? bus->group->peers[spill->sender] : NULL;
     struct outgoing *kept = outgoing_new(left, sender ? sender->peer->credentials.uid : UINT32_MAX, NULL);
     if (kept)
         memcpy(kept + 1, bytes + spill->written, left);
@@ -296,7 +296,7 @@ static void put_first(struct bus *bus, struct peer *peer, struct outgoing *kept)
     peer->output.queue.first = delivery;
     peer->output.queue.last = peer->output.queue.last ? peer->output.queue.last : delivery;
     peer->output.queue.count++;
-    peer->group.member->held = true;
+    peer->group.gp->held = true;
     quota_keep(bus, peer, kept);
     retry_later(bus, peer);
 }
@@ -312,14 +312,13 @@ void group_spilled(struct bus *bus)
         if (n < (ssize_t)sizeof(spill))
             return;
         memcpy(&spill, bytes, sizeof(spill));
-        struct group_peer *member =
-            spill.receiver < group->max_members ? group->members[spill.receiver] : NULL;
-        if (!member || spill.length > (size_t)n - sizeof(spill) || spill.written >= spill.length)
+        struct group_peer *gp = spill.receiver < group->max_members ? group->peers[spill.receiver] : NULL;
+        if (!gp || spill.length > (size_t)n - sizeof(spill) || spill.written >= spill.length)
             continue;
         struct outgoing *kept = spilled_new(bus, &spill, bytes + sizeof(spill));
         if (kept)
-            put_first(bus, member->peer, kept);
+            put_first(bus, gp->peer, kept);
         else
-            bus_lose(bus, member->peer, RELAY_GONE_MEMORY);
+            bus_lose(bus, gp->peer, RELAY_GONE_MEMORY);
     }
 }

@@ -43,7 +43,7 @@ enum policy_field {
 #define POLICY_ABSENT 0u /* not filtered by a rule; not in a message */
 #define POLICY_OTHER 1u  /* a text that no rule mentions */
 
-/* The properties by which rules distinguish messages. */
+/* The properties by which rules distinguish messages. group/flow.c asserts that flows keep all of them. */
 struct policy_class {
     uint32_t interface, member, path, error;
     uint32_t n_fds; /* 0 if no rule counts descriptors */

@@ -247,7 +247,7 @@ void output_flush(struct bus *bus)
     list_init(&members);
     LIST_FOR_SAFE (at, after, &bus->touched) {
         struct peer *peer = CONTAINER_OF(at, struct peer, output.in_touched);
-        if (peer->group.member) {
+        if (peer->group.gp) {
             list_unlink(at);
             list_append(&members, at);
             continue;
@@ -283,7 +283,7 @@ void output_queue_take_sent(struct peer *peer, size_t sent)
 
 void output_continue(struct bus *bus, struct peer *peer)
 {
-    if (peer->group.member) {
+    if (peer->group.gp) {
         bus->group_ops->writable(bus, peer);
         return;
     }

@@ -117,8 +117,8 @@ struct peer_policy {
 
 /* The kernel's group. Written by multicast/group/. */
 struct peer_group {
-    struct group_peer *member; /* NULL: not in the group */
-    struct list in_joining;    /* group.joining */
+    struct group_peer *gp;  /* NULL: not in the group */
+    struct list in_joining; /* group.joining */
 };
 
 /* The end of a connection, step by step. */
