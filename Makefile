@@ -26,7 +26,7 @@ all: $(VENV)/compiled
 $(VENV)/installed: pyproject.toml setup.py daemon/omnibusd .ci/packages
 	.ci/packages python3-venv python3-dev gcc
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --disable-pip-version-check --upgrade 'setuptools>=77' wheel 'cffi>=1.16'
+	$(BIN)/pip install -q --disable-pip-version-check --upgrade 'setuptools>=77,<90' 'wheel>=0.40,<1' 'cffi>=1.16,<3'
 	$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e '.[test]'
 	site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
 	    rm -f "$$site"/__editable__*omnibus* && ln -sfn "$(CURDIR)" "$$site/omnibus"
