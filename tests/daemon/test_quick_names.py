@@ -34,7 +34,7 @@ def result(desk: Desk, peer: Peer, member: str, signature: str, *args: Any) -> A
 
 class TestNamed:
     def test_owner(self, desk: Desk, peer: Peer) -> None:
-        """Everybody has been told, so nothing is said again."""
+        """The signals were sent by the data plane and are not repeated."""
         assert desk.happen(named(peer)) == []
         assert result(desk, desk.attach(), "ListQueuedOwners", "s", NAME) == [peer.unique_name]
 
@@ -61,7 +61,7 @@ class TestReleased:
         assert result(desk, desk.attach(), "RequestName", "su", NAME, 0) == 1
 
     def test_gone(self, desk: Desk, peer: Peer) -> None:
-        """It is nobody's, so there is nothing to say."""
+        """The name has no owner, so no signal is sent."""
         events = named(peer), released(peer), FakeEvent(EventKind.GONE, peer.id)
         assert desk.happen(*events) == [("forget", peer.id)]
 

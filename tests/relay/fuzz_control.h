@@ -3,8 +3,8 @@
 #define OMNIBUS_FUZZ_CONTROL_H
 
 /*
- * A control plane that keeps to what relay.h asks of it. It takes events in their order, minds the queues of
- * names, and owes an answer to each event that waits for one; which answer, and when, is the input's.
+ * A control plane that obeys relay.h. It takes events in order, keeps the queues of names, and owes an answer
+ * to each event that waits for one. The input chooses the answer, and the time of it.
  */
 
 #include "fuzz_client.h"
@@ -13,7 +13,7 @@
 
 #include <fcntl.h>
 
-#define CONTROL_OPEN 256u /* events without an answer yet; more are not taken */
+#define CONTROL_OPEN 256u /* limit of events taken and not answered */
 #define CONTROL_QUEUE 4u
 
 struct control_open {
@@ -21,17 +21,17 @@ struct control_open {
     uint64_t peer, parked;
     uint8_t type;
     bool active, hello;
-    uint32_t name; /* that it is about, among word_names; WORDS_OWNED: none of them */
+    uint32_t name; /* index into word_names of the name that it is about; WORDS_OWNED: none */
 };
 
 static struct control {
     struct relay *relay;
-    int listener; /* it is told that connections come from there; -1: from nowhere */
+    int listener; /* the origin of connections, for the data plane; -1: none */
     struct control_open open[CONTROL_OPEN];
     uint32_t n_open;
     uint64_t queues[WORDS_OWNED][CONTROL_QUEUE];
     uint32_t n_queued[WORDS_OWNED];
-    uint32_t asked; /* the latest serial of a call of the bus */
+    uint32_t asked; /* serial of the latest call of the bus */
 } control;
 
 static inline void control_turn(void)
@@ -42,7 +42,7 @@ static inline void control_turn(void)
     ASSERT(wait >= -1);
 }
 
-/* Without memory the command is lost, which the control plane would try again. */
+/* Without memory the command is lost; the control plane would repeat it. */
 #define CONTROL(call)                                                                                        \
     do {                                                                                                     \
         world.running = true;                                                                                \
@@ -51,7 +51,7 @@ static inline void control_turn(void)
         ASSERT(control_error == 0 || (control_error == -ENOMEM && world.allocations_fail));                  \
     } while (0)
 
-/* The same for what has to arrive, or the bus waits for ever. */
+/* The same for a command without which the bus would wait forever. */
 #define CONTROL_SURELY(call)                                                                                 \
     do {                                                                                                     \
         bool control_failing = world.allocations_fail;                                                       \
@@ -69,7 +69,7 @@ static inline uint32_t control_name(const char *text, size_t size)
     return WORDS_OWNED;
 }
 
-/* The first argument, where it is a string. */
+/* The first argument, if it is a string. */
 static inline uint32_t control_argument(const struct relay_event *event)
 {
     uint32_t size;
@@ -97,7 +97,7 @@ static inline void control_enqueue(uint32_t name, uint64_t peer)
         queue[control.n_queued[name]++] = peer;
 }
 
-/* True: it was there. */
+/* True if it was in the queue. */
 static inline bool control_dequeue(uint32_t name, uint64_t peer)
 {
     uint32_t n = 0, before = control.n_queued[name];
@@ -135,7 +135,7 @@ static inline void control_owe(const struct relay_event *event)
     }
 }
 
-/* It is closed, or becomes a connection, with what follows BEGIN. */
+/* Closes a handed-up connection, or attaches it with the bytes after BEGIN. */
 static inline void control_handed_up(const struct relay_event *event)
 {
     static const char begin[] = "BEGIN\r\n";
@@ -189,7 +189,7 @@ static inline void control_event(const struct relay_event *event)
     }
 }
 
-/* Takes so many events at most, fewer if there are none left. */
+/* Takes at most this many events. */
 static inline void control_take(uint32_t most)
 {
     struct relay_event event;
@@ -205,7 +205,7 @@ static inline void control_end(uint32_t which)
             (control.n_open - which) * sizeof(control.open[0]));
 }
 
-/* Nothing of a peer that is forgotten is answered. */
+/* Drops the open events of a forgotten peer, which are not answered. */
 static inline void control_end_calls(uint64_t peer)
 {
     for (uint32_t i = control.n_open; i-- > 0;) {
@@ -233,7 +233,9 @@ static inline void control_reply(const struct control_open *open, struct input *
     static const uint8_t text[] = {3, 0, 0, 0, 'a', '.', 'b', 0};
     uint8_t how = input_byte(in);
     int fd = how & 1 && client_spare >= 0 ? fcntl(client_spare, F_DUPFD_CLOEXEC, 3) : -1;
-    const char *signature = how & 2 ? "s" : how & 4 ? "u" : NULL; /* of 8 bytes not all are valid */
+    const char *signature = how & 2   ? "s"
+                            : how & 4 ? "u"
+                                      : NULL; /* most bodies of 8 bytes are invalid for these */
     CONTROL(relay_reply(control.relay, open->peer, open->serial, signature, text,
                         signature ? sizeof(text) : 0, &fd, fd >= 0));
 }
@@ -271,7 +273,7 @@ static inline void control_answer_call(const struct control_open *open, struct i
     CONTROL_SURELY(relay_resume(control.relay, open->peer));
 }
 
-/* One of what is owed. */
+/* Answers one open event. */
 static inline void control_answer(struct input *in)
 {
     if (control.n_open == 0)
@@ -297,7 +299,7 @@ static inline void control_answer(struct input *in)
     }
 }
 
-/* Each of what is owed, in the plainest way. */
+/* Answers all open events in the simplest way. */
 static inline void control_answer_all(void)
 {
     while (control.n_open > 0) {

@@ -2,7 +2,7 @@
 #ifndef OMNIBUS_FUZZ_CONTROL_ACTS_H
 #define OMNIBUS_FUZZ_CONTROL_ACTS_H
 
-/* What the control plane does, besides answering. */
+/* Acts of the control plane other than answers. */
 
 #include "fuzz_client_acts.h"
 
@@ -61,7 +61,7 @@ static inline void act_limit(struct input *in)
     CONTROL(relay_commit(control.relay));
 }
 
-/* Each bit is one of the rules; or any block. */
+/* Loads the rules whose bits are set, or an arbitrary block. */
 static inline void load_policy(struct input *in, uint32_t rules)
 {
     policy_draft_begin(&draft);
@@ -86,7 +86,7 @@ static inline void act_policy(struct input *in)
     control_turn();
 }
 
-/* What the bus says by itself. */
+/* Sends signals and calls of the bus. */
 static inline void act_say(struct input *in)
 {
     static const uint8_t text[] = {3, 0, 0, 0, 'a', '.', 'b', 0};

@@ -23,7 +23,7 @@ static void open_claims(struct plane *p)
     CHECK_EQUAL(relay_set_limits(p->relay, &limits), 0);
 }
 
-/* All commands are applied when this returns. */
+/* Returns when all commands are applied. */
 static void settle(struct plane *p)
 {
     relay_export(p->relay, RELAY_EXPORT_TOTALS, NULL, 0);
@@ -46,7 +46,7 @@ static void release(struct client *c, const char *name)
     client_send(c, &w);
 }
 
-/* A signal about NAME, and then the answer 1. */
+/* The peer gets a signal about NAME, then the answer 1. */
 static void is_done(struct client *c, const char *signal)
 {
     struct message m;
@@ -84,7 +84,7 @@ static struct client *claim(struct plane *p, uint64_t id)
     return c;
 }
 
-/* Refuses what went up, as the control plane can. */
+/* Refuses a call that was handed up, as the control plane can. */
 static void refuse(struct plane *p, struct client *c)
 {
     relay_error(p->relay, p->event.peer, p->event.serial, "an.Error", "no");
@@ -156,7 +156,7 @@ static void answers(struct client *c, uint32_t result)
 
 #define NOT_ALLOWED "Connection \":1.1\" is not allowed to own "
 
-static void names_that_no_peer_may_have(void)
+static void reserved_names_are_refused(void)
 {
     static const struct {
         const char *name, *requested, *released;
@@ -182,7 +182,7 @@ static void names_that_no_peer_may_have(void)
     plane_close(&p);
 }
 
-static void releases_of_what_it_does_not_own(void)
+static void names_of_others_are_not_released(void)
 {
     struct plane p;
     open_claims(&p);
@@ -195,8 +195,8 @@ static void releases_of_what_it_does_not_own(void)
     plane_close(&p);
 }
 
-/* The control plane is told the new flags. */
-static void its_own_name_again(void)
+/* The control plane gets the new flags. */
+static void a_repeated_request_changes_the_flags(void)
 {
     struct plane p;
     open_claims(&p);
@@ -236,7 +236,7 @@ static void a_name_that_others_wait_for_is_released_above(void)
     plane_close(&p);
 }
 
-/* The others keep their places; that of one that does not own the name is left without a signal. */
+/* The other entries keep their places. A peer that does not own the name leaves without a signal. */
 static void a_queue_is_left(void)
 {
     struct plane p;
@@ -282,7 +282,7 @@ static void names_are_limited(void)
     plane_close(&p);
 }
 
-static void the_policy_may_be_against_it(void)
+static void the_policy_denies_a_name(void)
 {
     struct plane p;
     uint8_t block[sizeof(plane_policy)];
@@ -293,7 +293,7 @@ static void the_policy_may_be_against_it(void)
     CHECK_EQUAL(relay_load_policy(p.relay, block, sizeof(block)), 0);
     settle(&p);
     release(a, NAME);
-    is_done(a, "NameLost"); /* no policy is against that */
+    is_done(a, "NameLost"); /* the policy has no rules about releases */
     is_told(&p, RELAY_EVENT_RELEASED, 0, 0);
     request(a, NAME, 0);
     is_refused(a, ERROR_ACCESS_DENIED,
@@ -302,7 +302,7 @@ static void the_policy_may_be_against_it(void)
     plane_close(&p);
 }
 
-/* NAME is asked about above; its answer would come too late if it changed hands meanwhile. */
+/* The control plane decides about NAME; its decision would come too late if the owner changed meanwhile. */
 static void ask_about_it(struct client *c)
 {
     struct marshal w = client_call(c, BUS, "ListQueuedOwners", "s");
@@ -310,7 +310,7 @@ static void ask_about_it(struct client *c)
     client_send(c, &w);
 }
 
-static void while_a_call_about_it_is_up_it_goes_up(void)
+static void a_name_that_a_call_is_about_is_handed_up(void)
 {
     struct plane p;
     open_claims(&p);
@@ -320,7 +320,7 @@ static void while_a_call_about_it_is_up_it_goes_up(void)
     const uint32_t serial = p.event.serial;
     request(a, NAME, 0);
     goes_up(&p, a, "RequestName");
-    request(a, "b.b", 0); /* of other names the control plane was not asked */
+    request(a, "b.b", 0); /* no call is about another name */
     client_expects(a, MESSAGE_SIGNAL, "NameAcquired", BUS);
     client_expects(a, MESSAGE_METHOD_RETURN, NULL, BUS);
     plane_event(&p, RELAY_EVENT_NAMED);
@@ -334,8 +334,8 @@ static void while_a_call_about_it_is_up_it_goes_up(void)
     plane_close(&p);
 }
 
-/* It stays with the control plane until the last of them is answered. */
-static void two_calls_about_it(void)
+/* The name stays with the control plane until the last call is answered. */
+static void a_name_is_handed_back_after_its_last_call(void)
 {
     struct plane p;
     uint32_t serials[2];
@@ -358,8 +358,8 @@ static void two_calls_about_it(void)
     plane_close(&p);
 }
 
-/* ... also when the caller is gone before the answer. */
-static void a_caller_that_is_gone_blocks_no_name(void)
+/* The name is also handed back when the caller is lost before the answer. */
+static void a_lost_caller_blocks_no_name(void)
 {
     struct plane p;
     open_claims(&p);
@@ -376,8 +376,8 @@ static void a_caller_that_is_gone_blocks_no_name(void)
     plane_close(&p);
 }
 
-/* It has its names until the control plane has found their next owners. */
-static void the_name_of_who_is_gone_is_not_free(void)
+/* A lost peer keeps its names until the control plane has chosen their next owners. */
+static void the_name_of_a_lost_peer_is_not_free(void)
 {
     struct plane p;
     open_claims(&p);
@@ -394,7 +394,7 @@ static void the_name_of_who_is_gone_is_not_free(void)
     plane_close(&p);
 }
 
-static void while_a_message_waits_for_it_it_goes_up(void)
+static void a_name_with_a_parked_message_is_handed_up(void)
 {
     struct plane p;
     open_claims(&p);
@@ -405,7 +405,7 @@ static void while_a_message_waits_for_it_it_goes_up(void)
     const uint64_t parked = p.event.parked;
     request(a, NAME, 0);
     goes_up(&p, a, "RequestName");
-    relay_reject(p.relay, parked, "an.Error", "nobody comes");
+    relay_reject(p.relay, parked, "an.Error", "no owner");
     relay_commit(p.relay);
     client_expects(b, MESSAGE_ERROR, "an.Error", BUS);
     request(a, NAME, 0);
@@ -413,12 +413,12 @@ static void while_a_message_waits_for_it_it_goes_up(void)
     plane_close(&p);
 }
 
-static void while_it_is_awaited_it_goes_up(void)
+static void an_awaited_name_is_handed_up(void)
 {
     struct plane p;
     open_claims(&p);
     struct client *a = plane_connect(&p, 0);
-    for (int i = 0; i < 2; i++) /* more than once is as good as once */
+    for (int i = 0; i < 2; i++) /* repeating the command changes nothing */
         relay_await_name(p.relay, NAME, true);
     relay_await_name(p.relay, "single", true);
     settle(&p);
@@ -437,7 +437,7 @@ static void while_it_is_awaited_it_goes_up(void)
     plane_close(&p);
 }
 
-static void while_somebody_watches_they_go_up(void)
+static void requests_go_up_while_there_is_a_monitor(void)
 {
     struct plane p;
     open_claims(&p);
@@ -454,8 +454,8 @@ static void while_somebody_watches_they_go_up(void)
     plane_close(&p);
 }
 
-/* What the control plane has not taken takes memory, and will take its time. */
-static void now_and_then_the_control_plane_answers(void)
+/* Reports that the control plane has not taken use memory, and time later. */
+static void requests_go_up_when_too_many_reports_wait(void)
 {
     struct plane p;
     open_claims(&p);
@@ -469,15 +469,15 @@ static void now_and_then_the_control_plane_answers(void)
     request(a, NAME, 0);
     for (uint32_t i = 0; i < REPORTS_LAZY_OF_UID; i++)
         is_told(&p, i % 2 ? RELAY_EVENT_RELEASED : RELAY_EVENT_NAMED, 0, 0);
-    relay_commit(p.relay); /* they were taken */
+    relay_commit(p.relay); /* tells the data plane which reports were taken */
     goes_up(&p, a, "RequestName");
     request(a, NAME, 0);
     is_done(a, "NameAcquired");
     plane_close(&p);
 }
 
-/* The command brings the places, so that the data plane can do what the control plane has noted. */
-static void a_queue_has_its_memory_before_it_is_stated(void)
+/* The command brings the entries of the queue, so that applying it cannot fail. */
+static void a_queue_brings_its_memory(void)
 {
     struct plane p;
     const uint64_t both[] = {0, 1};
@@ -497,7 +497,7 @@ static void a_queue_has_its_memory_before_it_is_stated(void)
     plane_close(&p);
 }
 
-/* A bus without a thread, so that its memory can fail. */
+/* A bus without a thread, whose allocations can fail. */
 struct quiet {
     struct bus bus;
     struct events events;
@@ -517,7 +517,7 @@ static bool quiet_open(struct quiet *q)
         return CHECK(false && "no bus");
     policy_free(q->bus.policy);
     q->bus.policy = policy;
-    q->bus.n_log = UINT32_MAX; /* nobody reads it */
+    q->bus.n_log = UINT32_MAX; /* the log is not read */
     q->bus.limits.max_names_per_connection = MAX_NAMES;
     q->peer = peer_new(0, -1, &credentials);
     if (q->peer)
@@ -554,7 +554,7 @@ static void quiet_close(struct quiet *q)
     lifecycle_end(&q->bus);
 }
 
-static void without_memory_it_goes_up(void)
+static void a_request_without_memory_goes_up(void)
 {
     struct quiet q;
     REQUIRE(quiet_open(&q));
@@ -564,7 +564,7 @@ static void without_memory_it_goes_up(void)
         check_allocations = n;
         claimed = names_fast_name(&q.bus, q.peer, &q.m, SPAN(NAME));
         check_allocations = -1;
-        if (q.peer->calls.failed) { /* the policy could not be asked */
+        if (q.peer->calls.failed) { /* the policy was not evaluated */
             CHECK(claimed);
             q.peer->calls.failed = 0;
             claimed = false;
@@ -600,7 +600,7 @@ static void a_call_that_cannot_be_handed_up_is_refused(void)
     quiet_close(&q);
 }
 
-/* The start goes on; until it is over RequestName is answered before those that wait for the name. */
+/* The start continues; RequestName may then be answered before the callers that wait for the name. */
 static void a_name_that_cannot_be_awaited_is_logged(void)
 {
     struct quiet q;
@@ -619,24 +619,24 @@ static void a_name_that_cannot_be_awaited_is_logged(void)
 
 static const struct check_test tests[] = {
     TEST(a_free_name_is_given_at_once),
-    TEST(names_that_no_peer_may_have),
-    TEST(releases_of_what_it_does_not_own),
-    TEST(its_own_name_again),
+    TEST(reserved_names_are_refused),
+    TEST(names_of_others_are_not_released),
+    TEST(a_repeated_request_changes_the_flags),
     TEST(a_name_of_another_goes_up),
     TEST(a_name_that_others_wait_for_is_released_above),
     TEST(a_queue_is_left),
     TEST(names_are_limited),
-    TEST(the_policy_may_be_against_it),
-    TEST(while_a_call_about_it_is_up_it_goes_up),
-    TEST(two_calls_about_it),
-    TEST(a_caller_that_is_gone_blocks_no_name),
-    TEST(the_name_of_who_is_gone_is_not_free),
-    TEST(while_a_message_waits_for_it_it_goes_up),
-    TEST(while_it_is_awaited_it_goes_up),
-    TEST(while_somebody_watches_they_go_up),
-    TEST(now_and_then_the_control_plane_answers),
-    TEST(a_queue_has_its_memory_before_it_is_stated),
-    TEST(without_memory_it_goes_up),
+    TEST(the_policy_denies_a_name),
+    TEST(a_name_that_a_call_is_about_is_handed_up),
+    TEST(a_name_is_handed_back_after_its_last_call),
+    TEST(a_lost_caller_blocks_no_name),
+    TEST(the_name_of_a_lost_peer_is_not_free),
+    TEST(a_name_with_a_parked_message_is_handed_up),
+    TEST(an_awaited_name_is_handed_up),
+    TEST(requests_go_up_while_there_is_a_monitor),
+    TEST(requests_go_up_when_too_many_reports_wait),
+    TEST(a_queue_brings_its_memory),
+    TEST(a_request_without_memory_goes_up),
     TEST(a_call_that_cannot_be_handed_up_is_refused),
     TEST(a_name_that_cannot_be_awaited_is_logged),
 };

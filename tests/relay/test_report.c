@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* memmem */
 
-/* Events that clients cause on their way to the control plane: bounded for a connection and for a uid. */
+/* Reports: the events that clients cause are bounded for each connection and each uid. */
 
 #include "bus_fixture.h"
 
@@ -57,14 +57,14 @@ static void write_parked(struct bus_fixture *y, int from, uint32_t n)
     turns(y);
 }
 
-/* What the control plane has taken: an event of a parked message, or of a peer. */
+/* An event that the control plane has taken: of a parked message, or of a peer. */
 struct taken {
     uint32_t kind;
     uint64_t id;
-    struct event *event; /* as long as it is not answered */
+    struct event *event; /* NULL: it has been answered */
 };
 
-/* Takes what is there now, the oldest first; returns how many they are. */
+/* Takes the waiting events, the oldest first. Returns their number. */
 static uint32_t take(struct bus_fixture *y, struct taken *taken, uint32_t most)
 {
     uint32_t n = 0;
@@ -94,7 +94,7 @@ static bool receive(struct bus_fixture *y, int who, struct message *m)
     return CHECK(n > 0) && CHECK_EQUAL(message_parse(m, bytes, (uint32_t)n), MESSAGE_OK);
 }
 
-static void a_connection_with_many_is_not_read(void)
+static void a_connection_with_many_reports_is_not_read(void)
 {
     struct bus_fixture y;
     struct taken taken[64];
@@ -104,7 +104,7 @@ static void a_connection_with_many_is_not_read(void)
     CHECK(y.peers[0]->input.paused);
     REQUIRE(take(&y, taken, 64) == REPORTS_OF_PEER);
     uint64_t first = taken[0].id;
-    CHECK_EQUAL(take(&y, taken, 64), 0); /* to take them does not answer them */
+    CHECK_EQUAL(take(&y, taken, 64), 0); /* taking them is no answer */
     for (uint32_t i = 0; i < 3; i++)
         command(&y, COMMAND_REJECT, first + i);
     CHECK_EQUAL(y.peers[0]->calls.n_parked, REPORTS_OF_PEER);
@@ -112,7 +112,7 @@ static void a_connection_with_many_is_not_read(void)
     bus_fixture_close(&y);
 }
 
-static void what_is_answered_makes_room_until_all_is_through(void)
+static void answered_reports_make_room_for_waiting_ones(void)
 {
     struct bus_fixture y;
     struct taken taken[64];
@@ -135,7 +135,7 @@ static void what_is_answered_makes_room_until_all_is_through(void)
     bus_fixture_close(&y);
 }
 
-static void of_one_uid_the_rest_waits_in_its_order(void)
+static void reports_of_one_uid_wait_in_order(void)
 {
     struct bus_fixture y;
     struct taken taken[64];
@@ -154,7 +154,7 @@ static void of_one_uid_the_rest_waits_in_its_order(void)
     bus_fixture_close(&y);
 }
 
-static void a_stranger_waits_for_no_more_than_that(void)
+static void another_uid_waits_for_a_bounded_number_of_reports(void)
 {
     struct bus_fixture y;
     struct taken taken[64];
@@ -169,7 +169,7 @@ static void a_stranger_waits_for_no_more_than_that(void)
     bus_fixture_close(&y);
 }
 
-static void messages_between_clients_go_on(void)
+static void messages_between_clients_are_not_delayed(void)
 {
     struct bus_fixture y;
     struct message m;
@@ -183,7 +183,7 @@ static void messages_between_clients_go_on(void)
     bus_fixture_close(&y);
 }
 
-static void a_call_is_one_until_its_answer(void)
+static void a_call_is_a_report_until_its_answer(void)
 {
     struct bus_fixture y;
     struct taken taken[4];
@@ -224,7 +224,7 @@ static void starts_under_way_are_bounded(void)
                  "The maximum number of pending activations has been reached, activation of t.One.more "
                  "failed (max_pending_service_starts=3)",
                  122));
-    /* what starts nothing is not concerned */
+    /* a message that starts nothing is not limited */
     write_message(&y, 0, MESSAGE_METHOD_CALL, MESSAGE_NO_AUTO_START, "t.One.more");
     turns(&y);
     CHECK_EQUAL(take(&y, taken, 8), 1);
@@ -235,8 +235,8 @@ static void starts_under_way_are_bounded(void)
     bus_fixture_close(&y);
 }
 
-/* Who delivers it too early is given it back, and the start is over. */
-static void a_start_that_is_over_counts_no_more(void)
+/* A message delivered too early is parked again, and its start is over. */
+static void a_finished_start_is_not_counted(void)
 {
     struct bus_fixture y;
     struct taken taken[8];
@@ -257,7 +257,7 @@ static void a_start_that_is_over_counts_no_more(void)
     bus_fixture_close(&y);
 }
 
-static void the_log_is_charged_to_whose_turn_it_is(void)
+static void log_lines_are_charged_to_the_peer_of_the_turn(void)
 {
     struct bus_fixture y;
     struct taken taken[64];
@@ -280,7 +280,7 @@ static void the_log_is_charged_to_whose_turn_it_is(void)
     bus_fixture_close(&y);
 }
 
-/* They can't come and go without end: what is new is not read from before the lost ones are forgotten. */
+/* New connections of a uid are not read from before its lost ones are forgotten. */
 static void lost_connections_are_bounded(void)
 {
     struct bus_fixture y;
@@ -291,7 +291,7 @@ static void lost_connections_are_bounded(void)
     write_parked(&y, 3, 1);
     CHECK_EQUAL(y.peers[1]->calls.n_parked, 0);
     CHECK_EQUAL(y.peers[3]->calls.n_parked, 1);
-    y.peers[2]->reports.mentioned = true; /* one that has been there */
+    y.peers[2]->reports.mentioned = true; /* this one is not new */
     write_parked(&y, 2, 1);
     CHECK_EQUAL(y.peers[2]->calls.n_parked, 1);
     close(y.ends[2]);
@@ -308,8 +308,8 @@ static void lost_connections_are_bounded(void)
     bus_fixture_close(&y);
 }
 
-/* The message of a connection that is gone stays until the control plane has answered it. */
-static void what_waits_outlives_its_connection(void)
+/* The message of a lost connection stays until the control plane has answered it. */
+static void a_waiting_report_outlives_its_connection(void)
 {
     struct bus_fixture y;
     struct taken taken[64];
@@ -362,8 +362,8 @@ static void end_all(struct bus_fixture *y, const struct taken *taken, uint32_t n
     }
 }
 
-/* Lazy reports take the room of others, which wake the control plane; none of these is overtaken. */
-static void what_waits_for_lazy_ones_is_waited_for(void)
+/* Lazy reports count like others; reports that wait behind them wake the control plane, in order. */
+static void reports_behind_lazy_ones_wake_the_control_plane(void)
 {
     struct bus_fixture y;
     struct taken taken[64];
@@ -388,7 +388,7 @@ static void what_waits_for_lazy_ones_is_waited_for(void)
     bus_fixture_close(&y);
 }
 
-static void no_memory_for_a_uid(void)
+static void a_connection_without_memory_for_its_uid_is_lost(void)
 {
     struct bus_fixture y;
     struct relay_credentials credentials = {.uid = 4242, .loginfo = "test"};
@@ -403,18 +403,18 @@ static void no_memory_for_a_uid(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(a_connection_with_many_is_not_read),
-    TEST(what_is_answered_makes_room_until_all_is_through),
-    TEST(of_one_uid_the_rest_waits_in_its_order),
-    TEST(a_stranger_waits_for_no_more_than_that),
-    TEST(messages_between_clients_go_on),
-    TEST(a_call_is_one_until_its_answer),
+    TEST(a_connection_with_many_reports_is_not_read),
+    TEST(answered_reports_make_room_for_waiting_ones),
+    TEST(reports_of_one_uid_wait_in_order),
+    TEST(another_uid_waits_for_a_bounded_number_of_reports),
+    TEST(messages_between_clients_are_not_delayed),
+    TEST(a_call_is_a_report_until_its_answer),
     TEST(starts_under_way_are_bounded),
-    TEST(a_start_that_is_over_counts_no_more),
-    TEST(the_log_is_charged_to_whose_turn_it_is),
+    TEST(a_finished_start_is_not_counted),
+    TEST(log_lines_are_charged_to_the_peer_of_the_turn),
     TEST(lost_connections_are_bounded),
-    TEST(what_waits_outlives_its_connection),
-    TEST(what_waits_for_lazy_ones_is_waited_for),
-    TEST(no_memory_for_a_uid),
+    TEST(a_waiting_report_outlives_its_connection),
+    TEST(reports_behind_lazy_ones_wake_the_control_plane),
+    TEST(a_connection_without_memory_for_its_uid_is_lost),
 };
 CHECK_MAIN(tests)

@@ -34,7 +34,7 @@ LIMITS = {
     "upward references between layers": 0,
     "function names in more than one file": 0,
 }
-"""These numbers only fall. Whoever lowers one lowers its limit."""
+"""These numbers only fall. A change that lowers one lowers its limit."""
 
 
 def structure(root: Path = CHECKOUT, build: Path = RELAY_TESTS / "build") -> list[Measure]:

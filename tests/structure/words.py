@@ -12,7 +12,7 @@ from pathlib import Path
 from structure.lines import tracked
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMITS = {"product": 8, "tests": 22}
+LIMITS = {"product": 0, "tests": 14}
 """How many there may be. What is not below tests/ is the product, its documents included."""
 
 WORDS = (
