@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -48,9 +49,10 @@ class Library:
             code = [fields for fields in map(str.split, listed) if fields[1] in "tT"]
             places = _run("addr2line", "-e", self.path, *(address for _, _, address, *_ in code)).splitlines()
             for (name, _, address, *_), place in zip(code, places, strict=True):
-                file = Path(place.rpartition(":")[0]).resolve()
-                if file.is_relative_to(self.root / "transport"):
-                    self._functions[int(address, 16)] = Function(name, str(file.relative_to(self.root)))
+                # A compiler cache may have made the object in another checkout with the same text.
+                _, _, file = os.path.normpath(place.rpartition(":")[0]).partition("/transport/")
+                if file:
+                    self._functions[int(address, 16)] = Function(name, f"transport/{file}")
         return self._functions
 
 
