@@ -10,6 +10,7 @@
 #   make attack-test     attacks on omnibusd, its sanitised build and dbus-daemon, each with a limit; ten minutes, as root
 #   make bench-attacks   what each attack costs a bystander, beside dbus-daemon and dbus-broker; into docs/contributing/attacks.md
 #   make matrix          the suite on Debian 12, 13 and sid, and with a Python that none of them has; root only
+#   make desktop-test    logs in to XFCE and uses it, on dbus-daemon and on omnibus, and compares; root only; RUNS=3
 #   make cross-test      the C tests on other architectures and with another libc
 
 SANE = $(CURDIR)/$(VENV)/sanitize
@@ -98,9 +99,14 @@ matrix:
 	.ci/packages debootstrap
 	$(PYTHON) tests/matrix/run.py --jobs=$(JOBS) $(PLACES) -- $(TESTS)
 
+# In its own mount namespace, so that no mount outlives it.
+desktop-test: wheels
+	.ci/packages debootstrap systemd-container
+	unshare --mount $(BIN)/python tests/desktop/run.py $(if $(RUNS),--runs=$(RUNS))
+
 # ARCHITECTURES="s390x musl": those only.
 cross-test:
 	.ci/packages tests/cross/packages.txt
 	$(MAKE) -s -k -j$(JOBS) -C tests/cross check
 
-.PHONY: coverage structure personal-words sanitize-test attack-test bench-attacks guest-test matrix cross-test
+.PHONY: coverage structure personal-words sanitize-test attack-test bench-attacks guest-test matrix desktop-test cross-test

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import glob
-import os
 import re
 import shutil
 import subprocess
@@ -18,27 +17,14 @@ import sys
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+sys.path.append(str(CHECKOUT / "tests"))
+
+from support.debian import CACHE, Root, run  # noqa: E402
+
 SUITES = ("bookworm", "trixie", "sid")
 PLACES = (*SUITES, "python3.12")
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "omnibus/matrix"
 # Packages beyond those in the project's lists: typical of a development machine.
-BASE = "ca-certificates,make,procps"
-# Copied from this machine: host names, and the certificates that pip trusts.
-SHARED = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf")
-MOUNTS = """set -eu
-cd "$1"
-mount -t proc proc proc
-mount --rbind /sys sys
-mount --rbind /dev dev
-mount -t tmpfs -o mode=1777 tmpfs tmp
-mount -t tmpfs -o mode=755 tmpfs run
-exec chroot . /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 /bin/sh -euc "$2"
-"""
-
-
-def run(*command: str | Path) -> None:
-    """Run a program that must succeed; its output is passed through."""
-    subprocess.run([str(one) for one in command], check=True, stdin=subprocess.DEVNULL)
+BASE = ("ca-certificates", "make", "procps")
 
 
 def copy_checkout(target: Path) -> None:
@@ -53,39 +39,20 @@ def copy_checkout(target: Path) -> None:
             shutil.copy2(CHECKOUT / name, target / name, follow_symlinks=False)
 
 
-class Suite:
+class Suite(Root):
     """A root with a Debian suite, kept from run to run; the checkout is at /checkout there."""
 
     def __init__(self, name: str, cache: Path) -> None:
-        self.name = name
-        self.root = cache / name
+        super().__init__(name, cache / name)
 
     def prepare(self) -> None:
         """Make or update the root, and copy the checkout into it."""
-        if not self.root.exists():
-            # Complete, or not at all.
-            part = self.root.with_suffix(".part")
-            shutil.rmtree(part, ignore_errors=True)
-            run("debootstrap", "--variant=minbase", f"--include={BASE}", self.name, part)
-            part.rename(self.root)
-        for name in SHARED:
-            if os.path.exists(name):
-                copy = self.root / name.lstrip("/")
-                copy.unlink(missing_ok=True)
-                shutil.copy(name, copy)
-        dump = subprocess.run(["apt-config", "dump"], check=True, capture_output=True, text=True).stdout
-        # A snapshot mirror has expired Release files; this machine's apt is configured for that.
-        checks = [line for line in dump.splitlines() if line.startswith("Acquire::Check-")]
-        (self.root / "etc/apt/apt.conf.d/99checks").write_text("".join(f"{line}\n" for line in checks))
+        self.make(*BASE)
+        self.share()
         self.enter(
             "apt-get -q update; DEBIAN_FRONTEND=noninteractive apt-get -qy dist-upgrade; apt-get clean"
         )
-        copy_checkout(self.root / "checkout")
-
-    def enter(self, script: str) -> None:
-        """Run a script in the root, with mounts and processes that end with it."""
-        alone = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
-        run(*alone, "sh", "-c", MOUNTS, "sh", self.root, script)
+        copy_checkout(self.path / "checkout")
 
     def test(self, jobs: int, arguments: list[str]) -> None:
         """Build, and run the tests."""
@@ -93,9 +60,9 @@ class Suite:
 
     def describe(self) -> str:
         """Describe the system the tests ran on."""
-        (release,) = (self.root / "var/lib/apt/lists").glob(f"*_dists_{self.name}_InRelease")
+        (release,) = (self.path / "var/lib/apt/lists").glob(f"*_dists_{self.suite}_InRelease")
         date = re.search(r"^Date: (.*)$", release.read_text(), re.MULTILINE)
-        return f"{self.name}, archive of {date[1] if date else 'no date'}"
+        return f"{self.suite}, archive of {date[1] if date else 'no date'}"
 
 
 class Interpreter:
@@ -137,7 +104,7 @@ def command(jobs: int, arguments: list[str], *settings: str) -> str:
 def main() -> int:
     """Test each place; return 1 if one fails."""
     parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("--cache", type=Path, default=CACHE)
+    parser.add_argument("--cache", type=Path, default=CACHE / "matrix")
     parser.add_argument("--jobs", type=int, default=4)
     parser.add_argument("rest", nargs="*", metavar="PLACE... [-- PYTEST-ARGUMENT...]")
     split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)

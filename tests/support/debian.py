@@ -1,0 +1,61 @@
+"""A root file system with a suite of Debian, made once by debootstrap and kept in the cache. Root only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "omnibus"
+# Copied from this machine: host names, and the certificates that pip trusts.
+SHARED = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf")
+MOUNTS = """set -eu
+cd "$1"
+mount -t proc proc proc
+mount --rbind /sys sys
+mount --rbind /dev dev
+mount -t tmpfs -o mode=1777 tmpfs tmp
+mount -t tmpfs -o mode=755 tmpfs run
+exec chroot . /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 /bin/sh -euc "$2"
+"""
+
+
+def run(*command: str | Path) -> None:
+    """Run a program that must succeed; its output is passed through."""
+    subprocess.run([str(one) for one in command], check=True, stdin=subprocess.DEVNULL)
+
+
+class Root:
+    """The root of a suite at a path; call ``make`` first."""
+
+    def __init__(self, suite: str, path: Path) -> None:
+        self.suite = suite
+        self.path = path
+
+    def make(self, *packages: str) -> None:
+        """Make it with these packages unless it exists; complete, or not at all."""
+        if self.path.exists():
+            return
+        part = self.path.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        run("debootstrap", "--variant=minbase", f"--include={','.join(packages)}", self.suite, part)
+        part.rename(self.path)
+
+    def share(self) -> None:
+        """Give it this machine's host names, certificates and settings of apt."""
+        for name in SHARED:
+            if os.path.exists(name):
+                copy = self.path / name.lstrip("/")
+                copy.unlink(missing_ok=True)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(name, copy)
+        dump = subprocess.run(["apt-config", "dump"], check=True, capture_output=True, text=True).stdout
+        # A snapshot mirror has expired Release files; this machine's apt is configured for that.
+        checks = [line for line in dump.splitlines() if line.startswith("Acquire::Check-")]
+        (self.path / "etc/apt/apt.conf.d/99checks").write_text("".join(f"{line}\n" for line in checks))
+
+    def enter(self, script: str) -> None:
+        """Run a script in the root, with mounts and processes that end with it."""
+        alone = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
+        run(*alone, "sh", "-c", MOUNTS, "sh", self.path, script)
