@@ -18,6 +18,7 @@ INTERFACE = "api/relay.h"
 
 SHORTEST = 50
 SHORT = {
+    "relay/accept/logind.c": "the only reader of logind's files",
     "relay/base/clock.h": "header only",
     "relay/base/span.h": "header only",
     "relay/base/wake.c": "an eventfd, or a pipe where there is none",
