@@ -43,7 +43,7 @@ static void relay_open(const int *fds, int n)
         peer->active = true;
         bus.n_active++;
         table_insert(&bus.peers, &peer->node, hash_number(&bus.peers.key, (uint64_t)i));
-        peer->user = user_take(&bus, peer->uid);
+        peer->user = user_take(&bus, peer->credentials.uid);
         require(epoll_ctl(bus.epoll, EPOLL_CTL_ADD, fds[i], &event) == 0, "epoll_ctl");
     }
 }
