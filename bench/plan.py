@@ -23,7 +23,7 @@ class Event:
     key: tuple[str, ...]
     least: int = 0
     most: int = 0
-    answer: str = ""  # of an answer: r, or the name of the error, or e for any
+    answer: str = ""  # of an answer: r, or the name of the error, or e for any error, or empty for any
 
     def text(self) -> str:
         """Return its line of the plan."""

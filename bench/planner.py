@@ -388,10 +388,10 @@ class Planner(RecordedBus):
         return 0 if self._later_owner(line.arg, line) == line.sender else DO_NOT_QUEUE
 
     def _expect_answer(self, connection: Connection, op: Op, line: Line, answer: Line | None) -> None:
+        event = self._event(("r", connection.number, str(line.serial)), answer or line)
+        event.most = 1
         if answer is None or answer.number > self.lines[-1].number:
             return
-        event = self._event(("r", connection.number, str(line.serial)), answer)
-        event.most = 1
         event.least = 0 if line.flags & NO_REPLY else 1  # a bus may refuse even what wants no answer
         event.answer = "r" if answer.type != ERROR else answer.error if answer.sender == BUS else "e"
         if line.to_bus and line.member in QUERIES and line.arg in self.early_names:

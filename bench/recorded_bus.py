@@ -101,16 +101,17 @@ class RecordedBus:
         event.most += len(receivers)
         self.plan.broadcasts += 1
         self.plan.as_recorded += len(receivers) == line.receivers
-        for connection in receivers:
-            connection.broadcasts += 1
         last: dict[str, Op] = {}
         for change in self.changes:
             if change.connection != op.connection and change.rule.matches(subject):
                 last[change.connection] = change.op
-        for earlier in last.values():
+        for number, earlier in last.items():
             if not self._after(op, earlier) and earlier.kind != "X":
                 event.least, event.most = max(0, event.least - 1), event.most + 1
                 self.plan.undecided += 1
+                receivers = [connection for connection in receivers if connection.number != number]
+        for connection in receivers:
+            connection.broadcasts += 1
         shown = op.done
         if shown is None and event.key[0] == "m" and receivers:
             shown = op.done = event.id
@@ -129,6 +130,8 @@ class RecordedBus:
         elif (line.arg, rule) in connection.rules:
             connection.rules.remove((line.arg, rule))
         self.changes.append(Change(connection.number, op, rule))
+        for found in UNIQUE.finditer(line.arg):
+            self._read(found[0], op)  # it needs the name; and the bus drops a rule with its sender
         last: dict[str, int] = {}
         for sent in self.sent:
             if sent.op.connection != connection.number and rule.matches(sent.subject):

@@ -124,7 +124,7 @@ static void welcome(uint32_t number, const struct message *m)
 static void check_answer(const struct event *event, uint32_t number, const struct message *m)
 {
     const char *got = m->type == RETURN ? "r" : shown(m->error);
-    if (!strcmp(event->answer, got) || (!strcmp(event->answer, "e") && m->type == ERROR))
+    if (!*event->answer || !strcmp(event->answer, got) || (!strcmp(event->answer, "e") && m->type == ERROR))
         return;
     atomic_fetch_add(&state->different, 1);
     state_remark("line %u: the answer to connection %u is %s, recorded was %s", event->line, number, got,

@@ -161,6 +161,13 @@ class TestReceivers:
         assert event(plan, "r", "4", "2").answer == f"{DRIVER}.Error.ServiceUnknown"
         assert not plan.activatable
 
+    def test_a_call_whose_answer_was_not_recorded_may_have_any(self) -> None:
+        recording = Recording()
+        recording.connect(4)
+        recording.add(type="c", sender=4, dest="b", interface=DRIVER, member="StartServiceByName", arg=NAME)
+        answer = event(plan_of(recording), "r", "4", "2")
+        assert (answer.least, answer.most, answer.answer) == (0, 1, "")
+
 
 class TestWaits:
     """What was recorded in an order that matters is sent in that order."""
@@ -244,6 +251,25 @@ class TestWaits:
         recording.ask_bus(4, "GetNameOwner", NAME, error=f"{DRIVER}.Error.NameHasNoOwner")
         plan = plan_of(recording)
         assert ("x", "5") in waits(plan, op(plan, 4, "GetNameOwner"))
+
+    def test_a_rule_waits_for_the_connections_that_it_names(self) -> None:
+        recording = Recording()
+        recording.connect(4, 5)
+        recording.ask_bus(5, "AddMatch", f"{RULE},sender=':1.4'")
+        plan = plan_of(recording)
+        assert ("r", "4", "1") in waits(plan, op(plan, 5, "AddMatch"))
+        assert op(plan, 5, "AddMatch").body.endswith("sender='{4}'")
+
+    def test_a_connection_closes_when_it_has_got_its_broadcasts(self) -> None:
+        recording = Recording()
+        recording.connect(4, 5)
+        recording.ask_bus(5, "AddMatch", RULE)
+        recording.tick(4, receivers=1)
+        recording.tick(4, receivers=1)
+        recording.owner_changed(":1.5", old=5)
+        plan = plan_of(recording)
+        close = next(o for o in plan.ops if o.kind == "X")
+        assert (close.connection, close.broadcasts) == ("5", 2)
 
     def test_every_wait_is_for_something_earlier(self) -> None:
         """So that no two messages wait for each other."""
