@@ -238,7 +238,7 @@ class Bus:
             self.log.recurrent(error.limit, f"{error.text} ({error.limit}={error.value})")
             raise
         if reply is not None:
-            call.reply(*reply.values, fds=reply.fds)
+            call.reply(*reply.values)
 
     def _receive(self, peer: Peer, event: Event) -> None:
         """Handle a signal to the bus, or a reply to one of its calls."""

@@ -89,12 +89,10 @@ class Reloader:
             return
         watch = self._watch = Watch(self._loop, self.ask, self._watch_failed, self._bus.log)
         watch.set(self._bus.settings, self._began)
-        self._bus.activation.set_follower(watch)
 
     def _watch_failed(self, error: Exception) -> None:
         """Close a watch that has raised an exception; the next reload makes another."""
         watch, self._watch = self._watch, None
-        self._bus.activation.set_follower(None)
         if watch is not None:
             watch.close()
 

@@ -44,8 +44,6 @@ class Watch:
 
     Only directories are watched, since most programs replace a file instead of writing to it. A missing file
     is awaited in its nearest existing parent, which causes no call until the file itself appears.
-
-    In addition it records changes in directories that are ``follow``ed, without a call.
     """
 
     def __init__(self, loop: Loop, changed: Action, failed: Failed, log: Log) -> None:
@@ -57,8 +55,6 @@ class Watch:
         self._files: Sequence[str] = ()
         self._missing: Sequence[str] = ()
         self._names: dict[int, Names] = {}
-        self._followed: set[int] = set()
-        self._changed_there = False
         self._timer: asyncio.TimerHandle | None = None
         self._latest = 0.0
         self._inotify: Inotify | None = None
@@ -101,8 +97,6 @@ class Watch:
         """Read the events of the kernel."""
         moved = False
         for event in self._inotify or ():
-            if event.watch is None or event.watch.wd in self._followed:
-                self._changed_there = True
             matters = self._matters(event)
             if matters:
                 self._note()
@@ -111,35 +105,6 @@ class Watch:
             self._place(self._inotify)
             if any(os.path.lexists(one) for one in self._missing):
                 self._note()
-
-    def follow(self, directories: Sequence[str]) -> bool:
-        """Record changes in these directories from now on, and in no others.
-
-        A missing one is ignored. Returns False if another can't be watched.
-        """
-        if self._inotify is None:
-            return False
-        self._followed, old = set(), self._followed
-        watched = True
-        for directory in directories:
-            try:
-                self._followed.add(self._inotify.add_watch(directory, CHANGES).wd)
-            except (FileNotFoundError, NotADirectoryError):
-                pass
-            except OSError:
-                watched = False
-        watches = {watch.wd: watch for watch in self._inotify.watches}
-        for wd in old - self._followed - self._names.keys():
-            if wd in watches:
-                _remove(self._inotify, watches[wd])
-        self.drain()
-        self._changed_there = False
-        return watched
-
-    def has_changed(self) -> bool:
-        """Return True if anything has changed in the directories since ``follow``."""
-        self.drain()
-        return self._inotify is None or self._changed_there
 
     def _place(self, inotify: Inotify) -> None:
         """Watch where the files are, or will be, and nowhere else."""
@@ -152,7 +117,7 @@ class Watch:
             self._names = {}
             for directory, names in found.items():
                 self._add(inotify, directory, names)
-        for wd in old.keys() - self._names.keys() - self._followed:
+        for wd in old.keys() - self._names.keys():
             if wd in watches:
                 _remove(inotify, watches[wd])
 

@@ -10,7 +10,7 @@ from ...policy.settings import Settings
 from ...transport.relay import Event
 from ...transport.relay.message import METHOD_RETURN
 from .. import errors, signature
-from ..codec import make_body, read_body
+from ..codec import read_body
 from ..driver.method import BUS_NAME, Call
 from ..errors import DBusError
 from ..guard import failure, ignored
@@ -20,7 +20,7 @@ from . import failures, systemd
 from .catalog import Catalog
 from .command_line import InvalidCommandLine, split
 from .environment import Environment
-from .services import Follower, Services
+from .services import Services
 from .start import Start
 from .tools import CannotExecute, CannotFork, Program, Tools
 from .units import Units
@@ -47,46 +47,38 @@ class Activation:
         self._environment = environment
         self._starts: dict[str, Start] = {}
         self._waiting = 0
-        self._services = Services(tools, bus.log, bus.guard, bus.announce_services)
-        self._listed: tuple[Catalog, bytes] | None = None
+        self._services = Services(bus.relay, tools, bus.log, bus.guard, bus.announce_services)
         self._units = Units(bus.relay, tools, self._is_systemd_there, self._unit_failed)
 
     def configure(self, settings: Settings) -> None:
         """Use the service directories of a configuration."""
         self._services.configure(settings.service_dirs, helper=settings.servicehelper is not None)
 
-    def set_follower(self, follower: Follower | None) -> None:
-        """Use ``follower`` to detect changes in the service directories; None: there is none."""
-        self._services.set_follower(follower)
-
     # Requests of clients.
 
     def park(self, peer: Peer, event: Event) -> None:
         """Start the recipient of a parked message; the message is answered in any case."""
-        self._ask(event.destination or "", ParkedMessage(peer, event.parked, event.denied))
+        waiter = ParkedMessage(peer, event.parked, event.denied)
+        self._ask(event.destination or "", waiter, current=event.current)
 
     def start_by_name(self, call: Call) -> None:
         """Start a service, and answer StartServiceByName with the result."""
         name: str = call.args[0]
-        waiter = StartCall(call)
+        waiter, current = StartCall(call), call.message.current
         if self._bus.owner(name) is None:
-            self._ask(name, waiter)
+            self._ask(name, waiter, current=current)
         elif self._needs_no_file(name):
             waiter.reply(StartReply.ALREADY_RUNNING)
         elif self._waiting >= self._limit:
             waiter.fail(self._bus.relay, failures.too_many_starts(name, self._limit))
         else:
-            self._services.ask(partial(self._running, name, waiter), call.failed)
+            self._services.ask(partial(self._running, name, waiter), call.failed, current=current)
 
     def list_names(self, call: Call) -> None:
         """Answer ListActivatableNames from the present contents of the directories."""
-        self._services.ask(lambda catalog: call.reply_body(self._list(catalog)), call.failed)
-
-    def _list(self, catalog: Catalog) -> bytes:
-        """Return the answer for a catalogue; cached, as the catalogue seldom changes."""
-        if self._listed is None or self._listed[0] is not catalog:
-            self._listed = catalog, make_body("as", [[BUS_NAME, *catalog.services]])
-        return self._listed[1]
+        self._services.ask(
+            lambda catalog: call.reply_body(catalog.names()), call.failed, current=call.message.current
+        )
 
     def update_environment(self, variables: Mapping[str, str]) -> None:
         """Set variables for services that are started from now on, by systemd, too; raises DBusError."""
@@ -117,7 +109,7 @@ class Activation:
         error = DBusError(errors.FAILED, "The sender has disconnected")
         for start in self._starts.values():
             lost, judged = start.leave(peer)
-            self._waiting -= judged
+            self._count(-judged)
             self._fail_all(lost, error)
         if self._bus.owner(systemd.MANAGER_NAME) is None:
             self._units.manager_gone()
@@ -157,27 +149,33 @@ class Activation:
     def _limit(self) -> int:
         return self._bus.limits.max_pending_service_starts
 
-    def _ask(self, name: str, waiter: Waiter) -> None:
-        """Add a waiter for a name."""
+    def _count(self, change: int) -> None:
+        """Note that more or fewer parties wait for starts; the data plane enforces the limit, too."""
+        self._waiting += change
+        if change:
+            self._guard.run(lambda: self._bus.relay.count_starts(self._waiting), ignored)
+
+    def _ask(self, name: str, waiter: Waiter, *, current: bool = False) -> None:
+        """Add a waiter for a name; ``current``: the catalogue need not be read again."""
         start = self._starts.get(name)
         if self._waiting >= self._limit:
             waiter.fail(self._bus.relay, failures.too_many_starts(name, self._limit))
         elif start is None:
-            self._open(name, waiter)
+            self._open(name, waiter, current)
         elif start.running:
             self._join(start, waiter)
             self._begun(start, waiter)
         else:
             start.unjudged.append(waiter)
 
-    def _open(self, name: str, waiter: Waiter) -> None:
+    def _open(self, name: str, waiter: Waiter, current: bool) -> None:
         start = Start(name)
         start.unjudged.append(waiter)
         self._starts[name] = start
         # From here on an exception fails the start.
-        self._guard.run(partial(self._find, start), partial(self._abort, start))
+        self._guard.run(partial(self._find, start, current), partial(self._abort, start))
 
-    def _find(self, start: Start) -> None:
+    def _find(self, start: Start, current: bool) -> None:
         """Look up the service that provides the name."""
         timeout, broke = self._bus.limits.service_start_timeout / 1000, partial(self._abort, start)
         start.timer = self._tools.later(timeout, partial(self._timed_out, start), broke)
@@ -187,7 +185,7 @@ class Activation:
             self._judge(start)
             self._begin_all(start)
         else:
-            self._services.ask(partial(self._found, start), broke)
+            self._services.ask(partial(self._found, start), broke, current=current)
 
     def _found(self, start: Start, catalog: Catalog) -> None:
         """Continue with the catalogue, unless the name has an owner or the start has timed out meanwhile."""
@@ -222,7 +220,7 @@ class Activation:
             waiter.succeed(self._bus.relay)
         else:
             start.waiters.append(waiter)
-            self._waiting += 1
+            self._count(1)
 
     def _begin_all(self, start: Start) -> None:
         for waiter in list(start.waiters):
@@ -314,7 +312,7 @@ class Activation:
     def _close(self, start: Start) -> list[Waiter]:
         """End a start; return the waiters to answer."""
         del self._starts[start.name]
-        self._waiting -= len(start.waiters)
+        self._count(-len(start.waiters))
         waiters = start.take()
         self._guard.run(partial(self._bus.relay.await_name, start.name, False), ignored)
         self._guard.run(partial(self._clear, start), ignored)

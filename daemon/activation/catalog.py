@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 from ...policy.settings import ServiceDir
 from ...record import Record
+from ..codec import make_body
+from ..driver.method import BUS_NAME
 from .desktop_file import DesktopFileError
 from .service_file import ServiceFile, load
 
@@ -31,49 +33,49 @@ class Reading(Record):
 class Catalog(Record):
     """Services by their names, and all files by their paths.
 
-    ``warnings`` are for the log: errors in files that are new since the previous catalogue. ``loose``: the
-    stamps of the directories, and of the files whose contents may change without a change in the directory,
-    since they are symbolic or hard links. ``whole``: every file could be read.
+    ``warnings`` are for the log: errors in files that are new since the previous catalogue.
     """
 
     services: Mapping[str, ServiceFile] = MappingProxyType({})
     files: Mapping[str, Reading] = MappingProxyType({})
     warnings: tuple[str, ...] = ()
-    loose: Mapping[str, Stamp | None] = MappingProxyType({})
-    whole: bool = False
 
-    def is_current(self) -> bool:
-        """Return True if the loose files are unchanged."""
-        return self.whole and all(_stamp_of(path) == stamp for path, stamp in self.loose.items())
+    def names(self) -> bytes:
+        """Return the answer of ListActivatableNames, which begins with the bus itself."""
+        return make_body("as", [[BUS_NAME, *self.services]])
 
 
 EMPTY: Final = Catalog()
 
 
-def read(directories: Sequence[ServiceDir], known: Catalog, *, helper: bool) -> Catalog:
+def read(
+    directories: Sequence[ServiceDir], known: Catalog, follow: Callable[[str], None], *, helper: bool
+) -> Catalog:
     """Read the directories; unchanged files are taken from ``known``.
+
+    ``follow`` is called with each path whose contents matter, before they are read: the directories, and
+    files that are symbolic or hard links, whose contents may change without a change in the directory.
 
     Of several files for the same name, one in an earlier directory takes precedence, then one that is named
     after the service. ``helper``: services are started by the launch helper, which finds only such files.
     """
-    reader = _Reader(known, helper)
+    reader = _Reader(known, follow, helper)
     for directory in directories:
         reader.read_directory(directory)
-    return Catalog(reader.services, reader.files, tuple(reader.warnings), reader.loose, whole=True)
+    return Catalog(reader.services, reader.files, tuple(reader.warnings))
 
 
 class _Reader:
-    def __init__(self, known: Catalog, helper: bool) -> None:
+    def __init__(self, known: Catalog, follow: Callable[[str], None], helper: bool) -> None:
         self._known = known
+        self._follow = follow
         self._helper = helper
         self.services: dict[str, ServiceFile] = {}
         self.files: dict[str, Reading] = {}
         self.warnings: list[str] = []
-        self.loose: dict[str, Stamp | None] = {}
 
     def read_directory(self, directory: ServiceDir) -> None:
-        # Before the listing, so that a change in between is detected.
-        self.loose[directory.path] = _stamp_of(directory.path)
+        self._follow(directory.path)
         try:
             names = sorted(name for name in os.listdir(directory.path) if name.endswith(".service"))
         except OSError:
@@ -93,15 +95,12 @@ class _Reader:
     def _read_file(self, path: str, directory: ServiceDir) -> Reading | None:
         try:
             status = os.lstat(path)
-            linked = stat.S_ISLNK(status.st_mode)
-            if linked:
+            if stat.S_ISLNK(status.st_mode) or status.st_nlink > 1:
+                self._follow(path)
                 status = os.stat(path)
         except OSError:
-            self.loose[path] = None
             return None  # removed, or a dangling link
-        stamp = _stamp(status)
-        if linked or status.st_nlink > 1:
-            self.loose[path] = stamp
+        stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev)
         reading = self._known.files.get(path)
         if reading is None or reading.stamp != stamp:
             service = self._load(path)
@@ -131,16 +130,4 @@ class _Reader:
             )
         except OSError as error:
             self.warnings.append(f"{path}: {error.strerror}")
-        return None
-
-
-def _stamp(status: os.stat_result) -> Stamp:
-    return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev)
-
-
-def _stamp_of(path: str) -> Stamp | None:
-    """Return the stamp of a file or directory; None on an error."""
-    try:
-        return _stamp(os.stat(path))
-    except OSError:
         return None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
 
 from ...policy.settings import ServiceDir
+from ...transport.relay import Follower, Relay
 from ..guard import Failed, Guard, ignored
 from ..logging import Log
 from .catalog import EMPTY, Catalog, read
@@ -17,28 +17,21 @@ Done = Callable[[Catalog], object]
 Question = tuple[Done, Failed]
 
 
-class Follower(Protocol):
-    """Records changes in directories (``watch.py``)."""
-
-    def follow(self, directories: Sequence[str]) -> bool:
-        """Record changes from now on; return False if that isn't possible everywhere."""
-
-    def has_changed(self) -> bool:
-        """Return True if anything has changed since ``follow``."""
-
-
 class Services:
     """A file that is added, changed or removed takes effect with the next request.
 
-    A request is answered from the last catalogue unless the directories have changed since: the kernel
-    reports changes in a directory, and the stamps of directories and loose files are compared. Otherwise, or
-    where changes aren't reported, the directories are read.
+    Each reading has a follower of all that it reads, and the data plane gets both: it answers by the
+    catalogue until something changes, and then hands a request up as not ``current``, which causes the next
+    reading.
 
-    A thread reads them. Requests during a reading are answered by the next one, since their files may be
-    newer than the present one. ``on_change`` is called when the set of names has changed.
+    A thread reads. Requests during a reading are answered by the next one, since their files may be newer
+    than the present one. ``on_change`` is called when the set of names has changed.
     """
 
-    def __init__(self, tools: Tools, log: Log, guard: Guard, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, relay: Relay, tools: Tools, log: Log, guard: Guard, on_change: Callable[[], None]
+    ) -> None:
+        self._relay = relay
         self._tools = tools
         self._log = log
         self._guard = guard
@@ -46,9 +39,8 @@ class Services:
         self._directories: Sequence[ServiceDir] = ()
         self._helper = False
         self._catalog = EMPTY
-        self._announced = False
-        self._follower: Follower | None = None
-        self._followed = False
+        self._known = False
+        """Whether the catalogue is one of these directories."""
         self._reading: list[Question] | None = None
         self._waiting: list[Question] = []
 
@@ -56,58 +48,47 @@ class Services:
         """Use other directories; the caller announces the change."""
         self._directories = directories
         self._helper = helper
-        self._announced = False
-        self._followed = False
+        self._known = False
+        self._install(None)
         self.ask(ignored, ignored)
 
-    def set_follower(self, follower: Follower | None) -> None:
-        """Use ``follower`` to detect changes from the next reading on; None: there is none."""
-        self._follower = follower
-        self._followed = False
-
-    def ask(self, done: Done, failed: Failed) -> None:
-        """Call ``done`` with the catalogue, at once if it is current; ``failed`` if it can't be read."""
-        if self._is_current():
+    def ask(self, done: Done, failed: Failed, *, current: bool = False) -> None:
+        """Call ``done`` with the catalogue, at once if it is ``current``; ``failed`` if it can't be read."""
+        if current and self._known:
             self._guard.run(partial(done, self._catalog), failed)
             return
         self._waiting.append((done, failed))
         if self._reading is None:
             self._read()
 
-    def _is_current(self) -> bool:
-        if self._reading is not None or self._follower is None or not self._followed:
-            return False
-        return not self._follower.has_changed() and self._catalog.is_current()
-
-    def _begin_to_follow(self) -> None:
-        self._followed = False
-        if self._follower is not None:
-            self._followed = self._follower.follow([one.path for one in self._directories])
+    def _install(self, follower: Follower | None) -> None:
+        """Hand the catalogue to the data plane."""
+        self._guard.run(lambda: self._relay.set_catalog(self._catalog.names(), follower), ignored)
 
     def _read(self) -> None:
         self._reading, self._waiting = self._waiting, []
-        # Before the reading: changes during it make the next request read again.
-        self._guard.run(self._begin_to_follow, ignored)
         directories, known, helper = self._directories, self._catalog, self._helper
 
-        def work() -> Catalog:
+        def work() -> tuple[Catalog, Follower | None]:
             try:
-                return read(directories, known, helper=helper)
+                follower = Follower()
+                return read(directories, known, follower.add, helper=helper), follower
             except Exception:
                 # Known services can still be started.
-                return known.replace(warnings=(traceback.format_exc(),), whole=False)
+                return known.replace(warnings=(traceback.format_exc(),)), None
 
-        def done(catalog: Catalog) -> None:
-            self._done(catalog, current=directories is self._directories)
+        def done(found: tuple[Catalog, Follower | None]) -> None:
+            self._done(*found, current=directories is self._directories)
 
         self._guard.run(lambda: self._tools.in_background(work, done, self._failed), self._failed)
 
-    def _done(self, catalog: Catalog, *, current: bool) -> None:
+    def _done(self, catalog: Catalog, follower: Follower | None, *, current: bool) -> None:
         before, self._catalog = self._catalog, catalog
         answered, self._reading = self._reading or [], None
-        changed = current and self._announced and catalog.services.keys() != before.services.keys()
+        changed = current and self._known and catalog.services.keys() != before.services.keys()
         if current:
-            self._announced = True
+            self._known = True
+            self._install(follower)
         else:
             # These were the directories of an old configuration: wait for the next reading.
             answered, self._waiting = [], answered + self._waiting

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from .. import errors
-from ..codec import STRINGS_AT_ONCE, Variant
+from ..codec import STRINGS_AT_ONCE
 from ..errors import DBusError
 from .method import BUS_NAME, Call, Interface, Method, Property, Reply, Signal
 
@@ -67,50 +66,6 @@ def list_queued_owners(bus: Bus, call: Call) -> Reply:
         raise DBusError(errors.NAME_HAS_NO_OWNER, f"Could not get owners of name '{name}': no such name")
     queue = bus.names.queue(name) or (owner.id,)
     return Reply(([bus.peers[peer].unique_name for peer in queue],))
-
-
-def get_connection_unix_user(bus: Bus, call: Call) -> Reply:
-    """GetConnectionUnixUser(s name) → u; the data plane answers for those whose user is known."""
-    owner = _find(bus, call, "UID")
-    uid = os.geteuid() if owner is None else owner.credentials.uid
-    if uid is None:
-        raise DBusError(errors.FAILED, f"Could not determine UID for '{call.args[0]}'")
-    return Reply((uid,))
-
-
-def get_connection_unix_process_id(bus: Bus, call: Call) -> Reply:
-    """GetConnectionUnixProcessID(s name) → u; the data plane answers for those whose process is known."""
-    owner = _find(bus, call, "PID")
-    pid = os.getpid() if owner is None else owner.credentials.pid
-    if pid is None:
-        raise DBusError(errors.UNIX_PROCESS_ID_UNKNOWN, f"Could not determine PID for '{call.args[0]}'")
-    return Reply((pid,))
-
-
-def get_connection_credentials(bus: Bus, call: Call) -> Reply:
-    """GetConnectionCredentials(s name) → a{sv}: what is known; what is not is left out."""
-    owner = _find(bus, call, "credentials")
-    if owner is None:
-        known = {"ProcessID": Variant("u", os.getpid()), "UnixUserID": Variant("u", os.geteuid())}
-        return Reply((known,))
-    who = owner.credentials
-    known = {}
-    if who.pid is not None:
-        known["ProcessID"] = Variant("u", who.pid)
-    if who.uid is not None:
-        known["UnixUserID"] = Variant("u", who.uid)
-    if who.gids:
-        known["UnixGroupIDs"] = Variant("au", sorted(set(who.gids)))
-    if who.label:
-        known["LinuxSecurityLabel"] = Variant("ay", who.label + b"\x00")
-    if call.fd < 0 or not call.peer.credentials.fd_passing:
-        return Reply((known,))
-    try:
-        fd = os.dup(call.fd)
-    except OSError:
-        return Reply((known,))  # the pidfd is optional
-    known["ProcessFD"] = Variant("h", 0)
-    return Reply((known,), (fd,))
 
 
 def get_adt_audit_session_data(bus: Bus, call: Call) -> NoReturn:
@@ -195,13 +150,13 @@ DBUS: Final = Interface(
         Method("RemoveMatch", "s", "", None),
         Method("GetNameOwner", "s", "s", None),
         Method("ListQueuedOwners", "s", "as", list_queued_owners),
-        Method("GetConnectionUnixUser", "s", "u", get_connection_unix_user),
-        Method("GetConnectionUnixProcessID", "s", "u", get_connection_unix_process_id),
+        Method("GetConnectionUnixUser", "s", "u", None),
+        Method("GetConnectionUnixProcessID", "s", "u", None),
         Method("GetAdtAuditSessionData", "s", "ay", get_adt_audit_session_data),
         Method("GetConnectionSELinuxSecurityContext", "s", "ay", get_connection_selinux_security_context),
         Method("ReloadConfig", "", "", reload_config),
         Method("GetId", "", "s", None),
-        Method("GetConnectionCredentials", "s", "a{sv}", get_connection_credentials),
+        Method("GetConnectionCredentials", "s", "a{sv}", None),
     ),
     properties=(Property("Features", "as", _features), Property("Interfaces", "as", _interfaces)),
     signals=(

@@ -57,5 +57,5 @@ def introspect(bus: Bus, call: Call) -> Reply:
 
 
 INTROSPECTABLE: Final = Interface(
-    "org.freedesktop.DBus.Introspectable", (Method("Introspect", "", "s", introspect),)
+    "org.freedesktop.DBus.Introspectable", (Method("Introspect", "", "s", introspect, constant=True),)
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -24,8 +23,8 @@ BUS_PATH: Final = "/org/freedesktop/DBus"
 class Call:
     """A method call to the driver, which is answered exactly once.
 
-    Its sender is stopped until it is resumed. ``fd`` is the pidfd for GetConnectionCredentials, -1 if there
-    is none. ``method`` is set once it is known; then the arguments match its signature.
+    Its sender is stopped until it is resumed. ``method`` is set once it is known; then the arguments match
+    its signature.
     """
 
     __slots__ = (
@@ -33,7 +32,6 @@ class Call:
         "_relay",
         "_replied",
         "_resumed",
-        "fd",
         "flags",
         "method",
         "path",
@@ -46,7 +44,6 @@ class Call:
         self.serial = message.serial
         self.flags = message.flags
         self.path = message.path or "/"
-        self.fd = message.fd
         self.method: Method | None = None
         self._relay = relay
         self._message: Event | None = message
@@ -84,28 +81,21 @@ class Call:
         """Read the first argument, an array of strings or of pairs of strings, in parts."""
         return read_strings(self.message.body_view, self.message.big_endian, pairs=pairs)
 
-    def reply(self, *values: Any, fds: tuple[int, ...] = ()) -> None:
-        """Answer with the values of the method's outputs; ``fds`` change their owner."""
+    def reply(self, *values: Any) -> None:
+        """Answer with the values of the method's outputs."""
         assert self.method is not None
         # Like the reference, omit an empty reply if none is expected.
         if not self.method.outputs and self.flags & NO_REPLY_EXPECTED:
             self.answered()
-        try:
-            body = make_body(self.method.outputs, values)
-        except Exception:
-            for fd in fds:
-                os.close(fd)
-            raise
-        self.reply_body(body, fds)
+        self.reply_body(make_body(self.method.outputs, values))
 
-    def reply_body(self, body: bytes, fds: tuple[int, ...] = ()) -> None:
+    def reply_body(self, body: bytes) -> None:
         """Answer with a marshalled body, even if no reply is expected."""
         assert self.method is not None
-        if self._replied:
-            for fd in fds:
-                os.close(fd)
-        else:
-            self._relay.reply(self.peer.id, self.serial, self.method.outputs, body, fds)
+        if not self._replied:
+            # Clients make up paths, and what the data plane keeps must not grow with them.
+            constant = self.method.constant and self.path in (BUS_PATH, "/")
+            self._relay.reply(self.peer.id, self.serial, self.method.outputs, body, constant=constant)
         self._replied = True
         self.resume()
 
@@ -138,10 +128,9 @@ class Call:
 
 
 class Reply(NamedTuple):
-    """The values of a reply, and its descriptors, which change their owner."""
+    """The values of a reply."""
 
     values: tuple[Any, ...] = ()
-    fds: tuple[int, ...] = ()
 
 
 Handler = Callable[["Bus", Call], Reply | None]
@@ -152,7 +141,8 @@ class Method(Record):
     """One method.
 
     ``handler`` None: the data plane answers it. ``any_path``: at every path, not only at
-    /org/freedesktop/DBus. ``privileged``: for root and the bus's own user only.
+    /org/freedesktop/DBus. ``privileged``: for root and the bus's own user only. ``constant``: a reply depends
+    on nothing but path and arguments, so the data plane gives it to later calls; errors are not kept.
     """
 
     name: str
@@ -161,6 +151,7 @@ class Method(Record):
     handler: Handler | None
     any_path: bool = True
     privileged: bool = False
+    constant: bool = False
 
 
 class Property(Record):

@@ -21,7 +21,7 @@ def get_machine_id(bus: Bus, call: Call) -> Reply:
 PEER: Final = Interface(
     PEER_NAME,
     (
-        Method("GetMachineId", "", "s", get_machine_id),
+        Method("GetMachineId", "", "s", get_machine_id, constant=True),
         Method("Ping", "", "", None),
     ),
 )

@@ -52,8 +52,8 @@ def _property(interface: Interface, name: Any) -> Property:
 PROPERTIES: Final = Interface(
     "org.freedesktop.DBus.Properties",
     (
-        Method("Get", "ss", "v", get, any_path=False),
-        Method("GetAll", "s", "a{sv}", get_all, any_path=False),
+        Method("Get", "ss", "v", get, any_path=False, constant=True),
+        Method("GetAll", "s", "a{sv}", get_all, any_path=False, constant=True),
         Method("Set", "ssv", "", set_, any_path=False),
     ),
     signals=(

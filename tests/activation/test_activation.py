@@ -63,7 +63,7 @@ class TestAutoStart:
             ("deliver", 1),
             ("deliver", 2),
             ("deliver", 3),
-            ("reply", service.id, 99, "u", b"\1\0\0\0", ()),
+            ("reply", service.id, 99, "u", b"\1\0\0\0"),
             ("resume", service.id),
         ]
         assert desk.log.lines[1:] == [f"Successfully activated service '{NAME}'"]
@@ -139,8 +139,8 @@ class TestStartServiceByName:
         start_call(desk, peer, serial=8)
         commands = desk.own(desk.attach(), NAME)
         assert commands[1:4] == [
-            ("reply", peer.id, 7, "u", STARTED, ()),
-            ("reply", peer.id, 8, "u", STARTED, ()),
+            ("reply", peer.id, 7, "u", STARTED),
+            ("reply", peer.id, 8, "u", STARTED),
             ("deliver", 1),
         ]
 
@@ -153,7 +153,7 @@ class TestStartServiceByName:
         desk.service(NAME)
         desk.own(desk.attach(), NAME)
         assert start_call(desk, peer) == [
-            ("reply", peer.id, 1, "u", b"\2\0\0\0", ()),
+            ("reply", peer.id, 1, "u", b"\2\0\0\0"),
             ("resume", peer.id),
         ]
 

@@ -1,8 +1,8 @@
-"""When the service directories are read, and when the cache answers a lookup."""
+"""When the service directories are read, and what the data plane is told about them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
 from pathlib import Path
 
 import pytest
@@ -12,28 +12,14 @@ from omnibus.daemon.activation.catalog import Catalog
 from omnibus.daemon.activation.services import Services
 from omnibus.daemon.guard import Guard, ignored
 from omnibus.policy.settings import ServiceDir
-from support.plane import Lines
+from omnibus.transport.relay import Follower
+from omnibus.transport.relay._relay import ffi
+from support.plane import BUS, FakePlane, Lines
+from support.wire import unmarshal
 
 from .conftest import FakeTools
 
 NAME = "org.example.Service"
-
-
-class Follower:
-    """A fake watch; ``possible``: whether directories can be watched."""
-
-    def __init__(self, *, possible: bool = True) -> None:
-        self.possible = possible
-        self.changed = True
-        self.followed: list[Sequence[str]] = []
-
-    def follow(self, directories: Sequence[str]) -> bool:
-        self.followed.append(directories)
-        self.changed = False
-        return self.possible
-
-    def has_changed(self) -> bool:
-        return self.changed
 
 
 class LookupHarness:
@@ -41,10 +27,11 @@ class LookupHarness:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.plane = FakePlane()
         self.tools = FakeTools()
         self.log = Lines()
         self.announced = 0
-        self.services = Services(self.tools, self.log, Guard(self.log), self.announce)
+        self.services = Services(self.plane, self.tools, self.log, Guard(self.log), self.announce)
         self.services.configure([ServiceDir(str(directory))], helper=False)
         self.tools.read()
 
@@ -54,10 +41,10 @@ class LookupHarness:
     def write(self, name: str, exec: str = "/bin/true") -> None:
         (self.directory / f"{name}.service").write_text(f"[D-BUS Service]\nName={name}\nExec={exec}\n")
 
-    def ask(self) -> Catalog | None:
+    def ask(self, *, current: bool) -> Catalog | None:
         """Return the result, None if a reading is needed."""
         told: list[Catalog] = []
-        self.services.ask(told.append, ignored)
+        self.services.ask(told.append, ignored, current=current)
         return told[0] if told else None
 
     def read(self) -> Catalog:
@@ -68,116 +55,101 @@ class LookupHarness:
         self.tools.read()
         return told[0]
 
+    @property
+    def names(self) -> list[str]:
+        """What the data plane lists."""
+        return list(unmarshal("as", self.plane.names)[0])
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the data plane may answer by the catalogue."""
+        return self.plane.follower is not None and not self.plane.follower.changed()
+
 
 @pytest.fixture
 def harness(tmp_path: Path) -> LookupHarness:
-    return LookupHarness(tmp_path)
+    directory = tmp_path / "services"
+    directory.mkdir()
+    return LookupHarness(directory)
 
 
-@pytest.fixture
-def follower(harness: LookupHarness) -> Follower:
-    """Changes are reported from the next reading on."""
-    found = Follower()
-    harness.services.set_follower(found)
-    return found
-
-
-def test_changes_are_not_reported(harness: LookupHarness) -> None:
-    """Every lookup needs a reading."""
-    harness.read()
-    harness.read()
-
-
-def test_nothing_is_reported(harness: LookupHarness, follower: Follower) -> None:
-    """The cache answers at once."""
+def test_data_plane_has_the_catalogue(harness: LookupHarness) -> None:
     harness.write(NAME)
-    known = harness.read()
-    assert NAME in known.services
-    assert follower.followed == [[str(harness.directory)]]
-    assert harness.ask() is known
-    assert harness.ask() is known
-
-
-def test_change_is_reported(harness: LookupHarness, follower: Follower) -> None:
-    harness.write(NAME)
+    assert not harness.is_current
     harness.read()
-    harness.write(NAME, "/bin/false")
-    follower.changed = True
-    assert harness.read().services[NAME].exec == "/bin/false"
-    assert harness.ask() is not None
-
-
-def test_directory_has_changed(harness: LookupHarness, follower: Follower) -> None:
-    """The directory's own state shows a change that is not reported, such as a mount."""
-    harness.read()
-    harness.directory.rename(harness.directory.with_name("old"))
-    harness.directory.mkdir()
-    harness.write(NAME)
-    assert NAME in harness.read().services
+    assert harness.names == [BUS, NAME]
+    assert harness.is_current
     assert harness.announced == 1
 
 
-def test_change_during_the_reading(harness: LookupHarness, follower: Follower) -> None:
-    """The next lookup needs another reading."""
+def test_current(harness: LookupHarness) -> None:
+    """A question that the data plane handed up to start a service needs no reading."""
+    harness.write(NAME)
+    known = harness.read()
+    assert harness.ask(current=True) is known
+    assert harness.tools.waiting == []
+
+
+def test_change(harness: LookupHarness) -> None:
+    harness.write(NAME)
+    harness.read()
+    harness.write(NAME, "/bin/false")
+    assert not harness.is_current
+    assert harness.read().services[NAME].exec == "/bin/false"
+    assert harness.is_current
+
+
+def test_change_during_the_reading(harness: LookupHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data plane sees it, and the next question needs another reading."""
+    plain, once = module.read, itertools.count()
+
+    def read(*args: object, **more: object) -> Catalog:
+        found: Catalog = plain(*args, **more)  # type: ignore[arg-type]
+        if not next(once):
+            harness.write(NAME)
+        return found
+
+    monkeypatch.setattr(module, "read", read)
+    assert NAME not in harness.read().services
+    assert not harness.is_current
+    assert NAME in harness.read().services
+    assert harness.is_current
+
+
+def test_during_a_reading(harness: LookupHarness) -> None:
+    """A question during a reading waits for the next one, unless its catalogue was current."""
     harness.services.ask(ignored, ignored)
-    follower.changed = True
-    harness.tools.read()
-    harness.read()
-    assert harness.ask() is not None
-
-
-def test_during_a_reading(harness: LookupHarness, follower: Follower) -> None:
-    """A lookup during a reading waits for the next one."""
-    harness.services.ask(ignored, ignored)
-    assert harness.ask() is None
+    assert harness.ask(current=False) is None
+    assert harness.ask(current=True) is not None
     harness.tools.read()
 
 
-def test_unwatchable_directory(harness: LookupHarness) -> None:
-    """A directory that can't be watched: every lookup needs a reading."""
-    harness.services.set_follower(Follower(possible=False))
-    harness.read()
-    harness.read()
-
-
-def test_lost(harness: LookupHarness, follower: Follower) -> None:
-    harness.read()
-    harness.services.set_follower(None)
-    harness.read()
-    harness.read()
-
-
-def test_another_watch(harness: LookupHarness, follower: Follower) -> None:
-    """The new watch must be in place before the cache is used."""
-    harness.read()
-    harness.services.set_follower(Follower())
-    harness.read()
-    assert harness.ask() is not None
-
-
-def test_other_directories(harness: LookupHarness, follower: Follower, tmp_path: Path) -> None:
+def test_other_directories(harness: LookupHarness, tmp_path: Path) -> None:
+    """The data plane must not answer by those of the old configuration."""
     harness.read()
     other = tmp_path / "other"
     other.mkdir()
     harness.services.configure([ServiceDir(str(other))], helper=False)
-    assert harness.ask() is None
+    assert not harness.is_current
+    assert harness.ask(current=True) is None
     harness.tools.read()
-    assert follower.followed[-1] == [str(other)]
+    assert harness.is_current
 
 
-def test_following_fails(harness: LookupHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The watch raises an exception: every lookup needs a reading."""
+def test_no_inotify(harness: LookupHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every question needs a reading."""
 
-    class Broken(Follower):
-        def follow(self, directories: Sequence[str]) -> bool:
-            raise RuntimeError("no")
+    class Without(Follower):
+        def __init__(self) -> None:
+            self.native = ffi.NULL
 
-    harness.services.set_follower(Broken())
-    harness.read()
-    harness.read()
+    monkeypatch.setattr(module, "Follower", Without)
+    harness.write(NAME)
+    assert NAME in harness.read().services
+    assert not harness.is_current
 
 
-def test_reading_fails(harness: LookupHarness, follower: Follower, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_fails(harness: LookupHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """The old content is returned, and the next lookup tries again; the log has one line."""
     harness.write(NAME)
     harness.read()
@@ -186,7 +158,7 @@ def test_reading_fails(harness: LookupHarness, follower: Follower, monkeypatch: 
         raise RuntimeError("a mistake")
 
     monkeypatch.setattr(module, "read", fail)
-    follower.changed = True
     for _ in range(3):
         assert NAME in harness.read().services
+        assert not harness.is_current
     assert sum("a mistake" in line for line in harness.log.lines) == 1

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from omnibus.daemon.activation.catalog import EMPTY, Catalog, read
 from omnibus.daemon.activation.desktop_file import DesktopFileError, parse
 from omnibus.daemon.activation.service_file import ServiceFile, from_sections, load
+from omnibus.daemon.guard import ignored
 from omnibus.policy.settings import ServiceDir
+from omnibus.transport.relay import Follower
 from support.daemon import config, start
 
 from .conftest import Parts
@@ -167,8 +169,14 @@ class Places:
 
     def read(self, *, helper: bool = False, **flags: Any) -> Catalog:
         places = [ServiceDir(str(place), **flags) for place in (self.first, self.second)]
-        self.catalog = read(places, self.catalog, helper=helper)
+        self.follower = Follower()
+        self.catalog = read(places, self.catalog, self.follower.add, helper=helper)
         return self.catalog
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything has changed since the reading."""
+        return self.follower.changed()
 
     @property
     def found(self) -> dict[str, str]:
@@ -182,7 +190,7 @@ def places(tmp_path: Path) -> Places:
 
 class TestDirectories:
     def test_nothing_there(self, tmp_path: Path) -> None:
-        found = read([ServiceDir(str(tmp_path / "no"))], EMPTY, helper=False)
+        found = read([ServiceDir(str(tmp_path / "no"))], EMPTY, ignored, helper=False)
         assert (found.services, found.files, found.warnings) == ({}, {}, ())
 
     def test_only_service_files(self, places: Places) -> None:
@@ -263,7 +271,7 @@ class TestReference:
             names = set(daemon.connect().driver("ListActivatableNames")) - {"org.freedesktop.DBus"}
         finally:
             daemon.stop()
-        assert read([ServiceDir(str(tmp_path))], EMPTY, helper=False).services.keys() == names
+        assert read([ServiceDir(str(tmp_path))], EMPTY, ignored, helper=False).services.keys() == names
         assert 200 < len(names) < 800
 
 
@@ -308,73 +316,138 @@ class TestWarnings:
         assert places.read().warnings == ()
 
 
-class TestCurrent:
-    """Changes that a watch of the directory doesn't report are checked: itself, links, and hard links."""
+class TestChanges:
+    """The data plane answers by the catalogue until the follower reports a change."""
 
     def test_nothing_changed(self, places: Places) -> None:
         places.write(places.first, "a.service")
-        assert places.read().is_current()
+        places.read()
+        assert not places.changed
 
-    def test_never_read(self) -> None:
-        assert not EMPTY.is_current()
-
-    @pytest.mark.parametrize("change", ["new", "gone", "renamed"])
+    @pytest.mark.parametrize("change", ["new", "gone", "renamed", "written", "rights"])
     def test_directory(self, places: Places, change: str) -> None:
         file = places.write(places.first, "a.service")
-        os.utime(places.first, ns=(0, 0))
-        catalog = places.read()
+        places.read()
         if change == "new":
             places.write(places.first, "b.service")
         elif change == "gone":
             file.unlink()
-        else:
+        elif change == "renamed":
             file.rename(file.with_name("b.service"))
-        assert not catalog.is_current()
+        elif change == "written":
+            with file.open("a") as stream:
+                stream.write("\n")
+                stream.flush()
+                assert places.changed
+        else:
+            file.chmod(0)
+        assert places.changed
 
-    def test_directory_replaced(self, places: Places) -> None:
-        """It is replaced by another directory, by a mount, or by a link to another directory."""
-        catalog = places.read()
-        places.first.rename(places.first.with_name("old"))
-        places.first.mkdir()
-        assert not catalog.is_current()
+    def test_changed_for_good(self, places: Places) -> None:
+        """Each reading has its own follower, so a change during the next one is not lost."""
+        places.read()
+        before = places.follower
+        places.write(places.first, "a.service")
+        assert [before.changed() for _ in range(2)] == [True, True]
+        places.read()
+        assert not places.changed
+        assert before.changed()
+
+    def test_beside_the_directories(self, places: Places, tmp_path: Path) -> None:
+        """Other files in the directories above don't matter."""
+        places.read()
+        (tmp_path / "other").touch()
+        (tmp_path / "other").unlink()
+        assert not places.changed
+
+    @pytest.mark.parametrize("above", [False, True])
+    def test_directory_replaced(self, tmp_path: Path, above: bool) -> None:
+        (tmp_path / "above").mkdir()
+        places = Places(tmp_path / "above")
+        places.read()
+        replaced = tmp_path / "above" if above else places.first
+        replaced.rename(tmp_path / "old")
+        assert places.changed
 
     def test_directory_appears_and_disappears(self, tmp_path: Path) -> None:
-        place = ServiceDir(str(tmp_path / "later"))
-        catalog = read([place], EMPTY, helper=False)
-        assert catalog.is_current()
-        (tmp_path / "later").mkdir()
-        assert not catalog.is_current()
-        there = read([place], catalog, helper=False)
-        assert there.is_current()
-        (tmp_path / "later").rmdir()
-        assert not there.is_current()
+        """It is awaited with its parents."""
+        path = tmp_path / "share" / "services"
+        for step in (path.parent.mkdir, path.mkdir, path.rmdir, path.parent.rmdir):
+            follower = Follower()
+            read([ServiceDir(str(path))], EMPTY, follower.add, helper=False)
+            assert not follower.changed()
+            step()
+            assert follower.changed()
+
+    def test_linked_directory(self, tmp_path: Path) -> None:
+        """What a symbolic link leads to, and the link itself, are followed."""
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+        link = tmp_path / "link"
+        link.symlink_to("./one/../one")
+        for step in ((tmp_path / "one" / "a.service").touch, link.unlink, lambda: link.symlink_to("two")):
+            follower = Follower()
+            read([ServiceDir(str(link))], EMPTY, follower.add, helper=False)
+            assert not follower.changed()
+            step()
+            assert follower.changed()
 
     @pytest.mark.parametrize("make", [os.symlink, os.link])
     def test_linked_file(self, places: Places, tmp_path: Path, make: Any) -> None:
         """Its content may change through another name."""
         target = places.write(tmp_path, "target")
         make(target, places.first / "a.service")
-        catalog = places.read()
-        assert catalog.is_current()
+        places.read()
+        assert not places.changed
         places.write(tmp_path, "target", exec="/bin/false")
-        assert not catalog.is_current()
+        assert places.changed
         assert places.read().services[NAME].exec == "/bin/false"
+
+    def test_link_of_a_link(self, places: Places, tmp_path: Path) -> None:
+        """As for applications in /var/lib/flatpak: a link on the way leads to another version."""
+        for version in ("1", "2"):
+            (tmp_path / version).mkdir()
+            places.write(tmp_path / version, "file")
+        (tmp_path / "active").symlink_to("1")
+        (places.first / "a.service").symlink_to(tmp_path / "active" / "file")
+        places.read()
+        assert not places.changed
+        (tmp_path / "new").symlink_to("2")
+        (tmp_path / "new").rename(tmp_path / "active")
+        assert places.changed
 
     def test_dangling_link(self, places: Places, tmp_path: Path) -> None:
         (places.first / "a.service").symlink_to(tmp_path / "target")
-        catalog = places.read()
-        assert catalog.is_current()
+        places.read()
+        assert not places.changed
         places.write(tmp_path, "target")
-        assert not catalog.is_current()
+        assert places.changed
 
-    def test_only_unwatched_files(self, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Other files are not checked one by one, and the directory is not listed."""
+    def test_circle_of_links(self, places: Places, tmp_path: Path) -> None:
+        """It can't be followed, so everything has always changed."""
+        (places.first / "a.service").symlink_to(places.first / "b.service")
+        (places.first / "b.service").symlink_to(places.first / "a.service")
+        places.read()
+        assert places.changed
+
+    @pytest.mark.parametrize("path", ["services", "", "/" + 5000 * "x"])
+    def test_path_that_can_t_be_followed(self, path: str) -> None:
+        follower = Follower()
+        follower.add(path)
+        assert follower.changed()
+
+    def test_too_many_changes(self, places: Places, tmp_path: Path) -> None:
+        """However many changes there were beside the directories, a question is answered quickly."""
+        places.read()
+        for number in range(4000):
+            (tmp_path / f"{number}").touch()
+        assert places.changed
+
+    def test_only_unwatched_files(self, places: Places) -> None:
+        """Files of the directories are not followed one by one."""
         for number in range(100):
             places.write(places.first, f"{number}.service", f"{NAME}{number}")
-        catalog = places.read()
-        looked: list[str] = []
-        stat = os.stat
-        monkeypatch.setattr(os, "stat", lambda path: (looked.append(path), stat(path))[1])
-        monkeypatch.delattr(os, "listdir")
-        assert catalog.is_current()
-        assert looked == [str(places.first), str(places.second)]
+        followed: list[str] = []
+        directories = [ServiceDir(str(places.first))]
+        read(directories, EMPTY, followed.append, helper=False)
+        assert followed == [str(places.first)]

@@ -119,7 +119,7 @@ class TestHandOff:
 
     def test_start_systemd_by_name(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
         commands = desk.call(peer, "StartServiceByName", "su", SYSTEMD, 0)
-        assert commands == [("reply", peer.id, 1, "u", b"\2\0\0\0", ()), ("resume", peer.id)]
+        assert commands == [("reply", peer.id, 1, "u", b"\2\0\0\0"), ("resume", peer.id)]
 
     def test_systemd_never_connects(self, desk: Desk, peer: Peer) -> None:
         """The message has its own time-out, as long as that of systemd."""

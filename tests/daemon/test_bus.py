@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
@@ -114,7 +113,7 @@ class TestRequestName:
         """The signals of the change are sent before the reply."""
         assert desk.call(peer, "RequestName", "su", NAME, 0) == [
             ("set_queue", NAME, (0,)),
-            ("reply", 0, 1, "u", b"\1\0\0\0", ()),
+            ("reply", 0, 1, "u", b"\1\0\0\0"),
             ("resume", 0),
         ]
 
@@ -136,7 +135,7 @@ class TestReleaseName:
         desk.call(peer, "RequestName", "su", NAME, 0)
         assert desk.call(peer, "ReleaseName", "s", NAME) == [
             ("set_queue", NAME, ()),
-            ("reply", 0, 1, "u", b"\1\0\0\0", ()),
+            ("reply", 0, 1, "u", b"\1\0\0\0"),
             ("resume", 0),
         ]
 
@@ -163,60 +162,10 @@ class TestListQueuedOwners:
         assert desk.fails(peer, "ListQueuedOwners", "s", name) == expected
 
 
-class TestGetConnectionCredentials:
-    def credentials(
-        self, desk: Desk, peer: Peer, name: str, fd: int = -1
-    ) -> tuple[dict[str, Variant], tuple[int, ...]]:
-        reply, _ = desk.call(peer, "GetConnectionCredentials", "s", name, fd=fd)
-        return result(reply)[0], reply[5]
-
-    def test_all(self, desk: Desk, peer: Peer) -> None:
-        fd = os.open(os.devnull, os.O_RDONLY)
-        desk.attach(Credentials(7, 8, (50, 7, 50), label=b"label"))
-        known, fds = self.credentials(desk, peer, ":1.1", fd)
-        assert known == {
-            "UnixUserID": Variant("u", 7),
-            "ProcessID": Variant("u", 8),
-            "UnixGroupIDs": Variant("au", [7, 50]),
-            "LinuxSecurityLabel": Variant("ay", b"label\0"),
-            "ProcessFD": Variant("h", 0),
-        }
-        (copy,) = fds
-        assert copy != fd
-        assert os.path.sameopenfile(copy, fd)
-        os.close(copy)
-        os.close(fd)
-
-    def test_no_descriptor_without_negotiation(self, desk: Desk) -> None:
-        asker = desk.attach(fd_passing=False)
-        desk.attach(Credentials(7, 8))
-        known, fds = self.credentials(desk, asker, ":1.1", 0)
-        assert (set(known), fds) == ({"UnixUserID", "ProcessID"}, ())
-
-    def test_process_has_exited(self, desk: Desk, peer: Peer) -> None:
-        """The other credentials are returned all the same."""
-        assert set(self.credentials(desk, peer, ":1.0")[0]) == {"UnixUserID", "ProcessID", "UnixGroupIDs"}
-
-    def test_anonymous(self, desk: Desk, peer: Peer) -> None:
-        desk.attach(Credentials(None, None))
-        assert self.credentials(desk, peer, ":1.1") == ({}, ())
-
-    def test_by_well_known_name(self, desk: Desk, peer: Peer) -> None:
-        desk.call(peer, "RequestName", "su", NAME, 0)
-        assert self.credentials(desk, peer, NAME)[0]["ProcessID"] == Variant("u", 42)
-
-    def test_of_the_bus(self, desk: Desk, peer: Peer) -> None:
-        known, _ = self.credentials(desk, peer, BUS)
-        assert known == {"ProcessID": Variant("u", os.getpid()), "UnixUserID": Variant("u", os.geteuid())}
-
-
 class TestUnknown:
     @pytest.mark.parametrize(
         ("member", "what"),
         [
-            ("GetConnectionCredentials", "credentials"),
-            ("GetConnectionUnixUser", "UID"),
-            ("GetConnectionUnixProcessID", "PID"),
             ("GetAdtAuditSessionData", "audit session data"),
             ("GetConnectionSELinuxSecurityContext", "security context"),
         ],
@@ -236,22 +185,6 @@ class TestUnknown:
     def test_never_known(self, desk: Desk, peer: Peer, name: str, member: str, error: str, what: str) -> None:
         expected = (ERROR + error, f"Could not determine {what} for '{name}'")
         assert desk.fails(peer, member, "s", name) == expected
-
-    @pytest.mark.parametrize(
-        ("member", "error", "what"),
-        [
-            ("GetConnectionUnixUser", "Failed", "UID"),
-            ("GetConnectionUnixProcessID", "UnixProcessIdUnknown", "PID"),
-        ],
-    )
-    def test_remote_client(self, desk: Desk, peer: Peer, member: str, error: str, what: str) -> None:
-        desk.attach(Credentials(None, None))
-        expected = (ERROR + error, f"Could not determine {what} for ':1.1'")
-        assert desk.fails(peer, member, "s", ":1.1") == expected
-
-    def test_the_bus_itself(self, desk: Desk, peer: Peer) -> None:
-        assert result(desk.call(peer, "GetConnectionUnixUser", "s", BUS)[0]) == (os.geteuid(),)
-        assert result(desk.call(peer, "GetConnectionUnixProcessID", "s", BUS)[0]) == (os.getpid(),)
 
 
 class TestProperties:
@@ -327,7 +260,7 @@ class TestActivation:
         root = desk.attach(make_credentials(uid=0))
         desk.call(root, "UpdateActivationEnvironment", "a{ss}", {"A": "1", "B": "2"})
         reply, _ = desk.call(root, "UpdateActivationEnvironment", "a{ss}", {"B": "3"})
-        assert reply == ("reply", root.id, 1, "", b"", ())
+        assert reply == ("reply", root.id, 1, "", b"")
         assert environment.for_program() == {"A": "1", "B": "3", "DBUS_STARTER_ADDRESS": "an:address"}
 
     def test_environment_of_a_system_bus(self) -> None:
@@ -403,7 +336,7 @@ class TestReload:
         assert desk.call(peer, "ReloadConfig", serial=5) == []
         (tell,) = told
         tell(None)
-        assert desk.plane.batch == [("reply", peer.id, 5, "", b"", ()), ("resume", peer.id)]
+        assert desk.plane.batch == [("reply", peer.id, 5, "", b""), ("resume", peer.id)]
 
     @pytest.mark.parametrize(
         ("failure", "error"),

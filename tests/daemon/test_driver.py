@@ -117,7 +117,7 @@ class TestWithoutDestination:
 
     def test_ping(self, desk: Desk, new_or_active: Peer) -> None:
         commands = desk.call(new_or_active, "Ping", interface=PEER, destination=None)
-        assert commands == [("reply", new_or_active.id, 1, "", b"", ()), ("resume", new_or_active.id)]
+        assert commands == [("reply", new_or_active.id, 1, "", b""), ("resume", new_or_active.id)]
 
     def test_machine_id(self, desk: Desk, new_or_active: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("omnibus.daemon.driver.peer.read_machine_id", lambda: "0" * 32)

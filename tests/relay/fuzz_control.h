@@ -232,12 +232,11 @@ static inline void control_reply(const struct control_open *open, struct input *
 {
     static const uint8_t text[] = {3, 0, 0, 0, 'a', '.', 'b', 0};
     uint8_t how = input_byte(in);
-    int fd = how & 1 && client_spare >= 0 ? fcntl(client_spare, F_DUPFD_CLOEXEC, 3) : -1;
     const char *signature = how & 2   ? "s"
                             : how & 4 ? "u"
                                       : NULL; /* most bodies of 8 bytes are invalid for these */
     CONTROL(relay_reply(control.relay, open->peer, open->serial, signature, text,
-                        signature ? sizeof(text) : 0, &fd, fd >= 0));
+                        signature ? sizeof(text) : 0, how & 1));
 }
 
 static inline void control_name_call(const struct control_open *open, struct input *in)
@@ -250,7 +249,7 @@ static inline void control_name_call(const struct control_open *open, struct inp
             control_enqueue(open->name, open->peer);
         control_set_queue(open->name);
     }
-    CONTROL(relay_reply(control.relay, open->peer, open->serial, "u", one, sizeof(one), NULL, 0));
+    CONTROL(relay_reply(control.relay, open->peer, open->serial, "u", one, sizeof(one), false));
 }
 
 static inline void control_answer_call(const struct control_open *open, struct input *in)

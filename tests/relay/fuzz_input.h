@@ -62,7 +62,9 @@ static const char *const word_members[] = {"Hello",
                                            "BecomeMonitor",
                                            "ReloadConfig",
                                            "ActivationFailure",
-                                           "M"};
+                                           "M",
+                                           "StartServiceByName",
+                                           "ListActivatableNames"};
 static const char *const word_paths[] = {"/", "/a", "/a/b", "/org/freedesktop/DBus"};
 static const char *const word_errors[] = {"e.r", "a.b.c"};
 static const char *const word_rules[] = {"",

@@ -179,8 +179,8 @@ static void new_monitor_loses_its_names(void)
     REQUIRE(client_expect(a, &message));
     CHECK_EQUAL(message.data[message.body_offset], 0);
     client_drop(a, &message);
-    client_emits(a, ":1.0", "Parked");
-    plane_event(&p, RELAY_EVENT_PARKED);
+    client_emits(a, ":1.0", "Unknown");
+    client_expects(a, MESSAGE_ERROR, ERROR("ServiceUnknown"), BUS);
     plane_close(&p);
 }
 

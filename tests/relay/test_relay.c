@@ -346,7 +346,7 @@ static void a_call_for_the_control_plane_stops_its_sender(void)
     client_sync(b); /* no other client is stopped, and none of the later messages has passed */
     const uint64_t owner[] = {0};
     relay_set_queue(p.relay, "a.name", owner, 1);
-    relay_reply(p.relay, 0, serial, "", NULL, 0, NULL, 0);
+    relay_reply(p.relay, 0, serial, "", NULL, 0, false);
     relay_resume(p.relay, 0);
     relay_commit(p.relay);
     client_expects(a, MESSAGE_SIGNAL, "NameAcquired", BUS);

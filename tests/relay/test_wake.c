@@ -71,7 +71,7 @@ static void ask(struct plane *p, struct client *c, const char *member)
     struct marshal w = client_call(c, "org.freedesktop.DBus", member, NULL);
     client_send(c, &w);
     plane_event(p, RELAY_EVENT_CALL);
-    relay_reply(p->relay, p->event.peer, p->event.serial, "", NULL, 0, NULL, 0);
+    relay_reply(p->relay, p->event.peer, p->event.serial, "", NULL, 0, false);
     relay_resume(p->relay, p->event.peer);
     relay_commit(p->relay);
     client_expects(c, MESSAGE_METHOD_RETURN, NULL, "org.freedesktop.DBus");

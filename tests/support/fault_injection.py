@@ -116,8 +116,6 @@ class AccountingPlane(FakePlane):
                 faults.point(f"plane.{name}")
             except Exception:
                 # The data plane owns passed descriptors even if it has no memory for their message.
-                for fd in args[4] if name == "reply" else ():
-                    os.close(fd)
                 for fd in (args[1], *(early for early, _ in args[4])) if name == "attach" else ():
                     os.close(fd)
                 raise
@@ -137,6 +135,10 @@ class AccountingPlane(FakePlane):
 
     def stop_listening(self) -> None:
         self.listening.clear()
+
+    def set_catalog(self, names: bytes, follower: object) -> None:
+        """Keep the names alone: a follower has a descriptor."""
+        super().set_catalog(names, None)
 
     def commit(self) -> None:
         batch = self.batch
@@ -174,9 +176,7 @@ class AccountingPlane(FakePlane):
         self.calls = {call for call in self.calls if call[0] != peer}
         self.parked = {number: one for number, one in self.parked.items() if one[0] != peer}
 
-    def _apply_reply(self, peer: int, serial: int, signature: str, body: bytes, fds: Sequence[int]) -> None:
-        for fd in fds:
-            os.close(fd)
+    def _apply_reply(self, peer: int, serial: int, *rest: Any) -> None:
         self._apply_error(peer, serial)
 
     def _apply_error(self, peer: int, serial: int, *rest: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from omnibus.daemon.logging import Field, Log
 from omnibus.policy.settings import Limits
-from omnibus.transport.relay import Audience, Credentials, EventKind
+from omnibus.transport.relay import Audience, Credentials, EventKind, Follower
 
 BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
@@ -33,6 +33,7 @@ class FakeEvent:
     signature: str = ""
     body: bytes = b""
     big_endian: bool = False
+    current: bool = False
     denied: bool = False
     active: bool = True
     credentials: Credentials = NO_CREDENTIALS
@@ -50,7 +51,8 @@ class FakePlane:
     """Returns given events, and records the commands of the last batch.
 
     ``shown``: what monitors see before it goes anywhere, messages of the bus and parked ones.
-    ``awaited``: the names that are being started, about which all calls come up.
+    ``awaited``: the names that are being started, about which all calls come up. ``starts``: how many wait.
+    ``names`` and ``follower``: the catalogue. ``kept``: the replies that hold for all equal calls.
     """
 
     def __init__(self) -> None:
@@ -59,6 +61,10 @@ class FakePlane:
         self.committed: list[tuple[Any, ...]] = []
         self.shown: list[str | int] = []
         self.awaited: set[str] = set()
+        self.starts = 0
+        self.kept: list[bytes] = []
+        self.names = b""
+        self.follower: Follower | None = None
         self._ids = count()
         self.silent = 0
         """Connections before Hello, and those handed up."""
@@ -100,8 +106,10 @@ class FakePlane:
     def leave_queue(self, name: str, peer: int) -> None:
         self.batch.append(("leave_queue", name, peer))
 
-    def reply(self, peer: int, serial: int, signature: str, body: bytes, fds: Sequence[int] = ()) -> None:
-        self.batch.append(("reply", peer, serial, signature, body, tuple(fds)))
+    def reply(self, peer: int, serial: int, signature: str, body: bytes, *, constant: bool = False) -> None:
+        self.batch.append(("reply", peer, serial, signature, body))
+        if constant:
+            self.kept.append(body)
 
     def error(self, peer: int, serial: int, name: str, text: str) -> None:
         self.batch.append(("error", peer, serial, name, text))
@@ -131,6 +139,12 @@ class FakePlane:
 
     def await_name(self, name: str, awaited: bool) -> None:
         self.awaited = self.awaited | {name} if awaited else self.awaited - {name}
+
+    def count_starts(self, n: int) -> None:
+        self.starts = n
+
+    def set_catalog(self, names: bytes, follower: Follower | None) -> None:
+        self.names, self.follower = names, follower
 
     def export(self, kind: int, peers: Sequence[int] = ()) -> None:
         self.batch.append(("export", kind, tuple(peers)))

@@ -3,6 +3,7 @@
 from .credentials import Credentials
 from .evaluator import Evaluator
 from .event import Audience, Event, EventKind, LossReason, Table
+from .follower import Follower
 from .identity import Identity, at_console, identify
 from .relay import BROADCAST, MatchRuleError, Relay
 
@@ -13,6 +14,7 @@ __all__ = [
     "Evaluator",
     "Event",
     "EventKind",
+    "Follower",
     "Identity",
     "LossReason",
     "MatchRuleError",

@@ -28,7 +28,7 @@ def sources() -> list[str]:
     return sorted(str(p.relative_to(ROOT)) for room in FOLDERS for p in room.glob("*/*.c"))
 
 
-HEADERS = ["api/relay.h", "wire/message.h", "policy/policy.h", "bpf/filter.h"]
+HEADERS = ["api/relay.h", "wire/message.h", "policy/policy.h", "base/follower.h", "bpf/filter.h"]
 
 ffibuilder = FFI()
 ffibuilder.cdef(FOREIGN)

@@ -111,6 +111,8 @@ class Event:
     """The byte order of the body."""
     active = Field(bool)
     """Whether Hello has been answered."""
+    current = Field(bool)
+    """For CALL and PARKED whether the catalogue is known to be current, so that it need not be read."""
     denied = Field(bool)
     """For PARKED whether the sender may not send it to a service that owns just the destination."""
     n_fds = Field(int)
@@ -132,10 +134,7 @@ class Event:
     credentials = Field(_credentials)
     """For ADMITTED those of the connection."""
     fd = Field(int)
-    """For HANDED_UP the socket, owned by the caller.
-
-    For a CALL of GetConnectionCredentials a pidfd, -1 if there is none; open until the call is answered.
-    """
+    """For HANDED_UP the socket, owned by the caller."""
     listener = Field(int)
     """For HANDED_UP the number of the listener, as given to `listen`."""
     began = Field(lambda milliseconds: float(milliseconds) / 1000)

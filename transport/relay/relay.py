@@ -10,6 +10,7 @@ from ...policy.settings import Limits
 from ._relay import ffi, lib
 from .credentials import Credentials
 from .event import Audience, Event
+from .follower import Follower
 
 BROADCAST: Final = 0xFFFF_FFFF_FFFF_FFFF
 """In place of a connection's id: every connection with a matching rule."""
@@ -168,7 +169,10 @@ class Relay:
         native.fd_passing = credentials.fd_passing
         native.privileged = credentials.privileged
         native.loginfo = ffi.cast("char *", loginfo)
-        return native, (gids, loginfo)
+        label = ffi.from_buffer(credentials.label)
+        native.label = ffi.cast("char *", label)
+        native.label_size = len(label)
+        return native, (gids, loginfo, label)
 
     def welcome(self, peer: int, serial: int) -> None:
         """Answers Hello with the reply, NameOwnerChanged and NameAcquired; the sender is resumed."""
@@ -182,13 +186,13 @@ class Relay:
         """Takes a connection out of a name's queue, and sends the signals of the change."""
         check(lib.relay_leave_queue(self._relay, name.encode("ascii"), peer))
 
-    def reply(self, peer: int, serial: int, signature: str, body: bytes, fds: Sequence[int] = ()) -> None:
-        """Sends a method return of the bus; the body is little-endian. `fds` belong to the data plane."""
-        check(
-            lib.relay_reply(
-                self._relay, peer, serial, signature.encode("ascii"), body, len(body), fds, len(fds)
-            )
-        )
+    def reply(self, peer: int, serial: int, signature: str, body: bytes, *, constant: bool = False) -> None:
+        """Sends a method return of the bus; the body is little-endian.
+
+        `constant`: the reply answers all equal calls from now on, which don't come up any more.
+        """
+        kind = signature.encode("ascii")
+        check(lib.relay_reply(self._relay, peer, serial, kind, body, len(body), constant))
 
     def error(self, peer: int, serial: int, name: str, text: str) -> None:
         """Sends an error of the bus."""
@@ -270,6 +274,20 @@ class Relay:
     def await_name(self, name: str, awaited: bool) -> None:
         """Says whether a service that will own the name is being started: then calls about it are CALLs."""
         check(lib.relay_await_name(self._relay, _utf8(name), awaited))
+
+    def count_starts(self, n: int) -> None:
+        """Says how many parties wait for services being started, which max_pending_service_starts limits."""
+        check(lib.relay_count_starts(self._relay, n))
+
+    def set_catalog(self, names: bytes, follower: Follower | None) -> None:
+        """Sets the answer of ListActivatableNames, as marshalled; all names but the first can be started.
+
+        The data plane uses it as long as `follower`, which it takes over, sees no change; None: not at all.
+        """
+        native = follower.native if follower is not None else ffi.NULL
+        check(lib.relay_set_catalog(self._relay, native, names, len(names)))
+        if native:
+            ffi.gc(native, None)
 
     def commit(self) -> None:
         """Hands over the commands since the last commit, to be applied as one batch."""

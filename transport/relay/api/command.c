@@ -63,8 +63,8 @@ void command_free(struct command *command)
     case COMMAND_SET_QUEUE:
         name_free(command->name);
         break;
-    case COMMAND_REPLY:
-        fds_unref(command->fds);
+    case COMMAND_SET_CATALOG:
+        catalog_free(command->catalog);
         break;
     case COMMAND_BECOME_MONITOR:
         monitor_free(command->monitor);
@@ -252,9 +252,11 @@ static void apply_reply(struct bus *bus, struct command *command)
     if (!peer)
         return;
     show_call(bus, peer);
-    uint32_t n_fds = command->fds ? command->fds->n : 0;
-    marshal_raw(say_reply(bus, peer, command->serial, command->text[0], n_fds), command->body, command->size);
-    say_end_checked(bus, peer, command->fds);
+    marshal_raw(say_reply(bus, peer, command->serial, command->text[0], 0), command->body, command->size);
+    bool valid = say_end_checked(bus, peer, NULL);
+    const struct held *held = peer->calls.held;
+    if (valid && command->constant && held && held->m.serial == command->serial)
+        prepared_add(&bus->prepared, &held->m, command->text[0], command->body, command->size);
 }
 
 static void apply_error(struct bus *bus, struct command *command)
@@ -390,6 +392,18 @@ static void apply_await_name(struct bus *bus, struct command *command)
     }
 }
 
+static void apply_count_starts(struct bus *bus, struct command *command)
+{
+    bus->parking.n_starting = command->n_starts;
+}
+
+static void apply_set_catalog(struct bus *bus, struct command *command)
+{
+    struct catalog *old = bus->catalog;
+    bus->catalog = command->catalog;
+    command->catalog = old;
+}
+
 static void apply_stop(struct bus *bus, struct command *command)
 {
     (void)command;
@@ -420,6 +434,8 @@ static void (*const appliers[COMMAND_COUNT])(struct bus *bus, struct command *co
     [COMMAND_EXPORT] = apply_export,
     [COMMAND_TAKEN] = apply_taken,
     [COMMAND_AWAIT_NAME] = apply_await_name,
+    [COMMAND_COUNT_STARTS] = apply_count_starts,
+    [COMMAND_SET_CATALOG] = apply_set_catalog,
     [COMMAND_STOP] = apply_stop,
 };
 

@@ -30,6 +30,8 @@ enum command_kind {
     COMMAND_EXPORT,
     COMMAND_TAKEN,
     COMMAND_AWAIT_NAME,
+    COMMAND_COUNT_STARTS,
+    COMMAND_SET_CATALOG,
     COMMAND_STOP,
     COMMAND_COUNT,
 };
@@ -65,12 +67,14 @@ struct command {
             struct event *event; /* for the answer */
             uint32_t kind;
         } export;
-        struct fds *fds;         /* COMMAND_REPLY; NULL: none */
+        bool constant;           /* COMMAND_REPLY */
         struct door *door;       /* COMMAND_LISTEN */
         struct policy *policy;   /* COMMAND_LOAD_POLICY */
         struct monitor *monitor; /* COMMAND_BECOME_MONITOR */
         struct name *name;       /* COMMAND_SET_QUEUE, with its entries; body: the ids of their peers */
         uint32_t n_log;          /* COMMAND_TAKEN: the log lines; body: the reports */
+        struct catalog *catalog; /* COMMAND_SET_CATALOG */
+        uint32_t n_starts;       /* COMMAND_COUNT_STARTS */
         bool awaited;            /* COMMAND_AWAIT_NAME */
     };
     uint8_t data[];

@@ -94,6 +94,7 @@ int lifecycle_begin(struct bus *bus, struct events *events, const char *guid)
     list_init(&bus->backlogs);
     list_init(&bus->fd_waits);
     list_init(&bus->replies.by_time);
+    prepared_init(&bus->prepared);
     snprintf(bus->guid, sizeof(bus->guid), "%s", guid);
     bus->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (bus->epoll < 0)
@@ -143,6 +144,8 @@ void lifecycle_end(struct bus *bus)
         match_index_free(bus->matches);
     monitors_free(&bus->monitors);
     policy_free(bus->policy);
+    catalog_free(bus->catalog);
+    prepared_free(&bus->prepared);
     marshal_free(&bus->marshal);
     pool_free(&bus->pool);
     if (bus->epoll >= 0)

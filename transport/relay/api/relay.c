@@ -318,19 +318,14 @@ int relay_leave_queue(struct relay *relay, const char *name, uint64_t peer)
 }
 
 int relay_reply(struct relay *relay, uint64_t peer, uint32_t serial, const char *signature,
-                const uint8_t *body, size_t size, const int *fds, uint32_t n_fds)
+                const uint8_t *body, size_t size, bool constant)
 {
     const char *const texts[COMMAND_TEXTS] = {signature};
-    struct fds *owned = n_fds ? fds_new(fds, n_fds) : NULL;
-    if (n_fds && !owned)
-        return -ENOMEM;
     struct command *command = command_new(COMMAND_REPLY, peer, texts, body, size);
-    if (!command) {
-        fds_unref(owned);
-        return -ENOMEM;
+    if (command) {
+        command->serial = serial;
+        command->constant = constant;
     }
-    command->serial = serial;
-    command->fds = owned;
     return relay_push(relay, command);
 }
 
@@ -432,5 +427,30 @@ int relay_export(struct relay *relay, uint32_t kind, const uint64_t *peers, uint
     }
     command->export.kind = kind;
     command->export.event = event;
+    return relay_push(relay, command);
+}
+
+int relay_count_starts(struct relay *relay, uint32_t n)
+{
+    struct command *command = command_new(COMMAND_COUNT_STARTS, 0, NULL, NULL, 0);
+    if (command)
+        command->n_starts = n;
+    return relay_push(relay, command);
+}
+
+int relay_set_catalog(struct relay *relay, struct follower *follower, const uint8_t *list, size_t size)
+{
+    struct catalog *catalog;
+    int error = catalog_new(&catalog, follower, list, size);
+    if (error < 0)
+        return error;
+    struct command *command = command_new(COMMAND_SET_CATALOG, 0, NULL, NULL, 0);
+    if (!command || !open_batch(relay)) {
+        catalog->follower = NULL;
+        catalog_free(catalog);
+        free(command);
+        return -ENOMEM;
+    }
+    command->catalog = catalog;
     return relay_push(relay, command);
 }

@@ -24,6 +24,7 @@
 
 /* cffi: begin */
 struct relay;
+struct follower;
 
 struct relay_limits { /* named as in dbus-daemon(1); times in milliseconds, -1: never */
     uint64_t max_incoming_bytes;
@@ -52,7 +53,7 @@ struct relay_credentials {
     _Bool at_console;
     _Bool fd_passing;    /* NEGOTIATE_UNIX_FD was agreed */
     _Bool privileged;    /* root or the bus's own user */
-    uint32_t label_size; /* of the security module's label, without NUL; 0: none, or not known here */
+    uint32_t label_size; /* of the security module's label, without NUL; 0: none */
     const char *label;
     const char *loginfo; /* uid=0 pid=1 comm="init" ...: for log lines about denials */
 };
@@ -94,19 +95,15 @@ struct relay_event { /* pointers are valid until the commit of the batch with th
     uint8_t type;
     uint8_t flags;
     _Bool big_endian;
-    _Bool active; /* the sender has sent Hello */
-    _Bool denied; /* RELAY_EVENT_PARKED: by the policy, as if the service owned only the destination */
+    _Bool active;  /* the sender has sent Hello */
+    _Bool current; /* of a call or parked message: the catalogue is current, so it need not be read again */
+    _Bool denied;  /* RELAY_EVENT_PARKED: by the policy, as if the service owned only the destination */
     uint32_t n_fds;
     const char *path, *interface, *member, *error_name, *destination, *signature; /* NULL: absent */
     const uint8_t *body;
     uint32_t body_size;
     uint32_t reason; /* RELAY_EVENT_GONE: enum relay_gone */
-    /*
-     * RELAY_EVENT_HANDED_UP: owned by the control plane, as are fds. RELAY_EVENT_CALL of
-     * GetConnectionCredentials: the pidfd of the process in question, open until the call is answered. -1:
-     * none
-     */
-    int fd;
+    int fd;          /* RELAY_EVENT_HANDED_UP: owned by the control plane, as are fds */
     const int *fds;
     uint32_t listener; /* as passed to relay_listen */
     int64_t began;     /* CLOCK_MONOTONIC in milliseconds, rounded up */
@@ -196,8 +193,9 @@ int relay_welcome(struct relay *relay, uint64_t peer, uint32_t serial);
 int relay_set_queue(struct relay *relay, const char *name, const uint64_t *peers, uint32_t n);
 /* Removes one connection from the queue, and sends the signals. */
 int relay_leave_queue(struct relay *relay, const char *name, uint64_t peer);
+/* Answers a call. constant: the same reply answers all equal calls from now on (state/prepared.h). */
 int relay_reply(struct relay *relay, uint64_t peer, uint32_t serial, const char *signature,
-                const uint8_t *body, size_t size, const int *fds, uint32_t n_fds);
+                const uint8_t *body, size_t size, _Bool constant);
 int relay_error(struct relay *relay, uint64_t peer, uint32_t serial, const char *name, const char *text);
 /* Sends a signal of the driver, to all peers whose rules match (peer 0xffffffffffffffff) or to one. */
 int relay_signal(struct relay *relay, uint64_t peer, const char *path, const char *interface,
@@ -244,6 +242,14 @@ int relay_forget(struct relay *relay, uint64_t peer);
 int relay_export(struct relay *relay, uint32_t kind, const uint64_t *peers, uint32_t n);
 /* Sets whether a well-known name is awaited; while it is, all calls about it go to the control plane. */
 int relay_await_name(struct relay *relay, const char *name, _Bool awaited);
+/* Says how many parties wait for services being started, which max_pending_service_starts limits. */
+int relay_count_starts(struct relay *relay, uint32_t n);
+/*
+ * Sets the catalogue: list is the answer of ListActivatableNames (as, little-endian), of which all names but
+ * the first can be started. follower: follows all that it was read from; NULL: nothing does, so that each
+ * question goes up. Takes ownership of the follower, unless it fails. -EINVAL: the list is none.
+ */
+int relay_set_catalog(struct relay *relay, struct follower *follower, const uint8_t *list, size_t size);
 int relay_commit(struct relay *relay);
 /* cffi: end */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "route/driver.h"
 
-#include "accept/peer_creds.h"
+#include "route/activate.h"
+#include "route/credentials.h"
 #include "route/names_fast.h"
 #include "send/judge.h"
 #include "send/say.h"
@@ -16,8 +17,7 @@
 typedef bool (*driver_method)(struct bus *bus, struct peer *sender, const struct message *m,
                               struct span argument);
 
-/* The owner of a name: a peer, or NULL for the bus itself. *found: there is an owner. */
-static struct peer *owner_of(const struct bus *bus, struct span name, bool *found)
+struct peer *driver_owner(const struct bus *bus, struct span name, bool *found)
 {
     if (span_equal(name, BUS_NAME)) {
         *found = true;
@@ -31,7 +31,7 @@ static struct peer *owner_of(const struct bus *bus, struct span name, bool *foun
 static bool get_name_owner(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
 {
     bool found;
-    struct peer *owner = owner_of(bus, name, &found);
+    struct peer *owner = driver_owner(bus, name, &found);
     if (!found) {
         say_error_about(bus, sender, m->serial, ERROR_NAME_HAS_NO_OWNER,
                         "Could not get owner of name '%s': no such name", name.s);
@@ -45,7 +45,7 @@ static bool get_name_owner(struct bus *bus, struct peer *sender, const struct me
 static bool name_has_owner(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
 {
     bool found;
-    owner_of(bus, name, &found);
+    driver_owner(bus, name, &found);
     marshal_boolean(say_reply(bus, sender, m->serial, SPAN("b"), 0), found);
     say_end(bus, sender);
     return true;
@@ -96,40 +96,6 @@ static bool ping(struct bus *bus, struct peer *sender, const struct message *m, 
     (void)none;
     acknowledge(bus, sender, m);
     return true;
-}
-
-static bool put_credential(struct bus *bus, struct peer *sender, const struct message *m, uint32_t value)
-{
-    marshal_uint32(say_reply(bus, sender, m->serial, SPAN("u"), 0), value);
-    say_end(bus, sender);
-    return true;
-}
-
-/* Unknown names, and the bus itself, are left to the control plane. */
-static bool get_unix_user(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
-{
-    bool found;
-    const struct peer *owner = owner_of(bus, name, &found);
-    return owner && owner->credentials.uid != NO_UID &&
-           put_credential(bus, sender, m, owner->credentials.uid);
-}
-
-static bool get_process_id(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
-{
-    bool found;
-    const struct peer *owner = owner_of(bus, name, &found);
-    return owner && owner->credentials.pid != 0 && put_credential(bus, sender, m, owner->credentials.pid);
-}
-
-/* Adds the pidfd, which only the socket has, for the control plane, which answers. */
-static bool find_process(struct bus *bus, struct peer *sender, const struct message *m, struct span name)
-{
-    bool found;
-    const struct peer *owner = owner_of(bus, name, &found);
-    (void)m;
-    if (owner && sender->credentials.fd_passing)
-        sender->reports.call.view.fd = peer_creds_process(owner->fd);
-    return false;
 }
 
 /* The rule of AddMatch or RemoveMatch. NULL: an error was sent. */
@@ -219,13 +185,25 @@ static const struct {
     {{"NameHasOwner", 12}, {"org.freedesktop.DBus", 20}, {"s", 1}, name_has_owner},
     {{"RequestName", 11}, {"org.freedesktop.DBus", 20}, {"su", 2}, names_fast_name},
     {{"ReleaseName", 11}, {"org.freedesktop.DBus", 20}, {"s", 1}, names_fast_release},
+    {{"StartServiceByName", 18}, {"org.freedesktop.DBus", 20}, {"su", 2}, activate_start},
+    {{"ListActivatableNames", 20}, {"org.freedesktop.DBus", 20}, {"", 0}, activate_list},
     {{"ListNames", 9}, {"org.freedesktop.DBus", 20}, {"", 0}, list_names},
     {{"GetId", 5}, {"org.freedesktop.DBus", 20}, {"", 0}, get_id},
-    {{"GetConnectionUnixUser", 21}, {"org.freedesktop.DBus", 20}, {"s", 1}, get_unix_user},
-    {{"GetConnectionUnixProcessID", 26}, {"org.freedesktop.DBus", 20}, {"s", 1}, get_process_id},
-    {{"GetConnectionCredentials", 24}, {"org.freedesktop.DBus", 20}, {"s", 1}, find_process},
+    {{"GetConnectionUnixUser", 21}, {"org.freedesktop.DBus", 20}, {"s", 1}, credentials_user},
+    {{"GetConnectionUnixProcessID", 26}, {"org.freedesktop.DBus", 20}, {"s", 1}, credentials_process},
+    {{"GetConnectionCredentials", 24}, {"org.freedesktop.DBus", 20}, {"s", 1}, credentials_all},
     {{"Ping", 4}, {"org.freedesktop.DBus.Peer", 25}, {"", 0}, ping},
 };
+
+static bool answer_prepared(struct bus *bus, struct peer *sender, const struct message *m)
+{
+    const struct prepared_reply *reply = prepared_find(&bus->prepared, m);
+    if (!reply)
+        return false;
+    marshal_raw(say_reply(bus, sender, m->serial, reply->signature, 0), reply->body, reply->size);
+    say_end(bus, sender);
+    return true;
+}
 
 bool driver_answer(struct bus *bus, struct peer *sender, const struct message *m)
 {
@@ -244,5 +222,5 @@ bool driver_answer(struct bus *bus, struct peer *sender, const struct message *m
         message_args_next(&args, &argument);
         return methods[i].method(bus, sender, m, argument.text);
     }
-    return false;
+    return answer_prepared(bus, sender, m);
 }

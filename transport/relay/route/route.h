@@ -12,8 +12,8 @@
  *   route_message, which decides by type and destination: another peer, the subscribers of a broadcast, the
  *   driver, or the parking place for a name without owner.
  * - Methods of the driver that read or change tables of the data plane are answered here (driver.c,
- * names_fast.c). All others go to the control plane, and their sender is stopped until the answer: messages
- * of one sender are handled in order, wherever that happens.
+ *   names_fast.c, activate.c). All others go to the control plane, and their sender is stopped until the
+ *   answer: messages of one sender are handled in order, wherever that happens.
  * - A message that waits for the control plane is held or parked as a copy, charged to its sender. Only a
  *   sender whose later messages could overtake it is stopped.
  * - Whether a receiver gets the message is not decided here but in send/.

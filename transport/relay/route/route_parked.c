@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "route/route.h"
 
+#include "route/activate.h"
 #include "send/judge.h"
 #include "send/monitor.h"
 #include "send/output.h"
@@ -8,37 +9,13 @@
 #include "state/inbox.h"
 #include "state/report.h"
 
-#include <stdio.h>
-
-/*
- * The reference checks the limit before it looks for the service, in bus_activation_activate_service. The
- * control plane counts the same messages, and also the calls of StartServiceByName.
- */
-static bool starts_exceeded(const struct bus *bus, const struct message *m)
-{
-    return bus->parking.n_starting >= bus->limits.max_pending_service_starts &&
-           !(m->flags & MESSAGE_NO_AUTO_START) && !bus_find(bus, m->destination);
-}
-
-static void refuse_start(struct transit *t)
-{
-    char text[MESSAGE_MAX_NAME + 160];
-    snprintf(text, sizeof(text),
-             "The maximum number of pending activations has been reached, activation of %s failed "
-             "(max_pending_service_starts=%u)",
-             t->m->destination.s, t->bus->limits.max_pending_service_starts);
-    if (monitored(t->bus))
-        monitor_parked(t->bus, t->sender, t->m, t->fds);
-    say_error(t->bus, t->sender, t->m->serial, ERROR_LIMITS_EXCEEDED, text);
-}
-
 /* The recipient is judged by the only name that is known of it. */
 static struct policy_case case_of(const struct parked *parked)
 {
     return (struct policy_case){.m = &parked->held->m, .sender = parked->sender};
 }
 
-static void tell(struct bus *bus, struct parked *parked)
+static void tell(struct bus *bus, struct parked *parked, bool current)
 {
     const struct policy_case c = case_of(parked);
     struct relay_event *view = &parked->event.view;
@@ -48,6 +25,7 @@ static void tell(struct bus *bus, struct parked *parked)
     view->peer = parked->sender->id;
     view->parked = parked->id;
     view->active = true;
+    view->current = current;
     event_describe(&parked->event, &parked->held->m);
     report_of(bus, parked->sender, &parked->event);
 }
@@ -62,17 +40,16 @@ void route_park(struct transit *t)
 {
     struct bus *bus = t->bus;
     struct peer *sender = t->sender;
-    if (starts_exceeded(bus, t->m)) {
-        refuse_start(t);
+    bool current;
+    if (activate_refuses(t, &current))
         return;
-    }
     struct held *held = held_new(t->m, t->fds, sender->account, parked_cost(t->m->destination));
     struct parked *parked = held ? parking_add(&bus->parking, sender, held) : NULL;
     if (!parked) {
         say_error(bus, sender, t->m->serial, ERROR_NO_MEMORY, "Not enough memory");
         return;
     }
-    tell(bus, parked);
+    tell(bus, parked, current);
     /*
      * Later messages of the sender must not overtake this one: neither for monitors, nor for an owner that
      * the name has by now (others' messages are parked for it), which can also be addressed by its unique
@@ -104,7 +81,6 @@ void route_begun(struct bus *bus, struct parked *parked)
     if (parked->sender && parked->outcome & POLICY_LOGGED)
         judge(bus, &c, NULL);
     parked->outcome = 0; /* logged once */
-    parking_set_starting(&bus->parking, parked, true);
     show(bus, parked);
 }
 
@@ -129,9 +105,8 @@ static void ask_again(struct bus *bus, struct parked *parked)
 {
     struct denial denial;
     const struct policy_case c = case_of(parked);
-    parking_set_starting(&bus->parking, parked, false);
     if (judge_outcome(bus, &c) & POLICY_ALLOWED || judge(bus, &c, &denial)) {
-        tell(bus, parked);
+        tell(bus, parked, false);
         return;
     }
     bus->totals.denied++;

@@ -51,12 +51,15 @@ void deny(struct denial *denial, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 #define ERROR_ACCESS_DENIED "org.freedesktop.DBus.Error.AccessDenied"
+#define ERROR_FAILED "org.freedesktop.DBus.Error.Failed"
 #define ERROR_INVALID_ARGS "org.freedesktop.DBus.Error.InvalidArgs"
 #define ERROR_LIMITS_EXCEEDED "org.freedesktop.DBus.Error.LimitsExceeded"
 #define ERROR_NOT_SUPPORTED "org.freedesktop.DBus.Error.NotSupported"
 #define ERROR_NO_MEMORY "org.freedesktop.DBus.Error.NoMemory"
 #define ERROR_NO_REPLY "org.freedesktop.DBus.Error.NoReply"
 #define ERROR_NAME_HAS_NO_OWNER "org.freedesktop.DBus.Error.NameHasNoOwner"
+#define ERROR_SERVICE_UNKNOWN "org.freedesktop.DBus.Error.ServiceUnknown"
+#define ERROR_UNIX_PROCESS_ID_UNKNOWN "org.freedesktop.DBus.Error.UnixProcessIdUnknown"
 #define ERROR_MATCH_RULE_INVALID "org.freedesktop.DBus.Error.MatchRuleInvalid"
 #define ERROR_MATCH_RULE_NOT_FOUND "org.freedesktop.DBus.Error.MatchRuleNotFound"
 

@@ -90,11 +90,13 @@ void say_end(struct bus *bus, struct peer *to)
     say_out(bus, to, &m, NULL);
 }
 
-void say_end_checked(struct bus *bus, struct peer *to, struct fds *fds)
+bool say_end_checked(struct bus *bus, struct peer *to, struct fds *fds)
 {
     struct message m;
-    if (finish_checked(bus, &m))
+    bool valid = finish_checked(bus, &m);
+    if (valid)
         say_out(bus, to, &m, fds);
+    return valid;
 }
 
 void say_end_as(struct bus *bus, struct peer *to, uint32_t audience)

@@ -18,8 +18,9 @@ uint32_t say_serial(struct bus *bus); /* for a message of the bus written elsewh
 struct marshal *say_begin(struct bus *bus, struct marshal_header *header, const struct peer *to);
 /* Delivers the message; to NULL: to all peers whose rules match. Its texts are known to be valid. */
 void say_end(struct bus *bus, struct peer *to);
-/* The same for a message with unverified content, which is parsed so that no peer gets an invalid one. */
-void say_end_checked(struct bus *bus, struct peer *to, struct fds *fds);
+/* The same for a message with unverified content: no peer gets an invalid one. False: it was not delivered.
+ */
+bool say_end_checked(struct bus *bus, struct peer *to, struct fds *fds);
 /* Delivers to a peer (NULL: it does not exist), to monitors, or to both: enum relay_audience. */
 void say_end_as(struct bus *bus, struct peer *to, uint32_t audience);
 

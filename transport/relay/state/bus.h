@@ -6,10 +6,12 @@
 #include "base/pool.h"
 #include "match/match.h"
 #include "policy/policy.h"
+#include "state/catalog.h"
 #include "state/event.h"
 #include "state/outgoing.h"
 #include "state/parked.h"
 #include "state/peer.h"
+#include "state/prepared.h"
 #include "state/registry.h"
 #include "state/reply.h"
 #include "state/users.h"
@@ -32,9 +34,11 @@ struct group_ops;
  * - A connection is a struct peer from its handshake until it is forgotten (peer.h says who writes which
  *   field). Losing it is one call, bus_lose, which may come at any time; every layer drops what it has of the
  *   peer, and the peer stays allocated until the end of the wake-up.
+ * - catalog.h has the names of services that can be started.
  * - registry.h has the well-known names and says which plane decides about each; reply.h the pending replies;
  *   parked.h the messages that wait for the start of a service; quota.h what each uid may keep in memory;
  *   inbox.h what was received and not routed yet; outgoing.h and batch.h the messages on their way out.
+ * - prepared.h has replies of the control plane that hold for all equal calls.
  * - Everything that a client can make grow is charged to it or counted against a limit.
  *
  * Locks with several threads were rejected: nearly every message touches two peers, the names and the policy,
@@ -87,7 +91,9 @@ struct bus {
     struct monitors monitors;
     struct replies replies;
     struct parking parking;
-    struct policy *policy; /* never NULL: the initial one allows nothing */
+    struct prepared prepared;
+    struct catalog *catalog; /* NULL: the control plane has not read it yet */
+    struct policy *policy;   /* never NULL: the initial one allows nothing */
     struct events *events;
     struct batch batch;
     struct pool pool;      /* buffers for long messages */

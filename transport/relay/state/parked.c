@@ -60,15 +60,8 @@ void parking_drop(struct parking *parking, struct parked *parked)
     parked->name = NULL;
 }
 
-void parking_set_starting(struct parking *parking, struct parked *parked, bool starting)
-{
-    parking->n_starting += (uint32_t)starting - (uint32_t)parked->starting;
-    parked->starting = starting;
-}
-
 void parking_remove(struct parking *parking, struct parked *parked)
 {
-    parking_set_starting(parking, parked, false);
     parking_drop(parking, parked);
     table_remove(&parking->ids, &parked->by_id);
     held_free(parked->held);

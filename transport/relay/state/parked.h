@@ -19,7 +19,6 @@ struct parked {
     struct peer *sender; /* NULL: it is gone */
     bool shown;          /* monitors, if any, have seen it */
     bool stops;          /* its sender is stopped until the decision */
-    bool starting;       /* the control plane is starting the service; counted in parking.n_starting */
     uint32_t outcome;    /* enum policy_outcome when it was reported; 0: no memory */
     struct held *held;
     struct event event;
@@ -35,7 +34,7 @@ struct parking {
     struct table ids;
     struct registry *registry;
     uint64_t next;
-    uint32_t n_starting;
+    uint32_t n_starting; /* parties that wait for services being started, as the control plane counts them */
 };
 
 int parking_init(struct parking *parking, struct registry *registry);
@@ -50,8 +49,6 @@ static inline bool parking_has(const struct parking *parking, struct span name)
 struct parked *parking_add(struct parking *parking, struct peer *sender, struct held *held);
 /* Detaches a parked message from its sender, which is gone. It is freed when the control plane answers. */
 void parking_drop(struct parking *parking, struct parked *parked);
-/* Sets whether the message waits for a service that is being started. */
-void parking_set_starting(struct parking *parking, struct parked *parked, bool starting);
 void parking_remove(struct parking *parking, struct parked *parked);
 
 #endif

@@ -44,7 +44,6 @@ struct peer *peer_begin(void)
     if (!peer)
         return NULL;
     peer->source.kind = SOURCE_PEER;
-    peer->reports.call.view.fd = -1;
     peer->fd = -1;
     peer->input.read_size = INBOX_READ_SHORT;
     list_init(&peer->names.entries);
@@ -86,9 +85,7 @@ void peer_end_call(struct peer *peer)
 {
     held_free(peer->calls.held);
     peer->calls.held = NULL;
-    if (peer->reports.call.view.fd >= 0)
-        close(peer->reports.call.view.fd);
-    peer->reports.call.view.fd = -1;
+    peer->reports.call.view.current = false;
 }
 
 void peer_end(struct peer *peer)
