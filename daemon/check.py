@@ -10,18 +10,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from ..auth.mechanism import Mechanisms
-from ..auth.mechanisms import choose
 from ..policy.load import describe
-from ..policy.settings import Settings
-from ..transport.listen import listen, parse_listenable
+from ..transport.listen import listen
 from ..transport.listener import Listener, new_guid
 from . import daemonize
 from .activation.environment import NOT_FOR_SERVICES
 from .codec import Message, Variant, read_message
 from .configuration import FirstReading
 from .options import Options
-from .startup import Startup
 
 PACKAGES: Final = ("auth", "daemon", "policy", "systemd", "transport")
 PATIENCE: Final = 60.0  # seconds
@@ -46,7 +42,7 @@ def check(options: Options) -> int:
     if code == 1:
         return 1  # the child has reported why
     if code or failure:
-        _report(
+        report(
             failure if not code else f"Serving ended with {'signal' if code < 0 else 'status'} {abs(code)}"
         )
         return 1
@@ -62,43 +58,15 @@ def _stop(pid: int) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-class TrialStart(Startup):
-    """A start at a private address, without a pid file; only the failure is logged."""
-
-    def __init__(self, options: Options, reading: FirstReading, listener: Listener) -> None:
-        super().__init__(options, reading)
-        self.listeners = [listener]
-        self.log.configure(None, to_syslog=False, to_stderr=False)
-
-    def _configure_log(self, settings: Settings) -> None:
-        pass
-
-    def _claim(self, settings: Settings) -> None:
-        pass
-
-    def _mechanisms(self, settings: Settings) -> Mechanisms:
-        """Allow EXTERNAL for the client of the trial, whatever mechanisms are configured."""
-        super()._mechanisms(settings)
-        return choose(("EXTERNAL",), os.environ)
-
-    def _listen(self, settings: Settings) -> None:
-        for address in self._addresses(settings):
-            parse_listenable(address)
-        self._announced = tuple(self.listeners)
-
-    def _daemonize(self, settings: Settings) -> bool:
-        return True
-
-    def _report_failure(self, reason: str) -> None:
-        _report(reason)
-
-
 def _serve(options: Options, listener: Listener) -> int:
     try:
         _import_all()
+        # Here, where a native module that can't be imported ends the trial only.
+        from .trial import TrialStart
+
         return TrialStart(options, FirstReading(options.config_file, options.omnibus_config), listener).run()
     except Exception as error:
-        _report(describe(error))
+        report(describe(error))
         return 1
 
 
@@ -167,5 +135,6 @@ def _error(stream: BinaryIO) -> str:
     raise ValueError("the connection was closed")
 
 
-def _report(reason: str) -> None:
+def report(reason: str) -> None:
+    """Print why the bus would not start."""
     print(f"omnibusd: Failed to start message bus: {reason}", file=sys.stderr, flush=True)
