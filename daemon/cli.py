@@ -32,9 +32,6 @@ def run(arguments: Sequence[str]) -> int:
         from .check import check
 
         return check(options)
-    # Before the fork, since both processes need it, for pydantic-core and for asyncio.
-    import inspect  # noqa: F401
-
     reading = FirstReading(options.config_file, options.omnibus_config)
     # Everything else is imported while the child reads the configuration.
     from .startup import Startup

@@ -1,6 +1,6 @@
 """The configuration: its files, and the policy that they define.
 
-A short-lived child reads the files (``load.py``): pydantic-core and expat cost memory that the daemon would
+A short-lived child reads the files (``load.py``), which needs modules and memory that the daemon would
 keep, and a name service that hangs must not stop the bus. ``xml.py`` checks the grammar of a file,
 ``attributes.py`` its values, ``reader.py`` merges the included files, and ``compiler.py`` makes rules of the
 elements. The child hands ``Settings`` back, with the rules as one flat block (``block.py``).

@@ -1,4 +1,4 @@
-"""The values of a configuration file, checked by pydantic-core.
+"""The values of a configuration file.
 
 This module and its importers are loaded only where files are read, never in the daemon.
 Errors are in dbus-daemon's words.
@@ -7,14 +7,10 @@ Errors are in dbus-daemon's words.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-from .model import Model, checked, refusal, required, text
+from .model import Model, Refusal, checked, text
 from .rules import MESSAGE_TYPES, NO_MAXIMUM
 from .settings import Limits
-
-if TYPE_CHECKING:
-    from pydantic_core import PydanticCustomError
 
 # The largest message can hold no more.
 MAX_MESSAGE_FDS = 0x2000000
@@ -47,14 +43,13 @@ def parse_long(text: str) -> int | None:
 
 def _yes_or_no(name: str, value: str) -> bool:
     if value not in ("yes", "no"):
-        raise refusal('{name} attribute must have value "yes" or "no"', name=name)
+        raise Refusal(f'{name} attribute must have value "yes" or "no"')
     return value == "yes"
 
 
 def _true_or_false(name: str, value: str) -> bool:
     if value not in ("true", "false"):
-        reason = 'Bad value "{value}" for {name} attribute, must be true or false'
-        raise refusal(reason, value=value, name=name)
+        raise Refusal(f'Bad value "{value}" for {name} attribute, must be true or false')
     return value == "true"
 
 
@@ -62,15 +57,15 @@ def _message_type(name: str, value: str) -> int:
     if value == "*":
         return 0
     if value not in MESSAGE_TYPES:
-        raise refusal('Bad message type "{value}"', value=value)
+        raise Refusal(f'Bad message type "{value}"')
     return MESSAGE_TYPES[value]
 
 
 def _fd_count(name: str, value: str) -> int:
     count = parse_long(value)
     if count is None or not 0 <= count <= MAX_MESSAGE_FDS:
-        reason = 'Bad value "{value}" for {name} attribute, must be an integer in range 0 to {max} inclusive'
-        raise refusal(reason, value=value, name=name, max=MAX_MESSAGE_FDS)
+        allowed = f"an integer in range 0 to {MAX_MESSAGE_FDS} inclusive"
+        raise Refusal(f'Bad value "{value}" for {name} attribute, must be {allowed}')
     return count
 
 
@@ -92,16 +87,15 @@ class Limit(Model):
         """Check the name of the limit and the range of the number."""
         name, value = self.name, self.value
         if name is None:
-            raise refusal('<limit> element must have a "name" attribute')
+            raise Refusal('<limit> element must have a "name" attribute')
         if value is None:
-            reason = '<limit name="{name}"> element has invalid value (could not parse as integer)'
-            raise refusal(reason, name=name)
+            raise Refusal(f'<limit name="{name}"> element has invalid value (could not parse as integer)')
         if name not in _LIMITS:
-            raise refusal('There is no limit called "{name}"', name=name)
+            raise Refusal(f'There is no limit called "{name}"')
         if value < 0:
-            raise refusal('<limit name="{name}"> must be a positive number', name=name)
+            raise Refusal(f'<limit name="{name}"> must be a positive number')
         if value > _INT_MAX and name not in _LONG_LIMITS:
-            raise refusal('<limit name="{name}"> value is too large', name=name)
+            raise Refusal(f'<limit name="{name}"> value is too large')
 
 
 class Policy(Model):
@@ -114,18 +108,18 @@ class Policy(Model):
 
     def check(self) -> None:
         """Check that there is exactly one such attribute, with a valid value."""
-        if len(self.model_fields_set) != 1:
-            raise refusal(
+        if len(self.given) != 1:
+            raise Refusal(
                 "<policy> element must have exactly one of (context|user|group|at_console) attributes"
             )
         if self.context not in (None, "default", "mandatory"):
-            raise refusal(
-                'context attribute on <policy> must have the value "default" or "mandatory", not "{value}"',
-                value=self.context,
+            raise Refusal(
+                'context attribute on <policy> must have the value "default" or "mandatory", '
+                f'not "{self.context}"'
             )
         if self.at_console not in (None, "true", "false"):
-            reason = 'Unknown value "{value}" for at_console in message bus configuration file'
-            raise refusal(reason, value=self.at_console)
+            value = self.at_console
+            raise Refusal(f'Unknown value "{value}" for at_console in message bus configuration file')
 
 
 class Associate(Model):
@@ -137,17 +131,16 @@ class Associate(Model):
     def check(self) -> None:
         """Check that both are given."""
         if self.own is None or self.context is None:
-            raise refusal(
+            raise Refusal(
                 'Element <associate> must have attributes own="<servicename>" and context="<selinux context>"'
             )
 
 
 def _mode(name: str, value: str) -> str:
     if value not in ("required", "enabled", "disabled"):
-        reason = (
-            'Mode attribute on <apparmor> must have value "required", "enabled" or "disabled", not "{value}"'
+        raise Refusal(
+            f'Mode attribute on <apparmor> must have value "required", "enabled" or "disabled", not "{value}"'
         )
-        raise refusal(reason, value=value)
     return value
 
 
@@ -160,7 +153,7 @@ class AppArmor(Model):
 class RuleAttributes(Model):
     """<allow> and <deny>: the attributes as given, and their valid combinations."""
 
-    element: str = required()
+    element: str = text()
     send_interface: str | None = text()
     send_member: str | None = text()
     send_error: str | None = text()
@@ -190,21 +183,21 @@ class RuleAttributes(Model):
     @property
     def is_send(self) -> bool:
         """True if any send_ attribute is given."""
-        return any(name.startswith("send_") for name in self.model_fields_set)
+        return any(name.startswith("send_") for name in self.given)
 
     @property
     def is_receive(self) -> bool:
         """True if any receive_ attribute is given, or a bare eavesdrop, which means receive_sender="*"."""
-        if any(name.startswith("receive_") for name in self.model_fields_set):
+        if any(name.startswith("receive_") for name in self.given):
             return True
-        return "eavesdrop" in self.model_fields_set and not self.is_send
+        return "eavesdrop" in self.given and not self.is_send
 
     def check(self) -> None:
         """Check the combination of attributes."""
-        alone = len(self.model_fields_set & {"own", "own_prefix", "user", "group"})
-        about_message = self.is_send or self.is_receive or self.model_fields_set & {"min_fds", "max_fds"}
+        alone = len(self.given & {"own", "own_prefix", "user", "group"})
+        about_message = self.is_send or self.is_receive or self.given & {"min_fds", "max_fds"}
         if not (self.is_send or self.is_receive or alone):
-            raise refusal("Element <{element}> must have one or more attributes", element=self.element)
+            raise Refusal(f"Element <{self.element}> must have one or more attributes")
         self._check_members()
         if bool(about_message) + alone > 1:
             raise self._combination(
@@ -215,17 +208,16 @@ class RuleAttributes(Model):
         self._check_message()
 
     def _check_members(self) -> None:
-        given = self.model_fields_set
+        given = self.given
         for side in ("send", "receive"):
             if f"{side}_member" in given and not given & {f"{side}_interface", f"{side}_path"}:
-                reason = (
-                    "On element <{element}>, if you specify a member you must specify an interface or a path."
-                    " Keep in mind that not all messages have an interface field."
+                raise Refusal(
+                    f"On element <{self.element}>, if you specify a member you must specify an interface"
+                    " or a path. Keep in mind that not all messages have an interface field."
                 )
-                raise refusal(reason, element=self.element)
 
     def _check_message(self) -> None:
-        given = self.model_fields_set
+        given = self.given
         if "send_error" in given and given & {"send_member", "send_interface"}:
             raise self._combination("send_error cannot be combined with send_member or send_interface")
         if {"send_destination", "send_destination_prefix"} <= given:
@@ -235,14 +227,10 @@ class RuleAttributes(Model):
                 "receive_error cannot be combined with receive_member or receive_interface"
             )
         if self.send_broadcast and self.send_destination not in (None, "*"):
-            reason = (
-                'Rule with send_broadcast="true" and send_destination="{destination}" cannot match anything'
+            raise Refusal(
+                f'Rule with send_broadcast="true" and send_destination="{self.send_destination}" '
+                "cannot match anything"
             )
-            raise refusal(reason, destination=self.send_destination)
 
-    def _combination(self, reason: str) -> PydanticCustomError:
-        return refusal(
-            "Invalid combination of attributes on element <{element}>: {reason}",
-            element=self.element,
-            reason=reason,
-        )
+    def _combination(self, reason: str) -> Refusal:
+        return Refusal(f"Invalid combination of attributes on element <{self.element}>: {reason}")

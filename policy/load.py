@@ -1,6 +1,6 @@
 """Reading a configuration, in this process or in a short-lived child that returns the result.
 
-This module imports pydantic-core only when a file is read, so that the daemon can import it.
+This module imports what reads files only when a file is read, so that the daemon can import it.
 """
 
 from __future__ import annotations

@@ -1,110 +1,64 @@
-"""The base of the models of a configuration.
+"""The base of the models of a configuration: the attributes of one element, checked and converted.
 
-pydantic-core is used directly: importing pydantic and building its models would cost each start 100 ms.
-A model is a class whose attributes are declared with ``text`` or ``checked``; its schema is plain data.
+A model is a class whose attributes are declared with ``text`` or ``checked``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-from typing import Any, ClassVar, LiteralString, TypeVar
-
-from pydantic_core import PydanticCustomError, SchemaValidator, ValidationError
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
 
 from .xml import Element
 
-Schema = dict[str, Any]
+Convert = Callable[[str, str], object]
+
+
+class Refusal(Exception):
+    """An attribute, or a combination of them, is invalid; the text is the reference's."""
 
 
 class Field:
-    """One attribute of a model: its default, unless it is required, and its conversion.
+    """One attribute of a model: its default, and its conversion.
 
-    ``convert`` is called with the attribute's name and its text, and raises refusal().
+    ``convert`` is called with the attribute's name and its text, and raises Refusal.
     """
 
-    def __init__(self, convert: Callable[[str, str], object] | None, default: object, required: bool) -> None:
-        self.name = ""
-        self._convert = convert
-        self._default = default
-        self._required = required
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def schema(self) -> Schema:
-        """Return the pydantic-core schema of the field."""
-        schema: Schema = {"type": "str"}
-        convert = self._convert
-        if convert is not None:
-            schema = _then(lambda value: convert(self.name, value), schema)
-        if not self._required:
-            schema = {"type": "default", "schema": schema, "default": self._default}
-        return {"type": "model-field", "schema": schema}
-
-
-def _then(function: Callable[[Any], Any], schema: Schema) -> Schema:
-    """Return a schema that passes validated values to the function."""
-    return {
-        "type": "function-after",
-        "function": {"type": "no-info", "function": function},
-        "schema": schema,
-    }
-
-
-def required() -> Any:
-    """Declare an attribute that must be given."""
-    return Field(None, None, required=True)
+    def __init__(self, convert: Convert, default: object = None) -> None:
+        self.convert = convert
+        self.default = default
 
 
 def text() -> Any:
     """Declare an attribute that is kept as text; None: not given."""
-    return Field(None, None, required=False)
+    return Field(lambda name, value: value)
 
 
-def checked(convert: Callable[[str, str], object], default: object = None) -> Any:
+def checked(convert: Convert, default: object = None) -> Any:
     """Declare an attribute whose value is ``convert(name, text)``, or ``default`` if it is not given."""
-    return Field(convert, default, required=False)
+    return Field(convert, default)
 
 
 class Model:
-    """The validated attributes of one element; instances are made by ``validate``."""
+    """The attributes of one element, which the grammar (``xml.py``) allows it to have. Raises Refusal.
 
-    # Set by pydantic-core.
-    __slots__ = ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__")
-    __pydantic_fields_set__: set[str]
+    ``given``: the names of those that are not defaults.
+    """
 
-    model_fields: ClassVar[dict[str, Field]] = {}
+    fields: ClassVar[dict[str, Field]] = {}
 
     def __init_subclass__(cls) -> None:
-        cls.model_fields = {name: item for name, item in vars(cls).items() if isinstance(item, Field)}
+        cls.fields = {name: item for name, item in vars(cls).items() if isinstance(item, Field)}
 
-    @property
-    def model_fields_set(self) -> set[str]:
-        """The names of the attributes that were given."""
-        return self.__pydantic_fields_set__
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.given = values.keys()
+        assert self.given <= self.fields.keys(), self.given
+        for name, field in self.fields.items():
+            value = field.convert(name, values[name]) if name in values else field.default
+            setattr(self, name, value)
+        self.check()
 
     def check(self) -> None:
-        """Check combinations of attributes; raises refusal()."""
-
-    @classmethod
-    @cache
-    def validator(cls) -> SchemaValidator:
-        """Build the validator at its first use: most files have no <apparmor> and no <associate>."""
-
-        def check(made: Model) -> Model:
-            made.check()
-            return made
-
-        fields = {name: item.schema() for name, item in cls.model_fields.items()}
-        inner: Schema = {"type": "model-fields", "fields": fields, "extra_behavior": "forbid"}
-        schema: Schema = {"type": "model", "cls": cls, "schema": inner, "frozen": True}
-        return SchemaValidator(_then(check, schema))
-
-
-def refusal(reason: LiteralString, /, **values: object) -> PydanticCustomError:
-    """Return the validation error with this reason."""
-    return PydanticCustomError("config", reason, values)
+        """Check combinations of attributes; raises Refusal."""
 
 
 M = TypeVar("M", bound=Model)
@@ -116,7 +70,6 @@ def validate(model: type[M], element: Element, /, **more: str) -> M:
     Raises ConfigError with the element's line and the first error.
     """
     try:
-        made: M = model.validator().validate_python(element.attributes | more)
-    except ValidationError as error:
-        element.fail(error.errors(include_url=False, include_context=False)[0]["msg"])
-    return made
+        return model(element.attributes | more)
+    except Refusal as refusal:
+        element.fail(str(refusal))

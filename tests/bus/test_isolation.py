@@ -52,7 +52,6 @@ MODULES = (
     "usercustomize",
     "uvloop",
     "_cffi_backend",
-    "pydantic_core",
     "asyncinotify",
     "omnibus",
 )

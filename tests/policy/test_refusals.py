@@ -300,4 +300,4 @@ class TestAccepted:
 
 
 def test_shape_and_model_know_the_same_attributes() -> None:
-    assert set(RuleAttributes.model_fields) - {"element"} == xml.SHAPES["allow"].attributes
+    assert set(RuleAttributes.fields) - {"element"} == xml.SHAPES["allow"].attributes
