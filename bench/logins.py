@@ -53,15 +53,18 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+def prepare(arguments: argparse.Namespace, directory: Path) -> dict[tuple[str, str], LogIn]:
+    """Plan all log-ins, with services that are started and with running ones, into a directory."""
+    return {
+        (path.name.partition(".")[0], mode): LogIn.prepare(path, directory, arguments.until, running)
+        for path in find(arguments.directory, arguments.traces.split(","))
+        for mode, running in {STARTING: False, RUNNING: True}.items()
+    }
+
+
 def run(arguments: argparse.Namespace, directory: Path) -> tuple[LogInReport, Quiet]:
     """Plan and replay everything."""
-    paths = find(arguments.directory, arguments.traces.split(","))
-    modes = {STARTING: False, RUNNING: True}
-    logins = {
-        (path.name.partition(".")[0], mode): LogIn.prepare(path, directory, arguments.until, running)
-        for path in paths
-        for mode, running in modes.items()
-    }
+    logins = prepare(arguments, directory)
     names = arguments.only.split(",") if arguments.only else installed()
     report = LogInReport(names, logins)
     quiet = Quiet(arguments.wait_idle)
@@ -79,6 +82,20 @@ def run(arguments: argparse.Namespace, directory: Path) -> tuple[LogInReport, Qu
     return report, quiet
 
 
+def write_plans(arguments: argparse.Namespace) -> int:
+    """Write the plans for a player elsewhere, each with the names that systemd has to start there."""
+    try:
+        logins = prepare(arguments, arguments.plans)
+    except (Missing, TraceError) as error:
+        say(f"logins: {error}")
+        return 2
+    for login in logins.values():
+        names = "".join(f"{name}\n" for name in login.setting.activatable)
+        login.file.with_suffix(".names").write_text(names)
+        print(login.file)
+    return 0
+
+
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -91,6 +108,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--runs", type=int, default=10)
     add("--only", metavar="NAMES", help=f"of {', '.join(COMMANDS)}")
     add("--until", default=UNTIL, metavar="MARK", help="of the trace's summary, or `end`")
+    add(
+        "--plans",
+        type=Path,
+        metavar="DIR",
+        help="only write the plans, and the names that need service files",
+    )
     add("--speed", type=float, default=0.0, help="1: as recorded; 10: ten times as fast; 0: without pauses")
     add("--deadline", type=float, default=60.0, metavar="S", help="of one replay")
     add("--processes", type=int, default=1, help="of the player")
@@ -106,6 +129,8 @@ def main() -> int:
     """Replay, print, and write the requested files; 1 if a replay differs, 2 without traces."""
     arguments = parse()
     busbench.build()
+    if arguments.plans:
+        return write_plans(arguments)
     if arguments.cpus:
         os.sched_setaffinity(0, {int(cpu) for cpu in arguments.cpus.split(",")})
     if arguments.nice:

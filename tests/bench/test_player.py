@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import lzma
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -160,6 +161,31 @@ class TestPlans:
         monkeypatch.setattr("sys.argv", ["logins", "--directory", str(tmp_path / "traces")])
         assert logins.main() == 2
         assert "beside the checkout, in ../shared/traces" in capsys.readouterr().err
+
+
+class TestPlansElsewhere:
+    def test_plans_are_written_for_a_player_elsewhere(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With processes that share the connections, and with the names that are started there."""
+        traces, plans = tmp_path / "traces", tmp_path / "plans"
+        traces.mkdir()
+        plans.mkdir()
+        (traces / "clock-ref-session.csv.xz").write_bytes(lzma.compress(clock().text().encode()))
+        arguments = [
+            "--directory",
+            traces,
+            "--traces",
+            "clock-ref-session",
+            "--until",
+            "end",
+            "--plans",
+            plans,
+        ]
+        monkeypatch.setattr("sys.argv", ["logins", *map(str, arguments)])
+        assert logins.main() == 0
+        assert (plans / "clock-ref-session.names").read_text() == f"{NAME}\n"
+        assert (plans / "clock-ref-session-running.plan").read_text().startswith("omnibus-plan 1\n")
 
 
 class TestReport:
