@@ -91,25 +91,23 @@ static bool umc_grow_length(u8 *at, u32 by, bool big_endian)
 /**
  * umc_buffer_stamp - insert the sender's stamp
  * @message:	has UMC_MAX_STAMP bytes of headroom
- * @from:	sender, its tx held
+ * @mold:	or NULL
  * @verdict:	tells the byte order of the length
  *
  * Return: 0, or the reason to ask.
  */
-int umc_buffer_stamp(struct sk_buff *message, const struct umc_member *from, u32 verdict)
+int umc_buffer_stamp(struct sk_buff *message, const struct umc_mold *mold, u32 verdict)
 {
-	u32 length = from->stamp_length, offset = from->stamp_offset;
-
-	if (!length)
+	if (!mold || !mold->length)
 		return 0;
-	if (message->len < offset)
+	if (message->len < mold->offset)
 		return UMC_ASKED_STAMP;
-	if (from->stamp_flags & UMC_STAMP_LENGTH &&
-	    !umc_grow_length(message->data + from->stamp_length_offset, length,
+	if (mold->flags & UMC_STAMP_LENGTH &&
+	    !umc_grow_length(message->data + mold->length_offset, mold->length,
 			     verdict & UMC_VERDICT_BIG_ENDIAN))
 		return UMC_ASKED_STAMP;
-	skb_push(message, length);
-	memmove(message->data, message->data + length, offset);
-	memcpy(message->data + offset, from->stamp, length);
+	skb_push(message, mold->length);
+	memmove(message->data, message->data + mold->length, mold->offset);
+	memcpy(message->data + mold->offset, mold->bytes, mold->length);
 	return 0;
 }

@@ -1,26 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Pending calls: a reply passes only if a call is pending for it. */
+/*
+ * Pending calls: a reply passes only if a call is pending for it.
+ *
+ * A caller has a hash table of its calls, which grows with them; a callee has a
+ * list of those it has to answer.  So nothing that a member does makes the calls
+ * of others slower, and no walk is longer than what it finds.  The hash has a
+ * secret seed, since callers choose the keys.
+ */
 
 #include <linux/jhash.h>
 #include <linux/jiffies.h>
+#include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include "umc.h"
 
+#define UMC_GROW_AT	4		/* calls for each bucket */
+#define UMC_GROW_BY	8
+#define UMC_MAX_BUCKETS	(UMC_FEW_CALLS * 512)
+#define UMC_MAX_CHAIN	16		/* on average; of 65,536 calls with all buckets */
+#define UMC_PURGE	256		/* calls, each time the lock is held */
+
 static struct kmem_cache *umc_call_cache;
 
-static struct hlist_head *umc_call_bucket(struct umc_group *group, u32 caller, u32 callee, u32 key)
+void umc_calls_begin(struct umc_member *member)
 {
-	return &group->calls[jhash_3words(caller, callee, key, 0) % UMC_CALL_BUCKETS];
+	INIT_LIST_HEAD(&member->made);
+	INIT_LIST_HEAD(&member->owed);
+	member->buckets = member->few;
+	member->bucket_mask = UMC_FEW_CALLS - 1;
 }
 
-static struct umc_call *umc_call_find(struct umc_group *group, u32 caller, u32 callee, u32 key)
+static struct hlist_head *umc_call_bucket(struct umc_member *caller,
+					  const struct umc_member *callee, u32 key)
+{
+	u32 hash = jhash_2words(callee->index, key, caller->group->seed);
+
+	return &caller->buckets[hash & caller->bucket_mask];
+}
+
+static struct umc_call *umc_call_find(struct umc_member *caller,
+				      const struct umc_member *callee, u32 key)
 {
 	struct umc_call *call;
 
-	hlist_for_each_entry(call, umc_call_bucket(group, caller, callee, key), node)
-		if (call->caller == caller && call->callee == callee && call->key == key)
+	hlist_for_each_entry(call, umc_call_bucket(caller, callee, key), node)
+		if (call->callee == callee && call->key == key)
 			return call;
 	return NULL;
 }
@@ -36,118 +62,203 @@ void umc_call_free(struct umc_call *call)
 		kmem_cache_free(umc_call_cache, call);
 }
 
-/* calls_lock held.  A dead caller's slot is NULL; its calls are gone anyway. */
-static void umc_call_count(struct umc_group *group, u32 caller, int by)
+static u32 umc_buckets_wanted(const struct umc_member *caller)
 {
-	struct umc_member *member;
+	u32 buckets = READ_ONCE(caller->bucket_mask) + 1;
 
-	rcu_read_lock();
-	member = rcu_dereference(group->table[caller]);
-	if (member)
-		member->calls += by;
-	rcu_read_unlock();
-}
-
-static void umc_call_unlink(struct umc_group *group, struct umc_call *call)
-{
-	hlist_del(&call->node);
-	list_del(&call->age);
-	umc_call_count(group, call->caller, -1);
-}
-
-static void umc_call_link(struct umc_group *group, struct umc_call *call)
-{
-	hlist_add_head(&call->node,
-		       umc_call_bucket(group, call->caller, call->callee, call->key));
-	umc_call_count(group, call->caller, 1);
+	if (likely(READ_ONCE(caller->calls) < buckets * UMC_GROW_AT) || buckets == UMC_MAX_BUCKETS)
+		return 0;
+	return buckets * UMC_GROW_BY;
 }
 
 /**
- * umc_call_insert - record a call
- * @caller:	sender; its tx held, or config
- * @call:	to be filled in; belongs to the table on success
- * @callee:	index of the receiver
- * @key:	the message's
+ * umc_calls_grow - make room for more calls, if there are many
+ * @caller:	a reference to it is held, or umc_srcu; tx is not
  *
- * Return: 0, -EEXIST, or -EDQUOT at the limit
+ * Without memory the table stays as it is, until umc_call_insert() refuses.
  */
-int umc_call_insert(struct umc_member *caller, struct umc_call *call, u32 callee, u32 key)
+void umc_calls_grow(struct umc_member *caller)
+{
+	u32 wanted = umc_buckets_wanted(caller), old;
+	struct hlist_head *buckets;
+	struct umc_call *call;
+
+	if (!wanted)
+		return;
+	buckets = kvcalloc(wanted, sizeof(*buckets), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!buckets)
+		return;
+	spin_lock(&caller->group->calls_lock);
+	old = caller->bucket_mask + 1;
+	if (old * UMC_GROW_BY == wanted) {
+		swap(caller->buckets, buckets);
+		WRITE_ONCE(caller->bucket_mask, wanted - 1);
+		list_for_each_entry(call, &caller->made, made) {
+			hlist_del(&call->node);
+			hlist_add_head(&call->node,
+				       umc_call_bucket(caller, call->callee, call->key));
+		}
+	}
+	spin_unlock(&caller->group->calls_lock);
+	if (buckets != caller->few)
+		kvfree(buckets);
+}
+
+static void umc_call_unlink(struct umc_call *call)
+{
+	hlist_del(&call->node);
+	list_del(&call->made);
+	list_del(&call->owed);
+	list_del(&call->age);
+	WRITE_ONCE(call->caller->calls, call->caller->calls - 1);
+	call->callee->debts--;
+	call->caller->group->calls--;
+}
+
+static void umc_call_link(struct umc_call *call)
+{
+	hlist_add_head(&call->node, umc_call_bucket(call->caller, call->callee, call->key));
+	list_add_tail(&call->made, &call->caller->made);
+	list_add_tail(&call->owed, &call->callee->owed);
+	list_add_tail(&call->age, &call->caller->group->call_ages);
+	WRITE_ONCE(call->caller->calls, call->caller->calls + 1);
+	call->callee->debts++;
+	call->caller->group->calls++;
+}
+
+/* calls_lock held */
+static int umc_call_admit(struct umc_member *caller, const struct umc_member *callee, u32 key)
+{
+	if (caller->dead)
+		return -ENOENT;
+	if (umc_call_find(caller, callee, key))
+		return -EEXIST;
+	if (caller->calls >= caller->group->max_calls)
+		return -EDQUOT;
+	return caller->calls < (caller->bucket_mask + 1) * UMC_MAX_CHAIN ? 0 : -ENOMEM;
+}
+
+static void umc_call_begin(struct umc_member *caller, struct umc_member *callee, u32 key,
+			   struct umc_call *call)
+{
+	call->caller = caller;
+	call->callee = callee;
+	call->key = key;
+	call->since = jiffies;
+	umc_call_link(call);
+}
+
+/**
+ * umc_call_insert - record a call that is about to be delivered
+ * @caller:	sender
+ * @callee:	receiver
+ * @key:	the message's
+ * @call:	to be filled in; belongs to the table on success
+ *
+ * Both inside umc_srcu.  A callee that dies later has this call on its list.
+ *
+ * Return: 0, -ENOENT if one of them is dead, -EEXIST, -ENOMEM, or -EDQUOT at the limit
+ */
+int umc_call_insert(struct umc_member *caller, struct umc_member *callee, u32 key,
+		    struct umc_call *call)
 {
 	struct umc_group *group = caller->group;
-	int err = 0;
+	int err = -ENOENT;
 
 	spin_lock(&group->calls_lock);
-	if (umc_call_find(group, caller->index, callee, key)) {
-		err = -EEXIST;
-	} else if (caller->calls >= group->max_calls) {
-		err = -EDQUOT;
-	} else {
-		call->caller = caller->index;
-		call->callee = callee;
-		call->key = key;
-		call->since = jiffies;
-		umc_call_link(group, call);
-		list_add_tail(&call->age, &group->call_ages);
-	}
+	if (!callee->dead)
+		err = umc_call_admit(caller, callee, key);
+	if (!err)
+		umc_call_begin(caller, callee, key, call);
 	spin_unlock(&group->calls_lock);
 	return err;
 }
 
-/* Reinserts a call taken by umc_call_take(), unless the caller has left meanwhile. */
-void umc_call_restore(struct umc_group *group, struct umc_call *call)
-{
-	struct umc_call *later;
-
-	spin_lock(&group->calls_lock);
-	if (rcu_access_pointer(group->table[call->caller])) {
-		umc_call_link(group, call);
-		list_for_each_entry(later, &group->call_ages, age)
-			if (time_after(later->since, call->since))
-				break;
-		list_add_tail(&call->age, &later->age);
-		call = NULL;
-	}
-	spin_unlock(&group->calls_lock);
-	umc_call_free(call);
-}
-
-struct umc_call *umc_call_take(struct umc_group *group, u32 caller, u32 callee, u32 key)
+struct umc_call *umc_call_take(struct umc_member *caller, const struct umc_member *callee, u32 key)
 {
 	struct umc_call *call;
 
-	spin_lock(&group->calls_lock);
-	call = umc_call_find(group, caller, callee, key);
+	spin_lock(&caller->group->calls_lock);
+	call = umc_call_find(caller, callee, key);
 	if (call)
-		umc_call_unlink(group, call);
-	spin_unlock(&group->calls_lock);
+		umc_call_unlink(call);
+	spin_unlock(&caller->group->calls_lock);
 	return call;
 }
 
-/* Forgets the calls of a caller, or to a callee; UMC_ANY matches every index. */
-void umc_calls_purge(struct umc_group *group, u32 caller, u32 callee)
+static void umc_calls_free(struct list_head *gone)
 {
 	struct umc_call *call, *next;
-	LIST_HEAD(gone);
 
-	spin_lock(&group->calls_lock);
-	list_for_each_entry_safe(call, next, &group->call_ages, age) {
-		if ((caller != UMC_ANY && call->caller != caller) ||
-		    (callee != UMC_ANY && call->callee != callee))
-			continue;
-		umc_call_unlink(group, call);
-		list_add(&call->age, &gone);
-	}
-	spin_unlock(&group->calls_lock);
-	list_for_each_entry_safe(call, next, &gone, age)
+	list_for_each_entry_safe(call, next, gone, age)
 		umc_call_free(call);
+	INIT_LIST_HEAD(gone);
 }
 
-/* A call that the daemon delivers; the callee may be dead, but not forgotten. */
+/* Forgets what a member that has died was waiting for. */
+void umc_calls_purge(struct umc_member *caller)
+{
+	struct umc_call *call;
+	LIST_HEAD(gone);
+	u32 n;
+
+	do {
+		spin_lock(&caller->group->calls_lock);
+		for (n = 0; n < UMC_PURGE && !list_empty(&caller->made); n++) {
+			call = list_first_entry(&caller->made, struct umc_call, made);
+			umc_call_unlink(call);
+			list_add(&call->age, &gone);
+		}
+		spin_unlock(&caller->group->calls_lock);
+		umc_calls_free(&gone);
+	} while (n == UMC_PURGE);
+}
+
+/* Forgets what a member that is forgotten had to answer. */
+void umc_debts_purge(struct umc_member *callee)
+{
+	struct umc_call *call;
+	LIST_HEAD(gone);
+	u32 n;
+
+	do {
+		spin_lock(&callee->group->calls_lock);
+		for (n = 0; n < UMC_PURGE && !list_empty(&callee->owed); n++) {
+			call = list_first_entry(&callee->owed, struct umc_call, owed);
+			umc_call_unlink(call);
+			list_add(&call->age, &gone);
+		}
+		spin_unlock(&callee->group->calls_lock);
+		umc_calls_free(&gone);
+	} while (n == UMC_PURGE);
+}
+
+/*
+ * group->lock held, so that the callee is not forgotten meanwhile.  It may be
+ * dead: the daemon then finds the call in the list of those without an answer.
+ */
+static int umc_pending_insert(struct umc_group *group, const struct umc_pending *pending,
+			      struct umc_call *call)
+{
+	struct umc_member *caller = umc_member_locked(group, pending->caller);
+	struct umc_member *callee = umc_member_locked(group, pending->callee);
+	int err = -ENOENT;
+
+	if (!caller || !callee)
+		return err;
+	spin_lock(&group->calls_lock);
+	err = umc_call_admit(caller, callee, pending->key);
+	if (!err)
+		umc_call_begin(caller, callee, pending->key, call);
+	spin_unlock(&group->calls_lock);
+	return err;
+}
+
 int umc_pending_add(struct umc_group *group, const struct umc_pending *pending)
 {
 	struct umc_member *caller;
 	struct umc_call *call;
-	int err = -ENOENT;
+	int err;
 
 	if (pending->caller >= group->max_members || pending->callee >= group->max_members ||
 	    !pending->key || group->address)
@@ -155,12 +266,14 @@ int umc_pending_add(struct umc_group *group, const struct umc_pending *pending)
 	call = umc_call_new();
 	if (!call)
 		return -ENOMEM;
-	mutex_lock(&group->config);
-	caller = umc_member_locked(group, pending->caller);
-	if (caller && (umc_member_locked(group, pending->callee) ||
-		       test_bit(pending->callee, group->dead)))
-		err = umc_call_insert(caller, call, pending->callee, pending->key);
-	mutex_unlock(&group->config);
+	caller = umc_member_get(group, pending->caller);
+	if (caller) {
+		umc_calls_grow(caller);
+		umc_member_put(caller);
+	}
+	spin_lock(&group->lock);
+	err = umc_pending_insert(group, pending, call);
+	spin_unlock(&group->lock);
 	if (err)
 		umc_call_free(call);
 	return err;
@@ -168,11 +281,17 @@ int umc_pending_add(struct umc_group *group, const struct umc_pending *pending)
 
 int umc_pending_take(struct umc_group *group, struct umc_pending *pending)
 {
-	struct umc_call *call;
+	struct umc_member *caller, *callee;
+	struct umc_call *call = NULL;
 
 	if (pending->caller >= group->max_members || pending->callee >= group->max_members)
 		return -EINVAL;
-	call = umc_call_take(group, pending->caller, pending->callee, pending->key);
+	spin_lock(&group->lock);
+	caller = umc_member_locked(group, pending->caller);
+	callee = umc_member_locked(group, pending->callee);
+	if (caller && callee)
+		call = umc_call_take(caller, callee, pending->key);
+	spin_unlock(&group->lock);
 	if (!call)
 		return -ENOENT;
 	pending->age_ms = jiffies_to_msecs(jiffies - call->since);
@@ -180,54 +299,109 @@ int umc_pending_take(struct umc_group *group, struct umc_pending *pending)
 	return 0;
 }
 
-static u32 umc_pending_collect(struct umc_group *group, const struct umc_pending_list *list,
-			       struct umc_pending *entries, u32 room)
+/* What has been found so far, and how much of it there is room for. */
+struct umc_found {
+	const struct umc_pending_list *list;
+	struct umc_pending *entries;
+	u32 room;
+	u32 count;
+};
+
+/* False: this call is too young, as are all that follow. */
+static bool umc_found_add(struct umc_found *found, const struct umc_call *call)
+{
+	u32 age = jiffies_to_msecs(jiffies - call->since);
+
+	if (age < found->list->min_age_ms)
+		return false;
+	if (found->list->callee != UMC_ANY && call->callee->index != found->list->callee)
+		return true;
+	if (found->count < found->room)
+		found->entries[found->count] = (struct umc_pending) {
+			.caller = call->caller->index,
+			.callee = call->callee->index,
+			.key = call->key,
+			.age_ms = age,
+		};
+	found->count++;
+	return true;
+}
+
+/* The lists are in order of age; one that says how long it is need not be walked to its end. */
+static void umc_found_all(struct umc_found *found, struct umc_group *group)
 {
 	struct umc_call *call;
-	u32 found = 0;
 
-	spin_lock(&group->calls_lock);
-	list_for_each_entry(call, &group->call_ages, age) {
-		u32 age = jiffies_to_msecs(jiffies - call->since);
-
-		if (age < list->min_age_ms)
+	list_for_each_entry(call, &group->call_ages, age)
+		if (found->count > found->room || !umc_found_add(found, call))
 			break;
-		if ((list->caller != UMC_ANY && call->caller != list->caller) ||
-		    (list->callee != UMC_ANY && call->callee != list->callee))
-			continue;
-		if (found < room)
-			entries[found] = (struct umc_pending) {
-				.caller = call->caller,
-				.callee = call->callee,
-				.key = call->key,
-				.age_ms = age,
-			};
-		found++;
-	}
+	if (!found->list->min_age_ms)
+		found->count = group->calls;
+}
+
+static void umc_found_of(struct umc_found *found, struct umc_member *caller)
+{
+	bool each = found->list->min_age_ms || found->list->callee != UMC_ANY;
+	struct umc_call *call;
+
+	list_for_each_entry(call, &caller->made, made)
+		if ((found->count > found->room && !each) || !umc_found_add(found, call))
+			break;
+	if (!each)
+		found->count = caller->calls;
+}
+
+static void umc_found_to(struct umc_found *found, struct umc_member *callee)
+{
+	struct umc_call *call;
+
+	list_for_each_entry(call, &callee->owed, owed)
+		if (found->count > found->room || !umc_found_add(found, call))
+			break;
+	if (!found->list->min_age_ms)
+		found->count = callee->debts;
+}
+
+static void umc_pending_collect(struct umc_group *group, struct umc_found *found)
+{
+	const struct umc_pending_list *list = found->list;
+	bool by_caller = list->caller != UMC_ANY;
+	struct umc_member *member;
+
+	spin_lock(&group->lock);
+	member = umc_member_locked(group, by_caller ? list->caller : list->callee);
+	spin_lock(&group->calls_lock);
+	if (!by_caller && list->callee == UMC_ANY)
+		umc_found_all(found, group);
+	else if (member && by_caller)
+		umc_found_of(found, member);
+	else if (member)
+		umc_found_to(found, member);
 	spin_unlock(&group->calls_lock);
-	return found;
+	spin_unlock(&group->lock);
 }
 
 int umc_pending_list(struct umc_group *group, struct umc_pending_list *list)
 {
-	u32 room = min_t(u32, list->count, UMC_MAX_MEMBERS);
-	struct umc_pending *entries = NULL;
-	u32 found;
+	struct umc_found found = {
+		.list = list,
+		.room = min_t(u32, list->count, UMC_MAX_MEMBERS),
+	};
 	int err = 0;
 
 	if (list->flags || list->reserved)
 		return -EINVAL;
-	if (room) {
-		entries = kvcalloc(room, sizeof(*entries), GFP_KERNEL_ACCOUNT);
-		if (!entries)
+	if (found.room) {
+		found.entries = kvcalloc(found.room, sizeof(*found.entries), GFP_KERNEL_ACCOUNT);
+		if (!found.entries)
 			return -ENOMEM;
 	}
-	found = umc_pending_collect(group, list, entries, room);
-	if (copy_to_user(u64_to_user_ptr(list->entries), entries,
-			 min(found, room) * sizeof(*entries)))
+	umc_pending_collect(group, &found);
+	if (copy_to_user(u64_to_user_ptr(list->entries), found.entries,
+			 min(found.count, found.room) * sizeof(*found.entries)))
 		err = -EFAULT;
-	list->count = found;
-	kvfree(entries);
+	list->count = found.count;
+	kvfree(found.entries);
 	return err;
 }
 

@@ -18,6 +18,18 @@ static unsigned int inject;
 module_param(inject, uint, 0644);
 MODULE_PARM_DESC(inject, "make every n-th delivery fail for lack of memory");
 static atomic_t deliveries;
+static bool refuse;
+module_param(refuse, bool, 0644);
+MODULE_PARM_DESC(refuse, "refuse all deliveries, as a security module would");
+static atomic_t refusals;
+static int umc_refusals_get(char *buffer, const struct kernel_param *param)
+{
+	return scnprintf(buffer, PAGE_SIZE, "%d\n", atomic_read(&refusals));
+}
+
+static const struct kernel_param_ops umc_refusals_ops = { .get = umc_refusals_get };
+module_param_cb(refusals, &umc_refusals_ops, NULL, 0444);
+MODULE_PARM_DESC(refusals, "how often that was asked");
 #endif
 
 #ifdef UMC_BREAK
@@ -33,8 +45,8 @@ static void umc_break(struct umc_member *to)
 	switch (once++) {
 	case 0:
 		mutex_lock(&to->group->multicast);
-		mutex_lock(&to->group->config);
-		mutex_unlock(&to->group->config);
+		mutex_lock(&to->hook->tx);
+		mutex_unlock(&to->hook->tx);
 		mutex_unlock(&to->group->multicast);
 		break;
 	case 1:
@@ -73,7 +85,8 @@ bool umc_try_rx(struct umc_member *member)
 {
 	int spins = UMC_SPINS;
 
-	while (down_trylock(&member->rx)) {
+	/* Fully ordered: a sender looks at held and epoch afterwards. */
+	while (atomic_cmpxchg(&member->rx, 0, 1)) {
 		if (!spins-- || need_resched())
 			return false;
 		cpu_relax();
@@ -81,12 +94,28 @@ bool umc_try_rx(struct umc_member *member)
 	return true;
 }
 
+void umc_rx_put(struct umc_member *member)
+{
+	atomic_set_release(&member->rx, 0);
+}
+
+/*
+ * With rx of all receivers taken: is all that this message was judged by still
+ * in force?  If so, its deliveries come before whatever the owner does next.
+ */
+bool umc_committed(const struct umc_send *send)
+{
+	/* Also after a multicast without receivers. */
+	smp_rmb();
+	return atomic_read(&send->member->group->epoch) == send->epoch;
+}
+
 /**
  * umc_room - does a message fit?
- * @to:		receiver, its rx held
+ * @to:		receiver, its rx taken
  * @length:	of the message, stamped
  *
- * The data queued at the daemon's end can only shrink while rx is held:
+ * The data queued at the daemon's end can only shrink while rx is taken:
  * the daemon writes to held members only.  A stream must take the message in
  * one skb, or a partial write could follow.
  *
@@ -106,19 +135,56 @@ int umc_room(struct umc_member *to, size_t length)
 }
 
 /*
- * rx held.  The receiver's socket can't be released meanwhile, because release
- * takes rx first.  The sender's own send was checked by security_socket_sendmsg
- * before it came here; what remains is whether these two may talk.
+ * A refusal is remembered until the sender's egress filter is replaced, because a
+ * security module may log each one.  tx held.
+ */
+static u64 *umc_refusal(struct umc_send *send, const struct umc_member *to)
+{
+	struct umc_member *from = send->member;
+	const struct umc_chain *egress = rcu_access_pointer(from->egress);
+
+	if (from->refused_by != egress) {
+		memset(from->refused, 0, sizeof(from->refused));
+		from->refused_by = egress;
+	}
+	return &from->refused[to->index % UMC_REFUSALS];
+}
+
+static int umc_ask_security(struct socket *from, struct socket *to)
+{
+#ifdef UMC_INJECT
+	if (refuse) {
+		atomic_inc(&refusals);
+		return -EPERM;
+	}
+#endif
+	return security_unix_may_send(from, to);
+}
+
+/*
+ * rx taken.  Under its state lock the receiver's socket is either dead or there.
+ * The sender's own send was checked by security_socket_sendmsg before it came
+ * here; what remains is whether these two may talk.
  */
 static int umc_may_deliver(struct umc_send *send, struct umc_member *to)
 {
-	struct socket *receiver = to->sk->sk_socket;
+	u64 *refusal = umc_refusal(send, to);
+	int reason = 0;
 
-	if (umc_wants_credentials(receiver) || umc_wants_credentials(sock_from_file(to->file)))
-		return UMC_ASKED_CREDENTIALS;
-	if (security_unix_may_send(send->member->sk->sk_socket, receiver))
+	if (*refusal == to->id)
 		return UMC_ASKED_SECURITY;
-	return 0;
+	unix_state_lock(to->sk);
+	if (sock_flag(to->sk, SOCK_DEAD) || !to->sk->sk_socket)
+		reason = UMC_ASKED_DEAD;
+	else if (umc_wants_credentials(to->sk->sk_socket) ||
+		 umc_wants_credentials(sock_from_file(to->file)))
+		reason = UMC_ASKED_CREDENTIALS;
+	else if (umc_ask_security(send->member->sk->sk_socket, to->sk->sk_socket))
+		reason = UMC_ASKED_SECURITY;
+	unix_state_unlock(to->sk);
+	if (reason == UMC_ASKED_SECURITY)
+		*refusal = to->id;
+	return reason;
 }
 
 /**
@@ -126,7 +192,7 @@ static int umc_may_deliver(struct umc_send *send, struct umc_member *to)
  * @send:	the message, tx of its sender held
  * @to:		receiver
  *
- * Return: 0 with rx held, or the reason to ask.
+ * Return: 0 with rx taken, or the reason to ask.
  */
 int umc_rx_begin(struct umc_send *send, struct umc_member *to)
 {
@@ -134,7 +200,7 @@ int umc_rx_begin(struct umc_send *send, struct umc_member *to)
 
 	if (!umc_try_rx(to))
 		return UMC_ASKED_BUSY;
-	if (to->dead) {
+	if (READ_ONCE(to->dead)) {
 		reason = UMC_ASKED_DEAD;
 		goto fail;
 	}
@@ -152,7 +218,7 @@ int umc_rx_begin(struct umc_send *send, struct umc_member *to)
 		return 0;
 	fput(to->file);
 fail:
-	up(&to->rx);
+	umc_rx_put(to);
 	return reason;
 }
 
@@ -160,7 +226,7 @@ void umc_rx_end(struct umc_member *to)
 {
 	struct file *file = to->file;
 
-	up(&to->rx);
+	umc_rx_put(to);
 	fput(file);
 }
 

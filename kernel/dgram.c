@@ -70,37 +70,33 @@ static int umc_dgram_deliver(struct umc_send *send, struct umc_member *to)
 
 static bool umc_dgram_is_receiver(struct umc_send *send, struct umc_member *to)
 {
+	const struct umc_chain *ingress = srcu_dereference(to->ingress, &umc_srcu);
+
+	if (READ_ONCE(to->dead))
+		return false;
 	if (to == send->member && !(to->join_flags & UMC_JOIN_LOOPBACK))
 		return false;
-	if (!to->ingress)
+	if (!ingress)
 		return true;
-	return (umc_filter_run(to->ingress, send->message) & UMC_KIND_MASK) == UMC_YES;
+	return (umc_filter_run(ingress, send->message) & UMC_KIND_MASK) == UMC_YES;
 }
 
-/* From index @first on; multicast held. */
+/* From index @first on; multicast held, inside umc_srcu. */
 static u32 umc_dgram_receivers(struct umc_send *send, u32 first)
 {
 	struct umc_group *group = send->member->group;
 	u32 i, count = 0;
 
 	send->message->sk = send->member->sk;
-	send->message->mark = send->member->mark;
-	for (i = first; i < group->top; i++) {
-		struct umc_member *to = rcu_dereference_protected(group->table[i],
-							lockdep_is_held(&group->multicast));
+	send->message->mark = READ_ONCE(send->member->mark);
+	for (i = first; i < READ_ONCE(group->top); i++) {
+		struct umc_member *to = srcu_dereference(group->table[i], &umc_srcu);
 
 		if (to && umc_dgram_is_receiver(send, to))
 			group->hits[count++] = to;
 	}
 	send->message->sk = NULL;
 	return count;
-}
-
-static int umc_dgram_wait(struct umc_send *send, struct umc_member *to)
-{
-	kref_get(&to->ref);
-	send->wait_for = to;
-	return UMC_WAIT_FOR_ROOM;
 }
 
 /*
@@ -116,14 +112,14 @@ static int umc_dgram_send_all(struct umc_send *send, u32 *first)
 
 	for (i = 0; i < count && block; i++)
 		if (!umc_has_room(group->hits[i]) || !umc_may_charge(sk))
-			return umc_dgram_wait(send, group->hits[i]);
+			return umc_room_needed(send, group->hits[i]);
 	for (i = 0; i < count; i++) {
 		struct umc_member *to = group->hits[i];
 		int ret = umc_dgram_deliver(send, to);
 
 		if (ret == -EAGAIN && block && send->timeout) {
 			*first = to->index;
-			return umc_dgram_wait(send, to);
+			return umc_room_needed(send, to);
 		}
 		if (ret < 0) {
 			to->dropped++;
@@ -137,24 +133,27 @@ static int umc_dgram_send_all(struct umc_send *send, u32 *first)
 	return 0;
 }
 
+/* Senders may wait for one another here, since their owner does not. */
 static int umc_dgram_multicast(struct umc_send *send, u32 *first)
 {
+	int reader = srcu_read_lock(&umc_srcu);
 	struct umc_hook *hook = send->hook;
-	int err;
+	int err = -ENOTCONN;
 
-	if (mutex_lock_interruptible(&hook->tx))
-		return -ERESTARTSYS;
-	send->member = hook->member;
-	err = -ENOTCONN;
+	send->member = srcu_dereference(hook->member, &umc_srcu);
 	if (!send->member)
-		goto unlock_tx;
+		goto unlock_srcu;
 	err = -ERESTARTSYS;
+	if (mutex_lock_interruptible(&hook->tx))
+		goto unlock_srcu;
 	if (mutex_lock_interruptible(&send->member->group->multicast))
 		goto unlock_tx;
 	err = umc_dgram_send_all(send, first);
 	mutex_unlock(&send->member->group->multicast);
 unlock_tx:
 	mutex_unlock(&hook->tx);
+unlock_srcu:
+	srcu_read_unlock(&umc_srcu, reader);
 	return err;
 }
 
@@ -188,7 +187,7 @@ static bool umc_dgram_is_for_group(struct umc_hook *hook, struct socket *sock,
 	return is;
 }
 
-static int umc_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
+int umc_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 {
 	struct umc_hook *hook = umc_hook(sock);
 	struct umc_send send = { .hook = hook };
@@ -196,7 +195,7 @@ static int umc_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len
 	u32 first = 0;
 	int err;
 
-	if (!READ_ONCE(hook->member) || !umc_dgram_is_for_group(hook, sock, msg))
+	if (!rcu_access_pointer(hook->member) || !umc_dgram_is_for_group(hook, sock, msg))
 		return hook->original->sendmsg(sock, msg, len);
 	plain.msg_namelen = 0;
 	send.timeout = sock_sndtimeo(sock->sk, msg->msg_flags & MSG_DONTWAIT);
@@ -222,33 +221,21 @@ out:
 	return err;
 }
 
-static const struct proto_ops umc_dgram_overrides = {
-	.sendmsg = umc_dgram_sendmsg,
-	.recvmsg = umc_room_recvmsg,
-	.poll = umc_room_poll,
-};
-
-/* config held */
 static int umc_dgram_publish(struct umc_group *group, struct umc_join *join, struct socket *sock)
 {
-	struct umc_member *member;
-	u32 index = 0;
+	struct umc_member *member = umc_member_new(group, 0);
 	int err;
 
-	while (index < group->max_members && rcu_access_pointer(group->table[index]))
-		index++;
-	if (index == group->max_members)
-		return -ENOSPC;
-	member = umc_member_new(group, index);
 	if (!member)
 		return -ENOMEM;
 	member->join_flags = join->flags;
 	member->sk = sock->sk;
 	sock_hold(member->sk);
-	err = umc_member_publish(member, sock, &umc_dgram_overrides);
+	err = umc_member_publish(member, sock);
 	if (err)
 		umc_member_put(member);
-	join->index = index;
+	else
+		join->index = member->index;
 	return err;
 }
 
@@ -275,11 +262,8 @@ int umc_dgram_join(struct umc_join *join)
 	err = umc_dgram_permission(group, join);
 	if (!err)
 		err = umc_dgram_bind(sock);
-	if (!err) {
-		mutex_lock(&group->config);
+	if (!err)
 		err = umc_dgram_publish(group, join, sock);
-		mutex_unlock(&group->config);
-	}
 	umc_group_put(group);
 put_sock:
 	sockfd_put(sock);
@@ -302,15 +286,9 @@ int umc_dgram_leave(const struct umc_leave *leave)
 		member = umc_hook_member(umc_hook(sock));
 	err = -ENOTCONN;
 	if (member) {
-		struct umc_group *group = member->group;
-
-		mutex_lock(&group->config);
-		if (member->hook->member == member) {
-			umc_member_detach(member);
-			err = 0;
-		}
-		mutex_unlock(&group->config);
+		umc_member_drop(member);
 		umc_member_put(member);
+		err = 0;
 	}
 	sockfd_put(sock);
 	return err;

@@ -19,7 +19,7 @@
 
 static DEFINE_HASHTABLE(umc_ends, 10);
 static DEFINE_SPINLOCK(umc_ends_lock);
-static void (*umc_plain_data_ready)(struct sock *sk);
+static void (*umc_plain_data_ready)(struct sock *sk) __ro_after_init;
 
 /* rcu held */
 static struct umc_end *umc_end_find(const struct sock *sk)
@@ -98,7 +98,7 @@ static void umc_end_unwatch(struct umc_end *end, void (*data_ready)(struct sock 
 	spin_unlock(&umc_ends_lock);
 }
 
-/* tx of the member's hook held, as by unwatch: there is one membership at a time. */
+/* umc_hooks_lock held, as by unwatch: there is one membership at a time. */
 void umc_ends_watch(struct umc_member *member)
 {
 	umc_end_watch(&member->daemon_end, member->daemon, umc_daemon_data_ready);
@@ -112,14 +112,7 @@ void umc_ends_unwatch(struct umc_member *member)
 }
 
 /* Reads the default sk_data_ready from a fresh socket; the function is not exported. */
-int umc_ends_init(void)
+void __init umc_ends_init(const struct sock *plain)
 {
-	struct socket *sock;
-	int err = sock_create_kern(&init_net, PF_UNIX, SOCK_STREAM, 0, &sock);
-
-	if (err)
-		return err;
-	umc_plain_data_ready = sock->sk->sk_data_ready;
-	sock_release(sock);
-	return 0;
+	umc_plain_data_ready = plain->sk_data_ready;
 }

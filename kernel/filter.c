@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Filters and stamps: what the group's owner attaches to the remote end. */
+/* Filters: what the group's owner attaches to the remote end. */
 
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -27,6 +27,7 @@ u32 umc_filter_run(const struct umc_chain *chain, struct sk_buff *message)
 	return UMC_ASK;
 }
 
+/* No sender can find it any more. */
 void umc_chain_free(struct umc_chain *chain)
 {
 	u32 i;
@@ -35,7 +36,13 @@ void umc_chain_free(struct umc_chain *chain)
 		return;
 	for (i = 0; i < chain->count; i++)
 		bpf_prog_destroy(chain->programs[i]);
+	umc_user_uncharge(chain->user, 0, chain->length);
 	kfree(chain);
+}
+
+static void umc_chain_reap(struct umc_garbage *garbage)
+{
+	umc_chain_free(container_of(garbage, struct umc_chain, garbage));
 }
 
 static int umc_chain_append(struct umc_chain *chain, const struct umc_program *program)
@@ -48,15 +55,21 @@ static int umc_chain_append(struct umc_chain *chain, const struct umc_program *p
 
 	if (program->reserved || !program->length || program->length > BPF_MAXINSNS)
 		return -EINVAL;
-	err = bpf_prog_create_from_user(&chain->programs[chain->count], &fprog, NULL, false);
+	err = umc_user_charge(chain->user, 0, program->length);
 	if (err)
 		return err;
+	err = bpf_prog_create_from_user(&chain->programs[chain->count], &fprog, NULL, false);
+	if (err) {
+		umc_user_uncharge(chain->user, 0, program->length);
+		return err;
+	}
 	chain->count++;
 	chain->length += program->length;
 	return 0;
 }
 
-static struct umc_chain *umc_chain_from_user(const struct umc_filter *filter)
+static struct umc_chain *umc_chain_from_user(struct umc_user *user,
+					     const struct umc_filter *filter)
 {
 	struct umc_program __user *from = u64_to_user_ptr(filter->programs);
 	struct umc_program program;
@@ -71,6 +84,7 @@ static struct umc_chain *umc_chain_from_user(const struct umc_filter *filter)
 	chain = kzalloc(struct_size(chain, programs, filter->count), GFP_KERNEL_ACCOUNT);
 	if (!chain)
 		return ERR_PTR(-ENOMEM);
+	chain->user = user;
 	for (i = 0; i < filter->count && !err; i++) {
 		if (copy_from_user(&program, from + i, sizeof(program)))
 			err = -EFAULT;
@@ -83,51 +97,32 @@ static struct umc_chain *umc_chain_from_user(const struct umc_filter *filter)
 	return ERR_PTR(err);
 }
 
-/*
- * Swaps under the lock that every run of this filter and the resulting delivery
- * hold: no verdict of the old one is under way on return.  The first filter
- * needs no lock, as it does not run without members.
- */
-static int umc_chain_swap(struct umc_group *group, const struct umc_filter *filter,
-			  struct umc_chain **chain)
+/* group->lock held.  Where the filter is, or ERR_PTR() */
+static struct umc_chain __rcu **umc_chain_place(struct umc_group *group,
+						const struct umc_filter *filter)
 {
-	struct umc_member *member = NULL;
+	struct umc_member *member;
 
-	if (filter->which == UMC_FILTER_FIRST) {
-		if (group->members)
-			return -EBUSY;
-		swap(group->first, *chain);
-		return 0;
+	switch (filter->which) {
+	case UMC_FILTER_FIRST:
+		return group->members ? ERR_PTR(-EBUSY) : &group->first;
+	case UMC_FILTER_REST:
+		return &group->rest;
 	}
-	if (filter->which != UMC_FILTER_REST) {
-		member = umc_member_locked(group, filter->index);
-		if (!member)
-			return -ENOENT;
-	}
-	if (filter->which == UMC_FILTER_EGRESS) {
-		if (!member->daemon)
-			return -EOPNOTSUPP;
-		if (mutex_lock_killable(&member->hook->tx))
-			return -EINTR;
-		swap(member->egress, *chain);
-		mutex_unlock(&member->hook->tx);
-		return 0;
-	}
-	if (mutex_lock_killable(&group->multicast))
-		return -EINTR;
-	if (filter->which == UMC_FILTER_REST)
-		swap(group->rest, *chain);
-	else
-		swap(member->ingress, *chain);
-	mutex_unlock(&group->multicast);
-	return 0;
+	member = umc_member_locked(group, filter->index);
+	if (!member || member->dead)
+		return ERR_PTR(-ENOENT);
+	if (filter->which == UMC_FILTER_INGRESS)
+		return &member->ingress;
+	return member->daemon ? &member->egress : ERR_PTR(-EOPNOTSUPP);
 }
 
 int umc_filter_set(struct umc_group *group, const struct umc_filter *filter)
 {
 	bool of_group = filter->which >= UMC_FILTER_REST;
+	struct umc_chain __rcu **place;
 	struct umc_chain *chain;
-	int err;
+	int err = 0;
 
 	if (filter->flags || filter->prog_type || filter->prog_fd ||
 	    filter->which > UMC_FILTER_FIRST)
@@ -136,43 +131,21 @@ int umc_filter_set(struct umc_group *group, const struct umc_filter *filter)
 		return -EINVAL;
 	if (of_group && group->address)
 		return -EOPNOTSUPP;
-	chain = umc_chain_from_user(filter);
+	chain = umc_chain_from_user(group->user, filter);
 	if (IS_ERR(chain))
 		return PTR_ERR(chain);
-	mutex_lock(&group->config);
-	err = umc_chain_swap(group, filter, &chain);
-	mutex_unlock(&group->config);
-	umc_chain_free(chain);
-	return err;
-}
-
-int umc_stamp_set(struct umc_group *group, const struct umc_stamp *stamp)
-{
-	struct umc_member *member;
-	int err = 0;
-
-	if (stamp->flags & ~UMC_STAMP_LENGTH || stamp->reserved ||
-	    stamp->length > UMC_MAX_STAMP || stamp->offset > UMC_MAX_STAMP)
-		return -EINVAL;
-	if (stamp->flags & UMC_STAMP_LENGTH &&
-	    (stamp->offset < 4 || stamp->length_offset > stamp->offset - 4))
-		return -EINVAL;
-	mutex_lock(&group->config);
-	member = umc_member_locked(group, stamp->index);
-	if (!member)
-		err = -ENOENT;
-	else if (!member->daemon)
-		err = -EOPNOTSUPP;
-	else if (mutex_lock_killable(&member->hook->tx))
-		err = -EINTR;
-	if (!err) {
-		member->stamp_flags = stamp->flags;
-		member->stamp_length = stamp->length;
-		member->stamp_offset = stamp->offset;
-		member->stamp_length_offset = stamp->length_offset;
-		memcpy(member->stamp, stamp->bytes, stamp->length);
-		mutex_unlock(&member->hook->tx);
+	spin_lock(&group->lock);
+	place = umc_chain_place(group, filter);
+	if (IS_ERR(place)) {
+		err = PTR_ERR(place);
+	} else {
+		chain = rcu_replace_pointer(*place, chain, lockdep_is_held(&group->lock));
+		umc_group_changed(group);
 	}
-	mutex_unlock(&group->config);
+	spin_unlock(&group->lock);
+	if (err)
+		umc_chain_free(chain);
+	else if (chain)
+		umc_reap(&chain->garbage, umc_chain_reap);
 	return err;
 }

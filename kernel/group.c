@@ -6,6 +6,7 @@
 #include <linux/file.h>
 #include <linux/module.h>
 #include <linux/poll.h>
+#include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -21,16 +22,13 @@ static void umc_group_free(struct kref *ref)
 {
 	struct umc_group *group = container_of(ref, struct umc_group, ref);
 
-	umc_calls_purge(group, UMC_ANY, UMC_ANY);
-	umc_chain_free(group->first);
-	umc_chain_free(group->rest);
+	umc_chain_free(rcu_dereference_protected(group->first, true));
+	umc_chain_free(rcu_dereference_protected(group->rest, true));
 	if (group->address)
 		sock_put(group->address);
 	umc_user_put(group->user);
 	kvfree(group->table);
 	kvfree(group->hits);
-	kvfree(group->calls);
-	bitmap_free(group->dead);
 	kfree(group);
 }
 
@@ -45,9 +43,7 @@ static int umc_group_tables(struct umc_group *group)
 
 	group->table = kvcalloc(members, sizeof(*group->table), GFP_KERNEL_ACCOUNT);
 	group->hits = kvcalloc(members, sizeof(*group->hits), GFP_KERNEL_ACCOUNT);
-	group->calls = kvcalloc(UMC_CALL_BUCKETS, sizeof(*group->calls), GFP_KERNEL_ACCOUNT);
-	group->dead = bitmap_zalloc(members, GFP_KERNEL_ACCOUNT);
-	return group->table && group->hits && group->calls && group->dead ? 0 : -ENOMEM;
+	return group->table && group->hits ? 0 : -ENOMEM;
 }
 
 static struct umc_group *umc_group_new(const struct umc_create *create, struct umc_user *user)
@@ -65,8 +61,9 @@ static struct umc_group *umc_group_new(const struct umc_create *create, struct u
 	group->max_members = create->max_members;
 	group->max_calls = create->max_pending;
 	group->user = user;
-	group->budget = umc_user_budget(user);
-	mutex_init(&group->config);
+	group->budget = umc_user_budget();
+	group->seed = get_random_u32();
+	spin_lock_init(&group->lock);
 	mutex_init(&group->write);
 	mutex_init(&group->multicast);
 	spin_lock_init(&group->spill_lock);
@@ -201,35 +198,44 @@ static int umc_group_release(struct inode *inode, struct file *file)
 	list_del_init(&group->names);
 	mutex_unlock(&umc_names_mutex);
 	umc_debugfs_remove(group);
-	mutex_lock(&group->config);
-	group->closed = true;
+	spin_lock(&group->lock);
+	WRITE_ONCE(group->closed, true);
+	spin_unlock(&group->lock);
 	for (i = 0; i < group->max_members; i++) {
-		struct umc_member *member = umc_member_locked(group, i);
+		struct umc_member *member;
 
+		spin_lock(&group->lock);
+		member = umc_member_locked(group, i);
 		if (member)
-			umc_member_detach(member);
+			kref_get(&member->ref);
+		spin_unlock(&group->lock);
+		if (member) {
+			umc_member_drop(member);
+			/*
+			 * The owner may write to its end now, and what is still
+			 * under way must not come in between.
+			 */
+			while (umc_rx_is_taken(member))
+				schedule_timeout_uninterruptible(1);
+			umc_member_put(member);
+		}
 		cond_resched();
 	}
-	mutex_unlock(&group->config);
+	/* A delivery that is still under way is for its sender to look after. */
+	smp_mb();
 	umc_spill_flush(group);
 	umc_group_put(group);
 	return 0;
 }
 
-static int umc_mark_set(struct umc_group *group, const struct umc_mark *mark)
+/* Closed: everything asks. */
+static int umc_gate(struct umc_group *group, bool closed)
 {
-	struct umc_member *member;
-
-	mutex_lock(&group->config);
-	member = umc_member_locked(group, mark->index);
-	if (member) {
-		/* Senders read it under multicast. */
-		mutex_lock(&group->multicast);
-		member->mark = mark->mark;
-		mutex_unlock(&group->multicast);
-	}
-	mutex_unlock(&group->config);
-	return member ? 0 : -ENOENT;
+	spin_lock(&group->lock);
+	WRITE_ONCE(group->gated, closed);
+	umc_group_changed(group);
+	spin_unlock(&group->lock);
+	return 0;
 }
 
 static long umc_group_call(struct umc_group *group, unsigned int cmd, void *argument)

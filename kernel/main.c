@@ -74,7 +74,7 @@ static int __init umc_init(void)
 {
 	int err;
 
-	err = umc_ends_init();
+	err = umc_hooks_init();
 	if (err)
 		return err;
 	err = umc_calls_init();
@@ -93,6 +93,7 @@ static void __exit umc_exit(void)
 {
 	misc_deregister(&umc_device);
 	umc_debugfs_exit();
+	umc_reap_all();
 	umc_calls_exit();
 	rcu_barrier();
 	/* Wait for callers still inside our data_ready of a socket that is no longer a member. */

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Members: admission, the swap of proto_ops, leaving. */
+/* Members: admission, leaving. */
 
 #include <linux/file.h>
-#include <linux/module.h>
 #include <linux/slab.h>
 
 #include "umc.h"
 
-/* The swap of proto_ops; see the lock order in umc.h. */
-DEFINE_MUTEX(umc_swap_mutex);
+static atomic64_t umc_member_ids;
 
 /*
  * The file of a socket, or NULL when it is being closed.  unix_release_sock()
@@ -26,27 +24,17 @@ struct file *umc_sock_file(struct sock *sk)
 	return file;
 }
 
-static void umc_hook_free(struct kref *ref)
+/* A filter or a stamp without a member belongs to no one, and senders can't find it. */
+static void umc_member_free(struct umc_garbage *garbage)
 {
-	struct umc_hook *hook = container_of(ref, struct umc_hook, ref);
+	struct umc_member *member = container_of(garbage, struct umc_member, garbage);
 
-	umc_call_free(hook->spare);
-	kfree_skb(hook->buffer);
-	kfree_rcu(hook, rcu);
-}
-
-void umc_hook_put(struct umc_hook *hook)
-{
-	kref_put(&hook->ref, umc_hook_free);
-}
-
-static void umc_member_free(struct kref *ref)
-{
-	struct umc_member *member = container_of(ref, struct umc_member, ref);
-
-	umc_chain_free(member->egress);
-	umc_chain_free(member->ingress);
+	umc_chain_free(rcu_dereference_protected(member->egress, true));
+	umc_chain_free(rcu_dereference_protected(member->ingress, true));
+	kfree(rcu_dereference_protected(member->mold, true));
 	kfree_skb(member->spilled.message);
+	if (member->buckets != member->few)
+		kvfree(member->buckets);
 	if (member->hook)
 		umc_hook_put(member->hook);
 	if (member->daemon)
@@ -54,14 +42,22 @@ static void umc_member_free(struct kref *ref)
 	if (member->sk)
 		sock_put(member->sk);
 	umc_group_put(member->group);
-	kfree_rcu(member, rcu);
+	kfree(member);
+}
+
+static void umc_member_release(struct kref *ref)
+{
+	struct umc_member *member = container_of(ref, struct umc_member, ref);
+
+	umc_reap(&member->garbage, umc_member_free);
 }
 
 void umc_member_put(struct umc_member *member)
 {
-	kref_put(&member->ref, umc_member_free);
+	kref_put(&member->ref, umc_member_release);
 }
 
+/* NULL if there is none, or it is dead. */
 struct umc_member *umc_member_get(struct umc_group *group, u32 index)
 {
 	struct umc_member *member;
@@ -70,30 +66,18 @@ struct umc_member *umc_member_get(struct umc_group *group, u32 index)
 		return NULL;
 	rcu_read_lock();
 	member = rcu_dereference(group->table[index]);
-	if (member && !kref_get_unless_zero(&member->ref))
+	if (member && (READ_ONCE(member->dead) || !kref_get_unless_zero(&member->ref)))
 		member = NULL;
 	rcu_read_unlock();
 	return member;
 }
 
-/* config held */
+/* group->lock held; NULL if there is none, dead ones too. */
 struct umc_member *umc_member_locked(struct umc_group *group, u32 index)
 {
 	if (index >= group->max_members)
 		return NULL;
-	return rcu_dereference_protected(group->table[index], lockdep_is_held(&group->config));
-}
-
-struct umc_member *umc_hook_member(struct umc_hook *hook)
-{
-	struct umc_member *member;
-
-	rcu_read_lock();
-	member = READ_ONCE(hook->member);
-	if (member && !kref_get_unless_zero(&member->ref))
-		member = NULL;
-	rcu_read_unlock();
-	return member;
+	return rcu_dereference_protected(group->table[index], lockdep_is_held(&group->lock));
 }
 
 struct umc_member *umc_member_new(struct umc_group *group, u32 index)
@@ -104,140 +88,99 @@ struct umc_member *umc_member_new(struct umc_group *group, u32 index)
 		return NULL;
 	kref_init(&member->ref);
 	kref_get(&group->ref);
+	member->id = atomic64_inc_return(&umc_member_ids);
 	member->group = group;
 	member->index = index;
-	sema_init(&member->rx, 1);
 	INIT_LIST_HEAD(&member->spilled.node);
+	umc_calls_begin(member);
 	return member;
 }
 
-bool umc_is_hooked(const struct socket *sock)
-{
-	return READ_ONCE(sock->ops)->release == umc_release_socket;
-}
-
-/*
- * The first membership of a socket swaps its ops for good: calls pass through us
- * until release, since callers still inside can't be detected.  __sock_release()
- * puts ops->owner.  umc_swap_mutex held, and the file of sock.
- */
-static struct umc_hook *umc_hook_install(struct socket *sock)
-{
-	struct umc_hook *hook;
-
-	if (umc_is_hooked(sock)) {
-		hook = umc_hook(sock);
-		kref_get(&hook->ref);
-		return hook;
-	}
-	hook = kzalloc(sizeof(*hook), GFP_KERNEL_ACCOUNT);
-	if (!hook)
-		return NULL;
-	hook->original = sock->ops;
-	hook->ops = *sock->ops;
-	hook->ops.owner = THIS_MODULE;
-	hook->ops.release = umc_release_socket;
-#ifdef UMC_HAVE_SENDPAGE
-	/* The original would append to a queued skb, past sendmsg. */
-	hook->ops.sendpage = sock_no_sendpage;
-#endif
-	kref_init(&hook->ref);
-	kref_get(&hook->ref);
-	mutex_init(&hook->tx);
-	init_waitqueue_head(&hook->room);
-	__module_get(THIS_MODULE);
-	/* Senders find the hook through ops. */
-	smp_store_release(&sock->ops, &hook->ops);
-	return hook;
-}
-
-static void umc_hook_override(struct umc_hook *hook, const struct proto_ops *overrides)
-{
-	WRITE_ONCE(hook->ops.sendmsg, overrides->sendmsg);
-	if (overrides->recvmsg)
-		WRITE_ONCE(hook->ops.recvmsg, overrides->recvmsg);
-	if (overrides->splice_read && hook->original->splice_read)
-		WRITE_ONCE(hook->ops.splice_read, overrides->splice_read);
-	if (overrides->poll)
-		WRITE_ONCE(hook->ops.poll, overrides->poll);
-}
-
-/* Inserts into the table; config held.  multicast keeps out a walk that is under way. */
+/* group->lock held */
 static void umc_table_set(struct umc_group *group, u32 index, struct umc_member *member)
 {
-	mutex_lock(&group->multicast);
+	u32 top = max(group->top, index + 1);
+
 	rcu_assign_pointer(group->table[index], member);
-	if (member && index >= group->top)
-		group->top = index + 1;
-	while (group->top && !rcu_access_pointer(group->table[group->top - 1]))
-		group->top--;
-	mutex_unlock(&group->multicast);
+	while (top && !rcu_access_pointer(group->table[top - 1]))
+		top--;
+	WRITE_ONCE(group->top, top);
+	umc_group_changed(group);
+}
+
+/* The socket's first and only membership at a time; group->lock held. */
+static int umc_member_attach(struct umc_member *member, struct socket *sock,
+			     struct umc_hook **fresh)
+{
+	struct umc_hook *hook;
+	int err = 0;
+
+	spin_lock(&umc_hooks_lock);
+	hook = umc_hook_install(sock, member->group->mode == UMC_MODE_BLOCK, fresh);
+	if (!hook) {
+		err = -EOPNOTSUPP;
+		goto unlock;
+	}
+	member->hook = hook;
+	if (rcu_access_pointer(hook->member)) {
+		err = -EBUSY;
+		goto unlock;
+	}
+	WRITE_ONCE(hook->dirty, 1);
+	atomic64_set(&hook->foreign, 0);
+	if (member->daemon)
+		umc_ends_watch(member);
+	kref_get(&member->ref);
+	rcu_assign_pointer(hook->member, member);
+unlock:
+	spin_unlock(&umc_hooks_lock);
+	return err;
 }
 
 /**
  * umc_member_publish - a socket becomes a member
- * @member:	new, its sk set, and daemon unless a datagram socket
+ * @member:	new, its sk set, and daemon unless a datagram socket, which gets
+ *		the lowest free index
  * @sock:	its socket; the caller holds its file
- * @overrides:	the functions of proto_ops that we replace
  *
- * config held.  Return: 0 or a negative error; the caller's reference to the
- * member has become the table's on success.
+ * Return: 0 or a negative error; the caller's reference to the member has become
+ * the table's on success.
  */
-int umc_member_publish(struct umc_member *member, struct socket *sock,
-		       const struct proto_ops *overrides)
+int umc_member_publish(struct umc_member *member, struct socket *sock)
 {
 	struct umc_group *group = member->group;
-	struct umc_hook *hook;
-	int err;
+	struct umc_hook *fresh = umc_hook_new();
+	int err = -ENOMEM;
 
-	if (group->closed)
-		return -ESHUTDOWN;
-	if (rcu_access_pointer(group->table[member->index]) || test_bit(member->index, group->dead))
-		return -EEXIST;
-	err = umc_user_charge(group->user, 1);
+	if (!fresh)
+		return err;
+	err = umc_user_charge(group->user, 1, 0);
 	if (err)
-		return err;
-	mutex_lock(&umc_swap_mutex);
-	hook = umc_hook_install(sock);
-	if (!hook) {
-		err = -ENOMEM;
-		goto unlock;
+		goto put_hook;
+	spin_lock(&group->lock);
+	while (!member->daemon && member->index < group->max_members &&
+	       rcu_access_pointer(group->table[member->index]))
+		member->index++;
+	if (group->closed)
+		err = -ESHUTDOWN;
+	else if (member->index >= group->max_members)
+		err = -ENOSPC;
+	else if (rcu_access_pointer(group->table[member->index]))
+		err = -EEXIST;
+	else
+		err = umc_member_attach(member, sock, &fresh);
+	if (!err) {
+		umc_table_set(group, member->index, member);
+		group->members++;
 	}
-	member->hook = hook;
-	mutex_lock(&hook->tx);
-	if (hook->member) {
-		err = -EBUSY;
-	} else {
-		umc_hook_override(hook, overrides);
-		WRITE_ONCE(hook->dirty, 1);
-		atomic64_set(&hook->foreign, 0);
-		if (member->daemon)
-			umc_ends_watch(member);
-		kref_get(&member->ref);
-		WRITE_ONCE(hook->member, member);
-	}
-	mutex_unlock(&hook->tx);
-unlock:
-	mutex_unlock(&umc_swap_mutex);
-	if (err) {
-		umc_user_uncharge(group->user, 1);
-		return err;
-	}
-	umc_table_set(group, member->index, member);
-	group->members++;
-	return 0;
+	spin_unlock(&group->lock);
+	if (err)
+		umc_user_uncharge(group->user, 1, 0);
+put_hook:
+	if (fresh)
+		umc_hook_put(fresh);
+	return err;
 }
-
-static const struct proto_ops umc_overrides = {
-	.sendmsg = umc_sendmsg,
-};
-
-static const struct proto_ops umc_blocking_overrides = {
-	.sendmsg = umc_sendmsg,
-	.recvmsg = umc_room_recvmsg,
-	.splice_read = umc_room_splice_read,
-	.poll = umc_room_poll,
-};
 
 static bool umc_is_connection(const struct socket *sock)
 {
@@ -266,8 +209,6 @@ static int umc_admission(const struct socket *listener, const struct socket *acc
 
 static int umc_add_peer(struct umc_group *group, const struct umc_add *add, struct socket *accepted)
 {
-	const struct proto_ops *overrides = group->mode == UMC_MODE_BLOCK ?
-					    &umc_blocking_overrides : &umc_overrides;
 	struct umc_member *member;
 	struct sock *peer;
 	struct file *file;
@@ -288,9 +229,7 @@ static int umc_add_peer(struct umc_group *group, const struct umc_add *add, stru
 	sock_hold(peer);
 	member->daemon = accepted->sk;
 	sock_hold(accepted->sk);
-	mutex_lock(&group->config);
-	err = umc_member_publish(member, sock_from_file(file), overrides);
-	mutex_unlock(&group->config);
+	err = umc_member_publish(member, sock_from_file(file));
 	if (err)
 		umc_member_put(member);
 put_file:
@@ -323,93 +262,120 @@ int umc_member_add(struct umc_group *group, const struct umc_add *add)
 	return err;
 }
 
-/**
- * umc_member_detach - the socket is an ordinary one again
- * @member:	attached; config held
- *
- * Waits for sends and deliveries under way.  Its index stays dead.
- */
+/* group->lock held.  False: it was dead already. */
+static bool umc_member_kill(struct umc_member *member)
+{
+	struct umc_group *group = member->group;
+
+	if (member->dead)
+		return false;
+	/* No call is recorded after this, neither of it nor, by a sender, to it. */
+	spin_lock(&group->calls_lock);
+	WRITE_ONCE(member->dead, true);
+	spin_unlock(&group->calls_lock);
+	spin_lock(&umc_hooks_lock);
+	RCU_INIT_POINTER(member->hook->member, NULL);
+	if (member->daemon)
+		umc_ends_unwatch(member);
+	spin_unlock(&umc_hooks_lock);
+	umc_group_changed(group);
+	return true;
+}
+
+static void umc_member_bury(struct umc_member *member)
+{
+	umc_calls_purge(member);
+	if (member->group->mode == UMC_MODE_BLOCK) {
+		wake_up_interruptible_all(&member->hook->room);
+		umc_room_wake(member->group);
+	}
+	umc_member_put(member);		/* the hook's */
+}
+
+/* The socket is an ordinary one again; its index stays dead. */
 void umc_member_detach(struct umc_member *member)
 {
 	struct umc_group *group = member->group;
-	struct umc_hook *hook = member->hook;
+	bool killed;
 
-	mutex_lock(&hook->tx);
-	WRITE_ONCE(hook->member, NULL);
-	if (member->daemon)
-		umc_ends_unwatch(member);
-	mutex_unlock(&hook->tx);
-	if (!group->address)
-		set_bit(member->index, group->dead);
-	umc_table_set(group, member->index, NULL);
-	down(&member->rx);
-	member->dead = true;
-	up(&member->rx);
-	umc_calls_purge(group, member->index, UMC_ANY);
-	umc_stats_add(&group->retired, member);
-	group->members--;
-	umc_user_uncharge(group->user, 1);
-	if (group->mode == UMC_MODE_BLOCK) {
-		wake_up_interruptible_all(&hook->room);
-		umc_room_wake(group);
-	}
-	umc_member_put(member);		/* the hook's */
-	umc_member_put(member);		/* the table's */
+	spin_lock(&group->lock);
+	killed = umc_member_kill(member);
+	spin_unlock(&group->lock);
+	if (killed)
+		umc_member_bury(member);
 }
 
+/* As above, and its index is free. */
+void umc_member_drop(struct umc_member *member)
+{
+	struct umc_group *group = member->group;
+	bool killed, dropped;
+
+	spin_lock(&group->lock);
+	killed = umc_member_kill(member);
+	dropped = umc_member_locked(group, member->index) == member;
+	if (dropped) {
+		umc_table_set(group, member->index, NULL);
+		group->members--;
+		umc_stats_add(&group->retired, member);
+	}
+	spin_unlock(&group->lock);
+	if (killed)
+		umc_member_bury(member);
+	if (dropped) {
+		umc_debts_purge(member);
+		umc_user_uncharge(group->user, 1, 0);
+		umc_member_put(member);		/* the table's */
+	}
+}
+
+/* The member at an index, with a reference; dead ones too. */
+static struct umc_member *umc_member_any(struct umc_group *group, u32 index)
+{
+	struct umc_member *member;
+
+	spin_lock(&group->lock);
+	member = umc_member_locked(group, index);
+	if (member)
+		kref_get(&member->ref);
+	spin_unlock(&group->lock);
+	return member;
+}
+
+/* -EBUSY: dead, but a delivery to it that was decided before is still under way. */
 int umc_member_remove(struct umc_group *group, u32 index)
+{
+	struct umc_member *member;
+	int err;
+
+	if (index >= group->max_members)
+		return -EINVAL;
+	member = umc_member_any(group, index);
+	if (!member)
+		return -ENOENT;
+	if (member->daemon)
+		umc_member_detach(member);
+	else
+		umc_member_drop(member);
+	err = umc_rx_is_taken(member) ? -EBUSY : 0;
+	umc_member_put(member);
+	return err;
+}
+
+int umc_member_forget(struct umc_group *group, u32 index)
 {
 	struct umc_member *member;
 	int err = 0;
 
 	if (index >= group->max_members)
 		return -EINVAL;
-	mutex_lock(&group->config);
-	member = umc_member_locked(group, index);
-	if (member)
-		umc_member_detach(member);
-	else if (!test_bit(index, group->dead))
-		err = -ENOENT;
-	mutex_unlock(&group->config);
-	return err;
-}
-
-int umc_member_forget(struct umc_group *group, u32 index)
-{
-	int err = 0;
-
-	if (index >= group->max_members)
-		return -EINVAL;
-	mutex_lock(&group->config);
-	if (umc_member_locked(group, index)) {
+	member = umc_member_any(group, index);
+	if (!member)
+		return -ENOENT;
+	if (READ_ONCE(member->dead))
+		umc_member_drop(member);
+	else
 		err = -EBUSY;
-	} else if (!test_bit(index, group->dead)) {
-		err = -ENOENT;
-	} else {
-		umc_calls_purge(group, UMC_ANY, index);
-		clear_bit(index, group->dead);
-	}
-	mutex_unlock(&group->config);
+	umc_member_put(member);
 	return err;
-}
-
-/* proto_ops->release: the last reference to the member's file is gone. */
-int umc_release_socket(struct socket *sock)
-{
-	struct umc_hook *hook = umc_hook(sock);
-	struct umc_member *member = umc_hook_member(hook);
-	int ret;
-
-	if (member) {
-		struct umc_group *group = member->group;
-
-		mutex_lock(&group->config);
-		if (hook->member == member)
-			umc_member_detach(member);
-		mutex_unlock(&group->config);
-		umc_member_put(member);
-	}
-	ret = hook->original->release(sock);
-	umc_hook_put(hook);
-	return ret;
 }

@@ -5,25 +5,34 @@
 
 #include "umc.h"
 
+/* What runs under multicast is bounded, whether it is compiled or not. */
+static bool umc_afford(const struct umc_group *group, const struct umc_chain *chain, u32 *work)
+{
+	*work += chain ? chain->length : 0;
+	return *work <= group->budget;
+}
+
 /* The receivers, in index order, into group->hits. multicast held. */
 static int umc_find_receivers(struct umc_send *send, u32 *found)
 {
 	struct umc_group *group = send->member->group;
-	u32 i, n = 0, work = group->rest ? group->rest->length : 0;
+	const struct umc_chain *chain = srcu_dereference(group->rest, &umc_srcu);
+	u32 i, n = 0, top = READ_ONCE(group->top), work = 0;
 
-	send->message->mark = send->member->mark;
-	if ((umc_filter_run(group->rest, send->message) & UMC_KIND_MASK) != UMC_NO)
+	send->message->mark = READ_ONCE(send->member->mark);
+	if (!umc_afford(group, chain, &work))
+		return UMC_ASKED_BUDGET;
+	if ((umc_filter_run(chain, send->message) & UMC_KIND_MASK) != UMC_NO)
 		return UMC_ASKED_REST;
-	for (i = 0; i < group->top; i++) {
-		struct umc_member *to = rcu_dereference_protected(group->table[i],
-							lockdep_is_held(&group->multicast));
+	for (i = 0; i < top; i++) {
+		struct umc_member *to = srcu_dereference(group->table[i], &umc_srcu);
 
-		if (!to)
+		if (!to || READ_ONCE(to->dead))
 			continue;
-		work += to->ingress ? to->ingress->length : 0;
-		if (work > group->budget)
+		chain = srcu_dereference(to->ingress, &umc_srcu);
+		if (!umc_afford(group, chain, &work))
 			return UMC_ASKED_BUDGET;
-		switch (umc_filter_run(to->ingress, send->message) & UMC_KIND_MASK) {
+		switch (umc_filter_run(chain, send->message) & UMC_KIND_MASK) {
 		case UMC_YES:
 			group->hits[n++] = to;
 			break;
@@ -43,7 +52,7 @@ static int umc_find_receivers(struct umc_send *send, u32 *found)
 static int umc_reserve(struct umc_send *send, u32 *count)
 {
 	struct umc_group *group = send->member->group;
-	size_t length = send->message->len + send->member->stamp_length;
+	size_t length = send->message->len;
 	u32 i, kept = 0;
 	int reason = 0;
 
@@ -64,15 +73,14 @@ static int umc_reserve(struct umc_send *send, u32 *count)
 		if (reason)
 			break;
 	}
+	if (!reason && !umc_committed(send))
+		reason = UMC_ASKED_BUSY;
 	if (!reason) {
 		*count = kept;
 		return 0;
 	}
-	if (reason == UMC_ASKED_FULL && group->mode == UMC_MODE_BLOCK) {
-		send->wait_for = group->hits[kept - 1];
-		kref_get(&send->wait_for->ref);
-		reason = UMC_WAIT_FOR_ROOM;
-	}
+	if (reason == UMC_ASKED_FULL && group->mode == UMC_MODE_BLOCK)
+		reason = umc_room_needed(send, group->hits[kept - 1]);
 	while (kept)
 		umc_rx_end(group->hits[--kept]);
 	return reason;
@@ -123,15 +131,12 @@ int umc_multicast(struct umc_send *send, u32 verdict)
 	reason = umc_find_receivers(send, &count);
 	send->message->sk = NULL;
 	if (!reason)
+		reason = umc_buffer_stamp(send->message,
+					  srcu_dereference(send->member->mold, &umc_srcu), verdict);
+	if (!reason)
 		reason = umc_reserve(send, &count);
-	if (!reason) {
-		reason = umc_buffer_stamp(send->message, send->member, verdict);
-		if (!reason)
-			umc_deliver_all(send, count);
-		else
-			while (count)
-				umc_rx_end(group->hits[--count]);
-	}
+	if (!reason)
+		umc_deliver_all(send, count);
 	mutex_unlock(&group->multicast);
 	return reason;
 }

@@ -25,10 +25,17 @@ static bool umc_may_go_on(const struct umc_send *send)
 	bool room;
 
 	rcu_read_lock();
-	from = READ_ONCE(send->hook->member);
+	from = rcu_dereference(send->hook->member);
 	room = !from || (umc_has_room(to) && (to->daemon || umc_may_charge(from->sk)));
 	rcu_read_unlock();
 	return room;
+}
+
+/* Inside umc_srcu: the send has to wait for this receiver. */
+int umc_room_needed(struct umc_send *send, struct umc_member *to)
+{
+	send->wait_for = umc_member_hold(to) ? to : NULL;
+	return UMC_WAIT_FOR_ROOM;
 }
 
 /**
@@ -42,6 +49,8 @@ int umc_room_wait(struct umc_send *send)
 	struct umc_member *to = send->wait_for;
 	long before = send->timeout, left = before;
 
+	if (!to)
+		return UMC_WAIT_FOR_ROOM;
 	if (before)
 		left = wait_event_interruptible_timeout(send->hook->room,
 							umc_may_go_on(send), before);

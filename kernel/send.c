@@ -49,42 +49,53 @@ static int umc_key(const struct sk_buff *message, u32 verdict, u32 *key)
 	return *key ? 0 : UMC_ASKED_REPLY;
 }
 
-/*
- * A call is recorded before it is delivered, since the reply may come at once on
- * another CPU. A reply's call is taken before, and reinserted if delivery fails.
- */
-static int umc_note_call(struct umc_send *send, u32 callee, u32 verdict, u32 *key)
-{
-	struct umc_hook *hook = send->hook;
-	int reason = umc_key(send->message, verdict, key);
-
-	if (reason)
-		return reason;
-	if (!hook->spare)
-		return UMC_ASKED_MEMORY;
-	if (umc_call_insert(send->member, hook->spare, callee, *key))
-		return UMC_ASKED_REPLY;
-	hook->spare = NULL;
-	return 0;
-}
-
-static int umc_match_reply(struct umc_send *send, u32 caller, u32 verdict, struct umc_call **call)
-{
-	u32 key;
-	int reason = umc_key(send->message, verdict, &key);
-
-	if (reason)
-		return reason;
-	*call = umc_call_take(send->member->group, caller, send->member->index, key);
-	return *call ? 0 : UMC_ASKED_REPLY;
-}
-
 static void umc_call_recycle(struct umc_hook *hook, struct umc_call *call)
 {
 	if (hook->spare)
 		umc_call_free(call);
 	else
 		hook->spare = call;
+}
+
+/*
+ * A call is recorded before it is delivered, since the reply may come at once on
+ * another CPU; and with rx taken, since otherwise it might be refused after the
+ * daemon has answered what the callee left unanswered.
+ */
+static int umc_note_call(struct umc_send *send, struct umc_member *callee, u32 key)
+{
+	struct umc_hook *hook = send->hook;
+
+	if (!hook->spare)
+		return UMC_ASKED_MEMORY;
+	switch (umc_call_insert(send->member, callee, key, hook->spare)) {
+	case 0:
+		hook->spare = NULL;
+		return 0;
+	case -ENOENT:
+		return UMC_ASKED_DEAD;
+	case -ENOMEM:
+		return UMC_ASKED_MEMORY;
+	}
+	return UMC_ASKED_REPLY;
+}
+
+static int umc_match_reply(struct umc_send *send, struct umc_member *caller, u32 key)
+{
+	struct umc_call *call = umc_call_take(caller, send->member, key);
+
+	if (!call)
+		return UMC_ASKED_REPLY;
+	umc_call_recycle(send->hook, call);
+	return 0;
+}
+
+static void umc_forget_call(struct umc_send *send, struct umc_member *callee, u32 key)
+{
+	struct umc_call *call = umc_call_take(send->member, callee, key);
+
+	if (call)
+		umc_call_recycle(send->hook, call);
 }
 
 /* Outcome of a single delivery: 0, or the reason to ask. The daemon finishes a partial one. */
@@ -104,7 +115,31 @@ static int umc_outcome(struct umc_send *send, struct umc_member *to, int ret)
 	return 0;
 }
 
-static int umc_deliver_one(struct umc_send *send, struct umc_member *to)
+/* rx taken, and committed: nothing can refuse but the table of calls, and memory. */
+static int umc_deliver_reserved(struct umc_send *send, struct umc_member *to, u32 verdict, u32 key)
+{
+	int reason = 0;
+
+	if (verdict & UMC_VERDICT_CALL)
+		reason = umc_note_call(send, to, key);
+	else if (verdict & UMC_VERDICT_REPLY)
+		reason = umc_match_reply(send, to, key);
+	if (reason)
+		return reason;
+	reason = umc_outcome(send, to, umc_deliver(send->message, to));
+	if (!reason)
+		return 0;
+	if (verdict & UMC_VERDICT_CALL) {
+		umc_forget_call(send, to, key);
+	} else if (verdict & UMC_VERDICT_REPLY && reason != UMC_ASKED_DEAD) {
+		/* Its call is answered now; the daemon delivers it. */
+		umc_spill(send->member, send->message, to, 0);
+		reason = 0;
+	}
+	return reason;
+}
+
+static int umc_deliver_one(struct umc_send *send, struct umc_member *to, u32 verdict, u32 key)
 {
 	int mode = send->member->group->mode;
 	int reason;
@@ -114,76 +149,60 @@ static int umc_deliver_one(struct umc_send *send, struct umc_member *to)
 		return reason;
 	reason = umc_room(to, send->message->len);
 	if (!reason)
-		reason = umc_outcome(send, to, umc_deliver(send->message, to));
+		reason = umc_committed(send) ? umc_deliver_reserved(send, to, verdict, key) :
+					       UMC_ASKED_BUSY;
 	if (reason == UMC_ASKED_FULL && mode == UMC_MODE_DROP) {
 		to->dropped++;
 		reason = 0;
 	}
 	umc_rx_end(to);
-	if (reason == UMC_ASKED_FULL && mode == UMC_MODE_BLOCK) {
-		kref_get(&to->ref);
-		send->wait_for = to;
-		reason = UMC_WAIT_FOR_ROOM;
-	}
+	if (reason == UMC_ASKED_FULL && mode == UMC_MODE_BLOCK)
+		reason = umc_room_needed(send, to);
 	return reason;
 }
 
 static int umc_unicast(struct umc_send *send, u32 verdict)
 {
 	struct umc_member *from = send->member;
-	struct umc_call *call = NULL;
-	struct umc_member *to;
+	u32 index = verdict & UMC_VERDICT_INDEX_MASK;
+	struct umc_member *to = NULL;
+	int reason = 0;
 	u32 key = 0;
-	int reason;
 
-	to = umc_member_get(from->group, verdict & UMC_VERDICT_INDEX_MASK);
+	if (index < from->group->max_members)
+		to = srcu_dereference(from->group->table[index], &umc_srcu);
 	if (!to)
 		return UMC_ASKED_DEAD;
 	switch (verdict & (UMC_VERDICT_CALL | UMC_VERDICT_REPLY)) {
 	case 0:
-		reason = 0;
 		break;
 	case UMC_VERDICT_CALL:
-		reason = umc_note_call(send, to->index, verdict, &key);
-		break;
 	case UMC_VERDICT_REPLY:
-		reason = umc_match_reply(send, to->index, verdict, &call);
+		reason = umc_key(send->message, verdict, &key);
 		break;
 	default:
 		reason = UMC_ASKED_REPLY;
 	}
-	if (reason)
-		goto out;
-	reason = umc_buffer_stamp(send->message, from, verdict);
 	if (!reason)
-		reason = umc_deliver_one(send, to);
-	if (!reason) {
+		reason = umc_buffer_stamp(send->message,
+					  srcu_dereference(from->mold, &umc_srcu), verdict);
+	if (!reason)
+		reason = umc_deliver_one(send, to, verdict, key);
+	if (!reason)
 		from->direct++;
-		if (call)
-			umc_call_recycle(send->hook, call);
-		goto out;
-	}
-	if (call)
-		umc_call_restore(from->group, call);
-	if (key) {
-		call = umc_call_take(from->group, from->index, to->index, key);
-		if (call)
-			umc_call_recycle(send->hook, call);
-	}
-out:
-	umc_member_put(to);
 	return reason;
 }
 
 /* Runs the first filter, the result of which all others see; false: ask. */
 static bool umc_run_first(const struct umc_group *group, struct sk_buff *message)
 {
+	const struct umc_chain *first = srcu_dereference(group->first, &umc_srcu);
 	u32 verdict;
 
 	message->hash = 0;
-	if (!group->first)
+	if (!first)
 		return true;
-	verdict = umc_filter_run(group->first, message);
+	verdict = umc_filter_run(first, message);
 	message->hash = verdict;
 	return verdict && (verdict & UMC_KIND_MASK) != UMC_ASK_NOW;
 }
@@ -194,19 +213,23 @@ static bool umc_run_first(const struct umc_group *group, struct sk_buff *message
  */
 static int umc_direct(struct umc_send *send)
 {
-	struct sock *sk = send->member->sk;
+	struct umc_member *from = send->member;
+	struct sock *sk = from->sk;
 	u32 verdict = UMC_ASK;
 
+	/* All that follows is looked at later: pairs with umc_group_changed(). */
+	send->epoch = atomic_read_acquire(&from->group->epoch);
 	if (READ_ONCE(send->hook->dirty))
 		return UMC_ASKED_DIRTY;
-	if (READ_ONCE(send->member->group->gated))
+	if (READ_ONCE(from->group->gated))
 		return UMC_ASKED_GATE;
-	if (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN || READ_ONCE(sk->sk_err))
+	if (READ_ONCE(from->dead) || READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN ||
+	    READ_ONCE(sk->sk_err))
 		return UMC_ASKED_SHUTDOWN;
 	send->message->sk = sk;
 	send->message->mark = 0;
-	if (umc_run_first(send->member->group, send->message))
-		verdict = umc_filter_run(send->member->egress, send->message);
+	if (umc_run_first(from->group, send->message))
+		verdict = umc_filter_run(srcu_dereference(from->egress, &umc_srcu), send->message);
 	send->message->sk = NULL;
 	switch (verdict & UMC_KIND_MASK) {
 	case UMC_UNICAST:
@@ -217,7 +240,8 @@ static int umc_direct(struct umc_send *send)
 	return UMC_ASKED_VERDICT;
 }
 
-static int umc_try_direct(struct umc_send *send, struct msghdr *msg, size_t len)
+/* Inside umc_srcu, with a member; everything that may sleep for memory comes before tx. */
+static int umc_try_member(struct umc_send *send, struct msghdr *msg, size_t len)
 {
 	struct umc_hook *hook = send->hook;
 	struct umc_call *spare = NULL;
@@ -225,18 +249,16 @@ static int umc_try_direct(struct umc_send *send, struct msghdr *msg, size_t len)
 
 	if (!READ_ONCE(hook->dirty)) {
 		reason = umc_buffer_fill(hook, msg, len, &send->message);
+		umc_calls_grow(send->member);
 		if (!READ_ONCE(hook->spare))
 			spare = umc_call_new();
 	}
 	mutex_lock(&hook->tx);
-	send->member = hook->member;
 	if (!hook->spare) {
 		hook->spare = spare;
 		spare = NULL;
 	}
-	if (!send->member)
-		reason = UMC_PASS_ON;
-	else if (!reason)
+	if (!reason)
 		reason = umc_direct(send);
 	if (reason > 0) {
 		send->member->asked[reason]++;
@@ -246,6 +268,21 @@ static int umc_try_direct(struct umc_send *send, struct msghdr *msg, size_t len)
 	umc_call_free(spare);
 	umc_buffer_put(hook, send->message);
 	send->message = NULL;
+	/* Its owner will not read what was spilled just now. */
+	if (unlikely(READ_ONCE(send->member->group->closed)))
+		umc_spill_flush(send->member->group);
+	return reason;
+}
+
+static int umc_try_direct(struct umc_send *send, struct msghdr *msg, size_t len)
+{
+	int reason = UMC_PASS_ON;
+	int reader = srcu_read_lock(&umc_srcu);
+
+	send->member = srcu_dereference(send->hook->member, &umc_srcu);
+	if (send->member)
+		reason = umc_try_member(send, msg, len);
+	srcu_read_unlock(&umc_srcu, reader);
 	return reason;
 }
 
@@ -264,7 +301,7 @@ int umc_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 	struct iov_iter saved = msg->msg_iter;
 	int err;
 
-	if (!READ_ONCE(hook->member))
+	if (!rcu_access_pointer(hook->member))
 		return hook->original->sendmsg(sock, msg, len);
 	if (umc_foreign_context(sock->sk)) {
 		atomic64_inc(&hook->foreign);

@@ -12,7 +12,7 @@
  * umc_spill - the daemon is to finish this delivery
  * @from:	sender
  * @message:	stamped
- * @to:		receiver, its rx held; not held so far, thus not spilled either
+ * @to:		receiver, its rx taken; not held so far, thus not spilled either
  * @written:	bytes it has received
  *
  * Needs no memory: the record is part of the member.
@@ -21,13 +21,15 @@ void umc_spill(struct umc_member *from, struct sk_buff *message, struct umc_memb
 {
 	struct umc_group *group = to->group;
 
+	/* It has left, and its index been forgotten: there is no reader. */
+	if (!umc_member_hold(to))
+		return;
 	WRITE_ONCE(to->held, true);
-	to->is_spilled = true;
+	WRITE_ONCE(to->is_spilled, true);
 	to->spills++;
 	to->spilled.message = skb_get(message);
 	to->spilled.sender = from->index;
 	to->spilled.written = written;
-	kref_get(&to->ref);
 	spin_lock(&group->spill_lock);
 	list_add_tail(&to->spilled.node, &group->spills);
 	spin_unlock(&group->spill_lock);
@@ -53,15 +55,17 @@ static void umc_spill_put_back(struct umc_member *to)
 	spin_unlock(&to->group->spill_lock);
 }
 
-/* The reader has it; the receiver stays held until the daemon has written. */
+/*
+ * The reader has it; the receiver stays held until the daemon has written, so that
+ * no sender spills meanwhile.
+ */
 static void umc_spill_done(struct umc_member *to)
 {
 	struct sk_buff *message = to->spilled.message;
 
-	down(&to->rx);
 	to->spilled.message = NULL;
-	to->is_spilled = false;
-	up(&to->rx);
+	/* Pairs with umc_hold(): the place is free for another. */
+	smp_store_release(&to->is_spilled, false);
 	kfree_skb(message);
 	umc_member_put(to);
 }
@@ -134,7 +138,10 @@ static bool umc_spill_retry(const struct umc_member *to)
 	return ret == left || ret == -EPIPE || ret == -ECONNRESET;
 }
 
-/* The group is being closed, and its owner has not read these. */
+/*
+ * The group is closed, and its owner has not read these.  Called when it is
+ * closed, and by senders whose deliveries were under way then.
+ */
 void umc_spill_flush(struct umc_group *group)
 {
 	struct umc_member *to;

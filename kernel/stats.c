@@ -48,14 +48,16 @@ void umc_stats_add(struct umc_stats *stats, const struct umc_member *member)
 	stats->asked[UMC_ASKED_CONTEXT] += atomic64_read(&member->hook->foreign);
 }
 
-/* config held */
+/* Inside umc_srcu.  Those who are forgotten meanwhile may be missed, or counted twice. */
 static void umc_stats_sum(struct umc_group *group, struct umc_stats *stats)
 {
 	u32 i;
 
+	spin_lock(&group->lock);
 	*stats = group->retired;
-	for (i = 0; i < group->top; i++) {
-		struct umc_member *member = umc_member_locked(group, i);
+	spin_unlock(&group->lock);
+	for (i = 0; i < READ_ONCE(group->top); i++) {
+		struct umc_member *member = srcu_dereference(group->table[i], &umc_srcu);
 
 		if (member)
 			umc_stats_add(stats, member);
@@ -67,24 +69,24 @@ int umc_stats_get(struct umc_group *group, struct umc_stats *stats)
 {
 	u32 index = stats->index;
 	struct umc_member *member;
-	int err = 0;
+	int reader;
 
 	if (stats->flags)
 		return -EINVAL;
 	memset(stats, 0, sizeof(*stats));
-	mutex_lock(&group->config);
 	if (index == UMC_ANY) {
+		reader = srcu_read_lock(&umc_srcu);
 		umc_stats_sum(group, stats);
-	} else {
-		member = umc_member_locked(group, index);
-		if (member)
-			umc_stats_add(stats, member);
-		else
-			err = -ENOENT;
-		stats->index = index;
+		srcu_read_unlock(&umc_srcu, reader);
+		return 0;
 	}
-	mutex_unlock(&group->config);
-	return err;
+	member = umc_member_get(group, index);
+	if (!member)
+		return -ENOENT;
+	umc_stats_add(stats, member);
+	stats->index = index;
+	umc_member_put(member);
+	return 0;
 }
 
 int umc_member_info(struct umc_group *group, struct umc_member_info *info)
@@ -97,9 +99,13 @@ int umc_member_info(struct umc_group *group, struct umc_member_info *info)
 	info->state = 0;
 	info->mark = 0;
 	info->asking = 0;
-	mutex_lock(&group->config);
+	spin_lock(&group->lock);
 	member = umc_member_locked(group, info->index);
-	if (member) {
+	if (!member) {
+		err = -ENOENT;
+	} else if (member->dead) {
+		info->state = UMC_STATE_DEAD;
+	} else {
 		if (READ_ONCE(member->hook->dirty))
 			info->state |= UMC_STATE_DIRTY;
 		if (READ_ONCE(member->held))
@@ -108,12 +114,8 @@ int umc_member_info(struct umc_group *group, struct umc_member_info *info)
 			info->state |= UMC_STATE_SPILLED;
 		info->mark = member->mark;
 		info->asking = atomic_read(&member->hook->asking);
-	} else if (test_bit(info->index, group->dead)) {
-		info->state = UMC_STATE_DEAD;
-	} else {
-		err = -ENOENT;
 	}
-	mutex_unlock(&group->config);
+	spin_unlock(&group->lock);
 	return err;
 }
 
@@ -134,23 +136,23 @@ static int umc_listing_show(struct seq_file *m, void *unused)
 {
 	struct umc_group *group = m->private;
 	struct umc_stats stats;
+	int reader = srcu_read_lock(&umc_srcu);
 	char name[16];
 	u32 i;
 
-	mutex_lock(&group->config);
 	umc_stats_sum(group, &stats);
 	umc_show(m, "group", &stats);
-	for (i = 0; i < group->top; i++) {
-		struct umc_member *member = umc_member_locked(group, i);
+	for (i = 0; i < READ_ONCE(group->top); i++) {
+		struct umc_member *member = srcu_dereference(group->table[i], &umc_srcu);
 
-		if (!member)
+		if (!member || READ_ONCE(member->dead))
 			continue;
 		memset(&stats, 0, sizeof(stats));
 		umc_stats_add(&stats, member);
 		snprintf(name, sizeof(name), "%u", i);
 		umc_show(m, name, &stats);
 	}
-	mutex_unlock(&group->config);
+	srcu_read_unlock(&umc_srcu, reader);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(umc_listing);

@@ -2,27 +2,42 @@
 /*
  * AF_UNIX multicast groups: what the files of the module share.
  *
- * A socket that ever was a member has a hook: a copy of its proto_ops with our
- * sendmsg, which lives as long as the socket.  A membership (struct umc_member)
- * comes and goes.  A message is copied once into kernel memory, judged by the
- * filters on that copy, and delivered by the original sendmsg of the daemon's
- * end of each receiver's connection.
+ * A socket that ever was a member has a hook, which lives as long as the socket,
+ * and one of our static proto_ops.  A membership (struct umc_member) comes and
+ * goes.  A message is copied once into kernel memory, judged by the filters on
+ * that copy, and delivered by the original sendmsg of the daemon's end of each
+ * receiver's connection.
  *
  * Lock order:
  *
- *   group->config		the set of members; every ioctl that changes it
- *     umc_swap_mutex		the swap of proto_ops
- *     hook->tx			one sender's direct deliveries, egress, stamp
- *       group->multicast	multicasts, ingress and rest filters
- *         member->rx		deliveries to one receiver, held
- *           unix_state_lock, sk_receive_queue.lock (af_unix)
- *           group->spill_lock, group->calls_lock (leaves)
- *   group->write		UMC_WRITE; takes rx inside, nothing else
+ *   group->write		UMC_WRITE
+ *   hook->tx			one sender's direct deliveries
+ *     group->multicast		multicasts
+ *       member->rx		deliveries to one receiver
+ *         unix_state_lock, sk_receive_queue.lock (af_unix)
+ *         group->spill_lock
+ *   group->lock		members, filters, stamps, marks, gate
+ *     umc_hooks_lock		the swap of proto_ops, hook->member
+ *       sk_callback_lock, umc_ends_lock
+ *   rx or group->lock
+ *     group->calls_lock
+ *   umc_users_lock		a leaf
  *
- * A sender only ever tries multicast and rx, and asks when it does not get
- * them, so that a sender throttled while holding them stops no other.  A
- * multicast holds rx of hundreds of receivers, and the daemon waits for rx with
- * a time limit; struct mutex can do neither, so rx is a semaphore.
+ * A sender may be throttled or pre-empted while it holds tx, multicast and rx,
+ * since its filters and the original sendmsg may sleep.  So no other task
+ * waits for them: other senders try, and ask; the owner of the group never
+ * takes tx or multicast but by trying (UMC_RELEASE), and finds rx taken or not
+ * (UMC_WRITE).  All others are spinlocks, or taken by the owner alone.
+ *
+ * The owner's changes therefore don't wait for senders: under group->lock they
+ * replace pointers and increment group->epoch.  A sender notes the epoch before
+ * it looks at anything, and once it has rx of all its receivers it looks again
+ * (umc_committed()).  If the epoch has changed, it asks.  If not, its deliveries
+ * come before the change: whatever the owner writes to these receivers from now
+ * on finds rx taken, and waits in the daemon.
+ *
+ * What a sender finds (members, filters, stamps) it uses inside umc_srcu, and it
+ * is freed after all who may have found it have left (reap.c).
  *
  * Below tx no user memory is touched and the module allocates nothing.
  */
@@ -32,12 +47,13 @@
 #include <linux/filter.h>
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/mutex.h>
 #include <linux/net.h>
 #include <linux/rcupdate.h>
-#include <linux/semaphore.h>
 #include <linux/skbuff.h>
 #include <linux/spinlock.h>
+#include <linux/srcu.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
 #include <net/af_unix.h>
@@ -46,31 +62,51 @@
 #include "compat.h"
 #include "include/uapi/linux/unix_multicast.h"
 
-#define UMC_CALL_BUCKETS	1024
-#define UMC_CACHED_BUFFER	2048
 #define UMC_PASS_ON		(-4095)		/* not a member: send as ever */
 #define UMC_WAIT_FOR_ROOM	(-4094)
+#define UMC_FEW_CALLS		8		/* buckets, until a caller needs more */
+#define UMC_REFUSALS		32
 
 struct umc_group;
 struct umc_hook;
 struct umc_member;
 struct umc_user;
 
-/* A filter: programs, of which the first that does not ask decides. */
+/* Something that senders may still be using. */
+struct umc_garbage {
+	struct llist_node node;
+	void (*free)(struct umc_garbage *garbage);
+};
+
+/* A filter: programs, of which the first that does not ask decides.  Never changed. */
 struct umc_chain {
+	struct umc_garbage garbage;
+	struct umc_user *user;	/* charged for length */
 	u32 count;
 	u32 length;		/* instructions, all programs together */
 	struct bpf_prog *programs[];
 };
 
-/* A call without a reply so far. */
+/* Bytes to be inserted.  Never changed. */
+struct umc_mold {
+	struct umc_garbage garbage;
+	u32 flags;
+	u32 length;
+	u32 offset;
+	u32 length_offset;
+	u8 bytes[];
+};
+
+/* A call without a reply so far; calls_lock. */
 struct umc_call {
-	struct hlist_node node;
-	struct list_head age;
-	u32 caller;
-	u32 callee;
+	struct hlist_node node;		/* caller->buckets */
+	struct list_head made;		/* caller->made */
+	struct list_head owed;		/* callee->owed */
+	struct list_head age;		/* group->call_ages */
+	struct umc_member *caller;
+	struct umc_member *callee;
 	u32 key;
-	unsigned long since;	/* jiffies */
+	unsigned long since;		/* jiffies */
 };
 
 /* A delivery that could not be finished; embedded in the receiver, so never allocated. */
@@ -81,13 +117,14 @@ struct umc_spilled {
 	u32 written;
 };
 
-/* Lives as long as the socket. sock->ops points at ops. */
+/* Lives as long as the socket, whose ops are one of umc_ops. */
 struct umc_hook {
-	struct proto_ops ops;		/* first */
-	const struct proto_ops *original;
+	struct hlist_node node;		/* umc_hooks_lock */
+	const struct sock *sk;		/* never changed */
+	const struct proto_ops *original;	/* never changed */
 	struct kref ref;		/* the socket's and each membership's */
 	struct mutex tx;		/* one direct delivery at a time */
-	struct umc_member *member;	/* tx; set under tx and config */
+	struct umc_member __rcu *member;	/* umc_hooks_lock */
 	struct umc_call *spare;		/* tx */
 	struct sk_buff *buffer;		/* xchg */
 	atomic_t asking;		/* sends inside the original sendmsg */
@@ -105,39 +142,41 @@ struct umc_end {
 };
 
 struct umc_member {
-	struct kref ref;		/* the group's table, and users */
+	struct umc_garbage garbage;
+	struct kref ref;		/* the group's table, the hook's, and users */
+	/* never changed */
+	u64 id;				/* of all memberships there ever were */
 	u32 index;
-	u32 mark;
+	u32 join_flags;
 	struct umc_group *group;
 	struct umc_hook *hook;
 	struct sock *sk;		/* the member's own socket */
 	struct sock *daemon;		/* the other end; NULL for datagrams */
+	/* by umc_hooks_lock */
 	struct umc_end daemon_end;
 	struct umc_end member_end;
-	u32 join_flags;
+	/* by group->lock; senders read them, inside umc_srcu */
+	u32 mark;
+	bool dead;			/* and calls_lock; never cleared */
+	struct umc_chain __rcu *egress;
+	struct umc_chain __rcu *ingress;
+	struct umc_mold __rcu *mold;
 	/* by tx */
-	struct umc_chain *egress;
-	u32 stamp_flags;
-	u32 stamp_length;
-	u32 stamp_offset;
-	u32 stamp_length_offset;
-	u8 stamp[UMC_MAX_STAMP];
 	u64 direct;
 	u64 multicast;
 	u64 copies;
 	u64 asked[UMC_ASKED_REASONS];
-	/* by group->multicast */
-	struct umc_chain *ingress;
+	u64 refused[UMC_REFUSALS];	/* ids of members that it may not send to */
+	const struct umc_chain *refused_by;	/* the egress filter when these were asked for */
 	/* by rx */
-	struct semaphore rx;
-	struct file *file;		/* of daemon, while rx is held to deliver */
-	bool dead;
-	bool held;
-	bool is_spilled;
-	struct umc_spilled spilled;
+	atomic_t rx;			/* 1: taken; only tried */
+	struct file *file;		/* of daemon, while rx is taken to deliver */
+	struct umc_spilled spilled;	/* then its reader's, until is_spilled is cleared */
 	u64 received;
 	u64 dropped;
 	u64 spills;
+	bool held;			/* set by UMC_WRITE too, which alone clears it */
+	bool is_spilled;		/* cleared by the reader of the spill queue */
 	/* by group->write, for one UMC_WRITE */
 	bool write_stopped;
 	bool write_hold;
@@ -145,63 +184,75 @@ struct umc_member {
 	u32 write_left;
 	struct task_struct *writer;
 	/* by calls_lock */
-	u32 calls;
-	struct rcu_head rcu;
+	u32 calls;			/* on made */
+	u32 debts;			/* on owed */
+	u32 bucket_mask;
+	struct hlist_head *buckets;	/* few, or allocated */
+	struct hlist_head few[UMC_FEW_CALLS];
+	struct list_head made;		/* its calls, oldest first */
+	struct list_head owed;		/* calls that it has to answer, oldest first */
 };
 
 struct umc_group {
 	struct kref ref;		/* the file's and each member's */
+	/* never changed */
 	u32 id;
 	u32 flags;
 	u32 mode;
 	u32 max_members;
 	u32 max_calls;
 	u32 budget;			/* filter instructions of one multicast */
+	u32 seed;			/* of the hash of calls */
 	struct umc_user *user;
-	struct mutex config;		/* see above, as for the other locks */
-	struct umc_member __rcu **table;	/* written under config and multicast */
-	unsigned long *dead;		/* config: removed, not forgotten */
+	struct sock *address;		/* of a datagram group */
+	struct dentry *debugfs;
+	struct list_head names;		/* umc_names_mutex */
+	/* by lock; senders read them, inside umc_srcu */
+	spinlock_t lock;
+	atomic_t epoch;			/* counts changes */
+	struct umc_member __rcu **table;	/* dead ones too, until they are forgotten */
 	u32 top;			/* above the highest index in use */
-	u32 members;			/* config */
-	bool closed;			/* config */
+	u32 members;
+	bool closed;
 	bool gated;
+	struct umc_chain __rcu *first;	/* only without members */
+	struct umc_chain __rcu *rest;
+	struct umc_stats retired;	/* of members that are forgotten */
 	struct mutex write;		/* one UMC_WRITE at a time */
 	struct mutex multicast;		/* one multicast at a time */
-	struct umc_chain *first;	/* config, and only without members */
-	struct umc_chain *rest;		/* multicast */
 	struct umc_member **hits;	/* multicast: the receivers */
 	spinlock_t spill_lock;		/* spills */
 	struct list_head spills;
 	wait_queue_head_t spill_wait;
-	spinlock_t calls_lock;		/* calls, call_ages, member->calls */
-	struct list_head call_ages;
-	struct hlist_head *calls;
-	struct umc_stats retired;	/* config: of members that left */
-	/* datagram groups */
-	struct list_head names;		/* umc_names_mutex */
-	struct sock *address;
-	struct dentry *debugfs;
+	spinlock_t calls_lock;		/* see struct umc_call */
+	struct list_head call_ages;	/* oldest first */
+	u32 calls;
 };
 
 /* One message on its way. */
 struct umc_send {
 	struct umc_hook *hook;
-	struct umc_member *member;	/* valid under tx */
+	struct umc_member *member;	/* valid inside umc_srcu */
+	int epoch;			/* of the group, before anything else was looked at */
 	struct sk_buff *message;
-	struct umc_member *wait_for;	/* UMC_WAIT_FOR_ROOM */
+	struct umc_member *wait_for;	/* UMC_WAIT_FOR_ROOM; NULL: it has left */
 	long timeout;			/* for that, in jiffies */
 };
 
-extern struct mutex umc_swap_mutex;
 extern const struct file_operations umc_group_fops;
+extern struct srcu_struct umc_srcu;
+
+/* reap.c */
+void umc_reap(struct umc_garbage *garbage, void (*free)(struct umc_garbage *garbage));
+void umc_reap_all(void);
 
 /* user.c */
 struct umc_user *umc_user_get(bool privileged);
 void umc_user_put(struct umc_user *user);
-int umc_user_charge(struct umc_user *user, unsigned int members);
-void umc_user_uncharge(struct umc_user *user, unsigned int members);
+int umc_user_charge(struct umc_user *user, u32 members, u32 instructions);
+void umc_user_uncharge(struct umc_user *user, u32 members, u32 instructions);
 u32 umc_user_max_members(const struct umc_user *user);
-u32 umc_user_budget(const struct umc_user *user);
+u32 umc_user_budget(void);
 
 /* group.c */
 int umc_group_create(const struct umc_create *create);
@@ -209,28 +260,47 @@ bool umc_address_is(const struct sock *sk, const void *name, u32 length);
 struct umc_group *umc_group_get_by_address(struct net *net, const struct umc_join *join);
 void umc_group_put(struct umc_group *group);
 
+/* A change that senders must not overlook; group->lock held, after the change. */
+static inline void umc_group_changed(struct umc_group *group)
+{
+	/* Fully ordered: pairs with umc_committed(). */
+	atomic_inc_return(&group->epoch);
+}
+
 /* member.c */
 struct file *umc_sock_file(struct sock *sk);
 struct umc_member *umc_member_get(struct umc_group *group, u32 index);
 struct umc_member *umc_member_locked(struct umc_group *group, u32 index);
 void umc_member_put(struct umc_member *member);
 struct umc_member *umc_member_new(struct umc_group *group, u32 index);
-int umc_member_publish(struct umc_member *member, struct socket *sock,
-		       const struct proto_ops *overrides);
+int umc_member_publish(struct umc_member *member, struct socket *sock);
 int umc_member_add(struct umc_group *group, const struct umc_add *add);
 int umc_member_remove(struct umc_group *group, u32 index);
 int umc_member_forget(struct umc_group *group, u32 index);
 void umc_member_detach(struct umc_member *member);
-struct umc_member *umc_hook_member(struct umc_hook *hook);
-void umc_hook_put(struct umc_hook *hook);
-bool umc_is_hooked(const struct socket *sock);
-int umc_release_socket(struct socket *sock);
-int umc_member_init(void);
+void umc_member_drop(struct umc_member *member);
 
-static inline struct umc_hook *umc_hook(const struct socket *sock)
+/* A reference for longer than umc_srcu; false: it is about to be freed. */
+static inline bool umc_member_hold(struct umc_member *member)
 {
-	return container_of(READ_ONCE(sock->ops), struct umc_hook, ops);
+	return kref_get_unless_zero(&member->ref);
 }
+
+/* After umc_group_changed(): is a delivery under way that comes before the change? */
+static inline bool umc_rx_is_taken(const struct umc_member *member)
+{
+	return atomic_read_acquire(&member->rx);
+}
+
+/* hook.c */
+extern spinlock_t umc_hooks_lock;
+struct umc_hook *umc_hook_new(void);
+struct umc_hook *umc_hook_install(struct socket *sock, bool blocking, struct umc_hook **fresh);
+struct umc_hook *umc_hook(const struct socket *sock);
+void umc_hook_put(struct umc_hook *hook);
+struct umc_member *umc_hook_member(struct umc_hook *hook);
+bool umc_is_hooked(const struct socket *sock);
+int umc_hooks_init(void);
 
 static inline bool umc_may_charge(const struct sock *sk)
 {
@@ -247,13 +317,13 @@ static inline struct unix_address *umc_address(const struct sock *sk)
 /* ends.c */
 void umc_ends_watch(struct umc_member *member);
 void umc_ends_unwatch(struct umc_member *member);
-int umc_ends_init(void);
+void umc_ends_init(const struct sock *plain);
 
 /* buffer.c */
 int umc_buffer_fill(struct umc_hook *hook, struct msghdr *msg, size_t len,
 		    struct sk_buff **message);
 void umc_buffer_put(struct umc_hook *hook, struct sk_buff *message);
-int umc_buffer_stamp(struct sk_buff *message, const struct umc_member *from, u32 verdict);
+int umc_buffer_stamp(struct sk_buff *message, const struct umc_mold *mold, u32 verdict);
 
 /* send.c */
 int umc_sendmsg(struct socket *sock, struct msghdr *msg, size_t len);
@@ -261,6 +331,8 @@ int umc_sendmsg(struct socket *sock, struct msghdr *msg, size_t len);
 /* deliver.c */
 bool umc_try_mutex(struct mutex *lock);
 bool umc_try_rx(struct umc_member *member);
+void umc_rx_put(struct umc_member *member);
+bool umc_committed(const struct umc_send *send);
 int umc_rx_begin(struct umc_send *send, struct umc_member *to);
 void umc_rx_end(struct umc_member *to);
 int umc_room(struct umc_member *to, size_t length);
@@ -268,6 +340,7 @@ int umc_deliver(struct sk_buff *message, struct umc_member *to);
 
 /* room.c */
 bool umc_has_room(const struct umc_member *member);
+int umc_room_needed(struct umc_send *send, struct umc_member *to);
 int umc_room_wait(struct umc_send *send);
 void umc_room_wake(struct umc_group *group);
 int umc_room_recvmsg(struct socket *sock, struct msghdr *msg, size_t len, int flags);
@@ -281,16 +354,22 @@ int umc_multicast(struct umc_send *send, u32 verdict);
 /* filter.c */
 u32 umc_filter_run(const struct umc_chain *chain, struct sk_buff *message);
 int umc_filter_set(struct umc_group *group, const struct umc_filter *filter);
-int umc_stamp_set(struct umc_group *group, const struct umc_stamp *stamp);
 void umc_chain_free(struct umc_chain *chain);
+
+/* stamp.c */
+int umc_stamp_set(struct umc_group *group, const struct umc_stamp *stamp);
+int umc_mark_set(struct umc_group *group, const struct umc_mark *mark);
 
 /* calls.c */
 struct umc_call *umc_call_new(void);
 void umc_call_free(struct umc_call *call);
-int umc_call_insert(struct umc_member *caller, struct umc_call *call, u32 callee, u32 key);
-void umc_call_restore(struct umc_group *group, struct umc_call *call);
-struct umc_call *umc_call_take(struct umc_group *group, u32 caller, u32 callee, u32 key);
-void umc_calls_purge(struct umc_group *group, u32 caller, u32 callee);
+int umc_call_insert(struct umc_member *caller, struct umc_member *callee, u32 key,
+		    struct umc_call *call);
+struct umc_call *umc_call_take(struct umc_member *caller, const struct umc_member *callee, u32 key);
+void umc_calls_begin(struct umc_member *member);
+void umc_calls_grow(struct umc_member *caller);
+void umc_calls_purge(struct umc_member *caller);
+void umc_debts_purge(struct umc_member *callee);
 int umc_pending_add(struct umc_group *group, const struct umc_pending *pending);
 int umc_pending_take(struct umc_group *group, struct umc_pending *pending);
 int umc_pending_list(struct umc_group *group, struct umc_pending_list *list);
@@ -300,7 +379,6 @@ void umc_calls_exit(void);
 /* write.c */
 int umc_write(struct umc_group *group, const struct umc_write *write);
 int umc_release(struct umc_group *group, const struct umc_release *release);
-int umc_gate(struct umc_group *group, bool closed);
 
 /* spill.c */
 void umc_spill(struct umc_member *from, struct sk_buff *message, struct umc_member *to,
@@ -309,6 +387,7 @@ ssize_t umc_spill_read(struct umc_group *group, char __user *buf, size_t size, b
 void umc_spill_flush(struct umc_group *group);
 
 /* dgram.c */
+int umc_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len);
 int umc_dgram_join(struct umc_join *join);
 int umc_dgram_leave(const struct umc_leave *leave);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Limits of one user: groups, members, filter work. */
+/* Limits of one user: groups, members, filters. */
 
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -17,18 +17,22 @@ static unsigned int max_members = 1024;
 module_param(max_members, uint, 0644);
 MODULE_PARM_DESC(max_members, "members of all groups of a user without CAP_NET_ADMIN");
 
+/* Compiled, an instruction takes up to 110 bytes of the kernel's memory. */
+static unsigned int max_instructions = 0x40000;
+module_param(max_instructions, uint, 0644);
+MODULE_PARM_DESC(max_instructions, "filter instructions of all groups of such a user");
+
 static unsigned int max_work = 0x40000;
 module_param(max_work, uint, 0644);
-MODULE_PARM_DESC(max_work, "filter instructions of a multicast in a group of such a user");
-
-#define UMC_PRIVILEGED_WORK	0x400000
+MODULE_PARM_DESC(max_work, "filter instructions of one multicast");
 
 struct umc_user {
 	struct hlist_node node;
 	kuid_t uid;
 	bool privileged;
 	u32 groups;
-	u32 members;
+	u32 members;		/* those not forgotten, too */
+	u64 instructions;	/* those not freed yet, too, for which a user outlives its groups */
 };
 
 static DEFINE_HASHTABLE(umc_users, 6);
@@ -76,35 +80,48 @@ struct umc_user *umc_user_get(bool privileged)
 	return user;
 }
 
+/* umc_users_lock held.  Return: what is to be freed */
+static struct umc_user *umc_user_unused(struct umc_user *user)
+{
+	if (user->groups || user->instructions)
+		return NULL;
+	hash_del(&user->node);
+	return user;
+}
+
 void umc_user_put(struct umc_user *user)
 {
 	spin_lock(&umc_users_lock);
-	if (--user->groups)
-		user = NULL;
-	else
-		hash_del(&user->node);
+	user->groups--;
+	user = umc_user_unused(user);
 	spin_unlock(&umc_users_lock);
 	kfree(user);
 }
 
-int umc_user_charge(struct umc_user *user, unsigned int members)
+int umc_user_charge(struct umc_user *user, u32 members, u32 instructions)
 {
 	int err = 0;
 
 	spin_lock(&umc_users_lock);
-	if (!user->privileged && user->members + members > max_members)
+	if (!user->privileged && (user->members + members > max_members ||
+				  user->instructions + instructions > max_instructions)) {
 		err = -EDQUOT;
-	else
+	} else {
 		user->members += members;
+		user->instructions += instructions;
+	}
 	spin_unlock(&umc_users_lock);
 	return err;
 }
 
-void umc_user_uncharge(struct umc_user *user, unsigned int members)
+void umc_user_uncharge(struct umc_user *user, u32 members, u32 instructions)
 {
 	spin_lock(&umc_users_lock);
 	user->members -= members;
+	user->instructions -= instructions;
+	user = umc_user_unused(user);
 	spin_unlock(&umc_users_lock);
+	kfree(user);
 }
 
 u32 umc_user_max_members(const struct umc_user *user)
@@ -112,7 +129,8 @@ u32 umc_user_max_members(const struct umc_user *user)
 	return user->privileged ? UMC_MAX_MEMBERS : min_t(u32, max_members, UMC_MAX_MEMBERS);
 }
 
-u32 umc_user_budget(const struct umc_user *user)
+/* What runs under a lock is bounded for all users. */
+u32 umc_user_budget(void)
 {
-	return user->privileged ? UMC_PRIVILEGED_WORK : max_work;
+	return max_work;
 }

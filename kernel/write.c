@@ -8,8 +8,6 @@
 
 #include "umc.h"
 
-/* How long the daemon waits for a delivery under way. */
-#define UMC_PATIENCE	max_t(long, msecs_to_jiffies(2), 1)
 #define UMC_FEW		8
 /* Entries written before their receivers are woken: this delays no receiver by more than 200 us. */
 #define UMC_UNWOKEN	64
@@ -22,17 +20,19 @@ struct umc_writing {
 
 /*
  * Held first, then check for a delivery under way: none begins after that.
- * A held member's deliveries are the daemon's alone.
+ * A held member's deliveries are the daemon's alone.  One whose sender is not
+ * running, which may be for long, is not waited for.
  */
 static int umc_hold(struct umc_member *member)
 {
 	WRITE_ONCE(member->held, true);
 	/* Held before rx is looked at; a delivery takes rx, then looks at held. */
 	smp_mb();
-	if (!umc_try_rx(member) && down_timeout(&member->rx, UMC_PATIENCE))
+	if (!umc_try_rx(member))
 		return -EBUSY;
-	up(&member->rx);
-	return member->is_spilled ? -EBUSY : 0;
+	umc_rx_put(member);
+	/* Pairs with umc_spill_done(). */
+	return smp_load_acquire(&member->is_spilled) ? -EBUSY : 0;
 }
 
 static int umc_write_control(struct msghdr *msg, const struct umc_write_entry *entry)
@@ -244,7 +244,7 @@ static int umc_release_one(struct umc_group *group, u32 index)
 		return -ENOENT;
 	hook = member->hook;
 	if (umc_try_mutex(&hook->tx)) {
-		if (hook->member != member) {
+		if (rcu_access_pointer(hook->member) != member) {
 			err = -ENOENT;
 		} else {
 			WRITE_ONCE(hook->dirty, 0);
@@ -282,25 +282,4 @@ int umc_release(struct umc_group *group, const struct umc_release *release)
 			return -EFAULT;
 	}
 	return clean;
-}
-
-/* Closed: everything asks.  After taking every tx once nothing is under way any more. */
-int umc_gate(struct umc_group *group, bool closed)
-{
-	int err = 0;
-	u32 i;
-
-	mutex_lock(&group->config);
-	WRITE_ONCE(group->gated, closed);
-	for (i = 0; closed && !err && i < group->max_members; i++) {
-		struct umc_member *member = umc_member_locked(group, i);
-
-		if (!member)
-			continue;
-		err = mutex_lock_killable(&member->hook->tx);
-		if (!err)
-			mutex_unlock(&member->hook->tx);
-	}
-	mutex_unlock(&group->config);
-	return err;
 }

@@ -401,6 +401,21 @@ int fill(struct bus *bus, struct client *from, struct client *to)
 	return sent;
 }
 
+void catch_up(struct bus *bus, struct client *client)
+{
+	const uint32_t last = 0x7ffffff0;
+	int64_t written;
+
+	while ((written = daemon_send(bus, client->index, last)) != MINIMUM) {
+		CHECK(written == -EBUSY || written == -EAGAIN);
+		while (receive(client->fd) >= 0)
+			;
+		sched_yield();
+	}
+	while (receive(client->fd) != (int)last)
+		;
+}
+
 void settle(struct bus *bus)
 {
 	for (unsigned int i = 0; i < bus->clients; i++)

@@ -174,6 +174,11 @@ int pending_take(struct bus *bus, uint32_t caller, uint32_t callee, uint32_t key
 int fill(struct bus *bus, struct client *from, struct client *to);
 /* Waits until that thread, once it has an id, sleeps in a system call. */
 void wait_until_asleep(const _Atomic int *thread);
+/*
+ * What was decided before the daemon's last call may still be on its way, but
+ * comes before all that the daemon writes afterwards: reads up to that.
+ */
+void catch_up(struct bus *bus, struct client *client);
 /* Reads everything at the daemon's ends and releases every member. */
 void settle(struct bus *bus);
 

@@ -122,7 +122,10 @@ struct umc_add {
 	__u32 reserved;
 };
 
-/* UMC_REMOVE, UMC_FORGET */
+/*
+ * UMC_REMOVE, UMC_FORGET.  -EBUSY of UMC_REMOVE: the member is dead, but a
+ * delivery to it that was decided before is still arriving.
+ */
 struct umc_index {
 	__u32 index;
 	__u32 flags;
@@ -241,7 +244,7 @@ struct umc_write {
 	__u32 flags;
 };
 
-/* Returns when no direct delivery decided under an open gate is under way. */
+/* No direct delivery that was decided under an open gate takes effect on return. */
 struct umc_gate {
 	__u32 closed;
 	__u32 flags;
@@ -257,7 +260,8 @@ struct umc_pending {
 /**
  * struct umc_pending_list - calls that have no reply yet, oldest first
  * @entries:	pointer to struct umc_pending
- * @count:	in: room; out: how many there are, possibly more than room
+ * @count:	in: room; out: how many there are, possibly more than room; with
+ *		@min_age_ms at most one more
  * @caller:	only this one's, or UMC_ANY
  * @callee:	only to this one, or UMC_ANY
  * @min_age_ms:	only those at least that old
