@@ -40,6 +40,13 @@ struct sock *unix_peer_get(struct sock *sk);
 #define ITER_SOURCE 1
 #endif
 
+/* The type of an address whose length is told beside it. */
+#ifdef UMC_HAVE_SOCKADDR_UNSIZED
+typedef struct sockaddr_unsized umc_sockaddr;
+#else
+typedef struct sockaddr umc_sockaddr;
+#endif
+
 /* Does this socket want the sender's credentials? */
 static inline bool umc_wants_credentials(const struct socket *sock)
 {

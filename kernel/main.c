@@ -103,5 +103,6 @@ static void __exit umc_exit(void)
 module_init(umc_init);
 module_exit(umc_exit);
 MODULE_LICENSE("GPL");
+MODULE_VERSION(UMC_RELEASE_NAME);
 MODULE_DESCRIPTION("Multicast groups of AF_UNIX sockets");
 MODULE_ALIAS("devname:unix_multicast");

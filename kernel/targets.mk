@@ -22,4 +22,8 @@ kernel-bench:
 kernel-check:
 	kernel/tools/check.sh
 
-.PHONY: kernel-test kernel-smoke kernel-test-debug kernel-bench kernel-check
+# dkms as documented, in chroots of Debian's suites; SUITES="trixie sid" takes some only. Downloads a gigabyte at first.
+kernel-dkms:
+	kernel/tools/test-dkms.sh $(SUITES)
+
+.PHONY: kernel-test kernel-smoke kernel-test-debug kernel-bench kernel-check kernel-dkms

@@ -19,7 +19,7 @@ mkdir -p "$dir/include/uapi/linux"
 exec 9>"$dir.lock"
 flock 9
 changed=
-for file in Makefile *.c *.h include/uapi/linux/unix_multicast.h; do
+for file in Makefile dkms.conf *.c *.h include/uapi/linux/unix_multicast.h; do
 	for source in "$KERNEL_DIR"/$file; do
 		to=$dir/${source#"$KERNEL_DIR"/}
 		cmp -s "$source" "$to" || { cp "$source" "$to"; changed=1; }

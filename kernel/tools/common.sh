@@ -31,3 +31,12 @@ build_programs() {
 	flock "$dir.lock" make -s -C "$sources" OUT="$dir" >&2 || die "$1 did not build"
 	echo "$dir"
 }
+
+# The mirror of Debian that apt uses.
+debian_mirror() {
+	local mirror
+	mirror=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' 'Created-By: Packages' |
+		awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }')
+	[ -n "$mirror" ] || die "apt knows no mirror of Debian"
+	echo "$mirror"
+}
