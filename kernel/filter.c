@@ -139,6 +139,8 @@ int umc_filter_set(struct umc_group *group, const struct umc_filter *filter)
 	if (IS_ERR(place)) {
 		err = PTR_ERR(place);
 	} else {
+		if (chain)
+			chain->generation = group->generation;
 		chain = rcu_replace_pointer(*place, chain, lockdep_is_held(&group->lock));
 		umc_group_changed(group);
 	}
@@ -148,4 +150,16 @@ int umc_filter_set(struct umc_group *group, const struct umc_filter *filter)
 	else if (chain)
 		umc_reap(&chain->garbage, umc_chain_reap);
 	return err;
+}
+
+/* Not the first filter, which says nothing about members. */
+int umc_revoke(struct umc_group *group)
+{
+	if (group->address)
+		return -EOPNOTSUPP;
+	spin_lock(&group->lock);
+	WRITE_ONCE(group->generation, group->generation + 1);
+	umc_group_changed(group);
+	spin_unlock(&group->lock);
+	return 0;
 }

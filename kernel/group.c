@@ -262,6 +262,8 @@ static long umc_group_call(struct umc_group *group, unsigned int cmd, void *argu
 		return umc_write(group, argument);
 	case UMC_GATE:
 		return gate->flags || gate->closed > 1 ? -EINVAL : umc_gate(group, gate->closed);
+	case UMC_REVOKE:
+		return umc_revoke(group);
 	case UMC_PENDING_ADD:
 		return umc_pending_add(group, argument);
 	case UMC_PENDING_TAKE:

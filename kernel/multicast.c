@@ -16,7 +16,7 @@ static bool umc_afford(const struct umc_group *group, const struct umc_chain *ch
 static int umc_find_receivers(struct umc_send *send, u32 *found)
 {
 	struct umc_group *group = send->member->group;
-	const struct umc_chain *chain = srcu_dereference(group->rest, &umc_srcu);
+	const struct umc_chain *chain = umc_chain(group, &group->rest);
 	u32 i, n = 0, top = READ_ONCE(group->top), work = 0;
 
 	send->message->mark = READ_ONCE(send->member->mark);
@@ -29,7 +29,7 @@ static int umc_find_receivers(struct umc_send *send, u32 *found)
 
 		if (!to || READ_ONCE(to->dead))
 			continue;
-		chain = srcu_dereference(to->ingress, &umc_srcu);
+		chain = umc_chain(group, &to->ingress);
 		if (!umc_afford(group, chain, &work))
 			return UMC_ASKED_BUDGET;
 		switch (umc_filter_run(chain, send->message) & UMC_KIND_MASK) {

@@ -229,7 +229,7 @@ static int umc_direct(struct umc_send *send)
 	send->message->sk = sk;
 	send->message->mark = 0;
 	if (umc_run_first(from->group, send->message))
-		verdict = umc_filter_run(srcu_dereference(from->egress, &umc_srcu), send->message);
+		verdict = umc_filter_run(umc_chain(from->group, &from->egress), send->message);
 	send->message->sk = NULL;
 	switch (verdict & UMC_KIND_MASK) {
 	case UMC_UNICAST:

@@ -78,10 +78,11 @@ struct umc_garbage {
 	void (*free)(struct umc_garbage *garbage);
 };
 
-/* A filter: programs, of which the first that does not ask decides.  Never changed. */
+/* A filter: programs, of which the first that does not ask decides.  Never changed once set. */
 struct umc_chain {
 	struct umc_garbage garbage;
 	struct umc_user *user;	/* charged for length */
+	u32 generation;		/* of the group, when it was set */
 	u32 count;
 	u32 length;		/* instructions, all programs together */
 	struct bpf_prog *programs[];
@@ -210,6 +211,7 @@ struct umc_group {
 	/* by lock; senders read them, inside umc_srcu */
 	spinlock_t lock;
 	atomic_t epoch;			/* counts changes */
+	u32 generation;			/* filters of another are revoked */
 	struct umc_member __rcu **table;	/* dead ones too, until they are forgotten */
 	u32 top;			/* above the highest index in use */
 	u32 members;
@@ -292,6 +294,15 @@ static inline bool umc_rx_is_taken(const struct umc_member *member)
 	return atomic_read_acquire(&member->rx);
 }
 
+/* A filter of a member or of the rest, if it is in force.  Inside umc_srcu. */
+static inline const struct umc_chain *umc_chain(const struct umc_group *group,
+						struct umc_chain __rcu * const *place)
+{
+	const struct umc_chain *chain = srcu_dereference(*place, &umc_srcu);
+
+	return chain && chain->generation == READ_ONCE(group->generation) ? chain : NULL;
+}
+
 /* hook.c */
 extern spinlock_t umc_hooks_lock;
 struct umc_hook *umc_hook_new(void);
@@ -352,6 +363,7 @@ __poll_t umc_room_poll(struct file *file, struct socket *sock, struct poll_table
 int umc_multicast(struct umc_send *send, u32 verdict);
 
 /* filter.c */
+int umc_revoke(struct umc_group *group);
 u32 umc_filter_run(const struct umc_chain *chain, struct sk_buff *message);
 int umc_filter_set(struct umc_group *group, const struct umc_filter *filter);
 void umc_chain_free(struct umc_chain *chain);

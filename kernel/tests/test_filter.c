@@ -277,6 +277,34 @@ TEST(closed_gate_makes_every_member_ask, SMOKE | EACH_TYPE)
 	bus_free(bus);
 }
 
+TEST(revoked_filters_ask_until_they_are_new, SMOKE | EACH_TYPE)
+{
+	struct bus *bus = bus_new(2);
+
+	CHECK(!ioctl(bus->group, UMC_REVOKE));
+	send_to(&bus->client[0], TO(1), 1);
+	expect(bus->client[0].daemon, 1);
+	EQUAL(asked(bus, 0, UMC_ASKED_VERDICT), 1);
+	EQUAL(release(bus, 0), 0);
+	/* One filter is not the other. */
+	set_verdict(bus, UMC_FILTER_EGRESS, 0, UMC_MULTICAST);
+	send_to(&bus->client[0], 0, 2);
+	expect(bus->client[0].daemon, 2);
+	EQUAL(asked(bus, 0, UMC_ASKED_REST), 1);
+	EQUAL(release(bus, 0), 0);
+	set_verdict(bus, UMC_FILTER_REST, UMC_ANY, UMC_NO);
+	send_to(&bus->client[0], 0, 3);
+	expect(bus->client[0].daemon, 3);
+	EQUAL(asked(bus, 0, UMC_ASKED_INGRESS), 1);
+	EQUAL(release(bus, 0), 0);
+	set_verdict(bus, UMC_FILTER_INGRESS, 0, UMC_NO);
+	set_verdict(bus, UMC_FILTER_INGRESS, 1, UMC_YES);
+	send_to(&bus->client[0], 0, 4);
+	expect(bus->client[1].fd, 4);
+	expect_nothing(bus->client[0].daemon);
+	bus_free(bus);
+}
+
 struct storm {
 	struct client *client;
 	uint32_t verdict;

@@ -370,5 +370,6 @@ struct umc_leave {
 #define UMC_GET_STATS		_IOWR(UMC_IOC, 0x1b, struct umc_stats)
 #define UMC_GET_MEMBER		_IOWR(UMC_IOC, 0x1c, struct umc_member_info)
 #define UMC_PENDING_ADD		_IOW(UMC_IOC, 0x1d, struct umc_pending)
+#define UMC_REVOKE		_IO(UMC_IOC, 0x1e)
 
 #endif /* _UAPI_LINUX_UNIX_MULTICAST_H */
