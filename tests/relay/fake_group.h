@@ -36,7 +36,9 @@ static struct fake_group {
     unsigned long failing; /* the request that fails; 0: none */
     int error;             /* its errno; 0: it succeeds, but the entries of UMC_WRITE have entry_error */
     int entry_error;
-    uint32_t after, times; /* the number of calls that succeed first, and that fail then */
+    uint32_t after, times;      /* the number of calls that succeed first, and that fail then */
+    uint32_t emptied;           /* filters, one by one */
+    uint32_t filters_at_forget; /* the number of UMC_SET_FILTER before the last UMC_FORGET */
     bool gated;
     bool closed; /* by the data plane, as far as the calls show */
     struct umc_pending pending[FAKE_PENDING];
@@ -80,6 +82,7 @@ static inline int fake_add(const struct umc_add *add)
 static inline int fake_filter(const struct umc_filter *filter)
 {
     struct fake_member *member = fake_member(filter->index);
+    fake_group.emptied += filter->count == 0;
     if (filter->which >= UMC_FILTER_REST)
         return 0;
     if (!member)
@@ -182,6 +185,7 @@ static inline int fake_call(unsigned long request, void *argument)
         return 0;
     case UMC_FORGET:
         fake_group.members[index->index] = (struct fake_member){0};
+        fake_group.filters_at_forget = fake_group.calls[_IOC_NR(UMC_SET_FILTER) % FAKE_REQUESTS];
         return 0;
     case UMC_SET_FILTER:
         return fake_filter(argument);
@@ -189,6 +193,10 @@ static inline int fake_call(unsigned long request, void *argument)
         return fake_write(argument);
     case UMC_RELEASE:
         return fake_release(argument);
+    case UMC_REVOKE:
+        for (uint32_t i = 0; i < FAKE_MEMBERS; i++)
+            fake_group.members[i].egress = fake_group.members[i].ingress = false;
+        return 0;
     case UMC_GATE:
         fake_group.gated = ((struct umc_gate *)argument)->closed;
         return 0;
@@ -246,6 +254,7 @@ static inline void fake_begin(void)
     fake_group.after = 0;
     fake_group.times = 1;
     fake_group.gated = false;
+    fake_group.emptied = 0;
     fake_group.n_pending = 0;
     fake_group.spill_size = 0;
     fake_group.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -83,6 +83,13 @@ static void has_a_name_for_a_moment(struct client *owner, const char *unique, st
     client_expects(owner, MESSAGE_METHOD_RETURN, NULL, BUS);
 }
 
+/* Has two clients exchange a call and its reply, after which both are members. */
+static bool meet(struct client *a, const char *a_name, struct client *b, const char *b_name)
+{
+    expects_reply(a, b, b_name, a_name);
+    return client_sync(a); /* to the end of the wake-up */
+}
+
 /* Traffic between clients that must be complete, whatever the group does. */
 static void live(struct plane *p)
 {
@@ -112,6 +119,102 @@ static void live(struct plane *p)
     client_expects(a, MESSAGE_ERROR, "org.freedesktop.DBus.Error.NoReply", BUS);
     expects_reply(a, b, ":1.1", ":1.0");
     hears(a, b, ":1.0");
+}
+
+/* A client joins with the first message from it or to it that is not the bus's own. */
+static void clients_of_the_bus_alone_do_not_join(void)
+{
+    struct plane p;
+    fake_open(&p);
+    struct client *a = enter(&p, 0), *b = enter(&p, 1), *c = enter(&p, 2);
+    client_match(b, RULE);
+    client_match(c, RULE ",member='Other'");
+    REQUIRE(client_sync(c));
+    CHECK_EQUAL(fake_calls(UMC_ADD), 0);
+    hears(a, b, ":1.0");
+    REQUIRE(client_sync(a));
+    CHECK_EQUAL(fake_calls(UMC_ADD), 2);
+    REQUIRE(meet(c, ":1.2", a, ":1.0"));
+    CHECK_EQUAL(fake_calls(UMC_ADD), 3);
+    plane_close(&p);
+}
+
+static void leaves(struct plane *p, struct client *c)
+{
+    client_close(c);
+    if (awaits(p, RELAY_EVENT_GONE))
+        relay_forget(p->relay, p->event.peer);
+    relay_commit(p->relay);
+}
+
+/* The index of a member that no filter names is free at once, whatever else is to be rebuilt. */
+static void unnamed_index_is_free_at_once(void)
+{
+    struct plane p;
+    fake_open(&p);
+    struct client *a = enter(&p, 0), *b = enter(&p, 1), *c = enter(&p, 2);
+    struct marshal w = client_signal(c, NULL, "Tick");
+    client_send(c, &w);
+    REQUIRE(client_sync(c));
+    REQUIRE(meet(a, ":1.0", b, ":1.1")); /* neither has a filter for the next second */
+    leaves(&p, c);
+    REQUIRE(client_sync(a));
+    CHECK_EQUAL(fake_calls(UMC_FORGET), 1);
+    CHECK(!fake_look(0).accepted);
+    plane_close(&p);
+}
+
+/* An index that a filter names is free once that has been replaced. */
+static void named_index_is_free_later(void)
+{
+    struct plane p;
+    fake_open(&p);
+    struct client *a = enter(&p, 0), *b = enter(&p, 1);
+    while (!fake_look(0).egress)
+        REQUIRE(meet(a, ":1.0", b, ":1.1"));
+    uint32_t filters = fake_calls(UMC_SET_FILTER);
+    leaves(&p, b);
+    while (fake_calls(UMC_FORGET) == 0)
+        REQUIRE(client_sync(a));
+    CHECK(fake_group.filters_at_forget > filters);
+    plane_close(&p);
+}
+
+/* A new policy takes all filters back in one call, however many there are, and direct delivery resumes. */
+static void policy_is_replaced_in_one_call(void)
+{
+    struct plane p;
+    fake_open(&p);
+    live(&p);
+    while (!(fake_look(0).egress && fake_look(1).ingress))
+        REQUIRE(client_sync(&p.clients[0]));
+    uint32_t emptied = fake_group.emptied;
+    CHECK_EQUAL(relay_load_policy(p.relay, plane_policy, sizeof(plane_policy)), 0);
+    relay_commit(p.relay);
+    while (fake_calls(UMC_REVOKE) == 0)
+        REQUIRE(client_sync(&p.clients[0]));
+    CHECK_EQUAL(fake_calls(UMC_REVOKE), 1);
+    CHECK_EQUAL(fake_group.emptied, emptied);
+    while (!(fake_look(0).egress && fake_look(1).ingress))
+        expects_reply(&p.clients[0], &p.clients[1], ":1.1", ":1.0");
+    plane_close(&p);
+}
+
+/* Filters that can't be taken back end the group, and the relay serves all. */
+static void revoking_fails(void)
+{
+    struct plane p;
+    fake_open(&p);
+    live(&p);
+    fake_fail(UMC_REVOKE, EIO, 0, 1);
+    CHECK_EQUAL(relay_load_policy(p.relay, plane_policy, sizeof(plane_policy)), 0);
+    relay_commit(p.relay);
+    while (fake_calls(UMC_REVOKE) == 0)
+        REQUIRE(client_sync(&p.clients[0]));
+    uint32_t writes = fake_calls(UMC_WRITE);
+    expects_reply(&p.clients[0], &p.clients[1], ":1.1", ":1.0");
+    CHECK_EQUAL(fake_calls(UMC_WRITE), writes);
+    plane_close(&p);
 }
 
 static void members_are_served(void)
@@ -291,6 +394,7 @@ static void spilled_message_is_written_first(void)
         struct message m;
         fake_open(&p);
         struct client *a = enter(&p, 0), *b = enter(&p, 1);
+        REQUIRE(meet(a, ":1.0", b, ":1.1"));
         struct marshal w = client_signal(a, NULL, "Spilled");
         marshal_end(&w);
         int end = fake_look(1).accepted;
@@ -313,6 +417,7 @@ static void direct_calls_are_tracked(void)
         struct plane p;
         fake_open(&p);
         struct client *a = enter(&p, 0), *b = enter(&p, 1);
+        REQUIRE(meet(a, ":1.0", b, ":1.1"));
         expects_reply(a, b, ":1.1", ":1.0"); /* a's calls may go directly from here on */
         fake_group.pending[fake_group.n_pending++] =
             (struct umc_pending){.caller = 0, .callee = 1, .key = 77};
@@ -351,6 +456,10 @@ static void relay_end_frees_log_lines(void)
 
 static const struct check_test tests[] = {
     TEST(relay_end_frees_log_lines),
+    TEST(clients_of_the_bus_alone_do_not_join),
+    TEST(unnamed_index_is_free_at_once),
+    TEST(named_index_is_free_later),
+    TEST(policy_is_replaced_in_one_call),
     TEST(members_are_served),
     TEST(rule_takes_effect_after_its_reply),
     TEST(group_needs_the_first_filter),
@@ -361,6 +470,7 @@ static const struct check_test tests[] = {
     TEST(filtering_fails),
     TEST(stamping_fails),
     TEST(releasing_fails),
+    TEST(revoking_fails),
     TEST(writing_fails),
     TEST(looking_for_calls_fails),
     TEST(noting_a_call_fails),

@@ -179,11 +179,23 @@ static void learn(const struct transit *t, struct group_peer *from, struct group
     group_peer_stale_egress(bus, from);
 }
 
+/* The group peer that a connection is, its party known. NULL: none; it joins at the end of the wake-up. */
+static struct group_peer *group_peer_of(struct bus *bus, struct peer *peer)
+{
+    if (!peer->group.gp)
+        group_join(bus, peer);
+    else
+        group_peer_know_side(bus, peer->group.gp);
+    return peer->group.gp;
+}
+
 /* The group passes requested replies by itself; the policy judges all others, so they are not learned. */
 void group_learn(const struct transit *t, struct peer *to, bool requested_reply)
 {
     const struct message *m = t->m;
-    struct group_peer *from = t->sender ? t->sender->group.gp : NULL;
+    struct group_peer *from = t->sender ? group_peer_of(t->bus, t->sender) : NULL;
+    if (t->sender)
+        group_peer_of(t->bus, to);
     if (!from || !to->group.gp || t->fds || m->size > FILTER_MAX_MESSAGE || m->big_endian != from->big_endian)
         return;
     bool is_reply = m->type == MESSAGE_METHOD_RETURN || m->type == MESSAGE_ERROR;
@@ -202,7 +214,9 @@ void group_learn(const struct transit *t, struct peer *to, bool requested_reply)
 
 void group_learn_broadcast(const struct transit *t, struct peer *to)
 {
-    struct group_peer *from = t->sender ? t->sender->group.gp : NULL;
+    struct group_peer *from = t->sender ? group_peer_of(t->bus, t->sender) : NULL;
+    if (t->sender && to)
+        group_peer_of(t->bus, to);
     if (!from || from->big_endian != t->m->big_endian)
         return;
     if (!from->broadcasts) {

@@ -60,8 +60,8 @@ static int set_first(int group)
 
 static const struct group_ops group_functions = {
     .end = group_end,
-    .join = group_join,
     .leave = group_leave,
+    .monitor = group_monitor,
     .dirty = group_dirty,
     .rules_changed = group_rules_changed,
     .name_changed = group_name_changed,

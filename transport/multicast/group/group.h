@@ -9,7 +9,8 @@
  * The group layer: messages that go from client to client without passing through the bus, by
  * unix_multicast(7).
  *
- * - Each active connection becomes a group peer. The first message from one group peer to another goes
+ * - A connection becomes a group peer with the first message from it or to it that is not the bus's
+ *   own: most short-lived clients only talk to the bus. The first message from one group peer to another goes
  *   through the relay, which applies the whole policy; a flow then lets messages of its class pass directly.
  * - A filter is never wider than what the relay would decide. When something that a filter depends on changes
  *   (policy, names, match rules, monitors), the filter is emptied in the same wake-up, before any message
@@ -31,8 +32,8 @@ int group_begin(struct bus *bus, int fd, uint32_t max_members, bool trust_everyb
 
 /* Implementations of struct group_ops. */
 void group_end(struct bus *bus);
-void group_join(struct bus *bus, struct peer *peer);
 void group_leave(struct bus *bus, struct peer *peer);
+void group_monitor(struct bus *bus, struct peer *peer);
 void group_dirty(struct bus *bus, struct peer *peer);
 void group_rules_changed(struct bus *bus, struct peer *peer, const struct match_rule *rule);
 void group_name_changed(struct bus *bus, struct span name, struct peer *old_owner);

@@ -16,6 +16,7 @@ static void stale(struct bus *bus, struct group_peer *gp)
     if (list_linked(&gp->in_stale))
         return;
     gp->stale_since = clock_now();
+    gp->stale_at = group_of(bus)->departures;
     list_append(&group_of(bus)->stale, &gp->in_stale);
 }
 
@@ -40,37 +41,50 @@ static int set_ingress(struct bus *bus, struct group_peer *gp, const struct filt
     return umc_set_filter(group->fd, gp->index, UMC_FILTER_INGRESS, filter);
 }
 
+/* Empties a filter in the kernel, so that all that it decides about asks. */
+static void take_back_egress(struct bus *bus, struct group_peer *gp)
+{
+    if (bus->group->failed || !gp->has_egress)
+        return;
+    int error = unless_left(umc_set_filter(bus->group->fd, gp->index, UMC_FILTER_EGRESS, NULL));
+    if (error < 0)
+        group_fail(bus, "A filter of the group can't be taken back", error);
+    else
+        gp->has_egress = false;
+}
+
+static void take_back_ingress(struct bus *bus, struct group_peer *gp)
+{
+    if (bus->group->failed || !gp->has_ingress)
+        return;
+    int error = unless_left(set_ingress(bus, gp, NULL));
+    if (error < 0)
+        group_fail(bus, "A filter of the group can't be taken back", error);
+    else
+        gp->has_ingress = false;
+}
+
 void group_peer_ask_egress(struct bus *bus, struct group_peer *gp)
 {
-    if (bus->group->failed)
-        return;
-    if (gp->has_egress) {
-        int error = unless_left(umc_set_filter(bus->group->fd, gp->index, UMC_FILTER_EGRESS, NULL));
-        if (error < 0) {
-            group_fail(bus, "A filter of the group can't be taken back", error);
-            return;
-        }
-        gp->has_egress = false;
-    }
-    group_peer_stale_egress(bus, gp);
+    take_back_egress(bus, gp);
+    if (!bus->group->failed)
+        group_peer_stale_egress(bus, gp);
 }
 
 void group_peer_ask_ingress(struct bus *bus, struct group_peer *gp)
 {
-    if (bus->group->failed)
-        return;
-    if (gp->has_ingress) {
-        int error = unless_left(set_ingress(bus, gp, NULL));
-        if (error < 0) {
-            group_fail(bus, "A filter of the group can't be taken back", error);
-            return;
-        }
-        gp->has_ingress = false;
-    }
-    group_peer_stale_ingress(bus, gp);
+    take_back_ingress(bus, gp);
+    if (!bus->group->failed)
+        group_peer_stale_ingress(bus, gp);
 }
 
-/* Rebuilds the egress filter. On failure the old one, which is narrower, or the empty one stays. */
+/* True if a filter that could not be made may be made later. */
+static bool filter_later(int error)
+{
+    return error == -ENOMEM || error == -EDQUOT;
+}
+
+/* Rebuilds the egress filter. On failure it is emptied: the old one may name group peers that have left. */
 static void rebuild_egress(struct bus *bus, struct group_peer *gp)
 {
     struct filter filter = {0};
@@ -87,6 +101,9 @@ static void rebuild_egress(struct bus *bus, struct group_peer *gp)
         return;
     if (error < 0) {
         group_note(bus, GROUP_FILTER, "A filter can't be made", error);
+        take_back_egress(bus, gp);
+        if (filter_later(error) && !bus->group->failed)
+            group_peer_stale_egress(bus, gp);
         return;
     }
     gp->has_egress = true;
@@ -100,11 +117,17 @@ static bool rebuild_ingress(struct bus *bus, struct group_peer *gp)
     if (error == 0)
         error = unless_left(set_ingress(bus, gp, &filter));
     filter_free(&filter);
-    if (error == 0)
+    if (error == 0) {
         gp->has_ingress = true;
-    else
-        group_note(bus, GROUP_FILTER, "A filter can't be made", error);
-    return error == 0;
+        return true;
+    }
+    if (bus->group->failed)
+        return false;
+    group_note(bus, GROUP_FILTER, "A filter can't be made", error);
+    take_back_ingress(bus, gp);
+    if (filter_later(error) && !bus->group->failed)
+        group_peer_stale_ingress(bus, gp);
+    return false;
 }
 
 /*
@@ -139,6 +162,9 @@ static void renew_ingress(struct bus *bus, struct group_peer *gp)
 
 void group_peer_rebuild(struct bus *bus, struct group_peer *gp)
 {
+    group_peer_know_side(bus, gp);
+    if (bus->group->failed)
+        return;
     bool egress = gp->egress_stale, ingress = gp->ingress_stale;
     gp->egress_stale = gp->ingress_stale = false;
     pace(gp, clock_now(), gp->stale_since);
@@ -189,6 +215,7 @@ void group_peer_set_side(struct bus *bus, struct group_peer *gp)
     if (group->failed || !gp->peer)
         return;
     uint32_t side = find_side(bus, gp->peer);
+    gp->sided = group->numbering;
     if (side == gp->side && side != GROUP_NO_SIDE)
         return;
     gp->side = side;
@@ -202,6 +229,13 @@ void group_peer_set_side(struct bus *bus, struct group_peer *gp)
     int error = unless_left(umc_set_mark(group->fd, gp->index, mark));
     if (error < 0)
         group_fail(bus, "A member of the group can't be marked", error);
+}
+
+void group_peer_know_side(struct bus *bus, struct group_peer *gp)
+{
+    const struct group *group = bus->group;
+    if (gp->sided != group->numbering || group->generation != bus->policy->generation)
+        group_peer_set_side(bus, gp);
 }
 
 static bool mentions(const struct group_peer *gp, struct hash hash)
@@ -269,24 +303,38 @@ void group_rules_changed(struct bus *bus, struct peer *peer, const struct match_
     group_watched(bus);
 }
 
-/* The numbers of parties become invalid: messages of every group peer ask until it has a new one. */
+/* The filters that the kernel has of a group peer are empty. */
+static void revoked(struct bus *bus, struct group_peer *gp)
+{
+    gp->has_egress = gp->has_ingress = false;
+    if (gp->peer)
+        group_peer_stale_egress(bus, gp);
+    group_peer_stale_ingress(bus, gp);
+}
+
+/*
+ * One call empties all filters, however many group peers there are. The numbers of parties become invalid,
+ * and a group peer gets its new one before its first filter.
+ */
 void group_policy_changed(struct bus *bus)
 {
     struct group *group = bus->group;
     if (group->failed)
         return;
     group->generation = bus->policy->generation;
+    group->numbering++;
     group->n_sides = 0;
-    LIST_FOR (at, &group->all)
-        CONTAINER_OF(at, struct group_peer, in_all)->side = GROUP_NO_SIDE;
-    /* old numbers leave all filters before new ones are given out */
-    LIST_FOR (at, &group->all) {
-        if (!group->failed)
-            group_peer_ask_ingress(bus, CONTAINER_OF(at, struct group_peer, in_all));
+    int error = umc_revoke(group->fd);
+    if (error < 0) {
+        group_fail(bus, "The filters of the group can't be taken back", error);
+        return;
     }
+    revoked(bus, &group->rest);
     LIST_FOR (at, &group->all) {
-        if (!group->failed)
-            group_peer_set_side(bus, CONTAINER_OF(at, struct group_peer, in_all));
+        struct group_peer *gp = CONTAINER_OF(at, struct group_peer, in_all);
+        gp->side = GROUP_NO_SIDE;
+        revoked(bus, gp);
+        flows_drop_from(bus, gp);
     }
 }
 

@@ -48,6 +48,7 @@ struct group_peer {
     struct peer *peer;
     uint32_t index;
     uint32_t side;   /* its party as a sender, struct side */
+    uint64_t sided;  /* the numbering of parties that it belongs to */
     bool big_endian; /* the byte order of its messages */
     bool broadcasts; /* it has sent a broadcast */
     bool calls;      /* its method calls may go directly */
@@ -58,6 +59,7 @@ struct group_peer {
     uint32_t sides_known; /* number of parties that its ingress filter covers */
     uint32_t misses;      /* messages that a new egress filter would have passed */
     int64_t stale_since, rebuild_at, rebuild_time;
+    uint64_t stale_at;    /* the number of departures before it became stale */
     struct list in_all;   /* group.all */
     struct list in_stale; /* group.stale */
     struct list in_dirty; /* group.dirty: received from since its release */
@@ -78,6 +80,12 @@ struct side {
     uint32_t uid;
 };
 
+/* A group peer that has left. */
+struct departure {
+    uint32_t index;
+    uint64_t number;
+};
+
 enum group_trouble { GROUP_ADD, GROUP_FILTER, GROUP_FULL, GROUP_TROUBLES };
 
 struct group {
@@ -95,12 +103,14 @@ struct group {
     struct group_peer **peers; /* by index */
     uint32_t *indices;         /* free indices */
     uint32_t n_indices;
-    uint32_t *dead; /* indices that a filter may still name */
+    struct departure *dead; /* those that a filter may still name, the first first */
     uint32_t n_dead;
+    uint64_t departures;
     struct group_peer rest;
     struct side *sides;
     uint32_t n_sides;
     uint64_t generation; /* of the policy that the parties belong to */
+    uint64_t numbering;  /* counts how often the parties were numbered anew */
     struct hash_key key; /* of mentions */
     uint32_t misses;     /* broadcasts that new ingress filters would have passed */
     uint32_t n_stale_ingress;
@@ -122,6 +132,8 @@ static inline int unless_left(int error)
     return error == -ENOENT ? 0 : error;
 }
 
+/* Has a connection join, unless it is a group peer or waits to be one. */
+void group_join(struct bus *bus, struct peer *peer);
 /* Joins waiting connections, and frees the indices of those that left, once no filter names them. */
 void group_peers_join(struct bus *bus);
 void group_peers_forget(struct bus *bus);
@@ -134,6 +146,8 @@ void group_peer_stale_ingress(struct bus *bus, struct group_peer *gp);
 void group_peer_rebuild(struct bus *bus, struct group_peer *gp);
 /* Determines the party of a group peer anew, and revokes what depends on the old one. */
 void group_peer_set_side(struct bus *bus, struct group_peer *gp);
+/* Does so if its number is no longer valid. */
+void group_peer_know_side(struct bus *bus, struct group_peer *gp);
 
 /*
  * Drop the flows from a group peer, or to it by a name (s NULL: all), and empty the filters of the senders.

@@ -5,7 +5,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+/* Lets a connection join at the end of the wake-up. */
 void group_join(struct bus *bus, struct peer *peer)
 {
     struct group *group = bus->group;
@@ -101,8 +103,10 @@ void group_peers_join(struct bus *bus)
         if (peer->output.queue.first || peer->output.pending.first)
             continue;
         list_unlink(at);
-        if (peer->life == PEER_CONNECTED && !peer->monitor && !bus->group->failed)
+        if (peer->life == PEER_CONNECTED && !peer->monitor)
             group_peer_join(bus, peer);
+        if (bus->group->failed)
+            return; /* the list is empty now */
     }
 }
 
@@ -119,7 +123,8 @@ void group_leave(struct bus *bus, struct peer *peer)
         return;
     }
     int error = umc_remove(group->fd, gp->index);
-    if (error < 0) {
+    /* -EBUSY: a delivery to it is still under way, and nothing else will be written to it. */
+    if (error < 0 && error != -EBUSY) {
         group_fail(bus, "A member of the group can't leave it", error);
         return;
     }
@@ -131,23 +136,49 @@ void group_leave(struct bus *bus, struct peer *peer)
     if (group->failed)
         return; /* freed with all others */
     group->peers[gp->index] = NULL;
-    group->dead[group->n_dead++] = gp->index;
+    group->dead[group->n_dead++] = (struct departure){gp->index, group->departures++};
     group_peer_free(gp);
 }
 
-/* Once no filter is stale, none names the group peers that have left. */
+/*
+ * A monitor stays a group peer. The gate is closed while there is one, and what was under way before comes
+ * before all that the monitor is sent.
+ */
+void group_monitor(struct bus *bus, struct peer *peer)
+{
+    list_unlink(&peer->group.in_joining);
+    if (peer->group.gp && !bus->group->failed)
+        group_take_calls(bus, peer->group.gp->index);
+}
+
+/*
+ * The first departure that a filter in the kernel may still name. A filter that named the group peer became
+ * stale with its departure, if it was not before; the list of stale filters is in that order.
+ */
+static uint64_t first_named(const struct group *group)
+{
+    LIST_FOR (at, &group->stale) {
+        const struct group_peer *gp = CONTAINER_OF(at, struct group_peer, in_stale);
+        if ((gp->egress_stale && gp->has_egress) || (gp->ingress_stale && gp->has_ingress))
+            return gp->stale_at;
+    }
+    return UINT64_MAX;
+}
+
 void group_peers_forget(struct bus *bus)
 {
     struct group *group = bus->group;
-    if (group->failed || !list_empty(&group->stale))
-        return;
-    while (group->n_dead > 0) {
-        uint32_t index = group->dead[--group->n_dead];
-        int error = umc_forget(group->fd, index);
+    uint64_t named = group->failed || group->n_dead == 0 ? 0 : first_named(group);
+    uint32_t n = 0;
+    for (; n < group->n_dead && group->dead[n].number < named; n++) {
+        int error = umc_forget(group->fd, group->dead[n].index);
         if (error < 0) {
             group_fail(bus, "The group does not forget who has left", error);
             return;
         }
-        group->indices[group->n_indices++] = index;
+        group->indices[group->n_indices++] = group->dead[n].index;
     }
+    group->n_dead -= n;
+    if (n > 0)
+        memmove(group->dead, group->dead + n, group->n_dead * sizeof(*group->dead));
 }

@@ -102,6 +102,11 @@ int umc_gate(int group, bool closed)
     return call(group, UMC_GATE, &gate);
 }
 
+int umc_revoke(int group)
+{
+    return call(group, UMC_REVOKE, NULL);
+}
+
 int umc_pending_add(int group, uint32_t caller, uint32_t callee, uint32_t key)
 {
     struct umc_pending pending = {.caller = caller, .callee = callee, .key = key};

@@ -23,6 +23,8 @@ int umc_set_stamp(int group, uint32_t index, const uint8_t *bytes, uint32_t leng
 int umc_release(int group, struct umc_release_entry *entries, uint32_t count);
 int umc_write(int group, struct umc_write_entry *entries, uint32_t count);
 int umc_gate(int group, bool closed);
+/* Empties all filters but the first. */
+int umc_revoke(int group);
 int umc_pending_add(int group, uint32_t caller, uint32_t callee, uint32_t key);
 int umc_pending_take(int group, uint32_t caller, uint32_t callee, uint32_t key);
 /* Returns the number of pending replies, which may exceed room. */

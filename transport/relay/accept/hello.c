@@ -4,7 +4,6 @@
 #include "accept/incomplete.h"
 #include "send/monitor.h"
 #include "send/say.h"
-#include "state/group_ops.h"
 #include "state/held.h"
 #include "state/report.h"
 
@@ -47,7 +46,6 @@ void hello_welcome(struct bus *bus, struct peer *peer, uint32_t serial)
     say_end(bus, peer);
     say_owner_changed(bus, peer->unique, SPAN(""), peer->unique);
     say_name_acquired(bus, peer, peer->unique);
-    GROUP_CALL(bus, join, bus, peer);
 }
 
 void hello_leave(struct bus *bus, struct peer *peer)

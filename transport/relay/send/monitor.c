@@ -14,8 +14,8 @@ void monitor_watch(struct bus *bus, struct peer *peer)
 {
     peer->monitor->watching = true;
     bus->monitors.count++;
-    GROUP_CALL(bus, leave, bus, peer);
     GROUP_CALL(bus, watched, bus);
+    GROUP_CALL(bus, monitor, bus, peer);
     match_index_depart(bus->matches, peer->matches);
     peer->matches = NULL;
     match_index_forget(bus->matches, peer->unique);

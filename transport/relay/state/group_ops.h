@@ -33,13 +33,14 @@ struct group_totals {
  */
 struct group_ops {
     void (*end)(struct bus *bus);
-    /* The connection has become active and may join the group. */
-    void (*join)(struct bus *bus, struct peer *peer);
     /*
-     * The connection is lost or becomes a monitor. On return no message goes from it or to it directly, and
-     * the pending replies that it owes are the relay's.
+     * The connection is lost. On return no message begins to go from it or to it directly, and the pending
+     * replies that it owes are the relay's.
      */
     void (*leave)(struct bus *bus, struct peer *peer);
+    /* The connection has become a monitor, after watched. The pending replies that it owes are the relay's.
+     */
+    void (*monitor)(struct bus *bus, struct peer *peer);
     /* Bytes were received from the connection. */
     void (*dirty)(struct bus *bus, struct peer *peer);
 
@@ -51,9 +52,9 @@ struct group_ops {
     /* There is a monitor or an eavesdropper, which has to see all messages from now on. */
     void (*watched)(struct bus *bus);
 
-    /* The relay delivers a message to the addressed peer. */
+    /* The relay delivers a message of a client to the addressed peer. Both may join the group. */
     void (*learn)(const struct transit *t, struct peer *to, bool requested_reply);
-    /* The relay delivers a broadcast to a peer; NULL: the broadcast begins. */
+    /* The relay delivers a broadcast to a peer, which may join; NULL: a client's broadcast begins. */
     void (*learn_broadcast)(const struct transit *t, struct peer *to);
     /*
      * Records the pending reply of a call that the relay delivers in the group, like those of direct calls.
