@@ -169,16 +169,19 @@ class Daemon:
         return {**kept, "DBUS_SESSION_BUS_ADDRESS": self.address, **more}
 
     def open_files(self) -> int:
-        """Count its descriptors except the two that watch the configuration from a second after the start.
+        """Count its descriptors, except the follower of service directories and the configuration's watch.
 
-        A third one appears where libffi makes its trampolines from its own file.
+        That has two descriptors, from a second after the start.
+
+        Another one appears where libffi makes its trampolines from its own file.
         """
         links = [link for link in self._descriptors() if "/libffi.so" not in link]
-        return len(links) - (2 if "anon_inode:inotify" in links else 0)
+        followers = links.count("anon_inode:inotify")
+        return len(links) - followers - (1 if followers > 1 else 0)
 
     def watches(self) -> bool:
         """Return whether it watches the configuration: its work in the second after the start is done."""
-        return "anon_inode:inotify" in self._descriptors()
+        return self._descriptors().count("anon_inode:inotify") > 1  # the first follows service directories
 
     def _descriptors(self) -> list[str]:
         links = []
