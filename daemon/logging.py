@@ -3,7 +3,6 @@
 import os
 import syslog
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -103,7 +102,10 @@ class Log:
 
     def failure(self, error: BaseException) -> None:
         """Log an unexpected exception, once per episode for each place that raises it."""
-        lines = traceback.format_exception(error)
+        # Not at the start, when the first client would wait for it; asyncio has imported it by now.
+        from traceback import format_exception
+
+        lines = format_exception(error)
         self.recurrent(lines[-2] if len(lines) > 1 else lines[-1], "".join(lines))
 
     def write(self, severity: int, text: str, fields: Mapping[str, Field] | None = None) -> None:

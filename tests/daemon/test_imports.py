@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = {"omnibus.policy.block", "omnibus.policy.evaluate"}
-SLOW = {"asyncio", "logging", "uvloop"}
+SLOW = {"asyncio", "inspect", "logging", "traceback", "uvloop"}
 NOT_YET = {"asyncinotify", "pathlib"}
 # What only the child that reads the configuration needs, and what the bus doesn't need at all.
 ELSEWHERE = {"pyexpat", "omnibus.policy.attributes", "pydantic_core", "dbus_fast"}
