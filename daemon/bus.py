@@ -259,14 +259,14 @@ class Bus:
             self.activation.park(self.peers[event.peer], event)
 
     def _named(self, event: Event) -> None:
-        """Note that a connection was given a name that was free; twice is as good as once."""
+        """Note that a connection was given a name that was free; idempotent."""
         name = event.destination or ""
         assert self.names.owner(name) in (None, event.peer), name
         self.names.request(name, event.peer, event.flags)
         self.activation.name_acquired(name)
 
     def _released(self, event: Event) -> None:
-        """Note that a connection has given up a name that no other wanted; twice is as good as once."""
+        """Note that a connection has given up a name that no other wanted; idempotent."""
         name = event.destination or ""
         assert self.names.queue(name) in ((), (event.peer,)), name
         self.names.release(name, event.peer)

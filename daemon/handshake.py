@@ -61,7 +61,7 @@ class Handshake:
         if flags & CONTROL_CUT or len(self._fds) > self._max_fds:
             raise Refused("too many descriptors")
         if flags & DATA_CUT:
-            raise Refused("too long a packet")
+            raise Refused("the packet is too long")
         if not data:
             raise Refused("closed by the client")
         return self._feed(data)

@@ -17,7 +17,7 @@ class Loop:
     """Calls functions when a descriptor is readable, after some time, or when a thread has finished.
 
     No other module registers a callback with asyncio (checked by ``tests/daemon/test_exceptions.py``). Each
-    comes with ``failed``, as of ``guard.py``. The commands of a callback are committed after it, whether it
+    comes with ``failed`` (``guard.py``). The commands of a callback are committed after it, whether it
     raised or not. A reader whose descriptor stays readable is called again: its ``failed`` must remove it,
     lest the loop spins.
     """
@@ -52,7 +52,7 @@ class Loop:
         return self.at(self._loop.time() + seconds, action, failed)
 
     def at(self, when: float, action: Action, failed: Failed) -> asyncio.TimerHandle:
-        """Call ``action`` at a time as of ``time``."""
+        """Call ``action`` at a time on the clock of ``time``."""
         return self._loop.call_at(when, self.run, action, failed)
 
     def in_thread(self, work: Callable[[], Result], done: Callable[[Result], object], failed: Failed) -> None:

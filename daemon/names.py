@@ -5,8 +5,8 @@ the name's new queue, which the caller sends to the data plane.
 
 The data plane has a table of its own. Why the two never contradict each other is said at the head of
 ``transport/relay/state/registry.h``: a name is changed here while it is handed up (a call about it is being
-answered), or when its owner is lost or becomes a monitor. Of all other changes NAMED and RELEASED tell, in
-their order, so the table here is up to date for whatever an event is about.
+answered), or when its owner is lost or becomes a monitor. The events NAMED and RELEASED report all other
+changes in their order, so the table here is up to date for whatever an event is about.
 """
 
 from collections.abc import Iterator

@@ -17,7 +17,7 @@ PAGES = sorted(
     if page.parts[len(ROOT.parts)] in (*ROOMS, page.name)
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-PATH = re.compile(rf"`((?:{'|'.join(ROOMS)})/[\w./*-]+)")
+PATH = re.compile(rf"`((?:{'|'.join((*ROOMS, 'relay', 'multicast'))})/[\w./*-]+)")
 MAKE = re.compile(r"`make ([a-z][\w-]*)")
 MAKE_LINE = re.compile(r"^ *make (?:-s )?([a-z][\w-]*)(?= |$)", re.MULTILINE)
 FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
@@ -61,11 +61,14 @@ def test_links(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_paths(page: Path) -> None:
-    """Each path in backquotes exists, from the root or from the page's folder; a star stands for any text."""
+    """Each path in backquotes exists; a star stands for any text.
+
+    A path begins at the root, in the page's folder or in transport/.
+    """
     paths = {path.rstrip("./") for path in PATH.findall(prose(page))} - MADE
-    assert [
-        path for path in sorted(paths) if not any(ROOT.glob(path)) and not any(page.parent.glob(path))
-    ] == []
+    folders = (ROOT, page.parent, ROOT / "transport")
+    missing = [path for path in sorted(paths) if not any(any(folder.glob(path)) for folder in folders)]
+    assert missing == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

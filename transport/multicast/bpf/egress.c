@@ -11,11 +11,11 @@
 #define KEY_AT(offset) ((uint32_t)(offset) / 4 << UMC_VERDICT_KEY_SHIFT)
 
 /* The MEMBER field distinguishes messages better than the other fields. */
-enum { KEY_DESTINATION, KEY_MEMBER, KEY_INTERFACE, KEY_PATH, KEY_ERROR_NAME, N_KEYS };
+enum { EGRESS_DESTINATION, EGRESS_MEMBER, EGRESS_INTERFACE, EGRESS_PATH, EGRESS_ERROR_NAME, N_KEYS };
 static const uint8_t key_slots[N_KEYS] = {
-    [KEY_DESTINATION] = FIELD_DESTINATION, [KEY_MEMBER] = FIELD_MEMBER,
-    [KEY_INTERFACE] = FIELD_INTERFACE,     [KEY_PATH] = FIELD_PATH,
-    [KEY_ERROR_NAME] = FIELD_ERROR_NAME,
+    [EGRESS_DESTINATION] = FIELD_DESTINATION, [EGRESS_MEMBER] = FIELD_MEMBER,
+    [EGRESS_INTERFACE] = FIELD_INTERFACE,     [EGRESS_PATH] = FIELD_PATH,
+    [EGRESS_ERROR_NAME] = FIELD_ERROR_NAME,
 };
 
 static const uint8_t types[] = {MESSAGE_METHOD_CALL, MESSAGE_METHOD_RETURN, MESSAGE_SIGNAL, MESSAGE_ERROR};
@@ -59,7 +59,7 @@ static struct looked_at look_at(const struct tree_entry *entries, uint32_t n)
     struct looked_at looked = {0, 0};
     for (uint32_t i = 0; i < n; i++) {
         looked.types |= ((const struct filter_flow *)entries[i].meaning)->types;
-        for (unsigned key = KEY_DESTINATION + 1; key < N_KEYS; key++)
+        for (unsigned key = EGRESS_DESTINATION + 1; key < N_KEYS; key++)
             looked.fields |= entries[i].keys[key].s ? 1u << key_slots[key] : 0;
     }
     return looked;
@@ -85,7 +85,7 @@ static void take_type(struct program *p, const struct filter_egress *egress, con
     note_offset(p, NOTE_DESTINATION);
     program_keep(p, FIELD_DESTINATION);
     program_set(p, 0);
-    for (unsigned key = KEY_DESTINATION + 1; key < N_KEYS; key++) {
+    for (unsigned key = EGRESS_DESTINATION + 1; key < N_KEYS; key++) {
         if (looked->fields & 1u << key_slots[key])
             program_keep(p, key_slots[key]);
     }

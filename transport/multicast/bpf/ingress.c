@@ -11,7 +11,14 @@
 #define MAX_RUNS 256 /* runs of parties with the same answer; with more of them all ask */
 
 /* The tree compares the first three keys; the others only sort equal rules next to each other. */
-enum { KEY_INTERFACE, KEY_MEMBER, KEY_PATH, N_KEYS, KEY_NAMESPACE = N_KEYS, KEY_ARGUMENT };
+enum {
+    INGRESS_INTERFACE,
+    INGRESS_MEMBER,
+    INGRESS_PATH,
+    N_KEYS,
+    INGRESS_NAMESPACE = N_KEYS,
+    INGRESS_ARGUMENT
+};
 static const uint8_t key_slots[N_KEYS] = {FIELD_INTERFACE, FIELD_MEMBER, FIELD_PATH};
 
 /* The first sort key of rules. */
@@ -89,7 +96,7 @@ static void take_slots(struct program *p, const struct filter_ingress *ingress,
         note_offset(p, places[key]);
         program_keep(p, fields[key]);
     }
-    if (wanted & 1u << KEY_ARGUMENT)
+    if (wanted & 1u << INGRESS_ARGUMENT)
         walk_to_body(p, ingress->big_endian);
     if (by_sender) {
         load_mark(p);
@@ -148,16 +155,16 @@ static void write_rule(struct program *p, const struct tree_entry *rule, const s
         program_recall(p, SLOT_SENDER);
         program_if(p, BPF_JEQ, rule->number, PROGRAM_NEXT, otherwise);
     }
-    if (rule->keys[KEY_NAMESPACE].s)
-        compare_namespace(p, rule->keys[KEY_NAMESPACE], outcome->big_endian, otherwise);
-    if (rule->keys[KEY_ARGUMENT].s)
-        compare_argument(p, rule->keys[KEY_ARGUMENT], outcome, otherwise);
+    if (rule->keys[INGRESS_NAMESPACE].s)
+        compare_namespace(p, rule->keys[INGRESS_NAMESPACE], outcome->big_endian, otherwise);
+    if (rule->keys[INGRESS_ARGUMENT].s)
+        compare_argument(p, rule->keys[INGRESS_ARGUMENT], outcome, otherwise);
     program_go(p, outcome->match);
 }
 
 static bool says_the_same(const struct tree_entry *a, const struct tree_entry *b)
 {
-    for (unsigned i = KEY_NAMESPACE; i <= KEY_ARGUMENT; i++) {
+    for (unsigned i = INGRESS_NAMESPACE; i <= INGRESS_ARGUMENT; i++) {
         if (!a->keys[i].s != !b->keys[i].s || !span_equal(a->keys[i], b->keys[i]))
             return false;
     }
@@ -166,7 +173,8 @@ static bool says_the_same(const struct tree_entry *a, const struct tree_entry *b
 
 static bool wants_no_more(const struct tree_entry *rule)
 {
-    return rule->number == FILTER_NO_MEMBER && !rule->keys[KEY_NAMESPACE].s && !rule->keys[KEY_ARGUMENT].s;
+    return rule->number == FILTER_NO_MEMBER && !rule->keys[INGRESS_NAMESPACE].s &&
+           !rule->keys[INGRESS_ARGUMENT].s;
 }
 
 /* Writes rules with the same interface, member and path. */
@@ -304,8 +312,9 @@ static struct tree_entry entry_of(const struct filter_rule *rule)
         .keys = {rule->interface, rule->member, rule->path, rule->path_namespace, rule->arg0},
     };
     if (rule->path_namespace.n <= 1) /* every path is below "/" */
-        entry.keys[KEY_NAMESPACE] = (struct span){0};
-    if (!entry.keys[KEY_ARGUMENT].s && (entry.number != FILTER_NO_MEMBER || entry.keys[KEY_NAMESPACE].s))
+        entry.keys[INGRESS_NAMESPACE] = (struct span){0};
+    if (!entry.keys[INGRESS_ARGUMENT].s &&
+        (entry.number != FILTER_NO_MEMBER || entry.keys[INGRESS_NAMESPACE].s))
         entry.rank |= RANK_GUARDED;
     entry.rank |= rule->unclear ? RANK_UNCLEAR : 0;
     return entry;

@@ -132,7 +132,8 @@ _Static_assert(POLICY_FIELDS == 6, "each field of a message needs a flow field h
  * What else a class has is the same for all messages of a flow: one type, no descriptors, no broadcast, no
  * eavesdropping, and no reply but a requested one (group_learn).
  */
-_Static_assert(sizeof(struct policy_class) == 6 * sizeof(uint32_t), "must a flow keep a new property, too?");
+_Static_assert(sizeof(struct policy_class) == 6 * sizeof(uint32_t) && POLICY_BITS_END == 0x1000,
+               "must a flow keep a new property, too?");
 
 /* The fields that the policies of both parties depend on, as flow fields. */
 static uint32_t looked_at(const struct policy *policy, const struct policy_party *sender,

@@ -22,9 +22,9 @@
  * - A failing group is not an error for clients: it is closed (group_fail), and the relay serves every
  *   connection again.
  *
- * The relay calls this layer through struct group (state/group.h) only. Learning from the policy ahead of any
- * message was rejected: the number of possible flows is the square of the number of clients, and few are
- * used.
+ * The relay calls this layer through struct group_ops (state/group_ops.h) only. Learning from the policy
+ * ahead of any message was rejected: the number of possible flows is the square of the number of clients, and
+ * few are used.
  */
 
 /* Sets bus->group_ops. Takes ownership of the descriptor, also on failure. 0 or a negative errno. */

@@ -17,7 +17,7 @@
 #include <sys/epoll.h>
 
 #define LOOP_EVENTS 128
-#define LOOP_EXPIRED 64 /* calls past reply_timeout answered in a turn */
+#define LOOP_EXPIRED 64 /* calls past reply_timeout answered in a wake-up */
 
 static void peer_event(struct bus *bus, struct peer *peer, uint32_t events)
 {

@@ -11,9 +11,12 @@
 /* The reference reads this many key=value pairs and ignores the rest. */
 #define MATCH_MAX_KEYS 16u
 
+enum match_arg_kind { ARG_STRING, ARG_PATH, ARG_NAMESPACE };
+#define ARG_KINDS 3u
+
 /*
- * What a rule may compare, in the order of the canonical text. The key of an argument is KEY_ARGS + 3 * its
- * number + its kind.
+ * What a rule may compare, in the order of the canonical text. The key of an argument is KEY_ARGS + ARG_KINDS
+ * * its number + its kind.
  */
 enum match_key {
     KEY_INTERFACE,
@@ -23,24 +26,24 @@ enum match_key {
     KEY_SENDER,
     KEY_DESTINATION,
     KEY_ARGS,
-    KEY_COUNT = KEY_ARGS + 3 * MESSAGE_MAX_MATCH_ARGS,
+    KEY_COUNT = KEY_ARGS + ARG_KINDS * MESSAGE_MAX_MATCH_ARGS,
 };
 
-enum match_arg_kind { ARG_STRING, ARG_PATH, ARG_NAMESPACE };
+_Static_assert(KEY_COUNT <= UINT8_MAX + 1, "a key is one byte");
 
 static inline uint8_t match_arg_key(unsigned number, enum match_arg_kind kind)
 {
-    return (uint8_t)(KEY_ARGS + 3 * number + kind);
+    return (uint8_t)(KEY_ARGS + ARG_KINDS * number + kind);
 }
 
 static inline unsigned match_arg_number(uint8_t key)
 {
-    return (key - KEY_ARGS) / 3u;
+    return (key - KEY_ARGS) / ARG_KINDS;
 }
 
 static inline enum match_arg_kind match_arg_kind(uint8_t key)
 {
-    return (enum match_arg_kind)((key - KEY_ARGS) % 3u);
+    return (enum match_arg_kind)((key - KEY_ARGS) % ARG_KINDS);
 }
 
 static inline bool match_key_is_path(uint8_t key)

@@ -40,7 +40,8 @@ static bool destination_matches(const struct match_subject *subject, struct span
     return subject->m->destination.s && span_equal(value, subject->m->destination);
 }
 
-_Static_assert(KEY_ARGS == 6, "each key needs a case here, besides KEY_DESTINATION");
+_Static_assert(KEY_ARGS == 6 && ARG_KINDS == ARG_NAMESPACE + 1,
+               "each key needs a case here, besides KEY_DESTINATION");
 
 static bool field_matches(const struct match_subject *subject, uint8_t key, struct span value)
 {

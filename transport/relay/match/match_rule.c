@@ -146,7 +146,7 @@ static void put_pair(struct writing *w, struct span key, struct span value)
     match_rule_put(w, SPAN("'"));
 }
 
-_Static_assert(KEY_ARGS == 6, "each key needs a name here");
+_Static_assert(KEY_ARGS == 6 && ARG_KINDS == ARG_NAMESPACE + 1, "each key needs a name here");
 
 static void put_value(struct writing *w, uint8_t key, struct span value)
 {

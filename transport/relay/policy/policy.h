@@ -56,6 +56,7 @@ enum policy_bit {
     POLICY_IS_BROADCAST = 0x200,
     POLICY_IS_REQUESTED = 0x400,     /* the message answers a call of the recipient */
     POLICY_IS_EAVESDROPPING = 0x800, /* the message is addressed to another peer */
+    POLICY_BITS_END = 0x1000,
 };
 
 struct rule_set;

@@ -16,7 +16,8 @@
 #include <errno.h>
 
 /*
- * Records a call. 0: the group has; -ENOENT: the relay has to; -EEXIST or -EDQUOT: the call may not be made.
+ * Records a call. 0: the group has recorded it; -ENOENT: the relay has to; -EEXIST or -EDQUOT: the call may
+ * not be made.
  */
 static int note_call(struct transit *t, struct peer *callee)
 {

@@ -80,7 +80,7 @@ struct monitors {
 struct bus {
     int epoll;
     void (*lose)(struct bus *bus, struct peer *peer, enum relay_gone reason); /* bus_lose */
-    const struct group_ops *group_ops; /* see group.h; NULL: all messages are relayed */
+    const struct group_ops *group_ops; /* see group_ops.h; NULL: all messages are relayed */
     struct group *group;               /* state of the group layer */
     bool stop;
     char guid[33];

@@ -25,9 +25,9 @@ struct group_totals {
 };
 
 /*
- * The functions of multicast/group that the relay calls: messages that go from client to client, see
- * multicast/group/group.h. bus.group_ops is NULL if there is no group, and then all messages are relayed; the
- * relay is built and tested without one too.
+ * The functions of multicast/group that the relay calls; multicast/group/group.h describes the group.
+ * bus.group_ops is NULL if there is no group, and then all messages are relayed; the relay is built and
+ * tested without one too.
  *
  * All functions accept a connection that is not in the group.
  */
