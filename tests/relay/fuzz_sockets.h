@@ -329,11 +329,14 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *header, int flags)
     struct segment segment;
     struct thing *from = thing_of(fd);
     size_t size = iov_size(header);
-    if (!from || world_fails(header->msg_control ? WORLD_SEND_FDS : WORLD_SEND))
+    if (!from)
         return -1;
     struct thing *to = from->other;
     errno = EPIPE;
-    if (!to || from->no_writing || !control_things(header, &segment))
+    /* the kernel looks for the other end before anything else can fail: there is no later edge to wait for */
+    if (!to || from->no_writing)
+        return -1;
+    if (world_fails(header->msg_control ? WORLD_SEND_FDS : WORLD_SEND) || !control_things(header, &segment))
         return -1;
     errno = to->packets && size > to->capacity ? EMSGSIZE : EAGAIN;
     size_t room = to->capacity > to->used ? to->capacity - to->used : 0;
