@@ -25,6 +25,8 @@ make_root() {
 		echo "deb $mirror $suite main" >>"$work/etc/apt/sources.list"
 		install="-t $suite dkms"
 	fi
+	# A mirror may be a snapshot of an earlier day.
+	echo 'Acquire::Check-Valid-Until "false";' >"$work/etc/apt/apt.conf.d/snapshot"
 	in_root "apt-get -qq update && apt-get -qq install --no-install-recommends $install linux-headers-amd64 libc6-dev" \
 		>>"$CACHE/chroot/$suite.log" 2>&1 || die "apt-get failed: $CACHE/chroot/$suite.log"
 	in_root "apt-get clean"
