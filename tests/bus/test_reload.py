@@ -305,7 +305,7 @@ class TestChangedFiles:
     @pytest.mark.parametrize("name", ["bus.conf", "local.conf"])
     def test_file(self, configured: Configured, name: str) -> None:
         """The main file and its included files are watched, even those that do not exist yet."""
-        configured.client.deadline = scaled(5.0)
+        configured.client.deadline = scaled(20.0)
         configured.text = configured.text.replace(
             "</busconfig>", '<include ignore_missing="yes">local.conf</include></busconfig>'
         )
@@ -318,7 +318,7 @@ class TestChangedFiles:
     @pytest.mark.deviation("watched-files")
     def test_new_directory(self, configured: Configured) -> None:
         """A missing directory is watched for."""
-        configured.client.deadline = scaled(5.0)
+        configured.client.deadline = scaled(20.0)
         directory = configured.directory / "conf.d"
         directory.rmdir()
         configured.reload()
@@ -331,7 +331,7 @@ class TestChangedFiles:
     @pytest.mark.deviation("watched-files")
     def test_repaired_file(self, configured: Configured) -> None:
         """A configuration that failed is read again when it has changed."""
-        configured.client.deadline = scaled(5.0)
+        configured.client.deadline = scaled(20.0)
         configured.write("<nonsense/>")
         configured.wait_for_log("] Unable to reload configuration: ")
         configured.write(DENY)

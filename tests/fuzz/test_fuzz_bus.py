@@ -79,3 +79,17 @@ class TestReplay:
         all_rounds = re.findall("round 2: [0-9a-f]+", run(daemon, *arguments, "--rounds=3"))
         alone = re.findall("round 2: [0-9a-f]+", run(daemon, *arguments, "--round=2", "--rounds=1"))
         assert alone and alone == all_rounds
+
+
+class TestProof:
+    @pytest.mark.parametrize("patch", sorted((HERE / "proof").glob("*.patch")), ids=lambda patch: patch.stem)
+    def test_patch_applies(self, patch: Path) -> None:
+        """What ``make fuzz-bus-proof`` takes out of the sources is still in them."""
+        ran = subprocess.run(
+            ["patch", "--dry-run", "-f", "-p1", "-i", patch],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stdout

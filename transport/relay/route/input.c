@@ -286,8 +286,7 @@ static void read_into_batch(struct bus *bus, struct peer *peer)
         peer->seqpacket || peer->input.read_size > INBOX_READ_SIZE ? INBOX_READ_SIZE : peer->input.read_size;
     uint64_t before = peer->statistics.messages_in;
     if (have > INPUT_COPIED_TAIL) {
-        /* cannot happen: long_message() or parse_tail() takes a longer tail; checked because it is copied
-         * below */
+        /* cannot happen: long_message() or parse_tail() takes a longer tail; it is copied below */
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
         return;
     }
