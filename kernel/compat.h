@@ -42,9 +42,9 @@ struct sock *unix_peer_get(struct sock *sk);
 
 /* The type of an address whose length is told beside it. */
 #ifdef UMC_HAVE_SOCKADDR_UNSIZED
-typedef struct sockaddr_unsized umc_sockaddr;
+#define umc_sockaddr sockaddr_unsized
 #else
-typedef struct sockaddr umc_sockaddr;
+#define umc_sockaddr sockaddr
 #endif
 
 /* Does this socket want the sender's credentials? */

@@ -46,7 +46,7 @@ static int umc_dgram_bind(struct socket *sock)
 	int err;
 
 	if (!umc_address(sock->sk)) {
-		err = kernel_bind(sock, (umc_sockaddr *)&any, sizeof(any.sun_family));
+		err = kernel_bind(sock, (struct umc_sockaddr *)&any, sizeof(any.sun_family));
 		if (err)
 			return err;
 	}

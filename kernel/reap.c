@@ -23,6 +23,7 @@ static void umc_reap_work(struct work_struct *unused)
 	llist_for_each_entry_safe(garbage, next, node, node)
 		garbage->free(garbage);
 }
+
 static DECLARE_WORK(umc_reaper, umc_reap_work);
 
 void umc_reap(struct umc_garbage *garbage, void (*free)(struct umc_garbage *garbage))
