@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 ENOUGH_FDS: Final = 65536
+FEW_FDS: Final = 4096
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -120,6 +121,14 @@ def raise_fd_limit() -> tuple[int, int]:
     except (OSError, ValueError) as error:
         raise ProcessError(f"Failed to set fd limit to {hard}: {error}") from error
     return old
+
+
+def has_few_fds() -> bool:
+    """Return whether clients could take all descriptors while the bus starts; True if a sandbox hides it."""
+    try:
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0] < FEW_FDS
+    except OSError:
+        return True
 
 
 def fork() -> int:

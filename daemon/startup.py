@@ -85,12 +85,18 @@ class Startup:
                 return 0
             self._give_up_rights(user)
             self.notifier = Notifier()  # for this process, which may be a fork
-            relay = self._start_relay(settings, mechanisms)
+            relay = self._start_relay(settings)
+            # With few descriptors clients wait, as they could leave none for the control plane.
+            waits = daemonize.has_few_fds()
+            if not waits:
+                open_doors(relay, self.listeners, mechanisms)
             # Clients are served by now, except with what the control plane decides.
             from .serve import Serving
 
             serving = Serving(self, relay, settings, mechanisms)
             serving.start()
+            if waits:
+                open_doors(relay, self.listeners, mechanisms)
         except StartErrors as error:
             self._report_failure(_reason(error))
             self._clean()
@@ -222,15 +228,15 @@ class Startup:
             daemonize.detach(keep_umask=settings.keep_umask)
         return True
 
-    def _start_relay(self, settings: Settings, mechanisms: Mechanisms) -> Relay:
-        """Start the data plane with the settings, on all listeners."""
+    def _start_relay(self, settings: Settings) -> Relay:
+        """Start the data plane with the settings."""
         relay = Relay(self.listeners[0].guid if self.listeners else new_guid())
         if self.group is not None:
             failure = hand_over(self.group, relay, settings, self.log, required=self.group_required)
             self.way = failure or self.way
         relay.load_policy(settings.policy)
         relay.set_limits(settings.limits)
-        open_doors(relay, self.listeners, mechanisms)
+        relay.commit()
         try:
             relay.start()
         except OSError as error:
