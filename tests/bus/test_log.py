@@ -116,7 +116,7 @@ class TestJournal:
         """The mode of direct messages is written to the journal only."""
         daemon, logs = begin("--syslog", journal=True)
         entry, _ = logs.entry("Messages go ")
-        assert entry["PRIORITY"] == "6"
+        assert entry["PRIORITY"] == "7"
         assert "Messages go" not in daemon.stderr
 
     def unknown_user(self, name: str) -> str:

@@ -148,12 +148,15 @@ void quiet(struct world *w)
     w->settling = false;
 }
 
-/* The bus's descriptors; 0: it does not watch its configuration yet, as it does a second after the start. */
+/*
+ * The bus's descriptors; 0: it does not watch its configuration yet, as it does a second after the start. Its
+ * inotify descriptors are not counted: one follows the service directories from the start on, and while it is
+ * replaced there are two.
+ */
 static uint32_t open_files(const struct world *w, bool tell)
 {
     char path[64], file[320], target[64];
-    uint32_t n = 0;
-    bool watches = false;
+    uint32_t n = 0, followers = 0;
     snprintf(path, sizeof(path), "/proc/%d/fd", w->settings.bus);
     DIR *directory = opendir(path);
     struct dirent *entry;
@@ -163,12 +166,13 @@ static uint32_t open_files(const struct world *w, bool tell)
         target[size > 0 ? size : 0] = 0;
         if (tell)
             fprintf(stderr, "%s: %s\n", entry->d_name, target);
-        n += size > 0;
-        watches |= strstr(target, "inotify") != NULL;
+        bool follows = strstr(target, "inotify") != NULL;
+        followers += follows;
+        n += size > 0 && !follows;
     }
     if (directory)
         closedir(directory);
-    return watches ? n : 0;
+    return followers > 1 ? n : 0;
 }
 
 uint64_t quiet_memory(const struct world *w)
