@@ -21,7 +21,8 @@ def description() -> str:
             break
     uname = os.uname()
     cpus = len(os.sched_getaffinity(0))
-    return f"{model}, {uname.machine}, {os.cpu_count()} CPUs of which {cpus} used, Linux {uname.release}"
+    used = f"{cpus} CPUs" if cpus == os.cpu_count() else f"{os.cpu_count()} CPUs of which {cpus} used"
+    return f"{model}, {uname.machine}, {used}, Linux {uname.release}"
 
 
 def busy(seconds: float = 0.25) -> float:
