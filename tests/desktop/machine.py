@@ -30,8 +30,11 @@ Wants=dbus.service systemd-logind.service systemd-user-sessions.service
 After=basic.target dbus.service systemd-logind.service systemd-user-sessions.service xvfb.service
 AllowIsolate=yes
 """,
+    # Started once clients can connect.
     "/etc/systemd/system/xvfb.service": """[Service]
+ExecStartPre=rm -f /tmp/.X11-unix/X0 /tmp/.X0-lock
 ExecStart=/usr/bin/Xvfb :0 -screen 0 1280x800x24 -nolisten tcp -ac
+ExecStartPost=sh -c 'until test -S /tmp/.X11-unix/X0; do sleep 0.05; done'
 """,
     # As a display manager does it: a PAM session, from which logind makes a session of class user, and the
     # user's systemd with the session bus.
