@@ -98,6 +98,14 @@ static inline bool plane_event(struct plane *p, uint32_t kind)
     }
 }
 
+/* Returns when all commands are applied. */
+static inline void plane_settle(struct plane *p)
+{
+    relay_export(p->relay, RELAY_EXPORT_TOTALS, NULL, 0);
+    relay_commit(p->relay);
+    plane_event(p, RELAY_EVENT_EXPORT);
+}
+
 static inline bool client_send(struct client *c, struct marshal *w)
 {
     bool sent = marshal_end(w) && send(c->fd, w->data, w->size, MSG_NOSIGNAL) == (ssize_t)w->size;
@@ -137,6 +145,16 @@ static inline bool client_expect(struct client *c, struct message *m)
         if (c->size == before)
             return CHECK(false && "the connection was closed");
     }
+}
+
+/* The next message and its first argument; both stay valid until client_drop. */
+static inline bool client_expect_argument(struct client *c, struct message *m, struct message_arg *argument)
+{
+    struct message_args args;
+    if (!client_expect(c, m))
+        return false;
+    message_args_begin(&args, m);
+    return CHECK(message_args_next(&args, argument));
 }
 
 static inline void client_drop(struct client *c, const struct message *m)

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "plane_fixture.h"
+#include "driver_fixture.h"
 
 #include "../../transport/relay/base/follower.h"
 #include "../../transport/relay/state/catalog.h"
 
 #include <errno.h>
 
-#define BUS "org.freedesktop.DBus"
-#define ERROR(name) BUS ".Error." name
 #define NAME "an.Example"
 #define MANAGER "org.freedesktop.systemd1"
 
@@ -47,14 +45,6 @@ static void place_close(const struct place *place)
     rmdir(place->path);
 }
 
-/* All commands are applied when this returns. */
-static void settle(struct plane *p)
-{
-    relay_export(p->relay, RELAY_EXPORT_TOTALS, NULL, 0);
-    relay_commit(p->relay);
-    plane_event(p, RELAY_EVENT_EXPORT);
-}
-
 /* The control plane has read the place. */
 static void install(struct plane *p, const struct place *place)
 {
@@ -64,15 +54,12 @@ static void install(struct plane *p, const struct place *place)
     follower_add(follower, place->path);
     CHECK_EQUAL(relay_set_catalog(p->relay, follower, list.data + list.body, list.size - list.body), 0);
     marshal_free(&list);
-    settle(p);
+    plane_settle(p);
 }
 
 static void start_by_name(struct client *c, const char *name)
 {
-    struct marshal w = client_call(c, BUS, "StartServiceByName", "su");
-    marshal_string(&w, span_of(name));
-    marshal_uint32(&w, 0);
-    client_send(c, &w);
+    driver_call_with_flags(c, "StartServiceByName", name, 0);
 }
 
 static void list(struct client *c)
@@ -87,46 +74,13 @@ static void calls(struct client *c, const char *name)
     client_send(c, &w);
 }
 
-static void is_refused(struct client *c, const char *error, const char *text)
-{
-    struct message m;
-    struct message_args args;
-    struct message_arg argument;
-    REQUIRE(client_expect(c, &m));
-    CHECK_SPAN(m.error_name, error);
-    message_args_begin(&args, &m);
-    REQUIRE(message_args_next(&args, &argument));
-    CHECK_SPAN(argument.text, text);
-    client_drop(c, &m);
-}
-
-static void answers(struct client *c, uint32_t result)
-{
-    struct message m;
-    struct message_args args;
-    struct message_arg argument;
-    REQUIRE(client_expect(c, &m));
-    CHECK_EQUAL(m.type, MESSAGE_METHOD_RETURN);
-    message_args_begin(&args, &m);
-    REQUIRE(message_args_next(&args, &argument));
-    CHECK_EQUAL(argument.number, result);
-    client_drop(c, &m);
-}
-
 /* The control plane has to answer, with a catalogue that is current or not. */
 static void goes_up(struct plane *p, struct client *c, uint32_t kind, bool current)
 {
     if (!plane_event(p, kind))
         return;
     CHECK_EQUAL(p->event.current, current);
-    if (kind == RELAY_EVENT_PARKED) {
-        relay_reject(p->relay, p->event.parked, "an.Error", "no");
-    } else {
-        relay_error(p->relay, p->event.peer, p->event.serial, "an.Error", "no");
-        relay_resume(p->relay, p->event.peer);
-    }
-    relay_commit(p->relay);
-    client_expects(c, MESSAGE_ERROR, "an.Error", BUS);
+    driver_refuses_above(p, c);
 }
 
 static void activate_open(struct plane *p, struct place *place)
@@ -158,12 +112,12 @@ static void a_name_without_a_file_is_unknown(void)
         check_case = names[i];
         snprintf(text, sizeof(text), "The name %s was not provided by any .service files", names[i]);
         start_by_name(a, names[i]);
-        is_refused(a, ERROR("ServiceUnknown"), text);
+        driver_refuses(a, ERROR("ServiceUnknown"), text);
     }
     calls(a, "no.Such");
-    is_refused(a, ERROR("ServiceUnknown"), "The name no.Such was not provided by any .service files");
+    driver_refuses(a, ERROR("ServiceUnknown"), "The name no.Such was not provided by any .service files");
     calls(a, ":1.7");
-    is_refused(a, ERROR("ServiceUnknown"), "The name :1.7 was not provided by any .service files");
+    driver_refuses(a, ERROR("ServiceUnknown"), "The name :1.7 was not provided by any .service files");
     activate_close(&p, &place);
 }
 
@@ -176,11 +130,11 @@ static void a_service_that_has_its_name_runs_already(void)
     const uint64_t owner = 1;
     relay_set_queue(p.relay, NAME, &owner, 1);
     relay_set_queue(p.relay, "no.File", &owner, 1);
-    settle(&p);
+    plane_settle(&p);
     start_by_name(a, NAME);
-    answers(a, 2);
+    driver_answers(a, 2);
     start_by_name(a, "no.File");
-    is_refused(a, ERROR("ServiceUnknown"), "The name no.File was not provided by any .service files");
+    driver_refuses(a, ERROR("ServiceUnknown"), "The name no.File was not provided by any .service files");
     client_close(b);
     plane_event(&p, RELAY_EVENT_GONE);
     start_by_name(a, NAME); /* the control plane has yet to find the next owner */
@@ -190,31 +144,29 @@ static void a_service_that_has_its_name_runs_already(void)
     activate_close(&p, &place);
 }
 
-static void a_start_goes_up(void)
+/* So does a call that needs a start. */
+static void start_and_call_go_up(const char *name, bool current)
 {
     struct plane p;
     struct place place;
     activate_open(&p, &place);
     struct client *a = plane_connect(&p, 0);
-    start_by_name(a, NAME);
-    goes_up(&p, a, RELAY_EVENT_CALL, true);
-    calls(a, NAME);
-    goes_up(&p, a, RELAY_EVENT_PARKED, true);
+    start_by_name(a, name);
+    goes_up(&p, a, RELAY_EVENT_CALL, current);
+    calls(a, name);
+    goes_up(&p, a, RELAY_EVENT_PARKED, current);
     activate_close(&p, &place);
+}
+
+static void a_start_goes_up(void)
+{
+    start_and_call_go_up(NAME, true);
 }
 
 /* The control plane waits for it although it has no file, if systemd starts the services. */
 static void the_service_manager_goes_up(void)
 {
-    struct plane p;
-    struct place place;
-    activate_open(&p, &place);
-    struct client *a = plane_connect(&p, 0);
-    start_by_name(a, MANAGER);
-    goes_up(&p, a, RELAY_EVENT_CALL, false);
-    calls(a, MANAGER);
-    goes_up(&p, a, RELAY_EVENT_PARKED, false);
-    activate_close(&p, &place);
+    start_and_call_go_up(MANAGER, false);
 }
 
 static void names_are_listed(void)
@@ -255,7 +207,7 @@ static void after_a_change_questions_go_up(void)
     }
     install(&p, &place);
     start_by_name(a, "no.Such");
-    is_refused(a, ERROR("ServiceUnknown"), "The name no.Such was not provided by any .service files");
+    driver_refuses(a, ERROR("ServiceUnknown"), "The name no.Such was not provided by any .service files");
     activate_close(&p, &place);
 }
 
@@ -267,13 +219,13 @@ static void without_a_follower_questions_go_up(void)
     activate_open(&p, &place);
     struct client *a = plane_connect(&p, 0);
     CHECK_EQUAL(relay_set_catalog(p.relay, NULL, names.data + names.body, names.size - names.body), 0);
-    settle(&p);
+    plane_settle(&p);
     list(a);
     goes_up(&p, a, RELAY_EVENT_CALL, false);
     calls(a, "no.Such");
     goes_up(&p, a, RELAY_EVENT_PARKED, false);
     calls(a, ":1.7"); /* no file could help */
-    is_refused(a, ERROR("ServiceUnknown"), "The name :1.7 was not provided by any .service files");
+    driver_refuses(a, ERROR("ServiceUnknown"), "The name :1.7 was not provided by any .service files");
     marshal_free(&names);
     activate_close(&p, &place);
 }
@@ -287,13 +239,13 @@ static void starts_are_limited(void)
     const char *const text = "The maximum number of pending activations has been reached, activation of " NAME
                              " failed (max_pending_service_starts=3)";
     relay_count_starts(p.relay, 3);
-    settle(&p);
+    plane_settle(&p);
     start_by_name(a, NAME);
-    is_refused(a, ERROR("LimitsExceeded"), text);
+    driver_refuses(a, ERROR("LimitsExceeded"), text);
     calls(a, NAME);
-    is_refused(a, ERROR("LimitsExceeded"), text);
+    driver_refuses(a, ERROR("LimitsExceeded"), text);
     relay_count_starts(p.relay, 2);
-    settle(&p);
+    plane_settle(&p);
     calls(a, NAME);
     goes_up(&p, a, RELAY_EVENT_PARKED, true);
     activate_close(&p, &place);
@@ -308,7 +260,7 @@ static void a_message_may_not_start_a_service(void)
     struct marshal w = client_call(a, NAME, "Waits", NULL);
     w.data[2] = MESSAGE_NO_AUTO_START;
     client_send(a, &w);
-    is_refused(a, ERROR("NameHasNoOwner"), "Name \"" NAME "\" does not exist");
+    driver_refuses(a, ERROR("NameHasNoOwner"), "Name \"" NAME "\" does not exist");
     activate_close(&p, &place);
 }
 
@@ -324,7 +276,7 @@ static void the_policy_may_be_against_it(void)
     struct client *a = plane_connect(&p, 0);
     block[32 + 1] = 0; /* deny */
     CHECK_EQUAL(relay_load_policy(p.relay, block, sizeof(block)), 0);
-    settle(&p);
+    plane_settle(&p);
     calls(a, "no.Such");
     client_expects(a, MESSAGE_ERROR, ERROR("ServiceUnknown"), BUS);
     calls(a, NAME);
@@ -344,7 +296,7 @@ static void monitors_see_it_before_its_error(void)
     plane_event(&p, RELAY_EVENT_CALL);
     CHECK_EQUAL(relay_become_monitor(p.relay, 1, 0, NULL, 0, NULL, 0), 0);
     relay_resume(p.relay, 1);
-    settle(&p);
+    plane_settle(&p);
     client_expects(b, MESSAGE_SIGNAL, "NameLost", BUS);
     calls(a, "no.Such");
     client_expects(a, MESSAGE_ERROR, ERROR("ServiceUnknown"), BUS);
@@ -402,7 +354,7 @@ static void a_catalogue_without_memory_fails(void)
         check_allocations = -1;
     }
     CHECK(error == 0 && n > 2);
-    settle(&p);
+    plane_settle(&p);
     follower = follower_new();
     REQUIRE(follower);
     check_allocations = 0;

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "plane_fixture.h"
-
-#define BUS "org.freedesktop.DBus"
-#define ERROR(name) BUS ".Error." name
+#include "driver_fixture.h"
 
 static struct client *arrive(struct plane *p, uint64_t id, const struct relay_credentials *credentials)
 {
@@ -33,47 +30,24 @@ static const struct relay_credentials usual = {.uid = 7,
                                                .loginfo = "uid=7"};
 static const struct relay_credentials anonymous = {.uid = UINT32_MAX, .loginfo = ""};
 
-static void ask(struct client *c, const char *member, const char *name)
-{
-    struct marshal w = client_call(c, BUS, member, "s");
-    marshal_string(&w, span_of(name));
-    client_send(c, &w);
-}
-
 static void number_is(struct client *c, const char *member, const char *name, uint32_t number)
 {
-    struct message m;
-    struct message_args args;
-    struct message_arg argument;
-    ask(c, member, name);
-    REQUIRE(client_expect(c, &m));
-    CHECK_EQUAL(m.type, MESSAGE_METHOD_RETURN);
-    message_args_begin(&args, &m);
-    REQUIRE(message_args_next(&args, &argument));
-    CHECK_EQUAL(argument.number, number);
-    client_drop(c, &m);
+    driver_call(c, member, name);
+    driver_answers(c, number);
 }
 
 static void is_refused(struct client *c, const char *member, const char *name, const char *error,
                        const char *text)
 {
-    struct message m;
-    struct message_args args;
-    struct message_arg argument;
-    ask(c, member, name);
-    REQUIRE(client_expect(c, &m));
-    CHECK_SPAN(m.error_name, error);
-    message_args_begin(&args, &m);
-    REQUIRE(message_args_next(&args, &argument));
-    CHECK_SPAN(argument.text, text);
-    client_drop(c, &m);
+    driver_call(c, member, name);
+    driver_refuses(c, error, text);
 }
 
 /* Checks the body of the reply, and the number of descriptors. */
 static void credentials_are(struct client *c, const char *name, struct marshal *expected, uint32_t n_fds)
 {
     struct message m;
-    ask(c, "GetConnectionCredentials", name);
+    driver_call(c, "GetConnectionCredentials", name);
     REQUIRE(client_expect(c, &m));
     CHECK_SPAN(m.signature, "a{sv}");
     CHECK_EQUAL(m.n_fds, n_fds);

@@ -54,14 +54,11 @@ static void hello_is_answered_at_once(void)
     open_limited(&p, 3, 3);
     struct client *a = attach_and_hello(&p, 0);
     struct message m;
-    struct message_args args;
     struct message_arg argument;
-    REQUIRE(client_expect(a, &m));
+    REQUIRE(client_expect_argument(a, &m, &argument));
     CHECK_EQUAL(m.type, MESSAGE_METHOD_RETURN);
     CHECK_EQUAL(m.reply_serial, a->serial);
     CHECK_SPAN(m.destination, ":1.0");
-    message_args_begin(&args, &m);
-    CHECK(message_args_next(&args, &argument));
     CHECK_SPAN(argument.text, ":1.0");
     client_drop(a, &m);
     client_expects(a, MESSAGE_SIGNAL, "NameAcquired", BUS);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "../../transport/relay/api/lifecycle.h"
-#include "plane_fixture.h"
+#include "driver_fixture.h"
 
 #include "../../transport/relay/api/command.h"
 #include "../../transport/relay/route/names_fast.h"
@@ -11,7 +11,6 @@
 
 #include <errno.h>
 
-#define BUS "org.freedesktop.DBus"
 #define NAME "an.Example"
 #define MAX_NAMES 3
 
@@ -23,48 +22,26 @@ static void open_claims(struct plane *p)
     CHECK_EQUAL(relay_set_limits(p->relay, &limits), 0);
 }
 
-/* Returns when all commands are applied. */
-static void settle(struct plane *p)
-{
-    relay_export(p->relay, RELAY_EXPORT_TOTALS, NULL, 0);
-    relay_commit(p->relay);
-    plane_event(p, RELAY_EVENT_EXPORT);
-}
-
 static void request(struct client *c, const char *name, uint32_t flags)
 {
-    struct marshal w = client_call(c, BUS, "RequestName", "su");
-    marshal_string(&w, span_of(name));
-    marshal_uint32(&w, flags);
-    client_send(c, &w);
+    driver_call_with_flags(c, "RequestName", name, flags);
 }
 
 static void release(struct client *c, const char *name)
 {
-    struct marshal w = client_call(c, BUS, "ReleaseName", "s");
-    marshal_string(&w, span_of(name));
-    client_send(c, &w);
+    driver_call(c, "ReleaseName", name);
 }
 
 /* The peer gets a signal about NAME, then the answer 1. */
 static void is_done(struct client *c, const char *signal)
 {
     struct message m;
-    struct message_args args;
     struct message_arg argument;
-    REQUIRE(client_expect(c, &m));
+    REQUIRE(client_expect_argument(c, &m, &argument));
     CHECK_SPAN(m.member, signal);
-    message_args_begin(&args, &m);
-    CHECK(message_args_next(&args, &argument));
     CHECK_SPAN(argument.text, NAME);
     client_drop(c, &m);
-    REQUIRE(client_expect(c, &m));
-    CHECK_EQUAL(m.type, MESSAGE_METHOD_RETURN);
-    CHECK_EQUAL(m.reply_serial, c->serial);
-    message_args_begin(&args, &m);
-    CHECK(message_args_next(&args, &argument));
-    CHECK_EQUAL(argument.number, 1);
-    client_drop(c, &m);
+    driver_answers(c, 1);
 }
 
 static void is_told(struct plane *p, uint32_t kind, uint64_t peer, uint32_t flags)
@@ -84,21 +61,12 @@ static struct client *claim(struct plane *p, uint64_t id)
     return c;
 }
 
-/* Refuses a call that was handed up, as the control plane can. */
-static void refuse(struct plane *p, struct client *c)
-{
-    relay_error(p->relay, p->event.peer, p->event.serial, "an.Error", "no");
-    relay_resume(p->relay, p->event.peer);
-    relay_commit(p->relay);
-    client_expects(c, MESSAGE_ERROR, "an.Error", BUS);
-}
-
 static void goes_up(struct plane *p, struct client *c, const char *member)
 {
     if (!plane_event(p, RELAY_EVENT_CALL))
         return;
     CHECK(!strcmp(p->event.member, member));
-    refuse(p, c);
+    driver_refuses_above(p, c);
 }
 
 static void a_free_name_is_given_at_once(void)
@@ -119,39 +87,11 @@ static void a_free_name_is_given_at_once(void)
     is_done(a, "NameLost");
     client_expects(b, MESSAGE_SIGNAL, "NameOwnerChanged", BUS);
     is_told(&p, RELAY_EVENT_RELEASED, 0, 0);
-    w = client_call(b, BUS, "GetNameOwner", "s");
-    marshal_string(&w, SPAN(NAME));
-    client_send(b, &w);
+    driver_call(b, "GetNameOwner", NAME);
     REQUIRE(client_expect(b, &m));
-    CHECK_SPAN(m.error_name, BUS ".Error.NameHasNoOwner");
+    CHECK_SPAN(m.error_name, ERROR("NameHasNoOwner"));
     client_drop(b, &m);
     plane_close(&p);
-}
-
-static void is_refused(struct client *c, const char *error, const char *text)
-{
-    struct message m;
-    struct message_args args;
-    struct message_arg argument;
-    REQUIRE(client_expect(c, &m));
-    CHECK_SPAN(m.error_name, error);
-    message_args_begin(&args, &m);
-    REQUIRE(message_args_next(&args, &argument));
-    CHECK_SPAN(argument.text, text);
-    client_drop(c, &m);
-}
-
-static void answers(struct client *c, uint32_t result)
-{
-    struct message m;
-    struct message_args args;
-    struct message_arg argument;
-    REQUIRE(client_expect(c, &m));
-    CHECK_EQUAL(m.type, MESSAGE_METHOD_RETURN);
-    message_args_begin(&args, &m);
-    REQUIRE(message_args_next(&args, &argument));
-    CHECK_EQUAL(argument.number, result);
-    client_drop(c, &m);
 }
 
 #define NOT_ALLOWED "Connection \":1.1\" is not allowed to own "
@@ -175,9 +115,9 @@ static void reserved_names_are_refused(void)
     for (size_t i = 0; i < CHECK_COUNT(cases); i++) {
         check_case = cases[i].name;
         request(b, cases[i].name, 0);
-        is_refused(b, ERROR_INVALID_ARGS, cases[i].requested);
+        driver_refuses(b, ERROR_INVALID_ARGS, cases[i].requested);
         release(b, cases[i].name);
-        is_refused(b, ERROR_INVALID_ARGS, cases[i].released);
+        driver_refuses(b, ERROR_INVALID_ARGS, cases[i].released);
     }
     plane_close(&p);
 }
@@ -188,10 +128,10 @@ static void names_of_others_are_not_released(void)
     open_claims(&p);
     struct client *b = plane_connect(&p, 1);
     release(b, NAME);
-    answers(b, 2);
+    driver_answers(b, 2);
     claim(&p, 0);
     release(b, NAME);
-    answers(b, 3);
+    driver_answers(b, 3);
     plane_close(&p);
 }
 
@@ -202,7 +142,7 @@ static void a_repeated_request_changes_the_flags(void)
     open_claims(&p);
     struct client *a = claim(&p, 0);
     request(a, NAME, 5);
-    answers(a, 4);
+    driver_answers(a, 4);
     is_told(&p, RELAY_EVENT_NAMED, 0, 5);
     plane_close(&p);
 }
@@ -230,7 +170,7 @@ static void a_name_that_others_wait_for_is_released_above(void)
     struct client *a = claim(&p, 0);
     plane_connect(&p, 1);
     relay_set_queue(p.relay, NAME, both, 2);
-    settle(&p);
+    plane_settle(&p);
     release(a, NAME);
     goes_up(&p, a, "ReleaseName");
     plane_close(&p);
@@ -248,13 +188,13 @@ static void a_queue_is_left(void)
     relay_leave_queue(p.relay, NAME, 1);
     relay_leave_queue(p.relay, NAME, 1);
     relay_leave_queue(p.relay, "no.such.Name", 1);
-    settle(&p);
+    plane_settle(&p);
     relay_leave_queue(p.relay, NAME, 0);
-    settle(&p);
+    plane_settle(&p);
     client_expects(a, MESSAGE_SIGNAL, "NameLost", BUS);
     client_expects(c, MESSAGE_SIGNAL, "NameAcquired", BUS);
     relay_leave_queue(p.relay, NAME, 2);
-    settle(&p);
+    plane_settle(&p);
     client_expects(c, MESSAGE_SIGNAL, "NameLost", BUS);
     request(a, NAME, 0);
     is_done(a, "NameAcquired");
@@ -272,9 +212,10 @@ static void names_are_limited(void)
     client_expects(a, MESSAGE_METHOD_RETURN, NULL, BUS);
     plane_event(&p, RELAY_EVENT_NAMED);
     request(a, "c.c", 0);
-    is_refused(a, ERROR_LIMITS_EXCEEDED,
-               "Connection \":1.0\" is not allowed to own more services (increase limits in configuration "
-               "file if required; max_names_per_connection=3)");
+    driver_refuses(
+        a, ERROR_LIMITS_EXCEEDED,
+        "Connection \":1.0\" is not allowed to own more services (increase limits in configuration "
+        "file if required; max_names_per_connection=3)");
     plane_event(&p, RELAY_EVENT_LOG);
     release(a, NAME);
     is_done(a, "NameLost");
@@ -291,23 +232,21 @@ static void the_policy_denies_a_name(void)
     open_claims(&p);
     struct client *a = claim(&p, 0);
     CHECK_EQUAL(relay_load_policy(p.relay, block, sizeof(block)), 0);
-    settle(&p);
+    plane_settle(&p);
     release(a, NAME);
     is_done(a, "NameLost"); /* the policy has no rules about releases */
     is_told(&p, RELAY_EVENT_RELEASED, 0, 0);
     request(a, NAME, 0);
-    is_refused(a, ERROR_ACCESS_DENIED,
-               "Connection \":1.0\" is not allowed to own the service \"" NAME
-               "\" due to security policies in the configuration file");
+    driver_refuses(a, ERROR_ACCESS_DENIED,
+                   "Connection \":1.0\" is not allowed to own the service \"" NAME
+                   "\" due to security policies in the configuration file");
     plane_close(&p);
 }
 
 /* The control plane decides about NAME; its decision would come too late if the owner changed meanwhile. */
 static void ask_about_it(struct client *c)
 {
-    struct marshal w = client_call(c, BUS, "ListQueuedOwners", "s");
-    marshal_string(&w, SPAN(NAME));
-    client_send(c, &w);
+    driver_call(c, "ListQueuedOwners", NAME);
 }
 
 static void a_name_that_a_call_is_about_is_handed_up(void)
@@ -351,7 +290,7 @@ static void a_name_is_handed_back_after_its_last_call(void)
         goes_up(&p, a, "RequestName");
         relay_error(p.relay, i, serials[i - 1], "an.Error", "no");
         relay_resume(p.relay, i);
-        settle(&p);
+        plane_settle(&p);
     }
     request(a, NAME, 0);
     is_done(a, "NameAcquired");
@@ -370,7 +309,7 @@ static void a_lost_caller_blocks_no_name(void)
     relay_commit(p.relay);
     plane_event(&p, RELAY_EVENT_GONE);
     relay_forget(p.relay, 1);
-    settle(&p);
+    plane_settle(&p);
     request(a, NAME, 0);
     is_done(a, "NameAcquired");
     plane_close(&p);
@@ -388,7 +327,7 @@ static void the_name_of_a_lost_peer_is_not_free(void)
     goes_up(&p, b, "RequestName");
     relay_set_queue(p.relay, NAME, NULL, 0);
     relay_forget(p.relay, 0);
-    settle(&p);
+    plane_settle(&p);
     request(b, NAME, 0);
     is_done(b, "NameAcquired");
     plane_close(&p);
@@ -421,7 +360,7 @@ static void an_awaited_name_is_handed_up(void)
     for (int i = 0; i < 2; i++) /* repeating the command changes nothing */
         relay_await_name(p.relay, NAME, true);
     relay_await_name(p.relay, "single", true);
-    settle(&p);
+    plane_settle(&p);
     request(a, NAME, 0);
     goes_up(&p, a, "RequestName");
     request(a, "b.b", 0);
@@ -430,7 +369,7 @@ static void an_awaited_name_is_handed_up(void)
     plane_event(&p, RELAY_EVENT_NAMED);
     for (int i = 0; i < 2; i++)
         relay_await_name(p.relay, NAME, false);
-    settle(&p);
+    plane_settle(&p);
     request(a, NAME, 0);
     is_done(a, "NameAcquired");
     is_told(&p, RELAY_EVENT_NAMED, 0, 0);
@@ -448,7 +387,7 @@ static void requests_go_up_while_there_is_a_monitor(void)
     plane_event(&p, RELAY_EVENT_CALL);
     CHECK_EQUAL(relay_become_monitor(p.relay, 1, 0, NULL, 0, NULL, 0), 0);
     relay_resume(p.relay, 1);
-    settle(&p);
+    plane_settle(&p);
     request(a, NAME, 0);
     goes_up(&p, a, "RequestName");
     plane_close(&p);
@@ -491,7 +430,7 @@ static void a_queue_brings_its_memory(void)
         check_allocations = -1;
     }
     CHECK_EQUAL(error, 0);
-    settle(&p);
+    plane_settle(&p);
     release(a, NAME);
     goes_up(&p, a, "ReleaseName");
     plane_close(&p);

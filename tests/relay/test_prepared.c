@@ -29,13 +29,10 @@ static void ask(struct client *c, const struct question *q)
 static void answers(struct client *c, const char *text)
 {
     struct message m;
-    struct message_args args;
     struct message_arg argument;
-    REQUIRE(client_expect(c, &m));
+    REQUIRE(client_expect_argument(c, &m, &argument));
     CHECK_EQUAL(m.type, MESSAGE_METHOD_RETURN);
     CHECK_EQUAL(m.reply_serial, c->serial);
-    message_args_begin(&args, &m);
-    REQUIRE(message_args_next(&args, &argument));
     CHECK_SPAN(argument.text, text);
     client_drop(c, &m);
 }
