@@ -90,6 +90,8 @@ struct command *command_new(enum command_kind kind, uint64_t id, const char *con
                             const void *body, size_t size);
 void command_free(struct command *command); /* with what it still owns */
 void command_batch_free(struct command_batch *batch);
+/* Does what a command says; takes what the bus keeps of it, and leaves the rest to command_free. */
+void command_apply(struct bus *bus, struct command *command);
 /*
  * Applies commands until a time (clock_microseconds) and frees them. True: all, and the batch. A client with
  * 50,000 names that leaves causes one for each.

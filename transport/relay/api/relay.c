@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/relay_internal.h"
 
-#include "accept/door.h"
 #include "api/lifecycle.h"
 #include "api/loop.h"
 #include "base/clock.h"
 #include "group/group.h"
-#include "send/monitor.h"
-#include "state/inbox.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define COMMANDS_TIME 200 /* microseconds per wake-up */
@@ -93,18 +88,18 @@ int relay_turn(struct relay *relay)
     return loop_wait_time(&relay->bus);
 }
 
-static bool open_batch(struct relay *relay)
+bool relay_open_batch(struct relay *relay)
 {
     if (!relay->open)
         relay->open = calloc(1, sizeof(*relay->open));
     return relay->open != NULL;
 }
 
-static int relay_push(struct relay *relay, struct command *command)
+int relay_push(struct relay *relay, struct command *command)
 {
     if (!command)
         return -ENOMEM;
-    if (!open_batch(relay)) {
+    if (!relay_open_batch(relay)) {
         command_free(command);
         return -ENOMEM;
     }
@@ -116,7 +111,7 @@ static int relay_push(struct relay *relay, struct command *command)
     return 0;
 }
 
-static int push_new(struct relay *relay, enum command_kind kind, uint64_t id, uint32_t serial)
+int relay_push_new(struct relay *relay, enum command_kind kind, uint64_t id, uint32_t serial)
 {
     struct command *command = command_new(kind, id, NULL, NULL, 0);
     if (command)
@@ -135,7 +130,7 @@ static void push_taken(struct relay *relay)
         n += event->untold;
         n_reports += event->untold && event->user;
     }
-    if (n == 0 || !open_batch(relay))
+    if (n == 0 || !relay_open_batch(relay))
         return;
     size_t size = n_reports * sizeof(struct command_taken);
     struct command *command = command_new(COMMAND_TAKEN, 0, NULL, NULL, size);
@@ -182,7 +177,7 @@ void relay_free(struct relay *relay)
     if (!relay)
         return;
     if (relay->started) {
-        while (push_new(relay, COMMAND_STOP, 0, 0) < 0 || relay_commit(relay) < 0)
+        while (relay_push_new(relay, COMMAND_STOP, 0, 0) < 0 || relay_commit(relay) < 0)
             usleep(1000);
         pthread_join(relay->thread, NULL);
     } else if (relay->turns) {
@@ -200,56 +195,9 @@ void relay_free(struct relay *relay)
     free(relay);
 }
 
-int relay_set_limits(struct relay *relay, const struct relay_limits *limits)
-{
-    return relay_push(relay, command_new(COMMAND_SET_LIMITS, 0, NULL, limits, sizeof(*limits)));
-}
-
-int relay_load_policy(struct relay *relay, const uint8_t *block, size_t size)
-{
-    struct policy *policy;
-    int error = policy_new(&policy, block, size, 0);
-    if (error < 0)
-        return error;
-    struct command *command = command_new(COMMAND_LOAD_POLICY, 0, NULL, NULL, 0);
-    if (command)
-        command->policy = policy;
-    else
-        policy_free(policy);
-    return relay_push(relay, command);
-}
-
 int relay_set_group(struct relay *relay, int group, uint32_t max_members, bool trust_everybody)
 {
     return group_begin(&relay->bus, group, max_members, trust_everybody);
-}
-
-int relay_listen(struct relay *relay, int fd, uint32_t number, const char *guid, bool simple)
-{
-    int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    if (own < 0)
-        return -errno;
-    struct command *command = command_new(COMMAND_LISTEN, 0, NULL, NULL, 0);
-    struct door *door = door_new(own, number, guid, simple);
-    if (!command || !door) {
-        free(command);
-        door_free(door);
-        if (!door)
-            close(own);
-        return -ENOMEM;
-    }
-    command->door = door;
-    return relay_push(relay, command);
-}
-
-int relay_stop_listening(struct relay *relay)
-{
-    return push_new(relay, COMMAND_STOP_LISTENING, 0, 0);
-}
-
-int relay_settled(struct relay *relay)
-{
-    return push_new(relay, COMMAND_SETTLED, 0, 0);
 }
 
 uint64_t relay_next_id(struct relay *relay)
@@ -260,197 +208,4 @@ uint64_t relay_next_id(struct relay *relay)
 uint32_t relay_incomplete(struct relay *relay)
 {
     return atomic_load(&relay->bus.incompletes.count);
-}
-
-static bool is_seqpacket(int fd)
-{
-    int type = 0;
-    socklen_t size = sizeof(type);
-    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
-}
-
-int relay_attach(struct relay *relay, uint64_t id, int fd, int listener, int64_t began,
-                 const struct relay_credentials *credentials, const uint8_t *leftover, size_t size,
-                 const int *fds, uint32_t n_fds)
-{
-    struct peer *peer = peer_new(id, fd, credentials);
-    struct command *command = peer ? command_new(COMMAND_ATTACH, id, NULL, NULL, 0) : NULL;
-    if (!command) {
-        for (uint32_t i = 0; i < n_fds; i++)
-            close(fds[i]);
-        if (!peer)
-            close(fd);
-        peer_free(peer);
-        return -ENOMEM;
-    }
-    command->attach.peer = peer;
-    command->attach.began = began;
-    peer->listener = listener;
-    peer->seqpacket = is_seqpacket(fd);
-    int error = inbox_begin(peer, leftover, size, fds, n_fds);
-    if (error < 0) {
-        command_free(command);
-        return error;
-    }
-    return relay_push(relay, command);
-}
-
-int relay_welcome(struct relay *relay, uint64_t peer, uint32_t serial)
-{
-    return push_new(relay, COMMAND_WELCOME, peer, serial);
-}
-
-int relay_set_queue(struct relay *relay, const char *name, const uint64_t *peers, uint32_t n)
-{
-    const char *const texts[COMMAND_TEXTS] = {name};
-    struct command *command = command_new(COMMAND_SET_QUEUE, 0, texts, peers, (size_t)n * sizeof(*peers));
-    if (command && !(command->name = name_new(command->text[0], n))) {
-        command_free(command);
-        command = NULL;
-    }
-    return relay_push(relay, command);
-}
-
-int relay_leave_queue(struct relay *relay, const char *name, uint64_t peer)
-{
-    const char *const texts[COMMAND_TEXTS] = {name};
-    return relay_push(relay, command_new(COMMAND_LEAVE_QUEUE, peer, texts, NULL, 0));
-}
-
-int relay_reply(struct relay *relay, uint64_t peer, uint32_t serial, const char *signature,
-                const uint8_t *body, size_t size, bool constant)
-{
-    const char *const texts[COMMAND_TEXTS] = {signature};
-    struct command *command = command_new(COMMAND_REPLY, peer, texts, body, size);
-    if (command) {
-        command->serial = serial;
-        command->constant = constant;
-    }
-    return relay_push(relay, command);
-}
-
-int relay_error(struct relay *relay, uint64_t peer, uint32_t serial, const char *name, const char *text)
-{
-    const char *const texts[COMMAND_TEXTS] = {name, text};
-    struct command *command = command_new(COMMAND_ERROR, peer, texts, NULL, 0);
-    if (command)
-        command->serial = serial;
-    return relay_push(relay, command);
-}
-
-int relay_signal(struct relay *relay, uint64_t peer, const char *path, const char *interface,
-                 const char *member, const char *signature, const uint8_t *body, size_t size)
-{
-    const char *const texts[COMMAND_TEXTS] = {path, interface, member, signature};
-    return relay_push(relay, command_new(COMMAND_SIGNAL, peer, texts, body, size));
-}
-
-int relay_send(struct relay *relay, uint32_t audience, uint8_t type, uint32_t serial, const char *destination,
-               const char *path, const char *interface, const char *member, const char *signature,
-               const uint8_t *body, size_t size)
-{
-    const char *const texts[COMMAND_TEXTS] = {path, interface, member, signature, destination};
-    struct command *command = command_new(COMMAND_SEND, 0, texts, body, size);
-    if (command) {
-        command->serial = serial;
-        command->send.audience = audience;
-        command->send.type = type;
-    }
-    return relay_push(relay, command);
-}
-
-int relay_become_monitor(struct relay *relay, uint64_t peer, uint32_t serial, const char *const *rules,
-                         uint32_t n, char *why, size_t why_size)
-{
-    struct monitor *monitor;
-    int error = monitor_new(&monitor, rules, n, why, why_size);
-    if (error < 0)
-        return error;
-    struct command *command = command_new(COMMAND_BECOME_MONITOR, peer, NULL, NULL, 0);
-    if (command) {
-        command->serial = serial;
-        command->monitor = monitor;
-    } else {
-        monitor_free(monitor);
-    }
-    return relay_push(relay, command);
-}
-
-int relay_resume(struct relay *relay, uint64_t peer)
-{
-    return push_new(relay, COMMAND_RESUME, peer, 0);
-}
-
-int relay_show(struct relay *relay, uint64_t parked)
-{
-    return push_new(relay, COMMAND_SHOW, parked, 0);
-}
-
-int relay_deliver(struct relay *relay, uint64_t parked)
-{
-    return push_new(relay, COMMAND_DELIVER, parked, 0);
-}
-
-int relay_reject(struct relay *relay, uint64_t parked, const char *name, const char *text)
-{
-    const char *const texts[COMMAND_TEXTS] = {name, text};
-    return relay_push(relay, command_new(COMMAND_REJECT, parked, texts, NULL, 0));
-}
-
-int relay_disconnect(struct relay *relay, uint64_t peer)
-{
-    return push_new(relay, COMMAND_DISCONNECT, peer, 0);
-}
-
-int relay_forget(struct relay *relay, uint64_t peer)
-{
-    return push_new(relay, COMMAND_FORGET, peer, 0);
-}
-
-int relay_await_name(struct relay *relay, const char *name, bool awaited)
-{
-    const char *const texts[COMMAND_TEXTS] = {name};
-    struct command *command = command_new(COMMAND_AWAIT_NAME, 0, texts, NULL, 0);
-    if (command)
-        command->awaited = awaited;
-    return relay_push(relay, command);
-}
-
-int relay_export(struct relay *relay, uint32_t kind, const uint64_t *peers, uint32_t n)
-{
-    struct command *command = command_new(COMMAND_EXPORT, 0, NULL, peers, (size_t)n * sizeof(*peers));
-    struct event *event = calloc(1, sizeof(*event)); /* allocated here, so that the answer cannot fail */
-    if (!command || !event) {
-        free(command);
-        free(event);
-        return -ENOMEM;
-    }
-    command->export.kind = kind;
-    command->export.event = event;
-    return relay_push(relay, command);
-}
-
-int relay_count_starts(struct relay *relay, uint32_t n)
-{
-    struct command *command = command_new(COMMAND_COUNT_STARTS, 0, NULL, NULL, 0);
-    if (command)
-        command->n_starts = n;
-    return relay_push(relay, command);
-}
-
-int relay_set_catalog(struct relay *relay, struct follower *follower, const uint8_t *list, size_t size)
-{
-    struct catalog *catalog;
-    int error = catalog_new(&catalog, follower, list, size);
-    if (error < 0)
-        return error;
-    struct command *command = command_new(COMMAND_SET_CATALOG, 0, NULL, NULL, 0);
-    if (!command || !open_batch(relay)) {
-        catalog->follower = NULL;
-        catalog_free(catalog);
-        free(command);
-        return -ENOMEM;
-    }
-    command->catalog = catalog;
-    return relay_push(relay, command);
 }

@@ -15,8 +15,10 @@
  * and no message between clients passes through the control plane unless it is parked for the start of a
  * service.
  *
- * The rest of this folder implements it: command.c applies commands, relay_events.c hands out events, loop.c
- * is the thread of the data plane, lifecycle.c begins and ends a bus, export.c writes tables as JSON.
+ * The rest of this folder implements it. relay.c begins and ends the data plane and hands over batches;
+ * relay_commands.c makes the commands, command.c keeps them, and command_apply.c applies each;
+ * relay_events.c hands out events; loop.c is the thread of the data plane; lifecycle.c begins and ends a bus;
+ * export.c writes tables as JSON.
  *
  * Shared memory with locks was rejected: Python would hold them for as long as it likes. build.py gives the
  * part between the cffi marks to cffi verbatim.

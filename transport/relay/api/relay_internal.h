@@ -29,6 +29,12 @@ struct relay {
     bool turns;   /* there is no thread: relay_turn is called */
 };
 
+/* Makes the batch that commands are appended to, unless there is one. False: no memory. */
+bool relay_open_batch(struct relay *relay);
+/* Appends a command, which may be NULL: no memory. Owns it, also when it fails. 0, or -ENOMEM. */
+int relay_push(struct relay *relay, struct command *command);
+int relay_push_new(struct relay *relay, enum command_kind kind, uint64_t id, uint32_t serial);
+
 /* Frees all events, and closes descriptors that were not taken. */
 void relay_drain(struct relay *relay);
 

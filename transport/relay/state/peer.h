@@ -79,7 +79,7 @@ struct peer_names {
     uint32_t n_claims; /* places in queues of names: see struct registry */
 };
 
-/* Calls under way. Written by state/reply.c, state/parked.c, route/ and api/command.c. */
+/* Calls under way. Written by state/reply.c, state/parked.c, route/ and api/command_apply.c. */
 struct peer_calls {
     struct list made; /* reply.in_caller */
     uint32_t n_made;

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/command.h"
+
+#include "accept/door.h"
+#include "accept/hello.h"
+#include "accept/incomplete.h"
+#include "accept/leave.h"
+#include "api/export.h"
+#include "route/route.h"
+#include "send/monitor.h"
+#include "send/output.h"
+#include "send/say.h"
+#include "state/group_ops.h"
+#include "state/inbox.h"
+#include "state/log.h"
+#include "state/report.h"
+
+static void apply_set_limits(struct bus *bus, struct command *command)
+{
+    memcpy(&bus->limits, command->body, sizeof(bus->limits));
+    if (bus->limits.max_message_size > MESSAGE_MAX_SIZE)
+        bus->limits.max_message_size = MESSAGE_MAX_SIZE;
+    GROUP_CALL(bus, limits_changed, bus);
+}
+
+static void apply_load_policy(struct bus *bus, struct command *command)
+{
+    struct policy *old = bus->policy;
+    bus->policy = command->policy;
+    bus->policy->generation = old->generation + 1;
+    command->policy = old;
+    GROUP_CALL(bus, policy_changed, bus);
+}
+
+static void apply_attach(struct bus *bus, struct command *command)
+{
+    struct peer *peer = command->attach.peer;
+    command->attach.peer = NULL;
+    peer->input.readable = true;
+    incomplete_add(bus, &peer->incomplete, command->attach.began);
+    bus_attach(bus, peer, false);
+}
+
+static void apply_listen(struct bus *bus, struct command *command)
+{
+    door_open(bus, command->door);
+    command->door = NULL;
+}
+
+static void apply_stop_listening(struct bus *bus, struct command *command)
+{
+    (void)command;
+    doors_shut(bus);
+}
+
+static void apply_settled(struct bus *bus, struct command *command)
+{
+    (void)command;
+    incomplete_above(bus, -1);
+}
+
+/* Ends the calls of a peer that becomes a monitor: it neither answers nor is answered. */
+static void begin_watching(struct bus *bus, struct peer *peer)
+{
+    monitor_watch(bus, peer);
+    leave_settle(bus, peer);
+}
+
+static void end_call(struct bus *bus, struct peer *peer)
+{
+    if (!peer->calls.held)
+        return;
+    peer_end_call(peer);
+    report_end_event(bus, peer, &peer->reports.call);
+    if (peer->calls.about)
+        registry_hand_back(&bus->registry, peer->calls.about);
+    peer->calls.about = NULL;
+}
+
+/* Resumes a sender after the answer to the message that it was stopped for. */
+static void resume(struct bus *bus, struct peer *peer)
+{
+    if (peer->calls.held)
+        route_answered(bus, peer);
+    end_call(bus, peer);
+    peer->calls.stopped = false;
+    if (peer->monitor && !peer->monitor->watching && !peer_is_gone(peer))
+        begin_watching(bus, peer);
+    inbox_resume(bus, peer);
+}
+
+static void apply_resume(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (peer)
+        resume(bus, peer);
+}
+
+static void show_call(struct bus *bus, struct peer *peer)
+{
+    if (peer->calls.held)
+        monitor_late(bus, peer, &peer->calls.held->m, peer->calls.held->fds);
+}
+
+static void apply_welcome(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (!peer || peer_is_gone(peer))
+        return;
+    hello_welcome(bus, peer, command->serial);
+    resume(bus, peer);
+}
+
+static struct span owner_span(const struct peer *peer)
+{
+    return peer ? peer->unique : SPAN("");
+}
+
+/*
+ * Sends the signals of a change before it is made, as the reference does: monitors identify the receivers by
+ * the names of that moment.
+ */
+static void say_handover(struct bus *bus, struct span name, struct peer *old, struct peer *new)
+{
+    if (old)
+        say_name_lost(bus, old, name);
+    say_owner_changed(bus, name, owner_span(old), owner_span(new));
+    if (new)
+        say_name_acquired(bus, new, name);
+}
+
+/* Fills the queue entries with the peers that still exist, and frees the other entries. */
+static void take_places(struct bus *bus, struct command *command)
+{
+    const uint8_t *at_id = command->body;
+    LIST_FOR_SAFE (at, after, &command->name->queue) {
+        struct queue_entry *entry = CONTAINER_OF(at, struct queue_entry, in_name);
+        uint64_t id;
+        memcpy(&id, at_id, sizeof(id));
+        at_id += sizeof(id);
+        entry->peer = bus_peer(bus, id);
+        if (entry->peer)
+            continue;
+        list_unlink(at);
+        free(entry);
+    }
+}
+
+static void apply_set_queue(struct bus *bus, struct command *command)
+{
+    struct span text = command->text[0];
+    take_places(bus, command);
+    struct peer *old = name_owner(registry_find(&bus->registry, text));
+    struct peer *new = name_owner(command->name);
+    if (old != new)
+        say_handover(bus, text, old, new);
+    registry_state(&bus->registry, command->name);
+    command->name = NULL;
+    GROUP_CALL(bus, name_changed, bus, text, old != new ? old : NULL);
+}
+
+static void apply_leave_queue(struct bus *bus, struct command *command)
+{
+    struct span text = command->text[0];
+    struct peer *peer = bus_peer(bus, command->id);
+    struct name *name = registry_find(&bus->registry, text);
+    if (!peer || !name)
+        return;
+    bool owner = name_owner(name) == peer;
+    if (owner)
+        say_handover(bus, text, peer, name_second(name));
+    registry_leave_queue(&bus->registry, name, peer);
+    GROUP_CALL(bus, name_changed, bus, text, owner ? peer : NULL);
+}
+
+static void apply_reply(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (!peer)
+        return;
+    show_call(bus, peer);
+    marshal_raw(say_reply(bus, peer, command->serial, command->text[0], 0), command->body, command->size);
+    bool valid = say_end_checked(bus, peer, NULL);
+    const struct held *held = peer->calls.held;
+    if (valid && command->constant && held && held->m.serial == command->serial)
+        prepared_add(&bus->prepared, &held->m, command->text[0], command->body, command->size);
+}
+
+static void apply_error(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (!peer)
+        return;
+    show_call(bus, peer);
+    say_error(bus, peer, command->serial, command->text[0].s, command->text[1].s);
+}
+
+static void apply_signal(struct bus *bus, struct command *command)
+{
+    struct peer *peer = NULL;
+    if (command->id != UINT64_MAX) {
+        peer = bus_peer(bus, command->id);
+        if (!peer || peer_is_gone(peer))
+            return;
+    }
+    struct marshal *w =
+        say_signal(bus, peer, command->text[0], command->text[1], command->text[2], command->text[3]);
+    marshal_raw(w, command->body, command->size);
+    say_end_checked(bus, peer, NULL);
+}
+
+static void apply_send(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_find(bus, command->text[4]);
+    if (peer && peer_is_gone(peer))
+        peer = NULL;
+    struct marshal_header header = {.type = command->send.type,
+                                    .serial = command->serial,
+                                    .path = command->text[0],
+                                    .interface = command->text[1],
+                                    .member = command->text[2],
+                                    .signature = command->text[3],
+                                    .destination = command->text[4]};
+    if (peer && command->serial)
+        peer->calls.asked = command->serial;
+    marshal_raw(say_begin(bus, &header, NULL), command->body, command->size);
+    say_end_as(bus, peer, command->send.audience);
+}
+
+static void apply_become_monitor(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (!peer || peer_is_gone(peer) || peer->monitor)
+        return;
+    if (command->serial) {
+        say_reply(bus, peer, command->serial, (struct span){0}, 0);
+        say_end(bus, peer);
+    }
+    if (monitor_begin(bus, peer, command->monitor) < 0) {
+        output_close(bus, peer, RELAY_GONE_MEMORY);
+        return;
+    }
+    command->monitor = NULL;
+    registry_give_up(&bus->registry, peer);
+    say_name_lost(bus, peer, peer->unique);
+    say_owner_changed(bus, peer->unique, peer->unique, SPAN(""));
+}
+
+static void apply_show(struct bus *bus, struct command *command)
+{
+    struct parked *parked = parking_find(&bus->parking, command->id);
+    if (parked)
+        route_begun(bus, parked);
+}
+
+static void apply_deliver(struct bus *bus, struct command *command)
+{
+    struct parked *parked = parking_find(&bus->parking, command->id);
+    if (parked)
+        route_parked(bus, parked);
+}
+
+static void apply_reject(struct bus *bus, struct command *command)
+{
+    struct parked *parked = parking_find(&bus->parking, command->id);
+    if (parked)
+        route_reject(bus, parked, command->text[0].s, command->text[1].s);
+}
+
+static void apply_disconnect(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (peer && !peer_is_gone(peer))
+        output_close(bus, peer, RELAY_GONE_DISCONNECTED);
+}
+
+static void apply_forget(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (!peer || !peer_is_gone(peer))
+        return;
+    end_call(bus, peer);
+    report_end_event(bus, peer, &peer->reports.gone);
+    peer->reports.announced = false; /* so that no LEFT is pushed: the control plane knows */
+    leave_forget(bus, peer);
+}
+
+static void apply_export(struct bus *bus, struct command *command)
+{
+    size_t n = command->size / sizeof(uint64_t);
+    export_table(bus, command->export.kind, command->body, n, command->export.event);
+    command->export.event = NULL;
+}
+
+static void apply_taken(struct bus *bus, struct command *command)
+{
+    bus->n_log -= command->n_log;
+    for (size_t at = 0; at < command->size; at += sizeof(struct command_taken)) {
+        struct command_taken taken;
+        memcpy(&taken, command->body + at, sizeof(taken));
+        report_end(bus, bus_peer(bus, taken.peer), taken.user);
+    }
+}
+
+static void apply_await_name(struct bus *bus, struct command *command)
+{
+    struct handed *handed = registry_handed(&bus->registry, command->text[0]);
+    bool awaited = command->awaited;
+    if ((handed && handed->awaited) == awaited || !name_is_well_known(command->text[0]))
+        return;
+    if (!awaited) {
+        handed->awaited = false;
+        registry_hand_back(&bus->registry, handed);
+    } else if ((handed = registry_hand_up(&bus->registry, command->text[0]))) {
+        handed->awaited = true;
+        events_hurry(bus->events); /* the name may have changed just before */
+    } else {
+        log_memory(bus, "to await", command->text[0].s);
+    }
+}
+
+static void apply_count_starts(struct bus *bus, struct command *command)
+{
+    bus->parking.n_starting = command->n_starts;
+}
+
+static void apply_set_catalog(struct bus *bus, struct command *command)
+{
+    struct catalog *old = bus->catalog;
+    bus->catalog = command->catalog;
+    command->catalog = old;
+}
+
+static void apply_stop(struct bus *bus, struct command *command)
+{
+    (void)command;
+    bus->stop = true;
+}
+
+static void (*const appliers[COMMAND_COUNT])(struct bus *bus, struct command *command) = {
+    [COMMAND_SET_LIMITS] = apply_set_limits,
+    [COMMAND_LOAD_POLICY] = apply_load_policy,
+    [COMMAND_LISTEN] = apply_listen,
+    [COMMAND_STOP_LISTENING] = apply_stop_listening,
+    [COMMAND_SETTLED] = apply_settled,
+    [COMMAND_ATTACH] = apply_attach,
+    [COMMAND_WELCOME] = apply_welcome,
+    [COMMAND_SET_QUEUE] = apply_set_queue,
+    [COMMAND_LEAVE_QUEUE] = apply_leave_queue,
+    [COMMAND_REPLY] = apply_reply,
+    [COMMAND_ERROR] = apply_error,
+    [COMMAND_SIGNAL] = apply_signal,
+    [COMMAND_SEND] = apply_send,
+    [COMMAND_BECOME_MONITOR] = apply_become_monitor,
+    [COMMAND_RESUME] = apply_resume,
+    [COMMAND_SHOW] = apply_show,
+    [COMMAND_DELIVER] = apply_deliver,
+    [COMMAND_REJECT] = apply_reject,
+    [COMMAND_DISCONNECT] = apply_disconnect,
+    [COMMAND_FORGET] = apply_forget,
+    [COMMAND_EXPORT] = apply_export,
+    [COMMAND_TAKEN] = apply_taken,
+    [COMMAND_AWAIT_NAME] = apply_await_name,
+    [COMMAND_COUNT_STARTS] = apply_count_starts,
+    [COMMAND_SET_CATALOG] = apply_set_catalog,
+    [COMMAND_STOP] = apply_stop,
+};
+
+void command_apply(struct bus *bus, struct command *command)
+{
+    appliers[command->kind](bus, command);
+}
