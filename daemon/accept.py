@@ -86,7 +86,7 @@ class Acceptor:
         )
         max_fds = self._bus.limits.max_incoming_unix_fds
         number = accepted_from.fileno() if is_unix else -1
-        handshake = Handshake(sock, machine, max_fds, number, event.began)
+        handshake = Handshake(sock, machine, max_fds, number, event.began, event.peer)
         handshake.adopt(event.fds)
         return handshake
 
@@ -142,7 +142,7 @@ class Acceptor:
             self._drop(handshake)
             return
         peer = self._bus.peers.add(
-            self._relay.next_id(),
+            handshake.peer,
             credentials.replace(
                 fd_passing=outcome.fd_passing,
                 privileged=credentials.uid in (0, self._owner),

@@ -28,15 +28,23 @@ class Handshake:
     """Feeds the state machine from the socket until there is an outcome.
 
     The caller polls the socket, and keeps the event in ``interest``. ``listener`` is the Unix socket that
-    accepted the connection, -1 for another family; ``began`` is the time of accept(2).
+    accepted the connection, -1 for another family; ``began`` is the time of accept(2); ``peer`` is the id
+    that the connection will have.
     """
 
     def __init__(
-        self, sock: socket.socket, machine: Server, max_fds: int, listener: int = -1, began: float = 0.0
+        self,
+        sock: socket.socket,
+        machine: Server,
+        max_fds: int,
+        listener: int = -1,
+        began: float = 0.0,
+        peer: int = 0,
     ) -> None:
         self.sock = sock
         self.listener = listener
         self.began = began
+        self.peer = peer
         self.interest = Interest.NOTHING
         self._machine = machine
         self._max_fds = max_fds

@@ -8,6 +8,7 @@ nothing is no decision: no event tells of it, and the model does not compare its
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 from collections.abc import Iterator
@@ -48,11 +49,11 @@ def unique(who: str) -> str:
 class Client:
     """One end of a connection; ``answers``: what it got for its calls about names, in their order."""
 
-    def __init__(self, bus: Bus, relay: Relay) -> None:
+    def __init__(self, bus: Bus, relay: Relay, number: int) -> None:
         self.socket, other = socket.socketpair()
         self.socket.setblocking(False)
         who = Credentials(0, 1, (0,), fd_passing=True, privileged=True, loginfo="a client")
-        self.id = bus.peers.add(relay.next_id(), who).id
+        self.id = bus.peers.add(number, who).id
         relay.attach(self.id, other.detach(), who)
         relay.commit()
         self.serial = 0
@@ -147,9 +148,10 @@ class World:
             environment=Environment({}, "", None),
         )
         self.tools.guard = self.bus.guard
-        self.watcher = Client(self.bus, self.relay)
+        self.numbers = itertools.count()
+        self.watcher = Client(self.bus, self.relay, next(self.numbers))
         self.watcher.call("AddMatch", "s", f"type='signal',sender='{BUS}',member='NameOwnerChanged'")
-        self.clients = [Client(self.bus, self.relay) for _ in range(CLIENTS)]
+        self.clients = [Client(self.bus, self.relay, next(self.numbers)) for _ in range(CLIENTS)]
         self.settle()
 
     # The model.
@@ -222,7 +224,7 @@ class World:
         elif what == "disconnect":
             self.compare_answers(one)
             one.socket.close()
-            self.clients[client] = Client(self.bus, self.relay)
+            self.clients[client] = Client(self.bus, self.relay, next(self.numbers))
         elif not one.monitors:
             self.ask(what, one, text, number)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -105,6 +106,32 @@ class TestCounting:
                 pass
             with pytest.raises(BusError):
                 client.driver("GetConnectionCredentials", "s", other.unique)
+
+
+class HandedUp(Client):
+    """A client that says what the data plane hands up: EXTERNAL without an initial response."""
+
+    def authenticate(self, uid: int, unix_fds: bool) -> str:
+        self.send_bytes(b"\0AUTH EXTERNAL\r\n")
+        assert self.read_line() == b"DATA"
+        self.send_bytes(b"DATA\r\n")
+        answer = self.read_line()
+        self.send_bytes(b"BEGIN\r\n")
+        return answer[3:].decode()
+
+
+class TestUniqueNames:
+    """Specification, "Message Bus Names": the bus assigns the unique name, which is never reused."""
+
+    def test_numbers_are_consecutive(self, start_daemon: StartDaemon) -> None:
+        """However a connection authenticates, it has the number after that of the connection before."""
+        daemon = start_daemon()
+        uniques = []
+        for kind in (Client, HandedUp, HandedUp, Client):
+            with contextlib.closing(kind(daemon.address)) as client:
+                uniques.append(client.unique)
+        first = int(uniques[0].removeprefix(":1."))
+        assert uniques == [f":1.{number}" for number in range(first, first + 4)]
 
 
 class TestPolicy:

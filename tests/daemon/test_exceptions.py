@@ -197,7 +197,9 @@ class ControlPlane:
         ours, theirs = socket.socketpair()
         self.clients.append(ours)
         kept = os.dup(0)
-        event = FakeEvent(EventKind.HANDED_UP, fd=theirs.detach(), fds=(kept,), body=said, serial=0)
+        event = FakeEvent(
+            EventKind.HANDED_UP, self.plane.next_id(), fd=theirs.detach(), fds=(kept,), body=said, serial=0
+        )
         event.began = self.timers.time()
         self.report(event)
 

@@ -61,7 +61,7 @@ static inline void attach(struct client *c, uint8_t what)
     client_begin(c, ends[0]);
     c->seqpacket = what & 32;
     sockets_limit(ends[0], what & 64 ? 900 : 200000);
-    CONTROL(relay_attach(control.relay, relay_next_id(control.relay), ends[1], control.listener,
+    CONTROL(relay_attach(control.relay, (1u << 20) + control.n_attached++, ends[1], control.listener,
                          world.now / 1000, &credentials, NULL, 0, NULL, 0));
     CONTROL(relay_commit(control.relay));
     if (what & 128)

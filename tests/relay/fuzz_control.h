@@ -31,7 +31,8 @@ static struct control {
     uint32_t n_open;
     uint64_t queues[WORDS_OWNED][CONTROL_QUEUE];
     uint32_t n_queued[WORDS_OWNED];
-    uint32_t asked; /* serial of the latest call of the bus */
+    uint32_t asked;      /* serial of the latest call of the bus */
+    uint64_t n_attached; /* connections that were not accepted: their ids are above those of the data plane */
 } control;
 
 static inline void control_turn(void)
@@ -144,9 +145,9 @@ static inline void control_handed_up(const struct relay_event *event)
     if (end) {
         const uint8_t *rest = end + sizeof(begin) - 1;
         struct relay_credentials who = {.uid = 1000, .fd_passing = true, .loginfo = "uid=1000"};
-        CONTROL(relay_attach(control.relay, relay_next_id(control.relay), event->fd, control.listener,
-                             event->began, &who, rest, (size_t)(event->body + event->body_size - rest),
-                             event->fds, event->n_fds));
+        CONTROL(relay_attach(control.relay, event->peer, event->fd, control.listener, event->began, &who,
+                             rest, (size_t)(event->body + event->body_size - rest), event->fds,
+                             event->n_fds));
     } else {
         close(event->fd);
         for (uint32_t i = 0; i < event->n_fds; i++)

@@ -238,7 +238,7 @@ static void short_lived_peers_are_not_reported(void)
         struct marshal w = client_call(watcher, ACCEPT_BUS, "ReloadConfig", NULL);
         client_send(watcher, &w);
         plane_event(&p, RELAY_EVENT_ADMITTED);
-        CHECK_EQUAL(p.event.peer, 2);
+        CHECK_EQUAL(p.event.peer, 1);
         if (taken)
             plane_event(&p, RELAY_EVENT_LEFT);
         plane_event(&p, RELAY_EVENT_CALL);

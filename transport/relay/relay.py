@@ -118,10 +118,6 @@ class Relay:
         """Reports that a connection that was HANDED_UP has been attached or closed."""
         check(lib.relay_settled(self._relay))
 
-    def next_id(self) -> int:
-        """Returns an id for the next connection to attach; ids are never reused."""
-        return int(lib.relay_next_id(self._relay))
-
     def incomplete(self) -> int:
         """Returns the number of connections before Hello, including those that were HANDED_UP."""
         return int(lib.relay_incomplete(self._relay))

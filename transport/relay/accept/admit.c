@@ -27,7 +27,7 @@ static bool admit_identify(struct bus *bus, const struct admission *a, const str
                                                   .label_size = identity->label_size,
                                                   .label = identity->label,
                                                   .loginfo = loginfo};
-    uint64_t id = 2 * bus->n_ids++;
+    uint64_t id = bus->n_ids++;
     if (!peer_identify(a->peer, id, a->fd, &credentials))
         return false;
     struct relay_event *arrival = &a->peer->reports.arrival.view;

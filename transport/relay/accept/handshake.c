@@ -115,6 +115,7 @@ static void hand_up(struct bus *bus, struct handshake *handshake, struct reading
     struct relay_event *view = &event->view;
     event->owned = true;
     view->kind = RELAY_EVENT_HANDED_UP;
+    view->peer = bus->n_ids++;
     view->fds = memcpy(event + 1, r->fds, fds_size);
     view->n_fds = r->n_fds;
     view->body = memcpy((uint8_t *)(event + 1) + fds_size, r->text, r->size);

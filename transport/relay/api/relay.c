@@ -200,11 +200,6 @@ int relay_set_group(struct relay *relay, int group, uint32_t max_members, bool t
     return group_begin(&relay->bus, group, max_members, trust_everybody);
 }
 
-uint64_t relay_next_id(struct relay *relay)
-{
-    return 2 * relay->n_ids++ + 1;
-}
-
 uint32_t relay_incomplete(struct relay *relay)
 {
     return atomic_load(&relay->bus.incompletes.count);

@@ -178,13 +178,13 @@ int relay_listen(struct relay *relay, int fd, uint32_t number, const char *guid,
 int relay_stop_listening(struct relay *relay);
 /* Ends the count of a handed-up connection, which was attached or closed. */
 int relay_settled(struct relay *relay);
-uint64_t relay_next_id(struct relay *relay);    /* for the next relay_attach */
 uint32_t relay_incomplete(struct relay *relay); /* connections that have not sent Hello */
 
 /*
  * Adds an authenticated connection, and takes ownership of its socket and descriptors, also on failure.
- * listener: the Unix socket that it was accepted from, which stays open; -1: it cannot join a group. began:
- * as in the event. leftover: bytes after BEGIN in the same read; fds: those of that read.
+ * peer and began: as in RELAY_EVENT_HANDED_UP. listener: the Unix socket that it was accepted from, which
+ * stays open; -1: it cannot join a group. leftover: bytes after BEGIN in the same read; fds: those of that
+ * read.
  */
 int relay_attach(struct relay *relay, uint64_t peer, int fd, int listener, int64_t began,
                  const struct relay_credentials *credentials, const uint8_t *leftover, size_t size,

@@ -21,7 +21,6 @@ struct relay {
     struct command_batch *open;  /* commands that wait for relay_commit */
     struct stack_node *batches;  /* batches taken and not fully applied yet */
     struct event *unread;        /* taken from events.stack, not handed out yet */
-    uint64_t n_ids; /* odd ids; no counter is shared, as 64-bit atomics are not available everywhere */
     struct event
         *read; /* events with memory of their own that were handed out; freed by the next relay_events */
     pthread_t thread;

@@ -96,9 +96,9 @@ bool activate_refuses(struct transit *t, bool *current)
     struct bus *bus = t->bus;
     struct span name = t->m->destination;
     *current = false;
+    /* it is about to lose its owner, or earlier messages wait for the owner that it has by now */
     if (bus_find(bus, name))
-        return false; /* it is about to lose its owner, or earlier messages wait for the owner it has by now
-                       */
+        return false;
     if (t->m->flags & MESSAGE_NO_AUTO_START) {
         activate_show(t);
         say_error_about(bus, t->sender, t->m->serial, ERROR_NAME_HAS_NO_OWNER, "Name \"%s\" does not exist",

@@ -109,8 +109,8 @@ struct bus {
     bool shut;                                           /* doors_shut was called */
     int64_t accept_again;                                /* when descriptors may be available again; 0: now */
     int64_t accept_failed, memory_failed, login_expired; /* see log_recurs */
-    uint64_t n_ids;       /* given by the data plane, which uses even ids; relay.n_ids: odd ones */
-    uint32_t owner;       /* the user of the bus itself */
+    uint64_t n_ids; /* of connections, authenticated or handed up; an id is the number in the unique name */
+    uint32_t owner; /* the user of the bus itself */
     struct list backlogs; /* peer.in_backlogs */
     struct list fd_waits; /* peer.in_fd_waits */
     struct table users;   /* see users.h */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "state/catalog.h"
 
+#include "wire/wire.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -13,7 +15,7 @@ static bool next_name(const struct catalog *catalog, size_t *at, struct span *na
     *at = (*at + 3) & ~(size_t)3;
     if (*at > catalog->size || catalog->size - *at < sizeof(n) + 1)
         return false;
-    memcpy(&n, catalog->list + *at, sizeof(n));
+    n = wire_load32(catalog->list + *at, WIRE_HOST_BIG_ENDIAN);
     *at += sizeof(n);
     if (n >= catalog->size - *at)
         return false;
@@ -46,11 +48,7 @@ static int fill(struct catalog *catalog)
 
 int catalog_new(struct catalog **out, struct follower *follower, const uint8_t *list, size_t size)
 {
-    uint32_t array;
-    if (size < LIST_BEGIN)
-        return -EINVAL;
-    memcpy(&array, list, sizeof(array));
-    if (array != size - LIST_BEGIN)
+    if (size < LIST_BEGIN || wire_load32(list, WIRE_HOST_BIG_ENDIAN) != size - LIST_BEGIN)
         return -EINVAL;
     struct catalog *catalog = calloc(1, sizeof(*catalog) + size);
     if (!catalog)
