@@ -91,7 +91,10 @@ class Desktop:
         """A text is typed into an editor and saved."""
         self.start("mousepad", NOTE)
         window = self.wait_for_window("note.txt.*Mousepad")
-        self.user("xdotool", "windowfocus", "--sync", window)
+        # --sync would wait for this very window, and a toolkit gives the focus to one of its own.
+        self.user("xdotool", "windowfocus", window)
+        focused = ("xdotool", "getwindowfocus", "getwindowname")
+        wait_until(lambda: "Mousepad" in self.user(*focused), "the editor's focus", DEADLINE)
         self.user("xdotool", "type", "--delay", "20", TEXT)
         self.user("xdotool", "key", "ctrl+s")
         note = self.machine.overlay.path(NOTE)
