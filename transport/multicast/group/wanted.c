@@ -109,7 +109,7 @@ static enum filter_side wanted_decide(struct bus *bus, const struct side *side, 
     const struct policy_class class = {.interface = POLICY_OTHER,
                                        .member = POLICY_OTHER,
                                        .path = POLICY_OTHER,
-                                       .bits = MESSAGE_SIGNAL | POLICY_IS_BROADCAST};
+                                       .bits = (uint32_t)MESSAGE_SIGNAL | POLICY_IS_BROADCAST};
     const struct policy_party recipient = {to->policy.identity, to->policy.role};
     if (!group_trusts(bus->group, side->uid, to) ||
         policy_looks_at(bus->policy, &sender, &recipient, MESSAGE_SIGNAL) != 0)

@@ -63,7 +63,7 @@ static bool stitch(struct transit *t)
 static bool transit_rewrite(struct transit *t)
 {
     const struct message *m = t->m;
-    uint64_t size = (uint64_t)message_stamped_header_size(m, peer_name(t->sender)) + m->body_size;
+    size_t size = (size_t)message_stamped_header_size(m, peer_name(t->sender)) + m->body_size;
     uint8_t *to = size <= MESSAGE_MAX_SIZE + 512u ? head_memory(t, size) : NULL;
     if (!to)
         return false;

@@ -58,9 +58,9 @@ struct outgoing {
     struct token token;    /* of a copy */
 };
 
-static inline uint64_t outgoing_size(const struct outgoing *out)
+static inline size_t outgoing_size(const struct outgoing *out)
 {
-    return (uint64_t)out->head_size + out->rest_size;
+    return (size_t)out->head_size + out->rest_size;
 }
 
 /* An empty copy with one reference and room for head and rest. NULL: no memory. */
