@@ -3,6 +3,7 @@
 #include "bus_fixture.h"
 #include "policy_draft.h"
 
+#include "../../transport/relay/send/judge.h"
 #include "../../transport/relay/state/log.h"
 
 static const uint32_t uids[PEERS] = {1000, 1001, 1002, 1003};
@@ -48,15 +49,19 @@ static void policy_roles_are_bounded(void)
     }
     policy_draft_end(&draft);
     REQUIRE(policy_new(&policy, draft.data, draft.size, 1) == 0);
+    struct bus bus = {.policy = policy};
+    const struct message m = {.type = MESSAGE_SIGNAL};
+    const struct policy_case bus_says = {.m = &m};
     for (uint32_t i = 0; i < POLICY_TOGETHER_MAX; i++) {
         REQUIRE(policy_role_of_name(policy, span_of(names[i])));
-        policy_tidy(policy);
         CHECK_EQUAL(policy->roles.count, i + 1);
+        CHECK(!policy_is_full(policy));
     }
     const uint64_t generation = policy->generation;
     REQUIRE(policy_role_of_name(policy, span_of(names[POLICY_TOGETHER_MAX])));
-    policy_tidy(policy);
-    CHECK_EQUAL(policy->roles.count, 0);
+    CHECK(policy_is_full(policy));
+    judge_outcome(&bus, &bus_says);
+    CHECK(!policy_is_full(policy));
     CHECK_EQUAL(policy->generation, generation + 1);
     policy_free(policy);
 }

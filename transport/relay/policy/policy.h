@@ -125,14 +125,14 @@ const struct role *policy_role_of_name(struct policy *policy, struct span name);
 /* Limit of rule sets plus roles, reached only by a peer that owns ever different names. */
 #define POLICY_TOGETHER_MAX 1024u
 
+/* True if there are too many rule sets and roles. */
+static inline bool policy_is_full(const struct policy *policy)
+{
+    return policy->identities.count + policy->roles.count > POLICY_TOGETHER_MAX;
+}
+
 /* Frees all rule sets and roles, which begins a new generation. */
 void policy_begin_anew(struct policy *policy);
-/* The same if there are too many. */
-static inline void policy_tidy(struct policy *policy)
-{
-    if (policy->identities.count + policy->roles.count > POLICY_TOGETHER_MAX)
-        policy_begin_anew(policy);
-}
 
 void policy_classify(const struct policy *policy, const struct message *m, struct policy_class *class);
 struct policy_verdict policy_can_send(const struct policy *policy, const struct rule_set *sender,

@@ -141,7 +141,8 @@ static bool is_alike(const struct policy *policy, const struct policy_case *c)
 static uint32_t outcome_of(struct policy *policy, const struct policy_case *c, struct policy_party *sender,
                            struct policy_party *recipient, struct policy_class *class)
 {
-    policy_tidy(policy);
+    if (policy_is_full(policy))
+        policy_begin_anew(policy);
     if (!sides_of(policy, c, sender, recipient))
         return 0;
     *class = c->class;
