@@ -59,7 +59,7 @@ static inline void act(struct input *in)
         act_message, act_message, act_message, act_message,     act_message, act_answer, act_answer,
         act_answer,  act_events,  act_attach,  act_connect,     act_bytes,   act_read,   act_close,
         act_time,    act_limit,   act_policy,  act_say,         act_order,   act_order,  act_identity,
-        act_failure, act_group,   act_console, act_allocations, act_claims};
+        act_failure, act_group,   act_console, act_allocations, act_claims,  act_file};
     CHOOSE(acts, in)(in);
 }
 
@@ -85,6 +85,7 @@ static inline void begin(uint8_t how)
 {
     control.listener = FUZZ_GROUP ? 0 : -1;
     control.n_open = control.asked = 0;
+    control.directories = 0;
     memset(control.n_queued, 0, sizeof(control.n_queued));
     limits = (struct relay_limits){.max_incoming_bytes = 100000,
                                    .max_pending_service_starts = 1,
@@ -146,6 +147,7 @@ static inline void leave(void)
         world.now += i > 10 ? 1000000 : 0;
     }
     ASSERT(is_quiet(bus));
+    catalog_check();
     ASSERT(bus->registry.names.count == 0 && bus->registry.n_claims == 0 && bus->replies.table.count == 0);
     ASSERT(bus->parking.ids.count == 0 && bus->registry.handed.count == 0);
     ASSERT(bus_matches(bus) == 0 && bus->monitors.count == 0 && bus->monitors.account->bytes == 0);
@@ -188,6 +190,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t how = input_byte(&in);
     uint32_t open = descriptors_count();
     world_begin();
+    files_begin();
     if (begin_relay(how, &in))
         run(how, &in);
     world_end();

@@ -4,7 +4,7 @@
 
 /* Actions of clients. */
 
-#include "fuzz_control.h"
+#include "fuzz_answers.h"
 
 #include <stdio.h>
 
@@ -148,7 +148,8 @@ static inline struct span body_signature(uint8_t what, struct input *in)
 /* A call to the bus, with the arguments of the method. */
 static inline uint8_t driver_call(struct marshal_header *header, struct input *in)
 {
-    static const uint8_t bodies[COUNT(word_members)] = {0, 3, 3, 1, 1, 2, 1, 0, 0, 1, 1, 1, 0, 0, 0, 1, 0};
+    static const uint8_t bodies[COUNT(word_members)] = {0, 3, 3, 1, 1, 2, 1, 0, 0, 1,
+                                                        1, 1, 0, 0, 0, 1, 0, 2, 0};
     uint8_t member = input_byte(in) % COUNT(word_members);
     header->type = MESSAGE_METHOD_CALL;
     header->destination = SPAN("org.freedesktop.DBus");
@@ -182,6 +183,7 @@ static inline uint8_t addressed(struct marshal_header *header, struct input *in)
 {
     uint8_t how = input_byte(in);
     header->type = how >= 240 ? how : how & 1 ? MESSAGE_SIGNAL : MESSAGE_METHOD_CALL;
+    header->flags |= how >> 4 == 8 ? MESSAGE_NO_AUTO_START : 0;
     header->destination = span_of(CHOOSE(word_names, in));
     header->path = span_of(CHOOSE(word_paths, in));
     header->interface = span_of(CHOOSE(word_interfaces, in));

@@ -109,22 +109,6 @@ static inline void act_say(struct input *in)
     control_turn();
 }
 
-/* The catalogue is current, changed, or has nothing that could tell. */
-static inline void set_catalog(uint8_t how)
-{
-    static const uint8_t list[] = {28, 0, 0, 0, 4,   0,   0,   0, 't', 'h', 'i', 's', 0,   0,   0,   0,
-                                   3,  0, 0, 0, 'a', '.', 'b', 0, 3,   0,   0,   0,   'i', '.', 'f', 0};
-    struct follower *follower = how & 1 ? follower_new() : NULL;
-    if (follower && how & 2)
-        follower_add(follower, "not/absolute");
-    world.running = true;
-    int error = relay_set_catalog(control.relay, follower, list, sizeof(list) - (how & 4));
-    world.running = false;
-    ASSERT(error == 0 || error == -EINVAL || (error == -ENOMEM && world.allocations_fail));
-    if (error < 0)
-        follower_free(follower);
-}
-
 static inline void act_order(struct input *in)
 {
     struct relay *relay = control.relay;
@@ -151,7 +135,7 @@ static inline void act_order(struct input *in)
         break;
     default:
         if (what & 64)
-            set_catalog(which);
+            catalog_configure(which);
         else
             CONTROL(relay_count_starts(relay, which & 7));
         relay_incomplete(relay);

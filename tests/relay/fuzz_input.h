@@ -6,6 +6,7 @@
 
 #include "../../transport/relay/policy/policy_internal.h"
 #include "../../transport/relay/wire/message.h"
+#include "fuzz_epoll.h"
 #include "fuzz_sockets.h"
 #include "policy_draft.h"
 
@@ -66,6 +67,10 @@ static const char *const word_members[] = {"Hello",
                                            "StartServiceByName",
                                            "ListActivatableNames"};
 static const char *const word_paths[] = {"/", "/a", "/a/b", "/org/freedesktop/DBus"};
+/* Of services; the control plane reads those whose bits are set. */
+static const char *const word_directories[] = {"/s", "/t", "/t/../s/./t", "//t//x/", "/s/t/a.b.service", "s"};
+static const char *const word_targets[] = {"/s", "..", "../t/x", "/s/x", "x", "/", "/s/t/./../a.b.service",
+                                           "/y"};
 static const char *const word_errors[] = {"e.r", "a.b.c"};
 static const char *const word_rules[] = {"",
                                          "type='signal'",

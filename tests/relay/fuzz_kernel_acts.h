@@ -45,6 +45,50 @@ static inline void act_allocations(struct input *in)
     world.allocations_fail = !without_failed_allocations;
 }
 
+static inline struct file *folder(struct input *in)
+{
+    struct file *file = &files[input_byte(in) % FILES];
+    return file->kind == FILE_FOLDER ? file : files;
+}
+
+/* A change of the files, perhaps several times; in the upper bits of what also a question to the follower. */
+static inline void act_file(struct input *in)
+{
+    uint8_t what = input_byte(in);
+    struct file *at = folder(in), *made;
+    int name = input_byte(in) % FILES_NAMES;
+    switch (what % 8) {
+    case 0:
+        for (uint32_t n = what & 64 ? 1500 : 1; n > 0; n--)
+            file_toggle(at, name);
+        break;
+    case 1:
+        if ((made = file_make(at, name, FILE_FOLDER)))
+            made->remote |= what & 64;
+        break;
+    case 2:
+        if ((made = file_make(at, name, FILE_LINK)))
+            made->target = CHOOSE(word_targets, in);
+        break;
+    case 3:
+        file_remove(at, name);
+        break;
+    case 4:
+        made = folder(in);
+        file_move(at, name, made, input_byte(in) % FILES_NAMES);
+        break;
+    default:
+        if (!at->entries[name])
+            break;
+        at->entries[name]->unreadable ^= what % 8 == 7;
+        file_alter(at, name, what % 8 == 7 ? IN_ATTRIB : what % 8 == 6 ? IN_MODIFY : IN_CLOSE_WRITE);
+        break;
+    }
+    if (what & 128)
+        catalog_check();
+    control_turn();
+}
+
 static inline void act_group(struct input *in)
 {
     static const unsigned long requests[] = {

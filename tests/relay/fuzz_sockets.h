@@ -2,152 +2,15 @@
 #ifndef OMNIBUS_FUZZ_SOCKETS_H
 #define OMNIBUS_FUZZ_SOCKETS_H
 
-/*
- * A fake of the part of the kernel that the relay uses: Unix sockets with descriptors in their messages,
- * edge-triggered epoll, eventfd. Real system calls would take half of an input's time; these have no state
- * besides the input's, which chooses the size of their buffers. Descriptors from SOCKETS_FIRST on are fake,
- * all others belong to the real kernel.
- */
+/* Unix sockets with descriptors in their messages; the input chooses the size of their buffers. */
 
-#include "fuzz_world.h"
+#include "fuzz_things.h"
 
-#include <sys/epoll.h>
 #include <sys/socket.h>
 
-#define SOCKETS_FIRST 4096
-#define SOCKETS_DESCRIPTORS 512
-#define SOCKETS_THINGS 96
 #define SOCKETS_BUFFER (256u << 10)
-#define SOCKETS_SEGMENTS 128u
-#define SOCKETS_FDS 8u /* with one message; more are refused */
-#define SOCKETS_WATCHES 96
-#define SOCKETS_BACKLOG 16
 
-enum thing_kind { THING_NONE, THING_PLAIN, THING_COUNTER, THING_EPOLL, THING_SOCKET, THING_LISTENER };
-
-/* The data of one send in a buffer; bytes without descriptors are appended to the previous segment. */
-struct segment {
-    size_t size;
-    uint32_t n_fds;
-    struct thing *fds[SOCKETS_FDS];
-};
-
-struct watch {
-    struct thing *thing;
-    int fd;
-    bool edge; /* something has happened since the event was last reported */
-    struct epoll_event event;
-};
-
-struct thing {
-    enum thing_kind kind;
-    uint32_t references; /* references by descriptors, including those in messages */
-    uint64_t count;      /* THING_COUNTER */
-    struct thing *backlog[SOCKETS_BACKLOG];
-    uint32_t n_backlog;
-    /* THING_SOCKET: data to be read */
-    struct thing *other; /* NULL: it is closed */
-    bool packets, no_reading, no_writing;
-    int error;
-    uint32_t watched; /* bytes by which it is reduced */
-    size_t capacity, begin, used;
-    uint8_t *data; /* kept from one input to the next */
-    struct segment segments[SOCKETS_SEGMENTS];
-    uint32_t n_segments;
-};
-
-static struct thing things[SOCKETS_THINGS];
-static struct thing *descriptors[SOCKETS_DESCRIPTORS];
-static struct thing *sockets_epoll; /* the relay's; there is one at a time */
-static struct watch watches[SOCKETS_WATCHES];
-static uint32_t n_watches;
-
-static inline struct thing *thing_new(enum thing_kind kind)
-{
-    for (struct thing *thing = things; thing < things + SOCKETS_THINGS; thing++) {
-        if (thing->kind != THING_NONE)
-            continue;
-        thing->kind = kind;
-        thing->references = thing->n_backlog = thing->n_segments = thing->watched = 0;
-        thing->count = 0;
-        thing->other = NULL;
-        thing->packets = thing->no_reading = thing->no_writing = false;
-        thing->error = 0;
-        thing->capacity = SOCKETS_BUFFER;
-        thing->begin = thing->used = 0;
-        return thing;
-    }
-    abort();
-}
-
-static inline struct thing *thing_of(int fd)
-{
-    bool known = fd >= SOCKETS_FIRST && fd < SOCKETS_FIRST + SOCKETS_DESCRIPTORS;
-    struct thing *thing = known ? descriptors[fd - SOCKETS_FIRST] : NULL;
-    if (!thing)
-        errno = EBADF;
-    return thing;
-}
-
-static inline bool is_ours(int fd)
-{
-    return fd >= SOCKETS_FIRST;
-}
-
-static inline int descriptor_new(struct thing *thing)
-{
-    for (int i = 0; i < SOCKETS_DESCRIPTORS; i++) {
-        if (descriptors[i])
-            continue;
-        descriptors[i] = thing;
-        thing->references++;
-        return SOCKETS_FIRST + i;
-    }
-    abort();
-}
-
-/* The number of open descriptors. */
-static inline uint32_t descriptors_count(void)
-{
-    uint32_t n = 0;
-    for (int i = 0; i < SOCKETS_DESCRIPTORS; i++)
-        n += descriptors[i] != NULL;
-    return n;
-}
-
-/* Marks an event that epoll may have to report. */
-static inline void wake(const struct thing *thing)
-{
-    for (uint32_t i = 0; thing->watched && i < n_watches; i++) {
-        if (watches[i].thing == thing)
-            watches[i].edge = true;
-    }
-}
-
-static inline uint32_t readiness(const struct thing *thing)
-{
-    switch (thing->kind) {
-    case THING_COUNTER:
-        return EPOLLOUT | (thing->count ? EPOLLIN : 0);
-    case THING_LISTENER:
-        return thing->n_backlog ? EPOLLIN : 0;
-    case THING_SOCKET: {
-        const struct thing *other = thing->other;
-        bool ended = thing->no_reading || !other;
-        uint32_t ready = thing->used || ended ? EPOLLIN : 0;
-        ready |= ended ? EPOLLRDHUP : 0;
-        ready |= !other || (thing->no_reading && thing->no_writing) ? EPOLLHUP : 0;
-        ready |= thing->error ? EPOLLERR : 0;
-        return ready | (!other || other->used * 4 <= other->capacity ? EPOLLOUT : 0);
-    }
-    default:
-        return 0;
-    }
-}
-
-static inline void thing_unref(struct thing *thing);
-
-static inline void socket_close(struct thing *thing)
+static inline void socket_end(struct thing *thing)
 {
     struct thing *other = thing->other;
     if (other) {
@@ -161,53 +24,35 @@ static inline void socket_close(struct thing *thing)
     }
 }
 
-static inline void thing_unref(struct thing *thing)
+static inline struct thing *socket_new(bool packets)
 {
-    if (--thing->references > 0)
-        return;
-    if (thing->kind == THING_SOCKET)
-        socket_close(thing);
-    for (uint32_t i = 0; i < thing->n_backlog; i++)
-        thing_unref(thing->backlog[i]);
-    if (thing == sockets_epoll) {
-        for (uint32_t i = 0; i < n_watches; i++)
-            watches[i].thing->watched--;
-        n_watches = 0;
-        sockets_epoll = NULL;
-    }
-    for (uint32_t i = n_watches; thing->watched && i-- > 0;) {
-        if (watches[i].thing == thing)
-            watches[i] = watches[--n_watches];
-    }
-    thing->kind = THING_NONE;
-}
-
-int __real_close(int fd);
-
-int __wrap_close(int fd)
-{
-    if (!is_ours(fd))
-        return __real_close(fd);
-    struct thing *thing = thing_of(fd);
-    ASSERT(thing); /* closed twice */
-    descriptors[fd - SOCKETS_FIRST] = NULL;
-    thing_unref(thing);
-    return 0;
+    struct thing *thing = thing_new(THING_SOCKET);
+    thing->end = socket_end;
+    thing->packets = packets;
+    thing->capacity = SOCKETS_BUFFER;
+    return thing;
 }
 
 static inline void sockets_pair(int ends[2], bool packets)
 {
-    struct thing *a = thing_new(THING_SOCKET), *b = thing_new(THING_SOCKET);
+    struct thing *a = socket_new(packets), *b = socket_new(packets);
     a->other = b;
     b->other = a;
-    a->packets = b->packets = packets;
     ends[0] = descriptor_new(a);
     ends[1] = descriptor_new(b);
 }
 
+static inline void listener_end(struct thing *thing)
+{
+    for (uint32_t i = 0; i < thing->n_backlog; i++)
+        thing_unref(thing->backlog[i]);
+}
+
 static inline int sockets_listen(void)
 {
-    return descriptor_new(thing_new(THING_LISTENER));
+    struct thing *thing = thing_new(THING_LISTENER);
+    thing->end = listener_end;
+    return descriptor_new(thing);
 }
 
 /* -1: too many wait already. */
@@ -432,123 +277,6 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *header, int flags)
     }
     errno = EAGAIN;
     return !thing->other || thing->no_reading ? 0 : -1;
-}
-
-int __wrap_epoll_create1(int flags)
-{
-    (void)flags;
-    ASSERT(!sockets_epoll);
-    sockets_epoll = thing_new(THING_EPOLL);
-    return descriptor_new(sockets_epoll);
-}
-
-/* NULL: this descriptor is not watched. */
-static inline struct watch *watch_find(const struct thing *thing, int fd)
-{
-    for (struct watch *watch = watches; watch < watches + n_watches; watch++) {
-        if (watch->thing == thing && watch->fd == fd)
-            return watch;
-    }
-    return NULL;
-}
-
-int __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
-{
-    struct thing *thing = thing_of(fd);
-    ASSERT(thing_of(epoll) == sockets_epoll);
-    if (!thing || (operation != EPOLL_CTL_DEL && world_fails(WORLD_WATCH)))
-        return -1;
-    struct watch *watch = watch_find(thing, fd);
-    errno = watch ? EEXIST : ENOENT;
-    if (!watch == (operation != EPOLL_CTL_ADD))
-        return -1;
-    if (operation == EPOLL_CTL_DEL) {
-        *watch = watches[--n_watches];
-        thing->watched--;
-        return 0;
-    }
-    if (!watch) {
-        ASSERT(n_watches < SOCKETS_WATCHES);
-        watch = &watches[n_watches++];
-        thing->watched++;
-    }
-    *watch = (struct watch){thing, fd, true, *event};
-    return 0;
-}
-
-int __wrap_epoll_wait(int epoll, struct epoll_event *events, int max, int timeout)
-{
-    (void)timeout;
-    ASSERT(thing_of(epoll) == sockets_epoll);
-    int n = 0;
-    for (uint32_t i = 0; i < n_watches && n < max; i++) {
-        struct watch *watch = &watches[i];
-        if (watch->event.events & EPOLLET && !watch->edge)
-            continue;
-        uint32_t told = readiness(watch->thing) & (watch->event.events | EPOLLERR | EPOLLHUP);
-        watch->edge = false;
-        if (told)
-            events[n++] = (struct epoll_event){.events = told, .data = watch->event.data};
-    }
-    return n;
-}
-
-int __wrap_eventfd(unsigned first, int flags)
-{
-    (void)flags;
-    if (world_fails(WORLD_COUNTER))
-        return -1;
-    struct thing *thing = thing_new(THING_COUNTER);
-    thing->count = first;
-    return descriptor_new(thing);
-}
-
-/* The bytes don't matter, only that there are some. */
-int __wrap_pipe2(int ends[2], int flags)
-{
-    if (world_fails(WORLD_PIPE))
-        return -1;
-    ends[0] = __wrap_eventfd(0, flags);
-    ends[1] = descriptor_new(thing_of(ends[0]));
-    return 0;
-}
-
-ssize_t __real_read(int fd, void *bytes, size_t size);
-ssize_t __real_write(int fd, const void *bytes, size_t size);
-
-ssize_t __wrap_read(int fd, void *bytes, size_t size)
-{
-    if (!is_ours(fd))
-        return __real_read(fd, bytes, size);
-    struct thing *thing = thing_of(fd);
-    errno = EAGAIN;
-    if (!thing || thing->count == 0 || size < sizeof(thing->count))
-        return -1;
-    memcpy(bytes, &thing->count, sizeof(thing->count));
-    thing->count = 0;
-    return sizeof(thing->count);
-}
-
-ssize_t __wrap_write(int fd, const void *bytes, size_t size)
-{
-    if (!is_ours(fd))
-        return __real_write(fd, bytes, size);
-    uint64_t more;
-    struct thing *thing = thing_of(fd);
-    ASSERT(thing && size == sizeof(more));
-    memcpy(&more, bytes, sizeof(more));
-    thing->count += more;
-    wake(thing);
-    return sizeof(more);
-}
-
-/* Only F_DUPFD_CLOEXEC and flags. */
-int __wrap_fcntl(int fd, int command, ...)
-{
-    struct thing *thing = thing_of(fd);
-    if (!thing)
-        return -1;
-    return command == F_DUPFD_CLOEXEC ? descriptor_new(thing) : 0;
 }
 
 static inline int world_option(const void *from, size_t n, void *value, socklen_t *size)

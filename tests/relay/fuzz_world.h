@@ -54,6 +54,10 @@ enum world_call {
     WORLD_WATCH,
     WORLD_COUNTER,
     WORLD_PIPE,
+    WORLD_LINK,   /* readlink */
+    WORLD_SYSTEM, /* statfs */
+    WORLD_NOTIFY,
+    WORLD_EVENTS, /* a read of inotify's queue */
     WORLD_CALLS
 };
 
