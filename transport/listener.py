@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from ..record import Record
 from .address import Address, join
@@ -31,11 +32,39 @@ def new_guid() -> str:
     return os.urandom(12).hex() + f"{int(time.time()) & 0xFFFFFFFF:08x}"
 
 
+class OwnedFile(Record):
+    """A file that is removed with its listener, unless another has taken its place.
+
+    ``device`` and ``inode`` identify it. ``with_directory``: the directory was made for it alone.
+    """
+
+    path: str
+    device: int
+    inode: int
+    with_directory: bool = False
+
+    @classmethod
+    def at(cls, path: str, *, with_directory: bool = False) -> OwnedFile:
+        """Describe the file that has just been made; raises OSError."""
+        found = os.lstat(path)
+        return cls(path, found.st_dev, found.st_ino, with_directory)
+
+    def remove(self) -> None:
+        """Unlink it as far as permissions still allow."""
+        with suppress(OSError):
+            found = os.lstat(self.path)
+            if (found.st_dev, found.st_ino) == (self.device, self.inode):
+                os.unlink(self.path)
+                if self.with_directory:
+                    os.rmdir(os.path.dirname(self.path))
+
+
 class Listener:
     """Listening, non-blocking sockets and the addresses at which clients reach them.
 
     Sockets of the family AF_UNIX can pass descriptors. ``nonce`` is what a client has to send first, empty
-    except for nonce-tcp. ``guid`` is sent to clients with OK.
+    except for nonce-tcp. ``guid`` is sent to clients with OK; by default a new one. ``files`` are removed
+    with it.
     """
 
     def __init__(
@@ -44,13 +73,14 @@ class Listener:
         addresses: Sequence[Address],
         *,
         nonce: bytes = b"",
-        remove: Callable[[], None] = lambda: None,
+        files: Sequence[OwnedFile] = (),
+        guid: str | None = None,
     ) -> None:
         self.sockets = sockets
         self.addresses = addresses
         self.nonce = nonce
-        self.guid = new_guid()
-        self.remove = remove
+        self.guid = new_guid() if guid is None else guid
+        self.files = files
 
     @property
     def connectable_address(self) -> str:
@@ -61,4 +91,5 @@ class Listener:
         """Close the sockets, and unlink their files as far as permissions still allow."""
         for one in self.sockets:
             one.close()
-        self.remove()
+        for file in self.files:
+            file.remove()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .address import Address
-from .listener import Listener, ListenError, Surroundings
+from .listener import Listener, ListenError, OwnedFile, Surroundings
 from .unix import random_letters
 
 if TYPE_CHECKING:
@@ -37,14 +36,9 @@ def listen_with_nonce(address: Address, surroundings: Surroundings) -> Listener:
         for one in sockets:
             one.close()
         raise ListenError(f"Failed to make a nonce file: {error.strerror}") from error
-
-    def remove() -> None:
-        with suppress(OSError):
-            file.unlink()
-            file.parent.rmdir()
-
     options["noncefile"] = str(file)
-    return Listener(sockets, [Address(address.transport, options)], nonce=nonce, remove=remove)
+    files = [OwnedFile.at(str(file), with_directory=True)]
+    return Listener(sockets, [Address(address.transport, options)], nonce=nonce, files=files)
 
 
 def _listen(options: Mapping[str, str]) -> tuple[list[socket.socket], dict[str, str]]:

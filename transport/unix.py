@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 
 from .address import Address, AddressError
-from .listener import Listener, ListenError, Surroundings
+from .listener import Listener, ListenError, OwnedFile, Surroundings
 
 PACKETS = "unix-seqpacket"
 TYPES = {"unix": socket.SOCK_STREAM, PACKETS: socket.SOCK_SEQPACKET}
@@ -97,8 +97,10 @@ def _listen_path(transport: str, path: str) -> Listener:
     listening = _bound_socket(TYPES[transport], path, encoded)
     with suppress(OSError):  # a socket with a stricter mode is better than none
         os.chmod(path, MODE)
-    remove = _remover(path if path.startswith("/") else os.path.join(os.getcwd(), path))
-    return Listener([listening], [Address(transport, {"path": path})], remove=remove)
+    files: list[OwnedFile] = []
+    with suppress(OSError):  # unless it is gone already
+        files.append(OwnedFile.at(path if path.startswith("/") else os.path.join(os.getcwd(), path)))
+    return Listener([listening], [Address(transport, {"path": path})], files=files)
 
 
 def _bound_socket(kind: int, name: str, encoded: bytes) -> socket.socket:
@@ -117,19 +119,3 @@ def _remove_stale(path: str) -> None:
     with suppress(OSError):
         if stat.S_ISSOCK(os.stat(path).st_mode):
             os.unlink(path)
-
-
-def _remover(path: str) -> Callable[[], None]:
-    """Return a function that unlinks the socket at ``path`` unless another bus has replaced it."""
-    try:
-        made = os.lstat(path)
-    except OSError:
-        return lambda: None
-
-    def remove() -> None:
-        with suppress(OSError):
-            found = os.lstat(path)
-            if (found.st_dev, found.st_ino) == (made.st_dev, made.st_ino):
-                os.unlink(path)
-
-    return remove
