@@ -76,6 +76,12 @@ class Server:
         self._identity: int | None = None
         self._fd_passing = False
         self._rejections = 0
+        self._challenged = False
+
+    @property
+    def repeatable(self) -> bool:
+        """True if another instance would answer the same to the same bytes: no challenge was random."""
+        return not self._challenged
 
     def receive_data(self, data: bytes) -> None:
         """Take the client's next bytes, in pieces of any size.
@@ -154,6 +160,7 @@ class Server:
             self._send("OK " + self._guid)
         elif isinstance(answer, Challenge):
             self._state = _WAITING_FOR_DATA
+            self._challenged = self._challenged or bool(answer.data)
             self._send("DATA " + answer.data.hex() if answer.data else "DATA")
         else:
             self._reject(reason=answer.reason)

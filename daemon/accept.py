@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Final
 
@@ -63,6 +63,11 @@ class Acceptor:
         if self._timer is not None:
             self._timer.cancel()
 
+    @property
+    def handshakes(self) -> Collection[Handshake]:
+        """All handshakes that have not been settled."""
+        return self._handshakes
+
     def _begin(self, event: Event) -> None:
         """Take over a connection, and replay what it has sent so far."""
         sock = socket.socket(fileno=event.fd)
@@ -86,7 +91,7 @@ class Acceptor:
         )
         max_fds = self._bus.limits.max_incoming_unix_fds
         number = accepted_from.fileno() if is_unix else -1
-        handshake = Handshake(sock, machine, max_fds, number, event.began, event.peer)
+        handshake = Handshake(sock, machine, max_fds, number, event.began, event.peer, place=event.listener)
         handshake.adopt(event.fds)
         return handshake
 

@@ -11,6 +11,7 @@ from .poller import Interest
 
 READ_SIZE: Final = 4096
 PACKET_SIZE: Final = 256 * 1024  # a packet is read as a whole, and may contain messages after BEGIN
+MAX_HEARD: Final = 2**19  # bytes; messages after BEGIN may follow in the same packet
 MAX_FDS: Final = 253  # SCM_MAX_FD: the limit of one sendmsg
 CONTROL_SIZE: Final = socket.CMSG_SPACE(MAX_FDS * 4)
 # Plain numbers: an operation on flags of an enumeration takes longer than a system call.
@@ -28,8 +29,9 @@ class Handshake:
     """Feeds the state machine from the socket until there is an outcome.
 
     The caller polls the socket, and keeps the event in ``interest``. ``listener`` is the Unix socket that
-    accepted the connection, -1 for another family; ``began`` is the time of accept(2); ``peer`` is the id
-    that the connection will have.
+    accepted the connection, -1 for another family, ``place`` its number; ``began`` is the time of accept(2);
+    ``peer`` is the id that the connection will have. ``heard`` is all that was received, from the first byte,
+    and ``n_sent`` how much of the answers was sent.
     """
 
     def __init__(
@@ -40,17 +42,31 @@ class Handshake:
         listener: int = -1,
         began: float = 0.0,
         peer: int = 0,
+        place: int = 0,
     ) -> None:
         self.sock = sock
         self.listener = listener
         self.began = began
         self.peer = peer
+        self.place = place
         self.interest = Interest.NOTHING
         self._machine = machine
         self._max_fds = max_fds
         self._read_size = PACKET_SIZE if sock.type == socket.SOCK_SEQPACKET else READ_SIZE
         self._fds: Sequence[int] = ()  # came with the read that returned BEGIN
         self._unsent = b""
+        self.heard = bytearray()
+        self.n_sent = 0
+
+    @property
+    def repeatable(self) -> bool:
+        """True if another instance can ``take_over`` by what was ``heard``."""
+        return self._machine.repeatable and len(self.heard) <= MAX_HEARD
+
+    @property
+    def fds(self) -> Sequence[int]:
+        """The descriptors that came with the latest read."""
+        return self._fds
 
     @property
     def wants_to_send(self) -> bool:
@@ -92,6 +108,7 @@ class Handshake:
             except OSError as error:
                 raise Refused(error.strerror) from error
             self._unsent = self._unsent[sent:]
+            self.n_sent += sent
         outcome = self._machine.outcome
         if outcome is None or self._unsent:
             return None
@@ -111,11 +128,14 @@ class Handshake:
 
     def _feed(self, data: bytes, n_sent: int = 0) -> Authenticated | None:
         self._machine.receive_data(data)
+        # What is too long is not repeated, so it need not be kept.
+        self.heard += data[: MAX_HEARD + 1 - len(self.heard)]
         outcome = self._machine.outcome
         if not isinstance(outcome, Authenticated) or not outcome.fd_passing:
             # These bytes begin no message, or one that can't have descriptors.
             self._close_fds()
         self._unsent += self._machine.data_to_send()[n_sent:]
+        self.n_sent += n_sent
         return self.send()
 
     def _close_fds(self) -> None:

@@ -9,7 +9,9 @@ answered), or when its owner is lost or becomes a monitor. The events NAMED and 
 changes in their order, so the table here is up to date for whatever an event is about.
 """
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum, IntFlag
 
 
@@ -53,6 +55,11 @@ class Claim:
         self.allow_replacement = allow_replacement
         self.do_not_queue = do_not_queue
 
+    @property
+    def flags(self) -> int:
+        """The flags as numbers."""
+        return self.allow_replacement * _ALLOW_REPLACEMENT | self.do_not_queue * _DO_NOT_QUEUE
+
 
 Queue = tuple[int, ...]
 """The ids of connections, the primary owner first; empty if the name is free."""
@@ -66,6 +73,18 @@ class NameRegistry:
         self._claims: dict[str, dict[int, Claim]] = {}
         # A dict for its order: names are released in the reverse order of their requests.
         self._names_of: dict[int, dict[str, None]] = {}
+
+    @classmethod
+    def restored(
+        cls, queues: Mapping[str, Mapping[int, int]], requests: Mapping[int, Sequence[str]]
+    ) -> NameRegistry:
+        """Return the registry whose ``places`` and ``requests`` were these."""
+        self = cls()
+        self._claims = {
+            name: {peer: _claim(flags) for peer, flags in places.items()} for name, places in queues.items()
+        }
+        self._names_of = {peer: dict.fromkeys(names) for peer, names in requests.items()}
+        return self
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._claims)
@@ -81,6 +100,14 @@ class NameRegistry:
     def queue(self, name: str) -> Queue:
         """Return the queue of ``name``."""
         return tuple(self._claims.get(name, ()))
+
+    def places(self, name: str) -> list[tuple[int, int]]:
+        """Return the queue of ``name``, each connection with the flags of its request that still count."""
+        return [(peer, claim.flags) for peer, claim in self._claims[name].items()]
+
+    def requests(self) -> dict[int, list[str]]:
+        """Return the names that each connection owns or waits for, in the order of its requests."""
+        return {peer: list(names) for peer, names in self._names_of.items()}
 
     def request(self, name: str, peer: int, flags: int) -> tuple[RequestReply, Queue]:
         """Request ``name`` (specification: "RequestName"); return the answer and the new queue."""

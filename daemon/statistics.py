@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import count
 from typing import Any
 
 from ..transport.relay import Event, Relay, Table
@@ -18,16 +17,16 @@ from .guard import Failed, Guard, ignored
 class Statistics:
     """Requests for tables, which the data plane exports in order.
 
-    A request belongs to a call, whose sender is stopped until the reply. ``bus_serials`` and
-    ``connection_serials`` number the replies of each kind. ``way`` describes the way of messages.
+    A request belongs to a call, whose sender is stopped until the reply. ``bus_replies`` and
+    ``connection_replies`` count the replies of each kind. ``way`` describes the way of messages.
     """
 
     def __init__(self, relay: Relay, guard: Guard) -> None:
         self._relay = relay
         self._guard = guard
         self.way = ""
-        self.bus_serials = count()
-        self.connection_serials = count()
+        self.bus_replies = 0
+        self.connection_replies = 0
         self._asked: deque[tuple[Callable[[bytes], None], Failed]] = deque()
 
     def ask(self, call: Call, table: Table, done: Callable[[Any], None], peers: Sequence[int] = ()) -> None:

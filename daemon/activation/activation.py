@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ...policy.settings import Settings
 from ...transport.relay import Event
-from ...transport.relay.message import METHOD_RETURN
 from .. import errors, signature
 from ..codec import read_body
 from ..driver.method import BUS_NAME, Call
@@ -29,8 +28,6 @@ from .waiters import DriverMessage, ParkedMessage, StartCall, StartReply, Waiter
 if TYPE_CHECKING:
     from ..bus import Bus
 
-MAX_UNIT_STATE: Final = 2**18  # bytes; the properties of a unit have about 10,000
-
 
 class Activation:
     """All starts in progress, by the bus name that is awaited.
@@ -48,7 +45,12 @@ class Activation:
         self._starts: dict[str, Start] = {}
         self._waiting = 0
         self._services = Services(bus.relay, tools, bus.log, bus.guard, bus.announce_services)
-        self._units = Units(bus.relay, tools, self._is_systemd_there, self._unit_failed)
+        self.units = Units(bus.relay, tools, self._is_systemd_there, self._unit_failed)
+
+    @property
+    def starts(self) -> Collection[Start]:
+        """All starts in progress."""
+        return self._starts.values()
 
     def configure(self, settings: Settings) -> None:
         """Use the service directories of a configuration."""
@@ -112,19 +114,19 @@ class Activation:
             self._count(-judged)
             self._fail_all(lost, error)
         if self._bus.owner(systemd.MANAGER_NAME) is None:
-            self._units.manager_gone()
+            self.units.manager_gone()
 
     def receive(self, peer: Peer, event: Event) -> None:
         """Handle a signal or a reply that a peer sends to the bus; raises DBusError."""
         if event.reply_serial:
-            self._units.answered(event.reply_serial, _unit_state(event))
+            self.units.answered(event.reply_serial, systemd.UnitState.from_reply(event))
         elif event.interface == systemd.ACTIVATOR_INTERFACE and event.member == "ActivationFailure":
             self._receive_failure(peer, event)
 
     def receive_failed(self, event: Event) -> None:
         """Handle a failed ``receive``: a unit whose state is unknown is left to its time-out."""
         if event.reply_serial:
-            self._units.answered(event.reply_serial, None)
+            self.units.answered(event.reply_serial, None)
 
     def _receive_failure(self, peer: Peer, event: Event) -> None:
         self._bus.driver.check_privileged(self._bus, peer, "ActivationFailure")
@@ -177,15 +179,31 @@ class Activation:
 
     def _find(self, start: Start, current: bool) -> None:
         """Look up the service that provides the name."""
-        timeout, broke = self._bus.limits.service_start_timeout / 1000, partial(self._abort, start)
-        start.timer = self._tools.later(timeout, partial(self._timed_out, start), broke)
-        self._bus.relay.await_name(start.name, True)
+        timeout = self._bus.limits.service_start_timeout / 1000
+        self._wait(start, timeout)
         if self._needs_no_file(start.name):
             start.running = True
             self._judge(start)
             self._begin_all(start)
         else:
-            self._services.ask(partial(self._found, start), broke, current=current)
+            self._services.ask(partial(self._found, start), partial(self._abort, start), current=current)
+
+    def _wait(self, start: Start, seconds: float) -> None:
+        """Wait for the owner of the name, for as long."""
+        start.deadline = self._tools.now() + seconds
+        start.timer = self._tools.later(seconds, partial(self._timed_out, start), partial(self._abort, start))
+        self._bus.relay.await_name(start.name, True)
+
+    def adopt(self, start: Start, child: int | None) -> None:
+        """Go on with a start that the previous program has begun (``upgrade/``); ``child`` is its pid."""
+        self._starts[start.name] = start
+        self._count(len(start.waiters))
+        self._wait(start, start.deadline - self._tools.now())
+        if child is not None:
+            self._guard.run(partial(self._adopt, start, child), partial(self._abort, start))
+
+    def _adopt(self, start: Start, child: int) -> None:
+        start.child = self._tools.adopt(child, partial(self._ended, start), partial(self._abort, start))
 
     def _found(self, start: Start, catalog: Catalog) -> None:
         """Continue with the catalogue, unless the name has an owner or the start has timed out meanwhile."""
@@ -323,7 +341,7 @@ class Activation:
         if start.timer is not None:
             start.timer.cancel()
         if start.unit is not None and all(other.unit != start.unit for other in self._starts.values()):
-            self._units.forget(start.unit)
+            self.units.forget(start.unit)
 
     # systemd
 
@@ -340,15 +358,17 @@ class Activation:
         text = f"{how}: service name='{start.name}' unit='{unit}' {_requested_by(start)}"
         self._bus.log.info(text, MESSAGE_ID=ACTIVATING, DBUS_SERVICE=start.name, UNIT=unit)
         try:
-            self._send_to_systemd(
-                systemd.activation_request(
-                    unit, lambda: self._watch(unit), lambda error: self._unit_failed(unit, error)
-                )
-            )
+            self._send_to_systemd(self.request(unit))
         except DBusError:
             text = f"Failed to activate via systemd: service name='{start.name}' unit='{unit}'"
             self._log_failure(start, text)
             raise
+
+    def request(self, unit: str) -> DriverMessage:
+        """Return the message that requests the start of a unit, which is watched once it is sent."""
+        return systemd.activation_request(
+            unit, lambda: self._watch(unit), lambda error: self._unit_failed(unit, error)
+        )
 
     def _send_to_systemd(self, message: DriverMessage) -> None:
         """Send a message to systemd, once it is connected; raises DBusError."""
@@ -362,7 +382,7 @@ class Activation:
     def _watch(self, unit: str) -> None:
         """Watch the unit that systemd has just been asked to start."""
         if any(start.unit == unit for start in self._starts.values()):
-            self._units.watch(unit)
+            self.units.watch(unit)
 
     def _unit_failed(self, unit: str, error: DBusError) -> None:
         text = f"Activation via systemd failed for unit '{unit}': {error.text}"
@@ -376,11 +396,3 @@ def _requested_by(start: Start) -> str:
     peer = start.waiters[0].peer
     name, loginfo = (BUS_NAME, "bus") if peer is None else (peer.unique_name, peer.credentials.loginfo)
     return f"requested by '{name}' ({loginfo})"
-
-
-def _unit_state(event: Event) -> systemd.UnitState | None:
-    body = event.body_view
-    if event.type != METHOD_RETURN or event.signature != "a{sv}" or len(body) > MAX_UNIT_STATE:
-        return None
-    (properties,) = read_body("a{sv}", body, event.big_endian)
-    return systemd.UnitState.from_properties(properties)

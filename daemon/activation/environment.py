@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from typing import Final
 
 NOT_FOR_SERVICES: Final = (
-    # Set by the service manager for the bus: its log, sockets, notifications, invocation, watchdog.
+    # Set by the service manager for the bus: its log, sockets, notifications, invocation, watchdog. And by
+    # omnibusd, the start script: its own path.
     "JOURNAL_STREAM",
     "LISTEN_FDNAMES",
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_PIDFDID",
+    "OMNIBUS_PROGRAM",
     "NOTIFY_SOCKET",
     "INVOCATION_ID",
     "WATCHDOG_PID",
@@ -51,6 +53,11 @@ class Environment:
     def update(self, variables: Mapping[str, str]) -> None:
         """Set variables for the programs that are started from now on."""
         self._variables.update(variables)
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """All but the bus address, as they are now."""
+        return self._variables
 
     def for_program(self) -> dict[str, str]:
         """Return the whole environment; the bus address can't be overridden."""

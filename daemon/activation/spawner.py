@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Sequence
+from weakref import WeakSet
 
 from ...systemd.journal import open_stream
 from ..guard import Failed
@@ -27,6 +28,11 @@ class Running:
         self._pidfd = pidfd
         self._ended = ended
         loop.reader(pidfd, self._reap, failed)
+
+    @property
+    def pid(self) -> int | None:
+        """The pid, None once it has been reaped."""
+        return self._pid
 
     def kill(self) -> None:
         """Kill the program."""
@@ -62,6 +68,29 @@ class Spawner:
         self._loop = loop
         self._fd_limit = fd_limit
         self._to_journal = to_journal
+        # The loop keeps each until it is reaped.
+        self._running: WeakSet[Running] = WeakSet()
+
+    @property
+    def children(self) -> list[int]:
+        """The pids of the programs that have not been reaped."""
+        return sorted(one.pid for one in self._running if one.pid is not None)
+
+    def adopt(self, pid: int, ended: Callable[[int], object], failed: Failed) -> Running:
+        """Reap a child that this process has started before execve(2); arguments as of ``spawn``.
+
+        Raises OSError if there is no such process.
+        """
+        pidfd = os.pidfd_open(pid)
+        try:
+            return self._keep(Running(self._loop, pid, pidfd, ended, failed))
+        except Exception:
+            os.close(pidfd)
+            raise
+
+    def _keep(self, running: Running) -> Running:
+        self._running.add(running)
+        return running
 
     def spawn(self, program: Program, ended: Callable[[int], object], failed: Failed) -> Running:
         """Start a program; raises CannotFork or CannotExecute. ``ended`` gets the wait(2) status."""
@@ -75,7 +104,7 @@ class Spawner:
                 if fd is not None:
                     os.close(fd)
         try:
-            return Running(self._loop, pid, pidfd, ended, failed)
+            return self._keep(Running(self._loop, pid, pidfd, ended, failed))
         except Exception:
             # Without a reader it would never be reaped.
             os.kill(pid, signal.SIGKILL)

@@ -19,12 +19,14 @@ class Start:
     """``service`` is None during the look-up, and for the service manager, which is not started by the bus.
 
     ``running``: the service was found, the policy allows at least one waiter, and it is being started. Until
-    then waiters are ``unjudged``; ``waiters`` are those that were allowed, and count against the limit.
+    then waiters are ``unjudged``; ``waiters`` are those that were allowed, and count against the limit. At
+    ``deadline``, in seconds of CLOCK_MONOTONIC, it fails.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.timer: asyncio.TimerHandle | None = None
+        self.deadline = 0.0
         self.unjudged: deque[Waiter] = deque()
         self.waiters: list[Waiter] = []
         self.service: ServiceFile | None = None

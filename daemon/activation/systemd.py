@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ...record import Record
-from ...transport.relay.message import METHOD_CALL, SIGNAL
-from ..codec import make_body
+from ...transport.relay import Event
+from ...transport.relay.message import METHOD_CALL, METHOD_RETURN, SIGNAL
+from ..codec import make_body, read_body
 from ..driver.method import BUS_PATH
 from ..errors import DBusError
 from ..peers import Peer
@@ -20,6 +21,7 @@ MANAGER_INTERFACE: Final = "org.freedesktop.systemd1.Manager"
 ACTIVATOR_INTERFACE: Final = "org.freedesktop.systemd1.Activator"
 UNIT_INTERFACE: Final = "org.freedesktop.systemd1.Unit"
 
+MAX_UNIT_STATE: Final = 2**18  # bytes; the properties of a unit have about 10,000
 NOT_FOR_PATHS: Final = re.compile(rb"[^A-Za-z0-9]|\A[0-9]")
 
 
@@ -79,6 +81,15 @@ class UnitState(Record):
     left_inactive: int
     condition_met: bool
     condition_checked: int
+
+    @classmethod
+    def from_reply(cls, event: Event) -> UnitState | None:
+        """Read a reply of GetAll; None if it is an error, or malformed."""
+        body = event.body_view
+        if event.type != METHOD_RETURN or event.signature != "a{sv}" or len(body) > MAX_UNIT_STATE:
+            return None
+        (properties,) = read_body("a{sv}", body, event.big_endian)
+        return cls.from_properties(properties)
 
     @classmethod
     def from_properties(cls, properties: Mapping[str, Any]) -> UnitState | None:

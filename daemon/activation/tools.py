@@ -39,3 +39,4 @@ class Tools:
         self.now = loop.time
         self.in_background = loop.in_thread
         self.spawn = spawner.spawn
+        self.adopt = spawner.adopt

@@ -11,7 +11,7 @@ state after it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ...transport.relay import Relay
@@ -30,10 +30,10 @@ LONGEST_PAUSE: Final = 1.0
 class WatchedUnit:
     """A watched unit; ``since`` in microseconds of CLOCK_MONOTONIC, as in systemd."""
 
-    def __init__(self, unit: str, since: int) -> None:
+    def __init__(self, unit: str, since: int, pause: float = SHORTEST_PAUSE) -> None:
         self.unit = unit
         self.since = since
-        self.pause = SHORTEST_PAUSE
+        self.pause = pause
 
 
 def verdict(unit: str, state: UnitState, since: int) -> DBusError | None:
@@ -71,8 +71,25 @@ class Units:
         self._asked: WatchedUnit | None = None
         self._serial = FIRST_SERIAL
 
+    @property
+    def serial(self) -> int:
+        """The serial of the latest query."""
+        return self._serial
+
+    @property
+    def watched(self) -> list[WatchedUnit]:
+        """All watched units."""
+        return list(self._watches.values())
+
+    def restore(self, serial: int, watches: Sequence[WatchedUnit]) -> None:
+        """Watch these units, each queried anew after its pause, by serials behind ``serial``."""
+        self._serial = serial
+        for watch in watches:
+            self._watches[watch.unit] = watch
+            self._pause(watch)
+
     def watch(self, unit: str) -> None:
-        """WatchedUnit a unit that systemd has just been asked to start."""
+        """Watch a unit that systemd has just been asked to start."""
         if self._can_be_asked():
             watch = self._watches[unit] = WatchedUnit(unit, int(self._tools.now() * 1_000_000))
             self._ask(watch)

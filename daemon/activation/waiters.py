@@ -73,8 +73,17 @@ class StartCall:
     """A call of StartServiceByName; its sender is stopped until the service is found."""
 
     def __init__(self, call: Call) -> None:
-        self.peer = call.peer
         self._call = call
+
+    @property
+    def peer(self) -> Peer | None:
+        """The caller."""
+        return self._call.peer
+
+    @property
+    def resumed(self) -> tuple[int, int] | None:
+        """The caller's id and the serial, if the data plane no longer has the call; None: it has."""
+        return (self._call.peer.id, self._call.serial) if self._call.resumed else None
 
     def begun(self, relay: Relay) -> None:
         """Resume the sender."""

@@ -64,6 +64,11 @@ class Call:
         return self._message
 
     @property
+    def resumed(self) -> bool:
+        """True once its sender was resumed: the data plane has freed the message."""
+        return self._resumed
+
+    @property
     def waits(self) -> bool:
         """True until it is answered."""
         return not self._replied

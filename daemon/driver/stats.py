@@ -92,7 +92,8 @@ def get_stats(bus: Bus, call: Call) -> None:
     """GetStats() → a{sv}: the whole bus."""
 
     def answer(totals: Any) -> None:
-        stats = {"Serial": _uint32(next(bus.statistics.bus_serials))}
+        stats = {"Serial": _uint32(bus.statistics.bus_replies)}
+        bus.statistics.bus_replies += 1
         stats |= _take(totals, TOTALS, _uint32)
         stats["ListMemPoolCachedBytes"] = _uint32(totals["cells_bytes"] - totals["cells_used_bytes"])
         stats["IncompleteConnections"] = _uint32(bus.relay.incomplete())
@@ -125,9 +126,10 @@ def get_connection_stats(bus: Bus, call: Call) -> None:
             raise no_such_name
         (connection,) = connections
         stats = {
-            "Serial": _uint32(next(bus.statistics.connection_serials)),
+            "Serial": _uint32(bus.statistics.connection_replies),
             "UniqueName": Variant("s", unique_name),
         }
+        bus.statistics.connection_replies += 1
         stats |= _take(connection, CONNECTION, _uint32)
         stats |= _take(connection, OWN_CONNECTION, _uint64)
         stats |= _take(connection, OWN_CONNECTION_STATES, lambda value: Variant("b", value))

@@ -133,9 +133,10 @@ class FakeTimer:
 
 @dataclass(eq=False)
 class FakeChild:
-    program: Program
+    program: Program | None
     ended: Callable[[int], None]
     killed: bool = False
+    pid: int = 4711
 
     def kill(self) -> None:
         self.killed = True
@@ -169,6 +170,13 @@ class FakeTools:
         if self.error is not None:
             raise self.error
         child = FakeChild(program, lambda status: self.guard.run(lambda: ended(status), failed))
+        self.children.append(child)
+        return child
+
+    def adopt(self, pid: int, ended: Callable[[int], object], failed: Failed) -> FakeChild:
+        if self.error is not None:
+            raise self.error
+        child = FakeChild(None, lambda status: self.guard.run(lambda: ended(status), failed), pid=pid)
         self.children.append(child)
         return child
 

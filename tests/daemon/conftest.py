@@ -30,6 +30,9 @@ class ImmediateTools:
     def later(self, seconds: float, action: Action, failed: Failed) -> None:
         pass
 
+    def now(self) -> float:
+        return 0.0
+
 
 class Desk:
     """The bus, its data plane and its log, with methods that inject events."""

@@ -346,7 +346,7 @@ class Scenario:
         world.park(caller, "org.example.Unit")
         for state in ("activating", "activating", "failed", "failed", "failed"):
             units: Any = world.bus.activation
-            serial = units._units._serial
+            serial = units.units.serial
             self.tell(manager, type=2, reply_serial=serial, signature="a{sv}", body=unit_state(state))
             world.pass_time(2.0)
         world.park(caller, "org.example.Unit")

@@ -306,6 +306,11 @@ class FakeSpawner:
         self.children.append(FakeChild(self._loop, ended, failed))
         return self.children[-1]
 
+    def adopt(self, pid: int, ended: Callable[[int], object], failed: Failed) -> FakeChild:
+        self._faults.point("adopt, before")
+        self.children.append(FakeChild(self._loop, ended, failed))
+        return self.children[-1]
+
 
 def failing_driver(faults: Faults) -> Driver:
     """Return the driver with methods and properties that may fail, taken from its tables."""
