@@ -22,6 +22,8 @@ class EventKind(IntEnum):
     ADMITTED = lib.RELAY_EVENT_ADMITTED
     LEFT = lib.RELAY_EVENT_LEFT
     HANDED_UP = lib.RELAY_EVENT_HANDED_UP
+    FROZEN = lib.RELAY_EVENT_FROZEN
+    DUMPED = lib.RELAY_EVENT_DUMPED
 
 
 class LossReason(IntEnum):
@@ -98,11 +100,17 @@ class Event:
         self.peer: int = view.peer
 
     serial = Field(int)
-    """The message's serial; for EXPORT the Table, for LOG the line of the deciding rule."""
+    """The message's serial; for EXPORT the Table, for LOG the line of the deciding rule.
+
+    For DUMPED 0 or an errno, which `body` explains.
+    """
     reply_serial = Field(int)
     """The REPLY_SERIAL field, 0 if it has none."""
     parked = Field(int)
-    """The id of a parked message; for HANDED_UP the number of bytes sent in the handshake so far."""
+    """The id of a parked message; for HANDED_UP the number of bytes sent in the handshake so far.
+
+    For DUMPED the size of the state in bytes.
+    """
     type = Field(int)
     """The message's type; for LOG the severity as in syslog(3)."""
     flags = Field(int)
@@ -116,7 +124,9 @@ class Event:
     denied = Field(bool)
     """For PARKED whether the sender may not send it to a service that owns just the destination."""
     n_fds = Field(int)
-    """How many descriptors came with the message."""
+    """How many descriptors came with the message; for DUMPED how many the state has."""
+    monitor = Field(bool)
+    """For ADMITTED whether the connection, which is resumed then, is a monitor."""
     reason = Field(LossReason)
     """Why the connection was lost."""
     path = Field(_text)

@@ -11,6 +11,7 @@ from ._relay import ffi, lib
 from .credentials import Credentials
 from .event import Audience, Event
 from .follower import Follower
+from .state import State, StateError
 
 BROADCAST: Final = 0xFFFF_FFFF_FFFF_FFFF
 """In place of a connection's id: every connection with a matching rule."""
@@ -49,7 +50,27 @@ class Relay:
     def __init__(self, guid: str) -> None:
         out = ffi.new("struct relay **")
         check(lib.relay_new(out, guid.encode("ascii")))
-        self._relay: Any = out[0]
+        self._own(out[0])
+
+    @classmethod
+    def restore(cls, state: State, *, rehearsal: bool = False) -> "Relay":
+        """Returns a frozen data plane with this state; raises StateError, and leaves no trace then.
+
+        It owns the descriptors of the state. Its first events are ADMITTED of all connections, by id, then
+        the PARKED, CALL and HANDED_UP that were not answered. `start` it, and `thaw` it when all else is
+        ready. `rehearsal`: all but the descriptors, which are none of this process's; it may only be closed.
+        """
+        out = ffi.new("struct relay **")
+        why = ffi.new("char[]", _MAX_REASON)
+        result = lib.relay_restore(out, state.native, state.size, rehearsal, why, _MAX_REASON)
+        if result < 0:
+            raise StateError(str(ffi.string(why), "utf-8", "replace"))
+        relay = cls.__new__(cls)
+        relay._own(out[0])
+        return relay
+
+    def _own(self, relay: Any) -> None:
+        self._relay: Any = relay
         self._credentials = ffi.new("struct relay_credentials *")
         self._events = ffi.new("struct relay_event[]", _EVENTS)
 
@@ -284,6 +305,22 @@ class Relay:
         check(lib.relay_set_catalog(self._relay, native, names, len(names)))
         if native:
             ffi.gc(native, None)
+
+    def freeze(self) -> None:
+        """Stops reading, accepting and all timers; FROZEN follows, once the output was written."""
+        check(lib.relay_freeze(self._relay))
+
+    def thaw(self) -> None:
+        """Ends a freeze; times that passed meanwhile count."""
+        check(lib.relay_thaw(self._relay))
+
+    def dump(self, fd: int, sections: bytes) -> None:
+        """Writes the state to a file, which it truncates, and then `sections`, as `state.section` makes them.
+
+        DUMPED follows; `fd` has to stay open until then. EAGAIN: events are to be handled first. Raises
+        ValueError for anything but sections.
+        """
+        check(lib.relay_dump(self._relay, fd, sections, len(sections)))
 
     def commit(self) -> None:
         """Hands over the commands since the last commit, to be applied as one batch."""

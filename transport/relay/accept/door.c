@@ -37,11 +37,27 @@ void door_free(struct door *door)
     free(door);
 }
 
-static void door_watch(struct bus *bus, struct door *door, int operation)
+static bool door_control(struct bus *bus, struct door *door, int operation)
 {
     struct epoll_event event = {.events = bus->accepting ? EPOLLIN : 0, .data.ptr = &door->source};
-    if (epoll_ctl(bus->epoll, operation, door->fd, &event) < 0)
+    return epoll_ctl(bus->epoll, operation, door->fd, &event) == 0;
+}
+
+static void door_watch(struct bus *bus, struct door *door, int operation)
+{
+    if (!door_control(bus, door, operation))
         log_line(bus, LOG_ERR, "Failed to watch for new connections: %s", strerror(errno));
+}
+
+int doors_watch(struct bus *bus)
+{
+    if (bus->shut)
+        return 0;
+    LIST_FOR (at, &bus->doors) {
+        if (!door_control(bus, CONTAINER_OF(at, struct door, in_doors), EPOLL_CTL_ADD))
+            return -errno;
+    }
+    return 0;
 }
 
 void door_open(struct bus *bus, struct door *door)

@@ -45,6 +45,8 @@ struct door {
 struct door *door_new(int fd, uint32_t number, const char *guid, bool simple); /* NULL: no memory */
 void door_free(struct door *door);
 void door_open(struct bus *bus, struct door *door); /* takes ownership of the door */
+/* Has epoll watch the doors of a bus that was made from a state. 0 or a negative errno. */
+int doors_watch(struct bus *bus);
 /* Stops accepting for good, and drops connections that have not authenticated. */
 void doors_shut(struct bus *bus);
 void doors_free(struct bus *bus); /* after doors_shut */

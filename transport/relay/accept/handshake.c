@@ -220,20 +220,41 @@ static void turn(struct bus *bus, struct handshake *handshake)
         handshake_watch(bus, handshake);
 }
 
-bool handshake_begin(struct bus *bus, struct door *door, int fd)
+struct handshake *handshake_new(int fd)
 {
     struct handshake *handshake = calloc(1, sizeof(*handshake));
     struct peer *peer = peer_begin();
     if (!handshake || !peer) {
         free(handshake);
         peer_free(peer);
-        return false;
+        return NULL;
     }
-    handshake->door = door;
     handshake->fd = fd;
     handshake->peer = peer;
     peer->handshake = handshake;
-    incomplete_add(bus, &peer->incomplete, clock_now());
+    return handshake;
+}
+
+bool handshake_hear_again(struct handshake *handshake, const uint8_t *text, size_t size)
+{
+    struct sasl_fast_answer answer; /* was sent, or a part of it led to HANDED_UP */
+    if (size > HANDSHAKE_KEPT)
+        return false;
+    memcpy(handshake->text, text, size);
+    handshake->size = size;
+    if (size == 0)
+        return true;
+    sasl_fast_begin(&handshake->sasl, handshake->user.uid);
+    return sasl_fast_hear(&handshake->sasl, handshake->door->guid, text, size, &answer) == SASL_FAST_GOES_ON;
+}
+
+bool handshake_begin(struct bus *bus, struct door *door, int fd)
+{
+    struct handshake *handshake = handshake_new(fd);
+    if (!handshake)
+        return false;
+    handshake->door = door;
+    incomplete_add(bus, &handshake->peer->incomplete, clock_now());
     if (door->simple) {
         turn(bus, handshake);
     } else {

@@ -25,6 +25,12 @@ struct handshake {
     uint8_t text[HANDSHAKE_KEPT]; /* everything received */
 };
 
+struct handshake *handshake_new(int fd); /* with its peer, in no table; NULL: no memory */
+/*
+ * Brings a new handshake, of which door and user are set, to where another process had it after this text.
+ * False: it is not the beginning of a usual handshake.
+ */
+bool handshake_hear_again(struct handshake *handshake, const uint8_t *text, size_t size);
 /* Begins a handshake and reads at once. False: no memory; the descriptor is left alone. */
 bool handshake_begin(struct bus *bus, struct door *door, int fd);
 void handshake_ready(struct bus *bus, struct handshake *handshake, uint32_t events);

@@ -58,6 +58,10 @@ void command_free(struct command *command)
     case COMMAND_EXPORT:
         free(command->export.event);
         break;
+    case COMMAND_FREEZE:
+    case COMMAND_DUMP:
+        free(command->dump.event);
+        break;
     default:
         break;
     }

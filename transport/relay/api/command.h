@@ -32,6 +32,9 @@ enum command_kind {
     COMMAND_AWAIT_NAME,
     COMMAND_COUNT_STARTS,
     COMMAND_SET_CATALOG,
+    COMMAND_FREEZE,
+    COMMAND_THAW,
+    COMMAND_DUMP,
     COMMAND_STOP,
     COMMAND_COUNT,
 };
@@ -67,6 +70,10 @@ struct command {
             struct event *event; /* for the answer */
             uint32_t kind;
         } export;
+        struct {
+            struct event *event; /* for the answer, with room for a text behind it */
+            int fd;
+        } dump;                  /* body: the sections of the control plane. COMMAND_FREEZE: the event only */
         bool constant;           /* COMMAND_REPLY */
         struct door *door;       /* COMMAND_LISTEN */
         struct policy *policy;   /* COMMAND_LOAD_POLICY */

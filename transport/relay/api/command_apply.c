@@ -6,6 +6,7 @@
 #include "accept/incomplete.h"
 #include "accept/leave.h"
 #include "api/export.h"
+#include "resume/resume.h"
 #include "route/route.h"
 #include "send/monitor.h"
 #include "send/output.h"
@@ -331,6 +332,32 @@ static void apply_set_catalog(struct bus *bus, struct command *command)
     command->catalog = old;
 }
 
+static void apply_freeze(struct bus *bus, struct command *command)
+{
+    freeze(bus, command->dump.event);
+    command->dump.event = NULL;
+}
+
+static void apply_thaw(struct bus *bus, struct command *command)
+{
+    (void)command;
+    freeze_end(bus);
+}
+
+static void apply_dump(struct bus *bus, struct command *command)
+{
+    struct dump_result result = {0};
+    struct event *event = command->dump.event;
+    int error = dump(bus, command->dump.fd, command->body, command->size, &result);
+    event->view.serial = (uint32_t)-error;
+    event->view.parked = result.size;
+    event->view.n_fds = result.n_descriptors;
+    event->view.body = memcpy(event + 1, result.why, sizeof(result.why));
+    event->view.body_size = (uint32_t)strlen(result.why);
+    events_push(bus->events, event);
+    command->dump.event = NULL;
+}
+
 static void apply_stop(struct bus *bus, struct command *command)
 {
     (void)command;
@@ -363,6 +390,9 @@ static void (*const appliers[COMMAND_COUNT])(struct bus *bus, struct command *co
     [COMMAND_AWAIT_NAME] = apply_await_name,
     [COMMAND_COUNT_STARTS] = apply_count_starts,
     [COMMAND_SET_CATALOG] = apply_set_catalog,
+    [COMMAND_FREEZE] = apply_freeze,
+    [COMMAND_THAW] = apply_thaw,
+    [COMMAND_DUMP] = apply_dump,
     [COMMAND_STOP] = apply_stop,
 };
 

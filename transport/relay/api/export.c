@@ -94,7 +94,7 @@ static void export_names(const struct bus *bus, struct json *json, struct choice
 /* {unique name: [rule, ...]} */
 static void export_matches(const struct bus *bus, struct json *json, struct choice *choice)
 {
-    char text[2 * MATCH_MAX_RULE_TEXT + 256];
+    char text[MATCH_MAX_CANONICAL];
     json_open(json, '{');
     for (const struct peer *peer = NULL; (peer = export_choose(bus, choice, peer));) {
         json_key(json, peer->unique_text);

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -83,6 +84,7 @@ int lifecycle_begin(struct bus *bus, struct events *events, const char *guid)
     bus->lose = lose;
     bus->limits = first_limits;
     bus->tick = -1;
+    bus->commanded = -1;
     list_init(&bus->touched);
     list_init(&bus->leaving);
     list_init(&bus->unsettled);
@@ -148,6 +150,7 @@ void lifecycle_end(struct bus *bus)
     prepared_free(&bus->prepared);
     marshal_free(&bus->marshal);
     pool_free(&bus->pool);
+    free(bus->freezing);
     if (bus->epoll >= 0)
         close(bus->epoll);
     bus->epoll = -1;

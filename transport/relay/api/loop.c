@@ -6,6 +6,7 @@
 #include "accept/incomplete.h"
 #include "accept/leave.h"
 #include "base/clock.h"
+#include "resume/resume.h"
 #include "route/input.h"
 #include "send/judge.h"
 #include "send/output.h"
@@ -14,6 +15,7 @@
 #include "state/quota.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/epoll.h>
 
 #define LOOP_EVENTS 128
@@ -89,6 +91,8 @@ static int64_t sooner(int64_t a, int64_t b)
 
 int loop_wait_time(const struct bus *bus)
 {
+    if (bus->frozen)
+        return bus->commands_wait ? 0 : -1;
     if (bus->commands_wait || !list_empty(&bus->ready) || !list_empty(&bus->leaving) ||
         !list_empty(&bus->unsettled) || bus->sweeping)
         return 0;
@@ -127,8 +131,26 @@ static int64_t accept_tick(struct bus *bus)
     return doors_settled(bus) ? expiry : sooner(expiry, doors_tick(bus));
 }
 
+/*
+ * While the bus is frozen epoll is not asked: it keeps the edges of all sockets, so that none is lost when
+ * the bus goes on.
+ */
+static void frozen_once(struct bus *bus, int timeout, loop_commands commands, void *context)
+{
+    struct pollfd commanded = {.fd = bus->commanded, .events = POLLIN};
+    if (timeout != 0)
+        poll(&commanded, 1, timeout);
+    commands(context);
+    freeze_settle(bus);
+    events_wake(bus->events);
+}
+
 void loop_once(struct bus *bus, int timeout, loop_commands commands, void *context)
 {
+    if (bus->frozen) {
+        frozen_once(bus, timeout, commands, context);
+        return;
+    }
     struct epoll_event events[LOOP_EVENTS];
     bool commanded = false;
     int n = epoll_wait(bus->epoll, events, LOOP_EVENTS, timeout);
@@ -138,6 +160,11 @@ void loop_once(struct bus *bus, int timeout, loop_commands commands, void *conte
     /* last, as a command may free a peer that another event of this wake-up refers to */
     if (commanded || bus->commands_wait)
         commands(context);
+    if (bus->frozen) {
+        freeze_settle(bus);
+        events_wake(bus->events);
+        return;
+    }
     ready_turns(bus);
     expire_replies(bus);
     int64_t doors = accept_tick(bus);

@@ -18,7 +18,7 @@ static void apply_commands(void *context)
 {
     struct relay *relay = context;
     int64_t end = clock_microseconds() + COMMANDS_TIME;
-    if (relay->commanded.reader != relay->commanded.writer)
+    if (relay->bus.frozen || relay->commanded.reader != relay->commanded.writer)
         wake_clear(&relay->commanded);
     struct stack_node **at = &relay->batches;
     while (*at)
@@ -43,6 +43,7 @@ int relay_new(struct relay **out, const char *guid)
     int error = lifecycle_begin(&relay->bus, &relay->events, guid);
     int told = wake_open(&relay->told), commanded = wake_open(&relay->commanded);
     relay->events.fd = relay->told.writer;
+    relay->bus.commanded = relay->commanded.reader;
     if (error == 0)
         error = told < 0 ? told : commanded;
     /* edge-triggered: each write is reported, so the eventfd need not be read */

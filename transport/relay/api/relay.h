@@ -85,6 +85,12 @@ enum relay_event_kind {
      * received; parked: the bytes of answers sent; fds: those of the latest read
      */
     RELAY_EVENT_HANDED_UP,
+    RELAY_EVENT_FROZEN, /* answers relay_freeze, after the output was written once */
+    /*
+     * answers relay_dump. serial: 0 or an errno, and then body: a text that says why, for the log; parked:
+     * the size of the state; n_fds: the descriptors in it. EAGAIN: there are events to be handled first
+     */
+    RELAY_EVENT_DUMPED,
 };
 
 struct relay_event { /* pointers are valid until the commit of the batch with the command that answers the
@@ -100,6 +106,7 @@ struct relay_event { /* pointers are valid until the commit of the batch with th
     _Bool active;  /* the sender has sent Hello */
     _Bool current; /* of a call or parked message: the catalogue is current, so it need not be read again */
     _Bool denied;  /* RELAY_EVENT_PARKED: by the policy, as if the service owned only the destination */
+    _Bool monitor; /* RELAY_EVENT_ADMITTED, of a resumed connection: it is a monitor */
     uint32_t n_fds;
     const char *path, *interface, *member, *error_name, *destination, *signature; /* NULL: absent */
     const uint8_t *body;
@@ -253,6 +260,82 @@ int relay_count_starts(struct relay *relay, uint32_t n);
  */
 int relay_set_catalog(struct relay *relay, struct follower *follower, const uint8_t *list, size_t size);
 int relay_commit(struct relay *relay);
+
+/*
+ * An upgrade: one process freezes its data plane and dumps the state, the next one restores it (resume/).
+ *
+ * relay_freeze: from the wake-up on in which it is applied nothing is read, accepted or timed out. Commands
+ * are applied as ever, and what they say is written. RELAY_EVENT_FROZEN follows. relay_thaw: all goes on;
+ * times that passed meanwhile count.
+ */
+int relay_freeze(struct relay *relay);
+int relay_thaw(struct relay *relay);
+/*
+ * Writes the state to a file, which it truncates, and then sections made elsewhere: those of the control
+ * plane. RELAY_EVENT_DUMPED follows; until then the file stays open. The bus has to be frozen, and all events
+ * taken and answered, connections that are lost forgotten. -EINVAL: these are no sections.
+ *
+ * Calls and parked messages that the control plane has not answered stay in the data plane. They are reported
+ * again after the restore.
+ */
+int relay_dump(struct relay *relay, int fd, const uint8_t *sections, size_t size);
+
+enum relay_state_section { /* never renumbered; below 64 */
+                           RELAY_STATE_BUS = 1,
+                           RELAY_STATE_LIMITS,
+                           RELAY_STATE_POLICY,
+                           RELAY_STATE_CATALOG,
+                           RELAY_STATE_DESCRIPTORS,
+                           RELAY_STATE_FDS,
+                           RELAY_STATE_DOORS,
+                           RELAY_STATE_PEERS,
+                           RELAY_STATE_RULES,
+                           RELAY_STATE_MONITORS,
+                           RELAY_STATE_REPLIES,
+                           RELAY_STATE_QUEUES,
+                           RELAY_STATE_MESSAGES,
+                           RELAY_STATE_HELD,
+                           RELAY_STATE_PARKED,
+                           RELAY_STATE_AWAITED,
+                           RELAY_STATE_HANDSHAKES,
+                           /*
+                            * Those of the control plane. NAMES, which has to be there: u32 number of names;
+                            * of each: its text, u32 number of requests, primary owner first; of each: u64
+                            * peer, u32 flags of the request, u32 place of it among all requests of that peer,
+                            * from 0. A text is u32 size and its bytes.
+                            */
+                           RELAY_STATE_NAMES,
+                           /*
+                            * Connections that it authenticates; they are HANDED_UP again. u32 number; of
+                            * each, as in that event: u64 peer, u32 listener, i64 began, u64 bytes of answers
+                            * sent, the text received, u32 number of descriptors and of each u32 number, u64
+                            * device, u64 inode: the socket, and then those received.
+                            */
+                           RELAY_STATE_HANDED_UP,
+                           RELAY_STATE_CONTROL, /* the data plane does not look into it */
+                           RELAY_STATE_END,
+};
+
+/*
+ * Maps the state in a memfd, which has to be sealed, so that it cannot change, and named omnibus... -EPERM:
+ * it is not.
+ */
+int relay_state_map(int fd, const uint8_t **state, size_t *size);
+void relay_state_unmap(const uint8_t *state, size_t size);
+/* Finds a section. -ENOENT: there is none; -EINVAL: it is no state. */
+int relay_state_section(const uint8_t *state, size_t size, uint32_t type, const uint8_t **content,
+                        size_t *length);
+/* Lists the descriptors in it, at most max. Returns their number; -EINVAL. */
+int64_t relay_state_descriptors(const uint8_t *state, size_t size, int *fds, size_t max);
+/*
+ * Makes a frozen data plane with this state, to be started with relay_start, and set going with relay_thaw.
+ * ADMITTED of all connections, in the order of their ids, then the PARKED, CALL and HANDED_UP that were not
+ * answered are its first events. It owns the descriptors, which become close-on-exec. On an error, which why
+ * explains, nothing is left of it, and the descriptors are as they were. rehearsal: all but the descriptors,
+ * which are none of this process's; then it may not be thawed.
+ */
+int relay_restore(struct relay **out, const uint8_t *state, size_t size, _Bool rehearsal, char *why,
+                  size_t why_size);
 /* cffi: end */
 
 #endif

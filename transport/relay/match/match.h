@@ -6,6 +6,7 @@
 #include "wire/message.h"
 
 #define MATCH_MAX_RULE_TEXT 1024u
+#define MATCH_MAX_CANONICAL (2 * MATCH_MAX_RULE_TEXT + 256u) /* limit of match_rule_text */
 /*
  * The match layer: match rules (D-Bus specification, "Match Rules"), and the index that finds the owners of
  * the rules that match a message.
@@ -32,6 +33,9 @@ struct match_index;
  * MATCH_MAX_RULE_TEXT), with the message of the reference in why.
  */
 int match_rule_parse(struct span text, struct match_rule **rule, char *why, size_t why_size);
+/* The same for a text of match_rule_text, which may be longer, and have one key more. 0, -ENOMEM or -EINVAL.
+ */
+int match_rule_parse_canonical(struct span text, struct match_rule **rule);
 void match_rule_free(struct match_rule *rule); /* NULL is fine; must not be in an index */
 bool match_rule_equal(const struct match_rule *a, const struct match_rule *b);
 bool match_rule_eavesdrops(const struct match_rule *rule);
@@ -68,6 +72,8 @@ uint32_t match_index_eavesdroppers(const struct match_index *index);
  */
 struct match_rule *match_index_add(struct match_index *index, struct match_list *list,
                                    struct match_rule *rule);
+/* Adds more copies of a rule that match_index_add returned. */
+void match_index_repeat(struct match_index *index, struct match_rule *rule, uint32_t n);
 /* Removes one copy of the rule of the list (NULL: empty) that equals the given one. False: there is none. */
 bool match_index_remove(struct match_index *index, struct match_list *list, const struct match_rule *like);
 /*

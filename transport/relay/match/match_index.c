@@ -318,6 +318,11 @@ struct match_rule *match_index_add(struct match_index *index, struct match_list 
     return rule;
 }
 
+void match_index_repeat(struct match_index *index, struct match_rule *rule, uint32_t n)
+{
+    rule_count(index, rule, n);
+}
+
 /* The pattern in the index that equals a rule outside the index; NULL: there is none. */
 static struct match_pattern *pattern_like(const struct match_index *index, const struct match_rule *like)
 {

@@ -15,8 +15,8 @@ struct token {
 struct reading {
     const char *at, *end;
     char *value; /* where the next value is unquoted to; the length of the text is enough for all */
-    struct token tokens[MATCH_MAX_KEYS];
-    unsigned n_tokens;
+    struct token tokens[MATCH_MAX_KEYS + 1];
+    unsigned n_tokens, max_tokens;
     struct match_form form;
     struct span values[MATCH_MAX_KEYS]; /* by key of the form */
     char *why;
@@ -109,7 +109,7 @@ static int match_parse_read_value(struct reading *r, struct span *value)
 /* Splits the whole rule before any of it is interpreted, which fixes the order of errors. */
 static int read_tokens(struct reading *r)
 {
-    while (r->at < r->end && r->n_tokens < MATCH_MAX_KEYS) {
+    while (r->at < r->end && r->n_tokens < r->max_tokens) {
         struct token *token = &r->tokens[r->n_tokens];
         int error = read_key(r, &token->key);
         if (error)
@@ -129,9 +129,11 @@ static bool has_key(const struct reading *r, uint8_t key)
     return memchr(r->form.keys, key, r->form.n) != NULL;
 }
 
-/* Appends a key: at most one for each token, so there is room. */
-static void match_parse_add_key(struct reading *r, uint8_t key, struct span value)
+/* Appends a key: at most one for each token, so there is room unless there is one token more. */
+static int match_parse_add_key(struct reading *r, uint8_t key, struct span value)
 {
+    if (r->form.n == MATCH_MAX_KEYS)
+        return invalid(r, "Too many keys in match rule");
     unsigned i = r->form.n++;
     for (; i > 0 && r->form.keys[i - 1] > key; i--) {
         r->form.keys[i] = r->form.keys[i - 1];
@@ -139,6 +141,7 @@ static void match_parse_add_key(struct reading *r, uint8_t key, struct span valu
     }
     r->form.keys[i] = key;
     r->values[i] = value;
+    return 0;
 }
 
 static int understand_type(struct reading *r, const struct token *token)
@@ -191,14 +194,13 @@ static int understand_field(struct reading *r, const struct token *token, const 
         return invalid(r, "Key %.*s specified twice in match rule\n", TEXT(token->key));
     if (!field->is_valid(token->value))
         return invalid(r, "%s '%.*s' is invalid\n", field->what, TEXT(token->value));
-    match_parse_add_key(r, (uint8_t)field->key, token->value);
-    return 0;
+    return match_parse_add_key(r, (uint8_t)field->key, token->value);
 }
 
 /* Reads the number as strtoul does, so arg0x10 is arg16; then nothing, "path" or "namespace". */
 static int understand_arg(struct reading *r, const struct token *token)
 {
-    char key[MATCH_MAX_RULE_TEXT + 1];
+    char key[MATCH_MAX_CANONICAL + 1];
     memcpy(key, token->key.s, token->key.n);
     key[token->key.n] = '\0';
     if (token->key.n < 4)
@@ -233,8 +235,7 @@ static int understand_arg(struct reading *r, const struct token *token)
         if (has_key(r, match_arg_key((unsigned)number, (enum match_arg_kind)other)))
             return invalid(r, "Argument %s matched more than once in match rule\n", key);
     }
-    match_parse_add_key(r, match_arg_key((unsigned)number, kind), token->value);
-    return 0;
+    return match_parse_add_key(r, match_arg_key((unsigned)number, kind), token->value);
 }
 
 static int understand(struct reading *r, const struct token *token)
@@ -252,22 +253,35 @@ static int understand(struct reading *r, const struct token *token)
     return invalid(r, "Unknown key \"%.*s\" in match rule", TEXT(token->key));
 }
 
+static int parse_rule(struct reading *r, struct span text, struct match_rule **rule)
+{
+    r->at = text.s;
+    r->end = text.s ? text.s + strnlen(text.s, text.n) : NULL;
+    int error = read_tokens(r);
+    for (unsigned i = 0; !error && i < r->n_tokens; i++)
+        error = understand(r, &r->tokens[i]);
+    if (error)
+        return error;
+    *rule = match_rule_new(&r->form, r->values);
+    return *rule ? 0 : -ENOMEM;
+}
+
 int match_rule_parse(struct span text, struct match_rule **rule, char *why, size_t why_size)
 {
     char values[MATCH_MAX_RULE_TEXT];
-    struct reading r = {.value = values, .why = why, .why_size = why_size};
+    struct reading r = {.value = values, .max_tokens = MATCH_MAX_KEYS, .why = why, .why_size = why_size};
     *rule = NULL;
     if (text.n > MATCH_MAX_RULE_TEXT) {
         invalid(&r, "Match rule text is %u bytes, maximum is %u", text.n, MATCH_MAX_RULE_TEXT);
         return -E2BIG;
     }
-    r.at = text.s;
-    r.end = text.s ? text.s + strnlen(text.s, text.n) : NULL;
-    int error = read_tokens(&r);
-    for (unsigned i = 0; !error && i < r.n_tokens; i++)
-        error = understand(&r, &r.tokens[i]);
-    if (error)
-        return error;
-    *rule = match_rule_new(&r.form, r.values);
-    return *rule ? 0 : -ENOMEM;
+    return parse_rule(&r, text, rule);
+}
+
+int match_rule_parse_canonical(struct span text, struct match_rule **rule)
+{
+    char values[MATCH_MAX_CANONICAL];
+    struct reading r = {.value = values, .max_tokens = MATCH_MAX_KEYS + 1};
+    *rule = NULL;
+    return text.n > MATCH_MAX_CANONICAL ? -EINVAL : parse_rule(&r, text, rule);
 }

@@ -92,7 +92,9 @@ struct policy {
     struct policy_section *sections;
     struct policy_connect *connect; /* in the order of the files */
     uint32_t n_connect;
-    char *strings;
+    uint8_t *block; /* as it was loaded */
+    size_t block_size;
+    const char *strings; /* in the block */
     struct table symbols;
     uint32_t uses[POLICY_FIELDS]; /* number of symbols of each field */
     bool counts_fds;              /* a rule has min_fds or max_fds */

@@ -167,15 +167,13 @@ static void sections_make(struct policy *policy)
 
 static int policy_read(struct policy *policy, const struct block *block)
 {
-    policy->strings = malloc(block->strings_size);
+    policy->strings = (const char *)block->strings;
     policy->rules = calloc((size_t)block->n_rules + 1, sizeof(*policy->rules));
     policy->sections = calloc((size_t)block->n_rules + 1, sizeof(*policy->sections));
     policy->memos = calloc(POLICY_MEMOS, sizeof(*policy->memos));
-    if (!policy->strings || !policy->rules || !policy->sections || !policy->memos ||
-        table_init(&policy->symbols) < 0 || table_init(&policy->identities) < 0 ||
-        table_init(&policy->roles) < 0)
+    if (!policy->rules || !policy->sections || !policy->memos || table_init(&policy->symbols) < 0 ||
+        table_init(&policy->identities) < 0 || table_init(&policy->roles) < 0)
         return -ENOMEM;
-    memcpy(policy->strings, block->strings, block->strings_size);
     int error = rules_read(policy, block);
     if (error < 0)
         return error;
@@ -191,9 +189,16 @@ int policy_new(struct policy **out, const uint8_t *data, size_t size, uint64_t g
     if (!block_open(&block, data, size))
         return -EINVAL;
     struct policy *policy = calloc(1, sizeof(*policy));
-    if (!policy)
+    uint8_t *own = malloc(size);
+    if (!policy || !own) {
+        free(policy);
+        free(own);
         return -ENOMEM;
+    }
+    policy->block = memcpy(own, data, size);
+    policy->block_size = size;
     policy->generation = generation;
+    block_open(&block, own, size);
     int error = policy_read(policy, &block);
     if (error < 0)
         policy_free(policy);
@@ -214,6 +219,6 @@ void policy_free(struct policy *policy)
     free(policy->scratch);
     free(policy->sections);
     free(policy->rules);
-    free(policy->strings);
+    free(policy->block);
     free(policy);
 }

@@ -112,8 +112,7 @@ bool route_unicast(struct transit *t, struct peer *to)
     return false;
 }
 
-/* Hands up the name that a call of the driver is about, until the answer. False: no memory. */
-static bool hand_up_name(struct bus *bus, struct peer *sender, const struct message *m)
+bool route_hand_up_name(struct bus *bus, struct peer *sender, const struct message *m)
 {
     struct message_args args;
     struct message_arg argument = {0};
@@ -125,21 +124,26 @@ static bool hand_up_name(struct bus *bus, struct peer *sender, const struct mess
     return sender->calls.about;
 }
 
-void route_up(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)
+void route_held_again(struct bus *bus, struct peer *sender)
 {
-    sender->calls.held = held_new(m, fds, sender->account, 0);
-    if (!sender->calls.held || !hand_up_name(bus, sender, m)) {
-        peer_end_call(sender);
-        say_error(bus, sender, m->serial, ERROR_NO_MEMORY, "Not enough memory");
-        return;
-    }
-    sender->calls.stopped = true;
     struct relay_event *view = &sender->reports.call.view;
     view->kind = RELAY_EVENT_CALL;
     view->peer = sender->id;
     view->active = sender->active;
     event_describe(&sender->reports.call, &sender->calls.held->m);
     report_of(bus, sender, &sender->reports.call);
+}
+
+void route_up(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)
+{
+    sender->calls.held = held_new(m, fds, sender->account, 0);
+    if (!sender->calls.held || !route_hand_up_name(bus, sender, m)) {
+        peer_end_call(sender);
+        say_error(bus, sender, m->serial, ERROR_NO_MEMORY, "Not enough memory");
+        return;
+    }
+    sender->calls.stopped = true;
+    route_held_again(bus, sender);
 }
 
 static void route_inactive(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)

@@ -40,5 +40,10 @@ void route_reject(struct bus *bus, struct parked *parked, const char *name, cons
 void route_begun(struct bus *bus, struct parked *parked);
 /* Hands a message to the control plane and stops its sender until the answer. */
 void route_up(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds);
+/* Hands up the name that a call of the driver is about, until the answer. False: no memory. */
+bool route_hand_up_name(struct bus *bus, struct peer *sender, const struct message *m);
+/* These report a message that is held, or parked, to a control plane that knows nothing of it. */
+void route_held_again(struct bus *bus, struct peer *sender);
+void route_parked_again(struct bus *bus, struct parked *parked);
 
 #endif

@@ -15,12 +15,13 @@ static struct policy_case case_of(const struct parked *parked)
     return (struct policy_case){.m = &parked->held->m, .sender = parked->sender};
 }
 
-static void tell(struct bus *bus, struct parked *parked, bool current)
+/* Returns enum policy_outcome, by which the message is judged at this moment. */
+static uint32_t tell(struct bus *bus, struct parked *parked, bool current)
 {
     const struct policy_case c = case_of(parked);
     struct relay_event *view = &parked->event.view;
-    parked->outcome = judge_outcome(bus, &c);
-    view->denied = !(parked->outcome & POLICY_ALLOWED);
+    uint32_t outcome = judge_outcome(bus, &c);
+    view->denied = !(outcome & POLICY_ALLOWED);
     view->kind = RELAY_EVENT_PARKED;
     view->peer = parked->sender->id;
     view->parked = parked->id;
@@ -28,6 +29,13 @@ static void tell(struct bus *bus, struct parked *parked, bool current)
     view->current = current;
     event_describe(&parked->event, &parked->held->m);
     report_of(bus, parked->sender, &parked->event);
+    return outcome;
+}
+
+/* Its outcome is as it was: what was logged once is not logged again. */
+void route_parked_again(struct bus *bus, struct parked *parked)
+{
+    tell(bus, parked, false);
 }
 
 /* Ends the report, as the control plane has decided. */
@@ -49,7 +57,7 @@ void route_park(struct transit *t)
         say_error(bus, sender, t->m->serial, ERROR_NO_MEMORY, "Not enough memory");
         return;
     }
-    tell(bus, parked, current);
+    parked->outcome = tell(bus, parked, current);
     /*
      * Later messages of the sender must not overtake this one: neither for monitors, nor for an owner that
      * the name has by now (others' messages are parked for it), which can also be addressed by its unique
@@ -106,7 +114,7 @@ static void ask_again(struct bus *bus, struct parked *parked)
     struct denial denial;
     const struct policy_case c = case_of(parked);
     if (judge_outcome(bus, &c) & POLICY_ALLOWED || judge(bus, &c, &denial)) {
-        tell(bus, parked, false);
+        parked->outcome = tell(bus, parked, false);
         return;
     }
     bus->totals.denied++;

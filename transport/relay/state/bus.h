@@ -83,6 +83,9 @@ struct bus {
     const struct group_ops *group_ops; /* see group_ops.h; NULL: all messages are relayed */
     struct group *group;               /* state of the group layer */
     bool stop;
+    bool frozen;            /* see resume/resume.h; asked once per wake-up */
+    struct event *freezing; /* to be pushed when the output of the freeze is written; NULL: none */
+    int commanded;          /* readable when commands have come; not owned. All that a frozen bus waits for */
     char guid[33];
     struct relay_limits limits;
     struct table peers; /* by id; includes peers that are gone but not forgotten */

@@ -97,6 +97,12 @@ void report_end_event(struct bus *bus, struct peer *peer, struct event *event)
         report_end(bus, peer, user);
 }
 
+void reports_hurry(struct bus *bus, struct user *user)
+{
+    while (user->waiting)
+        report_push(bus, user, take_oldest(user));
+}
+
 void reports_free(struct user *user)
 {
     while (user->waiting)

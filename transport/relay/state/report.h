@@ -62,6 +62,8 @@ static inline bool report_exceeded(const struct peer *peer)
     /* before Hello it would occupy one of the places that all uids share */
     return peer->active && !peer->reports.mentioned && peer->user && peer->user->n_lost >= REPORTS_OF_UID;
 }
+/* Pushes the reports held back, whatever their number. */
+void reports_hurry(struct bus *bus, struct user *user);
 /* Frees the reports held back, at the end of the bus. */
 void reports_free(struct user *user);
 

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* F_GET_SEALS */
+#endif
+#include "api/relay_internal.h"
+
+#include "resume/resume.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STATE_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+#define STATE_LINK "/memfd:omnibus" /* begins what /proc/self/fd says of it */
+
+/* A command whose answer is an event, allocated here so that the answer cannot fail. NULL: no memory. */
+static struct command *command_with_event(enum command_kind kind, enum relay_event_kind answer,
+                                          const uint8_t *body, size_t size)
+{
+    struct command *command = command_new(kind, 0, NULL, body, size);
+    struct event *event = calloc(1, sizeof(*event) + sizeof(((struct dump_result *)NULL)->why));
+    if (!command || !event) {
+        free(command);
+        free(event);
+        return NULL;
+    }
+    event->owned = true;
+    event->view.kind = answer;
+    command->dump.event = event;
+    return command;
+}
+
+int relay_freeze(struct relay *relay)
+{
+    return relay_push(relay, command_with_event(COMMAND_FREEZE, RELAY_EVENT_FROZEN, NULL, 0));
+}
+
+int relay_thaw(struct relay *relay)
+{
+    return relay_push_new(relay, COMMAND_THAW, 0, 0);
+}
+
+int relay_dump(struct relay *relay, int fd, const uint8_t *sections, size_t size)
+{
+    if (state_check_sections(sections, size) < 0)
+        return -EINVAL;
+    struct command *command = command_with_event(COMMAND_DUMP, RELAY_EVENT_DUMPED, sections, size);
+    if (command)
+        command->dump.fd = fd;
+    return relay_push(relay, command);
+}
+
+/* True if nothing can change the file any more, and this program's own name for it is on it. */
+static bool is_state(int fd)
+{
+    char path[32], name[sizeof(STATE_LINK)];
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || (seals & STATE_SEALS) != STATE_SEALS)
+        return false;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(path, name, sizeof(name));
+    return n >= (ssize_t)sizeof(STATE_LINK) - 1 && memcmp(name, STATE_LINK, sizeof(STATE_LINK) - 1) == 0;
+}
+
+int relay_state_map(int fd, const uint8_t **state, size_t *size)
+{
+    struct stat found;
+    if (!is_state(fd))
+        return -EPERM;
+    if (fstat(fd, &found) < 0)
+        return -errno;
+    if (found.st_size == 0 || (uint64_t)found.st_size > SIZE_MAX)
+        return -EINVAL;
+    void *map = mmap(NULL, (size_t)found.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED)
+        return -errno;
+    *state = map;
+    *size = (size_t)found.st_size;
+    return 0;
+}
+
+void relay_state_unmap(const uint8_t *state, size_t size)
+{
+    munmap((void *)state, size);
+}
+
+int relay_state_section(const uint8_t *state, size_t size, uint32_t type, const uint8_t **content,
+                        size_t *length)
+{
+    char why[128];
+    struct state_view view;
+    int error = state_open(&view, state, size, true, why, sizeof(why));
+    if (error < 0)
+        return error;
+    if (type >= RELAY_STATE_END || !view.places[type].content)
+        return -ENOENT;
+    *content = view.places[type].content;
+    *length = view.places[type].size;
+    return 0;
+}
+
+int64_t relay_state_descriptors(const uint8_t *state, size_t size, int *fds, size_t max)
+{
+    char why[128];
+    struct state_view view;
+    int error = state_open(&view, state, size, true, why, sizeof(why));
+    return error < 0 ? error : restore_descriptors(&view, fds, max);
+}
+
+int relay_restore(struct relay **out, const uint8_t *state, size_t size, bool rehearsal, char *why,
+                  size_t why_size)
+{
+    struct relay *relay;
+    int error = relay_new(&relay, "");
+    if (error < 0) {
+        snprintf(why, why_size, "%s", strerror(-error));
+        return error;
+    }
+    error = restore(&relay->bus, state, size, rehearsal, why, why_size);
+    if (error < 0) {
+        relay_free(relay);
+        return error;
+    }
+    *out = relay;
+    return 0;
+}
