@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "plane_fixture.h"
 
+#include "../../transport/relay/state/report.h"
+
 #define BUS "org.freedesktop.DBus"
 
 static const struct relay_limits limits = {
@@ -181,6 +183,40 @@ static void hello_goes_to_the_control_plane_while_a_client_eavesdrops(void)
     plane_close(&p);
 }
 
+/* As many as reports of a uid may be with the control plane: those of their end come when these are answered.
+ */
+static void welcome_of_a_lost_connection_ends_its_report(void)
+{
+    struct plane p;
+    struct client lost[REPORTS_OF_UID];
+    const struct relay_credentials credentials = {.uid = 1000, .loginfo = "uid=1000"};
+    open_limited(&p, 9, 1);
+    connect_greeted(&p, 0);
+    for (uint32_t i = 0; i < REPORTS_OF_UID; i++) {
+        int ends[2];
+        REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+        lost[i] = (struct client){.fd = ends[0]};
+        relay_attach(p.relay, 1 + i, ends[1], -1, clock_now(), &credentials, NULL, 0, NULL, 0);
+        relay_commit(p.relay);
+        struct marshal w = client_call(&lost[i], BUS, "Hello", NULL);
+        client_send(&lost[i], &w);
+        REQUIRE(plane_event(&p, RELAY_EVENT_CALL));
+    }
+    for (uint32_t i = 0; i < REPORTS_OF_UID; i++)
+        relay_disconnect(p.relay, 1 + i);
+    plane_settle(&p);
+    for (uint32_t i = 0; i < REPORTS_OF_UID; i++)
+        relay_welcome(p.relay, 1 + i, lost[i].serial);
+    relay_commit(p.relay);
+    for (uint32_t i = 0; i < REPORTS_OF_UID && plane_event(&p, RELAY_EVENT_GONE); i++) {
+        CHECK_EQUAL(p.event.peer, 1 + i);
+        relay_forget(p.relay, 1 + i);
+        relay_commit(p.relay);
+        client_close(&lost[i]);
+    }
+    plane_close(&p);
+}
+
 static const struct check_test tests[] = {
     TEST(hello_is_answered_at_once),
     TEST(hello_emits_name_owner_changed),
@@ -191,5 +227,6 @@ static const struct check_test tests[] = {
     TEST(hello_with_arguments_goes_to_the_control_plane),
     TEST(second_hello_goes_to_the_control_plane),
     TEST(hello_goes_to_the_control_plane_while_a_client_eavesdrops),
+    TEST(welcome_of_a_lost_connection_ends_its_report),
 };
 CHECK_MAIN(tests)

@@ -106,9 +106,10 @@ static void show_call(struct bus *bus, struct peer *peer)
 static void apply_welcome(struct bus *bus, struct command *command)
 {
     struct peer *peer = bus_peer(bus, command->id);
-    if (!peer || peer_is_gone(peer))
+    if (!peer)
         return;
-    hello_welcome(bus, peer, command->serial);
+    if (!peer_is_gone(peer))
+        hello_welcome(bus, peer, command->serial);
     resume(bus, peer);
 }
 
