@@ -43,6 +43,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc;
     (void)argv;
+    blocks_initialize();
     without_failed_allocations = getenv("FUZZ_WITHOUT_FAILED_ALLOCATIONS") != NULL;
     console_file = memfd_create("fuzz", MFD_CLOEXEC);
     ASSERT(console_file >= 0);
@@ -122,8 +123,8 @@ static inline void begin(uint8_t how)
 
 static inline bool is_quiet(const struct bus *bus)
 {
-    return bus->peers.count == 0 && control.n_open == 0 && bus->incompletes.n_above == 0 &&
-           bus->n_left == 0 && bus->users.count == 0;
+    return bus->peers.count == 0 && control.n_open == 0 && bus->incompletes.n == 0 &&
+           bus->incompletes.n_above == 0 && bus->n_left == 0 && bus->users.count == 0;
 }
 
 /* All clients leave, and the control plane answers everything. */

@@ -16,6 +16,7 @@
 
 #define CATALOG_SUFFIX 8u  /* of .service */
 #define CATALOG_CHANGES 64 /* bit of control.directories: files change during each reading */
+#define CATALOG_TURNS 1000 /* within which commands are applied */
 #define CATALOG_CUT 128    /* lists that are cut come first */
 
 /* Whether the file of a name stands for a service. */
@@ -115,8 +116,10 @@ static inline void catalog_configure(uint8_t directories)
     catalog_set(NULL, 0, 0);
     world.allocations_fail = failing;
     CONTROL(relay_commit(control.relay));
-    control_turn();
-    ASSERT(control.relay->bus.catalog && !control.relay->bus.catalog->follower);
+    const struct bus *bus = &control.relay->bus;
+    for (int i = 0; i < CATALOG_TURNS && (!bus->catalog || bus->catalog->follower); i++)
+        control_turn(); /* one applies as many commands as time allows */
+    ASSERT(bus->catalog && !bus->catalog->follower);
     control.directories = directories;
     for (uint32_t cut = 1; directories & CATALOG_CUT && cut < 28; cut += cut < 3 ? 1 : 23)
         catalog_set(NULL, 0, cut);

@@ -9,6 +9,8 @@
  * costs more than the rest of an input.
  */
 
+#include "fuzz_blocks.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -38,6 +40,8 @@ const char *__asan_default_options(void)
 
 #define WORLD_LARGE (16u * 1024) /* blocks of this size or more are kept */
 #define WORLD_BLOCKS 24
+#define WORLD_FILL 0xbe
+#define WORLD_FILLED 4096u /* of larger blocks the contents are left */
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
@@ -106,6 +110,7 @@ static inline void world_end(void)
     world.now = 0;
     for (size_t i = 0; i < WORLD_BLOCKS; i++)
         ASSERT(!world.blocks[i].used);
+    blocks_end();
 }
 
 /* True: the call fails, with errno set. */
@@ -134,12 +139,6 @@ void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *old, size_t size);
 void __real_free(void *memory);
 
-static inline void *world_use(struct world_block *block)
-{
-    block->used = true;
-    return block->memory;
-}
-
 /* NULL: no block of this size is or can be kept. */
 static inline void *world_large(size_t size)
 {
@@ -148,7 +147,9 @@ static inline void *world_large(size_t size)
             continue;
         if (!block->memory)
             *block = (struct world_block){__real_malloc(size), size, false};
-        return world_use(block);
+        block->used = true;
+        __asan_unpoison_memory_region(block->memory, size);
+        return block->memory;
     }
     return NULL;
 }
@@ -162,30 +163,47 @@ static inline struct world_block *world_block(const void *memory)
     return NULL;
 }
 
+/* fill: the byte that it contains. NULL: the relay is not running, or has more than is simulated. */
+static inline void *world_memory(size_t size, int fill)
+{
+    if (!world.running)
+        return NULL;
+    void *memory = size >= WORLD_LARGE ? world_large(size) : block_new(size);
+    if (memory && (fill == 0 || size <= WORLD_FILLED))
+        memset(memory, fill, size);
+    return memory;
+}
+
 void *__wrap_malloc(size_t size)
 {
     if (!world_allocates())
         return NULL;
-    void *memory = world.running && size >= WORLD_LARGE ? world_large(size) : NULL;
+    void *memory = world_memory(size, WORLD_FILL);
     return memory ? memory : __real_malloc(size);
 }
 
 void *__wrap_calloc(size_t n, size_t size)
 {
+    size_t all;
     if (!world_allocates())
         return NULL;
-    void *memory =
-        world.running && n * size >= WORLD_LARGE && size < SIZE_MAX / n ? world_large(n * size) : NULL;
-    return memory ? memset(memory, 0, n * size) : __real_calloc(n, size);
+    void *memory = __builtin_mul_overflow(n, size, &all) ? NULL : world_memory(all, 0);
+    return memory ? memory : __real_calloc(n, size);
 }
 
 void __wrap_free(void *memory)
 {
+    if (is_block(memory)) {
+        block_free(memory);
+        return;
+    }
     struct world_block *block = memory ? world_block(memory) : NULL;
-    if (block)
-        block->used = false;
-    else
+    if (!block) {
         __real_free(memory);
+        return;
+    }
+    block->used = false;
+    __asan_poison_memory_region(block->memory, block->size);
 }
 
 void *__wrap_realloc(void *old, size_t size)
@@ -194,12 +212,14 @@ void *__wrap_realloc(void *old, size_t size)
         return __wrap_malloc(size);
     if (!world_allocates())
         return NULL;
-    struct world_block *block = world_block(old);
-    if (!block)
+    const struct world_block *block = world_block(old);
+    if (!block && !is_block(old))
         return __real_realloc(old, size);
-    void *memory = __real_malloc(size);
+    size_t before = block ? block->size : block_size(old);
+    void *memory = world_memory(size, WORLD_FILL);
+    memory = memory ? memory : __real_malloc(size);
     ASSERT(memory);
-    memcpy(memory, old, size < block->size ? size : block->size);
+    memcpy(memory, old, size < before ? size : before);
     __wrap_free(old);
     return memory;
 }
