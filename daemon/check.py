@@ -72,7 +72,6 @@ def _serve(options: Options, listener: Listener) -> int:
 
 def _import_all() -> None:
     """Import every module of the package, and so every dependency, native modules included."""
-    import_module(".watch", __package__)  # the last import of a bus
     root = Path(__file__).parent.parent
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*.py")):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ..policy.error import ConfigError
 from ..policy.settings import Settings
@@ -14,10 +13,7 @@ from .bus import Bus, Reloaded, ReloadFailure
 from .configuration import Rereading
 from .guard import Failed, ignored
 from .loop import Loop
-
-if TYPE_CHECKING:
-    from .watch import Watch
-
+from .watch import Watch
 
 Read = Callable[[Callable[[Settings | ConfigError], None]], Rereading]
 """Starts a reading, which calls the given function with the settings or the error; raises OSError."""
@@ -82,11 +78,6 @@ class Reloader:
             self._reading = None
 
     def _begin_to_watch(self) -> None:
-        try:
-            from .watch import Watch
-        except (ImportError, OSError) as error:  # for example no free descriptor
-            self._bus.log.warning(f"Cannot watch the configuration: {error}")
-            return
         watch = self._watch = Watch(self._loop, self.ask, self._watch_failed, self._bus.log)
         watch.set(self._bus.settings, self._began)
 

@@ -8,9 +8,9 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from asyncinotify import Event, Inotify, Mask
-
 from ..policy.settings import Settings
+from ..transport.relay import inotify
+from ..transport.relay.inotify import Inotify
 from .guard import Action, Failed
 from .logging import Log
 from .loop import Loop
@@ -20,16 +20,16 @@ PATIENCE: Final = 1.0  # seconds after which ``changed`` is called in any case
 TICK: Final = 0.02  # seconds by which the times of a file may lag behind the clock
 ROUNDS: Final = 20  # in which directories may appear while others are being watched
 SUFFIXES: Final = (".conf", ".service")
-ITSELF: Final = Mask.DELETE_SELF | Mask.MOVE_SELF | Mask.UNMOUNT
+ITSELF: Final = inotify.DELETE_SELF | inotify.MOVE_SELF | inotify.UNMOUNT
 CHANGES: Final = (
-    Mask.CLOSE_WRITE
-    | Mask.MOVE
-    | Mask.CREATE
-    | Mask.DELETE
-    | Mask.ATTRIB
-    | Mask.DELETE_SELF
-    | Mask.MOVE_SELF
-    | Mask.ONLYDIR
+    inotify.CLOSE_WRITE
+    | inotify.MOVE
+    | inotify.CREATE
+    | inotify.DELETE
+    | inotify.ATTRIB
+    | inotify.DELETE_SELF
+    | inotify.MOVE_SELF
+    | inotify.ONLYDIR
 )
 
 Names = dict[str, bool]
@@ -55,11 +55,12 @@ class Watch:
         self._files: Sequence[str] = ()
         self._missing: Sequence[str] = ()
         self._names: dict[int, Names] = {}
+        self._paths: dict[int, str] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._latest = 0.0
         self._inotify: Inotify | None = None
         try:
-            self._inotify = Inotify(sync_timeout=0)
+            self._inotify = Inotify()
         except OSError as error:
             log.warning(f"Cannot initialize inotify: {error.strerror}")
         else:
@@ -96,8 +97,8 @@ class Watch:
     def drain(self) -> None:
         """Read the events of the kernel."""
         moved = False
-        for event in self._inotify or ():
-            matters = self._matters(event)
+        for event in self._inotify.events() if self._inotify is not None else ():
+            matters = self._matters(*event)
             if matters:
                 self._note()
             moved = moved or matters is False
@@ -106,24 +107,22 @@ class Watch:
             if any(os.path.lexists(one) for one in self._missing):
                 self._note()
 
-    def _place(self, inotify: Inotify) -> None:
+    def _place(self, queue: Inotify) -> None:
         """Watch where the files are, or will be, and nowhere else."""
-        watches = {watch.wd: watch for watch in inotify.watches}
         old, found = self._names, None
         for _ in range(ROUNDS):
             # Until a directory that is missing is certain to be reported.
             if found == (found := places(self._directories, self._files)):
                 break
-            self._names = {}
+            self._names, self._paths = {}, {}
             for directory, names in found.items():
-                self._add(inotify, directory, names)
-        for wd in old.keys() - self._names.keys():
-            if wd in watches:
-                _remove(inotify, watches[wd])
+                self._add(queue, directory, names)
+        for watch in old.keys() - self._names.keys():
+            _remove(queue, watch)
 
-    def _add(self, inotify: Inotify, directory: str, names: Names) -> None:
+    def _add(self, queue: Inotify, directory: str, names: Names) -> None:
         try:
-            watch = inotify.add_watch(directory, CHANGES)
+            watch = queue.add(directory, CHANGES)
         except (FileNotFoundError, NotADirectoryError):
             return  # removed since; its event triggers another reading
         except OSError as error:
@@ -131,25 +130,24 @@ class Watch:
             self._log.recurrent(f"inotify {directory}", text)
             return
         # One directory may have several paths.
-        _add_names(self._names.setdefault(watch.wd, {}), names)
+        _add_names(self._names.setdefault(watch, {}), names)
+        self._paths[watch] = directory
 
-    def _matters(self, event: Event) -> bool | None:
+    def _matters(self, watch: int, mask: int, name: str) -> bool | None:
         """Return True for a change, False if only watches have to be moved, None for anything else."""
-        if event.mask & Mask.Q_OVERFLOW:
+        if mask & inotify.OVERFLOW:
             return True
-        watch = event.watch
-        names = None if watch is None else self._names.get(watch.wd)
-        if watch is None or names is None:
+        names = self._names.get(watch)
+        if names is None:
             return None
-        if event.name is None:
-            return any(names.values()) if event.mask & ITSELF else None
-        name = str(event.name)
+        if not name:
+            return any(names.values()) if mask & ITSELF else None
         matters = names.get(name)
         if names.keys() >= set(SUFFIXES) and name.endswith(SUFFIXES):
             matters = True
         # A file that is being written is read once it is closed.
-        complete = not event.mask & Mask.CREATE or bool(event.mask & Mask.ISDIR)
-        if matters and not complete and _is_new_file(os.path.join(watch.path, name)):
+        complete = not mask & inotify.CREATE or bool(mask & inotify.ISDIR)
+        if matters and not complete and _is_new_file(os.path.join(self._paths[watch], name)):
             return None
         return matters
 
@@ -234,8 +232,8 @@ def _has_changed(settings: Settings, since: float) -> bool:
     return max(times, default=0.0) >= since
 
 
-def _remove(inotify: Inotify, watch: object) -> None:
+def _remove(queue: Inotify, watch: int) -> None:
     try:
-        inotify.rm_watch(watch)  # type: ignore[arg-type]
+        queue.remove(watch)
     except OSError:
         pass  # gone with its directory

@@ -319,7 +319,7 @@ class TestFailures:
     def test_no_inotify(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The bus works without it."""
 
-        def refuse(**options: Any) -> None:
+        def refuse() -> None:
             raise OSError(24, os.strerror(24))
 
         monkeypatch.setattr("omnibus.daemon.watch.Inotify", refuse)
@@ -334,7 +334,7 @@ class TestFailures:
         def refuse(*args: Any) -> None:
             raise OSError(28, os.strerror(28))
 
-        monkeypatch.setattr("omnibus.daemon.watch.Inotify.add_watch", refuse)
+        monkeypatch.setattr("omnibus.daemon.watch.Inotify.add", refuse)
         (tree.directory / "new.d").mkdir()
         tree.conf_dir = tree.directory / "new.d"
         tree.set()

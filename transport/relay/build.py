@@ -14,6 +14,27 @@ struct policy;
 struct span { const char *s; uint32_t n; };
 struct sock_filter { uint16_t code; uint8_t jt; uint8_t jf; uint32_t k; };
 """
+INOTIFY = """
+int inotify_init1(int flags);
+int inotify_add_watch(int fd, const char *path, uint32_t mask);
+int inotify_rm_watch(int fd, int watch);
+""" + "".join(
+    f"#define IN_{name} ...\n"
+    for name in [
+        "CLOSE_WRITE",
+        "ATTRIB",
+        "MOVED_FROM",
+        "MOVED_TO",
+        "CREATE",
+        "DELETE",
+        "DELETE_SELF",
+        "MOVE_SELF",
+        "ONLYDIR",
+        "UNMOUNT",
+        "Q_OVERFLOW",
+        "ISDIR",
+    ]
+)
 FLAGS = ["-std=gnu11", "-O2", "-g", "-fno-plt", "-fvisibility=hidden", "-pthread"]
 
 
@@ -31,12 +52,12 @@ def sources() -> list[str]:
 HEADERS = ["api/relay.h", "wire/message.h", "policy/policy.h", "base/follower.h", "bpf/filter.h"]
 
 ffibuilder = FFI()
-ffibuilder.cdef(FOREIGN)
+ffibuilder.cdef(FOREIGN + INOTIFY)
 for header in HEADERS:
     ffibuilder.cdef(declarations(next(room / header for room in FOLDERS if (room / header).exists())))
 ffibuilder.set_source(
     "omnibus.transport.relay._relay",
-    "".join(f'#include "{header}"\n' for header in HEADERS),
+    "#include <sys/inotify.h>\n" + "".join(f'#include "{header}"\n' for header in HEADERS),
     sources=sources(),
     include_dirs=[str(p.relative_to(ROOT)) for p in (*FOLDERS, UAPI)],
     extra_compile_args=FLAGS,
