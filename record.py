@@ -6,9 +6,7 @@ classes, which would delay the start of the daemon.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar, dataclass_transform
-
-R = TypeVar("R", bound="Record")
+from typing import Any, ClassVar, Self, dataclass_transform
 
 
 @dataclass_transform(frozen_default=True)
@@ -36,7 +34,7 @@ class Record:
             raise TypeError(f"{type(self).__name__}() has no room for all that it is given: {args}, {more}")
         vars(self).update(values)
 
-    def replace(self: R, **changes: Any) -> R:
+    def replace(self, **changes: Any) -> Self:
         """Return a copy with these fields changed."""
         return type(self)(**vars(self) | changes)
 

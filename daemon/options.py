@@ -9,7 +9,7 @@ STOCK_FILES: Final = "/usr/share/dbus-1"
 OWN_FILES: Final = "/etc/omnibus"
 MAX_FD: Final = 0x7FFF_FFFF
 # The syntax of strtol(), except for signs.
-NUMBER: Final = re.compile(r"[ \t\n\v\f\r]*\+?(0[xX][0-9A-Fa-f]+|0[0-7]*|[1-9][0-9]*)")
+NUMBER: Final = r"[ \t\n\v\f\r]*\+?(0[xX][0-9A-Fa-f]+|0[0-7]*|[1-9][0-9]*)"
 
 USAGE: Final = (
     "omnibusd: a message bus.\n"
@@ -159,7 +159,7 @@ def _conclude(options: Options, values: dict[str, str], wanted: set[str]) -> Opt
 def _descriptor(text: str) -> int:
     if not text:
         return 1
-    number = NUMBER.fullmatch(text)
+    number = re.fullmatch(NUMBER, text)
     if number is None:
         raise Exit(1, err=f'Invalid file descriptor: "{text}"\n')
     octal = number[1].startswith("0") and number[1].isdigit()

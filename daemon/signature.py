@@ -6,10 +6,11 @@ from typing import Final
 
 MAX_NAME: Final = 255
 
+# Compiled by the module re when they are used first, as everywhere: some never are.
 _ELEMENT = r"[A-Za-z_-][A-Za-z0-9_-]*"
-_WELL_KNOWN: Final = re.compile(rf"{_ELEMENT}(\.{_ELEMENT})+", re.ASCII)
-_ERROR: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
-_UNIQUE: Final = re.compile(r":[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII)
+_WELL_KNOWN: Final = rf"{_ELEMENT}(\.{_ELEMENT})+"
+_ERROR: Final = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+"
+_UNIQUE: Final = r":[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*"
 
 
 def is_bus_name(name: str) -> bool:
@@ -17,12 +18,12 @@ def is_bus_name(name: str) -> bool:
     if len(name) > MAX_NAME:
         return False
     pattern = _UNIQUE if name.startswith(":") else _WELL_KNOWN
-    return pattern.fullmatch(name) is not None
+    return re.fullmatch(pattern, name) is not None
 
 
 def is_error_name(name: str) -> bool:
     """Return True if ``name`` is a valid name of an error or an interface."""
-    return len(name) <= MAX_NAME and _ERROR.fullmatch(name) is not None
+    return len(name) <= MAX_NAME and re.fullmatch(_ERROR, name) is not None
 
 
 @lru_cache(256)

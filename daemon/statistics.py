@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -57,4 +56,7 @@ class Statistics:
 def _read(body: bytes) -> Any:
     if not body:
         raise DBusError(errors.NO_MEMORY, "Not enough memory")
-    return json.loads(body)
+    # Not at the start: hardly any bus is asked.
+    from json import loads
+
+    return loads(body)

@@ -7,11 +7,11 @@ import pwd
 import re
 
 # A text that C's strtoul with base 0 consumes completely.
-_NUMBER = re.compile(r"\s*\+?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
+_NUMBER = r"\s*\+?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)"
 
 
 def _number(text: str) -> int | None:
-    if not _NUMBER.fullmatch(text):
+    if not re.fullmatch(_NUMBER, text):
         return None
     digits = text.strip().lstrip("+")
     is_octal = len(digits) > 1 and digits.isdigit() and digits[0] == "0"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-PIECE: Final = re.compile(
-    r"""
+PIECE: Final = r"""(?xs)
       (?P<blank>[ \t]+)
     | (?P<newline>\n)
     | (?P<comment>\#(?:[^\n]*\n|[^\n]+\Z))
@@ -14,10 +13,8 @@ PIECE: Final = re.compile(
     | '(?P<single>[^']*)'
     | "(?P<double>(?:\\.|[^"\\])*)"
     | (?P<plain>[^ \t\n\#\\'"]+)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-ESCAPED_IN_DOUBLE_QUOTES: Final = re.compile(r'\\(["\\`$\n])')
+"""
+ESCAPED_IN_DOUBLE_QUOTES: Final = r'\\(["\\`$\n])'
 
 
 class InvalidCommandLine(ValueError):
@@ -32,8 +29,9 @@ def split(text: str) -> list[str]:
     """
     words: list[str] = []
     word, begun, position = "", False, 0
+    match = re.compile(PIECE).match  # here, where it is needed, which is rare
     while position < len(text):
-        piece = PIECE.match(text, position)
+        piece = match(text, position)
         if piece is None:
             raise InvalidCommandLine("Unclosed quotes in command line")
         position = piece.end()
@@ -49,4 +47,4 @@ def split(text: str) -> list[str]:
 
 
 def _unquoted(kind: str, text: str) -> str:
-    return ESCAPED_IN_DOUBLE_QUOTES.sub(r"\1", text) if kind == "double" else text
+    return re.sub(ESCAPED_IN_DOUBLE_QUOTES, r"\1", text) if kind == "double" else text

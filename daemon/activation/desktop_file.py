@@ -11,7 +11,7 @@ Sections = dict[str, dict[str, str]]
 END_OF_LINE: Final = re.compile(r"\r\n|\r|\n")
 SECTION: Final = re.compile(r"[\x20-\x5a\x5c\x5e-\x7e]+")
 KEY: Final = re.compile(r"[A-Za-z0-9-]+")
-ESCAPE: Final = re.compile(r"\\(.?)", re.DOTALL)
+ESCAPE: Final = r"(?s)\\(.?)"
 ESCAPES: Final = {"s": " ", "t": "\t", "n": "\n", "r": "\r", "\\": "\\"}
 
 
@@ -78,4 +78,4 @@ def _unescape(value: str, number: int) -> str:
             raise DesktopFileError(number, "Invalid escape sequence")
         return ESCAPES[match[1]]
 
-    return ESCAPE.sub(replace, value) if "\\" in value else value
+    return re.sub(ESCAPE, replace, value) if "\\" in value else value

@@ -22,7 +22,7 @@ ACTIVATOR_INTERFACE: Final = "org.freedesktop.systemd1.Activator"
 UNIT_INTERFACE: Final = "org.freedesktop.systemd1.Unit"
 
 MAX_UNIT_STATE: Final = 2**18  # bytes; the properties of a unit have about 10,000
-NOT_FOR_PATHS: Final = re.compile(rb"[^A-Za-z0-9]|\A[0-9]")
+NOT_FOR_PATHS: Final = rb"[^A-Za-z0-9]|\A[0-9]"
 
 
 def activation_request(
@@ -58,7 +58,7 @@ def set_environment(variables: Mapping[str, str], destination: str) -> DriverMes
 
 def unit_path(unit: str) -> str:
     """Return the object path of a unit: bytes other than letters and digits, and a leading digit, as _xx."""
-    escaped = NOT_FOR_PATHS.sub(lambda match: b"_%02x" % match[0][0], unit.encode("utf-8"))
+    escaped = re.sub(NOT_FOR_PATHS, lambda match: b"_%02x" % match[0][0], unit.encode("utf-8"))
     return f"{MANAGER_PATH}/unit/{escaped.decode('ascii') or '_'}"
 
 
