@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -41,7 +42,8 @@ class Loop:
 
     def signal(self, number: int, action: Action, failed: Failed) -> None:
         """Call ``action`` whenever the signal is received."""
-        self._loop.add_signal_handler(number, self.run, action, failed)
+        # Not by add_signal_handler(), which needs the module inspect only to refuse coroutines.
+        signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(self.run, action, failed))
 
     def soon(self, action: Action, failed: Failed) -> None:
         """Call ``action`` in the next iteration."""

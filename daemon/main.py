@@ -10,6 +10,9 @@ def main() -> NoReturn:
     """Run the daemon, and end with its exit code."""
     # There is no garbage yet, but every import would trigger a collection.
     gc.disable()
+    from .deferred import spare_asyncio
+
+    spare_asyncio()
     from .cli import run
 
     code = run(sys.argv[1:])

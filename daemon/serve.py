@@ -11,8 +11,6 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import uvloop
-
 from ..auth.mechanism import Mechanisms
 from ..policy.settings import Settings
 from ..systemd.watchdog import Watchdog
@@ -44,10 +42,9 @@ class Serving:
         self._signal = signal.SIGTERM
         self._listeners = startup.listeners
         self._log = startup.log
-        self._uvloop = _event_loop()
-        asyncio.set_event_loop(self._uvloop)
+        self._events = asyncio.SelectorEventLoop()
         self._relay = relay
-        self._loop = loop = Loop(self._uvloop, Guard(startup.log), relay.commit)
+        self._loop = loop = Loop(self._events, Guard(startup.log), relay.commit)
         self._turns = None if startup.has_thread else Turns(loop, relay)
         spawner = Spawner(loop, startup.old_fd_limit, to_journal=startup.to_syslog)
         self._bus = Bus(
@@ -73,7 +70,7 @@ class Serving:
     def start(self) -> None:
         """Prepare to serve. Raises OSError."""
         loop = self._loop
-        self._uvloop.set_exception_handler(self._failed)
+        self._events.set_exception_handler(self._failed)
         self._log.retry(self._later)
         self._handle_signals()
         self._relay.commit()
@@ -90,7 +87,7 @@ class Serving:
     def run(self) -> signal.Signals:
         """Serve until a signal ends the bus; return the signal."""
         watchdog = Watchdog(self._later, self._notifier, self._bus.statistics.ping)
-        self._uvloop.run_forever()
+        self._events.run_forever()
         watchdog.stop()
         self._end()
         return self._signal
@@ -109,7 +106,7 @@ class Serving:
 
     def _stop(self, number: signal.Signals) -> None:
         self._signal = number
-        self._uvloop.stop()
+        self._events.stop()
 
     def _end(self) -> None:
         self._notifier.stopping()
@@ -121,12 +118,4 @@ class Serving:
         if self._turns is not None:
             self._turns.stop()
         self._relay.close()
-        self._uvloop.close()
-
-
-def _event_loop() -> asyncio.AbstractEventLoop:
-    try:
-        return uvloop.new_event_loop()
-    except OSError:
-        # libuv needs an eventfd, which a sandbox may forbid.
-        return asyncio.SelectorEventLoop()
+        self._events.close()

@@ -33,7 +33,7 @@ from .options import Options
 
 # Modules that take long to import. The imports are cut short once the configuration has been read, since the
 # parent may be waiting for the address.
-PARTS: Final = ("logging", "concurrent.futures", "ssl", "asyncio", "uvloop")
+PARTS: Final = ("logging", "concurrent.futures", "asyncio")
 
 StartErrors = (
     AddressError,
@@ -260,9 +260,8 @@ class Startup:
             self.log.warning(str(error))
         # Only root can change the user.
         if user is not None and os.geteuid() == 0:
-            # The user might not be able to read them.
+            # The user might not be able to read it.
             import_module(".serve", __package__)
-            import_module(".watch", __package__)
             daemonize.become(user)
 
     def _clean(self) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 
 from omnibus.daemon.activation.environment import Environment, inherited
 from omnibus.daemon.activation.spawner import Spawner
@@ -45,7 +44,7 @@ class Loop:
     """A loop as in the daemon, a spawner, and the output of a program."""
 
     def __init__(self) -> None:
-        self.loop = uvloop.new_event_loop()
+        self.loop = asyncio.new_event_loop()
 
     def run(self, spawner: Spawner, program: Program) -> int:
         """Run a program to its end; return its status as by wait(2)."""
@@ -293,7 +292,7 @@ class TestTools:
 
     def test_loop_that_is_closed(self, log: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
         """At the end of the daemon no result is awaited."""
-        loop = uvloop.new_event_loop()
+        loop = asyncio.new_event_loop()
         tools = Tools(guarded(loop), Spawner(guarded(loop)))
         may_end, ended = threading.Event(), threading.Event()
 

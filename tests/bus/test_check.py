@@ -130,15 +130,15 @@ class TestWouldNot:
         done = check_text(omnibusd, directory, config("unix:path=/bus"), "--multicast=require")
         assert "unix_multicast" in reason(done)
 
-    @pytest.mark.parametrize("name", ["uvloop", "asyncinotify", "omnibus/daemon/watch.py"])
+    @pytest.mark.parametrize("name", ["_cffi_backend", "omnibus/daemon/watch"])
     def test_module_that_is_missing(self, omnibusd: str, directory: Path, name: str) -> None:
         """--version would not detect it."""
         package = install(directory / "environment", Path(omnibusd))
-        lost = package.parent / name
-        lost.unlink()
+        for lost in package.parent.glob(f"{name}.*"):
+            lost.unlink()
         text = config("unix:path=/bus")
         done = check_text(str(directory / "environment/bin/omnibusd"), directory, text)
-        assert lost.stem in reason(done)
+        assert os.path.basename(name) in reason(done)
 
     @pytest.mark.parametrize("size", [0, 0.1])
     def test_native_code_that_is_cut_short(self, omnibusd: str, directory: Path, size: float) -> None:

@@ -50,9 +50,8 @@ MODULES = (
     "types",
     "sitecustomize",
     "usercustomize",
-    "uvloop",
     "_cffi_backend",
-    "asyncinotify",
+    "asyncio",
     "omnibus",
 )
 
