@@ -69,7 +69,7 @@ static int restore_handshake(struct restore *s)
 
 int restore_handshakes(struct restore *s)
 {
-    uint32_t n = state_count(&s->r, 45);
+    uint32_t n = state_count(&s->r, 41);
     int error = 0;
     for (uint32_t i = 0; error == 0 && i < n; i++)
         error = restore_handshake(s);
