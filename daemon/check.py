@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from ..policy.load import describe
 from ..transport.listen import listen
 from ..transport.listener import Listener, new_guid
 from . import daemonize
 from .activation.environment import NOT_FOR_SERVICES
-from .codec import Message, Variant, read_message
+from .client import BUS_NAME, Client, NotConnected, connect
 from .configuration import FirstReading
+from .errors import DBusError
 from .options import Options
 
 PACKAGES: Final = ("auth", "daemon", "policy", "systemd", "transport")
@@ -83,55 +83,20 @@ def _import_all() -> None:
 def _try_client(listener: Listener) -> str:
     """Call Hello, and a method that needs the control plane; return the failure, or ""."""
     (server,) = listener.sockets
+    member = "Hello"
     try:
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(PATIENCE)
-            client.connect(server.getsockname())
+        with connect(str(listener.addresses[0]), {}, PATIENCE) as sock:
             # Only the child has it now, so the end of the child closes the connection.
             server.close()
-            client.sendall(b"\0AUTH EXTERNAL " + str(os.getuid()).encode().hex().encode() + b"\r\n")
-            stream = client.makefile("rb")
-            answer = stream.readline()
-            if not answer.startswith(b"OK "):
-                return f"Authentication was answered by {answer!r}"
-            client.sendall(b"BEGIN\r\n")
-            for serial, member in enumerate(("Hello", "ListActivatableNames"), 1):
-                client.sendall(_call(member, serial).encode())
-                if error := _error(stream):
-                    return f"{member} was answered by {error}"
-    except (OSError, ValueError) as error:
+            client = Client(sock)
+            client.begin()
+            member = "ListActivatableNames"
+            client.call(BUS_NAME, member)
+    except DBusError as error:
+        return f"{member} was answered by {error.name}"
+    except NotConnected as error:
         return f"A client was not served: {error}"
     return ""
-
-
-def _call(member: str, serial: int) -> Message:
-    """Return a call to the driver without arguments."""
-    # Imported here, since the trial has to find out whether native modules can be imported.
-    from ..transport.relay import message
-    from .driver.method import BUS_NAME, BUS_PATH
-
-    fields = {
-        message.PATH: Variant("o", BUS_PATH),
-        message.INTERFACE: Variant("s", BUS_NAME),
-        message.MEMBER: Variant("s", member),
-        message.DESTINATION: Variant("s", BUS_NAME),
-    }
-    return Message(message.METHOD_CALL, serial, fields)
-
-
-def _error(stream: BinaryIO) -> str:
-    """Read messages up to the next reply; return its error name, "" for a method return.
-
-    Raises ValueError if the stream ends before.
-    """
-    from ..transport.relay import message
-
-    while (found := read_message(stream)) is not None:
-        if found.type == message.METHOD_RETURN:
-            return ""
-        if found.type == message.ERROR:
-            return str(found.fields[message.ERROR_NAME].value)
-    raise ValueError("the connection was closed")
 
 
 def report(reason: str) -> None:
