@@ -40,7 +40,8 @@ class Bus:
     """Peers, names and the driver above one data plane, which has the settings already.
 
     The hooks are set by the creator of the bus: ``on_handed_up`` takes over a connection whose handshake the
-    data plane does not support, ``on_reload`` reloads the configuration and calls its argument when done.
+    data plane does not support, ``on_reload`` reloads the configuration and calls its argument when done,
+    ``on_upgrade`` begins an upgrade that answers the call.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Bus:
         self.statistics = Statistics(relay, self.guard)
         self.on_handed_up: Callable[[Event], None] = lambda event: None
         self.on_reload: Callable[[Reloaded, Failed], None] = lambda done, failed: None
+        self.on_upgrade: Callable[[Call], None] = lambda call: None
         # Keys are plain numbers, since members of an enumeration are slow to hash.
         self.handlings: dict[int, Handling] = {
             EventKind.CALL.value: Handling(self._called, self._fail_call),
@@ -217,6 +219,7 @@ class Bus:
     def _admitted(self, event: Event) -> None:
         """Record a connection that the data plane has admitted."""
         peer = self.peers.add(event.peer, event.credentials)
+        peer.monitor = event.monitor
         if event.active:
             self.peers.activate(peer)
 

@@ -7,6 +7,7 @@ from .. import __version__
 from . import daemonize
 from .configuration import FirstReading
 from .options import Exit, parse
+from .upgrade.program import is_about_upgrades
 
 VERSION = (
     f"omnibus {__version__}, a D-Bus message bus\n"
@@ -17,6 +18,10 @@ VERSION = (
 def run(arguments: Sequence[str]) -> int:
     """Run the daemon; return its exit code."""
     daemonize.set_name("omnibusd")
+    if is_about_upgrades(arguments):
+        from .upgrade.command import run as run_upgrade
+
+        return run_upgrade(arguments)
     try:
         daemonize.prepare_descriptors()
         daemonize.reset_signals()
@@ -25,9 +30,9 @@ def run(arguments: Sequence[str]) -> int:
             if fd is not None:
                 daemonize.check_open(fd)
     except Exit as end:
-        return _end(end)
+        return end_program(end)
     except daemonize.ProcessError as error:
-        return _end(Exit(1, err=f"omnibusd[{os.getpid()}]: Failed to start message bus: {error}\n"))
+        return end_program(Exit(1, err=f"omnibusd[{os.getpid()}]: Failed to start message bus: {error}\n"))
     if options.check:
         from .check import check
 
@@ -39,7 +44,8 @@ def run(arguments: Sequence[str]) -> int:
     return Startup(options, reading).run()
 
 
-def _end(end: Exit) -> int:
+def end_program(end: Exit) -> int:
+    """Write the texts of ``end``; return its code."""
     out = end.out
     if not end.code and not out:
         from .driver import Driver

@@ -58,6 +58,10 @@ class FirstReading:
         """Return True if ``result`` would not wait, or not for long."""
         return self._pid != 0 and bool(select([self._fd], [], [], 0)[0])
 
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for the beginning of the answer; return False if there is none by then."""
+        return self._pid == 0 or bool(select([self._fd], [], [], seconds)[0])
+
     def result(self) -> Settings:
         """Wait for the settings; raises ConfigError."""
         if not self._pid:
@@ -135,7 +139,7 @@ class Rereading:
         # -I: like omnibusd, it ignores the environment and the current directory for imports.
         arguments = [sys.executable, "-I", "-m", "omnibus.policy", self._path, "--fd", str(writing)]
         # The child inherits a descriptor that the path names: /proc/self/fd/N.
-        keep = [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in (writing, *_named_fd(self._path))]
+        keep = [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in (writing, *named_fd(self._path))]
         pid = os.posix_spawn(sys.executable, arguments, os.environ, file_actions=keep)
         try:
             os.setpriority(os.PRIO_PROCESS, pid, NICE)
@@ -190,6 +194,7 @@ def _reap(pid: int) -> int | None:
     return status
 
 
-def _named_fd(path: str) -> list[int]:
+def named_fd(path: str) -> list[int]:
+    """Return the descriptor that a path names, if it does."""
     directory, name = os.path.split(path)
     return [int(name)] if directory in ("/proc/self/fd", "/dev/fd") and name.isdigit() else []

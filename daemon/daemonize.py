@@ -5,12 +5,12 @@ import os
 import pwd
 import resource
 import signal
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 ENOUGH_FDS: Final = 65536
 FEW_FDS: Final = 4096
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
 
 class ProcessError(Exception):
@@ -39,7 +39,7 @@ def prepare_descriptors() -> None:
         except OSError:
             _null_to(fd)
     _null_to(0)
-    for fd in _open_fds():
+    for fd in open_fds():
         if fd > 2:
             try:
                 os.set_inheritable(fd, False)
@@ -62,7 +62,7 @@ def reset_signals() -> None:
 
 
 def hold_signals() -> None:
-    """Block the signals that end or reload the bus, once there is something to clean up.
+    """Block the signals that end, reload or upgrade the bus, once there is something to clean up.
 
     The loop would lose signals between the installation of its handlers and its first turn.
     """
@@ -174,7 +174,7 @@ def become(user: pwd.struct_passwd) -> None:
         raise ProcessError(f"Failed to set UID to {user.pw_uid}: {error.strerror}") from error
 
 
-def _open_fds() -> Iterable[int]:
+def open_fds() -> Sequence[int]:
     """Return the open descriptors; without /proc, all possible ones."""
     try:
         return [int(name) for name in os.listdir("/proc/self/fd")]

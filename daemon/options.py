@@ -7,6 +7,7 @@ from typing import Final
 
 STOCK_FILES: Final = "/usr/share/dbus-1"
 OWN_FILES: Final = "/etc/omnibus"
+MAX_SECONDS: Final = 3600
 MAX_FD: Final = 0x7FFF_FFFF
 # The syntax of strtol(), except for signs.
 NUMBER: Final = r"[ \t\n\v\f\r]*\+?(0[xX][0-9A-Fa-f]+|0[0-7]*|[1-9][0-9]*)"
@@ -16,8 +17,8 @@ USAGE: Final = (
     "usage: omnibusd [--session] [--system] [--config-file=FILE] [--address=ADDRESS]\n"
     "  [--print-address[=DESCRIPTOR]] [--print-pid[=DESCRIPTOR]] [--nopidfile] [--fork] [--nofork]\n"
     "  [--syslog] [--nosyslog] [--syslog-only] [--systemd-activation]\n"
-    "  [--multicast=auto|off|require] [--omnibus-config=FILE]\n"
-    "  [--check] [--introspect] [--version] [--help]\n"
+    "  [--multicast=auto|off|require] [--omnibus-config=FILE] [--rehearsal-seconds=SECONDS]\n"
+    "  [--check] [--upgrade] [--can-resume] [--introspect] [--version] [--help]\n"
     "--check: start at a private address, change nothing, and end with 0, or with 1 and the reason.\n"
 )
 
@@ -37,7 +38,7 @@ class Options:
 
     ``print_address`` and ``print_pid`` are descriptors. ``syslog_only``: no standard error.
     ``omnibus_config``, omnibus's own file, need not exist; ``multicast`` is one of MULTICAST. ``check``: only
-    find out whether the bus would start.
+    find out whether the bus would start. ``rehearsal_seconds``: what an upgrade waits for its rehearsal.
     """
 
     def __init__(self, config_file: str = "") -> None:
@@ -53,6 +54,7 @@ class Options:
         self.write_pidfile = True
         self.systemd_activation = False
         self.check = False
+        self.rehearsal_seconds = 30.0
 
 
 FLAGS: Final[dict[str, tuple[tuple[str, bool], ...]]] = {
@@ -71,6 +73,7 @@ FLAGS: Final[dict[str, tuple[tuple[str, bool], ...]]] = {
 WITH_VALUE: Final = (
     "--multicast",
     "--omnibus-config",
+    "--rehearsal-seconds",
     "--config-file",
     "--address",
     "--print-address",
@@ -85,6 +88,7 @@ ALREADY: Final = {
     "print-address": "printing address to {} already requested",
     "print-pid": "printing pid to {} already requested",
     "multicast": "multicast {} already requested",
+    "rehearsal-seconds": "rehearsal of {} seconds already requested",
     "omnibus-config": "omnibus configuration file {} already requested",
 }
 
@@ -149,11 +153,19 @@ def _conclude(options: Options, values: dict[str, str], wanted: set[str]) -> Opt
         options.multicast = values.get("multicast", "")
         if options.multicast not in MULTICAST:
             raise Exit(1, err=f'--multicast must be auto, off or require, not "{options.multicast}"\n')
+    if "rehearsal-seconds" in wanted:
+        options.rehearsal_seconds = _seconds(values.get("rehearsal-seconds", ""))
     if "print-address" in wanted:
         options.print_address = _descriptor(values.get("print-address", ""))
     if "print-pid" in wanted:
         options.print_pid = _descriptor(values.get("print-pid", ""))
     return options
+
+
+def _seconds(text: str) -> float:
+    if not text.isdecimal() or not 0 < int(text) <= MAX_SECONDS:
+        raise Exit(1, err=f'--rehearsal-seconds must be 1 to {MAX_SECONDS}, not "{text}"\n')
+    return float(text)
 
 
 def _descriptor(text: str) -> int:

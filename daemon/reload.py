@@ -60,6 +60,11 @@ class Reloader:
         if not self._busy:
             self._begin()
 
+    @property
+    def busy(self) -> bool:
+        """True while a reload is under way."""
+        return self._busy
+
     def watch(self) -> Watch | None:
         """Watch the files of the configuration, from the first call on; changes since the reading count.
 

@@ -28,7 +28,9 @@ from .reload import Reloader
 from .turns import Turns
 
 if TYPE_CHECKING:
+    from .driver.method import Call
     from .startup import Startup
+    from .upgrade.upgrader import Upgrader
 
 # Seconds before files are watched: the first clients are served before, and a bus that ends soon doesn't pay
 # for a watch, which the kernel is slow to free.
@@ -46,26 +48,29 @@ class Serving:
         self._relay = relay
         self._loop = loop = Loop(self._events, Guard(startup.log), relay.commit)
         self._turns = None if startup.has_thread else Turns(loop, relay)
-        spawner = Spawner(loop, startup.old_fd_limit, to_journal=startup.to_syslog)
-        self._bus = Bus(
+        self._startup = startup
+        self.spawner = spawner = Spawner(loop, startup.old_fd_limit, to_journal=startup.to_syslog)
+        self.bus = Bus(
             relay,
             settings,
             startup.log,
             systemd_activation=startup.options.systemd_activation,
             tools=Tools(loop, spawner),
-            environment=Environment(startup.inherited, startup.address, settings.bus_type),
+            environment=Environment(startup.variables, startup.address, settings.bus_type),
         )
-        self._bus.statistics.way = startup.way
-        self._acceptor = Acceptor(loop, self._bus, relay, self._listeners, mechanisms)
+        self.bus.statistics.way = startup.way
+        self._acceptor = Acceptor(loop, self.bus, relay, self._listeners, mechanisms)
         self._notifier = startup.notifier
         self._reloader = Reloader(
             loop,
-            self._bus,
+            self.bus,
             partial(Rereading, loop, startup.config_file),
             self._notifier,
             status=startup.status,
             began=startup.began,
         )
+        self._upgrader: Upgrader | None = None
+        self.bus.on_upgrade = self._upgrade
 
     def start(self) -> None:
         """Prepare to serve. Raises OSError."""
@@ -74,7 +79,7 @@ class Serving:
         self._log.retry(self._later)
         self._handle_signals()
         self._relay.commit()
-        loop.reader(self._relay.event_fd, self._bus.dispatch, ignored)
+        loop.reader(self._relay.event_fd, self.bus.dispatch, ignored)
         # The watchdog ends a hanging bus by SIGABRT, which shows the traceback then.
         with suppress(OSError):  # a sandbox may forbid sigaltstack()
             faulthandler.enable(2)
@@ -83,10 +88,11 @@ class Serving:
         gc.enable()
         loop.soon(daemonize.release_signals, ignored)
         loop.later(SETTLING, self._reloader.watch, ignored)
+        loop.later(SETTLING, self._make_upgrader, ignored)
 
     def run(self) -> signal.Signals:
         """Serve until a signal ends the bus; return the signal."""
-        watchdog = Watchdog(self._later, self._notifier, self._bus.statistics.ping)
+        watchdog = Watchdog(self._later, self._notifier, self.bus.statistics.ping)
         self._events.run_forever()
         watchdog.stop()
         self._end()
@@ -96,6 +102,27 @@ class Serving:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.signal(number, partial(self._stop, number), ignored)
         self._loop.signal(signal.SIGHUP, self._reloader.ask, ignored)
+        self._loop.signal(signal.SIGUSR2, self._upgrade, self._not_upgraded)
+
+    def _make_upgrader(self) -> Upgrader:
+        """Import what upgrades, before another version of it is installed."""
+        if self._upgrader is None:
+            from .upgrade.tables import Tables
+            from .upgrade.upgrader import Upgrader
+
+            startup, bus = self._startup, self.bus
+            tables = Tables(startup, bus, self.spawner)
+            self._upgrader = Upgrader(
+                self._loop, startup, bus, self._acceptor, tables, self._reloader, self._turns
+            )
+        return self._upgrader
+
+    def _upgrade(self, call: Call | None = None) -> None:
+        self._make_upgrader().ask(call)
+
+    def _not_upgraded(self, error: Exception) -> None:
+        """Log why a signal did not begin an upgrade; a caller would be told."""
+        self._log.warning(f"Not upgraded: {error}")
 
     def _later(self, seconds: float, action: Callable[[], None]) -> asyncio.TimerHandle:
         return self._loop.later(seconds, action, ignored)
@@ -111,6 +138,8 @@ class Serving:
     def _end(self) -> None:
         self._notifier.stopping()
         self._reloader.stop()
+        if self._upgrader is not None:
+            self._upgrader.stop()
         self._acceptor.stop()
         self._loop.remove_reader(self._relay.event_fd)
         for listener in self._listeners:

@@ -8,7 +8,7 @@ import signal
 import syslog
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..auth.mechanism import Mechanisms
 from ..auth.mechanisms import UnsupportedMechanism, choose
@@ -30,6 +30,10 @@ from .doors import open_doors
 from .group import choose_group, hand_over
 from .logging import Log
 from .options import Options
+from .upgrade.program import installed
+
+if TYPE_CHECKING:
+    from .serve import Serving
 
 # Modules that take long to import. The imports are cut short once the configuration has been read, since the
 # parent may be waiting for the address.
@@ -57,50 +61,35 @@ class Startup:
         self.began = reading.began
         # Relative to the initial working directory, which a daemon leaves.
         self.config_file = os.path.abspath(options.config_file)
+        self.omnibus_config = options.omnibus_config and os.path.abspath(options.omnibus_config)
+        self.program = installed()
+        self.real_program = self.program.real_path
         self.log = Log()
         self.listeners: list[Listener] = []
-        self._announced: tuple[Listener, ...] = ()
+        self.announced: tuple[Listener, ...] = ()
         self.group: Group | None = None
         self.group_required = False
         self.has_thread = True
         self.way = ""
         self.to_syslog = False
-        # Unreadable after a change of the user.
-        self.inherited = inherited()
+        # Unreadable after a change of the user. The first is for this program, the second for services.
+        self.inherited = self.variables = inherited()
         self.old_fd_limit: tuple[int, int] | None = None
+        self.pidfile: str | None = None
         self._reading = reading
-        self._pidfile: str | None = None
 
     def run(self) -> int:
         """Start, serve, and clean up."""
         try:
-            self._import_while_reading()
-            settings = self._reading.result()
-            mechanisms = self._prepare(settings)
-            self._choose_group(settings)
-            daemonize.hold_signals()
-            self._listen(settings)
-            user = None if settings.user is None else daemonize.find_user(settings.user)
-            if not self._daemonize(settings):
-                return 0
-            self._give_up_rights(user)
-            self.notifier = Notifier()  # for this process, which may be a fork
-            relay = self._start_relay(settings)
-            # With few descriptors clients wait, as they could leave none for the control plane.
-            waits = daemonize.has_few_fds()
-            if not waits:
-                open_doors(relay, self.listeners, mechanisms)
-            # Clients are served by now, except with what the control plane decides.
-            from .serve import Serving
-
-            serving = Serving(self, relay, settings, mechanisms)
-            serving.start()
-            if waits:
-                open_doors(relay, self.listeners, mechanisms)
+            serving = self._start()
         except StartErrors as error:
-            self._report_failure(_reason(error))
+            self._report_failure(reason(error))
             self._clean()
             return 1
+        return 0 if serving is None else self._serve(serving)
+
+    def _serve(self, serving: Serving) -> int:
+        """Serve to the end; return the exit code."""
         ended_by = serving.run()
         self._clean()
         if ended_by == signal.SIGINT:
@@ -108,6 +97,33 @@ class Startup:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)
         return 0
+
+    def _start(self) -> Serving | None:
+        """Return the bus in service, or None in the parent of a daemon; raises StartErrors."""
+        self._import_while_reading()
+        settings = self._reading.result()
+        mechanisms = self._prepare(settings)
+        self._choose_group(settings)
+        daemonize.hold_signals()
+        self._listen(settings)
+        user = None if settings.user is None else daemonize.find_user(settings.user)
+        if not self._daemonize(settings):
+            return None
+        self._give_up_rights(user)
+        self.notifier = Notifier()  # for this process, which may be a fork
+        relay = self._start_relay(settings)
+        # With few descriptors clients wait, as they could leave none for the control plane.
+        waits = daemonize.has_few_fds()
+        if not waits:
+            open_doors(relay, self.listeners, mechanisms)
+        # Clients are served by now, except with what the control plane decides.
+        from .serve import Serving
+
+        serving = Serving(self, relay, settings, mechanisms)
+        serving.start()
+        if waits:
+            open_doors(relay, self.listeners, mechanisms)
+        return serving
 
     def _import_while_reading(self) -> None:
         for part in PARTS:
@@ -177,7 +193,7 @@ class Startup:
         for address in self._addresses(settings):
             self.listeners.append(listen(address, take_inherited=take))
         # Not printed, since some clients can't parse a list: clients for packets derive the address.
-        self._announced = tuple(self.listeners)
+        self.announced = tuple(self.listeners)
         if self.group is not None:
             self._listen_beside()
         if self.options.print_address is not None:
@@ -197,7 +213,7 @@ class Startup:
     @property
     def address(self) -> str:
         """The address for clients; omnibus's own transport comes after the standard ones."""
-        ordered = list(reversed(self._announced))
+        ordered = list(reversed(self.announced))
         ordered.sort(key=lambda one: one.addresses[0].transport == PACKETS)
         return ";".join(one.connectable_address for one in ordered)
 
@@ -212,7 +228,7 @@ class Startup:
             try:
                 if path is not None:
                     pidfile.write(path, child or pid)
-                    self._pidfile = path
+                    self.pidfile = path
                 if options.print_pid is not None:
                     daemonize.print_line(options.print_pid, str(child or pid))
             except StartErrors:
@@ -222,7 +238,7 @@ class Startup:
             if child:
                 return False
         else:
-            self._pidfile = path
+            self.pidfile = path
             if options.print_pid is not None:
                 daemonize.close_printed(options.print_pid)  # the parent prints
             daemonize.detach(keep_umask=settings.keep_umask)
@@ -237,14 +253,17 @@ class Startup:
         relay.load_policy(settings.policy)
         relay.set_limits(settings.limits)
         relay.commit()
+        self._start_thread(relay)
+        self.notifier.ready(self.status)
+        return relay
+
+    def _start_thread(self, relay: Relay) -> None:
         try:
             relay.start()
         except OSError as error:
-            reason = f"there is no thread for them: {error.strerror}"
-            self.log.warning(f"Messages share the thread of the control plane, since {reason}")
+            why = f"there is no thread for them: {error.strerror}"
+            self.log.warning(f"Messages share the thread of the control plane, since {why}")
             self.has_thread = False
-        self.notifier.ready(self.status)
-        return relay
 
     @property
     def status(self) -> str:
@@ -260,18 +279,20 @@ class Startup:
             self.log.warning(str(error))
         # Only root can change the user.
         if user is not None and os.geteuid() == 0:
-            # The user might not be able to read it.
+            # The user might not be able to read them.
             import_module(".serve", __package__)
+            import_module(".upgrade.upgrader", __package__)
+            import_module(".upgrade.tables", __package__)
             daemonize.become(user)
 
     def _clean(self) -> None:
         for listener in self.listeners:
             listener.close()
-        if self._pidfile is not None:
-            pidfile.remove(self._pidfile)
+        if self.pidfile is not None:
+            pidfile.remove(self.pidfile)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Return a text for an error; those of the system have only an errno."""
     if isinstance(error, MemoryError):
         return "Not enough memory"

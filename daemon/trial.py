@@ -37,7 +37,7 @@ class TrialStart(Startup):
     def _listen(self, settings: Settings) -> None:
         for address in self._addresses(settings):
             parse_listenable(address)
-        self._announced = tuple(self.listeners)
+        self.announced = tuple(self.listeners)
 
     def _daemonize(self, settings: Settings) -> bool:
         return True

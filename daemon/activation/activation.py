@@ -41,7 +41,7 @@ class Activation:
         self._bus = bus
         self._guard = bus.guard
         self._tools = tools
-        self._environment = environment
+        self.environment = environment
         self._starts: dict[str, Start] = {}
         self._waiting = 0
         self._services = Services(bus.relay, tools, bus.log, bus.guard, bus.announce_services)
@@ -89,7 +89,7 @@ class Activation:
             # As in the reference: addressed by the well-known name only while that has no owner.
             destination = systemd.MANAGER_NAME if owner is None else owner.unique_name
             self._send_to_systemd(systemd.set_environment(variables, destination))
-        self._environment.update(variables)
+        self.environment.update(variables)
 
     # Events.
 
@@ -263,7 +263,7 @@ class Activation:
             if start.service.user is None:
                 raise failures.no_user()
         try:
-            program = Program(start.name, split(command), self._environment.for_program())
+            program = Program(start.name, split(command), self.environment.for_program())
         except InvalidCommandLine as error:
             raise DBusError(errors.INVALID_ARGS, str(error)) from error
         text = f"Activating service name='{start.name}' {_requested_by(start)}{suffix}"

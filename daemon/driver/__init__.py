@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from .. import errors
 from ..errors import DBusError
+from .control import CONTROL
 from .dbus import DBUS
 from .introspectable import INTROSPECTABLE, describe
 from .method import BUS_NAME, BUS_PATH, Call, Interface, Method, Reply
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BUS_NAME", "BUS_PATH", "INTERFACES", "Call", "Driver", "Interface", "Method", "Reply"]
 
-INTERFACES: Final = (DBUS, PROPERTIES, INTROSPECTABLE, MONITORING, STATS, PEER)
+INTERFACES: Final = (DBUS, PROPERTIES, INTROSPECTABLE, MONITORING, STATS, PEER, CONTROL)
 """In the order of the search for the method of a call without an interface."""
 
 

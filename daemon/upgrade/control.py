@@ -12,7 +12,8 @@ from typing import Final
 
 from ...policy.settings import Settings
 from ...record import Record
-from .plain import StateError, read, write
+from ...transport.relay.state import StateError
+from .plain import read, write
 
 VERSION: Final = 1
 """Increased whenever a program of the version before could not read what is written here."""
@@ -122,7 +123,8 @@ class Request(Record):
 class Control(Record):
     """All of it.
 
-    ``version``: the omnibus that writes it; ``frozen``: when clients were served last; ``way``: that of
+    ``version``: the omnibus that writes it; ``frozen``: when clients were served last;
+    ``connections``: how many there are; ``way``: that of
     messages, as text; ``looked_up``: the names whose services are being looked up; ``children``: the pids of
     all programs that the bus has to reap; ``unit_serial``: of the latest call to systemd; ``bus_replies`` and
     ``connection_replies``: the numbers of the next replies with statistics; ``settings``: used if the
@@ -131,6 +133,7 @@ class Control(Record):
 
     version: str
     frozen: float
+    connections: int
     request: Request | None
     config_file: str
     omnibus_config: str | None

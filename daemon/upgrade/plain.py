@@ -1,4 +1,7 @@
-"""Records as JSON and back, every field checked against its declared type."""
+"""Records as JSON and back, every field checked against its declared type.
+
+StateError names the field.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,12 @@ from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 from ...record import Record
+from ...transport.relay.state import StateError
 
 MIN_INT: Final = -(2**63)
 MAX_INT: Final = 2**64 - 1
 
 R = TypeVar("R", bound=Record)
-
-
-class StateError(ValueError):
-    """The state can't be read, or not be carried on with; the text names the field."""
 
 
 def write(record: Record) -> bytes:

@@ -4,49 +4,32 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from enum import IntEnum
 from typing import Any, Final
-from zlib import crc32
 
+from ...transport.relay.state import Section, StateError, section
 from ..handshake import Handshake
 from ..names import NameRegistry
 from ..signature import MAX_NAME, is_bus_name
 from .control import VERSION, Control, Descriptor
-from .plain import StateError
 
-
-class StateSection(IntEnum):
-    """The types of these sections."""
-
-    NAMES = 18
-    HANDED_UP = 19
-    CONTROL = 20
-
-
-CRITICAL: Final = 1
+FORMATS: Final = (1,)
+"""The formats of a state that this program reads."""
 FLAGS: Final = 7
 """Those of RequestName."""
 
-_HEAD: Final = struct.Struct("<HHHHQ")
 _U32: Final = struct.Struct("<I")
 _REQUEST: Final = struct.Struct("<QII")
 _DESCRIPTOR: Final = struct.Struct("<IQQ")
 _HANDSHAKE: Final = struct.Struct("<QIqQ")
 
 
-def section(kind: StateSection, version: int, content: bytes) -> bytes:
-    """Return a whole section; a program that doesn't know it refuses the state."""
-    head = _HEAD.pack(kind, version, CRITICAL, 0, len(content))
-    return head + _U32.pack(crc32(head, crc32(content))) + content
-
-
 def encode(names: NameRegistry, handshakes: Iterable[Handshake], control: Control) -> bytes:
     """Return all sections of the control plane; raises OSError if a descriptor is not open."""
     return b"".join(
         (
-            section(StateSection.NAMES, 1, encode_names(names)),
-            section(StateSection.HANDED_UP, 1, encode_handshakes(handshakes)),
-            section(StateSection.CONTROL, VERSION, control.encode()),
+            section(Section.NAMES, encode_names(names)),
+            section(Section.HANDED_UP, encode_handshakes(handshakes)),
+            section(Section.CONTROL, control.encode(), version=VERSION),
         )
     )
 
@@ -60,9 +43,9 @@ def encode_handshakes(handshakes: Iterable[Handshake]) -> bytes:
     out = [_U32.pack(len(kept))]
     for one in kept:
         began = int(one.began * 1000 + 0.5)
-        out += (_descriptor(one.sock.fileno()), _HANDSHAKE.pack(one.peer, one.place, began, one.n_sent))
-        out += (_U32.pack(len(one.heard)), bytes(one.heard), _U32.pack(len(one.fds)))
-        out += map(_descriptor, one.fds)
+        out += (_HANDSHAKE.pack(one.peer, one.place, began, one.n_sent), _U32.pack(len(one.heard)))
+        out += (bytes(one.heard), _U32.pack(1 + len(one.fds)))
+        out += map(_descriptor, (one.sock.fileno(), *one.fds))
     return b"".join(out)
 
 

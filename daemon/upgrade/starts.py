@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...transport.relay import Audience, Relay
+from ...transport.relay.state import StateError
 from ..activation.activation import Activation
 from ..activation.service_file import ServiceFile
 from ..activation.start import Start
@@ -15,7 +16,6 @@ from ..errors import DBusError
 from ..guard import failure
 from ..peers import Peer, Peers
 from .control import ServiceState, StartState, WaitingCall, WaitingMessage
-from .plain import StateError
 
 
 class ResumedCall(StartCall):

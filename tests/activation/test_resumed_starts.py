@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from omnibus.daemon.upgrade.plain import StateError
 from omnibus.daemon.upgrade.starts import dump_starts, restore_starts
 from omnibus.policy.settings import Limits
+from omnibus.transport.relay.state import StateError
 from support.plane import FakeEvent
 
 from .conftest import Desk

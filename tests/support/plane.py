@@ -36,6 +36,7 @@ class FakeEvent:
     current: bool = False
     denied: bool = False
     active: bool = True
+    monitor: bool = False
     credentials: Credentials = NO_CREDENTIALS
     fd: int = -1
     fds: Sequence[int] = ()

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from omnibus.daemon.upgrade.control import Control, Descriptor, WaitingCall
-from omnibus.daemon.upgrade.plain import StateError, read, write
+from omnibus.daemon.upgrade.plain import read, write
 from omnibus.policy.settings import Settings
 from omnibus.record import Record
+from omnibus.transport.relay.state import StateError
 
 from .strategies import controls, records
 

@@ -8,7 +8,6 @@ import socket
 import struct
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
@@ -18,14 +17,12 @@ from omnibus.auth.mechanisms import choose
 from omnibus.auth.server import Server
 from omnibus.daemon.handshake import MAX_HEARD, Handshake
 from omnibus.daemon.names import NameRegistry
-from omnibus.daemon.upgrade.plain import StateError
 from omnibus.daemon.upgrade.sections import (
-    StateSection,
     decode_names,
     encode_handshakes,
     encode_names,
-    section,
 )
+from omnibus.transport.relay.state import StateError
 
 NAMES = ["org.example.A", "org.example.B", "a.b", "c." + "d" * 253]
 ACTS = st.lists(
@@ -129,11 +126,10 @@ class TestHandshakes:
         with handshake.sock as sock, theirs:
             found = os.fstat(sock.fileno())
             assert encode_handshakes([handshake]) == (
-                struct.pack("<IIQQ", 1, sock.fileno(), found.st_dev, found.st_ino)
-                + struct.pack("<QIqQ", 7, 2, 1500, len(b"DATA\r\n"))
+                struct.pack("<IQIqQ", 1, 7, 2, 1500, len(b"DATA\r\n"))
                 + struct.pack("<I", len(heard))
                 + heard
-                + struct.pack("<I", 0)
+                + struct.pack("<IIQQ", 1, sock.fileno(), found.st_dev, found.st_ino)
             )
 
     def test_descriptors(self) -> None:
@@ -141,7 +137,7 @@ class TestHandshakes:
         with handshake.sock, theirs:
             kept = os.dup(0)
             handshake.adopt([kept])
-            assert struct.pack("<IIQQ", 1, kept, os.fstat(kept).st_dev, os.fstat(kept).st_ino) in (
+            assert struct.pack("<IQQ", kept, os.fstat(kept).st_dev, os.fstat(kept).st_ino) in (
                 encode_handshakes([handshake])
             )
             handshake.close()
@@ -165,11 +161,3 @@ class TestHandshakes:
                 theirs.recv(65536)
             assert len(handshake.heard) == MAX_HEARD + 1
             assert encode_handshakes([handshake]) == struct.pack("<I", 0)
-
-
-class TestSection:
-    def test_sum(self) -> None:
-        """It is that of the content and then of the head."""
-        found = section(StateSection.CONTROL, 1, b"content")
-        assert found[:20] == struct.pack("<HHHHQI", 20, 1, 1, 0, 7, crc32(found[:16], crc32(b"content")))
-        assert found[20:] == b"content"

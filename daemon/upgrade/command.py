@@ -1,0 +1,75 @@
+"""The command lines about upgrades: the administrator's, and those with which a bus executes its
+successor."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from .. import daemonize
+from ..options import Options, parse
+from .program import CAN_RESUME, REHEARSE, UPGRADE, ProgramError
+from .resumption import go_back, take
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run what the arguments ask for; return the exit code."""
+    if UPGRADE in arguments:
+        from .client import run as run_client
+
+        return run_client(arguments)
+    if CAN_RESUME in arguments:
+        from .sections import FORMATS
+
+        print(*FORMATS, flush=True)
+        return 0
+    if arguments[0] == REHEARSE:
+        return _rehearse(arguments[1:])
+    return _resume(arguments)
+
+
+def _options(arguments: Sequence[str]) -> Options:
+    from ..cli import VERSION
+
+    return parse(arguments, VERSION)
+
+
+def _rehearse(arguments: Sequence[str]) -> int:
+    from .rehearsal import answer
+    from .trial import rehearse
+
+    def act() -> None:
+        resumption, rest = take(arguments)
+        daemonize.prepare_descriptors()
+        _options(rest)
+        rehearse(resumption.state)
+
+    return answer(act)
+
+
+def _resume(arguments: Sequence[str]) -> int:
+    try:
+        resumption, rest = take(arguments)
+    except ProgramError as error:
+        _print(str(error))
+        return 1
+    try:
+        from ..configuration import FirstReading
+
+        daemonize.prepare_descriptors()
+        daemonize.reset_signals()
+        options = _options(rest)
+        reading = FirstReading(options.config_file, options.omnibus_config)
+        # Everything else is imported while the child reads the configuration.
+        from .resume import ResumedStart
+
+        start = ResumedStart(options, reading, resumption)
+    except Exception as error:
+        go_back(resumption, repr(error), _print)
+        return 1
+    return start.run()
+
+
+def _print(text: str) -> None:
+    print(f"omnibusd[{os.getpid()}]: {text}", file=sys.stderr, flush=True)

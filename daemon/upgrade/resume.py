@@ -1,0 +1,172 @@
+"""The start of a program that goes on with the state of the previous one, and the way back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import syslog
+from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from ... import __version__
+from ...auth.mechanism import Mechanisms
+from ...policy.error import ConfigError
+from ...policy.settings import Settings
+from ...systemd.notify import Notifier
+from ...transport.relay import Relay
+from ...transport.relay.state import Section, State, StateError
+from .. import daemonize, errors
+from ..codec import make_body
+from ..configuration import FirstReading
+from ..logging import UPGRADED
+from ..options import Options
+from ..startup import StartErrors, Startup, reason
+from . import memfd
+from .control import Control
+from .resumption import Resumption, go_back
+from .sections import decode_names
+from .tables import Tables, restore_listeners
+
+if TYPE_CHECKING:
+    from ..serve import Serving
+
+PATIENCE: Final = 5.0  # seconds that the configuration may take; then that of the state is used
+SECONDS: Final = 30  # until the start counts as failed
+
+
+class ResumedStart(Startup):
+    """A start that takes over everything, or nothing: then the previous program goes on.
+
+    The data plane stays frozen until all of the control plane is ready, so that what failed can be repeated
+    by another program: no message has been read by then, and none was answered.
+    """
+
+    def __init__(self, options: Options, reading: FirstReading, resumption: Resumption) -> None:
+        super().__init__(options, reading)
+        self._resumption = resumption
+
+    def run(self) -> int:
+        """See ``Startup``."""
+        signal.signal(signal.SIGALRM, _take_too_long)
+        signal.alarm(SECONDS)
+        try:
+            serving = self._start()
+        except Exception as error:
+            return self._return(error)
+        return self._serve(serving)
+
+    def _start(self) -> Serving:
+        self._import_while_reading()
+        daemonize.hold_signals()
+        memfd.check(self._resumption.state, os.geteuid())
+        state = State(self._resumption.state)
+        control = Control.decode(_section(state, Section.CONTROL))
+        names = decode_names(_section(state, Section.NAMES))
+        settings, mechanisms = self._configure(control)
+        self._adopt(control)
+        self.notifier = Notifier()
+        relay = self._restore_relay(state, settings)
+        from ..serve import Serving
+
+        serving = Serving(self, relay, settings, mechanisms)
+        serving.bus.names = names
+        Tables(self, serving.bus, serving.spawner).restore(control)
+        serving.start()
+        signal.alarm(0)
+        self._thaw(relay, control)
+        state.close()
+        os.close(self._resumption.state)
+        return serving
+
+    def _configure(self, control: Control) -> tuple[Settings, Mechanisms]:
+        """Read the configuration; use the state's if that fails now."""
+        same = (self.config_file, self.omnibus_config) == (control.config_file, control.omnibus_config)
+        self.config_file, self.omnibus_config = control.config_file, control.omnibus_config
+        if not same:  # the names were relative to another directory
+            self._reading = FirstReading(self.config_file, self.omnibus_config)
+            self.began = self._reading.began
+        try:
+            if not self._reading.ends_within(PATIENCE):
+                raise ConfigError(self.config_file, 0, "Reading the configuration took too long")
+            settings = self._reading.result()
+            return settings, self._prepare(settings)
+        except StartErrors as error:
+            mechanisms = self._prepare(control.settings)
+            self.log.warning(f"Still with the old configuration: {reason(error)}")
+            return control.settings, mechanisms
+
+    def _claim(self, settings: Settings) -> None:
+        """Do nothing: the pid file is ours."""
+
+    def _adopt(self, control: Control) -> None:
+        """Take over what the process has had; raises StateError."""
+        for name, descriptor in control.descriptors():
+            descriptor.check(name)
+        self.listeners = restore_listeners(control)
+        announced = zip(self.listeners, control.listeners, strict=True)
+        self.announced = tuple(listener for listener, state in announced if state.announced)
+        self.variables = {
+            name.encode("utf-8", "surrogateescape"): value.encode("utf-8", "surrogateescape")
+            for name, value in control.environment.items()
+        }
+        self.old_fd_limit = control.old_fd_limit
+        self.pidfile = control.pidfile
+        self.way = control.way
+        self.log.never_wait()
+
+    def _restore_relay(self, state: State, settings: Settings) -> Relay:
+        relay = Relay.restore(state)
+        relay.load_policy(settings.policy)
+        relay.set_limits(settings.limits)
+        relay.commit()
+        self._start_thread(relay)
+        return relay
+
+    def _thaw(self, relay: Relay, control: Control) -> None:
+        """Serve again, and tell how that went."""
+        relay.thaw()
+        relay.commit()
+        pause = self._log_pause(control)
+        request = control.request
+        if request is not None and not self._resumption.returned:
+            body = make_body("sut", (__version__, control.connections, pause))
+            relay.reply(request.peer, request.serial, "sut", body)
+        elif request is not None:
+            text = f"The installed program can't go on; omnibus {__version__} does"
+            relay.error(request.peer, request.serial, errors.FAILED, text)
+        relay.commit()
+        self.notifier.ready(self.status)
+
+    def _log_pause(self, control: Control) -> int:
+        """Log the upgrade; return for how many microseconds no client was served."""
+        import time
+
+        pause = max(0, int(1e6 * (time.monotonic() - control.frozen)))
+        how = "Returned" if self._resumption.returned else "Upgraded"
+        self.log.info(
+            f"{how} from omnibus {control.version} to {__version__}: {control.connections} connections,"
+            f" which waited {pause / 1000:.0f} ms",
+            MESSAGE_ID=UPGRADED,
+        )
+        return pause
+
+    def _return(self, error: Exception) -> int:
+        """Go back to the previous program; return the exit code if that is not possible.
+
+        Nothing is closed or removed, so that another program may serve.
+        """
+        signal.alarm(0)
+        go_back(self._resumption, reason(error), partial(self.log.write, syslog.LOG_CRIT))
+        return 1
+
+
+def _section(state: State, kind: Section) -> bytes:
+    found = state.section(kind)
+    if found is None:
+        raise StateError(f"The state has no section {kind.name}")
+    return found
+
+
+def _take_too_long(number: int, frame: FrameType | None) -> NoReturn:
+    raise TimeoutError(f"The start took more than {SECONDS} seconds")
