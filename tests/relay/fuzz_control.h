@@ -34,6 +34,8 @@ static struct control {
     uint32_t n_queued[WORDS_OWNED];
     uint8_t directories; /* of services: bits of word_directories */
     uint32_t asked;      /* serial of the latest call of the bus */
+    bool frozen;         /* FROZEN came */
+    int dumped;          /* what DUMPED said */
     uint64_t n_attached; /* connections that were not accepted: their ids are above those of the data plane */
 } control;
 
@@ -191,6 +193,13 @@ static inline void control_event(const struct relay_event *event)
         break;
     case RELAY_EVENT_HANDED_UP:
         control_handed_up(event);
+        break;
+    case RELAY_EVENT_FROZEN:
+        control.frozen = true;
+        break;
+    case RELAY_EVENT_DUMPED:
+        ASSERT((event->serial == 0) == (event->body_size == 0));
+        control.dumped = (int)event->serial;
         break;
     case RELAY_EVENT_EXPORT:
         ASSERT(!event->body || event->body[0] == '{' || event->body[0] == '[');

@@ -12,7 +12,9 @@
 
 #include "fuzz_world.h"
 
+#include <stdarg.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 
 #define DESCRIPTORS_FIRST 4096
 #define DESCRIPTORS 512
@@ -161,13 +163,35 @@ int __wrap_close(int fd)
     return 0;
 }
 
-/* Only F_DUPFD_CLOEXEC and flags. */
+int __real_fcntl(int fd, int command, ...);
+
+/* Only F_DUPFD_CLOEXEC and flags; of the real kernel's descriptors what has a number as its argument. */
 int __wrap_fcntl(int fd, int command, ...)
 {
+    if (fd >= 0 && !is_ours(fd)) {
+        va_list arguments;
+        va_start(arguments, command);
+        int argument = va_arg(arguments, int);
+        va_end(arguments);
+        return __real_fcntl(fd, command, argument);
+    }
     struct thing *thing = thing_of(fd);
     if (!thing)
         return -1;
     return command == F_DUPFD_CLOEXEC ? descriptor_new(thing) : 0;
+}
+
+int __real_fstat(int fd, struct stat *found);
+
+int __wrap_fstat(int fd, struct stat *found)
+{
+    if (!is_ours(fd))
+        return __real_fstat(fd, found);
+    const struct thing *thing = thing_of(fd);
+    if (!thing)
+        return -1;
+    *found = (struct stat){.st_dev = 1, .st_ino = 1 + (ino_t)(thing - things)};
+    return 0;
 }
 
 #endif

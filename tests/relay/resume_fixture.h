@@ -14,6 +14,7 @@
 #include "../../transport/relay/resume/state.h"
 #include "../../transport/relay/state/held.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -144,6 +145,24 @@ static inline void resume_forget(struct bus *bus)
         if (peer->handshake)
             peer->handshake->fd = -1;
     }
+}
+
+/* True if two states are equal. Otherwise says in which section they differ. */
+static inline bool resume_same(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size)
+{
+    size_t at = 0, head = STATE_HEADER;
+    while (at < a_size && at < b_size && a[at] == b[at])
+        at++;
+    if (at == a_size && at == b_size)
+        return true;
+    for (uint64_t size; head + STATE_SECTION_HEADER <= at; head += STATE_SECTION_HEADER + size) {
+        memcpy(&size, a + head + 8, sizeof(size));
+        if (at - head < STATE_SECTION_HEADER + size)
+            break;
+    }
+    fprintf(stderr, "# of %zu and %zu bytes the first %zu are equal; section %u from %zu on\n", a_size,
+            b_size, at, head < a_size ? a[head] : 0, head);
+    return false;
 }
 
 /* What is not written but made anew, of one peer. */

@@ -71,10 +71,28 @@ static inline bool upgrade_map(struct upgrade_state *state)
     return CHECK_EQUAL(relay_state_map(state->fd, &state->bytes, &state->size), 0);
 }
 
+/* Keeps the state as a seed of fuzz_state, in the directory STATE_CORPUS. */
+static inline void upgrade_keep_seed(const struct upgrade_state *state)
+{
+    static int n;
+    char path[4096];
+    const char *directory = getenv("STATE_CORPUS");
+    if (!directory)
+        return;
+    snprintf(path, sizeof(path), "%s/%s.%d", directory, program_invocation_short_name, n++);
+    FILE *file = fopen(path, "w");
+    CHECK(file && fputc(0, file) == 0 && fwrite(state->bytes, state->size, 1, file) == 1);
+    if (file)
+        fclose(file);
+}
+
 static inline bool upgrade_dump(struct plane *p, struct upgrade_state *state)
 {
     state->fd = memfd_create("omnibus-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    return CHECK(state->fd >= 0) && CHECK_EQUAL(upgrade_dump_to(p, state->fd), 0) && upgrade_map(state);
+    bool done = CHECK(state->fd >= 0) && CHECK_EQUAL(upgrade_dump_to(p, state->fd), 0) && upgrade_map(state);
+    if (done)
+        upgrade_keep_seed(state);
+    return done;
 }
 
 static inline void upgrade_end(struct upgrade_state *state)
@@ -110,18 +128,6 @@ static inline void upgrade_thaw(struct plane *p)
     CHECK_EQUAL(relay_commit(p->relay), 0);
 }
 
-/* True if two states are the same; otherwise says from where on they differ. */
-static inline bool upgrade_same(const struct upgrade_state *a, const struct upgrade_state *b)
-{
-    size_t at = 0;
-    while (at < a->size && at < b->size && a->bytes[at] == b->bytes[at])
-        at++;
-    if (at == a->size && at == b->size)
-        return true;
-    printf("# of %zu and %zu bytes the first %zu are equal\n", a->size, b->size, at);
-    return CHECK(false && "the states differ");
-}
-
 static inline void upgrade_compare(struct resume_account *before, uint32_t n_before, const struct bus *bus)
 {
     uint32_t n;
@@ -146,7 +152,8 @@ static inline bool plane_upgrade_frozen(struct plane *p)
     if (done) {
         before = resume_accounts(&p->relay->bus, &n);
         upgrade_leave(p);
-        done = upgrade_enter(p, &one) && upgrade_dump(p, &two) && upgrade_same(&one, &two);
+        done = upgrade_enter(p, &one) && upgrade_dump(p, &two) &&
+               CHECK(resume_same(one.bytes, one.size, two.bytes, two.size));
     }
     if (done)
         upgrade_compare(before, n, &p->relay->bus);

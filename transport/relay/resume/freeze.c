@@ -27,6 +27,8 @@ void freeze(struct bus *bus, struct event *event)
 void freeze_end(struct bus *bus)
 {
     bus->frozen = false;
+    bus->tick =
+        0; /* all times are looked at: some have passed, and a restored bus has not looked at any yet */
 }
 
 /* Rules that can match nothing any more would never be removed after a restore. */

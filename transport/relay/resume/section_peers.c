@@ -65,7 +65,7 @@ static void dump_input(struct dump *d, const struct peer *peer)
     state_put32(d->w, in->read_size);
     state_put64(d->w, list_linked(&in->in_fd_waits) ? (uint64_t)in->fds_since : 0);
     state_put_bytes(d->w, in->tail ? in->tail->data + in->tail_start : NULL, in->tail_size - in->tail_start);
-    state_put32(d->w, in->n_fds_begun);
+    state_put32(d->w, in->begun ? in->n_fds_begun : 0);
     state_put32(d->w, in->n_fds);
     for (uint32_t i = 0; i < in->n_fds; i++)
         dump_descriptor(d, in->fds[i]);
@@ -211,7 +211,6 @@ static void restore_activity(struct restore *s, struct peer *peer, int64_t began
     }
     bus->n_active++;
     peer->user->n_active++;
-    registry_enter(&bus->registry, peer);
 }
 
 /* All peers are reported as admitted, so the control plane gets to know all of them in the same way. */

@@ -106,7 +106,6 @@ void dump_monitors(struct dump *d)
     }
 }
 
-/* Its unique name was given up when it became a monitor. */
 static int restore_monitor(struct restore *s, struct peer *peer)
 {
     struct bus *bus = s->bus;
@@ -119,10 +118,20 @@ static int restore_monitor(struct restore *s, struct peer *peer)
     }
     monitor->list = list;
     peer->monitor = monitor;
-    registry_give_up(&bus->registry, peer);
     monitor->watching = state_get8(&s->r) != 0;
     bus->monitors.count += monitor->watching;
     return restore_list(s, bus->monitors.rules, list);
+}
+
+/* A monitor has given up its unique name; the others claim theirs. */
+static void claim_unique_names(struct bus *bus)
+{
+    struct table_node *node = NULL;
+    while ((node = table_walk(&bus->peers, node))) {
+        struct peer *peer = CONTAINER_OF(node, struct peer, node);
+        if (peer->active && !peer->monitor)
+            registry_enter(&bus->registry, peer);
+    }
 }
 
 int restore_monitors(struct restore *s)
@@ -136,5 +145,6 @@ int restore_monitors(struct restore *s)
         if (error < 0)
             return error;
     }
+    claim_unique_names(s->bus);
     return 0;
 }

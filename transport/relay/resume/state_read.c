@@ -107,7 +107,9 @@ int64_t state_check_sections(const uint8_t *sections, size_t size)
 struct state_reader state_section(const struct state_view *view, uint32_t type)
 {
     const struct state_place *place = &view->places[type];
-    return (struct state_reader){place->content, place->content + place->size, !place->content};
+    if (!place->content)
+        return (struct state_reader){.failed = true};
+    return (struct state_reader){.at = place->content, .end = place->content + place->size};
 }
 
 const uint8_t *state_get(struct state_reader *r, size_t size)
