@@ -1,0 +1,56 @@
+"""GLib, libdbus, sd-bus and dbus-fast, unmodified, stay connected while the bus is upgraded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.programs import Program, need_modules, peer_command, run
+
+from .conftest import Bus, StartBus
+
+PEERS = {"glib": ["gi"], "libdbus": ["dbus", "gi"], "sdbus": [], "fast": []}
+
+
+class Library:
+    """A bus with a service of one library."""
+
+    def __init__(self, bus: Bus, peer: str) -> None:
+        self.bus = bus
+        self.peer = peer
+        self.name = f"org.omnibus.{peer}"
+        self.service = Program(peer_command(peer, "service", self.name), bus.daemon.environment())
+        self.service.read_until("ready")
+
+    def call(self) -> Program:
+        """Start a caller that uses the whole service: arguments, errors, signals, descriptors both ways."""
+        return Program(peer_command(self.peer, "call", self.name), self.bus.daemon.environment())
+
+
+@pytest.fixture(params=PEERS)
+def library(request: pytest.FixtureRequest, start_bus: StartBus) -> Iterator[Library]:
+    need_modules(*PEERS[request.param])
+    found = Library(start_bus(), request.param)
+    yield found
+    found.service.stop()
+
+
+def test_service(library: Library) -> None:
+    """It keeps its name and its connection, and serves a caller that was there before and a new one."""
+    asking = library.bus.connect()
+    owner = asking.driver("GetNameOwner", "s", library.name)
+    serial = library.bus.start_upgrade(asking)
+    caller = library.call()
+    asking.reply_to(serial)
+    try:
+        caller.read_until("ok")
+    finally:
+        caller.stop()
+    library.bus.upgraded += 1
+    library.bus.upgrade(asking)
+    done = run(
+        peer_command(library.peer, "call", library.name), library.bus.daemon.environment(), status=None
+    )
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done
+    assert asking.driver("GetNameOwner", "s", library.name) == owner
