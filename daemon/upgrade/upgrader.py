@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from ...transport.relay.message import NO_REPLY_EXPECTED
 from ...transport.relay.state import Section, State, StateError
 from .. import errors
 from ..configuration import named_fd
@@ -81,7 +82,8 @@ class Upgrader:
         self._request = None
         if call is not None:
             # Nothing of this call may be left in the data plane, or it would be handed up again.
-            self._request = Request(call.peer.id, call.serial)
+            if not call.flags & NO_REPLY_EXPECTED:
+                self._request = Request(call.peer.id, call.serial)
             call.answered()
             call.resume()
         self._loop.soon(self._prepare, self._failed)

@@ -23,12 +23,22 @@ CONTROL = "org.omnibus.Control1"
 class Bus:
     """A bus whose installed program is a link, which a test may change."""
 
-    def __init__(self, executable: str, text: str, arguments: Sequence[str], options: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        executable: str,
+        text: str,
+        arguments: Sequence[str],
+        options: dict[str, Any],
+        program: str | None = None,
+    ) -> None:
         self.executable = executable
         self.directory = private_directory()
         self.program = self.directory / "bin/omnibusd"
         self.program.parent.mkdir()
-        self.install(executable)
+        self.install(program or executable)
+        if (owner := options.get("user")) is not None:
+            os.chown(self.directory, owner, owner)
+            self.program = Path(executable)  # a link would take a process to be followed
         self.daemon: Daemon = start(str(self.program), text, arguments, directory=self.directory, **options)
         self.pid = self.daemon.pid
         self.upgraded = 0
@@ -102,10 +112,17 @@ class StartBus:
         self.executable = executable
         self.stack = stack
 
-    def __call__(self, *arguments: str, text: str | None = None, options: Any = None, **settings: Any) -> Bus:
-        """``settings`` are those of support.daemon.config."""
+    def __call__(
+        self,
+        *arguments: str,
+        text: str | None = None,
+        program: str | None = None,
+        options: Any = None,
+        **settings: Any,
+    ) -> Bus:
+        """``settings`` are those of support.daemon.config; ``program`` is started instead of the daemon."""
         text = text or config("unix:path={dir}/bus", **settings)
-        bus = Bus(self.executable, text, arguments, options or {})
+        bus = Bus(self.executable, text, arguments, options or {}, program)
         self.stack.callback(bus.daemon.stop)
         return bus
 

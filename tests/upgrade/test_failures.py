@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from support.installation import install
-from support.raw import BUS, DEADLINE, BusError, Client
+from support.raw import BUS, BUS_PATH, DEADLINE, BusError, Client
+from support.sandbox import sandboxed
 
-from .conftest import Bus, StartBus
+from .conftest import CONTROL, Bus, StartBus
 
 NAME = "org.example.Name"
 
@@ -120,6 +122,16 @@ class TestProgram:
         assert watched.asking.reply_to(serial).body[1] == 4
         watched.check()
 
+    def test_no_reply_expected(self, watched: Watched) -> None:
+        """The caller gets none, of success or failure."""
+        for number in (1, 2):
+            watched.asking.start_call(BUS, "Upgrade", interface=CONTROL, path=BUS_PATH, flags=1)
+            watched.bus.wait_for("Upgraded" if number == 1 else "Not upgraded")
+            watched.asking.driver("GetId")
+            assert watched.asking.inbox == []
+            watched.bus.program.unlink(missing_ok=True)
+            watched.check()
+
     def test_the_caller_goes(self, watched: Watched) -> None:
         """Its upgrade goes on; there is no reply to send."""
         leaving = watched.bus.connect()
@@ -180,6 +192,30 @@ class TestResources:
             bus.daemon.clients.remove(client)
         watched.check()
         watched.works_again()
+
+    def test_no_process(self, start_bus: StartBus, unprivileged: int) -> None:
+        """Nor a thread: the data plane is frozen and thawed in the loop, and there is no rehearsal."""
+        options = {"user": unprivileged, "group": unprivileged, "extra_groups": [], "shell": "ulimit -u 1"}
+        bus = start_bus(options=options)
+        watched = Watched(bus)
+        bus.wait_for("share the thread")
+        for _ in range(3):
+            assert "Resource temporarily unavailable" in watched.refused()
+
+    @pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS], ids=["EPERM", "ENOSYS"])
+    def test_no_memfd(self, start_bus: StartBus, tmp_path: Path, error: int) -> None:
+        """A sandbox forbids what the state is written into."""
+        bus = start_bus(program=sandboxed(start_bus.executable, tmp_path / "daemon", "memfd_create", error))
+        assert os.strerror(error) in Watched(bus).refused()
+
+    def test_no_pidfd(self, start_bus: StartBus, tmp_path: Path) -> None:
+        """What an upgrade does not need may be missing."""
+        bus = start_bus(
+            program=sandboxed(start_bus.executable, tmp_path / "daemon", "pidfd_open", errno.EPERM)
+        )
+        watched = Watched(bus)
+        bus.upgrade(watched.asking)
+        watched.check()
 
     def test_a_reload_that_hangs(self, watched: Watched) -> None:
         """An upgrade waits for five seconds, and is refused then."""
