@@ -2,15 +2,17 @@
 
     make bench-guest
 
-The guest is a stock Debian kernel under QEMU, software emulation. Instructions are counted with one CPU: a
-nanosecond of the guest's time is an instruction, of clients, kernel and daemon together. They are the same
-however busy this machine is. Wall time, with two CPUs, means little under emulation.
+The guest is a stock Debian kernel under QEMU, software emulation. Instructions are counted with one CPU, by a
+plugin of QEMU's, of clients, kernel and daemon together, between the marks of the clients: without idle time,
+and without starting and ending the clients. They are the same however busy this machine is. Wall time, with
+two CPUs, means little under emulation.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -18,49 +20,56 @@ from pathlib import Path
 from statistics import median
 
 from . import busbench
-from .inside_guest import COMPARED, GROUP, RELAY
+from .inside_guest import CASES, COMPARED, GROUP, RELAY
+from .logins import Missing, find
+from .replay import LogIn
+from .trace import TRACES
 
 CHECKOUT = busbench.HERE.parent
 TOOL = CHECKOUT / "kernel/tools/run-in-guest.sh"
 RESULTS = CHECKOUT / "build/bench-guest"
+COUNTER = busbench.HERE / "build/counter.so"
 RATES = ("deliveries_per_s", "msgs_per_s")
 """The figure of a case: the first of these that it reports."""
+LOG_INS = tuple(
+    f"{desktop}-ref-{bus}" for desktop in ("xfce", "kde", "gnome") for bus in ("session", "system")
+)
 
 
 @dataclass
 class Figures:
-    """The figures of one boot: nanoseconds a message, by case and bus, one a round."""
+    """The figures of one boot: instructions or nanoseconds a message, one a round, by case and bus."""
 
-    times: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    costs: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     turns: dict[str, dict[str, float]] = field(default_factory=dict)
     passed: dict[str, busbench.Run] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
     def add(self, result: busbench.Run) -> None:
         """Add one result."""
-        case, bus = result["case"].split(":")[0], result["bus"]
+        case, bus = result["case"], result["bus"]
         if not result["ok"]:
             self.failures.append(f"{case} with {bus}: {result.get('error', '')}")
             return
-        rate = next(result[key] for key in RATES if key in result)
-        self.times.setdefault(case, {}).setdefault(bus, []).append(1e9 / rate)
+        messages = result.get("received") or result["seconds"] * next(
+            result[key] for key in RATES if key in result
+        )
+        cost = result.get("instructions", 1e9 * result["seconds"])
+        self.costs.setdefault(case, {}).setdefault(bus, []).append(cost / messages)
         turns = [value for key, value in result.items() if key.startswith("daemon_turns_per_")]
-        self.turns.setdefault(case, {})[bus] = min(turns)
+        self.turns.setdefault(case, {})[bus] = min(turns, default=result.get("wakeups", 0) / messages)
         if "passed" in result:
             self.passed[case] = result["passed"]
 
     def ratio(self, case: str) -> float:
-        """Return how many times cheaper the group is than the best of the others; 0 if one failed."""
-        medians = {bus: median(times) for bus, times in self.times[case].items()}
-        if medians.keys() != COMPARED.keys():
-            return 0.0
-        own = medians.pop(GROUP)
-        return min(medians.values()) / own
+        """Return how many times cheaper the group is than the relay; 0 if one failed."""
+        costs = self.costs[case]
+        return median(costs[RELAY]) / median(costs[GROUP]) if RELAY in costs and GROUP in costs else 0.0
 
     def table(self, unit: float) -> list[str]:
         """Return a table of the medians, divided by ``unit``."""
-        lines = ["| | " + " | ".join(COMPARED) + " | best of the others / group |", "|---" * 6 + "|"]
-        for case, buses in self.times.items():
+        lines = ["| | " + " | ".join(COMPARED) + f" | {RELAY} / {GROUP} |", "|---" * 6 + "|"]
+        for case, buses in self.costs.items():
             cells = [f"{median(buses[bus]) / unit:,.1f}" if bus in buses else "" for bus in COMPARED]
             lines.append(f"| {case} | " + " | ".join(cells) + f" | {self.ratio(case):.2f} |")
         return lines
@@ -91,6 +100,20 @@ class Figures:
         return [*(f"{100 * share:.1f} %" for share in shares), why]
 
 
+def write_plans(directory: Path) -> list[str]:
+    """Plan the recorded log-ins, if they are there; return what the guest has to know."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    try:
+        paths = find(TRACES, list(LOG_INS))
+    except Missing as error:
+        print(error, file=sys.stderr)
+        return []
+    for path in paths:
+        LogIn.prepare(path, directory).write_names()
+    return ["--plans", str(directory)]
+
+
 def run(results: Path, kernel: str, boot: list[str], measuring: list[str]) -> Figures:
     """Boot a guest and measure there."""
     python = CHECKOUT / ".venv/bin/python"
@@ -109,12 +132,13 @@ def run(results: Path, kernel: str, boot: list[str], measuring: list[str]) -> Fi
 
 def report(instructions: Figures, wall: Figures) -> str:
     """Return all tables; the last line has the ratios."""
-    ratios = ", ".join(f"{case} {instructions.ratio(case):.2f}" for case in instructions.times)
+    ratios = ", ".join(f"{case} {instructions.ratio(case):.2f}" for case in instructions.costs)
     return "\n".join(
         [
             "# The group against other buses, in a guest",
             "",
-            f"Instructions a message delivered, in thousands ({RELAY}: omnibusd without the group).",
+            f"Instructions a message delivered, in thousands ({RELAY}: omnibusd without the group;"
+            " dbus-broker is not measured with a policy).",
             "",
             *instructions.table(1000),
             "",
@@ -127,7 +151,7 @@ def report(instructions: Figures, wall: Figures) -> str:
             *wall.table(1000),
             "",
             *(f"FAILED: {failure}" for failure in instructions.failures + wall.failures),
-            f"best of the others / group, in instructions: {ratios}",
+            f"{RELAY} / {GROUP}, in instructions: {ratios}",
         ]
     )
 
@@ -139,14 +163,24 @@ def main() -> int:
     )
     parser.add_argument("--kernel", default="6.1", help="series of the Debian kernel")
     parser.add_argument("--only", default=",".join(COMPARED), metavar="NAMES", help="only these")
+    parser.add_argument("--cases", default=",".join(CASES), metavar="NAMES", help="only these")
+    parser.add_argument("--no-logins", action="store_true", help="without recorded log-ins")
+    parser.add_argument("--no-wall", action="store_true", help="without wall time")
     parser.add_argument("--rounds", type=int, default=3, help="of wall time; instructions need only one")
     parser.add_argument("--report", type=Path, default=RESULTS / "report.md")
     arguments = parser.parse_args()
     busbench.build()
-    only = ["--only", arguments.only]
-    counted = run(RESULTS / "instructions", arguments.kernel, ["-I", "-t", "1500"], only)
+    only = ["--only", arguments.only, f"--cases={arguments.cases}"]
+    measuring = [*only, "--counts", "/run/results/counts"]
+    if not arguments.no_logins:
+        measuring += write_plans(RESULTS / "plans")
+    counted = run(
+        RESULTS / "instructions", arguments.kernel, ["-I", "-t", "5400", "-p", str(COUNTER)], measuring
+    )
     measuring = [*only, "--rounds", str(arguments.rounds), "--seconds", "1", "--warm", "0.3"]
-    wall = run(RESULTS / "wall", arguments.kernel, ["-c", "2", "-t", "1500"], measuring)
+    wall = Figures()
+    if not arguments.no_wall:
+        wall = run(RESULTS / "wall", arguments.kernel, ["-c", "2", "-t", "5400"], measuring)
     text = report(counted, wall)
     arguments.report.write_text(text + "\n")
     print(text)

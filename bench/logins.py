@@ -90,8 +90,7 @@ def write_plans(arguments: argparse.Namespace) -> int:
         say(f"logins: {error}")
         return 2
     for login in logins.values():
-        names = "".join(f"{name}\n" for name in login.setting.activatable)
-        login.file.with_suffix(".names").write_text(names)
+        login.write_names()
         print(login.file)
     return 0
 

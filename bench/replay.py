@@ -6,6 +6,7 @@ import json
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -64,19 +65,48 @@ def ended_children(pid: int) -> float:
 
 
 @dataclass
-class LogIn:
-    """A recorded log-in: its plan, in a file, and what a bus needs for it."""
+class Script:
+    """What a player needs of a log-in: its plan, in a file, and what a bus needs for it."""
 
     name: str
-    plan: Plan
     setting: Setting
     file: Path
+
+    @classmethod
+    def read(cls, file: Path) -> Script:
+        """Read what :meth:`write_names` has left beside a plan."""
+        names = file.with_suffix(".names").read_text().split()
+        return cls(file.stem, setting_of(file.stem, names), file)
+
+    def write_names(self) -> None:
+        """Write the names that are to be started, for a player elsewhere."""
+        self.file.with_suffix(".names").write_text("".join(f"{name}\n" for name in self.setting.activatable))
+
+
+def setting_of(name: str, activatable: Iterable[str]) -> Setting:
+    """Return the configuration of the bus of a log-in, DESKTOP-RECORDER-BUS with or without more words."""
+    bus = next((word for word in name.split("-") if word in DROP_INS), "session")
+    return Setting(
+        name,
+        NO_QUOTAS,
+        tuple(WIDE_LIMITS.items()),
+        files=DROP_INS[bus],
+        type=bus,
+        services=MORE_SERVICES[bus],
+        activatable=tuple(sorted(activatable)),
+    )
+
+
+@dataclass
+class LogIn(Script):
+    """A recorded log-in."""
+
+    plan: Plan
 
     @classmethod
     def prepare(cls, path: Path, directory: Path, until: str = UNTIL, running: bool = False) -> LogIn:
         """Plan a trace; ``running``: services that the bus had started are there before."""
         name = path.name.partition(".")[0]
-        bus = name.rpartition("-")[2]
         lines = trace.read(path)
         end = lines[-1].t if until == "end" else trace.mark(path, until)
         plan = Planner(str(path), lines, end).run()
@@ -85,30 +115,22 @@ class LogIn:
             plan = Planner(str(path), lines, end, running=True).run()
         file = directory / f"{name}{'-running' if running else ''}.plan"
         file.write_text(plan.text())
-        setting = Setting(
-            name,
-            NO_QUOTAS,
-            tuple(WIDE_LIMITS.items()),
-            files=DROP_INS.get(bus, 0),
-            type=bus if bus in DROP_INS else "session",
-            services=MORE_SERVICES.get(bus, 0),
-            activatable=tuple(sorted(activatable)),
-        )
-        return cls(name, plan, setting, file)
+        return cls(name, setting_of(name, activatable), file, plan)
 
 
 @dataclass
 class Replay:
-    """How to replay; times in seconds."""
+    """How to replay; times in seconds. ``observe`` may add to a result while the bus is there."""
 
     speed: float = 0.0
     deadline: float = 60.0
     processes: int = 1
     more: list[str] = field(default_factory=list)
+    observe: Callable[[Result], None] = lambda result: None
 
-    def run(self, login: LogIn, name: str) -> Result:
+    def run(self, login: Script, name: str, commands: Mapping[str, str] = COMMANDS) -> Result:
         """Start a bus, replay, and return what the player and the kernel counted."""
-        command = COMMANDS[name] + ("" if name == BROKER else " --systemd-activation")
+        command = commands[name] + ("" if name == BROKER else " --systemd-activation")
         with tempfile.TemporaryDirectory(prefix="login-") as directory:
             daemon = Daemon(name, command, login.setting, Path(directory) / "bus")
             try:
@@ -117,7 +139,7 @@ class Replay:
             finally:
                 daemon.stop()
 
-    def play(self, login: LogIn, daemon: Daemon) -> Result:
+    def play(self, login: Script, daemon: Daemon) -> Result:
         """Replay on a bus that is there."""
         command = [str(PROGRAM), "--hold", "--address", daemon.address, "--starts", str(daemon.starts)]
         command += ["--speed", str(self.speed), "--deadline", str(self.deadline)]
@@ -135,9 +157,10 @@ class Replay:
                 if not line:
                     raise ReplayError(player.stderr.read().strip() + "\n" + daemon.log())
                 after = Usage.of(daemon)
+                result: Result = json.loads(line)
+                self.observe(result)
             finally:
                 player.stdin.close()
-        result: Result = json.loads(line)
         result["cpu"] = after.cpu - before.cpu
         result["cpu_with_start"] = after.cpu
         result["wakeups"] = after.wakeups - before.wakeups

@@ -15,6 +15,37 @@ ALLOW_ALL = """  <policy context="default">
     <allow eavesdrop="true"/>
   </policy>
 """
+SYSTEM_POLICY = """  <policy context="default">
+    <allow user="*"/>
+    <deny own="*"/>
+    <deny send_type="method_call"/>
+    <allow send_type="signal"/>
+    <allow send_requested_reply="true" send_type="method_return"/>
+    <allow send_requested_reply="true" send_type="error"/>
+    <allow receive_type="method_call"/>
+    <allow receive_type="method_return"/>
+    <allow receive_type="error"/>
+    <allow receive_type="signal"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Introspectable"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Properties"/>
+    <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"
+          send_member="UpdateActivationEnvironment"/>
+    <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Debug.Stats"/>
+    <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.systemd1.Activator"/>
+  </policy>
+  <policy user="root">
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.systemd1.Activator"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Debug.Stats"/>
+    <allow own="org.busbench.Echo"/>
+  </policy>
+  <policy context="default">
+    <allow send_destination="org.busbench.Echo"/>
+  </policy>
+"""
+"""Debian's of the system bus, and what the file of a service adds to it, as they are installed."""
+
 WIDE_LIMITS = {
     "max_incoming_bytes": 1000000000,
     "max_outgoing_bytes": 1000000000,
@@ -108,5 +139,6 @@ NO_QUOTAS = (
 
 WIDE = Setting("wide", NO_QUOTAS, tuple(WIDE_LIMITS.items()))
 STOCK = Setting("stock", SYSTEM_QUOTAS)
+SYSTEM = Setting("system", SYSTEM_QUOTAS, tuple(WIDE_LIMITS.items()), SYSTEM_POLICY, type="system")
 MANY_FILES = Setting("300-files", SYSTEM_QUOTAS, files=300)
 MANY_SERVICES = Setting("1000-services", NO_QUOTAS, tuple(WIDE_LIMITS.items()), services=1000)

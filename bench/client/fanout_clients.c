@@ -2,6 +2,7 @@
 #include "fanout.h"
 
 #include "clock.h"
+#include "marks.h"
 #include "pair.h"
 #include "payload.h"
 #include "process.h"
@@ -48,6 +49,7 @@ void fanout_subscriber(void *argument)
     struct connection c = {0};
     struct message m;
     uint64_t number = 0;
+    process_user(f->index + 1);
     if (f->route == ROUTE_BUS)
         subscribe(&c);
     else
@@ -213,9 +215,11 @@ void fanout_send(void *argument)
     void (*work)(struct sender *, double) = f->answers ? send_answered : send_for;
     work(&s, options.warm);
     struct cost cost = clock_cost(&f->paid);
+    mark_begin();
     uint64_t first = s.number, begin = clock_ns();
     work(&s, options.seconds);
     result->seconds = (double)(clock_ns() - begin) / 1e9;
+    mark_end();
     result->cost = clock_cost_since(&f->paid, &cost);
     result->n = s.number - first;
     atomic_store(&shared->sent, s.number);

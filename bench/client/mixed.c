@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "desktop.h"
+#include "marks.h"
 #include "payload.h"
 #include "process.h"
 #include "report.h"
@@ -30,8 +31,10 @@ static void measure(int clients, struct result *result)
     struct cost cost = clock_cost(&options.daemon);
     struct sample begin = take_sample(clients);
     atomic_store(&shared->step, 1);
+    mark_begin();
     usleep((useconds_t)(options.seconds * 1e6));
     struct sample end = take_sample(clients);
+    mark_end();
     atomic_store(&shared->stop, 1);
     result->n = end.messages - begin.messages;
     result->seconds = (double)(end.at - begin.at) / 1e9;

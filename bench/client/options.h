@@ -27,8 +27,8 @@ struct options {
     double seconds, warm;
     size_t size;
     int window, rules, idle, clients;
-    uid_t uid; /* of abusive clients */
-    bool size_given, window_given, batch, json, pipelined_auth, wellknown;
+    uid_t uid; /* of abusive clients, or of every other one */
+    bool size_given, window_given, batch, json, pipelined_auth, wellknown, two_users;
     struct steps subs, conns;
     struct pids daemon;
 };

@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "connection.h"
+#include "marks.h"
 #include "payload.h"
 #include "process.h"
 
@@ -11,6 +12,7 @@
 
 static void take_part(struct connection *c, struct pair *p, int which)
 {
+    process_user(which);
     if (p->route == ROUTE_BUS) {
         connection_open(c);
     } else {
@@ -170,6 +172,7 @@ static void measure(struct caller *r)
             r->cost = clock_cost(&p->paid);
             r->harm = atomic_load(&shared->harm);
             r->first = r->answered;
+            mark_begin();
             at = r->measured_from = clock_ns();
         }
         bool over = r->measured_from && at - r->measured_from > clock_span(options.seconds);
@@ -208,6 +211,7 @@ void pair_client(void *argument)
     measure(&r);
     struct result *result = &shared->result;
     result->seconds = (double)(clock_ns() - r.measured_from) / 1e9;
+    mark_end();
     result->cost = clock_cost_since(&p->paid, &r.cost);
     result->harm = atomic_load(&shared->harm) - r.harm;
     result->n = r.answered - r.first;

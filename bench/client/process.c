@@ -94,6 +94,14 @@ pid_t process_spawn(const char *role, int deadline, void (*function)(void *), vo
     return pid;
 }
 
+void process_user(int index)
+{
+    if (options.two_users && index % 2 &&
+        (setresgid(options.uid, options.uid, options.uid) ||
+         setresuid(options.uid, options.uid, options.uid)))
+        die("setresuid: %s", strerror(errno));
+}
+
 void process_ready(void)
 {
     atomic_fetch_add(&shared->ready, 1);

@@ -26,6 +26,7 @@ struct shared {
     _Atomic uint32_t ready, go, stop, failed;
     _Atomic uint32_t done[8];         /* bursts of signals that subscribers have read */
     _Atomic uint32_t step, step_done; /* of cases that proceed step by step */
+    _Atomic uint32_t step_begun, step_ended;
     struct result result;
     char name[MAX_PROCESSES][48];
     _Atomic uint64_t got[MAX_PROCESSES], gaps[MAX_PROCESSES], overruns[MAX_PROCESSES];
@@ -46,6 +47,7 @@ void process_init(void);
 void process_reset(void);   /* before each case */
 int process_deadline(void); /* seconds that a client may take */
 pid_t process_spawn(const char *role, int deadline, void (*function)(void *), void *argument);
+void process_user(int index);        /* in a client: with --two-users, one of two */
 void process_ready(void);            /* in a client: reports it, and waits until all are */
 bool process_start(int n);           /* waits until n clients are ready, and starts them */
 bool process_wait(pid_t skip);       /* for all but this one to end well; then kills the rest */

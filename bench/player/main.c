@@ -3,6 +3,7 @@
 /* Replays a recorded log-in, and says how long the bus took. See ../README.md. */
 
 #include "../client/clock.h"
+#include "../client/marks.h"
 #include "../client/process.h"
 #include "replay.h"
 #include "state.h"
@@ -207,6 +208,7 @@ int main(int argc, char **argv)
         if (!fgets(line, sizeof(line), stdin))
             end(1);
     }
+    mark_begin();
     atomic_store(&state->go, clock_ns());
     for (uint32_t i = 0; i < settings.processes; i++)
         replay_wake(i);

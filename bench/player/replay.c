@@ -2,6 +2,7 @@
 #include "replay.h"
 
 #include "../client/clock.h"
+#include "../client/marks.h"
 #include "../client/process.h"
 #include "body.h"
 #include "peer.h"
@@ -319,8 +320,11 @@ void replay_run(uint32_t process)
         if (self.timed)
             advance_timed();
         now = clock_ns();
-        if (!grace && state_finished())
+        if (!grace && state_finished()) {
+            if (!process)
+                mark_end();
             grace = now + GRACE;
+        }
         if (atomic_load(&state->failed))
             exit(1);
         if (state_started()) /* --hold may take long */

@@ -7,11 +7,11 @@ set -eu
 . "$(dirname "$0")/common.sh"
 
 series=6.1 options=()
-while getopts k:c:m:t:d:iI option; do
+while getopts k:c:m:t:d:p:iI option; do
 	case $option in
 	k) series=$OPTARG ;;
 	[iI]) options+=("-$option") ;;
-	[cmtd]) options+=("-$option" "$OPTARG") ;;
+	[cmtdp]) options+=("-$option" "$OPTARG") ;;
 	*) exit 2 ;;
 	esac
 done
