@@ -7,8 +7,11 @@
 #define _UMC_COMPAT_H
 
 #include <linux/fs.h>
+#include <linux/hrtimer.h>
 #include <linux/net.h>
+#include <linux/skbuff.h>
 #include <linux/uio.h>
+#include <net/af_unix.h>
 #include <net/sock.h>
 
 #ifdef UMC_HAVE_LINUX_UNALIGNED
@@ -38,6 +41,50 @@ struct sock *unix_peer_get(struct sock *sk);
 
 #ifndef ITER_SOURCE
 #define ITER_SOURCE 1
+#endif
+
+#ifdef UMC_HAVE_HRTIMER_SETUP
+static inline void umc_hrtimer_init(struct hrtimer *timer,
+				    enum hrtimer_restart (*function)(struct hrtimer *timer),
+				    enum hrtimer_mode mode)
+{
+	hrtimer_setup(timer, function, CLOCK_MONOTONIC, mode);
+}
+#else
+static inline void umc_hrtimer_init(struct hrtimer *timer,
+				    enum hrtimer_restart (*function)(struct hrtimer *timer),
+				    enum hrtimer_mode mode)
+{
+	hrtimer_init(timer, CLOCK_MONOTONIC, mode);
+	timer->function = function;
+}
+#endif
+
+/*
+ * What is needed to append to a queued skb is private since 6.17, and there each
+ * socket counts the bytes of its queue besides.  With PREEMPT_RT spinlocks sleep.
+ */
+#if defined(UMC_HAVE_UNIXCB) && !defined(UMC_HAVE_INQ_LEN) && !defined(CONFIG_PREEMPT_RT)
+#define UMC_CAN_APPEND
+
+static inline int umc_append_fragment(struct sk_buff *skb, struct page *page, int at, size_t length)
+{
+#ifdef UMC_HAVE_MAX_FRAGS
+	return skb_append_pagefrags(skb, page, at, length, MAX_SKB_FRAGS);
+#else
+	return skb_append_pagefrags(skb, page, at, length);
+#endif
+}
+
+/* The byte that was sent out of band stays the last of its skb. */
+static inline bool umc_is_oob(const struct sock *sk, const struct sk_buff *skb)
+{
+#if IS_ENABLED(CONFIG_AF_UNIX_OOB)
+	return skb == READ_ONCE(unix_sk(sk)->oob_skb);
+#else
+	return false;
+#endif
+}
 #endif
 
 /* The type of an address whose length is told beside it. */

@@ -177,7 +177,7 @@ static int umc_may_deliver(struct umc_send *send, struct umc_member *to)
 	if (sock_flag(to->sk, SOCK_DEAD) || !to->sk->sk_socket)
 		reason = UMC_ASKED_DEAD;
 	else if (umc_wants_credentials(to->sk->sk_socket) ||
-		 umc_wants_credentials(sock_from_file(to->file)))
+		 (to->file && umc_wants_credentials(sock_from_file(to->file))))
 		reason = UMC_ASKED_CREDENTIALS;
 	else if (umc_ask_security(send->member->sk->sk_socket, to->sk->sk_socket))
 		reason = UMC_ASKED_SECURITY;
@@ -208,15 +208,19 @@ int umc_rx_begin(struct umc_send *send, struct umc_member *to)
 		reason = UMC_ASKED_HELD;
 		goto fail;
 	}
-	to->file = umc_sock_file(to->daemon);
-	if (!to->file) {
-		reason = UMC_ASKED_DEAD;
-		goto fail;
+	to->file = NULL;
+	if (!umc_may_append(to)) {
+		to->file = umc_sock_file(to->daemon);
+		if (!to->file) {
+			reason = UMC_ASKED_DEAD;
+			goto fail;
+		}
 	}
 	reason = umc_may_deliver(send, to);
 	if (!reason)
 		return 0;
-	fput(to->file);
+	if (to->file)
+		fput(to->file);
 fail:
 	umc_rx_put(to);
 	return reason;
@@ -227,24 +231,67 @@ void umc_rx_end(struct umc_member *to)
 	struct file *file = to->file;
 
 	umc_rx_put(to);
-	fput(file);
+	if (file)
+		fput(file);
+}
+
+/*
+ * What was unread is read now.  The daemon's end may be closed since, or want
+ * credentials: it is too late to ask, but the daemon can finish a delivery.
+ */
+static int umc_late_file(struct umc_member *to)
+{
+	if (to->file)
+		return 0;
+	to->file = umc_sock_file(to->daemon);
+	if (!to->file)
+		return -EPIPE;
+	return umc_wants_credentials(sock_from_file(to->file)) ? -ENOBUFS : 0;
+}
+
+/* The original sendmsg; with later, umc_member_data_ready() only notes that a reader waits. */
+static int umc_queue(struct sk_buff *message, struct umc_member *to, bool later)
+{
+	struct kvec vec = { .iov_base = message->data, .iov_len = message->len };
+	struct msghdr msg = { .msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL };
+	int ret = umc_late_file(to);
+
+	if (ret)
+		return ret;
+	if (later)
+		WRITE_ONCE(to->sender, current);
+	iov_iter_kvec(&msg.msg_iter, ITER_SOURCE, &vec, 1, message->len);
+	ret = to->hook->original->sendmsg(sock_from_file(to->file), &msg, message->len);
+	if (later) {
+		WRITE_ONCE(to->sender, NULL);
+		if (to->asleep)
+			umc_wake_later(to);
+		to->asleep = false;
+	}
+	return ret;
+}
+
+/* A receiver with much unread is woken at once: it must not run out of room for that. */
+static bool umc_may_wait(const struct umc_member *to)
+{
+	return sk_wmem_alloc_get(to->daemon) < READ_ONCE(to->daemon->sk_sndbuf) >> 2;
 }
 
 /**
  * umc_deliver - queue a message at a receiver
- * @message:	stamped
+ * @send:	the message, stamped
  * @to:		receiver, reserved by umc_rx_begin()
  *
- * The original sendmsg of the daemon's end does it, in the sender's context and
- * without waiting: af_unix's own queueing, accounting and wake-ups.
+ * Behind unread bytes it is appended.  Otherwise the original sendmsg of the
+ * daemon's end does it, in the sender's context and without waiting: af_unix's own
+ * queueing, accounting and wake-ups.
  *
  * Return: bytes, or a negative error
  */
-int umc_deliver(struct sk_buff *message, struct umc_member *to)
+int umc_deliver(struct umc_send *send, struct umc_member *to)
 {
-	struct kvec vec = { .iov_base = message->data, .iov_len = message->len };
-	struct msghdr msg = { .msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL };
-	int ret;
+	bool later = send->in_burst && umc_may_wait(to);
+	int ret = send->message->len;
 
 #ifdef UMC_BREAK
 	umc_break(to);
@@ -253,8 +300,12 @@ int umc_deliver(struct sk_buff *message, struct umc_member *to)
 	if (inject && !(atomic_inc_return(&deliveries) % inject))
 		return -ENOBUFS;
 #endif
-	iov_iter_kvec(&msg.msg_iter, ITER_SOURCE, &vec, 1, message->len);
-	ret = to->hook->original->sendmsg(sock_from_file(to->file), &msg, message->len);
+	if (!umc_append(send, to))
+		ret = umc_queue(send->message, to, later);
+	else if (later)
+		umc_wake_later(to);
+	else
+		umc_data_ready(to->sk);
 	if (ret > 0)
 		to->received++;
 	return ret;

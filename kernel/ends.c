@@ -9,7 +9,8 @@
  * has queued, in the sender's context, for every way there is to send.  The
  * member's own socket, which such a sender has open, pins this module.
  *
- * At the member's end UMC_WRITE delays the wake-up.  See umc_write_wake().
+ * At the member's end UMC_WRITE delays the wake-up, and so does a sender in a
+ * burst.  See umc_write_wake() and wake.c.
  */
 
 #include <linux/hashtable.h>
@@ -59,9 +60,13 @@ static void umc_member_data_ready(struct sock *sk)
 	if (end) {
 		member = container_of(end, struct umc_member, member_end);
 		data_ready = end->data_ready;
-		later = READ_ONCE(member->writer) == current;
-		if (later)
+		if (READ_ONCE(member->writer) == current) {
 			member->unwoken = true;
+			later = true;
+		} else if (READ_ONCE(member->sender) == current) {
+			member->asleep = true;
+			later = true;
+		}
 	}
 	rcu_read_unlock();
 	if (!later)

@@ -63,6 +63,8 @@ static void umc_hook_free(struct kref *ref)
 
 	umc_call_free(hook->spare);
 	kfree_skb(hook->buffer);
+	if (hook->page)
+		put_page(hook->page);
 	kfree_rcu(hook, rcu);
 }
 

@@ -80,10 +80,16 @@ static int __init umc_init(void)
 	err = umc_calls_init();
 	if (err)
 		return err;
+	err = umc_wakers_init();
+	if (err) {
+		umc_calls_exit();
+		return err;
+	}
 	umc_debugfs_init();
 	err = misc_register(&umc_device);
 	if (err) {
 		umc_debugfs_exit();
+		umc_wakers_exit();
 		umc_calls_exit();
 	}
 	return err;
@@ -93,6 +99,7 @@ static void __exit umc_exit(void)
 {
 	misc_deregister(&umc_device);
 	umc_debugfs_exit();
+	umc_wakers_exit();
 	umc_reap_all();
 	umc_calls_exit();
 	rcu_barrier();

@@ -92,6 +92,7 @@ struct umc_member *umc_member_new(struct umc_group *group, u32 index)
 	member->group = group;
 	member->index = index;
 	INIT_LIST_HEAD(&member->spilled.node);
+	INIT_LIST_HEAD(&member->waking);
 	umc_calls_begin(member);
 	return member;
 }

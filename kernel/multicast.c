@@ -98,7 +98,7 @@ static void umc_deliver_all(struct umc_send *send, u32 count)
 
 	for (i = 0; i < count; i++) {
 		struct umc_member *to = group->hits[i];
-		int ret = umc_deliver(message, to);
+		int ret = umc_deliver(send, to);
 
 		if (ret != message->len && ret != -EPIPE && ret != -ECONNRESET)
 			umc_spill(send->member, message, to, max(ret, 0));

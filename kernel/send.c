@@ -126,7 +126,7 @@ static int umc_deliver_reserved(struct umc_send *send, struct umc_member *to, u3
 		reason = umc_match_reply(send, to, key);
 	if (reason)
 		return reason;
-	reason = umc_outcome(send, to, umc_deliver(send->message, to));
+	reason = umc_outcome(send, to, umc_deliver(send, to));
 	if (!reason)
 		return 0;
 	if (verdict & UMC_VERDICT_CALL) {
@@ -245,6 +245,7 @@ static int umc_try_member(struct umc_send *send, struct msghdr *msg, size_t len)
 {
 	struct umc_hook *hook = send->hook;
 	struct umc_call *spare = NULL;
+	struct page *page = NULL;
 	int reason = UMC_ASKED_DIRTY;
 
 	if (!READ_ONCE(hook->dirty)) {
@@ -252,8 +253,12 @@ static int umc_try_member(struct umc_send *send, struct msghdr *msg, size_t len)
 		umc_calls_grow(send->member);
 		if (!READ_ONCE(hook->spare))
 			spare = umc_call_new();
+		page = umc_page_new(hook, len);
 	}
 	mutex_lock(&hook->tx);
+	send->in_burst = umc_in_burst(hook);
+	send->on_page = false;
+	page = umc_page_set(hook, page);
 	if (!hook->spare) {
 		hook->spare = spare;
 		spare = NULL;
@@ -266,6 +271,8 @@ static int umc_try_member(struct umc_send *send, struct msghdr *msg, size_t len)
 	}
 	mutex_unlock(&hook->tx);
 	umc_call_free(spare);
+	if (page)
+		put_page(page);
 	umc_buffer_put(hook, send->message);
 	send->message = NULL;
 	/* Its owner will not read what was spilled just now. */

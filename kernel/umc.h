@@ -14,14 +14,15 @@
  *   hook->tx			one sender's direct deliveries
  *     group->multicast		multicasts
  *       member->rx		deliveries to one receiver
- *         unix_state_lock, sk_receive_queue.lock (af_unix)
+ *         iolock of the receiver, which is only tried (append.c)
+ *           unix_state_lock, sk_receive_queue.lock (af_unix)
  *         group->spill_lock
  *   group->lock		members, filters, stamps, marks, gate
  *     umc_hooks_lock		the swap of proto_ops, hook->member
  *       sk_callback_lock, umc_ends_lock
  *   rx or group->lock
  *     group->calls_lock
- *   umc_users_lock		a leaf
+ *   umc_users_lock, umc_waker.lock	leaves
  *
  * A sender may be throttled or pre-empted while it holds tx, multicast and rx,
  * since its filters and the original sendmsg may sleep.  So no other task
@@ -127,6 +128,13 @@ struct umc_hook {
 	struct mutex tx;		/* one direct delivery at a time */
 	struct umc_member __rcu *member;	/* umc_hooks_lock */
 	struct umc_call *spare;		/* tx */
+	struct page *page;		/* tx: what is appended to receivers' queues lies there */
+	u32 page_used;			/* tx */
+	bool page_wanted;		/* tx: there was something to be appended */
+	u32 run;			/* tx: messages since runner last slept */
+	u32 last_run;			/* tx: those of the run before */
+	const struct task_struct *runner;	/* tx: to compare only */
+	unsigned long switches;		/* tx: of runner, when it last slept */
 	struct sk_buff *buffer;		/* xchg */
 	atomic_t asking;		/* sends inside the original sendmsg */
 	int dirty;			/* may be set any time, cleared under tx */
@@ -173,11 +181,16 @@ struct umc_member {
 	atomic_t rx;			/* 1: taken; only tried */
 	struct file *file;		/* of daemon, while rx is taken to deliver */
 	struct umc_spilled spilled;	/* then its reader's, until is_spilled is cleared */
+	struct task_struct *sender;	/* which wakes it later */
+	bool asleep;			/* by sender: a reader waits for what it has queued */
 	u64 received;
 	u64 dropped;
 	u64 spills;
 	bool held;			/* set by UMC_WRITE too, which alone clears it */
 	bool is_spilled;		/* cleared by the reader of the spill queue */
+	/* by umc_waker.lock */
+	atomic_t later;			/* 1: on a list of those to be woken */
+	struct list_head waking;
 	/* by group->write, for one UMC_WRITE */
 	bool write_stopped;
 	bool write_hold;
@@ -237,6 +250,9 @@ struct umc_send {
 	struct umc_member *member;	/* valid inside umc_srcu */
 	int epoch;			/* of the group, before anything else was looked at */
 	struct sk_buff *message;
+	bool in_burst;			/* receivers are woken later */
+	bool on_page;			/* the stamped message is in hook->page, at page_at */
+	u32 page_at;
 	struct umc_member *wait_for;	/* UMC_WAIT_FOR_ROOM; NULL: it has left */
 	long timeout;			/* for that, in jiffies */
 };
@@ -318,6 +334,14 @@ static inline bool umc_may_charge(const struct sock *sk)
 	return sk_wmem_alloc_get(sk) < READ_ONCE(sk->sk_sndbuf);
 }
 
+/* Wakes who waits for what is queued. */
+static inline void umc_data_ready(struct sock *sk)
+{
+	void (*data_ready)(struct sock *sk) = READ_ONCE(sk->sk_data_ready);
+
+	data_ready(sk);
+}
+
 /* Set once, and never changed while the socket lives. */
 static inline struct unix_address *umc_address(const struct sock *sk)
 {
@@ -347,7 +371,41 @@ bool umc_committed(const struct umc_send *send);
 int umc_rx_begin(struct umc_send *send, struct umc_member *to);
 void umc_rx_end(struct umc_member *to);
 int umc_room(struct umc_member *to, size_t length);
-int umc_deliver(struct sk_buff *message, struct umc_member *to);
+int umc_deliver(struct umc_send *send, struct umc_member *to);
+
+/* append.c */
+#ifdef UMC_CAN_APPEND
+struct page *umc_page_new(const struct umc_hook *hook, size_t length);
+struct page *umc_page_set(struct umc_hook *hook, struct page *page);
+bool umc_may_append(const struct umc_member *to);
+bool umc_append(struct umc_send *send, struct umc_member *to);
+#else
+static inline struct page *umc_page_new(const struct umc_hook *hook, size_t length)
+{
+	return NULL;
+}
+
+static inline struct page *umc_page_set(struct umc_hook *hook, struct page *page)
+{
+	return NULL;
+}
+
+static inline bool umc_may_append(const struct umc_member *to)
+{
+	return false;
+}
+
+static inline bool umc_append(struct umc_send *send, struct umc_member *to)
+{
+	return false;
+}
+#endif
+
+/* wake.c */
+bool umc_in_burst(struct umc_hook *hook);
+void umc_wake_later(struct umc_member *member);
+int umc_wakers_init(void);
+void umc_wakers_exit(void);
 
 /* room.c */
 bool umc_has_room(const struct umc_member *member);

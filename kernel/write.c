@@ -99,7 +99,6 @@ static void umc_unhold(struct umc_member *member)
  */
 static void umc_write_wake(const struct umc_writing *batch, u32 count)
 {
-	void (*data_ready)(struct sock *sk);
 	u32 i;
 
 	for (i = 0; i < count; i++) {
@@ -108,9 +107,8 @@ static void umc_write_wake(const struct umc_writing *batch, u32 count)
 		if (!member || !member->writer)
 			continue;
 		WRITE_ONCE(member->writer, NULL);
-		data_ready = READ_ONCE(member->sk->sk_data_ready);
 		if (member->unwoken)
-			data_ready(member->sk);
+			umc_data_ready(member->sk);
 		member->unwoken = false;
 	}
 }

@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0
 # run-tests.sh [-k SERIES] [-s] [-r RESULTS] [-d DIRECTORY] [-x COMMAND] [PATTERN...]: builds module and tests, boots a stock
 # kernel, runs them there. -s runs the smoke subset; -x a shell command too, while the module is there; -d is boot.sh's.
+# Each lever is switched off in turn; and how late a receiver is woken, a second guest shows, which counts instructions.
 # Prints the guest's result lines; fails if one is "not ok" or the kernel complained.
 set -eu
 . "$(dirname "$0")/common.sh"
+
+LEVERS="append run_long"
 
 series=6.1 smoke= results= schedules=5 also= options=()
 while getopts k:sr:d:x: option; do
@@ -33,6 +36,16 @@ fi
 command="
 insmod $module/unix_multicast.ko || { echo 'not ok insmod'; exit 1; }
 $build/unix-multicast-test $smoke $*
+(
+	cd /sys/module/unix_multicast/parameters
+	for lever in $LEVERS; do
+		on=\$(cat \$lever) || continue
+		echo == without \$lever
+		echo 0 >\$lever
+		$build/unix-multicast-test -s $*
+		echo \$on >\$lever
+	done
+)
 python3 $build/model.py $schedules || echo 'not ok model'
 (${also:-true})
 echo module references after all: \$(cat /sys/module/unix_multicast/refcnt)
@@ -45,6 +58,10 @@ rmmod unix_multicast && echo 'ok rmmod after failures' || echo 'not ok rmmod aft
 "
 "$TOOLS/boot.sh" "${options[@]}" "$kernel" "$results" "$command"
 cat "$results/output"
+if [ -z "$smoke" ]; then
+	"$TOOLS/boot.sh" -I "$kernel" "$results/exact" "insmod $module/unix_multicast.ko && UMC_EXACT=1 $build/unix-multicast-test burst_makes"
+	tee -a "$results/output" <"$results/exact/output"
+fi
 if kernel_complaints "$results/dmesg"; then
 	echo "not ok kernel log"
 	exit 1

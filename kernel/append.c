@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Bursts, what is queued: behind unread bytes a message needs no skb of its own.
+ * It is appended to the last one as a fragment of a page, as af_unix itself did
+ * for sendfile until 6.4, and all receivers of a multicast share that page.
+ *
+ * The receiver's iolock keeps readers away, its state lock writers and shutdown,
+ * and the lock of its queue the garbage collector.  A sender that has taken iolock
+ * keeps the CPU until it has put it: only spinlocks are taken below, and a reader
+ * never waits for a sender that is throttled.
+ */
+
+#include <linux/moduleparam.h>
+
+#include "umc.h"
+
+#ifdef UMC_CAN_APPEND
+static bool append = true;
+module_param(append, bool, 0644);
+MODULE_PARM_DESC(append, "append messages to those a receiver has not read yet");
+
+/* As much as af_unix puts into one skb; it is read as a whole or in parts. */
+#define UMC_APPENDED	32768
+/* What a fragment of its own is charged with: as for the smallest skb, since it may keep a page. */
+#define UMC_FRAGMENT	1024
+
+/* Called without a lock.  NULL: none is needed, or there is no memory. */
+struct page *umc_page_new(const struct umc_hook *hook, size_t length)
+{
+	if (!READ_ONCE(hook->page_wanted) || length + UMC_MAX_STAMP > PAGE_SIZE ||
+	    (READ_ONCE(hook->page) &&
+	     READ_ONCE(hook->page_used) + length + UMC_MAX_STAMP <= PAGE_SIZE))
+		return NULL;
+	return alloc_page(GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_NORETRY);
+}
+
+/* tx held.  Return: the page that is no longer needed, or NULL */
+struct page *umc_page_set(struct umc_hook *hook, struct page *page)
+{
+	struct page *old = hook->page;
+
+	if (!page)
+		return NULL;
+	WRITE_ONCE(hook->page, page);
+	WRITE_ONCE(hook->page_used, 0);
+	return old;
+}
+
+/* The stamped message, once for all who get it appended; tx held. */
+static bool umc_on_page(struct umc_send *send)
+{
+	struct umc_hook *hook = send->hook;
+	u32 length = send->message->len;
+
+	if (send->on_page)
+		return true;
+	if (!hook->page || hook->page_used + length > PAGE_SIZE) {
+		hook->page_wanted = true;
+		return false;
+	}
+	send->page_at = hook->page_used;
+	memcpy(page_address(hook->page) + send->page_at, send->message->data, length);
+	WRITE_ONCE(hook->page_used, send->page_at + length);
+	send->on_page = true;
+	return true;
+}
+
+/* Plain bytes from the daemon's end, some of them unread, that no one else looks at. */
+static bool umc_may_grow(const struct sk_buff *skb, const struct umc_member *to, u32 length)
+{
+	return skb->sk == to->daemon && !UNIXCB(skb).fp && !UNIXCB(skb).pid &&
+	       !skb_cloned(skb) && !skb_shared(skb) && !skb_has_frag_list(skb) &&
+	       skb->len > UNIXCB(skb).consumed && skb->len + length <= UMC_APPENDED;
+}
+
+/* The receiver's iolock, state lock, and the lock of its queue held. */
+static bool umc_grow(struct umc_send *send, struct umc_member *to)
+{
+	struct sk_buff *skb = skb_peek_tail(&to->sk->sk_receive_queue);
+	u32 length = send->message->len, charge = length, fragments;
+
+	if (!skb || umc_is_oob(to->sk, skb) || !umc_may_grow(skb, to, length))
+		return false;
+	fragments = skb_shinfo(skb)->nr_frags;
+	if (umc_append_fragment(skb, send->hook->page, send->page_at, length))
+		return false;
+	if (skb_shinfo(skb)->nr_frags != fragments)
+		charge = max_t(u32, charge, UMC_FRAGMENT);
+	skb->len += length;
+	skb->data_len += length;
+	skb->truesize += charge;
+	refcount_add(charge, &to->daemon->sk_wmem_alloc);
+	return true;
+}
+
+/* A guess: there is something unread. */
+bool umc_may_append(const struct umc_member *to)
+{
+	return READ_ONCE(append) && to->daemon->sk_type == SOCK_STREAM &&
+	       !skb_queue_empty_lockless(&to->sk->sk_receive_queue);
+}
+
+/**
+ * umc_append - deliver a message behind unread bytes
+ * @send:	the message, stamped; tx held
+ * @to:		receiver, reserved by umc_rx_begin(); there is room
+ *
+ * Readers that wait are not woken by this.
+ *
+ * Return: delivered
+ */
+bool umc_append(struct umc_send *send, struct umc_member *to)
+{
+	struct sock *sk = to->sk;
+	bool done = false;
+
+	if (!umc_may_append(to) || !umc_on_page(send))
+		return false;
+	preempt_disable();
+	if (mutex_trylock(&unix_sk(sk)->iolock)) {
+		unix_state_lock(sk);
+		if (!sock_flag(sk, SOCK_DEAD) && !(sk->sk_shutdown & RCV_SHUTDOWN) &&
+		    !(READ_ONCE(to->daemon->sk_shutdown) & SEND_SHUTDOWN)) {
+			spin_lock(&sk->sk_receive_queue.lock);
+			done = umc_grow(send, to);
+			spin_unlock(&sk->sk_receive_queue.lock);
+		}
+		unix_state_unlock(sk);
+		mutex_unlock(&unix_sk(sk)->iolock);
+	}
+	preempt_enable();
+	return done;
+}
+#endif /* UMC_CAN_APPEND */
