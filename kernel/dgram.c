@@ -78,7 +78,7 @@ static bool umc_dgram_is_receiver(struct umc_send *send, struct umc_member *to)
 		return false;
 	if (!ingress)
 		return true;
-	return (umc_filter_run(ingress, send->message) & UMC_KIND_MASK) == UMC_YES;
+	return (umc_filter_run(ingress, send->message, &send->looked) & UMC_KIND_MASK) == UMC_YES;
 }
 
 /* From index @first on; multicast held, inside umc_srcu. */

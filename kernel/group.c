@@ -72,6 +72,7 @@ static struct umc_group *umc_group_new(const struct umc_create *create, struct u
 	INIT_LIST_HEAD(&group->spills);
 	INIT_LIST_HEAD(&group->call_ages);
 	INIT_LIST_HEAD(&group->names);
+	INIT_LIST_HEAD(&group->recent);
 	if (umc_group_tables(group)) {
 		umc_group_put(group);
 		return NULL;
@@ -262,6 +263,8 @@ static long umc_group_call(struct umc_group *group, unsigned int cmd, void *argu
 		return umc_write(group, argument);
 	case UMC_GATE:
 		return gate->flags || gate->closed > 1 ? -EINVAL : umc_gate(group, gate->closed);
+	case UMC_SET_SHAPE:
+		return umc_shape_set(group, argument);
 	case UMC_REVOKE:
 		return umc_revoke(group);
 	case UMC_PENDING_ADD:

@@ -32,6 +32,7 @@ static void umc_member_free(struct umc_garbage *garbage)
 	umc_chain_free(rcu_dereference_protected(member->egress, true));
 	umc_chain_free(rcu_dereference_protected(member->ingress, true));
 	kfree(rcu_dereference_protected(member->mold, true));
+	umc_memory_free(member->memory);
 	kfree_skb(member->spilled.message);
 	if (member->buckets != member->few)
 		kvfree(member->buckets);
@@ -93,6 +94,7 @@ struct umc_member *umc_member_new(struct umc_group *group, u32 index)
 	member->index = index;
 	INIT_LIST_HEAD(&member->spilled.node);
 	INIT_LIST_HEAD(&member->waking);
+	INIT_LIST_HEAD(&member->recent);
 	umc_calls_begin(member);
 	return member;
 }
@@ -102,6 +104,10 @@ static void umc_table_set(struct umc_group *group, u32 index, struct umc_member 
 {
 	u32 top = max(group->top, index + 1);
 
+	if (member)
+		umc_wanted_changed(group, member);
+	else
+		list_del_init(&umc_member_locked(group, index)->recent);
 	rcu_assign_pointer(group->table[index], member);
 	while (top && !rcu_access_pointer(group->table[top - 1]))
 		top--;

@@ -6,7 +6,7 @@
 #include "umc.h"
 
 /* What runs under multicast is bounded, whether it is compiled or not. */
-static bool umc_afford(const struct umc_group *group, const struct umc_chain *chain, u32 *work)
+bool umc_afford(const struct umc_group *group, const struct umc_chain *chain, u32 *work)
 {
 	*work += chain ? chain->length : 0;
 	return *work <= group->budget;
@@ -22,7 +22,8 @@ static int umc_find_receivers(struct umc_send *send, u32 *found)
 	send->message->mark = READ_ONCE(send->member->mark);
 	if (!umc_afford(group, chain, &work))
 		return UMC_ASKED_BUDGET;
-	if ((umc_filter_run(chain, send->message) & UMC_KIND_MASK) != UMC_NO)
+	umc_receivers_begin(send);
+	if ((umc_filter_run(chain, send->message, &send->looked) & UMC_KIND_MASK) != UMC_NO)
 		return UMC_ASKED_REST;
 	for (i = 0; i < top; i++) {
 		struct umc_member *to = srcu_dereference(group->table[i], &umc_srcu);
@@ -32,7 +33,7 @@ static int umc_find_receivers(struct umc_send *send, u32 *found)
 		chain = umc_chain(group, &to->ingress);
 		if (!umc_afford(group, chain, &work))
 			return UMC_ASKED_BUDGET;
-		switch (umc_filter_run(chain, send->message) & UMC_KIND_MASK) {
+		switch (umc_filter_run(chain, send->message, &send->looked) & UMC_KIND_MASK) {
 		case UMC_YES:
 			group->hits[n++] = to;
 			break;
@@ -128,7 +129,15 @@ int umc_multicast(struct umc_send *send, u32 verdict)
 	if (!umc_try_mutex(&group->multicast))
 		return UMC_ASKED_BUSY;
 	send->message->sk = send->member->sk;
-	reason = umc_find_receivers(send, &count);
+	reason = 0;
+	if (!umc_recall_receivers(send, &count)) {
+		/* Others find its result; it ran before, unless the verdict was recalled. */
+		if (send->recalled)
+			umc_run_first(group, send->message);
+		reason = umc_find_receivers(send, &count);
+		if (!reason)
+			umc_remember_receivers(send, count);
+	}
 	send->message->sk = NULL;
 	if (!reason)
 		reason = umc_buffer_stamp(send->message,

@@ -194,15 +194,15 @@ static int umc_unicast(struct umc_send *send, u32 verdict)
 }
 
 /* Runs the first filter, the result of which all others see; false: ask. */
-static bool umc_run_first(const struct umc_group *group, struct sk_buff *message)
+bool umc_run_first(const struct umc_group *group, struct sk_buff *message)
 {
 	const struct umc_chain *first = srcu_dereference(group->first, &umc_srcu);
-	u32 verdict;
+	u32 verdict, looked;
 
 	message->hash = 0;
 	if (!first)
 		return true;
-	verdict = umc_filter_run(first, message);
+	verdict = umc_filter_run(first, message, &looked);
 	message->hash = verdict;
 	return verdict && (verdict & UMC_KIND_MASK) != UMC_ASK_NOW;
 }
@@ -214,6 +214,7 @@ static bool umc_run_first(const struct umc_group *group, struct sk_buff *message
 static int umc_direct(struct umc_send *send)
 {
 	struct umc_member *from = send->member;
+	const struct umc_chain *egress;
 	struct sock *sk = from->sk;
 	u32 verdict = UMC_ASK;
 
@@ -226,11 +227,17 @@ static int umc_direct(struct umc_send *send)
 	if (READ_ONCE(from->dead) || READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN ||
 	    READ_ONCE(sk->sk_err))
 		return UMC_ASKED_SHUTDOWN;
-	send->message->sk = sk;
-	send->message->mark = 0;
-	if (umc_run_first(from->group, send->message))
-		verdict = umc_filter_run(umc_chain(from->group, &from->egress), send->message);
-	send->message->sk = NULL;
+	egress = umc_chain(from->group, &from->egress);
+	if (!egress)
+		return UMC_ASKED_VERDICT;
+	if (!umc_recall(send, egress, &verdict)) {
+		send->message->sk = sk;
+		send->message->mark = 0;
+		if (umc_run_first(from->group, send->message))
+			verdict = umc_filter_run(egress, send->message, &send->looked);
+		send->message->sk = NULL;
+		umc_remember(send, egress, verdict);
+	}
 	switch (verdict & UMC_KIND_MASK) {
 	case UMC_UNICAST:
 		return umc_unicast(send, verdict);
@@ -250,6 +257,8 @@ static int umc_try_member(struct umc_send *send, struct msghdr *msg, size_t len)
 
 	if (!READ_ONCE(hook->dirty)) {
 		reason = umc_buffer_fill(hook, msg, len, &send->message);
+		if (!reason)
+			umc_memory_prepare(send, send->member);
 		umc_calls_grow(send->member);
 		if (!READ_ONCE(hook->spare))
 			spare = umc_call_new();
@@ -271,6 +280,7 @@ static int umc_try_member(struct umc_send *send, struct msghdr *msg, size_t len)
 	}
 	mutex_unlock(&hook->tx);
 	umc_call_free(spare);
+	umc_memory_finish(send);
 	if (page)
 		put_page(page);
 	umc_buffer_put(hook, send->message);

@@ -73,6 +73,7 @@ int umc_mark_set(struct umc_group *group, const struct umc_mark *mark)
 	member = umc_member_alive(group, mark->index);
 	if (member) {
 		WRITE_ONCE(member->mark, mark->mark);
+		umc_wanted_changed(group, NULL);
 		umc_group_changed(group);
 	}
 	spin_unlock(&group->lock);

@@ -67,10 +67,14 @@
 #define UMC_WAIT_FOR_ROOM	(-4094)
 #define UMC_FEW_CALLS		8		/* buckets, until a caller needs more */
 #define UMC_REFUSALS		32
+#define UMC_LOOKED_LENGTH	0x80000000U	/* a filter asked for the length */
 
 struct umc_group;
 struct umc_hook;
+struct umc_list;
 struct umc_member;
+struct umc_memo;
+struct umc_memory;
 struct umc_user;
 
 /* Something that senders may still be using. */
@@ -79,14 +83,21 @@ struct umc_garbage {
 	void (*free)(struct umc_garbage *garbage);
 };
 
+/* One program, compiled or not. */
+struct umc_code {
+	struct bpf_prog *compiled;	/* or NULL */
+	struct sock_filter code[];
+};
+
 /* A filter: programs, of which the first that does not ask decides.  Never changed once set. */
 struct umc_chain {
 	struct umc_garbage garbage;
+	u64 id;			/* of all that there ever were */
 	struct umc_user *user;	/* charged for length */
 	u32 generation;		/* of the group, when it was set */
 	u32 count;
 	u32 length;		/* instructions, all programs together */
-	struct bpf_prog *programs[];
+	struct umc_code *programs[];
 };
 
 /* Bytes to be inserted.  Never changed. */
@@ -169,6 +180,8 @@ struct umc_member {
 	bool dead;			/* and calls_lock; never cleared */
 	struct umc_chain __rcu *egress;
 	struct umc_chain __rcu *ingress;
+	u64 wanted;			/* group->wanted, when ingress was set */
+	struct list_head recent;	/* in group->recent */
 	struct umc_mold __rcu *mold;
 	/* by tx */
 	u64 direct;
@@ -177,6 +190,9 @@ struct umc_member {
 	u64 asked[UMC_ASKED_REASONS];
 	u64 refused[UMC_REFUSALS];	/* ids of members that it may not send to */
 	const struct umc_chain *refused_by;	/* the egress filter when these were asked for */
+	struct umc_memory *memory;	/* of what it has sent; or NULL */
+	bool memo_wanted;		/* there was no room to remember a verdict */
+	u32 list_wanted;		/* or that many receivers; or 0 */
 	/* by rx */
 	atomic_t rx;			/* 1: taken; only tried */
 	struct file *file;		/* of daemon, while rx is taken to deliver */
@@ -230,6 +246,10 @@ struct umc_group {
 	u32 members;
 	bool closed;
 	bool gated;
+	struct umc_shape shape;		/* only without members; size 0: none */
+	u64 wanted;			/* counts changes of what members want */
+	u64 wanted_all;			/* the last that was not of one member's filter alone */
+	struct list_head recent;	/* members, the one whose filter changed last first */
 	struct umc_chain __rcu *first;	/* only without members */
 	struct umc_chain __rcu *rest;
 	struct umc_stats retired;	/* of members that are forgotten */
@@ -250,6 +270,13 @@ struct umc_send {
 	struct umc_member *member;	/* valid inside umc_srcu */
 	int epoch;			/* of the group, before anything else was looked at */
 	struct sk_buff *message;
+	u32 header;			/* its size, if it may be remembered; or 0 */
+	u32 looked;			/* how far into the message filters have */
+	bool recalled;			/* memo was known before */
+	struct umc_memo *memo;		/* of such a header */
+	struct umc_memory *memory;	/* room that was made before tx */
+	struct umc_memo *memo_room;
+	struct umc_list *list_room;
 	bool in_burst;			/* receivers are woken later */
 	bool on_page;			/* the stamped message is in hook->page, at page_at */
 	u32 page_at;
@@ -360,7 +387,29 @@ int umc_buffer_fill(struct umc_hook *hook, struct msghdr *msg, size_t len,
 void umc_buffer_put(struct umc_hook *hook, struct sk_buff *message);
 int umc_buffer_stamp(struct sk_buff *message, const struct umc_mold *mold, u32 verdict);
 
+/* interpret.c */
+bool umc_may_interpret(const struct sock_filter *program, u32 length);
+u32 umc_interpret(const struct sock_filter *f, const struct sk_buff *message, u32 *looked);
+
+/* shape.c */
+int umc_shape_set(struct umc_group *group, const struct umc_shape *shape);
+u32 umc_header(const struct umc_shape *shape, const struct sk_buff *message);
+
+/* remember.c */
+void umc_memory_free(struct umc_memory *memory);
+void umc_memory_prepare(struct umc_send *send, const struct umc_member *from);
+void umc_memory_finish(struct umc_send *send);
+bool umc_recall(struct umc_send *send, const struct umc_chain *chain, u32 *verdict);
+void umc_remember(struct umc_send *send, const struct umc_chain *chain, u32 verdict);
+
+/* receivers.c */
+void umc_wanted_changed(struct umc_group *group, struct umc_member *member);
+bool umc_recall_receivers(struct umc_send *send, u32 *count);
+void umc_receivers_begin(struct umc_send *send);
+void umc_remember_receivers(struct umc_send *send, u32 count);
+
 /* send.c */
+bool umc_run_first(const struct umc_group *group, struct sk_buff *message);
 int umc_sendmsg(struct socket *sock, struct msghdr *msg, size_t len);
 
 /* deliver.c */
@@ -418,11 +467,12 @@ ssize_t umc_room_splice_read(struct socket *sock, loff_t *pos, struct pipe_inode
 __poll_t umc_room_poll(struct file *file, struct socket *sock, struct poll_table_struct *wait);
 
 /* multicast.c */
+bool umc_afford(const struct umc_group *group, const struct umc_chain *chain, u32 *work);
 int umc_multicast(struct umc_send *send, u32 verdict);
 
 /* filter.c */
 int umc_revoke(struct umc_group *group);
-u32 umc_filter_run(const struct umc_chain *chain, struct sk_buff *message);
+u32 umc_filter_run(const struct umc_chain *chain, struct sk_buff *message, u32 *looked);
 int umc_filter_set(struct umc_group *group, const struct umc_filter *filter);
 void umc_chain_free(struct umc_chain *chain);
 

@@ -40,6 +40,20 @@ int group_new(int device, uint32_t mode)
 	return ioctl(device, UMC_CREATE, &create);
 }
 
+int set_shape(int group)
+{
+	struct umc_shape shape = {
+		.flags = UMC_SHAPE_BIG_ENDIAN | UMC_SHAPE_TOTAL,
+		.size = offsetof(struct message, sequence),
+		.alignment = 1,
+		.fields_at = UMC_ANY,
+		.length_at = offsetof(struct message, length),
+		.skip_at = offsetof(struct message, key),
+	};
+
+	return ioctl(group, UMC_SET_SHAPE, &shape);
+}
+
 void client_connect(struct bus *bus, struct client *client)
 {
 	client->fd = socket(AF_UNIX, socket_type | SOCK_CLOEXEC, 0);
@@ -80,6 +94,7 @@ struct bus *bus_new_mode(unsigned int clients, uint32_t mode)
 	bus->device = device_open();
 	bus->group = group_new(bus->device, mode);
 	CHECK(bus->group >= 0);
+	CHECK(!set_shape(bus->group));
 	bus->listener = socket(AF_UNIX, socket_type | SOCK_CLOEXEC, 0);
 	bus->address.sun_family = AF_UNIX;
 	CHECK(!bind(bus->listener, (struct sockaddr *)&bus->address, sizeof(sa_family_t)));

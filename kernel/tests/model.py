@@ -47,6 +47,8 @@ class Group:
         self.fd = fcntl.ioctl(device, ioctl_number(1, 1, len(create)), create)
         os.close(device)
         self.filter(REST, ANY, instruction(0x06, NO))
+        # Big-endian words, and the length is the whole message's; verdict, length and topic are the header.
+        self._call(1, 0x1F, 1 | 4, 16, 1, ANY, 4, 12, 0, 0, 0, 0, form="IIIIIIIBBH")
 
     def _call(self, direction: int, number: int, *values: int, form: str) -> tuple[int, ...]:
         argument = bytearray(struct.pack("=" + form, *values))
@@ -116,6 +118,7 @@ class Client:
         self.dirty = True
         self.held = False
         self.topic = random.randrange(3)  # 0: none wanted
+        self.parity: int | None = None  # of the sequence number, which is behind the header; None: either
         self.sequence = 0
         self.queue: deque[bytes] = deque()  # at the client's end, unread
         self.asked: deque[bytes] = deque()  # at the daemon's end, unread
@@ -155,8 +158,22 @@ class World:
             instruction(0x07, 0) + instruction(0x20, 4) + instruction(0x1D, 0, 1, 0) + instruction(0x06, 0)
         )
         self.group.filter(EGRESS, index, length + check + verdict + RETURN_A)
-        match = instruction(0x20, 8) + instruction(0x15, client.topic or 99, 0, 1)
-        self.group.filter(INGRESS, index, match + instruction(0x06, YES) + instruction(0x06, NO))
+        self.subscribe(client)
+
+    def subscribe(self, client: Client) -> None:
+        yes, no = instruction(0x06, YES), instruction(0x06, NO)
+        match = instruction(0x20, 8)
+        if client.parity is None:
+            match += instruction(0x15, client.topic or 99, 0, 1)
+        else:
+            match += instruction(0x15, client.topic or 99, 0, 3) + instruction(0x30, 19)
+            match += instruction(0x45, 1, 0 if client.parity else 1, 1 if client.parity else 0)
+        self.group.filter(INGRESS, client.index, match + yes + no)
+
+    def changes_its_mind(self, client: Client) -> None:
+        client.topic = self.random.randrange(3)
+        client.parity = self.random.choice((None, None, 0, 1))
+        self.subscribe(client)
 
     def go(self, index: int) -> None:
         """The daemon removes it, reads what is left, and forgets it."""
@@ -177,12 +194,16 @@ class World:
 
     # ---- what a send has to do ----
 
+    @staticmethod
+    def wants(client: Client, topic: int, sequence: int) -> bool:
+        return client.topic == topic and client.parity in (None, sequence % 2)
+
     def receivers(self, sender: Client, verdict: int, topic: int) -> list[Client] | None:
         """The members that get it directly; None: it has to ask."""
         if sender.dirty or self.gate_closed:
             return None
         if verdict & 0xF0000000 == MULTICAST:
-            found = [client for client in self.clients.values() if client.topic == topic]
+            found = [one for one in self.clients.values() if self.wants(one, topic, sender.sequence)]
         elif verdict & 0xF0000000 == UNICAST:
             found = [client for client in self.clients.values() if client.index == verdict & 0x3FFF]
             if not found:
@@ -256,6 +277,7 @@ class World:
 
     def dispatch(self, sender: Client, message: bytes) -> None:
         verdict, _, topic = struct.unpack_from("!III", message)
+        sequence = struct.unpack_from("!I", message, 16)[0]
         key = struct.unpack_from("<I", message, 12)[0]
         to = verdict & 0x3FFF
         if verdict & 0xF0000000 == UNICAST and verdict & REPLY:
@@ -264,7 +286,7 @@ class World:
             self.calls.discard((to, sender.index, key))
         self.relayed += 1
         for client in self.clients.values():
-            if (verdict & 0xF0000000 == MULTICAST and client.topic == topic) or (
+            if (verdict & 0xF0000000 == MULTICAST and self.wants(client, topic, sequence)) or (
                 verdict & 0xF0000000 == UNICAST and client.index == to
             ):
                 client.kept.append(message)
@@ -309,9 +331,11 @@ class World:
         other = self.random.randrange(CLIENTS + 1)  # one too many: no client has that index
         kind = self.random.randrange(100)
         if kind < 20:
-            self.send(client, UNICAST | other, 0, 0)
+            self.send(client, UNICAST | other, 0, self.random.randrange(4))
         elif kind < 35:
-            self.send(client, MULTICAST, self.random.randrange(1, 3), 0)
+            self.send(client, MULTICAST, self.random.randrange(1, 3), self.random.randrange(4))
+        elif kind < 37:
+            self.changes_its_mind(client)
         elif kind < 38:
             self.send(client, 0, 0, 0)
         elif kind < 45:

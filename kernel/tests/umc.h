@@ -130,6 +130,8 @@ struct bus *bus_new_mode(unsigned int clients, uint32_t mode);
 void bus_free(struct bus *bus);
 int device_open(void);
 int group_new(int device, uint32_t mode);
+/* A message's header is all before its sequence number; the key may differ. */
+int set_shape(int group);
 void client_connect(struct bus *bus, struct client *client);
 int client_add(struct bus *bus, struct client *client, uint32_t index);
 void client_close(struct client *client);

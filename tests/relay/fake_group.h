@@ -207,6 +207,7 @@ static inline int fake_call(unsigned long request, void *argument)
     case UMC_PENDING_LIST:
         return fake_pending_list(argument);
     case UMC_SET_MARK:
+    case UMC_SET_SHAPE:
     case UMC_SET_STAMP:
         return 0;
     case UMC_GET_STATS: /* nothing went directly */

@@ -105,6 +105,8 @@ int group_begin(struct bus *bus, int fd, uint32_t max_members, bool trust_everyb
     int error = group_allocate(group) ? hash_key_draw(&group->key) : -ENOMEM;
     if (error == 0)
         error = set_first(fd);
+    if (error == 0)
+        error = umc_set_shape(fd);
     if (error == 0 &&
         (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || epoll_ctl(bus->epoll, EPOLL_CTL_ADD, fd, &event) < 0))
         error = -errno;

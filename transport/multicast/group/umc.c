@@ -70,6 +70,20 @@ int umc_set_filter(int group, uint32_t index, uint32_t which, const struct filte
     return call(group, UMC_SET_FILTER, &change);
 }
 
+int umc_set_shape(int group)
+{
+    struct umc_shape shape = {.flags = UMC_SHAPE_ORDER,
+                              .size = MESSAGE_FIXED_SIZE,
+                              .alignment = 8,
+                              .fields_at = MESSAGE_FIXED_SIZE - 4,
+                              .length_at = 4,
+                              .skip_at = 8,
+                              .order_at = 0,
+                              .little = 'l',
+                              .big = 'B'};
+    return call(group, UMC_SET_SHAPE, &shape);
+}
+
 int umc_set_stamp(int group, uint32_t index, const uint8_t *bytes, uint32_t length)
 {
     struct umc_stamp stamp = {.index = index,

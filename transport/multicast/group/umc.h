@@ -18,6 +18,8 @@ int umc_forget(int group, uint32_t index);
 int umc_set_mark(int group, uint32_t index, uint32_t mark);
 /* which: UMC_FILTER_*; filter NULL: every message asks. */
 int umc_set_filter(int group, uint32_t index, uint32_t which, const struct filter *filter);
+/* Says what headers look like, so that the kernel remembers verdicts of filters that look at no more. */
+int umc_set_shape(int group);
 /* Sets the bytes inserted after the fixed part of each header, at the beginning of its fields. */
 int umc_set_stamp(int group, uint32_t index, const uint8_t *bytes, uint32_t length);
 int umc_release(int group, struct umc_release_entry *entries, uint32_t count);

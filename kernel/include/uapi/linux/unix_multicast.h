@@ -177,6 +177,40 @@ struct umc_filter {
 	__u64 programs;
 };
 
+#define UMC_SHAPE_BIG_ENDIAN	0x00000001U	/* the words are */
+#define UMC_SHAPE_ORDER		0x00000002U	/* a byte of the message tells */
+#define UMC_SHAPE_TOTAL		0x00000004U	/* the length is the whole message's */
+
+/**
+ * struct umc_shape - what messages look like, so that verdicts can be remembered
+ * @flags:	UMC_SHAPE_*
+ * @size:	of the fixed part of a header, in bytes; 4 to 512
+ * @alignment:	of what follows the header; a power of two up to 256
+ * @fields_at:	where the u32 is that has the length of the rest of the header,
+ *		behind the fixed part; UMC_ANY: there is no such part
+ * @length_at:	where the u32 is that has the length of what follows the header
+ * @skip_at:	where the u32 is that differs in each message, and is not 0
+ * @order_at:	with UMC_SHAPE_ORDER, where the byte is that tells the byte order
+ * @little:	its value for the one
+ * @big:	and for the other
+ * @reserved:	0
+ *
+ * All offsets are inside of the fixed part.  A message whose header is the same
+ * but for @length_at, @skip_at and the key of a reply has the same verdict.
+ */
+struct umc_shape {
+	__u32 flags;
+	__u32 size;
+	__u32 alignment;
+	__u32 fields_at;
+	__u32 length_at;
+	__u32 skip_at;
+	__u32 order_at;
+	__u8 little;
+	__u8 big;
+	__u8 reserved[2];
+};
+
 #define UMC_STAMP_LENGTH	0x00000001U	/* there is a length to correct */
 
 /**
@@ -371,5 +405,6 @@ struct umc_leave {
 #define UMC_GET_MEMBER		_IOWR(UMC_IOC, 0x1c, struct umc_member_info)
 #define UMC_PENDING_ADD		_IOW(UMC_IOC, 0x1d, struct umc_pending)
 #define UMC_REVOKE		_IO(UMC_IOC, 0x1e)
+#define UMC_SET_SHAPE		_IOW(UMC_IOC, 0x1f, struct umc_shape)
 
 #endif /* _UAPI_LINUX_UNIX_MULTICAST_H */

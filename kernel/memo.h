@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What is remembered of one sender's messages; by its tx. */
+#ifndef _UMC_MEMO_H
+#define _UMC_MEMO_H
+
+#include "umc.h"
+
+#define UMC_MEMOS	48	/* of one sender */
+#define UMC_HEADER	512	/* longer ones are not remembered */
+
+/* A message whose header looks like this. */
+struct umc_memo {
+	u64 chain;		/* id of the egress filter */
+	u64 wanted;		/* what ingress filters had said then: group->wanted */
+	int epoch;		/* nothing has changed since, if the group's is the same */
+	u32 verdict;
+	u32 longest;		/* holds for messages up to that length */
+	u16 room;		/* for a header */
+	u16 size;		/* of the header */
+	u16 masked;		/* of the key, which differs in each message; 0: none */
+	bool body;		/* there is something behind the header */
+	bool listed;		/* list has the receivers */
+	struct umc_list *list;
+	u8 header[];
+};
+
+struct umc_list {
+	u32 room;
+	u32 count;
+	u16 index[];		/* in that order */
+};
+
+struct umc_memory {
+	u32 count;
+	u32 next;		/* to be replaced, when there are too many */
+	u32 last;		/* that was recalled */
+	struct umc_memo *spare;	/* room for the next one */
+	struct umc_list *spare_list;
+	u32 tags[UMC_MEMOS];
+	struct umc_memo *memos[UMC_MEMOS];
+};
+
+#endif /* _UMC_MEMO_H */
