@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ... import __version__
@@ -73,7 +74,7 @@ class Tables:
         of_starts = {one.child for one in control.starts}
         for pid in control.children:
             if pid not in of_starts:
-                bus.guard.run(lambda pid=pid: self._spawner.adopt(pid, ignored, ignored), ignored)  # type: ignore[misc]
+                bus.guard.run(partial(self._spawner.adopt, pid, ignored, ignored), ignored)
 
 
 def _listener(listener: Listener, announced: bool) -> ListenerState:
