@@ -118,6 +118,11 @@ static void only_a_sealed_memfd_is_mapped(void)
     CHECK_EQUAL(relay_state_map(fd, &bytes, &size), -EINVAL); /* it is empty */
     close(fd);
     CHECK_EQUAL(relay_state_map(fd, &bytes, &size), -EPERM);
+    fd = memfd_create("omnibus-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    CHECK_EQUAL(write(fd, "OMNISTAT\1\0\0\0\1\0\0\0", 16), 16);
+    CHECK_EQUAL(fcntl(fd, F_ADD_SEALS, UPGRADE_SEALS), 0);
+    CHECK_EQUAL(relay_state_map(fd, &bytes, &size), -EINVAL); /* its section is missing */
+    close(fd);
     fd = memfd_create("other", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     CHECK_EQUAL(fcntl(fd, F_ADD_SEALS, UPGRADE_SEALS), 0);
     CHECK_EQUAL(relay_state_map(fd, &bytes, &size), -EPERM);

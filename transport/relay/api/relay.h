@@ -317,8 +317,8 @@ enum relay_state_section { /* never renumbered; below 64 */
 };
 
 /*
- * Maps the state in a memfd, which has to be sealed, so that it cannot change, and named omnibus... -EPERM:
- * it is not.
+ * Maps the state in a memfd, which has to be sealed, so that it cannot change, and named omnibus... (-EPERM
+ * otherwise), and checks all sums. -EINVAL: it is no state.
  */
 int relay_state_map(int fd, const uint8_t **state, size_t *size);
 void relay_state_unmap(const uint8_t *state, size_t size);

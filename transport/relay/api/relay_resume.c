@@ -79,7 +79,12 @@ int relay_state_map(int fd, const uint8_t **state, size_t *size)
         return -errno;
     *state = map;
     *size = (size_t)found.st_size;
-    return 0;
+    struct state_view view;
+    char why[128];
+    int error = state_open(&view, *state, *size, true, why, sizeof(why));
+    if (error < 0)
+        relay_state_unmap(*state, *size);
+    return error;
 }
 
 void relay_state_unmap(const uint8_t *state, size_t size)
@@ -92,7 +97,7 @@ int relay_state_section(const uint8_t *state, size_t size, uint32_t type, const 
 {
     char why[128];
     struct state_view view;
-    int error = state_open(&view, state, size, true, why, sizeof(why));
+    int error = state_open(&view, state, size, false, why, sizeof(why));
     if (error < 0)
         return error;
     if (type >= RELAY_STATE_END || !view.places[type].content)
@@ -106,7 +111,7 @@ int64_t relay_state_descriptors(const uint8_t *state, size_t size, int *fds, siz
 {
     char why[128];
     struct state_view view;
-    int error = state_open(&view, state, size, true, why, sizeof(why));
+    int error = state_open(&view, state, size, false, why, sizeof(why));
     return error < 0 ? error : restore_descriptors(&view, fds, max);
 }
 
