@@ -121,6 +121,45 @@ static void replies_pass_once(void)
     plane_close(&p);
 }
 
+/* A reply to a call that the bus does not know of, which passes or is denied. */
+static void unknown_reply(struct client *from, const char *sender, struct client *to, bool passes)
+{
+    struct marshal_header header = {.type = MESSAGE_METHOD_RETURN,
+                                    .serial = ++from->serial,
+                                    .reply_serial = 77,
+                                    .destination = SPAN(":1.0")};
+    struct marshal answer = {0};
+    marshal_begin(&answer, &header);
+    client_send(from, &answer);
+    if (passes)
+        client_expects(to, MESSAGE_METHOD_RETURN, NULL, sender);
+    else
+        client_expects(from, MESSAGE_ERROR, "org.freedesktop.DBus.Error.AccessDenied", BUS);
+}
+
+/* A bus that was taken over lets replies to calls of before pass, from those that could do harm anyway. */
+static void amnesty_of_a_bus_that_was_taken_over(void)
+{
+    struct plane p;
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1), *c = plane_connect(&p, 2);
+    struct bus *bus = &p.relay->bus;
+    unknown_reply(b, ":1.1", a, false);
+    bus->amnesty = (struct amnesty){2, clock_now() + 60000};
+    REQUIRE(plane_upgrade(&p, 3));
+    bus = &p.relay->bus;
+    CHECK_EQUAL(bus->amnesty.below, 2);
+    unknown_reply(b, ":1.1", a, true);
+    unknown_reply(c, ":1.2", a, false); /* it came later */
+    bus_peer(bus, 1)->credentials.uid = 1001;
+    unknown_reply(b, ":1.1", a, false);
+    bus_peer(bus, 1)->credentials.privileged = true;
+    unknown_reply(b, ":1.1", a, true);
+    bus->amnesty.until = clock_now();
+    unknown_reply(b, ":1.1", a, false);
+    plane_close(&p);
+}
+
 static void timeout_of_a_reply_goes_on(void)
 {
     struct plane p;
@@ -257,6 +296,7 @@ static const struct check_test tests[] = {
     TEST(match_rules_go_on_with_their_copies),
     TEST(names_keep_their_queues),
     TEST(replies_pass_once),
+    TEST(amnesty_of_a_bus_that_was_taken_over),
     TEST(timeout_of_a_reply_goes_on),
     TEST(replies_time_out_in_the_order_of_the_calls),
     TEST(freeze_stops_reading),

@@ -40,6 +40,8 @@ void dump_bus(struct dump *d)
         state_put64(d->w, *totals[i]);
     for (size_t i = 0; i < sizeof(peaks) / sizeof(*peaks); i++)
         state_put32(d->w, *peaks[i]);
+    state_put64(d->w, bus->amnesty.below);
+    state_put64(d->w, (uint64_t)bus->amnesty.until);
 }
 
 int restore_bus(struct restore *s)
@@ -62,6 +64,8 @@ int restore_bus(struct restore *s)
         *totals[i] = state_get64(&s->r);
     for (size_t i = 0; i < sizeof(peaks) / sizeof(*peaks); i++)
         *peaks[i] = state_get32(&s->r);
+    bus->amnesty.below = state_get64(&s->r);
+    bus->amnesty.until = (int64_t)state_get64(&s->r);
     return 0;
 }
 

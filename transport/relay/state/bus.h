@@ -26,6 +26,17 @@ struct group_ops;
 #define BUS_PATH SPAN("/org/freedesktop/DBus")
 
 /*
+ * A bus that was taken over from another daemon does not know which calls were delivered before that: until
+ * then peers with smaller ids may reply to one another without a pending reply, if they have one uid, or the
+ * replier is root or the bus's user. Another could answer in the place of the callee: clients match replies
+ * by serial only.
+ */
+struct amnesty {
+    uint64_t below;
+    int64_t until; /* monotonic milliseconds; 0: there is none */
+};
+
+/*
  * The state layer: all that the data plane knows between two wake-ups. The layers above act on it; this one
  * keeps it consistent.
  *
@@ -114,6 +125,7 @@ struct bus {
     int64_t accept_failed, memory_failed, login_expired; /* see log_recurs */
     uint64_t n_ids; /* of connections, authenticated or handed up; an id is the number in the unique name */
     uint32_t owner; /* the user of the bus itself */
+    struct amnesty amnesty;
     struct list backlogs; /* peer.in_backlogs */
     struct list fd_waits; /* peer.in_fd_waits */
     struct table users;   /* see users.h */
