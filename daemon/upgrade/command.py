@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from .. import daemonize
 from ..options import Options, parse
-from .program import CAN_RESUME, REHEARSE, UPGRADE, ProgramError
+from .program import CAN_RESUME, DRAFT, REHEARSE, UPGRADE, ProgramError
 from .resumption import go_back, take
 
 
@@ -26,6 +26,8 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     if arguments[0] == REHEARSE:
         return _rehearse(arguments[1:])
+    if arguments[0].startswith(DRAFT):
+        return _draft(arguments)
     return _resume(arguments)
 
 
@@ -46,6 +48,18 @@ def _rehearse(arguments: Sequence[str]) -> int:
         rehearse(resumption.state)
 
     return answer(act)
+
+
+def _draft(arguments: Sequence[str]) -> int:
+    from ...policy.load import describe
+    from .draft import draft
+
+    try:
+        draft([one.partition("=")[2] for one in arguments[:3]], _options(arguments[3:]))
+    except Exception as error:
+        _print(describe(error))
+        return 1
+    return 0
 
 
 def _resume(arguments: Sequence[str]) -> int:

@@ -17,6 +17,7 @@ CAN_RESUME: Final = "--can-resume"
 REHEARSE: Final = "--rehearse"
 RESUME: Final = "--resume-fd="
 PREVIOUS: Final = "--previous="
+DRAFT: Final = "--draft="
 RETURNED: Final = "--returned"
 """In front of a command line: the program after this one could not go on."""
 MAX_LINKS: Final = 40  # as in the kernel
@@ -112,4 +113,5 @@ def is_about_upgrades(arguments: Sequence[str]) -> bool:
     The state is believed in front only: an administrator's arguments come behind it.
     """
     first = arguments[0] if arguments else ""
-    return first.startswith(RESUME) or first == REHEARSE or UPGRADE in arguments or CAN_RESUME in arguments
+    inner = first.startswith((RESUME, DRAFT)) or first == REHEARSE
+    return inner or UPGRADE in arguments or CAN_RESUME in arguments
