@@ -90,4 +90,5 @@ clean:
 -include bench/targets.mk
 -include kernel/targets.mk
 -include systemd/targets.mk
+-include takeover/targets.mk
 -include tests/targets.mk

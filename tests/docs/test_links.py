@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("auth", "bench", "daemon", "docs", "kernel", "policy", "systemd", "tests", "transport")
+ROOMS = ("auth", "bench", "daemon", "docs", "kernel", "policy", "systemd", "takeover", "tests", "transport")
 PAGES = sorted(
     page
     for pattern in ("*.md", "docs/**/*.md", "*/*.md", "*/*/README.md")

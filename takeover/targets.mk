@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+# Included by the Makefile of the project's root.
+#   make takeover          build/takeover/omnibus-takeover, which turns a running dbus-daemon into omnibusd
+#   make install-takeover  it, below $(DESTDIR)$(PREFIX)
+#   make takeover-test     its tests with 20 takeovers under load; TAKEOVERS=20
+
+PREFIX ?= /usr/local
+TAKEOVERS ?= 20
+
+C_FILES += $(wildcard takeover/*.[ch] tests/takeover/*.[ch])
+
+takeover:
+	.ci/packages gcc
+	$(MAKE) -s -C takeover CC=gcc
+
+install-takeover: takeover
+	install -Dm755 -t $(DESTDIR)$(PREFIX)/sbin build/takeover/omnibus-takeover
+
+takeover-test: all test-packages
+	TAKEOVERS=$(TAKEOVERS) $(BIN)/pytest -q -s $(or $(TESTS),tests/takeover)
+
+.PHONY: takeover install-takeover takeover-test
