@@ -92,7 +92,7 @@ static void await_reply(struct connection *c, uint32_t serial)
         die("error reply %s: %s", shown(m.error), message_text(&m));
 }
 
-static void call_once(struct connection *c)
+static void call_in_turn(struct connection *c)
 {
     static struct buffer out;
     out.size = 0;
@@ -129,7 +129,7 @@ static void call(void *argument)
     (void)argument;
     connection_open(&c);
     process_ready();
-    act(PAIR, call_once, &c);
+    act(PAIR, call_in_turn, &c);
 }
 
 static void ask(void *argument)
