@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.append(str(Path(__file__).parent))  # for `support`
 
@@ -18,6 +19,11 @@ from support.guest import left_out
 
 CHECKOUT = Path(__file__).parent.parent
 REFERENCE = "/usr/bin/dbus-daemon"
+
+
+# What an example takes says nothing on a loaded machine.
+settings.register_profile("omnibus", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("omnibus")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
