@@ -66,7 +66,7 @@ class TestTruncatedControlData:
         other.start_call(other.unique, "Take", fds=pipe)
         assert len(other.expect(member="Take").fds) == 2
         other.sync()
-        assert daemon.open_files() == before
+        assert daemon.open_files() <= before  # which may include the end of the reload
 
 
 class TestNeverFinishedMessages:

@@ -171,13 +171,11 @@ class Daemon:
     def open_files(self) -> int:
         """Count its descriptors, except the follower of service directories and the configuration's watch.
 
-        That has two descriptors, from a second after the start.
-
-        Another one appears where libffi makes its trampolines from its own file.
+        The watch begins a second after the start. Another one appears where libffi makes its trampolines from
+        its own file.
         """
-        links = [link for link in self._descriptors() if "/libffi.so" not in link]
-        followers = links.count("anon_inode:inotify")
-        return len(links) - followers - (1 if followers > 1 else 0)
+        others = ("anon_inode:inotify", "/libffi.so")
+        return sum(not any(one in link for one in others) for link in self._descriptors())
 
     def watches(self) -> bool:
         """Return whether it watches the configuration: its work in the second after the start is done."""
