@@ -89,7 +89,7 @@ static char *services_environment(struct takeover *t, struct process *like)
     if (environment) {
         like->environment = environment;
         like->environment_size = size;
-    } else if (t->process.uid != 0) {
+    } else if (environment_may_change(t)) {
         fputs("Variables of UpdateActivationEnvironment can't be carried; those of the start are\n", stderr);
     }
     return environment;

@@ -86,6 +86,19 @@ static char *capture_read(const struct capture *c, size_t *size)
     return text;
 }
 
+/* NULL: it does not come. */
+static const struct message *answer_to(struct takeover *t, uint32_t serial)
+{
+    int64_t end = takeover_now() + ANSWER_TIME;
+    const struct message *reply;
+    while (!(reply = observer_reply(&t->observer, serial))) {
+        int64_t left = end - takeover_now();
+        if (left <= 0 || pump(t, (int)left) == PUMP_LOST)
+            return NULL;
+    }
+    return reply;
+}
+
 /* The service takes no name, so the answer is an error, which comes when it has ended. */
 static bool capture_start(struct takeover *t, const struct capture *c)
 {
@@ -94,14 +107,13 @@ static bool capture_start(struct takeover *t, const struct capture *c)
                                           .interface = SPAN(BUS_NAME),
                                           .member = SPAN("StartServiceByName"),
                                           .destination = SPAN(BUS_NAME)};
-    uint32_t serial = observer_start(&t->observer, &header, span_of(c->name));
-    int64_t end = takeover_now() + ANSWER_TIME;
-    while (!observer_reply(&t->observer, serial)) {
-        int64_t left = end - takeover_now();
-        if (left <= 0 || pump(t, (int)left) == PUMP_LOST)
-            return false;
-    }
-    return true;
+    return answer_to(t, observer_start(&t->observer, &header, span_of(c->name))) != NULL;
+}
+
+bool environment_may_change(struct takeover *t)
+{
+    const struct message *reply = answer_to(t, observer_update(&t->observer));
+    return !reply || reply->type != MESSAGE_ERROR;
 }
 
 char *environment_of_services(struct takeover *t, size_t *size)

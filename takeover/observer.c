@@ -59,7 +59,7 @@ static bool observer_expect(struct observer *o)
     return true;
 }
 
-/* The arguments are texts, and then a u32 0 if the signature says so. */
+/* The argument is a text, behind which there may be a u32 0; or an empty array. */
 static uint32_t observer_begin(struct observer *o, const struct marshal_header *header, struct span argument,
                                struct span signature)
 {
@@ -71,9 +71,11 @@ static uint32_t observer_begin(struct observer *o, const struct marshal_header *
         return 0;
     }
     marshal_begin(&o->out, &call);
-    if (signature.n > 0)
+    if (signature.n > 0 && signature.s[0] == 'a')
+        marshal_array_end(&o->out, marshal_array_begin(&o->out, 8), 8);
+    else if (signature.n > 0)
         marshal_string(&o->out, argument);
-    if (signature.n > 1)
+    if (signature.n == 2)
         marshal_uint32(&o->out, 0);
     observer_send(o);
     return o->failed ? 0 : call.serial;
@@ -87,6 +89,16 @@ uint32_t observer_call(struct observer *o, const struct marshal_header *header, 
 uint32_t observer_start(struct observer *o, const struct marshal_header *header, struct span name)
 {
     return observer_begin(o, header, name, SPAN("su"));
+}
+
+uint32_t observer_update(struct observer *o)
+{
+    const struct marshal_header header = {.type = MESSAGE_METHOD_CALL,
+                                          .path = SPAN(BUS_PATH),
+                                          .interface = SPAN(BUS_NAME),
+                                          .member = SPAN("UpdateActivationEnvironment"),
+                                          .destination = SPAN(BUS_NAME)};
+    return observer_begin(o, &header, (struct span){0}, SPAN("a{ss}"));
 }
 
 uint32_t observer_ask(struct observer *o, const char *interface, const char *member, const char *argument)

@@ -48,6 +48,8 @@ uint32_t observer_ask(struct observer *o, const char *interface, const char *mem
 uint32_t observer_call(struct observer *o, const struct marshal_header *header, struct span argument);
 /* The same with the name of a service, and no flags: StartServiceByName. */
 uint32_t observer_start(struct observer *o, const struct marshal_header *header, struct span name);
+/* UpdateActivationEnvironment without variables: shows whether there can be any. */
+uint32_t observer_update(struct observer *o);
 /* A signal that nothing listens to, for one connection. */
 void observer_probe(struct observer *o, uint64_t id);
 /* Writes what is pending, reads what is there. False: the connection is broken. */

@@ -8,13 +8,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define REST 20              /* milliseconds between two attempts */
-#define QUIET_TIME 1000      /* for the daemon to empty itself */
-#define SERVE_TIME 60000     /* for omnibusd to answer */
+#define REST 20          /* milliseconds between two attempts */
+#define QUIET_TIME 1000  /* for the daemon to empty itself */
+#define SERVE_TIME 60000 /* for omnibusd to answer */
+#define LET_GO_TIME 2000
 #define ACTIVATION_REST 1000 /* after a unit was asked for, until systemd surely knows of it */
 
 enum attempt {
@@ -296,17 +298,23 @@ static enum takeover_status explain(struct takeover *t, enum attempt result)
     return TAKEOVER_REFUSED;
 }
 
-/* The daemon stops being traced wherever it is. */
+/*
+ * The daemon stops being traced wherever it is. One that job control has stopped is not waited for: the
+ * kernel lets it go when we end.
+ */
 static void let_go(struct takeover *t)
 {
+    struct pollfd wait = {t->signals, POLLIN, 0};
+    int64_t end = takeover_now() + LET_GO_TIME;
     t->plugged = false;
-    if (t->tracer.pid == 0)
-        return;
-    tracer_interrupt(&t->tracer);
-    while (t->tracer.pid != 0) {
-        enum tracer_stop stop = tracer_next(&t->tracer, true);
+    if (t->tracer.pid != 0)
+        tracer_interrupt(&t->tracer);
+    while (t->tracer.pid != 0 && takeover_now() < end) {
+        enum tracer_stop stop = tracer_next(&t->tracer, false);
         if (stop == TRACER_ENTRY || stop == TRACER_EXIT || stop == TRACER_EXEC)
             tracer_detach(&t->tracer);
+        else if (stop == TRACER_RUNNING)
+            poll(&wait, 1, 1);
     }
 }
 

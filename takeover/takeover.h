@@ -78,6 +78,8 @@ bool preflight(struct takeover *t);
  * NULL: they can't be had.
  */
 char *environment_of_services(struct takeover *t, size_t *size);
+/* False: the bus takes no variables, as the system's. */
+bool environment_may_change(struct takeover *t);
 /* draft.c */
 bool draft_make(struct takeover *t);
 /* A memfd with the state as it is known, of our own and sealed; -errno. */

@@ -11,7 +11,8 @@
 #   make bench-attacks   what each attack costs a bystander, beside dbus-daemon and dbus-broker; into docs/contributing/attacks.md
 #   make matrix          the suite on Debian 12, 13 and sid, and with a Python that none of them has; root only
 #   make desktop-test    logs in to XFCE and uses it, on dbus-daemon and on omnibus, and compares; root only; RUNS=3
-#   make upgrade-test    a hundred upgrades under load, and one with a thousand clients; prints a table; UPGRADES=100
+#   make upgrade-test    a hundred upgrades under load, and one with a thousand clients; prints a table; UPGRADES=100;
+#                        then make takeover-test
 #   make cross-test      the C tests on other architectures and with another libc
 
 SANE = $(CURDIR)/$(VENV)/sanitize
@@ -112,5 +113,6 @@ cross-test:
 
 upgrade-test: all test-packages
 	UPGRADES=$(or $(UPGRADES),100) $(BIN)/pytest -q -s tests/upgrade
+	$(MAKE) -s takeover-test
 
 .PHONY: upgrade-test coverage structure personal-words sanitize-test attack-test bench-attacks guest-test matrix desktop-test cross-test

@@ -8,13 +8,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from support.daemon import DEADLINE, config
-from support.message import Type
-from support.raw import BUS, BUS_PATH, Closed, Wire
+from support.message import Message, Type
+from support.raw import BUS, BUS_PATH, Client, Closed, Wire
 
 from .conftest import STATS, Bus, StartBus, hold_up
 
@@ -254,6 +256,63 @@ class TestConnections:
         bus.take_over()
 
 
+class Systemd:
+    """A service manager that has these jobs, until the end of the test."""
+
+    def __init__(self, client: Client, answer: Callable[[Client, Message], object]) -> None:
+        client.own("org.freedesktop.systemd1")
+        client.deadline = 0.2
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self.run, args=(client, answer))
+        self.thread.start()
+
+    def run(self, client: Client, answer: Callable[[Client, Message], object]) -> None:
+        while not self.ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                call = client.receive()
+                if call.member == "ListJobs":
+                    answer(client, call)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exception: object) -> None:
+        self.ended.set()
+        self.thread.join()
+
+
+class TestJobs:
+    """The daemon asks systemd to start units, and remembers who waits for them."""
+
+    @staticmethod
+    def jobs(kind: str) -> Callable[[Client, Message], object]:
+        job = (7, "some.service", kind, "running", "/job/7", "/unit/some")
+        return lambda client, call: client.reply(call, "a(usssoo)", [job])
+
+    def test_start(self, bus: Bus) -> None:
+        for kind in ("start", "restart"):
+            with Systemd(bus.connect(), self.jobs(kind)):
+                assert "systemd is starting some.service" in bus.refuses()
+            bus.daemon.close_clients()
+
+    def test_stop(self, bus: Bus) -> None:
+        with Systemd(bus.connect(), self.jobs("stop")):
+            assert bus.run().returncode == 0
+
+    def test_unexpected_answer(self, bus: Bus) -> None:
+        with Systemd(bus.connect(), lambda client, call: client.reply(call, "s", "none")):
+            assert "systemd: an unexpected answer" in bus.refuses()
+
+    def test_no_answer(self, bus: Bus) -> None:
+        with Systemd(bus.connect(), lambda client, call: None):
+            assert "systemd does not say what it is starting" in bus.refuses()
+
+    def test_systemd_that_tells_nothing(self, bus: Bus) -> None:
+        denied = "org.freedesktop.DBus.Error.AccessDenied"
+        with Systemd(bus.connect(), lambda client, call: client.error(call, denied)):
+            assert bus.run().returncode == 0
+
+
 class TestFaults:
     """A call that fails while the daemon is held: it goes on with what it was about to do."""
 
@@ -287,6 +346,19 @@ class TestFaults:
         client.sync()
         assert bus.facts()["status"] == before["status"]
         assert not bus.is_omnibus
+
+    def test_stopped_daemon(self, bus: Bus) -> None:
+        """Job control has stopped it: it does not answer, and stays stopped."""
+        os.kill(bus.pid, signal.SIGSTOP)
+        try:
+            ran = bus.run(patience="1")
+            assert ran.returncode == 1
+            status = Path(f"/proc/{bus.pid}/status").read_text()
+            assert "State:\tT" in status
+            assert "TracerPid:\t0\n" in status
+        finally:
+            os.kill(bus.pid, signal.SIGCONT)
+        bus.take_over()
 
     def test_dry_run(self, bus: Bus) -> None:
         before = bus.facts()

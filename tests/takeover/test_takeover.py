@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from .conftest import CHECKOUT, Bus, StartBus, hold_up, let_through
 NAME = "org.example.Service"
 OTHER_USER = 65534
 TAKEOVERS = int(os.environ.get("TAKEOVERS", "2"))
+CLIENTS = 100 if TAKEOVERS < 20 else 1000
 
 
 class TestClients:
@@ -199,6 +202,25 @@ class TestDaemon:
         status = Path(f"/proc/{bus.pid}/status").read_text()
         assert f"Uid:\t{OTHER_USER}\t{OTHER_USER}\t{OTHER_USER}\t{OTHER_USER}\n" in status
 
+    def test_system_bus(self, start_bus: StartBus) -> None:
+        """With the distribution's configuration: its user, its policy, its helper; root is the observer."""
+        stock = Path("/usr/share/dbus-1/system.conf")
+        if not stock.exists():
+            pytest.skip("needs the configuration of the system bus")
+        text = re.sub("<listen>.*</listen>", "<listen>unix:path={dir}/bus</listen>", stock.read_text())
+        text = re.sub("<(pidfile>.*</pidfile|fork|syslog)/?>", "", text)
+        bus = start_bus(text=text)
+        client = bus.connect()
+        uid = int(Path(f"/proc/{bus.pid}/status").read_text().split("Uid:")[1].split()[0])
+        assert uid != 0
+        out = bus.take_over()
+        assert "UpdateActivationEnvironment" not in out
+        assert client.driver("GetConnectionUnixUser", "s", BUS) == uid
+        serial = client.start_call(
+            BUS, "RequestName", "su", "org.example.Denied", 0, interface=BUS, path=BUS_PATH
+        )
+        client.expect_error(serial, "org.freedesktop.DBus.Error.AccessDenied")
+
     def test_several_listeners(self, start_bus: StartBus) -> None:
         """Each has a GUID of its own."""
         bus = start_bus(text=None, extra="<listen>unix:path={dir}/other</listen>")
@@ -268,31 +290,61 @@ class TestDaemon:
             "variables",
         ]
 
+    def test_environment_that_is_lost(self, start_bus: StartBus) -> None:
+        """Without a directory for transient services it is said that variables may be lost."""
+        bus = start_bus(options={"env": {"PATH": os.environ["PATH"]}})
+        assert "Variables of UpdateActivationEnvironment can't be carried" in bus.take_over()
+
 
 class TestLoad:
     def test_under_load(self, start_bus: StartBus) -> None:
         """Nothing is lost, doubled, reordered or cut off, however often it is tried."""
-        for _ in range(TAKEOVERS):
-            bus = start_bus()
-            load = subprocess.Popen(
-                ["python3", str(CHECKOUT / "tests/takeover/load.py"), bus.daemon.address],
+        for number in range(TAKEOVERS):
+            with contextlib.ExitStack() as stack:
+                bus = start_bus()
+                load = Load(bus.daemon.address, stack)
+                took = bus.take_over()
+                print(f"takeover {number + 1}: {took.strip()}; {load.end()}", flush=True)
+
+    def test_many_clients(self, start_bus: StartBus) -> None:
+        """Idle ones with match rules, beside a load."""
+        bus = start_bus()
+        clients = [bus.connect() for _ in range(CLIENTS)]
+        for client in clients:
+            for number in range(10):
+                client.match(f"type='signal',interface='org.example.I{number}',arg0='{client.unique}'")
+        with contextlib.ExitStack() as stack:
+            load = Load(bus.daemon.address, stack)
+            took = bus.take_over()
+            print(f"{took.strip()}; {load.end()}", flush=True)
+        sender = bus.connect()
+        for client in clients:
+            sender.signal("S", "s", client.unique, interface="org.example.I3")
+            client.expect(member="S")
+
+
+class Load:
+    """load.py, which runs."""
+
+    def __init__(self, address: str, stack: contextlib.ExitStack) -> None:
+        self.process = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, str(CHECKOUT / "tests/takeover/load.py"), address],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
             )
-            try:
-                assert load.stdin is not None
-                assert load.stdout is not None
-                assert load.stdout.readline() == "ready\n"
-                bus.take_over()
-                load.stdin.close()
-                answer = load.stdout.read()
-                assert load.wait(60) == 0, answer
-                assert "lost 0" in answer
-            finally:
-                load.kill()
-                load.wait()
-                load.stdout.close()
+        )
+        stack.callback(self.process.kill)
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "ready\n"
+
+    def end(self) -> str:
+        """Check that nothing was lost, and return what was counted."""
+        out, _ = self.process.communicate(timeout=120)
+        assert self.process.returncode == 0, out
+        assert "lost 0" in out
+        return str(out).strip()
 
 
 def _id(unique: str) -> int:
