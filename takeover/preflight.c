@@ -64,6 +64,19 @@ static bool find_doors(struct takeover *t)
     return t->n_doors > 0 || takeover_refuse(t, "It listens on no Unix socket");
 }
 
+/* The path of a socket may lead elsewhere by now, or in another mount namespace: the daemon has to have us.
+ */
+static bool is_our_daemon(struct takeover *t)
+{
+    int error = sockets_update(&t->sockets, t->process.pid, t->process.pidfd);
+    for (size_t fd = 0; error == 0 && fd < t->sockets.n; fd++) {
+        const struct socket_entry *entry = sockets_at(&t->sockets, fd);
+        if (entry && entry->kind == SOCKET_CLIENT && entry->peer.pid == (uint32_t)getpid())
+            return true;
+    }
+    return takeover_refuse(t, "The path of its socket leads to another bus");
+}
+
 /* As root, to which a system's bus tells more, or as its user, as a user's bus admits no other. */
 static bool connect_observer(struct takeover *t)
 {
@@ -75,7 +88,7 @@ static bool connect_observer(struct takeover *t)
     if (error < 0)
         return takeover_refuse(t, "The bus does not admit us: %s", strerror(-error));
     t->traffic.observer = t->observer.id;
-    return true;
+    return is_our_daemon(t);
 }
 
 /* Its first snapshot shows whether it answers all that will be asked. */

@@ -162,6 +162,11 @@ bool process_read(struct process *p, pid_t pid, char *why, size_t why_size)
     return true;
 }
 
+bool process_is_there(const struct process *p)
+{
+    return syscall(SYS_pidfd_send_signal, p->pidfd, 0, NULL, 0) == 0;
+}
+
 void process_free(struct process *p)
 {
     if (p->pidfd > 0)

@@ -23,6 +23,8 @@ struct process {
 
 /* Reads all of it. False, with a text in why: it is no dbus-daemon that can be taken over. */
 bool process_read(struct process *p, pid_t pid, char *why, size_t why_size);
+/* True if it still runs, so that its number means no other process. */
+bool process_is_there(const struct process *p);
 void process_free(struct process *p);
 /* True if it has children: programs that are being started. */
 bool process_has_children(const struct process *p);

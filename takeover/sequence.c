@@ -325,6 +325,11 @@ static enum takeover_status trace(struct takeover *t)
         takeover_refuse(t, "The daemon can't be traced: %s", strerror(-error));
         return TAKEOVER_REFUSED;
     }
+    if (!process_is_there(&t->process)) { /* from here on its number can't be given to another */
+        takeover_refuse(t, "The daemon has ended");
+        let_go(t);
+        return TAKEOVER_REFUSED;
+    }
     watch_clients(t);
     enum attempt result = attempts(t);
     enum takeover_status status = TAKEOVER_REFUSED;

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from support.daemon import DEADLINE, config
+from support.daemon import DEADLINE, config, private_directory, start
 from support.message import Message, Type
 from support.raw import BUS, BUS_PATH, Client, Closed, Wire
 
-from .conftest import STATS, Bus, StartBus, hold_up
+from .conftest import REFERENCE, STATS, Bus, StartBus, hold_up
 
 NAME = "org.example.Service"
 OTHER_USER = 65534
@@ -83,6 +83,20 @@ class TestProgramOfTheBus:
         ran = bus.run()
         assert ran.returncode == 1
         assert "and not dbus-daemon" in ran.stderr
+
+    def test_socket_that_leads_to_another_bus(self, bus: Bus) -> None:
+        """As the path of one in a container does."""
+        directory = bus.daemon.directory
+        (directory / "bus").rename(directory / "old")
+        other = start(REFERENCE, None, [f"--config-file={directory}/bus.conf"], directory=private_directory())
+        try:
+            ran = bus.run("--force", patience="1")
+            assert ran.returncode == 1
+            assert "leads to another bus" in ran.stderr
+        finally:
+            other.stop()
+        (directory / "old").rename(directory / "bus")
+        bus.take_over()
 
     def test_without_statistics(self, start_bus: StartBus) -> None:
         """Match rules can't be had then."""
