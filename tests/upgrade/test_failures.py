@@ -234,6 +234,10 @@ class TestResources:
         while not (found := children(bus)):
             assert time.monotonic() < end
         pid = int(found[0])
+        # Before its execve(2) the bus waits for it, as after vfork(2).
+        own = Path(f"/proc/{bus.daemon.pid}/cmdline").read_bytes()
+        while (line := Path(f"/proc/{pid}/cmdline")).exists() and line.read_bytes() == own:
+            assert time.monotonic() < end
         os.kill(pid, signal.SIGSTOP)
         stat = Path(f"/proc/{pid}/stat")
         while stat.exists() and (state := stat.read_text().rpartition(")")[2].split()[0]) != "Z":
