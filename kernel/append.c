@@ -15,7 +15,7 @@
 #include "umc.h"
 
 #ifdef UMC_CAN_APPEND
-static bool append;
+static bool append = true;
 module_param(append, bool, 0644);
 MODULE_PARM_DESC(append, "append messages to those a receiver has not read yet");
 

@@ -8,7 +8,7 @@
 
 #include "umc.h"
 
-static bool interpret;
+static bool interpret = true;
 module_param(interpret, bool, 0644);
 MODULE_PARM_DESC(interpret, "do not compile the filters of members");
 

@@ -49,6 +49,22 @@ static int umc_find_receivers(struct umc_send *send, u32 *found)
 	return 0;
 }
 
+/*
+ * A write of the daemon may have begun while this sender, which can be preempted, had
+ * reserved only some: those it has found busy and holds still, the others it has
+ * written to and released.  Delivered now, the message would come before that write
+ * at the former and behind it at the latter.
+ */
+static bool umc_held_meanwhile(struct umc_member *const *receivers, u32 count)
+{
+	u32 i;
+
+	for (i = 0; i < count; i++)
+		if (READ_ONCE(receivers[i]->held))
+			return true;
+	return false;
+}
+
 /* Reserves all receivers and sees that each has room; keeps none on failure. */
 static int umc_reserve(struct umc_send *send, u32 *count)
 {
@@ -76,6 +92,9 @@ static int umc_reserve(struct umc_send *send, u32 *count)
 	}
 	if (!reason && !umc_committed(send))
 		reason = UMC_ASKED_BUSY;
+	/* After the rmb of umc_committed(); pairs with umc_hold() and umc_unhold(). */
+	if (!reason && umc_held_meanwhile(group->hits, kept))
+		reason = UMC_ASKED_HELD;
 	if (!reason) {
 		*count = kept;
 		return 0;

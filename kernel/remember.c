@@ -19,7 +19,7 @@
 
 #include "memo.h"
 
-static bool remember;
+static bool remember = true;
 module_param(remember, bool, 0644);
 MODULE_PARM_DESC(remember, "remember the verdicts of filters by the header of a message");
 

@@ -19,7 +19,7 @@
 #define UMC_WOKEN	64
 #define UMC_PAUSE_NS	20000
 
-static unsigned int run_long;
+static unsigned int run_long = 3;
 module_param(run_long, uint, 0644);
 MODULE_PARM_DESC(run_long, "messages without sleep after which receivers are woken later; 0: never");
 

@@ -288,8 +288,7 @@ static void relay(struct bus *bus, const uint32_t *to, unsigned int count, uint3
 	free(message);
 }
 
-/* Not in the short run: it fails now and then, see "Remembered verdicts" in kernel/README.md. */
-TEST(two_crossing_broadcasts_one_relayed, EACH_TYPE)
+TEST(two_crossing_broadcasts_one_relayed, SMOKE | EACH_TYPE)
 {
 	static const uint32_t receivers[] = { 1, 2 };
 	enum { ROUNDS = 150, BURST = 10, RELAYED = 1 << 20 };
