@@ -149,7 +149,7 @@ bool draft_make(struct takeover *t)
     return good;
 }
 
-int draft_rehearsal_state(struct takeover *t)
+int takeover_write_state(const struct takeover *t, int memfd)
 {
     const struct plan plan = {.process = &t->process,
                               .sockets = &t->sockets,
@@ -159,12 +159,18 @@ int draft_rehearsal_state(struct takeover *t)
                               .n_doors = t->n_doors,
                               .draft = t->draft_view,
                               .now = takeover_now()};
-    int memfd = memfd_create(MEMFD_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (memfd < 0)
-        return -errno;
     int error = plan_write(&plan, memfd);
     if (error == 0 && fcntl(memfd, F_ADD_SEALS, PLAN_SEALS) < 0)
         error = -errno;
+    return error;
+}
+
+int draft_rehearsal_state(struct takeover *t)
+{
+    int memfd = memfd_create(MEMFD_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (memfd < 0)
+        return -errno;
+    int error = takeover_write_state(t, memfd);
     if (error == 0)
         return memfd;
     close(memfd);

@@ -127,19 +127,9 @@ static enum attempt come_to_rest(struct takeover *t)
 static int write_state(struct takeover *t, struct hold *h)
 {
     int fd = -1;
-    const struct plan plan = {.process = &t->process,
-                              .sockets = &t->sockets,
-                              .traffic = &t->traffic,
-                              .snapshot = &t->snapshot,
-                              .doors = t->doors,
-                              .n_doors = t->n_doors,
-                              .draft = t->draft_view,
-                              .now = takeover_now()};
     int error = hold_memfd(h, "omnibus-state", &fd);
     if (error == 0)
-        error = plan_write(&plan, fd);
-    if (error == 0 && fcntl(fd, F_ADD_SEALS, PLAN_SEALS) < 0)
-        error = -errno;
+        error = takeover_write_state(t, fd);
     if (fd >= 0)
         close(fd);
     return error;

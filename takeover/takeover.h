@@ -82,6 +82,8 @@ char *environment_of_services(struct takeover *t, size_t *size);
 bool environment_may_change(struct takeover *t);
 /* draft.c */
 bool draft_make(struct takeover *t);
+/* Writes the state of the new bus to a memfd and seals it. 0 or -errno. */
+int takeover_write_state(const struct takeover *t, int memfd);
 /* A memfd with the state as it is known, of our own and sealed; -errno. */
 int draft_rehearsal_state(struct takeover *t);
 /* The command line of omnibusd: the program, those before, and the options of the daemon. NULL: no memory. */
