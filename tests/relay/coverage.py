@@ -4,8 +4,9 @@
 
 Each target is fuzzed for a while from its checked-in corpus. Then a build that counts lines runs all of
 both corpora, twice: with failing allocations, and without. ``failed_allocations.txt`` lists the lines that
-only the first run reaches, by function and text; they do not count. The exit status is 1 if a file of
-transport/relay/ is below ``LEAST``, or if a row of the list matches no such line.
+only the first run reaches, by function and text; they do not count. A row whose line the second run reached
+by luck of the fuzzing is named and counts as covered. The exit status is 1 if a file of transport/relay/ is
+below ``LEAST``, or if a row of the list matches no line of code.
 """
 
 from __future__ import annotations
@@ -136,6 +137,17 @@ def only_by_failures(with_failures: dict[str, Source], without: dict[str, Source
     return rows
 
 
+def without_a_line(rows: list[Row], found: dict[str, Source]) -> list[Row]:
+    """Return the rows of the list that match no line of code."""
+    known = {
+        (path, source.function(line), text[line - 1].strip())
+        for path, source in found.items()
+        for text in [(ROOT / path).read_text().splitlines()]
+        for line in source.counts
+    }
+    return [row for row in rows if row not in known]
+
+
 def write_list(rows: dict[Row, list[int]]) -> None:
     head = "# Lines that only a failed allocation reaches; written and checked by coverage.py.\n"
     LIST.write_text(head + "".join(f"{path}: {function}: {text}\n" for path, function, text in sorted(rows)))
@@ -177,9 +189,11 @@ def main() -> int:
     rows = only_by_failures(with_failures, without)
     if options.write:
         write_list(rows)
-    strangers = [row for row in listed() if row not in rows]
+    for row in [row for row in listed() if row not in rows]:
+        print("reached without a failed allocation, or not at all:", ": ".join(row), file=sys.stderr)
+    strangers = without_a_line(listed(), without)
     for row in strangers:
-        print("no failed allocation reaches this alone:", ": ".join(row), file=sys.stderr)
+        print("no line of code:", ": ".join(row), file=sys.stderr)
     enough = table(without, {row: rows[row] for row in listed() if row in rows})
     return 0 if enough and not strangers else 1
 
