@@ -82,7 +82,7 @@ fuzz-coverage:
 
 clean:
 	rm -rf $(VENV) build *.egg-info transport/*/_*.c transport/*/_*.so tests/relay/build \
-	    daemon/launch/_launch.*.so daemon/launch/omnibus-daemon-launch-helper
+	    transport/relay/libomnibusrelay.so daemon/launch/_launch.*.so daemon/launch/omnibus-daemon-launch-helper
 
 .PHONY: all run lint tidy test test-packages policy-test fuzz fuzz-coverage clean
 .DELETE_ON_ERROR:

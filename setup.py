@@ -1,4 +1,4 @@
-"""The build steps that pyproject.toml can't express: native modules, the launch helper, excluded files."""
+"""The build steps that pyproject.toml can't express: native code, excluded files."""
 
 import os
 import shutil
@@ -7,12 +7,18 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
+from setuptools.modified import newer_group
 
 BUILDERS = sorted(Path().glob("*/*/build.py"))
 
 HELPER = Path("daemon/launch/omnibus-daemon-launch-helper")
 HELPER_PARTS = ("launch_helper", "bus_config", "command_line", "oom_score", "service_file", "xml")
-COMPILE = ["-std=gnu11", "-O2", "-fPIE"]
+RELAY = Path("transport/relay/libomnibusrelay.so")
+RELAY_INCLUDES = [
+    Path(name) for name in ("transport", "transport/relay", "transport/multicast", "kernel/include/uapi")
+]
+COMPILE = ["-std=gnu11", "-O2"]
+COMPILE_RELAY = [*COMPILE, "-g", "-fPIC", "-fno-plt", "-fvisibility=hidden", "-pthread"]
 WARN = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion"]
 # For all native code, except under a sanitizer, which finds more and can't see into fortified functions.
 HARDEN = (
@@ -38,23 +44,58 @@ class BuildPy(build_py):
 
 
 class BuildExt(build_ext):
-    """Builds the launch helper beside the modules; the packager installs it setuid root."""
+    """Builds what is no module beside the modules.
+
+    That is the data plane, a library that `_relay` is linked to, and the launch helper, which the
+    packager installs setuid root.
+    """
 
     def build_extensions(self):
+        relay = self.build_relay()
         for extension in self.extensions:
             extension.extra_compile_args += WARN + HARDEN
             extension.extra_link_args += HARDEN_LINK
+            if extension.name.endswith("._relay"):
+                extension.extra_objects.append(str(relay))
+                extension.extra_link_args.append("-Wl,-rpath,$ORIGIN")
         super().build_extensions()
         sources = [str(HELPER.with_name(f"{part}.c")) for part in HELPER_PARTS]
-        objects = self.compiler.compile(sources, self.build_temp, extra_postargs=COMPILE + WARN + HARDEN)
-        target = Path(self.build_lib, "omnibus", HELPER)
+        self.link_program(sources, self.built(HELPER))
+
+    def built(self, path):
+        """Return where a file of the package is built."""
+        return Path(self.build_lib, "omnibus", path)
+
+    def build_relay(self):
+        """Build the library of the data plane, unless it is up to date; return its path."""
+        target = self.built(RELAY)
+        found = [path for folder in RELAY_INCLUDES for path in folder.glob("*/*.[ch]")]
+        sources = sorted(str(path) for path in found if path.suffix == ".c" and path.name[0] != "_")
+        if self.force or newer_group([*map(str, found), "setup.py"], str(target)):
+            objects = self.compiler.compile(
+                sources,
+                self.build_temp,
+                include_dirs=[str(path) for path in RELAY_INCLUDES],
+                extra_postargs=COMPILE_RELAY + WARN + HARDEN,
+            )
+            options = ["-pthread", "-Wl,-Bsymbolic-functions", f"-Wl,-soname,{target.name}", *HARDEN_LINK]
+            self.compiler.link_shared_object(
+                objects, target.name, str(target.parent), extra_postargs=options
+            )
+        return target
+
+    def link_program(self, sources, target):
+        """Build a program."""
+        options = [*COMPILE, "-fPIE", *WARN, *HARDEN]
+        objects = self.compiler.compile(sources, self.build_temp, extra_postargs=options)
         self.compiler.link_executable(
             objects, target.name, str(target.parent), extra_postargs=["-pie", *HARDEN_LINK]
         )
 
     def copy_extensions_to_source(self):
         super().copy_extensions_to_source()
-        self.copy_file(Path(self.build_lib, "omnibus", HELPER), HELPER)
+        for path in (HELPER, RELAY):
+            self.copy_file(self.built(path), path)
 
 
 setup(

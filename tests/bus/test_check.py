@@ -140,10 +140,13 @@ class TestWouldNot:
         done = check_text(str(directory / "environment/bin/omnibusd"), directory, text)
         assert os.path.basename(name) in reason(done)
 
+    @pytest.mark.parametrize("name", ["_relay.*.so", "libomnibusrelay.so"])
     @pytest.mark.parametrize("size", [0, 0.1])
-    def test_native_code_that_is_cut_short(self, omnibusd: str, directory: Path, size: float) -> None:
+    def test_native_code_that_is_cut_short(
+        self, omnibusd: str, directory: Path, size: float, name: str
+    ) -> None:
         package = install(directory / "environment", Path(omnibusd))
-        (module,) = (package / "transport/relay").glob("_relay.*.so")
+        (module,) = (package / "transport/relay").glob(name)
         os.truncate(module, int(module.stat().st_size * size))
         done = check_text(str(directory / "environment/bin/omnibusd"), directory, config("unix:path=/bus"))
         assert reason(done)

@@ -1,4 +1,7 @@
-"""Builds `_relay`, the native data plane; cffi reads the declarations from its headers."""
+"""Builds `_relay`, the interface to the data plane; cffi reads the declarations from its headers.
+
+The data plane itself is a library, which setup.py builds, so that a program without Python can load it.
+"""
 
 from pathlib import Path
 
@@ -35,18 +38,13 @@ int inotify_rm_watch(int fd, int watch);
         "ISDIR",
     ]
 )
-FLAGS = ["-std=gnu11", "-O2", "-g", "-fno-plt", "-fvisibility=hidden", "-pthread"]
+FLAGS = ["-std=gnu11", "-O2", "-g", "-fno-plt", "-fvisibility=hidden"]
 
 
 def declarations(header: Path) -> str:
     """Return the part of a header between the cffi marks."""
     text = header.read_text(encoding="utf-8")
     return text.split("/* cffi: begin */", 1)[1].split("/* cffi: end */", 1)[0]
-
-
-def sources() -> list[str]:
-    """Return the C files of the data plane, relative to the root of the checkout."""
-    return sorted(str(p.relative_to(ROOT)) for room in FOLDERS for p in room.glob("*/*.c"))
 
 
 HEADERS = ["api/relay.h", "wire/message.h", "policy/policy.h", "base/follower.h", "bpf/filter.h"]
@@ -58,9 +56,7 @@ for header in HEADERS:
 ffibuilder.set_source(
     "omnibus.transport.relay._relay",
     "#include <sys/inotify.h>\n" + "".join(f'#include "{header}"\n' for header in HEADERS),
-    sources=sources(),
     include_dirs=[str(p.relative_to(ROOT)) for p in (*FOLDERS, UAPI)],
     extra_compile_args=FLAGS,
-    extra_link_args=["-pthread"],
     depends=sorted(str(p.relative_to(ROOT)) for room in (*FOLDERS, UAPI) for p in room.glob("*/*.h")),
 )

@@ -27,6 +27,7 @@
  * since loading it takes privileges that a session bus lacks.
  */
 
+#pragma GCC visibility push(default)
 /* cffi: begin */
 #define FILTER_MAX_MESSAGE 65536
 #define FILTER_NO_MEMBER 0xffffffff /* stands for no member */
@@ -83,5 +84,6 @@ int filter_compile_egress(const struct filter_egress *egress, struct filter *out
 int filter_compile_ingress(const struct filter_ingress *ingress, struct filter *out);
 void filter_free(struct filter *filter);
 /* cffi: end */
+#pragma GCC visibility pop
 
 #endif

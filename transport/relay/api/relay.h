@@ -24,6 +24,7 @@
  * part between the cffi marks to cffi verbatim.
  */
 
+#pragma GCC visibility push(default)
 /* cffi: begin */
 struct relay;
 struct follower;
@@ -337,5 +338,6 @@ int64_t relay_state_descriptors(const uint8_t *state, size_t size, int *fds, siz
 int relay_restore(struct relay **out, const uint8_t *state, size_t size, _Bool rehearsal, char *why,
                   size_t why_size);
 /* cffi: end */
+#pragma GCC visibility pop
 
 #endif

@@ -20,6 +20,7 @@
  * writing through a memory mapping.
  */
 
+#pragma GCC visibility push(default)
 /* cffi: begin */
 struct follower;
 
@@ -28,5 +29,6 @@ void follower_free(struct follower *follower);
 void follower_add(struct follower *follower, const char *path); /* absolute */
 _Bool follower_changed(struct follower *follower);
 /* cffi: end */
+#pragma GCC visibility pop
 
 #endif

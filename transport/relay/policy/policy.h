@@ -106,6 +106,7 @@ struct policy {
     struct policy_memo *memos;
 };
 
+#pragma GCC visibility push(default)
 /* cffi: begin */
 /* -EINVAL: not a block of omnibus.policy; -ENOMEM. generation: any but 0 for a policy with one user. */
 int policy_new(struct policy **out, const uint8_t *block, size_t size, uint64_t generation);
@@ -114,6 +115,7 @@ void policy_free(struct policy *policy);
 _Bool policy_can_connect(const struct policy *policy, uint32_t uid, const uint32_t *gids, uint32_t n_gids,
                          uint32_t owner);
 /* cffi: end */
+#pragma GCC visibility pop
 
 /* These return NULL without memory. */
 const struct rule_set *policy_rule_set(struct policy *policy, uint32_t uid, const uint32_t *gids,
