@@ -79,9 +79,7 @@ class BuildExt(build_ext):
                 extra_postargs=COMPILE_RELAY + WARN + HARDEN,
             )
             options = ["-pthread", "-Wl,-Bsymbolic-functions", f"-Wl,-soname,{target.name}", *HARDEN_LINK]
-            self.compiler.link_shared_object(
-                objects, target.name, str(target.parent), extra_postargs=options
-            )
+            self.compiler.link_shared_object(objects, target.name, str(target.parent), extra_postargs=options)
         return target
 
     def link_program(self, sources, target):

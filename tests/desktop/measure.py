@@ -77,7 +77,7 @@ def process(pid: int) -> Process:
     woken = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE)
     assert woken
     children = (children_user + children_system) * TICK
-    # The clock of clock_getcpuclockid(3): the ticks of stat would hide most of a bus that takes a few of them.
+    # The clock of clock_getcpuclockid(3): the ticks of stat would hide most of what a bus takes.
     own = time.clock_gettime_ns((~pid << 3) | 2) / 1e6
     return Process(own, children, int(woken[1]))
 
