@@ -13,6 +13,7 @@
 #   make desktop-test    logs in to XFCE and uses it, on dbus-daemon and on omnibus, and compares; root only; RUNS=3
 #   make upgrade-test    a hundred upgrades under load, and one with a thousand clients; prints a table; UPGRADES=100;
 #                        then make takeover-test
+#   make record-state    the state of a bus, which later releases must resume, into tests/upgrade/states; for each release
 #   make cross-test      the C tests on other architectures and with another libc
 
 SANE = $(CURDIR)/$(VENV)/sanitize
@@ -106,6 +107,9 @@ desktop-test: wheels
 	.ci/packages debootstrap systemd-container
 	unshare --mount $(BIN)/python tests/desktop/run.py $(if $(RUNS),--runs=$(RUNS))
 
+record-state: all test-packages
+	PYTHONPATH=tests $(BIN)/python -m tests.upgrade.record $(BIN)/omnibusd
+
 # ARCHITECTURES="s390x musl": those only.
 cross-test:
 	.ci/packages tests/cross/packages.txt
@@ -115,4 +119,4 @@ upgrade-test: all test-packages
 	UPGRADES=$(or $(UPGRADES),100) $(BIN)/pytest -q -s tests/upgrade
 	$(MAKE) -s takeover-test
 
-.PHONY: upgrade-test coverage structure personal-words sanitize-test attack-test bench-attacks guest-test matrix desktop-test cross-test
+.PHONY: upgrade-test record-state coverage structure personal-words sanitize-test attack-test bench-attacks guest-test matrix desktop-test cross-test
