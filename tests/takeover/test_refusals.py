@@ -22,6 +22,13 @@ from .conftest import REFERENCE, STATS, Bus, StartBus, hold_up
 
 NAME = "org.example.Service"
 OTHER_USER = 65534
+SECOND_THREAD = """
+#include <pthread.h>
+#include <unistd.h>
+static void *wait_for_ever(void *none) { for (;;) pause(); return none; }
+static void __attribute__((constructor)) begin(void)
+{ pthread_t thread; pthread_create(&thread, NULL, wait_for_ever, NULL); }
+"""
 
 
 @pytest.fixture
@@ -77,6 +84,14 @@ class TestProgramOfTheBus:
         assert "traced already" in ran.stderr
         first.kill()
         first.communicate()
+
+    def test_several_threads(self, start_bus: StartBus, tmp_path: Path) -> None:
+        """Only the one that is traced would be held."""
+        library = tmp_path / "thread.so"
+        build = ["gcc", "-shared", "-fPIC", "-pthread", "-o", str(library), "-x", "c", "-"]
+        subprocess.run(build, input=SECOND_THREAD, text=True, check=True)
+        bus = start_bus(options={"env": {"LD_PRELOAD": str(library), "PATH": os.environ["PATH"]}})
+        assert "It has 2 threads; a dbus-daemon has one" in bus.refuses()
 
     def test_omnibusd(self, bus: Bus) -> None:
         bus.take_over()
