@@ -7,6 +7,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,6 +77,28 @@ static const char *status_field(const char *status, const char *key)
     return at ? at + strlen(key) : "";
 }
 
+/* Reads one number, moves *at behind it, and returns false if there is none. */
+static bool read_number(const char **at, int base, unsigned *out)
+{
+    char *end;
+    unsigned long number = strtoul(*at, &end, base);
+    if (end == *at || number > UINT_MAX)
+        return false;
+    *at = end;
+    *out = (unsigned)number;
+    return true;
+}
+
+/* Reads the first `n` numbers behind a key of /proc/PID/status. */
+static bool read_field(const char *status, const char *key, unsigned *out, size_t n)
+{
+    const char *at = status_field(status, key);
+    for (size_t i = 0; i < n; i++)
+        if (!read_number(&at, 10, &out[i]))
+            return false;
+    return true;
+}
+
 static bool read_groups(struct process *p, const char *at)
 {
     size_t room = 0;
@@ -100,14 +123,13 @@ static bool read_groups(struct process *p, const char *at)
 static bool read_status(struct process *p, char *why, size_t why_size)
 {
     size_t size;
-    unsigned uid[4] = {0}, gid[4] = {0}, threads = 0, tracer = 0;
+    unsigned uid[2], gid[2], threads, tracer; /* the real and the effective id */
     char *status = read_of(p, "status", &size);
     if (!status)
         return refuse(why, why_size, "There is no process %d", p->pid);
-    bool whole = sscanf(status_field(status, "\nUid:"), "%u %u", &uid[0], &uid[1]) == 2 &&
-                 sscanf(status_field(status, "\nGid:"), "%u %u", &gid[0], &gid[1]) == 2 &&
-                 sscanf(status_field(status, "\nThreads:"), "%u", &threads) == 1 &&
-                 sscanf(status_field(status, "\nTracerPid:"), "%u", &tracer) == 1 &&
+    bool whole = read_field(status, "\nUid:", uid, 2) && read_field(status, "\nGid:", gid, 2) &&
+                 read_field(status, "\nThreads:", &threads, 1) &&
+                 read_field(status, "\nTracerPid:", &tracer, 1) &&
                  read_groups(p, status_field(status, "\nGroups:"));
     free(status);
     if (!whole)
@@ -217,8 +239,13 @@ bool process_watched(const struct process *p, int epoll, uint32_t *events, size_
     /* tfd: 5 events: 19 data: ... */
     for (const char *at = text ? strstr(text, "tfd:") : NULL; at; at = strstr(at + 1, "tfd:")) {
         unsigned fd, bits;
-        if (sscanf(at, "tfd: %u events: %x", &fd, &bits) == 2 && fd < n)
-            events[fd] |= bits;
+        const char *number = at + strlen("tfd:");
+        const char *mask = strstr(number, "events:");
+        if (mask && read_number(&number, 10, &fd) && fd < n) {
+            mask += strlen("events:");
+            if (read_number(&mask, 16, &bits))
+                events[fd] |= bits;
+        }
         found = true;
     }
     free(text);

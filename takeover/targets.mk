@@ -19,4 +19,11 @@ install-takeover: takeover
 takeover-test: all test-packages
 	TAKEOVERS=$(TAKEOVERS) $(BIN)/pytest -q -s $(or $(TESTS),tests/takeover)
 
-.PHONY: takeover install-takeover takeover-test
+# ptrace(2) takes addresses of another process as pointers.
+tidy: tidy-takeover
+tidy-takeover:
+	printf '%s\n' takeover/*.c tests/takeover/*.c | xargs -P$(JOBS) -n8 sh -c \
+	    'clang-tidy --quiet --checks=-performance-no-int-to-ptr "$$@" -- \
+	    -std=gnu11 -Itakeover -Itransport/relay -Itests/relay 2>/dev/null' -
+
+.PHONY: takeover tidy-takeover install-takeover takeover-test

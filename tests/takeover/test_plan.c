@@ -55,8 +55,8 @@ static void write_draft(struct bus *bus)
     char why[128];
     struct state_writer *w = malloc(sizeof(*w));
     state_write_begin(w, fd);
-    for (uint16_t type = 1; type < RELAY_STATE_END; type++) {
-        state_section_begin(w, type, 1, true);
+    for (int type = 1; type < RELAY_STATE_END; type++) {
+        state_section_begin(w, (uint16_t)type, 1, true);
         if (type == RELAY_STATE_BUS) {
             state_put_text(w, SPAN(GUID));
             state_put64(w, 1);
