@@ -6,7 +6,8 @@
 
 #define BATCH 300
 
-/* Signals to names without an owner, without pause; --count: the number of names, 0: always new ones. */
+/* Signals to names without an owner, without pause; --count: the number of names, 0: always new ones; --name:
+ * to this one, whose service is being started. */
 void nameless(void *argument)
 {
     struct connection c = {0};
@@ -27,7 +28,7 @@ void nameless(void *argument)
                                          .path = ATTACK_PATH,
                                          .interface = ATTACK_INTERFACE,
                                          .member = "Signal",
-                                         .destination = name},
+                                         .destination = attack_options.name ? attack_options.name : name},
                         NULL);
         }
         attack_pour(&c, &out);

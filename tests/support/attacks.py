@@ -30,6 +30,7 @@ READY_DEADLINE: Final = 60.0  # seconds until an attack must be set up
 ENOUGH: Final = 120.0  # seconds after which a program is considered hung
 SERVICE: Final = "org.example.Service"  # activatable by all users
 FAILS: Final = "org.example.Fails"  # activatable by all users, and exits at once
+NEVER_READY: Final = "org.example.NeverReady"  # activatable by all users, and never requests its name
 ROOTS_SERVICE: Final = "org.example.RootsService"  # activatable; the policy lets only root send to it
 
 # The policy of Debian's system.conf, with a name that all users may send to.
@@ -54,6 +55,7 @@ SYSTEM_POLICY: Final = f"""  <user>messagebus</user>
     <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.systemd1.Activator"/>
     <allow send_destination="{SERVICE}"/>
     <allow send_destination="{FAILS}"/>
+    <allow send_destination="{NEVER_READY}"/>
   </policy>
   <policy user="messagebus">
     <allow own="*"/>
@@ -101,6 +103,7 @@ ATTACKS: Final = (
     Attack("unknown-types", smoke=3),
     Attack("nameless"),
     Attack("nameless", arguments=("--count", "200"), suffix="-200"),
+    Attack("nameless", arguments=("--name", NEVER_READY), suffix="-starting"),
     Attack("path-rules-leave", arguments=("--count", "20"), smoke=1),
     Attack("path-rules-churn", arguments=("--count", "20"), smoke=1),
     Attack("open-calls", WIDE, smoke=500),
@@ -167,8 +170,9 @@ def write_services(directory: Path) -> None:
     """Write the service files of SYSTEM."""
     services = directory / "services"
     services.mkdir()
-    for name in (SERVICE, ROOTS_SERVICE, FAILS):
-        command = "/bin/false" if name == FAILS else f"{PROGRAM} service {name}"
+    commands = {FAILS: "/bin/false", NEVER_READY: "/bin/sleep 60"}
+    for name in (SERVICE, ROOTS_SERVICE, *commands):
+        command = commands.get(name, f"{PROGRAM} service {name}")
         lines = ["[D-BUS Service]", f"Name={name}", f"Exec={command}", "User=messagebus"]
         (services / f"{name}.service").write_text("\n".join([*lines, ""]))
 
