@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Included by the Makefile of the project's root.
 #   make wheels          dist/: a wheel of omnibus, and those of everything it needs at run time
-#   make install-units   units, sysusers.d and tmpfiles.d below $(DESTDIR)$(PREFIX)
+#   make install-units   units, sysusers.d, tmpfiles.d and the fallback below $(DESTDIR)$(PREFIX)
 #   make systemd-test    boot systemd with omnibus in a container over this machine's root file system; root only;
 #                        TESTS=path some of its tests
 
@@ -11,10 +11,15 @@ wheels: $(BUILT)
 	rm -rf dist
 	$(BIN)/pip wheel -q --disable-pip-version-check --no-build-isolation --wheel-dir=dist .
 
+# With absolute paths: systemd does not start, and so does not fail, a unit whose program it can't find.
 install-units:
-	for scope in system user; do \
-	    install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/systemd/$$scope systemd/$$scope/omnibus.service || exit; \
+	for unit in $(wildcard systemd/system/*.service systemd/user/*.service); do \
+	    install -d $(DESTDIR)$(PREFIX)/lib/$${unit%/*} && \
+	    sed -e 's|^ExecStart=omnibusd|ExecStart=$(PREFIX)/bin/omnibusd|' \
+	        -e 's|^ExecStart=omnibus-fallback|ExecStart=$(PREFIX)/libexec/omnibus-fallback|' \
+	        $$unit >$(DESTDIR)$(PREFIX)/lib/$$unit || exit; \
 	done
+	install -Dm755 -t $(DESTDIR)$(PREFIX)/libexec switch/omnibus-fallback
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/sysusers.d systemd/sysusers/omnibus.conf
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/tmpfiles.d systemd/tmpfiles/omnibus.conf
 

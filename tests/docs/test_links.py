@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("auth", "bench", "daemon", "docs", "kernel", "policy", "systemd", "takeover", "tests", "transport")
+CODE = ("auth", "bench", "daemon", "kernel", "policy", "switch", "systemd", "takeover", "transport")
+ROOMS = (*CODE, "docs", "tests")
 PAGES = sorted(
     page
     for pattern in ("*.md", "docs/**/*.md", "*/*.md", "*/*/README.md")
