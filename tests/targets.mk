@@ -14,6 +14,7 @@
 #   make upgrade-test    a hundred upgrades under load, and one with a thousand clients; prints a table; UPGRADES=100;
 #                        then make takeover-test
 #   make record-state    the state of a bus, which later releases must resume, into tests/upgrade/states; for each release
+#   make idle-test       an hour in which nothing happens, and no bus is woken; IDLE_SECONDS=3600
 #   make cross-test      the C tests on other architectures and with another libc
 
 SANE = $(CURDIR)/$(VENV)/sanitize
@@ -107,6 +108,9 @@ desktop-test: wheels
 	.ci/packages debootstrap systemd-container
 	unshare --mount $(BIN)/python tests/desktop/run.py $(if $(RUNS),--runs=$(RUNS))
 
+idle-test: all test-packages
+	IDLE_SECONDS=$(or $(IDLE_SECONDS),3600) $(BIN)/pytest -q -n 3 tests/daemon/test_rest.py -k Idle
+
 record-state: all test-packages
 	PYTHONPATH=tests $(BIN)/python -m tests.upgrade.record $(BIN)/omnibusd
 
@@ -119,4 +123,4 @@ upgrade-test: all test-packages
 	UPGRADES=$(or $(UPGRADES),100) $(BIN)/pytest -q -s tests/upgrade
 	$(MAKE) -s takeover-test
 
-.PHONY: upgrade-test record-state coverage structure personal-words sanitize-test attack-test bench-attacks guest-test matrix desktop-test cross-test
+.PHONY: upgrade-test record-state idle-test coverage structure personal-words sanitize-test attack-test bench-attacks guest-test matrix desktop-test cross-test

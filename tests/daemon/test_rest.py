@@ -1,0 +1,108 @@
+"""A bus at rest: what it keeps of the machine's memory, and that it is never woken."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.daemon import DEADLINE, Daemon, start
+
+CONFIGURATIONS = Path(__file__).parents[2] / "daemon/conf"
+MOST = 12 * 1024  # KiB of its own
+SECONDS = float(os.environ.get("IDLE_SECONDS", "30"))
+WATCHDOG = 15.0  # seconds; it tells the manager three times as often
+
+
+def processes(pid: int) -> Iterator[int]:
+    """Yield a process and its descendants."""
+    yield pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            yield from processes(int(child))
+
+
+def own_memory(pid: int) -> int:
+    """Return the KiB that no other process shares, and that are in memory or swapped, of all processes."""
+    found = 0
+    for one in processes(pid):
+        fields = re.findall(
+            r"^(?:Private_Dirty|Swap): +(\d+) kB", Path(f"/proc/{one}/smaps_rollup").read_text(), re.MULTILINE
+        )
+        found += sum(map(int, fields))
+    return found
+
+
+def wakeups(pid: int) -> int:
+    """Return how often a thread of the process, or of its descendants, went to sleep."""
+    found = 0
+    for one in processes(pid):
+        for task in Path(f"/proc/{one}/task").iterdir():
+            (n,) = re.findall(
+                r"^voluntary_ctxt_switches:\s+(\d+)", (task / "status").read_text(), re.MULTILINE
+            )
+            found += int(n)
+    return found
+
+
+def wait_until_settled(bus: Daemon) -> None:
+    """Wait until the work in the first second after the start is done."""
+    end = time.monotonic() + DEADLINE
+    while not bus.watches():
+        assert time.monotonic() < end, bus.stderr
+        time.sleep(0.05)
+
+
+def start_settled(executable: str, configuration: str, **options: object) -> Daemon:
+    """Start a bus with a configuration as installed, one client, and wait until it has nothing to do."""
+    text = (CONFIGURATIONS / configuration).read_text()
+    for element in ("listen", "user", "pidfile", "fork"):
+        text = re.sub(rf"<{element}>.*?</{element}>|<{element}/>", "", text)
+    text = text.replace("</busconfig>", "<listen>unix:path={dir}/bus</listen></busconfig>")
+    bus = start(executable, text, ["--nopidfile"], **options)
+    bus.connect()
+    wait_until_settled(bus)
+    return bus
+
+
+@pytest.fixture(params=["session.conf", "system.conf"])
+def bus(request: pytest.FixtureRequest) -> Iterator[Daemon]:
+    found = start_settled(str(request.config.option.daemon), request.param)
+    yield found
+    found.stop()
+
+
+class TestMemory:
+    def test_own(self, bus: Daemon) -> None:
+        """A bus with the configuration as installed keeps at most 12 MiB of its own."""
+        assert own_memory(bus.pid) < MOST
+
+
+class TestIdle:
+    def test_no_wakeup(self, bus: Daemon) -> None:
+        """Nothing happens, so nothing is woken."""
+        before = wakeups(bus.pid)
+        time.sleep(SECONDS)  # the time is the test
+        assert wakeups(bus.pid) == before
+
+    def test_watchdog(self, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+        """With systemd's watchdog: for each message to the manager one thread asks the other, and no more."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(tmp_path / "notify"))
+            environment = os.environ | {
+                "NOTIFY_SOCKET": str(tmp_path / "notify"),
+                "WATCHDOG_USEC": str(int(WATCHDOG * 1e6)),
+            }
+            bus = start_settled(str(request.config.option.daemon), "session.conf", env=environment)
+            try:
+                before, began = wakeups(bus.pid), time.monotonic()
+                time.sleep(SECONDS)
+                messages = 1 + (time.monotonic() - began) / (WATCHDOG / 3)
+                assert wakeups(bus.pid) - before <= 3 * messages
+            finally:
+                bus.stop()
