@@ -89,6 +89,7 @@ clean:
 
 -include bench/targets.mk
 -include kernel/targets.mk
+-include packaging/targets.mk
 -include systemd/targets.mk
 -include takeover/targets.mk
 -include tests/targets.mk

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Included by the Makefile of the project's root.
 #   make takeover          build/takeover/omnibus-takeover, which turns a running dbus-daemon into omnibusd
-#   make install-takeover  it, below $(DESTDIR)$(PREFIX)
 #   make takeover-test     its tests with 20 takeovers under load; TAKEOVERS=20
 
-PREFIX ?= /usr/local
 TAKEOVERS ?= 20
 
 C_FILES += $(wildcard takeover/*.[ch] tests/takeover/*.[ch])
@@ -12,9 +10,6 @@ C_FILES += $(wildcard takeover/*.[ch] tests/takeover/*.[ch])
 takeover:
 	.ci/packages gcc
 	$(MAKE) -s -C takeover CC=gcc
-
-install-takeover: takeover
-	install -Dm755 -t $(DESTDIR)$(PREFIX)/sbin build/takeover/omnibus-takeover
 
 takeover-test: all test-packages
 	TAKEOVERS=$(TAKEOVERS) $(BIN)/pytest -q -s $(or $(TESTS),tests/takeover)
@@ -26,4 +21,4 @@ tidy-takeover:
 	    'clang-tidy --quiet --checks=-performance-no-int-to-ptr "$$@" -- \
 	    -std=gnu11 -Itakeover -Itransport/relay -Itests/relay 2>/dev/null' -
 
-.PHONY: takeover tidy-takeover install-takeover takeover-test
+.PHONY: takeover tidy-takeover takeover-test

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from support.debian import CACHE, Root
+from support.debian import CACHE, Root, run
 from support.guide import CHECKOUT, commands
 from support.machine import Machine, run_in, running
 from support.overlay import Memory, Overlay
@@ -93,24 +93,12 @@ def _install(overlay: Overlay) -> None:
     for name, text in FILES.items():
         overlay.write(name, text, 0o755 if "/bin/" in name else 0o644)
     overlay.path("/checkout").mkdir()
-    blocks = commands("install") + commands("systemd-install").replace("systemctl daemon-reload\n", "")
-    blocks = blocks.replace("make install-units\n", _units())
+    # The root has no make, and nothing is booted that would be told of the units.
+    run("make", "-s", "-C", CHECKOUT, "install-files", f"DESTDIR={overlay.root}")
+    blocks = commands("install") + commands("systemd-users")
     account = f"useradd --create-home --shell /bin/sh {USER}\n"
     overlay.write("/prepare", "set -eu\ncd /checkout\n" + blocks + account)
     run_in(overlay.root, "/bin/sh", "/prepare", binds=BINDS)
-
-
-def _units() -> str:
-    """Return the commands of `make install-units`: the root has no make."""
-    lines = [
-        f"install -Dm644 -t /usr/local/lib/systemd/{scope} systemd/{scope}/omnibus.service"
-        for scope in ("system", "user")
-    ]
-    lines += [
-        f"install -Dm644 -t /usr/local/lib/{one}.d systemd/{one}/omnibus.conf"
-        for one in ("sysusers", "tmpfiles")
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def _choose(overlay: Overlay) -> None:

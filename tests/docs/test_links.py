@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CODE = ("auth", "bench", "daemon", "kernel", "policy", "switch", "systemd", "takeover", "transport")
+CODE = (
+    "auth",
+    "bench",
+    "daemon",
+    "kernel",
+    "packaging",
+    "policy",
+    "switch",
+    "systemd",
+    "takeover",
+    "transport",
+)
 ROOMS = (*CODE, "docs", "tests")
 PAGES = sorted(
     page

@@ -164,7 +164,7 @@ class Machine:
         ]
         enter += ["--root", "setpriv", "--pdeathsig", "KILL"]
         environment = [
-            "PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin",
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin",
             "LC_ALL=C.UTF-8",
             "SYSTEMD_PAGER=",
         ]

@@ -55,9 +55,7 @@ def installed(memory: Path) -> Path:
     overlay.write("/etc/systemd/system/omnibus-test.target", TARGET)
     add_services(overlay, USER)
     overlay.path("/checkout").mkdir()
-    script = (
-        PREPARE + commands("install") + commands("systemd-install").replace("systemctl daemon-reload\n", "")
-    )
+    script = PREPARE + "".join(map(commands, ("install", "files", "systemd-users")))
     script += f"userdel --force {USER} 2>/dev/null || :\nuseradd --create-home --shell /bin/sh {USER}\n"
     overlay.write("/prepare", script)
     run_in(overlay.root, "/bin/sh", "/prepare", binds=BINDS)

@@ -14,7 +14,7 @@ from support.packages import download, unpack
 from support.raw import Client, Closed
 
 PIDFILE = "/run/dbus/pid"
-RUNSVDIR = "mkdir -p /run/service; exec runsvdir -P /run/service"
+RUNSVDIR = "mkdir -p /run/service; ln -s /etc/sv/dbus /run/service/; exec runsvdir -P /run/service"
 DBUS_RUN = """#!/bin/sh
 install -d -o messagebus /run/dbus
 exec dbus-daemon --system --nofork --nopidfile
@@ -78,7 +78,9 @@ class TestSysvinit:
     def machine(self, tmp_root: Callable[[], Overlay]) -> Iterator[Machine]:
         if not Path("/etc/init.d/dbus").exists():
             pytest.skip("no /etc/init.d/dbus on this machine")
-        with running(tmp_root(), [f"{CHECKOUT}:/checkout"], ("--as-pid2", "sleep", "infinity")) as machine:
+        overlay = tmp_root()
+        overlay.remove("/sbin/init")  # systemd, here
+        with running(overlay, [f"{CHECKOUT}:/checkout"], ("--as-pid2", "sleep", "infinity")) as machine:
             yield machine
 
     def test_switch_and_undo(self, machine: Machine) -> None:
@@ -86,7 +88,7 @@ class TestSysvinit:
         machine.run(script, "start")
         assert programs(machine) == ["dbus-daemon"]
         machine.run(script, "stop")
-        follow(machine, "sysvinit")
+        follow(machine, "switch")
         machine.run(script, "start")
         assert programs(machine) == ["omnibusd"]
         assert serves(machine)
@@ -97,7 +99,7 @@ class TestSysvinit:
         machine.run(script, "stop")
         assert programs(machine) == []
         assert not machine.outside(PIDFILE).exists()
-        follow(machine, "sysvinit-back")
+        follow(machine, "switch-back")
         machine.run(script, "start")
         assert programs(machine) == ["dbus-daemon"]
 
@@ -125,7 +127,7 @@ class TestOpenRC:
     def test_switch_and_undo(self, machine: Machine) -> None:
         """The service keeps its name and its runlevel."""
         machine.run("rc-service", "dbus", "stop")
-        follow(machine, "openrc")
+        follow(machine, "switch")
         machine.run("openrc", "default")
         assert programs(machine) == ["omnibusd"]
         assert serves(machine)
@@ -136,19 +138,19 @@ class TestOpenRC:
         machine.run("rc-service", "dbus", "stop")
         assert programs(machine) == []
         assert not machine.outside(PIDFILE).exists()
-        follow(machine, "openrc-back")
+        follow(machine, "switch-back")
         machine.run("openrc", "default")
         assert programs(machine) == ["dbus-daemon"]
 
     def test_while_the_other_runs(self, machine: Machine) -> None:
         """Our script stops a bus that the other one has started, so that the machine shuts down cleanly."""
-        follow(machine, "openrc")
+        follow(machine, "switch")
         machine.run("rc-service", "dbus", "restart")
         assert programs(machine) == ["omnibusd"]
 
     def test_killed(self, machine: Machine) -> None:
         """The remains of a killed bus don't prevent the next start."""
-        follow(machine, "openrc")
+        follow(machine, "switch")
         machine.run("rc-service", "dbus", "restart")
         pid = machine.outside(PIDFILE).read_text()
         machine.run("kill", "-KILL", pid.strip())
@@ -176,24 +178,24 @@ class TestRunit:
         unpack(overlay, packages)
         overlay.write("/etc/sv/dbus/run", DBUS_RUN, 0o755)
         with running(overlay, [f"{CHECKOUT}:/checkout"], ("--as-pid2", "sh", "-c", RUNSVDIR)) as machine:
-            self.follow(machine, "runit-back")
             wait_until(lambda: programs(machine) == ["dbus-daemon"], "the bus that runit starts")
             yield machine
 
-    def follow(self, machine: Machine, block: str) -> None:
-        """Follow the guide, and restart the services."""
-        machine.run("sh", "-c", "sv -w 20 force-stop /run/service/*; rm -rf /run/service/*")
-        wait_until(lambda: "runsv" not in processes(machine), "no services")
-        script = "cd /checkout\nSERVICES=/run/service\n" + commands(block)
-        machine.run("sh", "-euc", script)
+    def restart(self, machine: Machine, block: str) -> None:
+        """Follow the guide, check that the running bus stays what it is, and restart the service."""
+        before = programs(machine)
+        machine.run("sh", "-euc", "export SERVICES=/run/service\n" + commands(block))
+        assert programs(machine) == before
+        machine.run("sv", "-w", "20", "restart", "/run/service/dbus")
 
     def test_switch_and_undo(self, machine: Machine) -> None:
-        self.follow(machine, "runit")
+        self.restart(machine, "switch")
         wait_until(lambda: serves(machine), "the bus")
         machine.run("sv", "-w", "20", "check", "/run/service/dbus")
         assert programs(machine) == ["omnibusd"]
         reloads(machine, lambda: machine.run("sv", "hup", "/run/service/dbus"))
         machine.run("sh", "-c", "kill -KILL $(cat /run/service/dbus/supervise/pid)")
         wait_until(lambda: serves(machine), "another bus after the first was killed")
-        self.follow(machine, "runit-back")
+        self.restart(machine, "switch-back")
         wait_until(lambda: programs(machine) == ["dbus-daemon"], "the bus that there was before")
+        assert sorted(path.name for path in machine.outside("/etc/sv/dbus").iterdir()) == ["run", "supervise"]

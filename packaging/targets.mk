@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+# Included by the Makefile of the project's root.
+#   make install-files     all but the program, below $(DESTDIR)$(PREFIX): units, omnibus-switch, and omnibus-takeover if
+#                          it was built
+#   make uninstall-files   removes them
+
+PREFIX ?= /usr/local
+AT = $(DESTDIR)$(PREFIX)
+SWITCH_FILES = $(wildcard switch/*.sh)
+UNITS = $(wildcard systemd/system/*.service systemd/user/*.service)
+
+# Units with absolute paths: systemd does not start, and so does not fail, a unit whose program it can't find.
+install-files:
+	for unit in $(UNITS); do \
+	    install -d $(AT)/lib/$${unit%/*} && \
+	    sed -e 's|^ExecStart=omnibusd|ExecStart=$(PREFIX)/bin/omnibusd|' \
+	        -e 's|^ExecStart=omnibus-fallback|ExecStart=$(PREFIX)/libexec/omnibus-fallback|' \
+	        $$unit >$(AT)/lib/$$unit || exit; \
+	done
+	install -Dm644 -t $(AT)/lib/sysusers.d systemd/sysusers/omnibus.conf
+	install -Dm644 -t $(AT)/lib/tmpfiles.d systemd/tmpfiles/omnibus.conf
+	install -Dm755 -t $(AT)/libexec switch/omnibus-fallback
+	install -Dm755 -t $(AT)/sbin switch/omnibus-switch
+	install -Dm644 -t $(AT)/share/omnibus/switch $(SWITCH_FILES)
+	install -Dm755 -t $(AT)/share/omnibus/openrc docs/examples/openrc/dbus
+	install -Dm755 -t $(AT)/share/omnibus/runit/omnibus $(wildcard docs/examples/runit/omnibus/*)
+	install -Dm644 -t $(AT)/share/omnibus/drop-ins $(wildcard systemd/drop-ins/*.conf)
+	test ! -e build/takeover/omnibus-takeover || install -Dm755 -t $(AT)/sbin build/takeover/omnibus-takeover
+
+uninstall-files:
+	rm -f $(addprefix $(AT)/lib/,$(UNITS) sysusers.d/omnibus.conf tmpfiles.d/omnibus.conf)
+	rm -f $(addprefix $(AT)/,libexec/omnibus-fallback sbin/omnibus-switch sbin/omnibus-takeover)
+	rm -rf $(AT)/share/omnibus
+
+.PHONY: install-files uninstall-files
