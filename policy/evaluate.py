@@ -18,6 +18,7 @@ class Verdict(Record):
 
     rule: the deciding rule; None if none matched, and the default applies.
     matched: how many rules matched; dbus-daemon puts it into its error messages.
+    overruled: those of them before the deciding one, in the order of evaluation.
     reason: one line for an administrator.
     """
 
@@ -25,6 +26,7 @@ class Verdict(Record):
     rule: Rule | None
     matched: int
     default: str = "no rule matched"
+    overruled: tuple[Rule, ...] = ()
 
     def __bool__(self) -> bool:
         return self.allowed
@@ -62,14 +64,15 @@ class Policy:
         gids are the groups of the uid in the user database, not those of the connecting process. Without a
         matching rule only the bus's own user may connect. Rules in <policy context="mandatory"> come last.
         """
-        rule, matched = None, 0
-        for context in (Context.DEFAULT, Context.MANDATORY):
-            for candidate in self._connect:
-                if candidate.context == context and _is_about(candidate, uid, gids):
-                    rule, matched = candidate, matched + 1
-        if rule is None:
+        matching = [
+            rule
+            for context in (Context.DEFAULT, Context.MANDATORY)
+            for rule in self._connect
+            if rule.context == context and _is_about(rule, uid, gids)
+        ]
+        if not matching:
             return Verdict(uid == bus_owner_uid, None, 0, "only the bus's own user may connect by default")
-        return Verdict(rule.allow, rule, matched)
+        return _last(matching)
 
     def for_identity(self, identity: Identity) -> ClientPolicy:
         """Return the rules that apply to an identity, in the order of evaluation."""
@@ -143,10 +146,10 @@ class ClientPolicy:
 
 
 def _last(matching: Iterable[Rule]) -> Verdict:
-    rule, matched = None, 0
-    for candidate in matching:
-        rule, matched = candidate, matched + 1
-    return Verdict(rule is not None and rule.allow, rule, matched)
+    *overruled, rule = (None, *matching)
+    return Verdict(
+        rule is not None and rule.allow, rule, len(overruled), overruled=tuple(filter(None, overruled))
+    )
 
 
 def _is_about(rule: Rule, uid: int, gids: Collection[int]) -> bool:

@@ -69,14 +69,14 @@ class Reader:
         self._warnings: list[ConfigWarning] = []
         self._including: list[str] = []
 
-    def read(self, file: str) -> Settings:
+    def read(self, file: str, *, part: bool = False) -> Settings:
         """Return the settings of the file and of the files that it includes.
 
-        Raises ConfigError.
+        ``part``: it is one that others include, and needs no address. Raises ConfigError.
         """
         root = self._parse(file)
         draft = self._collect(root, _Draft(_directory(file)))
-        if not draft.listen:
+        if not draft.listen and not part:
             root.fail("Configuration file needs one or more <listen> elements giving addresses")
         watched = [directory.path for directory in draft.service_dirs.values() if directory.watch]
         return Settings(

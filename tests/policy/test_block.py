@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omnibus.policy.block import encode
+from omnibus.policy.block import decode, encode
 from omnibus.policy.rules import HEADER, RECORD, Context, Flag, Kind, Rule
 
-from .block_reader import decode
 from .strategies import policies
 
 RULE = Rule(

@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omnibus.policy.block import encode
+from omnibus.policy.block import decode, encode
 from omnibus.policy.evaluate import ClientPolicy, Policy, is_below
 from omnibus.policy.question import Header, Identity
 from omnibus.policy.rules import ANY_ID, Context, Kind, Rule
 
-from .block_reader import decode
 from .strategies import headers, identities, names, policies
 
 BUS = "org.freedesktop.DBus"

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from omnibus.policy.block import decode
 from omnibus.policy.error import ConfigError
 from omnibus.policy.load import load, read_result, run_child
 from omnibus.policy.settings import Settings
 from support.retries import USERS, retry_on_changes_of
 
-from .block_reader import decode
 from .conftest import Write
 
 RICH = (

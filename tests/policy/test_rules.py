@@ -11,13 +11,13 @@ from hypothesis import given
 
 from omnibus.policy import principals
 from omnibus.policy.attributes import RuleAttributes
+from omnibus.policy.block import decode
 from omnibus.policy.compiler import compile_rule
 from omnibus.policy.model import validate
 from omnibus.policy.rules import ANY_ID, NO_MAXIMUM, Context, Kind, Rule
 from omnibus.policy.xml import parse
 from support.retries import USERS, retry_on_changes_of
 
-from .block_reader import decode
 from .conftest import Read
 from .strategies import rules
 
