@@ -1,14 +1,15 @@
-"""A client for omnibusd's own commands: one connection, and one blocking call after the other."""
+"""A client for omnibusd's own commands and for omnibusctl: one blocking call after the other, or a stream."""
 
 from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from ..transport.address import Address, AddressError, parse
-from .codec import Message, Variant, read_body, read_message
+from .codec import FIXED_HEADER, Message, Variant, make_body, message_size, parse_message
 from .errors import DBusError
 
 # The codes of header fields, and types of messages (specification: "Message Format"). They are not taken from
@@ -19,18 +20,24 @@ MEMBER: Final = 3
 ERROR_NAME: Final = 4
 REPLY_SERIAL: Final = 5
 DESTINATION: Final = 6
+SENDER: Final = 7
 SIGNATURE: Final = 8
 METHOD_CALL: Final = 1
 METHOD_RETURN: Final = 2
 ERROR: Final = 3
+SIGNAL: Final = 4
 BUS_NAME: Final = "org.freedesktop.DBus"
 BUS_PATH: Final = "/org/freedesktop/DBus"
 
 
 class NotConnected(Exception):
-    """There is no bus, or it does not talk to this client; the text says why. ``absent``: nothing listens."""
+    """There is no bus, or it does not talk to this client; the text says why.
+
+    ``absent``: nothing listens. ``timed_out``: it has not answered in time.
+    """
 
     absent = False
+    timed_out = False
 
 
 class Client:
@@ -40,62 +47,126 @@ class Client:
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
-        self._stream = sock.makefile("rb")
+        self.socket = sock
+        self.guid = ""
+        self.name = ""
+        self._buffer = bytearray()
         self._serial = 0
 
     def begin(self) -> None:
         """Authenticate as this process's user, and say Hello; raises DBusError, too."""
         uid = str(os.geteuid()).encode().hex().encode()
         self._send(b"\0AUTH EXTERNAL " + uid + b"\r\n")
-        try:
-            answer = self._stream.readline(4096)
-        except OSError as error:
-            raise NotConnected(f"no answer: {error}") from error
+        answer = self._line()
         if not answer.startswith(b"OK "):
             raise NotConnected(f"authentication was answered by {answer!r}")
+        self.guid = answer[3:].decode("ascii", "replace")
         self._send(b"BEGIN\r\n")
-        self.call(BUS_NAME, "Hello")
+        (name,) = self.call(BUS_NAME, "Hello")
+        self.name = str(name)
 
-    def call(self, interface: str, member: str) -> list[object]:
-        """Call a method of the bus itself, without arguments; return the values of the reply.
+    def call(
+        self,
+        interface: str,
+        member: str,
+        signature: str = "",
+        *values: Any,
+        destination: str = BUS_NAME,
+        path: str = BUS_PATH,
+    ) -> list[Any]:
+        """Call a method, by default of the bus itself; return the values of the reply.
 
         Raises DBusError for an error reply.
         """
         self._serial += 1
         fields = {
-            PATH: Variant("o", BUS_PATH),
+            PATH: Variant("o", path),
             INTERFACE: Variant("s", interface),
             MEMBER: Variant("s", member),
-            DESTINATION: Variant("s", BUS_NAME),
+            DESTINATION: Variant("s", destination),
         }
-        self._send(Message(METHOD_CALL, self._serial, fields).encode())
+        if signature:
+            fields[SIGNATURE] = Variant("g", signature)
+        self._send(Message(METHOD_CALL, self._serial, fields, make_body(signature, values)).encode())
         reply = self._reply(self._serial)
-        signature = str(reply.fields.get(SIGNATURE, Variant("g", "")).value)
         try:
-            values = read_body(signature, reply.body, big_endian=False)
+            found = reply.values()
         except ValueError as error:
             raise NotConnected(f"the reply of {member} is malformed: {error}") from error
         if reply.type == ERROR:
-            text = values[0] if values and isinstance(values[0], str) else ""
+            text = found[0] if found and isinstance(found[0], str) else ""
             raise DBusError(str(reply.fields[ERROR_NAME].value), text)
-        return values
+        return found
+
+    def receive(self, deadline: float | None = None) -> Message | None:
+        """Return the next message; None if there is none by ``deadline``, as of time.monotonic().
+
+        Without a deadline the time-out of the socket counts.
+        """
+        while (data := self._whole()) is None:
+            if not self._fill(deadline):
+                return None
+        try:
+            return parse_message(data)
+        except ValueError as error:
+            raise NotConnected(f"a message is malformed: {error}") from error
+
+    def _whole(self) -> bytes | None:
+        """Take a message out of what was received."""
+        if len(self._buffer) < FIXED_HEADER:
+            return None
+        try:
+            size = message_size(bytes(self._buffer[:FIXED_HEADER]))
+        except ValueError as error:
+            raise NotConnected(f"a message is malformed: {error}") from error
+        if len(self._buffer) < size:
+            return None
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return data
+
+    def _line(self) -> bytes:
+        while b"\r\n" not in self._buffer and len(self._buffer) < 4096:
+            self._fill()
+        line, _, rest = bytes(self._buffer).partition(b"\r\n")
+        self._buffer[:] = rest
+        return line
+
+    def _fill(self, deadline: float | None = None) -> bool:
+        """Receive something; return False if there is nothing by the deadline."""
+        before = self.socket.gettimeout()
+        if deadline is not None:
+            self.socket.settimeout(max(1e-6, deadline - time.monotonic()))
+        try:
+            data = self.socket.recv(65536)
+        except TimeoutError as error:
+            if deadline is not None:
+                return False
+            lost = NotConnected("no answer: timed out")
+            lost.timed_out = True
+            raise lost from error
+        except OSError as error:
+            raise NotConnected(f"no answer: {error}") from error
+        finally:
+            self.socket.settimeout(before)
+        if not data:
+            raise NotConnected("the connection was closed")
+        self._buffer += data
+        return True
 
     def _send(self, data: bytes) -> None:
         try:
-            self._socket.sendall(data)
+            self.socket.sendall(data)
         except OSError as error:
             raise NotConnected(str(error)) from error
 
     def _reply(self, serial: int) -> Message:
-        try:
-            while (found := read_message(self._stream)) is not None:
-                answers = found.fields.get(REPLY_SERIAL, Variant("u", 0)).value == serial
-                if answers and found.type in (METHOD_RETURN, ERROR):
-                    return found
-        except (OSError, ValueError) as error:
-            raise NotConnected(f"no answer: {error}") from error
-        raise NotConnected("the connection was closed")
+        while True:
+            found = self.receive()
+            assert found is not None, "there is no deadline"
+            answers = found.fields.get(REPLY_SERIAL, Variant("u", 0)).value == serial
+            if answers and found.type in (METHOD_RETURN, ERROR):
+                return found
 
 
 def connect(text: str, environment: Mapping[str, str], seconds: float) -> socket.socket:

@@ -21,6 +21,7 @@ STRINGS_AT_ONCE: Final = 2000
 MAX_MESSAGE: Final = 2**27  # bytes; specification: "Message Format"
 HEADER: Final = "yyyyuua(yv)"
 FIXED_HEADER: Final = 16  # bytes, including the length of the fields
+SIGNATURE: Final = 8  # the code of the header field
 
 _FORMATS: Final = dict(zip("ybnqiuhxtd", "BIhHiIIqQd", strict=True))
 _LITTLE: Final = {code: struct.Struct("<" + form) for code, form in _FORMATS.items()}
@@ -178,12 +179,38 @@ class Message(NamedTuple):
     serial: int
     fields: dict[int, Variant]
     body: bytes = b""
+    flags: int = 0
+    big_endian: bool = False
 
     def encode(self) -> bytes:
-        """Marshal it, in little endian."""
-        fixed = (ord("l"), self.type, 0, 1, len(self.body), self.serial)
+        """Marshal it, in little endian; the body has to be."""
+        fixed = (ord("l"), self.type, self.flags, 1, len(self.body), self.serial)
         header = make_body(HEADER, (*fixed, list(self.fields.items())))
         return header + bytes(-len(header) % 8) + self.body
+
+    def values(self) -> list[Any]:
+        """Return the values of the body; raises ValueError."""
+        signature = self.fields.get(SIGNATURE)
+        return read_body(signature.value, self.body, self.big_endian) if signature else []
+
+
+def message_size(start: bytes) -> int:
+    """Return the size of a whole message by its first FIXED_HEADER bytes; raises ValueError."""
+    big_endian = start[0] == ord("B")
+    body_size, fields_size = (read_body("u", start[at:], big_endian)[0] for at in (4, 12))
+    size: int = FIXED_HEADER + fields_size + -fields_size % 8 + body_size
+    if size > MAX_MESSAGE:
+        raise ValueError(f"a message of {size} bytes")
+    return size
+
+
+def parse_message(data: bytes) -> Message:
+    """Return a whole message; raises ValueError."""
+    if len(data) < FIXED_HEADER or len(data) != message_size(data):
+        raise ValueError(f"{len(data)} bytes are no whole message")
+    big_endian = data[0] == ord("B")
+    _, type_, flags, _, body_size, serial, fields = read_body(HEADER, data, big_endian)
+    return Message(type_, serial, dict(fields), data[len(data) - body_size :], flags, big_endian)
 
 
 def read_message(stream: BinaryIO) -> Message | None:
@@ -191,11 +218,4 @@ def read_message(stream: BinaryIO) -> Message | None:
     start = stream.read(FIXED_HEADER)
     if len(start) < FIXED_HEADER:
         return None
-    big_endian = start[0] == ord("B")
-    body_size, fields_size = (read_body("u", start[at:], big_endian)[0] for at in (4, 12))
-    body_at = FIXED_HEADER + fields_size + -fields_size % 8
-    if body_at + body_size > MAX_MESSAGE:
-        raise ValueError(f"a message of {body_at + body_size} bytes")
-    data = start + stream.read(body_at + body_size - FIXED_HEADER)
-    _, type_, _, _, _, serial, fields = read_body(HEADER, data, big_endian)
-    return Message(type_, serial, dict(fields), data[body_at:])
+    return parse_message(start + stream.read(message_size(start) - FIXED_HEADER))

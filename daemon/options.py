@@ -114,7 +114,7 @@ def parse(arguments: Sequence[str], version: str, stock_files: str = STOCK_FILES
                 setattr(options, name, value)
         elif argument in ("--session", "--system"):
             name = argument[2:]
-            _set(values, "config-file", _stock_file(stock_files, name), name)
+            _set(values, "config-file", stock_file(name, stock_files), name)
             options.omnibus_config = f"{OWN_FILES}/{name}.conf"
         else:
             _read_value(argument, previous, values, wanted)
@@ -181,7 +181,7 @@ def _descriptor(text: str) -> int:
     return descriptor
 
 
-def _stock_file(directory: str, name: str) -> str:
+def stock_file(name: str, directory: str = STOCK_FILES) -> str:
     """Return the distribution's file for ``--session`` or ``--system``, or omnibus's own."""
     path = f"{directory}/{name}.conf"
     if os.path.exists(path):

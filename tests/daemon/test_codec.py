@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import math
 import socket
 import struct
@@ -22,7 +21,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from omnibus.daemon import codec
-from omnibus.daemon.codec import Message, Variant, make_body, read_body, read_message
+from omnibus.daemon.codec import (
+    FIXED_HEADER,
+    Message,
+    Variant,
+    make_body,
+    message_size,
+    parse_message,
+    read_body,
+)
 from omnibus.daemon.signature import complete_types
 from omnibus.transport.relay import message as numbers
 from support import wire
@@ -202,20 +209,39 @@ class TestMessages:
     )
 
     def test_both_ways(self) -> None:
-        answer = Message(numbers.METHOD_RETURN, 8, {numbers.REPLY_SERIAL: Variant("u", 7)}, b"body")
-        stream = io.BytesIO(self.CALL.encode() + answer.encode())
-        assert [read_message(stream), read_message(stream)] == [self.CALL, answer]
-        assert read_message(stream) is None
+        answer = Message(numbers.METHOD_RETURN, 8, {numbers.REPLY_SERIAL: Variant("u", 7)}, b"body", flags=1)
+        for message in (self.CALL, answer):
+            data = message.encode()
+            assert message_size(data[:FIXED_HEADER]) == len(data)
+            assert parse_message(data) == message
+
+    def test_values(self) -> None:
+        fields = self.CALL.fields | {numbers.SIGNATURE: Variant("g", "us")}
+        assert self.CALL._replace(fields=fields, body=make_body("us", [5, "x"])).values() == [5, "x"]
+        assert self.CALL.values() == []
 
     def test_too_long(self) -> None:
         broken = bytearray(self.CALL.encode())
         broken[4:8] = (2**27).to_bytes(4, "little")
         with pytest.raises(ValueError, match="a message of"):
-            read_message(io.BytesIO(broken))
+            message_size(bytes(broken))
 
-    def test_cut_short(self) -> None:
-        with pytest.raises(ValueError, match="ends behind the body"):
-            read_message(io.BytesIO(self.CALL.encode()[:-20]))
+    @pytest.mark.parametrize("cut", [-20, 8])
+    def test_cut_short(self, cut: int) -> None:
+        with pytest.raises(ValueError, match="no whole message"):
+            parse_message(self.CALL.encode()[:cut])
+
+    @given(st.binary(max_size=200))
+    def test_noise(self, data: bytes) -> None:
+        with suppress(ValueError):
+            parse_message(data)
+
+    @given(st.integers(0, 10**6), st.integers(1, 255))
+    def test_damage(self, place: int, change: int) -> None:
+        broken = bytearray(self.CALL.encode())
+        broken[place % len(broken)] ^= change
+        with suppress(ValueError):
+            parse_message(bytes(broken))
 
 
 class Echo:
