@@ -15,7 +15,7 @@ BUILT = $(VENV)/built
 LINK = $(VENV)/link
 JOBS ?= 4
 
-ROOMS = auth daemon policy systemd transport
+ROOMS = auth ctl daemon policy systemd transport
 PYTHON_FILES = __init__.py record.py $(wildcard $(addsuffix /*.py,$(ROOMS)) $(addsuffix /*/*.py,$(ROOMS)))
 C_FILES = $(wildcard transport/relay/*/*.[ch] transport/multicast/*/*.[ch] tests/relay/*.[ch] daemon/launch/*.[ch])
 C_SOURCES = $(wildcard transport/relay/*/*.[ch] transport/multicast/*/*.[ch] kernel/include/uapi/linux/*.h daemon/launch/*.[ch])
@@ -23,7 +23,7 @@ C_SOURCES = $(wildcard transport/relay/*/*.[ch] transport/multicast/*/*.[ch] ker
 all: $(VENV)/compiled
 
 # The package is linked into the environment, not found by an import hook, which would cost every start 25 ms.
-$(VENV)/installed: pyproject.toml setup.py daemon/omnibusd .ci/packages
+$(VENV)/installed: pyproject.toml setup.py daemon/omnibusd ctl/omnibusctl .ci/packages
 	.ci/packages python3-venv python3-dev gcc
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check --upgrade 'setuptools>=77,<90' 'wheel>=0.40,<1' 'cffi>=1.16,<3'

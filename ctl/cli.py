@@ -1,0 +1,138 @@
+"""The command line: the options of all verbs, and the one verb whose module is imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import Final
+
+from .. import __version__
+from .buses import Target
+from .exits import NO_BUS, TIMED_OUT, USAGE, Stop
+from .output import Output
+
+VERBS: Final = {
+    "why": "whether a message may be sent, and which rule decides",
+    "policy": "the rules: show those of a user, map those of a name",
+    "check": "faults in configuration and service files",
+    "reload": "check the configuration, then put it in force",
+}
+DEFAULT: Final = "why"
+WITH_VALUE: Final = ("--address", "--timeout", "--color")
+ELSEWHERE: Final = (
+    "Calls, introspection, properties and signals of services: busctl(1), gdbus(1) and dbus-send(1)."
+)
+CODES: Final = (
+    "Exit status: 0 yes or done, 1 no or something was found, 2 usage, 3 no bus, 4 not permitted,\n"
+    "5 this bus can't answer, 6 timed out."
+)
+
+
+def overview() -> str:
+    """Return the text of ``omnibusctl help``."""
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {name:{width}}  {summary}" for name, summary in VERBS.items())
+    return (
+        "usage: omnibusctl [--system | --user | --address=ADDRESS] [--json] [--color=auto|always|never]\n"
+        "                  [--no-legend] [--timeout=SECONDS] VERB ...\n\n"
+        f"{verbs}\n\nomnibusctl VERB --help describes a verb. {ELSEWHERE}\n\n{CODES}\n"
+    )
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the verb that the arguments name; return the exit code."""
+    before, verb, after = split(arguments)
+    if verb == "help" or (verb is None and {"--help", "-h"} & set(before)):
+        sys.stdout.write(overview())
+        return 0
+    if verb is None and "--version" in before:
+        sys.stdout.write(f"omnibusctl {__version__}\n")
+        return 0
+    verb = verb or DEFAULT
+    if verb not in VERBS:
+        sys.stderr.write(f"omnibusctl: there is no verb {verb!r}\n\n{overview()}")
+        return USAGE
+    module = import_module(f".verbs.{verb.replace('-', '_')}", __package__)
+    try:
+        options = parse(verb, module, before, after)
+    except SystemExit as end:  # of argparse, which has printed why
+        return USAGE if end.code else 0
+    return act(module, options)
+
+
+def split(arguments: Sequence[str]) -> tuple[list[str], str | None, list[str]]:
+    """Return the verb, the first argument that is neither an option nor its value, between the others."""
+    previous = ""
+    for at, argument in enumerate(arguments):
+        if not argument.startswith("-") and previous not in WITH_VALUE:
+            return list(arguments[:at]), argument, list(arguments[at + 1 :])
+        previous = argument
+    return list(arguments), None, []
+
+
+def parse(verb: str, module: ModuleType, before: Sequence[str], after: Sequence[str]) -> Namespace:
+    """Return the options of all verbs, on either side of the verb, and its own; raises SystemExit."""
+    first = ArgumentParser(prog="omnibusctl", add_help=False, allow_abbrev=False)
+    add_common(first, has_user=True)
+    parser = ArgumentParser(
+        prog=f"omnibusctl {verb}",
+        description=module.__doc__,
+        epilog=CODES,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    # Behind a verb that asks about users, --user is the one to ask about.
+    add_common(parser, has_user=not getattr(module, "ABOUT_USERS", False))
+    module.arguments(parser)
+    return parser.parse_args(after, first.parse_args(before))
+
+
+def add_common(parser: ArgumentParser, *, has_user: bool) -> None:
+    """Declare the options of all verbs."""
+    common = parser.add_argument_group("options of all verbs")
+    which = common.add_mutually_exclusive_group()
+    which.add_argument(
+        "--system",
+        dest="bus",
+        action="store_const",
+        const="system",
+        default="system",
+        help="the system bus (default)",
+    )
+    if has_user:
+        which.add_argument(
+            "--user", dest="bus", action="store_const", const="user", help="the bus of the session"
+        )
+    which.add_argument("--address", help="the bus at this address")
+    common.add_argument("--json", action="store_true", help="print JSON")
+    common.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="use colours")
+    common.add_argument("--no-legend", action="store_true", help="no headings")
+    common.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="the longest wait")
+
+
+def act(module: ModuleType, options: Namespace) -> int:
+    """Run a verb; return its exit code, and print why it has ended early."""
+    output = Output(as_json=options.json, color=options.color, legend=not options.no_legend)
+    target = Target(options.bus, options.address, options.timeout, output)
+    try:
+        code: int = module.run(target, options)
+        output.flush()
+    except Stop as stop:
+        sys.stderr.write(f"omnibusctl: {stop}\n")
+        return stop.code
+    except TimeoutError:
+        sys.stderr.write("omnibusctl: the bus has not answered in time\n")
+        return TIMED_OUT
+    except BrokenPipeError:
+        # The reader has seen enough. Nothing may be written at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NO_BUS
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        target.close()
+    return code

@@ -1,0 +1,222 @@
+"""Whether a connection may send a message, own a name or connect, and the rule that decides.
+
+  omnibusctl why --user=nobody org.example.Service org.example.Interface.Member
+  omnibusctl why --own=org.example.Service --user=service
+  omnibusctl why --connect --user=nobody
+
+Without a bus at hand the files are asked, which every user may read; the receiver is taken to own just the
+name that the message is sent to.
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any
+
+from ...policy.evaluate import ClientPolicy, Verdict
+from ...policy.question import Header, Identity
+from ...policy.rules import MESSAGE_TYPES, Rule
+from ..exits import NO, USAGE, YES, Stop
+from ..hint import ANY_PATH, Hint, hint_for
+from ..output import Output, escape
+from ..source import Source, config_file, from_files
+from ..subjects import find_user, identity_of, principal, user_name
+
+if TYPE_CHECKING:
+    from ..buses import Target
+
+BUS_NAME = "org.freedesktop.DBus"
+ABOUT_USERS = True
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("destination", nargs="?", help="the name that the message is sent to; - for none")
+    parser.add_argument("member", nargs="?", help="INTERFACE.MEMBER, or the name of an error")
+    parser.add_argument("--user", help="the sender's user (default: you)")
+    parser.add_argument("--to-user", help="the receiver's user (default: that of its service file, or root)")
+    parser.add_argument("--at-console", action="store_true", help="the sender's user sits at the machine")
+    parser.add_argument("--type", choices=MESSAGE_TYPES, default="method_call", help="of the message")
+    parser.add_argument("--path", help="the object path (default: one that no rule names)")
+    parser.add_argument("--fds", type=int, default=0, metavar="N", help="descriptors in the message")
+    parser.add_argument("--unrequested", action="store_true", help="a reply that nothing has asked for")
+    parser.add_argument("--own", metavar="NAME", help="may the user own this name?")
+    parser.add_argument("--connect", action="store_true", help="may the user connect?")
+    parser.add_argument("--config", metavar="FILE", help="the configuration instead of that of the bus")
+
+
+def run(target: Target, options: Namespace) -> int:
+    """Answer; return YES or NO."""
+    source = from_files(config_file(target, options.config))
+    identity = identity_of(
+        os.geteuid() if options.user is None else find_user(options.user), at_console=options.at_console
+    )
+    if options.connect:
+        return _connect(target.output, source, identity)
+    policy = source.policy.for_identity(identity)
+    if options.own is not None:
+        verdict = policy.can_own(options.own)
+        return _tell(target.output, source, identity, {"own": options.own}, f"own {options.own}", own=verdict)
+    if options.destination is None:
+        raise Stop(USAGE, "which message? omnibusctl why DESTINATION INTERFACE.MEMBER, or see --help")
+    return _send(target, source, identity, options, policy)
+
+
+def _connect(output: Output, source: Source, identity: Identity) -> int:
+    uid = identity.uid
+    assert uid is not None, "a user was given"
+    owner = 0 if source.settings is None or source.settings.user is None else find_user(source.settings.user)
+    verdict = source.policy.can_connect(uid, identity.gids, owner)
+    return _tell(output, source, identity, {"connect": True}, "connect", connect=verdict)
+
+
+def _send(
+    target: Target, source: Source, identity: Identity, options: Namespace, policy: ClientPolicy
+) -> int:
+    header = _header(options)
+    requested = header.is_reply and not options.unrequested
+    to_bus = header.destination == BUS_NAME
+    names = None if to_bus or header.destination is None else (header.destination,)
+    send = policy.can_send(header, names, requested)
+    what = {name: value for name, value in vars(header).items() if value is not None}
+    what["type"] = options.type
+    place = header.destination or "everything that listens"
+    text = f"{options.type} {header.error_name or _full_member(header)} → {place}"
+    if not send or to_bus:
+        return _tell(target.output, source, identity, what, text, header, send=send)
+    receiver, found_in = _receiver(source, header.destination, options.to_user)
+    receive = source.policy.for_identity(receiver).can_receive(header, (), requested)
+    what |= {"receiver_uid": receiver.uid, "receiver_from": found_in}
+    return _tell(target.output, source, identity, what, text, header, receiver, send=send, receive=receive)
+
+
+def _full_member(header: Header) -> str:
+    return f"{header.interface}.{header.member}" if header.interface else str(header.member or "")
+
+
+def _header(options: Namespace) -> Header:
+    """Return the message that the options describe; raises Stop."""
+    type_ = MESSAGE_TYPES[options.type]
+    is_reply = options.type in ("method_return", "error")
+    interface = member = error = None
+    if options.type == "error":
+        error = options.member
+    elif options.member:
+        interface, dot, member = options.member.rpartition(".")
+        if not dot:
+            raise Stop(
+                USAGE, f"{options.member} is no INTERFACE.MEMBER; for a call without interface: .MEMBER"
+            )
+    elif not is_reply:
+        raise Stop(USAGE, f"a {options.type} has an INTERFACE.MEMBER")
+    path = options.path or (None if is_reply else ANY_PATH)
+    destination = None if options.destination == "-" else options.destination
+    return Header(
+        type_, destination, None, path, interface or None, member, error, is_reply, n_fds=options.fds
+    )
+
+
+def _receiver(source: Source, name: str | None, given: str | None) -> tuple[Identity, str]:
+    """Return the identity that would receive a message, and how it was found."""
+    if given is not None:
+        return identity_of(find_user(given)), "--to-user"
+    for directory in source.settings.service_dirs if source.settings and name else ():
+        user = _service_user(f"{directory.path}/{name}.service")
+        if user is not None:
+            return identity_of(find_user(user)), "its service file"
+    return identity_of(0), "nothing; root is assumed"
+
+
+def _service_user(path: str) -> str | None:
+    from ...daemon.activation.desktop_file import DesktopFileError
+    from ...daemon.activation.service_file import load
+
+    try:
+        return load(path).user
+    except (OSError, DesktopFileError):
+        return None
+
+
+def _tell(
+    output: Output,
+    source: Source,
+    identity: Identity,
+    what: dict[str, Any],
+    text: str,
+    header: Header | None = None,
+    receiver: Identity | None = None,
+    **verdicts: Verdict,
+) -> int:
+    """Print the verdicts; the last one is the answer, since a denial ends the questions."""
+    allowed = all(verdicts.values())
+    hint = None if allowed else hint_for(source, identity, receiver, header, what, verdicts)
+    if output.as_json:
+        output.json(
+            {
+                "allowed": allowed,
+                "uid": identity.uid,
+                "gids": list(identity.gids),
+                "message": what,
+                "policy": source.plain,
+                **{side: plain(verdict) for side, verdict in verdicts.items()},
+                "hint": None if hint is None else hint.plain(),
+            }
+        )
+        return YES if allowed else NO
+    word = output.paint("ALLOWED", "bold", "green") if allowed else output.paint("DENIED", "bold", "red")
+    output.line(f"{word}  {escape(text)}  by {user_name(identity.uid)} (uid {identity.uid})")
+    for side, verdict in verdicts.items():
+        _tell_side(output, side, verdict)
+    if receiver is not None:
+        output.line(
+            f"  the receiver's user is {user_name(receiver.uid)}, as known from {what['receiver_from']}"
+        )
+    elif header is not None and not allowed:
+        output.line("  receive: not asked")
+    if hint is not None:
+        _tell_hint(output, hint)
+    output.line(f"  policy: {source.text}")
+    return YES if allowed else NO
+
+
+def _tell_side(output: Output, side: str, verdict: Verdict) -> None:
+    rule = verdict.rule
+    if rule is None:
+        output.line(f"  {side}: {verdict.default}, so it is {'allowed' if verdict.allowed else 'denied'}")
+        return
+    output.line(f"  {side}: {escape(str(rule))}")
+    count = "the only rule that matches" if verdict.matched == 1 else f"last of {verdict.matched} that match:"
+    output.line(f"        {escape(place(rule))} in <policy {principal(rule)}>, {count}")
+    width = max((len(place(one)) for one in verdict.overruled), default=0)
+    for number, one in enumerate(verdict.overruled, 1):
+        output.line(output.paint(f"    {number:2}  {escape(place(one)):{width}}  {escape(str(one))}", "dim"))
+
+
+def _tell_hint(output: Output, hint: Hint) -> None:
+    if not hint.lines:
+        output.line(f"  {hint.text}")
+        return
+    output.line(f"  To allow exactly this, if meant, {hint.text}:")
+    for line in hint.lines:
+        output.line(f"    {escape(line)}")
+
+
+def place(rule: Rule) -> str:
+    """Return file and line of a rule."""
+    return f"{rule.file}:{rule.line}"
+
+
+def plain(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict for JSON."""
+    return {
+        "allowed": verdict.allowed,
+        "default": verdict.default if verdict.rule is None else None,
+        "rule": None if verdict.rule is None else plain_rule(verdict.rule),
+        "overruled": [plain_rule(rule) for rule in verdict.overruled],
+    }
+
+
+def plain_rule(rule: Rule) -> dict[str, Any]:
+    """Return a rule for JSON."""
+    return {"xml": str(rule), "policy": principal(rule), "file": rule.file, "line": rule.line}
