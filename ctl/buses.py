@@ -14,6 +14,9 @@ from .output import Output
 SYSTEM: Final = "unix:path=/run/dbus/system_bus_socket;unix:path=/var/run/dbus/system_bus_socket"
 SESSION: Final = "unix:runtime=yes"
 UNKNOWN: Final = (errors.UNKNOWN_METHOD, errors.UNKNOWN_INTERFACE, errors.UNKNOWN_PROPERTY)
+UNIMPLEMENTED: Final = (
+    "Unimplemented functionality"  # dbus-broker's text of org.freedesktop.DBus.Error.Failed
+)
 
 
 class Target:
@@ -46,6 +49,15 @@ class Target:
             self._client = self.connect()
             self.output.bus |= {"address": self.address, "guid": self._client.guid}
         return self._client
+
+    def is_there(self) -> bool:
+        """Return whether a bus can be connected to; other failures raise Stop."""
+        try:
+            return self.client is not None
+        except Stop as stop:
+            if stop.code != NO_BUS:
+                raise
+            return False
 
     def connect(self) -> Client:
         """Make another connection."""
@@ -86,11 +98,16 @@ class Target:
             self._client.socket.close()
 
 
+def is_unknown(error: DBusError) -> bool:
+    """Return True if the bus does not have what was called."""
+    return error.name in UNKNOWN or error.text == UNIMPLEMENTED
+
+
 def stop_for(error: DBusError, what: str) -> Stop:
     """Return the end of a verb for an error of the bus."""
     if error.name == errors.ACCESS_DENIED:
         return Stop(NOT_PERMITTED, f"the bus does not permit {what} to this user: {error.text.strip()}")
-    if error.name in UNKNOWN:
+    if is_unknown(error):
         return Stop(CANNOT, f"this bus has no {what}")
     return Stop(1, f"{what}: {error.text.strip() or error.name}")
 

@@ -16,12 +16,21 @@ from .exits import NO_BUS, TIMED_OUT, USAGE, Stop
 from .output import Output
 
 VERBS: Final = {
+    "status": "what the bus is, how it fares, and what is wrong",
+    "list": "connections, by name, unit, user or program; or those that have ended",
+    "top": "which connections keep the bus busy",
+    "show": "all that is known of one connection",
+    "pending": "calls without a reply",
+    "activation": "services being started, and failed starts",
+    "names": "owners of names, and queues",
+    "matches": "match rules",
+    "group": "direct delivery through the kernel",
     "why": "whether a message may be sent, and which rule decides",
     "policy": "the rules: show those of a user, map those of a name",
     "check": "faults in configuration and service files",
     "reload": "check the configuration, then put it in force",
 }
-DEFAULT: Final = "why"
+DEFAULT: Final = "status"
 WITH_VALUE: Final = ("--address", "--timeout", "--color")
 ELSEWHERE: Final = (
     "Calls, introspection, properties and signals of services: busctl(1), gdbus(1) and dbus-send(1)."

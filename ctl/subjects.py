@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ..policy.principals import group_id, user_id
 from ..policy.question import Identity
@@ -66,6 +67,15 @@ def identity_of(uid: int, *, at_console: bool = False) -> Identity:
         except (KeyError, OverflowError):
             gids = set()
     return Identity(uid, tuple(sorted(gids)), at_console)
+
+
+def identity_from(credentials: Mapping[str, Any], *, at_console: bool = False) -> Identity:
+    """Return the identity that GetConnectionCredentials describes; without groups those of a log-in."""
+    uid = credentials.get("UnixUserID")
+    gids = credentials.get("UnixGroupIDs")
+    if uid is not None and gids is None:
+        return identity_of(uid, at_console=at_console)
+    return Identity(uid, tuple(gids or ()), at_console)
 
 
 def principal(rule: Rule) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from .activation.tools import Tools
 from .driver import BUS_NAME, BUS_PATH, Call, Driver
 from .errors import DBusError
 from .guard import Failed, Guard, failure, ignored
+from .history import History
 from .logging import DENIED, RELOAD_FAILED, RELOADED, Log
 from .names import NameRegistry
 from .outlets import Field
@@ -60,6 +62,8 @@ class Bus:
         self.names = NameRegistry()
         self.systemd_activation = systemd_activation
         self.guard = Guard(log)
+        self.history = History()
+        self.loaded_at = time.time()
         self.statistics = Statistics(relay, self.guard)
         self.on_handed_up: Callable[[Event], None] = lambda event: None
         self.on_reload: Callable[[Reloaded, Failed], None] = lambda done, failed: None
@@ -176,6 +180,8 @@ class Bus:
     def reloaded(self, settings: Settings) -> None:
         """Apply new settings; raises like ``configure``. The caller commits."""
         self.configure(settings)
+        self.loaded_at = time.time()
+        self.history.n_reloads += 1
         self.peers.limits = settings.limits
         self.activation.configure(settings)
         for warning in settings.warnings:
@@ -185,6 +191,7 @@ class Bus:
 
     def reload_failed(self, failure: ReloadFailure) -> None:
         """Log a failed reload; the old settings stay."""
+        self.history.n_reloads_failed += 1
         file, line = (failure.file, failure.line) if isinstance(failure, ConfigError) else (None, None)
         text = f"Unable to reload configuration: {failure}"
         self._warn(text, MESSAGE_ID=RELOAD_FAILED, CONFIG_FILE=file, CONFIG_LINE=line or None)
@@ -206,6 +213,7 @@ class Bus:
             return
         peer = self.peers.get(event.peer)
         sender = None if peer is None else peer.unique_name
+        self.history.denied(text, event, sender)
         self.log.event(
             event.type,
             text,
@@ -289,12 +297,14 @@ class Bus:
         self.guard.run(partial(self.activation.gone, peer), ignored)
         self.relay.forget(peer.id)
         self.peers.remove(peer)
+        self.history.left(peer, event.reason.name.lower())
 
     def _left(self, event: Event) -> None:
         """Forget a connection that is gone, and that had neither names nor pending replies."""
         peer = self.peers.get(event.peer)
         if peer is not None:
             self.peers.remove(peer)
+            self.history.left(peer, event.reason.name.lower())
 
     # The functions that end an event whose handler has raised an exception (``guard.py``).
 

@@ -1,5 +1,6 @@
 """The authenticated connections, and their limits."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -14,16 +15,17 @@ class Peer:
     """One connection.
 
     ``active``: Hello was answered. ``monitor``: a monitor, which has released its names, the unique one
-    included.
+    included. ``since``: when this program learned of it, in seconds of CLOCK_MONOTONIC.
     """
 
-    __slots__ = ("active", "credentials", "id", "monitor")
+    __slots__ = ("active", "credentials", "id", "monitor", "since")
 
     def __init__(self, id: int, credentials: Credentials) -> None:
         self.id = id
         self.credentials = credentials
         self.active = False
         self.monitor = False
+        self.since = time.monotonic()
 
     @property
     def unique_name(self) -> str:

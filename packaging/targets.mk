@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 # Included by the Makefile of the project's root.
-#   make install-files     all but the program, below $(DESTDIR)$(PREFIX): units, omnibus-switch, and omnibus-takeover if
-#                          it was built
+#   make install-files     all but the program, below $(DESTDIR)$(PREFIX): units, policy,
+#                          omnibus-switch, and omnibus-takeover if it was built
 #   make uninstall-files   removes them
 
 PREFIX ?= /usr/local
 AT = $(DESTDIR)$(PREFIX)
+# Below /usr/local the distribution's system.conf looks for none.
+POLICY_DIR ?= $(DESTDIR)$(if $(filter /usr,$(PREFIX)),/usr/share,/etc)/dbus-1/system.d
 SWITCH_FILES = $(wildcard switch/*.sh)
 UNITS = $(wildcard systemd/system/*.service systemd/user/*.service)
 
@@ -19,6 +21,7 @@ install-files:
 	done
 	install -Dm644 -t $(AT)/lib/sysusers.d systemd/sysusers/omnibus.conf
 	install -Dm644 -t $(AT)/lib/tmpfiles.d systemd/tmpfiles/omnibus.conf
+	install -Dm644 -t $(POLICY_DIR) systemd/dbus-1/org.omnibus.conf
 	install -Dm755 -t $(AT)/libexec switch/omnibus-fallback
 	install -Dm755 -t $(AT)/sbin switch/omnibus-switch
 	install -Dm644 -t $(AT)/share/omnibus/switch $(SWITCH_FILES)
@@ -30,6 +33,7 @@ install-files:
 uninstall-files:
 	rm -f $(addprefix $(AT)/lib/,$(UNITS) sysusers.d/omnibus.conf tmpfiles.d/omnibus.conf)
 	rm -f $(addprefix $(AT)/,libexec/omnibus-fallback sbin/omnibus-switch sbin/omnibus-takeover)
+	rm -f $(POLICY_DIR)/org.omnibus.conf
 	rm -rf $(AT)/share/omnibus
 
 .PHONY: install-files uninstall-files

@@ -12,7 +12,7 @@ from .relation import contradicts, covers, overlaps
 ROOT = 0
 METHOD_CALL, SIGNAL = 1, 4
 REPLIES = (2, 3)
-EVERYBODY = (Context.DEFAULT, Context.MANDATORY)
+FOR_ALL = (Context.DEFAULT, Context.MANDATORY)
 
 
 def find(rules: Sequence[Rule], *, main: str, session: bool) -> Iterator[Finding]:
@@ -38,7 +38,7 @@ def _finding(rule: Rule, code: str, text: str, advice: str = "") -> Finding:
 
 def _alone(rule: Rule) -> Iterator[Finding]:
     """Yield what is wrong with one rule of a file for the system bus."""
-    is_for_all = rule.context in EVERYBODY
+    is_for_all = rule.context in FOR_ALL
     if rule.kind == Kind.SEND and rule.destination is None:
         if rule.allow and is_for_all and rule.is_catch_all and not _is_restricted(rule):
             advice = "name the destination; all rules about sending in files before this one are void"

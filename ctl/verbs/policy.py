@@ -2,19 +2,22 @@
 
 omnibusctl policy show [--user=USER] [--name=NAME]   rules in the order in which they are evaluated
 omnibusctl policy map NAME                           who may own a name, and who may call what of it
+  omnibusctl policy diff                               what a reload would change (omnibusd only)
 """
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ...policy.evaluate import ClientPolicy, is_below
 from ...policy.question import Header, Identity
 from ...policy.rules import Kind, Rule
-from ..exits import USAGE, YES, Stop
+from ..exits import NO, USAGE, YES, Stop
+from ..live import Live
 from ..output import escape
-from ..source import Source, config_file, from_files
+from ..source import Source, config_file, for_bus, from_files, running
 from ..subjects import find_user, identity_of, mentioned, principal
 from .why import place, plain_rule
 
@@ -28,7 +31,7 @@ ELSE = "everything else"
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("action", choices=("show", "map"))
+    parser.add_argument("action", choices=("show", "map", "diff"))
     parser.add_argument("name", nargs="?", help="the name to map")
     parser.add_argument("--user", help="only rules that apply to this user, as they are evaluated")
     parser.add_argument("--name", dest="about", metavar="NAME", help="only rules that mention this name")
@@ -38,7 +41,9 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(target: Target, options: Namespace) -> int:
     """Show or map; return YES."""
-    source = from_files(config_file(target, options.config))
+    if options.action == "diff":
+        return _diff(target, options)
+    source = for_bus(target, options.config)
     if options.action == "show":
         return _show(target, source, options)
     if options.name is None:
@@ -62,6 +67,44 @@ def _show(target: Target, source: Source, options: Namespace) -> int:
     if output.legend:
         output.line(f"\n{len(rules)} rules; later ones overrule earlier ones. {source.text}")
     return YES
+
+
+def _diff(target: Target, options: Namespace) -> int:
+    """Print the rules that only the running bus has, and those that only the files have; return NO if any."""
+    live = Live(target)
+    live.inspect("GetPolicy")  # ends here if this bus can't tell
+    assert live.status is not None
+    now, files = running(live), from_files(config_file(target, options.config or live.status["Files"][0]))
+    gone, added = difference(now.rules, files.rules)
+    output = target.output
+    if output.as_json:
+        output.json({"running": list(map(plain_rule, gone)), "files": list(map(plain_rule, added))})
+    else:
+        for sign, colour, found in (("-", "red", gone), ("+", "green", added)):
+            for rule in found:
+                text = f"{sign} {place(rule)}: <policy {principal(rule)}> {rule}"
+                output.line(output.paint(escape(text), colour))
+        if output.legend and not (gone or added):
+            output.line("the running bus has the rules of the files")
+    return NO if gone or added else YES
+
+
+def difference(now: Iterable[Rule], later: Iterable[Rule]) -> tuple[list[Rule], list[Rule]]:
+    """Return the rules that go, and those that come."""
+    old, new = _keys(now), _keys(later)
+    gone = [rule for key, rule in old.items() if key not in new]
+    return gone, [rule for key, rule in new.items() if key not in old]
+
+
+def _keys(rules: Iterable[Rule]) -> dict[tuple[Rule, int], Rule]:
+    """Return the rules by what they say, in which file, and how often that was said before them."""
+    found: dict[tuple[Rule, int], Rule] = {}
+    for rule in rules:
+        same, n = rule.replace(line=0), 0
+        while (same, n) in found:
+            n += 1
+        found[same, n] = rule
+    return found
 
 
 def _mentions(rule: Rule, name: str) -> bool:

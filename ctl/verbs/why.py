@@ -1,11 +1,13 @@
 """Whether a connection may send a message, own a name or connect, and the rule that decides.
 
-  omnibusctl why --user=nobody org.example.Service org.example.Interface.Member
+  omnibusctl why --user=daemon org.example.Service org.example.Interface.Member
   omnibusctl why --own=org.example.Service --user=service
-  omnibusctl why --connect --user=nobody
+  omnibusctl why --connect --user=daemon
+omnibusctl why --last                    the latest denial, and what would allow it
 
-Without a bus at hand the files are asked, which every user may read; the receiver is taken to own just the
-name that the message is sent to.
+omnibusd is asked for the rules in force; of other buses, and for users that may not ask, the files count.
+The receiver of a message is the owner of the name, if there is one; otherwise a process of the user of its
+service file that owns just this name.
 """
 
 from __future__ import annotations
@@ -19,9 +21,10 @@ from ...policy.question import Header, Identity
 from ...policy.rules import MESSAGE_TYPES, Rule
 from ..exits import NO, USAGE, YES, Stop
 from ..hint import ANY_PATH, Hint, hint_for
+from ..live import Live
 from ..output import Output, escape
-from ..source import Source, config_file, from_files
-from ..subjects import find_user, identity_of, principal, user_name
+from ..source import Source, for_bus
+from ..subjects import find_user, identity_from, identity_of, principal, user_name
 
 if TYPE_CHECKING:
     from ..buses import Target
@@ -35,6 +38,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("destination", nargs="?", help="the name that the message is sent to; - for none")
     parser.add_argument("member", nargs="?", help="INTERFACE.MEMBER, or the name of an error")
     parser.add_argument("--user", help="the sender's user (default: you)")
+    parser.add_argument("--from", dest="sender", metavar="NAME", help="the sender: a connection of the bus")
     parser.add_argument("--to-user", help="the receiver's user (default: that of its service file, or root)")
     parser.add_argument("--at-console", action="store_true", help="the sender's user sits at the machine")
     parser.add_argument("--type", choices=MESSAGE_TYPES, default="method_call", help="of the message")
@@ -43,24 +47,42 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--unrequested", action="store_true", help="a reply that nothing has asked for")
     parser.add_argument("--own", metavar="NAME", help="may the user own this name?")
     parser.add_argument("--connect", action="store_true", help="may the user connect?")
+    parser.add_argument(
+        "--last", nargs="?", type=int, const=1, metavar="N", help="explain the latest denials of the bus"
+    )
+    parser.add_argument("--since", metavar="AGE", help="of --last: only those of the latest 10min, 1h")
     parser.add_argument("--config", metavar="FILE", help="the configuration instead of that of the bus")
 
 
 def run(target: Target, options: Namespace) -> int:
     """Answer; return YES or NO."""
-    source = from_files(config_file(target, options.config))
-    identity = identity_of(
-        os.geteuid() if options.user is None else find_user(options.user), at_console=options.at_console
-    )
+    if options.last is not None:
+        from ..explain import explain_latest
+
+        return explain_latest(target, options.last, options.since, options.config)
+    source = for_bus(target, options.config)
+    identity, own_names = _sender(target, options)
     if options.connect:
         return _connect(target.output, source, identity)
     policy = source.policy.for_identity(identity)
     if options.own is not None:
         verdict = policy.can_own(options.own)
-        return _tell(target.output, source, identity, {"own": options.own}, f"own {options.own}", own=verdict)
+        return tell(target.output, source, identity, {"own": options.own}, f"own {options.own}", own=verdict)
     if options.destination is None:
         raise Stop(USAGE, "which message? omnibusctl why DESTINATION INTERFACE.MEMBER, or see --help")
-    return _send(target, source, identity, options, policy)
+    return _send(target, source, identity, own_names, options, policy)
+
+
+def _sender(target: Target, options: Namespace) -> tuple[Identity, tuple[str, ...]]:
+    """Return who sends, and its names as far as they are known; raises Stop."""
+    if options.sender is None:
+        uid = os.geteuid() if options.user is None else find_user(options.user)
+        return identity_of(uid, at_console=options.at_console), ()
+    found = Live(target).owner_of(options.sender)
+    if found is None:
+        raise Stop(NO, f"no connection has the name {options.sender}")
+    who, names = found
+    return identity_from(who, at_console=options.at_console), names
 
 
 def _connect(output: Output, source: Source, identity: Identity) -> int:
@@ -68,27 +90,33 @@ def _connect(output: Output, source: Source, identity: Identity) -> int:
     assert uid is not None, "a user was given"
     owner = 0 if source.settings is None or source.settings.user is None else find_user(source.settings.user)
     verdict = source.policy.can_connect(uid, identity.gids, owner)
-    return _tell(output, source, identity, {"connect": True}, "connect", connect=verdict)
+    return tell(output, source, identity, {"connect": True}, "connect", connect=verdict)
 
 
 def _send(
-    target: Target, source: Source, identity: Identity, options: Namespace, policy: ClientPolicy
+    target: Target,
+    source: Source,
+    identity: Identity,
+    own_names: tuple[str, ...],
+    options: Namespace,
+    policy: ClientPolicy,
 ) -> int:
     header = _header(options)
     requested = header.is_reply and not options.unrequested
     to_bus = header.destination == BUS_NAME
-    names = None if to_bus or header.destination is None else (header.destination,)
+    receiver, names, found_in = _receiver(target, source, header.destination, options)
+    if to_bus:
+        names = None
     send = policy.can_send(header, names, requested)
     what = {name: value for name, value in vars(header).items() if value is not None}
     what["type"] = options.type
-    place = header.destination or "everything that listens"
-    text = f"{options.type} {header.error_name or _full_member(header)} → {place}"
+    where = header.destination or "everything that listens"
+    text = f"{options.type} {header.error_name or _full_member(header)} → {where}"
     if not send or to_bus:
-        return _tell(target.output, source, identity, what, text, header, send=send)
-    receiver, found_in = _receiver(source, header.destination, options.to_user)
-    receive = source.policy.for_identity(receiver).can_receive(header, (), requested)
+        return tell(target.output, source, identity, what, text, header, send=send)
+    receive = source.policy.for_identity(receiver).can_receive(header, own_names, requested)
     what |= {"receiver_uid": receiver.uid, "receiver_from": found_in}
-    return _tell(target.output, source, identity, what, text, header, receiver, send=send, receive=receive)
+    return tell(target.output, source, identity, what, text, header, receiver, send=send, receive=receive)
 
 
 def _full_member(header: Header) -> str:
@@ -117,15 +145,23 @@ def _header(options: Namespace) -> Header:
     )
 
 
-def _receiver(source: Source, name: str | None, given: str | None) -> tuple[Identity, str]:
-    """Return the identity that would receive a message, and how it was found."""
-    if given is not None:
-        return identity_of(find_user(given)), "--to-user"
+def _receiver(
+    target: Target, source: Source, name: str | None, options: Namespace
+) -> tuple[Identity, tuple[str, ...] | None, str]:
+    """Return the identity that would receive a message, its names, and how it was found."""
+    names = None if name is None else (name,)
+    if options.to_user is not None:
+        return identity_of(find_user(options.to_user)), names, "--to-user"
+    owner = None
+    if name is not None and name != BUS_NAME and options.config is None and target.is_there():
+        owner = Live(target).owner_of(name)
+    if owner is not None:
+        return identity_from(owner[0]), owner[1], "the owner of the name"
     for directory in source.settings.service_dirs if source.settings and name else ():
         user = _service_user(f"{directory.path}/{name}.service")
         if user is not None:
-            return identity_of(find_user(user)), "its service file"
-    return identity_of(0), "nothing; root is assumed"
+            return identity_of(find_user(user)), names, "its service file"
+    return identity_of(0), names, "nothing; root is assumed"
 
 
 def _service_user(path: str) -> str | None:
@@ -138,7 +174,7 @@ def _service_user(path: str) -> str | None:
         return None
 
 
-def _tell(
+def tell(
     output: Output,
     source: Source,
     identity: Identity,

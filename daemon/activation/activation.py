@@ -319,6 +319,7 @@ class Activation:
             self._fail_all(start.take(), failure(error))
 
     def _fail(self, start: Start, error: DBusError) -> None:
+        self._guard.run(partial(self._bus.history.failed, start, error), ignored)
         self._fail_all(self._close(start), error)
 
     def _fail_all(self, waiters: Sequence[Waiter], error: DBusError) -> None:

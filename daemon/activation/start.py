@@ -50,6 +50,12 @@ class Start:
         return lost + early, len(lost)
 
     @property
+    def first_peer(self) -> Peer | None:
+        """The connection that waits the longest; None: the bus itself, or none does."""
+        waiters = self.waiters or self.unjudged
+        return waiters[0].peer if waiters else None
+
+    @property
     def exec(self) -> str | None:
         """The command line."""
         return None if self.service is None else self.service.exec

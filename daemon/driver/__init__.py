@@ -22,6 +22,7 @@ from .. import errors
 from ..errors import DBusError
 from .control import CONTROL
 from .dbus import DBUS
+from .inspection import INSPECT
 from .introspectable import INTROSPECTABLE, describe
 from .method import BUS_NAME, BUS_PATH, Call, Interface, Method, Reply
 from .monitoring import MONITORING
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BUS_NAME", "BUS_PATH", "INTERFACES", "Call", "Driver", "Interface", "Method", "Reply"]
 
-INTERFACES: Final = (DBUS, PROPERTIES, INTROSPECTABLE, MONITORING, STATS, PEER, CONTROL)
+INTERFACES: Final = (DBUS, PROPERTIES, INTROSPECTABLE, MONITORING, STATS, PEER, CONTROL, INSPECT)
 """In the order of the search for the method of a call without an interface."""
 
 

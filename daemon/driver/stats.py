@@ -94,10 +94,10 @@ def get_stats(bus: Bus, call: Call) -> None:
     def answer(totals: Any) -> None:
         stats = {"Serial": _uint32(bus.statistics.bus_replies)}
         bus.statistics.bus_replies += 1
-        stats |= _take(totals, TOTALS, _uint32)
+        stats |= take(totals, TOTALS, _uint32)
         stats["ListMemPoolCachedBytes"] = _uint32(totals["cells_bytes"] - totals["cells_used_bytes"])
         stats["IncompleteConnections"] = _uint32(bus.relay.incomplete())
-        stats |= _take(totals, OWN_TOTALS, _uint64)
+        stats |= take(totals, OWN_TOTALS, uint64)
         stats["omnibus.Multicast"] = Variant("s", bus.statistics.way)
         stats["omnibus.DirectAsked"] = Variant("a{st}", totals["asked"])
         call.reply(stats)
@@ -130,9 +130,9 @@ def get_connection_stats(bus: Bus, call: Call) -> None:
             "UniqueName": Variant("s", unique_name),
         }
         bus.statistics.connection_replies += 1
-        stats |= _take(connection, CONNECTION, _uint32)
-        stats |= _take(connection, OWN_CONNECTION, _uint64)
-        stats |= _take(connection, OWN_CONNECTION_STATES, lambda value: Variant("b", value))
+        stats |= take(connection, CONNECTION, _uint32)
+        stats |= take(connection, OWN_CONNECTION, uint64)
+        stats |= take(connection, OWN_CONNECTION_STATES, lambda value: Variant("b", value))
         call.reply(stats)
 
     bus.statistics.ask(call, Table.CONNECTIONS, answer, (owner.id,))
@@ -175,9 +175,10 @@ class AllMatchRules:
         self.ask()
 
 
-def _take(
+def take(
     table: Mapping[str, Any], keys: Mapping[str, str], make: Callable[[Any], Variant]
 ) -> dict[str, Variant]:
+    """Return the columns of a table by their keys in a reply."""
     return {key: make(table[column]) for key, column in keys.items()}
 
 
@@ -185,7 +186,8 @@ def _uint32(value: int) -> Variant:
     return Variant("u", min(value, UINT32_MAX))
 
 
-def _uint64(value: int) -> Variant:
+def uint64(value: int) -> Variant:
+    """Return a counter."""
     return Variant("t", value)
 
 

@@ -16,11 +16,13 @@ def main_file(daemon: Daemon) -> Path:
 class TestReload:
     def test_done(self, ctl: Ctl, any_bus: Daemon) -> None:
         done = ctl("--address", any_bus.address, "reload", "--config", main_file(any_bus))
-        assert (done.code, done.out) == (0, "reloaded\n")
+        assert done.code == 0
+        assert done.out.splitlines()[-1] == "reloaded"
 
     def test_dry_run(self, ctl: Ctl, any_bus: Daemon) -> None:
         done = ctl("--address", any_bus.address, "reload", "--dry-run", "--config", main_file(any_bus))
-        assert (done.code, done.out) == (0, "no errors; not reloaded\n")
+        assert done.code == 0
+        assert done.out.splitlines()[-1] == "no errors; not reloaded"
 
     def test_error(self, ctl: Ctl, start_bus: StartBus, tmp_path: Path) -> None:
         """A broken file in a directory is not an error for the bus; it is one here."""

@@ -6,7 +6,7 @@ import pytest
 
 from .conftest import ECHO, ECHO_FILE, Ctl, Files
 
-NOBODY = ("--user", "65534")
+OTHER = ("--user", "65534")
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def echo(files: Files) -> Files:
 
 class TestMessages:
     def test_denied(self, ctl: Ctl, echo: Files) -> None:
-        done = ctl("why", "--config", echo.main, *NOBODY, "com.example.Echo", "com.example.Read.Reboot")
+        done = ctl("why", "--config", echo.main, *OTHER, "com.example.Echo", "com.example.Read.Reboot")
         assert done.code == 1
         lines = done.out.splitlines()
         assert lines[0].startswith("DENIED  method_call com.example.Read.Reboot → com.example.Echo  by ")
@@ -32,7 +32,7 @@ class TestMessages:
 
     def test_allowed(self, ctl: Ctl, echo: Files) -> None:
         """The receiver is asked, too."""
-        done = ctl("why", "--config", echo.main, *NOBODY, "com.example.Echo", "com.example.Read.Get")
+        done = ctl("why", "--config", echo.main, *OTHER, "com.example.Echo", "com.example.Read.Get")
         assert done.code == 0
         assert done.out.startswith("ALLOWED  ")
         assert '  receive: <allow receive_type="method_call"/>' in done.out.splitlines()
@@ -48,9 +48,7 @@ class TestMessages:
 
     def test_denied_to_the_receiver(self, ctl: Ctl, echo: Files) -> None:
         echo.add_rules('<deny receive_interface="com.example.Read"/>', policy='user="root"')
-        done = ctl(
-            "--json", "why", "--config", echo.main, *NOBODY, "com.example.Echo", "com.example.Read.Get"
-        )
+        done = ctl("--json", "why", "--config", echo.main, *OTHER, "com.example.Echo", "com.example.Read.Get")
         assert done.code == 1
         data = done.json()
         assert data["send"]["allowed"]
@@ -59,7 +57,7 @@ class TestMessages:
 
     def test_without_interface(self, ctl: Ctl, echo: Files) -> None:
         """A call without an interface must not bypass the rules about one."""
-        done = ctl("why", "--config", echo.main, *NOBODY, "com.example.Echo", ".Get")
+        done = ctl("why", "--config", echo.main, *OTHER, "com.example.Echo", ".Get")
         assert done.code == 1
         assert "without interface and path" in done.out
 
@@ -74,7 +72,7 @@ class TestMessages:
         assert "→ everything that listens" in done.out
 
     def test_call_of_the_bus(self, ctl: Ctl, echo: Files) -> None:
-        done = ctl("--json", "why", "--config", echo.main, *NOBODY, "org.freedesktop.DBus", "a.b.C")
+        done = ctl("--json", "why", "--config", echo.main, *OTHER, "org.freedesktop.DBus", "a.b.C")
         assert done.code == 0
         assert "receive" not in done.json()
 
@@ -94,7 +92,7 @@ class TestOwning:
 
 class TestConnecting:
     def test_allowed(self, ctl: Ctl, echo: Files) -> None:
-        done = ctl("why", "--config", echo.main, "--connect", *NOBODY)
+        done = ctl("why", "--config", echo.main, "--connect", *OTHER)
         assert done.code == 0
         assert '<allow user="*"/>' in done.out
 
@@ -102,7 +100,7 @@ class TestConnecting:
         """Without a rule only the bus's own user may connect."""
         files.main.write_text("<busconfig><listen>unix:path=/x</listen></busconfig>")
         assert ctl("why", "--config", files.main, "--connect", "--user=root").code == 0
-        done = ctl("why", "--config", files.main, "--connect", *NOBODY)
+        done = ctl("why", "--config", files.main, "--connect", *OTHER)
         assert done.code == 1
         assert "only the bus's own user may connect by default, so it is denied" in done.out
 
@@ -120,20 +118,18 @@ class TestHint:
         assert ctl("why", *ask, "com.example.Write.Set").code == 0
         assert ctl("why", *ask, "com.example.Write.Clear").code == 1
         assert (
-            ctl("why", "--config", echo.main, *NOBODY, "com.example.Echo", "com.example.Write.Set").code == 1
+            ctl("why", "--config", echo.main, *OTHER, "com.example.Echo", "com.example.Write.Set").code == 1
         )
 
     def test_without_destination_in_the_policy(self, ctl: Ctl, echo: Files) -> None:
         """A service without a file of its own."""
-        done = ctl("--json", "why", "--config", echo.main, *NOBODY, "com.example.New", "a.b.C")
+        done = ctl("--json", "why", "--config", echo.main, *OTHER, "com.example.New", "a.b.C")
         assert done.json()["hint"]["text"] == "add to /etc/dbus-1/system-local.conf"
 
     def test_mandatory(self, ctl: Ctl, echo: Files) -> None:
         """No rule for a user comes after mandatory ones."""
         path = echo.add_rules('<deny send_destination="com.example.Echo"/>', policy='context="mandatory"')
-        hint = ctl("--json", "why", "--config", echo.main, *NOBODY, "com.example.Echo", "a.b.C").json()[
-            "hint"
-        ]
+        hint = ctl("--json", "why", "--config", echo.main, *OTHER, "com.example.Echo", "a.b.C").json()["hint"]
         assert hint["lines"] == []
         assert f"{path}:3 is evaluated later" in hint["text"]
 

@@ -29,6 +29,7 @@ from omnibus.daemon.codec import (
     message_size,
     parse_message,
     read_body,
+    read_message,
 )
 from omnibus.daemon.signature import complete_types
 from omnibus.transport.relay import message as numbers

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 CODE = (
     "auth",
     "bench",
+    "ctl",
     "daemon",
     "kernel",
     "packaging",

@@ -11,7 +11,7 @@ import pytest
 from support.objects import CHECKOUT
 
 DAEMON = (
-    *("accept", "bus", "codec", "credentials", "driver", "handshake", "names", "options"),
+    *("accept", "bus", "codec", "credentials", "driver", "handshake", "inspection", "names", "options"),
     *("poller", "quick_names", "reload", "signature", "statistics"),
 )
 QUICK = (

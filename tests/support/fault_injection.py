@@ -227,8 +227,10 @@ class AccountingPlane(FakePlane):
             Table.CONNECTIONS: [
                 dict.fromkeys((*CONNECTION.values(), *OWN_CONNECTION.values()), 1)
                 | dict.fromkeys(OWN_CONNECTION_STATES.values(), False)
-                for _ in peers
+                | {"id": peer}
+                for peer in peers
             ],
+            Table.REPLIES: [{"caller": peer, "callee": peer, "serial": 1, "age": 2} for peer in self.peers],
         }
         self.report(FakeEvent(EventKind.EXPORT, body=json.dumps(columns[Table(kind)]).encode()))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from omnibus.daemon.logging import Field, Log
 from omnibus.policy.settings import Limits
-from omnibus.transport.relay import Audience, Credentials, EventKind, Follower
+from omnibus.transport.relay import Audience, Credentials, EventKind, Follower, LossReason
 
 BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
@@ -42,6 +42,7 @@ class FakeEvent:
     fds: Sequence[int] = ()
     listener: int = 0
     began: float = 0.0
+    reason: LossReason = LossReason.CLOSED
 
     @property
     def body_view(self) -> memoryview:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/export.h"
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "state/group_ops.h"
 
@@ -113,6 +114,7 @@ static void export_matches(const struct bus *bus, struct json *json, struct choi
 static void export_replies(const struct bus *bus, struct json *json, struct choice *choice)
 {
     (void)choice;
+    const int64_t now = clock_coarse();
     struct table_node *node = NULL;
     json_open(json, '[');
     while ((node = table_walk(&bus->replies.table, node))) {
@@ -121,6 +123,8 @@ static void export_replies(const struct bus *bus, struct json *json, struct choi
         json_put_number(json, "caller", reply->caller->id);
         json_put_number(json, "callee", reply->callee->id);
         json_put_number(json, "serial", reply->serial);
+        if (reply->noted != 0)
+            json_put_number(json, "age", (uint64_t)(now - reply->noted));
         json_close(json, '}');
     }
     json_close(json, ']');

@@ -155,6 +155,7 @@ void loop_once(struct bus *bus, int timeout, loop_commands commands, void *conte
     bool commanded = false;
     int n = epoll_wait(bus->epoll, events, LOOP_EVENTS, timeout);
     bus->totals.wakeups++;
+    bus->noted = 0;
     for (int i = 0; i < n; i++)
         commanded |= source_event(bus, events[i].data.ptr, events[i].events);
     /* last, as a command may free a peer that another event of this wake-up refers to */

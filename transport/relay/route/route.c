@@ -52,8 +52,13 @@ static bool expect_reply(struct transit *t, struct peer *callee, struct denial *
     if (noted == 0)
         return true;
     int64_t now = bus->limits.reply_timeout > 0 ? clock_now() : 0;
-    if (replies_add(&bus->replies, caller, callee, t->m->serial, now))
+    struct reply *reply = replies_add(&bus->replies, caller, callee, t->m->serial, now);
+    if (reply) {
+        if (bus->noted == 0)
+            bus->noted = clock_coarse();
+        reply->noted = bus->noted;
         return true;
+    }
     deny(denial, ERROR_NO_MEMORY, "Not enough memory");
     return false;
 }

@@ -139,6 +139,7 @@ struct bus {
     uint64_t log_lost;
     uint32_t n_log;    /* log events not taken by the control plane yet */
     struct peer *turn; /* the peer whose input is being handled, to which log lines are attributed */
+    int64_t noted;     /* clock_coarse() of the first call in this wake-up; 0: there was none */
     uint64_t mark;
     uint64_t work; /* cost of routing since the turn read the clock */
     struct bus_totals totals;

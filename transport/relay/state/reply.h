@@ -16,6 +16,7 @@ struct reply {
     struct peer *caller, *callee;
     uint32_t serial;
     int64_t since; /* monotonic milliseconds; 0: no timeout was configured */
+    int64_t noted; /* coarse monotonic milliseconds; 0: by a program before an upgrade */
 };
 
 struct replies {

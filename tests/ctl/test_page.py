@@ -1,0 +1,43 @@
+"""docs/using/debugging.md: each of its commands is run, and ends as the page says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from .conftest import Ctl
+from .world import PAGE, World, commands
+
+COMMANDS = commands()
+
+
+@pytest.fixture(scope="module")
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root: the bus is a system bus")
+    world = World(str(request.config.option.daemon), tmp_path_factory.mktemp("world"))
+    yield world
+    world.close()
+
+
+def test_every_question_has_a_command() -> None:
+    sections = PAGE.read_text().split("\n## ")[1:]
+    questions = [section for section in sections if section.partition("\n")[0].endswith("?")]
+    assert len(questions) >= 10
+    assert [one.partition("\n")[0] for one in questions if "\n$ omnibusctl " not in one] == []
+
+
+@pytest.mark.parametrize(("arguments", "code"), COMMANDS, ids=[" ".join(one) for one, _ in COMMANDS])
+def test_command(
+    ctl: Ctl,
+    world: World,
+    arguments: list[str],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(world.directory)
+    done = ctl("--address", world.daemon.address, *arguments)
+    assert (done.code, done.err) == (code, "")
+    assert done.out
