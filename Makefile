@@ -17,13 +17,13 @@ JOBS ?= 4
 
 ROOMS = auth ctl daemon policy systemd transport
 PYTHON_FILES = __init__.py record.py $(wildcard $(addsuffix /*.py,$(ROOMS)) $(addsuffix /*/*.py,$(ROOMS)))
-C_FILES = $(wildcard transport/relay/*/*.[ch] transport/multicast/*/*.[ch] tests/relay/*.[ch] daemon/launch/*.[ch])
-C_SOURCES = $(wildcard transport/relay/*/*.[ch] transport/multicast/*/*.[ch] kernel/include/uapi/linux/*.h daemon/launch/*.[ch])
+C_FILES = $(wildcard transport/*/*/*.[ch] transport/resumption/*.[ch] tests/relay/*.[ch] daemon/*.c daemon/launch/*.[ch])
+C_SOURCES = $(wildcard transport/*/*/*.[ch] transport/resumption/*.[ch] kernel/include/uapi/linux/*.h daemon/*.c daemon/launch/*.[ch])
 
 all: $(VENV)/compiled
 
 # The package is linked into the environment, not found by an import hook, which would cost every start 25 ms.
-$(VENV)/installed: pyproject.toml setup.py daemon/omnibusd ctl/omnibusctl .ci/packages
+$(VENV)/installed: pyproject.toml setup.py ctl/omnibusctl .ci/packages
 	.ci/packages python3-venv python3-dev gcc
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check --upgrade 'setuptools>=77,<90' 'wheel>=0.40,<1' 'cffi>=1.16,<3'
@@ -35,6 +35,7 @@ $(VENV)/installed: pyproject.toml setup.py daemon/omnibusd ctl/omnibusctl .ci/pa
 
 $(BUILT): $(VENV)/installed transport/hardening.flags $(C_SOURCES) $(wildcard */*/build.py)
 	$(BIN)/python setup.py -q build_ext --inplace
+	install daemon/omnibusd $(BIN)/
 	touch $@
 
 # A start must not depend on whether Python may write here.
@@ -60,7 +61,7 @@ lint: all
 tidy:
 	.ci/packages clang-tidy
 	printf '%s\n' $(filter-out %.h $(wildcard transport/*/_*.c daemon/launch/_*.c),$(C_SOURCES)) | xargs -P$(JOBS) -n8 sh -c \
-	    'clang-tidy --quiet "$$@" -- -std=gnu11 -Itransport/relay -Itransport/multicast -Ikernel/include/uapi 2>/dev/null' -
+	    'clang-tidy --quiet "$$@" -- -std=gnu11 -Itransport -Itransport/relay -Itransport/multicast -Ikernel/include/uapi 2>/dev/null' -
 
 test-packages: tests/packages.txt
 	@.ci/packages tests/packages.txt
@@ -82,7 +83,8 @@ fuzz-coverage:
 
 clean:
 	rm -rf $(VENV) build *.egg-info transport/*/_*.c transport/*/_*.so tests/relay/build \
-	    transport/relay/libomnibusrelay.so daemon/launch/_launch.*.so daemon/launch/omnibus-daemon-launch-helper
+	    transport/relay/libomnibusrelay.so daemon/launch/_launch.*.so daemon/launch/omnibus-daemon-launch-helper \
+	    daemon/omnibusd
 
 .PHONY: all run lint tidy test test-packages policy-test fuzz fuzz-coverage clean
 .DELETE_ON_ERROR:

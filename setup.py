@@ -1,10 +1,10 @@
-"""The build steps that pyproject.toml can't express: native code, excluded files."""
+"""The build steps that pyproject.toml can't express: native code, a script in C, excluded files."""
 
 import os
 import shutil
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Distribution, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.modified import newer_group
@@ -13,6 +13,7 @@ BUILDERS = sorted(Path().glob("*/*/build.py"))
 
 HELPER = Path("daemon/launch/omnibus-daemon-launch-helper")
 HELPER_PARTS = ("launch_helper", "bus_config", "command_line", "oom_score", "service_file", "xml")
+LAUNCHER = Path("daemon/omnibusd")
 RELAY = Path("transport/relay/libomnibusrelay.so")
 RELAY_INCLUDES = [
     Path(name) for name in ("transport", "transport/relay", "transport/multicast", "kernel/include/uapi")
@@ -46,8 +47,8 @@ class BuildPy(build_py):
 class BuildExt(build_ext):
     """Builds what is no module beside the modules.
 
-    That is the data plane, a library that `_relay` is linked to, and the launch helper, which the
-    packager installs setuid root.
+    That is the data plane, a library that `_relay` is linked to, the launch helper, which the packager
+    installs setuid root, and omnibusd.
     """
 
     def build_extensions(self):
@@ -61,6 +62,12 @@ class BuildExt(build_ext):
         super().build_extensions()
         sources = [str(HELPER.with_name(f"{part}.c")) for part in HELPER_PARTS]
         self.link_program(sources, self.built(HELPER))
+        self.link_program([f"{LAUNCHER}.c"], self.launcher)
+
+    @property
+    def launcher(self):
+        """Where omnibusd is built, which is installed outside of the package."""
+        return Path(self.build_temp, "bin", LAUNCHER.name)
 
     def built(self, path):
         """Return where a file of the package is built."""
@@ -94,9 +101,22 @@ class BuildExt(build_ext):
         super().copy_extensions_to_source()
         for path in (HELPER, RELAY):
             self.copy_file(self.built(path), path)
+        self.copy_file(self.launcher, LAUNCHER)
+
+
+class BuildScripts(Distribution().get_command_class("build_scripts")):
+    """Takes for one of the scripts what BuildExt has built."""
+
+    def copy_scripts(self):
+        self.run_command("build_ext")
+        self.scripts = [name for name in self.scripts if not name.endswith(".c")]
+        copied, updated = super().copy_scripts()
+        target = str(Path(self.build_dir, LAUNCHER.name))
+        self.copy_file(self.get_finalized_command("build_ext").launcher, target)
+        return [*copied, target], [*updated, target]
 
 
 setup(
     cffi_modules=[f"{path}:ffibuilder" for path in BUILDERS],
-    cmdclass={"build_py": BuildPy, "build_ext": BuildExt},
+    cmdclass={"build_py": BuildPy, "build_ext": BuildExt, "build_scripts": BuildScripts},
 )

@@ -8,7 +8,7 @@ from typing import Final
 
 NOT_FOR_SERVICES: Final = (
     # Set by the service manager for the bus: its log, sockets, notifications, invocation, watchdog. And by
-    # omnibusd, the start script: its own path.
+    # omnibusd: its own path.
     "JOURNAL_STREAM",
     "LISTEN_FDNAMES",
     "LISTEN_FDS",

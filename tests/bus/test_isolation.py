@@ -136,8 +136,7 @@ class TestProgram:
             assert self.version(place / name, "--version").startswith("omnibus ")
 
     def test_relative(self, installed: Path) -> None:
-        for command in (["./omnibusd"], ["/bin/sh", "omnibusd"]):
-            assert self.version(*command, "--version", cwd=installed / "bin").startswith("omnibus ")
+        assert self.version("./omnibusd", "--version", cwd=installed / "bin").startswith("omnibus ")
 
     def test_arguments_are_passed_as_they_are(self, installed: Path) -> None:
         done = subprocess.run(

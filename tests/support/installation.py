@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import sysconfig
 from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[2]
 ROOMS = ("auth", "daemon", "policy", "systemd", "transport")
 
 
@@ -17,7 +15,7 @@ def install(environment: Path, executable: Path) -> Path:
     shutil.copy(executable, environment / "bin")
     shutil.copy(old / "bin/python3", environment / "bin", follow_symlinks=False)
     shutil.copy(old / "pyvenv.cfg", environment)
-    here = Path(sysconfig.get_path("purelib"))
+    (here,) = old.glob("lib/python3*/site-packages")
     site = environment / here.relative_to(old)
     site.mkdir(parents=True)
     for path in here.iterdir():
@@ -25,10 +23,9 @@ def install(environment: Path, executable: Path) -> Path:
             (site / path.name).symlink_to(path)
     package = site / "omnibus"
     package.mkdir()
-    for path in CHECKOUT.glob("*.py"):
+    source = here / "omnibus"  # or a link to the checkout
+    for path in source.glob("*.py"):
         shutil.copy(path, package)
     for room in ROOMS:
-        shutil.copytree(
-            CHECKOUT / room, package / room, ignore=shutil.ignore_patterns("*.[ch]", "__pycache__")
-        )
+        shutil.copytree(source / room, package / room, ignore=shutil.ignore_patterns("*.[ch]", "__pycache__"))
     return package
