@@ -7,13 +7,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from select import select
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from ..policy.error import ConfigError
 from ..policy.load import load, read_result, run_child
 from ..policy.settings import Settings
+from . import daemonize
 
 if TYPE_CHECKING:
     # Not at run time: the child is started before this process imports large modules.
@@ -31,10 +32,11 @@ class FirstReading:
     """A child that reads the configuration while this process imports its own parts.
 
     If no child can be created this process reads it. ``began`` is the time of the beginning, as of
-    time.time(); later changes may not have been read.
+    time.time(); later changes may not have been read. ``serving``: there are clients, whose connections the
+    child closes, so that they end when the bus ends them.
     """
 
-    def __init__(self, path: str, own_path: str | None = None) -> None:
+    def __init__(self, path: str, own_path: str | None = None, *, serving: bool = False) -> None:
         self.began = time.time()
         self._path = path
         self._own_path = own_path
@@ -51,6 +53,8 @@ class FirstReading:
         else:
             if self._pid == 0:
                 os.close(self._fd)
+                if serving:
+                    _close_others({writing, *named_fd(path)})
                 _read(path, writing, own_path)
         os.close(writing)
 
@@ -79,6 +83,16 @@ def _read(path: str, fd: int, own_path: str | None) -> NoReturn:
         code = run_child(path, fd, own_path)
     finally:
         os._exit(code)
+
+
+def _close_others(kept: Collection[int]) -> None:
+    """Close all descriptors but these and the standard ones."""
+    for fd in daemonize.open_fds():
+        if fd > 2 and fd not in kept:
+            try:
+                os.close(fd)
+            except OSError:
+                pass  # that of the listing
 
 
 class Rereading:

@@ -20,7 +20,7 @@
 SANE = $(CURDIR)/$(VENV)/sanitize
 SANE_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 # Left out is what the sanitizers themselves take, milliseconds at the start and memory that is kept for a while.
-SANE_TESTS ?= tests/bus tests/activation/test_services.py \
+SANE_TESTS ?= tests/bus tests/activation/test_services.py tests/upgrade \
     --deselect=tests/bus/test_start.py::TestDuration --deselect=tests/bus/test_stress.py::TestNoGrowth
 
 # A virtual environment inside the other: its own interpreter and its own copy of the package, built anew.
@@ -34,7 +34,7 @@ $(SANE)/built: tests/sanitize/python.c tests/targets.mk $(VENV)/installed $(C_SO
 	    $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' >"$$site/outer.pth" && \
 	    CC="gcc $(SANE_FLAGS)" CFLAGS=-O1 $(BIN)/python setup.py -q build \
 	        --build-base=$(SANE)/build --build-lib="$$site"
-	cp daemon/omnibusd $(SANE)/bin/
+	cp $(SANE)/build/scripts-*/omnibusd $(SANE)/bin/
 	touch $@
 
 sanitize-test: all test-packages $(SANE)/built
@@ -59,7 +59,7 @@ $(COVER)/built: $(wildcard tests/structure/*) tests/targets.mk $(VENV)/installed
 	    echo 'import measured' >>"$$site/outer.pth" && cp tests/structure/measured.py "$$site/" && \
 	    CC="clang $(COVER_FLAGS)" CFLAGS=-O0 $(BIN)/python setup.py -q build \
 	        --build-base=$(COVER)/build --build-lib="$$site"
-	cp tests/structure/coverage.ini $(COVER)/ && cp daemon/omnibusd $(COVER)/bin/
+	cp tests/structure/coverage.ini $(COVER)/ && cp $(COVER)/build/scripts-*/omnibusd $(COVER)/bin/
 	touch $@
 
 # Only lines count here: tests of the installation itself, and of what a start may take, fail.

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from .. import daemonize
 from ..options import Options, parse
 from .program import CAN_RESUME, DRAFT, REHEARSE, UPGRADE, ProgramError
-from .resumption import go_back, take
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -39,6 +38,7 @@ def _options(arguments: Sequence[str]) -> Options:
 
 def _rehearse(arguments: Sequence[str]) -> int:
     from .rehearsal import answer
+    from .resumption import take
     from .trial import rehearse
 
     def act() -> None:
@@ -63,24 +63,27 @@ def _draft(arguments: Sequence[str]) -> int:
 
 
 def _resume(arguments: Sequence[str]) -> int:
+    from .resumption import take
+
     try:
         resumption, rest = take(arguments)
     except ProgramError as error:
         _print(str(error))
         return 1
     try:
+        resumption.begin()
         from ..configuration import FirstReading
 
         daemonize.prepare_descriptors()
         daemonize.reset_signals()
         options = _options(rest)
-        reading = FirstReading(options.config_file, options.omnibus_config)
+        reading = FirstReading(options.config_file, options.omnibus_config, serving=True)
         # Everything else is imported while the child reads the configuration.
         from .resume import ResumedStart
 
         start = ResumedStart(options, reading, resumption)
     except Exception as error:
-        go_back(resumption, repr(error), _print)
+        resumption.abandon(str(error) or repr(error), _print)
         return 1
     return start.run()
 

@@ -11,13 +11,15 @@ from typing import Final
 from ...record import Record
 
 PATH_VARIABLE: Final = "OMNIBUS_PROGRAM"
-"""Set by the start script: the path that it was executed by, which an installation may replace."""
+"""Set by omnibusd: the path that it was executed by, which an installation may replace."""
 UPGRADE: Final = "--upgrade"
 CAN_RESUME: Final = "--can-resume"
 REHEARSE: Final = "--rehearse"
 RESUME: Final = "--resume-fd="
 PREVIOUS: Final = "--previous="
 DRAFT: Final = "--draft="
+LIBRARY: Final = "--library="
+"""What omnibusd preloads, so that the data plane serves first: the library that was rehearsed with."""
 RETURNED: Final = "--returned"
 """In front of a command line: the program after this one could not go on."""
 MAX_LINKS: Final = 40  # as in the kernel
@@ -44,14 +46,14 @@ class Program(Record):
 
 
 def installed(environment: Mapping[str, str] = os.environ) -> Program:
-    """Return the program as this process was started: the script, or the interpreter if there was none."""
+    """Return the program as this process was started: omnibusd, or the interpreter if that was executed."""
     path = environment.get(PATH_VARIABLE, "")
     if path:
         return Program(os.path.abspath(path))
     return Program(sys.executable, ("-I", "-m", "omnibus.daemon.main"))
 
 
-def check_trust(path: str, owner: int) -> None:
+def check_trust(path: str, owner: int, *, executable: bool = True) -> None:
     """Raise ProgramError unless only root and ``owner`` can change what the absolute ``path`` leads to.
 
     That is: the file, every directory on the way to it, and every link in between belong to one of them, and
@@ -80,7 +82,7 @@ def check_trust(path: str, owner: int) -> None:
                 raise ProgramError(f"{path}: too many links")
             rest = [*_parts(target), *rest]
             at = "/" if target.startswith("/") else os.path.dirname(at)
-    if not stat.S_ISREG(found.st_mode) or not os.access(path, os.X_OK):
+    if not stat.S_ISREG(found.st_mode) or (executable and not os.access(path, os.X_OK)):
         raise ProgramError(f"{path}: not a program")
 
 
@@ -102,7 +104,7 @@ def _check(path: str, found: os.stat_result, owner: int) -> None:
 def without_resume(arguments: Sequence[str]) -> tuple[str, ...]:
     """Return a command line without what an earlier upgrade has put in front of it."""
     rest = list(arguments)
-    while rest and rest[0].startswith((RESUME, PREVIOUS, RETURNED)):
+    while rest and rest[0].startswith((RESUME, PREVIOUS, LIBRARY, RETURNED)):
         rest.pop(0)
     return tuple(rest)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from ... import __version__
 from ...policy.error import ConfigError
 from ...policy.load import describe
+from ...transport.relay.resumption import LIBRARY
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,8 +23,8 @@ SECONDS: Final = 30.0
 NICE: Final = 10  # clients have priority
 MAX_ANSWER: Final = 65536
 
-Answered = Callable[[str, str], object]
-"""Called with the version of the program and "", or with "" and the reason of a failure."""
+Answered = Callable[[str, str, str], object]
+"""Called with its version, "" and the path of its library, or with "", the reason of a failure, and ""."""
 
 
 class Rehearsal:
@@ -67,11 +68,11 @@ class Rehearsal:
 
     def _give_up(self) -> None:
         self._close()
-        self._done("", "The rehearsal of the new program took too long")
+        self._done("", "The rehearsal of the new program took too long", "")
 
     def _failed(self, error: Exception) -> None:
         if self._close() is not None:
-            self._done("", f"The rehearsal failed: {error!r}")
+            self._done("", f"The rehearsal failed: {error!r}", "")
 
     def _close(self) -> int | None:
         """End and reap the child, once; return its wait(2) status."""
@@ -100,15 +101,18 @@ def _spawn(command: Sequence[str], environment: Mapping[bytes, bytes], state: in
     return pid
 
 
-def _read(data: bytes, status: int | None) -> tuple[str, str]:
+def _read(data: bytes, status: int | None) -> tuple[str, str, str]:
     try:
         answer = json.loads(data)
         version, error = str(answer["version"]), str(answer["error"])
+        library = str(answer.get("library", ""))
     except (ValueError, TypeError, KeyError, RecursionError):
         code = 0 if status is None else os.waitstatus_to_exitcode(status)
         how = f"signal {-code}" if code < 0 else f"exit status {code}"
-        return "", f"The new program did not answer in its rehearsal ({how})"
-    return (version, "") if not error else ("", f"The new program ({version}) can't go on: {error}")
+        return "", f"The new program did not answer in its rehearsal ({how})", ""
+    if error:
+        return "", f"The new program ({version}) can't go on: {error}", ""
+    return version, "", library
 
 
 def answer(rehearse: Callable[[], None]) -> int:
@@ -120,5 +124,6 @@ def answer(rehearse: Callable[[], None]) -> int:
         error = str(problem)
     except Exception as problem:
         error = describe(problem)
-    print(json.dumps({"version": __version__, "error": error}), file=sys.stdout, flush=True)
+    found = {"version": __version__, "error": error, "library": LIBRARY}
+    print(json.dumps(found), file=sys.stdout, flush=True)
     return int(bool(error))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import syslog
 from functools import partial
-from types import FrameType
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from ... import __version__
 from ...auth.mechanism import Mechanisms
@@ -22,9 +19,8 @@ from ..configuration import FirstReading
 from ..logging import UPGRADED
 from ..options import Options
 from ..startup import StartErrors, Startup, reason
-from . import memfd
 from .control import Control
-from .resumption import Resumption, go_back
+from .resumption import Resumption
 from .sections import decode_names
 from .tables import Tables, restore_listeners
 
@@ -32,14 +28,13 @@ if TYPE_CHECKING:
     from ..serve import Serving
 
 PATIENCE: Final = 5.0  # seconds that the configuration may take; then that of the state is used
-SECONDS: Final = 30  # until the start counts as failed
 
 
 class ResumedStart(Startup):
-    """A start that takes over everything, or nothing: then the previous program goes on.
+    """A start of a control plane whose data plane serves already; if it fails the previous program goes on.
 
-    The data plane stays frozen until all of the control plane is ready, so that what failed can be repeated
-    by another program: no message has been read by then, and none was answered.
+    No event of the data plane is handled before all is ready. Until then the data plane can do without this
+    process's Python: the way back is in transport/resumption/.
     """
 
     def __init__(self, options: Options, reading: FirstReading, resumption: Resumption) -> None:
@@ -48,8 +43,6 @@ class ResumedStart(Startup):
 
     def run(self) -> int:
         """See ``Startup``."""
-        signal.signal(signal.SIGALRM, _take_too_long)
-        signal.alarm(SECONDS)
         try:
             serving = self._start()
         except Exception as error:
@@ -59,24 +52,22 @@ class ResumedStart(Startup):
     def _start(self) -> Serving:
         self._import_while_reading()
         daemonize.hold_signals()
-        memfd.check(self._resumption.state, os.geteuid())
         state = State(self._resumption.state)
         control = Control.decode(_section(state, Section.CONTROL))
         names = decode_names(_section(state, Section.NAMES))
         settings, mechanisms = self._configure(control)
         self._adopt(control)
         self.notifier = Notifier()
-        relay = self._restore_relay(state, settings)
+        relay = self._configure_relay(settings)
         from ..serve import Serving
 
         serving = Serving(self, relay, settings, mechanisms)
         serving.bus.names = names
         Tables(self, serving.bus, serving.spawner).restore(control)
         serving.start()
-        signal.alarm(0)
-        self._thaw(relay, control)
         state.close()
-        os.close(self._resumption.state)
+        self._resumption.end()
+        self._tell(relay, control)
         return serving
 
     def _configure(self, control: Control) -> tuple[Settings, Mechanisms]:
@@ -84,7 +75,7 @@ class ResumedStart(Startup):
         same = (self.config_file, self.omnibus_config) == (control.config_file, control.omnibus_config)
         self.config_file, self.omnibus_config = control.config_file, control.omnibus_config
         if not same:  # the names were relative to another directory
-            self._reading = FirstReading(self.config_file, self.omnibus_config)
+            self._reading = FirstReading(self.config_file, self.omnibus_config, serving=True)
             self.began = self._reading.began
         try:
             if not self._reading.ends_within(PATIENCE):
@@ -115,18 +106,19 @@ class ResumedStart(Startup):
         self.way = control.way
         self.log.never_wait()
 
-    def _restore_relay(self, state: State, settings: Settings) -> Relay:
-        relay = Relay.restore(state)
+    def _configure_relay(self, settings: Settings) -> Relay:
+        """Apply the configuration as a reload does."""
+        relay = self._resumption.relay
         relay.load_policy(settings.policy)
         relay.set_limits(settings.limits)
         relay.commit()
-        self._start_thread(relay)
+        self.has_thread = relay.has_thread
+        if not self.has_thread:
+            self.log.warning("Messages share the thread of the control plane, since there is none for them")
         return relay
 
-    def _thaw(self, relay: Relay, control: Control) -> None:
-        """Serve again, and tell how that went."""
-        relay.thaw()
-        relay.commit()
+    def _tell(self, relay: Relay, control: Control) -> None:
+        """Tell how that went."""
         pause = self._log_pause(control)
         request = control.request
         if request is not None and not self._resumption.returned:
@@ -140,9 +132,7 @@ class ResumedStart(Startup):
 
     def _log_pause(self, control: Control) -> int:
         """Log the upgrade; return for how many microseconds no client was served."""
-        import time
-
-        pause = max(0, int(1e6 * (time.monotonic() - control.frozen)))
+        pause = max(0, int(1e6 * (self._resumption.since - control.frozen)))
         how = "Returned" if self._resumption.returned else "Upgraded"
         self.log.info(
             f"{how} from omnibus {control.version} to {__version__}: {control.connections} connections,"
@@ -156,8 +146,7 @@ class ResumedStart(Startup):
 
         Nothing is closed or removed, so that another program may serve.
         """
-        signal.alarm(0)
-        go_back(self._resumption, reason(error), partial(self.log.write, syslog.LOG_CRIT))
+        self._resumption.abandon(reason(error), partial(self.log.write, syslog.LOG_CRIT))
         return 1
 
 
@@ -166,7 +155,3 @@ def _section(state: State, kind: Section) -> bytes:
     if found is None:
         raise StateError(f"The state has no section {kind.name}")
     return found
-
-
-def _take_too_long(number: int, frame: FrameType | None) -> NoReturn:
-    raise TimeoutError(f"The start took more than {SECONDS} seconds")

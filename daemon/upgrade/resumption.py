@@ -1,45 +1,49 @@
-"""What the previous program has handed on, and the way back to it.
+"""What the previous program has handed on.
 
-Little is imported here, because this has to work where the rest does not.
+The way back to it is the data plane's, as it has to work where Python does not: transport/resumption/.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Sequence
 
 from ... import __version__
-from .. import daemonize
-from ..activation.environment import inherited
-from .program import PREVIOUS, RESUME, RETURNED, ProgramError, check_trust, without_resume
+from ...transport.relay import Relay, resumption
+from .program import PREVIOUS, RESUME, RETURNED, ProgramError, without_resume
 
 
 class Resumption:
-    """What the previous program has handed on: the memfd, and the descriptors that stayed open.
+    """What is handed on: the data plane with all descriptors, and the memfd.
 
-    ``previous``: where that program still is, "" if it isn't known. ``returned``: this is that program.
+    ``previous``: where the previous program still is, "" if it isn't known. ``returned``: this is that
+    program. ``relay`` serves since the time ``since``, in seconds of CLOCK_MONOTONIC.
     """
 
     def __init__(self, state: int, previous: str, returned: bool) -> None:
         self.state = state
         self.previous = previous
         self.returned = returned
-        self.fds = [fd for fd in daemonize.open_fds() if fd > 2 and _is_inheritable(fd)]
 
+    def begin(self) -> None:
+        """Let the data plane serve, unless it does already; raises StateError.
 
-def _is_inheritable(fd: int) -> bool:
-    try:
-        return os.get_inheritable(fd)
-    except OSError:
-        return False  # that of the listing, closed by now
+        Must be called before ``prepare_descriptors``, which makes all descriptors close-on-exec.
+        """
+        self.relay, self.since = Relay.resumed()
+
+    def end(self) -> None:
+        """Report that this program is ready; the memfd is closed."""
+        resumption.end()
+
+    def abandon(self, reason: str, log: Callable[[str], object]) -> None:
+        """Let the previous program go on; returns if that is not possible."""
+        text = f"omnibus {__version__} can't go on with the state of the bus: {reason}"
+        log(f"{text}; going back to {self.previous}" if self.previous else text)
+        resumption.abandon()
 
 
 def take(arguments: Sequence[str]) -> tuple[Resumption, tuple[str, ...]]:
-    """Return what is handed on, and the rest of the command line; raises ProgramError.
-
-    Must be called before ``prepare_descriptors``, which makes all descriptors close-on-exec.
-    """
+    """Return what is handed on, and the rest of the command line; raises ProgramError."""
     options = arguments[: len(arguments) - len(without_resume(arguments))]
     values = dict(one.partition("=")[::2] for one in options)
     number = values.get(RESUME.removesuffix("="), "")
@@ -47,20 +51,3 @@ def take(arguments: Sequence[str]) -> tuple[Resumption, tuple[str, ...]]:
         raise ProgramError(f"{RESUME}{number}: that is no descriptor")
     previous = values.get(PREVIOUS.removesuffix("="), "")
     return Resumption(int(number), previous, RETURNED in options), without_resume(arguments)
-
-
-def go_back(resumption: Resumption, reason: str, log: Callable[[str], object]) -> None:
-    """Execute the previous program with the same state; returns if that is not possible."""
-    text = f"omnibus {__version__} can't go on with the state of the bus: {reason}"
-    previous = resumption.previous
-    log(f"{text}; going back to {previous}" if previous else text)
-    if not previous:
-        return
-    try:
-        check_trust(previous, os.geteuid())
-        for fd in resumption.fds:
-            os.set_inheritable(fd, True)
-        command = [previous, f"{RESUME}{resumption.state}", RETURNED, *without_resume(sys.argv[1:])]
-        os.execve(previous, command, dict(inherited()))
-    except (OSError, ProgramError) as error:
-        log(f"The previous program can't be executed: {error}")

@@ -20,7 +20,7 @@ from ..guard import ignored
 from . import memfd
 from .control import Request
 from .freezer import Freezer, Unrest
-from .program import PREVIOUS, REHEARSE, RESUME, ProgramError, check_trust, without_resume
+from .program import LIBRARY, PREVIOUS, REHEARSE, RESUME, ProgramError, check_trust, without_resume
 from .rehearsal import Rehearsal
 from .sections import encode
 
@@ -66,6 +66,7 @@ class Upgrader:
         self._request: Request | None = None
         self._rehearsal: Rehearsal | None = None
         self._state = -1
+        self._library = ""
         self._until = 0.0
         self._busy = False
 
@@ -121,8 +122,9 @@ class Upgrader:
             self._loop, command, self._environment(), self._state, self._rehearsed, seconds
         )
 
-    def _rehearsed(self, version: str, failure: str) -> None:
+    def _rehearsed(self, version: str, failure: str, library: str) -> None:
         self.stop()
+        self._library = library
         if failure:
             self._fail(failure)
             return
@@ -169,6 +171,8 @@ class Upgrader:
         previous = self._previous()
         if previous is not None:
             options.append(PREVIOUS + previous)
+        if self._may_preload():
+            options.append(LIBRARY + self._library)
         command = program.command(*options, *self._arguments())
         kept = self._kept()
         try:
@@ -199,6 +203,17 @@ class Upgrader:
         except ProgramError:
             return None
         return before
+
+    def _may_preload(self) -> bool:
+        """Return whether the library that the rehearsal has named is as safe as the program."""
+        if not self._library:
+            return False
+        try:
+            check_trust(self._library, os.geteuid(), executable=False)
+        except ProgramError as error:
+            self._bus.log.note(f"Clients wait for Python: {error}")
+            return False
+        return True
 
     def _check(self) -> None:
         """Raise ProgramError or StateError unless the program may be executed, and can start."""

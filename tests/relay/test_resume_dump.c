@@ -117,7 +117,7 @@ static void only_a_sealed_memfd_is_mapped(void)
     CHECK_EQUAL(fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL), 0);
     CHECK_EQUAL(relay_state_map(fd, &bytes, &size), -EINVAL); /* it is empty */
     close(fd);
-    CHECK_EQUAL(relay_state_map(fd, &bytes, &size), -EPERM);
+    CHECK_EQUAL(relay_state_map(fd, &bytes, &size), -EBADF);
     fd = memfd_create("omnibus-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     CHECK_EQUAL(write(fd, "OMNISTAT\1\0\0\0\1\0\0\0", 16), 16);
     CHECK_EQUAL(fcntl(fd, F_ADD_SEALS, UPGRADE_SEALS), 0);
@@ -125,6 +125,19 @@ static void only_a_sealed_memfd_is_mapped(void)
     close(fd);
     fd = memfd_create("other", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     CHECK_EQUAL(fcntl(fd, F_ADD_SEALS, UPGRADE_SEALS), 0);
+    CHECK_EQUAL(relay_state_map(fd, &bytes, &size), -EPERM);
+    close(fd);
+}
+
+static void a_state_of_another_user_is_not_mapped(void)
+{
+    const uint8_t *bytes;
+    size_t size;
+    if (geteuid() != 0)
+        return; /* only root can give a file away */
+    int fd = memfd_create("omnibus-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    CHECK_EQUAL(fcntl(fd, F_ADD_SEALS, UPGRADE_SEALS), 0);
+    CHECK_EQUAL(fchown(fd, 65534, 65534), 0);
     CHECK_EQUAL(relay_state_map(fd, &bytes, &size), -EPERM);
     close(fd);
 }
@@ -171,6 +184,7 @@ static const struct check_test tests[] = {
     TEST(sections_of_the_control_plane_are_found),
     TEST(descriptors_are_listed),
     TEST(only_a_sealed_memfd_is_mapped),
+    TEST(a_state_of_another_user_is_not_mapped),
     TEST(rehearsal_takes_nothing),
     TEST(descriptors_become_close_on_exec),
 };

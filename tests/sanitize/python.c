@@ -9,10 +9,14 @@
 const char *__asan_default_options(void);
 const char *__ubsan_default_options(void);
 
-/* Leaks are looked for by the C tests: what Python keeps until the end would be found here. */
+/*
+ * Leaks are looked for by the C tests: what Python keeps until the end would be found here. The library of
+ * the data plane is preloaded in upgrades, and so comes before that of the sanitizer.
+ */
 const char *__asan_default_options(void)
 {
-    return "detect_leaks=0:detect_stack_use_after_return=1:quarantine_size_mb=16:log_path=" REPORTS;
+    return "verify_asan_link_order=0:detect_leaks=0:detect_stack_use_after_return=1:quarantine_size_mb=16:"
+           "log_path=" REPORTS;
 }
 
 const char *__ubsan_default_options(void)

@@ -41,7 +41,8 @@ class Bus:
             self.program = Path(executable)  # a link would take a process to be followed
         self.daemon: Daemon = start(str(self.program), text, arguments, directory=self.directory, **options)
         self.pid = self.daemon.pid
-        self.upgraded = 0
+        self.pauses: list[float] = []
+        """For how many seconds no client was served, in each upgrade, as the bus says."""
 
     def connect(self, **options: Any) -> Client:
         return self.daemon.connect(**options)
@@ -68,14 +69,14 @@ class Bus:
         client = client or self.connect()
         before = sorted(client.driver("ListNames"))
         version, _, pause = client.reply_to(self.start_upgrade(client)).body
-        self.upgraded += 1
+        self.pauses.append(pause / 1e6)
         assert version == __version__
         assert pause > 0
         assert sorted(client.driver("ListNames")) == before
         assert self.daemon.process.poll() is None
         command = Path(f"/proc/{self.pid}/cmdline").read_bytes()
         assert command.count(b"--resume-fd=") == 1
-        assert self.daemon.stderr.count("Upgraded from omnibus") == self.upgraded
+        assert self.daemon.stderr.count("Upgraded from omnibus") == len(self.pauses)
 
     def refuses(self, client: Client, name: str = "org.freedesktop.DBus.Error.Failed") -> str:
         """Ask for an upgrade that must fail, and return the text of its error."""

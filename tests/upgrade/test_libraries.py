@@ -42,12 +42,12 @@ def test_service(library: Library) -> None:
     owner = asking.driver("GetNameOwner", "s", library.name)
     serial = library.bus.start_upgrade(asking)
     caller = library.call()
-    asking.reply_to(serial)
+    _, _, pause = asking.reply_to(serial).body
+    library.bus.pauses.append(pause / 1e6)
     try:
         caller.read_until("ok")
     finally:
         caller.stop()
-    library.bus.upgraded += 1
     library.bus.upgrade(asking)
     done = run(
         peer_command(library.peer, "call", library.name), library.bus.daemon.environment(), status=None

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -47,7 +48,10 @@ def table() -> Iterator[None]:
     """Print what was measured, at the end."""
     yield
     if "UPGRADES" in os.environ:
-        print("\n| load | upgrades | sent | lost | wrong | longest wait |\n|---|---|---|---|---|---|")
+        print(
+            "\n| load | upgrades | sent | lost | wrong | longest wait | pause: median | longest |"
+            "\n|---|---|---|---|---|---|---|---|"
+        )
         print(*ROWS, sep="\n")
 
 
@@ -76,6 +80,7 @@ def test_nothing_is_lost(start_bus: StartBus, name: str, upgrades: int, numbers:
         result = load.end()
     sent = f"{result.calls} calls, {result.signals} signals, {result.descriptors} descriptors"
     wait = f"{1000 * result.longest:.0f} ms"
-    ROWS.append(f"| {name} | {upgrades} | {sent} | {result.lost} | {result.wrong} | {wait} |")
+    pauses = f"{1000 * median(bus.pauses):.0f} ms | {1000 * max(bus.pauses):.0f} ms"
+    ROWS.append(f"| {name} | {upgrades} | {sent} | {result.lost} | {result.wrong} | {wait} | {pauses} |")
     assert result.calls and result.signals and result.descriptors
     assert (result.lost, result.wrong, result.errors, result.cut_off) == (0, 0, 0, 0)

@@ -171,7 +171,7 @@ class TestProgram:
         bus.upgrade(client)
 
     def test_path(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is that of the start script, which may be a link, or the interpreter's without one."""
+        """It is that of omnibusd, which may be a link, or of the interpreter if that was executed."""
         assert installed({"OMNIBUS_PROGRAM": "/usr/bin/omnibusd"}).command("-x") == [
             "/usr/bin/omnibusd",
             "-x",

@@ -1,6 +1,6 @@
 """Builds `_relay`, the interface to the data plane; cffi reads the declarations from its headers.
 
-The data plane itself is a library, which setup.py builds, so that a program without Python can load it.
+The data plane itself is a library, which setup.py builds: it serves before Python does after an upgrade.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from cffi import FFI
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
-FOLDERS = [HERE, HERE.parent / "multicast"]
+FOLDERS = [HERE, HERE.parent / "multicast", HERE.parent]
 UAPI = ROOT / "kernel" / "include" / "uapi"
 # Types that the headers take from others.
 FOREIGN = """
@@ -47,7 +47,14 @@ def declarations(header: Path) -> str:
     return text.split("/* cffi: begin */", 1)[1].split("/* cffi: end */", 1)[0]
 
 
-HEADERS = ["api/relay.h", "wire/message.h", "policy/policy.h", "base/follower.h", "bpf/filter.h"]
+HEADERS = [
+    "api/relay.h",
+    "wire/message.h",
+    "policy/policy.h",
+    "base/follower.h",
+    "bpf/filter.h",
+    "resumption/resumption.h",
+]
 
 ffibuilder = FFI()
 ffibuilder.cdef(FOREIGN + INOTIFY)

@@ -69,6 +69,23 @@ class Relay:
         relay._own(out[0])
         return relay
 
+    @classmethod
+    def resumed(cls) -> tuple["Relay", float]:
+        """Returns the data plane with the state that the command line names, and since when it serves.
+
+        It serves by the policy and the limits of the state, from the first `turn` on if it has no thread.
+        Its first events are as after `restore`. The time is in seconds of CLOCK_MONOTONIC. Raises StateError;
+        then, and until `resumption.end`, `resumption.abandon` is the way back.
+        """
+        out = ffi.new("struct relay **")
+        since = ffi.new("int64_t *")
+        why = ffi.new("char[]", _MAX_REASON)
+        if lib.relay_resumption(out, since, why, _MAX_REASON) < 0:
+            raise StateError(str(ffi.string(why), "utf-8", "replace"))
+        relay = cls.__new__(cls)
+        relay._own(out[0])
+        return relay, since[0] / 1e6
+
     def _own(self, relay: Any) -> None:
         self._relay: Any = relay
         self._credentials = ffi.new("struct relay_credentials *")
@@ -80,6 +97,11 @@ class Relay:
         Raises OSError if no thread can be created; then the caller has to call `turn`.
         """
         check(lib.relay_start(self._relay))
+
+    @property
+    def has_thread(self) -> bool:
+        """Whether `start` has made a thread."""
+        return bool(lib.relay_has_thread(self._relay))
 
     @property
     def poll_fd(self) -> int:

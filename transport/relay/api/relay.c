@@ -33,6 +33,8 @@ static void apply_commands(void *context)
             break;
     }
     relay->bus.commands_wait = relay->batches != NULL;
+    if (atomic_load_explicit(&relay->successor, memory_order_acquire))
+        relay->bus.stop = true;
 }
 
 int relay_new(struct relay **out, const char *guid)
@@ -62,7 +64,16 @@ static void *relay_thread(void *context)
 {
     struct relay *relay = context;
     loop_run(&relay->bus, apply_commands, relay);
+    relay_successor successor = atomic_load_explicit(&relay->successor, memory_order_acquire);
+    if (successor)
+        successor(relay);
     return NULL;
+}
+
+void relay_succeed(struct relay *relay, relay_successor successor)
+{
+    atomic_store_explicit(&relay->successor, successor, memory_order_release);
+    wake_up(&relay->commanded);
 }
 
 int relay_start(struct relay *relay)
@@ -199,6 +210,11 @@ void relay_free(struct relay *relay)
 int relay_set_group(struct relay *relay, int group, uint32_t max_members, bool trust_everybody)
 {
     return group_begin(&relay->bus, group, max_members, trust_everybody);
+}
+
+_Bool relay_has_thread(struct relay *relay)
+{
+    return relay->started;
 }
 
 uint32_t relay_incomplete(struct relay *relay)

@@ -155,6 +155,7 @@ _Bool relay_at_console(const char *users, uint32_t uid);
 
 int relay_new(struct relay **out, const char *guid);
 int relay_start(struct relay *relay); /* starts the thread, with all signals blocked */
+_Bool relay_has_thread(struct relay *relay);
 void relay_free(struct relay *relay); /* stops the thread, closes all connections, frees everything */
 /*
  * Without a thread of its own the data plane runs in that of the control plane, which calls relay_turn when
@@ -318,8 +319,9 @@ enum relay_state_section { /* never renumbered; below 64 */
 };
 
 /*
- * Maps the state in a memfd, which has to be sealed, so that it cannot change, and named omnibus... (-EPERM
- * otherwise), and checks all sums. -EINVAL: it is no state.
+ * Maps the state in a memfd, which has to be sealed, so that it cannot change, to belong to root or to this
+ * process's user, and to be named omnibus... (-EPERM otherwise), and checks all sums. -EINVAL: it is no
+ * state.
  */
 int relay_state_map(int fd, const uint8_t **state, size_t *size);
 void relay_state_unmap(const uint8_t *state, size_t size);

@@ -9,6 +9,8 @@
 
 #include <pthread.h>
 
+typedef void (*relay_successor)(struct relay *relay);
+
 struct relay {
     /*
      * owned by the data plane; the rest by the control plane, except for the two stacks and for atomic fields
@@ -24,8 +26,9 @@ struct relay {
     struct event
         *read; /* events with memory of their own that were handed out; freed by the next relay_events */
     pthread_t thread;
-    bool started; /* the thread runs */
-    bool turns;   /* there is no thread: relay_turn is called */
+    _Atomic(relay_successor) successor; /* what the thread does instead; NULL: nothing */
+    bool started;                       /* the thread runs */
+    bool turns;                         /* there is no thread: relay_turn is called */
 };
 
 /* Makes the batch that commands are appended to, unless there is one. False: no memory. */
@@ -33,6 +36,12 @@ bool relay_open_batch(struct relay *relay);
 /* Appends a command, which may be NULL: no memory. Owns it, also when it fails. 0, or -ENOMEM. */
 int relay_push(struct relay *relay, struct command *command);
 int relay_push_new(struct relay *relay, enum command_kind kind, uint64_t id, uint32_t serial);
+
+/*
+ * Lets the thread call a function between two wake-ups, and end. From then on the relay belongs to that
+ * function: no other may be called by another thread. For signal handlers, too.
+ */
+void relay_succeed(struct relay *relay, relay_successor successor);
 
 /* Frees all events, and closes descriptors that were not taken. */
 void relay_drain(struct relay *relay);

@@ -53,12 +53,16 @@ int relay_dump(struct relay *relay, int fd, const uint8_t *sections, size_t size
     return relay_push(relay, command);
 }
 
-/* True if nothing can change the file any more, and this program's own name for it is on it. */
-static bool is_state(int fd)
+/*
+ * True if nothing can change the file any more, it belongs to root or to the user of this process, and this
+ * program's own name for it is on it.
+ */
+static bool is_state(int fd, const struct stat *found)
 {
     char path[32], name[sizeof(STATE_LINK)];
     int seals = fcntl(fd, F_GET_SEALS);
-    if (seals < 0 || (seals & STATE_SEALS) != STATE_SEALS)
+    if (seals < 0 || (seals & STATE_SEALS) != STATE_SEALS ||
+        (found->st_uid != 0 && found->st_uid != geteuid()))
         return false;
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     ssize_t n = readlink(path, name, sizeof(name));
@@ -68,10 +72,10 @@ static bool is_state(int fd)
 int relay_state_map(int fd, const uint8_t **state, size_t *size)
 {
     struct stat found;
-    if (!is_state(fd))
-        return -EPERM;
     if (fstat(fd, &found) < 0)
         return -errno;
+    if (!is_state(fd, &found))
+        return -EPERM;
     if (found.st_size == 0 || (uint64_t)found.st_size > SIZE_MAX)
         return -EINVAL;
     void *map = mmap(NULL, (size_t)found.st_size, PROT_READ, MAP_SHARED, fd, 0);
