@@ -185,6 +185,13 @@ class Live:
                 return {row[0]: row[-1] for row in found}
         return {}
 
+    def find(self, unique: str) -> Connection | None:
+        """Return what every bus tells of one connection; None if it is gone."""
+        who = self._ask_about(unique, BUS_NAME, "GetConnectionCredentials")
+        if who is None:
+            return None
+        return _connection(unique, [], who.get("UnixUserID"), who.get("ProcessID"))
+
     def queues(self) -> dict[str, list[str]]:
         """Return the unique names for each well-known name, the owner first."""
         if self.status is not None:

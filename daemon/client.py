@@ -103,13 +103,18 @@ class Client:
 
         Without a deadline the time-out of the socket counts.
         """
+        data = self.receive_bytes(deadline)
+        try:
+            return None if data is None else parse_message(data)
+        except ValueError as error:
+            raise NotConnected(f"a message is malformed: {error}") from error
+
+    def receive_bytes(self, deadline: float | None = None) -> bytes | None:
+        """Return the next message as ``receive``, without looking into it."""
         while (data := self._whole()) is None:
             if not self._fill(deadline):
                 return None
-        try:
-            return parse_message(data)
-        except ValueError as error:
-            raise NotConnected(f"a message is malformed: {error}") from error
+        return data
 
     def _whole(self) -> bytes | None:
         """Take a message out of what was received."""

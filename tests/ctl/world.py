@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -25,6 +26,7 @@ POLICY = """<policy context="default">
   <deny send_type="method_call"/>
   <allow send_destination="org.freedesktop.DBus"/>
   <allow send_destination="com.example.Slow"/>
+  <allow send_destination="com.example.Clock"/>
   <allow send_destination="com.example.Fails"/>
   <allow send_type="signal"/>
   <allow send_requested_reply="true" send_type="method_return"/>
@@ -36,6 +38,7 @@ POLICY = """<policy context="default">
 </policy>
 <policy user="root">
   <allow own="com.example.Echo"/>
+  <allow own="com.example.Clock"/>
 </policy>"""
 ECHO_RULES = """<busconfig>
   <policy context="default">
@@ -66,6 +69,9 @@ class World:
         )
         self.service, self.client = self.daemon.connect(), self.daemon.connect()
         self.act()
+        self._ends = threading.Event()
+        self._chatter = threading.Thread(target=self._chat)
+        self._chatter.start()
 
     def act(self) -> None:
         self.service.own(ECHO)
@@ -84,7 +90,19 @@ class World:
             return
         raise AssertionError(f"{member} was not refused")
 
+    def _chat(self) -> None:
+        """Call Echo and answer, ten times a second, for those that watch."""
+        service, client = self.daemon.connect(), self.daemon.connect()
+        service.own("com.example.Clock")
+        while not self._ends.wait(0.1):
+            client.start_call("com.example.Clock", "GetTime", interface="com.example.Read")
+            service.reply(service.take(member="GetTime"), "t", 1764504000)
+            client.take(type=2)
+            client.signal("Tick", interface="com.example.Flood")
+
     def close(self) -> None:
+        self._ends.set()
+        self._chatter.join()
         self.daemon.stop()
 
 

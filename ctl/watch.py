@@ -1,0 +1,87 @@
+"""A monitor: all messages that a filter is about, as they pass the bus."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from ..daemon.client import NotConnected
+from ..daemon.errors import DBusError
+from .buses import stop_for
+from .exits import NO_BUS, Stop
+from .filter import Filter
+from .live import Live
+from .message import Ledger, Seen
+
+if TYPE_CHECKING:
+    from .buses import Target
+    from .connection import Connection
+
+MONITORING: Final = "org.freedesktop.DBus.Monitoring"
+
+
+class Watch:
+    """Messages of a bus, and the connections that were there at the beginning.
+
+    connections: by unique name; those that come later are asked for when they send first.
+    """
+
+    def __init__(self, target: Target, wanted: Filter) -> None:
+        self._target = target
+        self._live = Live(target)
+        self._filter = wanted
+        self.connections: dict[str, Connection | None] = {}
+        owners: dict[str, str] = {}
+        for one in self._live.connections():
+            self.connections[one.name] = one
+            owners |= dict.fromkeys(one.names, one.name)
+        self.ledger = Ledger(owners)
+        self._client = target.connect()
+        try:
+            self._client.call(MONITORING, "BecomeMonitor", "asu", wanted.rules(owners), 0)
+        except DBusError as error:
+            raise stop_for(error, f"{MONITORING}.BecomeMonitor") from error
+
+    def messages(self, seconds: float | None = None) -> Iterator[Seen | None]:
+        """Yield the messages that the filter is about, for as long; None for each second without any.
+
+        Raises Stop when the bus ends the connection.
+        """
+        end = None if seconds is None else time.monotonic() + seconds
+        while True:
+            now = time.monotonic()
+            if end is not None and now >= end:
+                return
+            try:
+                data = self._client.receive_bytes(min(now + 1.0, end or now + 1.0))
+            except NotConnected as error:
+                raise Stop(NO_BUS, f"the bus has ended the connection: {error}") from error
+            if data is None:
+                yield None
+                continue
+            try:
+                seen = self.ledger.see(data, time.time_ns() // 1000, time.monotonic_ns() // 1000)
+            except ValueError:
+                continue  # the bus validates, so this is none of a client's
+            if seen.parties[0] != self._client.name and self._filter.passes(seen, self.ledger):
+                yield seen
+
+    def who(self, unique: str | None) -> Connection | None:
+        """Return the connection of a unique name; None if it is gone, or is the bus itself."""
+        if unique is None or not unique.startswith(":"):
+            return None
+        if unique not in self.connections:
+            self.connections[unique] = self._live.find(unique)
+        return self.connections[unique]
+
+    def text(self, name: str | None, unique: str | None) -> str:
+        """Return NAME command[pid]."""
+        if name is None:
+            return "*"
+        found = self.who(unique)
+        return name if found is None else f"{name} {found.process}"
+
+    def close(self) -> None:
+        """End the monitor."""
+        self._client.socket.close()
