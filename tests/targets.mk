@@ -11,6 +11,7 @@
 #   make bench-attacks   what each attack costs a bystander, beside dbus-daemon and dbus-broker; into docs/contributing/attacks.md
 #   make matrix          the suite on Debian 12, 13 and sid, and with a Python that none of them has; root only
 #   make desktop-test    logs in to XFCE and uses it, on dbus-daemon and on omnibus, and compares; root only; RUNS=3
+#   make desktop-takeover   logs in to XFCE, takes all three buses over while it is used, and goes on; root only; RUNS=20
 #   make upgrade-test    a hundred upgrades under load, and one with a thousand clients; prints a table; UPGRADES=100;
 #                        then make takeover-test
 #   make record-state    the state of a bus, which later releases must resume, into tests/upgrade/states; for each release
@@ -108,6 +109,10 @@ desktop-test: wheels
 	.ci/packages debootstrap systemd-container
 	unshare --mount $(BIN)/python tests/desktop/run.py $(if $(RUNS),--runs=$(RUNS))
 
+desktop-takeover: wheels takeover
+	.ci/packages debootstrap systemd-container dbus
+	unshare --mount $(BIN)/python tests/desktop/takeover.py $(if $(RUNS),--runs=$(RUNS))
+
 idle-test: all test-packages
 	IDLE_SECONDS=$(or $(IDLE_SECONDS),3600) $(BIN)/pytest -q -n 3 tests/daemon/test_rest.py -k Idle
 
@@ -123,4 +128,4 @@ upgrade-test: all test-packages
 	UPGRADES=$(or $(UPGRADES),100) $(BIN)/pytest -q -s tests/upgrade
 	$(MAKE) -s takeover-test
 
-.PHONY: upgrade-test record-state idle-test coverage structure personal-words sanitize-test attack-test bench-attacks guest-test matrix desktop-test cross-test
+.PHONY: upgrade-test record-state idle-test desktop-takeover coverage structure personal-words sanitize-test attack-test bench-attacks guest-test matrix desktop-test cross-test
