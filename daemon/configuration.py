@@ -7,13 +7,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from select import select
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from ..policy.error import ConfigError
 from ..policy.load import load, read_result, run_child
-from ..policy.settings import Settings
+from ..policy.settings import PASSED_OVER, ConfigWarning, Settings
 from . import daemonize
 
 if TYPE_CHECKING:
@@ -206,6 +206,12 @@ def _reap(pid: int) -> int | None:
     except ChildProcessError:
         return None  # SIGCHLD was ignored by the parent process
     return status
+
+
+def passed_over(warnings: Iterable[ConfigWarning]) -> str:
+    """Return the files with errors that the others do without, for the status line; "" if there are none."""
+    files = dict.fromkeys(one.file for one in warnings if one.reason.startswith(PASSED_OVER))
+    return f"; passed over: {', '.join(files)}" if files else ""
 
 
 def named_fd(path: str) -> list[int]:

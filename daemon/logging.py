@@ -117,6 +117,8 @@ class Log:
 
     def _write_to(self, outlet: Outlet, severity: int, text: str, fields: Mapping[str, Field]) -> None:
         priority = SEVERITIES.get(severity, syslog.LOG_DAEMON | severity)
+        if not outlet.has_fields:
+            text += _place(fields)
         outlet.write(priority, text, fields, self._lost)
 
     @property
@@ -150,4 +152,12 @@ class Log:
             }
             return journal.send(entry | {name: value for name, value in fields.items() if value is not None})
 
-        return Outlet(send, is_journal=True)
+        return Outlet(send, is_journal=True, has_fields=True)
+
+
+def _place(fields: Mapping[str, Field]) -> str:
+    """Return the place of the rule that has denied a message, for a line without fields."""
+    file = fields.get("CONFIG_FILE")
+    if fields.get("MESSAGE_ID") != DENIED or file is None:
+        return ""
+    return f" ({file}:{fields.get('CONFIG_LINE')})"

@@ -28,11 +28,15 @@ NO_ROOM: Final = (errno.EAGAIN, errno.ENOBUFS)
 
 
 class Outlet:
-    """A destination of lines. Lines for which it has no room are counted, and the count is logged later."""
+    """A destination of lines. Lines for which it has no room are counted, and the count is logged later.
 
-    def __init__(self, send: Send, *, is_journal: bool = False) -> None:
+    ``is_journal``: lines end there. ``has_fields``: with their fields.
+    """
+
+    def __init__(self, send: Send, *, is_journal: bool = False, has_fields: bool = False) -> None:
         self._send = send
         self.is_journal = is_journal
+        self.has_fields = has_fields
         self.lost = 0
 
     def write(self, priority: int, text: str, fields: Mapping[str, Field], lost: tuple[int, str]) -> None:

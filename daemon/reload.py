@@ -10,7 +10,7 @@ from ..policy.error import ConfigError
 from ..policy.settings import Settings
 from ..systemd.notify import Notifier
 from .bus import Bus, Reloaded, ReloadFailure
-from .configuration import Rereading
+from .configuration import Rereading, passed_over
 from .guard import Failed, ignored
 from .loop import Loop
 from .watch import Watch
@@ -146,5 +146,7 @@ class Reloader:
         if self._waiting:
             self._begin()
         else:
-            status = f"Still with the old configuration: {failure}" if failure else self._status
+            status = self._status + passed_over(self._bus.settings.warnings)
+            if failure:
+                status = f"Still with the old configuration: {failure}"
             self._guard.run(partial(self._notifier.ready, status), ignored)

@@ -25,7 +25,7 @@ from ..transport.relay import Relay
 from ..transport.unix import PACKETS, listen_beside
 from . import daemonize, pidfile
 from .activation.environment import inherited
-from .configuration import FirstReading
+from .configuration import FirstReading, passed_over
 from .doors import open_doors
 from .group import choose_group, hand_over
 from .logging import Log
@@ -254,7 +254,7 @@ class Startup:
         relay.set_limits(settings.limits)
         relay.commit()
         self._start_thread(relay)
-        self.notifier.ready(self.status)
+        self.notifier.ready(self.status + passed_over(settings.warnings))
         return relay
 
     def _start_thread(self, relay: Relay) -> None:

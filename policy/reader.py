@@ -11,7 +11,7 @@ from .compiler import UnknownPrincipalError, compile_rule
 from .error import ConfigError
 from .model import validate
 from .rules import ANY_ID, Context, Rule
-from .settings import ConfigWarning, Limits, ServiceDir, Settings
+from .settings import PASSED_OVER, ConfigWarning, Limits, ServiceDir, Settings
 from .xml import Element
 
 # Circular inclusion is an error of its own; this limits a chain of distinct files.
@@ -241,7 +241,7 @@ class Reader:
                 self._include_file(draft, file, element)
             except ConfigError as error:
                 # One bad file of one package must not prevent the start of the bus.
-                reason = f"Encountered error '{error.reason}' while parsing '{file}'"
+                reason = f"{PASSED_OVER} '{error.reason}' while parsing '{file}'"
                 self._warnings.append(ConfigWarning(error.file, error.line, reason))
         draft.conf_dirs.append(directory)
 

@@ -61,6 +61,10 @@ class Multicast(Record):
     trust: str = "same-user"
 
 
+PASSED_OVER = "Encountered error"
+"""The beginning of the reason of a warning about a file that was passed over."""
+
+
 class ConfigWarning(Record):
     """A part of the configuration that was ignored; line is 0 if it is a whole file."""
 

@@ -26,6 +26,7 @@ POLICY = f"""<policy context="default">
 <deny receive_interface="{INTERFACE}" receive_member="NotedAndNotReceived"/>
 <deny receive_interface="{BUS}" receive_member="NameLost"/>
 </policy>"""
+PLACE = re.compile(r" \(\S+:\d+\)$")
 IDENTITY = re.compile(r'uid=\d+ pid=\d+ comm="[^"]*"')
 
 
@@ -43,7 +44,8 @@ class TestLog:
         client.driver("ListQueuedOwners", "s", BUS)
         prefix = f"[{daemon.pid}]: [session uid={os.geteuid()} pid={daemon.pid}] "
         found = [line.partition(prefix)[2] for line in daemon.stderr.splitlines()]
-        return [IDENTITY.sub("peer", line) for line in found if "matched rules" in line]
+        found = [PLACE.sub("", line) for line in found if "matched rules" in line]
+        return [IDENTITY.sub("peer", line) for line in found]
 
     def line(
         self, words: str, type: str, client: Client, member: str, destination: str, rules: int = 2
@@ -54,6 +56,19 @@ class TestLog:
             f'interface="{INTERFACE}" member="{member}" error name="(unset)" requested_reply="0" '
             f'destination="{destination}" ({to})'
         )
+
+    @pytest.mark.deviation("denial-place")
+    def test_place(self, daemon: Daemon) -> None:
+        """A line ends with the place of the rule that decided, as a log without fields has no other."""
+        client, other = daemon.connect(), daemon.connect()
+        client.expect_error(
+            client.start_call(other.unique, "NotSent"), "org.freedesktop.DBus.Error.AccessDenied"
+        )
+        client.driver("ListQueuedOwners", "s", BUS)
+        (line,) = [line for line in daemon.stderr.splitlines() if "matched rules" in line]
+        file = daemon.directory / "bus.conf"
+        number = file.read_text().partition('send_member="NotSent"')[0].count("\n") + 1
+        assert line.endswith(f" ({file}:{number})")
 
     @pytest.mark.parametrize(
         ("member", "words"),

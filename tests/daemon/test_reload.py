@@ -14,7 +14,7 @@ from omnibus.daemon.reload import Reloader
 from omnibus.policy.block import encode
 from omnibus.policy.error import ConfigError
 from omnibus.policy.rules import Kind, Rule
-from omnibus.policy.settings import Settings
+from omnibus.policy.settings import ConfigWarning, Settings
 from omnibus.systemd.notify import Notifier
 from support.loop import Loop, guarded
 
@@ -126,6 +126,14 @@ class TestReload:
             "reloading",
             "Still with the old configuration: /bus.conf:3: no",
         ]
+
+    def test_passed_over_file(self, reloading_bus: ReloadHarness) -> None:
+        """The service manager is told of files that the new configuration does without."""
+        reloading_bus.ask()
+        bad = ConfigWarning("/a/b.conf", 3, "Encountered error 'no' while parsing '/a/b.conf'")
+        other = ConfigWarning("/a/c.conf", 4, "Unknown username")
+        reloading_bus.finish(new().replace(warnings=(bad, other)))
+        assert reloading_bus.notifier.said == ["reloading", "Serving; passed over: /a/b.conf"]
 
     def test_call(self, reloading_bus: ReloadHarness) -> None:
         """Reply, policy and limits are committed together."""

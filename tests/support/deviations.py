@@ -23,6 +23,7 @@ DEVIATIONS = {
     "foreign-process": Deviation("a client of another PID namespace has no process ID; the reference says 0"),
     "entities": Deviation("a configuration that declares entities of its own is refused"),
     "journal": Deviation("the log goes to the journal with fields, not through syslog(3)"),
+    "denial-place": Deviation("a denial in a log without fields ends with the place of the rule"),
     "multicast": Deviation("messages may go directly between clients, with options and a file of our own"),
     "own-statistics": Deviation("Debug.Stats counts more"),
     "unread-log": Deviation(
