@@ -28,6 +28,7 @@ VERBS: Final = {
     "capture": "write messages into a file, or read one",
     "graph": "which connections talk to which",
     "latency": "how long replies take",
+    "metrics": "counters for Prometheus and others",
     "log": "what the bus has logged: denials, starts, cut-offs, reloads",
     "group": "direct delivery through the kernel",
     "why": "whether a message may be sent, and which rule decides",

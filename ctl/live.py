@@ -222,6 +222,7 @@ def _inspected(row: dict[str, Any]) -> Connection:
         age=row["Age"],
         login=row["Login"],
         monitor=row["Monitor"],
+        unread=row.get("Unread"),
         **{field: row[key] for field, key in COUNTERS.items()},
     )
 

@@ -81,6 +81,10 @@ class Output:
         """Print a line, which has no text of a client that is not escaped."""
         self._stream.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
+    def text(self, text: str) -> None:
+        """Print lines that are for programs."""
+        self._stream.write(text)
+
     def json(self, data: Any) -> None:
         """Print the whole answer as one object."""
         self._dump({"schema": SCHEMA, "bus": self.bus, "data": data}, indent=2)

@@ -9,13 +9,14 @@ AT = $(DESTDIR)$(PREFIX)
 # Below /usr/local the distribution's system.conf looks for none.
 POLICY_DIR ?= $(DESTDIR)$(if $(filter /usr,$(PREFIX)),/usr/share,/etc)/dbus-1/system.d
 SWITCH_FILES = $(wildcard switch/*.sh)
-UNITS = $(wildcard systemd/system/*.service systemd/user/*.service)
+UNITS = $(wildcard systemd/system/*.service systemd/system/*.socket systemd/user/*.service)
 
 # Units with absolute paths: systemd does not start, and so does not fail, a unit whose program it can't find.
 install-files:
 	for unit in $(UNITS); do \
 	    install -d $(AT)/lib/$${unit%/*} && \
 	    sed -e 's|^ExecStart=omnibusd|ExecStart=$(PREFIX)/bin/omnibusd|' \
+	        -e 's|^ExecStart=omnibusctl|ExecStart=$(PREFIX)/bin/omnibusctl|' \
 	        -e 's|^ExecStart=omnibus-fallback|ExecStart=$(PREFIX)/libexec/omnibus-fallback|' \
 	        $$unit >$(AT)/lib/$$unit || exit; \
 	done

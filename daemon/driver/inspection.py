@@ -52,6 +52,10 @@ def get_status(bus: Bus, call: Call) -> Reply:
                 "Limits": Variant("a{sx}", limits),
                 "ServiceHelper": Variant("b", bus.is_system),
                 "SystemdActivation": Variant("b", bus.systemd_activation),
+                "StartsFailed": uint64(bus.history.n_starts_failed),
+                "Reloads": uint64(bus.history.n_reloads),
+                "ReloadsFailed": uint64(bus.history.n_reloads_failed),
+                "Closed": Variant("a{st}", dict(bus.history.lost)),
             },
         )
     )
@@ -78,9 +82,11 @@ def list_connections(bus: Bus, call: Call) -> None:
 
 def _connection(bus: Bus, row: dict[str, Any], names: dict[int, list[str]]) -> Values:
     peer = bus.peers[row["id"]]
+    unread = {"Unread": Variant("t", row["unread"] * 1000)} if "unread" in row else {}
     owned = [name for name in names.get(peer.id, ()) if bus.names.owner(name) == peer.id]
     return (
         _who(peer)
+        | unread
         | {
             "Id": Variant("t", peer.id),
             "Names": Variant("as", owned),

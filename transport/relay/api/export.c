@@ -55,6 +55,8 @@ static void export_peer(const struct bus *bus, struct json *json, const struct p
     json_put_number(json, "peak_outgoing_bytes", s->peak_queued_bytes);
     json_put_number(json, "outgoing_fds", peer->output.queued_fds);
     json_put_number(json, "peak_outgoing_fds", s->peak_queued_fds);
+    if (list_linked(&peer->output.in_backlogs))
+        json_put_number(json, "unread", (uint64_t)(clock_now() - peer->output.progress));
     json_put_number(json, "direct_in", direct.sent);
     json_put_number(json, "direct_out", direct.received);
     json_put_number(json, "refused", s->refused);
