@@ -90,6 +90,7 @@ clean:
 .DELETE_ON_ERROR:
 
 -include bench/targets.mk
+-include ctl/targets.mk
 -include kernel/targets.mk
 -include packaging/targets.mk
 -include systemd/targets.mk

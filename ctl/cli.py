@@ -28,6 +28,8 @@ VERBS: Final = {
     "capture": "write messages into a file, or read one",
     "graph": "which connections talk to which",
     "latency": "how long replies take",
+    "upgrade": "let a bus go on as the installed omnibus",
+    "takeover": "turn a running dbus-daemon into omnibusd",
     "metrics": "counters for Prometheus and others",
     "log": "what the bus has logged: denials, starts, cut-offs, reloads",
     "group": "direct delivery through the kernel",
@@ -68,15 +70,61 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.write(f"omnibusctl {__version__}\n")
         return 0
     verb = verb or DEFAULT
+    if verb in HIDDEN:
+        return HIDDEN[verb](after)
     if verb not in VERBS:
         sys.stderr.write(f"omnibusctl: there is no verb {verb!r}\n\n{overview()}")
         return USAGE
-    module = import_module(f".verbs.{verb.replace('-', '_')}", __package__)
+    module = module_of(verb)
     try:
         options = parse(verb, module, before, after)
     except SystemExit as end:  # of argparse, which has printed why
         return USAGE if end.code else 0
     return act(module, options)
+
+
+def module_of(verb: str) -> ModuleType:
+    """Import the module of a verb."""
+    return import_module(f".verbs.{verb.replace('-', '_')}", __package__)
+
+
+def complete(arguments: Sequence[str]) -> int:
+    """Print the names on the system bus, one a line, for a shell that completes; nothing without a bus."""
+    from ..daemon.client import BUS_NAME
+
+    target = Target("system", None, 1.0, Output())
+    try:
+        (names,) = target.call(BUS_NAME, "ListNames")
+    except Stop:
+        return NO_BUS
+    sys.stdout.write("".join(f"{name}\n" for name in sorted(names)))
+    return 0
+
+
+def print_completion(arguments: Sequence[str]) -> int:
+    """Print the completions for a shell."""
+    from .completion import SHELLS, words
+
+    if len(arguments) != 1 or arguments[0] not in SHELLS:
+        return USAGE
+    found = list(words(VERBS, lambda verb: parser_of(verb, module_of(verb))))
+    sys.stdout.write(SHELLS[arguments[0]](found))
+    return 0
+
+
+def print_manual(arguments: Sequence[str]) -> int:
+    """Print omnibusctl(1)."""
+    from .manual import page
+
+    def text_of(verb: str) -> str:
+        return module_of(verb).__doc__ or ""
+
+    sys.stdout.write(page(VERBS, lambda verb: parser_of(verb, module_of(verb)), text_of, CODES))
+    return 0
+
+
+HIDDEN: Final = {"_complete": complete, "_completion": print_completion, "_manual": print_manual}
+"""For the build and for shells, not for users."""
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], str | None, list[str]]:
@@ -93,6 +141,11 @@ def parse(verb: str, module: ModuleType, before: Sequence[str], after: Sequence[
     """Return the options of all verbs, on either side of the verb, and its own; raises SystemExit."""
     first = ArgumentParser(prog="omnibusctl", add_help=False, allow_abbrev=False)
     add_common(first, has_user=True)
+    return parser_of(verb, module).parse_args(after, first.parse_args(before))
+
+
+def parser_of(verb: str, module: ModuleType) -> ArgumentParser:
+    """Return the parser of what comes behind a verb."""
     parser = ArgumentParser(
         prog=f"omnibusctl {verb}",
         description=module.__doc__,
@@ -103,7 +156,7 @@ def parse(verb: str, module: ModuleType, before: Sequence[str], after: Sequence[
     # Behind a verb that asks about users, --user is the one to ask about.
     add_common(parser, has_user=not getattr(module, "ABOUT_USERS", False))
     module.arguments(parser)
-    return parser.parse_args(after, first.parse_args(before))
+    return parser
 
 
 def add_common(parser: ArgumentParser, *, has_user: bool) -> None:

@@ -22,6 +22,10 @@ install-files:
 	done
 	install -Dm644 -t $(AT)/lib/sysusers.d systemd/sysusers/omnibus.conf
 	install -Dm644 -t $(AT)/lib/tmpfiles.d systemd/tmpfiles/omnibus.conf
+	install -Dm644 -t $(AT)/share/man/man1 ctl/share/omnibusctl.1
+	install -Dm644 ctl/share/omnibusctl.bash $(AT)/share/bash-completion/completions/omnibusctl
+	install -Dm644 ctl/share/omnibusctl.zsh $(AT)/share/zsh/site-functions/_omnibusctl
+	install -Dm644 -t $(AT)/share/fish/vendor_completions.d ctl/share/omnibusctl.fish
 	install -Dm644 -t $(POLICY_DIR) systemd/dbus-1/org.omnibus.conf
 	install -Dm755 -t $(AT)/libexec switch/omnibus-fallback
 	install -Dm755 -t $(AT)/sbin switch/omnibus-switch
@@ -34,6 +38,8 @@ install-files:
 uninstall-files:
 	rm -f $(addprefix $(AT)/lib/,$(UNITS) sysusers.d/omnibus.conf tmpfiles.d/omnibus.conf)
 	rm -f $(addprefix $(AT)/,libexec/omnibus-fallback sbin/omnibus-switch sbin/omnibus-takeover)
+	rm -f $(addprefix $(AT)/share/,man/man1/omnibusctl.1 bash-completion/completions/omnibusctl)
+	rm -f $(addprefix $(AT)/share/,zsh/site-functions/_omnibusctl fish/vendor_completions.d/omnibusctl.fish)
 	rm -f $(POLICY_DIR)/org.omnibus.conf
 	rm -rf $(AT)/share/omnibus
 
