@@ -62,7 +62,7 @@ class BuildExt(build_ext):
         super().build_extensions()
         sources = [str(HELPER.with_name(f"{part}.c")) for part in HELPER_PARTS]
         self.link_program(sources, self.built(HELPER))
-        self.link_program([f"{LAUNCHER}.c"], self.launcher)
+        self.link_program([f"{LAUNCHER}.c", "transport/relay/base/sealed.c"], self.launcher)
 
     @property
     def launcher(self):
@@ -92,7 +92,9 @@ class BuildExt(build_ext):
     def link_program(self, sources, target):
         """Build a program."""
         options = [*COMPILE, "-fPIE", *WARN, *HARDEN]
-        objects = self.compiler.compile(sources, self.build_temp, extra_postargs=options)
+        objects = self.compiler.compile(
+            sources, self.build_temp, include_dirs=["transport/relay"], extra_postargs=options
+        )
         self.compiler.link_executable(
             objects, target.name, str(target.parent), extra_postargs=["-pie", *HARDEN_LINK]
         )

@@ -17,10 +17,11 @@
  */
 
 #define _GNU_SOURCE
+#include "base/sealed.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,8 @@
 #define RESUME "--resume-fd="
 #define LIBRARY "--library="
 #define PREVIOUS "--previous="
-#define RETURNED "--returned"
+
+static char returned[] = "--returned"; /* tells a program that the one after it could not go on */
 
 static bool begins(const char *text, const char *with)
 {
@@ -41,7 +43,7 @@ static bool begins(const char *text, const char *with)
 /* The path by which this program was executed, as an upgrade will execute it again. */
 static const char *execution_path(const char *name)
 {
-    const char *path = (const char *)getauxval(AT_EXECFN);
+    const char *path = (const char *)getauxval(AT_EXECFN); /* NOLINT(performance-no-int-to-ptr) */
     return path ? path : name;
 }
 
@@ -55,19 +57,27 @@ static char *python_beside(const char *path)
     return python;
 }
 
-/* What an upgrade has put in front of the arguments; NULL without one. */
+/* What an upgrade has put in front of the arguments; NULL without one, and without a state of ours. */
 struct upgrade {
     char *resume, *library, *previous;
     char **rest;
     const char *others; /* LD_PRELOAD, as it was */
 };
 
+/* A decimal number; -1: it is none. */
+static int descriptor(const char *text)
+{
+    size_t n = strspn(text, "0123456789");
+    return n > 0 && n < 10 && text[n] == '\0' ? (int)strtol(text, NULL, 10) : -1;
+}
+
 static struct upgrade read_upgrade(char **arguments)
 {
     struct upgrade found = {.others = getenv("LD_PRELOAD")};
     if (!arguments[0] || !begins(arguments[0], RESUME))
         return found;
-    found.resume = arguments[0];
+    if (!sealed_is_ours(descriptor(arguments[0] + strlen(RESUME))))
+        return found; /* the interpreter will say so */
     for (found.rest = arguments + 1; *found.rest; found.rest++) {
         if (begins(*found.rest, LIBRARY))
             found.library = *found.rest + strlen(LIBRARY);
@@ -76,6 +86,7 @@ static struct upgrade read_upgrade(char **arguments)
         else
             break;
     }
+    found.resume = arguments[0];
     return found;
 }
 
@@ -112,7 +123,7 @@ static void go_back(const struct upgrade *upgrade, int n)
     fprintf(stderr, "omnibusd: can't go on; going back to %s\n", upgrade->previous);
     command[used++] = upgrade->previous;
     command[used++] = upgrade->resume;
-    command[used++] = (char *)(uintptr_t)RETURNED;
+    command[used++] = returned;
     for (char **at = upgrade->rest; *at; at++)
         command[used++] = *at;
     execv(upgrade->previous, command);

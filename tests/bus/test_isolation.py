@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.daemon import private_directory
+from support.namespace import namespace_script
 
 from .conftest import StartDaemon
 
@@ -146,6 +147,27 @@ class TestProgram:
             timeout=60,
         )
         assert "/no such/*$HOME" in done.stderr
+
+    def test_no_interpreter(self, executable: str, directory: Path) -> None:
+        """PATH is not searched for another one."""
+        shutil.copy(executable, directory / "omnibusd")
+        script = namespace_script(
+            directory / "script", str(directory / "omnibusd"), "mount --bind /dev/null /usr/bin/python3"
+        )
+        done = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=60)
+        sentence = f"omnibusd: there is no {directory}/python3, and no /usr/bin/python3\n"
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", sentence)
+
+    def test_interpreter_that_can_not_be_executed(self, executable: str, directory: Path) -> None:
+        """That is an error, and no other one is tried."""
+        shutil.copy(executable, directory / "omnibusd")
+        (directory / "python3").write_text("broken")
+        (directory / "python3").chmod(0o755)
+        done = subprocess.run(
+            [directory / "omnibusd", "--version"], capture_output=True, text=True, timeout=60
+        )
+        sentence = f"omnibusd: {directory}/python3: Exec format error\n"
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", sentence)
 
     def test_name_of_the_process(self, start_daemon: StartDaemon) -> None:
         """ps and pidof show the bus, not an interpreter."""

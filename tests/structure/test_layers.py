@@ -21,6 +21,7 @@ SHORT = {
     "relay/accept/logind.c": "the only reader of logind's files",
     "relay/base/clock.h": "header only",
     "relay/base/crc32.c": "a sum that others compute alike",
+    "relay/base/sealed.c": "omnibusd has it, too",
     "relay/base/span.h": "header only",
     "relay/base/wake.c": "an eventfd, or a pipe where there is none",
     "relay/state/held.c": "messages that parked.c and a peer's call keep alike",

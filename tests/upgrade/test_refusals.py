@@ -232,6 +232,34 @@ class TestState:
         assert done.returncode == 1
         assert "state" in done.stderr or "descriptor" in done.stderr
 
+    @pytest.mark.parametrize("state", ["none", "not sealed", "of another user"])
+    def test_what_comes_with_another_state(self, bus: Bus, tmp_path: Path, state: str) -> None:
+        """Neither a previous program is executed nor a library loaded."""
+        executed, loaded = tmp_path / "executed", tmp_path / "library.so"
+        program = tmp_path / "previous"
+        program.write_text(f"#!/bin/sh\n: >{executed}\n")
+        program.chmod(0o755)
+        loaded.write_text("broken")
+        fd = memfd.make()
+        if state == "of another user":
+            if os.geteuid() != 0:
+                pytest.skip("needs root, to give files away")
+            memfd.seal(fd)
+            os.fchown(fd, OTHER, OTHER)
+        number = 99 if state == "none" else fd
+        done = bus.run(
+            f"--resume-fd={number}",
+            f"--previous={program}",
+            f"--library={loaded}",
+            f"--config-file={bus.directory}/bus.conf",
+            pass_fds=[fd],
+        )
+        os.close(fd)
+        assert done.returncode == 1
+        assert "state" in done.stderr
+        assert "library.so" not in done.stderr
+        assert not executed.exists()
+
     def test_an_empty_state(self, bus: Bus) -> None:
         fd = memfd.make()
         memfd.seal(fd)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
+import struct
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from support.daemon import private_directory
 from support.installation import install
 from support.raw import BUS, BUS_PATH, DEADLINE, Wire
 
@@ -17,6 +20,8 @@ from .conftest import Bus, StartBus
 from .test_failures import Watched
 
 FAULTS = Path(__file__).with_name("fault.c")
+NET_BIND_SERVICE = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)
+"""A file's capabilities: this one permitted, and effective."""
 PLACE = "        self._adopt(control)\n"
 
 
@@ -81,6 +86,15 @@ class Two:
         self.watched.check()
 
 
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """One that other users can read."""
+    path = private_directory()
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
 MakeTwo = Callable[..., Two]
 
 
@@ -137,6 +151,29 @@ class TestPreloading:
         two = Two(start_bus, executable, tmp_path / "with a space", {})
         two.bus.upgrade()
         two.watched.check()
+
+    def test_interpreter_with_capabilities(
+        self, start_bus: StartBus, executable: str, directory: Path, unprivileged: int
+    ) -> None:
+        """Its dynamic linker takes no library of a variable (AT_SECURE); Python loads it then."""
+        package = install(directory / "1", Path(executable))
+        interpreter = directory / "1/bin/python3"
+        target = interpreter.resolve()
+        interpreter.unlink()
+        shutil.copy(target, interpreter)
+        try:
+            os.setxattr(interpreter, "security.capability", NET_BIND_SERVICE)
+        except OSError as error:
+            pytest.skip(f"no capabilities of files: {error}")
+        start_bus.executable = str(directory / "1/bin/omnibusd")
+        user = {"user": unprivileged, "group": unprivileged, "extra_groups": []}
+        bus = start_bus(options=user)
+        assert str(package) in Path(f"/proc/{bus.pid}/maps").read_text()
+        watched = Watched(bus)
+        for _ in range(2):
+            bus.upgrade(watched.asking)
+            assert "--library=" in Path(f"/proc/{bus.pid}/cmdline").read_text()
+            watched.check()
 
 
 def wait_until(true: Callable[[], bool]) -> None:

@@ -5,6 +5,7 @@
 #include "resumption/caretaker.h"
 
 #include "base/clock.h"
+#include "base/sealed.h"
 #include "resume/resume_internal.h"
 #include "resumption/known_names.h"
 
@@ -197,7 +198,7 @@ static int write_state(struct caretaker *c, int fd)
 /* Named and sealed as daemon/upgrade/memfd.py does. */
 static int memfd_new(void)
 {
-    const char *name = "omnibus-state";
+    const char *name = SEALED_NAME;
     int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | 8u /* MFD_NOEXEC_SEAL, Linux 6.3 */);
     if (fd < 0 && errno == EINVAL)
         fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -206,7 +207,7 @@ static int memfd_new(void)
 
 static int seal(int fd)
 {
-    return fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0 ? -errno : 0;
+    return fcntl(fd, F_ADD_SEALS, SEALED_SEALS) < 0 ? -errno : 0;
 }
 
 static void caretaker_end(struct caretaker *c)

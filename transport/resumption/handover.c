@@ -17,9 +17,10 @@
 #define RESUME "--resume-fd="
 #define PREVIOUS "--previous="
 #define LIBRARY "--library="
-#define RETURNED "--returned"
 #define PRELOAD "LD_PRELOAD="
 #define LINE_MAX_SIZE (2u << 20) /* the kernel's limit of all arguments is of this order */
+
+static char returned[] = "--returned";
 
 static bool begins(const char *text, const char *with)
 {
@@ -62,7 +63,7 @@ static char *read_line(size_t *size)
 static int descriptor_number(const char *text)
 {
     size_t n = strspn(text, "0123456789");
-    return n > 0 && n < 10 && text[n] == '\0' ? atoi(text) : -1;
+    return n > 0 && n < 10 && text[n] == '\0' ? (int)strtol(text, NULL, 10) : -1;
 }
 
 static char *next_argument(char *at)
@@ -91,7 +92,7 @@ static int read_options(struct handover *h, char *at, char *end)
             h->previous = at + strlen(PREVIOUS);
         else if (begins(at, LIBRARY))
             h->library = at + strlen(LIBRARY);
-        else if (!begins(at, RESUME) && strcmp(at, RETURNED) != 0)
+        else if (!begins(at, RESUME) && strcmp(at, returned) != 0)
             break;
     }
     if (!h->previous)
@@ -105,7 +106,7 @@ static int read_options(struct handover *h, char *at, char *end)
     snprintf(h->resume, sizeof(h->resume), RESUME "%d", h->state);
     h->command[used++] = h->previous;
     h->command[used++] = h->resume;
-    h->command[used++] = (char *)(uintptr_t)RETURNED;
+    h->command[used++] = returned;
     for (; at < end; at = next_argument(at))
         h->command[used++] = at;
     return 0;

@@ -3,6 +3,7 @@
 
 #include "api/relay_internal.h"
 #include "base/clock.h"
+#include "base/sealed.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@ static int serve(struct resumption *r, char *why, size_t size)
 {
     int error = relay_state_map(r->handover.state, &r->state, &r->size);
     if (error < 0)
-        return refuse_resumption(why, size, error, "is no state of ours");
+        return refuse_resumption(why, size, error, "has no state");
     error = relay_restore(&r->relay, r->state, r->size, false, why, size);
     if (error < 0)
         return error;
@@ -42,6 +43,10 @@ static int serve(struct resumption *r, char *why, size_t size)
 static int resumption_begin(struct resumption *r, char *why, size_t size)
 {
     r->pid = getpid();
+    if (!sealed_is_ours(r->handover.state)) {
+        r->handover.previous = NULL; /* nor is that to be believed */
+        return refuse_resumption(why, size, -EPERM, "is no state of ours");
+    }
     int error = handover_note(&r->handover);
     if (error < 0)
         return refuse_resumption(why, size, error, "cannot be gone on with");

@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* F_GET_SEALS */
-#endif
 #include "api/relay_internal.h"
 
+#include "base/sealed.h"
 #include "resume/resume.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-#define STATE_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
-#define STATE_LINK "/memfd:omnibus" /* begins what /proc/self/fd says of it */
 
 /* A command whose answer is an event, allocated here so that the answer cannot fail. NULL: no memory. */
 static struct command *command_with_event(enum command_kind kind, enum relay_event_kind answer,
@@ -53,28 +46,12 @@ int relay_dump(struct relay *relay, int fd, const uint8_t *sections, size_t size
     return relay_push(relay, command);
 }
 
-/*
- * True if nothing can change the file any more, it belongs to root or to the user of this process, and this
- * program's own name for it is on it.
- */
-static bool is_state(int fd, const struct stat *found)
-{
-    char path[32], name[sizeof(STATE_LINK)];
-    int seals = fcntl(fd, F_GET_SEALS);
-    if (seals < 0 || (seals & STATE_SEALS) != STATE_SEALS ||
-        (found->st_uid != 0 && found->st_uid != geteuid()))
-        return false;
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(path, name, sizeof(name));
-    return n >= (ssize_t)sizeof(STATE_LINK) - 1 && memcmp(name, STATE_LINK, sizeof(STATE_LINK) - 1) == 0;
-}
-
 int relay_state_map(int fd, const uint8_t **state, size_t *size)
 {
     struct stat found;
     if (fstat(fd, &found) < 0)
         return -errno;
-    if (!is_state(fd, &found))
+    if (!sealed_is_ours(fd))
         return -EPERM;
     if (found.st_size == 0 || (uint64_t)found.st_size > SIZE_MAX)
         return -EINVAL;
