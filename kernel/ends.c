@@ -7,7 +7,8 @@
  * original sendmsg when its socket became a member, and may queue its message
  * after UMC_RELEASE saw an empty queue.  af_unix calls sk_data_ready after it
  * has queued, in the sender's context, for every way there is to send.  The
- * member's own socket, which such a sender has open, pins this module.
+ * member's own socket, which such a sender has open, pins this module.  The
+ * daemon itself hears of it a little later, see umc_ask().
  *
  * At the member's end UMC_WRITE delays the wake-up, and so does a sender in a
  * burst.  See umc_write_wake() and wake.c.
@@ -36,16 +37,25 @@ static struct umc_end *umc_end_find(const struct sock *sk)
 static void umc_daemon_data_ready(struct sock *sk)
 {
 	void (*data_ready)(struct sock *sk) = umc_plain_data_ready;
+	bool later = false;
 	struct umc_end *end;
 
 	rcu_read_lock();
 	end = umc_end_find(sk);
 	if (end) {
-		WRITE_ONCE(container_of(end, struct umc_member, daemon_end)->hook->dirty, 1);
+		struct umc_hook *hook = container_of(end, struct umc_member, daemon_end)->hook;
+
+		WRITE_ONCE(hook->dirty, 1);
 		data_ready = end->data_ready;
+		later = READ_ONCE(hook->asker) == current && !hook->untold.sk;
+		if (later) {
+			sock_hold(sk);
+			hook->untold = (struct umc_untold){ sk, data_ready };
+		}
 	}
 	rcu_read_unlock();
-	data_ready(sk);
+	if (!later)
+		data_ready(sk);
 }
 
 static void umc_member_data_ready(struct sock *sk)

@@ -40,6 +40,12 @@ struct umc_spilled {
 	u32 written;
 };
 
+/* A daemon's end with a message of which the daemon has not heard. */
+struct umc_untold {
+	struct sock *sk;		/* with a reference; or NULL */
+	void (*data_ready)(struct sock *sk);
+};
+
 /* Lives as long as the socket, whose ops are one of umc_ops. */
 struct umc_hook {
 	struct hlist_node node;		/* umc_hooks_lock */
@@ -58,6 +64,8 @@ struct umc_hook {
 	unsigned long switches;		/* tx: of runner, when it last slept */
 	struct sk_buff *buffer;		/* xchg */
 	atomic_t asking;		/* sends inside the original sendmsg */
+	struct task_struct *asker;	/* cmpxchg: one of these, which tells the daemon afterwards */
+	struct umc_untold untold;	/* by asker */
 	int dirty;			/* may be set any time, cleared under tx */
 	atomic64_t foreign;		/* sends that must not wait for tx */
 	wait_queue_head_t room;		/* UMC_MODE_BLOCK: woken when a receiver has read */

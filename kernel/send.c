@@ -5,6 +5,9 @@
 
 #include "umc.h"
 
+/* What af_unix queues in one piece, and announces when it is done, however small its buffer is. */
+#define UMC_AT_ONCE	2048
+
 /*
  * A task that memory reclaim depends on (nbd over a member) must neither run
  * another process's filters nor wait for locks.
@@ -27,14 +30,29 @@ static void umc_ask_begin(struct umc_hook *hook)
 	WRITE_ONCE(hook->dirty, 1);
 }
 
-/* May block as ever, therefore without tx. */
+/*
+ * May block as ever, therefore without tx.  The daemon hears of the message once
+ * this send is no longer under way: told by af_unix it might run before that, and
+ * would have to try UMC_RELEASE again.
+ */
 static int umc_ask(struct umc_hook *hook, struct socket *sock, struct msghdr *msg, size_t len)
 {
+	bool later = len <= UMC_AT_ONCE && !(msg->msg_flags & MSG_OOB) &&
+		     !cmpxchg(&hook->asker, NULL, current);
+	struct umc_untold untold = {};
 	int ret = hook->original->sendmsg(sock, msg, len);
 
+	if (later) {
+		swap(untold, hook->untold);
+		smp_store_release(&hook->asker, NULL);
+	}
 	/* The queued message is visible before the count of sends under way drops. */
 	smp_mb__before_atomic();
 	atomic_dec(&hook->asking);
+	if (untold.sk) {
+		untold.data_ready(untold.sk);
+		sock_put(untold.sk);
+	}
 	return ret;
 }
 

@@ -127,6 +127,48 @@ TEST(c_reacts_before_b_is_flushed, SMOKE | EACH_TYPE)
 	bus_free(bus);
 }
 
+/* ---- the daemon wakes ---- */
+
+struct releasing {
+	struct bus *bus;
+	_Atomic int thread;
+	_Atomic uint32_t awaited;
+	unsigned int refused;
+};
+
+/* As a daemon does: sleeps, reads, dispatches, releases. */
+static void *read_and_release(void *argument)
+{
+	struct releasing *r = argument;
+	struct client *client = &r->bus->client[0];
+
+	r->thread = syscall(SYS_gettid);
+	CHECK(readable(client->daemon, 5000));
+	expect(client->daemon, r->awaited);
+	r->refused += release(r->bus, 0) != 0;
+	return NULL;
+}
+
+TEST(woken_daemon_can_release, SMOKE | EACH_TYPE)
+{
+	struct bus *bus = bus_new(2);
+	struct releasing r = { .bus = bus };
+
+	for (uint32_t round = 1; round <= 100; round++) {
+		pthread_t thread;
+
+		r.awaited = round;
+		r.thread = 0;
+		CHECK(!pthread_create(&thread, NULL, read_and_release, &r));
+		wait_until_asleep(&r.thread);
+		send_to(&bus->client[0], UMC_ASK, round);
+		pthread_join(thread, NULL);
+		EQUAL(r.refused, 0);
+	}
+	EQUAL(asked(bus, 0, UMC_ASKED_VERDICT), 100);
+	bus_free(bus);
+}
+
 /* ---- receivers that sleep until the daemon has written ---- */
 
 struct sleeper {
