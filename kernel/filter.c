@@ -171,6 +171,8 @@ static struct umc_chain __rcu **umc_chain_place(struct umc_group *group,
 		return group->members ? ERR_PTR(-EBUSY) : &group->first;
 	case UMC_FILTER_REST:
 		return &group->rest;
+	case UMC_FILTER_SHARED:
+		return &group->shared;
 	}
 	member = umc_member_locked(group, filter->index);
 	if (!member || member->dead)
@@ -188,7 +190,7 @@ int umc_filter_set(struct umc_group *group, const struct umc_filter *filter)
 	int err = 0;
 
 	if (filter->flags || filter->prog_type || filter->prog_fd ||
-	    filter->which > UMC_FILTER_FIRST)
+	    filter->which > UMC_FILTER_SHARED)
 		return -EINVAL;
 	if (filter->index == UMC_ANY ? !of_group : of_group)
 		return -EINVAL;

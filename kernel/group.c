@@ -24,11 +24,13 @@ static void umc_group_free(struct kref *ref)
 
 	umc_chain_free(rcu_dereference_protected(group->first, true));
 	umc_chain_free(rcu_dereference_protected(group->rest, true));
+	umc_chain_free(rcu_dereference_protected(group->shared, true));
 	if (group->address)
 		sock_put(group->address);
 	umc_user_put(group->user);
 	kvfree(group->table);
 	kvfree(group->hits);
+	kvfree(group->named);
 	kfree(group);
 }
 
@@ -43,7 +45,7 @@ static int umc_group_tables(struct umc_group *group)
 
 	group->table = kvcalloc(members, sizeof(*group->table), GFP_KERNEL_ACCOUNT);
 	group->hits = kvcalloc(members, sizeof(*group->hits), GFP_KERNEL_ACCOUNT);
-	return group->table && group->hits ? 0 : -ENOMEM;
+	return group->table && group->hits ? umc_names_init(group) : -ENOMEM;
 }
 
 static struct umc_group *umc_group_new(const struct umc_create *create, struct umc_user *user)
@@ -265,6 +267,12 @@ static long umc_group_call(struct umc_group *group, unsigned int cmd, void *argu
 		return gate->flags || gate->closed > 1 ? -EINVAL : umc_gate(group, gate->closed);
 	case UMC_SET_SHAPE:
 		return umc_shape_set(group, argument);
+	case UMC_SET_NAME:
+		return umc_name_set(group, argument);
+	case UMC_SET_CLASS:
+		return umc_class_set(group, argument);
+	case UMC_SET_ACCEPT:
+		return umc_accept_set(group, argument);
 	case UMC_REVOKE:
 		return umc_revoke(group);
 	case UMC_PENDING_ADD:

@@ -8,6 +8,12 @@
 
 #include "member.h"
 
+/* Messages of which classes one accepts. */
+struct umc_accepts {
+	u32 generation;			/* of the group, when this was set */
+	u64 from[UMC_TOPICS];		/* 1 << class */
+};
+
 struct umc_group {
 	struct kref ref;		/* the file's and each member's */
 	/* never changed */
@@ -37,6 +43,11 @@ struct umc_group {
 	struct list_head recent;	/* members, the one whose filter changed last first */
 	struct umc_chain __rcu *first;	/* only without members */
 	struct umc_chain __rcu *rest;
+	struct umc_chain __rcu *shared;	/* egress filter of all members with a class */
+	struct hlist_head *named;	/* names, by hash */
+	u32 named_mask;
+	u32 named_count;
+	struct umc_accepts accepts[UMC_MAX_CLASSES];
 	struct umc_stats retired;	/* of members that are forgotten */
 	struct mutex write;		/* one UMC_WRITE at a time */
 	struct mutex multicast;		/* one multicast at a time */
@@ -86,6 +97,14 @@ int umc_shape_set(struct umc_group *group, const struct umc_shape *shape);
 
 /* receivers.c */
 void umc_wanted_changed(struct umc_group *group, struct umc_member *member);
+
+/* name.c */
+int umc_names_init(struct umc_group *group);
+void umc_names_purge(struct umc_member *member);
+int umc_name_set(struct umc_group *group, const struct umc_name *name);
+int umc_class_set(struct umc_group *group, const struct umc_class *class);
+int umc_accept_set(struct umc_group *group, const struct umc_accept *accept);
+const struct umc_chain *umc_shared(const struct umc_member *from);
 
 /* write.c */
 int umc_write(struct umc_group *group, const struct umc_write *write);

@@ -95,6 +95,8 @@ struct umc_member *umc_member_new(struct umc_group *group, u32 index)
 	INIT_LIST_HEAD(&member->spilled.node);
 	INIT_LIST_HEAD(&member->waking);
 	INIT_LIST_HEAD(&member->recent);
+	INIT_LIST_HEAD(&member->named);
+	member->class = UMC_ANY;
 	umc_calls_begin(member);
 	return member;
 }
@@ -292,6 +294,7 @@ static bool umc_member_kill(struct umc_member *member)
 static void umc_member_bury(struct umc_member *member)
 {
 	umc_calls_purge(member);
+	umc_names_purge(member);
 	if (member->group->mode == UMC_MODE_BLOCK) {
 		wake_up_interruptible_all(&member->hook->room);
 		umc_room_wake(member->group);

@@ -99,6 +99,9 @@ struct umc_member {
 	struct umc_chain __rcu *egress;
 	struct umc_chain __rcu *ingress;
 	u64 wanted;			/* group->wanted, when ingress was set */
+	u32 class;			/* or UMC_ANY: none */
+	u32 classed;			/* group->generation, when class was set */
+	struct list_head named;		/* its names */
 	struct list_head recent;	/* in group->recent */
 	struct umc_mold __rcu *mold;
 	/* by tx */

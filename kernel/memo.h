@@ -10,10 +10,13 @@
 
 /* A message whose header looks like this. */
 struct umc_memo {
-	u64 chain;		/* id of the egress filter */
+	u64 chain;		/* id of the sender's own egress filter; 0: it had none */
+	u64 shared;		/* of the shared one */
 	u64 wanted;		/* what ingress filters had said then: group->wanted */
 	int epoch;		/* nothing has changed since, if the group's is the same */
 	u32 verdict;
+	u32 receiver;		/* with UMC_NAMED: UMC_UNICAST, or UMC_ASK */
+	int named;		/* group->epoch when that was found */
 	u32 longest;		/* holds for messages up to that length */
 	u16 room;		/* for a header */
 	u16 size;		/* of the header */

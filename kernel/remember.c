@@ -143,15 +143,31 @@ static struct umc_memory *umc_memory_take(struct umc_send *send)
 
 /* ---- verdicts; tx held ---- */
 
+/* Given by the filters that are in force? */
+static bool umc_memo_holds(const struct umc_memo *memo, const struct umc_send *send)
+{
+	return memo->chain == (send->own ? send->own->id : 0) &&
+	       memo->shared == (send->shared ? send->shared->id : 0);
+}
+
+/* To whom goes a message to a name, if that is its verdict? */
+static u32 umc_memo_verdict(struct umc_memo *memo, struct umc_send *send)
+{
+	if (memo->named != send->epoch) {
+		memo->receiver = umc_name_resolve(send, memo->verdict);
+		memo->named = send->epoch;
+	}
+	return memo->receiver;
+}
+
 /**
- * umc_recall - what did the egress filter say of a message with that header?
+ * umc_recall - what did the egress filters say of a message with that header?
  * @send:	the message
- * @chain:	egress filter in force
- * @verdict:	out
+ * @verdict:	out; UMC_ASK: it named a receiver that there is not, or not any more
  *
  * Return: it is known
  */
-bool umc_recall(struct umc_send *send, const struct umc_chain *chain, u32 *verdict)
+bool umc_recall(struct umc_send *send, u32 *verdict)
 {
 	const struct umc_shape *shape = &send->member->group->shape;
 	struct umc_memory *memory;
@@ -166,21 +182,21 @@ bool umc_recall(struct umc_send *send, const struct umc_chain *chain, u32 *verdi
 		return false;
 	i = memory->last;
 	memo = memory->memos[i];
-	if (memo->chain == chain->id && umc_memo_is(memo, shape, send->message, send->header))
+	if (umc_memo_holds(memo, send) && umc_memo_is(memo, shape, send->message, send->header))
 		goto found;
 	hash = umc_memo_hash(shape, send->message->data, send->header);
 	tag = umc_memo_tag(shape, send->message->data, send->header);
 	for (i = 0; i < memory->count; i++) {
 		memo = memory->memos[i];
 		if ((memory->tags[i] == hash || memory->tags[i] == tag) &&
-		    memo->chain == chain->id &&
+		    umc_memo_holds(memo, send) &&
 		    umc_memo_is(memo, shape, send->message, send->header))
 			goto found;
 	}
 	return false;
 found:
 	memory->last = i;
-	*verdict = memo->verdict;
+	*verdict = umc_memo_verdict(memo, send);
 	send->memo = memo;
 	send->recalled = true;
 	return true;
@@ -199,7 +215,7 @@ static bool umc_memo_mask(struct umc_memo *memo, const struct umc_shape *shape)
 }
 
 /* After umc_recall() has found nothing. */
-void umc_remember(struct umc_send *send, const struct umc_chain *chain, u32 verdict)
+void umc_remember(struct umc_send *send, u32 verdict)
 {
 	const struct umc_shape *shape = &send->member->group->shape;
 	struct umc_memory *memory = send->member->memory;
@@ -208,15 +224,17 @@ void umc_remember(struct umc_send *send, const struct umc_chain *chain, u32 verd
 
 	/* Of the length it knows that it is what the header says. */
 	if (!send->header || (send->looked & ~UMC_LOOKED_LENGTH) > send->header || !memory ||
-	    (kind != UMC_UNICAST && kind != UMC_MULTICAST))
+	    (kind != UMC_UNICAST && kind != UMC_MULTICAST && kind != UMC_NAMED))
 		return;
 	memo = memory->spare;
 	if (!memo || memo->room < send->header) {
 		WRITE_ONCE(send->member->memo_wanted, true);
 		return;
 	}
-	memo->chain = chain->id;
+	memo->chain = send->own ? send->own->id : 0;
+	memo->shared = send->shared ? send->shared->id : 0;
 	memo->verdict = verdict;
+	memo->named = send->epoch - 1;
 	memo->longest = send->message->len;
 	memo->size = send->header;
 	memo->body = send->message->len > send->header;

@@ -226,15 +226,49 @@ bool umc_run_first(const struct umc_group *group, struct sk_buff *message)
 }
 
 /*
+ * The shared filter first, then the sender's own.  What is remembered is what they
+ * said, and not whose a name is.
+ */
+static u32 umc_run_egress(struct umc_send *send)
+{
+	u32 said = umc_filter_run(send->shared, send->message, &send->looked);
+	u32 verdict = umc_name_resolve(send, said);
+
+	if (send->own && verdict == UMC_ASK) {
+		said = umc_filter_run(send->own, send->message, &send->looked);
+		verdict = umc_name_resolve(send, said);
+	}
+	if (!send->recalled)
+		umc_remember(send, said);
+	return verdict;
+}
+
+/* tx held; send->own or send->shared is a filter. */
+static u32 umc_judge(struct umc_send *send)
+{
+	struct sk_buff *message = send->message;
+	u32 verdict = UMC_ASK;
+
+	if (umc_recall(send, &verdict) && verdict != UMC_ASK)
+		return verdict;
+	send->memo = NULL;
+	message->sk = send->member->sk;
+	message->mark = 0;
+	if (umc_run_first(send->member->group, message))
+		verdict = umc_run_egress(send);
+	message->sk = NULL;
+	return verdict;
+}
+
+/*
  * tx held.  Return: 0 when delivered, the reason to ask, or UMC_PASS_ON or
  * UMC_WAIT_FOR_ROOM.
  */
 static int umc_direct(struct umc_send *send)
 {
 	struct umc_member *from = send->member;
-	const struct umc_chain *egress;
 	struct sock *sk = from->sk;
-	u32 verdict = UMC_ASK;
+	u32 verdict;
 
 	/* All that follows is looked at later: pairs with umc_group_changed(). */
 	send->epoch = atomic_read_acquire(&from->group->epoch);
@@ -245,17 +279,11 @@ static int umc_direct(struct umc_send *send)
 	if (READ_ONCE(from->dead) || READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN ||
 	    READ_ONCE(sk->sk_err))
 		return UMC_ASKED_SHUTDOWN;
-	egress = umc_chain(from->group, &from->egress);
-	if (!egress)
+	send->own = umc_chain(from->group, &from->egress);
+	send->shared = umc_shared(from);
+	if (!send->own && !send->shared)
 		return UMC_ASKED_VERDICT;
-	if (!umc_recall(send, egress, &verdict)) {
-		send->message->sk = sk;
-		send->message->mark = 0;
-		if (umc_run_first(from->group, send->message))
-			verdict = umc_filter_run(egress, send->message, &send->looked);
-		send->message->sk = NULL;
-		umc_remember(send, egress, verdict);
-	}
+	verdict = umc_judge(send);
 	switch (verdict & UMC_KIND_MASK) {
 	case UMC_UNICAST:
 		return umc_unicast(send, verdict);

@@ -16,6 +16,8 @@ struct umc_send {
 	struct umc_hook *hook;
 	struct umc_member *member;	/* valid inside umc_srcu */
 	int epoch;			/* of the group, before anything else was looked at */
+	const struct umc_chain *own;	/* egress filters in force, or NULL */
+	const struct umc_chain *shared;
 	struct sk_buff *message;
 	u32 header;			/* its size, if it may be remembered; or 0 */
 	u32 looked;			/* how far into the message filters have */
@@ -44,13 +46,16 @@ u32 umc_header(const struct umc_shape *shape, const struct sk_buff *message);
 void umc_memory_free(struct umc_memory *memory);
 void umc_memory_prepare(struct umc_send *send, const struct umc_member *from);
 void umc_memory_finish(struct umc_send *send);
-bool umc_recall(struct umc_send *send, const struct umc_chain *chain, u32 *verdict);
-void umc_remember(struct umc_send *send, const struct umc_chain *chain, u32 verdict);
+bool umc_recall(struct umc_send *send, u32 *verdict);
+void umc_remember(struct umc_send *send, u32 verdict);
 
 /* receivers.c */
 bool umc_recall_receivers(struct umc_send *send, u32 *count);
 void umc_receivers_begin(struct umc_send *send);
 void umc_remember_receivers(struct umc_send *send, u32 count);
+
+/* name.c */
+u32 umc_name_resolve(struct umc_send *send, u32 verdict);
 
 /* send.c */
 bool umc_run_first(const struct umc_group *group, struct sk_buff *message);

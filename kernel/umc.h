@@ -17,7 +17,7 @@
  *         iolock of the receiver, which is only tried (append.c)
  *           unix_state_lock, sk_receive_queue.lock (af_unix)
  *         group->spill_lock
- *   group->lock		members, filters, stamps, marks, gate
+ *   group->lock		members, filters, stamps, marks, names, classes, gate
  *     umc_hooks_lock		the swap of proto_ops, hook->member
  *       sk_callback_lock, umc_ends_lock
  *   rx or group->lock
@@ -37,7 +37,7 @@
  * come before the change: whatever the owner writes to these receivers from now
  * on finds rx taken, and waits in the daemon.
  *
- * What a sender finds (members, filters, stamps) it uses inside umc_srcu, and it
+ * What a sender finds (members, filters, stamps, names) it uses inside umc_srcu, and it
  * is freed after all who may have found it have left (reap.c).
  *
  * Below tx no user memory is touched and the module allocates nothing.

@@ -40,11 +40,11 @@ int group_new(int device, uint32_t mode)
 	return ioctl(device, UMC_CREATE, &create);
 }
 
-int set_shape(int group)
+int set_shape(int group, uint32_t size)
 {
 	struct umc_shape shape = {
 		.flags = UMC_SHAPE_BIG_ENDIAN | UMC_SHAPE_TOTAL,
-		.size = offsetof(struct message, sequence),
+		.size = size,
 		.alignment = 1,
 		.fields_at = UMC_ANY,
 		.length_at = offsetof(struct message, length),
@@ -86,7 +86,7 @@ void client_close(struct client *client)
 	client->daemon = -1;
 }
 
-struct bus *bus_new_mode(unsigned int clients, uint32_t mode)
+struct bus *bus_new_shaped(unsigned int clients, uint32_t mode, uint32_t header)
 {
 	struct bus *bus = calloc(1, sizeof(*bus));
 
@@ -94,7 +94,7 @@ struct bus *bus_new_mode(unsigned int clients, uint32_t mode)
 	bus->device = device_open();
 	bus->group = group_new(bus->device, mode);
 	CHECK(bus->group >= 0);
-	CHECK(!set_shape(bus->group));
+	CHECK(!set_shape(bus->group, header));
 	bus->listener = socket(AF_UNIX, socket_type | SOCK_CLOEXEC, 0);
 	bus->address.sun_family = AF_UNIX;
 	CHECK(!bind(bus->listener, (struct sockaddr *)&bus->address, sizeof(sa_family_t)));
@@ -109,6 +109,11 @@ struct bus *bus_new_mode(unsigned int clients, uint32_t mode)
 	set_standard_filters(bus);
 	release_all(bus);
 	return bus;
+}
+
+struct bus *bus_new_mode(unsigned int clients, uint32_t mode)
+{
+	return bus_new_shaped(clients, mode, HEADER);
 }
 
 /* A bus in the mode D-Bus uses. */
@@ -260,7 +265,6 @@ int set_filter(struct bus *bus, uint32_t which, uint32_t index, const struct soc
 	return ioctl(bus->group, UMC_SET_FILTER, &filter);
 }
 
-/* Egress: the message's own verdict, if its length is right. */
 static const struct sock_filter own_verdict[] = {
 	BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
 	BPF_STMT(BPF_MISC | BPF_TAX, 0),
@@ -270,6 +274,11 @@ static const struct sock_filter own_verdict[] = {
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct message, verdict)),
 	BPF_STMT(BPF_RET | BPF_A, 0),
 };
+
+int set_own_verdict(struct bus *bus, uint32_t which, uint32_t index)
+{
+	return set_filter(bus, which, index, own_verdict, ARRAY_SIZE(own_verdict));
+}
 
 void set_verdict(struct bus *bus, uint32_t which, uint32_t index, uint32_t verdict)
 {
@@ -285,8 +294,7 @@ void set_standard_filters(struct bus *bus)
 	for (unsigned int i = 0; i < bus->clients; i++) {
 		uint32_t index = bus->client[i].index;
 
-		CHECK(!set_filter(bus, UMC_FILTER_EGRESS, index, own_verdict,
-				  ARRAY_SIZE(own_verdict)));
+		CHECK(!set_own_verdict(bus, UMC_FILTER_EGRESS, index));
 		set_verdict(bus, UMC_FILTER_INGRESS, index, UMC_YES);
 	}
 }

@@ -167,7 +167,7 @@ static void group_again(void)
 		bus.group = group_new(bus.device, rand() % 3);
 	while (bus.group < 0);
 	fcntl(bus.group, F_SETFL, O_NONBLOCK);
-	set_shape(bus.group);
+	set_shape(bus.group, HEADER);
 	set_filter(&bus, UMC_FILTER_REST, UMC_ANY, &no, 1);
 	for (uint32_t i = 0; i < SLOTS; i++)
 		if (bus.client[i].daemon >= 0 && !client_add(&bus, &bus.client[i], i))

@@ -97,6 +97,7 @@ struct message {
 };
 
 #define MINIMUM		((uint32_t)sizeof(struct message))
+#define HEADER		((uint32_t)offsetof(struct message, sequence))
 #define KEY_AT(offset)	((uint32_t)(offset) / 4 << UMC_VERDICT_KEY_SHIFT)
 #define KEY		KEY_AT(offsetof(struct message, key))
 #define TO(index)	(UMC_UNICAST | (index))
@@ -127,11 +128,12 @@ struct bus {
 
 struct bus *bus_new(unsigned int clients);
 struct bus *bus_new_mode(unsigned int clients, uint32_t mode);
+struct bus *bus_new_shaped(unsigned int clients, uint32_t mode, uint32_t header);
 void bus_free(struct bus *bus);
 int device_open(void);
 int group_new(int device, uint32_t mode);
-/* A message's header is all before its sequence number; the key may differ. */
-int set_shape(int group);
+/* A header is so long; the key in it may differ. */
+int set_shape(int group, uint32_t size);
 void client_connect(struct bus *bus, struct client *client);
 int client_add(struct bus *bus, struct client *client, uint32_t index);
 void client_close(struct client *client);
@@ -154,6 +156,8 @@ int release(struct bus *bus, uint32_t index);
 void release_all(struct bus *bus);
 int set_filter(struct bus *bus, uint32_t which, uint32_t index, const struct sock_filter *code,
 	       unsigned int length);
+/* The message's own verdict, if its length is right. */
+int set_own_verdict(struct bus *bus, uint32_t which, uint32_t index);
 void set_standard_filters(struct bus *bus);
 void set_ingress_topic(struct bus *bus, uint32_t index, uint32_t topic);
 void set_verdict(struct bus *bus, uint32_t which, uint32_t index, uint32_t verdict);

@@ -7,7 +7,7 @@
 set -eu
 . "$(dirname "$0")/common.sh"
 
-LEVERS="append run_long remember interpret"
+LEVERS="append run_long remember interpret names"
 
 series=6.1 smoke= results= schedules=5 also= options=()
 while getopts k:sr:d:x: option; do

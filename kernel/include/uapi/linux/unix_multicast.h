@@ -21,6 +21,9 @@
 #define UMC_MAX_MESSAGE		65536	/* larger ones ask */
 #define UMC_MAX_ENTRIES		4096	/* in one UMC_WRITE or UMC_RELEASE */
 #define UMC_MAX_CONTROL		4096	/* control data of one UMC_WRITE entry */
+#define UMC_MAX_NAME		255	/* bytes of a name */
+#define UMC_MAX_CLASSES		64
+#define UMC_TOPICS		4
 
 /* Stands for the group, or for every member, where an index is expected. */
 #define UMC_ANY		0xffffffffU
@@ -36,6 +39,7 @@
 /* egress */
 #define UMC_UNICAST	0x10000000U	/* to the member of that index */
 #define UMC_MULTICAST	0x20000000U	/* to all members with a matching ingress filter */
+#define UMC_NAMED	0x50000000U	/* to the member with the name that is in the message */
 /* ingress and rest */
 #define UMC_NO		0x30000000U
 #define UMC_YES		0x40000000U
@@ -47,6 +51,10 @@
 #define UMC_VERDICT_KEY_SHIFT	14		/* offset of the key, in u32s */
 #define UMC_VERDICT_KEY_MASK	0x00ffc000U
 #define UMC_VERDICT_INDEX_MASK	0x00003fffU
+/* of UMC_NAMED, instead of an index */
+#define UMC_VERDICT_TOPIC_SHIFT	12		/* what the message is about, see UMC_SET_ACCEPT */
+#define UMC_VERDICT_TOPIC_MASK	0x00003000U
+#define UMC_VERDICT_NAME_MASK	0x00000fffU	/* offset of the name's u32 length, in u32s */
 
 /* The fate of a multicast that does not fit a receiver's queue. */
 enum {
@@ -142,12 +150,19 @@ enum {
 	UMC_FILTER_INGRESS,
 	UMC_FILTER_REST,	/* index is UMC_ANY */
 	UMC_FILTER_FIRST,	/* index is UMC_ANY; only while the group has no member */
+	UMC_FILTER_SHARED,	/* index is UMC_ANY */
 };
 
 /*
  * UMC_FILTER_FIRST runs once for a message of a member, before all others.
  * UMC_ASK and UMC_ASK_NOW ask; any other verdict is what the other filters find
  * in SKF_AD_RXHASH, which is otherwise 0.
+ */
+
+/*
+ * UMC_FILTER_SHARED is the egress filter of all members with a class.  What it
+ * does not decide, and UMC_NAMED without such a member, or one that does not
+ * accept the message, is for the member's own filter.
  */
 
 /* One classic BPF program; instructions points to struct sock_filter. */
@@ -159,7 +174,7 @@ struct umc_program {
 
 /**
  * struct umc_filter - replaces a filter
- * @index:	member, or UMC_ANY for the group's rest filter
+ * @index:	member, or UMC_ANY for a filter of the group's
  * @which:	UMC_FILTER_*
  * @count:	number of programs; 0: everything asks
  * @flags:	0
@@ -209,6 +224,40 @@ struct umc_shape {
 	__u8 little;
 	__u8 big;
 	__u8 reserved[2];
+};
+
+/**
+ * struct umc_name - whose a name is
+ * @index:	member, or UMC_ANY: no member's
+ * @length:	of the name, 1 to UMC_MAX_NAME
+ * @bytes:	pointer to it
+ * @flags:	0
+ * @reserved:	0
+ */
+struct umc_name {
+	__u32 index;
+	__u32 length;
+	__u64 bytes;
+	__u32 flags;
+	__u32 reserved;
+};
+
+/* UMC_SET_CLASS; class is below UMC_MAX_CLASSES, or UMC_ANY: none */
+struct umc_class {
+	__u32 index;
+	__u32 class;
+};
+
+/**
+ * struct umc_accept - what members of a class accept by UMC_NAMED
+ * @class:	of the receiver
+ * @flags:	0
+ * @from:	by topic: 1 << the class of a sender
+ */
+struct umc_accept {
+	__u32 class;
+	__u32 flags;
+	__u64 from[UMC_TOPICS];
 };
 
 #define UMC_STAMP_LENGTH	0x00000001U	/* there is a length to correct */
@@ -406,5 +455,8 @@ struct umc_leave {
 #define UMC_PENDING_ADD		_IOW(UMC_IOC, 0x1d, struct umc_pending)
 #define UMC_REVOKE		_IO(UMC_IOC, 0x1e)
 #define UMC_SET_SHAPE		_IOW(UMC_IOC, 0x1f, struct umc_shape)
+#define UMC_SET_NAME		_IOW(UMC_IOC, 0x20, struct umc_name)
+#define UMC_SET_CLASS		_IOW(UMC_IOC, 0x21, struct umc_class)
+#define UMC_SET_ACCEPT		_IOW(UMC_IOC, 0x22, struct umc_accept)
 
 #endif /* _UAPI_LINUX_UNIX_MULTICAST_H */
