@@ -4,10 +4,16 @@
  * It is appended to the last one as a fragment of a page, as af_unix itself did
  * for sendfile until 6.4, and all receivers of a multicast share that page.
  *
- * The receiver's iolock keeps readers away, its state lock writers and shutdown,
- * and the lock of its queue the garbage collector.  A sender that has taken iolock
- * keeps the CPU until it has put it: only spinlocks are taken below, and a reader
- * never waits for a sender that is throttled.
+ * The receiver's iolock keeps readers away, which look at a queued skb and take it
+ * off without another lock.  All others take skbs off with the lock of the queue
+ * held: release and the garbage collector.  A tail that is there under that lock is
+ * alive, and what is appended to a queue that is being purged goes with it.  So the
+ * state lock is not needed: shutdown and release may as well come just after.  A
+ * reader that goes to sleep looks at the tail's length once more, after it has put
+ * itself on the wait queue.
+ *
+ * A sender that has taken iolock keeps the CPU until it has put it: only a spinlock
+ * is taken below, and a reader never waits for a sender that is throttled.
  */
 
 #include <linux/moduleparam.h>
@@ -15,8 +21,8 @@
 #include "umc.h"
 
 #ifdef UMC_CAN_APPEND
-static bool append = true;
-module_param(append, bool, 0644);
+bool umc_appending = true;
+module_param_named(append, umc_appending, bool, 0644);
 MODULE_PARM_DESC(append, "append messages to those a receiver has not read yet");
 
 /* As much as af_unix puts into one skb; it is read as a whole or in parts. */
@@ -73,19 +79,32 @@ static bool umc_may_grow(const struct sk_buff *skb, const struct umc_member *to,
 	       skb->len > UNIXCB(skb).consumed && skb->len + length <= UMC_APPENDED;
 }
 
-/* The receiver's iolock, state lock, and the lock of its queue held. */
+/* Is it right behind what this skb ends with?  Then that becomes longer. */
+static bool umc_extend(struct sk_buff *skb, const struct umc_send *send, u32 length)
+{
+	u32 fragments = skb_shinfo(skb)->nr_frags;
+	skb_frag_t *last = &skb_shinfo(skb)->frags[fragments - 1];
+
+	if (!fragments || skb_frag_page(last) != send->hook->page ||
+	    skb_frag_off(last) + skb_frag_size(last) != send->page_at)
+		return false;
+	skb_frag_size_add(last, length);
+	return true;
+}
+
+/* The receiver's iolock, and the lock of its queue held. */
 static bool umc_grow(struct umc_send *send, struct umc_member *to)
 {
 	struct sk_buff *skb = skb_peek_tail(&to->sk->sk_receive_queue);
-	u32 length = send->message->len, charge = length, fragments;
+	u32 length = send->message->len, charge = length;
 
 	if (!skb || umc_is_oob(to->sk, skb) || !umc_may_grow(skb, to, length))
 		return false;
-	fragments = skb_shinfo(skb)->nr_frags;
-	if (umc_append_fragment(skb, send->hook->page, send->page_at, length))
-		return false;
-	if (skb_shinfo(skb)->nr_frags != fragments)
+	if (!umc_extend(skb, send, length)) {
+		if (umc_append_fragment(skb, send->hook->page, send->page_at, length))
+			return false;
 		charge = max_t(u32, charge, UMC_FRAGMENT);
+	}
 	skb->len += length;
 	skb->data_len += length;
 	skb->truesize += charge;
@@ -93,17 +112,10 @@ static bool umc_grow(struct umc_send *send, struct umc_member *to)
 	return true;
 }
 
-/* A guess: there is something unread. */
-bool umc_may_append(const struct umc_member *to)
-{
-	return READ_ONCE(append) && to->daemon->sk_type == SOCK_STREAM &&
-	       !skb_queue_empty_lockless(&to->sk->sk_receive_queue);
-}
-
 /**
  * umc_append - deliver a message behind unread bytes
  * @send:	the message, stamped; tx held
- * @to:		receiver, reserved by umc_rx_begin(); there is room
+ * @to:		receiver, reserved by umc_rx_begin(), which found something unread; there is room
  *
  * Readers that wait are not woken by this.
  *
@@ -114,18 +126,13 @@ bool umc_append(struct umc_send *send, struct umc_member *to)
 	struct sock *sk = to->sk;
 	bool done = false;
 
-	if (!umc_may_append(to) || !umc_on_page(send))
+	if (!umc_on_page(send))
 		return false;
 	preempt_disable();
 	if (mutex_trylock(&unix_sk(sk)->iolock)) {
-		unix_state_lock(sk);
-		if (!sock_flag(sk, SOCK_DEAD) && !(sk->sk_shutdown & RCV_SHUTDOWN) &&
-		    !(READ_ONCE(to->daemon->sk_shutdown) & SEND_SHUTDOWN)) {
-			spin_lock(&sk->sk_receive_queue.lock);
-			done = umc_grow(send, to);
-			spin_unlock(&sk->sk_receive_queue.lock);
-		}
-		unix_state_unlock(sk);
+		spin_lock(&sk->sk_receive_queue.lock);
+		done = umc_grow(send, to);
+		spin_unlock(&sk->sk_receive_queue.lock);
 		mutex_unlock(&unix_sk(sk)->iolock);
 	}
 	preempt_enable();

@@ -10,8 +10,6 @@
 #include "umc.h"
 
 #define UMC_SPINS	200
-/* As af_unix has it: what one skb of a stream can carry. */
-#define UMC_SKB_FRAGS	(PAGE_SIZE << get_order(32768))
 
 #ifdef UMC_INJECT
 static unsigned int inject;
@@ -81,22 +79,16 @@ bool umc_try_mutex(struct mutex *lock)
 	return true;
 }
 
-bool umc_try_rx(struct umc_member *member)
+bool umc_try_rx_again(struct umc_member *member)
 {
 	int spins = UMC_SPINS;
 
-	/* Fully ordered: a sender looks at held and epoch afterwards. */
-	while (atomic_cmpxchg(&member->rx, 0, 1)) {
+	do {
 		if (!spins-- || need_resched())
 			return false;
 		cpu_relax();
-	}
+	} while (atomic_cmpxchg(&member->rx, 0, 1));
 	return true;
-}
-
-void umc_rx_put(struct umc_member *member)
-{
-	atomic_set_release(&member->rx, 0);
 }
 
 /*
@@ -110,44 +102,31 @@ bool umc_committed(const struct umc_send *send)
 	return atomic_read(&send->member->group->epoch) == send->epoch;
 }
 
-/**
- * umc_room - does a message fit?
- * @to:		receiver, its rx taken
- * @length:	of the message, stamped
- *
- * The data queued at the daemon's end can only shrink while rx is taken:
- * the daemon writes to held members only.  A stream must take the message in
- * one skb, or a partial write could follow.
- *
- * Return: 0, UMC_ASKED_FULL or UMC_ASKED_SIZE
- */
-int umc_room(struct umc_member *to, size_t length)
-{
-	struct sock *sk = to->daemon;
-	long size = READ_ONCE(sk->sk_sndbuf);
-	long most = size - 32;
-
-	if (sk->sk_type == SOCK_STREAM)
-		most = min_t(long, (size >> 1) - 64, SKB_MAX_HEAD(0) + UMC_SKB_FRAGS);
-	if ((long)length > most)
-		return UMC_ASKED_SIZE;
-	return sk_wmem_alloc_get(sk) < size ? 0 : UMC_ASKED_FULL;
-}
-
 /*
  * A refusal is remembered until the sender's egress filter is replaced, because a
  * security module may log each one.  tx held.
  */
-static u64 *umc_refusal(struct umc_send *send, const struct umc_member *to)
+static bool umc_is_refused(struct umc_send *send, const struct umc_member *to)
 {
 	struct umc_member *from = send->member;
-	const struct umc_chain *egress = rcu_access_pointer(from->egress);
 
-	if (from->refused_by != egress) {
+	if (likely(!from->refuses))
+		return false;
+	if (from->refused_by != rcu_access_pointer(from->egress)) {
 		memset(from->refused, 0, sizeof(from->refused));
-		from->refused_by = egress;
+		from->refuses = false;
+		return false;
 	}
-	return &from->refused[to->index % UMC_REFUSALS];
+	return from->refused[to->index % UMC_REFUSALS] == to->id;
+}
+
+static void umc_refuse(struct umc_send *send, const struct umc_member *to)
+{
+	struct umc_member *from = send->member;
+
+	from->refuses = true;
+	from->refused_by = rcu_access_pointer(from->egress);
+	from->refused[to->index % UMC_REFUSALS] = to->id;
 }
 
 static int umc_ask_security(struct socket *from, struct socket *to)
@@ -168,10 +147,9 @@ static int umc_ask_security(struct socket *from, struct socket *to)
  */
 static int umc_may_deliver(struct umc_send *send, struct umc_member *to)
 {
-	u64 *refusal = umc_refusal(send, to);
 	int reason = 0;
 
-	if (*refusal == to->id)
+	if (umc_is_refused(send, to))
 		return UMC_ASKED_SECURITY;
 	unix_state_lock(to->sk);
 	if (sock_flag(to->sk, SOCK_DEAD) || !to->sk->sk_socket)
@@ -183,7 +161,7 @@ static int umc_may_deliver(struct umc_send *send, struct umc_member *to)
 		reason = UMC_ASKED_SECURITY;
 	unix_state_unlock(to->sk);
 	if (reason == UMC_ASKED_SECURITY)
-		*refusal = to->id;
+		umc_refuse(send, to);
 	return reason;
 }
 
@@ -224,15 +202,6 @@ int umc_rx_begin(struct umc_send *send, struct umc_member *to)
 fail:
 	umc_rx_put(to);
 	return reason;
-}
-
-void umc_rx_end(struct umc_member *to)
-{
-	struct file *file = to->file;
-
-	umc_rx_put(to);
-	if (file)
-		fput(file);
 }
 
 /*
@@ -300,7 +269,7 @@ int umc_deliver(struct umc_send *send, struct umc_member *to)
 	if (inject && !(atomic_inc_return(&deliveries) % inject))
 		return -ENOBUFS;
 #endif
-	if (!umc_append(send, to))
+	if (to->file || !umc_append(send, to))
 		ret = umc_queue(send->message, to, later);
 	else if (later)
 		umc_wake_later(to);

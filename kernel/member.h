@@ -111,6 +111,7 @@ struct umc_member {
 	u64 asked[UMC_ASKED_REASONS];
 	u64 refused[UMC_REFUSALS];	/* ids of members that it may not send to */
 	const struct umc_chain *refused_by;	/* the egress filter when these were asked for */
+	bool refuses;			/* there are any */
 	struct umc_memory *memory;	/* of what it has sent; or NULL */
 	bool memo_wanted;		/* there was no room to remember a verdict */
 	u32 list_wanted;		/* or that many receivers; or 0 */

@@ -3,10 +3,14 @@
 #ifndef _UMC_SEND_H
 #define _UMC_SEND_H
 
+#include <linux/file.h>
+
 #include "group.h"
 
 #define UMC_PASS_ON		(-4095)		/* not a member: send as ever */
 #define UMC_WAIT_FOR_ROOM	(-4094)
+/* As af_unix has it: what one skb of a stream can carry. */
+#define UMC_SKB_FRAGS	(PAGE_SIZE << get_order(32768))
 
 struct umc_list;
 struct umc_memo;
@@ -63,20 +67,72 @@ int umc_sendmsg(struct socket *sock, struct msghdr *msg, size_t len);
 
 /* deliver.c */
 bool umc_try_mutex(struct mutex *lock);
-bool umc_try_rx(struct umc_member *member);
-void umc_rx_put(struct umc_member *member);
+bool umc_try_rx_again(struct umc_member *member);
 bool umc_committed(const struct umc_send *send);
 int umc_rx_begin(struct umc_send *send, struct umc_member *to);
-void umc_rx_end(struct umc_member *to);
-int umc_room(struct umc_member *to, size_t length);
 int umc_deliver(struct umc_send *send, struct umc_member *to);
+
+static inline bool umc_try_rx(struct umc_member *member)
+{
+	/* Fully ordered: a sender looks at held and epoch afterwards. */
+	return !atomic_cmpxchg(&member->rx, 0, 1) || umc_try_rx_again(member);
+}
+
+static inline void umc_rx_put(struct umc_member *member)
+{
+	atomic_set_release(&member->rx, 0);
+}
+
+static inline void umc_rx_end(struct umc_member *to)
+{
+	struct file *file = to->file;
+
+	umc_rx_put(to);
+	if (file)
+		fput(file);
+}
+
+/**
+ * umc_room - does a message fit?
+ * @to:		receiver, its rx taken
+ * @length:	of the message, stamped
+ *
+ * The data queued at the daemon's end can only shrink while rx is taken:
+ * the daemon writes to held members only.  A stream must take the message in
+ * one skb, or a partial write could follow.
+ *
+ * Return: 0, UMC_ASKED_FULL or UMC_ASKED_SIZE
+ */
+static inline int umc_room(struct umc_member *to, size_t length)
+{
+	struct sock *sk = to->daemon;
+	long size = READ_ONCE(sk->sk_sndbuf);
+	long most = size - 32;
+
+	if (sk->sk_type == SOCK_STREAM)
+		most = min_t(long, (size >> 1) - 64, SKB_MAX_HEAD(0) + UMC_SKB_FRAGS);
+	if ((long)length > most)
+		return UMC_ASKED_SIZE;
+	return sk_wmem_alloc_get(sk) < size ? 0 : UMC_ASKED_FULL;
+}
 
 /* append.c */
 #ifdef UMC_CAN_APPEND
 struct page *umc_page_new(const struct umc_hook *hook, size_t length);
 struct page *umc_page_set(struct umc_hook *hook, struct page *page);
-bool umc_may_append(const struct umc_member *to);
 bool umc_append(struct umc_send *send, struct umc_member *to);
+extern bool umc_appending;
+
+/* A guess: there is something unread, behind which a message fits. */
+static inline bool umc_may_append(const struct umc_member *to)
+{
+	const struct sock *sk = to->sk;
+
+	return READ_ONCE(umc_appending) && sk->sk_type == SOCK_STREAM &&
+	       !skb_queue_empty_lockless(&sk->sk_receive_queue) &&
+	       !(READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN) &&
+	       !(READ_ONCE(to->daemon->sk_shutdown) & SEND_SHUTDOWN);
+}
 #else
 static inline struct page *umc_page_new(const struct umc_hook *hook, size_t length)
 {
@@ -101,7 +157,16 @@ static inline bool umc_append(struct umc_send *send, struct umc_member *to)
 
 /* wake.c */
 bool umc_in_burst(struct umc_hook *hook);
-void umc_wake_later(struct umc_member *member);
+void umc_wake_add(struct umc_member *member);
+
+/* Puts off a receiver's wake-up; its message is queued. */
+static inline void umc_wake_later(struct umc_member *member)
+{
+	/* Fully ordered: who finds it set has queued its message before umc_wake() clears it. */
+	if (!atomic_xchg(&member->later, 1))
+		umc_wake_add(member);
+}
+
 int umc_wakers_init(void);
 void umc_wakers_exit(void);
 

@@ -3,8 +3,11 @@
  * Bursts, who is woken: a sender that has sent several messages without sleeping
  * is not done yet, most likely, and each receiver that it wakes runs instead of
  * it, for one message.  Their wake-ups are put off until it sleeps: a thread of
- * the lowest priority, bound to its CPU, then has that.  If it does not sleep, a
- * timer wakes them after 200 us, from a softirq, however busy the CPU is.
+ * the lowest priority, bound to its CPU, then has that.
+ *
+ * It may not sleep, or the CPU be busy otherwise.  A timer looks, in a softirq, whether
+ * a burst still goes on; if not, it wakes them, at most 200 us after the last message.
+ * After a millisecond it does in any case.
  */
 
 #include <linux/hrtimer.h>
@@ -14,7 +17,8 @@
 
 #include "umc.h"
 
-#define UMC_LATEST_NS	200000
+#define UMC_LOOK_NS	80000		/* two of them, and it is found that a burst is over */
+#define UMC_LOOKS	12		/* while it goes on */
 /* Receivers that are woken one after another without a pause; the next come after that. */
 #define UMC_WOKEN	64
 #define UMC_PAUSE_NS	20000
@@ -27,6 +31,8 @@ struct umc_waker {
 	spinlock_t lock;		/* softirqs take it */
 	struct list_head members;	/* to be woken, each with a reference */
 	bool armed;			/* the timer will look at the list */
+	u32 looks;			/* since there was something on it */
+	bool sending;			/* without lock: there was a message of a burst since the last */
 	struct task_struct *thread;	/* NULL: this CPU was not there */
 	struct hrtimer timer;
 	unsigned long later;		/* wake-ups that were put off */
@@ -47,7 +53,10 @@ bool umc_in_burst(struct umc_hook *hook)
 		hook->switches = current->nvcsw;
 	}
 	hook->run++;
-	return most && (hook->run > most || hook->last_run > most);
+	if (!most || (hook->run <= most && hook->last_run <= most))
+		return false;
+	this_cpu_write(umc_wakers.sending, true);
+	return true;
 }
 
 /* A sender that finds it set has queued its message before the reader is woken. */
@@ -81,27 +90,23 @@ static bool umc_wake_some(struct umc_waker *waker, unsigned long *count)
 	return false;
 }
 
-/**
- * umc_wake_later - put off a receiver's wake-up
- * @member:	receiver; its message is queued
- */
-void umc_wake_later(struct umc_member *member)
+/* It is on no list so far, and later is set. */
+void umc_wake_add(struct umc_member *member)
 {
 	struct umc_waker *waker;
 	bool first;
 
-	/* Fully ordered: who finds it set has queued its message before umc_wake() clears it. */
-	if (atomic_xchg(&member->later, 1))
-		return;
 	kref_get(&member->ref);
 	waker = get_cpu_ptr(&umc_wakers);
 	spin_lock_bh(&waker->lock);
 	first = list_empty(&waker->members);
 	list_add_tail(&member->waking, &waker->members);
 	waker->later++;
+	if (first)
+		waker->looks = 0;
 	if (!waker->armed) {
 		waker->armed = true;
-		hrtimer_start(&waker->timer, ns_to_ktime(UMC_LATEST_NS),
+		hrtimer_start(&waker->timer, ns_to_ktime(UMC_LOOK_NS),
 			      HRTIMER_MODE_REL_PINNED_SOFT);
 	}
 	spin_unlock_bh(&waker->lock);
@@ -113,8 +118,14 @@ void umc_wake_later(struct umc_member *member)
 static enum hrtimer_restart umc_wake_overdue(struct hrtimer *timer)
 {
 	struct umc_waker *waker = container_of(timer, struct umc_waker, timer);
-	bool done = umc_wake_some(waker, &waker->overdue);
+	bool done;
 
+	if (READ_ONCE(waker->sending) && ++waker->looks < UMC_LOOKS) {
+		WRITE_ONCE(waker->sending, false);
+		hrtimer_forward_now(timer, ns_to_ktime(UMC_LOOK_NS));
+		return HRTIMER_RESTART;
+	}
+	done = umc_wake_some(waker, &waker->overdue);
 	spin_lock(&waker->lock);
 	done = done && list_empty(&waker->members);
 	if (done)

@@ -2,6 +2,7 @@
 /* Many messages without a pause: appended to what is unread, and receivers that are woken later. */
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
 #include <linux/sockios.h>
@@ -390,6 +391,67 @@ TEST(burst_makes_no_reader_wait_long, SMOKE | EACH_TYPE)
 	if (getenv("UMC_EXACT")) {
 		printf("longest time from the last message of a burst to its reader: %.0f us\n", longest * 1e6);
 		CHECK(longest < 250e-6);
+	}
+	bus_free(bus);
+}
+
+/* ---- a burst that does not end ---- */
+
+enum { ENDLESS = 2000 };
+
+struct endless {
+	int fd;
+	_Atomic int id;
+	double sent[ENDLESS], read[ENDLESS];
+};
+
+/* Reads whatever there is, as soon as it is woken. */
+static void *read_all(void *argument)
+{
+	const struct sched_param first = { .sched_priority = 1 };
+	struct endless *e = argument;
+	static char buffer[65536];
+	size_t bytes = 0;
+
+	CHECK(!sched_setscheduler(0, SCHED_FIFO, &first));
+	e->id = gettid();
+	for (int done = 0; done < ENDLESS;) {
+		ssize_t n = recv(e->fd, buffer, sizeof(buffer), 0);
+		double now = seconds(CLOCK_MONOTONIC);
+
+		CHECK(n > 0);
+		bytes += n;
+		while (done < (int)(bytes / MINIMUM))
+			e->read[done++] = now;
+	}
+	return NULL;
+}
+
+TEST(burst_without_end_makes_no_reader_wait_long, SMOKE)
+{
+	static struct endless e;
+	struct timeval limit = { .tv_sec = 5 };
+	struct bus *bus = bus_new(2);
+	double longest = 0;
+	pthread_t thread;
+
+	if (!appends())
+		test_skip("a queue has no room for so many");
+	e.fd = bus->client[1].fd;
+	CHECK(!setsockopt(e.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
+	CHECK(!pthread_create(&thread, NULL, read_all, &e));
+	wait_until_asleep(&e.id);
+	for (uint32_t i = 0; i < ENDLESS; i++) {
+		e.sent[i] = seconds(CLOCK_MONOTONIC);
+		EQUAL(send_to(&bus->client[0], TO(1), i), MINIMUM);
+	}
+	CHECK(!pthread_join(thread, NULL));
+	for (uint32_t i = 0; i < ENDLESS; i++)
+		if (e.read[i] - e.sent[i] > longest)
+			longest = e.read[i] - e.sent[i];
+	if (getenv("UMC_EXACT")) {
+		printf("longest time from a message of an endless burst to its reader: %.0f us\n", longest * 1e6);
+		CHECK(longest < 1200e-6);
 	}
 	bus_free(bus);
 }

@@ -64,7 +64,7 @@ rmmod unix_multicast && echo 'ok rmmod after failures' || echo 'not ok rmmod aft
 "$TOOLS/boot.sh" "${options[@]}" "$kernel" "$results" "$command"
 cat "$results/output"
 if [ -z "$smoke" ]; then
-	"$TOOLS/boot.sh" -I "$kernel" "$results/exact" "insmod $module/unix_multicast.ko && UMC_EXACT=1 $build/unix-multicast-test burst_makes"
+	"$TOOLS/boot.sh" -I "$kernel" "$results/exact" "insmod $module/unix_multicast.ko && UMC_EXACT=1 $build/unix-multicast-test burst_makes burst_without_end"
 	tee -a "$results/output" <"$results/exact/output"
 fi
 if kernel_complaints "$results/dmesg"; then
@@ -72,5 +72,7 @@ if kernel_complaints "$results/dmesg"; then
 	exit 1
 fi
 echo "ok kernel log"
-! grep -q '^not ok' "$results/output"
+if grep -q '^not ok' "$results/output"; then
+	exit 1
+fi
 grep -q '^ok rmmod' "$results/output"
