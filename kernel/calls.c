@@ -5,7 +5,8 @@
  * A caller has a hash table of its calls, which grows with them; a callee has a
  * list of those it has to answer.  So nothing that a member does makes the calls
  * of others slower, and no walk is longer than what it finds.  The hash has a
- * secret seed, since callers choose the keys.
+ * secret seed, since callers choose the keys.  A caller keeps some calls that were
+ * answered for those that it makes next.
  */
 
 #include <linux/jhash.h>
@@ -21,6 +22,7 @@
 #define UMC_MAX_BUCKETS	(UMC_FEW_CALLS * 512)
 #define UMC_MAX_CHAIN	16		/* on average; of 65,536 calls with all buckets */
 #define UMC_PURGE	256		/* calls, each time the lock is held */
+#define UMC_IDLE	64		/* calls that a caller keeps */
 
 static struct kmem_cache *umc_call_cache;
 
@@ -40,12 +42,12 @@ static struct hlist_head *umc_call_bucket(struct umc_member *caller,
 	return &caller->buckets[hash & caller->bucket_mask];
 }
 
-static struct umc_call *umc_call_find(struct umc_member *caller,
+static struct umc_call *umc_call_find(const struct hlist_head *bucket,
 				      const struct umc_member *callee, u32 key)
 {
 	struct umc_call *call;
 
-	hlist_for_each_entry(call, umc_call_bucket(caller, callee, key), node)
+	hlist_for_each_entry(call, bucket, node)
 		if (call->callee == callee && call->key == key)
 			return call;
 	return NULL;
@@ -115,9 +117,9 @@ static void umc_call_unlink(struct umc_call *call)
 	call->caller->group->calls--;
 }
 
-static void umc_call_link(struct umc_call *call)
+static void umc_call_link(struct umc_call *call, struct hlist_head *bucket)
 {
-	hlist_add_head(&call->node, umc_call_bucket(call->caller, call->callee, call->key));
+	hlist_add_head(&call->node, bucket);
 	list_add_tail(&call->made, &call->caller->made);
 	list_add_tail(&call->owed, &call->callee->owed);
 	list_add_tail(&call->age, &call->caller->group->call_ages);
@@ -127,25 +129,50 @@ static void umc_call_link(struct umc_call *call)
 }
 
 /* calls_lock held */
-static int umc_call_admit(struct umc_member *caller, const struct umc_member *callee, u32 key)
+static int umc_call_admit(struct umc_member *caller, const struct umc_member *callee, u32 key,
+			  const struct hlist_head *bucket)
 {
 	if (caller->dead)
 		return -ENOENT;
-	if (umc_call_find(caller, callee, key))
+	if (umc_call_find(bucket, callee, key))
 		return -EEXIST;
 	if (caller->calls >= caller->group->max_calls)
 		return -EDQUOT;
 	return caller->calls < (caller->bucket_mask + 1) * UMC_MAX_CHAIN ? 0 : -ENOMEM;
 }
 
-static void umc_call_begin(struct umc_member *caller, struct umc_member *callee, u32 key,
-			   struct umc_call *call)
+static struct umc_call *umc_call_idle(struct umc_member *caller)
 {
+	struct umc_call *call = hlist_entry_safe(caller->idle.first, struct umc_call, node);
+
+	if (call) {
+		hlist_del(&call->node);
+		caller->idle_calls--;
+	}
+	return call;
+}
+
+/* calls_lock held.  Records the call in an idle one, or in *spare, which becomes NULL then. */
+static int umc_call_begin(struct umc_member *caller, struct umc_member *callee, u32 key,
+			  struct umc_call **spare)
+{
+	struct hlist_head *bucket = umc_call_bucket(caller, callee, key);
+	int err = umc_call_admit(caller, callee, key, bucket);
+	struct umc_call *call;
+
+	if (err)
+		return err;
+	call = umc_call_idle(caller);
+	if (!call)
+		swap(call, *spare);
+	if (!call)
+		return -ENOMEM;
 	call->caller = caller;
 	call->callee = callee;
 	call->key = key;
 	call->since = jiffies;
-	umc_call_link(call);
+	umc_call_link(call, bucket);
+	return 0;
 }
 
 /**
@@ -153,37 +180,68 @@ static void umc_call_begin(struct umc_member *caller, struct umc_member *callee,
  * @caller:	sender
  * @callee:	receiver
  * @key:	the message's
- * @call:	to be filled in; belongs to the table on success
+ * @spare:	one that may be used, and then becomes NULL
  *
  * Both inside umc_srcu.  A callee that dies later has this call on its list.
  *
  * Return: 0, -ENOENT if one of them is dead, -EEXIST, -ENOMEM, or -EDQUOT at the limit
  */
 int umc_call_insert(struct umc_member *caller, struct umc_member *callee, u32 key,
-		    struct umc_call *call)
+		    struct umc_call **spare)
 {
 	struct umc_group *group = caller->group;
 	int err = -ENOENT;
 
 	spin_lock(&group->calls_lock);
 	if (!callee->dead)
-		err = umc_call_admit(caller, callee, key);
-	if (!err)
-		umc_call_begin(caller, callee, key, call);
+		err = umc_call_begin(caller, callee, key, spare);
 	spin_unlock(&group->calls_lock);
 	return err;
 }
 
-struct umc_call *umc_call_take(struct umc_member *caller, const struct umc_member *callee, u32 key)
+/* calls_lock held */
+static struct umc_call *umc_call_remove(struct umc_member *caller,
+					const struct umc_member *callee, u32 key)
+{
+	struct umc_call *call = umc_call_find(umc_call_bucket(caller, callee, key), callee, key);
+
+	if (call)
+		umc_call_unlink(call);
+	return call;
+}
+
+/**
+ * umc_call_end - forget a call that is answered, or was not delivered
+ * @caller:	sender of the call
+ * @callee:	receiver
+ * @key:	the message's
+ *
+ * Return: there was one
+ */
+bool umc_call_end(struct umc_member *caller, const struct umc_member *callee, u32 key)
+{
+	struct umc_call *call, *surplus = NULL;
+
+	spin_lock(&caller->group->calls_lock);
+	call = umc_call_remove(caller, callee, key);
+	if (call && caller->idle_calls < UMC_IDLE) {
+		hlist_add_head(&call->node, &caller->idle);
+		caller->idle_calls++;
+	} else {
+		surplus = call;
+	}
+	spin_unlock(&caller->group->calls_lock);
+	umc_call_free(surplus);
+	return call;
+}
+
+/* No one can find the caller any more. */
+void umc_idle_calls_free(struct umc_member *caller)
 {
 	struct umc_call *call;
 
-	spin_lock(&caller->group->calls_lock);
-	call = umc_call_find(caller, callee, key);
-	if (call)
-		umc_call_unlink(call);
-	spin_unlock(&caller->group->calls_lock);
-	return call;
+	while ((call = umc_call_idle(caller)))
+		umc_call_free(call);
 }
 
 static void umc_calls_free(struct list_head *gone)
@@ -238,7 +296,7 @@ void umc_debts_purge(struct umc_member *callee)
  * dead: the daemon then finds the call in the list of those without an answer.
  */
 static int umc_pending_insert(struct umc_group *group, const struct umc_pending *pending,
-			      struct umc_call *call)
+			      struct umc_call **spare)
 {
 	struct umc_member *caller = umc_member_locked(group, pending->caller);
 	struct umc_member *callee = umc_member_locked(group, pending->callee);
@@ -247,9 +305,7 @@ static int umc_pending_insert(struct umc_group *group, const struct umc_pending 
 	if (!caller || !callee)
 		return err;
 	spin_lock(&group->calls_lock);
-	err = umc_call_admit(caller, callee, pending->key);
-	if (!err)
-		umc_call_begin(caller, callee, pending->key, call);
+	err = umc_call_begin(caller, callee, pending->key, spare);
 	spin_unlock(&group->calls_lock);
 	return err;
 }
@@ -272,10 +328,9 @@ int umc_pending_add(struct umc_group *group, const struct umc_pending *pending)
 		umc_member_put(caller);
 	}
 	spin_lock(&group->lock);
-	err = umc_pending_insert(group, pending, call);
+	err = umc_pending_insert(group, pending, &call);
 	spin_unlock(&group->lock);
-	if (err)
-		umc_call_free(call);
+	umc_call_free(call);
 	return err;
 }
 
@@ -289,8 +344,11 @@ int umc_pending_take(struct umc_group *group, struct umc_pending *pending)
 	spin_lock(&group->lock);
 	caller = umc_member_locked(group, pending->caller);
 	callee = umc_member_locked(group, pending->callee);
-	if (caller && callee)
-		call = umc_call_take(caller, callee, pending->key);
+	if (caller && callee) {
+		spin_lock(&group->calls_lock);
+		call = umc_call_remove(caller, callee, pending->key);
+		spin_unlock(&group->calls_lock);
+	}
 	spin_unlock(&group->lock);
 	if (!call)
 		return -ENOENT;

@@ -62,7 +62,7 @@ int umc_filter_set(struct umc_group *group, const struct umc_filter *filter);
 void umc_chain_free(struct umc_chain *chain);
 
 /* interpret.c */
-bool umc_may_interpret(const struct sock_filter *program, u32 length);
+bool umc_may_interpret(struct sock_filter *program, u32 length);
 u32 umc_interpret(const struct sock_filter *f, const struct sk_buff *message, u32 *looked);
 
 /* stamp.c */

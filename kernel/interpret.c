@@ -13,6 +13,9 @@
 #define UMC_MARK_AT	((u32)(SKF_AD_OFF + SKF_AD_MARK))
 #define UMC_HASH_AT	((u32)(SKF_AD_OFF + SKF_AD_RXHASH))
 #define UMC_MOST_AT	0x7fffffffU
+/* Loads of these two have instructions of their own here. */
+#define UMC_LD_MARK	0x1000
+#define UMC_LD_HASH	0x1001
 
 /* Not what is left to the compiler: division, and loads of what else a packet has. */
 static bool umc_may_interpret_one(const struct sock_filter *f, u32 left)
@@ -72,14 +75,27 @@ static bool umc_may_interpret_one(const struct sock_filter *f, u32 left)
 	return false;
 }
 
-bool umc_may_interpret(const struct sock_filter *program, u32 length)
+static void umc_prepare_one(struct sock_filter *f)
+{
+	if (f->code == (BPF_LD | BPF_W | BPF_ABS) && f->k == UMC_MARK_AT)
+		f->code = UMC_LD_MARK;
+	if (f->code == (BPF_LD | BPF_W | BPF_ABS) && f->k == UMC_HASH_AT)
+		f->code = UMC_LD_HASH;
+}
+
+/* Prepares a program for umc_interpret(); false: it can't be interpreted. */
+bool umc_may_interpret(struct sock_filter *program, u32 length)
 {
 	u32 i;
 
 	for (i = 0; i < length; i++)
 		if (!umc_may_interpret_one(program + i, length - i - 1))
 			return false;
-	return BPF_CLASS(program[length - 1].code) == BPF_RET;
+	if (BPF_CLASS(program[length - 1].code) != BPF_RET)
+		return false;
+	for (i = 0; i < length; i++)
+		umc_prepare_one(program + i);
+	return true;
 }
 
 /* Is a load of so many bytes inside of the message? */
@@ -144,19 +160,32 @@ u32 umc_interpret(const struct sock_filter *f, const struct sk_buff *message, u3
 	u64 at;
 
 	for (;; f++) {
-		at = f->k + (u64)(BPF_MODE(f->code) == BPF_IND ? x : 0);
+		/* Most instructions are one of these; a switch compares some six times, without jump tables. */
+		if (f->code == (BPF_JMP | BPF_JEQ | BPF_K)) {
+			f += a == f->k ? f->jt : f->jf;
+			continue;
+		}
+		if (f->code == (BPF_LDX | BPF_MEM)) {
+			x = mem[f->k];
+			continue;
+		}
+		at = f->k + (u64)x;
+		if (f->code == (BPF_LD | BPF_W | BPF_IND)) {
+			if (!umc_load_at(message, at, 4, &end))
+				goto out_of_range;
+			a = get_unaligned_be32(data + at);
+			continue;
+		}
+		if (BPF_MODE(f->code) != BPF_IND)
+			at = f->k;
 		switch (f->code) {
+		case UMC_LD_MARK:
+			a = message->mark;
+			break;
+		case UMC_LD_HASH:
+			a = message->hash;
+			break;
 		case BPF_LD | BPF_W | BPF_ABS:
-			if (f->k == UMC_MARK_AT) {
-				a = message->mark;
-				break;
-			}
-			if (f->k == UMC_HASH_AT) {
-				a = message->hash;
-				break;
-			}
-			fallthrough;
-		case BPF_LD | BPF_W | BPF_IND:
 			if (!umc_load_at(message, at, 4, &end))
 				goto out_of_range;
 			a = get_unaligned_be32(data + at);

@@ -33,6 +33,7 @@ static void umc_member_free(struct umc_garbage *garbage)
 	umc_chain_free(rcu_dereference_protected(member->ingress, true));
 	kfree(rcu_dereference_protected(member->mold, true));
 	umc_memory_free(member->memory);
+	umc_idle_calls_free(member);
 	kfree_skb(member->spilled.message);
 	if (member->buckets != member->few)
 		kvfree(member->buckets);

@@ -138,6 +138,8 @@ struct umc_member {
 	/* by calls_lock */
 	u32 calls;			/* on made */
 	u32 debts;			/* on owed */
+	u32 idle_calls;			/* on idle */
+	struct hlist_head idle;		/* calls that were answered, for the next ones */
 	u32 bucket_mask;
 	struct hlist_head *buckets;	/* few, or allocated */
 	struct hlist_head few[UMC_FEW_CALLS];
@@ -209,8 +211,9 @@ void umc_ends_init(const struct sock *plain);
 struct umc_call *umc_call_new(void);
 void umc_call_free(struct umc_call *call);
 int umc_call_insert(struct umc_member *caller, struct umc_member *callee, u32 key,
-		    struct umc_call *call);
-struct umc_call *umc_call_take(struct umc_member *caller, const struct umc_member *callee, u32 key);
+		    struct umc_call **spare);
+bool umc_call_end(struct umc_member *caller, const struct umc_member *callee, u32 key);
+void umc_idle_calls_free(struct umc_member *caller);
 void umc_calls_begin(struct umc_member *member);
 void umc_calls_grow(struct umc_member *caller);
 void umc_calls_purge(struct umc_member *caller);

@@ -5,7 +5,9 @@
 
 #include "umc.h"
 
-#define UMC_MEMOS	48	/* of one sender */
+#define UMC_SETS	32	/* by hash */
+#define UMC_WAYS	4	/* memos of one sender in a set */
+#define UMC_KEYS	4	/* places where keys stand */
 #define UMC_HEADER	512	/* longer ones are not remembered */
 
 /* A message whose header looks like this. */
@@ -20,7 +22,7 @@ struct umc_memo {
 	u32 longest;		/* holds for messages up to that length */
 	u16 room;		/* for a header */
 	u16 size;		/* of the header */
-	u16 masked;		/* of the key, which differs in each message; 0: none */
+	u16 masked;		/* where the key is, which differs in each message; 0: none */
 	bool body;		/* there is something behind the header */
 	bool listed;		/* list has the receivers */
 	struct umc_list *list;
@@ -34,13 +36,14 @@ struct umc_list {
 };
 
 struct umc_memory {
-	u32 count;
-	u32 next;		/* to be replaced, when there are too many */
-	u32 last;		/* that was recalled */
+	struct umc_memo *last;	/* that was recalled or remembered; or NULL */
 	struct umc_memo *spare;	/* room for the next one */
 	struct umc_list *spare_list;
-	u32 tags[UMC_MEMOS];
-	struct umc_memo *memos[UMC_MEMOS];
+	u32 keys;
+	u16 key_at[UMC_KEYS];	/* where memos are masked */
+	u8 next[UMC_SETS];	/* to be replaced, when a set is full */
+	u32 tags[UMC_SETS][UMC_WAYS];
+	struct umc_memo *memos[UMC_SETS][UMC_WAYS];
 };
 
 #endif /* _UMC_MEMO_H */

@@ -7,8 +7,6 @@
 
 #include "memo.h"
 
-#define UMC_CHANGED	16	/* more changes than that, and all filters run */
-
 /* group->lock held.  A filter of one member, or of the rest, which stands for all, has changed. */
 void umc_wanted_changed(struct umc_group *group, struct umc_member *member)
 {
@@ -21,27 +19,23 @@ void umc_wanted_changed(struct umc_group *group, struct umc_member *member)
 	list_move(&member->recent, &group->recent);
 }
 
-/* The members whose filters have changed since the list was made; false: too many. */
-static bool umc_changed(struct umc_group *group, struct umc_memo *memo,
-			struct umc_member *changed[UMC_CHANGED], u32 *count)
+/* The members whose filters have changed since the list was made, in group->hits; false: all. */
+static bool umc_changed(struct umc_group *group, struct umc_memo *memo, u32 *count)
 {
 	struct umc_member *member;
-	bool few = true;
+	bool some;
 
 	*count = 0;
 	spin_lock(&group->lock);
-	if (memo->wanted < group->wanted_all)
-		few = false;
+	some = memo->wanted >= group->wanted_all;
 	list_for_each_entry(member, &group->recent, recent) {
-		if (!few || member->wanted <= memo->wanted)
+		if (!some || member->wanted <= memo->wanted)
 			break;
-		few = *count < UMC_CHANGED;
-		if (few)
-			changed[(*count)++] = member;
+		group->hits[(*count)++] = member;
 	}
 	memo->wanted = group->wanted;
 	spin_unlock(&group->lock);
-	return few;
+	return some;
 }
 
 /* Puts a member on the list, which stays in order, or takes it off; false: there is no room. */
@@ -72,25 +66,25 @@ static bool umc_list_set(struct umc_send *send, struct umc_list *list, u32 index
 static bool umc_list_update(struct umc_send *send)
 {
 	struct umc_group *group = send->member->group;
-	struct umc_member *changed[UMC_CHANGED];
 	u32 i, count, work = 0;
 
-	if (!umc_changed(group, send->memo, changed, &count) ||
+	if (!umc_changed(group, send->memo, &count) ||
 	    !umc_run_first(group, send->message))
 		return false;
 	send->message->mark = READ_ONCE(send->member->mark);
 	send->looked = 0;
 	for (i = 0; i < count; i++) {
-		const struct umc_chain *chain = umc_chain(group, &changed[i]->ingress);
+		struct umc_member *member = group->hits[i];
+		const struct umc_chain *chain = umc_chain(group, &member->ingress);
 		u32 verdict = UMC_NO;
 
 		if (!umc_afford(group, chain, &work))
 			return false;
-		if (!READ_ONCE(changed[i]->dead))
+		if (!READ_ONCE(member->dead))
 			verdict = umc_filter_run(chain, send->message, &send->looked);
 		verdict &= UMC_KIND_MASK;
 		if ((verdict != UMC_YES && verdict != UMC_NO) || send->looked > send->header ||
-		    !umc_list_set(send, send->memo->list, changed[i]->index, verdict == UMC_YES))
+		    !umc_list_set(send, send->memo->list, member->index, verdict == UMC_YES))
 			return false;
 	}
 	return true;

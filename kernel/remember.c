@@ -13,55 +13,65 @@
  * time, with room that was made before.
  */
 
-#include <linux/jhash.h>
 #include <linux/moduleparam.h>
 #include <linux/slab.h>
 
 #include "memo.h"
 
+#define UMC_FACTOR	0x9e3779b97f4a7c14ULL	/* even: factors are odd */
+#define UMC_ROOM	64		/* headers of similar sizes take each other's room */
+
 static bool remember = true;
 module_param(remember, bool, 0644);
 MODULE_PARM_DESC(remember, "remember the verdicts of filters by the header of a message");
 
-static u32 umc_memo_hash(const struct umc_shape *shape, const u8 *header, u32 size)
+/* What the word at that place, a multiple of 4, adds to the hash of its header. */
+static u64 umc_hash_word(const u8 *header, u32 at)
 {
-	u32 from = max(shape->skip_at, shape->length_at) + 4;
-
-	return from < size ? jhash(header + from, size - from, size) : size;
+	return ((u64)get_unaligned_le32(header + at) << at % 8 * 8) * (UMC_FACTOR * (at / 8) + 1);
 }
 
-/* Without the key, which may be anywhere: the first bytes must do. */
-static u32 umc_memo_tag(const struct umc_shape *shape, const u8 *header, u32 size)
+/*
+ * A sum of all words, from which those that differ can be taken again.  A sender
+ * that makes them collide makes only its own lookups slower.
+ */
+static u64 umc_hash_header(const struct umc_shape *shape, const u8 *header, u32 size)
 {
-	u32 to = min(shape->skip_at, shape->length_at);
+	u64 hash = 0, factor = 1, last = 0;
+	u32 i;
 
-	return ~size ^ (to >= 4 ? get_unaligned((const u32 *)header) : 0);
-}
-
-/* Is it the same, but for these words?  They are in order; 0 as the last: none. */
-static bool umc_same_but(const u8 *one, const u8 *other, u32 size, const u32 words[3])
-{
-	u32 i, from = 0;
-
-	for (i = 0; i < 3 && (i < 2 || words[i]); i++) {
-		if (memcmp(one + from, other + from, words[i] - from))
-			return false;
-		from = words[i] + 4;
+	for (i = 0; i + 8 <= size; i += 8, factor += UMC_FACTOR)
+		hash += get_unaligned_le64(header + i) * factor;
+	if (i < size) {
+		memcpy(&last, header + i, size - i);
+		hash += le64_to_cpu((__force __le64)last) * factor;
 	}
-	return !memcmp(one + from, other + from, size - from);
+	return hash - umc_hash_word(header, shape->skip_at) -
+	       umc_hash_word(header, shape->length_at);
 }
 
-static bool umc_memo_is(const struct umc_memo *memo, const struct umc_shape *shape,
+/* Of a header with its key at that place; 0: without. */
+static u32 umc_tag(u64 hash, const u8 *header, u32 size, u32 key_at)
+{
+	if (key_at)
+		hash -= umc_hash_word(header, key_at);
+	return (u32)(hash >> 32) ^ (u32)hash ^ size ^ key_at << 16;
+}
+
+/* Is it the same, but for the words that may differ?  Those of the memo become the message's. */
+static bool umc_memo_is(struct umc_memo *memo, const struct umc_shape *shape,
 			const struct sk_buff *message, u32 size)
 {
-	const u32 words[3] = {
-		min(shape->skip_at, shape->length_at), max(shape->skip_at, shape->length_at),
-		memo->masked,
-	};
+	const u8 *header = message->data;
 
-	return memo->size == size && message->len <= memo->longest &&
-	       memo->body == (message->len > size) &&
-	       umc_same_but(memo->header, message->data, size, words);
+	if (memo->size != size || message->len > memo->longest ||
+	    memo->body != (message->len > size))
+		return false;
+	memcpy(memo->header + shape->skip_at, header + shape->skip_at, 4);
+	memcpy(memo->header + shape->length_at, header + shape->length_at, 4);
+	if (memo->masked)
+		memcpy(memo->header + memo->masked, header + memo->masked, 4);
+	return !memcmp(memo->header, header, size);
 }
 
 static void umc_memo_free(struct umc_memo *memo)
@@ -79,8 +89,8 @@ void umc_memory_free(struct umc_memory *memory)
 
 	if (!memory)
 		return;
-	for (i = 0; i < memory->count; i++)
-		umc_memo_free(memory->memos[i]);
+	for (i = 0; i < UMC_SETS * UMC_WAYS; i++)
+		umc_memo_free(memory->memos[i / UMC_WAYS][i % UMC_WAYS]);
 	umc_memo_free(memory->spare);
 	kfree(memory->spare_list);
 	kfree(memory);
@@ -98,9 +108,11 @@ void umc_memory_prepare(struct umc_send *send, const struct umc_member *from)
 	if (!READ_ONCE(from->memory))
 		send->memory = kzalloc(sizeof(*send->memory), gfp);
 	if (READ_ONCE(from->memo_wanted)) {
-		send->memo_room = kmalloc(struct_size(send->memo_room, header, send->header), gfp);
+		u32 size = ALIGN(send->header, UMC_ROOM);
+
+		send->memo_room = kmalloc(struct_size(send->memo_room, header, size), gfp);
 		if (send->memo_room) {
-			send->memo_room->room = send->header;
+			send->memo_room->room = size;
 			send->memo_room->list = NULL;
 		}
 	}
@@ -150,7 +162,7 @@ static bool umc_memo_holds(const struct umc_memo *memo, const struct umc_send *s
 	       memo->shared == (send->shared ? send->shared->id : 0);
 }
 
-/* To whom goes a message to a name, if that is its verdict? */
+/* The verdict, with the receiver instead of a name. */
 static u32 umc_memo_verdict(struct umc_memo *memo, struct umc_send *send)
 {
 	if (memo->named != send->epoch) {
@@ -158,6 +170,38 @@ static u32 umc_memo_verdict(struct umc_memo *memo, struct umc_send *send)
 		memo->named = send->epoch;
 	}
 	return memo->receiver;
+}
+
+static bool umc_memo_fits(struct umc_memo *memo, const struct umc_send *send)
+{
+	return umc_memo_holds(memo, send) &&
+	       umc_memo_is(memo, &send->member->group->shape, send->message, send->header);
+}
+
+static struct umc_memo *umc_memo_find(struct umc_memory *memory, struct umc_send *send)
+{
+	const u8 *header = send->message->data;
+	u32 i, way;
+
+	if (memory->last && umc_memo_fits(memory->last, send))
+		return memory->last;
+	send->hash = umc_hash_header(&send->member->group->shape, header, send->header);
+	for (i = 0; i <= memory->keys; i++) {
+		u32 key_at = i ? memory->key_at[i - 1] : 0, tag, set;
+
+		if (key_at + 4 > send->header)
+			continue;
+		tag = umc_tag(send->hash, header, send->header, key_at);
+		set = tag % UMC_SETS;
+		for (way = 0; way < UMC_WAYS; way++) {
+			struct umc_memo *memo = memory->memos[set][way];
+
+			if (memory->tags[set][way] == tag && memo && memo->masked == key_at &&
+			    umc_memo_fits(memo, send))
+				return memo;
+		}
+	}
+	return NULL;
 }
 
 /**
@@ -169,36 +213,16 @@ static u32 umc_memo_verdict(struct umc_memo *memo, struct umc_send *send)
  */
 bool umc_recall(struct umc_send *send, u32 *verdict)
 {
-	const struct umc_shape *shape = &send->member->group->shape;
-	struct umc_memory *memory;
-	struct umc_memo *memo;
-	u32 i, hash, tag;
+	struct umc_memory *memory = send->header ? umc_memory_take(send) : NULL;
+	struct umc_memo *memo = memory ? umc_memo_find(memory, send) : NULL;
 
-	send->memo = NULL;
-	send->recalled = false;
-	send->looked = 0;
-	memory = send->header ? umc_memory_take(send) : NULL;
-	if (!memory || !memory->count)
-		return false;
-	i = memory->last;
-	memo = memory->memos[i];
-	if (umc_memo_holds(memo, send) && umc_memo_is(memo, shape, send->message, send->header))
-		goto found;
-	hash = umc_memo_hash(shape, send->message->data, send->header);
-	tag = umc_memo_tag(shape, send->message->data, send->header);
-	for (i = 0; i < memory->count; i++) {
-		memo = memory->memos[i];
-		if ((memory->tags[i] == hash || memory->tags[i] == tag) &&
-		    umc_memo_holds(memo, send) &&
-		    umc_memo_is(memo, shape, send->message, send->header))
-			goto found;
-	}
-	return false;
-found:
-	memory->last = i;
-	*verdict = umc_memo_verdict(memo, send);
 	send->memo = memo;
-	send->recalled = true;
+	send->recalled = memo;
+	send->looked = 0;
+	if (!memo)
+		return false;
+	memory->last = memo;
+	*verdict = umc_memo_verdict(memo, send);
 	return true;
 }
 
@@ -214,12 +238,28 @@ static bool umc_memo_mask(struct umc_memo *memo, const struct umc_shape *shape)
 	return key >= max(shape->skip_at, shape->length_at) + 4 && key + 4 <= memo->size;
 }
 
+/* Memos are found by the places of their keys; false: there are too many. */
+static bool umc_memory_has_key(struct umc_memory *memory, u32 key_at)
+{
+	u32 i;
+
+	if (!key_at)
+		return true;
+	for (i = 0; i < memory->keys; i++)
+		if (memory->key_at[i] == key_at)
+			return true;
+	if (memory->keys == UMC_KEYS)
+		return false;
+	memory->key_at[memory->keys++] = key_at;
+	return true;
+}
+
 /* After umc_recall() has found nothing. */
 void umc_remember(struct umc_send *send, u32 verdict)
 {
 	const struct umc_shape *shape = &send->member->group->shape;
 	struct umc_memory *memory = send->member->memory;
-	u32 kind = verdict & UMC_KIND_MASK, i;
+	u32 kind = verdict & UMC_KIND_MASK, tag, set, way;
 	struct umc_memo *memo;
 
 	/* Of the length it knows that it is what the header says. */
@@ -239,18 +279,15 @@ void umc_remember(struct umc_send *send, u32 verdict)
 	memo->size = send->header;
 	memo->body = send->message->len > send->header;
 	memo->listed = false;
-	if (!umc_memo_mask(memo, shape))
+	if (!umc_memo_mask(memo, shape) || !umc_memory_has_key(memory, memo->masked))
 		return;
 	memcpy(memo->header, send->message->data, memo->size);
-	if (memory->count < UMC_MEMOS) {
-		i = memory->count++;
-		memory->spare = NULL;
-	} else {
-		i = memory->next++ % UMC_MEMOS;
-		memory->spare = memory->memos[i];
-	}
-	memory->memos[i] = memo;
-	memory->tags[i] = memo->masked ? umc_memo_tag(shape, memo->header, memo->size) :
-					 umc_memo_hash(shape, memo->header, memo->size);
+	tag = umc_tag(send->hash, memo->header, memo->size, memo->masked);
+	set = tag % UMC_SETS;
+	way = memory->next[set]++ % UMC_WAYS;
+	memory->spare = memory->memos[set][way];
+	memory->memos[set][way] = memo;
+	memory->tags[set][way] = tag;
+	memory->last = memo;
 	send->memo = memo;
 }

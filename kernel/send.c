@@ -67,14 +67,6 @@ static int umc_key(const struct sk_buff *message, u32 verdict, u32 *key)
 	return *key ? 0 : UMC_ASKED_REPLY;
 }
 
-static void umc_call_recycle(struct umc_hook *hook, struct umc_call *call)
-{
-	if (hook->spare)
-		umc_call_free(call);
-	else
-		hook->spare = call;
-}
-
 /*
  * A call is recorded before it is delivered, since the reply may come at once on
  * another CPU; and with rx taken, since otherwise it might be refused after the
@@ -82,13 +74,8 @@ static void umc_call_recycle(struct umc_hook *hook, struct umc_call *call)
  */
 static int umc_note_call(struct umc_send *send, struct umc_member *callee, u32 key)
 {
-	struct umc_hook *hook = send->hook;
-
-	if (!hook->spare)
-		return UMC_ASKED_MEMORY;
-	switch (umc_call_insert(send->member, callee, key, hook->spare)) {
+	switch (umc_call_insert(send->member, callee, key, &send->hook->spare)) {
 	case 0:
-		hook->spare = NULL;
 		return 0;
 	case -ENOENT:
 		return UMC_ASKED_DEAD;
@@ -96,24 +83,6 @@ static int umc_note_call(struct umc_send *send, struct umc_member *callee, u32 k
 		return UMC_ASKED_MEMORY;
 	}
 	return UMC_ASKED_REPLY;
-}
-
-static int umc_match_reply(struct umc_send *send, struct umc_member *caller, u32 key)
-{
-	struct umc_call *call = umc_call_take(caller, send->member, key);
-
-	if (!call)
-		return UMC_ASKED_REPLY;
-	umc_call_recycle(send->hook, call);
-	return 0;
-}
-
-static void umc_forget_call(struct umc_send *send, struct umc_member *callee, u32 key)
-{
-	struct umc_call *call = umc_call_take(send->member, callee, key);
-
-	if (call)
-		umc_call_recycle(send->hook, call);
 }
 
 /* Outcome of a single delivery: 0, or the reason to ask. The daemon finishes a partial one. */
@@ -140,15 +109,15 @@ static int umc_deliver_reserved(struct umc_send *send, struct umc_member *to, u3
 
 	if (verdict & UMC_VERDICT_CALL)
 		reason = umc_note_call(send, to, key);
-	else if (verdict & UMC_VERDICT_REPLY)
-		reason = umc_match_reply(send, to, key);
+	else if (verdict & UMC_VERDICT_REPLY && !umc_call_end(to, send->member, key))
+		reason = UMC_ASKED_REPLY;
 	if (reason)
 		return reason;
 	reason = umc_outcome(send, to, umc_deliver(send, to));
 	if (!reason)
 		return 0;
 	if (verdict & UMC_VERDICT_CALL) {
-		umc_forget_call(send, to, key);
+		umc_call_end(send->member, to, key);
 	} else if (verdict & UMC_VERDICT_REPLY && reason != UMC_ASKED_DEAD) {
 		/* Its call is answered now; the daemon delivers it. */
 		umc_spill(send->member, send->message, to, 0);

@@ -24,6 +24,7 @@ struct umc_send {
 	const struct umc_chain *shared;
 	struct sk_buff *message;
 	u32 header;			/* its size, if it may be remembered; or 0 */
+	u64 hash;			/* of that, if memo was not the last one */
 	u32 looked;			/* how far into the message filters have */
 	bool recalled;			/* memo was known before */
 	struct umc_memo *memo;		/* of such a header */

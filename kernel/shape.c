@@ -16,6 +16,8 @@ int umc_shape_set(struct umc_group *group, const struct umc_shape *shape)
 	    !is_power_of_2(shape->alignment) || shape->alignment > 256 ||
 	    shape->reserved[0] || shape->reserved[1])
 		return -EINVAL;
+	if (shape->length_at % 4 || shape->skip_at % 4)
+		return -EINVAL;
 	if (shape->fields_at != UMC_ANY && shape->fields_at > shape->size - 4)
 		return -EINVAL;
 	/* What is compared must not overlap. */

@@ -210,7 +210,8 @@ struct umc_filter {
  * @big:	and for the other
  * @reserved:	0
  *
- * All offsets are inside of the fixed part.  A message whose header is the same
+ * All offsets are inside of the fixed part; @length_at and @skip_at are multiples
+ * of 4.  A message whose header is the same
  * but for @length_at, @skip_at and the key of a reply has the same verdict.
  */
 struct umc_shape {
