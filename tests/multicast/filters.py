@@ -11,7 +11,8 @@ from omnibus.transport.relay._relay import ffi, lib
 from .bpf import Instruction, run_chain
 
 ASK, ASK_NOW = 0x00000000, 0xF0000000
-UNICAST, MULTICAST, NO, YES = 0x10000000, 0x20000000, 0x30000000, 0x40000000
+UNICAST, MULTICAST, NO, YES, NAMED = 0x10000000, 0x20000000, 0x30000000, 0x40000000, 0x50000000
+TOPIC_SHIFT, NAME_MASK = 12, 0xFFF
 BIG_ENDIAN, CALL, REPLY = 0x01000000, 0x02000000, 0x04000000
 SIDE_ASK, SIDE_NO, SIDE_YES = range(3)
 NO_MEMBER = 0xFFFFFFFF
@@ -108,6 +109,11 @@ def egress(
     )
     source.n_flows = len(flows)
     return _programs(lib.filter_compile_egress, source)
+
+
+def shared(max_size: int = MAX_SIZE) -> list[Program]:
+    """Return the programs for messages of all members, which go to a name."""
+    return _programs(lib.filter_compile_shared, max_size)
 
 
 def ingress(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from support.message import Field, Type
 
-from .filters import BIG_ENDIAN, CALL, MULTICAST, REPLY, UNICAST, Flow
+from .filters import BIG_ENDIAN, CALL, MULTICAST, NAMED, REPLY, TOPIC_SHIFT, UNICAST, Flow
 
 KINDS = {
     Field.PATH: b"o",
@@ -134,9 +134,9 @@ def opens(flow: Flow, header: Header) -> bool:
     )
 
 
-def verdict(header: Header, index: int, big_endian: bool) -> int:
-    """Return the verdict that sends a message to a member."""
-    base = UNICAST | index | (BIG_ENDIAN if big_endian else 0)
+def verdict(header: Header, to: int, big_endian: bool) -> int:
+    """Return the verdict that sends a message to a member, or to a name."""
+    base = to | (BIG_ENDIAN if big_endian else 0)
     if header.type in (Type.METHOD_RETURN, Type.ERROR):
         return base | REPLY | (header.offsets[Field.REPLY_SERIAL] + 4) // 4 << 14
     if header.type == Type.METHOD_CALL and not header.flags & 1:
@@ -154,4 +154,19 @@ def egress(
         return set()
     if header.type == Type.SIGNAL and Field.DESTINATION not in header.texts:
         return {MULTICAST | (BIG_ENDIAN if big_endian else 0)} if broadcasts else set()
-    return {verdict(header, flow.index, big_endian) for flow in flows if opens(flow, header)}
+    return {verdict(header, UNICAST | flow.index, big_endian) for flow in flows if opens(flow, header)}
+
+
+TOPICS = (Type.METHOD_CALL, Type.METHOD_RETURN, Type.SIGNAL, Type.ERROR)
+
+
+def shared(data: bytes, max_size: int) -> int | None:
+    """Return the verdict of the filter that all members share; None: ask."""
+    try:
+        header = read(data, big_endian=False, max_size=max_size)
+    except Wrong:
+        return None
+    if Field.DESTINATION not in header.offsets:
+        return MULTICAST
+    name = (header.offsets[Field.DESTINATION] + 4) // 4
+    return verdict(header, NAMED | TOPICS.index(header.type) << TOPIC_SHIFT | name, big_endian=False)

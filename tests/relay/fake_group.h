@@ -19,10 +19,18 @@
 
 #define FAKE_MEMBERS 8
 #define FAKE_PENDING 16
-#define FAKE_REQUESTS 32 /* _IOC_NR of the calls is below */
+#define FAKE_NAMES 16
+#define FAKE_REQUESTS 64 /* _IOC_NR of the calls is below */
+
+struct fake_name {
+    char text[UMC_MAX_NAME + 1]; /* empty: a free place */
+    uint32_t index;
+};
 
 struct fake_member {
-    int accepted; /* 0: no such member */
+    int accepted;      /* 0: no such member */
+    bool classed;      /* its class is in force */
+    uint32_t class_id; /* then */
     bool dead, held;
     bool egress, ingress;
     uint32_t replaced, replaced_held; /* ingress filters while in use, and while the member was held */
@@ -39,6 +47,10 @@ static struct fake_group {
     uint32_t after, times;      /* the number of calls that succeed first, and that fail then */
     uint32_t emptied;           /* filters, one by one */
     uint32_t filters_at_forget; /* the number of UMC_SET_FILTER before the last UMC_FORGET */
+    bool named;                 /* it knows names and classes */
+    bool shared;                /* there is a filter for all members */
+    struct fake_name names[FAKE_NAMES];
+    uint64_t accepts[UMC_MAX_CLASSES][UMC_TOPICS];
     bool gated;
     bool closed; /* by the data plane, as far as the calls show */
     struct umc_pending pending[FAKE_PENDING];
@@ -82,6 +94,10 @@ static inline int fake_add(const struct umc_add *add)
 static inline int fake_filter(const struct umc_filter *filter)
 {
     struct fake_member *member = fake_member(filter->index);
+    if (filter->which == UMC_FILTER_SHARED) {
+        fake_group.shared = fake_group.named && filter->count > 0;
+        return fake_group.named ? 0 : fake_error(EINVAL);
+    }
     fake_group.emptied += filter->count == 0;
     if (filter->which >= UMC_FILTER_REST)
         return 0;
@@ -93,6 +109,67 @@ static inline int fake_filter(const struct umc_filter *filter)
     }
     *(filter->which == UMC_FILTER_EGRESS ? &member->egress : &member->ingress) = filter->count > 0;
     return 0;
+}
+
+static inline struct fake_name *fake_name(const char *text)
+{
+    for (uint32_t i = 0; i < FAKE_NAMES; i++) {
+        if (strcmp(fake_group.names[i].text, text) == 0)
+            return &fake_group.names[i];
+    }
+    return NULL;
+}
+
+static inline int fake_set_name(const struct umc_name *name)
+{
+    char text[UMC_MAX_NAME + 1] = "";
+    memcpy(text, (const void *)(uintptr_t)name->bytes, name->length);
+    struct fake_name *at = fake_name(text);
+    if (at)
+        at->text[0] = '\0';
+    if (name->index == UMC_ANY)
+        return 0;
+    if (!fake_member(name->index))
+        return fake_error(ENOENT);
+    at = fake_name("");
+    if (!at)
+        return fake_error(ENOSPC);
+    at->index = name->index;
+    memcpy(at->text, text, sizeof(text));
+    return 0;
+}
+
+static inline int fake_set_class(const struct umc_class *class)
+{
+    struct fake_member *member = fake_member(class->index);
+    if (!member)
+        return fake_error(ENOENT);
+    member->classed = class->class != UMC_ANY;
+    member->class_id = class->class;
+    return 0;
+}
+
+/* A call about names or classes, of which an older kernel knows nothing. */
+static inline int fake_naming(unsigned long request, const void *argument)
+{
+    const struct umc_accept *accept = argument;
+    if (!fake_group.named)
+        return fake_error(ENOTTY);
+    if (request == UMC_SET_NAME)
+        return fake_set_name(argument);
+    if (request == UMC_SET_CLASS)
+        return fake_set_class(argument);
+    memcpy(fake_group.accepts[accept->class], accept->from, sizeof(accept->from));
+    return 0;
+}
+
+static inline void fake_remove(uint32_t index)
+{
+    fake_group.members[index].dead = true;
+    for (uint32_t i = 0; i < FAKE_NAMES; i++) {
+        if (fake_group.names[i].index == index)
+            fake_group.names[i].text[0] = '\0';
+    }
 }
 
 static inline int64_t fake_write_entry(struct umc_write_entry *entry, bool fails)
@@ -181,7 +258,7 @@ static inline int fake_call(unsigned long request, void *argument)
     case UMC_ADD:
         return fake_add(argument);
     case UMC_REMOVE:
-        fake_group.members[index->index].dead = true;
+        fake_remove(index->index);
         return 0;
     case UMC_FORGET:
         fake_group.members[index->index] = (struct fake_member){0};
@@ -195,7 +272,9 @@ static inline int fake_call(unsigned long request, void *argument)
         return fake_release(argument);
     case UMC_REVOKE:
         for (uint32_t i = 0; i < FAKE_MEMBERS; i++)
-            fake_group.members[i].egress = fake_group.members[i].ingress = false;
+            fake_group.members[i].egress = fake_group.members[i].ingress = fake_group.members[i].classed =
+                false;
+        memset(fake_group.accepts, 0, sizeof(fake_group.accepts));
         return 0;
     case UMC_GATE:
         fake_group.gated = ((struct umc_gate *)argument)->closed;
@@ -206,6 +285,10 @@ static inline int fake_call(unsigned long request, void *argument)
         return fake_pending_take(argument);
     case UMC_PENDING_LIST:
         return fake_pending_list(argument);
+    case UMC_SET_NAME:
+    case UMC_SET_CLASS:
+    case UMC_SET_ACCEPT:
+        return fake_naming(request, argument);
     case UMC_SET_MARK:
     case UMC_SET_SHAPE:
     case UMC_SET_STAMP:
@@ -254,7 +337,9 @@ static inline void fake_begin(void)
     fake_group.error = fake_group.entry_error = 0;
     fake_group.after = 0;
     fake_group.times = 1;
-    fake_group.gated = false;
+    fake_group.gated = fake_group.named = fake_group.shared = false;
+    memset(fake_group.names, 0, sizeof(fake_group.names));
+    memset(fake_group.accepts, 0, sizeof(fake_group.accepts));
     fake_group.emptied = 0;
     fake_group.n_pending = 0;
     fake_group.spill_size = 0;
@@ -280,6 +365,16 @@ static inline struct fake_member fake_look(uint32_t index)
     struct fake_member member = fake_group.members[index];
     pthread_mutex_unlock(&fake_group.mutex);
     return member;
+}
+
+/* The member with a name; UMC_ANY: none has it. */
+static inline uint32_t fake_owner(const char *text)
+{
+    pthread_mutex_lock(&fake_group.mutex);
+    const struct fake_name *name = fake_name(text);
+    uint32_t index = name ? name->index : UMC_ANY;
+    pthread_mutex_unlock(&fake_group.mutex);
+    return index;
 }
 
 static inline uint32_t fake_calls(unsigned long request)

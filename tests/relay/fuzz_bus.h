@@ -115,6 +115,7 @@ static inline void begin(uint8_t how)
     load_policy(NULL, 7 | 1u << 12);
     if (FUZZ_GROUP) {
         fake_begin();
+        fake_group.named = !(how & BEGIN_WITHOUT_PIPES); /* most kernels know names */
         CONTROL(relay_set_group(control.relay, fake_group.fd, FAKE_MEMBERS, how & BEGIN_TRUST));
     }
     if (how & BEGIN_DOOR)

@@ -2,6 +2,7 @@
 #include "bpf/chain.h"
 #include "bpf/note.h"
 #include "bpf/walk.h"
+#include "wire/wire.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@ static const uint8_t key_slots[N_KEYS] = {
     [EGRESS_ERROR_NAME] = FIELD_ERROR_NAME,
 };
 
-static const uint8_t types[] = {MESSAGE_METHOD_CALL, MESSAGE_METHOD_RETURN, MESSAGE_SIGNAL, MESSAGE_ERROR};
+static const uint8_t types[] = {FILTER_TOPICS};
 #define N_TYPES sizeof(types)
 
 /* The properties that distinguish the flows of one program. */
@@ -199,4 +200,43 @@ int filter_compile_egress(const struct filter_egress *egress, struct filter *out
     int error = chain_compile(out, entries, n, egress_write_part, egress);
     free(entries);
     return error;
+}
+
+static void shared_write_part(struct program *p, const struct tree_entry *entries, uint32_t n, bool is_last,
+                              const void *context)
+{
+    const struct filter_egress *egress = context;
+    const uint32_t wrong = NEW_LABEL, broadcast = NEW_LABEL;
+    (void)entries, (void)n, (void)is_last;
+    check_message(p, egress, wrong);
+    note_load(p);
+    program_compute(p, BPF_AND, UMC_KIND_MASK);
+    program_if(p, BPF_JEQ, NOTE_BROADCAST, broadcast, PROGRAM_NEXT);
+    for (unsigned i = 0; i < N_TYPES; i++) {
+        const uint32_t other = NEW_LABEL;
+        program_load(p, BPF_B, WALK_TYPE);
+        program_if(p, BPF_JEQ, types[i], PROGRAM_NEXT, other);
+        egress_judge(p, types[i], UMC_NAMED | i << UMC_VERDICT_TOPIC_SHIFT | endian_bit(egress));
+        program_keep(p, SLOT_VERDICT);
+        /* the length of the name is four bytes after the beginning of the field */
+        note_offset(p, NOTE_DESTINATION);
+        program_compute(p, BPF_ADD, 4);
+        program_compute(p, BPF_RSH, 2);
+        program_recall_x(p, SLOT_VERDICT);
+        program_compute(p, BPF_OR | BPF_X, 0);
+        program_add(p, BPF_RET | BPF_A, 0);
+        program_bind(p, other);
+    }
+    program_bind(p, wrong);
+    program_answer(p, UMC_ASK_NOW);
+    program_bind(p, broadcast);
+    program_answer(p, UMC_MULTICAST | endian_bit(egress));
+}
+
+int filter_compile_shared(uint32_t max_size, struct filter *out)
+{
+    static const struct tree_entry none;
+    const struct filter_egress egress = {.big_endian = WIRE_HOST_BIG_ENDIAN, .max_size = max_size};
+    memset(out, 0, sizeof(*out));
+    return chain_compile(out, &none, 0, shared_write_part, &egress);
 }

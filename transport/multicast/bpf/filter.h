@@ -3,6 +3,7 @@
 #define OMNIBUS_FILTER_H
 
 #include "base/span.h"
+#include "wire/message.h"
 
 #include <linux/filter.h>
 #include <linux/unix_multicast.h>
@@ -13,6 +14,8 @@
  * - Each member has an egress filter, made of its flows: the classes of messages that the policy allows it to
  *   send to certain members directly. It has an ingress filter, made of its match rules: the broadcasts that
  *   it wants. One first filter (first.c), the same for all groups, runs before them.
+ * - One egress filter more is the same for all members. It finds the name of the recipient, and the kernel
+ *   whose that is, and whether it accepts such messages.
  * - A filter sees a message as its sender wrote it, without SENDER. The first filter verifies that the
  *   message is well-formed; the others only decide who gets it.
  * - An egress filter never denies, and an ingress filter denies only broadcasts that its member does not want
@@ -26,6 +29,8 @@
  * One filter for the whole group was rejected: every AddMatch would rebuild it. Extended BPF was rejected
  * since loading it takes privileges that a session bus lacks.
  */
+
+#define FILTER_TOPICS MESSAGE_METHOD_CALL, MESSAGE_METHOD_RETURN, MESSAGE_SIGNAL, MESSAGE_ERROR
 
 #pragma GCC visibility push(default)
 /* cffi: begin */
@@ -81,6 +86,9 @@ struct filter {
 /* 0; -ENOMEM; -E2BIG: too much for one chain. The caller frees *out, even if it is empty. */
 int filter_compile_first(struct filter *out); /* the same for all groups: note.h */
 int filter_compile_egress(const struct filter_egress *egress, struct filter *out);
+/* For all members: to the name in a message, or a broadcast. The topic is the type's place in FILTER_TOPICS.
+ */
+int filter_compile_shared(uint32_t max_size, struct filter *out);
 int filter_compile_ingress(const struct filter_ingress *ingress, struct filter *out);
 void filter_free(struct filter *filter);
 /* cffi: end */

@@ -205,7 +205,8 @@ void group_learn(const struct transit *t, struct peer *to, bool requested_reply)
     struct group *group = t->bus->group;
     if (group->generation != t->bus->policy->generation)
         group_policy_changed(t->bus);
-    if (group->failed || !group_trusts(group, t->sender->credentials.uid, to))
+    if (group->failed || !group_trusts(group, t->sender->credentials.uid, to->credentials.uid) ||
+        naming_covers(group, from, to->group.gp, m->type))
         return;
     if (flow_find(from, m))
         from->misses += from->egress_stale;
@@ -222,7 +223,8 @@ void group_learn_broadcast(const struct transit *t, struct peer *to)
         return;
     if (!from->broadcasts) {
         from->broadcasts = true;
-        group_peer_stale_egress(t->bus, from);
+        if (!from->named)
+            group_peer_stale_egress(t->bus, from);
     }
     if (!to) {
         from->misses += from->egress_stale;

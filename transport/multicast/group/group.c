@@ -107,6 +107,7 @@ int group_begin(struct bus *bus, int fd, uint32_t max_members, bool trust_everyb
         error = set_first(fd);
     if (error == 0)
         error = umc_set_shape(fd);
+    group->nameless = error == 0 && naming_set_shared(bus, group) < 0;
     if (error == 0 &&
         (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || epoll_ctl(bus->epoll, EPOLL_CTL_ADD, fd, &event) < 0))
         error = -errno;
@@ -218,7 +219,7 @@ static uint32_t collect_drained(struct group *group, struct umc_release_entry en
         if (!is_drained(gp->peer))
             continue;
         list_unlink(at);
-        if (!gp->has_egress)
+        if (!gp->has_egress && !gp->named)
             continue;
         entries[n++] = (struct umc_release_entry){.index = gp->index};
         if (n == RELEASES)

@@ -10,12 +10,13 @@
  * unix_multicast(7).
  *
  * - A connection becomes a group peer with the first message from it or to it that is not the bus's
- *   own: most short-lived clients only talk to the bus. The first message from one group peer to another goes
- *   through the relay, which applies the whole policy; a flow then lets messages of its class pass directly.
+ *   own: most short-lived clients only talk to the bus. What the policy allows as a whole between the parties
+ *   of two group peers goes directly from then on (naming.c). The first message of any other kind from one to
+ *   another goes through the relay, which applies the whole policy; a flow then lets messages of its class
+ *   pass directly.
  * - A filter is never wider than what the relay would decide. When something that a filter depends on changes
  *   (policy, names, match rules, monitors), the filter is emptied in the same wake-up, before any message
- *   that shows the change is written. Filters are rebuilt later, at most one group peer per wake-up, when
- *   they are worth it.
+ *   that shows the change is written. Filters are rebuilt later, a few per wake-up, when they are worth it.
  * - Order is kept. A group peer with a queue in the relay is held: messages for it go to the relay, behind
  *   that queue. A group peer whose message went to the relay sends nothing directly until the relay has
  *   dispatched all that it received from it, and releases it.
@@ -23,8 +24,8 @@
  *   connection again.
  *
  * The relay calls this layer through struct group_ops (state/group_ops.h) only. Learning from the policy
- * ahead of any message was rejected: the number of possible flows is the square of the number of clients, and
- * few are used.
+ * ahead of any message was rejected where a verdict depends on fields: the number of possible flows is the
+ * square of the number of clients, and few are used.
  */
 
 /* Sets bus->group_ops. Takes ownership of the descriptor, also on failure. 0 or a negative errno. */

@@ -177,11 +177,20 @@ void group_peer_rebuild(struct bus *bus, struct group_peer *gp)
         rebuild_ingress(bus, gp);
 }
 
-bool group_trusts(const struct group *group, uint32_t sender_uid, const struct peer *to)
+/*
+ * Goes on without names, so that all is learned. The kernel's names and classes are no longer kept, so it
+ * must not use them.
+ */
+static void give_up_names(struct bus *bus, int error)
 {
-    if (group->trust_everybody || sender_uid == 0)
-        return true;
-    return sender_uid == to->credentials.uid && sender_uid != UINT32_MAX;
+    struct group *group = bus->group;
+    if (group->nameless)
+        return;
+    group->nameless = true;
+    group_note(bus, GROUP_NAMES, "Members of the group can't be found by name", error);
+    error = umc_set_filter(group->fd, UMC_ANY, UMC_FILTER_SHARED, NULL);
+    if (error < 0)
+        group_fail(bus, "The filter that members share can't be taken back", error);
 }
 
 static uint32_t find_side(struct bus *bus, struct peer *peer)
@@ -198,10 +207,15 @@ static uint32_t find_side(struct bus *bus, struct peer *peer)
     }
     if (group->n_sides == GROUP_SIDES)
         return GROUP_NO_SIDE;
-    group->sides[group->n_sides] = (struct side){found.identity, found.role, peer->credentials.uid};
+    uint32_t added = group->n_sides++;
+    group->sides[added] =
+        (struct side){.identity = found.identity, .role = found.role, .uid = peer->credentials.uid};
     if (group->rest.n_rules > 0)
         group_peer_stale_ingress(bus, &group->rest);
-    return group->n_sides++;
+    int error = naming_side_added(bus, added);
+    if (error < 0)
+        give_up_names(bus, error);
+    return added;
 }
 
 /*
@@ -227,8 +241,15 @@ void group_peer_set_side(struct bus *bus, struct group_peer *gp)
     uint32_t number = side == GROUP_NO_SIDE ? GROUP_SIDES : side;
     uint32_t mark = number << FILTER_SIDE_SHIFT | gp->index;
     int error = unless_left(umc_set_mark(group->fd, gp->index, mark));
-    if (error < 0)
+    if (error < 0) {
         group_fail(bus, "A member of the group can't be marked", error);
+        return;
+    }
+    error = naming_set_class(group, gp);
+    if (error < 0)
+        give_up_names(bus, error);
+    if (gp->named)
+        group_dirty(bus, gp->peer);
 }
 
 void group_peer_know_side(struct bus *bus, struct group_peer *gp)
@@ -291,6 +312,11 @@ void group_name_changed(struct bus *bus, struct span name, struct peer *old_owne
     if (!group->failed && old_owner && old_owner->group.gp)
         flows_drop_to(bus, old_owner->group.gp, name);
     find_sides(bus);
+    int error = naming_name_changed(bus, name, old_owner);
+    if (error == -ENOSPC)
+        group_note(bus, GROUP_NAMES, "A member of the group can't be found by name", error);
+    else if (error < 0)
+        give_up_names(bus, error);
 }
 
 void group_rules_changed(struct bus *bus, struct peer *peer, const struct match_rule *rule)
@@ -333,6 +359,7 @@ void group_policy_changed(struct bus *bus)
     LIST_FOR (at, &group->all) {
         struct group_peer *gp = CONTAINER_OF(at, struct group_peer, in_all);
         gp->side = GROUP_NO_SIDE;
+        gp->named = false;
         revoked(bus, gp);
         flows_drop_from(bus, gp);
     }
@@ -345,4 +372,7 @@ void group_limits_changed(struct bus *bus)
         if (!group->failed)
             group_peer_ask_egress(bus, CONTAINER_OF(at, struct group_peer, in_all));
     }
+    int error = group->failed || group->nameless ? 0 : naming_set_shared(bus, group);
+    if (error < 0)
+        give_up_names(bus, error);
 }

@@ -52,6 +52,8 @@ struct group_peer {
     bool big_endian; /* the byte order of its messages */
     bool broadcasts; /* it has sent a broadcast */
     bool calls;      /* its method calls may go directly */
+    bool named;      /* the kernel knows its class, which is its party */
+    bool unnamed;    /* a name of it could not be told to the kernel */
     bool has_egress; /* the filter in the kernel is not empty */
     bool has_ingress;
     bool egress_stale, ingress_stale;
@@ -78,6 +80,7 @@ struct side {
     const struct rule_set *identity;
     const struct role *role;
     uint32_t uid;
+    uint64_t accepts[UMC_TOPICS]; /* by topic: 1 << a party whose messages the policy allows as a whole */
 };
 
 /* A group peer that has left. */
@@ -86,7 +89,7 @@ struct departure {
     uint64_t number;
 };
 
-enum group_trouble { GROUP_ADD, GROUP_FILTER, GROUP_FULL, GROUP_TROUBLES };
+enum group_trouble { GROUP_ADD, GROUP_FILTER, GROUP_FULL, GROUP_NAMES, GROUP_TROUBLES };
 
 struct group {
     struct source source;
@@ -95,6 +98,7 @@ struct group {
     bool trust_everybody;
     bool failed; /* the group is closed; the rest is freed at the end of the wake-up */
     bool gated;
+    bool nameless;      /* the kernel finds no member by name: all is learned */
     bool release_waits; /* a group peer could not be released */
     int rebuild_wait;   /* milliseconds until a filter is due; -1: none */
     bool told[GROUP_TROUBLES];
@@ -167,7 +171,24 @@ bool wants_of_members(const struct match_rule *rule);
 
 int egress_make(struct bus *bus, struct group_peer *gp, struct filter *filter);
 int ingress_make(struct bus *bus, struct group_peer *gp, struct filter *filter);
-bool group_trusts(const struct group *group, uint32_t sender_uid, const struct peer *to);
+bool group_trusts(const struct group *group, uint32_t sender_uid, uint32_t recipient_uid);
+
+/* Sets the egress filter that all group peers share. */
+int naming_set_shared(const struct bus *bus, const struct group *group);
+/*
+ * These return 0, or an error after which the kernel may not use names any more.
+ *
+ * naming_side_added: a party has its number. Finds out what it accepts of the others, and they of it.
+ * naming_set_class: the party of a group peer has changed.
+ * naming_name_changed: the registry has a new owner. -ENOSPC: the kernel has no room for the name, and leaves
+ * messages to it to flows.
+ */
+int naming_side_added(struct bus *bus, uint32_t side);
+int naming_set_class(const struct group *group, struct group_peer *gp);
+int naming_name_changed(const struct bus *bus, struct span name, const struct peer *old_owner);
+/* True if all messages of that type go directly, so that nothing needs to be learned. */
+bool naming_covers(const struct group *group, const struct group_peer *from, const struct group_peer *to,
+                   uint8_t type);
 
 /* Moves the pending replies that a callee owes to the relay. */
 void group_take_calls(struct bus *bus, uint32_t callee);

@@ -53,12 +53,15 @@ static void group_peer_free(struct group_peer *gp)
     free(gp);
 }
 
-/* Revokes filters with rules that name the peer as sender, which were made while it sent nothing directly. */
-static void begin_mentions(struct bus *bus, struct peer *peer)
+/*
+ * Tells the kernel the peer's names, and revokes filters with rules that name it as sender, which were made
+ * while it sent nothing directly.
+ */
+static void begin_names(struct bus *bus, struct peer *peer)
 {
     uint32_t n;
     const struct span *names = registry_names(peer, &n);
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n && !bus->group->failed; i++)
         group_name_changed(bus, names[i], NULL);
 }
 
@@ -80,7 +83,9 @@ static void group_peer_join(struct bus *bus, struct peer *peer)
     group->peers[gp->index] = gp;
     peer->group.gp = gp;
     list_append(&group->all, &gp->in_all);
-    begin_mentions(bus, peer);
+    begin_names(bus, peer);
+    if (group->failed)
+        return;
     error = unless_left(set_stamp(group, gp));
     if (error < 0) {
         group_fail(bus, "A member of the group can't be given its name", error);

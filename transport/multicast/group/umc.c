@@ -97,6 +97,25 @@ int umc_set_stamp(int group, uint32_t index, const uint8_t *bytes, uint32_t leng
     return call(group, UMC_SET_STAMP, &stamp);
 }
 
+int umc_set_name(int group, struct span name, uint32_t index)
+{
+    struct umc_name change = {.index = index, .length = (uint32_t)name.n, .bytes = address(name.s)};
+    return name.n <= UMC_MAX_NAME ? call(group, UMC_SET_NAME, &change) : -E2BIG;
+}
+
+int umc_set_class(int group, uint32_t index, uint32_t class)
+{
+    struct umc_class change = {.index = index, .class = class};
+    return call(group, UMC_SET_CLASS, &change);
+}
+
+int umc_set_accept(int group, uint32_t class, const uint64_t from[UMC_TOPICS])
+{
+    struct umc_accept change = {.class = class};
+    memcpy(change.from, from, sizeof(change.from));
+    return call(group, UMC_SET_ACCEPT, &change);
+}
+
 int umc_release(int group, struct umc_release_entry *entries, uint32_t count)
 {
     struct umc_release release = {.entries = address(entries), .count = count};

@@ -2,6 +2,8 @@
 #ifndef OMNIBUS_UMC_H
 #define OMNIBUS_UMC_H
 
+#include "base/span.h"
+
 #include <linux/unix_multicast.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,6 +24,11 @@ int umc_set_filter(int group, uint32_t index, uint32_t which, const struct filte
 int umc_set_shape(int group);
 /* Sets the bytes inserted after the fixed part of each header, at the beginning of its fields. */
 int umc_set_stamp(int group, uint32_t index, const uint8_t *bytes, uint32_t length);
+/* Whose a name is; UMC_ANY: no member's, which can't fail. */
+int umc_set_name(int group, struct span name, uint32_t index);
+int umc_set_class(int group, uint32_t index, uint32_t class);
+/* What members of a class accept: classes of senders, by topic. */
+int umc_set_accept(int group, uint32_t class, const uint64_t from[UMC_TOPICS]);
 int umc_release(int group, struct umc_release_entry *entries, uint32_t count);
 int umc_write(int group, struct umc_write_entry *entries, uint32_t count);
 int umc_gate(int group, bool closed);

@@ -111,7 +111,7 @@ static enum filter_side wanted_decide(struct bus *bus, const struct side *side, 
                                        .path = POLICY_OTHER,
                                        .bits = (uint32_t)MESSAGE_SIGNAL | POLICY_IS_BROADCAST};
     const struct policy_party recipient = {to->policy.identity, to->policy.role};
-    if (!group_trusts(bus->group, side->uid, to) ||
+    if (!group_trusts(bus->group, side->uid, to->credentials.uid) ||
         policy_looks_at(bus->policy, &sender, &recipient, MESSAGE_SIGNAL) != 0)
         return FILTER_SIDE_ASK;
     bool allowed = policy_outcome(bus->policy, &sender, &recipient, &class) == POLICY_ALLOWED;
