@@ -10,7 +10,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define RELEASES 1024u /* group peers released in one call */
+#define RELEASES 1024u    /* group peers released in one call */
+#define GROUP_REBUILDS 8u /* group peers whose filters are made in one wake-up */
 
 static void group_free(struct group *group)
 {
@@ -273,32 +274,33 @@ static int64_t rebuild_wait(const struct group *group, const struct group_peer *
     return at > now ? at - now : 0;
 }
 
-/* Rebuilds the filters of at most one group peer per wake-up. */
+/* Rebuilds the filters of some group peers per wake-up. */
 static void rebuild(struct bus *bus)
 {
     struct group *group = bus->group;
-    struct group_peer *first = NULL;
+    struct group_peer *due[GROUP_REBUILDS];
     int64_t now = list_empty(&group->stale) ? 0 : clock_now(), soonest = -1;
-    bool ingress = false;
+    uint32_t n = 0, ingress_left = 0;
     group->n_stale_ingress = 0;
     LIST_FOR (at, &group->stale)
         group->n_stale_ingress += CONTAINER_OF(at, struct group_peer, in_stale)->ingress_stale;
     LIST_FOR (at, &group->stale) {
         struct group_peer *gp = CONTAINER_OF(at, struct group_peer, in_stale);
         int64_t wait = rebuild_wait(group, gp, now);
-        if (wait == 0 && !first) {
-            first = gp;
+        if (wait == 0 && n < GROUP_REBUILDS) {
+            due[n++] = gp;
             continue;
         }
-        ingress |= gp->ingress_stale;
+        ingress_left += gp->ingress_stale;
         soonest = soonest < 0 || wait < soonest ? wait : soonest;
     }
     group->rebuild_wait = (int)soonest;
-    if (!ingress && (!first || first->ingress_stale))
+    if (ingress_left == 0)
         group->misses = 0;
-    if (!first)
-        return;
-    group_peer_rebuild(bus, first);
+    for (uint32_t i = 0; i < n && !group->failed; i++) {
+        if (list_linked(&due[i]->in_stale))
+            group_peer_rebuild(bus, due[i]);
+    }
 }
 
 static void retry(struct bus *bus)
