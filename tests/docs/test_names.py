@@ -20,7 +20,20 @@ INDENTED = re.compile(r"^ {4}.*$", re.MULTILINE)
 QUOTED = re.compile(r"`([^`\n]+)`")
 SYMBOL = re.compile(r"(?<![\w/.-])[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+(?![\w/.-])")
 OPTION = re.compile(r"`(--[a-z][a-z-]+)")
-ELSEWHERE = {"IORING_OP_MSG_RING"}  # of the kernel
+ELSEWHERE = {  # of the kernel
+    "BPF_F_BROADCAST",
+    "BPF_TOKEN_CREATE",
+    "IORING_OP_MSG_RING",
+    "SK_PASS",
+    "bpf_msg_push_data",
+    "sched_submit_work",
+    "sk_msg",
+    "sk_psock_verdict_data_ready",
+    "unix_bpf",
+    "unix_may_send",
+    "unix_stream_read_skb",
+    "unix_stream_sendmsg",
+}
 
 
 def name(page: Path) -> str:
