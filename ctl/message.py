@@ -18,9 +18,9 @@ LONGEST: Final = 200
 class Seen(Record):
     """One message.
 
-    realtime: microseconds, of this program's clock when it read the message. sender, destination: names as in
-    the message; unique names of both parties in ``parties`` where they are known. call: of a reply the call,
-    and duration the microseconds since that, both by the same clock.
+    realtime: microseconds, when the bus routed the message, or else when this program read it. sender,
+    destination: names as in the message; unique names of both parties in ``parties`` where they are known.
+    call: of a reply the call, and duration the microseconds since that, both by the same clock.
     """
 
     realtime: int

@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from ..daemon.client import NotConnected
+from ..daemon.client import BUS_NAME, NotConnected
 from ..daemon.errors import DBusError
 from .buses import stop_for
 from .exits import NO_BUS, Stop
 from .filter import Filter
-from .live import Live
+from .live import INSPECT, Live
 from .message import Ledger, Seen
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ MONITORING: Final = "org.freedesktop.DBus.Monitoring"
 class Watch:
     """Messages of a bus, and the connections that were there at the beginning.
 
-    connections: by unique name; those that come later are asked for when they send first.
+    connections: by unique name; those that come later are asked for when they send first. traced: omnibusd
+    says when it routed each message, so that times are its own; those of other buses are of this program.
     """
 
     def __init__(self, target: Target, wanted: Filter) -> None:
@@ -38,9 +39,16 @@ class Watch:
             owners |= dict.fromkeys(one.names, one.name)
         self.ledger = Ledger(owners)
         self._client = target.connect()
+        self.traced = self._live.status is not None
+        self._stamp: int | None = None
+        rules = wanted.rules(owners)
         try:
-            self._client.call(MONITORING, "BecomeMonitor", "asu", wanted.rules(owners), 0)
+            if self.traced:
+                self._client.call(INSPECT, "Trace", "as", rules)
+            else:
+                self._client.call(MONITORING, "BecomeMonitor", "asu", rules, 0)
         except DBusError as error:
+            self._client.socket.close()
             raise stop_for(error, f"{MONITORING}.BecomeMonitor") from error
 
     def messages(self, seconds: float | None = None) -> Iterator[Seen | None]:
@@ -60,12 +68,25 @@ class Watch:
             if data is None:
                 yield None
                 continue
-            try:
-                seen = self.ledger.see(data, time.time_ns() // 1000, time.monotonic_ns() // 1000)
-            except ValueError:
-                continue  # the bus validates, so this is none of a client's
-            if seen.parties[0] != self._client.name and self._filter.passes(seen, self.ledger):
+            seen = self._see(data)
+            if seen is not None and self._filter.passes(seen, self.ledger):
                 yield seen
+
+    def _see(self, data: bytes) -> Seen | None:
+        """Return a message; None for a stamp, and for what is of this program itself."""
+        monotonic, stamp = time.monotonic_ns() // 1000, self._stamp
+        self._stamp = None
+        if stamp is not None:
+            monotonic = stamp
+        realtime = time.time_ns() // 1000 - (time.monotonic_ns() // 1000 - monotonic)
+        try:
+            seen = self.ledger.see(data, realtime, monotonic)
+        except ValueError:
+            return None  # the bus validates, so this is none of a client's
+        if seen.sender == BUS_NAME and seen.interface == INSPECT and seen.member == "Stamp":
+            (self._stamp,) = seen.body() or (None,)
+            return None
+        return None if seen.parties[0] == self._client.name else seen
 
     def who(self, unique: str | None) -> Connection | None:
         """Return the connection of a unique name; None if it is gone, or is the bus itself."""

@@ -3,7 +3,8 @@
   omnibusctl latency com.example.Echo -t 10
   omnibusctl latency --read bus.pcapng
 
-The times are those of a monitor, which reads messages when the machine lets it: coarse below a millisecond.
+omnibusd says when it has routed a message, so the times are those between the bus and the service. Those of
+other buses are coarse: a monitor reads messages when the machine lets it, milliseconds too late.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
     from ..buses import Target
 
 WIDTH = 40
-NOTE = "coarse: times of a monitor, milliseconds off on a busy machine"
+NOTES = {
+    "exact": "times of the bus",
+    "coarse": "coarse: times of a monitor, milliseconds off on a busy machine",
+    "recorded": "times of the capture",
+}
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -37,19 +42,21 @@ def arguments(parser: ArgumentParser) -> None:
 def run(target: Target, options: Namespace) -> int:
     """Print a histogram for each member; return NO if no call was answered."""
     wanted = Filter.of(options, options.names)
+    precision = "recorded"
     if options.read:
         members = by_member(Reading(options.read, wanted, None, None))
     else:
         watch = Watch(target, wanted)
+        precision = "exact" if watch.traced else "coarse"
         members = by_member(one for one in watch.messages(options.time) if one is not None)
         watch.close()
     rows = sorted(members.items(), key=lambda item: -len(item[1]))
     if target.output.as_json:
-        target.output.json({"precision": "coarse", "members": [plain(*row) for row in rows]})
+        target.output.json({"precision": precision, "members": [plain(*row) for row in rows]})
         return YES if rows else NO
     for member, durations in rows:
         _print(target.output, member, durations)
-    target.output.line(NOTE if rows else "no call was answered")
+    target.output.line(NOTES[precision] if rows else "no call was answered")
     return YES if rows else NO
 
 

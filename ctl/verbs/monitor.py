@@ -5,8 +5,8 @@
   omnibusctl monitor --errors-only
   omnibusctl monitor --slower 100                     replies after 100 ms and more
 
-Times are those at which this program reads a message, a monitor's: milliseconds too late on a busy machine.
-Root only, except on a bus of one's own.
+omnibusd says when it has routed a message. The times of other buses are those at which this program reads it:
+milliseconds too late on a busy machine. Root only, except on a bus of one's own.
 """
 
 from __future__ import annotations

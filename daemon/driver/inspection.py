@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ... import __version__
 from ...transport.relay import Table
 from ..codec import Variant
-from .method import Call, Interface, Method, Reply
+from .method import Call, Interface, Method, Reply, Signal
+from .monitoring import watch
 from .stats import CONNECTION, OWN_CONNECTION, OWN_CONNECTION_STATES, take, uint64
 
 if TYPE_CHECKING:
@@ -249,6 +250,14 @@ def group(bus: Bus, call: Call) -> None:
     bus.statistics.ask(call, Table.TOTALS, answer)
 
 
+def trace(bus: Bus, call: Call) -> None:
+    """Trace(as rules): as BecomeMonitor, and before each message the signal Stamp(t microseconds).
+
+    A stamp is the time of CLOCK_MONOTONIC at which the bus routed the message that follows it.
+    """
+    watch(bus, call, stamped=True)
+
+
 def _after(entries: Iterable[Any], since: int) -> list[Any]:
     return [one for one in entries if _microseconds(one.realtime) > since]
 
@@ -277,7 +286,9 @@ INSPECT: Final = Interface(
         _method("Gone", "t", "aa{sv}", gone),
         _method("GetPolicy", "", "ay", get_policy),
         _method("Group", "", "a{sv}", group),
+        _method("Trace", "as", "", trace),
     ),
+    signals=(Signal("Stamp", (("microseconds", "t"),)),),
     any_path=False,
     listed=True,
 )

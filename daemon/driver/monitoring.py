@@ -21,25 +21,30 @@ def become_monitor(bus: Bus, call: Call) -> None:
 
     Its names are released. An empty list of rules matches everything.
     """
-    bus.in_steps(call, _read_rules(bus, call))
-
-
-def _read_rules(bus: Bus, call: Call) -> Iterator[None]:
-    rules: list[str] = []
     if call.last_uint32():
         raise DBusError(errors.INVALID_ARGS, "BecomeMonitor does not support any flags yet")
+    watch(bus, call)
+
+
+def watch(bus: Bus, call: Call, *, stamped: bool = False) -> None:
+    """Make the caller a monitor by the rules in the first argument; ``stamped``: it is told times, too."""
+    bus.in_steps(call, _read_rules(bus, call, stamped))
+
+
+def _read_rules(bus: Bus, call: Call, stamped: bool) -> Iterator[None]:
+    rules: list[str] = []
     for some in call.strings():
         rules += some
         if len(some) == STRINGS_AT_ONCE:
             yield
-    _become_monitor(bus, call, rules)
+    _become_monitor(bus, call, rules, stamped)
 
 
-def _become_monitor(bus: Bus, call: Call, rules: list[str]) -> None:
+def _become_monitor(bus: Bus, call: Call, rules: list[str], stamped: bool) -> None:
     peer = call.peer
     serial = 0 if call.flags & NO_REPLY_EXPECTED else call.serial
     try:
-        bus.relay.become_monitor(peer.id, serial, rules)
+        bus.relay.become_monitor(peer.id, serial, rules, stamped=stamped)
     except MatchRuleError as error:
         name = errors.LIMITS_EXCEEDED if error.too_long else errors.MATCH_RULE_INVALID
         raise DBusError(name, str(error)) from error

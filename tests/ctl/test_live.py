@@ -336,7 +336,7 @@ class TestOtherBuses:
 class TestPermission:
     """No member of Inspect1 tells anything to a user that is neither root nor the bus's own."""
 
-    MEMBERS: ClassVar[dict[str, tuple[str, tuple[int, ...]]]] = {
+    MEMBERS: ClassVar[dict[str, tuple[str, tuple[object, ...]]]] = {
         "GetStatus": ("", ()),
         "ListConnections": ("tu", (0, 10)),
         "ListQueues": ("", ()),
@@ -346,6 +346,7 @@ class TestPermission:
         "Gone": ("t", (0,)),
         "GetPolicy": ("", ()),
         "Group": ("", ()),
+        "Trace": ("as", ([],)),
     }
 
     def test_members(self, bus: Daemon) -> None:

@@ -27,12 +27,14 @@ from support.broker import broker
 from support.capture import read_capture, wait_for_capture
 from support.daemon import Daemon
 from support.message import Message
+from support.monitor import monitor
 from support.programs import Program
 from support.raw import BUS, DEADLINE, Client
 
 from .conftest import PROGRAM, Ctl, Done, StartBus, program
 
 NAME = "com.example.Echo"
+INSPECT = "org.omnibus.Inspect1"
 ME = f"[{os.getpid()}]"
 
 
@@ -396,10 +398,50 @@ class TestLatency:
             data = json.loads(running.read_all())["data"]
         echo.stop(client)
         (member,) = data["members"]
-        assert data["precision"] == "coarse"
+        assert data["precision"] == "exact"
         assert (member["member"], member["calls"]) == ("org.example.Interface.Get", 5)
         assert member["p50_us"] >= 18_000
         assert sum(one["calls"] for one in member["buckets"]) == 5
+
+    def test_other_bus(self, ctl: Ctl, start_bus: StartBus) -> None:
+        """The times of a bus that has no stamps are called coarse."""
+        bus = start_bus(executable="/usr/bin/dbus-daemon")
+        client, service = bus.connect(), bus.connect()
+        echo = Echo(service)
+        with watching(bus.address, "--json", "latency", NAME, "-t", "1") as running:
+            client.call(NAME, "Get")
+            data = json.loads(running.read_all())["data"]
+        echo.stop(client)
+        assert data["precision"] == "coarse"
+
+    def test_stamps(self, start_bus: StartBus) -> None:
+        """Each message has a stamp in front, of the time between its sending and its receipt."""
+        bus = start_bus()
+        tracer, client, service = bus.connect(), bus.connect(), bus.connect()
+        tracer.driver("Trace", "as", ["member='Hail'", "type='method_return'"], interface=INSPECT)
+        tracer.take(member="NameLost")
+        before = time.monotonic_ns() // 1000
+        call = client.start_call(service.unique, "Hail")
+        got = service.take(member="Hail")
+        between = time.monotonic_ns() // 1000
+        service.reply(got)
+        client.reply_to(call)
+        after = time.monotonic_ns() // 1000
+        seen = [tracer.take(type=4, member="Stamp"), tracer.receive(), tracer.receive(), tracer.receive()]
+        assert [one.member or one.reply_serial for one in seen] == ["Stamp", "Hail", "Stamp", call]
+        assert {one.sender for one in seen if one.member == "Stamp"} == {BUS}
+        first, second = seen[0].body[0], seen[2].body[0]
+        assert before <= first <= between + 1 <= second + 1 <= after + 2
+
+    def test_monitors_see_no_stamps(self, start_bus: StartBus) -> None:
+        """They are a tracer's alone."""
+        bus = start_bus()
+        watching, tracer, client = monitor(bus), bus.connect(), bus.connect()
+        tracer.driver("Trace", "as", [], interface=INSPECT)
+        client.signal("News")
+        client.sync()
+        while (one := watching.receive()).member != "News":
+            assert one.member != "Stamp"
 
     def test_no_call(self, ctl: Ctl, start_bus: StartBus) -> None:
         done = ctl("--address", start_bus().address, "latency", NAME, "-t", "0.1")

@@ -173,6 +173,15 @@ class TestGroup:
         assert found["Asked"] == {"why": 1}
 
 
+class TestTrace:
+    def test_become(self, desk: Desk, root: Peer) -> None:
+        assert ask(desk, root, "Trace", "as", ["member='A'"]) == [
+            ("become_tracer", root.id, 7, ("member='A'",)),
+            ("resume", root.id),
+        ]
+        assert root.monitor
+
+
 class TestPrivilege:
     @pytest.mark.parametrize(("member", "signature"), [("GetStatus", ""), ("GetPolicy", ""), ("Gone", "t")])
     def test_refused(self, desk: Desk, member: str, signature: str) -> None:

@@ -22,6 +22,11 @@ static const struct {
     {BUS ".Introspectable", "Introspect", ""},
     {BUS ".Debug.Stats", "GetAllMatchRules", ""},
     {BUS ".Debug.Stats", "GetStats", ""},
+    {"org.omnibus.Inspect1", "GetStatus", ""},
+    {"org.omnibus.Inspect1", "ListQueues", ""},
+    {"org.omnibus.Inspect1", "ListStarts", ""},
+    {"org.omnibus.Inspect1", "GetPolicy", ""},
+    {"org.omnibus.Inspect1", "Group", ""},
     {NULL, "AddMatch", ""},
     {NULL, "StartServiceByName", "su"},
 };

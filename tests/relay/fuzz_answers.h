@@ -27,8 +27,9 @@ static inline void control_become_monitor(const struct control_open *open, struc
     char why[512];
     const char *rules[] = {CHOOSE(word_rules, in), CHOOSE(word_rules, in)};
     world.running = true;
-    int error = relay_become_monitor(control.relay, open->peer, open->serial, rules, input_byte(in) % 3, why,
-                                     sizeof(why));
+    int (*become)(struct relay * relay, uint64_t peer, uint32_t serial, const char *const *rules, uint32_t n,
+                  char *why, size_t why_size) = open->serial % 2 ? relay_become_monitor : relay_become_tracer;
+    int error = become(control.relay, open->peer, open->serial, rules, input_byte(in) % 3, why, sizeof(why));
     world.running = false;
     if (error < 0)
         CONTROL(relay_error(control.relay, open->peer, open->serial, "e.r", "no"));

@@ -45,20 +45,27 @@ static bool client_sees(struct client *c, const struct seen *seen, size_t n)
     client_sees(c, (const struct seen[]){__VA_ARGS__},                                                       \
                 sizeof((const struct seen[]){__VA_ARGS__}) / sizeof(struct seen))
 
-/* Turns a connected client into a monitor, as the control plane does. */
-static void plane_monitor(struct plane *p, uint64_t id, const char *rule)
+typedef int (*becoming)(struct relay *relay, uint64_t peer, uint32_t serial, const char *const *rules,
+                        uint32_t n, char *why, size_t why_size);
+
+/* Turns a connected client into a monitor or a tracer, as the control plane does. */
+static void plane_watch(struct plane *p, uint64_t id, const char *rule, becoming become)
 {
     char why[256];
     struct client *c = &p->clients[id];
     struct marshal w = client_call(c, BUS, "BecomeMonitor", NULL);
     client_send(c, &w);
     plane_event(p, RELAY_EVENT_CALL);
-    CHECK_EQUAL(relay_become_monitor(p->relay, id, p->event.serial, &rule, rule != NULL, why, sizeof(why)),
-                0);
+    CHECK_EQUAL(become(p->relay, id, p->event.serial, &rule, rule != NULL, why, sizeof(why)), 0);
     relay_resume(p->relay, id);
     relay_commit(p->relay);
     client_expects(c, MESSAGE_METHOD_RETURN, NULL, BUS);
     client_expects(c, MESSAGE_SIGNAL, "NameLost", BUS);
+}
+
+static void plane_monitor(struct plane *p, uint64_t id, const char *rule)
+{
+    plane_watch(p, id, rule, relay_become_monitor);
 }
 
 static void client_emits(struct client *c, const char *destination, const char *member)
@@ -367,6 +374,50 @@ static void slow_monitor_delays_no_other_client(void)
     plane_close(&p);
 }
 
+/* Receives a stamp; returns its time. */
+static uint64_t client_stamp(struct client *c)
+{
+    struct message m;
+    uint64_t time = 0;
+    if (!client_expect(c, &m))
+        return 0;
+    CHECK_EQUAL(m.type, MESSAGE_SIGNAL);
+    CHECK_SPAN(m.member, "Stamp");
+    CHECK_SPAN(m.interface, "org.omnibus.Inspect1");
+    CHECK_SPAN(m.sender, BUS);
+    CHECK_SPAN(m.signature, "t");
+    if (CHECK_EQUAL(m.body_size, sizeof(time)))
+        memcpy(&time, m.data + m.body_offset, sizeof(time));
+    client_drop(c, &m);
+    return time;
+}
+
+static void tracers_are_told_when_a_message_was_routed(void)
+{
+    struct plane p;
+    plane_open_monitored(&p, "member='News'");
+    plane_connect(&p, 3);
+    for (uint64_t id = 2; id < 4; id++)
+        plane_watch(&p, id, "member='News'", relay_become_tracer);
+    uint64_t before = (uint64_t)clock_microseconds();
+    client_emits(&p.clients[1], NULL, "News");
+    client_sync(&p.clients[1]);
+    uint64_t after = (uint64_t)clock_microseconds();
+    uint64_t first = client_stamp(&p.clients[2]);
+    CHECK(before <= first && first <= after);
+    CHECK_EQUAL(client_stamp(&p.clients[3]), first);
+    client_expects(&p.clients[2], MESSAGE_SIGNAL, "News", ":1.1");
+    client_expects(&p.clients[3], MESSAGE_SIGNAL, "News", ":1.1");
+    client_expects(&p.clients[0], MESSAGE_SIGNAL, "News", ":1.1");
+    /* what their rules leave out has no stamp either */
+    client_emits(&p.clients[1], NULL, "Other");
+    client_emits(&p.clients[1], NULL, "News");
+    client_sync(&p.clients[1]);
+    CHECK(client_stamp(&p.clients[2]) >= first);
+    client_expects(&p.clients[2], MESSAGE_SIGNAL, "News", ":1.1");
+    plane_close(&p);
+}
+
 static void invalid_monitor_rules_are_refused(void)
 {
     struct plane p;
@@ -379,6 +430,7 @@ static void invalid_monitor_rules_are_refused(void)
     CHECK(strstr(why, "'='"));
     CHECK_EQUAL(relay_become_monitor(p.relay, 0, 1, too_long, 1, why, sizeof(why)), -E2BIG);
     CHECK(strstr(why, "1025 bytes"));
+    CHECK_EQUAL(relay_become_tracer(p.relay, 0, 1, wrong, 2, why, sizeof(why)), -EINVAL);
     /* an absent peer can't become a monitor */
     CHECK_EQUAL(relay_become_monitor(p.relay, 7, 1, wrong, 1, why, sizeof(why)), 0);
     CHECK_EQUAL(relay_commit(p.relay), 0);
@@ -417,6 +469,7 @@ static const struct check_test tests[] = {
     TEST(parked_message_of_a_departed_sender_is_seen),
     TEST(message_seen_late_is_complete),
     TEST(slow_monitor_delays_no_other_client),
+    TEST(tracers_are_told_when_a_message_was_routed),
     TEST(invalid_monitor_rules_are_refused),
     TEST(monitor_request_without_memory_fails),
 };

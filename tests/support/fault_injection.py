@@ -191,6 +191,8 @@ class AccountingPlane(FakePlane):
     def _apply_become_monitor(self, peer: int, serial: int, rules: Any) -> None:
         self._apply_error(peer, serial)
 
+    _apply_become_tracer = _apply_become_monitor
+
     def _apply_attach(self, peer: int) -> None:
         self.peers.add(peer)
 

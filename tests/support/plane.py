@@ -136,8 +136,8 @@ class FakePlane:
         if audience & Audience.OWNER:
             self.batch.append(("send", type, destination, path, interface, member, signature, body, serial))
 
-    def become_monitor(self, peer: int, serial: int, rules: Sequence[str]) -> None:
-        self.batch.append(("become_monitor", peer, serial, tuple(rules)))
+    def become_monitor(self, peer: int, serial: int, rules: Sequence[str], *, stamped: bool = False) -> None:
+        self.batch.append(("become_tracer" if stamped else "become_monitor", peer, serial, tuple(rules)))
 
     def await_name(self, name: str, awaited: bool) -> None:
         self.awaited = self.awaited | {name} if awaited else self.awaited - {name}

@@ -262,15 +262,17 @@ class Relay:
         texts = [text.encode("utf-8") for text in (destination, path, interface, member, signature)]
         check(lib.relay_send(self._relay, audience, type, serial, *texts, body, len(body)))
 
-    def become_monitor(self, peer: int, serial: int, rules: Sequence[str]) -> None:
+    def become_monitor(self, peer: int, serial: int, rules: Sequence[str], *, stamped: bool = False) -> None:
         """Turns a connection, stopped for this call, into a monitor; raises MatchRuleError.
 
+        `stamped`: it is told when the bus has routed each message.
         The call is answered unless `serial` is 0, and the unique name is released. The caller follows with
         leave_queue for the other names, and resume. An empty list of rules matches everything.
         """
         texts = [ffi.new("char[]", rule.encode("utf-8", "replace")) for rule in rules]
         why = ffi.new("char[]", _MAX_REASON)
-        result = lib.relay_become_monitor(self._relay, peer, serial, texts, len(texts), why, _MAX_REASON)
+        become = lib.relay_become_tracer if stamped else lib.relay_become_monitor
+        result = become(self._relay, peer, serial, texts, len(texts), why, _MAX_REASON)
         if result in (-errno.EINVAL, -errno.E2BIG):
             text = str(ffi.string(why), "utf-8", "replace")
             raise MatchRuleError(text, too_long=result == -errno.E2BIG)

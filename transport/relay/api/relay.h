@@ -232,6 +232,13 @@ int relay_send(struct relay *relay, uint32_t audience, uint8_t type, uint32_t se
  */
 int relay_become_monitor(struct relay *relay, uint64_t peer, uint32_t serial, const char *const *rules,
                          uint32_t n, char *why, size_t why_size);
+/*
+ * The same; in front of each message the monitor gets the signal org.omnibus.Inspect1.Stamp(t) of the bus:
+ * when the bus routed the message, in microseconds of CLOCK_MONOTONIC. An upgrade leaves a monitor without
+ * stamps.
+ */
+int relay_become_tracer(struct relay *relay, uint64_t peer, uint32_t serial, const char *const *rules,
+                        uint32_t n, char *why, size_t why_size);
 int relay_resume(struct relay *relay, uint64_t peer);
 /* Keeps a message parked after the messages of the bus about it were sent: monitors see it now. */
 int relay_show(struct relay *relay, uint64_t parked);

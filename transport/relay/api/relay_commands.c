@@ -154,13 +154,8 @@ int relay_send(struct relay *relay, uint32_t audience, uint8_t type, uint32_t se
     return relay_push(relay, command);
 }
 
-int relay_become_monitor(struct relay *relay, uint64_t peer, uint32_t serial, const char *const *rules,
-                         uint32_t n, char *why, size_t why_size)
+static int push_monitor(struct relay *relay, uint64_t peer, uint32_t serial, struct monitor *monitor)
 {
-    struct monitor *monitor;
-    int error = monitor_new(&monitor, rules, n, why, why_size);
-    if (error < 0)
-        return error;
     struct command *command = command_new(COMMAND_BECOME_MONITOR, peer, NULL, NULL, 0);
     if (command) {
         command->serial = serial;
@@ -169,6 +164,25 @@ int relay_become_monitor(struct relay *relay, uint64_t peer, uint32_t serial, co
         monitor_free(monitor);
     }
     return relay_push(relay, command);
+}
+
+int relay_become_monitor(struct relay *relay, uint64_t peer, uint32_t serial, const char *const *rules,
+                         uint32_t n, char *why, size_t why_size)
+{
+    struct monitor *monitor;
+    int error = monitor_new(&monitor, rules, n, why, why_size);
+    return error < 0 ? error : push_monitor(relay, peer, serial, monitor);
+}
+
+int relay_become_tracer(struct relay *relay, uint64_t peer, uint32_t serial, const char *const *rules,
+                        uint32_t n, char *why, size_t why_size)
+{
+    struct monitor *monitor;
+    int error = monitor_new(&monitor, rules, n, why, why_size);
+    if (error < 0)
+        return error;
+    monitor->stamped = true;
+    return push_monitor(relay, peer, serial, monitor);
 }
 
 int relay_resume(struct relay *relay, uint64_t peer)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "send/monitor.h"
 
+#include "base/clock.h"
 #include "send/output.h"
 #include "send/say.h"
 #include "send/transit.h"
@@ -24,7 +25,39 @@ void monitor_watch(struct bus *bus, struct peer *peer)
 struct capture {
     struct transit transit;
     struct peer *addressed;
+    struct transit stamp; /* for tracers; its m is NULL until the first one gets it */
+    struct message stamp_message;
 };
+
+/* Writes the time of the capture, once for all tracers. False: no memory. */
+static bool tracer_stamp(struct capture *capture)
+{
+    struct bus *bus = capture->transit.bus;
+    struct marshal *w = &bus->monitors.stamp;
+    struct marshal_header header = {.type = MESSAGE_SIGNAL,
+                                    .flags = MESSAGE_NO_REPLY_EXPECTED,
+                                    .serial = say_serial(bus),
+                                    .path = SPAN("/org/freedesktop/DBus"),
+                                    .interface = SPAN("org.omnibus.Inspect1"),
+                                    .member = SPAN("Stamp"),
+                                    .sender = BUS_NAME,
+                                    .signature = SPAN("t")};
+    marshal_begin(w, &header);
+    marshal_uint64(w, (uint64_t)clock_microseconds());
+    if (!marshal_end(w) || message_parse(&capture->stamp_message, w->data, (uint32_t)w->size) != MESSAGE_OK)
+        return false;
+    capture->stamp =
+        (struct transit){.bus = bus, .m = &capture->stamp_message, .payer = bus->monitors.account};
+    return true;
+}
+
+/* Delivers the stamp of the message, unless the monitor gets none. False: no memory. */
+static bool tracer_deliver(struct capture *capture, struct peer *peer)
+{
+    if (!peer->monitor->stamped)
+        return true;
+    return (capture->stamp.m || tracer_stamp(capture)) && transit_deliver(&capture->stamp, peer);
+}
 
 static void capture_for(void *context, void *owner)
 {
@@ -37,7 +70,7 @@ static void capture_for(void *context, void *owner)
     peer->monitor->mark = bus->monitors.mark;
     if (t->fds && !peer->credentials.fd_passing)
         return;
-    if (quota_has_room(bus, NULL, peer) && transit_deliver(t, peer))
+    if (quota_has_room(bus, NULL, peer) && tracer_deliver(capture, peer) && transit_deliver(t, peer))
         return;
     quota_refused(bus, peer);
     bus->totals.missed++;

@@ -84,7 +84,8 @@ struct monitors {
     uint64_t mark;
     struct account *account; /* charged for messages queued for them, as long as they read */
     struct marshal
-        marshal; /* an error for monitors only; bus.marshal may hold the message that it is about */
+        marshal;          /* an error for monitors only; bus.marshal may hold the message that it is about */
+    struct marshal stamp; /* of the message being captured */
 };
 
 /* The state of the data plane, for its thread alone. */

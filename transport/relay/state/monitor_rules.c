@@ -15,6 +15,7 @@ void monitors_free(struct monitors *monitors)
         match_index_free(monitors->rules);
     account_unref(monitors->account);
     marshal_free(&monitors->marshal);
+    marshal_free(&monitors->stamp);
 }
 
 int monitor_new(struct monitor **out, const char *const *rules, uint32_t n, char *why, size_t why_size)

@@ -9,6 +9,7 @@ struct monitor {
     struct match_list *list; /* in the index, after monitor_begin */
     uint64_t mark;
     bool watching;              /* since the reply to its last call */
+    bool stamped;               /* a tracer: see relay_become_tracer */
     uint32_t n_rules;           /* until monitor_begin */
     struct match_rule *rules[]; /* NULL: owned by the index */
 };
