@@ -158,6 +158,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from graph' -l time -r -d 'how
 complete -c omnibusctl -n '__fish_seen_subcommand_from graph' -l read -r -d 'a capture instead of the bus'
 complete -c omnibusctl -n '__fish_seen_subcommand_from graph' -l min -r -d 'leave out what was fewer'
 complete -c omnibusctl -n '__fish_seen_subcommand_from graph' -l dot -d 'print Graphviz\'s language'
+complete -c omnibusctl -n '__fish_seen_subcommand_from graph' -l svg -d 'print a picture, drawn by Graphviz'
 complete -c omnibusctl -n '__fish_seen_subcommand_from graph' -l mermaid -d 'print Mermaid\'s'
 complete -c omnibusctl -n '__fish_seen_subcommand_from graph' -l from -r -d 'messages of this connection'
 complete -c omnibusctl -n '__fish_seen_subcommand_from graph' -l to -r -d 'messages to it, and their replies'

@@ -1,19 +1,20 @@
 """Which connections talk to which: messages of a time, counted between processes.
 
 omnibusctl graph -t 5                     a table
-omnibusctl graph -t 5 --dot | dot -Tsvg   a picture by Graphviz
+omnibusctl graph -t 5 --svg >bus.svg      a picture, where Graphviz is installed; --dot: its language
 omnibusctl graph -t 5 --mermaid           for a page in Markdown
 omnibusctl graph --read bus.pcapng --dot  of a capture
 """
 
 from __future__ import annotations
 
+import subprocess
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from ..exits import YES
+from ..exits import NO, YES, Stop
 from ..filter import Filter, add_arguments
 from ..message import Seen
 from ..output import escape
@@ -36,6 +37,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--min", type=int, default=1, metavar="N", help="leave out what was fewer")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--dot", action="store_true", help="print Graphviz's language")
+    form.add_argument("--svg", action="store_true", help="print a picture, drawn by Graphviz")
     form.add_argument("--mermaid", action="store_true", help="print Mermaid's")
     add_arguments(parser)
 
@@ -57,6 +59,8 @@ def run(target: Target, options: Namespace) -> int:
         output.json([{"from": a, "to": b, "kind": kind, "messages": n} for (a, b, kind), n in edges])
     elif options.dot:
         output.line(dot(edges))
+    elif options.svg:
+        output.text(svg(edges))
     elif options.mermaid:
         output.line(mermaid(edges))
     else:
@@ -110,6 +114,15 @@ def dot(edges: list[tuple[Edge, int]]) -> str:
         label = f'label="{n} {kind}", color={color}, penwidth={width:.1f}'
         lines.append(f"  {_quoted(a)} -> {_quoted(b)} [{label}];")
     return "\n".join([*lines, "}"])
+
+
+def svg(edges: list[tuple[Edge, int]]) -> str:
+    """Return the picture; raises Stop without Graphviz."""
+    try:
+        done = subprocess.run(["dot", "-Tsvg"], input=dot(edges), capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise Stop(NO, f"Graphviz can't draw it (--dot prints its language): {error}") from error
+    return done.stdout
 
 
 def _quoted(text: str) -> str:
