@@ -7,7 +7,11 @@ from pathlib import Path
 from setuptools import Distribution, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
-from setuptools.modified import newer_group
+
+try:
+    from setuptools.modified import newer_group
+except ImportError:  # before 69, as in Debian 12
+    from distutils.dep_util import newer_group
 
 BUILDERS = sorted(Path().glob("*/*/build.py"))
 

@@ -1,14 +1,49 @@
 # SPDX-License-Identifier: MIT
 # Included by the Makefile of the project's root.
-#   make install-files     all but the program, below $(DESTDIR)$(PREFIX): units, policy,
-#                          omnibus-switch, and omnibus-takeover if it was built
-#   make uninstall-files   removes them
+#   make install           everything below $(DESTDIR)$(PREFIX), for the Python that builds it
+#   make install-files     all but the program: units, policy, manual pages, omnibus-switch, and
+#                          omnibus-takeover if it was built
+#   make install-module    the sources of the kernel module, for dkms
+#   make uninstall, make uninstall-files
+#   make deb               build/deb/SUITE: Debian packages, each suite's in a root of its own; root only;
+#                          SUITES="bookworm sid": those only; TWICE=yes: built twice and compared
+#   make deb-test          installs them on booted machines, switches, upgrades, removes; root only
 
 PREFIX ?= /usr/local
 AT = $(DESTDIR)$(PREFIX)
+SUITES ?= bookworm trixie sid
+
+# The interpreter that builds, and how a foreign module that it uses gets into the installation: a copy of it, or, where
+# a package is responsible for it, a link.
+BUILDER ?= $(BIN)/python
+BACKEND ?= cp
+PROGRAM = build/program
+HOME_OF = $(shell $(BUILDER) -c 'import os, sys; print(os.path.realpath(sys.executable))')
+SITE = $(AT)/lib/omnibus/lib/$(notdir $(HOME_OF))/site-packages
+
+program:
+	$(BUILDER) setup.py -q build --build-base=$(PROGRAM) --build-lib=$(PROGRAM)/lib --build-scripts=$(PROGRAM)/bin
+
+# A virtual environment without pip. Only what belongs to omnibus is in it, so that no other package of the machine's
+# Python can take the place of a module.
+install-program:
+	rm -rf $(AT)/lib/omnibus
+	install -d $(AT)/bin $(AT)/libexec $(AT)/lib/omnibus/bin $(SITE)
+	cp -R $(PROGRAM)/lib/omnibus $(SITE)/
+	mv $(SITE)/omnibus/daemon/launch/omnibus-daemon-launch-helper $(AT)/libexec/
+	find $(SITE) -name '*.pyi' -delete
+	rm $(SITE)/omnibus/py.typed
+	$(BACKEND) $$($(BUILDER) -c 'import _cffi_backend; print(_cffi_backend.__file__)') $(SITE)/
+	printf 'home = %s\ninclude-system-site-packages = false\n' $(patsubst %/,%,$(dir $(HOME_OF))) >$(AT)/lib/omnibus/pyvenv.cfg
+	ln -s $(HOME_OF) $(AT)/lib/omnibus/bin/python3
+	install -m755 -t $(AT)/lib/omnibus/bin $(PROGRAM)/bin/*
+	for program in $(PROGRAM)/bin/*; do ln -sfn ../lib/omnibus/bin/$${program##*/} $(AT)/bin/ || exit; done
+	$(HOME_OF) -I -m compileall -q $(if $(DESTDIR),-s $(DESTDIR)) $(SITE)
+
 # Below /usr/local the distribution's system.conf looks for none.
 POLICY_DIR ?= $(DESTDIR)$(if $(filter /usr,$(PREFIX)),/usr/share,/etc)/dbus-1/system.d
-SWITCH_FILES = $(wildcard switch/*.sh)
+
+PAGES = $(wildcard docs/man/*.[1-9]) ctl/share/omnibusctl.1 kernel/unix_multicast.7
 UNITS = $(wildcard systemd/system/*.service systemd/system/*.socket systemd/user/*.service)
 
 # Units with absolute paths: systemd does not start, and so does not fail, a unit whose program it can't find.
@@ -22,25 +57,49 @@ install-files:
 	done
 	install -Dm644 -t $(AT)/lib/sysusers.d systemd/sysusers/omnibus.conf
 	install -Dm644 -t $(AT)/lib/tmpfiles.d systemd/tmpfiles/omnibus.conf
-	install -Dm644 -t $(AT)/share/man/man1 ctl/share/omnibusctl.1
 	install -Dm644 ctl/share/omnibusctl.bash $(AT)/share/bash-completion/completions/omnibusctl
 	install -Dm644 ctl/share/omnibusctl.zsh $(AT)/share/zsh/site-functions/_omnibusctl
 	install -Dm644 -t $(AT)/share/fish/vendor_completions.d ctl/share/omnibusctl.fish
 	install -Dm644 -t $(POLICY_DIR) systemd/dbus-1/org.omnibus.conf
 	install -Dm755 -t $(AT)/libexec switch/omnibus-fallback
 	install -Dm755 -t $(AT)/sbin switch/omnibus-switch
-	install -Dm644 -t $(AT)/share/omnibus/switch $(SWITCH_FILES)
+	install -Dm644 -t $(AT)/share/omnibus/switch $(wildcard switch/*.sh)
 	install -Dm755 -t $(AT)/share/omnibus/openrc docs/examples/openrc/dbus
 	install -Dm755 -t $(AT)/share/omnibus/runit/omnibus $(wildcard docs/examples/runit/omnibus/*)
 	install -Dm644 -t $(AT)/share/omnibus/drop-ins $(wildcard systemd/drop-ins/*.conf)
+	for page in $(PAGES); do install -Dm644 -t $(AT)/share/man/man$${page##*.} $$page || exit; done
 	test ! -e build/takeover/omnibus-takeover || install -Dm755 -t $(AT)/sbin build/takeover/omnibus-takeover
+
+install: program install-program install-files
+
+MODULE_VERSION = $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' kernel/dkms.conf)
+
+install-module:
+	install -Dm644 -t $(AT)/src/unix_multicast-$(MODULE_VERSION) $(wildcard kernel/*.[ch]) kernel/Makefile kernel/dkms.conf
+	install -Dm644 -t $(AT)/src/unix_multicast-$(MODULE_VERSION)/include/uapi/linux $(wildcard kernel/include/uapi/linux/*.h)
 
 uninstall-files:
 	rm -f $(addprefix $(AT)/lib/,$(UNITS) sysusers.d/omnibus.conf tmpfiles.d/omnibus.conf)
 	rm -f $(addprefix $(AT)/,libexec/omnibus-fallback sbin/omnibus-switch sbin/omnibus-takeover)
-	rm -f $(addprefix $(AT)/share/,man/man1/omnibusctl.1 bash-completion/completions/omnibusctl)
-	rm -f $(addprefix $(AT)/share/,zsh/site-functions/_omnibusctl fish/vendor_completions.d/omnibusctl.fish)
+	rm -f $(addprefix $(AT)/share/,bash-completion/completions/omnibusctl zsh/site-functions/_omnibusctl)
+	rm -f $(AT)/share/fish/vendor_completions.d/omnibusctl.fish
 	rm -f $(POLICY_DIR)/org.omnibus.conf
+	for page in $(notdir $(PAGES)); do rm -f $(AT)/share/man/man$${page##*.}/$$page; done
 	rm -rf $(AT)/share/omnibus
 
-.PHONY: install-files uninstall-files
+uninstall: uninstall-files
+	for link in $(AT)/bin/*; do \
+	    case $$(readlink $$link) in ../lib/omnibus/bin/*) rm $$link || exit ;; esac; \
+	done
+	rm -f $(AT)/libexec/omnibus-daemon-launch-helper
+	rm -rf $(AT)/lib/omnibus
+
+deb:
+	.ci/packages debootstrap
+	$(PYTHON) packaging/deb.py $(if $(TWICE),--twice) $(SUITES)
+
+deb-test:
+	.ci/packages debootstrap systemd-container
+	unshare --mount $(BIN)/pytest -q $(or $(TESTS),tests/deb)
+
+.PHONY: program install-program install-files install-module install uninstall-files uninstall deb deb-test

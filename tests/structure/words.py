@@ -26,7 +26,9 @@ WORD = re.compile(rf"(?<![a-zA-Z])(?:{WORDS})(?![a-zA-Z])", re.IGNORECASE)
 NAMES = re.compile(
     r"""(["'`>=])(?:nobody|everybody)(?:-at-all)?(?:["'`<])|trust_everybody|b?["']nobody["']|<user>nobody[\w-]*"""
 )
-FOREIGN = re.compile(r"(^|/)(LICENSE|COPYING)$|/corpus/|\.(svg|json|patch)$|^tests/structure/words\.py$")
+FOREIGN = re.compile(
+    r"(^|/)(LICENSE|COPYING|copyright)$|/corpus/|\.(svg|json|patch)$|^tests/structure/words\.py$"
+)
 
 
 def found(text: str) -> list[tuple[int, str]]:
