@@ -13,13 +13,11 @@ MAX_FD: Final = 0x7FFF_FFFF
 NUMBER: Final = r"[ \t\n\v\f\r]*\+?(0[xX][0-9A-Fa-f]+|0[0-7]*|[1-9][0-9]*)"
 
 USAGE: Final = (
-    "omnibusd: a message bus.\n"
     "usage: omnibusd [--session] [--system] [--config-file=FILE] [--address=ADDRESS]\n"
     "  [--print-address[=DESCRIPTOR]] [--print-pid[=DESCRIPTOR]] [--nopidfile] [--fork] [--nofork]\n"
     "  [--syslog] [--nosyslog] [--syslog-only] [--systemd-activation]\n"
     "  [--multicast=auto|off|require] [--omnibus-config=FILE] [--rehearsal-seconds=SECONDS]\n"
     "  [--check] [--upgrade] [--can-resume] [--introspect] [--version] [--help]\n"
-    "--check: start at a private address, change nothing, and end with 0, or with 1 and the reason.\n"
 )
 
 
@@ -104,7 +102,9 @@ def parse(arguments: Sequence[str], version: str, stock_files: str = STOCK_FILES
     previous = ""
     for argument in arguments:
         if argument in ("--help", "-h", "-?"):
-            raise Exit(1, err=USAGE)
+            from .usage import explain
+
+            raise Exit(1, err=explain())  # as the reference ends
         if argument == "--version":
             raise Exit(0, out=version)
         if argument == "--introspect":
@@ -133,7 +133,7 @@ def _read_value(argument: str, previous: str, values: dict[str, str], wanted: se
         if argument == option:
             wanted.add(name)
             return None
-    raise Exit(1, err=USAGE)
+    raise Exit(1, err=f'omnibusd: unknown option "{argument}"\n{USAGE}')
 
 
 def _set(values: dict[str, str], name: str, value: str, flag: str = "") -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from omnibus.daemon.options import USAGE, Exit, Options, parse
+from omnibus.daemon.usage import explain
 
 VERSION = "omnibusd 1\n"
 
@@ -204,7 +205,7 @@ class TestFlags:
 class TestInformation:
     @pytest.mark.parametrize("option", ["--help", "-h", "-?"])
     def test_help(self, option: str) -> None:
-        assert refuse("--config-file=/c", option) == USAGE
+        assert refuse("--config-file=/c", option) == explain()
 
     def test_version(self) -> None:
         """Later arguments are not parsed."""
@@ -219,7 +220,8 @@ class TestInformation:
 
     @pytest.mark.parametrize("argument", ["--bogus", "bogus", "-x", "", "-", "--", "--fork=1", "--hel"])
     def test_unknown(self, argument: str) -> None:
-        assert refuse("--config-file=/c", argument) == USAGE
+        """It is named, and the usage follows."""
+        assert refuse("--config-file=/c", argument) == f'omnibusd: unknown option "{argument}"\n{USAGE}'
 
     def test_second_value(self) -> None:
-        assert refuse("--config-file", "/c", "/d") == USAGE
+        assert refuse("--config-file", "/c", "/d").endswith(USAGE)
