@@ -48,7 +48,7 @@ def _alone(rule: Rule) -> Iterator[Finding]:
                 rule,
                 "W004",
                 str(rule),
-                f'is about every service on the bus; add send_destination="{_guess(rule)}"',
+                f'is about every service on the bus; name the receiver if it has a name: "{_guess(rule)}"?',
             )
     if rule.kind == Kind.OWN and rule.allow and is_for_all:
         yield _finding(rule, "W005", str(rule), "allow it in the <policy> of the user that runs the service")
