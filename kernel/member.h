@@ -113,7 +113,7 @@ struct umc_member {
 	const struct umc_chain *refused_by;	/* the egress filter when these were asked for */
 	bool refuses;			/* there are any */
 	struct umc_memory *memory;	/* of what it has sent; or NULL */
-	bool memo_wanted;		/* there was no room to remember a verdict */
+	u32 memo_wanted;		/* there was no room to remember a header of that size; or 0 */
 	u32 list_wanted;		/* or that many receivers; or 0 */
 	/* by rx */
 	atomic_t rx;			/* 1: taken; only tried */

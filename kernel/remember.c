@@ -100,16 +100,16 @@ void umc_memory_free(struct umc_memory *memory)
 void umc_memory_prepare(struct umc_send *send, const struct umc_member *from)
 {
 	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
-	u32 room = READ_ONCE(from->list_wanted);
+	u32 room = READ_ONCE(from->list_wanted), size = READ_ONCE(from->memo_wanted);
 
 	send->header = READ_ONCE(remember) ? umc_header(&from->group->shape, send->message) : 0;
 	if (!send->header)
 		return;
 	if (!READ_ONCE(from->memory))
 		send->memory = kzalloc(sizeof(*send->memory), gfp);
-	if (READ_ONCE(from->memo_wanted)) {
-		u32 size = ALIGN(send->header, UMC_ROOM);
-
+	if (size) {
+		/* Not this message's: shorter ones may always come next to it. */
+		size = ALIGN(max(size, send->header), UMC_ROOM);
 		send->memo_room = kmalloc(struct_size(send->memo_room, header, size), gfp);
 		if (send->memo_room) {
 			send->memo_room->room = size;
@@ -144,7 +144,7 @@ static struct umc_memory *umc_memory_take(struct umc_send *send)
 	}
 	if (from->memory && send->memo_room) {
 		swap(from->memory->spare, send->memo_room);
-		WRITE_ONCE(from->memo_wanted, false);
+		WRITE_ONCE(from->memo_wanted, 0);
 	}
 	if (from->memory && send->list_room) {
 		swap(from->memory->spare_list, send->list_room);
@@ -268,7 +268,7 @@ void umc_remember(struct umc_send *send, u32 verdict)
 		return;
 	memo = memory->spare;
 	if (!memo || memo->room < send->header) {
-		WRITE_ONCE(send->member->memo_wanted, true);
+		WRITE_ONCE(send->member->memo_wanted, send->header);
 		return;
 	}
 	memo->chain = send->own ? send->own->id : 0;

@@ -44,9 +44,9 @@ int set_shape(int group, uint32_t size)
 {
 	struct umc_shape shape = {
 		.flags = UMC_SHAPE_BIG_ENDIAN | UMC_SHAPE_TOTAL,
-		.size = size,
+		.size = size ? size : HEADER,
 		.alignment = 1,
-		.fields_at = UMC_ANY,
+		.fields_at = size ? UMC_ANY : offsetof(struct message, topic),
 		.length_at = offsetof(struct message, length),
 		.skip_at = offsetof(struct message, key),
 	};

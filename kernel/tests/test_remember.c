@@ -57,6 +57,34 @@ TEST(a_verdict_is_remembered, SMOKE | EACH_TYPE)
 	bus_free(bus);
 }
 
+static void send_fields(struct client *from, uint32_t fields, uint32_t length, uint32_t key)
+{
+	struct message *message = message_new(7, length, 1);
+
+	message->topic = htonl(fields);
+	message->key = key;
+	EQUAL(send(from->fd, message, length, MSG_DONTWAIT | MSG_NOSIGNAL), length);
+	free(message);
+}
+
+TEST(a_long_header_is_remembered_between_short_ones, SMOKE | EACH_TYPE)
+{
+	struct bus *bus = bus_new_shaped(3, UMC_MODE_ASK, 0);
+
+	CHECK(!set_filter(bus, UMC_FILTER_EGRESS, 0, by_key, ARRAY_SIZE(by_key)));
+	for (uint32_t i = 1; i < 6; i++) {
+		send_fields(&bus->client[0], 200, 300, i);
+		send_fields(&bus->client[0], 0, MINIMUM, i);
+		expect(bus->client[1].fd, 1);
+		expect(bus->client[1].fd, 1);
+	}
+	send_fields(&bus->client[0], 200, 300, 101);
+	expect(bus->client[remembers() ? 1 : 2].fd, 1);
+	send_fields(&bus->client[0], 0, MINIMUM, 101);
+	expect(bus->client[remembers() ? 1 : 2].fd, 1);
+	bus_free(bus);
+}
+
 TEST(a_longer_message_is_judged_anew, SMOKE | EACH_TYPE)
 {
 	static const struct sock_filter at_most_30[] = {

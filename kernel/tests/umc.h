@@ -132,7 +132,7 @@ struct bus *bus_new_shaped(unsigned int clients, uint32_t mode, uint32_t header)
 void bus_free(struct bus *bus);
 int device_open(void);
 int group_new(int device, uint32_t mode);
-/* A header is so long; the key in it may differ. */
+/* A header is so long, or with 0 as long as its topic says behind HEADER; the key in it may differ. */
 int set_shape(int group, uint32_t size);
 void client_connect(struct bus *bus, struct client *client);
 int client_add(struct bus *bus, struct client *client, uint32_t index);
