@@ -19,6 +19,7 @@ from . import failures, systemd
 from .catalog import Catalog
 from .command_line import InvalidCommandLine, split
 from .environment import Environment
+from .helper import helper_command
 from .services import Services
 from .start import Start
 from .tools import CannotExecute, CannotFork, Program, Tools
@@ -259,7 +260,7 @@ class Activation:
         assert start.service is not None
         command, suffix, helper = start.service.exec, "", self._bus.settings.servicehelper
         if helper is not None:
-            command, suffix = f"{helper} {start.name}", " (using servicehelper)"
+            command, suffix = helper_command(helper, start.name)
             if start.service.user is None:
                 raise failures.no_user()
         try:
