@@ -55,6 +55,23 @@ def clock(realtime_us: int | None) -> str:
     return time.strftime("%H:%M:%S" if then[:3] == now[:3] else "%Y-%m-%d %H:%M:%S", then)
 
 
+def aligned(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    """Return the names of columns and rows as lines of one shape; all texts are escaped.
+
+    A column whose name begins with > is adjusted to the right. None is unknown.
+    """
+    cells = [[UNKNOWN if cell is None else escape(str(cell)) for cell in row] for row in rows]
+    table = [[name.lstrip(">") for name in columns], *cells]
+    widths = [max(len(row[at]) for row in table) for at in range(len(columns))]
+    return [
+        " ".join(
+            cell.rjust(width) if column.startswith(">") else cell.ljust(width)
+            for cell, width, column in zip(row, widths, columns, strict=True)
+        ).rstrip()
+        for row in table
+    ]
+
+
 class Output:
     """Standard output as the options want it.
 
@@ -98,23 +115,13 @@ class Output:
         """Write what is buffered."""
         self._stream.flush()
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, ragged: bool = True) -> None:
-        """Print rows below a legend. A column whose name begins with > is adjusted to the right.
-
-        None is unknown. ``ragged``: the last column is not padded.
-        """
-        names = [name.lstrip(">") for name in columns]
-        cells = [[UNKNOWN if cell is None else escape(str(cell)) for cell in row] for row in rows]
-        shown = [names, *cells] if self.legend else cells
-        widths = [max((len(row[at]) for row in shown), default=0) for at in range(len(names))]
-        for number, row in enumerate(shown):
-            parts = [
-                cell.rjust(width) if column.startswith(">") else cell.ljust(width)
-                for cell, width, column in zip(row, widths, columns, strict=True)
-            ]
-            text = " ".join(parts)
-            text = text.rstrip() if ragged else text
-            self.line(self.paint(text, "bold") if self.legend and number == 0 else text)
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Print rows below a legend, as ``aligned`` has them."""
+        lines = aligned(columns, rows)
+        if self.legend:
+            self.line(self.paint(lines[0], "bold"))
+        for text in lines[1:]:
+            self.line(text)
 
     def _dump(self, value: Any, indent: int | None) -> None:
         from json import dumps

@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from .output import escape
+from .output import aligned
 from .rates import Look, Row, rows
 from .verbs import show, top
 
@@ -28,6 +28,7 @@ SORT_KEYS: Final = {
 HELP: Final = "i o I O q c r n sort   / filter   Enter one connection   p pause   x end"
 ENTER: Final = (10, 13)
 ESCAPE: Final = 27
+REDRAW: Final = 12  # Ctrl-L
 
 
 class Screen:
@@ -71,7 +72,9 @@ class Screen:
         self._before, self._after = self._after, Look.now(self._live)
 
     def _press(self, window: Any, key: int) -> None:
-        if self._detail:
+        if key == REDRAW:
+            window.redrawwin()
+        elif self._detail:
             self._detail = []
         elif key == ord("/"):
             self._ask(window)
@@ -124,18 +127,11 @@ class Screen:
     def _table(self, window: Any, height: int) -> None:
         first = max(0, self._at - max(1, height - 4) + 1)
         shown = [top.cells(row) for row in self._rows[first : first + max(1, height - 4)]]
-        texts = [["-" if cell is None else escape(str(cell)) for cell in row] for row in shown]
-        names = [name.lstrip(">") for name in top.COLUMNS]
-        widths = [max(len(row[at]) for row in [names, *texts]) for at in range(len(names))]
-        for number, row in enumerate([names, *texts]):
-            parts = [
-                cell.rjust(width) if column.startswith(">") else cell.ljust(width)
-                for cell, width, column in zip(row, widths, top.COLUMNS, strict=True)
-            ]
+        for number, text in enumerate(aligned(top.COLUMNS, shown)):
             style = curses.A_BOLD if number == 0 else 0
             if number and first + number - 1 == self._at:
                 style = curses.A_REVERSE
-            self._line(window, number + 1, " ".join(parts), style)
+            self._line(window, number + 1, text, style)
 
     @staticmethod
     def _line(window: Any, row: int, text: str, style: int = 0) -> None:

@@ -16,6 +16,8 @@ import pytest
 from omnibus.ctl.cli import run
 from support.daemon import Daemon, config, start
 
+from .world import World
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / ".venv/bin/omnibusctl"
 REFERENCE = "/usr/bin/dbus-daemon"
@@ -162,3 +164,12 @@ def unprivileged() -> int:
     if os.geteuid() != 0:
         pytest.skip("needs root, to change the uid")
     return 65534
+
+
+@pytest.fixture(scope="module")
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root: the bus is a system bus")
+    world = World(str(request.config.option.daemon), tmp_path_factory.mktemp("world"))
+    yield world
+    world.close()

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-
 import pytest
 
 from .conftest import Ctl
 from .world import PAGE, World, commands
-
-
-@pytest.fixture(scope="module")
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root: the bus is a system bus")
-    world = World(str(request.config.option.daemon), tmp_path_factory.mktemp("world"))
-    yield world
-    world.close()
 
 
 def test_every_question_has_a_command() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +55,6 @@ OPEN = {
     *("metrics[].samples[].labels", "monitor.body"),
 }
 """Objects whose keys are no part of the schema: names of limits, counters, users; and arguments."""
-
-
-@pytest.fixture(scope="module")
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root: the bus is a system bus")
-    world = World(str(request.config.option.daemon), tmp_path_factory.mktemp("world"))
-    yield world
-    world.close()
 
 
 NAMES = {bool: "boolean", int: "number", float: "number", str: "string", dict: "object", list: "array"}
