@@ -160,7 +160,7 @@ u32 umc_interpret(const struct sock_filter *f, const struct sk_buff *message, u3
 	u64 at;
 
 	for (;; f++) {
-		/* Most instructions are one of these; a switch compares some six times, without jump tables. */
+		/* Most are one of these; a switch without jump tables compares some six times. */
 		if (f->code == (BPF_JMP | BPF_JEQ | BPF_K)) {
 			f += a == f->k ? f->jt : f->jf;
 			continue;

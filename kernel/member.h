@@ -64,7 +64,7 @@ struct umc_hook {
 	unsigned long switches;		/* tx: of runner, when it last slept */
 	struct sk_buff *buffer;		/* xchg */
 	atomic_t asking;		/* sends inside the original sendmsg */
-	struct task_struct *asker;	/* cmpxchg: one of these, which tells the daemon afterwards */
+	struct task_struct *asker;	/* cmpxchg: one of these, which tells the daemon later */
 	struct umc_untold untold;	/* by asker */
 	int dirty;			/* may be set any time, cleared under tx */
 	atomic64_t foreign;		/* sends that must not wait for tx */
@@ -113,7 +113,7 @@ struct umc_member {
 	const struct umc_chain *refused_by;	/* the egress filter when these were asked for */
 	bool refuses;			/* there are any */
 	struct umc_memory *memory;	/* of what it has sent; or NULL */
-	u32 memo_wanted;		/* there was no room to remember a header of that size; or 0 */
+	u32 memo_wanted;		/* there was no room for a header of that size; or 0 */
 	u32 list_wanted;		/* or that many receivers; or 0 */
 	/* by rx */
 	atomic_t rx;			/* 1: taken; only tried */

@@ -45,7 +45,8 @@ int umc_names_init(struct umc_group *group)
 	return group->named ? 0 : -ENOMEM;
 }
 
-static struct hlist_head *umc_name_bucket(const struct umc_group *group, const u8 *bytes, u32 length)
+static struct hlist_head *umc_name_bucket(const struct umc_group *group, const u8 *bytes,
+					  u32 length)
 {
 	return &group->named[jhash(bytes, length, group->seed) & group->named_mask];
 }
@@ -108,7 +109,10 @@ static int umc_name_give(struct umc_member *member, struct umc_name_entry *entry
 	return 0;
 }
 
-/* group->lock held.  The entry, or NULL, belongs to the group on success; else the name is no member's. */
+/*
+ * group->lock held.  The entry, or NULL, belongs to the group on success; else the
+ * name is no member's.
+ */
 static int umc_name_move(struct umc_group *group, u32 index, const u8 *bytes, u32 length,
 			 struct umc_name_entry *entry)
 {

@@ -63,9 +63,9 @@ static bool umc_memo_is(struct umc_memo *memo, const struct umc_shape *shape,
 			const struct sk_buff *message, u32 size)
 {
 	const u8 *header = message->data;
+	bool body = message->len > size;
 
-	if (memo->size != size || message->len > memo->longest ||
-	    memo->body != (message->len > size))
+	if (memo->size != size || message->len > memo->longest || memo->body != body)
 		return false;
 	memcpy(memo->header + shape->skip_at, header + shape->skip_at, 4);
 	memcpy(memo->header + shape->length_at, header + shape->length_at, 4);

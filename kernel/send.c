@@ -44,6 +44,7 @@ static int umc_ask(struct umc_hook *hook, struct socket *sock, struct msghdr *ms
 
 	if (later) {
 		swap(untold, hook->untold);
+		/* Pairs with the cmpxchg of the next one, which finds untold empty. */
 		smp_store_release(&hook->asker, NULL);
 	}
 	/* The queued message is visible before the count of sends under way drops. */

@@ -32,7 +32,7 @@ struct umc_waker {
 	struct list_head members;	/* to be woken, each with a reference */
 	bool armed;			/* the timer will look at the list */
 	u32 looks;			/* since there was something on it */
-	bool sending;			/* without lock: there was a message of a burst since the last */
+	bool sending;			/* without lock: a burst went on since the last look */
 	struct task_struct *thread;	/* NULL: this CPU was not there */
 	struct hrtimer timer;
 	unsigned long later;		/* wake-ups that were put off */
