@@ -3,7 +3,6 @@
 from typing import Final
 
 ACCESS_DENIED: Final = "org.freedesktop.DBus.Error.AccessDenied"
-CANNOT_UPGRADE: Final = "org.omnibus.Error.CannotUpgrade"
 ADT_AUDIT_DATA_UNKNOWN: Final = "org.freedesktop.DBus.Error.AdtAuditDataUnknown"
 FAILED: Final = "org.freedesktop.DBus.Error.Failed"
 FILE_NOT_FOUND: Final = "org.freedesktop.DBus.Error.FileNotFound"

@@ -1,4 +1,7 @@
-"""The choice between the kernel's group and the relay for messages between clients, made at the start."""
+"""The choice between the kernel's group and the relay for messages between clients.
+
+It is made at the start. An upgrade dissolves the group before it freezes the bus, and begins another one.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,24 @@ def choose_group(
         return None, f"through the relay: {reason}"
     how = f"unix_multicast version {group.version}, up to {group.max_members} members"
     return group, f"directly between clients: {how}"
+
+
+def begin_again(
+    mode: str, settings: Settings, relay: Relay, log: Log, find: Callable[[int], Group] = find_group
+) -> tuple[Group | None, str]:
+    """Give a data plane that is serving a new group; return as ``choose_group``.
+
+    Without one everything is relayed, also if ``mode`` is require: clients are connected by now.
+    """
+    try:
+        group, way = choose_group(mode, settings.limits.max_replies_per_connection, find)
+    except Unavailable as reason:
+        log.warning(f"Messages go through the relay: {reason}")
+        return None, f"through the relay: {reason}"
+    if group is not None:
+        trust_all = settings.multicast.trust == "everybody"
+        relay.begin_group(group.fd, group.max_members, trust_everybody=trust_all)
+    return group, way
 
 
 def hand_over(group: Group, relay: Relay, settings: Settings, log: Log, *, required: bool) -> str | None:

@@ -27,7 +27,7 @@ from . import daemonize, pidfile
 from .activation.environment import inherited
 from .configuration import FirstReading, passed_over
 from .doors import open_doors
-from .group import choose_group, hand_over
+from .group import begin_again, choose_group, hand_over
 from .logging import Log
 from .options import Options
 from .upgrade.program import installed
@@ -169,11 +169,19 @@ class Startup:
         return settings.listen if self.options.address is None else (self.options.address,)
 
     def _choose_group(self, settings: Settings) -> None:
-        """Make a group before privileges are dropped; the command line has precedence."""
-        mode = self.options.multicast or settings.multicast.mode
+        """Make a group before privileges are dropped."""
+        mode = self._multicast(settings)
         self.group_required = mode == "require"
         self.group, self.way = choose_group(mode, settings.limits.max_replies_per_connection)
         self.log.note(f"Messages go {self.way}")
+
+    def begin_group_again(self, settings: Settings, relay: Relay) -> None:
+        """Make a group for the clients that are connected."""
+        self.group, self.way = begin_again(self._multicast(settings), settings, relay, self.log)
+
+    def _multicast(self, settings: Settings) -> str:
+        """Return the mode; the command line has precedence."""
+        return self.options.multicast or settings.multicast.mode
 
     def _listen(self, settings: Settings) -> None:
         """Listen on all addresses, and print them, the last one first, as it is preferred."""

@@ -15,8 +15,8 @@ CONTROL_NAME: Final = "org.omnibus.Control1"
 def upgrade(bus: Bus, call: Call) -> None:
     """Upgrade() → s version, u connections, t microseconds: go on as the installed program (``upgrade/``).
 
-    Answered by that program, or with an error: CANNOT_UPGRADE if this bus never can, FAILED otherwise. The
-    reply tells its version, the number of connections, and for how long clients were not served.
+    Answered by that program, or with the error FAILED. The reply tells its version, the number of
+    connections, and for how long clients were not served.
     """
     bus.on_upgrade(call)
 

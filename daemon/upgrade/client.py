@@ -1,7 +1,7 @@
 """``omnibusd --upgrade``: asks running buses to go on as the installed program, and tells the result.
 
 The exit status is 0 if all did, FAILED if one could not now, and otherwise REBOOT if one never can: it is not
-omnibus, or one that hands its clients to the kernel.
+omnibus, or one before this command.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SECONDS: Final = 90  # the rehearsal has 30
 SYSTEM: Final = "unix:path=/run/dbus/system_bus_socket;unix:path=/var/run/dbus/system_bus_socket"
 SESSION: Final = "unix:runtime=yes"
 USERS: Final = "/run/user"
-NEVER: Final = (errors.CANNOT_UPGRADE, errors.UNKNOWN_INTERFACE, errors.UNKNOWN_METHOD)
+NEVER: Final = (errors.UNKNOWN_INTERFACE, errors.UNKNOWN_METHOD)
 USAGE: Final = "usage: omnibusd --upgrade [--all | --system | --session | --address=ADDRESS]\n"
 
 

@@ -124,11 +124,10 @@ class Control(Record):
     """All of it.
 
     ``version``: the omnibus that writes it; ``frozen``: when clients were served last;
-    ``connections``: how many there are; ``way``: that of
-    messages, as text; ``looked_up``: the names whose services are being looked up; ``children``: the pids of
-    all programs that the bus has to reap; ``unit_serial``: of the latest call to systemd; ``bus_replies`` and
-    ``connection_replies``: the numbers of the next replies with statistics; ``settings``: used if the
-    configuration can't be read.
+    ``connections``: how many there are; ``looked_up``: the names whose services are being looked up;
+    ``children``: the pids of all programs that the bus has to reap; ``unit_serial``: of the latest call to
+    systemd; ``bus_replies`` and ``connection_replies``: the numbers of the next replies with statistics;
+    ``settings``: used if the configuration can't be read.
     """
 
     version: str
@@ -137,7 +136,6 @@ class Control(Record):
     request: Request | None
     config_file: str
     omnibus_config: str | None
-    way: str
     pidfile: str | None
     old_fd_limit: tuple[int, int] | None
     environment: Mapping[str, str]

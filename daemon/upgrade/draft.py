@@ -77,8 +77,6 @@ def draft(values: Sequence[str], options: Options) -> None:
     settings = load(options.config_file, options.omnibus_config)
     if settings.apparmor == "required":
         raise StateError("The configuration requires AppArmor")
-    if options.multicast == "require":
-        raise StateError("A bus that is taken over can't use a kernel group")
     choose(settings.auth, os.environ)
     control = _control(doors, settings, options, limit)
     _dump(fd, doors[0].guid, settings, control)
@@ -96,7 +94,6 @@ def _control(doors: Sequence[Door], settings: Settings, options: Options, limit:
         request=None,
         config_file=os.path.abspath(options.config_file),
         omnibus_config=options.omnibus_config and os.path.abspath(options.omnibus_config),
-        way="through the relay: the bus was taken over",
         pidfile=settings.pidfile if options.write_pidfile else None,
         old_fd_limit=(min(soft, USUAL_FDS), hard),
         environment=environment.variables,

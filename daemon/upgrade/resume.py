@@ -103,7 +103,6 @@ class ResumedStart(Startup):
         }
         self.old_fd_limit = control.old_fd_limit
         self.pidfile = control.pidfile
-        self.way = control.way
         self.log.never_wait()
 
     def _configure_relay(self, settings: Settings) -> Relay:
@@ -111,6 +110,7 @@ class ResumedStart(Startup):
         relay = self._resumption.relay
         relay.load_policy(settings.policy)
         relay.set_limits(settings.limits)
+        self.begin_group_again(settings, relay)
         relay.commit()
         self.has_thread = relay.has_thread
         if not self.has_thread:

@@ -42,7 +42,6 @@ class Tables:
             request=request,
             config_file=startup.config_file,
             omnibus_config=startup.omnibus_config,
-            way=startup.way,
             pidfile=startup.pidfile,
             old_fd_limit=startup.old_fd_limit,
             environment=bus.activation.environment.variables,

@@ -69,15 +69,12 @@ class Upgrader:
         self._library = ""
         self._until = 0.0
         self._busy = False
+        self._dissolved = False
 
     def ask(self, call: Call | None = None) -> None:
         """Begin an upgrade, which answers the call; raises DBusError if it can't begin."""
         if self._busy:
             raise DBusError(errors.FAILED, "An upgrade is under way")
-        if self._startup.group is not None:
-            raise DBusError(
-                errors.CANNOT_UPGRADE, "Clients are members of a kernel group, which can't be handed on"
-            )
         self._busy = True
         self._until = self._loop.time() + PATIENCE
         self._request = None
@@ -104,6 +101,7 @@ class Upgrader:
             return
         try:
             self._check()
+            self._dissolve_group()
             self._startup.notifier.reloading()
             self._startup.notifier.watchdog()
             self._write(self._rehearse)
@@ -145,6 +143,19 @@ class Upgrader:
             self._again(self._go)
         except (OSError, StateError, ProgramError) as error:
             self._fail(_text(error))
+
+    def _dissolve_group(self) -> None:
+        """Let clients that are members of a group be relayed again: no state has what the kernel knows."""
+        if self._startup.group is not None:
+            self._bus.relay.dissolve_group()
+            self._startup.group = None
+            self._dissolved = True
+
+    def _begin_group_again(self) -> None:
+        if self._dissolved:
+            self._dissolved = False
+            self._startup.begin_group_again(self._bus.settings, self._bus.relay)
+            self._bus.statistics.way = self._startup.way
 
     def _write(self, then: Callable[[], None]) -> None:
         """Write the state, seal it, and call ``then`` with the bus frozen; if that raises the bus goes on."""
@@ -252,6 +263,7 @@ class Upgrader:
     def _fail(self, text: str) -> None:
         self._busy = False
         self.stop()
+        self._begin_group_again()
         release_signals()
         self._startup.notifier.ready(self._startup.status)
         self._bus.log.warning(f"Not upgraded: {text}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from omnibus.daemon.group import choose_group, hand_over
+from omnibus.daemon.group import begin_again, choose_group, hand_over
 from omnibus.daemon.options import Options
 from omnibus.daemon.startup import Startup
 from omnibus.policy.settings import Multicast, Settings
@@ -85,6 +85,36 @@ class TestHandOver:
         with pytest.raises(Unavailable, match=r"^multicast is required: Operation not permitted$"):
             hand_over(GROUP, self.RefusingPlane(), Settings(), lines, required=True)
         assert lines == []
+
+
+class TestAgain:
+    """A bus that is serving gets another group, after an upgrade has dissolved the first."""
+
+    class Plane:
+        def __init__(self) -> None:
+            self.begun: list[tuple[int, int, bool]] = []
+
+        def begin_group(self, fd: int, max_members: int, *, trust_everybody: bool) -> None:
+            self.begun.append((fd, max_members, trust_everybody))
+
+    def test_begun(self) -> None:
+        plane, lines = self.Plane(), Lines()
+        found = begin_again("auto", Settings(), plane, lines, lambda max_pending: GROUP)
+        assert found == (GROUP, "directly between clients: unix_multicast version 1, up to 1024 members")
+        assert plane.begun == [(99, 1024, False)]
+        assert lines == []
+
+    def test_unavailable(self) -> None:
+        """Clients are connected, so they are relayed, also if a group is required; the log says so."""
+        plane, lines = self.Plane(), Lines()
+
+        def find(max_pending: int) -> Group:
+            raise Unavailable("it is full")
+
+        group, way = begin_again("require", Settings(), plane, lines, find)
+        assert (group, way) == (None, "through the relay: multicast is required: it is full")
+        assert lines == ["warning: Messages go through the relay: multicast is required: it is full"]
+        assert plane.begun == []
 
 
 class Reading:

@@ -131,15 +131,23 @@ static inline void act_upgrade(struct input *in)
     uint8_t how = input_byte(in);
     world_settle();
     world.allocations = how >> 2;
+    bool dissolved = FUZZ_GROUP && how & 4;
+    if (dissolved)
+        CONTROL_SURELY(relay_dissolve_group(control.relay));
     if (upgrade_freeze()) {
         int error = upgrade_dump(&state, how & 1 && !without_failed_allocations);
         /* events that are not answered keep others from being taken */
-        ASSERT(error == 0 || (error == EOPNOTSUPP && FUZZ_GROUP) || control.n_open == CONTROL_OPEN);
+        ASSERT(error == 0 || (error == EOPNOTSUPP && FUZZ_GROUP && !dissolved) ||
+               control.n_open == CONTROL_OPEN);
         if (error == 0) {
             upgrade_map(&state);
             upgrade_renew(&state, how & 2 && !without_failed_allocations);
         }
         upgrade_end(&state);
+    }
+    if (dissolved) {
+        fake_begin();
+        CONTROL(relay_begin_group(control.relay, fake_group.fd, FAKE_MEMBERS, how & 8));
     }
     CONTROL_SURELY(relay_thaw(control.relay));
     CONTROL(relay_commit(control.relay));

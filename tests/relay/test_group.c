@@ -314,6 +314,57 @@ static void direct_calls_are_tracked(void)
     }
 }
 
+/* Members go back to the relay, which has their pending replies then, and join a new group with traffic. */
+static void group_is_dissolved_and_begins_again(void)
+{
+    struct plane p;
+    fake_open(&p);
+    struct client *a = enter(&p, 0), *b = enter(&p, 1);
+    REQUIRE(meet(a, ":1.0", b, ":1.1"));
+    expects_reply(a, b, ":1.1", ":1.0");
+    fake_group.pending[fake_group.n_pending++] = (struct umc_pending){.caller = 0, .callee = 1, .key = 77};
+    CHECK_EQUAL(relay_dissolve_group(p.relay), 0);
+    CHECK_EQUAL(relay_commit(p.relay), 0);
+    REQUIRE(client_sync(a));
+    CHECK(fake_group.gated);
+    CHECK_EQUAL(fake_group.n_pending, 0);
+    expects_reply(a, b, ":1.1", ":1.0");
+    fake_begin();
+    CHECK_EQUAL(relay_begin_group(p.relay, fake_group.fd, FAKE_MEMBERS, true), 0);
+    CHECK_EQUAL(relay_commit(p.relay), 0);
+    struct marshal w = {0};
+    struct marshal_header header = {.type = MESSAGE_METHOD_RETURN,
+                                    .serial = ++b->serial,
+                                    .reply_serial = 77,
+                                    .destination = SPAN(":1.0")};
+    marshal_begin(&w, &header);
+    client_send(b, &w);
+    client_expects(a, MESSAGE_METHOD_RETURN, NULL, ":1.1");
+    REQUIRE(meet(a, ":1.0", b, ":1.1"));
+    CHECK_EQUAL(fake_calls(UMC_ADD), 2);
+    plane_close(&p);
+}
+
+/* One that begins while there is one, and one that fails, change nothing. */
+static void second_group_is_not_begun(void)
+{
+    struct plane p;
+    fake_open(&p);
+    struct client *a = enter(&p, 0), *b = enter(&p, 1);
+    CHECK_EQUAL(relay_begin_group(p.relay, eventfd(0, EFD_CLOEXEC), FAKE_MEMBERS, true), 0);
+    CHECK_EQUAL(relay_commit(p.relay), 0);
+    REQUIRE(meet(a, ":1.0", b, ":1.1"));
+    CHECK_EQUAL(relay_dissolve_group(p.relay), 0);
+    CHECK_EQUAL(relay_dissolve_group(p.relay), 0);
+    fake_begin();
+    fake_fail(UMC_SET_FILTER, EINVAL, 0, 1);
+    CHECK_EQUAL(relay_begin_group(p.relay, fake_group.fd, FAKE_MEMBERS, true), 0);
+    CHECK_EQUAL(relay_commit(p.relay), 0);
+    REQUIRE(meet(a, ":1.0", b, ":1.1"));
+    CHECK_EQUAL(fake_calls(UMC_ADD), 0);
+    plane_close(&p);
+}
+
 /* No control plane takes events at the end: LeakSanitizer would report a log line that is not freed. */
 static void relay_end_frees_log_lines(void)
 {
@@ -352,6 +403,8 @@ static const struct check_test tests[] = {
     TEST(gating_fails),
     TEST(spilled_message_is_written_first),
     TEST(direct_calls_are_tracked),
+    TEST(group_is_dissolved_and_begins_again),
+    TEST(second_group_is_not_begun),
 };
 
 CHECK_MAIN(tests)

@@ -7,12 +7,10 @@ import os
 import stat
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from omnibus.daemon.errors import DBusError
-from omnibus.daemon.upgrade import client, memfd
+from omnibus.daemon.upgrade import memfd
 from omnibus.daemon.upgrade.program import (
     Program,
     ProgramError,
@@ -21,7 +19,6 @@ from omnibus.daemon.upgrade.program import (
     is_about_upgrades,
     without_resume,
 )
-from omnibus.daemon.upgrade.upgrader import Upgrader
 from omnibus.transport.relay.state import StateError
 
 from .conftest import Bus
@@ -65,15 +62,6 @@ class TestCallers:
         assert "PermissionError" in done.stderr
         assert bus.connect().driver("GetId")
         assert "pgraded" not in bus.daemon.stderr
-
-    def test_a_group(self) -> None:
-        """Members of a kernel group can't be handed on: the caller is told that this bus never can."""
-        upgrader = Upgrader.__new__(Upgrader)
-        upgrader._busy = False
-        upgrader._startup = SimpleNamespace(group=object())  # type: ignore[assignment]
-        with pytest.raises(DBusError) as caught:
-            upgrader.ask()
-        assert caught.value.name in client.NEVER
 
 
 class Tree:

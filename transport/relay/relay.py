@@ -119,6 +119,14 @@ class Relay:
         """
         check(lib.relay_set_group(self._relay, fd, max_members, trust_everybody))
 
+    def begin_group(self, fd: int, max_members: int, *, trust_everybody: bool) -> None:
+        """The same later, while there is no group. If the data plane can't use it the log says so."""
+        check(lib.relay_begin_group(self._relay, fd, max_members, trust_everybody))
+
+    def dissolve_group(self) -> None:
+        """Lets all members leave the group, which ends; what is under way between them is relayed."""
+        check(lib.relay_dissolve_group(self._relay))
+
     def close(self) -> None:
         """Stops the thread, closes every connection and frees everything."""
         if self._relay:

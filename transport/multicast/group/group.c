@@ -61,6 +61,7 @@ static int set_first(int group)
 
 static const struct group_ops group_functions = {
     .end = group_end,
+    .dissolve = group_dissolve,
     .leave = group_leave,
     .monitor = group_monitor,
     .dirty = group_dirty,
@@ -155,13 +156,10 @@ void group_note(struct bus *bus, enum group_trouble trouble, const char *what, i
              strerror(-error));
 }
 
-void group_fail(struct bus *bus, const char *what, int error)
+/* All members leave. What is under way between them is the relay's. */
+static void close_group(struct bus *bus)
 {
     struct group *group = bus->group;
-    if (group->failed)
-        return;
-    log_line(bus, LOG_WARNING, "%s: %s; from now on all messages go through the relay", what,
-             strerror(-error));
     umc_gate(group->fd, true);
     group_take_calls(bus, UMC_ANY);
     group_spilled(bus);
@@ -170,6 +168,22 @@ void group_fail(struct bus *bus, const char *what, int error)
     close(group->fd);
     group->fd = -1;
     forget_members(bus);
+}
+
+void group_fail(struct bus *bus, const char *what, int error)
+{
+    if (bus->group->failed)
+        return;
+    log_line(bus, LOG_WARNING, "%s: %s; from now on all messages go through the relay", what,
+             strerror(-error));
+    close_group(bus);
+}
+
+void group_dissolve(struct bus *bus)
+{
+    if (!bus->group->failed)
+        close_group(bus);
+    group_end(bus);
 }
 
 void group_dirty(struct bus *bus, struct peer *peer)

@@ -33,6 +33,7 @@ int group_begin(struct bus *bus, int fd, uint32_t max_members, bool trust_everyb
 
 /* Implementations of struct group_ops. */
 void group_end(struct bus *bus);
+void group_dissolve(struct bus *bus);
 void group_leave(struct bus *bus, struct peer *peer);
 void group_monitor(struct bus *bus, struct peer *peer);
 void group_dirty(struct bus *bus, struct peer *peer);

@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "send/monitor.h"
 
+#include <unistd.h>
+
 #define COMMAND_STEPS 8 /* between readings of the clock */
 
 struct command *command_new(enum command_kind kind, uint64_t id, const char *const texts[COMMAND_TEXTS],
@@ -57,6 +59,10 @@ void command_free(struct command *command)
         break;
     case COMMAND_EXPORT:
         free(command->export.event);
+        break;
+    case COMMAND_BEGIN_GROUP:
+        if (command->group.fd >= 0)
+            close(command->group.fd);
         break;
     case COMMAND_FREEZE:
     case COMMAND_DUMP:

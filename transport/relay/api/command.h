@@ -32,6 +32,8 @@ enum command_kind {
     COMMAND_AWAIT_NAME,
     COMMAND_COUNT_STARTS,
     COMMAND_SET_CATALOG,
+    COMMAND_BEGIN_GROUP,
+    COMMAND_DISSOLVE_GROUP,
     COMMAND_FREEZE,
     COMMAND_THAW,
     COMMAND_DUMP,
@@ -73,7 +75,13 @@ struct command {
         struct {
             struct event *event; /* for the answer, with room for a text behind it */
             int fd;
-        } dump;                  /* body: the sections of the control plane. COMMAND_FREEZE: the event only */
+        } dump; /* body: the sections of the control plane. COMMAND_FREEZE: the event only */
+        struct {
+            int (*begin)(struct bus *bus, int fd, uint32_t max_members, bool trust_everybody);
+            int fd; /* -1: taken */
+            uint32_t max_members;
+            bool trust_everybody;
+        } group;                 /* COMMAND_BEGIN_GROUP */
         bool constant;           /* COMMAND_REPLY */
         struct door *door;       /* COMMAND_LISTEN */
         struct policy *policy;   /* COMMAND_LOAD_POLICY */

@@ -333,6 +333,24 @@ static void apply_set_catalog(struct bus *bus, struct command *command)
     command->catalog = old;
 }
 
+static void apply_begin_group(struct bus *bus, struct command *command)
+{
+    if (bus->group_ops)
+        return;
+    int fd = command->group.fd;
+    command->group.fd = -1;
+    int error = command->group.begin(bus, fd, command->group.max_members, command->group.trust_everybody);
+    if (error < 0)
+        log_line(bus, LOG_WARNING, "The group can't be used: %s; all messages go through the relay",
+                 strerror(-error));
+}
+
+static void apply_dissolve_group(struct bus *bus, struct command *command)
+{
+    (void)command;
+    GROUP_CALL(bus, dissolve, bus);
+}
+
 static void apply_freeze(struct bus *bus, struct command *command)
 {
     freeze(bus, command->dump.event);
@@ -391,6 +409,8 @@ static void (*const appliers[COMMAND_COUNT])(struct bus *bus, struct command *co
     [COMMAND_AWAIT_NAME] = apply_await_name,
     [COMMAND_COUNT_STARTS] = apply_count_starts,
     [COMMAND_SET_CATALOG] = apply_set_catalog,
+    [COMMAND_BEGIN_GROUP] = apply_begin_group,
+    [COMMAND_DISSOLVE_GROUP] = apply_dissolve_group,
     [COMMAND_FREEZE] = apply_freeze,
     [COMMAND_THAW] = apply_thaw,
     [COMMAND_DUMP] = apply_dump,

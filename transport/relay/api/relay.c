@@ -212,6 +212,20 @@ int relay_set_group(struct relay *relay, int group, uint32_t max_members, bool t
     return group_begin(&relay->bus, group, max_members, trust_everybody);
 }
 
+int relay_begin_group(struct relay *relay, int group, uint32_t max_members, bool trust_everybody)
+{
+    struct command *command = command_new(COMMAND_BEGIN_GROUP, 0, NULL, NULL, 0);
+    if (!command) {
+        close(group);
+        return -ENOMEM;
+    }
+    command->group.begin = group_begin;
+    command->group.fd = group;
+    command->group.max_members = max_members;
+    command->group.trust_everybody = trust_everybody;
+    return relay_push(relay, command);
+}
+
 _Bool relay_has_thread(struct relay *relay)
 {
     return relay->started;

@@ -177,6 +177,10 @@ int relay_load_policy(struct relay *relay, const uint8_t *block, size_t size);
  * Takes ownership of the descriptor.
  */
 int relay_set_group(struct relay *relay, int group, uint32_t max_members, _Bool trust_everybody);
+/* The same later, if there is no group. The log says if the data plane can't use it. */
+int relay_begin_group(struct relay *relay, int group, uint32_t max_members, _Bool trust_everybody);
+/* All members leave the group, and it ends. What is under way between them is relayed. */
+int relay_dissolve_group(struct relay *relay);
 
 /*
  * Accepts clients from a socket, of which the data plane keeps a duplicate. simple: a Unix stream socket,

@@ -52,6 +52,11 @@ int relay_stop_listening(struct relay *relay)
     return relay_push_new(relay, COMMAND_STOP_LISTENING, 0, 0);
 }
 
+int relay_dissolve_group(struct relay *relay)
+{
+    return relay_push_new(relay, COMMAND_DISSOLVE_GROUP, 0, 0);
+}
+
 int relay_settled(struct relay *relay)
 {
     return relay_push_new(relay, COMMAND_SETTLED, 0, 0);

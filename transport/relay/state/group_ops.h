@@ -33,6 +33,8 @@ struct group_totals {
  */
 struct group_ops {
     void (*end)(struct bus *bus);
+    /* All members leave the group, and it ends. What was under way between them is the relay's. */
+    void (*dissolve)(struct bus *bus);
     /*
      * The connection is lost. On return no message begins to go from it or to it directly, and the pending
      * replies that it owes are the relay's.
