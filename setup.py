@@ -23,7 +23,17 @@ RELAY_INCLUDES = [
     Path(name) for name in ("transport", "transport/relay", "transport/multicast", "kernel/include/uapi")
 ]
 COMPILE = ["-std=gnu11", "-O2"]
-COMPILE_RELAY = [*COMPILE, "-g", "-fPIC", "-fno-plt", "-fvisibility=hidden", "-pthread"]
+COMPILE_RELAY = [
+    *COMPILE,
+    "-g",
+    "-fPIC",
+    "-fno-plt",
+    "-fvisibility=hidden",
+    "-pthread",
+    "-DOMNIBUS_SHARED_HEAP",
+]
+# base/shared_heap_wrap.c
+WRAPPED = ("malloc", "calloc", "realloc", "free", "strdup", "strndup")
 WARN = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion"]
 # For all native code, except under a sanitizer, which finds more and can't see into fortified functions.
 HARDEN = (
@@ -90,6 +100,7 @@ class BuildExt(build_ext):
                 extra_postargs=COMPILE_RELAY + WARN + HARDEN,
             )
             options = ["-pthread", "-Wl,-Bsymbolic-functions", f"-Wl,-soname,{target.name}", *HARDEN_LINK]
+            options += [f"-Wl,--wrap={name}" for name in WRAPPED]
             self.compiler.link_shared_object(objects, target.name, str(target.parent), extra_postargs=options)
         return target
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "../../transport/relay/api/lifecycle.h"
+#include "../../transport/relay/base/shared_heap.h"
 #include "subject.h"
 
 #include "../../tests/relay/plane_policy.h"
@@ -32,6 +33,7 @@ static void relay_open(const int *fds, int n)
     memset(&bus, 0, sizeof(bus));
     memset(&events, 0, sizeof(events));
     events.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    require(shared_heap_begun() || shared_heap_begin() == 0, "shared_heap_begin");
     require(lifecycle_begin(&bus, &events, "0123456789abcdef0123456789abcdef") == 0, "lifecycle_begin");
     require(policy_new(&policy, plane_policy, sizeof(plane_policy), 2) == 0, "policy_new");
     policy_free(bus.policy);
