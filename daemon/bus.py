@@ -43,7 +43,8 @@ class Bus:
 
     The hooks are set by the creator of the bus: ``on_handed_up`` takes over a connection whose handshake the
     data plane does not support, ``on_reload`` reloads the configuration and calls its argument when done,
-    ``on_upgrade`` begins an upgrade that answers the call.
+    ``on_upgrade`` begins an upgrade that answers the call, ``on_change`` is called before a commit if
+    ``changed`` is set: what only the control plane knows has changed.
     """
 
     def __init__(
@@ -68,6 +69,8 @@ class Bus:
         self.on_handed_up: Callable[[Event], None] = lambda event: None
         self.on_reload: Callable[[Reloaded, Failed], None] = lambda done, failed: None
         self.on_upgrade: Callable[[Call], None] = lambda call: None
+        self.on_change: Callable[[], None] = lambda: None
+        self.changed = False
         # Keys are plain numbers, since members of an enumeration are slow to hash.
         self.handlings: dict[int, Handling] = {
             EventKind.CALL.value: Handling(self._called, self._fail_call),
@@ -106,6 +109,7 @@ class Bus:
         self.settings = settings
         self.limits = settings.limits
         self.policy = policy
+        self.changed = True
 
     @property
     def is_system(self) -> bool:
@@ -127,6 +131,13 @@ class Bus:
             except Exception as error:
                 # The remaining events belong to other connections.
                 self.guard.failed(error, partial(self.handlings[event.kind].reject, event))
+        self.commit()
+
+    def commit(self) -> None:
+        """Hand over the commands; a client gets no answer before a standby knows what was changed for it."""
+        if self.changed:
+            self.changed = False
+            self.guard.run(self.on_change, ignored)
         self.relay.commit()
 
     def leave_queues(self, peer: int, oldest_first: bool = False) -> None:
@@ -148,7 +159,8 @@ class Bus:
 
         If the planes disagreed about the owner, a message to the name would bounce between them forever.
         """
-        again = partial(self.relay.set_queue, name, queue)
+        flags = [flags for _, flags in self.names.places(name)] if queue else []
+        again = partial(self.relay.set_queue, name, queue, flags)
         self.guard.run(again, lambda error: again())
 
     def in_steps(self, call: Call, steps: Iterator[None]) -> None:

@@ -103,7 +103,7 @@ class NameRegistry:
 
     def places(self, name: str) -> list[tuple[int, int]]:
         """Return the queue of ``name``, each connection with the flags of its request that still count."""
-        return [(peer, claim.flags) for peer, claim in self._claims[name].items()]
+        return [(peer, claim.flags) for peer, claim in self._claims.get(name, {}).items()]
 
     def requests(self) -> dict[int, list[str]]:
         """Return the names that each connection owns or waits for, in the order of its requests."""

@@ -28,11 +28,13 @@ def hello(bus: Bus, call: Call) -> None:
 def request_name(bus: Bus, call: Call) -> Reply:
     """RequestName(s name, u flags) → u: see RequestReply. The data plane has refused what may not be."""
     name, flags = call.args
-    before = bus.names.queue(name)
+    before, claims = bus.names.queue(name), bus.names.places(name)
     reply, queue = bus.names.request(name, call.peer.id, flags)
     if queue != before:
         bus.state_queue(name, queue)
         bus.activation.name_acquired(name)
+    elif claims != bus.names.places(name):
+        bus.state_queue(name, queue)
     return Reply((int(reply),))
 
 

@@ -68,8 +68,13 @@ static const char *check_case; /* a row of a table, named in reports; NULL: none
  */
 static long check_allocations = -1;
 
+/* Called before each allocation; NULL: nothing is. */
+static void (*check_allocating)(void);
+
 static inline bool check_allocates(void)
 {
+    if (check_allocating)
+        check_allocating();
     if (check_allocations > 0)
         check_allocations--;
     else if (check_allocations == 0)

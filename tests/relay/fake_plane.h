@@ -143,7 +143,7 @@ static inline void live(struct plane *p)
     has_a_name_for_a_moment(c, ":1.2", b, ":1.1");
     client_match(b, RULE ",sender='test.Name'");
     uint64_t owner = 2;
-    relay_set_queue(p->relay, "test.Name", &owner, 1);
+    relay_set_queue(p->relay, "test.Name", &owner, NULL, 1);
     relay_commit(p->relay);
     client_expects(c, MESSAGE_SIGNAL, "NameAcquired", BUS);
     hears(c, b, ":1.2");
@@ -152,7 +152,7 @@ static inline void live(struct plane *p)
     client_send(a, &w);
     client_expects(c, MESSAGE_METHOD_CALL, "Question", ":1.0");
     client_close(c);
-    relay_set_queue(p->relay, "test.Name", NULL, 0);
+    relay_set_queue(p->relay, "test.Name", NULL, NULL, 0);
     if (awaits(p, RELAY_EVENT_GONE))
         relay_forget(p->relay, p->event.peer);
     relay_commit(p->relay);

@@ -88,7 +88,7 @@ static inline uint32_t control_argument(const struct relay_event *event)
 static inline void control_set_queue(uint32_t name)
 {
     CONTROL_SURELY(
-        relay_set_queue(control.relay, word_names[name], control.queues[name], control.n_queued[name]));
+        relay_set_queue(control.relay, word_names[name], control.queues[name], NULL, control.n_queued[name]));
 }
 
 static inline void control_enqueue(uint32_t name, uint64_t peer)

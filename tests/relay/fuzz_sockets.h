@@ -193,6 +193,16 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *header, int flags)
     return (ssize_t)size;
 }
 
+int __wrap_sendmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags)
+{
+    ASSERT(n == 1);
+    ssize_t sent = __wrap_sendmsg(fd, &messages->msg_hdr, flags);
+    if (sent < 0)
+        return -1;
+    messages->msg_len = (unsigned int)sent;
+    return 1;
+}
+
 ssize_t __wrap_send(int fd, const void *bytes, size_t size, int flags)
 {
     struct iovec iov = {(void *)bytes, size};
@@ -277,6 +287,16 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *header, int flags)
     }
     errno = EAGAIN;
     return !thing->other || thing->no_reading ? 0 : -1;
+}
+
+int __wrap_recvmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags, struct timespec *timeout)
+{
+    ASSERT(n == 1 && !timeout);
+    ssize_t received = __wrap_recvmsg(fd, &messages->msg_hdr, flags);
+    if (received < 0)
+        return -1;
+    messages->msg_len = (unsigned int)received;
+    return 1;
 }
 
 static inline int world_option(const void *from, size_t n, void *value, socklen_t *size)

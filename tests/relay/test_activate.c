@@ -128,8 +128,8 @@ static void a_service_that_has_its_name_runs_already(void)
     activate_open(&p, &place);
     struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
     const uint64_t owner = 1;
-    relay_set_queue(p.relay, NAME, &owner, 1);
-    relay_set_queue(p.relay, "no.File", &owner, 1);
+    relay_set_queue(p.relay, NAME, &owner, NULL, 1);
+    relay_set_queue(p.relay, "no.File", &owner, NULL, 1);
     plane_settle(&p);
     start_by_name(a, NAME);
     driver_answers(a, 2);

@@ -53,7 +53,7 @@ static bool care_open(struct care *c)
         uint32_t n;
     } names[] = {{"a.Shared", {1, 0}, 2}, {"a.Second", {1}, 1}, {"a.Third", {2}, 1}};
     for (size_t i = 0; i < CHECK_COUNT(names); i++)
-        CHECK_EQUAL(relay_set_queue(c->p.relay, names[i].name, names[i].queue, names[i].n), 0);
+        CHECK_EQUAL(relay_set_queue(c->p.relay, names[i].name, names[i].queue, NULL, names[i].n), 0);
     CHECK_EQUAL(relay_commit(c->p.relay), 0);
     plane_settle(&c->p);
     if (!upgrade_freeze(&c->p) || !upgrade_dump(&c->p, &c->before))

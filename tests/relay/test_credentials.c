@@ -158,7 +158,7 @@ static void by_a_well_known_name(void)
     const uint64_t owner = 0;
     plane_open(&p);
     struct client *a = arrive(&p, 0, &usual);
-    relay_set_queue(p.relay, "an.Example", &owner, 1);
+    relay_set_queue(p.relay, "an.Example", &owner, NULL, 1);
     relay_commit(p.relay);
     client_expects(a, MESSAGE_SIGNAL, "NameAcquired", BUS);
     number_is(a, "GetConnectionUnixUser", "an.Example", 7);

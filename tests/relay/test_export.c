@@ -62,9 +62,9 @@ static void names_and_rules_are_counted(void)
     plane_connect(&p, 1);
     client_match(a, "member='A'");
     client_match(a, "member='B'");
-    relay_set_queue(p.relay, "a.name", queue, 2);
-    relay_set_queue(p.relay, "b.name", queue, 1);
-    relay_set_queue(p.relay, "a.name", &queue[1], 1);
+    relay_set_queue(p.relay, "a.name", queue, NULL, 2);
+    relay_set_queue(p.relay, "b.name", queue, NULL, 1);
+    relay_set_queue(p.relay, "a.name", &queue[1], NULL, 1);
     REQUIRE(plane_export(&p, RELAY_EXPORT_TOTALS, NULL, 0));
     plane_says(&p, "\"claims\":4,\"peak_claims\":5,\"peak_claims_of_one\":3,");
     plane_says(&p, "\"matches\":2,\"peak_matches\":2,\"peak_matches_of_one\":2,");
@@ -72,7 +72,7 @@ static void names_and_rules_are_counted(void)
     plane_says(&p, "\"claims\":2,\"peak_claims\":3,");
     client_close(a);
     plane_event(&p, RELAY_EVENT_GONE);
-    relay_set_queue(p.relay, "b.name", NULL, 0);
+    relay_set_queue(p.relay, "b.name", NULL, NULL, 0);
     relay_forget(p.relay, 0);
     REQUIRE(plane_export(&p, RELAY_EXPORT_TOTALS, NULL, 0));
     plane_says(&p, "\"claims\":2,\"peak_claims\":5,");

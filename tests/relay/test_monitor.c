@@ -141,7 +141,7 @@ static void monitor_sees_only_matching_messages(void)
     const uint64_t owner[] = {2};
     plane_open_monitored(&p, "type='signal',destination='a.name'");
     struct client *m = &p.clients[0], *a = &p.clients[1];
-    relay_set_queue(p.relay, "a.name", owner, 1);
+    relay_set_queue(p.relay, "a.name", owner, NULL, 1);
     relay_commit(p.relay);
     client_expects(&p.clients[2], MESSAGE_SIGNAL, "NameAcquired", BUS);
     client_emits(a, NULL, "Broadcast");
@@ -160,7 +160,7 @@ static void new_monitor_loses_its_names(void)
     const uint64_t owner[] = {0};
     plane_open(&p);
     struct client *m = plane_connect(&p, 0), *a = plane_connect(&p, 1);
-    relay_set_queue(p.relay, "a.name", owner, 1);
+    relay_set_queue(p.relay, "a.name", owner, NULL, 1);
     relay_commit(p.relay);
     client_expects(m, MESSAGE_SIGNAL, "NameAcquired", BUS);
     client_match(a, "member='NameOwnerChanged'");
@@ -171,7 +171,7 @@ static void new_monitor_loses_its_names(void)
     client_send(m, &w);
     plane_event(&p, RELAY_EVENT_CALL);
     CHECK_EQUAL(relay_become_monitor(p.relay, 0, 0, NULL, 0, NULL, 0), 0);
-    relay_set_queue(p.relay, "a.name", NULL, 0);
+    relay_set_queue(p.relay, "a.name", NULL, NULL, 0);
     relay_resume(p.relay, 0);
     relay_commit(p.relay);
     CLIENT_SEES(a, {MESSAGE_SIGNAL, "NameOwnerChanged", BUS, NULL},
@@ -262,10 +262,10 @@ static void parked_message_is_seen_after_its_consequences(void)
     relay_commit(p.relay);
     CLIENT_SEES(&p.clients[0], {MESSAGE_SIGNAL, "Start", BUS, "a.starter"},
                 {MESSAGE_SIGNAL, "First", ":1.1", "a.service"}, {MESSAGE_SIGNAL, "Second", ":1.1", NULL});
-    relay_set_queue(p.relay, "a.starter", owner, 1);
+    relay_set_queue(p.relay, "a.starter", owner, NULL, 1);
     relay_send(p.relay, RELAY_TO_OWNER, MESSAGE_SIGNAL, 0, "a.starter", "/", "an.Interface", "Start", "",
                NULL, 0);
-    relay_set_queue(p.relay, "a.service", owner, 1);
+    relay_set_queue(p.relay, "a.service", owner, NULL, 1);
     relay_deliver(p.relay, parked);
     relay_commit(p.relay);
     CLIENT_SEES(b, {MESSAGE_SIGNAL, "NameAcquired", BUS, ":1.2"}, {MESSAGE_SIGNAL, "Start", BUS, "a.starter"},

@@ -169,7 +169,7 @@ static void a_name_that_others_wait_for_is_released_above(void)
     open_claims(&p);
     struct client *a = claim(&p, 0);
     plane_connect(&p, 1);
-    relay_set_queue(p.relay, NAME, both, 2);
+    relay_set_queue(p.relay, NAME, both, NULL, 2);
     plane_settle(&p);
     release(a, NAME);
     goes_up(&p, a, "ReleaseName");
@@ -184,7 +184,7 @@ static void a_queue_is_left(void)
     open_claims(&p);
     struct client *a = claim(&p, 0), *c = plane_connect(&p, 2);
     plane_connect(&p, 1);
-    relay_set_queue(p.relay, NAME, all, 3);
+    relay_set_queue(p.relay, NAME, all, NULL, 3);
     relay_leave_queue(p.relay, NAME, 1);
     relay_leave_queue(p.relay, NAME, 1);
     relay_leave_queue(p.relay, "no.such.Name", 1);
@@ -325,7 +325,7 @@ static void the_name_of_a_lost_peer_is_not_free(void)
     plane_event(&p, RELAY_EVENT_GONE);
     request(b, NAME, 0);
     goes_up(&p, b, "RequestName");
-    relay_set_queue(p.relay, NAME, NULL, 0);
+    relay_set_queue(p.relay, NAME, NULL, NULL, 0);
     relay_forget(p.relay, 0);
     plane_settle(&p);
     request(b, NAME, 0);
@@ -426,7 +426,7 @@ static void a_queue_brings_its_memory(void)
     int error = -ENOMEM;
     for (long n = 0; n < 100 && error == -ENOMEM; n++) {
         check_allocations = n;
-        error = relay_set_queue(p.relay, NAME, both, 2);
+        error = relay_set_queue(p.relay, NAME, both, NULL, 2);
         check_allocations = -1;
     }
     CHECK_EQUAL(error, 0);

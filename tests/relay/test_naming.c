@@ -54,7 +54,7 @@ static void names_are_handed_over(void)
     const uint64_t queue[] = {0, 1, 2};
     REQUIRE(meet(a, ":1.0", b, ":1.1"));
     for (uint32_t i = 0; i < 3; i++) {
-        relay_set_queue(p.relay, "test.Name", queue + i, 1);
+        relay_set_queue(p.relay, "test.Name", queue + i, NULL, 1);
         relay_commit(p.relay);
         client_expects(&p.clients[i], MESSAGE_SIGNAL, "NameAcquired", BUS);
         if (i > 0)

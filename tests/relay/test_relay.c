@@ -203,8 +203,8 @@ static void a_name_is_handed_over_in_one_step(void)
     struct client *a = plane_connect(&p, 0), *b = plane_connect(&p, 1);
     client_match(a, "member='NameOwnerChanged'");
     const uint64_t first[] = {0, 1}, second[] = {1};
-    relay_set_queue(p.relay, "a.name", first, 2);
-    relay_set_queue(p.relay, "a.name", second, 1);
+    relay_set_queue(p.relay, "a.name", first, NULL, 2);
+    relay_set_queue(p.relay, "a.name", second, NULL, 1);
     relay_commit(p.relay);
     client_expects(a, MESSAGE_SIGNAL, "NameOwnerChanged", BUS);
     client_expects(a, MESSAGE_SIGNAL, "NameAcquired", BUS);
@@ -227,7 +227,7 @@ static void parked_messages_keep_their_order(void)
     plane_event(&p, RELAY_EVENT_PARKED);
     uint64_t first = p.event.parked;
     const uint64_t owner[] = {1};
-    relay_set_queue(p.relay, "a.name", owner, 1);
+    relay_set_queue(p.relay, "a.name", owner, NULL, 1);
     relay_commit(p.relay);
     client_expects(b, MESSAGE_SIGNAL, "NameAcquired", BUS);
     /* the name has an owner now, but the earlier message is still parked */
@@ -254,7 +254,7 @@ static void a_parked_message_is_not_overtaken_by_one_to_its_owner(void)
     plane_event(&p, RELAY_EVENT_PARKED);
     uint64_t others = p.event.parked;
     const uint64_t owner[] = {1};
-    relay_set_queue(p.relay, "a.name", owner, 1);
+    relay_set_queue(p.relay, "a.name", owner, NULL, 1);
     relay_commit(p.relay);
     client_expects(b, MESSAGE_SIGNAL, "NameAcquired", BUS);
     w = client_signal(a, "a.name", "ByName");
@@ -322,7 +322,7 @@ static void a_parked_sender_may_leave(void)
     uint64_t parked = p.event.parked;
     plane_event(&p, RELAY_EVENT_GONE);
     const uint64_t owner[] = {1};
-    relay_set_queue(p.relay, "a.name", owner, 1);
+    relay_set_queue(p.relay, "a.name", owner, NULL, 1);
     relay_deliver(p.relay, parked);
     relay_forget(p.relay, 0);
     relay_commit(p.relay);
@@ -345,7 +345,7 @@ static void a_call_for_the_control_plane_stops_its_sender(void)
     CHECK_SPAN(span_of(p.event.member), "Cold");
     client_sync(b); /* no other client is stopped, and none of the later messages has passed */
     const uint64_t owner[] = {0};
-    relay_set_queue(p.relay, "a.name", owner, 1);
+    relay_set_queue(p.relay, "a.name", owner, NULL, 1);
     relay_reply(p.relay, 0, serial, "", NULL, 0, false);
     relay_resume(p.relay, 0);
     relay_commit(p.relay);
@@ -377,7 +377,7 @@ static void control_plane_call_is_answered_once(void)
     send_answer(a, serial); /* an unrequested reply */
     client_expects(a, MESSAGE_ERROR, DENIED, BUS);
     plane_event(&p, RELAY_EVENT_LOG);
-    relay_set_queue(p.relay, "a.name", owner, 1);
+    relay_set_queue(p.relay, "a.name", owner, NULL, 1);
     relay_send(p.relay, RELAY_TO_OWNER, MESSAGE_METHOD_CALL, serial, "a.name", "/", "an.Interface", "Ask", "",
                NULL, 0);
     relay_commit(p.relay);
@@ -411,7 +411,7 @@ static void driver_returns_the_owner_of_a_name(void)
     struct client *a = plane_connect(&p, 0);
     relay_send(p.relay, RELAY_TO_OWNER, MESSAGE_SIGNAL, 0, "a.name", "/", "an.Interface", "Lost", "", NULL,
                0);
-    relay_set_queue(p.relay, "a.name", owner, 1);
+    relay_set_queue(p.relay, "a.name", owner, NULL, 1);
     relay_send(p.relay, RELAY_TO_OWNER, MESSAGE_SIGNAL, 0, "a.name", "/", "an.Interface", "Told", "y",
                (const uint8_t *)"!", 1);
     relay_send(p.relay, RELAY_TO_OWNER, MESSAGE_METHOD_CALL, 0, "a.name", "/", "an.Interface", "Do", "", NULL,
@@ -542,7 +542,7 @@ static void tables_are_exported(void)
     struct client *a = plane_connect(&p, 0);
     client_match(a, "arg0='a\"b'");
     const uint64_t owner[] = {0};
-    relay_set_queue(p.relay, "a.name", owner, 1);
+    relay_set_queue(p.relay, "a.name", owner, NULL, 1);
     for (uint32_t kind = RELAY_EXPORT_CONNECTIONS; kind <= RELAY_EXPORT_TOTALS; kind++) {
         relay_export(p.relay, kind, NULL, 0);
         relay_commit(p.relay);

@@ -9,7 +9,7 @@
 /* The control plane gives the name to the client. */
 static void own(struct plane *p, uint64_t id, const char *name)
 {
-    CHECK_EQUAL(relay_set_queue(p->relay, name, &id, 1), 0);
+    CHECK_EQUAL(relay_set_queue(p->relay, name, &id, NULL, 1), 0);
     CHECK_EQUAL(relay_commit(p->relay), 0);
     client_expects(&p->clients[id], MESSAGE_SIGNAL, "NameAcquired", BUS);
 }
@@ -82,7 +82,7 @@ static void names_keep_their_queues(void)
     own(&p, 1, "a.b");
     own(&p, 1, "a.a");
     const uint64_t queue[] = {1, 0};
-    CHECK_EQUAL(relay_set_queue(p.relay, "a.b", queue, 2), 0);
+    CHECK_EQUAL(relay_set_queue(p.relay, "a.b", queue, NULL, 2), 0);
     CHECK_EQUAL(relay_commit(p.relay), 0);
     plane_settle(&p);
     REQUIRE(plane_upgrade(&p, 2));

@@ -134,7 +134,7 @@ static void parked_messages_are_reported_again(void)
     park(a, "Three");
     plane_event(&p, RELAY_EVENT_PARKED);
     CHECK_EQUAL(p.event.parked, parked[1] + 1);
-    CHECK_EQUAL(relay_set_queue(p.relay, "a.service", &owner, 1), 0);
+    CHECK_EQUAL(relay_set_queue(p.relay, "a.service", &owner, NULL, 1), 0);
     for (uint64_t i = 0; i < 3; i++)
         CHECK_EQUAL(relay_deliver(p.relay, parked[0] + i), 0);
     CHECK_EQUAL(relay_commit(p.relay), 0);

@@ -23,6 +23,7 @@ SHORT = {
     "relay/base/crc32.c": "a sum that others compute alike",
     "relay/base/sealed.c": "omnibusd has it, too",
     "relay/base/span.h": "header only",
+    "relay/state/crash.h": "what a bus and its successors tell each other of crashes",
     "relay/base/wake.c": "an eventfd, or a pipe where there is none",
     "relay/state/held.c": "messages that parked.c and a peer's call keep alike",
     "relay/state/source.h": "how each object begins that epoll knows",

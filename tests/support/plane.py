@@ -102,7 +102,7 @@ class FakePlane:
     def welcome(self, peer: int, serial: int) -> None:
         self.batch.append(("welcome", peer, serial))
 
-    def set_queue(self, name: str, peers: Sequence[int]) -> None:
+    def set_queue(self, name: str, peers: Sequence[int], flags: Sequence[int] = ()) -> None:
         self.batch.append(("set_queue", name, tuple(peers)))
 
     def leave_queue(self, name: str, peer: int) -> None:

@@ -5,7 +5,7 @@ from .evaluator import Evaluator
 from .event import Audience, Event, EventKind, LossReason, Table
 from .follower import Follower
 from .identity import Identity, at_console, identify
-from .relay import BROADCAST, MatchRuleError, Relay
+from .relay import BROADCAST, MatchRuleError, Relay, share_heap
 
 __all__ = [
     "BROADCAST",
@@ -22,4 +22,5 @@ __all__ = [
     "Table",
     "at_console",
     "identify",
+    "share_heap",
 ]

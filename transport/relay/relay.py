@@ -225,9 +225,13 @@ class Relay:
         """Answers Hello with the reply, NameOwnerChanged and NameAcquired; the sender is resumed."""
         check(lib.relay_welcome(self._relay, peer, serial))
 
-    def set_queue(self, name: str, peers: Sequence[int]) -> None:
-        """Sets a name's queue, the primary owner first, and sends the signals of the change."""
-        check(lib.relay_set_queue(self._relay, name.encode("ascii"), peers, len(peers)))
+    def set_queue(self, name: str, peers: Sequence[int], flags: Sequence[int] = ()) -> None:
+        """Sets a name's queue, the primary owner first, and sends the signals of the change.
+
+        `flags`: those of each request that still count, for a standby; none if it is empty.
+        """
+        known = flags if flags else ffi.NULL
+        check(lib.relay_set_queue(self._relay, name.encode("ascii"), peers, known, len(peers)))
 
     def leave_queue(self, name: str, peer: int) -> None:
         """Takes a connection out of a name's queue, and sends the signals of the change."""
@@ -354,9 +358,48 @@ class Relay:
         """
         check(lib.relay_dump(self._relay, fd, sections, len(sections)))
 
+    def keep(self, sections: bytes) -> None:
+        """Sets the sections of the control plane that a standby writes into the state, as of `dump`."""
+        check(lib.relay_keep(self._relay, sections, len(sections)))
+
+    def standby(
+        self, command: Sequence[bytes], environment: Sequence[bytes], fds: Sequence[int]
+    ) -> tuple[int, int]:
+        """Makes a standby, a child that executes `command` when this process ends otherwise than by `close`.
+
+        The argument `--resume-fd=` gets the number of the state; `fds` stay open beside those of the state.
+        Returns its pid, and a pidfd that the caller owns. Raises OSError.
+        """
+        how = ffi.new("struct relay_standby *")
+        texts, kept = zip(*(_texts(one) for one in (command, environment)), strict=True)
+        numbers = ffi.new("int[]", list(fds))
+        how.command, how.environment = texts
+        how.fds, how.n_fds = numbers, len(fds)
+        pidfd = ffi.new("int *")
+        pid = int(lib.relay_standby(self._relay, how, pidfd))
+        check(pid)
+        del kept
+        return pid, int(pidfd[0])
+
+    def dismiss(self) -> None:
+        """Lets the standby end when this process does."""
+        lib.relay_dismiss(self._relay)
+
     def commit(self) -> None:
         """Hands over the commands since the last commit, to be applied as one batch."""
         check(lib.relay_commit(self._relay))
+
+
+def share_heap() -> None:
+    """Lets a standby read what is allocated from now on; once, before a `Relay` is made. Raises OSError."""
+    check(lib.relay_share_heap())
+
+
+def _texts(texts: Sequence[bytes]) -> tuple[Any, list[Any]]:
+    """Returns a NULL-terminated array of C strings, and the objects that own its memory."""
+    strings = [ffi.new("char[]", text) for text in texts]
+    array = ffi.new("char *[]", [*strings, ffi.NULL])
+    return array, [array, *strings]
 
 
 def _utf8(text: str) -> bytes:

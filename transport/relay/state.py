@@ -19,11 +19,13 @@ _SUM: Final = struct.Struct("<I")
 
 
 class Section(IntEnum):
-    """The control plane's sections: those of enum relay_state_section that it writes."""
+    """The control plane's sections: those of enum relay_state_section that it writes or reads."""
 
+    PEERS = lib.RELAY_STATE_PEERS
     NAMES = lib.RELAY_STATE_NAMES
     HANDED_UP = lib.RELAY_STATE_HANDED_UP
     CONTROL = lib.RELAY_STATE_CONTROL
+    CRASHES = lib.RELAY_STATE_CRASHES
 
 
 class StateError(ValueError):

@@ -17,6 +17,7 @@
 #define RESUME "--resume-fd="
 #define PREVIOUS "--previous="
 #define LIBRARY "--library="
+#define CRASHED "--crashed"
 #define PRELOAD "LD_PRELOAD="
 #define LINE_MAX_SIZE (2u << 20) /* the kernel's limit of all arguments is of this order */
 
@@ -92,7 +93,7 @@ static int read_options(struct handover *h, char *at, char *end)
             h->previous = at + strlen(PREVIOUS);
         else if (begins(at, LIBRARY))
             h->library = at + strlen(LIBRARY);
-        else if (!begins(at, RESUME) && strcmp(at, returned) != 0)
+        else if (!begins(at, RESUME) && strcmp(at, returned) != 0 && strcmp(at, CRASHED) != 0)
             break;
     }
     if (!h->previous)

@@ -25,6 +25,7 @@ static int serve(struct resumption *r, char *why, size_t size)
     int error = relay_state_map(r->handover.state, &r->state, &r->size);
     if (error < 0)
         return refuse_resumption(why, size, error, "has no state");
+    relay_share_heap(); /* for a standby; if that fails there is none */
     error = relay_restore(&r->relay, r->state, r->size, false, why, size);
     if (error < 0)
         return error;

@@ -244,7 +244,7 @@ static bool continue_once(struct bus *bus, struct peer *peer)
     }
     output_count(bus, peer, (size_t)result);
     quota_progress(peer);
-    output_queue_take_sent(peer, (size_t)result);
+    output_queue_take_sent(bus, peer, (size_t)result);
     if ((size_t)result < writing->bytes[0])
         return false;
     peer->group.gp->held = next != NULL;

@@ -3,6 +3,7 @@
 
 #include "api/lifecycle.h"
 #include "api/loop.h"
+#include "api/standby.h"
 #include "base/clock.h"
 #include "group/group.h"
 
@@ -81,6 +82,7 @@ int relay_start(struct relay *relay)
     sigset_t all, before;
     relay->bus.owner = geteuid();
     sigfillset(&all);
+    standby_unblock_faults(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&relay->thread, NULL, relay_thread, relay);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -188,6 +190,7 @@ void relay_free(struct relay *relay)
 {
     if (!relay)
         return;
+    relay_dismiss(relay);
     if (relay->started) {
         while (relay_push_new(relay, COMMAND_STOP, 0, 0) < 0 || relay_commit(relay) < 0)
             usleep(1000);
@@ -204,6 +207,7 @@ void relay_free(struct relay *relay)
     lifecycle_end(&relay->bus);
     wake_close(&relay->told);
     wake_close(&relay->commanded);
+    free(relay->kept);
     free(relay);
 }
 

@@ -204,8 +204,12 @@ int relay_attach(struct relay *relay, uint64_t peer, int fd, int listener, int64
                  const int *fds, uint32_t n_fds);
 /* Answers Hello: reply, NameOwnerChanged and NameAcquired; the sender is resumed. */
 int relay_welcome(struct relay *relay, uint64_t peer, uint32_t serial);
-/* Replaces the queue of a name, primary owner first, and sends the signals of the change. */
-int relay_set_queue(struct relay *relay, const char *name, const uint64_t *peers, uint32_t n);
+/*
+ * Replaces the queue of a name, primary owner first, and sends the signals of the change. flags: those of
+ * each request that still count, for relay_standby; NULL: none.
+ */
+int relay_set_queue(struct relay *relay, const char *name, const uint64_t *peers, const uint32_t *flags,
+                    uint32_t n);
 /* Removes one connection from the queue, and sends the signals. */
 int relay_leave_queue(struct relay *relay, const char *name, uint64_t peer);
 /* Answers a call. constant: the same reply answers all equal calls from now on (state/prepared.h). */
@@ -326,6 +330,12 @@ enum relay_state_section { /* never renumbered; below 64 */
                             */
                            RELAY_STATE_HANDED_UP,
                            RELAY_STATE_CONTROL, /* the data plane does not look into it */
+                           /*
+                            * Not critical, and only after a crash: u32 number, then of each, the oldest
+                            * first: i64 when, u64 peer that was served (0xffffffffffffffff: none), u32 signal
+                            * that the bus caused (0: it was killed).
+                            */
+                           RELAY_STATE_CRASHES,
                            RELAY_STATE_END,
 };
 
@@ -350,6 +360,35 @@ int64_t relay_state_descriptors(const uint8_t *state, size_t size, int *fds, siz
  */
 int relay_restore(struct relay **out, const uint8_t *state, size_t size, _Bool rehearsal, char *why,
                   size_t why_size);
+
+/*
+ * A standby: a process that takes over when this one ends otherwise than by relay_free (api/standby.c).
+ *
+ * relay_share_heap: lets all that is allocated from now on be readable for a standby. Before relay_new; 0 or
+ * a negative errno. Later calls do nothing.
+ */
+int relay_share_heap(void);
+/* Sets the sections of the control plane that a standby writes into the state: those of relay_dump. */
+int relay_keep(struct relay *relay, const uint8_t *sections, size_t size);
+struct relay_standby {
+    /*
+     * what it executes, with its path first, --resume-fd=NUMBER for the text "--resume-fd=", and the
+     * descriptors of the state and these; NULL at the end of both. An argument that begins with --library= is
+     * left out if another file is at the path of the program by then
+     */
+    const char *const *command;
+    const char *const *environment;
+    const int *fds;
+    uint32_t n_fds;
+};
+/*
+ * Makes a standby, a child that shares the table of descriptors. Returns its pid, or a negative errno;
+ * *pidfd: a descriptor that becomes readable when it ends, which the caller owns. The caller has no more than
+ * one at a time, and reaps it. It has no effect on a bus whose connections are in a kernel group.
+ */
+int64_t relay_standby(struct relay *relay, const struct relay_standby *how, int *pidfd);
+/* From now on the standby ends when this process does. */
+void relay_dismiss(struct relay *relay);
 /* cffi: end */
 #pragma GCC visibility pop
 

@@ -100,13 +100,18 @@ int relay_welcome(struct relay *relay, uint64_t peer, uint32_t serial)
     return relay_push_new(relay, COMMAND_WELCOME, peer, serial);
 }
 
-int relay_set_queue(struct relay *relay, const char *name, const uint64_t *peers, uint32_t n)
+int relay_set_queue(struct relay *relay, const char *name, const uint64_t *peers, const uint32_t *flags,
+                    uint32_t n)
 {
     const char *const texts[COMMAND_TEXTS] = {name};
     struct command *command = command_new(COMMAND_SET_QUEUE, 0, texts, peers, (size_t)n * sizeof(*peers));
     if (command && !(command->name = name_new(command->text[0], n))) {
         command_free(command);
         command = NULL;
+    }
+    if (command && flags) {
+        LIST_FOR (at, &command->name->queue)
+            CONTAINER_OF(at, struct queue_entry, in_name)->flags = *flags++;
     }
     return relay_push(relay, command);
 }

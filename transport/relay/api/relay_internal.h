@@ -11,6 +11,12 @@
 
 typedef void (*relay_successor)(struct relay *relay);
 
+/* The control plane's part of a state, as it is to be used if the process is killed. */
+struct kept_sections {
+    size_t size;
+    uint8_t bytes[];
+};
+
 struct relay {
     /*
      * owned by the data plane; the rest by the control plane, except for the two stacks and for atomic fields
@@ -27,6 +33,8 @@ struct relay {
         *read; /* events with memory of their own that were handed out; freed by the next relay_events */
     pthread_t thread;
     _Atomic(relay_successor) successor; /* what the thread does instead; NULL: nothing */
+    struct kept_sections *kept;         /* NULL: none yet */
+    struct standby *standby;            /* NULL: none was made */
     bool started;                       /* the thread runs */
     bool turns;                         /* there is no thread: relay_turn is called */
 };

@@ -11,24 +11,27 @@ static const struct {
     void (*dump)(struct dump *d);
     enum relay_state_section type;
     uint16_t version;
+    bool salvaged; /* only in a state that is salvaged: in others the control plane's, or left out */
 } sections_of_bus[] = {
-    {dump_bus, RELAY_STATE_BUS, 1},
-    {dump_limits, RELAY_STATE_LIMITS, 1},
-    {dump_policy, RELAY_STATE_POLICY, 1},
-    {dump_catalog, RELAY_STATE_CATALOG, 1},
-    {dump_doors, RELAY_STATE_DOORS, 1},
-    {dump_peers, RELAY_STATE_PEERS, 1},
-    {dump_rules, RELAY_STATE_RULES, 1},
-    {dump_monitors, RELAY_STATE_MONITORS, 1},
-    {dump_replies, RELAY_STATE_REPLIES, 1},
-    {dump_queues, RELAY_STATE_QUEUES, 1},
-    {dump_messages, RELAY_STATE_MESSAGES, 1},
-    {dump_held, RELAY_STATE_HELD, 1},
-    {dump_parked, RELAY_STATE_PARKED, 1},
-    {dump_awaited, RELAY_STATE_AWAITED, 1},
-    {dump_handshakes, RELAY_STATE_HANDSHAKES, 1},
-    {dump_sets, RELAY_STATE_FDS, 1},
-    {dump_descriptors, RELAY_STATE_DESCRIPTORS, 1},
+    {dump_bus, RELAY_STATE_BUS, 1, false},
+    {dump_limits, RELAY_STATE_LIMITS, 1, false},
+    {dump_policy, RELAY_STATE_POLICY, 1, false},
+    {dump_catalog, RELAY_STATE_CATALOG, 1, false},
+    {dump_doors, RELAY_STATE_DOORS, 1, false},
+    {dump_peers, RELAY_STATE_PEERS, 1, false},
+    {dump_rules, RELAY_STATE_RULES, 1, false},
+    {dump_monitors, RELAY_STATE_MONITORS, 1, false},
+    {dump_replies, RELAY_STATE_REPLIES, 1, false},
+    {dump_queues, RELAY_STATE_QUEUES, 1, false},
+    {dump_messages, RELAY_STATE_MESSAGES, 1, false},
+    {dump_held, RELAY_STATE_HELD, 1, false},
+    {dump_parked, RELAY_STATE_PARKED, 1, false},
+    {dump_awaited, RELAY_STATE_AWAITED, 1, false},
+    {dump_handshakes, RELAY_STATE_HANDSHAKES, 1, false},
+    {dump_sets, RELAY_STATE_FDS, 1, false},
+    {dump_names, RELAY_STATE_NAMES, 1, true},
+    {dump_crashes, RELAY_STATE_CRASHES, 1, true},
+    {dump_descriptors, RELAY_STATE_DESCRIPTORS, 1, false},
 };
 
 static int refuse_dump(struct dump_result *result, int error, const char *why, uint32_t number)
@@ -65,6 +68,8 @@ static bool list_peers(struct dump *d)
 static void dump_all(struct dump *d, const uint8_t *sections, size_t size)
 {
     for (size_t i = 0; i < sizeof(sections_of_bus) / sizeof(*sections_of_bus); i++) {
+        if (sections_of_bus[i].salvaged && !d->salvaged)
+            continue;
         state_section_begin(d->w, (uint16_t)sections_of_bus[i].type, sections_of_bus[i].version, true);
         sections_of_bus[i].dump(d);
         state_section_end(d->w);
@@ -74,13 +79,17 @@ static void dump_all(struct dump *d, const uint8_t *sections, size_t size)
 
 int dump(struct bus *bus, int fd, const uint8_t *sections, size_t size, struct dump_result *result)
 {
-    struct dump d = {.bus = bus};
     freeze_settle(bus);
     int error = dump_allowed(bus, result);
-    if (error < 0)
-        return error;
+    return error < 0 ? error : dump_tables(bus, fd, sections, size, false, result);
+}
+
+int dump_tables(struct bus *bus, int fd, const uint8_t *sections, size_t size, bool salvaged,
+                struct dump_result *result)
+{
+    struct dump d = {.bus = bus, .salvaged = salvaged};
+    int error = -ENOMEM;
     d.w = malloc(sizeof(*d.w));
-    error = -ENOMEM;
     if (d.w && list_peers(&d)) {
         state_write_begin(d.w, fd);
         dump_all(&d, sections, size);

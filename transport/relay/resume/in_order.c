@@ -5,21 +5,61 @@
 
 static int by_id(const void *a, const void *b)
 {
-    const struct peer *left = *(struct peer *const *)a, *right = *(struct peer *const *)b;
+    const struct peer *left = a, *right = b;
     return left->id < right->id ? -1 : left->id > right->id;
 }
 
 static int by_number(const void *a, const void *b)
 {
-    const struct parked *left = *(struct parked *const *)a, *right = *(struct parked *const *)b;
+    const struct parked *left = a, *right = b;
     return left->id < right->id ? -1 : left->id > right->id;
 }
 
 static int by_text(const void *a, const void *b)
 {
-    const struct handed *left = *(struct handed *const *)a, *right = *(struct handed *const *)b;
+    const struct handed *left = a, *right = b;
     int order = memcmp(left->text, right->text, left->size < right->size ? left->size : right->size);
     return order ? order : (left->size > right->size) - (left->size < right->size);
+}
+
+typedef int (*compare)(const void *a, const void *b);
+
+/* An array of pointers to objects of any kind. */
+static void *get_at(const void *all, uint32_t at)
+{
+    void *object;
+    memcpy(&object, (const uint8_t *)all + at * sizeof(object), sizeof(object));
+    return object;
+}
+
+static void exchange(void *all, uint32_t a, uint32_t b)
+{
+    const void *first = get_at(all, a), *second = get_at(all, b);
+    memcpy((uint8_t *)all + a * sizeof(second), &second, sizeof(second));
+    memcpy((uint8_t *)all + b * sizeof(first), &first, sizeof(first));
+}
+
+/* Moves an object down to its place in the heap of n. */
+static void sift(void *all, uint32_t at, uint32_t n, compare order)
+{
+    for (uint32_t child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && order(get_at(all, child), get_at(all, child + 1)) < 0)
+            child++;
+        if (order(get_at(all, at), get_at(all, child)) >= 0)
+            return;
+        exchange(all, at, child);
+    }
+}
+
+/* Heapsort: qsort(3) allocates from the C library's heap, which a standby does not have. */
+static void sort(void *all, uint32_t n, compare order)
+{
+    for (uint32_t at = n / 2; at > 0; at--)
+        sift(all, at - 1, n, order);
+    for (uint32_t left = n; left > 1; left--) {
+        exchange(all, 0, left - 1);
+        sift(all, 0, left - 1, order);
+    }
 }
 
 struct peer **peers_in_order(const struct bus *bus, uint32_t *n)
@@ -30,7 +70,7 @@ struct peer **peers_in_order(const struct bus *bus, uint32_t *n)
         return NULL;
     for (struct table_node *node = NULL; (node = table_walk(&bus->peers, node));)
         all[(*n)++] = CONTAINER_OF(node, struct peer, node);
-    qsort(all, *n, sizeof(struct peer *), by_id);
+    sort(all, *n, by_id);
     return all;
 }
 
@@ -46,7 +86,7 @@ struct parked **parked_in_order(const struct bus *bus, uint32_t *n)
         if (parked->sender)
             all[(*n)++] = parked;
     }
-    qsort(all, *n, sizeof(struct parked *), by_number);
+    sort(all, *n, by_number);
     return all;
 }
 
@@ -62,6 +102,6 @@ struct handed **awaited_in_order(const struct bus *bus, uint32_t *n)
         if (handed->awaited)
             all[(*n)++] = handed;
     }
-    qsort(all, *n, sizeof(struct handed *), by_text);
+    sort(all, *n, by_text);
     return all;
 }

@@ -24,7 +24,15 @@ struct dump {
     struct pointer_map sets;     /* struct fds */
     int *fds;                    /* all descriptors */
     uint32_t n_fds, room;
+    bool salvaged; /* the process of the bus is dead */
 };
+
+/*
+ * Writes the tables as they are, whatever has been begun, and the sections behind them. salvaged: with those
+ * that otherwise the control plane writes.
+ */
+int dump_tables(struct bus *bus, int fd, const uint8_t *sections, size_t size, bool salvaged,
+                struct dump_result *result);
 
 /* Writes the place of a descriptor, which is noted. */
 void dump_descriptor(struct dump *d, int fd);
@@ -111,6 +119,8 @@ void dump_held(struct dump *d);
 void dump_parked(struct dump *d);
 void dump_awaited(struct dump *d);
 void dump_handshakes(struct dump *d);
+void dump_names(struct dump *d);
+void dump_crashes(struct dump *d);
 int restore_bus(struct restore *s);
 int restore_limits(struct restore *s);
 int restore_policy(struct restore *s);
@@ -130,6 +140,7 @@ int restore_parked(struct restore *s);
 int restore_awaited(struct restore *s);
 int restore_handshakes(struct restore *s);
 int restore_handed_up(struct restore *s);
+int restore_crashes(struct restore *s);
 
 /*
  * The last step, when all is built: takes the descriptors over, or leaves all of them alone, and reports what

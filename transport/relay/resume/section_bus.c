@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-/* The bus as a whole: its numbers, limits, policy and catalogue. */
+/* The bus as a whole: its numbers, limits, policy, catalogue and crashes. */
 
 static uint64_t *const *bus_totals(struct bus *bus, uint64_t *list[12])
 {
@@ -135,4 +135,32 @@ int restore_catalog(struct restore *s)
     if (size == 0)
         return 0;
     return catalog_new(&s->bus->catalog, NULL, state_get(&s->r, size), size);
+}
+
+void dump_crashes(struct dump *d)
+{
+    const struct crashes *crashes = &d->bus->crashes;
+    state_put32(d->w, crashes->n);
+    for (uint32_t i = 0; i < crashes->n; i++) {
+        state_put64(d->w, (uint64_t)crashes->all[i].when);
+        state_put64(d->w, crashes->all[i].peer);
+        state_put32(d->w, crashes->all[i].signal);
+    }
+}
+
+#define CRASH_SIZE 20u
+
+int restore_crashes(struct restore *s)
+{
+    struct crashes *crashes = &s->bus->crashes;
+    uint32_t n = state_count(&s->r, CRASH_SIZE);
+    if (n > CRASHES_MAX)
+        return -EINVAL;
+    for (; crashes->n < n; crashes->n++) {
+        struct crash *crash = &crashes->all[crashes->n];
+        crash->when = (int64_t)state_get64(&s->r);
+        crash->peer = state_get64(&s->r);
+        crash->signal = state_get32(&s->r);
+    }
+    return 0;
 }

@@ -3,7 +3,38 @@
 
 #include <stdlib.h>
 
-/* The queues of well-known names, which the control plane writes: it knows the flags of each request. */
+/*
+ * The queues of well-known names. The control plane writes them in an upgrade; after a crash, when it is no
+ * longer there, they are written here.
+ */
+
+void dump_names(struct dump *d)
+{
+    const struct table *names = &d->bus->registry.names;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < d->n_peers; i++) {
+        uint32_t place = 0;
+        LIST_FOR (at, &d->peers[i]->names.entries)
+            CONTAINER_OF(at, struct queue_entry, in_peer)->place = place++;
+    }
+    for (struct table_node *node = NULL; (node = table_walk(names, node));)
+        n++;
+    state_put32(d->w, n);
+    for (struct table_node *node = NULL; (node = table_walk(names, node));) {
+        const struct name *name = CONTAINER_OF(node, struct name, node);
+        uint32_t places = 0;
+        LIST_FOR (at, &name->queue)
+            places++;
+        state_put_bytes(d->w, name->text, name->size);
+        state_put32(d->w, places);
+        LIST_FOR (at, &name->queue) {
+            const struct queue_entry *entry = CONTAINER_OF(at, struct queue_entry, in_name);
+            state_put64(d->w, entry->peer->id);
+            state_put32(d->w, entry->flags);
+            state_put32(d->w, entry->place);
+        }
+    }
+}
 
 /* A request, and where it stands in the section. */
 struct request {
@@ -50,7 +81,7 @@ static int restore_queue_of(struct restore *s, struct requests *requests, uint32
     LIST_FOR (at, &name->queue) {
         struct queue_entry *entry = CONTAINER_OF(at, struct queue_entry, in_name);
         struct peer *peer = restore_peer(s);
-        state_get32(&s->r); /* the control plane's flags */
+        entry->flags = state_get32(&s->r);
         uint32_t place = state_get32(&s->r);
         if (!peer || !peer->active) {
             name_free(name);

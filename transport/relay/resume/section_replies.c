@@ -10,7 +10,12 @@
 
 void dump_replies(struct dump *d)
 {
-    state_put32(d->w, d->bus->replies.table.count);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < d->n_peers; i++) {
+        LIST_FOR (at, &d->peers[i]->calls.owed)
+            n++;
+    }
+    state_put32(d->w, n);
     for (uint32_t i = 0; i < d->n_peers; i++) {
         LIST_FOR (at, &d->peers[i]->calls.owed) {
             const struct reply *reply = CONTAINER_OF(at, struct reply, in_callee);

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* recvmmsg */
+#endif
 /*
  * The input of a connection: one recvmsg, then its complete messages are routed.
  *
@@ -32,12 +35,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define INPUT_FDS 253 /* the kernel's SCM_MAX_FD */
 #define INPUT_COPIED_TAIL                                                                                    \
     (64u * 1024)                /* a longer tail grows in place instead of being copied at every read */
 #define INPUT_TURN_WORK 64u     /* units of bus.work between readings of the clock */
 #define INPUT_TURN_MESSAGES 32u /* messages between readings of the clock */
 
+_Static_assert(sizeof(struct noted_call) == sizeof(struct mmsghdr) &&
+                   offsetof(struct noted_call, moved) == offsetof(struct mmsghdr, msg_len),
+               "the kernel stores the length where it is noted");
 _Static_assert(INPUT_COPIED_TAIL + INBOX_READ_SIZE <= BATCH_INPUT_SIZE, "a read fits behind a tail");
 _Static_assert(INBOX_READ_SHORT <= INBOX_READ_SIZE, "INBOX_READ_SIZE is the largest read");
 
@@ -49,10 +54,12 @@ struct turn {
 
 static int input_take_control(struct peer *peer, struct msghdr *header)
 {
+    if (header->msg_controllen == 0)
+        return 0;
     for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(header); cmsg; cmsg = CMSG_NXTHDR(header, cmsg)) {
         if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
             continue;
-        int fds[INPUT_FDS];
+        int fds[UNDER_WAY_FDS];
         uint32_t n = (uint32_t)((cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int));
         memcpy(fds, CMSG_DATA(cmsg), n * sizeof(int));
         if (!peer->credentials.fd_passing) {
@@ -65,57 +72,73 @@ static int input_take_control(struct peer *peer, struct msghdr *header)
     return header->msg_flags & MSG_CTRUNC ? -EMSGSIZE : 0;
 }
 
-/* One recvmsg. Returns the number of bytes; 0: nothing available, or the peer was lost. */
-static size_t input_receive(struct bus *bus, struct peer *peer, uint8_t *to, size_t size)
+int input_received(struct peer *peer, struct read_note *reading)
 {
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(INPUT_FDS * sizeof(int))];
-    } control;
-    struct iovec iov = {to, size};
-    struct msghdr header = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-    ssize_t n = recvmsg(peer->fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    struct msghdr *header = &reading->call.header;
+    size_t n = reading->call.moved, size = reading->iov.iov_len;
+    peer->input.begun = reading->have > 0 && !peer->input.fds_open;
+    peer->input.n_fds_begun = peer->input.n_fds;
+    peer->input.fds_open = n == size && n > 0 && (header->msg_controllen > 0 || peer->input.fds_open);
+    int error = input_take_control(peer, header);
+    reading->claimed = true;
+    return error;
+}
+
+/*
+ * One recvmmsg, behind the input that the peer has at data. Returns the number of bytes; 0: nothing
+ * available, or the peer was lost.
+ */
+static size_t input_receive(struct bus *bus, struct peer *peer, uint8_t *data, size_t have, size_t size)
+{
+    struct read_note *reading = &bus->under_way.reading;
+    struct msghdr *header = &reading->call.header;
+    read_note_begin(reading, peer, data, have);
+    reading->iov = (struct iovec){data + have, size};
+    *header = (struct msghdr){.msg_iov = &reading->iov,
+                              .msg_iovlen = 1,
+                              .msg_control = reading->control,
+                              .msg_controllen = sizeof(reading->control)};
+    reading->claimed = false;
+    int received =
+        recvmmsg(peer->fd, (struct mmsghdr *)&reading->call, 1, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
     bus->totals.receives++;
     peer->input.readable = false;
-    if (n < 0 && errno == EAGAIN)
-        peer->input.fds_open = false;
-    peer->input.begun = peer->input.tail_size > peer->input.tail_start && !peer->input.fds_open;
-    peer->input.n_fds_begun = peer->input.n_fds;
-    if (n < 0) {
+    if (received < 0) {
+        read_note_end(reading);
+        if (errno == EAGAIN)
+            peer->input.fds_open = false;
+        peer->input.begun = have > 0 && !peer->input.fds_open;
+        peer->input.n_fds_begun = peer->input.n_fds;
         if (errno == EINTR || errno == ENOMEM)
             peer->input.readable = true;
         else if (errno != EAGAIN)
             bus_lose(bus, peer, RELAY_GONE_CLOSED);
         return 0;
     }
+    size_t n = reading->call.moved;
+    int error = input_received(peer, reading);
     if (n == 0) {
         bus_lose(bus, peer, RELAY_GONE_CLOSED);
         return 0;
     }
-    peer->input.fds_open = (size_t)n == size && (header.msg_controllen > 0 || peer->input.fds_open);
     /*
      * the kernel ends a read at descriptors, so only a short read without any means that the socket is empty
      */
-    peer->input.readable =
-        (size_t)n == size || header.msg_controllen > 0 || peer->input.hung_up || peer->seqpacket;
-    if (header.msg_controllen > 0) {
-        int error = input_take_control(peer, &header);
-        if (error < 0) {
-            bus_lose(bus, peer, error == -ENOMEM ? RELAY_GONE_MEMORY : RELAY_GONE_FDS);
-            return 0;
-        }
+    peer->input.readable = n == size || header->msg_controllen > 0 || peer->input.hung_up || peer->seqpacket;
+    if (error < 0) {
+        bus_lose(bus, peer, error == -ENOMEM ? RELAY_GONE_MEMORY : RELAY_GONE_FDS);
+        return 0;
     }
-    if (header.msg_flags & MSG_TRUNC) {
+    if (header->msg_flags & MSG_TRUNC) {
         log_line(bus, LOG_INFO, "%s (%s) sent a packet of more than %zu bytes", peer->unique_text,
                  peer->credentials.loginfo, size);
         bus_lose(bus, peer, RELAY_GONE_INVALID);
         return 0;
     }
     GROUP_CALL(bus, dirty, bus, peer);
-    peer->statistics.bytes_in += (uint64_t)n;
-    bus->totals.bytes_in += (uint64_t)n;
-    return (size_t)n;
+    peer->statistics.bytes_in += n;
+    bus->totals.bytes_in += n;
+    return n;
 }
 
 /* Takes the descriptors of the next message; *fds stays NULL if it has none. */
@@ -184,6 +207,7 @@ static bool turn_over(struct bus *bus, struct turn *turn)
 /* Routes the complete messages at data. Returns the number of bytes used, and sets waiting. */
 static size_t parse(struct bus *bus, struct peer *peer, const uint8_t *data, size_t size)
 {
+    struct read_note *reading = &bus->under_way.reading;
     struct turn turn = {0};
     size_t at = 0;
     peer->input.waiting = false;
@@ -206,6 +230,8 @@ static size_t parse(struct bus *bus, struct peer *peer, const uint8_t *data, siz
             break;
         }
         struct fds *fds = NULL;
+        reading->n_fds = peer->input.n_fds;
+        reading->routed = at + n;
         if (!claim_fds(bus, peer, &m, &fds))
             break;
         peer->input.big_endian = m.big_endian;
@@ -214,6 +240,7 @@ static size_t parse(struct bus *bus, struct peer *peer, const uint8_t *data, siz
         route_message(bus, peer, &m, fds);
         fds_unref(fds);
         at += n;
+        reading->doubtful = at;
     }
     return at;
 }
@@ -243,13 +270,16 @@ static void check_fds(struct bus *bus, struct peer *peer)
 static void parse_tail(struct bus *bus, struct peer *peer)
 {
     struct buffer *tail = buffer_ref(peer->input.tail);
+    const uint8_t *data = tail->data + peer->input.tail_start;
+    size_t size = peer->input.tail_size - peer->input.tail_start;
+    read_note_begin(&bus->under_way.reading, peer, data, size);
     bus->parsed = tail;
-    peer->input.tail_start +=
-        parse(bus, peer, tail->data + peer->input.tail_start, peer->input.tail_size - peer->input.tail_start);
+    peer->input.tail_start += parse(bus, peer, data, size);
     bus->parsed = NULL;
-    buffer_unref(tail);
     if (!peer_is_gone(peer) && peer->input.tail_start == peer->input.tail_size)
         inbox_clear(peer);
+    read_note_end(&bus->under_way.reading);
+    buffer_unref(tail);
 }
 
 static void read_into_tail(struct bus *bus, struct peer *peer, uint32_t claimed)
@@ -271,7 +301,7 @@ static void read_into_tail(struct bus *bus, struct peer *peer, uint32_t claimed)
         return;
     }
     size_t room = (peer->input.tail->capacity < wanted ? peer->input.tail->capacity : wanted) - have;
-    peer->input.tail_size += input_receive(bus, peer, peer->input.tail->data + have, room);
+    peer->input.tail_size += input_receive(bus, peer, peer->input.tail->data, have, room);
     if (!peer_is_gone(peer) && peer->input.tail_size >= claimed) {
         peer->input.read_size = INBOX_READ_HEAD;
         parse_tail(bus, peer);
@@ -299,7 +329,7 @@ static void read_into_batch(struct bus *bus, struct peer *peer)
     uint8_t *data = batch->input + batch->input_used;
     if (have)
         memcpy(data, peer->input.tail->data + peer->input.tail_start, have);
-    size_t n = input_receive(bus, peer, data + have, room);
+    size_t n = input_receive(bus, peer, data, have, room);
     if (n == 0)
         return;
     size_t size = have + n;
@@ -339,6 +369,7 @@ void input_read(struct bus *bus, struct peer *peer)
         read_into_tail(bus, peer, claimed);
     else
         read_into_batch(bus, peer);
+    read_note_end(&bus->under_way.reading);
     check_fds(bus, peer);
     if (peer->input.readable || peer->input.waiting)
         inbox_turn(bus, peer);

@@ -10,6 +10,10 @@
 void input_read(struct bus *bus, struct peer *peer);
 /* The turn of a peer from bus.ready: parses what waits, or reads. */
 void input_continue(struct bus *bus, struct peer *peer);
+/*
+ * Records a call that has read, and takes its descriptors. 0; -ENOMEM; -EMSGSIZE: descriptors are missing.
+ */
+int input_received(struct peer *peer, struct read_note *reading);
 /* Resumes paused peers that fell below their quota. */
 void input_unpause(struct bus *bus);
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 /* Return values of RequestName and ReleaseName, by the specification. */
+#define NAME_FLAGS_KEPT 5u /* ALLOW_REPLACEMENT and DO_NOT_QUEUE; REPLACE_EXISTING is of the request only */
 #define PRIMARY_OWNER 1u
 #define ALREADY_OWNER 4u
 #define RELEASED 1u
@@ -133,6 +134,7 @@ bool names_fast_name(struct bus *bus, struct peer *sender, const struct message 
         return false;
     }
     event->view.flags = (uint8_t)second_argument(m);
+    name_set_flags(registry_find(&bus->registry, name), event->view.flags & NAME_FLAGS_KEPT);
     names_fast_result(bus, sender, m, owned ? ALREADY_OWNER : PRIMARY_OWNER);
     report_lazily(bus, sender, event);
     return true;

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* sendmmsg */
+#endif
 #include "send/output_internal.h"
 
 #include "state/group_ops.h"
@@ -103,18 +106,28 @@ size_t gather_control(const struct fds *fds, void *control)
     return CMSG_SPACE(size);
 }
 
-static ssize_t send_gathered(const struct peer *peer, struct gathered *g)
+/*
+ * Sends what was gathered from the list, which begins with offset bytes sent. After a success the note of it
+ * is in force, until the list is shortened.
+ */
+static ssize_t send_gathered(struct bus *bus, struct peer *peer, struct delivery_list *list,
+                             struct gathered *g)
 {
+    struct write_note *writing = &bus->under_way.writing;
     union {
         struct cmsghdr header;
         char space[CMSG_SPACE(OUTPUT_FDS * sizeof(int))];
     } control;
-    struct msghdr header = {.msg_iov = g->iov, .msg_iovlen = g->n};
+    writing->call.header = (struct msghdr){.msg_iov = g->iov, .msg_iovlen = g->n};
     if (g->fds && g->fds->n > 0) {
-        header.msg_control = &control;
-        header.msg_controllen = gather_control(g->fds, &control);
+        writing->call.header.msg_control = &control;
+        writing->call.header.msg_controllen = gather_control(g->fds, &control);
     }
-    return sendmsg(peer->fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
+    write_note_begin(writing, peer, list, list->first, peer->output.queue_offset);
+    if (sendmmsg(peer->fd, (struct mmsghdr *)&writing->call, 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        return writing->call.moved;
+    write_note_end(writing);
+    return -1;
 }
 
 /* Asks for EPOLLOUT. The kernel reports at once if the socket is writable already, so no edge is missed. */
@@ -210,7 +223,7 @@ void output_flush_peer(struct bus *bus, struct peer *peer)
     struct gathered g = {.iov = iov, .room = OUTPUT_IOVECS, .packet = peer->seqpacket};
     while (peer->output.pending.first && !peer->output.queue.first && !peer_is_gone(peer)) {
         gather(&g, peer->output.pending.first, peer->output.queue_offset);
-        ssize_t n = send_gathered(peer, &g);
+        ssize_t n = send_gathered(bus, peer, &peer->output.pending, &g);
         if (n < 0) {
             enum refused answer = output_refused(errno);
             if (answer == REFUSED_LATER)
@@ -224,6 +237,7 @@ void output_flush_peer(struct bus *bus, struct peer *peer)
         output_count(bus, peer, (size_t)n);
         peer->output.queue_offset =
             output_take_sent(&peer->output.pending, peer->output.queue_offset + (size_t)n);
+        write_note_end(&bus->under_way.writing);
         if ((size_t)n < g.bytes)
             break;
     }
@@ -262,23 +276,30 @@ void output_flush(struct bus *bus)
     batch_reset(&bus->batch);
 }
 
-void output_queue_take(struct peer *peer)
+static void taken(struct peer *peer, struct delivery *delivery)
 {
-    struct delivery *delivery = delivery_take(&peer->output.queue);
     quota_take(peer, delivery->out);
     token_subtract(&delivery->out->token, DELIVERY_COST);
     outgoing_unref(delivery->out);
     free(delivery);
 }
 
-void output_queue_take_sent(struct peer *peer, size_t sent)
+void output_queue_take(struct peer *peer)
 {
-    sent += peer->output.queue_offset;
-    while (peer->output.queue.first && sent >= outgoing_size(peer->output.queue.first->out)) {
-        sent -= outgoing_size(peer->output.queue.first->out);
-        output_queue_take(peer);
+    taken(peer, delivery_take(&peer->output.queue));
+}
+
+/* What was sent is freed after the note of the call has ended, as that refers to it. */
+void output_queue_take_sent(struct bus *bus, struct peer *peer, size_t sent)
+{
+    struct delivery *at = peer->output.queue.first;
+    peer->output.queue_offset = output_take_sent(&peer->output.queue, peer->output.queue_offset + sent);
+    write_note_end(&bus->under_way.writing);
+    while (at != peer->output.queue.first) {
+        struct delivery *next = at->next;
+        taken(peer, at);
+        at = next;
     }
-    peer->output.queue_offset = sent;
 }
 
 void output_continue(struct bus *bus, struct peer *peer)
@@ -291,7 +312,7 @@ void output_continue(struct bus *bus, struct peer *peer)
     struct gathered g = {.iov = iov, .room = OUTPUT_IOVECS, .packet = peer->seqpacket};
     while (peer->output.queue.first && !peer_is_gone(peer)) {
         gather(&g, peer->output.queue.first, peer->output.queue_offset);
-        ssize_t n = send_gathered(peer, &g);
+        ssize_t n = send_gathered(bus, peer, &peer->output.queue, &g);
         if (n < 0) {
             enum refused answer = output_refused(errno);
             if (answer == REFUSED_LATER) {
@@ -308,7 +329,7 @@ void output_continue(struct bus *bus, struct peer *peer)
         }
         output_count(bus, peer, (size_t)n);
         quota_progress(peer);
-        output_queue_take_sent(peer, (size_t)n);
+        output_queue_take_sent(bus, peer, (size_t)n);
         if ((size_t)n < g.bytes)
             return;
     }

@@ -38,7 +38,7 @@ void output_count(struct bus *bus, struct peer *peer, size_t sent);
 /* Removes sent messages from the list. Returns the bytes of the first remaining message that were sent. */
 size_t output_take_sent(struct delivery_list *list, size_t sent);
 /* The same for the queue of kept messages. */
-void output_queue_take_sent(struct peer *peer, size_t sent);
+void output_queue_take_sent(struct bus *bus, struct peer *peer, size_t sent);
 void output_queue_take(struct peer *peer);
 /* Moves pending messages to the queue, until the socket is writable. */
 void output_keep_pending(struct bus *bus, struct peer *peer);

@@ -7,6 +7,7 @@
 #include "match/match.h"
 #include "policy/policy.h"
 #include "state/catalog.h"
+#include "state/crash.h"
 #include "state/event.h"
 #include "state/outgoing.h"
 #include "state/parked.h"
@@ -14,6 +15,7 @@
 #include "state/prepared.h"
 #include "state/registry.h"
 #include "state/reply.h"
+#include "state/under_way.h"
 #include "state/users.h"
 #include "wire/marshal.h"
 
@@ -49,6 +51,7 @@ struct amnesty {
  * - registry.h has the well-known names and says which plane decides about each; reply.h the pending replies;
  *   parked.h the messages that wait for the start of a service; quota.h what each uid may keep in memory;
  *   inbox.h what was received and not routed yet; outgoing.h and batch.h the messages on their way out.
+ * - under_way.h has what is between a system call and its record.
  * - prepared.h has replies of the control plane that hold for all equal calls.
  * - Everything that a client can make grow is charged to it or counted against a limit.
  *
@@ -141,6 +144,9 @@ struct bus {
     uint32_t n_log;    /* log events not taken by the control plane yet */
     struct peer *turn; /* the peer whose input is being handled, to which log lines are attributed */
     int64_t noted;     /* clock_coarse() of the first call in this wake-up; 0: there was none */
+    struct under_way under_way;
+    struct crashes crashes;
+    struct crash_note crash_note;
     uint64_t mark;
     uint64_t work; /* cost of routing since the turn read the clock */
     struct bus_totals totals;

@@ -117,7 +117,7 @@ void quota_take(struct peer *peer, const struct outgoing *kept)
     struct quota_share *share = *share_at(peer, kept->uid);
     if (share)
         share->bytes -= bytes < share->bytes ? bytes : share->bytes;
-    if (!peer->output.queue.first)
+    if (peer->output.queued_bytes == 0) /* of several that are taken at once, the last */
         backlog_ends(peer);
 }
 

@@ -91,6 +91,11 @@ struct peer *name_only_claimant(const struct name *name)
     return name && name->queue.next == name->queue.previous ? name_owner(name) : NULL;
 }
 
+void name_set_flags(struct name *name, uint32_t flags)
+{
+    CONTAINER_OF(name->queue.next, struct queue_entry, in_name)->flags = flags;
+}
+
 struct peer *name_second(const struct name *name)
 {
     const struct list *second = name->queue.next->next;

@@ -60,6 +60,8 @@ struct queue_entry {
     struct list in_peer; /* peer.names */
     struct name *name;
     struct peer *peer;
+    uint32_t flags; /* of the request that still count: for the control plane after a crash */
+    uint32_t place; /* among the requests of its peer; set and read by a dump */
 };
 
 /* A name that is handed up. It may have no queue. */
@@ -88,15 +90,16 @@ void registry_give_up(struct registry *registry, struct peer *peer);
 struct name *registry_find(const struct registry *registry, struct span text);
 struct peer *name_owner(const struct name *name); /* NULL: none */
 struct peer *
-name_only_claimant(const struct name *name);       /* NULL: the queue is empty, or has several entries */
-struct peer *name_second(const struct name *name); /* the owner when the present one leaves */
+name_only_claimant(const struct name *name);            /* NULL: the queue is empty, or has several entries */
+void name_set_flags(struct name *name, uint32_t flags); /* of the first in the queue */
+struct peer *name_second(const struct name *name);      /* the owner when the present one leaves */
 struct span name_span(const struct name *name);
 /* A name in no registry, with a queue of entries that have no peer yet. NULL: no memory. */
 struct name *name_new(struct span text, uint32_t places);
 void name_free(struct name *name);
 /* Replaces the name with its queue, and takes ownership. A name with an empty queue is removed. */
 void registry_state(struct registry *registry, struct name *name);
-/* The same from an array. 0, or -ENOMEM with nothing changed. */
+/* The same from an array, without flags. 0, or -ENOMEM with nothing changed. */
 int registry_set_queue(struct registry *registry, struct span text, struct peer *const *peers, uint32_t n);
 /* Removes the peer from a queue, if it is in it. A name with an empty queue is removed. */
 void registry_leave_queue(struct registry *registry, struct name *name, struct peer *peer);
