@@ -158,8 +158,9 @@ int main(int argc, char **argv)
     unsetenv("PYTHONEXECUTABLE"); /* read in spite of -I */
     setenv("OMNIBUS_PROGRAM", path, 1);
     struct upgrade upgrade = read_upgrade(arguments);
-    if (!upgrade.library || is_usable(upgrade.library)) {
-        if (upgrade.library)
+    bool usable = upgrade.library && is_usable(upgrade.library);
+    if (usable || !upgrade.library || !upgrade.previous) {
+        if (usable)
             preload(upgrade.library, upgrade.others);
         if (!(python && execute(python, arguments, n)) && !execute(SYSTEM_PYTHON, arguments, n))
             fprintf(stderr, "omnibusd: there is no %s, and no %s\n", python ? python : "python3 beside it",

@@ -16,7 +16,8 @@ USAGE: Final = (
     "usage: omnibusd [--session] [--system] [--config-file=FILE] [--address=ADDRESS]\n"
     "  [--print-address[=DESCRIPTOR]] [--print-pid[=DESCRIPTOR]] [--nopidfile] [--fork] [--nofork]\n"
     "  [--syslog] [--nosyslog] [--syslog-only] [--systemd-activation]\n"
-    "  [--multicast=auto|off|require] [--omnibus-config=FILE] [--rehearsal-seconds=SECONDS]\n"
+    "  [--multicast=auto|off|require] [--standby=auto|on|off] [--omnibus-config=FILE]\n"
+    "  [--rehearsal-seconds=SECONDS]\n"
     "  [--check] [--upgrade] [--can-resume] [--introspect] [--version] [--help]\n"
 )
 
@@ -35,14 +36,16 @@ class Options:
     """The options. None: the configuration file decides, or the option is not given.
 
     ``print_address`` and ``print_pid`` are descriptors. ``syslog_only``: no standard error.
-    ``omnibus_config``, omnibus's own file, need not exist; ``multicast`` is one of MULTICAST. ``check``: only
-    find out whether the bus would start. ``rehearsal_seconds``: what an upgrade waits for its rehearsal.
+    ``omnibus_config``, omnibus's own file, need not exist; ``multicast`` is one of MULTICAST, ``standby`` one
+    of STANDBY. ``check``: only find out whether the bus would start. ``rehearsal_seconds``: what an upgrade
+    waits for its rehearsal.
     """
 
     def __init__(self, config_file: str = "") -> None:
         self.config_file = config_file
         self.omnibus_config: str | None = None
         self.multicast: str | None = None
+        self.standby: str | None = None
         self.address: str | None = None
         self.print_address: int | None = None
         self.print_pid: int | None = None
@@ -70,6 +73,7 @@ FLAGS: Final[dict[str, tuple[tuple[str, bool], ...]]] = {
 # that precedes it here. omnibus's own options come first, so they are never taken for a value.
 WITH_VALUE: Final = (
     "--multicast",
+    "--standby",
     "--omnibus-config",
     "--rehearsal-seconds",
     "--config-file",
@@ -79,6 +83,7 @@ WITH_VALUE: Final = (
 )
 
 MULTICAST: Final = ("auto", "off", "require")
+STANDBY: Final = ("auto", "on", "off")
 
 ALREADY: Final = {
     "config-file": "configuration file {} already requested",
@@ -86,6 +91,7 @@ ALREADY: Final = {
     "print-address": "printing address to {} already requested",
     "print-pid": "printing pid to {} already requested",
     "multicast": "multicast {} already requested",
+    "standby": "standby {} already requested",
     "rehearsal-seconds": "rehearsal of {} seconds already requested",
     "omnibus-config": "omnibus configuration file {} already requested",
 }
@@ -153,6 +159,10 @@ def _conclude(options: Options, values: dict[str, str], wanted: set[str]) -> Opt
         options.multicast = values.get("multicast", "")
         if options.multicast not in MULTICAST:
             raise Exit(1, err=f'--multicast must be auto, off or require, not "{options.multicast}"\n')
+    if "standby" in wanted:
+        options.standby = values.get("standby", "")
+        if options.standby not in STANDBY:
+            raise Exit(1, err=f'--standby must be auto, on or off, not "{options.standby}"\n')
     if "rehearsal-seconds" in wanted:
         options.rehearsal_seconds = _seconds(values.get("rehearsal-seconds", ""))
     if "print-address" in wanted:

@@ -30,6 +30,7 @@ from .turns import Turns
 if TYPE_CHECKING:
     from .driver.method import Call
     from .startup import Startup
+    from .upgrade.standby import Standby
     from .upgrade.upgrader import Upgrader
 
 # Seconds before files are watched: the first clients are served before, and a bus that ends soon doesn't pay
@@ -46,7 +47,7 @@ class Serving:
         self._log = startup.log
         self._events = asyncio.SelectorEventLoop()
         self._relay = relay
-        self._loop = loop = Loop(self._events, Guard(startup.log), relay.commit)
+        self._loop = loop = Loop(self._events, Guard(startup.log), self._commit)
         self._turns = None if startup.has_thread else Turns(loop, relay)
         self._startup = startup
         self.spawner = spawner = Spawner(loop, startup.old_fd_limit, to_journal=startup.to_syslog)
@@ -70,6 +71,7 @@ class Serving:
             began=startup.began,
         )
         self._upgrader: Upgrader | None = None
+        self._standby: Standby | None = None
         self.bus.on_upgrade = self._upgrade
 
     def start(self) -> None:
@@ -89,6 +91,8 @@ class Serving:
         loop.soon(daemonize.release_signals, ignored)
         loop.later(SETTLING, self._reloader.watch, ignored)
         loop.later(SETTLING, self._make_upgrader, ignored)
+        if self._startup.has_standby:
+            loop.soon(self._make_standby, ignored)
 
     def run(self) -> signal.Signals:
         """Serve until a signal ends the bus; return the signal."""
@@ -113,9 +117,20 @@ class Serving:
             startup, bus = self._startup, self.bus
             tables = Tables(startup, bus, self.spawner)
             self._upgrader = Upgrader(
-                self._loop, startup, bus, self._acceptor, tables, self._reloader, self._turns
+                self._loop, startup, bus, self._acceptor, tables, self._reloader, self._turns, self._standby
             )
         return self._upgrader
+
+    def _make_standby(self) -> None:
+        from .upgrade.standby import Standby
+        from .upgrade.tables import Tables
+
+        tables = Tables(self._startup, self.bus, self.spawner)
+        self._standby = Standby(self._loop, self._startup, self.bus, tables)
+        self._standby.start()
+
+    def _commit(self) -> None:
+        self.bus.commit()
 
     def _upgrade(self, call: Call | None = None) -> None:
         self._make_upgrader().ask(call)
@@ -137,6 +152,8 @@ class Serving:
 
     def _end(self) -> None:
         self._notifier.stopping()
+        if self._standby is not None:
+            self._standby.dismiss()
         self._reloader.stop()
         if self._upgrader is not None:
             self._upgrader.stop()

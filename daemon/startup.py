@@ -21,7 +21,7 @@ from ..transport.address import AddressError
 from ..transport.listen import listen
 from ..transport.listener import Listener, ListenError, new_guid
 from ..transport.multicast.group import Group, Unavailable
-from ..transport.relay import Relay
+from ..transport.relay import Relay, share_heap
 from ..transport.unix import PACKETS, listen_beside
 from . import daemonize, pidfile
 from .activation.environment import inherited
@@ -70,6 +70,8 @@ class Startup:
         self.group: Group | None = None
         self.group_required = False
         self.has_thread = True
+        self.has_standby = False
+        self.forked = False
         self.way = ""
         self.to_syslog = False
         # Unreadable after a change of the user. The first is for this program, the second for services.
@@ -232,6 +234,7 @@ class Startup:
         pid = os.getpid()
         forks = settings.fork if options.fork is None else options.fork
         child = daemonize.fork() if forks else 0
+        self.forked = forks
         if not forks or child:
             try:
                 if path is not None:
@@ -254,6 +257,7 @@ class Startup:
 
     def _start_relay(self, settings: Settings) -> Relay:
         """Start the data plane with the settings."""
+        self._share_heap(settings)
         relay = Relay(self.listeners[0].guid if self.listeners else new_guid())
         if self.group is not None:
             failure = hand_over(self.group, relay, settings, self.log, required=self.group_required)
@@ -264,6 +268,21 @@ class Startup:
         self._start_thread(relay)
         self.notifier.ready(self.status + passed_over(settings.warnings))
         return relay
+
+    def _share_heap(self, settings: Settings) -> None:
+        """Prepare for a standby, if there is to be one.
+
+        Not without being asked where another process waits for this one: a parent, or systemd with a unit
+        that does not allow for it.
+        """
+        wanted = self.options.standby or settings.standby
+        if self.group is not None or not (wanted == "on" or (wanted == "auto" and self.forked)):
+            return
+        try:
+            share_heap()
+            self.has_standby = True
+        except OSError as error:
+            self.log.warning(f"There is no standby: {error.strerror}")
 
     def _start_thread(self, relay: Relay) -> None:
         try:

@@ -21,6 +21,7 @@ OPTIONS: Final = (
         ("--syslog-only", "write the log to the system's log only"),
         ("--systemd-activation", "let systemd start services that name a unit"),
         ("--multicast=auto|off|require", "direct delivery with the kernel's module"),
+        ("--standby=auto|on|off", "a process that goes on if the bus is killed"),
         ("--rehearsal-seconds=SECONDS", "how long an upgrade may take to rehearse; 30"),
     ),
     (

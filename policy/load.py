@@ -21,11 +21,11 @@ def load(path: str, own_path: str | None = None) -> Settings:
 
     Raises ConfigError.
     """
-    from .omnibus_conf import read_own
+    from .omnibus_conf import apply_own
     from .reader import Reader
 
     settings = Reader().read(path)
-    return settings.replace(multicast=read_own(own_path)) if own_path else settings
+    return apply_own(own_path, settings) if own_path else settings
 
 
 def run_child(path: str, fd: int, own_path: str | None = None) -> int:

@@ -3,20 +3,38 @@
 <omnibusconfig>
   <multicast>auto</multicast>
   <trust>same-user</trust>
+  <standby>auto</standby>
 </omnibusconfig>
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .error import ConfigError
-from .settings import Multicast
+from .settings import Multicast, Settings
 from .xml import OWN_SHAPES, parse, read_file
 
-CHOICES = {"multicast": ("auto", "off", "require"), "trust": ("same-user", "everybody")}
+CHOICES = {
+    "multicast": ("auto", "off", "require"),
+    "trust": ("same-user", "everybody"),
+    "standby": ("auto", "on", "off"),
+}
+
+
+def apply_own(file: str, settings: Settings) -> Settings:
+    """Return the settings with those of the file; raises ConfigError."""
+    values = _read(file)
+    return settings.replace(multicast=_multicast(values), standby=values.get("standby", settings.standby))
 
 
 def read_own(file: str) -> Multicast:
-    """Return the settings of the file, or the defaults if it does not exist.
+    """Return the settings about groups, or the defaults if the file does not exist; raises ConfigError."""
+    return _multicast(_read(file))
+
+
+def _read(file: str) -> Mapping[str, str]:
+    """Return the texts of the elements that are there.
 
     Raises ConfigError with the file, the line and the element.
     """
@@ -24,7 +42,7 @@ def read_own(file: str) -> Multicast:
         data = read_file(file)
     except ConfigError as error:
         if error.missing:
-            return Multicast()
+            return {}
         raise
     values: dict[str, str] = {}
     for element in parse(data, file, "omnibusconfig", OWN_SHAPES).children:
@@ -35,5 +53,9 @@ def read_own(file: str) -> Multicast:
         if element.name in values:
             element.fail(f"Element <{element.name}> is given twice")
         values[element.name] = value
+    return values
+
+
+def _multicast(values: Mapping[str, str]) -> Multicast:
     default = Multicast()
     return Multicast(values.get("multicast", default.mode), values.get("trust", default.trust))

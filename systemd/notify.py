@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import array
 import os
+import select
 import socket
 import time
 from collections.abc import Mapping
@@ -45,6 +47,36 @@ class Notifier:
     def watchdog(self) -> None:
         """Send the keep-alive, which is due every ``watchdog_interval`` seconds, if that is not None."""
         self._send("WATCHDOG=1", patience=0)
+
+    @property
+    def is_on(self) -> bool:
+        """True if there is a manager."""
+        return self._socket is not None
+
+    def main_process(self, pid: int, *, wait: bool = False) -> None:
+        """Report which process of the unit is its main one; ``wait`` until the manager knows.
+
+        It needs NotifyAccess=all in the unit.
+        """
+        self._send(f"MAINPID={pid}")
+        if wait and self._socket is not None:
+            self._barrier(self._socket)
+
+    def _barrier(self, sock: socket.socket) -> None:
+        """Wait until the manager has handled all messages: it closes a descriptor, in their order."""
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        try:
+            sock.settimeout(PATIENCE)
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [writing]))
+            sock.sendmsg([b"BARRIER=1"], [rights], 0, self._address)
+        except OSError:
+            return
+        finally:
+            os.close(writing)
+            poll = select.poll()
+            poll.register(reading, 0)
+            poll.poll(1000 * PATIENCE)
+            os.close(reading)
 
     def close(self) -> None:
         """Close the socket; later notifications are discarded."""

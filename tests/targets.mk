@@ -12,6 +12,7 @@
 #   make matrix          the suite on Debian 12, 13 and sid, and with a Python that none of them has; root only
 #   make desktop-test    logs in to XFCE and uses it, on dbus-daemon and on omnibus, and compares; root only; RUNS=3
 #   make desktop-takeover   logs in to XFCE, takes all three buses over while it is used, and goes on; root only; RUNS=20
+#   make crash-test      a thousand kills of a bus under load, and every other test of crashes; CRASHES=1000
 #   make upgrade-test    a hundred upgrades under load, and one with a thousand clients; prints a table; UPGRADES=100;
 #                        then make takeover-test
 #   make record-state    the state of a bus, which later releases must resume, into tests/upgrade/states; for each release
@@ -124,8 +125,11 @@ cross-test:
 	.ci/packages tests/cross/packages.txt
 	$(MAKE) -s -k -j$(JOBS) -C tests/cross check
 
+crash-test: all test-packages
+	CRASHES=$(or $(CRASHES),1000) $(BIN)/pytest -q -s tests/crash
+
 upgrade-test: all test-packages
 	UPGRADES=$(or $(UPGRADES),100) $(BIN)/pytest -q -s tests/upgrade
 	$(MAKE) -s takeover-test
 
-.PHONY: upgrade-test record-state idle-test desktop-takeover coverage structure personal-words sanitize-test attack-test bench-attacks guest-test matrix desktop-test cross-test
+.PHONY: crash-test upgrade-test record-state idle-test desktop-takeover coverage structure personal-words sanitize-test attack-test bench-attacks guest-test matrix desktop-test cross-test

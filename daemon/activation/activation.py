@@ -91,6 +91,7 @@ class Activation:
             destination = systemd.MANAGER_NAME if owner is None else owner.unique_name
             self._send_to_systemd(systemd.set_environment(variables, destination))
         self.environment.update(variables)
+        self._bus.changed = True
 
     # Events.
 
@@ -157,6 +158,7 @@ class Activation:
         self._waiting += change
         if change:
             self._guard.run(lambda: self._bus.relay.count_starts(self._waiting), ignored)
+            self._bus.changed = True
 
     def _ask(self, name: str, waiter: Waiter, *, current: bool = False) -> None:
         """Add a waiter for a name; ``current``: the catalogue need not be read again."""
@@ -175,6 +177,7 @@ class Activation:
         start = Start(name)
         start.unjudged.append(waiter)
         self._starts[name] = start
+        self._bus.changed = True
         # From here on an exception fails the start.
         self._guard.run(partial(self._find, start, current), partial(self._abort, start))
 
@@ -280,6 +283,7 @@ class Activation:
 
     def _ended(self, start: Start, status: int) -> None:
         start.child = None
+        self._bus.changed = True
         helper = self._bus.settings.servicehelper is not None
         error = failures.child_ended(start.name, status, helper=helper)
         if error is not None and self._starts.get(start.name) is start:
@@ -332,6 +336,7 @@ class Activation:
     def _close(self, start: Start) -> list[Waiter]:
         """End a start; return the waiters to answer."""
         del self._starts[start.name]
+        self._bus.changed = True
         self._count(-len(start.waiters))
         waiters = start.take()
         self._guard.run(partial(self._bus.relay.await_name, start.name, False), ignored)

@@ -48,7 +48,10 @@ class Running:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         assert pid is not None
-        _, status = os.waitpid(pid, 0)
+        try:
+            _, status = os.waitpid(pid, 0)
+        except ChildProcessError:
+            status = 0  # a child of the bus that has crashed: only that it has ended is known
         self._ended(status)
 
 

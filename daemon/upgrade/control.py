@@ -13,7 +13,7 @@ from typing import Final
 from ...policy.settings import Settings
 from ...record import Record
 from ...transport.relay.state import StateError
-from .plain import read, write
+from .plain import Known, read, write
 
 VERSION: Final = 1
 """Increased whenever a program of the version before could not read what is written here."""
@@ -127,7 +127,7 @@ class Control(Record):
     ``connections``: how many there are; ``looked_up``: the names whose services are being looked up;
     ``children``: the pids of all programs that the bus has to reap; ``unit_serial``: of the latest call to
     systemd; ``bus_replies`` and ``connection_replies``: the numbers of the next replies with statistics;
-    ``settings``: used if the configuration can't be read.
+    ``settings``: used if the configuration can't be read; ``forked``: no parent waits for the process.
     """
 
     version: str
@@ -148,10 +148,11 @@ class Control(Record):
     bus_replies: int
     connection_replies: int
     settings: Settings
+    forked: bool = False
 
-    def encode(self) -> bytes:
-        """Return the content of the section."""
-        return write(self)
+    def encode(self, known: Known | None = None) -> bytes:
+        """Return the content of the section; ``known``: the settings, if they were prepared."""
+        return write(self, known)
 
     @classmethod
     def decode(cls, data: bytes) -> Control:

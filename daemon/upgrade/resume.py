@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import syslog
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -13,15 +15,15 @@ from ...policy.settings import Settings
 from ...systemd.notify import Notifier
 from ...transport.relay import Relay
 from ...transport.relay.state import Section, State, StateError
-from .. import daemonize, errors
+from .. import daemonize, errors, pidfile
 from ..codec import make_body
 from ..configuration import FirstReading
-from ..logging import UPGRADED
+from ..logging import RECOVERED, UPGRADED
 from ..options import Options
 from ..startup import StartErrors, Startup, reason
 from .control import Control
 from .resumption import Resumption
-from .sections import decode_names
+from .sections import count_peers, decode_names, last_crash
 from .tables import Tables, restore_listeners
 
 if TYPE_CHECKING:
@@ -65,6 +67,8 @@ class ResumedStart(Startup):
         serving.bus.names = names
         Tables(self, serving.bus, serving.spawner).restore(control)
         serving.start()
+        if self._resumption.crashed:
+            self._note_crash(state)
         state.close()
         self._resumption.end()
         self._tell(relay, control)
@@ -92,6 +96,7 @@ class ResumedStart(Startup):
 
     def _adopt(self, control: Control) -> None:
         """Take over what the process has had; raises StateError."""
+        self.forked = control.forked
         for name, descriptor in control.descriptors():
             descriptor.check(name)
         self.listeners = restore_listeners(control)
@@ -103,11 +108,22 @@ class ResumedStart(Startup):
         }
         self.old_fd_limit = control.old_fd_limit
         self.pidfile = control.pidfile
+        if self._resumption.crashed and self.pidfile is not None:
+            self._renew_pidfile(self.pidfile)
         self.log.never_wait()
+
+    def _renew_pidfile(self, path: str) -> None:
+        """Write this process's pid where that of the previous one was."""
+        pidfile.remove(path)
+        try:
+            pidfile.write(path, os.getpid())
+        except pidfile.PidFileError as error:
+            self.log.warning(str(error))
 
     def _configure_relay(self, settings: Settings) -> Relay:
         """Apply the configuration as a reload does."""
         relay = self._resumption.relay
+        self._share_heap(settings)
         relay.load_policy(settings.policy)
         relay.set_limits(settings.limits)
         self.begin_group_again(settings, relay)
@@ -119,6 +135,9 @@ class ResumedStart(Startup):
 
     def _tell(self, relay: Relay, control: Control) -> None:
         """Tell how that went."""
+        if self._resumption.crashed:
+            self.notifier.ready(self.status)
+            return
         pause = self._log_pause(control)
         request = control.request
         if request is not None and not self._resumption.returned:
@@ -129,6 +148,18 @@ class ResumedStart(Startup):
             relay.error(request.peer, request.serial, errors.FAILED, text)
         relay.commit()
         self.notifier.ready(self.status)
+
+    def _note_crash(self, state: State) -> None:
+        """Log the crash."""
+        crash = last_crash(_section(state, Section.CRASHES))
+        n = count_peers(_section(state, Section.PEERS))
+        how = signal.Signals(crash.signal).name if crash.signal else "it was killed"
+        waited = max(0.0, 1000 * self._resumption.since - crash.when)
+        self.log.warning(
+            f"The bus has crashed ({how}); omnibus {__version__} goes on with its {n} connections,"
+            f" which waited {waited:.0f} ms",
+            MESSAGE_ID=RECOVERED,
+        )
 
     def _log_pause(self, control: Control) -> int:
         """Log the upgrade; return for how many microseconds no client was served."""

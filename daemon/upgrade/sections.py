@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterable
 from typing import Any, Final
 
+from ...record import Record
 from ...transport.relay.state import Section, StateError, section
 from ..handshake import Handshake
 from ..names import NameRegistry
@@ -14,12 +15,15 @@ from .control import VERSION, Control, Descriptor
 
 FORMATS: Final = (1,)
 """The formats of a state that this program reads."""
+WRITTEN: Final = (Section.NAMES, Section.HANDED_UP, Section.CONTROL)
+"""The sections that are written here."""
 FLAGS: Final = 7
 """Those of RequestName."""
 
 _U32: Final = struct.Struct("<I")
 _REQUEST: Final = struct.Struct("<QII")
 _DESCRIPTOR: Final = struct.Struct("<IQQ")
+_CRASH: Final = struct.Struct("<qQI")
 _HANDSHAKE: Final = struct.Struct("<QIqQ")
 
 
@@ -100,6 +104,28 @@ def _name(reader: _Reader, at: int) -> str:
     if len(text) > MAX_NAME or not is_bus_name(name) or name.startswith(":"):
         raise StateError(f"names[{at}]: {text!r:.60} is no well-known name")
     return name
+
+
+class Crash(Record):
+    """A crash: when, in milliseconds; the connection that was served; the signal, 0 if it was killed."""
+
+    when: int
+    peer: int
+    signal: int
+
+
+def last_crash(data: bytes) -> Crash:
+    """Return the latest crash that the section CRASHES has; raises StateError."""
+    if len(data) < _U32.size + _CRASH.size:
+        raise StateError("crashes: there are none")
+    return Crash(*_CRASH.unpack(data[-_CRASH.size :]))
+
+
+def count_peers(data: bytes) -> int:
+    """Return the number of connections in the section PEERS; raises StateError."""
+    if len(data) < _U32.size:
+        raise StateError("peers: there is no number")
+    return int(_U32.unpack(data[: _U32.size])[0])
 
 
 class _Reader:

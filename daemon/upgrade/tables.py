@@ -54,6 +54,7 @@ class Tables:
             bus_replies=bus.statistics.bus_replies,
             connection_replies=bus.statistics.connection_replies,
             settings=bus.settings,
+            forked=startup.forked,
         )
 
     def restore(self, control: Control) -> None:

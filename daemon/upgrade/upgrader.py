@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ...transport.relay.message import NO_REPLY_EXPECTED
-from ...transport.relay.state import Section, State, StateError
+from ...transport.relay.state import State, StateError
 from .. import errors
 from ..configuration import named_fd
 from ..daemonize import SIGNALS, open_fds, release_signals
@@ -22,7 +22,7 @@ from .control import Request
 from .freezer import Freezer, Unrest
 from .program import LIBRARY, PREVIOUS, REHEARSE, RESUME, ProgramError, check_trust, without_resume
 from .rehearsal import Rehearsal
-from .sections import encode
+from .sections import WRITTEN, encode
 
 if TYPE_CHECKING:
     from ..accept import Acceptor
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..reload import Reloader
     from ..startup import Startup
     from ..turns import Turns
+    from .standby import Standby
     from .tables import Tables
 
 PATIENCE: Final = 5.0  # seconds to wait for a reload, or for a moment in which nothing is to be done
@@ -55,6 +56,7 @@ class Upgrader:
         tables: Tables,
         reloader: Reloader,
         turns: Turns | None,
+        standby: Standby | None = None,
     ) -> None:
         self._loop = loop
         self._startup = startup
@@ -63,6 +65,7 @@ class Upgrader:
         self._tables = tables
         self._reloader = reloader
         self._freezer = Freezer(bus, turns)
+        self._standby = standby
         self._request: Request | None = None
         self._rehearsal: Rehearsal | None = None
         self._state = -1
@@ -186,6 +189,8 @@ class Upgrader:
             options.append(LIBRARY + self._library)
         command = program.command(*options, *self._arguments())
         kept = self._kept()
+        if self._standby is not None:
+            self._standby.end()  # it would keep what the next program closes
         try:
             for fd in kept:
                 os.set_inheritable(fd, True)
@@ -193,13 +198,15 @@ class Upgrader:
         finally:
             for fd in kept:
                 os.set_inheritable(fd, False)
+            if self._standby is not None:
+                self._standby.start()
 
     def _kept(self) -> list[int]:
         """Return the descriptors to keep, as the sealed state lists them; raises StateError."""
         memfd.check(self._state, os.geteuid())
         with State(self._state) as state:
             fds = state.descriptors()
-            if any(state.section(kind) is None for kind in Section):
+            if any(state.section(kind) is None for kind in WRITTEN):
                 raise StateError("The state is not whole")
         fds += [sock.fileno() for listener in self._startup.listeners for sock in listener.sockets]
         return [*fds, *named_fd(self._startup.config_file), self._state]

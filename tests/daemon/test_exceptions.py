@@ -461,6 +461,7 @@ ELSEWHERE = (
     "turns.py",
     "activation/spawner.py",
     "upgrade/rehearsal.py",
+    "upgrade/standby.py",
     "upgrade/upgrader.py",
 )
 

@@ -1,4 +1,4 @@
-"""The bus is killed. systemd and its services survive that with either bus."""
+"""The bus is killed, and has no standby. systemd and its services survive that with either bus."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from support.guide import CHECKOUT
 from support.machine import Machine, wait_until
+from support.overlay import Overlay
 from support.raw import Client, Closed
 from support.services import DIRECT, UNIT, echo, owner_pid
 
@@ -17,7 +19,13 @@ USER = "tester"
 @pytest.fixture
 def machine(boot: Any, bus: str) -> Iterator[Machine]:
     """A machine of the test's own."""
-    with boot(bus) as machine:
+
+    def change(overlay: Overlay) -> None:
+        for scope in ("system", "user"):
+            text = (CHECKOUT / f"systemd/{scope}/omnibus.service").read_text()
+            overlay.write(f"/etc/systemd/{scope}/omnibus.service", text.replace(" --standby=on", ""))
+
+    with boot(bus, change) as machine:
         wait_until(machine.outside(f"/run/user/{machine.uid(USER)}/bus").exists, "the bus of the user")
         yield machine
 

@@ -47,6 +47,10 @@ class Result:
     longest: float = 0.0
 
     @property
+    def unanswered(self) -> int:
+        return self.calls - self.replies - self.errors
+
+    @property
     def lost(self) -> int:
         sent = self.calls + self.signals + self.descriptors
         return sent - self.replies - self.signals_received - self.descriptors_received
@@ -90,7 +94,7 @@ class Load:
             self.result.longest = max(self.result.longest, time.monotonic() - since)
             self.result.errors += reply.type == Type.ERROR
             self.result.replies += reply.type == Type.METHOD_RETURN
-            right = reply.reply_serial == serial and reply.body == (expected,)
+            right = reply.reply_serial == serial and (reply.type == Type.ERROR or reply.body == (expected,))
             self.result.wrong += not right
             expected += 1
             if not self.stopped:
@@ -111,7 +115,7 @@ class Load:
             if message.member == "Tick":
                 self.result.wrong += message.body != (expected,) or message.sender != sender.unique
                 self.result.signals_received += 1
-                expected += 1
+                expected = message.body[0] + 1
 
         receiver = self.connect(receive)
         receiver.match(f"type='signal',interface='org.omnibus.Load',sender='{sender.unique}'")
@@ -138,7 +142,7 @@ class Load:
                 os.close(fd)
                 self.result.wrong += not right
                 self.result.descriptors_received += 1
-                expected += 1
+                expected = message.body[1] + 1
 
         receiver = self.connect(receive)
         sent = 0
@@ -199,7 +203,7 @@ class Load:
         self.stopped = True
         end = time.monotonic() + MOST
         quiet = time.monotonic() + QUIET
-        while time.monotonic() < end and (self.result.lost or time.monotonic() < quiet):
+        while time.monotonic() < end and (self.result.lost > self.result.errors or time.monotonic() < quiet):
             if self.turn(0.05):
                 quiet = time.monotonic() + QUIET
 
