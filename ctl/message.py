@@ -159,7 +159,9 @@ class Ledger:
             call = self._calls.pop((destination, seen.reply_serial), None)
             if call is not None:
                 self._learn(call.destination, sender)
-                return seen.replace(call=call.replace(call=None), duration=monotonic - call.monotonic)
+                # The clock of a capture file may have been set back.
+                took = max(0, monotonic - call.monotonic)
+                return seen.replace(call=call.replace(call=None), duration=took)
         elif message.type == codes.SIGNAL and sender == codes.BUS_NAME:
             self._owner_changed(seen)
         return seen
