@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,39 @@ def test_reloading(manager, notifier):
     name, _, value = second.partition("=")
     assert name == "MONOTONIC_USEC"
     assert before <= int(value) <= after
+
+
+def test_main_process(manager, notifier):
+    """sd_notify(3): MAINPID= changes the main process of the unit."""
+    notifier.main_process(4711)
+    assert hear(manager) == "MAINPID=4711"
+
+
+def test_main_process_is_known(manager, notifier):
+    """sd_notify_barrier(3): the manager closes a descriptor when it has handled what came before."""
+    waiting = threading.Thread(target=notifier.main_process, args=(4711,), kwargs={"wait": True})
+    waiting.start()
+    assert hear(manager) == "MAINPID=4711"
+    text, (fd,), *_ = socket.recv_fds(manager, 4096, 1)
+    assert text == b"BARRIER=1"
+    assert waiting.is_alive()
+    os.close(fd)
+    waiting.join(20)
+    assert not waiting.is_alive()
+
+
+def test_manager_that_takes_no_descriptors(tmp_path):
+    """Its end is not waited for."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "gone"))
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")})
+    notifier.main_process(4711, wait=True)
+    notifier.close()
+
+
+def test_is_on(notifier):
+    assert notifier.is_on
+    assert not Notifier({}).is_on
 
 
 def test_stopping(manager, notifier):
