@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from omnibus.ctl.cli import run
+from support.broker import broker
 from support.daemon import Daemon, config, start
 
 from .world import World
@@ -173,3 +174,30 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     world = World(str(request.config.option.daemon), tmp_path_factory.mktemp("world"))
     yield world
     world.close()
+
+
+def ask(ctl: Ctl, bus: Daemon, *arguments: str) -> Done:
+    return ctl("--address", bus.address, *arguments)
+
+
+def data(ctl: Ctl, bus: Daemon, *arguments: str) -> object:
+    done = ctl("--json", "--address", bus.address, *arguments)
+    assert done.code in (0, 1), done.err
+    return done.json()
+
+
+@pytest.fixture
+def bus(start_bus: StartBus) -> Daemon:
+    return start_bus()
+
+
+@pytest.fixture(params=["omnibusd", "dbus-daemon", "dbus-broker"])
+def every_bus(request: pytest.FixtureRequest, start_bus: StartBus, tmp_path: Path) -> Iterator[str]:
+    """The address of a bus of each kind."""
+    if request.param == "dbus-broker":
+        with broker(tmp_path) as bus:
+            yield bus.address
+    elif request.param == "dbus-daemon":
+        yield start_bus(executable="/usr/bin/dbus-daemon").address
+    else:
+        yield start_bus().address
