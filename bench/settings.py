@@ -15,7 +15,7 @@ ALLOW_ALL = """  <policy context="default">
     <allow eavesdrop="true"/>
   </policy>
 """
-SYSTEM_POLICY = """  <policy context="default">
+INSTALLED_POLICY = """  <policy context="default">
     <allow user="*"/>
     <deny own="*"/>
     <deny send_type="method_call"/>
@@ -38,13 +38,20 @@ SYSTEM_POLICY = """  <policy context="default">
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.systemd1.Activator"/>
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Debug.Stats"/>
+  </policy>
+"""
+"""Debian's of the system bus."""
+SYSTEM_POLICY = (
+    INSTALLED_POLICY
+    + """  <policy user="root">
     <allow own="org.busbench.Echo"/>
   </policy>
   <policy context="default">
     <allow send_destination="org.busbench.Echo"/>
   </policy>
 """
-"""Debian's of the system bus, and what the file of a service adds to it, as they are installed."""
+)
+"""With what the file of a service adds to it, as they are installed."""
 
 WIDE_LIMITS = {
     "max_incoming_bytes": 1000000000,

@@ -5,42 +5,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from upgrade.load import Result
+from upgrade.running import Running
 
-from support.daemon import read_line
+from .conftest import StartBus
 
-from .conftest import Bus, StartBus
-
-LOAD = Path(__file__).parents[1] / "upgrade/load.py"
 CRASHES = int(os.environ.get("CRASHES", "5"))
 ROWS: list[str] = []
-
-
-class Running:
-    """A process that loads a bus."""
-
-    def __init__(self, bus: Bus, *numbers: int) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, LOAD, bus.daemon.address, *map(str, numbers)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert self.process.stdout is not None
-        assert read_line(self.process.stdout.fileno(), 300) == "ready\n"
-
-    def end(self) -> Result:
-        out, _ = self.process.communicate(timeout=300)
-        return Result(**json.loads(out))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,7 +32,7 @@ def table() -> Iterator[None]:
 def test_a_message_at_most_is_lost(start_bus: StartBus) -> None:
     """A call that is lost has an answer: NoReply."""
     bus = start_bus()
-    load = Running(bus, 4, 2, 1, 20, 5)
+    load = Running(bus.daemon.address, 4, 2, 1, 20, 5)
     moments = random.Random(42)
     try:
         for _ in range(CRASHES):

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from omnibus.bench.cases import TROUBLES
 from omnibus.bench.daemons import CHECKOUT, COMMANDS, FOREGROUND, Daemon
-from omnibus.bench.settings import MANY_FILES, STOCK, SYSTEM_QUOTAS, WIDE, Setting
+from omnibus.bench.settings import INSTALLED_POLICY, MANY_FILES, STOCK, SYSTEM_QUOTAS, WIDE, Setting
 from support.raw import Client
 
 HERE: Final = CHECKOUT / "tests" / "attacks"
@@ -33,26 +33,9 @@ FAILS: Final = "org.example.Fails"  # activatable by all users, and exits at onc
 NEVER_READY: Final = "org.example.NeverReady"  # activatable by all users, and never requests its name
 ROOTS_SERVICE: Final = "org.example.RootsService"  # activatable; the policy lets only root send to it
 
-# The policy of Debian's system.conf, with a name that all users may send to.
+# The policy of Debian's system.conf, with names that all users may send to.
 SYSTEM_POLICY: Final = f"""  <user>messagebus</user>
-  <policy context="default">
-    <allow user="*"/>
-    <deny own="*"/>
-    <deny send_type="method_call"/>
-    <allow send_type="signal"/>
-    <allow send_requested_reply="true" send_type="method_return"/>
-    <allow send_requested_reply="true" send_type="error"/>
-    <allow receive_type="method_call"/>
-    <allow receive_type="method_return"/>
-    <allow receive_type="error"/>
-    <allow receive_type="signal"/>
-    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
-    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Introspectable"/>
-    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Properties"/>
-    <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"
-     send_member="UpdateActivationEnvironment"/>
-    <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Debug.Stats"/>
-    <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.systemd1.Activator"/>
+{INSTALLED_POLICY}  <policy context="default">
     <allow send_destination="{SERVICE}"/>
     <allow send_destination="{FAILS}"/>
     <allow send_destination="{NEVER_READY}"/>
@@ -61,9 +44,6 @@ SYSTEM_POLICY: Final = f"""  <user>messagebus</user>
     <allow own="*"/>
   </policy>
   <policy user="root">
-    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.systemd1.Activator"/>
-    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
-    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Debug.Stats"/>
     <allow own="*"/>
     <allow send_destination="*"/>
   </policy>

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from support.overlay import Overlay
+from support.raw import Client, Closed
 
 BOOT_DEADLINE = 90.0  # seconds
 COMMAND_DEADLINE = 60.0
@@ -218,6 +219,15 @@ class Machine:
             if fields[0] == user:
                 return int(fields[2])
         raise LookupError(user)
+
+    def bus_serves(self) -> bool:
+        """Ask the system's bus whether systemd is connected."""
+        try:
+            client = Client(self.address())
+        except (OSError, Closed):
+            return False
+        with contextlib.closing(client):
+            return "org.freedesktop.systemd1" in client.driver("ListNames")
 
     def address(self, path: str = SYSTEM_BUS) -> str:
         """Return the address of an inner socket for a client outside."""

@@ -10,7 +10,6 @@ import pytest
 
 from support.machine import Machine, wait_until
 from support.overlay import Overlay
-from support.raw import Client, Closed
 
 USER = "tester"
 AT_MOST = 20.0  # seconds, by systemd's own clock
@@ -73,17 +72,6 @@ def delay(machine: Machine, *options: str, user: str = "root") -> float:
     return served - moment(machine, "dbus.socket", "ActiveEnter", *options, user=user)
 
 
-def serves(machine: Machine) -> bool:
-    """Ask the system's bus whether systemd is connected."""
-    try:
-        client = Client(machine.address())
-    except (OSError, Closed):
-        return False
-    found = "org.freedesktop.systemd1" in client.driver("ListNames")
-    client.close()
-    return found
-
-
 def user_bus_serves(machine: Machine) -> bool:
     """Ask the user's bus; one that is killed at its start takes the connection with it."""
     return "systemd1" in machine.run("busctl", "--user", "list", user=USER, status=None).stdout
@@ -98,7 +86,7 @@ class TestBoot:
     def test_falls_back(self, boot, damage: Callable[[Overlay], None]) -> None:
         """dbus-daemon serves the system and its users soon, and omnibusd is not tried again in this boot."""
         with boot("omnibus", damage) as machine:
-            wait_until(lambda: serves(machine), "a bus with systemd on it")
+            wait_until(machine.bus_serves, "a bus with systemd on it")
             wait_until(lambda: user_bus_serves(machine), "a bus of the user with its systemd on it")
             assert program(machine) == "dbus-daemon"
             assert program(machine, "--user", user=USER) == "dbus-daemon"
@@ -126,7 +114,7 @@ class TestBoot:
     def test_is_loud(self, boot) -> None:
         """The journal, at priority err, and the message of the day say so, and what to look at."""
         with boot("omnibus", without_modules) as machine:
-            wait_until(lambda: serves(machine), "a bus with systemd on it")
+            wait_until(machine.bus_serves, "a bus with systemd on it")
             motd = machine.outside("/run/motd.d/omnibus")
             wait_until(lambda: motd.exists() and "does" in motd.read_text(), "the message of the day")
             assert "journalctl" in motd.read_text()
@@ -141,7 +129,7 @@ class TestBoot:
             for name in ("system", "session"):
                 machine.outside(f"/etc/omnibus/{name}.conf").unlink()
             machine.reboot()
-            wait_until(lambda: serves(machine), "a bus with systemd on it")
+            wait_until(machine.bus_serves, "a bus with systemd on it")
             assert program(machine) == "omnibusd"
 
 
@@ -151,11 +139,11 @@ class TestRunning:
     def test_crash(self, boot) -> None:
         """A crash is not the fallback's: omnibusd is started again."""
         with boot("omnibus") as machine:
-            wait_until(lambda: serves(machine), "a bus with systemd on it")
+            wait_until(machine.bus_serves, "a bus with systemd on it")
             pid = machine.main_pid("dbus.service")
             machine.run("kill", "-SEGV", str(pid))
             wait_until(lambda: machine.main_pid("dbus.service") not in (0, pid), "another bus")
-            wait_until(lambda: serves(machine), "a bus with systemd on it")
+            wait_until(machine.bus_serves, "a bus with systemd on it")
             unit = "omnibus-fallback.service"
             wait_until(lambda: machine.property(unit, "ActiveState") == "inactive", "the end of the fallback")
             assert program(machine) == "omnibusd"
@@ -164,19 +152,19 @@ class TestRunning:
     def test_start_limit(self, boot) -> None:
         """Where crash follows crash until systemd gives up, the other bus serves."""
         with boot("omnibus") as machine:
-            wait_until(lambda: serves(machine), "a bus with systemd on it")
+            wait_until(machine.bus_serves, "a bus with systemd on it")
             program_path = machine.outside("/usr/local/bin/omnibusd")
             program_path.unlink()
             program_path.write_text("#!/bin/sh\nexit 1\n")
             program_path.chmod(0o755)
             machine.run("kill", "-SEGV", str(machine.main_pid("dbus.service")))
             wait_until(lambda: program(machine) == "dbus-daemon", "the other bus")
-            wait_until(lambda: serves(machine), "a bus with systemd on it")
+            wait_until(machine.bus_serves, "a bus with systemd on it")
 
     def test_both_fail(self, boot) -> None:
         """If the other bus can't serve either, each is tried a few times and no more."""
         with boot("omnibus") as machine:
-            wait_until(lambda: serves(machine), "a bus with systemd on it")
+            wait_until(machine.bus_serves, "a bus with systemd on it")
             machine.outside(LOCAL).write_text(BROKEN)
             machine.run("kill", "-SEGV", str(machine.main_pid("dbus.service")))
             unit = "omnibus-fallback.service"
@@ -187,4 +175,4 @@ class TestRunning:
             machine.outside(LOCAL).unlink()
             machine.run("systemctl", "reset-failed", "dbus.service", "dbus.socket")
             machine.run("systemctl", "start", "dbus.socket", "dbus.service")
-            wait_until(lambda: serves(machine), "a bus with systemd on it")
+            wait_until(machine.bus_serves, "a bus with systemd on it")

@@ -9,7 +9,7 @@ import pytest
 from support.freeze import frozen
 from support.guide import follow
 from support.machine import Machine, wait_until
-from support.raw import Client, Closed
+from support.raw import Client
 from support.services import DIRECT, FAILS, UNIT, echo, owner_pid
 
 USER = "tester"
@@ -98,7 +98,7 @@ class TestWatchdog:
         client.expect_closed()
         client.close()
         wait_until(lambda: machine.main_pid("omnibus.service") != pid, "the end of the bus")
-        wait_until(lambda: serves(machine), "another bus with systemd on it")
+        wait_until(machine.bus_serves, "another bus with systemd on it")
         journal = machine.journal("--unit=omnibus.service")
         assert "Watchdog timeout" in journal
         assert "Fatal Python error: Aborted" in journal
@@ -106,24 +106,13 @@ class TestWatchdog:
 
     def test_data_plane_hangs(self, machine: Machine) -> None:
         """A hang of either plane is detected."""
-        wait_until(lambda: serves(machine), "the bus")
+        wait_until(machine.bus_serves, "the bus")
         pid = machine.main_pid("omnibus.service")
         _, *others = machine.threads(pid)
         assert others
         with frozen(others):
             wait_until(lambda: machine.main_pid("omnibus.service") != pid, "the end of the bus")
-        wait_until(lambda: serves(machine), "another bus with systemd on it")
-
-
-def serves(machine: Machine) -> bool:
-    """Ask the bus whether systemd is connected."""
-    try:
-        client = Client(machine.address())
-    except (OSError, Closed):
-        return False
-    found = "org.freedesktop.systemd1" in client.driver("ListNames")
-    client.close()
-    return found
+        wait_until(machine.bus_serves, "another bus with systemd on it")
 
 
 def test_launch_helper(boot) -> None:

@@ -6,41 +6,17 @@ prints a table.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 
 import pytest
 
-from support.daemon import read_line
+from .conftest import StartBus
+from .running import Running
 
-from .conftest import Bus, StartBus
-from .load import Result
-
-LOAD = Path(__file__).with_name("load.py")
 UPGRADES = int(os.environ.get("UPGRADES", "2"))
 ROWS: list[str] = []
-
-
-class Running:
-    """A process that loads a bus."""
-
-    def __init__(self, bus: Bus, *numbers: int) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, LOAD, bus.daemon.address, *map(str, numbers)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert self.process.stdout is not None
-        assert read_line(self.process.stdout.fileno(), 300) == "ready\n"
-
-    def end(self) -> Result:
-        out, _ = self.process.communicate(timeout=300)
-        return Result(**json.loads(out))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -72,7 +48,7 @@ def test_nothing_is_lost(start_bus: StartBus, name: str, upgrades: int, numbers:
     # A rehearsal has low priority, and the load takes whatever the processors have.
     bus = start_bus("--rehearsal-seconds=120")
     asking = bus.connect(deadline=150)
-    load = Running(bus, *numbers)
+    load = Running(bus.daemon.address, *numbers)
     try:
         for _ in range(upgrades):
             bus.upgrade(asking)
