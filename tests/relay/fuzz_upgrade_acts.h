@@ -9,6 +9,7 @@
  */
 
 #include "fuzz_kernel_acts.h"
+#include "resume/resume_internal.h"
 #include "resume_fixture.h"
 
 #include <sys/mman.h>
@@ -69,6 +70,24 @@ static inline int upgrade_dump(struct upgrade_state *state, bool failing)
         control_take(CONTROL_OPEN);
     }
     return control.dumped;
+}
+
+/* A standby writes the same tables after a crash, and the names, which are the control plane's otherwise. */
+static inline void upgrade_salvage(const struct upgrade_state *state)
+{
+    struct upgrade_state crashed = {.fd = memfd_create("omnibus-state", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
+    struct dump_result result = {0};
+    const uint8_t *before, *after;
+    size_t n_before, n_after;
+    ASSERT(crashed.fd >= 0);
+    ASSERT(dump_tables(&control.relay->bus, crashed.fd, (const uint8_t *)"", 0, true, &result) == 0);
+    ASSERT(fcntl(crashed.fd, F_ADD_SEALS, UPGRADE_SEALS) == 0);
+    ASSERT(relay_state_map(crashed.fd, &crashed.bytes, &crashed.size) == 0);
+    ASSERT(relay_state_section(state->bytes, state->size, RELAY_STATE_NAMES, &before, &n_before) == 0);
+    ASSERT(relay_state_section(crashed.bytes, crashed.size, RELAY_STATE_NAMES, &after, &n_after) == 0);
+    ASSERT(n_before == n_after);
+    relay_state_unmap(crashed.bytes, crashed.size);
+    close(crashed.fd);
 }
 
 static inline void upgrade_map(struct upgrade_state *state)
@@ -141,6 +160,7 @@ static inline void act_upgrade(struct input *in)
                control.n_open == CONTROL_OPEN);
         if (error == 0) {
             upgrade_map(&state);
+            upgrade_salvage(&state);
             upgrade_renew(&state, how & 2 && !without_failed_allocations);
         }
         upgrade_end(&state);

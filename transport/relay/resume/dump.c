@@ -12,26 +12,27 @@ static const struct {
     enum relay_state_section type;
     uint16_t version;
     bool salvaged; /* only in a state that is salvaged: in others the control plane's, or left out */
+    bool critical; /* a reader that does not know it can't go on */
 } sections_of_bus[] = {
-    {dump_bus, RELAY_STATE_BUS, 1, false},
-    {dump_limits, RELAY_STATE_LIMITS, 1, false},
-    {dump_policy, RELAY_STATE_POLICY, 1, false},
-    {dump_catalog, RELAY_STATE_CATALOG, 1, false},
-    {dump_doors, RELAY_STATE_DOORS, 1, false},
-    {dump_peers, RELAY_STATE_PEERS, 1, false},
-    {dump_rules, RELAY_STATE_RULES, 1, false},
-    {dump_monitors, RELAY_STATE_MONITORS, 1, false},
-    {dump_replies, RELAY_STATE_REPLIES, 1, false},
-    {dump_queues, RELAY_STATE_QUEUES, 1, false},
-    {dump_messages, RELAY_STATE_MESSAGES, 1, false},
-    {dump_held, RELAY_STATE_HELD, 1, false},
-    {dump_parked, RELAY_STATE_PARKED, 1, false},
-    {dump_awaited, RELAY_STATE_AWAITED, 1, false},
-    {dump_handshakes, RELAY_STATE_HANDSHAKES, 1, false},
-    {dump_sets, RELAY_STATE_FDS, 1, false},
-    {dump_names, RELAY_STATE_NAMES, 1, true},
-    {dump_crashes, RELAY_STATE_CRASHES, 1, true},
-    {dump_descriptors, RELAY_STATE_DESCRIPTORS, 1, false},
+    {dump_bus, RELAY_STATE_BUS, 1, false, true},
+    {dump_limits, RELAY_STATE_LIMITS, 1, false, true},
+    {dump_policy, RELAY_STATE_POLICY, 1, false, true},
+    {dump_catalog, RELAY_STATE_CATALOG, 1, false, true},
+    {dump_doors, RELAY_STATE_DOORS, 1, false, true},
+    {dump_peers, RELAY_STATE_PEERS, 1, false, true},
+    {dump_rules, RELAY_STATE_RULES, 1, false, true},
+    {dump_monitors, RELAY_STATE_MONITORS, 1, false, true},
+    {dump_replies, RELAY_STATE_REPLIES, 1, false, true},
+    {dump_queues, RELAY_STATE_QUEUES, 1, false, true},
+    {dump_messages, RELAY_STATE_MESSAGES, 1, false, true},
+    {dump_held, RELAY_STATE_HELD, 1, false, true},
+    {dump_parked, RELAY_STATE_PARKED, 1, false, true},
+    {dump_awaited, RELAY_STATE_AWAITED, 1, false, true},
+    {dump_handshakes, RELAY_STATE_HANDSHAKES, 1, false, true},
+    {dump_sets, RELAY_STATE_FDS, 1, false, true},
+    {dump_names, RELAY_STATE_NAMES, 1, true, true},
+    {dump_crashes, RELAY_STATE_CRASHES, 1, true, false},
+    {dump_descriptors, RELAY_STATE_DESCRIPTORS, 1, false, true},
 };
 
 static int refuse_dump(struct dump_result *result, int error, const char *why, uint32_t number)
@@ -70,7 +71,8 @@ static void dump_all(struct dump *d, const uint8_t *sections, size_t size)
     for (size_t i = 0; i < sizeof(sections_of_bus) / sizeof(*sections_of_bus); i++) {
         if (sections_of_bus[i].salvaged && !d->salvaged)
             continue;
-        state_section_begin(d->w, (uint16_t)sections_of_bus[i].type, sections_of_bus[i].version, true);
+        state_section_begin(d->w, (uint16_t)sections_of_bus[i].type, sections_of_bus[i].version,
+                            sections_of_bus[i].critical);
         sections_of_bus[i].dump(d);
         state_section_end(d->w);
     }
