@@ -123,10 +123,14 @@ class ResumedStart(Startup):
     def _configure_relay(self, settings: Settings) -> Relay:
         """Apply the configuration as a reload does."""
         relay = self._resumption.relay
-        self._share_heap(settings)
         relay.load_policy(settings.policy)
         relay.set_limits(settings.limits)
-        self.begin_group_again(settings, relay)
+        if self._resumption.crashed:
+            self.has_standby = True  # one was made before, which knows of no group
+            self.way = "through the relay, after a crash"
+        else:
+            self.begin_group_again(settings, relay)
+            self._share_heap(settings)
         relay.commit()
         self.has_thread = relay.has_thread
         if not self.has_thread:

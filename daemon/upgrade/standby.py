@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from ...transport.relay.resumption import LIBRARY as LIBRARY_PATH
+from ...transport.relay.resumption import standby as first_standby
 from ...transport.relay.state import Section, section
 from ..configuration import named_fd
 from ..guard import ignored
@@ -53,18 +54,19 @@ class Standby:
         bus.on_change = self._refresh
 
     def start(self) -> None:
-        """Make the process; a failure is logged, and the bus goes on without."""
+        """Make the process, unless a crash has left one; a failure is logged, and the bus goes on."""
         try:
-            check_trust(self._startup.program.path, os.geteuid())
             self._refresh()
-            self._pid, self._pidfd = self._bus.relay.standby(
-                self._command(), self._environment(), self._fds()
-            )
+            self._pid, self._pidfd = first_standby() or self._make()
         except (OSError, ProgramError, ValueError) as error:
             self._bus.log.warning(f"There is no standby: {error}")
             return
         self._loop.reader(self._pidfd, self._ended, ignored)
         self._startup.notifier.main_process(self._pid)
+
+    def _make(self) -> tuple[int, int]:
+        check_trust(self._startup.program.path, os.geteuid())
+        return self._bus.relay.standby(self._command(), self._environment(), self._fds())
 
     def end(self) -> None:
         """End the process, if there is one, before an upgrade."""

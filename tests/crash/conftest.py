@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,14 @@ def command_name(pid: int) -> str:
         return ""
 
 
+def wait_until(true: Callable[[], bool]) -> None:
+    """Poll until it is true."""
+    end = time.monotonic() + DEADLINE
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def standby_of(pid: int) -> int:
     """Return the standby of a bus, once there is one."""
     end = time.monotonic() + DEADLINE
@@ -45,9 +53,11 @@ class Bus:
     """A bus with a standby; ``pid`` is that of the present process."""
 
     def __init__(self, executable: str, *arguments: str, **settings: Any) -> None:
-        text = settings.pop("text", None) or config("unix:path={dir}/bus", **settings)
+        text = settings.pop("text", None)
         # signals that dump core are sent to it
-        self.daemon: Daemon = start(executable, text, arguments or ["--standby=on"], shell="ulimit -c 0")
+        shell = f"ulimit -c 0; {settings.pop('shell', '') or ':'}"
+        text = text or config("unix:path={dir}/bus", **settings)
+        self.daemon: Daemon = start(executable, text, arguments or ["--standby=on"], shell=shell)
         self.pid = self.daemon.pid
         self.crashed = 0
 

@@ -14,7 +14,7 @@ from support.daemon import adoption, config, end_process, private_directory
 from support.message import Type
 from support.raw import BUS, BUS_PATH, Client, Wire
 
-from .conftest import STANDBY, Bus, StartBus, children, command_name, standby_of
+from .conftest import STANDBY, Bus, StartBus, children, command_name, standby_of, wait_until
 
 NAME = "org.example.Service"
 OTHER = "org.example.Other"
@@ -230,8 +230,8 @@ class TestDefault:
             standby = standby_of(pid)
             os.kill(pid, signal.SIGKILL)
             client.driver("GetId")
-            assert standby_of(standby)  # made when all else is done
-            assert int(pidfile.read_text()) == standby
+            assert standby_of(standby)
+            wait_until(lambda: pidfile.exists() and pidfile.read_text().strip() == str(standby))
             end_process(standby)
             assert not pidfile.exists()
             client.close()

@@ -4,10 +4,20 @@ import os
 from typing import Final
 
 from ._relay import __file__ as _native
-from ._relay import lib
+from ._relay import ffi, lib
 
 LIBRARY: Final = os.path.join(os.path.dirname(os.path.abspath(_native)), "libomnibusrelay.so")
 """What omnibusd preloads, so that the data plane serves before Python runs."""
+
+
+def standby() -> tuple[int, int] | None:
+    """Returns the standby of a bus that has crashed, made before Python ran, once: its pid, and a pidfd.
+
+    Both belong to the caller.
+    """
+    pidfd = ffi.new("int *")
+    pid = int(lib.relay_resumption_standby(pidfd))
+    return (pid, int(pidfd[0])) if pid else None
 
 
 def end() -> None:

@@ -18,6 +18,7 @@
 #define PREVIOUS "--previous="
 #define LIBRARY "--library="
 #define CRASHED "--crashed"
+#define RESTARTED "--restarted"
 #define PRELOAD "LD_PRELOAD="
 #define LINE_MAX_SIZE (2u << 20) /* the kernel's limit of all arguments is of this order */
 
@@ -89,13 +90,19 @@ static int read_options(struct handover *h, char *at, char *end)
 {
     h->state = descriptor_number(at + strlen(RESUME));
     for (; at < end; at = next_argument(at)) {
-        if (begins(at, PREVIOUS))
+        if (begins(at, PREVIOUS)) {
             h->previous = at + strlen(PREVIOUS);
-        else if (begins(at, LIBRARY))
+        } else if (begins(at, LIBRARY)) {
+            h->library_option = at;
             h->library = at + strlen(LIBRARY);
-        else if (!begins(at, RESUME) && strcmp(at, returned) != 0 && strcmp(at, CRASHED) != 0)
+        } else if (strcmp(at, CRASHED) == 0) {
+            h->crashed = true;
+        } else if (!begins(at, RESUME) && strcmp(at, returned) != 0 && strcmp(at, RESTARTED) != 0) {
             break;
+        }
     }
+    h->rest = at;
+    h->end = end;
     if (!h->previous)
         return 0;
     size_t n = 0, used = 0;

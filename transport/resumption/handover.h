@@ -12,16 +12,19 @@
  * program again.
  */
 struct handover {
-    char *line;           /* of the process, NUL after each argument */
-    char **command;       /* with which the previous program is executed; NULL: there is none */
-    char *previous;       /* its path; NULL: not known */
-    char *library;        /* --library=; NULL: none */
-    char resume[32];      /* --resume-fd= of that command */
-    int state;            /* the descriptor of the state */
-    int *fds;             /* that were open: the connections, the listening sockets, the state, ... */
-    uint32_t n_fds, room; /* of fds */
-    char **environment;   /* as it was passed on */
-    sigset_t mask;        /* of signals */
+    char *line;             /* of the process, NUL after each argument */
+    char **command;         /* with which the previous program is executed; NULL: there is none */
+    char *previous;         /* its path; NULL: not known */
+    char *library;          /* --library=; NULL: none */
+    char *library_option;   /* the same as it was passed on */
+    bool crashed;           /* the state was written by a standby */
+    const char *rest, *end; /* the arguments behind those of a state, NUL after each */
+    char resume[32];        /* --resume-fd= of that command */
+    int state;              /* the descriptor of the state */
+    int *fds;               /* that were open: the connections, the listening sockets, the state, ... */
+    uint32_t n_fds, room;   /* of fds */
+    char **environment;     /* as it was passed on */
+    sigset_t mask;          /* of signals */
 };
 
 /* 0; -ENOENT: the command line has no state; -ENOMEM, or another negative errno. */

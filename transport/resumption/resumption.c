@@ -37,7 +37,10 @@ static int serve(struct resumption *r, char *why, size_t size)
     if (has_thread)
         atomic_store(&r->stage, RESUMPTION_SERVING);
     alarm(ADOPT_SECONDS);
-    return relay_commit(r->relay);
+    error = relay_commit(r->relay);
+    if (error == 0 && r->handover.crashed)
+        first_standby_make(r);
+    return error;
 }
 
 /* Once; r->handover has been read. 0, or a negative errno with a text in why. */
@@ -75,6 +78,14 @@ int relay_resumption(struct relay **out, int64_t *since, char *why, size_t size)
     *out = r->relay;
     *since = r->since;
     return error;
+}
+
+int64_t relay_resumption_standby(int *pidfd)
+{
+    int pid = resumption.standby;
+    resumption.standby = 0;
+    *pidfd = resumption.standby_pidfd;
+    return pid;
 }
 
 void relay_resumption_end(void)

@@ -54,7 +54,8 @@ struct resumption {
     struct relay *relay;  /* NULL: none */
     const uint8_t *state; /* mapped, until the end */
     size_t size;
-    int64_t since; /* when clients were served again; CLOCK_MONOTONIC in microseconds */
+    int standby, standby_pidfd; /* the process, until the control plane has asked for it; 0: none */
+    int64_t since;              /* when clients were served again; CLOCK_MONOTONIC in microseconds */
 };
 
 #pragma GCC visibility push(default)
@@ -65,6 +66,11 @@ struct resumption {
  * now. Without a thread it serves from the first relay_turn on. 0, or a negative errno with a text in why.
  */
 int relay_resumption(struct relay **out, int64_t *since, char *why, size_t why_size);
+/*
+ * The standby of a bus that has crashed, which was made before the control plane was there: its pid and, in
+ * *pidfd, a descriptor as of relay_standby, both of which the caller owns from now on. 0: there is none.
+ */
+int64_t relay_resumption_standby(int *pidfd);
 /* The control plane is ready: there is no way back any more. Closes the descriptor of the state. */
 void relay_resumption_end(void);
 /* The control plane has failed: executes the previous program. Returns if that is not possible. */
@@ -72,6 +78,8 @@ void relay_resumption_abandon(void);
 /* cffi: end */
 #pragma GCC visibility pop
 
+/* Makes a standby; without one a second crash is the end of the bus until the control plane is ready. */
+void first_standby_make(struct resumption *r);
 /* Notes what there is to return to, and catches the signals that lead there. */
 void way_back_begin(struct resumption *r);
 void way_back_end(struct resumption *r);
