@@ -150,10 +150,19 @@ class Serving:
         self._signal = number
         self._events.stop()
 
+    def _leave(self) -> bool:
+        """Leave all clients with the service manager, which knows whether this is a restart."""
+        may = self._notifier.is_on and self._startup.is_socket_activated(self.bus.settings)
+        return may and self._signal == signal.SIGTERM and self._make_upgrader().leave()
+
     def _end(self) -> None:
         self._notifier.stopping()
+        left = self._leave()
         if self._standby is not None:
             self._standby.dismiss()
+        if left:
+            self._listeners.clear()  # their files belong to the next process
+            return
         self._reloader.stop()
         if self._upgrader is not None:
             self._upgrader.stop()

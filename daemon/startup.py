@@ -30,7 +30,7 @@ from .doors import open_doors
 from .group import begin_again, choose_group, hand_over
 from .logging import Log
 from .options import Options
-from .upgrade.program import installed
+from .upgrade.program import CLIENTS, installed
 
 if TYPE_CHECKING:
     from .serve import Serving
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 # Modules that take long to import. The imports are cut short once the configuration has been read, since the
 # parent may be waiting for the address.
 PARTS: Final = ("logging", "concurrent.futures", "asyncio")
+INHERITED: Final = "systemd:"
 
 StartErrors = (
     AddressError,
@@ -71,6 +72,7 @@ class Startup:
         self.group_required = False
         self.has_thread = True
         self.has_standby = False
+        self.left: int | None = None
         self.forked = False
         self.way = ""
         self.to_syslog = False
@@ -113,6 +115,8 @@ class Startup:
             return None
         self._give_up_rights(user)
         self.notifier = Notifier()  # for this process, which may be a fork
+        if self.left is not None:
+            self._go_on(self.left)
         relay = self._start_relay(settings)
         # With few descriptors clients wait, as they could leave none for the control plane.
         waits = daemonize.has_few_fds()
@@ -193,10 +197,12 @@ class Startup:
             # The variables may be those of a script that has executed omnibusd: an error only for systemd:.
             taken, failure = [], error
 
+        self.left = next((one.fd for one in taken if one.name == CLIENTS), None)
+
         def take() -> Sequence[int]:
             if failure is not None:
                 raise failure
-            fds = [one.fd for one in taken]
+            fds = [one.fd for one in taken if one.fd != self.left]
             taken.clear()
             return fds
 
@@ -204,7 +210,7 @@ class Startup:
             self.listeners.append(listen(address, take_inherited=take))
         # Not printed, since some clients can't parse a list: clients for packets derive the address.
         self.announced = tuple(self.listeners)
-        if self.group is not None:
+        if self.group is not None and self.left is None:
             self._listen_beside()
         if self.options.print_address is not None:
             daemonize.print_line(self.options.print_address, self.address)
@@ -254,6 +260,21 @@ class Startup:
                 daemonize.close_printed(options.print_pid)  # the parent prints
             daemonize.detach(keep_umask=settings.keep_umask)
         return True
+
+    def is_socket_activated(self, settings: Settings) -> bool:
+        """Return whether all sockets are the service manager's, which keeps them while no process runs."""
+        return all(address == INHERITED for address in self._addresses(settings))
+
+    def _go_on(self, left: int) -> None:
+        """Go on with the clients that the process before has left; return if that is not possible."""
+        from ..policy.load import describe
+        from .upgrade.restart import go_on
+
+        self.notifier.forget(CLIENTS)
+        try:
+            go_on(left, self)
+        except Exception as error:
+            self.log.warning(f"Clients are disconnected: {describe(error)}")
 
     def _start_relay(self, settings: Settings) -> Relay:
         """Start the data plane with the settings."""
@@ -310,6 +331,8 @@ class Startup:
             import_module(".serve", __package__)
             import_module(".upgrade.upgrader", __package__)
             import_module(".upgrade.tables", __package__)
+            if self.left is not None:
+                import_module(".upgrade.restart", __package__)
             daemonize.become(user)
 
     def _clean(self) -> None:

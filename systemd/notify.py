@@ -62,6 +62,28 @@ class Notifier:
         if wait and self._socket is not None:
             self._barrier(self._socket)
 
+    def store(self, fd: int, name: str) -> None:
+        """Leave a descriptor with the manager, which passes it to the next process of the unit by its name.
+
+        It replaces those of that name. Returns when the manager has it. It needs FileDescriptorStoreMax= in
+        the unit; after a stop the manager closes it.
+        """
+        self.forget(name)
+        if self._socket is None:
+            return
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))
+        text = f"FDSTORE=1\nFDNAME={name}\nFDPOLL=0"  # a socket whose other end is closed is to stay
+        try:
+            self._socket.settimeout(PATIENCE)
+            self._socket.sendmsg([text.encode()], [rights], 0, self._address)
+        except OSError:
+            return
+        self._barrier(self._socket)
+
+    def forget(self, name: str) -> None:
+        """Let the manager close the descriptors of a name."""
+        self._send("FDSTOREREMOVE=1", f"FDNAME={name}")
+
     def _barrier(self, sock: socket.socket) -> None:
         """Wait until the manager has handled all messages: it closes a descriptor, in their order."""
         reading, writing = os.pipe2(os.O_CLOEXEC)

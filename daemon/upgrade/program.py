@@ -22,8 +22,12 @@ LIBRARY: Final = "--library="
 """What omnibusd preloads, so that the data plane serves first: the library that was rehearsed with."""
 RETURNED: Final = "--returned"
 """In front of a command line: the program after this one could not go on."""
+RESTARTED: Final = "--restarted"
+"""In front of a command line: the state is what the process before has left with the service manager."""
 CRASHED: Final = "--crashed"
 """In front of a command line: the state is that of a bus that has crashed, written by its standby."""
+CLIENTS: Final = "omnibus-clients"
+"""The name of what a bus leaves with the service manager (``restart.py``)."""
 MAX_LINKS: Final = 40  # as in the kernel
 
 
@@ -106,7 +110,7 @@ def _check(path: str, found: os.stat_result, owner: int) -> None:
 def without_resume(arguments: Sequence[str]) -> tuple[str, ...]:
     """Return a command line without what an earlier upgrade has put in front of it."""
     rest = list(arguments)
-    while rest and rest[0].startswith((RESUME, PREVIOUS, LIBRARY, RETURNED, CRASHED)):
+    while rest and rest[0].startswith((RESUME, PREVIOUS, LIBRARY, RETURNED, RESTARTED, CRASHED)):
         rest.pop(0)
     return tuple(rest)
 

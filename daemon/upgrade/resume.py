@@ -76,9 +76,10 @@ class ResumedStart(Startup):
 
     def _configure(self, control: Control) -> tuple[Settings, Mechanisms]:
         """Read the configuration; use the state's if that fails now."""
-        same = (self.config_file, self.omnibus_config) == (control.config_file, control.omnibus_config)
-        self.config_file, self.omnibus_config = control.config_file, control.omnibus_config
-        if not same:  # the names were relative to another directory
+        before = (control.config_file, control.omnibus_config)
+        # Those of a restart are the unit's of today; others were relative to another directory.
+        if (self.config_file, self.omnibus_config) != before and not self._resumption.restarted:
+            self.config_file, self.omnibus_config = before
             self._reading = FirstReading(self.config_file, self.omnibus_config, serving=True)
             self.began = self._reading.began
         try:
@@ -108,7 +109,8 @@ class ResumedStart(Startup):
         }
         self.old_fd_limit = control.old_fd_limit
         self.pidfile = control.pidfile
-        if self._resumption.crashed and self.pidfile is not None:
+        another = self._resumption.crashed or self._resumption.restarted
+        if another and self.pidfile is not None:
             self._renew_pidfile(self.pidfile)
         self.log.never_wait()
 
@@ -168,7 +170,8 @@ class ResumedStart(Startup):
     def _log_pause(self, control: Control) -> int:
         """Log the upgrade; return for how many microseconds no client was served."""
         pause = max(0, int(1e6 * (self._resumption.since - control.frozen)))
-        how = "Returned" if self._resumption.returned else "Upgraded"
+        resumption = self._resumption
+        how = "Returned" if resumption.returned else "Restarted" if resumption.restarted else "Upgraded"
         self.log.info(
             f"{how} from omnibus {control.version} to {__version__}: {control.connections} connections,"
             f" which waited {pause / 1000:.0f} ms",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ... import __version__
 from ...transport.relay import Relay, resumption
-from .program import CRASHED, PREVIOUS, RESUME, RETURNED, ProgramError, without_resume
+from .program import CRASHED, PREVIOUS, RESTARTED, RESUME, RETURNED, ProgramError, without_resume
 
 
 class Resumption:
@@ -17,14 +17,16 @@ class Resumption:
 
     ``previous``: where the previous program still is, "" if it isn't known. ``returned``: this is that
     program. ``relay`` serves since the time ``since``, in seconds of CLOCK_MONOTONIC.
-    ``crashed``: the bus has crashed, and this is another process.
+    ``crashed``: the bus has crashed, and ``restarted``: the service manager has restarted it; in either case
+    this is another process.
     """
 
-    def __init__(self, state: int, previous: str, *, returned: bool, crashed: bool) -> None:
+    def __init__(self, state: int, previous: str, *, returned: bool, crashed: bool, restarted: bool) -> None:
         self.state = state
         self.previous = previous
         self.returned = returned
         self.crashed = crashed
+        self.restarted = restarted
 
     def begin(self) -> None:
         """Let the data plane serve, unless it does already; raises StateError.
@@ -52,5 +54,11 @@ def take(arguments: Sequence[str]) -> tuple[Resumption, tuple[str, ...]]:
     if not number.isdecimal() or len(number) > 9:
         raise ProgramError(f"{RESUME}{number}: that is no descriptor")
     previous = values.get(PREVIOUS.removesuffix("="), "")
-    resumption = Resumption(int(number), previous, returned=RETURNED in options, crashed=CRASHED in options)
+    resumption = Resumption(
+        int(number),
+        previous,
+        returned=RETURNED in options,
+        crashed=CRASHED in options,
+        restarted=RESTARTED in options,
+    )
     return resumption, without_resume(arguments)

@@ -17,10 +17,10 @@ from ..configuration import named_fd
 from ..daemonize import SIGNALS, open_fds, release_signals
 from ..errors import DBusError
 from ..guard import ignored
-from . import memfd
+from . import carrier, memfd
 from .control import Request
 from .freezer import Freezer, Unrest
-from .program import LIBRARY, PREVIOUS, REHEARSE, RESUME, ProgramError, check_trust, without_resume
+from .program import CLIENTS, LIBRARY, PREVIOUS, REHEARSE, RESUME, ProgramError, check_trust, without_resume
 from .rehearsal import Rehearsal
 from .sections import WRITTEN, encode
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 PATIENCE: Final = 5.0  # seconds to wait for a reload, or for a moment in which nothing is to be done
 PAUSE: Final = 0.05  # seconds between attempts
+LEAVING: Final = 1.0  # seconds for the state of a bus that is being ended
 SPARE_FDS: Final = 64  # that a start takes
 NOT_INHERITED: Final = (b"LISTEN_PID", b"LISTEN_FDS", b"LISTEN_FDNAMES", b"LISTEN_PIDFDID")
 
@@ -89,6 +90,28 @@ class Upgrader:
             call.resume()
         self._loop.soon(self._prepare, self._failed)
 
+    def leave(self) -> bool:
+        """Leave all clients with the service manager, for the next process of the unit (``restart.py``).
+
+        The bus is frozen afterwards, and has to end. Return False if it is to disconnect them instead.
+        """
+        self.stop()
+        self._until = self._loop.time() + LEAVING
+        while True:
+            try:
+                self._dissolve_group()
+                self._write(self._store)
+            except Unrest as error:
+                if self._loop.time() < self._until:
+                    continue
+                reason = str(error)
+            except (OSError, StateError) as error:
+                reason = _text(error)
+            else:
+                return True
+            self._bus.log.warning(f"Clients are disconnected: {reason}")
+            return False
+
     def stop(self) -> None:
         """End a rehearsal, if there is one."""
         rehearsal, self._rehearsal = self._rehearsal, None
@@ -120,7 +143,12 @@ class Upgrader:
         command = program.command(REHEARSE, f"{RESUME}{self._state}", *self._arguments())
         seconds = self._startup.options.rehearsal_seconds
         self._rehearsal = Rehearsal(
-            self._loop, command, self._environment(), self._state, self._rehearsed, seconds
+            self._loop,
+            command,
+            successor_environment(self._startup),
+            self._state,
+            self._rehearsed,
+            seconds,
         )
 
     def _rehearsed(self, version: str, failure: str, library: str) -> None:
@@ -178,6 +206,11 @@ class Upgrader:
         control = self._tables.dump(frozen, self._request)
         return encode(self._bus.names, self._acceptor.handshakes, control)
 
+    def _store(self) -> None:
+        """Leave the state and what it mentions with the service manager; raises OSError or StateError."""
+        with carrier.fill([self._state, *sorted(set(self._carried()))]) as sock:
+            self._startup.notifier.store(sock.fileno(), CLIENTS)
+
     def _execute(self) -> None:
         """Execute the program with the descriptors that the state mentions; raises OSError if that fails."""
         program = self._startup.program
@@ -188,28 +221,27 @@ class Upgrader:
         if self._may_preload():
             options.append(LIBRARY + self._library)
         command = program.command(*options, *self._arguments())
-        kept = self._kept()
+        kept = [*self._carried(), *named_fd(self._startup.config_file), self._state]
         if self._standby is not None:
             self._standby.end()  # it would keep what the next program closes
         try:
             for fd in kept:
                 os.set_inheritable(fd, True)
-            os.execve(command[0], command, self._environment())
+            os.execve(command[0], command, successor_environment(self._startup))
         finally:
             for fd in kept:
                 os.set_inheritable(fd, False)
             if self._standby is not None:
                 self._standby.start()
 
-    def _kept(self) -> list[int]:
-        """Return the descriptors to keep, as the sealed state lists them; raises StateError."""
+    def _carried(self) -> list[int]:
+        """Return the descriptors that the sealed state mentions; raises StateError."""
         memfd.check(self._state, os.geteuid())
         with State(self._state) as state:
             fds = state.descriptors()
             if any(state.section(kind) is None for kind in WRITTEN):
                 raise StateError("The state is not whole")
-        fds += [sock.fileno() for listener in self._startup.listeners for sock in listener.sockets]
-        return [*fds, *named_fd(self._startup.config_file), self._state]
+        return fds + [sock.fileno() for listener in self._startup.listeners for sock in listener.sockets]
 
     def _previous(self) -> str | None:
         """Return where this program is still installed, if the new one is elsewhere."""
@@ -245,11 +277,6 @@ class Upgrader:
     def _arguments(self) -> tuple[str, ...]:
         return without_resume(sys.argv[1:])
 
-    def _environment(self) -> dict[bytes, bytes]:
-        """Return the environment that this program was started with, without sockets that were taken."""
-        inherited = self._startup.inherited
-        return {name: value for name, value in inherited.items() if name not in NOT_INHERITED}
-
     def _wait_for_reload(self, again: Callable[[], None]) -> bool:
         if not self._reloader.busy:
             return False
@@ -280,6 +307,11 @@ class Upgrader:
                 self._bus.relay.error, request.peer, request.serial, errors.FAILED, f"Not upgraded: {text}"
             )
             self._bus.guard.run(answer, ignored)
+
+
+def successor_environment(startup: Startup) -> dict[bytes, bytes]:
+    """Return the environment that this program was started with, without sockets that were taken."""
+    return {name: value for name, value in startup.inherited.items() if name not in NOT_INHERITED}
 
 
 def _text(error: Exception) -> str:

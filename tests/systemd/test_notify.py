@@ -84,6 +84,39 @@ def test_manager_that_takes_no_descriptors(tmp_path):
     notifier.close()
 
 
+def test_descriptor_that_is_left(manager, notifier, tmp_path):
+    """FDSTORE=1 replaces what has the name, and the manager has it when the call returns."""
+    with (tmp_path / "file").open("w+") as file:
+        file.write("content")
+        file.flush()
+        waiting = threading.Thread(target=notifier.store, args=(file.fileno(), "clients"))
+        waiting.start()
+        assert hear(manager) == "FDSTOREREMOVE=1\nFDNAME=clients"
+        text, (stored,), *_ = socket.recv_fds(manager, 4096, 1)
+        assert text == b"FDSTORE=1\nFDNAME=clients\nFDPOLL=0"
+        text, (barrier,), *_ = socket.recv_fds(manager, 4096, 1)
+        assert text == b"BARRIER=1"
+        assert waiting.is_alive()
+        os.close(barrier)
+        waiting.join(20)
+        assert not waiting.is_alive()
+    assert os.pread(stored, 20, 0) == b"content"
+    os.close(stored)
+
+
+def test_descriptor_that_is_taken_back(manager, notifier):
+    notifier.forget("clients")
+    assert hear(manager) == "FDSTOREREMOVE=1\nFDNAME=clients"
+
+
+def test_descriptor_without_a_manager(tmp_path):
+    """Nothing is left, and nothing waits."""
+    for name in ("", str(tmp_path / "gone")):
+        notifier = Notifier({"NOTIFY_SOCKET": name})
+        notifier.store(0, "clients")
+        notifier.close()
+
+
 def test_is_on(notifier):
     assert notifier.is_on
     assert not Notifier({}).is_on
