@@ -106,7 +106,7 @@ bool preflight(struct takeover *t)
     if (pid == 0 && (pid = find_process(t)) == 0)
         return false;
     if (!process_read(&t->process, pid, why, sizeof(why)) ||
-        !trust(t->options->program, t->process.uid, why, sizeof(why)))
+        !trust(t->options->program, t->process.uid, true, why, sizeof(why)))
         return takeover_refuse(t, "%s", why);
     if (process_is_mediated(why, sizeof(why))) {
         if (!t->options->force)

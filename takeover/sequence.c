@@ -5,6 +5,7 @@
 #include "takeover.h"
 
 #include "syscalls.h"
+#include "trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,7 @@
 #define QUIET_TIME 1000  /* for the daemon to empty itself */
 #define SERVE_TIME 60000 /* for omnibusd to answer */
 #define LET_GO_TIME 2000
+#define LIBRARY "--library=" /* of omnibusd */
 #define ACTIVATION_REST 1000 /* after a unit was asked for, until systemd surely knows of it */
 
 enum attempt {
@@ -67,6 +69,26 @@ static enum attempt learn(struct takeover *t)
     return obstacles_none(&t->obstacles) ? ATTEMPT_READY : ATTEMPT_BLOCKED;
 }
 
+/*
+ * Notes the library of the data plane that the rehearsal was made with, which omnibusd preloads, so that
+ * clients do not wait for Python. Its path is a string of JSON; one with an escape is left out.
+ */
+static void note_library(struct takeover *t)
+{
+    static const char key[] = "\"library\": \"";
+    char why[sizeof(t->why)];
+    const char *at = strstr(t->rehearsal.text, key);
+    size_t n = at ? strcspn(at + sizeof(key) - 1, "\"\\") : 0;
+    t->library[0] = '\0';
+    if (n == 0 || n >= sizeof(t->library) - sizeof(LIBRARY) || at[sizeof(key) - 1 + n] != '"')
+        return;
+    snprintf(t->library, sizeof(t->library), LIBRARY "%.*s", (int)n, at + sizeof(key) - 1);
+    if (trust(t->library + sizeof(LIBRARY) - 1, t->process.uid, false, why, sizeof(why)))
+        return;
+    fprintf(stderr, "Clients wait for Python: %s\n", why);
+    t->library[0] = '\0';
+}
+
 /* The new program reads the state as it is known, and touches nothing; the daemon goes on meanwhile. */
 static bool rehearse(struct takeover *t)
 {
@@ -89,6 +111,7 @@ static bool rehearse(struct takeover *t)
     }
     if (!child_end(&t->rehearsal))
         return takeover_refuse(t, "omnibusd can't go on with this bus: %s", t->rehearsal.text);
+    note_library(t);
     t->rehearsed = true;
     return true;
 }
@@ -166,7 +189,7 @@ static int execute(struct takeover *t, struct hold *h)
 {
     char resume[32];
     snprintf(resume, sizeof(resume), "--resume-fd=%d", h->memfd);
-    const char *const before[] = {resume, NULL};
+    const char *const before[] = {resume, t->library[0] ? t->library : NULL, NULL};
     const char **command = draft_command(t, before), **environment = new_environment(t);
     int error = command && environment ? hold_execute(h, command, environment) : -ENOMEM;
     free(command);

@@ -61,6 +61,7 @@ struct takeover {
     struct state_view draft_view;
     struct child rehearsal;
     bool rehearsed;
+    char library[4096]; /* the option of omnibusd with that of the data plane; "": none */
     bool plugged;
     int signals; /* a signalfd with SIGCHLD */
     char why[512];

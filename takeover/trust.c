@@ -87,7 +87,7 @@ static bool step(struct walk *w, const char *part, struct stat *found)
     return check_mode(w, found) && (!S_ISLNK(found->st_mode) || follow_link(w, cut));
 }
 
-bool trust(const char *path, uid_t owner, char *why, size_t why_size)
+bool trust(const char *path, uid_t owner, bool program, char *why, size_t why_size)
 {
     struct walk w = {.owner = owner, .why = why, .why_size = why_size};
     struct stat found;
@@ -103,7 +103,8 @@ bool trust(const char *path, uid_t owner, char *why, size_t why_size)
         if (!step(&w, part, &found))
             return false;
     }
-    if (w.rest[strspn(w.rest, "/")] != '\0' || !S_ISREG(found.st_mode) || !(found.st_mode & S_IXUSR))
+    if (w.rest[strspn(w.rest, "/")] != '\0' || !S_ISREG(found.st_mode) ||
+        (program && !(found.st_mode & S_IXUSR)))
         return refuse(&w, "not a program");
     return true;
 }

@@ -9,8 +9,8 @@
 /*
  * True if only root and owner can change what an absolute path leads to: the file, each directory on the way
  * to it and each link belong to one of them, and others can't write. A directory with the sticky bit may be
- * writable, since its entries are safe. False, with a text in why.
+ * writable, since its entries are safe. The file is a program, or else a library. False, with a text in why.
  */
-bool trust(const char *path, uid_t owner, char *why, size_t why_size);
+bool trust(const char *path, uid_t owner, bool program, char *why, size_t why_size);
 
 #endif

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from support.installation import install
 from support.message import Type
 from support.raw import BUS, BUS_PATH, Client
 
@@ -37,6 +38,28 @@ class TestClients:
         assert clients[0].driver("GetId") == identity
         assert {bus.connect().guid} == guids
         assert clients[0].driver("GetConnectionUnixProcessID", "s", BUS) == bus.pid
+
+    def test_data_plane_first(self, bus: Bus) -> None:
+        """It is preloaded, so that clients do not wait for Python; the environment is as it was."""
+        client = bus.connect()
+        before = Path(f"/proc/{bus.pid}/environ").read_bytes()
+        bus.take_over()
+        client.driver("GetId")
+        command = Path(f"/proc/{bus.pid}/cmdline").read_bytes().split(b"\0")
+        assert [one for one in command if one.startswith(b"--library=/")]
+        assert b"LD_PRELOAD" not in Path(f"/proc/{bus.pid}/environ").read_bytes()
+        assert b"LD_PRELOAD" not in before
+
+    def test_library_that_others_can_write(self, bus: Bus, tmp_path: Path) -> None:
+        """It is not preloaded; Python, which is as the administrator has installed it, loads it then."""
+        package = install(tmp_path / "1", Path(bus.program))
+        tmp_path.chmod(0o755)
+        (package / "transport/relay/libomnibusrelay.so").chmod(0o777)
+        bus.program = str(tmp_path / "1/bin/omnibusd")
+        client = bus.connect()
+        assert "Clients wait for Python" in bus.take_over()
+        client.driver("GetId")
+        assert b"--library=" not in Path(f"/proc/{bus.pid}/cmdline").read_bytes()
 
     def test_observer_comes_and_leaves(self, bus: Bus) -> None:
         """A client that follows NameOwnerChanged sees one client come and leave; no other."""
