@@ -175,15 +175,20 @@ static inline void end(void)
         client_end(&clients[i]);
 }
 
-static inline void run(uint8_t how, struct input *in)
+static inline void act_all(struct input *in)
 {
-    begin(how);
     for (int i = 0; i < ACTIONS && !input_empty(in); i++) {
         bool fail = world.allocations_fail;
         act(in);
         world.allocations_fail &= !fail;
     }
     world_settle();
+}
+
+static inline void run(uint8_t how, struct input *in)
+{
+    begin(how);
+    act_all(in);
     if (!(how & BEGIN_ABRUPT_END))
         leave();
     if (how & BEGIN_THREAD)
@@ -191,6 +196,7 @@ static inline void run(uint8_t how, struct input *in)
     end();
 }
 
+#ifndef FUZZ_OWN_RUN
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input in = {data, data + size};
@@ -204,5 +210,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ASSERT(descriptors_count() == open);
     return 0;
 }
+#endif
 
 #endif

@@ -200,6 +200,7 @@ int __wrap_sendmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags)
     if (sent < 0)
         return -1;
     messages->msg_len = (unsigned int)sent;
+    world_moment();
     return 1;
 }
 
@@ -296,6 +297,7 @@ int __wrap_recvmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags,
     if (received < 0)
         return -1;
     messages->msg_len = (unsigned int)received;
+    world_moment();
     return 1;
 }
 

@@ -148,6 +148,8 @@ static inline void act_upgrade(struct input *in)
 {
     struct upgrade_state state = {.fd = -1};
     uint8_t how = input_byte(in);
+    void (*moment)(void) = world.moment;
+    world.moment = NULL; /* it would be left with what is allocated here */
     world_settle();
     world.allocations = how >> 2;
     bool dissolved = FUZZ_GROUP && how & 4;
@@ -172,6 +174,7 @@ static inline void act_upgrade(struct input *in)
     CONTROL_SURELY(relay_thaw(control.relay));
     CONTROL(relay_commit(control.relay));
     control_turn();
+    world.moment = moment;
 }
 
 #endif

@@ -35,6 +35,9 @@ const char *__asan_default_options(void);
 
 const char *__asan_default_options(void)
 {
+#ifdef FUZZ_OWN_RUN /* a process that ends leaves its memory */
+    return "quarantine_size_mb=4:malloc_context_size=8:detect_leaks=0";
+#endif
     return "quarantine_size_mb=4:malloc_context_size=8";
 }
 
@@ -82,7 +85,9 @@ static struct world {
     int failing[WORLD_CALLS]; /* the error of the next call; 0: it succeeds */
     bool allocations_fail;    /* after this many calls */
     uint32_t allocations;
-    bool cut; /* the next control data does not fit */
+    bool cut;             /* the next control data does not fit */
+    void (*moment)(void); /* called around each allocation, read and write of the relay; NULL: not */
+    bool dead;            /* the relay is a standby's, which frees nothing */
     void *(*thread)(void *);
     void *thread_context;
     struct world_block blocks[WORLD_BLOCKS];
@@ -124,8 +129,15 @@ static inline bool world_fails(enum world_call call)
     return true;
 }
 
+static inline void world_moment(void)
+{
+    if (world.running && world.moment)
+        world.moment();
+}
+
 static inline bool world_allocates(void)
 {
+    world_moment();
     if (!world.running || !world.allocations_fail)
         return true;
     if (world.allocations == 0)
@@ -193,6 +205,8 @@ void *__wrap_calloc(size_t n, size_t size)
 
 void __wrap_free(void *memory)
 {
+    if (world.dead)
+        return;
     if (is_block(memory)) {
         block_free(memory);
         return;

@@ -9,6 +9,8 @@
 #include "upgrade_fixture.h"
 
 #include "../../transport/relay/resume/salvage.h"
+#include "../../transport/relay/route/input.h"
+#include "../../transport/relay/state/inbox.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -22,9 +24,10 @@
 #define SURVIVED 2 /* exit status of a bus that has not reached the moment */
 
 static struct {
-    struct bus *bus; /* NULL: no crash is wanted, as in the parent */
-    long left;       /* moments before the crash */
-    int state;       /* the file for the state */
+    struct bus *bus;                    /* NULL: no crash is wanted, as in the parent */
+    long left;                          /* moments before the crash */
+    int state;                          /* the file for the state */
+    void (*half_done)(struct bus *bus); /* what the bus was doing there, which no call shows; NULL: nothing */
 } crash;
 
 static bool survived; /* the moment was not reached: the bus ended idle */
@@ -34,6 +37,8 @@ static void crash_here(void)
     struct dump_result result = {0};
     struct bus *bus = crash.bus;
     crash.bus = NULL;
+    if (crash.half_done)
+        crash.half_done(bus);
     int error = salvage(bus, crash.state, (const uint8_t *)"", 0, &result);
     if (error < 0)
         printf("# %s\n", result.why), fflush(stdout);
@@ -323,6 +328,96 @@ static void at_each_moment(void)
         printf("# at moment %ld\n", when - 1);
 }
 
+/* The descriptors of a read are the peer's already, and the note does not say so yet. */
+static void take_read(struct bus *bus)
+{
+    struct read_note *reading = &bus->under_way.reading;
+    struct peer *peer = atomic_load(&reading->peer);
+    if (!peer || reading->claimed || reading->call.moved == 0)
+        return;
+    CHECK_EQUAL(input_received(peer, reading), 0);
+    reading->claimed = false;
+}
+
+static void within_each_read(void)
+{
+    crash.half_done = take_read;
+    at_each_moment();
+    crash.half_done = NULL;
+}
+
+/* Goes on with what an idle bus leaves. */
+static bool renew(struct traffic *t, void (*half_done)(struct bus *bus))
+{
+    struct upgrade_state state = {.fd = memfd_create("omnibus-state", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
+    char why[256] = "";
+    crash.half_done = half_done;
+    bool done = run_to(t, 1000000, state.fd) && upgrade_map(&state);
+    crash.half_done = NULL;
+    if (done) {
+        upgrade_leave(&t->p);
+        done = CHECK_EQUAL(relay_restore(&t->p.relay, state.bytes, state.size, false, why, sizeof(why)), 0);
+    }
+    if (why[0])
+        printf("# %s\n", why);
+    upgrade_end(&state);
+    if (done)
+        upgrade_thaw(&t->p);
+    return done;
+}
+
+static bool two_clients(struct traffic *t)
+{
+    memset(t, 0, sizeof(*t));
+    plane_open(&t->p);
+    t->a = plane_connect(&t->p, 0);
+    t->b = plane_connect(&t->p, 1);
+    return without_thread(&t->p);
+}
+
+/* Half a message came with a descriptor, and then the connection was lost. */
+static void lose_begun(struct bus *bus)
+{
+    struct peer *peer = bus_peer(bus, 0);
+    static int fds[1];
+    fds[0] = peer->fd;
+    CHECK_EQUAL(inbox_begin(peer, (const uint8_t *)"l", 1, fds, 1), 0);
+    peer->input.begun = true;
+    peer->input.n_fds_begun = 1;
+    peer->life = PEER_CLOSING;
+}
+
+static void lost_with_half_a_message(void)
+{
+    struct traffic t;
+    if (two_clients(&t) && renew(&t, lose_begun) && CHECK_EQUAL(relay_start(t.p.relay), 0)) {
+        client_closed(t.a);
+        client_sync(t.b);
+    }
+    plane_close(&t.p);
+}
+
+/* A call is kept for the control plane, and its sender is not stopped yet. */
+static void unstop(struct bus *bus)
+{
+    CHECK(bus_peer(bus, 0)->calls.held);
+    bus_peer(bus, 0)->calls.stopped = false;
+}
+
+static void before_its_sender_is_stopped(void)
+{
+    struct traffic t;
+    if (two_clients(&t)) {
+        struct marshal w = client_call(t.a, BUS, "ListActivatableNames", NULL);
+        client_send(t.a, &w);
+        if (renew(&t, unstop)) {
+            CHECK(bus_peer(&t.p.relay->bus, 0)->calls.stopped);
+            upgrade_take(&t.p, RELAY_EVENT_CALL);
+        }
+    }
+    plane_close(&t.p);
+}
+
 /* Lets the bus end by a fault of its own while it reads from a, and makes the next one. */
 static bool fault(struct traffic *t)
 {
@@ -370,8 +465,8 @@ static void when_idle(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(at_each_moment),
-    TEST(twice_with_one_client),
-    TEST(when_idle),
+    TEST(at_each_moment),           TEST(within_each_read),
+    TEST(lost_with_half_a_message), TEST(before_its_sender_is_stopped),
+    TEST(twice_with_one_client),    TEST(when_idle),
 };
 CHECK_MAIN(tests)

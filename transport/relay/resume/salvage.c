@@ -180,6 +180,7 @@ static void shut(struct peer *peer)
     peer->output.queue_offset = 0;
     inbox_clear(peer);
     peer->input.n_fds = 0; /* closed by execve(2) */
+    peer->input.begun = false;
     peer->input.waiting = false;
     peer->calls.held = NULL;
     peer->calls.stopped = false;
@@ -272,6 +273,7 @@ static bool complete_tables(struct bus *bus, uint64_t culprit)
     for (struct table_node *node = NULL; (node = table_walk(&bus->peers, node));) {
         struct peer *peer = CONTAINER_OF(node, struct peer, node);
         count_queue(&peer->output.queue);
+        peer->calls.stopped |= peer->calls.held != NULL;
         if (peer->life != PEER_CONNECTED || peer->id == culprit)
             shut(peer);
         done &= keep_pending(peer);

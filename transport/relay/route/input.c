@@ -76,9 +76,10 @@ int input_received(struct peer *peer, struct read_note *reading)
 {
     struct msghdr *header = &reading->call.header;
     size_t n = reading->call.moved, size = reading->iov.iov_len;
-    peer->input.begun = reading->have > 0 && !peer->input.fds_open;
-    peer->input.n_fds_begun = peer->input.n_fds;
-    peer->input.fds_open = n == size && n > 0 && (header->msg_controllen > 0 || peer->input.fds_open);
+    peer->input.n_fds = reading->had_fds; /* they were taken in part if a standby does it again */
+    peer->input.begun = reading->have > 0 && !reading->fds_open;
+    peer->input.n_fds_begun = reading->had_fds;
+    peer->input.fds_open = n == size && n > 0 && (header->msg_controllen > 0 || reading->fds_open);
     int error = input_take_control(peer, header);
     reading->claimed = true;
     return error;
@@ -93,6 +94,8 @@ static size_t input_receive(struct bus *bus, struct peer *peer, uint8_t *data, s
     struct read_note *reading = &bus->under_way.reading;
     struct msghdr *header = &reading->call.header;
     read_note_begin(reading, peer, data, have);
+    reading->had_fds = peer->input.n_fds;
+    reading->fds_open = peer->input.fds_open;
     reading->iov = (struct iovec){data + have, size};
     *header = (struct msghdr){.msg_iov = &reading->iov,
                               .msg_iovlen = 1,

@@ -43,9 +43,11 @@ struct read_note {
     const uint8_t *data;       /* the input that was there before, followed by what the call adds */
     size_t have;               /* bytes of the former */
     size_t doubtful,
-        routed;     /* offsets in data: what precedes both is routed, the message between them in part */
-    uint32_t n_fds; /* unclaimed descriptors of the peer before that message claimed its own */
-    bool claimed;   /* the descriptors that came with the read are the peer's */
+        routed;       /* offsets in data: what precedes both is routed, the message between them in part */
+    uint32_t n_fds;   /* unclaimed descriptors of the peer before that message claimed its own */
+    uint32_t had_fds; /* the same before the read */
+    bool fds_open;    /* the peer's before the read, too */
+    bool claimed;     /* the descriptors that came with the read are the peer's */
     struct noted_call call;
     struct iovec iov; /* its buffer */
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(UNDER_WAY_FDS * sizeof(int))];
