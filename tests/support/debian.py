@@ -10,7 +10,9 @@ from pathlib import Path
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "omnibus"
 # Copied from this machine: host names, and the certificates that pip trusts.
 SHARED = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf")
+# The root is a mount itself, so that what runs there may make mount namespaces.
 MOUNTS = """set -eu
+mount --bind "$1" "$1"
 cd "$1"
 mount -t proc proc proc
 mount --rbind /sys sys

@@ -74,6 +74,15 @@ class Bus:
     def is_omnibus(self) -> bool:
         return b"omnibus" in Path(f"/proc/{self.pid}/cmdline").read_bytes()
 
+    @property
+    def pipes(self) -> int:
+        """The number of its descriptors that are pipes."""
+        links = []
+        for one in Path(f"/proc/{self.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                links.append(os.readlink(one))
+        return sum(link.startswith("pipe:") for link in links)
+
     def facts(self) -> dict[str, Any]:
         """What a refused takeover leaves as it was: descriptors with their flags, mappings, signals."""
         process = Path(f"/proc/{self.pid}")

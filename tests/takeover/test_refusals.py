@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from support.daemon import DEADLINE, config, private_directory, start
+from support.machine import wait_until
 from support.message import Message, Type
 from support.raw import BUS, BUS_PATH, Client, Closed, Wire
 
@@ -277,8 +278,10 @@ class TestConnections:
         os.mkfifo(tmp_path / "wait")
         bus = start_bus(extra=f"<servicedir>{tmp_path}</servicedir>")
         client = bus.connect()
+        pipes = bus.pipes
         serial = client.start_call(BUS, "StartServiceByName", "su", NAME, 0, interface=BUS, path=BUS_PATH)
         with (tmp_path / "wait").open("w") as fifo:  # it runs
+            wait_until(lambda: bus.pipes == pipes, "the daemon knows: its pipe for errors is closed")
             assert "The daemon is starting a program" in bus.refuses()
             fifo.write("\n")
         client.expect_error(serial, "org.freedesktop.DBus.Error.Spawn.ChildExited")
