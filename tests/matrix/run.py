@@ -50,7 +50,8 @@ class Suite(Root):
         self.make(*BASE)
         self.share()
         self.enter(
-            "apt-get -q update; DEBIAN_FRONTEND=noninteractive apt-get -qy dist-upgrade; apt-get clean"
+            "export DEBIAN_FRONTEND=noninteractive; dpkg --configure -a;"  # an earlier run was interrupted
+            " apt-get -q update; apt-get -qy dist-upgrade; apt-get clean"
         )
         copy_checkout(self.path / "checkout")
 
