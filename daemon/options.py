@@ -18,7 +18,7 @@ USAGE: Final = (
     "  [--syslog] [--nosyslog] [--syslog-only] [--systemd-activation]\n"
     "  [--multicast=auto|off|require] [--standby=auto|on|off] [--omnibus-config=FILE]\n"
     "  [--rehearsal-seconds=SECONDS]\n"
-    "  [--check] [--upgrade] [--can-resume] [--introspect] [--version] [--help]\n"
+    "  [--check] [--can-resume] [--introspect] [--version] [--help]\n"
 )
 
 

@@ -32,7 +32,6 @@ OPTIONS: Final = (
     (
         "Instead of a start:",
         ("--check", "take all steps of one, change nothing, end with 0, or with 1 and the reason"),
-        ("--upgrade", "let running buses go on as this program, with all their clients"),
         ("--can-resume", "print the formats of state that this program can go on with"),
         ("--introspect", "print the interfaces of the bus as XML"),
         ("--version", "print the version"),

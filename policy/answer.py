@@ -37,7 +37,7 @@ def decode(data: bytes) -> dict[str, Any]:
         theirs = words[2].decode("ascii", "replace") if len(words) > 2 and words[0] == MARK else "unknown"
         raise OtherCode(
             f"The installed omnibus is another one (version {theirs}) than the one that runs "
-            f"(version {__version__}): run omnibusd --upgrade, or restart the bus, "
+            f"(version {__version__}): run omnibusctl upgrade, or restart the bus, "
             "with a system bus the machine"
         )
     try:

@@ -16,13 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from ...daemon.upgrade import client
 from ..exits import CANNOT, NO, YES
+from ..upgrading import upgrade, upgrade_all
 
 if TYPE_CHECKING:
     from ..buses import Target
 
-CODES: Final = {client.DONE: YES, client.FAILED: NO, client.REBOOT: CANNOT}
 RESULTS: Final = {YES: "done", NO: "failed", CANNOT: "a restart is needed"}
 
 
@@ -34,8 +33,7 @@ def arguments(parser: ArgumentParser) -> None:
 def run(target: Target, options: Namespace) -> int:
     """Upgrade; the lines about each bus are printed as they come."""
     with _lines_on_stderr(target.output.as_json):
-        found = client.run(["--all"]) if options.all else client.upgrade(target.address)
-    code = CODES[found]
+        code = upgrade_all() if options.all else upgrade(target.address)
     if target.output.as_json:
         target.output.json({"result": RESULTS[code]})
     return code

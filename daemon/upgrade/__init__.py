@@ -2,10 +2,10 @@
 
 The process writes its state (``docs/understanding/state.md``) and executes the program anew, which takes the
 connections over from the descriptors that stay open. ``upgrader.py`` is the sequence up to execve(2),
-``rehearsal.py`` the trial of the state in a child before it, ``resume.py`` the start after it, ``program.py``
-what may be executed, and ``client.py`` the command ``omnibusd --upgrade``. The data plane writes and reads
-its tables itself, and serves before anything here runs again (``transport/resumption/``, with the way back);
-``control.py`` and ``sections.py`` have the tables of the control plane.
+``rehearsal.py`` the trial of the state in a child before it, ``resume.py`` the start after it, and
+``program.py`` what may be executed. The data plane writes and reads its tables itself, and serves before
+anything here runs again (``transport/resumption/``, with the way back); ``control.py`` and ``sections.py``
+have the tables of the control plane.
 
 Invariants:
 

@@ -1,5 +1,4 @@
-"""The command lines about upgrades: the administrator's, and those with which a bus executes its
-successor."""
+"""The command lines about upgrades: those with which a bus executes its successor, and ``--can-resume``."""
 
 from __future__ import annotations
 
@@ -9,15 +8,11 @@ from collections.abc import Sequence
 
 from .. import daemonize
 from ..options import Options, parse
-from .program import CAN_RESUME, DRAFT, REHEARSE, UPGRADE, ProgramError
+from .program import CAN_RESUME, DRAFT, REHEARSE, ProgramError
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run what the arguments ask for; return the exit code."""
-    if UPGRADE in arguments:
-        from .client import run as run_client
-
-        return run_client(arguments)
     if CAN_RESUME in arguments:
         from .sections import FORMATS
 

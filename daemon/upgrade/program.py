@@ -12,7 +12,6 @@ from ...record import Record
 
 PATH_VARIABLE: Final = "OMNIBUS_PROGRAM"
 """Set by omnibusd: the path that it was executed by, which an installation may replace."""
-UPGRADE: Final = "--upgrade"
 CAN_RESUME: Final = "--can-resume"
 REHEARSE: Final = "--rehearse"
 RESUME: Final = "--resume-fd="
@@ -122,4 +121,4 @@ def is_about_upgrades(arguments: Sequence[str]) -> bool:
     """
     first = arguments[0] if arguments else ""
     inner = first.startswith((RESUME, DRAFT)) or first == REHEARSE
-    return inner or UPGRADE in arguments or CAN_RESUME in arguments
+    return inner or CAN_RESUME in arguments

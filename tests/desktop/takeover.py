@@ -2,7 +2,7 @@
 """Takes the buses of a desktop over while it is used, and checks that no program notices.
 
 An account logs in with dbus-daemon as the bus of the system, of the session and of accessibility tools.
-omnibus-takeover makes each of them omnibusd, and ``omnibusd --upgrade --all`` upgrades those of the system
+omnibus-takeover makes each of them omnibusd, and ``omnibusctl upgrade --all`` upgrades those of the system
 and of the session. Every connection keeps its name, no process ends, and then all is done with the desktop
 that ``run.py`` does, to the log-out.
 """
@@ -27,6 +27,7 @@ from support.machine import Machine, wait_until  # noqa: E402
 
 TOOL = "/checkout/build/takeover/omnibus-takeover"
 PROGRAM = "/usr/local/bin/omnibusd"
+CONTROL = "/usr/local/bin/omnibusctl"
 SERVICES = ("systemd-logind", "polkit", "NetworkManager")
 EDITOR = "featherpad"  # of Qt; the desktop itself is of GTK
 Owners = dict[str, dict[str, str]]
@@ -123,7 +124,7 @@ def run(machines: Machines, keep: Path) -> list[str]:
                 print(take_over(machine, bus, pid).strip().splitlines()[-1], flush=True)
             print(f"all in {time.monotonic() - begin:.1f} s", flush=True)
             wrong = compare(before, owners(machine, desktop))
-            print(machine.output(PROGRAM, "--upgrade", "--all"), flush=True)
+            print(machine.output(CONTROL, "upgrade", "--all"), flush=True)
             wrong += compare(before, owners(machine, desktop))
             ended = running.keys() - commands(machine).keys()
             wrong += [f"{running[pid]} has ended" for pid in ended if running[pid] not in PASSING]

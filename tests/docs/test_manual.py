@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from omnibus.daemon.options import FLAGS, USAGE, WITH_VALUE
-from omnibus.daemon.upgrade.program import CAN_RESUME, UPGRADE
+from omnibus.daemon.upgrade.program import CAN_RESUME
 from omnibus.daemon.usage import explain
 from omnibus.policy.omnibus_conf import CHOICES
 
@@ -19,8 +19,7 @@ PAGES = sorted(
     [*(ROOT / "docs/man").glob("*.[1-9]"), ROOT / "ctl/share/omnibusctl.1", ROOT / "kernel/unix_multicast.7"]
 )
 OPTION = re.compile(r"--[a-z][a-z-]+")
-OTHERS = {"--session", "--system", "--help", "--version", "--introspect", UPGRADE, CAN_RESUME}
-OF_UPGRADE = {"--all"}
+OTHERS = {"--session", "--system", "--help", "--version", "--introspect", CAN_RESUME}
 
 
 def text(page: str) -> str:
@@ -47,7 +46,7 @@ class TestDaemon:
         assert options(explain()) == self.code
 
     def test_page(self) -> None:
-        assert options(section("omnibusd.1", "OPTIONS")) == self.code | OF_UPGRADE
+        assert options(section("omnibusd.1", "OPTIONS")) == self.code
 
     def test_signals(self) -> None:
         """The signals that the daemon acts on are those of the page."""

@@ -21,6 +21,7 @@ from .conftest import CHECKOUT, Bus, StartBus, hold_up, let_through
 
 NAME = "org.example.Service"
 OTHER_USER = 65534
+CONTROL = CHECKOUT / ".venv/bin/omnibusctl"
 TAKEOVERS = int(os.environ.get("TAKEOVERS", "2"))
 CLIENTS = 100 if TAKEOVERS < 20 else 1000
 
@@ -282,7 +283,7 @@ class TestDaemon:
         client.own(NAME)
         bus.take_over()
         upgraded = subprocess.run(
-            [bus.program, "--upgrade", f"--address={bus.daemon.address}"],
+            [CONTROL, f"--address={bus.daemon.address}", "upgrade"],
             capture_output=True,
             text=True,
             timeout=120,

@@ -18,6 +18,7 @@ from support.daemon import Daemon, adoption, config, private_directory, start
 from support.raw import BUS, BUS_PATH, DEADLINE, BusError, Client
 
 CONTROL = "org.omnibus.Control1"
+OMNIBUSCTL = Path(__file__).parents[2] / ".venv/bin/omnibusctl"
 
 
 class Bus:
@@ -94,6 +95,15 @@ class Bus:
 
     def signal(self) -> None:
         os.kill(self.pid, signal.SIGUSR2)
+
+    def control(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run omnibusctl."""
+        variables = self.daemon.environment(
+            DBUS_SYSTEM_BUS_ADDRESS="unix:path=/nonexistent/system", **environment
+        )
+        return subprocess.run(
+            [OMNIBUSCTL, *arguments], capture_output=True, text=True, timeout=120, check=False, env=variables
+        )
 
     def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run the program for a command."""
