@@ -6,7 +6,7 @@ import os
 from typing import Any, Final
 
 from ..daemon import errors
-from ..daemon.client import BUS_NAME, Client, NotConnected, connect
+from ..daemon.client import BUS_NAME, BUS_PATH, Client, NotConnected, connect
 from ..daemon.errors import DBusError
 from .exits import CANNOT, NO_BUS, NOT_PERMITTED, TIMED_OUT, Stop
 from .output import Output
@@ -14,15 +14,15 @@ from .output import Output
 SYSTEM: Final = "unix:path=/run/dbus/system_bus_socket;unix:path=/var/run/dbus/system_bus_socket"
 SESSION: Final = "unix:runtime=yes"
 UNKNOWN: Final = (errors.UNKNOWN_METHOD, errors.UNKNOWN_INTERFACE, errors.UNKNOWN_PROPERTY)
-UNIMPLEMENTED: Final = (
-    "Unimplemented functionality"  # dbus-broker's text of org.freedesktop.DBus.Error.Failed
-)
+# dbus-broker's texts of org.freedesktop.DBus.Error.Failed and AccessDenied.
+UNIMPLEMENTED: Final = ("Unimplemented functionality", "Invalid object path")
 
 
 class Target:
     """One bus, connected when a verb asks it something first.
 
-    kind: "system", "user", or "address". Methods raise Stop.
+    kind: "system", "user", or "address". Methods raise Stop. A bus that takes no more connections still
+    answers what root asks about itself, so its refusal counts only for other questions.
     """
 
     def __init__(self, kind: str, address: str | None, timeout: float, output: Output) -> None:
@@ -31,6 +31,7 @@ class Target:
         self.output = output
         self._address = address
         self._client: Client | None = None
+        self._refusal: Stop | None = None
         self.output.bus = {"kind": self.kind}
 
     @property
@@ -46,7 +47,7 @@ class Target:
     def client(self) -> Client:
         """The connection."""
         if self._client is None:
-            self._client = self.connect()
+            self._client, self._refusal = self._begin()
             self.output.bus |= {"address": self.address, "guid": self._client.guid}
         return self._client
 
@@ -61,6 +62,14 @@ class Target:
 
     def connect(self) -> Client:
         """Make another connection."""
+        client, refusal = self._begin()
+        if refusal is not None:
+            client.socket.close()
+            raise refusal
+        return client
+
+    def _begin(self) -> tuple[Client, Stop | None]:
+        """Return a connection, and why the bus has refused to take it, if it has."""
         try:
             sock = connect(self.address, os.environ, self.timeout)
         except NotConnected as error:
@@ -69,19 +78,24 @@ class Target:
         try:
             client.begin()
         except DBusError as error:
-            client.socket.close()
-            raise Stop(NOT_PERMITTED, f"the bus refuses this connection: {error.text}") from error
+            return client, Stop(NOT_PERMITTED, f"the bus refuses this connection: {error.text}")
         except NotConnected as error:
             client.socket.close()
             raise Stop(
                 TIMED_OUT if error.timed_out else NO_BUS, f"no answer at {self.address}: {error}"
             ) from error
-        return client
+        return client, None
 
-    def ask(self, interface: str, member: str, signature: str = "", *values: Any) -> list[Any]:
+    def ask(
+        self, interface: str, member: str, signature: str = "", *values: Any, path: str = BUS_PATH
+    ) -> list[Any]:
         """Call a method of the bus itself; raises DBusError for an error other than those of ``call``."""
         try:
-            return self.client.call(interface, member, signature, *values)
+            return self.client.call(interface, member, signature, *values, path=path)
+        except DBusError as error:
+            if self._refusal is not None and error.name == errors.ACCESS_DENIED:
+                raise self._refusal from error
+            raise
         except NotConnected as error:
             raise Stop(TIMED_OUT if error.timed_out else NO_BUS, str(error)) from error
 
@@ -100,7 +114,7 @@ class Target:
 
 def is_unknown(error: DBusError) -> bool:
     """Return True if the bus does not have what was called."""
-    return error.name in UNKNOWN or error.text == UNIMPLEMENTED
+    return error.name in UNKNOWN or error.text.strip() in UNIMPLEMENTED
 
 
 def stop_for(error: DBusError, what: str) -> Stop:

@@ -32,6 +32,7 @@ VERBS: Final = {
     "takeover": "turn a running dbus-daemon into omnibusd",
     "metrics": "counters for Prometheus and others",
     "log": "what the bus has logged: denials, starts, cut-offs, reloads",
+    "log-level": "show or set how much the bus logs",
     "group": "direct delivery through the kernel",
     "why": "whether a message may be sent, and which rule decides",
     "policy": "the rules: show those of a user, map those of a name",

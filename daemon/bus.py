@@ -241,7 +241,19 @@ class Bus:
         peer = self.peers.add(event.peer, event.credentials)
         peer.monitor = event.monitor
         if event.active:
-            self.peers.activate(peer)
+            self.activate(peer)
+
+    def activate(self, peer: Peer) -> None:
+        """Record that a connection has a unique name."""
+        self.peers.activate(peer)
+        self.log.debug("{} ({}) has connected", peer.unique_name, peer.credentials.loginfo)
+
+    def _forget_peer(self, peer: Peer, event: Event) -> None:
+        """Record that a connection is gone."""
+        self.peers.remove(peer)
+        reason = event.reason.name.lower()
+        self.history.left(peer, reason)
+        self.log.debug("{} ({}) has ended: {}", peer.unique_name, peer.credentials.loginfo, reason)
 
     def _called(self, event: Event) -> None:
         peer = self.peers[event.peer]
@@ -296,7 +308,7 @@ class Bus:
 
     def _welcomed(self, event: Event) -> None:
         """Record that Hello was answered."""
-        self.peers.activate(self.peers[event.peer])
+        self.activate(self.peers[event.peer])
 
     def _gone(self, event: Event) -> None:
         peer = self.peers.get(event.peer)
@@ -308,15 +320,13 @@ class Bus:
         self.leave_queues(peer.id)
         self.guard.run(partial(self.activation.gone, peer), ignored)
         self.relay.forget(peer.id)
-        self.peers.remove(peer)
-        self.history.left(peer, event.reason.name.lower())
+        self._forget_peer(peer, event)
 
     def _left(self, event: Event) -> None:
         """Forget a connection that is gone, and that had neither names nor pending replies."""
         peer = self.peers.get(event.peer)
         if peer is not None:
-            self.peers.remove(peer)
-            self.history.left(peer, event.reason.name.lower())
+            self._forget_peer(peer, event)
 
     # The functions that end an event whose handler has raised an exception (``guard.py``).
 

@@ -17,6 +17,9 @@ SEVERITIES: Final = {
     syslog.LOG_INFO: syslog.LOG_DAEMON | syslog.LOG_INFO,
 }
 
+LEVELS: Final = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
+"""The names of syslog's severities, by their numbers."""
+
 # Values of MESSAGE_ID, which identify a kind of entry in the journal.
 DENIED: Final = "ec79bd348aa7438890299b57c310b3c7"
 RELOADED: Final = "1d0ac86c85f640408178b98158a8e24d"
@@ -39,7 +42,7 @@ class Log:
     """Writes lines; the prefix identifies the bus. Only the journal has fields.
 
     ``open_journal`` raises OSError where there is none; then syslog(3)'s socket is used. After ``never_wait``
-    a line that would block is counted as lost.
+    a line that would block is counted as lost. ``level``: lines of a greater severity number are not written.
     """
 
     def __init__(
@@ -53,6 +56,9 @@ class Log:
         self._recurring: dict[str, float] = {}
         self._later: Later | None = None
         self._retries = False
+        self.level = syslog.LOG_INFO
+        self.target = "console"
+        """Where lines go, in the words of org.freedesktop.LogControl1(5)."""
 
     def configure(self, bus_type: str | None, *, to_syslog: bool, to_stderr: bool) -> None:
         """Set the outlets and the prefix."""
@@ -61,6 +67,9 @@ class Log:
         elif bus_type == "session":
             self._prefix = f"[session uid={os.geteuid()} pid={os.getpid()}] "
         self._outlets = [self._system_log()] if to_syslog else []
+        self.target = "console" if to_stderr else "null"
+        if to_syslog:
+            self.target = "journal" if self._outlets[0].has_fields else "syslog"
         if to_stderr:
             self._outlets.append(Outlet(self._stream.send, is_journal=self._stream.is_journal()))
 
@@ -77,10 +86,15 @@ class Log:
         self.write(syslog.LOG_INFO, self._prefix + text, fields)
 
     def note(self, text: str) -> None:
-        """Log details for those who look for them, to the journal only."""
+        """Log details for those who look for them: to the journal, and everywhere at the level debug."""
         for outlet in self._outlets:
-            if outlet.is_journal:
+            if self.level >= syslog.LOG_DEBUG or (outlet.is_journal and self.level >= syslog.LOG_INFO):
                 self._write_to(outlet, syslog.LOG_DEBUG, self._prefix + text, {})
+
+    def debug(self, text: str, *parts: object) -> None:
+        """Log what is too much for those who have not asked for it; the parts replace {} in the text."""
+        if self.level >= syslog.LOG_DEBUG:
+            self.write(syslog.LOG_DEBUG, self._prefix + text.format(*parts))
 
     def warning(self, text: str, **fields: Field) -> None:
         """Log a problem for the administrator."""
@@ -111,7 +125,9 @@ class Log:
         self.recurrent(lines[-2] if len(lines) > 1 else lines[-1], "".join(lines))
 
     def write(self, severity: int, text: str, fields: Mapping[str, Field] | None = None) -> None:
-        """Write a line without the prefix."""
+        """Write a line without the prefix, if the level allows it."""
+        if severity > self.level:
+            return
         for outlet in self._outlets:
             self._write_to(outlet, severity, text, fields or {})
         self._retry_later()

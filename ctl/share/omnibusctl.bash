@@ -9,7 +9,7 @@ _omnibusctl() {
     done
     if [[ -z $verb ]]; then
         options="--system --user --address= --json --color= --no-legend --timeout= --help"
-        arguments="status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help"
+        arguments="status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help"
     else
         case $verb in
         status) options="--help --system --user --address= --json --color= --no-legend --timeout="; arguments="" ;;
@@ -26,8 +26,9 @@ _omnibusctl() {
         latency) options="--help --system --user --address= --json --color= --no-legend --timeout= --time= --read= --from= --to= --with= --type= --interface= --member= --path= --errors-only --slower="; arguments="$(omnibusctl _complete 2>/dev/null)" ;;
         upgrade) options="--help --system --user --address= --json --color= --no-legend --timeout= --all"; arguments="" ;;
         takeover) options="--help --system --address= --json --color= --no-legend --timeout= --dry-run --force --patience= --program= --user= --pid="; arguments="" ;;
-        metrics) options="--help --system --user --address= --json --color= --no-legend --timeout= --format= --textfile="; arguments="" ;;
-        log) options="--help --system --user --address= --json --color= --no-legend --timeout= --since= --kind= --follow"; arguments="" ;;
+        metrics) options="--help --system --user --address= --json --color= --no-legend --timeout= --format= --units --textfile="; arguments="" ;;
+        log) options="--help --system --user --address= --json --color= --no-legend --timeout= --since= --until= --kind= --follow"; arguments="" ;;
+        log-level) options="--help --system --user --address= --json --color= --no-legend --timeout="; arguments="emerg alert crit err warning notice info debug" ;;
         group) options="--help --system --user --address= --json --color= --no-legend --timeout="; arguments="" ;;
         why) options="--help --system --address= --json --color= --no-legend --timeout= --user= --from= --to-user= --at-console --type= --path= --fds= --unrequested --own= --connect --last= --since= --config="; arguments="$(omnibusctl _complete 2>/dev/null)" ;;
         policy) options="--help --system --address= --json --color= --no-legend --timeout= --user= --name= --at-console --config="; arguments="show map diff $(omnibusctl _complete 2>/dev/null)" ;;

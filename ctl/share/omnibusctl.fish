@@ -1,13 +1,13 @@
 complete -c omnibusctl -f
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -l system
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -l user
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -l address -r
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -l json
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -l color -r
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -l no-legend
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -l timeout -r
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -l help
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a status -d 'what the bus is, how it fares, and what is wrong'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -l system
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -l user
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -l address -r
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -l json
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -l color -r
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -l no-legend
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -l timeout -r
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -l help
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a status -d 'what the bus is, how it fares, and what is wrong'
 complete -c omnibusctl -n '__fish_seen_subcommand_from status' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from status' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from status' -l user -d 'the bus of the session'
@@ -16,7 +16,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from status' -l json -d 'print
 complete -c omnibusctl -n '__fish_seen_subcommand_from status' -l color -r -d 'use colours'
 complete -c omnibusctl -n '__fish_seen_subcommand_from status' -l no-legend -d 'no headings'
 complete -c omnibusctl -n '__fish_seen_subcommand_from status' -l timeout -r -d 'the longest wait'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a list -d 'connections, by name, unit, user or program; or those that have ended'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a list -d 'connections, by name, unit, user or program; or those that have ended'
 complete -c omnibusctl -n '__fish_seen_subcommand_from list' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from list' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from list' -l user -d 'the bus of the session'
@@ -28,7 +28,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from list' -l timeout -r -d 't
 complete -c omnibusctl -n '__fish_seen_subcommand_from list' -l sort -r -d 'what the order is by'
 complete -c omnibusctl -n '__fish_seen_subcommand_from list' -l by -r -d 'one line for each of these'
 complete -c omnibusctl -n '__fish_seen_subcommand_from list' -l gone -d 'connections that have ended'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a top -d 'which connections keep the bus busy'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a top -d 'which connections keep the bus busy'
 complete -c omnibusctl -n '__fish_seen_subcommand_from top' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from top' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from top' -l user -d 'the bus of the session'
@@ -42,7 +42,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from top' -l number -r -d 'tab
 complete -c omnibusctl -n '__fish_seen_subcommand_from top' -l once -d 'print one table'
 complete -c omnibusctl -n '__fish_seen_subcommand_from top' -l sort -r -d 'what the order is by'
 complete -c omnibusctl -n '__fish_seen_subcommand_from top' -l filter -r -d 'only lines with this text'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a show -d 'all that is known of one connection'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a show -d 'all that is known of one connection'
 complete -c omnibusctl -n '__fish_seen_subcommand_from show' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from show' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from show' -l user -d 'the bus of the session'
@@ -52,7 +52,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from show' -l color -r -d 'use
 complete -c omnibusctl -n '__fish_seen_subcommand_from show' -l no-legend -d 'no headings'
 complete -c omnibusctl -n '__fish_seen_subcommand_from show' -l timeout -r -d 'the longest wait'
 complete -c omnibusctl -n '__fish_seen_subcommand_from show' -a '(omnibusctl _complete 2>/dev/null)'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a pending -d 'calls without a reply'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a pending -d 'calls without a reply'
 complete -c omnibusctl -n '__fish_seen_subcommand_from pending' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from pending' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from pending' -l user -d 'the bus of the session'
@@ -63,7 +63,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from pending' -l no-legend -d 
 complete -c omnibusctl -n '__fish_seen_subcommand_from pending' -l timeout -r -d 'the longest wait'
 complete -c omnibusctl -n '__fish_seen_subcommand_from pending' -l min -r -d 'the least age, as 500ms or 2s'
 complete -c omnibusctl -n '__fish_seen_subcommand_from pending' -a '(omnibusctl _complete 2>/dev/null)'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a activation -d 'services being started, and failed starts'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a activation -d 'services being started, and failed starts'
 complete -c omnibusctl -n '__fish_seen_subcommand_from activation' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from activation' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from activation' -l user -d 'the bus of the session'
@@ -73,7 +73,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from activation' -l color -r -
 complete -c omnibusctl -n '__fish_seen_subcommand_from activation' -l no-legend -d 'no headings'
 complete -c omnibusctl -n '__fish_seen_subcommand_from activation' -l timeout -r -d 'the longest wait'
 complete -c omnibusctl -n '__fish_seen_subcommand_from activation' -l failed -d 'only those that have failed'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a names -d 'owners of names, and queues'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a names -d 'owners of names, and queues'
 complete -c omnibusctl -n '__fish_seen_subcommand_from names' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from names' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from names' -l user -d 'the bus of the session'
@@ -83,7 +83,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from names' -l color -r -d 'us
 complete -c omnibusctl -n '__fish_seen_subcommand_from names' -l no-legend -d 'no headings'
 complete -c omnibusctl -n '__fish_seen_subcommand_from names' -l timeout -r -d 'the longest wait'
 complete -c omnibusctl -n '__fish_seen_subcommand_from names' -a '(omnibusctl _complete 2>/dev/null)'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a matches -d 'match rules'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a matches -d 'match rules'
 complete -c omnibusctl -n '__fish_seen_subcommand_from matches' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from matches' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from matches' -l user -d 'the bus of the session'
@@ -94,7 +94,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from matches' -l no-legend -d 
 complete -c omnibusctl -n '__fish_seen_subcommand_from matches' -l timeout -r -d 'the longest wait'
 complete -c omnibusctl -n '__fish_seen_subcommand_from matches' -l costly -d 'only rules that name no sender, or nothing at all'
 complete -c omnibusctl -n '__fish_seen_subcommand_from matches' -a '(omnibusctl _complete 2>/dev/null)'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a monitor -d 'messages as they pass, with processes and durations'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a monitor -d 'messages as they pass, with processes and durations'
 complete -c omnibusctl -n '__fish_seen_subcommand_from monitor' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from monitor' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from monitor' -l user -d 'the bus of the session'
@@ -116,7 +116,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from monitor' -l path -r -d 'o
 complete -c omnibusctl -n '__fish_seen_subcommand_from monitor' -l errors-only -d 'errors only'
 complete -c omnibusctl -n '__fish_seen_subcommand_from monitor' -l slower -r -d 'replies that took at least this long'
 complete -c omnibusctl -n '__fish_seen_subcommand_from monitor' -a '(omnibusctl _complete 2>/dev/null)'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a capture -d 'write messages into a file, or read one'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a capture -d 'write messages into a file, or read one'
 complete -c omnibusctl -n '__fish_seen_subcommand_from capture' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from capture' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from capture' -l user -d 'the bus of the session'
@@ -145,7 +145,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from capture' -l path -r -d 'o
 complete -c omnibusctl -n '__fish_seen_subcommand_from capture' -l errors-only -d 'errors only'
 complete -c omnibusctl -n '__fish_seen_subcommand_from capture' -l slower -r -d 'replies that took at least this long'
 complete -c omnibusctl -n '__fish_seen_subcommand_from capture' -a read
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a graph -d 'which connections talk to which'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a graph -d 'which connections talk to which'
 complete -c omnibusctl -n '__fish_seen_subcommand_from graph' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from graph' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from graph' -l user -d 'the bus of the session'
@@ -169,7 +169,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from graph' -l member -r -d 'o
 complete -c omnibusctl -n '__fish_seen_subcommand_from graph' -l path -r -d 'of a call or signal, and of the reply'
 complete -c omnibusctl -n '__fish_seen_subcommand_from graph' -l errors-only -d 'errors only'
 complete -c omnibusctl -n '__fish_seen_subcommand_from graph' -l slower -r -d 'replies that took at least this long'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a latency -d 'how long replies take'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a latency -d 'how long replies take'
 complete -c omnibusctl -n '__fish_seen_subcommand_from latency' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from latency' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from latency' -l user -d 'the bus of the session'
@@ -190,7 +190,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from latency' -l path -r -d 'o
 complete -c omnibusctl -n '__fish_seen_subcommand_from latency' -l errors-only -d 'errors only'
 complete -c omnibusctl -n '__fish_seen_subcommand_from latency' -l slower -r -d 'replies that took at least this long'
 complete -c omnibusctl -n '__fish_seen_subcommand_from latency' -a '(omnibusctl _complete 2>/dev/null)'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a upgrade -d 'let a bus go on as the installed omnibus'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a upgrade -d 'let a bus go on as the installed omnibus'
 complete -c omnibusctl -n '__fish_seen_subcommand_from upgrade' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from upgrade' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from upgrade' -l user -d 'the bus of the session'
@@ -200,7 +200,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from upgrade' -l color -r -d '
 complete -c omnibusctl -n '__fish_seen_subcommand_from upgrade' -l no-legend -d 'no headings'
 complete -c omnibusctl -n '__fish_seen_subcommand_from upgrade' -l timeout -r -d 'the longest wait'
 complete -c omnibusctl -n '__fish_seen_subcommand_from upgrade' -l all -d 'the system bus and each /run/user/*/bus'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a takeover -d 'turn a running dbus-daemon into omnibusd'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a takeover -d 'turn a running dbus-daemon into omnibusd'
 complete -c omnibusctl -n '__fish_seen_subcommand_from takeover' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from takeover' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from takeover' -l address -r -d 'the bus at this address'
@@ -214,7 +214,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from takeover' -l patience -r 
 complete -c omnibusctl -n '__fish_seen_subcommand_from takeover' -l program -r -d 'what to execute'
 complete -c omnibusctl -n '__fish_seen_subcommand_from takeover' -l user -r -d 'the bus of a user instead of the system\'s'
 complete -c omnibusctl -n '__fish_seen_subcommand_from takeover' -l pid -r -d 'the bus of a process'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a metrics -d 'counters for Prometheus and others'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a metrics -d 'counters for Prometheus and others'
 complete -c omnibusctl -n '__fish_seen_subcommand_from metrics' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from metrics' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from metrics' -l user -d 'the bus of the session'
@@ -224,8 +224,9 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from metrics' -l color -r -d '
 complete -c omnibusctl -n '__fish_seen_subcommand_from metrics' -l no-legend -d 'no headings'
 complete -c omnibusctl -n '__fish_seen_subcommand_from metrics' -l timeout -r -d 'the longest wait'
 complete -c omnibusctl -n '__fish_seen_subcommand_from metrics' -l format -r -d 'of the text'
+complete -c omnibusctl -n '__fish_seen_subcommand_from metrics' -l units -d 'also by systemd\'s unit, of 50 at most'
 complete -c omnibusctl -n '__fish_seen_subcommand_from metrics' -l textfile -r -d 'replace a file, in Prometheus\'s format'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a log -d 'what the bus has logged: denials, starts, cut-offs, reloads'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a log -d 'what the bus has logged: denials, starts, cut-offs, reloads'
 complete -c omnibusctl -n '__fish_seen_subcommand_from log' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from log' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from log' -l user -d 'the bus of the session'
@@ -234,10 +235,28 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from log' -l json -d 'print JS
 complete -c omnibusctl -n '__fish_seen_subcommand_from log' -l color -r -d 'use colours'
 complete -c omnibusctl -n '__fish_seen_subcommand_from log' -l no-legend -d 'no headings'
 complete -c omnibusctl -n '__fish_seen_subcommand_from log' -l timeout -r -d 'the longest wait'
-complete -c omnibusctl -n '__fish_seen_subcommand_from log' -l since -r -d 'how far back, as 10min or 24h'
+complete -c omnibusctl -n '__fish_seen_subcommand_from log' -l since -r -d 'how far back, as 10min or 24h, or 10:00'
+complete -c omnibusctl -n '__fish_seen_subcommand_from log' -l until -r -d 'not after, as 10min or 10:01'
 complete -c omnibusctl -n '__fish_seen_subcommand_from log' -l kind -r -d 'only these: denied, start, cutoff, reload, other'
 complete -c omnibusctl -n '__fish_seen_subcommand_from log' -l follow -d 'go on with later lines'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a group -d 'direct delivery through the kernel'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a log-level -d 'show or set how much the bus logs'
+complete -c omnibusctl -n '__fish_seen_subcommand_from log-level' -l help -d 'show this help message and exit'
+complete -c omnibusctl -n '__fish_seen_subcommand_from log-level' -l system -d 'the system bus (default)'
+complete -c omnibusctl -n '__fish_seen_subcommand_from log-level' -l user -d 'the bus of the session'
+complete -c omnibusctl -n '__fish_seen_subcommand_from log-level' -l address -r -d 'the bus at this address'
+complete -c omnibusctl -n '__fish_seen_subcommand_from log-level' -l json -d 'print JSON'
+complete -c omnibusctl -n '__fish_seen_subcommand_from log-level' -l color -r -d 'use colours'
+complete -c omnibusctl -n '__fish_seen_subcommand_from log-level' -l no-legend -d 'no headings'
+complete -c omnibusctl -n '__fish_seen_subcommand_from log-level' -l timeout -r -d 'the longest wait'
+complete -c omnibusctl -n '__fish_seen_subcommand_from log-level' -a emerg
+complete -c omnibusctl -n '__fish_seen_subcommand_from log-level' -a alert
+complete -c omnibusctl -n '__fish_seen_subcommand_from log-level' -a crit
+complete -c omnibusctl -n '__fish_seen_subcommand_from log-level' -a err
+complete -c omnibusctl -n '__fish_seen_subcommand_from log-level' -a warning
+complete -c omnibusctl -n '__fish_seen_subcommand_from log-level' -a notice
+complete -c omnibusctl -n '__fish_seen_subcommand_from log-level' -a info
+complete -c omnibusctl -n '__fish_seen_subcommand_from log-level' -a debug
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a group -d 'direct delivery through the kernel'
 complete -c omnibusctl -n '__fish_seen_subcommand_from group' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from group' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from group' -l user -d 'the bus of the session'
@@ -246,7 +265,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from group' -l json -d 'print 
 complete -c omnibusctl -n '__fish_seen_subcommand_from group' -l color -r -d 'use colours'
 complete -c omnibusctl -n '__fish_seen_subcommand_from group' -l no-legend -d 'no headings'
 complete -c omnibusctl -n '__fish_seen_subcommand_from group' -l timeout -r -d 'the longest wait'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a why -d 'whether a message may be sent, and which rule decides'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a why -d 'whether a message may be sent, and which rule decides'
 complete -c omnibusctl -n '__fish_seen_subcommand_from why' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from why' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from why' -l address -r -d 'the bus at this address'
@@ -268,7 +287,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from why' -l last -r -d 'expla
 complete -c omnibusctl -n '__fish_seen_subcommand_from why' -l since -r -d 'of --last: only those of the latest 10min, 1h'
 complete -c omnibusctl -n '__fish_seen_subcommand_from why' -l config -r -d 'the configuration instead of that of the bus'
 complete -c omnibusctl -n '__fish_seen_subcommand_from why' -a '(omnibusctl _complete 2>/dev/null)'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a policy -d 'the rules: show those of a user, map those of a name'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a policy -d 'the rules: show those of a user, map those of a name'
 complete -c omnibusctl -n '__fish_seen_subcommand_from policy' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from policy' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from policy' -l address -r -d 'the bus at this address'
@@ -284,7 +303,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from policy' -a show
 complete -c omnibusctl -n '__fish_seen_subcommand_from policy' -a map
 complete -c omnibusctl -n '__fish_seen_subcommand_from policy' -a diff
 complete -c omnibusctl -n '__fish_seen_subcommand_from policy' -a '(omnibusctl _complete 2>/dev/null)'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a check -d 'faults in configuration and service files'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a check -d 'faults in configuration and service files'
 complete -c omnibusctl -n '__fish_seen_subcommand_from check' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from check' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from check' -l user -d 'the bus of the session'
@@ -296,7 +315,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from check' -l timeout -r -d '
 complete -c omnibusctl -n '__fish_seen_subcommand_from check' -l strict -d 'what is no fault is shown, and counts'
 complete -c omnibusctl -n '__fish_seen_subcommand_from check' -l select -r -d 'only these codes, separated by commas'
 complete -c omnibusctl -n '__fish_seen_subcommand_from check' -l config -r -d 'the main file instead of that of the bus'
-complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log group why policy check reload help' -a reload -d 'check the configuration, then put it in force'
+complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a reload -d 'check the configuration, then put it in force'
 complete -c omnibusctl -n '__fish_seen_subcommand_from reload' -l help -d 'show this help message and exit'
 complete -c omnibusctl -n '__fish_seen_subcommand_from reload' -l system -d 'the system bus (default)'
 complete -c omnibusctl -n '__fish_seen_subcommand_from reload' -l user -d 'the bus of the session'

@@ -24,6 +24,7 @@ from .control import CONTROL
 from .dbus import DBUS
 from .inspection import INSPECT
 from .introspectable import INTROSPECTABLE, describe
+from .log_control import LOG_OBJECT, LOG_PATH
 from .method import BUS_NAME, BUS_PATH, Call, Interface, Method, Reply
 from .monitoring import MONITORING
 from .peer import PEER, PEER_NAME
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["BUS_NAME", "BUS_PATH", "INTERFACES", "Call", "Driver", "Interface", "Method", "Reply"]
 
 INTERFACES: Final = (DBUS, PROPERTIES, INTROSPECTABLE, MONITORING, STATS, PEER, CONTROL, INSPECT)
-"""In the order of the search for the method of a call without an interface."""
+"""Of the bus's own object, in the order of the search for the method of a call without an interface."""
 
 
 class Driver:
@@ -51,6 +52,13 @@ class Driver:
             for interface in interfaces
             for method in interface.methods
         }
+        self._elsewhere = tuple(interface for interface in interfaces if interface.any_path)
+
+    def at(self, path: str) -> tuple[Interface, ...]:
+        """Return the interfaces of the object at a path; every path is an object."""
+        if path == BUS_PATH:
+            return self.interfaces
+        return (*LOG_OBJECT, *self._elsewhere) if path == LOG_PATH else self._elsewhere
 
     def introspection(self) -> str:
         """Return the XML of the object at the bus's own path, as ``--introspect`` prints it."""
@@ -81,9 +89,7 @@ class Driver:
         if known is not None and known[0].any_path:
             return known[1]
         found_interface = False
-        for interface in self.interfaces:
-            if not interface.any_path and message.path != BUS_PATH:
-                continue
+        for interface in self.at(message.path or "/"):
             if message.interface is not None and message.interface != interface.name:
                 continue
             found_interface = True

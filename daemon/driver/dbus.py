@@ -22,7 +22,7 @@ def hello(bus: Bus, call: Call) -> None:
     bus.peers.check_limits(call.peer)
     bus.relay.welcome(call.peer.id, call.serial)
     call.answered(resumed=True)
-    bus.peers.activate(call.peer)
+    bus.activate(call.peer)
 
 
 def request_name(bus: Bus, call: Call) -> Reply:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from ..signature import complete_types
-from .method import BUS_PATH, Call, Interface, Method, Reply
+from .method import Call, Interface, Method, Reply
 
 if TYPE_CHECKING:
     from ..bus import Bus
@@ -16,15 +16,15 @@ DOCTYPE: Final = (
     '"http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd">\n'
 )
 CONSTANT: Final = '<annotation name="org.freedesktop.DBus.Property.EmitsChangedSignal" value="const"/>'
+SILENT: Final = '<annotation name="org.freedesktop.DBus.Property.EmitsChangedSignal" value="false"/>'
 CHILDREN: Final = {"/": "org/freedesktop/DBus", "/org": "freedesktop/DBus", "/org/freedesktop": "DBus"}
 
 
 def describe(interfaces: Iterable[Interface], path: str) -> str:
-    """Return the XML of the object at ``path``; other paths than the bus's own have fewer interfaces."""
+    """Return the XML of the object at ``path``, which has these interfaces."""
     lines = ["<node>"]
     for interface in interfaces:
-        if interface.any_path or path == BUS_PATH:
-            lines += _interface(interface)
+        lines += _interface(interface)
     if path in CHILDREN:
         lines.append(f'  <node name="{CHILDREN[path]}"/>')
     lines.append("</node>\n")
@@ -39,8 +39,9 @@ def _interface(interface: Interface) -> list[str]:
         lines += [f'      <arg direction="out" type="{t}"/>' for t in complete_types(method.outputs)]
         lines.append("    </method>")
     for prop in interface.properties:
-        lines.append(f'    <property name="{prop.name}" type="{prop.signature}" access="read">')
-        lines += [f"      {CONSTANT}", "    </property>"]
+        access = "read" if prop.write is None else "readwrite"
+        lines.append(f'    <property name="{prop.name}" type="{prop.signature}" access="{access}">')
+        lines += [f"      {CONSTANT if prop.write is None else SILENT}", "    </property>"]
     for signal in interface.signals:
         lines.append(f'    <signal name="{signal.name}">')
         for name, kind in signal.args:
@@ -53,7 +54,7 @@ def _interface(interface: Interface) -> list[str]:
 
 def introspect(bus: Bus, call: Call) -> Reply:
     """Introspect() → s."""
-    return Reply((describe(bus.driver.interfaces, call.path),))
+    return Reply((describe(bus.driver.at(call.path), call.path),))
 
 
 INTROSPECTABLE: Final = Interface(

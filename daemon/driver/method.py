@@ -160,11 +160,15 @@ class Method(Record):
 
 
 class Property(Record):
-    """A constant property: its signature and a function that returns its value."""
+    """A property: its signature and a function that returns its value.
+
+    ``write``: sets it, and raises DBusError for a value that it can't have; None: it is constant.
+    """
 
     name: str
     signature: str
     value: Callable[[Bus], Any]
+    write: Callable[[Bus, Any], None] | None = None
 
 
 class Signal(Record):

@@ -1,9 +1,12 @@
-"""org.freedesktop.DBus.Properties: all properties of the driver are constant."""
+"""org.freedesktop.DBus.Properties.
+
+All properties of the bus's own object are constant, so the data plane answers later calls there itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 from .. import errors
 from ..codec import Variant
@@ -17,22 +20,29 @@ if TYPE_CHECKING:
 def get(bus: Bus, call: Call) -> Reply:
     """Get(s interface, s name) → v."""
     interface, name = call.args
-    prop = _property(_interface(bus.driver.interfaces, interface), name)
+    prop = _property(_interface(bus.driver.at(call.path), interface), name)
     return Reply((Variant(prop.signature, prop.value(bus)),))
 
 
 def get_all(bus: Bus, call: Call) -> Reply:
     """GetAll(s interface) → a{sv}."""
     (interface,) = call.args
-    properties = _interface(bus.driver.interfaces, interface).properties
+    properties = _interface(bus.driver.at(call.path), interface).properties
     return Reply(({prop.name: Variant(prop.signature, prop.value(bus)) for prop in properties},))
 
 
-def set_(bus: Bus, call: Call) -> NoReturn:
-    """Set(s interface, s name, v value): always an error."""
+def set_(bus: Bus, call: Call) -> Reply:
+    """Set(s interface, s name, v value)."""
     interface, name = call.first_args("ss")
-    _property(_interface(bus.driver.interfaces, interface), name)
-    raise DBusError(errors.PROPERTY_READ_ONLY, f"Property '{interface}.{name}' cannot be set")
+    prop = _property(_interface(bus.driver.at(call.path), interface), name)
+    if prop.write is None:
+        raise DBusError(errors.PROPERTY_READ_ONLY, f"Property '{interface}.{name}' cannot be set")
+    value = call.args[2]
+    if value.signature != prop.signature:
+        text = f"Property '{interface}.{name}' has the type {prop.signature}, not {value.signature}"
+        raise DBusError(errors.INVALID_ARGS, text)
+    prop.write(bus, value.value)
+    return Reply()
 
 
 def _interface(interfaces: Iterable[Interface], name: str) -> Interface:

@@ -206,7 +206,7 @@ class TestLargeArguments:
 
 class TestIntrospection:
     def interfaces(self, path: str) -> dict[str | None, ElementTree.Element]:
-        root = ElementTree.fromstring(describe(INTERFACES, path))
+        root = ElementTree.fromstring(describe(Driver().at(path), path))
         return {child.get("name"): child for child in root if child.tag == "interface"}
 
     def test_every_method(self) -> None:
@@ -255,14 +255,14 @@ class TestIntrospection:
         ],
     )
     def test_parent_paths(self, path: str, child: str | None) -> None:
-        root = ElementTree.fromstring(describe(INTERFACES, path))
+        root = ElementTree.fromstring(describe(Driver().at(path), path))
         assert [node.get("name") for node in root.iter("node") if node is not root] == (
             [child] if child else []
         )
 
     def test_introspect(self, desk: Desk, peer: Peer) -> None:
         reply, _ = desk.call(peer, "Introspect", interface="org.freedesktop.DBus.Introspectable", path="/org")
-        assert describe(INTERFACES, "/org").encode() in reply[4]
+        assert describe(Driver().at("/org"), "/org").encode() in reply[4]
 
     def test_on_the_command_line(self) -> None:
         assert Driver().introspection() == describe(INTERFACES, BUS_PATH)
