@@ -12,8 +12,9 @@ class Connection(Record):
 
     number: the digits of the unique name, by which connections are ordered. age: microseconds.
     messages_in, bytes_in: sent by the connection; messages_out, bytes_out: to it. queued_bytes: what waits
-    for it, incoming_bytes: what it has sent and others have not read. unread: for how
-    many microseconds it has read nothing of its queue. calls: its calls without a reply.
+    for it, incoming_bytes: what it has sent and others have not read; of both the descriptors, too. parked:
+    its messages that wait for a service to start. unread: for how many microseconds it has read nothing of
+    its queue. calls: its calls without a reply.
     """
 
     name: str
@@ -29,7 +30,9 @@ class Connection(Record):
     bytes_out: int | None = None
     queued_bytes: int | None = None
     queued_messages: int | None = None
+    queued_fds: int | None = None
     incoming_bytes: int | None = None
+    incoming_fds: int | None = None
     unread: int | None = None
     refused: int | None = None
     parked: int | None = None

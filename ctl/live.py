@@ -27,7 +27,9 @@ COUNTERS: Final = {
     "bytes_out": "omnibus.BytesSent",
     "queued_bytes": "OutgoingBytes",
     "queued_messages": "OutgoingMessages",
+    "queued_fds": "OutgoingFDs",
     "incoming_bytes": "IncomingBytes",
+    "incoming_fds": "IncomingFDs",
     "refused": "omnibus.MessagesRefused",
     "parked": "omnibus.MessagesParked",
     "calls": "omnibus.PendingReplies",
@@ -39,6 +41,8 @@ COUNTERS: Final = {
 BROKER_COUNTERS: Final = {
     "queued_bytes": "OutgoingBytes",
     "incoming_bytes": "IncomingBytes",
+    "queued_fds": "OutgoingFds",
+    "incoming_fds": "IncomingFds",
     "calls": "ReplyObjects",
     "rules": "Matches",
 }

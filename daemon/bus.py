@@ -246,6 +246,7 @@ class Bus:
     def activate(self, peer: Peer) -> None:
         """Record that a connection has a unique name."""
         self.peers.activate(peer)
+        self.history.n_opened += 1
         self.log.debug("{} ({}) has connected", peer.unique_name, peer.credentials.loginfo)
 
     def _forget_peer(self, peer: Peer, event: Event) -> None:

@@ -71,6 +71,9 @@ class History:
         self.denials: deque[Denial] = deque(maxlen=DENIALS)
         self.gone: deque[GoneConnection] = deque(maxlen=GONE)
         self.failures: deque[FailedStart] = deque(maxlen=FAILURES)
+        self.n_opened = 0
+        """Connections that have got a unique name."""
+        self.n_starts_done = 0
         self.n_starts_failed = 0
         self.n_reloads = 0
         self.n_reloads_failed = 0

@@ -4,7 +4,8 @@
   omnibusctl metrics --textfile /var/lib/prometheus/node-exporter/omnibus.prom
 
 omnibus-metrics.socket serves them at /run/omnibus/metrics: connect, and read to the end. A bus that does not
-answer or takes no more connections has dbus_up 0, and the exit status is 1.
+answer has dbus_up 0, and the exit status is 1. omnibusd answers root and its own user even when it takes no
+more connections; any other bus, and other users, have dbus_up 0 then.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--format", choices=CONTENT_OF, default="openmetrics", help="of the text")
+    parser.add_argument("--units", action="store_true", help="also by systemd's unit, of 50 at most")
     parser.add_argument("--textfile", metavar="FILE", help="replace a file, in Prometheus's format")
 
 
@@ -32,13 +34,11 @@ def run(target: Target, options: Namespace) -> int:
     """Print or write them; return NO if the bus does not answer."""
     code = YES
     try:
-        target.client  # noqa: B018
+        found = families(Live(target), with_units=options.units)
     except Stop as stop:
         if stop.code not in (NO_BUS, NOT_PERMITTED, TIMED_OUT):
             raise
         found, code = of_absent_bus(), NO
-    else:
-        found = families(Live(target))
     if target.output.as_json:
         target.output.json(
             [

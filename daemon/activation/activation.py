@@ -103,6 +103,7 @@ class Activation:
 
     def _succeed(self, start: Start) -> None:
         if start.running:
+            self._bus.history.n_starts_done += 1
             text = f"Successfully activated service '{start.name}'"
             self._bus.log.info(text, MESSAGE_ID=ACTIVATED, DBUS_SERVICE=start.name)
         for waiter in sorted(self._close(start), key=lambda one: not isinstance(one, StartCall)):

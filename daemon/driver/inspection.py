@@ -53,6 +53,8 @@ def get_status(bus: Bus, call: Call) -> Reply:
                 "Limits": Variant("a{sx}", limits),
                 "ServiceHelper": Variant("b", bus.is_system),
                 "SystemdActivation": Variant("b", bus.systemd_activation),
+                "Opened": uint64(bus.history.n_opened),
+                "StartsDone": uint64(bus.history.n_starts_done),
                 "StartsFailed": uint64(bus.history.n_starts_failed),
                 "Reloads": uint64(bus.history.n_reloads),
                 "ReloadsFailed": uint64(bus.history.n_reloads_failed),

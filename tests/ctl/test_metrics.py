@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from omnibus.ctl.metrics import Family, text_of
+from omnibus.ctl.connection import Connection
+from omnibus.ctl.metrics import MOST_UNITS, Family, _of_units, text_of
 from support.broker import broker
 from support.daemon import Daemon
 
@@ -95,14 +98,6 @@ class TestFormats:
         assert done.code == 1
         assert list(parse(done.out, form)) == ["dbus_up"]
 
-    def test_full_bus(self, ctl: Ctl, start_bus: StartBus, form: str) -> None:
-        """A bus that takes no more connections is down for those that would connect."""
-        daemon = start_bus(limits={"max_completed_connections": 1})
-        daemon.connect()
-        done = ctl("--address", daemon.address, "metrics", f"--format={form}")
-        assert done.code == 1
-        assert list(parse(done.out, form)["dbus_up"][1].values()) == [0]
-
     def test_escaped(self, form: str) -> None:
         family = Family("omnibus_x", "counter", "help", (({"reason": 'a"b\\c\nd'}, 1.5),))
         ((_, samples),) = parse(text_of([family], 'a"', form), form).values()
@@ -129,6 +124,55 @@ class TestSocket:
             assert "metrics" not in unit.read_text()
 
 
+class TestUnits:
+    """Sums by systemd's unit are for those that ask, and never of more than fifty."""
+
+    def family(self, connections: list[Connection], name: str) -> dict[str, float]:
+        (found,) = [one for one in _of_units(connections) if one.name == name]
+        return {labels["unit"]: value for labels, value in found.samples}
+
+    def test_asked_for(self, ctl: Ctl, bus: Daemon) -> None:
+        assert "omnibus_unit_" not in ctl("--address", bus.address, "metrics").out
+        done = ctl("--address", bus.address, "metrics", "--units")
+        found = parse(done.out, "openmetrics")
+        assert sum(found["omnibus_unit_connections"][1].values()) == sum(
+            found["dbus_connections"][1].values()
+        )
+
+    def test_sums(self) -> None:
+        found = [
+            Connection(":1.1", unit="a.service", queued_bytes=5, calls=1, rules=2, incoming_bytes=0),
+            Connection(":1.2", unit="a.service", queued_bytes=7, calls=0, rules=2, incoming_bytes=0),
+            Connection(":1.3", queued_bytes=1, calls=0, rules=0, incoming_bytes=0),
+        ]
+        assert self.family(found, "omnibus_unit_connections") == {"a.service": 2, "none": 1}
+        assert self.family(found, "omnibus_unit_queued_bytes") == {"a.service": 12, "none": 1}
+        assert self.family(found, "omnibus_unit_match_rules") == {"a.service": 4, "none": 0}
+
+    def test_unknown_is_not_nothing(self) -> None:
+        """What a bus does not tell has no metric."""
+        names = {one.name for one in _of_units([Connection(":1.1", unit="a.service")])}
+        assert names == {"omnibus_unit_connections"}
+
+    @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 10**6), st.integers(0, 9)), max_size=500))
+    def test_bounded(self, rows: list[tuple[int, int, int]]) -> None:
+        """The others are one; nothing is lost, and none of the others has more than each of the shown."""
+        found = [
+            Connection(f":1.{n}", unit=f"u{unit}.service", queued_bytes=size, calls=calls, rules=0)
+            for n, (unit, size, calls) in enumerate(rows)
+        ]
+        for name, total in (("connections", len(rows)), ("queued_bytes", sum(size for _, size, _ in rows))):
+            if not rows:
+                continue
+            values = self.family(found, f"omnibus_unit_{name}")
+            assert len(values) <= MOST_UNITS + 1
+            assert sum(values.values()) == total
+        if len({unit for unit, _, _ in rows}) > MOST_UNITS:
+            largest = max(rows, key=lambda row: sum(size for unit, size, _ in rows if unit == row[0]))[0]
+            if any(size for _, size, _ in rows):
+                assert f"u{largest}.service" in self.family(found, "omnibus_unit_queued_bytes")
+
+
 class TestNumbers:
     def value(self, ctl: Ctl, bus: Daemon, name: str) -> float:
         data = ctl("--json", "--address", bus.address, "metrics").json()
@@ -148,6 +192,28 @@ class TestNumbers:
         before = self.value(ctl, bus, "omnibus_reloads")
         client.driver("ReloadConfig")
         assert self.value(ctl, bus, "omnibus_reloads") == before + 1
+
+    def test_connections_and_starts(self, ctl: Ctl, start_bus: StartBus, tmp_path: Path) -> None:
+        text = "[D-BUS Service]\nName=com.example.Fails\nExec=/bin/false\n"
+        (tmp_path / "com.example.Fails.service").write_text(text)
+        bus = start_bus(extra=f"<servicedir>{tmp_path}</servicedir>")
+        before = self.value(ctl, bus, "omnibus_connections_opened")
+        client = bus.connect()
+        client.expect_error(
+            client.start_call("com.example.Fails", "Hail"), "org.freedesktop.DBus.Error.Spawn.ChildExited"
+        )
+        # The other one is that of the question before.
+        assert self.value(ctl, bus, "omnibus_connections_opened") == before + 2
+        data = ctl("--json", "--address", bus.address, "metrics").json()
+        (family,) = [one for one in data if one["name"] == "omnibus_starts"]
+        found = {one["labels"]["result"]: one["value"] for one in family["samples"]}
+        assert found == {"done": 0, "failed": 1}
+
+    def test_of_users(self, ctl: Ctl, bus: Daemon) -> None:
+        """What waits for a service to start is charged to who has sent it."""
+        names = ("queued_bytes", "queued_fds", "incoming_bytes", "incoming_fds", "parked_messages")
+        for name in names:
+            assert self.value(ctl, bus, f"omnibus_user_{name}") >= 0
 
     def test_counters_only_grow(self, ctl: Ctl, bus: Daemon) -> None:
         client = bus.connect()
@@ -178,7 +244,7 @@ class TestExamples:
     """Queries of the alerts and of the dashboard, and the names of the page, are metrics that there are."""
 
     def known(self, ctl: Ctl, bus: Daemon) -> set[str]:
-        found = names(ctl("--address", bus.address, "metrics"))
+        found = names(ctl("--address", bus.address, "metrics", "--units"))
         # A group's reasons are there where it is used.
         return found | {"omnibus_group_asked_total"}
 
