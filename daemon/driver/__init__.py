@@ -73,7 +73,7 @@ class Driver:
         """Return the method of a permitted call; raises DBusError."""
         if message.destination is None:
             method = self._without_destination(message)
-        elif not peer.active and message.member != "Hello":
+        elif not peer.active and message.member != "Hello" and not self._before_hello(peer, message):
             raise DBusError(
                 errors.ACCESS_DENIED,
                 "Client tried to send a message other than Hello without being registered",
@@ -82,6 +82,11 @@ class Driver:
             method = self._find(message)
             self._check(bus, peer, message, method)
         return method
+
+    def _before_hello(self, peer: Peer, message: Event) -> bool:
+        """Return whether a connection without a unique name may call the method."""
+        known = self._methods.get((message.interface or "", message.member or ""))
+        return peer.credentials.privileged and known is not None and known[1].before_hello
 
     def _find(self, message: Event) -> Method:
         """Return the method; a call may omit the interface (specification: "Message Types")."""

@@ -1,7 +1,8 @@
 """org.omnibus.Inspect1: what omnibusctl shows of a bus, on the bus's own path alone.
 
 Every member is for root and the bus's own user, whatever the policy says, since each shows what the policy
-may keep from others. Times are microseconds of CLOCK_REALTIME, ages microseconds; a key whose value is
+may keep from others. All but Trace are answered before Hello, too, since a full bus refuses that, and then
+they are needed most. Times are microseconds of CLOCK_REALTIME, ages microseconds; a key whose value is
 unknown is left out. Properties would not do: those of the driver are constant, and the data plane answers
 them.
 """
@@ -273,7 +274,7 @@ def _microseconds(seconds: float) -> int:
 
 
 def _method(name: str, inputs: str, outputs: str, handler: Any) -> Method:
-    return Method(name, inputs, outputs, handler, any_path=False, privileged=True)
+    return Method(name, inputs, outputs, handler, any_path=False, privileged=True, before_hello=True)
 
 
 INSPECT: Final = Interface(
@@ -288,7 +289,7 @@ INSPECT: Final = Interface(
         _method("Gone", "t", "aa{sv}", gone),
         _method("GetPolicy", "", "ay", get_policy),
         _method("Group", "", "a{sv}", group),
-        _method("Trace", "as", "", trace),
+        Method("Trace", "as", "", trace, any_path=False, privileged=True),
     ),
     signals=(Signal("Stamp", (("microseconds", "t"),)),),
     any_path=False,

@@ -9,6 +9,7 @@ import pytest
 
 from omnibus.daemon.codec import read_strings
 from omnibus.daemon.driver import INTERFACES, Driver, Method
+from omnibus.daemon.driver.inspection import INSPECT
 from omnibus.daemon.driver.introspectable import describe
 from omnibus.daemon.peers import Peer
 from omnibus.transport.relay import EventKind
@@ -89,6 +90,24 @@ class TestCheckingTheCall:
         silent = desk.attach(hello=False)
         text = "Client tried to send a message other than Hello without being registered"
         assert desk.fails(silent, "ListNames") == (ERROR + "AccessDenied", text)
+
+    def test_questions_before_hello(self, desk: Desk) -> None:
+        """Root may ask what changes nothing, even if the bus has refused its Hello; others may not."""
+        found = {
+            f"{interface.name}.{method.name}"
+            for interface in INTERFACES
+            for method in interface.methods
+            if method.before_hello
+        }
+        stats = {f"org.freedesktop.DBus.Debug.Stats.{name}" for name in ("GetStats", "GetAllMatchRules")}
+        inspect = {f"org.omnibus.Inspect1.{method.name}" for method in INSPECT.methods}
+        assert found == stats | inspect - {"org.omnibus.Inspect1.Trace"}
+        root, stranger = (desk.attach(make_credentials(uid=uid), hello=False) for uid in (0, 1000))
+        reply, _ = desk.call(root, "GetStatus", interface=INSPECT.name)
+        assert reply[0] == "reply"
+        assert desk.fails(stranger, "GetStatus", interface=INSPECT.name)[0] == ERROR + "AccessDenied"
+        # Without the interface it is some other method.
+        assert desk.fails(root, "GetStatus")[0] == ERROR + "AccessDenied"
 
     def test_calls_answered_by_the_data_plane(self, desk: Desk, peer: Peer) -> None:
         assert desk.fails(peer, "GetId")[0] == ERROR + "Failed"

@@ -161,18 +161,28 @@ void route_up(struct bus *bus, struct peer *sender, const struct message *m, str
     route_held_again(bus, sender);
 }
 
-static void route_inactive(struct bus *bus, struct peer *sender, const struct message *m, struct fds *fds)
+/* Root has to see into a bus that takes no more connections; the control plane knows by which members. */
+static bool asks_before_hello(const struct transit *t)
 {
-    if (bus_is_hello(m)) {
-        if (!hello_answer(bus, sender, m))
-            route_up(bus, sender, m, fds);
-        return;
-    }
-    if (span_equal(m->destination, BUS_NAME))
-        say_error(bus, sender, m->serial, ERROR_ACCESS_DENIED,
+    const struct policy_case c = {.m = t->m, .sender = t->sender};
+    struct denial denial;
+    return t->sender->credentials.privileged && t->m->type == MESSAGE_METHOD_CALL && t->m->interface.s &&
+           judge(t->bus, &c, &denial);
+}
+
+static void route_inactive(struct transit *t)
+{
+    if (bus_is_hello(t->m)) {
+        if (!hello_answer(t->bus, t->sender, t->m))
+            route_up(t->bus, t->sender, t->m, t->fds);
+    } else if (!span_equal(t->m->destination, BUS_NAME)) {
+        bus_lose(t->bus, t->sender, RELAY_GONE_INVALID);
+    } else if (asks_before_hello(t)) {
+        route_up(t->bus, t->sender, t->m, t->fds);
+    } else {
+        say_error(t->bus, t->sender, t->m->serial, ERROR_ACCESS_DENIED,
                   "Client tried to send a message other than Hello without being registered");
-    else
-        bus_lose(bus, sender, RELAY_GONE_INVALID);
+    }
 }
 
 /* True if it is the reply to the pending call of the driver to the sender. */
@@ -262,7 +272,7 @@ void route_message(struct bus *bus, struct peer *sender, const struct message *m
     if (!known && (sender->active || span_equal(m->destination, BUS_NAME)))
         refuse_type(&t, to_peer && !reachable);
     else if (!sender->active)
-        route_inactive(bus, sender, m, fds);
+        route_inactive(&t);
     else if (!m->destination.s)
         route_without_destination(&t);
     else if (!to_peer)
