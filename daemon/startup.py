@@ -15,7 +15,7 @@ from ..auth.mechanisms import UnsupportedMechanism, choose
 from ..policy.error import ConfigError
 from ..policy.service_dirs import make_transient_dir
 from ..policy.settings import Settings
-from ..systemd.listen_fds import ListenFdsError, take_listen_fds
+from ..systemd.listen_fds import METRICS, ListenFdsError, take_listen_fds
 from ..systemd.notify import Notifier
 from ..transport.address import AddressError
 from ..transport.listen import listen
@@ -202,7 +202,7 @@ class Startup:
         def take() -> Sequence[int]:
             if failure is not None:
                 raise failure
-            fds = [one.fd for one in taken if one.fd != self.left]
+            fds = [one.fd for one in taken if one.fd != self.left and one.name != METRICS]
             taken.clear()
             return fds
 

@@ -8,6 +8,8 @@ from collections.abc import MutableMapping
 from ..record import Record
 
 LISTEN_FDS_START = 3
+METRICS = "omnibus-metrics"
+"""The name of the socket of metrics, which is no bus's even if a unit passes it."""
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 
 

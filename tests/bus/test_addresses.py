@@ -140,6 +140,20 @@ class TestSystemd:
         assert daemon.address == f"unix:path={directory}/passed,guid={guid(daemon.address)}"
         assert daemon.connect().unique
 
+    @pytest.mark.deviation("metrics-socket")
+    def test_socket_of_metrics(self, start_daemon: StartDaemon) -> None:
+        """A socket with the name of the metrics' is no bus's."""
+        directory = private_directory()
+        with self.listening(directory / "bus") as bus, self.listening(directory / "metrics") as metrics:
+            daemon = start_daemon(
+                config("systemd:"),
+                directory=directory,
+                shell=f"exec 43<&{bus.fileno()} 44<&{metrics.fileno()} 3<&43 4<&44; "
+                "export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=dbus.socket:omnibus-metrics",
+                pass_fds=(bus.fileno(), metrics.fileno()),
+            )
+        assert daemon.address == f"unix:path={directory}/bus,guid={guid(daemon.address)}"
+
     def test_passed_sockets(self, start_daemon: StartDaemon) -> None:
         """The bus listens on every passed socket."""
         directory = private_directory()

@@ -26,6 +26,7 @@ DEVIATIONS = {
     "denial-place": Deviation("a denial in a log without fields ends with the place of the rule"),
     "multicast": Deviation("messages may go directly between clients, with options and a file of our own"),
     "own-statistics": Deviation("Debug.Stats counts more"),
+    "metrics-socket": Deviation("a passed socket that is named as that of the metrics is no bus's"),
     "unread-log": Deviation(
         "lines that a log has no room for are lost and counted; the reference waits until there is room"
     ),
