@@ -9,11 +9,24 @@ from typing import BinaryIO
 from . import pcapng
 
 
+def ring(path: str) -> list[str]:
+    """Return the files PATH.1, PATH.2, and so on that are there, the oldest first; raises OSError."""
+    return [f"{path}.{number}" for number in _numbers(path)]
+
+
+def _numbers(path: str) -> list[int]:
+    directory, name = os.path.split(path)
+    ends = [one[len(name) + 1 :] for one in os.listdir(directory or ".") if one.startswith(f"{name}.")]
+    # Not 007, which is another file than 7, nor other scripts' digits.
+    return sorted(int(one) for one in ends if one.isascii() and one.isdecimal() and str(int(one)) == one)
+
+
 class Rotation:
     """One file, or a ring of ``n_files`` files PATH.1, PATH.2, and so on, each complete by itself.
 
-    A new file is begun after ``max_bytes`` or ``seconds``; 0: never. Messages may hold passwords, so files
-    are made with mode 0600, and a file that exists is replaced, never written into. Raises OSError.
+    A new file is begun after ``max_bytes`` or ``seconds``; 0: never. A ring that is there is continued.
+    Messages may hold passwords, so files are made with mode 0600, and a file that exists is replaced, never
+    written into. Raises OSError.
     """
 
     def __init__(
@@ -58,7 +71,8 @@ class Rotation:
         """Complete the file, and begin the next one."""
         self.close()
         rotates = bool(self._max_bytes or self._seconds)
-        self.number += 1
+        before = _numbers(self._path) if rotates else []
+        self.number = max(before, default=0) + 1
         path = f"{self._path}.{self.number}" if rotates else self._path
         part = f"{path}.part"
         try:
@@ -71,8 +85,6 @@ class Rotation:
         head = pcapng.header(self._snaplen)
         self._stream.write(head)
         self._size, self._began = len(head), time.monotonic()
-        if rotates and self._n_files and self.number > self._n_files:
-            try:
-                os.unlink(f"{self._path}.{self.number - self._n_files}")
-            except FileNotFoundError:
-                pass
+        if self._n_files:
+            for number in before[: max(0, len(before) + 1 - self._n_files)]:
+                os.unlink(f"{self._path}.{number}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 MONITORING: Final = "org.freedesktop.DBus.Monitoring"
+MOST: Final = 10_000
+"""Connections that are remembered: a capture goes on for months, and unique names come without end."""
 
 
 class Watch:
@@ -72,6 +75,22 @@ class Watch:
             if seen is not None and self._filter.passes(seen, self.ledger):
                 yield seen
 
+    def listen(self, seconds: float) -> Iterator[Seen]:
+        """Yield the messages of so many seconds, and show on a terminal how far it is."""
+        shows = sys.stderr.isatty() and not self._target.output.as_json
+        count, end, shown = 0, time.monotonic() + seconds, 0.0
+        for seen in self.messages(seconds):
+            count += seen is not None
+            now = time.monotonic()
+            if shows and now - shown >= 0.9:
+                shown = now
+                sys.stderr.write(f"\r{count} messages, {max(0.0, end - now):.0f} s left  ")
+                sys.stderr.flush()
+            if seen is not None:
+                yield seen
+        if shows:
+            sys.stderr.write("\r\x1b[K")
+
     def _see(self, data: bytes) -> Seen | None:
         """Return a message; None for a stamp, and for what is of this program itself."""
         monotonic, stamp = time.monotonic_ns() // 1000, self._stamp
@@ -93,6 +112,8 @@ class Watch:
         if unique is None or not unique.startswith(":"):
             return None
         if unique not in self.connections:
+            if len(self.connections) >= MOST:
+                del self.connections[next(iter(self.connections))]
             self.connections[unique] = self._live.find(unique)
         return self.connections[unique]
 
@@ -102,6 +123,11 @@ class Watch:
             return "*"
         found = self.who(unique)
         return name if found is None else f"{name} {found.process}"
+
+    def unit(self, unique: str) -> str | None:
+        """Return the unit of a connection; None: it has none, or that is not known."""
+        found = self.who(unique)
+        return None if found is None else found.unit
 
     def close(self) -> None:
         """End the monitor."""

@@ -5,12 +5,14 @@
   omnibusctl capture read bus.pcapng --errors-only --since 10:00 --until 10:01
   omnibusctl capture read bus.pcapng --perfetto trace.json
 
-A comment on the first message of each sender says which process it was. Messages may hold what others must
-not see, so files are made with mode 0600. Root only, except on a bus of one's own.
+omnibus-capture.service keeps eight files of 64 MB at /var/log/omnibus/bus.pcapng; a ring is read by that
+name. A comment on the first message of each sender says which process it was. Messages may hold what others
+must not see, so files are made with mode 0600. Root only, except on a bus of one's own.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -23,7 +25,7 @@ from ..exits import NO, USAGE, YES, Stop
 from ..filter import Filter, add_arguments
 from ..message import Ledger, Seen
 from ..output import escape, size
-from ..rotation import Rotation
+from ..rotation import Rotation, ring
 from ..watch import Watch
 from .monitor import line
 
@@ -147,7 +149,9 @@ def _read(target: Target, options: Namespace) -> int:
     if options.file is None:
         raise Stop(USAGE, "which file? omnibusctl capture read FILE")
     output = target.output
-    reading = Reading(options.file, Filter.of(options), moment(options.since), moment(options.until))
+    since = 0 if options.since is None else moment(options.since)
+    until = None if options.until is None else moment(options.until)
+    reading = Reading(options.file, Filter.of(options), since, until)
     if options.perfetto is not None:
         from ..perfetto import write
 
@@ -163,32 +167,48 @@ def _read(target: Target, options: Namespace) -> int:
 
 
 class Reading:
-    """The messages of a file that a filter is about, in a time; raises Stop."""
+    """The messages of a file, or of a ring of files, that a filter is about, in a time; raises Stop."""
 
-    def __init__(self, path: str, wanted: Filter, since: int | None, until: int | None) -> None:
+    def __init__(self, path: str, wanted: Filter, since: int = 0, until: int | None = None) -> None:
         self._path = path
         self._filter = wanted
-        self._since = since or 0
+        self._since = since
         self._until = until
         self.ledger = Ledger()
         self._senders: dict[str, str] = {}
+        self._units: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Seen]:
+        for path in self._paths():
+            try:
+                with open(path, "rb") as stream:
+                    for packet in pcapng.read(stream):
+                        seen = self._see(packet)
+                        if seen is not None:
+                            yield seen
+            except FileNotFoundError as error:
+                if path == self._path:
+                    raise Stop(NO, f"{path}: {error.strerror}") from error
+                # The ring goes on meanwhile.
+            except OSError as error:
+                raise Stop(NO, f"{path}: {error.strerror}") from error
+            except ValueError as error:
+                raise Stop(NO, f"{path}: {error}") from error
+
+    def _paths(self) -> list[str]:
+        """Return the file, or the files of the ring of that name."""
+        if os.path.lexists(self._path):
+            return [self._path]
         try:
-            with open(self._path, "rb") as stream:
-                for packet in pcapng.read(stream):
-                    seen = self._see(packet)
-                    if seen is not None:
-                        yield seen
-        except OSError as error:
-            raise Stop(NO, f"{self._path}: {error.strerror}") from error
-        except ValueError as error:
-            raise Stop(NO, f"{self._path}: {error}") from error
+            return ring(self._path) or [self._path]
+        except OSError:
+            return [self._path]
 
     def _see(self, packet: pcapng.Packet) -> Seen | None:
         if packet.comment is not None and " = " in packet.comment:
             name, _, text = packet.comment.partition(" = ")
             self._senders[name] = text.partition(" uid ")[0]
+            self._units[name] = text.rpartition(" unit ")[2]
         try:
             seen = self.ledger.see(packet.data, packet.realtime, packet.realtime)
         except ValueError:
@@ -204,11 +224,14 @@ class Reading:
         process = self._senders.get(unique or "")
         return name if process is None else f"{name} {process}"
 
+    def unit(self, unique: str) -> str | None:
+        """Return the unit of a sender; None: it has none, or that is not known."""
+        found = self._units.get(unique, "-")
+        return None if found == "-" else found
 
-def moment(text: str | None) -> int | None:
+
+def moment(text: str) -> int:
     """Return the microseconds of a time of today, or of a day; raises Stop."""
-    if text is None:
-        return None
     today = time.strftime("%Y-%m-%d ")
     for form, full in (
         ("%Y-%m-%d %H:%M:%S", text),

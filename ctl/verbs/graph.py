@@ -11,7 +11,7 @@ from __future__ import annotations
 import subprocess
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from ..exits import NO, YES, Stop
@@ -46,12 +46,11 @@ def run(target: Target, options: Namespace) -> int:
     """Print the graph; return YES."""
     wanted = Filter.of(options)
     if options.read:
-        reading = Reading(options.read, wanted, None, None)
-        graph = Graph(reading, reading.text, lambda: reading.ledger.owners)
+        reading = Reading(options.read, wanted)
+        graph = Graph(reading, reading)
     else:
         watch = Watch(target, wanted)
-        seen = (one for one in watch.messages(options.time) if one is not None)
-        graph = Graph(seen, watch.text, lambda: watch.ledger.owners)
+        graph = Graph(watch.listen(options.time), watch)
         watch.close()
     edges = graph.edges(options.min)
     output = target.output
@@ -71,15 +70,9 @@ def run(target: Target, options: Namespace) -> int:
 class Graph:
     """Counted messages; connections are named when all have been seen, so that late names count."""
 
-    def __init__(
-        self,
-        messages: Iterable[Seen],
-        text: Callable[[str | None, str | None], str],
-        owners: Callable[[], dict[str, str]],
-    ) -> None:
+    def __init__(self, messages: Iterable[Seen], source: Watch | Reading) -> None:
         self._counts: Counter[Edge] = Counter()
-        self._text = text
-        self._owners = owners
+        self._source = source
         for seen in messages:
             kind = KINDS.get(seen.type)
             if kind is not None:
@@ -88,13 +81,14 @@ class Graph:
     def edges(self, least: int) -> list[tuple[Edge, int]]:
         """Return the edges with at least so many messages, the most first."""
         names: dict[str, str] = {}
-        for name, owner in sorted(self._owners().items()):
+        for name, owner in sorted(self._source.ledger.owners.items()):
             names.setdefault(owner, name)
 
         def label(unique: str) -> str:
             if unique == ALL:
                 return ALL
-            return self._text(names.get(unique, unique), unique)
+            unit = self._source.unit(unique)
+            return self._source.text(names.get(unique, unique), unique) + (f" {unit}" if unit else "")
 
         merged: Counter[Edge] = Counter()
         for (a, b, kind), n in self._counts.items():

@@ -44,11 +44,11 @@ def run(target: Target, options: Namespace) -> int:
     wanted = Filter.of(options, options.names)
     precision = "recorded"
     if options.read:
-        members = by_member(Reading(options.read, wanted, None, None))
+        members = by_member(Reading(options.read, wanted))
     else:
         watch = Watch(target, wanted)
         precision = "exact" if watch.traced else "coarse"
-        members = by_member(one for one in watch.messages(options.time) if one is not None)
+        members = by_member(watch.listen(options.time))
         watch.close()
     rows = sorted(members.items(), key=lambda item: -len(item[1]))
     if target.output.as_json:

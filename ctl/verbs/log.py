@@ -1,6 +1,7 @@
 """What the bus has logged: denials, starts, connections that were cut off, reloads.
 
   omnibusctl log --since 1h
+  omnibusctl log --since 10:00 --until 10:01
   omnibusctl log --kind denied,cutoff
 
 The system bus is asked by its journal. Of any other omnibusd, and where there is no journal, the bus itself
@@ -19,6 +20,7 @@ from ...daemon import logging as ids
 from ..exits import USAGE, YES, Stop
 from ..live import Live
 from ..output import clock, escape
+from .capture import moment
 from .pending import duration
 
 if TYPE_CHECKING:
@@ -59,7 +61,10 @@ class Entry:
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--since", metavar="AGE", default="1h", help="how far back, as 10min or 24h")
+    parser.add_argument(
+        "--since", metavar="TIME", default="1h", help="how far back, as 10min or 24h, or 10:00"
+    )
+    parser.add_argument("--until", metavar="TIME", help="not after, as 10min or 10:01")
     parser.add_argument("--kind", metavar="KINDS", help=f"only these: {', '.join(KINDS)}")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with later lines")
 
@@ -69,7 +74,8 @@ def run(target: Target, options: Namespace) -> int:
     kinds = KINDS if options.kind is None else tuple(options.kind.split(","))
     if not set(kinds) <= set(KINDS):
         raise Stop(USAGE, f"kinds are {', '.join(KINDS)}")
-    since = int(time.time() * 1e6) - duration(options.since)
+    since = _moment(options.since)
+    until = None if options.until is None else _moment(options.until)
     live = Live(target)
     if live.is_system and _has_journal():
         entries = _journal(since, options.follow)
@@ -78,7 +84,7 @@ def run(target: Target, options: Namespace) -> int:
         entries = _told(live, since, options.follow)
     output = target.output
     for entry in entries:
-        if entry.kind not in kinds:
+        if entry.kind not in kinds or (until is not None and entry.realtime > until):
             continue
         if output.as_json:
             output.event(entry.plain())
@@ -86,6 +92,11 @@ def run(target: Target, options: Namespace) -> int:
             output.line(entry.line())
             output.flush()
     return YES
+
+
+def _moment(text: str) -> int:
+    """Return the microseconds of an age, or of a time of today or of a day; raises Stop."""
+    return int(time.time() * 1e6) - duration(text) if text[-1:].isalpha() else moment(text)
 
 
 def _has_journal() -> bool:

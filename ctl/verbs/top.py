@@ -33,7 +33,19 @@ SORTS = {
     "name": None,
 }
 COLUMNS = (
-    *("NAME", ">PID", "PROCESS", ">IN/s", ">OUT/s", ">IN KB/s", ">OUT KB/s", ">QUEUED", ">CALLS", ">RULES"),
+    *(
+        "NAME",
+        ">PID",
+        "PROCESS",
+        "UNIT",
+        ">IN/s",
+        ">OUT/s",
+        ">IN KB/s",
+        ">OUT KB/s",
+        ">QUEUED",
+        ">CALLS",
+        ">RULES",
+    ),
     "STATE",
 )
 
@@ -103,6 +115,7 @@ def cells(row: Row) -> tuple[Any, ...]:
         one.best_name,
         one.pid,
         one.command,
+        one.unit,
         number(row.messages_in, 1, 0),
         number(row.messages_out, 1, 0),
         number(row.bytes_in, 1e3, 1),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnibus.ctl import pcapng
-from omnibus.ctl.rotation import Rotation
+from omnibus.ctl.rotation import Rotation, ring
 from omnibus.ctl.verbs.capture import moment
 from support.capture import read_capture, wait_for_capture
 from support.daemon import Daemon
@@ -70,6 +70,26 @@ class TestCapture:
         assert ctl("capture", "read", file, "--until", "1999-01-01").out == ""
         assert ctl("capture", "read", file, "--since", "1999-01-01").out != ""
         assert ctl("capture", "read", file, "--since", "yesterday").code == 2
+
+    def test_ring(self, ctl: Ctl, start_bus: StartBus, tmp_path: Path) -> None:
+        """A ring is read as one capture by its name, while it goes on, too."""
+        bus, file = start_bus(), tmp_path / "bus.pcapng"
+        client, service = bus.connect(), bus.connect()
+        echo = Echo(service)
+        with watching(bus.address, "capture", "-w", str(file), "-C", "0.002", "-W", "50") as running:
+            for number in range(20):
+                client.call(NAME, f"Get{number}", "s", "x" * 500)
+            client.call(NAME, "Last")
+            end = time.monotonic() + DEADLINE
+            while "Last" not in (found := ctl("capture", "read", file, "--type", "call").out):
+                assert time.monotonic() < end
+            running.process.send_signal(15)
+            assert running.process.wait(DEADLINE) == 0
+        echo.stop(client)
+        assert [f"Get{n}" in found for n in range(20)] == [True] * 20
+        assert len(ring(str(file))) > 5
+        assert all(stat.S_IMODE(Path(one).stat().st_mode) == 0o600 for one in ring(str(file)))
+        assert ctl("capture", "read", tmp_path / "none/file").code == 1
 
     def test_perfetto(self, ctl: Ctl, start_bus: StartBus, tmp_path: Path) -> None:
         """Chrome's JSON format: complete events have a start and a duration, in microseconds."""
@@ -163,14 +183,24 @@ class TestFiles:
             with path.open("rb") as stream:
                 assert list(pcapng.read(stream))
 
+    def test_ring_goes_on(self, tmp_path: Path) -> None:
+        """A program that is started again continues the ring: nothing is overwritten, and no more is kept."""
+        for number in (3, 4, 9):
+            (tmp_path / f"f.{number}").write_bytes(pcapng.header())
+        for other in ("f", "f.", "f.07", "f.x", "f.4.part", "g.1"):
+            (tmp_path / other).write_text("another file")
+        rotation = Rotation(str(tmp_path / "f"), max_bytes=200, n_files=3)
+        assert rotation.number == 10
+        rotation.close()
+        assert ring(str(tmp_path / "f")) == [str(tmp_path / f"f.{number}") for number in (4, 9, 10)]
+        assert len(list(tmp_path.iterdir())) == 3 + 6
+
     def test_by_time(self, tmp_path: Path) -> None:
         rotation = Rotation(str(tmp_path / "f"), seconds=1e-9)
         assert rotation.is_due
         rotation.close()
 
     def test_moment(self) -> None:
-        assert moment(None) is None
         assert moment("2026-11-30 10:00") == moment("2026-11-30 10:00:00")
         today = moment("10:00")
-        assert today is not None
         assert time.localtime(today / 1e6)[3:6] == (10, 0, 0)

@@ -57,6 +57,24 @@ class TestLog:
         assert f"{unique} (uid=" in done.out
         assert done.out.endswith(": invalid\n")
 
+    def test_times(self, ctl: Ctl, bus: Daemon) -> None:
+        """Ages, or times of the clock."""
+        client, other = bus.connect(), bus.connect()
+        serial = client.start_call(other.unique, "M")
+        client.expect_error(serial, "org.freedesktop.DBus.Error.AccessDenied")
+
+        def lines(*options: str) -> int:
+            done = ctl("--address", bus.address, "log", *options)
+            assert done.code == 0, done
+            return len(done.out.splitlines())
+
+        assert lines("--since=2001-01-01") == 1
+        assert lines("--since=2001-01-01", "--until=0s") == 1
+        assert lines("--since=2001-01-01", "--until=1h") == 0
+        assert lines("--since=2001-01-01", "--until=2001-01-02 10:00") == 0
+        for options in (("--since=yesterday",), ("--until=25:00",), ("--until=",)):
+            assert ctl("--address", bus.address, "log", *options).code == 2
+
     def test_unknown_kind(self, ctl: Ctl, bus: Daemon) -> None:
         assert ctl("--address", bus.address, "log", "--kind=x").code == 2
 

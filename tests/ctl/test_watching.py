@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import pty
 import shutil
+import subprocess
 import threading
 import time
 from typing import Any, ClassVar
@@ -19,8 +21,24 @@ from support.message import Message
 from support.monitor import monitor
 from support.raw import BUS, DEADLINE, Client
 
-from .conftest import Ctl, Done, StartBus, program
+from .conftest import PROGRAM, Ctl, Done, StartBus, program
 from .watching import INSPECT, ME, NAME, Echo, watching
+
+CALLS = 200
+
+
+class Named:
+    """What a graph asks of a source of messages."""
+
+    def __init__(self, units: dict[str, str]) -> None:
+        self.ledger = Ledger({NAME: ":1.2"})
+        self._units = units
+
+    def text(self, name: str | None, unique: str | None) -> str:
+        return f"{name} prog[1]"
+
+    def unit(self, unique: str) -> str | None:
+        return self._units.get(unique)
 
 
 class TestGraph:
@@ -50,6 +68,28 @@ class TestGraph:
         done, _, _ = self.run(start_bus(), "graph", "-t", "1", "--dot")
         assert done.out.startswith("digraph bus {")
         assert NAME in done.out
+
+    def test_units(self) -> None:
+        """Name, process and unit; a connection without a unit has none."""
+        ledger = Ledger({NAME: ":1.2"})
+        call = Message(
+            type=1, sender=":1.1", destination=NAME, serial=1, path="/", interface="a.b", member="M"
+        )
+        seen = [ledger.see(call.encode(), 0, 0)]
+        (((a, b, kind), n),) = graph.Graph(seen, Named({":1.2": "echo.service"})).edges(1)  # type: ignore[arg-type]
+        assert (a, b, kind, n) == (":1.1 prog[1]", f"{NAME} prog[1] echo.service", "calls", 1)
+
+    def test_progress(self, start_bus: StartBus) -> None:
+        """On a terminal it is shown how far it is; the output itself is as ever."""
+        address = start_bus().address
+        main, terminal = pty.openpty()
+        with open(main, "rb", buffering=0) as shown:
+            with open(terminal, "wb", buffering=0) as stderr:
+                command = [PROGRAM, "--address", address, "graph", "-t", "1.2", "--dot"]
+                done = subprocess.run(command, stdout=subprocess.PIPE, stderr=stderr, check=True)
+            text = shown.read(4096).decode()
+        assert " s left" in text
+        assert done.stdout.startswith(b"digraph bus {")
 
     def test_svg(self) -> None:
         if shutil.which("dot") is None:
@@ -97,6 +137,42 @@ class TestLatency:
         assert (member["member"], member["calls"]) == ("org.example.Interface.Get", 5)
         assert member["p50_us"] >= 18_000
         assert sum(one["calls"] for one in member["buckets"]) == 5
+
+    def test_known_time(self, start_bus: StartBus) -> None:
+        """Each time is at least what the service has waited, 100 µs, and at most what the caller has.
+
+        Both are measured by the clock of the bus, so this holds on any machine.
+        """
+        bus = start_bus()
+        client, service = bus.connect(), bus.connect()
+        waited: dict[int, int] = {}
+        took: dict[int, int] = {}
+
+        def serve() -> None:
+            for _ in range(CALLS):
+                call = service.take(type=1)
+                begin = now = time.monotonic_ns()
+                while now - begin < 100_000:
+                    now = time.monotonic_ns()
+                waited[call.serial] = (now - begin) // 1000
+                service.reply(call)
+
+        thread = threading.Thread(target=serve)
+        options = ("--json", "monitor", "--to", service.unique, "--member", "Get", "-n", str(2 * CALLS))
+        with watching(bus.address, *options) as running:
+            thread.start()
+            for _ in range(CALLS):
+                begin = time.monotonic_ns()
+                serial = client.start_call(service.unique, "Get")
+                client.reply_to(serial)
+                took[serial] = -(-(time.monotonic_ns() - begin) // 1000)
+            events = [json.loads(line) for line in running.read_all().splitlines()]
+        thread.join(DEADLINE)
+        told = {one["reply_serial"]: one["duration_us"] for one in events if one["type"] == "return"}
+        assert told.keys() == took.keys() == waited.keys()
+        # Stamps are whole microseconds.
+        assert [n for n in told if not waited[n] - 1 <= told[n] <= took[n] + 1] == []
+        assert min(told.values()) >= 99
 
     def test_other_bus(self, ctl: Ctl, start_bus: StartBus) -> None:
         """The times of a bus that has no stamps are called coarse."""
