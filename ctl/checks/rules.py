@@ -130,16 +130,26 @@ def _contradictions(rules: Sequence[Rule]) -> Iterator[Finding]:
     """Yield pairs of rules in two files of one directory, whose order dbus-daemon leaves undefined."""
     for at, rule in enumerate(rules):
         directory = os.path.dirname(rule.file)
-        for other in rules[:at]:
+        for number, other in enumerate(rules[:at]):
             if (
                 other.file != rule.file
                 and os.path.dirname(other.file) == directory
                 and contradicts(rule, other)
+                and not _agrees_later(rules, at, other)
+                and not _agrees_later(rules, number, rule)
             ):
                 yield _finding(
                     rule, "W008", str(rule), f"{other.file}:{other.line} says the opposite: {other}"
                 )
                 break
+
+
+def _agrees_later(rules: Sequence[Rule], at: int, other: Rule) -> bool:
+    """Return True if the file of a rule itself says later what ``other`` says: then the order is the same."""
+    return any(
+        one.file == rules[at].file and one.allow == other.allow and covers(one, other)
+        for one in rules[at + 1 :]
+    )
 
 
 def _receiving(rules: Sequence[Rule]) -> Iterator[Finding]:

@@ -151,6 +151,16 @@ class TestPairs:
         assert "b.conf:3: W008" in done.out
         assert "a.conf:3 says the opposite" in done.out
 
+    def test_same_exception(self, ctl: Ctl, files: Files) -> None:
+        """Two files that allow the same and except the same: either order has the same result."""
+        rules = (f'<allow {A} send_interface="a.b"/>', f'<deny {A} send_interface="a.b" send_member="C"/>')
+        files.add_rules(*rules, name="a.conf")
+        file = files.add_rules(*rules, name="b.conf")
+        assert codes(ctl, files) == []
+        # With another exception in one of them the order decides again.
+        file.write_text(file.read_text().replace('"C"', '"D"'))
+        assert {code for code, _ in codes(ctl, files)} == {"W008"}
+
     @pytest.mark.parametrize(
         ("rule", "policy"),
         [
