@@ -134,13 +134,17 @@ def _for_json(value: Any) -> Any:
 class Ledger:
     """Owners of names, and calls without a reply, as the messages tell of them.
 
-    A call that gets no reply is forgotten when MOST others are newer.
+    ``names``: the first name that each connection has had, also of those that are gone. A call that gets no
+    reply is forgotten when MOST others are newer, and a name likewise.
     """
 
     MOST: Final = 10_000
 
     def __init__(self, owners: dict[str, str] | None = None) -> None:
-        self.owners = owners or {}
+        self.owners: dict[str, str] = {}
+        self.names: dict[str, str] = {}
+        for name, owner in sorted((owners or {}).items()):
+            self._own(name, owner)
         self._calls: dict[tuple[str, int], Seen] = {}
 
     def see(self, data: bytes, realtime: int, monotonic: int) -> Seen:
@@ -169,7 +173,13 @@ class Ledger:
     def _learn(self, name: str | None, owner: str) -> None:
         """Note the owner of a name, which a capture tells by replies only."""
         if name is not None and not name.startswith(":") and owner.startswith(":"):
-            self.owners.setdefault(name, owner)
+            self._own(name, self.owners.get(name, owner))
+
+    def _own(self, name: str, owner: str) -> None:
+        self.owners[name] = owner
+        self.names.setdefault(owner, name)
+        if len(self.names) > self.MOST:
+            del self.names[next(iter(self.names))]
 
     def _unique(self, name: str) -> str:
         return self.owners.get(name, name)
@@ -182,6 +192,6 @@ class Ledger:
         if name.startswith(":"):
             return
         if new:
-            self.owners[name] = new
+            self._own(name, new)
         else:
             self.owners.pop(name, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pty
 import shutil
@@ -19,7 +20,7 @@ from omnibus.ctl.verbs import graph, latency
 from support.daemon import Daemon
 from support.message import Message
 from support.monitor import monitor
-from support.raw import BUS, DEADLINE, Client
+from support.raw import BUS, BUS_PATH, DEADLINE, Client
 
 from .conftest import PROGRAM, Ctl, Done, StartBus, program
 from .watching import INSPECT, ME, NAME, Echo, watching
@@ -107,18 +108,49 @@ class TestGraph:
 
     def test_quoted(self) -> None:
         text = graph.dot(self.EDGES)  # type: ignore[arg-type]
-        assert '":1.5\\na\\"b[1]" -> "com.example.Echo\\nx[2]" [label="10 calls", color=black' in text
+        assert '  n0 [label=":1.5\\na\\"b[1]"];' in text
+        assert '  n1 [label="com.example.Echo\\nx[2]"];' in text
+        assert '  n0 -> n1 [label="10 calls", color=black, penwidth=5.0];' in text
 
     def test_mermaid(self) -> None:
         assert graph.mermaid(self.EDGES).splitlines() == [  # type: ignore[arg-type]
             "flowchart LR",
-            '  n0[":1.5 a#quot;b[1]"]',
-            '  n1["com.example.Echo x[2]"]',
+            '  n0[":1.5<br>a#quot;b[1]"]',
+            '  n1["com.example.Echo<br>x[2]"]',
+            '  n2[":1.5<br>1 signal"]',
             '  n0 -->|"10 calls"| n1',
-            '  n2[":1.5"]',
-            '  n3["*"]',
-            '  n2 -->|"1 signals"| n3',
         ]
+
+    def test_picture(self) -> None:
+        """Errors are shown with the calls that they answer; the bus and everybody have no boxes."""
+        edges = [
+            (("a", "b", "calls"), 9),
+            (("b", "a", "errors"), 2),
+            (("b", "c", "errors"), 1),
+            (("b", "a", "signals"), 1),
+            (("b", "*", "signals"), 7),
+            (("a", BUS, "calls"), 50),
+            ((BUS, "a", "errors"), 5),
+            (("d", BUS, "calls"), 5),
+        ]
+        picture = graph.Picture(edges)
+        assert picture.boxes == {"a": 0, "b": 7, "c": 0}
+        assert [one[:3] for one in picture.arrows] == [
+            ("a", "b", "9 calls, 2 errors"),
+            ("b", "c", "1 error"),
+            ("b", "a", "1 signal"),
+        ]
+
+    def test_names_of_the_gone(self) -> None:
+        """A connection that has ended, or given its name up, is known by the name that it had."""
+        ledger = Ledger()
+        for body in ((NAME, "", ":1.2"), (NAME, ":1.2", "")):
+            changed = Message(
+                type=4, sender=BUS, serial=1, path=BUS_PATH, interface=BUS, member="NameOwnerChanged"
+            )
+            changed = dataclasses.replace(changed, signature="sss", body=body)
+            ledger.see(changed.encode(), 0, 0)
+        assert (ledger.owners, ledger.names) == ({}, {":1.2": NAME})
 
 
 class TestLatency:

@@ -9,13 +9,14 @@ import shlex
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.daemon import Daemon, config, start
-from support.raw import BusError, Client
+from support.raw import DEADLINE, BusError, Client
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/using/debugging.md"
@@ -81,6 +82,19 @@ class World:
         self.refused(self.client, ECHO, "Set", "com.example.Write")
         self.client.start_call("com.example.Slow", "Hail", interface="com.example.Read")
         self.refused(self.client, "com.example.Fails", "Hail", "com.example.Read")
+        self.flood()
+
+    def flood(self) -> None:
+        """Send more than Echo reads, and wait until the bus calls it stalled."""
+        for _ in range(40):
+            self.client.signal("Long", "ay", bytes(100_000), interface="com.example.Flood")
+        end = time.monotonic() + DEADLINE
+        stats = "org.freedesktop.DBus.Debug.Stats"
+        while not self.client.driver("GetConnectionStats", "s", ECHO, interface=stats)[
+            "omnibus.Stalled"
+        ].value:
+            assert time.monotonic() < end
+            time.sleep(0.1)
 
     @staticmethod
     def refused(client: Client, name: str, member: str, interface: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import stat
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from support.machine import Machine, wait_until
+from support.programs import Program
 from support.raw import Client
 from support.services import FAILS, UNIT, echo, unit_of
 
@@ -36,13 +38,15 @@ def ctl(machine: Machine, *arguments: str, user: str = "root", status: int | Non
     return json.loads(done.stdout)["data"] if done.stdout else done.stderr
 
 
-class TestMetrics:
-    @pytest.fixture(scope="class", autouse=True)
-    def listening(self, machine: Machine) -> Iterator[None]:
-        machine.run("systemctl", "start", "omnibus-metrics.socket")
-        yield
-        machine.run("systemctl", "stop", "omnibus-metrics.socket")
+@pytest.fixture(scope="module")
+def listening(machine: Machine) -> Iterator[None]:
+    machine.run("systemctl", "start", "omnibus-metrics.socket")
+    yield
+    machine.run("systemctl", "stop", "omnibus-metrics.socket")
 
+
+@pytest.mark.usefixtures("listening")
+class TestMetrics:
     def read(self, machine: Machine) -> dict[str, float]:
         """Connect, and read to the end."""
         with socket.socket(socket.AF_UNIX) as connection, connection.makefile() as stream:
@@ -112,7 +116,8 @@ class TestMetrics:
                 assert reply.error_name == "org.freedesktop.DBus.Error.LimitsExceeded"
                 assert "No buffer space" in machine.run("busctl", "list", status=None).stderr
                 found = self.read(machine)
-                assert "3 of max" not in ctl(machine, "status", status=1)["problems"]
+                problems = ctl(machine, "status", status=1)["problems"]
+                assert f"limit: connections {LIMIT} of max_completed_connections {LIMIT}" in problems
         finally:
             machine.outside(LOCAL).unlink()
             machine.run("systemctl", "reload", "omnibus.service")
@@ -162,15 +167,11 @@ class TestCapture:
 
         wait_until(seen, member)
 
-    def test_restarted_bus(self, machine: Machine) -> None:
-        """A bus that ends the connection does not end the capture for good."""
+    def test_killed(self, machine: Machine) -> None:
+        """A capture that has ended by a fault begins again."""
         machine.run("systemctl", "start", "omnibus-capture.service")
         try:
             first = machine.main_pid("omnibus-capture.service")
-            number = next(
-                one["name"] for one in ctl(machine, "list") if one["unit"] == "omnibus-capture.service"
-            )
-            assert number.startswith(":1.")
             machine.run("kill", "-KILL", str(first))
             wait_until(
                 lambda: machine.main_pid("omnibus-capture.service") not in (0, first), "another process"
@@ -224,7 +225,7 @@ class TestJournal:
         self.deny(machine)
         done = machine.run("omnibusctl", "log", user=USER, status=None)
         assert "Rejected" not in done.stdout
-        assert done.code if hasattr(done, "code") else done.returncode in (0, 4)
+        assert done.returncode in (0, 4)
 
     def test_why_last(self, machine: Machine) -> None:
         """The hint names a file of policies and the user."""
@@ -260,6 +261,13 @@ class TestUnits:
 
     def test_graph(self, machine: Machine) -> None:
         """Nodes are names, processes and units."""
-        echo(machine, UNIT, "system", USER)
-        text = ctl(machine, "graph", "-t", "0.5")
-        assert isinstance(text, list)
+        listening = Program(machine.enter("omnibusctl", "graph", "-t", "3", "--dot"), os.environ)
+        try:
+            while listening.process.poll() is None:
+                echo(machine, UNIT, "system", USER)
+            text = listening.read_all()
+        finally:
+            listening.stop()
+        lines = [one for one in text.splitlines() if f'-> "{UNIT}\\ndbus-test-tool[' in one]
+        assert lines, text
+        assert all(f'\\n{unit_of(UNIT)}" [' in one for one in lines)
