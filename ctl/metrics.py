@@ -149,7 +149,8 @@ def _of_users(connections: Iterable[Connection]) -> list[Family]:
 def _of_units(connections: Iterable[Connection]) -> list[Family]:
     """Return sums by unit: of the MOST_UNITS that have the greatest part of anything, and of all others."""
     fields = [field for _, field in OF_UNITS.values()]
-    every = _sums(connections, fields, lambda one: one.unit or NO_UNIT)
+    # Units of a user's manager count as the manager, or each program that a user starts would be another one.
+    every = _sums(connections, fields, lambda one: (one.unit or NO_UNIT).partition("/")[0])
 
     def part(unit: str) -> float:
         return max(sums.get(unit, 0) / max(1, sum(sums.values())) for sums in every.values())

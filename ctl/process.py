@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 COMMAND = re.compile(r'comm="(.*?)"(?: label=|$)')
@@ -34,19 +35,29 @@ def start_time(pid: int) -> int | None:
 
 
 def unit(pid: int) -> str | None:
-    """Return the systemd unit of a process: the innermost service or scope of its cgroup."""
+    """Return the systemd unit of a process; None: it has none, or that is hidden."""
     try:
         with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as stream:
             path = stream.read().strip().rpartition("::")[2]
     except OSError:
         return None
-    parts = [part for part in path.split("/") if part.endswith((".service", ".scope"))]
-    return parts[-1] if parts else None
+    return unit_of(path, os.getuid())
+
+
+def unit_of(cgroup: str, uid: int) -> str | None:
+    """Return the unit of a cgroup's path as a user sees it: user@UID.service/UNIT of other users' managers.
+
+    Below a unit of the system its own service may make cgroups of any name, as containers do, and a user
+    below user@UID.service: such names must not pass for those of the system's units.
+    """
+    units = [part for part in cgroup.split("/") if part.endswith((".service", ".scope"))]
+    if len(units) < 2 or not units[0].startswith("user@"):
+        return units[0] if units else None
+    return units[1] if units[0] == f"user@{uid}.service" else f"{units[0]}/{units[1]}"
 
 
 def is_older_than(pid: int, age_us: float) -> bool:
     """Return False if the process is too young to have made a connection of this age: its pid was reused."""
-    import os
     import time
 
     started = start_time(pid)

@@ -101,7 +101,7 @@ class Graph:
 
 
 class Picture:
-    """What is drawn of edges: boxes, each with its number of signals to everybody, and arrows."""
+    """What is drawn of edges: boxes, each with its number of broadcasts, and arrows."""
 
     def __init__(self, edges: list[tuple[Edge, int]]) -> None:
         self.boxes: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Every verb: as a user from whom the policy keeps what a bus does, and with the other two buses."""
+"""Every verb: as a user that may not see what a bus does, and with the other two buses."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_examples() -> None:
 
 
 class Secrets:
-    """A bus like that of a distribution, where root does what nobody else may see."""
+    """A bus like that of a distribution, where root does what no other user may see."""
 
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
@@ -77,7 +77,7 @@ class Secrets:
 @pytest.fixture
 def secrets(start_bus: StartBus, tmp_path: Path) -> Iterator[Secrets]:
     if os.geteuid() != 0:
-        pytest.skip("needs root, to be somebody else")
+        pytest.skip("needs root, to change the uid")
     text = "[D-BUS Service]\nName=com.example.Fails\nExec=/bin/false SecretStart\n"
     services = tmp_path / "services"
     services.mkdir()
@@ -127,7 +127,7 @@ class TestPrivacy:
                 assert code == 4, text
             if verb in ("log-level", "reload", "upgrade", "takeover"):
                 assert code != 0 or verb == "reload", text
-        # What is not forbidden to everybody changes nothing that is: the bus is as it was.
+        # The bus is as it was.
         assert "Log level" not in secrets.daemon.stderr
         assert "Upgraded" not in secrets.daemon.stderr
 

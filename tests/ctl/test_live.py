@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from omnibus.ctl import process
 from support.broker import broker
 from support.daemon import Daemon, config
 from support.raw import BUS, DEADLINE, Client
@@ -88,6 +89,34 @@ class TestList:
             assert time.monotonic() < end
         assert found[0]["reason"] == "closed"
         assert found[0]["pid"] == os.getpid()
+
+
+class TestUnits:
+    """A process can give cgroups of its own any name, and never passes for a unit of the system."""
+
+    @pytest.mark.parametrize(
+        ("cgroup", "unit"),
+        [
+            ("/system.slice/systemd-logind.service", "systemd-logind.service"),
+            ("/init.scope", "init.scope"),
+            ("/user.slice/user-1000.slice/session-3.scope", "session-3.scope"),
+            ("/system.slice/system-getty.slice/getty@tty1.service", "getty@tty1.service"),
+            ("/user.slice/user-7.slice/user@7.service/app.slice/app-x.scope", "user@7.service/app-x.scope"),
+            ("/user.slice/user-5.slice/user@5.service/app.slice/app-x.scope", "app-x.scope"),
+            ("/user.slice/user-5.slice/user@5.service/init.scope", "init.scope"),
+            ("/user.slice/user-7.slice/user@7.service", "user@7.service"),
+            ("/user.slice/user-7.slice/user@7.service/a.service/polkit.service", "user@7.service/a.service"),
+            (
+                "/machine.slice/systemd-nspawn@m.service/payload/system.slice/x.service",
+                "systemd-nspawn@m.service",
+            ),
+            ("/user.slice/user-7.slice/session-3.scope/polkit.service", "session-3.scope"),
+            ("/", None),
+            ("", None),
+        ],
+    )
+    def test_unit(self, cgroup: str, unit: str | None) -> None:
+        assert process.unit_of(cgroup, 5) == unit
 
 
 class TestShow:

@@ -60,7 +60,7 @@ class TestVerb:
     def test_stranger(
         self, start_bus: StartBus, unprivileged: int, policy: str | None, level: tuple[str, ...]
     ) -> None:
-        """The policies of distributions let everybody ask for the bus's properties: the bus refuses."""
+        """The policies of distributions let every user ask for the bus's properties: the bus refuses."""
         bus = start_bus() if policy is None else start_bus(policy=policy)
         who = {"user": unprivileged, "group": unprivileged, "extra_groups": []}
         done = program("--address", bus.address, "log-level", *level, **who)

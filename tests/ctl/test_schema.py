@@ -42,6 +42,7 @@ OBJECTS = {
     "graph": ["graph", "-t", "1"],
     "latency": ["latency", "com.example.Clock", "-t", "1"],
     "metrics": ["metrics"],
+    "log-level": ["log-level"],
     "capture": ["capture", "-w", "capture.pcapng", "-t", "0.3"],
 }
 STREAMS = {

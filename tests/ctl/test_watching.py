@@ -122,7 +122,7 @@ class TestGraph:
         ]
 
     def test_picture(self) -> None:
-        """Errors are shown with the calls that they answer; the bus and everybody have no boxes."""
+        """Errors are shown with the calls that they answer; the bus itself has no box."""
         edges = [
             (("a", "b", "calls"), 9),
             (("b", "a", "errors"), 2),

@@ -223,16 +223,21 @@ static inline bool client_expects(struct client *c, uint8_t type, const char *me
     return right;
 }
 
-static inline void plane_attach(struct plane *p, uint64_t id)
+static inline void plane_attach_as(struct plane *p, uint64_t id, bool privileged)
 {
     int ends[2];
     CHECK_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     struct relay_credentials credentials = {
-        .uid = 1000, .pid = 42, .fd_passing = true, .loginfo = "uid=1000"};
+        .uid = 1000, .pid = 42, .fd_passing = true, .privileged = privileged, .loginfo = "uid=1000"};
     p->clients[id] = (struct client){.fd = ends[0]};
     CHECK_EQUAL(relay_attach(p->relay, id, ends[1], p->listener, clock_now(), &credentials, NULL, 0, NULL, 0),
                 0);
     CHECK_EQUAL(relay_commit(p->relay), 0);
+}
+
+static inline void plane_attach(struct plane *p, uint64_t id)
+{
+    plane_attach_as(p, id, false);
 }
 
 /* Attaches, calls Hello, and reads the reply. */

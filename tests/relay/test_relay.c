@@ -439,6 +439,30 @@ static void other_calls_before_hello_are_denied(void)
     plane_close(&p);
 }
 
+/* What the control plane answers it decides itself, also what the data plane answers to others. */
+static void privileged_calls_before_hello_are_handed_up(void)
+{
+    struct plane p;
+    plane_open(&p);
+    plane_attach_as(&p, 0, true);
+    struct client *a = &p.clients[0];
+    struct marshal w = client_call(a, BUS, "GetId", NULL);
+    client_send(a, &w);
+    REQUIRE(plane_event(&p, RELAY_EVENT_CALL));
+    CHECK_SPAN(span_of(p.event.member), "GetId");
+    CHECK(!p.event.active);
+    CHECK_EQUAL(relay_reply(p.relay, 0, p.event.serial, "", NULL, 0, false), 0);
+    CHECK_EQUAL(relay_resume(p.relay, 0), 0);
+    CHECK_EQUAL(relay_commit(p.relay), 0);
+    client_expects(a, MESSAGE_METHOD_RETURN, NULL, BUS);
+    /* it is no peer yet: a signal ends it */
+    w = client_signal(a, NULL, "News");
+    client_send(a, &w);
+    REQUIRE(plane_event(&p, RELAY_EVENT_GONE));
+    CHECK_EQUAL(p.event.reason, RELAY_GONE_INVALID);
+    plane_close(&p);
+}
+
 static void full_queue_refuses_new_messages(void)
 {
     struct plane p;
@@ -617,6 +641,7 @@ static const struct check_test tests[] = {
     TEST(control_plane_call_is_answered_once),
     TEST(driver_returns_the_owner_of_a_name),
     TEST(other_calls_before_hello_are_denied),
+    TEST(privileged_calls_before_hello_are_handed_up),
     TEST(full_queue_refuses_new_messages),
     TEST(exceeded_limits_are_reported),
     TEST(malformed_policy_is_refused),

@@ -94,7 +94,7 @@ class TestMetrics:
         assert found['omnibus_unit_connections{unit="systemd-logind.service"}'] == 1
 
     def test_full_bus(self, machine: Machine) -> None:
-        """All metrics are there when nobody can connect any more."""
+        """All metrics are there when no client can connect any more."""
         before = self.read(machine)
         machine.outside(LOCAL).write_text(LIMITED)
         machine.run("systemctl", "reload", "omnibus.service")
