@@ -73,7 +73,7 @@ class Driver:
         """Return the method of a permitted call; raises DBusError."""
         if message.destination is None:
             method = self._without_destination(message)
-        elif not peer.active and message.member != "Hello" and not self._before_hello(peer, message):
+        elif not peer.active and not self._before_hello(peer, message):
             raise DBusError(
                 errors.ACCESS_DENIED,
                 "Client tried to send a message other than Hello without being registered",
@@ -85,6 +85,8 @@ class Driver:
 
     def _before_hello(self, peer: Peer, message: Event) -> bool:
         """Return whether a connection without a unique name may call the method."""
+        if message.member == "Hello" and message.interface in (None, BUS_NAME):
+            return True
         known = self._methods.get((message.interface or "", message.member or ""))
         return peer.credentials.privileged and known is not None and known[1].before_hello
 

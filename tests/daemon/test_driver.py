@@ -106,8 +106,10 @@ class TestCheckingTheCall:
         reply, _ = desk.call(root, "GetStatus", interface=INSPECT.name)
         assert reply[0] == "reply"
         assert desk.fails(stranger, "GetStatus", interface=INSPECT.name)[0] == ERROR + "AccessDenied"
-        # Without the interface it is some other method.
+        # Of another interface, or without one, it is another method.
         assert desk.fails(root, "GetStatus")[0] == ERROR + "AccessDenied"
+        assert desk.fails(root, "GetStatus", interface=None)[0] == ERROR + "AccessDenied"
+        assert desk.fails(root, "Hello", interface=INSPECT.name)[0] == ERROR + "AccessDenied"
 
     def test_calls_answered_by_the_data_plane(self, desk: Desk, peer: Peer) -> None:
         assert desk.fails(peer, "GetId")[0] == ERROR + "Failed"
