@@ -20,8 +20,9 @@ def places(listeners: Sequence[Listener]) -> list[tuple[Listener, socket.socket]
 
 def open_doors(relay: Relay, listeners: Sequence[Listener], mechanisms: Mechanisms) -> None:
     """Let the data plane accept connections."""
+    only_external = list(mechanisms) == ["EXTERNAL"]
     for number, (listener, sock) in enumerate(places(listeners)):
         simple = sock.family == socket.AF_UNIX and sock.type == socket.SOCK_STREAM
         simple = simple and "EXTERNAL" in mechanisms
-        relay.listen(sock.fileno(), number, listener.guid, simple=simple)
+        relay.listen(sock.fileno(), number, listener.guid, simple=simple, only_external=only_external)
     relay.commit()

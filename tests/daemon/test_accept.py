@@ -59,7 +59,7 @@ class ServerHarness:
         open_doors(desk.plane, [self.listener], mechanisms or choose((), {}))  # type: ignore[arg-type]
         self.clients: list[socket.socket] = []
 
-    def listen(self, fd: int, number: int, guid: str, *, simple: bool) -> None:
+    def listen(self, fd: int, number: int, guid: str, *, simple: bool, only_external: bool) -> None:
         assert (fd, guid) == (self.listening.fileno(), self.listener.guid)
         self.told.append(("listen", number, simple))
         self.loop.add_reader(fd, lambda: self.hand_up(self.listening.accept()[0]))
@@ -280,12 +280,12 @@ class TestTakingOver:
 
 
 class TestListening:
-    def simple(self, *sockets: socket.socket, mechanisms: Mechanisms) -> list[bool]:
-        """Return for each listener whether the data plane may authenticate on it."""
+    def simple(self, *sockets: socket.socket, mechanisms: Mechanisms) -> list[tuple[bool, bool]]:
+        """Return for each listener whether the data plane may authenticate, and whether only by EXTERNAL."""
         listeners = [Listener([one], []) for one in sockets]
-        told: list[bool] = []
+        told: list[tuple[bool, bool]] = []
         plane: Any = Desk().plane
-        plane.listen = lambda fd, number, guid, *, simple: told.append(simple)
+        plane.listen = lambda fd, number, guid, *, simple, only_external: told.append((simple, only_external))
         open_doors(plane, listeners, mechanisms)
         return told
 
@@ -297,8 +297,10 @@ class TestListening:
             socket.socket(socket.AF_INET) as tcp,
         ):
             every = choose((), {})
-            assert self.simple(stream, packets, tcp, mechanisms=every) == [True, False, False]
-            assert self.simple(stream, mechanisms=choose(("ANONYMOUS",), {})) == [False]
+            found = self.simple(stream, packets, tcp, mechanisms=every)
+            assert found == [(True, False), (False, False), (False, False)]
+            assert self.simple(stream, mechanisms=choose(("ANONYMOUS",), {})) == [(False, False)]
+            assert self.simple(stream, mechanisms=choose(("EXTERNAL",), {})) == [(True, True)]
 
 
 class TestAuthTimeout:

@@ -113,7 +113,7 @@ static inline void accept_open(struct accept_fixture *h, bool simple)
     policy_free(h->bus.policy);
     h->bus.policy = policy;
     int fd = accept_listen(&h->address, &h->address_size);
-    door_open(&h->bus, door_new(fd, ACCEPT_NUMBER, ACCEPT_GUID, simple));
+    door_open(&h->bus, door_new(fd, ACCEPT_NUMBER, ACCEPT_GUID, simple, false));
 }
 
 static inline void accept_no_commands(void *context)

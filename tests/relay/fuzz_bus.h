@@ -119,7 +119,7 @@ static inline void begin(uint8_t how)
         CONTROL(relay_set_group(control.relay, fake_group.fd, FAKE_MEMBERS, how & BEGIN_TRUST));
     }
     if (how & BEGIN_DOOR)
-        CONTROL(relay_listen(control.relay, door, 0, GUID, true));
+        CONTROL(relay_listen(control.relay, door, 0, GUID, true, true));
     CONTROL(relay_commit(control.relay));
     for (int i = 0; how & BEGIN_PEERS && i < 3; i++)
         attach(&clients[i], (uint8_t)(128 + 2 * i));

@@ -126,7 +126,7 @@ static inline void act_order(struct input *in)
         break;
     case 3:
         world.running = true;
-        int error = relay_listen(relay, which & 2 ? door : -1, which, GUID, which & 1);
+        int error = relay_listen(relay, which & 2 ? door : -1, which, GUID, which & 1, which & 4);
         world.running = false;
         ASSERT(error == 0 || error == -EBADF || error == -ENOMEM);
         break;

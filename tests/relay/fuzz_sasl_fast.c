@@ -22,10 +22,10 @@ struct outcome {
     char answers[SASL_FAST_ANSWER + 1];
 };
 
-static void feed(struct outcome *o, const uint8_t *data, size_t all, size_t piece)
+static void feed(struct outcome *o, const uint8_t *data, size_t all, size_t piece, bool only_external)
 {
     *o = (struct outcome){.result = SASL_FAST_GOES_ON};
-    sasl_fast_begin(&o->sasl, 1000);
+    sasl_fast_begin(&o->sasl, 1000, only_external);
     for (size_t size = 0; size < all && o->result == SASL_FAST_GOES_ON;) {
         struct sasl_fast_answer answer;
         size = all - size > piece ? size + piece : all;
@@ -41,8 +41,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct outcome whole, pieces;
     if (size < 2)
         return 0;
-    feed(&whole, data + 1, size - 1, size);
-    feed(&pieces, data + 1, size - 1, 1 + data[0] % 16);
+    bool only_external = data[0] & 16;
+    feed(&whole, data + 1, size - 1, size, only_external);
+    feed(&pieces, data + 1, size - 1, 1 + data[0] % 16, only_external);
     ASSERT(whole.result == pieces.result);
     ASSERT(strncmp(whole.answers, pieces.answers, strlen(whole.answers)) == 0);
     if (whole.result == SASL_FAST_UNUSUAL)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Runs handshakes for tests/auth. Each on standard input is the uid, the number of pieces, and for each its
- * size and its bytes; numbers have 32 bits in native byte order. The output is a line for each: the result,
- * the offset of the message stream, whether descriptors may come, and the replies in hex, without those to
- * unusual commands.
+ * Runs handshakes for tests/auth. Each on standard input is the uid, whether EXTERNAL is the only mechanism,
+ * the number of pieces, and for each its size and its bytes; numbers have 32 bits in native byte order. The
+ * output is a line for each: the result, the offset of the message stream, whether descriptors may come, and
+ * the replies in hex, without those to unusual commands.
  */
 #include "../../transport/relay/accept/sasl_fast.h"
 
@@ -26,11 +26,12 @@ static void take_case(uint32_t uid)
 {
     struct sasl_fast sasl;
     enum sasl_fast_result result = SASL_FAST_GOES_ON;
+    bool only_external = take_number() != 0;
     uint32_t pieces = take_number();
     uint8_t *text = NULL;
     size_t size = 0;
     char answers[1024] = "";
-    sasl_fast_begin(&sasl, uid);
+    sasl_fast_begin(&sasl, uid, only_external);
     for (uint32_t i = 0; i < pieces; i++) {
         struct sasl_fast_answer answer;
         uint32_t more = take_number();

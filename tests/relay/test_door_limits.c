@@ -224,7 +224,7 @@ static void short_lived_peers_are_not_reported(void)
         plane_open(&p);
         relay_set_limits(p.relay, &limits);
         int fd = accept_listen(&address, &size);
-        CHECK_EQUAL(relay_listen(p.relay, fd, ACCEPT_NUMBER, ACCEPT_GUID, true), 0);
+        CHECK_EQUAL(relay_listen(p.relay, fd, ACCEPT_NUMBER, ACCEPT_GUID, true, false), 0);
         relay_commit(p.relay);
         close(fd);
         struct client *c = accept_client(&p.clients[0], &address, size);

@@ -235,7 +235,7 @@ static struct sockaddr_un open_door(struct plane *p, socklen_t *size)
     limits.max_incomplete_connections = 10;
     CHECK_EQUAL(relay_set_limits(p->relay, &limits), 0);
     int fd = accept_listen(&address, size);
-    CHECK_EQUAL(relay_listen(p->relay, fd, ACCEPT_NUMBER, ACCEPT_GUID, true), 0);
+    CHECK_EQUAL(relay_listen(p->relay, fd, ACCEPT_NUMBER, ACCEPT_GUID, true, false), 0);
     CHECK_EQUAL(relay_commit(p->relay), 0);
     close(fd);
     return address;

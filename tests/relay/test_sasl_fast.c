@@ -25,11 +25,25 @@ static const struct conversation usual[] = {
     {"AUTH EXTERNAL " UID "\r\nBEGIN\r\nl\1\r\n", OK, SASL_FAST_OVER, false},
 };
 
+/* Where EXTERNAL is the only mechanism; to be handed up elsewhere. */
+static const struct conversation asking[] = {
+    {"AUTH\r\n", "REJECTED EXTERNAL\r\n", SASL_FAST_GOES_ON, false},
+    {"AUTH\r\nAUTH EXTERNAL\r\nDATA\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n",
+     "REJECTED EXTERNAL\r\nDATA\r\n" OK "AGREE_UNIX_FD\r\n", SASL_FAST_OVER, true},
+};
+
+static const char *const unusual_also_there[] = {
+    "AUTH\r\nAUTH\r\n",
+    "AUTH \r\n",
+    "AUTH\r\nBEGIN\r\n",
+    "AUTH EXTERNAL\r\nAUTH\r\n",
+    "AUTH EXTERNAL " UID "\r\nAUTH\r\n",
+};
+
 static const char *const unusual[] = {
     "\r\n",
     "BEGIN\r\n",
     "auth EXTERNAL\r\n",
-    "AUTH\r\n",
     "AUTH EXTERNAL \r\n",
     "AUTH  EXTERNAL " UID "\r\n",
     "AUTH EXTERNAL\t" UID "\r\n",
@@ -53,12 +67,13 @@ static const char *const unusual[] = {
 };
 
 /* Feeds a text in pieces of this size; collects the replies in answers. */
-static enum sasl_fast_result feed(struct sasl_fast *sasl, const char *text, size_t piece, char *answers)
+static enum sasl_fast_result feed(struct sasl_fast *sasl, const char *text, size_t piece, bool only_external,
+                                  char *answers)
 {
     size_t all = strlen(text) + 1;
     uint8_t *heard = malloc(all); /* of its exact size, so that reading beyond it is detected */
     enum sasl_fast_result result = SASL_FAST_GOES_ON;
-    sasl_fast_begin(sasl, 1000);
+    sasl_fast_begin(sasl, 1000, only_external);
     answers[0] = '\0';
     memcpy(heard + 1, text, all - 1);
     heard[0] = 0;
@@ -73,39 +88,61 @@ static enum sasl_fast_result feed(struct sasl_fast *sasl, const char *text, size
     return result;
 }
 
+static void conversation_is_answered(const struct conversation *c, bool only_external)
+{
+    check_case = c->text;
+    for (size_t piece = 1; piece <= strlen(c->text) + 1; piece++) {
+        struct sasl_fast sasl;
+        char answers[256];
+        CHECK_EQUAL(feed(&sasl, c->text, piece, only_external, answers), c->result);
+        CHECK_SPAN(span_of(answers), c->answers);
+        CHECK_EQUAL(sasl.fd_passing, c->fd_passing);
+    }
+    check_case = NULL;
+}
+
+static void text_is_handed_up(const char *text, bool only_external)
+{
+    check_case = text;
+    for (size_t piece = 1; piece <= strlen(text) + 1; piece++) {
+        struct sasl_fast sasl;
+        char answers[256];
+        CHECK_EQUAL(feed(&sasl, text, piece, only_external, answers), SASL_FAST_UNUSUAL);
+    }
+    check_case = NULL;
+}
+
 static void handshake_may_come_in_pieces_of_every_length(void)
 {
     for (size_t i = 0; i < CHECK_COUNT(usual); i++) {
-        check_case = usual[i].text;
-        for (size_t piece = 1; piece <= strlen(usual[i].text) + 1; piece++) {
-            struct sasl_fast sasl;
-            char answers[256];
-            CHECK_EQUAL(feed(&sasl, usual[i].text, piece, answers), usual[i].result);
-            CHECK_SPAN(span_of(answers), usual[i].answers);
-            CHECK_EQUAL(sasl.fd_passing, usual[i].fd_passing);
-        }
+        conversation_is_answered(&usual[i], false);
+        conversation_is_answered(&usual[i], true);
     }
-    check_case = NULL;
+}
+
+static void question_for_mechanisms_is_answered_where_there_is_only_one(void)
+{
+    for (size_t i = 0; i < CHECK_COUNT(asking); i++) {
+        conversation_is_answered(&asking[i], true);
+        text_is_handed_up(asking[i].text, false);
+    }
 }
 
 static void unusual_commands_go_to_the_control_plane(void)
 {
     for (size_t i = 0; i < CHECK_COUNT(unusual); i++) {
-        check_case = unusual[i];
-        for (size_t piece = 1; piece <= strlen(unusual[i]) + 1; piece++) {
-            struct sasl_fast sasl;
-            char answers[256];
-            CHECK_EQUAL(feed(&sasl, unusual[i], piece, answers), SASL_FAST_UNUSUAL);
-        }
+        text_is_handed_up(unusual[i], false);
+        text_is_handed_up(unusual[i], true);
     }
-    check_case = NULL;
+    for (size_t i = 0; i < CHECK_COUNT(unusual_also_there); i++)
+        text_is_handed_up(unusual_also_there[i], true);
 }
 
 static void first_byte_must_be_nul(void)
 {
     struct sasl_fast sasl;
     struct sasl_fast_answer answer;
-    sasl_fast_begin(&sasl, 1000);
+    sasl_fast_begin(&sasl, 1000, false);
     CHECK_EQUAL(sasl_fast_hear(&sasl, GUID, (const uint8_t *)"A", 1, &answer), SASL_FAST_UNUSUAL);
 }
 
@@ -114,7 +151,7 @@ static void stream_begins_after_begin(void)
     struct sasl_fast sasl;
     char answers[256];
     const char *text = "AUTH EXTERNAL " UID "\r\nBEGIN\r\nl\1";
-    CHECK_EQUAL(feed(&sasl, text, strlen(text) + 1, answers), SASL_FAST_OVER);
+    CHECK_EQUAL(feed(&sasl, text, strlen(text) + 1, false, answers), SASL_FAST_OVER);
     CHECK_EQUAL(sasl.at, strlen(text) + 1 - 2);
 }
 
@@ -126,13 +163,14 @@ static void every_uid_has_an_identity(void)
     } cases[] = {{0, "30"}, {1000, UID}, {4294967294u, "34323934393637323934"}};
     for (size_t i = 0; i < CHECK_COUNT(cases); i++) {
         struct sasl_fast sasl;
-        sasl_fast_begin(&sasl, cases[i].uid);
+        sasl_fast_begin(&sasl, cases[i].uid, false);
         CHECK_SPAN(span_of(sasl.identity), cases[i].identity);
     }
 }
 
 static const struct check_test tests[] = {
     TEST(handshake_may_come_in_pieces_of_every_length),
+    TEST(question_for_mechanisms_is_answered_where_there_is_only_one),
     TEST(unusual_commands_go_to_the_control_plane),
     TEST(first_byte_must_be_nul),
     TEST(stream_begins_after_begin),

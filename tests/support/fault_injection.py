@@ -131,7 +131,7 @@ class AccountingPlane(FakePlane):
         for one in (fd, *(early for early, _ in fds)):
             os.close(one)
 
-    def listen(self, fd: int, number: int, guid: str, *, simple: bool) -> None:
+    def listen(self, fd: int, number: int, guid: str, *, simple: bool, only_external: bool) -> None:
         self.listening.append(number)
 
     def stop_listening(self) -> None:

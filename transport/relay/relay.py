@@ -153,13 +153,13 @@ class Relay:
         """Applies a policy. Raises ValueError for anything but a block of omnibus.policy."""
         check(lib.relay_load_policy(self._relay, ffi.from_buffer(block), len(block)))
 
-    def listen(self, fd: int, number: int, guid: str, *, simple: bool) -> None:
+    def listen(self, fd: int, number: int, guid: str, *, simple: bool, only_external: bool) -> None:
         """Accepts clients from a socket, of which it keeps a duplicate.
 
         `simple`: it is a Unix stream socket, and EXTERNAL is allowed; connections of other sockets are all
-        HANDED_UP. `guid` is sent with OK.
+        HANDED_UP. `only_external`: there is no other mechanism. `guid` is sent with OK.
         """
-        check(lib.relay_listen(self._relay, fd, number, guid.encode("ascii"), simple))
+        check(lib.relay_listen(self._relay, fd, number, guid.encode("ascii"), simple, only_external))
 
     def stop_listening(self) -> None:
         """Stops accepting, and closes connections that have not authenticated yet."""

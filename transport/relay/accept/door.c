@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-struct door *door_new(int fd, uint32_t number, const char *guid, bool simple)
+struct door *door_new(int fd, uint32_t number, const char *guid, bool simple, bool only_external)
 {
     struct door *door = calloc(1, sizeof(*door));
     if (!door)
@@ -24,6 +24,7 @@ struct door *door_new(int fd, uint32_t number, const char *guid, bool simple)
     door->fd = fd;
     door->number = number;
     door->simple = simple;
+    door->only_external = only_external;
     snprintf(door->guid, sizeof(door->guid), "%s", guid);
     return door;
 }

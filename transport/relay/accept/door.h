@@ -37,12 +37,13 @@ struct door {
     struct source source;
     struct list in_doors; /* bus.doors */
     int fd;
-    uint32_t number; /* its number in the control plane */
-    bool simple;     /* see relay_listen */
+    uint32_t number;            /* its number in the control plane */
+    bool simple, only_external; /* see relay_listen */
     char guid[33];
 };
 
-struct door *door_new(int fd, uint32_t number, const char *guid, bool simple); /* NULL: no memory */
+struct door *door_new(int fd, uint32_t number, const char *guid, bool simple,
+                      bool only_external); /* NULL: no memory */
 void door_free(struct door *door);
 void door_open(struct bus *bus, struct door *door); /* takes ownership of the door */
 /* Has epoll watch the doors of a bus that was made from a state. 0 or a negative errno. */

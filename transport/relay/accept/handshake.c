@@ -142,7 +142,7 @@ static enum sasl_fast_result hear(struct bus *bus, struct handshake *handshake, 
     if (r->before == 0) {
         if (!peer_creds_user(handshake->fd, &handshake->user) || handshake->user.uid == UINT32_MAX)
             return SASL_FAST_UNUSUAL;
-        sasl_fast_begin(sasl, handshake->user.uid);
+        sasl_fast_begin(sasl, handshake->user.uid, handshake->door->only_external);
     }
     enum sasl_fast_result result = sasl_fast_hear(sasl, handshake->door->guid, r->text, r->size, &answer);
     if (result == SASL_FAST_GOES_ON && (r->n_fds > 0 || r->size > HANDSHAKE_KEPT))
@@ -244,7 +244,7 @@ bool handshake_hear_again(struct handshake *handshake, const uint8_t *text, size
     handshake->size = size;
     if (size == 0)
         return true;
-    sasl_fast_begin(&handshake->sasl, handshake->user.uid);
+    sasl_fast_begin(&handshake->sasl, handshake->user.uid, handshake->door->only_external);
     return sasl_fast_hear(&handshake->sasl, handshake->door->guid, text, size, &answer) == SASL_FAST_GOES_ON;
 }
 

@@ -8,10 +8,10 @@
 
 #include <stdio.h>
 
-void sasl_fast_begin(struct sasl_fast *sasl, uint32_t uid)
+void sasl_fast_begin(struct sasl_fast *sasl, uint32_t uid, bool only_external)
 {
     char decimal[11];
-    *sasl = (struct sasl_fast){.state = SASL_FAST_WAITING_FOR_NUL};
+    *sasl = (struct sasl_fast){.state = SASL_FAST_WAITING_FOR_NUL, .only_external = only_external};
     int n = snprintf(decimal, sizeof(decimal), "%u", uid);
     for (int i = 0; i < n; i++)
         snprintf(sasl->identity + 2 * i, 3, "%02x", (unsigned)decimal[i]);
@@ -34,6 +34,11 @@ static bool is(struct span line, struct span command, const char *argument)
 static bool hear_auth(struct sasl_fast *sasl, struct span line, const char *guid,
                       struct sasl_fast_answer *answer)
 {
+    if (sasl->only_external && !sasl->asked && span_equal(line, SPAN("AUTH"))) {
+        sasl->asked = true;
+        sasl_fast_say(answer, "REJECTED EXTERNAL", "");
+        return true;
+    }
     if (span_equal(line, SPAN("AUTH EXTERNAL"))) {
         sasl->state = SASL_FAST_WAITING_FOR_DATA;
         sasl_fast_say(answer, "DATA", "");

@@ -8,12 +8,13 @@
 
 /*
  * The usual SASL handshake (D-Bus specification, "Authentication Protocol"), without I/O: a NUL byte,
- * EXTERNAL with the client's own uid or none, perhaps NEGOTIATE_UNIX_FD, BEGIN. The answers are those of
+ * EXTERNAL with the client's own uid or none, perhaps NEGOTIATE_UNIX_FD, BEGIN. GDBus asks for the mechanisms
+ * before, by AUTH alone, which is answered here if EXTERNAL is the only one. The answers are those of
  * omnibus.auth. Any other handshake is left to omnibus.auth, which then gets all of it from the beginning.
  */
 
 #define SASL_FAST_LINE 64u   /* a longer line is none of these */
-#define SASL_FAST_ANSWER 64u /* all answers of one handshake are shorter */
+#define SASL_FAST_ANSWER 96u /* all answers of one handshake are shorter */
 
 enum sasl_fast_result {
     SASL_FAST_GOES_ON,
@@ -33,7 +34,9 @@ struct sasl_fast {
     enum sasl_fast_state state;
     size_t at; /* the bytes before are processed */
     bool fd_passing;
-    char identity[21]; /* the uid in decimal, hex-encoded */
+    bool only_external; /* there is no other mechanism */
+    bool asked;         /* for the mechanisms, which is answered once here */
+    char identity[21];  /* the uid in decimal, hex-encoded */
 };
 
 struct sasl_fast_answer {
@@ -41,7 +44,7 @@ struct sasl_fast_answer {
     char text[SASL_FAST_ANSWER];
 };
 
-void sasl_fast_begin(struct sasl_fast *sasl, uint32_t uid);
+void sasl_fast_begin(struct sasl_fast *sasl, uint32_t uid, bool only_external);
 /* text is everything received from the beginning; guid is the server's. */
 enum sasl_fast_result sasl_fast_hear(struct sasl_fast *sasl, const char *guid, const uint8_t *text,
                                      size_t size, struct sasl_fast_answer *answer);

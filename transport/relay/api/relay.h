@@ -184,10 +184,11 @@ int relay_dissolve_group(struct relay *relay);
 
 /*
  * Accepts clients from a socket, of which the data plane keeps a duplicate. simple: a Unix stream socket,
- * with EXTERNAL among the mechanisms; connections from any other are all handed up. guid: sent to
- * authenticated clients. number: an identifier chosen by the control plane.
+ * with EXTERNAL among the mechanisms; connections from any other are all handed up. only_external: there is
+ * no other mechanism. guid: sent to authenticated clients. number: an identifier chosen by the control plane.
  */
-int relay_listen(struct relay *relay, int fd, uint32_t number, const char *guid, _Bool simple);
+int relay_listen(struct relay *relay, int fd, uint32_t number, const char *guid, _Bool simple,
+                 _Bool only_external);
 int relay_stop_listening(struct relay *relay);
 /* Ends the count of a handed-up connection, which was attached or closed. */
 int relay_settled(struct relay *relay);

@@ -29,13 +29,14 @@ int relay_load_policy(struct relay *relay, const uint8_t *block, size_t size)
     return relay_push(relay, command);
 }
 
-int relay_listen(struct relay *relay, int fd, uint32_t number, const char *guid, bool simple)
+int relay_listen(struct relay *relay, int fd, uint32_t number, const char *guid, bool simple,
+                 bool only_external)
 {
     int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     if (own < 0)
         return -errno;
     struct command *command = command_new(COMMAND_LISTEN, 0, NULL, NULL, 0);
-    struct door *door = door_new(own, number, guid, simple);
+    struct door *door = door_new(own, number, guid, simple, only_external);
     if (!command || !door) {
         free(command);
         door_free(door);

@@ -187,6 +187,10 @@ bool restore_set(struct restore *s, struct fds **fds)
     return true;
 }
 
+/* The first was the only one, in a whole byte, before 0.1.0 was released. */
+#define DOOR_SIMPLE 1u
+#define DOOR_ONLY_EXTERNAL 2u
+
 void dump_doors(struct dump *d)
 {
     uint32_t n = 0;
@@ -197,21 +201,24 @@ void dump_doors(struct dump *d)
         const struct door *door = CONTAINER_OF(at, struct door, in_doors);
         dump_descriptor(d, door->fd);
         state_put32(d->w, door->number);
-        state_put8(d->w, door->simple);
+        state_put8(d->w, (uint8_t)((door->simple ? DOOR_SIMPLE : 0) |
+                                   (door->only_external ? DOOR_ONLY_EXTERNAL : 0)));
         state_put_text(d->w, span_of(door->guid));
     }
 }
 
 static struct door *restore_door(struct restore *s)
 {
-    struct door *door = door_new(-1, 0, "", false);
+    struct door *door = door_new(-1, 0, "", false, false);
     if (!door || !restore_descriptor(s, &door->fd)) {
         s->no_memory |= !door;
         door_free(door);
         return NULL;
     }
     door->number = state_get32(&s->r);
-    door->simple = state_get8(&s->r) != 0;
+    uint8_t flags = state_get8(&s->r);
+    door->simple = flags & DOOR_SIMPLE;
+    door->only_external = flags & DOOR_ONLY_EXTERNAL;
     struct span guid = state_get_bytes(&s->r);
     if (s->r.failed || guid.n >= sizeof(door->guid)) {
         door_free(door);
