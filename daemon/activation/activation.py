@@ -122,7 +122,7 @@ class Activation:
     def receive(self, peer: Peer, event: Event) -> None:
         """Handle a signal or a reply that a peer sends to the bus; raises DBusError."""
         if event.reply_serial:
-            self.units.answered(event.reply_serial, systemd.UnitState.from_reply(event))
+            self.units.answered(event.reply_serial, event)
         elif event.interface == systemd.ACTIVATOR_INTERFACE and event.member == "ActivationFailure":
             self._receive_failure(peer, event)
 

@@ -20,6 +20,7 @@ MANAGER_PATH: Final = "/org/freedesktop/systemd1"
 MANAGER_INTERFACE: Final = "org.freedesktop.systemd1.Manager"
 ACTIVATOR_INTERFACE: Final = "org.freedesktop.systemd1.Activator"
 UNIT_INTERFACE: Final = "org.freedesktop.systemd1.Unit"
+JOB: Final = "Job"
 
 MAX_UNIT_STATE: Final = 2**18  # bytes; the properties of a unit have about 10,000
 NOT_FOR_PATHS: Final = rb"[^A-Za-z0-9]|\A[0-9]"
@@ -73,6 +74,14 @@ def is_systemd(peer: Peer | None, proc: str = "/proc") -> bool:
         return False
 
 
+def has_job(reply: Event) -> bool | None:
+    """Read the property ``JOB`` of a unit from a reply of Get; None if it is an error, or malformed."""
+    if reply.type != METHOD_RETURN or reply.signature != "v" or len(reply.body_view) > MAX_UNIT_STATE:
+        return None
+    ((kind, value),) = read_body("v", reply.body_view, reply.big_endian)
+    return value[0] != 0 if kind == "(uo)" else None
+
+
 class UnitState(Record):
     """The state of a unit. ``job``: a job is queued for it; times are microseconds of CLOCK_MONOTONIC."""
 
@@ -97,7 +106,7 @@ class UnitState(Record):
         try:
             return cls(
                 str(properties["ActiveState"].value),
-                properties["Job"].value[0] != 0,
+                properties[JOB].value[0] != 0,
                 int(properties["InactiveExitTimestampMonotonic"].value),
                 bool(properties["ConditionResult"].value),
                 int(properties["ConditionTimestampMonotonic"].value),

@@ -1,6 +1,7 @@
 """A fake systemd: its process has the name, its connection owns the name; the states of units are arguments.
 
-``UNIT=STATE`` pairs: the state of the unit from the second query on; before that it is activating.
+``UNIT=STATE`` pairs: the state of the unit from the second query on; before that it is activating. No unit
+has a job.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from support.raw import Client, Closed
 from support.wire import Variant
 
 PR_SET_NAME = 15
+NO_JOB = Variant("(uo)", (0, "/"))
 
 
 def main() -> None:
@@ -30,12 +32,14 @@ def main() -> None:
         message = client.receive()
         if message.member == "ActivationRequest":
             print(*message.body, flush=True)
+        elif message.type == Type.METHOD_CALL and message.member == "Get":
+            client.reply(message, "v", NO_JOB)
         elif message.type == Type.METHOD_CALL and message.member == "GetAll":
             unit = (message.path or "").rpartition("/")[2].replace("_2e", ".")
             asked[unit] = asked.get(unit, 0) + 1
             properties = {
                 "ActiveState": Variant("s", states[unit] if asked[unit] > 1 else "activating"),
-                "Job": Variant("(uo)", (0, "/")),
+                "Job": NO_JOB,
                 "InactiveExitTimestampMonotonic": Variant("t", 0),
                 "ConditionResult": Variant("b", False),
                 "ConditionTimestampMonotonic": Variant("t", 2**62),

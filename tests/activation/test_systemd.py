@@ -18,7 +18,7 @@ from omnibus.daemon.peers import Peer
 from omnibus.policy.settings import Limits
 from omnibus.transport.relay import EventKind
 from support.plane import FakeEvent
-from support.wire import Variant, unmarshal
+from support.wire import Variant, marshal, unmarshal
 
 from .conftest import Commands, Desk
 
@@ -326,14 +326,24 @@ class TestUnits:
         desk.log.lines.clear()
         return systemd
 
-    def question(self, command: tuple[Any, ...], path: str = UNIT_PATH) -> int:
-        """Check that the bus queries the unit; return the serial."""
-        properties = BUS + ".Properties"
-        assert command[:8] == ("send", 1, SYSTEMD, path, properties, "GetAll", "s", string(SYSTEMD + ".Unit"))
+    def question(self, command: tuple[Any, ...], path: str = UNIT_PATH, *, job: bool = True) -> int:
+        """Check that the bus queries the unit for its job, or for everything; return the serial."""
+        interface = SYSTEMD + ".Unit"
+        query = (
+            ("Get", "ss", marshal("ss", (interface, "Job"))) if job else ("GetAll", "s", string(interface))
+        )
+        assert command[:8] == ("send", 1, SYSTEMD, path, BUS + ".Properties", *query)
         assert command[8] >= 0x80000000
         return int(command[8])
 
+    def answer_job(self, desk: Desk, systemd: Peer, serial: int, number: int) -> Commands:
+        job = Variant("(uo)", (number, f"/org/freedesktop/systemd1/job/{number}" if number else "/"))
+        return desk.tell(systemd, "v", job, type=2, path=None, reply_serial=serial)
+
     def answer(self, desk: Desk, systemd: Peer, serial: int, **values: Any) -> Commands:
+        """Answer that there is no job, and then the query for everything."""
+        question, resume = self.answer_job(desk, systemd, serial, 0)
+        assert resume == ("resume", systemd.id)
         properties = {
             "ActiveState": Variant("s", "activating"),
             "Job": Variant("(uo)", (0, "/")),
@@ -343,6 +353,7 @@ class TestUnits:
             "Other": Variant("as", ["x"]),
             **values,
         }
+        serial = self.question(question, job=False)
         return desk.tell(systemd, "a{sv}", properties, type=2, path=None, reply_serial=serial)
 
     def test_queried_after_the_request(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
@@ -378,6 +389,24 @@ class TestUnits:
         rejected, _ = self.answer(desk, systemd, serial, **condition)
         assert rejected[3] == f"Unit {UNIT} was not started: a condition is not met"
 
+    def test_while_there_is_a_job(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
+        """Nothing else is queried, also if the unit has failed before."""
+        serial = self.question(desk.park(peer, NAME)[1])
+        for number in (7, 7, 8):
+            assert self.answer_job(desk, systemd, serial, number) == [("resume", systemd.id)]
+            desk.tools.pass_time()
+            (question,) = desk.take()
+            serial = self.question(question)
+        assert self.answer(desk, systemd, serial, ActiveState=Variant("s", "failed"))[0][0] == "reject"
+
+    def test_job_again(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
+        """The state while there was no job did not decide; the next query is for the job again."""
+        serial = self.question(desk.park(peer, NAME)[1])
+        self.answer(desk, systemd, serial)
+        desk.tools.pass_time()
+        (question,) = desk.take()
+        assert self.answer_job(desk, systemd, self.question(question), 7) == [("resume", systemd.id)]
+
     def test_no_query_after_the_name_appeared(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
         serial = self.question(desk.park(peer, NAME)[1])
         self.answer(desk, systemd, serial)
@@ -392,8 +421,7 @@ class TestUnits:
         desk.own(service, NAME)
         desk.happen(FakeEvent(EventKind.GONE, service.id))
         self.question(desk.park(peer, NAME)[1])
-        commands = self.answer(desk, systemd, serial, ActiveState=Variant("s", "failed"))
-        assert commands == [("resume", systemd.id)]
+        assert self.answer_job(desk, systemd, serial, 0) == [("resume", systemd.id)]
 
     def test_one_query_at_a_time(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
         desk.service(OTHER, SystemdService="other.service")
@@ -418,6 +446,22 @@ class TestUnits:
         serial = self.question(desk.park(peer, NAME)[1])
         before = list(desk.tools.timers)
         assert self.answer(desk, systemd, serial, **odd) == [("resume", systemd.id)]
+        assert desk.tools.timers == before
+
+    @pytest.mark.parametrize(
+        ("signature", "value"),
+        [
+            ("v", Variant("u", 0)),
+            ("v", Variant("s", "none")),
+            ("(uo)", (0, "/")),
+            ("v", Variant("ay", bytes(2**18))),
+        ],
+    )
+    def test_unusable_job(self, desk: Desk, systemd: Peer, peer: Peer, signature: str, value: object) -> None:
+        serial = self.question(desk.park(peer, NAME)[1])
+        before = list(desk.tools.timers)
+        commands = desk.tell(systemd, signature, value, type=2, path=None, reply_serial=serial)
+        assert commands == [("resume", systemd.id)]
         assert desk.tools.timers == before
 
     def test_error(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
@@ -450,7 +494,7 @@ class TestUnits:
         first = self.question(desk.park(peer, NAME)[1])
         assert desk.park(peer, OTHER) == [REQUEST]
         desk.own(desk.attach(), NAME)
-        question, _ = self.answer(desk, systemd, first)
+        question, _ = self.answer_job(desk, systemd, first, 0)
         serial = self.question(question)
         rejected, _ = self.answer(desk, systemd, serial, ActiveState=Variant("s", "failed"))
         assert rejected[:2] == ("reject", 2)

@@ -261,6 +261,10 @@ def sample(signature: str, string: str) -> list[Any]:
     return [string if kind == "s" else SAMPLES[kind] for kind in types(signature)]
 
 
+def unit_job(number: int) -> bytes:
+    return marshal("v", (Variant("(uo)", (number, "/")),))
+
+
 def unit_state(state: str) -> bytes:
     properties = {
         "ActiveState": Variant("s", state),
@@ -345,10 +349,11 @@ class Scenario:
         world.park(caller, "org.example.Early")
         world.own(manager, SYSTEMD)
         world.park(caller, "org.example.Unit")
-        for state in ("activating", "activating", "failed", "failed", "failed"):
-            units: Any = world.bus.activation
-            serial = units.units.serial
-            self.tell(manager, type=2, reply_serial=serial, signature="a{sv}", body=unit_state(state))
+        activation: Any = world.bus.activation
+        for job, state in ((1, ""), (0, "activating"), (0, "failed"), (0, "failed"), (0, "failed")):
+            for signature, body in (("v", unit_job(job)), ("a{sv}", unit_state(state)))[: 2 - job]:
+                serial = activation.units.serial
+                self.tell(manager, type=2, reply_serial=serial, signature=signature, body=body)
             world.pass_time(2.0)
         world.park(caller, "org.example.Unit")
         body = marshal("sss", ("unit.service", "a.b", "no"))
