@@ -12,7 +12,7 @@ Invariants:
 - Every call is answered, every parked message delivered or rejected, and every sender resumed, whatever
   raises an exception (``guard.py``).
 - The commands that follow from one batch of events take effect together.
-- What takes long to import is imported while a child reads the configuration, or after the first client.
+- What takes long to import is imported after the first client.
 
 Rejected: everything in Python, or in C (``docs/understanding/decisions/two-planes.md``), and pydantic and
 dbus-fast in the daemon, whose import takes too long (``dependencies.md`` there).

@@ -15,7 +15,6 @@ from ..transport.listener import Listener, new_guid
 from . import daemonize
 from .activation.environment import NOT_FOR_SERVICES
 from .client import BUS_NAME, Client, NotConnected, connect
-from .configuration import FirstReading
 from .errors import DBusError
 from .options import Options
 
@@ -64,7 +63,7 @@ def _serve(options: Options, listener: Listener) -> int:
         # Here, where a native module that can't be imported ends the trial only.
         from .trial import TrialStart
 
-        return TrialStart(options, FirstReading(options.config_file, options.omnibus_config), listener).run()
+        return TrialStart(options, listener).run()
     except Exception as error:
         report(describe(error))
         return 1

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from .. import __version__
 from . import daemonize
-from .configuration import FirstReading
 from .options import Exit, parse
 from .upgrade.program import is_about_upgrades
 
@@ -37,11 +36,9 @@ def run(arguments: Sequence[str]) -> int:
         from .check import check
 
         return check(options)
-    reading = FirstReading(options.config_file, options.omnibus_config)
-    # Everything else is imported while the child reads the configuration.
     from .startup import Startup
 
-    return Startup(options, reading).run()
+    return Startup(options).run()
 
 
 def end_program(end: Exit) -> int:

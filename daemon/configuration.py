@@ -1,4 +1,4 @@
-"""Reading the configuration in a short-lived child process, at the start and at reloads."""
+"""Reading the configuration in a short-lived child process, while clients are served."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import errno
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Collection, Iterable
 from select import select
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -24,20 +23,19 @@ if TYPE_CHECKING:
 
 NICE: Final = 10  # clients have priority
 PATIENCE: Final = 60.0  # seconds
+TOO_LONG: Final = "Reading the configuration took too long"
 # No process can be created, because of a limit or a sandbox.
 NO_CHILD: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EPERM, errno.ENOSYS)
 
 
-class FirstReading:
-    """A child that reads the configuration while this process imports its own parts.
+class ForkedReading:
+    """A child that reads the configuration while this process, whose clients are served, imports its parts.
 
-    If no child can be created this process reads it. ``began`` is the time of the beginning, as of
-    time.time(); later changes may not have been read. ``serving``: there are clients, whose connections the
-    child closes, so that they end when the bus ends them.
+    The child closes their connections, so that they end when the bus ends them. If no child can be created
+    this process reads the configuration.
     """
 
-    def __init__(self, path: str, own_path: str | None = None, *, serving: bool = False) -> None:
-        self.began = time.time()
+    def __init__(self, path: str, own_path: str | None = None) -> None:
         self._path = path
         self._own_path = own_path
         self._fd = -1
@@ -53,28 +51,23 @@ class FirstReading:
         else:
             if self._pid == 0:
                 os.close(self._fd)
-                if serving:
-                    _close_others({writing, *named_fd(path)})
+                _close_others({writing, *named_fd(path)})
                 _read(path, writing, own_path)
         os.close(writing)
 
-    def is_over(self) -> bool:
-        """Return True if ``result`` would not wait, or not for long."""
-        return self._pid != 0 and bool(select([self._fd], [], [], 0)[0])
-
-    def ends_within(self, seconds: float) -> bool:
-        """Wait for the beginning of the answer; return False if there is none by then."""
-        return self._pid == 0 or bool(select([self._fd], [], [], seconds)[0])
-
-    def result(self) -> Settings:
-        """Wait for the settings; raises ConfigError."""
+    def result(self, patience: float) -> Settings:
+        """Wait for the settings; raises ConfigError, also if they don't begin within ``patience`` seconds."""
         if not self._pid:
             return load(self._path, self._own_path)
         parts = []
-        while part := os.read(self._fd, 65536):
+        in_time = bool(select([self._fd], [], [], patience)[0])
+        while in_time and (part := os.read(self._fd, 65536)):
             parts.append(part)
         os.close(self._fd)
-        return read_result(b"".join(parts), _reap(self._pid))
+        how = _reap(self._pid)
+        if not in_time:
+            raise ConfigError(self._path, 0, TOO_LONG)
+        return read_result(b"".join(parts), how)
 
 
 def _read(path: str, fd: int, own_path: str | None) -> NoReturn:
@@ -176,7 +169,7 @@ class Rereading:
 
     def _give_up(self) -> None:
         self._close()
-        self._done(ConfigError(self._path, 0, "Reading the configuration took too long"))
+        self._done(ConfigError(self._path, 0, TOO_LONG))
 
     def _failed(self, error: Exception) -> None:
         """Report the exception as the result (``guard.py``)."""

@@ -6,6 +6,7 @@ import os
 import pwd
 import signal
 import syslog
+import time
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from ..auth.mechanism import Mechanisms
 from ..auth.mechanisms import UnsupportedMechanism, choose
 from ..policy.error import ConfigError
+from ..policy.load import load
 from ..policy.service_dirs import make_transient_dir
 from ..policy.settings import Settings
 from ..systemd.listen_fds import METRICS, ListenFdsError, take_listen_fds
@@ -25,7 +27,7 @@ from ..transport.relay import Relay, share_heap
 from ..transport.unix import PACKETS, listen_beside
 from . import daemonize, pidfile
 from .activation.environment import inherited
-from .configuration import FirstReading, passed_over
+from .configuration import passed_over
 from .doors import open_doors
 from .group import begin_again, choose_group, hand_over
 from .logging import Log
@@ -35,9 +37,6 @@ from .upgrade.program import CLIENTS, installed
 if TYPE_CHECKING:
     from .serve import Serving
 
-# Modules that take long to import. The imports are cut short once the configuration has been read, since the
-# parent may be waiting for the address.
-PARTS: Final = ("logging", "concurrent.futures", "asyncio")
 INHERITED: Final = "systemd:"
 
 StartErrors = (
@@ -57,9 +56,10 @@ StartErrors = (
 class Startup:
     """One daemon. ``run`` returns the exit code."""
 
-    def __init__(self, options: Options, reading: FirstReading) -> None:
+    def __init__(self, options: Options) -> None:
         self.options = options
-        self.began = reading.began
+        # As of time.time(); changes of files later than that may not have been read.
+        self.began = time.time()
         # Relative to the initial working directory, which a daemon leaves.
         self.config_file = os.path.abspath(options.config_file)
         self.omnibus_config = options.omnibus_config and os.path.abspath(options.omnibus_config)
@@ -80,7 +80,6 @@ class Startup:
         self.inherited = self.variables = inherited()
         self.old_fd_limit: tuple[int, int] | None = None
         self.pidfile: str | None = None
-        self._reading = reading
 
     def run(self) -> int:
         """Start, serve, and clean up."""
@@ -104,8 +103,7 @@ class Startup:
 
     def _start(self) -> Serving | None:
         """Return the bus in service, or None in the parent of a daemon; raises StartErrors."""
-        self._import_while_reading()
-        settings = self._reading.result()
+        settings = load(self.options.config_file, self.options.omnibus_config)
         mechanisms = self._prepare(settings)
         self._choose_group(settings)
         daemonize.hold_signals()
@@ -130,12 +128,6 @@ class Startup:
         if waits:
             open_doors(relay, self.listeners, mechanisms)
         return serving
-
-    def _import_while_reading(self) -> None:
-        for part in PARTS:
-            if self._reading.is_over():
-                return
-            import_module(part)
 
     def _prepare(self, settings: Settings) -> Mechanisms:
         """Check everything that can be checked without side effects."""

@@ -10,7 +10,6 @@ from ..policy.settings import Settings
 from ..transport.listen import parse_listenable
 from ..transport.listener import Listener
 from .check import report
-from .configuration import FirstReading
 from .options import Options
 from .startup import Startup
 
@@ -18,8 +17,8 @@ from .startup import Startup
 class TrialStart(Startup):
     """A start at a private address, without a pid file; only the failure is logged."""
 
-    def __init__(self, options: Options, reading: FirstReading, listener: Listener) -> None:
-        super().__init__(options, reading)
+    def __init__(self, options: Options, listener: Listener) -> None:
+        super().__init__(options)
         self.listeners = [listener]
         self.log.configure(None, to_syslog=False, to_stderr=False)
 

@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 def load(path: str, own_path: str | None = None) -> Settings:
     """Return the settings of a file, the files it includes, and omnibus's own file.
 
-    Raises ConfigError.
+    Raises ConfigError, whatever exception there was.
     """
-    from .omnibus_conf import apply_own
-    from .reader import Reader
+    try:
+        from .omnibus_conf import apply_own
+        from .reader import Reader
 
-    settings = Reader().read(path)
-    return apply_own(own_path, settings) if own_path else settings
+        settings = Reader().read(path)
+        return apply_own(own_path, settings) if own_path else settings
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(path, 0, describe(error)) from error
 
 
 def run_child(path: str, fd: int, own_path: str | None = None) -> int:
@@ -40,8 +45,6 @@ def run_child(path: str, fd: int, own_path: str | None = None) -> int:
         result: dict[str, Any] = {"settings": load(path, own_path).to_plain()}
     except ConfigError as error:
         result = {"error": error.to_plain()}
-    except Exception as error:
-        result = {"error": ConfigError(path, 0, describe(error)).to_plain()}
     with open(fd, "wb", closefd=False) as stream:
         stream.write(encode(result))
     return int("error" in result)

@@ -67,16 +67,12 @@ def _resume(arguments: Sequence[str]) -> int:
         return 1
     try:
         resumption.begin()
-        from ..configuration import FirstReading
-
         daemonize.prepare_descriptors()
         daemonize.reset_signals()
         options = _options(rest)
-        reading = FirstReading(options.config_file, options.omnibus_config, serving=True)
-        # Everything else is imported while the child reads the configuration.
         from .resume import ResumedStart
 
-        start = ResumedStart(options, reading, resumption)
+        start = ResumedStart(options, resumption)
     except Exception as error:
         resumption.abandon(str(error) or repr(error), _print)
         return 1

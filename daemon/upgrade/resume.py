@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from ... import __version__
 from ...auth.mechanism import Mechanisms
-from ...policy.error import ConfigError
 from ...policy.settings import Settings
 from ...systemd.notify import Notifier
 from ...transport.relay import Relay
 from ...transport.relay.state import Section, State, StateError
 from .. import daemonize, errors, pidfile
 from ..codec import make_body
-from ..configuration import FirstReading
+from ..configuration import ForkedReading
 from ..logging import RECOVERED, UPGRADED
 from ..options import Options
 from ..startup import StartErrors, Startup, reason
@@ -39,8 +38,8 @@ class ResumedStart(Startup):
     process's Python: the way back is in transport/resumption/.
     """
 
-    def __init__(self, options: Options, reading: FirstReading, resumption: Resumption) -> None:
-        super().__init__(options, reading)
+    def __init__(self, options: Options, resumption: Resumption) -> None:
+        super().__init__(options)
         self._resumption = resumption
 
     def run(self) -> int:
@@ -52,17 +51,20 @@ class ResumedStart(Startup):
         return self._serve(serving)
 
     def _start(self) -> Serving:
-        self._import_while_reading()
         daemonize.hold_signals()
         state = State(self._resumption.state)
         control = Control.decode(_section(state, Section.CONTROL))
         names = decode_names(_section(state, Section.NAMES))
-        settings, mechanisms = self._configure(control)
+        # Those of a restart are the unit's of today; others were relative to another directory.
+        if not self._resumption.restarted:
+            self.config_file, self.omnibus_config = control.config_file, control.omnibus_config
+        reading = ForkedReading(self.config_file, self.omnibus_config)
+        from ..serve import Serving  # while the child reads
+
+        settings, mechanisms = self._configure(control, reading)
         self._adopt(control)
         self.notifier = Notifier()
         relay = self._configure_relay(settings)
-        from ..serve import Serving
-
         serving = Serving(self, relay, settings, mechanisms)
         serving.bus.names = names
         Tables(self, serving.bus, serving.spawner).restore(control)
@@ -74,18 +76,10 @@ class ResumedStart(Startup):
         self._tell(relay, control)
         return serving
 
-    def _configure(self, control: Control) -> tuple[Settings, Mechanisms]:
-        """Read the configuration; use the state's if that fails now."""
-        before = (control.config_file, control.omnibus_config)
-        # Those of a restart are the unit's of today; others were relative to another directory.
-        if (self.config_file, self.omnibus_config) != before and not self._resumption.restarted:
-            self.config_file, self.omnibus_config = before
-            self._reading = FirstReading(self.config_file, self.omnibus_config, serving=True)
-            self.began = self._reading.began
+    def _configure(self, control: Control, reading: ForkedReading) -> tuple[Settings, Mechanisms]:
+        """Use the configuration as it is now; if it has an error, or takes too long, the state's."""
         try:
-            if not self._reading.ends_within(PATIENCE):
-                raise ConfigError(self.config_file, 0, "Reading the configuration took too long")
-            settings = self._reading.result()
+            settings = reading.result(PATIENCE)
             return settings, self._prepare(settings)
         except StartErrors as error:
             mechanisms = self._prepare(control.settings)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import time
+import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
-from select import select
 
 import pytest
 
-from omnibus.daemon.configuration import FirstReading, Rereading
+from omnibus.daemon.configuration import ForkedReading, Rereading
 from omnibus.policy.error import ConfigError
 from omnibus.policy.load import run_child
 from omnibus.policy.settings import Settings
@@ -33,36 +33,59 @@ def open_fds() -> set[str]:
     return set(os.listdir("/proc/self/fd"))
 
 
-class TestFirstReading:
+PATIENCE = 30.0  # seconds
+
+
+class TestForkedReading:
     def test_settings(self, file: Path) -> None:
-        before = open_fds()
-        reading = FirstReading(str(file))
-        settings = reading.result()
-        assert abs(reading.began - time.time()) < 60
+        before, others = open_fds(), children()
+        settings = ForkedReading(str(file)).result(PATIENCE)
         assert (settings.bus_type, settings.listen) == ("good", ("unix:path=/x",))
         assert open_fds() == before
+        assert children() <= others
 
     def test_error(self, file: Path) -> None:
         file.write_text("<busconfig><nonsense/></busconfig>")
         with pytest.raises(ConfigError, match="nonsense"):
-            FirstReading(str(file)).result()
+            ForkedReading(str(file)).result(PATIENCE)
 
-    def test_is_over(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_clients(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The child closes the connections of clients, which end when the bus ends them."""
+        ours, theirs = socket.socketpair()
         held, release = os.pipe()
 
         def wait(path: str, fd: int, own_path: str | None = None) -> int:
-            os.close(release)
-            os.read(held, 1)
+            os.read(0, 1)
             return run_child(path, fd, own_path)
 
         monkeypatch.setattr("omnibus.daemon.configuration.run_child", wait)
-        reading = FirstReading(str(file))
-        os.close(held)
-        assert not reading.is_over()
-        os.close(release)
-        assert select([reading._fd], [], [], 30)[0]
-        assert reading.is_over()
-        assert reading.result().bus_type == "good"
+        stdin = os.dup(0)
+        os.dup2(held, 0)
+        try:
+            reading = ForkedReading(str(file))
+        finally:
+            os.dup2(stdin, 0)
+            os.close(stdin)
+        ours.close()
+        theirs.settimeout(PATIENCE)
+        assert theirs.recv(1) == b""
+        os.write(release, b"x")
+        assert reading.result(PATIENCE).bus_type == "good"
+        for fd in (held, release):
+            os.close(fd)
+        theirs.close()
+
+    def test_takes_too_long(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def hang(path: str, fd: int, own_path: str | None = None) -> int:
+            signal.pause()
+            return 1
+
+        monkeypatch.setattr("omnibus.daemon.configuration.run_child", hang)
+        before, others = open_fds(), children()
+        with pytest.raises(ConfigError, match="took too long"):
+            ForkedReading(str(file)).result(0.0)
+        assert open_fds() == before
+        assert children() <= others
 
     @pytest.mark.parametrize("call", ["fork", "pipe2"])
     def test_no_child(self, file: Path, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,12 +96,10 @@ class TestFirstReading:
 
         monkeypatch.setattr(os, call, refuse)
         before = open_fds()
-        reading = FirstReading(str(file))
-        assert not reading.is_over()
-        assert reading.result().bus_type == "good"
+        assert ForkedReading(str(file)).result(PATIENCE).bus_type == "good"
         assert open_fds() == before
         with pytest.raises(ConfigError, match="No such file"):
-            FirstReading(str(file.with_name("none"))).result()
+            ForkedReading(str(file.with_name("none"))).result(PATIENCE)
 
     def test_child_dies(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def die(path: str, fd: int) -> int:
@@ -86,7 +107,7 @@ class TestFirstReading:
 
         monkeypatch.setattr("omnibus.daemon.configuration.run_child", die)
         with pytest.raises(ConfigError, match="without a result"):
-            FirstReading(str(file)).result()
+            ForkedReading(str(file)).result(PATIENCE)
 
 
 Result = Settings | ConfigError

@@ -117,18 +117,12 @@ class TestAgain:
         assert plane.begun == []
 
 
-class Reading:
-    """A configuration that is being read."""
-
-    began = 0.0
-
-
 class TestPackets:
     """With a group the bus also listens for packets beside its Unix sockets."""
 
     def listen(self, monkeypatch: pytest.MonkeyPatch, group: Group | None, *addresses: str) -> Startup:
         monkeypatch.setattr("omnibus.daemon.startup.take_listen_fds", list)
-        startup = Startup(Options(config_file="/c"), Reading())  # type: ignore[arg-type]
+        startup = Startup(Options(config_file="/c"))
         startup.group = group
         startup._listen(Settings(listen=addresses))
         return startup

@@ -80,17 +80,22 @@ class TestChild:
         with pytest.raises(ConfigError, match=r"bus.conf:3: Element <bees> not allowed inside <busconfig>"):
             read_result(data)
 
-    def test_anything_else(self, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Another exception, as for a missing module: the exception and its place are returned."""
+    @pytest.mark.parametrize("forked", [True, False])
+    def test_anything_else(self, write: Write, forked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another exception, as for a missing module: the exception and its place are told."""
 
-        def fail(path: str, own_path: str | None = None) -> Settings:
+        def fail(*_: object) -> Settings:
             raise ModuleNotFoundError("No module named 'pyexpat'")
 
-        monkeypatch.setattr("omnibus.policy.load.load", fail)
-        data, code = in_a_child(path := write(*RICH))
-        assert code == 1
+        monkeypatch.setattr("omnibus.policy.reader.Reader.read", fail)
+        path = write(*RICH)
         with pytest.raises(ConfigError) as caught:
-            read_result(data)
+            if forked:
+                data, code = in_a_child(path)
+                assert code == 1
+                read_result(data)
+            else:
+                load(str(path))
         assert caught.value.file == str(path)
         for part in (
             "ModuleNotFoundError: No module named 'pyexpat'",
