@@ -1,6 +1,7 @@
 """Modules that asyncio imports and the bus does not use, a third of the import of asyncio."""
 
 import sys
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -9,22 +10,37 @@ from typing import Any
 class Deferred(ModuleType):
     """Stands for a module, which is imported when a name of it is used for the first time.
 
+    ``functions``: those that are fetched by others at their import, and perhaps called later.
     importlib.util.LazyLoader is not for this: it imports the module as soon as a second one imports it, used
     or not.
     """
 
+    def __init__(self, name: str, functions: tuple[str, ...]) -> None:
+        super().__init__(name)
+        vars(self).update({function: partial(self._call, function) for function in functions})
+
     def __getattr__(self, name: str) -> Any:
-        sys.modules.pop(self.__name__, None)
+        return getattr(self._import(), name)
+
+    def _call(self, function: str, *args: Any, **more: Any) -> Any:
+        return getattr(self._import(), function)(*args, **more)
+
+    def _import(self) -> ModuleType:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
         module = import_module(self.__name__)
         vars(self).update(vars(module))
-        return getattr(module, name)
+        return module
+
+
+# For coroutines, add_signal_handler(), subprocesses in text mode, and exceptions. Python 3.14 uses inspect at
+# once. The function is fetched by asyncio's native module, which calls it in debug mode.
+DEFERRED = {"inspect": (), "linecache": (), "locale": (), "traceback": ("extract_stack",)}
 
 
 def spare_asyncio() -> None:
     """Let asyncio be imported without these modules."""
     # As where Python is built without OpenSSL, which asyncio expects.
     sys.modules["ssl"] = None  # type: ignore[assignment]
-    # Used by coroutines, add_signal_handler(), and subprocesses in text mode. Python 3.14 uses
-    # inspect at once.
-    for name in ("inspect", "locale"):
-        sys.modules[name] = Deferred(name)
+    for name, functions in DEFERRED.items():
+        sys.modules[name] = Deferred(name, functions)

@@ -3,10 +3,14 @@
 import gc
 import os
 import sys
-from typing import NoReturn
+
+from .quick_import import install
+
+# First, for everything that is imported from here on.
+install()
 
 
-def main() -> NoReturn:
+def main() -> None:
     """Run the daemon, and end with its exit code."""
     # There is no garbage yet, but every import would trigger a collection.
     gc.disable()

@@ -1,4 +1,4 @@
-"""What is imported before the address is printed, and in which process."""
+"""What is imported before the address is printed, and what at all."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ REFERENCE = {"omnibus.policy.block", "omnibus.policy.evaluate"}
 SLOW = {"asyncio", "logging", "traceback"}
 # What asyncio imports, and what else the bus has no use for.
 NEVER = {"ssl", "_ssl", "inspect", "ast", "dis", "locale", "json", "pathlib", "ctypes", "dataclasses"}
+# What asyncio imports for exceptions.
+TRACEBACK = {"linecache", "textwrap", "tokenize"}
 if sys.version_info >= (3, 14):
     NEVER -= {"inspect", "ast", "dis", "dataclasses"}  # asyncio has a dataclass
-# What only the child that reads the configuration needs, and what the bus doesn't need at all.
+# What only the reading of the configuration needs, and what the bus doesn't need at all.
 OTHERS = {"pydantic_core", "dbus_fast", "uvloop", "asyncinotify"}
 ELSEWHERE = {"pyexpat", "omnibus.policy.attributes", *OTHERS}
 
@@ -41,7 +43,7 @@ def instructions(log: Path) -> int:
 
 class TestBeforeTheAddress:
     def test_program(self) -> None:
-        """The child that reads the configuration is forked first."""
+        """A command line that only asks for something is answered quickly."""
         modules = imported_by("omnibus.daemon.cli")
         assert not modules & (SLOW | NEVER | ELSEWHERE | {"socket", "omnibus.daemon.startup"})
 
@@ -77,10 +79,9 @@ class TestWholeStart:
         log = self.run(sys.executable, "-X", "importtime").stderr
         lines = [line for line in log.splitlines() if line.startswith("import time:")]
         imported = {line.rpartition("|")[2].strip() for line in lines}
-        # Not all: the child that reads the configuration writes between them.
-        assert {"omnibus.daemon.serve", "omnibus.daemon.watch"} <= imported
+        assert {"omnibus.policy.reader", "omnibus.daemon.serve", "omnibus.daemon.watch"} <= imported
         # The attempt to import ssl counts.
-        assert not imported & (NEVER - {"ssl"} | OTHERS)
+        assert not imported & (NEVER - {"ssl"} | OTHERS | TRACEBACK)
         assert len(imported) < (250 if sys.version_info < (3, 14) else 260)
 
     @needs_valgrind
@@ -106,6 +107,26 @@ class TestDeferred:
         )
         subprocess.run([sys.executable, "-I", "-c", code], check=True)
 
+    def test_traceback(self) -> None:
+        """It is imported for the first exception that is to be described."""
+        code = (
+            "import sys; from omnibus.daemon.deferred import Deferred, spare_asyncio; spare_asyncio();"
+            " import asyncio; assert type(sys.modules['traceback']) is Deferred;"
+            " from traceback import format_exception;"
+            " assert format_exception(OSError('x')) == ['OSError: x\\n'];"
+            " import traceback; assert type(traceback) is not Deferred"
+        )
+        subprocess.run([sys.executable, "-I", "-c", code], check=True)
+
+    def test_debug_mode(self) -> None:
+        """asyncio keeps where a future was made, by the function that it has fetched before."""
+        code = (
+            "from omnibus.daemon.deferred import spare_asyncio; spare_asyncio();"
+            " import asyncio; loop = asyncio.SelectorEventLoop(); loop.set_debug(True);"
+            " assert loop.create_future()._source_traceback; loop.close()"
+        )
+        subprocess.run([sys.executable, "-I", "-c", code], check=True)
+
     def test_no_ssl(self) -> None:
         """Nothing can import it, so asyncio does as where Python is built without OpenSSL."""
         code = (
@@ -116,7 +137,7 @@ class TestDeferred:
 
 
 class TestReferenceEvaluation:
-    """There is one evaluation in the daemon, that in C; only the child that compiles the block has rules."""
+    """There is one evaluation in the daemon, that in C; only what compiles the block has rules."""
 
     def test_not_imported(self) -> None:
         assert not imported_by("omnibus.daemon.serve, omnibus.daemon.configuration") & REFERENCE
@@ -132,7 +153,7 @@ class TestReferenceEvaluation:
 
 class TestReading:
     def test_reader(self) -> None:
-        """The child needs no more than expat, which is waited for by the first client."""
+        """Reading needs no more than expat, as the first client waits for it."""
         modules = imported_by("omnibus.policy.reader, omnibus.policy.omnibus_conf")
         assert "pyexpat" in modules
         assert not modules & {"inspect", "pydantic_core", "dbus_fast", "omnibus.transport.relay", *SLOW}
