@@ -4,7 +4,7 @@ import sys
 from functools import partial
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 
 class Deferred(ModuleType):
@@ -33,9 +33,15 @@ class Deferred(ModuleType):
         return module
 
 
-# For coroutines, add_signal_handler(), subprocesses in text mode, and exceptions. Python 3.14 uses inspect at
-# once. The function is fetched by asyncio's native module, which calls it in debug mode.
-DEFERRED = {"inspect": (), "linecache": (), "locale": (), "traceback": ("extract_stack",)}
+# For TLS, coroutines, add_signal_handler(), subprocesses in text mode, and exceptions. Python 3.14 uses
+# inspect at once. The function is fetched by asyncio's native module, which calls it in debug mode.
+DEFERRED: Final[dict[str, tuple[str, ...]]] = {
+    "asyncio.sslproto": (),
+    "inspect": (),
+    "linecache": (),
+    "locale": (),
+    "traceback": ("extract_stack",),
+}
 
 
 def spare_asyncio() -> None:

@@ -131,7 +131,9 @@ class TestDeferred:
         """Nothing can import it, so asyncio does as where Python is built without OpenSSL."""
         code = (
             "from omnibus.daemon.deferred import spare_asyncio; spare_asyncio();"
-            " import asyncio.base_events; assert asyncio.base_events.ssl is None"
+            " import asyncio.base_events, sys; assert asyncio.base_events.ssl is None;"
+            " from omnibus.daemon.deferred import Deferred;"
+            " assert type(sys.modules['asyncio.sslproto']) is Deferred"
         )
         subprocess.run([sys.executable, "-I", "-c", code], check=True)
 
