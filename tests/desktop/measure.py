@@ -141,9 +141,10 @@ def start_times(machine: Machine) -> dict[str, float]:
     """Return the milliseconds from the start of each bus to its readiness, by systemd's clock."""
     found = {}
     for bus, options, user in (("system", (), "root"), ("session", ("--user",), USER)):
+        # Not since ExecMainStart: a standby becomes the main process after the bus is ready.
         begin, ready = (
             int(machine.property("dbus.service", f"{one}TimestampMonotonic", *options, user=user))
-            for one in ("ExecMainStart", "ActiveEnter")
+            for one in ("InactiveExit", "ActiveEnter")
         )
         found[bus] = (ready - begin) / 1000
     return found
