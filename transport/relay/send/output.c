@@ -125,7 +125,7 @@ static ssize_t send_gathered(struct bus *bus, struct peer *peer, struct delivery
     }
     write_note_begin(writing, peer, list, list->first, peer->output.queue_offset);
     if (sendmmsg(peer->fd, (struct mmsghdr *)&writing->call, 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
-        return writing->call.moved;
+        return (ssize_t)writing->call.moved;
     write_note_end(writing);
     return -1;
 }
