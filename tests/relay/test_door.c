@@ -153,6 +153,46 @@ static void unusual_handshakes_go_to_the_control_plane(void)
     accept_close(&h);
 }
 
+/* As of GDBus: AUTH alone, before the usual handshake. */
+static void client_may_ask_for_the_only_mechanism(void)
+{
+    struct accept_fixture h;
+    accept_open(&h, true);
+    CONTAINER_OF(h.bus.doors.next, struct door, in_doors)->only_external = true;
+    accept_connect(&h);
+    accept_send(&h, "", 1);
+    accept_send(&h, "AUTH\r\n", 6);
+    accept_turn(&h);
+    accept_receives(&h, "REJECTED EXTERNAL\r\n");
+    const char *script = accept_handshake("BEGIN\r\n");
+    accept_send(&h, script, strlen(script));
+    accept_turn(&h);
+    accept_receives(&h, ACCEPT_OK ACCEPT_AGREE);
+    struct marshal w = accept_hello(&h.client);
+    accept_send(&h, w.data, w.size);
+    marshal_free(&w);
+    accept_turn(&h);
+    REQUIRE(accept_event(&h));
+    CHECK_EQUAL(h.event.kind, RELAY_EVENT_ADMITTED);
+    accept_close(&h);
+}
+
+static void client_that_asks_again_goes_to_the_control_plane(void)
+{
+    struct accept_fixture h;
+    accept_open(&h, true);
+    CONTAINER_OF(h.bus.doors.next, struct door, in_doors)->only_external = true;
+    accept_connect(&h);
+    accept_send(&h, "", 1);
+    accept_send(&h, "AUTH\r\n", 6);
+    accept_turn(&h);
+    accept_receives(&h, "REJECTED EXTERNAL\r\n");
+    accept_send(&h, "AUTH\r\n", 6);
+    accept_turn(&h);
+    is_handed_up(&h, "AUTH\r\nAUTH\r\n", strlen("REJECTED EXTERNAL\r\n"), 0);
+    accept_close(&h);
+}
+
 static void handed_up_handshake_counts_sent_replies(void)
 {
     struct accept_fixture h;
@@ -249,6 +289,8 @@ static const struct check_test tests[] = {
     TEST(handshake_may_come_in_pieces_of_every_length),
     TEST(descriptors_with_begin_belong_to_the_first_message),
     TEST(unusual_handshakes_go_to_the_control_plane),
+    TEST(client_may_ask_for_the_only_mechanism),
+    TEST(client_that_asks_again_goes_to_the_control_plane),
     TEST(handed_up_handshake_counts_sent_replies),
     TEST(early_descriptors_go_to_the_control_plane),
     TEST(too_many_descriptors_end_the_handshake),
