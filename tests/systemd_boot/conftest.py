@@ -17,6 +17,8 @@ from support.overlay import Memory, Overlay
 from support.services import add_services
 
 USER = "tester"
+BASE = Path(os.environ.get("BOOT_ROOT") or "/")
+"""The root file system below the machines': this machine's, or what suite.py has made."""
 TARGET = """[Unit]
 Description=What there is on a machine for tests
 Requires=basic.target
@@ -48,8 +50,8 @@ def memory() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def installed(memory: Path) -> Path:
-    """A layer above this machine's root file system: omnibus installed as the guide says, and few units."""
-    overlay = Overlay(memory / "installed", [Path("/")])
+    """A layer above the root file system: omnibus installed as the guide says, and few units."""
+    overlay = Overlay(memory / "installed", [BASE])
     for one in ("/etc/systemd/system", "/etc/systemd/user", "/etc/dbus-1/system-local.conf"):
         overlay.remove(one)
     overlay.write("/etc/systemd/system/omnibus-test.target", TARGET)
@@ -71,7 +73,7 @@ def tmp_root(memory: Path, installed: Path) -> Iterator[Callable[[], Overlay]]:
 
     def make() -> Overlay:
         directory = Path(tempfile.mkdtemp(dir=memory))
-        overlays.append((Overlay(directory, [installed, Path("/")]), directory))
+        overlays.append((Overlay(directory, [installed, BASE]), directory))
         return overlays[-1][0]
 
     yield make
@@ -87,7 +89,7 @@ def boot(memory: Path, installed: Path) -> Boot:
     @contextlib.contextmanager
     def begin(bus: str, change: Callable[[Overlay], None] = lambda overlay: None) -> Iterator[Machine]:
         directory = Path(tempfile.mkdtemp(dir=memory))
-        overlay = Overlay(directory, [installed, Path("/")])
+        overlay = Overlay(directory, [installed, BASE])
         if bus == "omnibus":
             for block in ("systemd-system", "systemd-user"):
                 overlay.write("/prepare", PREPARE + commands(block))

@@ -52,16 +52,15 @@ class Bus:
 
     @property
     def pid(self) -> int:
-        """The bus itself."""
-        assert self.standby
-        user = "messagebus" if self.user == "root" else self.user
-        return int(self.machine.output("pgrep", "--exact", f"--uid={user}", "omnibusd"))
+        """The bus itself, whose child the standby is."""
+        status = self.machine.outside(f"/proc/{self.standby}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in status if line.startswith("PPid:"))
 
     def crash(self, number: str = "KILL") -> None:
         standby, pid = self.standby, self.pid
         self.machine.run("kill", f"-{number}", str(pid))
         wait_until(lambda: not self.machine.outside(f"/proc/{pid}").exists(), "the end of the bus")
-        assert self.pid == standby
+        wait_until(lambda: self.pid == standby, "the next bus")
 
     def upgrade(self, n: int) -> None:
         """Upgrade it for the n-th time."""

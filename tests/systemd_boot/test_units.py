@@ -12,6 +12,8 @@ from support.machine import Machine, wait_until
 from support.raw import Client
 from support.services import DIRECT, FAILS, UNIT, echo, owner_pid
 
+from .test_standby import Bus
+
 USER = "tester"
 DROP_IN = "/etc/systemd/system/omnibus.service.d/test.conf"
 IMPATIENT = "[Service]\nWatchdogSec=2s\nTimeoutAbortSec=20s\n"
@@ -91,13 +93,14 @@ class TestWatchdog:
         assert machine.main_pid("omnibus.service") == pid
 
     def test_hangs(self, machine: Machine) -> None:
-        """A hung bus is killed, the journal shows where it hung, and the next client starts another."""
-        pid = machine.main_pid("omnibus.service")
+        """A hung bus is killed with its standby, the journal shows where it hung, and another is started."""
+        bus = Bus(machine)
+        standby, pid = bus.standby, bus.pid
         client = Client(machine.address())
         machine.run("kill", "-STOP", str(pid))
         client.expect_closed()
         client.close()
-        wait_until(lambda: machine.main_pid("omnibus.service") != pid, "the end of the bus")
+        wait_until(lambda: machine.main_pid("omnibus.service") != standby, "the end of the bus")
         wait_until(machine.bus_serves, "another bus with systemd on it")
         journal = machine.journal("--unit=omnibus.service")
         assert "Watchdog timeout" in journal
@@ -107,11 +110,12 @@ class TestWatchdog:
     def test_data_plane_hangs(self, machine: Machine) -> None:
         """A hang of either plane is detected."""
         wait_until(machine.bus_serves, "the bus")
-        pid = machine.main_pid("omnibus.service")
-        _, *others = machine.threads(pid)
+        bus = Bus(machine)
+        standby = bus.standby
+        _, *others = machine.threads(bus.pid)
         assert others
         with frozen(others):
-            wait_until(lambda: machine.main_pid("omnibus.service") != pid, "the end of the bus")
+            wait_until(lambda: machine.main_pid("omnibus.service") != standby, "the end of the bus")
         wait_until(machine.bus_serves, "another bus with systemd on it")
 
 
