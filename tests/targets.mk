@@ -13,8 +13,8 @@
 #   make desktop-test    logs in to XFCE and uses it, on dbus-daemon and on omnibus, and compares; root only; RUNS=3
 #   make desktop-takeover   logs in to XFCE, takes all three buses over while it is used, and goes on; root only; RUNS=20
 #   make crash-test      a thousand kills of a bus under load, and every other test of crashes; CRASHES=1000
-#   make upgrade-test    a hundred upgrades under load, and one with a thousand clients; prints a table; UPGRADES=100;
-#                        then make takeover-test
+#   make upgrade-test    every test of upgrades, crashes, restarts and takeovers, with a hundred upgrades, a thousand kills
+#                        and 20 takeovers under load; prints tables; UPGRADES=100, CRASHES=1000, TAKEOVERS=20
 #   make record-state    the state of a bus, which later releases must resume, into tests/upgrade/states; for each release
 #   make idle-test       an hour in which nothing happens, and no bus is woken; IDLE_SECONDS=3600
 #   make cross-test      the C tests on other architectures and with another libc
@@ -128,8 +128,12 @@ cross-test:
 crash-test: all test-packages
 	CRASHES=$(or $(CRASHES),1000) $(BIN)/pytest -q -s tests/crash
 
+# In this order: states and their reader, upgrades of every kind, crashes, takeovers, and on a booted machine both.
 upgrade-test: all test-packages
+	$(BIN)/pytest -q -n $(JOBS) tests/relay -k 'resume or salvage or caretaker or shared_heap or fuzz_state'
 	UPGRADES=$(or $(UPGRADES),100) $(BIN)/pytest -q -s tests/upgrade
+	$(MAKE) -s crash-test
 	$(MAKE) -s takeover-test
+	[ "$$(id -u)" != 0 ] || $(MAKE) -s systemd-test TESTS='tests/systemd_boot/test_standby.py tests/systemd_boot/test_restart.py'
 
 .PHONY: crash-test upgrade-test record-state idle-test desktop-takeover coverage structure personal-words sanitize-test attack-test bench-attacks guest-test matrix desktop-test cross-test

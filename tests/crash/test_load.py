@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from upgrade.running import Running
+from upgrade.running import TABLE, Running, row
 
 from .conftest import StartBus
 
@@ -24,9 +24,7 @@ def table() -> Iterator[None]:
     """Print what was measured, at the end."""
     yield
     if "CRASHES" in os.environ:
-        print("\n| kills | sent | lost | calls with NoReply | out of order | cut off | longest wait |")
-        print("|---|---|---|---|---|---|---|")
-        print(*ROWS, sep="\n")
+        print(TABLE, *ROWS, sep="\n")
 
 
 def test_a_message_at_most_is_lost(start_bus: StartBus) -> None:
@@ -42,10 +40,7 @@ def test_a_message_at_most_is_lost(start_bus: StartBus) -> None:
             bus.wait()
     finally:
         result = load.end()
-    sent = f"{result.calls} calls, {result.signals} signals, {result.descriptors} descriptors"
-    wait = f"{1000 * result.longest:.0f} ms"
-    counts = f"{result.lost} | {result.errors} | {result.wrong} | {result.cut_off}"
-    ROWS.append(f"| {CRASHES} | {sent} | {counts} | {wait} |")
+    ROWS.append(row(f"{CRASHES} kills", result))
     assert result.calls and result.signals and result.descriptors
     assert (result.cut_off, result.unanswered) == (0, 0)
     assert result.lost <= CRASHES

@@ -9,7 +9,9 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -24,6 +26,20 @@ OTHER_USER = 65534
 CONTROL = CHECKOUT / ".venv/bin/omnibusctl"
 TAKEOVERS = int(os.environ.get("TAKEOVERS", "2"))
 CLIENTS = 100 if TAKEOVERS < 20 else 1000
+TIMES: list[tuple[int, int]] = []
+"""Of each takeover under load: for how long the daemon was held, and when omnibusd answered, in ms."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def table() -> Iterator[None]:
+    """Print what was measured, at the end."""
+    yield
+    if TIMES and "TAKEOVERS" in os.environ:
+        held, answered = (sorted(one) for one in zip(*TIMES, strict=True))
+        print("\n| takeovers | held: median | longest | answered after: median | longest |")
+        print("|---|---|---|---|---|")
+        times = (median(held), held[-1], median(answered), answered[-1])
+        print(f"| {len(TIMES)} | {' | '.join(f'{one:.0f} ms' for one in times)} |")
 
 
 class TestClients:
@@ -330,6 +346,9 @@ class TestLoad:
                 bus = start_bus()
                 load = Load(bus.daemon.address, stack)
                 took = bus.take_over()
+                times = re.search(r"held for (\d+) ms, answered after (\d+) ms", took)
+                assert times
+                TIMES.append((int(times[1]), int(times[2])))
                 print(f"takeover {number + 1}: {took.strip()}; {load.end()}", flush=True)
 
     def test_many_clients(self, start_bus: StartBus) -> None:

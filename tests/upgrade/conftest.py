@@ -44,6 +44,8 @@ class Bus:
         self.pid = self.daemon.pid
         self.pauses: list[float] = []
         """For how many seconds no client was served, in each upgrade, as the bus says."""
+        self.upgraded: list[tuple[float, float]] = []
+        """When each upgrade was asked for, and when it was over, by time.monotonic()."""
 
     def connect(self, **options: Any) -> Client:
         return self.daemon.connect(**options)
@@ -69,7 +71,9 @@ class Bus:
         """Upgrade the bus, and check that it is the same process, and said so."""
         client = client or self.connect()
         before = sorted(client.driver("ListNames"))
+        asked = time.monotonic()
         version, _, pause = client.reply_to(self.start_upgrade(client)).body
+        self.upgraded.append((asked, time.monotonic()))
         self.pauses.append(pause / 1e6)
         assert version == __version__
         assert pause > 0

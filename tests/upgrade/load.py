@@ -17,7 +17,7 @@ import select
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -28,11 +28,16 @@ from support.raw import BUS, BUS_PATH, Client, Closed
 TICK = 0.002  # seconds between the signals of a signaller
 QUIET = 2.0  # seconds without a message after which nothing more is expected
 MOST = 120.0  # seconds for what is under way at the end
+LATE = 0.005  # seconds from which on a call is noted as one that had to wait
 
 
 @dataclass
 class Result:
-    """What was sent, and what came. ``longest``: the longest time from a call to its reply, in seconds."""
+    """What was sent, and what came.
+
+    ``late``: of each call that had to wait when its reply came, by time.monotonic(), and for how many
+    seconds it waited; ``longest`` is the longest of these.
+    """
 
     connections: int = 0
     calls: int = 0
@@ -45,6 +50,7 @@ class Result:
     wrong: int = 0
     cut_off: int = 0
     longest: float = 0.0
+    late: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def unanswered(self) -> int:
@@ -91,7 +97,10 @@ class Load:
             nonlocal expected
             if reply.type not in (Type.METHOD_RETURN, Type.ERROR):
                 return
-            self.result.longest = max(self.result.longest, time.monotonic() - since)
+            now = time.monotonic()
+            self.result.longest = max(self.result.longest, now - since)
+            if now - since > LATE:
+                self.result.late.append((now, now - since))
             self.result.errors += reply.type == Type.ERROR
             self.result.replies += reply.type == Type.METHOD_RETURN
             right = reply.reply_serial == serial and (reply.type == Type.ERROR or reply.body == (expected,))

@@ -15,6 +15,19 @@ LOAD = Path(__file__).with_name("load.py")
 DEADLINE = 300.0  # seconds to connect a thousand clients, and to receive what is under way
 
 
+TABLE = (
+    "\n| load | sent | lost | calls with NoReply | wrong | cut off | longest wait |"
+    "\n|---|---|---|---|---|---|---|"
+)
+
+
+def row(what: str, result: Result) -> str:
+    """Return a row of the table."""
+    sent = f"{result.calls} calls, {result.signals} signals, {result.descriptors} descriptors"
+    counts = f"{result.lost} | {result.errors} | {result.wrong} | {result.cut_off}"
+    return f"| {what} | {sent} | {counts} | {1000 * result.longest:.0f} ms |"
+
+
 class Running:
     """A load whose clients are all connected. ``numbers``: the arguments of load.py."""
 
