@@ -175,10 +175,13 @@ static inline void end(void)
         client_end(&clients[i]);
 }
 
-static inline void act_all(struct input *in)
+/* before: called before each action; NULL: nothing. */
+static inline void act_all(struct input *in, void (*before)(void))
 {
     for (int i = 0; i < ACTIONS && !input_empty(in); i++) {
         bool fail = world.allocations_fail;
+        if (before)
+            before();
         act(in);
         world.allocations_fail &= !fail;
     }
@@ -188,7 +191,7 @@ static inline void act_all(struct input *in)
 static inline void run(uint8_t how, struct input *in)
 {
     begin(how);
-    act_all(in);
+    act_all(in, NULL);
     if (!(how & BEGIN_ABRUPT_END))
         leave();
     if (how & BEGIN_THREAD)

@@ -31,7 +31,9 @@ static struct {
     uint32_t open; /* descriptors at the begin of the input */
     struct input in;
     uint8_t how;
-    uint8_t n; /* ends so far */
+    uint8_t n;                   /* ends so far */
+    uint64_t connected[CLIENTS]; /* numbers of their sockets before the latest action; 0: not connected */
+    bool owed[CLIENTS];          /* and when the bus ended: the next bus has to have them */
 } crash;
 
 static void moment(void)
@@ -60,6 +62,56 @@ int __wrap_shutdown(int fd, int how)
     if (thing_of(fd))
         sockets_shutdown(fd, true, true);
     return 0;
+}
+
+/* The connection of a client. NULL: the bus has none. */
+static struct peer *peer_of(const struct bus *bus, const struct client *c)
+{
+    const struct thing *other = c->fd >= 0 ? thing_of(c->fd)->other : NULL;
+    for (struct table_node *node = NULL; other && (node = table_walk(&bus->peers, node));) {
+        struct peer *peer = CONTAINER_OF(node, struct peer, node);
+        if (thing_of(peer->fd) == other)
+            return peer;
+    }
+    return NULL;
+}
+
+static void note_connected(void)
+{
+    for (int i = 0; i < CLIENTS; i++) {
+        const struct peer *peer = peer_of(&control.relay->bus, &clients[i]);
+        bool connected = peer && peer->active && !peer_is_gone(peer);
+        crash.connected[i] = connected ? thing_of(clients[i].fd)->number : 0;
+    }
+}
+
+/* A connection is not owed any more if the bus was about to lose it, or if the other end has gone. */
+static bool is_given_up(const struct bus *bus, const struct client *c)
+{
+    const struct thing *other = c->fd >= 0 ? thing_of(c->fd)->other : NULL;
+    const struct peer *peer = peer_of(bus, c);
+    bool given_up = !other || (peer && peer->life != PEER_CONNECTED);
+    const struct list *const lists[] = {&bus->unsettled, &bus->leaving};
+    for (int i = 0; i < 2; i++) {
+        LIST_FOR (at, lists[i])
+            given_up |= thing_of(CONTAINER_OF(at, struct peer, in_leaving)->fd) == other;
+    }
+    return given_up;
+}
+
+static void note_owed(void)
+{
+    for (int i = 0; i < CLIENTS; i++)
+        crash.owed[i] = crash.connected[i] && clients[i].fd >= 0 &&
+                        thing_of(clients[i].fd)->number == crash.connected[i] &&
+                        !is_given_up(&control.relay->bus, &clients[i]);
+}
+
+/* A bus that ends by faults of its own closes who is to blame, and in the end all. */
+static void check_owed(void)
+{
+    for (int i = 0; i < CLIENTS && !(crash.how & FAULTS); i++)
+        ASSERT(!crash.owed[i] || peer_of(&control.relay->bus, &clients[i]));
 }
 
 /* Of the next end: three bytes, for a run has some hundred thousand moments. */
@@ -140,11 +192,13 @@ static void control_begin(void)
 static void go_on(void)
 {
     struct upgrade_state state = {.fd = -1};
+    note_owed();
     write_state(&state);
     close_others(&state);
     forget_memory();
     upgrade_restore(&state, false);
     upgrade_end(&state);
+    check_owed();
     control_begin();
     CONTROL_SURELY(relay_thaw(control.relay));
     CONTROL(relay_commit(control.relay));
@@ -158,7 +212,7 @@ static void act_until_the_end(void)
     if (crash.n == 0)
         begin(crash.how & (BEGIN_DOOR | BEGIN_PEERS));
     arm();
-    act_all(&crash.in);
+    act_all(&crash.in, note_connected);
     crash.armed = false;
     world.moment = NULL;
     leave();
@@ -172,6 +226,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     crash.open = descriptors_count();
     crash.armed = false;
     crash.n = 0;
+    memset(crash.connected, 0, sizeof(crash.connected));
     crash.trace = getenv("FUZZ_TRACE") != NULL; /* tells where the bus ends */
     world_begin();
     files_begin();

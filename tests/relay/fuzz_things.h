@@ -52,6 +52,7 @@ struct watch {
 
 struct thing {
     enum thing_kind kind;
+    uint64_t number;                  /* of all things that ever were */
     uint32_t references;              /* references by descriptors, including those in messages */
     void (*end)(struct thing *thing); /* when the last reference is gone; NULL: nothing to do */
     uint64_t count;                   /* THING_COUNTER */
@@ -73,6 +74,7 @@ static struct thing things[THINGS];
 static struct thing *descriptors[DESCRIPTORS];
 static struct watch watches[WATCHES];
 static uint32_t n_watches;
+static uint64_t n_things;
 
 static inline struct thing *thing_new(enum thing_kind kind)
 {
@@ -80,6 +82,7 @@ static inline struct thing *thing_new(enum thing_kind kind)
         if (thing->kind != THING_NONE)
             continue;
         thing->kind = kind;
+        thing->number = ++n_things;
         thing->references = thing->n_backlog = thing->n_segments = thing->watched = 0;
         thing->end = NULL;
         thing->count = 0;

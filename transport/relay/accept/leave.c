@@ -96,8 +96,8 @@ void leave_forget(struct bus *bus, struct peer *peer)
     }
     LIST_FOR_SAFE (at, after, &peer->calls.parked)
         parking_drop(&bus->parking, CONTAINER_OF(at, struct parked, in_sender));
-    table_remove(&bus->peers, &peer->node);
     registry_leave(&bus->registry, peer);
+    table_remove(&bus->peers, &peer->node); /* last: a standby writes all that refers to peers of the table */
     leave_user(bus, peer);
     peer_end(peer);
     peer->life = PEER_FORGOTTEN;

@@ -189,22 +189,24 @@ static void shut(struct peer *peer)
         peer->monitor->list = match_list_new(peer);
 }
 
+/* False: it is forgotten, or about to be. */
+static bool is_in_table(const struct bus *bus, const struct peer *peer)
+{
+    return bus_peer(bus, peer->id) == peer;
+}
+
 /* Calls of connections that have been forgotten, and those made to them. */
 static void settle_forgotten(struct bus *bus)
 {
-    LIST_FOR (at, &bus->unsettled) {
-        const struct peer *peer = CONTAINER_OF(at, struct peer, in_leaving);
-        if (peer->life != PEER_FORGOTTEN)
-            continue;
-        LIST_FOR (owed, &peer->calls.owed) {
-            const struct reply *reply = CONTAINER_OF(owed, struct reply, in_callee);
-            answer_interrupted(bus, reply->caller, reply->serial);
-        }
-    }
     for (struct table_node *node = NULL; (node = table_walk(&bus->peers, node));) {
-        LIST_FOR_SAFE (at, after, &CONTAINER_OF(node, struct peer, node)->calls.owed) {
-            const struct reply *reply = CONTAINER_OF(at, struct reply, in_callee);
-            if (reply->caller->life == PEER_FORGOTTEN)
+        struct peer *peer = CONTAINER_OF(node, struct peer, node);
+        LIST_FOR (at, &peer->calls.made) {
+            const struct reply *reply = CONTAINER_OF(at, struct reply, in_caller);
+            if (!is_in_table(bus, reply->callee))
+                answer_interrupted(bus, peer, reply->serial);
+        }
+        LIST_FOR_SAFE (at, after, &peer->calls.owed) {
+            if (!is_in_table(bus, CONTAINER_OF(at, struct reply, in_callee)->caller))
                 list_unlink(at);
         }
     }
