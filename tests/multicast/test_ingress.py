@@ -163,6 +163,61 @@ class TestRules:
         assert compiled(rules) == compiled([])
 
 
+def desktop_rules(sender: int) -> list[Rule]:
+    """Return the rules of a client that watches some objects and services."""
+    objects = Rule(interface=b"org.freedesktop.DBus.Properties", member=b"PropertiesChanged")
+    return [
+        *(replace(objects, path_namespace=b"/org/example/desk/%d" % n) for n in range(8)),
+        *(Rule(interface=b"org.example.Desk", sender=sender + n) for n in range(3)),
+        Rule(interface=b"org.example.Rare", member=b"Never"),
+    ]
+
+
+class TestWork:
+    """A filter runs for each member and message: few instructions for what is not wanted."""
+
+    @pytest.mark.parametrize(
+        ("path", "interface", "most"),
+        [
+            ("/org/example/desk/9/a", "org.freedesktop.DBus.Properties", 44),
+            ("/a", "org.freedesktop.DBus.Properties", 34),
+            ("/org/example/desk/1", "org.example.Other", 43),
+        ],
+    )
+    def test_unwanted(self, path: str, interface: str, most: int) -> None:
+        message = frame(
+            [(1, "o", path), (2, "s", interface), (3, "s", "PropertiesChanged")], type=Type.SIGNAL
+        )
+        (program,) = compiled(desktop_rules(5))
+        machine = bpf.Machine(message, mark(0, 1), filters.note(message))
+        assert machine.run(program) == NO
+        assert machine.steps <= most
+
+    def test_equal_namespaces_of_senders(self) -> None:
+        """Rules for a namespace, for senders and for both, in any mixture, each decide."""
+        rules = [
+            Rule(interface=b"a.b", path_namespace=b"/a"),
+            Rule(interface=b"a.b", path_namespace=b"/c"),
+            Rule(interface=b"a.b", path_namespace=b"/d", sender=4),
+            Rule(interface=b"a.b", path_namespace=b"/e", arg0=b"x"),
+            Rule(interface=b"a.b", sender=7),
+            Rule(interface=b"a.b", sender=8),
+        ]
+        for path, sender, verdict in [
+            ("/a", 1, YES),
+            ("/c/d", 1, YES),
+            ("/d", 1, NO),
+            ("/d", 4, YES),
+            ("/e", 1, NO),
+            ("/f", 7, YES),
+            ("/f", 8, YES),
+            ("/f", 9, NO),
+            ("/", 9, NO),
+        ]:
+            message = frame([(1, "o", path), INTERFACE, MEMBER], type=Type.SIGNAL)
+            assert filters.judge(compiled(rules), message, mark(0, sender)) == verdict
+
+
 class TestNamespace:
     """path_namespace: the path itself and what is below it."""
 

@@ -19,7 +19,7 @@ enum {
     INGRESS_NAMESPACE = N_KEYS,
     INGRESS_ARGUMENT
 };
-static const uint8_t key_slots[N_KEYS] = {FIELD_INTERFACE, FIELD_MEMBER, FIELD_PATH};
+static const uint8_t key_places[N_KEYS] = {NOTE_INTERFACE, NOTE_MEMBER, NOTE_PATH};
 
 /* The first sort key of rules. */
 enum { RANK_GUARDED = 1, RANK_UNCLEAR = 2, RANKS = 4 };
@@ -49,11 +49,22 @@ static uint32_t count_runs(const struct filter_ingress *ingress)
     return n;
 }
 
-/* SLOT_VERDICT = the answer if a rule matches. A sender from which the policy allows nothing is dropped. */
-static void judge_side(struct program *p, const struct filter_ingress *ingress)
+/*
+ * Answers a message that a rule matches, or that asks if wrong.  A sender from which the policy allows
+ * nothing is dropped in any case.
+ */
+static void answer_side(struct program *p, const struct filter_ingress *ingress, uint32_t match,
+                        uint32_t wrong)
 {
-    const uint32_t judged = NEW_LABEL;
+    const uint32_t judge = NEW_LABEL, asks = NEW_LABEL;
     const bool none = count_runs(ingress) > MAX_RUNS;
+    program_bind(p, match);
+    program_set(p, UMC_YES);
+    program_go(p, judge);
+    program_bind(p, wrong);
+    program_set(p, UMC_ASK_NOW);
+    program_bind(p, judge);
+    program_keep(p, SLOT_VERDICT);
     load_mark(p);
     program_compute(p, BPF_RSH, FILTER_SIDE_SHIFT);
     for (uint32_t i = 0; !none && i < ingress->n_sides; i++) {
@@ -61,43 +72,39 @@ static void judge_side(struct program *p, const struct filter_ingress *ingress)
             continue;
         const uint32_t other = NEW_LABEL;
         program_if(p, BPF_JGT, i, other, PROGRAM_NEXT);
-        if (side_at(ingress, i) == FILTER_SIDE_NO) {
+        if (side_at(ingress, i) == FILTER_SIDE_ASK) {
+            program_go(p, asks);
+        } else if (side_at(ingress, i) == FILTER_SIDE_NO) {
             program_answer(p, UMC_NO);
         } else {
-            program_set(p, side_at(ingress, i) == FILTER_SIDE_YES ? UMC_YES : UMC_ASK_NOW);
-            program_go(p, judged);
+            program_recall(p, SLOT_VERDICT);
+            program_add(p, BPF_RET | BPF_A, 0);
         }
         program_bind(p, other);
     }
-    program_set(p, UMC_ASK_NOW);
-    program_bind(p, judged);
-    program_keep(p, SLOT_VERDICT);
+    program_bind(p, asks);
+    program_answer(p, UMC_ASK_NOW);
 }
 
-/* Fills the slots that rules are compared with. */
+/* Fills the slots that the rest of a rule is compared with, which may be many. */
 static void take_slots(struct program *p, const struct filter_ingress *ingress,
                        const struct tree_entry *entries, uint32_t n)
 {
-    static const uint8_t places[TREE_KEYS] = {NOTE_INTERFACE, NOTE_MEMBER, NOTE_PATH, NOTE_PATH,
-                                              NOTE_DESTINATION};
-    static const uint8_t fields[TREE_KEYS] = {FIELD_INTERFACE, FIELD_MEMBER, FIELD_PATH, FIELD_PATH,
-                                              FIELD_SIGNATURE};
-    uint32_t wanted = 0, taken = 0;
-    bool by_sender = false;
+    bool by_sender = false, by_namespace = false, by_argument = false;
     for (uint32_t i = 0; i < n; i++) {
         by_sender |= entries[i].number != FILTER_NO_MEMBER;
-        for (unsigned key = 0; key < TREE_KEYS; key++)
-            wanted |= entries[i].keys[key].s ? 1u << key : 0;
+        by_namespace |= entries[i].keys[INGRESS_NAMESPACE].s != NULL;
+        by_argument |= entries[i].keys[INGRESS_ARGUMENT].s != NULL;
     }
-    for (unsigned key = 0; key < TREE_KEYS; key++) {
-        if (!(wanted & 1u << key) || taken & 1u << fields[key])
-            continue;
-        taken |= 1u << fields[key];
-        note_offset(p, places[key]);
-        program_keep(p, fields[key]);
+    if (by_namespace) {
+        note_offset(p, NOTE_PATH);
+        program_keep(p, FIELD_PATH);
     }
-    if (wanted & 1u << INGRESS_ARGUMENT)
+    if (by_argument) {
+        note_offset(p, NOTE_DESTINATION); /* of a broadcast: of its signature */
+        program_keep(p, FIELD_SIGNATURE);
         walk_to_body(p, ingress->big_endian);
+    }
     if (by_sender) {
         load_mark(p);
         program_compute(p, BPF_AND, INDEX_MASK);
@@ -105,20 +112,23 @@ static void take_slots(struct program *p, const struct filter_ingress *ingress,
     }
 }
 
-/* Compares for equality with the namespace, or being below it. */
-static void compare_namespace(struct program *p, struct span namespace, bool big_endian, uint32_t otherwise)
+/* X = the path.  Continues if it is not shorter than a namespace. */
+static void measure_path(struct program *p, uint32_t length, uint32_t shorter)
 {
-    const uint32_t below = NEW_LABEL;
-    const uint32_t length = text_length(namespace.n, big_endian);
     program_recall_x(p, FIELD_PATH);
     program_load_at(p, BPF_W, 4);
-    program_if(p, BPF_JGE, length, PROGRAM_NEXT, otherwise);
+    program_if(p, BPF_JGE, length, PROGRAM_NEXT, shorter);
+}
+
+/* Compares for equality with the namespace, or being below it.  X is the path, which is not shorter. */
+static void compare_namespace(struct program *p, struct span namespace, bool big_endian, uint32_t match,
+                              uint32_t otherwise)
+{
     text_compare_back(p, namespace, 8, otherwise);
     program_load_at(p, BPF_W, 4);
-    program_if(p, BPF_JEQ, length, below, PROGRAM_NEXT);
+    program_if(p, BPF_JEQ, text_length(namespace.n, big_endian), match, PROGRAM_NEXT);
     program_load_at(p, BPF_B, 8 + namespace.n);
-    program_if(p, BPF_JEQ, '/', PROGRAM_NEXT, otherwise);
-    program_bind(p, below);
+    program_if(p, BPF_JEQ, '/', match, otherwise);
 }
 
 /* Continues if at least n bytes follow X, where the body begins. */
@@ -149,14 +159,20 @@ static void compare_argument(struct program *p, struct span text, const struct o
 
 /* Compares the rest of a rule whose interface, member and path are those of the message. */
 static void write_rule(struct program *p, const struct tree_entry *rule, const struct outcome *outcome,
-                       uint32_t otherwise)
+                       bool has_sender, uint32_t otherwise)
 {
+    const struct span namespace = rule->keys[INGRESS_NAMESPACE];
     if (rule->number != FILTER_NO_MEMBER) {
-        program_recall(p, SLOT_SENDER);
+        if (!has_sender)
+            program_recall(p, SLOT_SENDER);
         program_if(p, BPF_JEQ, rule->number, PROGRAM_NEXT, otherwise);
     }
-    if (rule->keys[INGRESS_NAMESPACE].s)
-        compare_namespace(p, rule->keys[INGRESS_NAMESPACE], outcome->big_endian, otherwise);
+    if (namespace.s) {
+        const uint32_t below = NEW_LABEL;
+        measure_path(p, text_length(namespace.n, outcome->big_endian), otherwise);
+        compare_namespace(p, namespace, outcome->big_endian, below, otherwise);
+        program_bind(p, below);
+    }
     if (rule->keys[INGRESS_ARGUMENT].s)
         compare_argument(p, rule->keys[INGRESS_ARGUMENT], outcome, otherwise);
     program_go(p, outcome->match);
@@ -177,17 +193,53 @@ static bool wants_no_more(const struct tree_entry *rule)
            !rule->keys[INGRESS_ARGUMENT].s;
 }
 
+static bool wants_sender_only(const struct tree_entry *rule)
+{
+    return rule->number != FILTER_NO_MEMBER && !rule->keys[INGRESS_NAMESPACE].s &&
+           !rule->keys[INGRESS_ARGUMENT].s;
+}
+
+/* The number of rules at the beginning that only want namespaces of the same length. */
+static uint32_t count_namespaces(const struct tree_entry *entries, uint32_t n)
+{
+    uint32_t some = 0;
+    while (some < n && entries[some].number == FILTER_NO_MEMBER && entries[some].keys[INGRESS_NAMESPACE].s &&
+           !entries[some].keys[INGRESS_ARGUMENT].s &&
+           entries[some].keys[INGRESS_NAMESPACE].n == entries->keys[INGRESS_NAMESPACE].n)
+        some++;
+    return some;
+}
+
+/* Writes these: the path is measured once. */
+static void write_namespaces(struct program *p, const struct tree_entry *entries, uint32_t n,
+                             const struct outcome *outcome, uint32_t otherwise)
+{
+    measure_path(p, text_length(entries->keys[INGRESS_NAMESPACE].n, outcome->big_endian), otherwise);
+    for (uint32_t i = 0; i < n; i++) {
+        if (i > 0 && says_the_same(&entries[i - 1], &entries[i]))
+            continue;
+        const uint32_t next = NEW_LABEL;
+        compare_namespace(p, entries[i].keys[INGRESS_NAMESPACE], outcome->big_endian, outcome->match, next);
+        program_bind(p, next);
+    }
+    program_go(p, otherwise);
+}
+
 /* Writes rules with the same interface, member and path. */
 static void write_rules(struct program *p, const struct tree_entry *entries, uint32_t n, uint32_t otherwise,
                         void *context)
 {
     /* a rule with nothing left to compare sorts last, and makes the others redundant */
     const uint32_t first = wants_no_more(&entries[n - 1]) ? n - 1 : 0;
-    for (uint32_t i = first; i < n; i++) {
-        if (i > first && says_the_same(&entries[i - 1], &entries[i]))
-            continue;
-        const uint32_t next = NEW_LABEL;
-        write_rule(p, &entries[i], context, next);
+    bool has_sender = false; /* A is the sender */
+    for (uint32_t i = first, some; i < n; i += some) {
+        const uint32_t next = NEW_LABEL, namespaces = count_namespaces(entries + i, n - i);
+        some = namespaces > 0 ? namespaces : 1;
+        if (namespaces > 0)
+            write_namespaces(p, entries + i, namespaces, context, next);
+        else if (i == first || !says_the_same(&entries[i - 1], &entries[i]))
+            write_rule(p, &entries[i], context, has_sender, next);
+        has_sender = namespaces == 0 && wants_sender_only(&entries[i]);
         program_bind(p, next);
     }
     program_go(p, otherwise);
@@ -207,7 +259,8 @@ static void write_guarded(struct program *p, const struct tree_entry *entries, u
         const struct span text = entries->keys[key];
         if (!text.s)
             continue;
-        program_recall_x(p, key_slots[key]);
+        note_offset(p, key_places[key]);
+        program_add(p, BPF_MISC | BPF_TAX, 0);
         program_load_at(p, BPF_W, 4);
         program_if(p, BPF_JEQ, text_length(text.n, outcome->big_endian), PROGRAM_NEXT, otherwise);
         text_compare_back(p, text, 8, otherwise);
@@ -230,7 +283,7 @@ static void write_rank(struct program *p, const struct tree_entry *entries, uint
     const struct tree tree = {
         .p = p,
         .big_endian = outcome->big_endian,
-        .slots = key_slots,
+        .places = key_places,
         .n_keys = N_KEYS,
         .leaf = write_rules,
         .context = (void *)outcome,
@@ -276,15 +329,10 @@ static void ingress_write_part(struct program *p, const struct tree_entry *entri
     const uint32_t unwanted = NEW_LABEL;
     const struct outcome outcome = {ingress->big_endian, NEW_LABEL, NEW_LABEL};
     if (n) {
-        judge_side(p, ingress);
         walk_check_order(p, ingress->big_endian, outcome.wrong);
         take_slots(p, ingress, entries, n);
         write_ranks(p, entries, n, &outcome, unwanted);
-        program_bind(p, outcome.match);
-        program_recall(p, SLOT_VERDICT);
-        program_add(p, BPF_RET | BPF_A, 0);
-        program_bind(p, outcome.wrong);
-        program_answer(p, UMC_ASK_NOW);
+        answer_side(p, ingress, outcome.match, outcome.wrong);
         program_bind(p, unwanted);
     }
     program_answer(p, is_last ? UMC_NO : UMC_ASK);

@@ -139,12 +139,21 @@ static uint32_t lay(struct layout *l, struct sock_filter instruction)
     return l->n;
 }
 
+/* The op that a jump to the label ends at, behind unconditional jumps. */
+static uint32_t program_op_of(const struct program *p, uint32_t label)
+{
+    uint32_t bound = p->labels[label];
+    while (bound < p->n_ops && p->ops[bound].code == (BPF_JMP | BPF_JA))
+        bound = p->labels[p->ops[bound].then];
+    return bound;
+}
+
 /* A place equivalent to the label: its own, or a nearer jump to it. */
 static uint32_t program_place_of(const struct layout *l, uint32_t label)
 {
     if (label == PROGRAM_NEXT)
         return l->n;
-    uint32_t bound = l->p->labels[label];
+    uint32_t bound = program_op_of(l->p, label);
     uint32_t place = bound < l->p->n_ops ? l->places[bound] : 0;
     bool is_near = l->n - place < NEAR - LONGEST_OP;
     return is_near || l->ways[label] == NOWHERE ? place : l->ways[label];
@@ -158,7 +167,7 @@ static uint32_t distance(const struct layout *l, uint32_t place)
 
 static void lay_jump(struct layout *l, uint32_t label)
 {
-    uint32_t bound = l->p->labels[label];
+    uint32_t bound = program_op_of(l->p, label);
     uint32_t place = bound < l->p->n_ops ? l->places[bound] : 0;
     if (distance(l, place))
         l->ways[label] = lay(l, (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, distance(l, place)));

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "bpf/tree.h"
 
+#include "bpf/note.h"
+
 #include <stdlib.h>
 
 #define TEXT_OFFSET 8u /* offset of a text in its field, after its length */
@@ -102,6 +104,19 @@ static void write_values(const struct tree *tree, const struct tree_entry *entri
     write_values(tree, entries + middle, n - middle, place, otherwise);
 }
 
+/* X = the offset of the field that is the key; there may be none. */
+static void tree_find_key(const struct tree *tree, uint32_t key, uint32_t none)
+{
+    if (tree->places) {
+        note_offset(tree->p, tree->places[key]);
+        program_add(tree->p, BPF_MISC | BPF_TAX, 0);
+        return;
+    }
+    program_recall_x(tree->p, tree->slots[key]);
+    program_add(tree->p, BPF_MISC | BPF_TXA, 0);
+    program_if(tree->p, BPF_JEQ, 0, none, PROGRAM_NEXT);
+}
+
 /* Writes the entries with a certain text, then, also if none of them answers, those that accept any. */
 static void write_key(const struct tree *tree, const struct tree_entry *entries, uint32_t n, uint32_t key,
                       uint32_t otherwise)
@@ -115,9 +130,7 @@ static void write_key(const struct tree *tree, const struct tree_entry *entries,
         certain++;
     uint32_t any = certain < n ? program_label(tree->p) : otherwise;
     if (certain) {
-        program_recall_x(tree->p, tree->slots[key]);
-        program_add(tree->p, BPF_MISC | BPF_TXA, 0);
-        program_if(tree->p, BPF_JEQ, 0, any, PROGRAM_NEXT);
+        tree_find_key(tree, key, any);
         program_load_at(tree->p, BPF_W, 4);
         write_values(tree, entries, certain, (struct place){.key = key, .length = true}, any);
     }

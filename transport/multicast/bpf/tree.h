@@ -27,8 +27,9 @@ typedef void (*tree_leaf)(struct program *p, const struct tree_entry *entries, u
 struct tree {
     struct program *p;
     bool big_endian;
+    const uint8_t *slots; /* by key: the slot of M with the offset of the field, or 0 if there is none */
     const uint8_t
-        *slots; /* by key: the slot of M with the offset of the text's length, or 0 if there is no text */
+        *places; /* instead of slots, by key, where the first filter has noted a field that is there */
     uint32_t n_keys;
     tree_leaf leaf;
     void *context;
