@@ -13,9 +13,10 @@
 #define UMC_MARK_AT	((u32)(SKF_AD_OFF + SKF_AD_MARK))
 #define UMC_HASH_AT	((u32)(SKF_AD_OFF + SKF_AD_RXHASH))
 #define UMC_MOST_AT	0x7fffffffU
-/* Loads of these two have instructions of their own here. */
+/* Loads of these two have instructions of their own here, the last one with a shift and a mask behind it. */
 #define UMC_LD_MARK	0x1000
 #define UMC_LD_HASH	0x1001
+#define UMC_LD_FIELD	0x1002
 
 /* Not what is left to the compiler: division, and loads of what else a packet has. */
 static bool umc_may_interpret_one(const struct sock_filter *f, u32 left)
@@ -75,12 +76,21 @@ static bool umc_may_interpret_one(const struct sock_filter *f, u32 left)
 	return false;
 }
 
-static void umc_prepare_one(struct sock_filter *f)
+/* Jumps between these three still find what they did. */
+static bool umc_is_field(const struct sock_filter *f, u32 left)
 {
-	if (f->code == (BPF_LD | BPF_W | BPF_ABS) && f->k == UMC_MARK_AT)
+	return left >= 2 && f[1].code == (BPF_ALU | BPF_RSH | BPF_K) &&
+	       f[2].code == (BPF_ALU | BPF_AND | BPF_K);
+}
+
+static void umc_prepare_one(struct sock_filter *f, u32 left)
+{
+	if (f->code != (BPF_LD | BPF_W | BPF_ABS))
+		return;
+	if (f->k == UMC_MARK_AT)
 		f->code = UMC_LD_MARK;
-	if (f->code == (BPF_LD | BPF_W | BPF_ABS) && f->k == UMC_HASH_AT)
-		f->code = UMC_LD_HASH;
+	if (f->k == UMC_HASH_AT)
+		f->code = umc_is_field(f, left) ? UMC_LD_FIELD : UMC_LD_HASH;
 }
 
 /* Prepares a program for umc_interpret(); false: it can't be interpreted. */
@@ -94,7 +104,7 @@ bool umc_may_interpret(struct sock_filter *program, u32 length)
 	if (BPF_CLASS(program[length - 1].code) != BPF_RET)
 		return false;
 	for (i = 0; i < length; i++)
-		umc_prepare_one(program + i);
+		umc_prepare_one(program + i, length - i - 1);
 	return true;
 }
 
@@ -165,10 +175,6 @@ u32 umc_interpret(const struct sock_filter *f, const struct sk_buff *message, u3
 			f += a == f->k ? f->jt : f->jf;
 			continue;
 		}
-		if (f->code == (BPF_LDX | BPF_MEM)) {
-			x = mem[f->k];
-			continue;
-		}
 		at = f->k + (u64)x;
 		if (f->code == (BPF_LD | BPF_W | BPF_IND)) {
 			if (!umc_load_at(message, at, 4, &end))
@@ -176,8 +182,19 @@ u32 umc_interpret(const struct sock_filter *f, const struct sk_buff *message, u3
 			a = get_unaligned_be32(data + at);
 			continue;
 		}
-		if (BPF_MODE(f->code) != BPF_IND)
-			at = f->k;
+		if (f->code == UMC_LD_FIELD) {
+			a = message->hash >> f[1].k & f[2].k;
+			f += 2;
+			continue;
+		}
+		if (f->code == (BPF_LDX | BPF_MEM)) {
+			x = mem[f->k];
+			continue;
+		}
+		if (f->code == (BPF_JMP | BPF_JGE | BPF_K)) {
+			f += a >= f->k ? f->jt : f->jf;
+			continue;
+		}
 		switch (f->code) {
 		case UMC_LD_MARK:
 			a = message->mark;
@@ -186,17 +203,21 @@ u32 umc_interpret(const struct sock_filter *f, const struct sk_buff *message, u3
 			a = message->hash;
 			break;
 		case BPF_LD | BPF_W | BPF_ABS:
-			if (!umc_load_at(message, at, 4, &end))
+			if (!umc_load_at(message, f->k, 4, &end))
 				goto out_of_range;
-			a = get_unaligned_be32(data + at);
+			a = get_unaligned_be32(data + f->k);
 			break;
 		case BPF_LD | BPF_H | BPF_ABS:
+			at = f->k;
+			fallthrough;
 		case BPF_LD | BPF_H | BPF_IND:
 			if (!umc_load_at(message, at, 2, &end))
 				goto out_of_range;
 			a = get_unaligned_be16(data + at);
 			break;
 		case BPF_LD | BPF_B | BPF_ABS:
+			at = f->k;
+			fallthrough;
 		case BPF_LD | BPF_B | BPF_IND:
 			if (!umc_load_at(message, at, 1, &end))
 				goto out_of_range;
@@ -223,9 +244,6 @@ u32 umc_interpret(const struct sock_filter *f, const struct sk_buff *message, u3
 			break;
 		case BPF_LD | BPF_MEM:
 			a = mem[f->k];
-			break;
-		case BPF_LDX | BPF_MEM:
-			x = mem[f->k];
 			break;
 		case BPF_ST:
 			mem[f->k] = a;
