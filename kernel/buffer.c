@@ -11,6 +11,20 @@
 /* Everything else is for af_unix to understand, or to refuse. */
 #define UMC_PLAIN_FLAGS	(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR | MSG_CMSG_COMPAT)
 
+/*
+ * On a page of its own: when a slab is copied to, the object is looked up each
+ * time, which costs as much as the copy.
+ */
+static struct sk_buff *umc_buffer_small(gfp_t gfp)
+{
+	struct page *page = alloc_page(gfp);
+	struct sk_buff *message = page ? build_skb(page_address(page), PAGE_SIZE) : NULL;
+
+	if (page && !message)
+		put_page(page);
+	return message;
+}
+
 static struct sk_buff *umc_buffer_get(struct umc_hook *hook, size_t len)
 {
 	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
@@ -21,14 +35,22 @@ static struct sk_buff *umc_buffer_get(struct umc_hook *hook, size_t len)
 		message = xchg(&hook->buffer, NULL);
 		if (message)
 			return message;
-		size = UMC_SMALL;
+		message = umc_buffer_small(gfp);
 	} else {
-		gfp |= __GFP_NORETRY;
+		message = alloc_skb(size, gfp | __GFP_NORETRY);
 	}
-	message = alloc_skb(size, gfp);
 	if (message)
 		skb_reserve(message, UMC_MAX_STAMP);
 	return message;
+}
+
+static bool umc_buffer_copy(struct sk_buff *copy, size_t len, struct iov_iter *from)
+{
+	u8 *to = skb_put(copy, len);
+
+	if (copy->head_frag)
+		return copy_page_from_iter(virt_to_page(to), offset_in_page(to), len, from) == len;
+	return copy_from_iter_full(to, len, from);
 }
 
 /**
@@ -53,7 +75,7 @@ int umc_buffer_fill(struct umc_hook *hook, struct msghdr *msg, size_t len,
 	if (!copy)
 		return UMC_ASKED_MEMORY;
 	*message = copy;
-	if (!copy_from_iter_full(skb_put(copy, len), len, &msg->msg_iter))
+	if (!umc_buffer_copy(copy, len, &msg->msg_iter))
 		return UMC_ASKED_FAULT;
 	skb_reset_mac_header(copy);
 	skb_reset_network_header(copy);

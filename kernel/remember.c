@@ -125,6 +125,8 @@ void umc_memory_prepare(struct umc_send *send, const struct umc_member *from)
 /* After tx: what was not used. */
 void umc_memory_finish(struct umc_send *send)
 {
+	if (likely(!send->memory && !send->memo_room && !send->list_room))
+		return;
 	kfree(send->memory);
 	umc_memo_free(send->memo_room);
 	kfree(send->list_room);
