@@ -188,4 +188,10 @@ void catch_up(struct bus *bus, struct client *client);
 /* Reads everything at the daemon's ends and releases every member. */
 void settle(struct bus *bus);
 
+#define PARAMETERS	"/sys/module/unix_multicast/parameters/"
+/* Of the module: its number, or 1 for Y. */
+unsigned long parameter(const char *name);
+/* Are messages of this type of socket appended to unread ones? */
+bool appends(void);
+
 #endif
