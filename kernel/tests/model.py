@@ -3,126 +3,46 @@
 """model.py [SCHEDULES [SEED]]: random schedules on the real module, checked against a model of the contract.
 
 A schedule is a few hundred steps of clients that send and read, a daemon that relays what asks, holds
-and releases, and clients that come and go. The model knows for every message whether it has to go
-directly, or to the daemon and why; what every queue holds, in order; and at the end that all that was
-sent arrived once, in its sender's order.
+and releases, clients that come and go, rules, names and classes that change. The model knows for every
+message whether it has to go directly, or to the daemon and why; what every queue holds, in order; and at
+the end that all that was sent arrived once, in its sender's order.
 """
 
-import ctypes
-import fcntl
 import os
 import random
 import socket
 import struct
 import sys
 from collections import deque
+from pathlib import Path
 
-DEVICE = "/dev/unix_multicast"
-ANY = 0xFFFFFFFF
-UNICAST, MULTICAST, NO, YES = 0x10000000, 0x20000000, 0x30000000, 0x40000000
-CALL, REPLY, KEY = 0x02000000, 0x04000000, (12 // 4) << 14
-EGRESS, INGRESS, REST = 0, 1, 2
-HOLD = 1
+from model_group import (
+    ANY,
+    CALL,
+    EGRESS,
+    HEADER,
+    INGRESS,
+    KEY,
+    KIND,
+    MULTICAST,
+    NAMED,
+    NO,
+    REPLY,
+    REST,
+    RETURN_A,
+    SHARED,
+    TOPIC_SHIFT,
+    UNICAST,
+    YES,
+    Client,
+    Group,
+    instruction,
+)
+
 CLIENTS = 6
-HEADER = struct.Struct("!IIIII")
-
-
-def ioctl_number(direction: int, number: int, size: int) -> int:
-    return direction << 30 | size << 16 | 0xBB << 8 | number
-
-
-def instruction(code: int, k: int, jt: int = 0, jf: int = 0) -> bytes:
-    return struct.pack("=HBBI", code, jt, jf, k)
-
-
-RETURN_A = instruction(0x16, 0)
-
-
-class Group:
-    """The ioctls of a group."""
-
-    def __init__(self) -> None:
-        device = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
-        create = bytearray(struct.pack("=IIIIIiQ", 1, 0, 0, 16, 1000, -1, 0))
-        self.fd = fcntl.ioctl(device, ioctl_number(1, 1, len(create)), create)
-        os.close(device)
-        self.filter(REST, ANY, instruction(0x06, NO))
-        # Big-endian words, and the length is the whole message's; verdict, length and topic are the header.
-        self._call(1, 0x1F, 1 | 4, 16, 1, ANY, 4, 12, 0, 0, 0, 0, form="IIIIIIIBBH")
-
-    def _call(self, direction: int, number: int, *values: int, form: str) -> tuple[int, ...]:
-        argument = bytearray(struct.pack("=" + form, *values))
-        fcntl.ioctl(self.fd, ioctl_number(direction, number, len(argument)), argument)
-        return struct.unpack("=" + form, argument)
-
-    def _entries(self, number: int, entry: bytearray, count: int = 1) -> None:
-        address = address_of(entry)
-        self._call(3, number, address, count, 0, form="QII")
-
-    def filter(self, which: int, index: int, code: bytes) -> None:
-        buffer = bytearray(code)
-        program = bytearray(struct.pack("=QII", address_of(buffer), len(code) // 8, 0))
-        self._call(1, 0x14, index, which, 1, 0, 0, 0, address_of(program), form="IIIIIiQ")
-
-    def add(self, listener: socket.socket, accepted: socket.socket, index: int) -> None:
-        self._call(1, 0x10, listener.fileno(), accepted.fileno(), index, index, 0, 0, form="iiIIII")
-
-    def remove(self, index: int) -> None:
-        self._call(1, 0x11, index, 0, form="II")
-
-    def forget(self, index: int) -> None:
-        self._call(1, 0x12, index, 0, form="II")
-
-    def gate(self, closed: bool) -> None:
-        self._call(1, 0x18, closed, 0, form="II")
-
-    def release(self, index: int) -> bool:
-        entry = bytearray(struct.pack("=Ii", index, 0))
-        self._entries(0x16, entry)
-        return struct.unpack("=Ii", entry)[1] == 0
-
-    def write(self, index: int, data: bytes, hold: bool = False) -> int:
-        buffer = bytearray(data)
-        vector = bytearray(struct.pack("=QQ", address_of(buffer), len(data)))
-        entry = bytearray(
-            struct.pack("=IIQIIQq", index, HOLD * hold, address_of(vector), 1 if data else 0, 0, 0, 0)
-        )
-        self._entries(0x17, entry)
-        return struct.unpack("=IIQIIQq", entry)[6]
-
-    def pending(self) -> int:
-        return self._call(3, 0x1A, 0, 0, ANY, ANY, 0, 0, 0, form="QIIIIII")[1]
-
-    def take(self, caller: int, callee: int, key: int) -> bool:
-        try:
-            self._call(3, 0x19, caller, callee, key, 0, form="IIII")
-        except OSError:
-            return False
-        return True
-
-
-def address_of(buffer: bytearray) -> int:
-    return ctypes.addressof(ctypes.c_char.from_buffer(buffer)) if buffer else 0
-
-
-class Client:
-    """A member, and the model's view of it."""
-
-    def __init__(self, world: "World", index: int) -> None:
-        self.index = index
-        self.socket = socket.socket(socket.AF_UNIX, world.kind)
-        self.socket.connect(world.listener.getsockname())
-        self.daemon, _ = world.listener.accept()
-        self.socket.setblocking(False)
-        self.daemon.setblocking(False)
-        self.dirty = True
-        self.held = False
-        self.topic = random.randrange(3)  # 0: none wanted
-        self.parity: int | None = None  # of the sequence number, which is behind the header; None: either
-        self.sequence = 0
-        self.queue: deque[bytes] = deque()  # at the client's end, unread
-        self.asked: deque[bytes] = deque()  # at the daemon's end, unread
-        self.kept: deque[bytes] = deque()  # the daemon has it and could not, or would not, write it
+CLASSES, TOPICS = 3, 4
+NAMES = [b"abcd", b"efgh", b"ijkl", b"mnop"]
+NAMES_ARE_ON = Path("/sys/module/unix_multicast/parameters/names")
 
 
 class World:
@@ -141,24 +61,34 @@ class World:
         self.calls: set[tuple[int, int, int]] = set()
         self.seen: dict[tuple[int, int, int], int] = {}
         self.born = 0
-        self.direct = self.relayed = 0
+        self.direct = self.relayed = self.found = 0
+        self.named = NAMES_ARE_ON.exists() and NAMES_ARE_ON.read_text().startswith("Y")
+        self.names: dict[bytes, int] = {}
+        self.accepts: list[list[set[int]]] = [[set() for _ in range(TOPICS)] for _ in range(CLASSES)]
+        if self.named:
+            self.group.filter(SHARED, ANY, self.own_verdict())
         for index in range(CLIENTS):
             self.come(index)
 
     # ---- clients come and go ----
 
     def come(self, index: int) -> None:
-        client = Client(self, index)
+        client = Client(self.listener, self.kind, index)
         self.born += 1
         client.life = self.born
         self.clients[index] = client
         self.group.add(self.listener, client.daemon, index)
+        self.group.filter(EGRESS, index, self.own_verdict())
+        self.subscribe(client)
+
+    @staticmethod
+    def own_verdict() -> bytes:
+        """The message's own verdict, if its length is right."""
         length, verdict = instruction(0x80, 0), instruction(0x20, 0)
         check = (
             instruction(0x07, 0) + instruction(0x20, 4) + instruction(0x1D, 0, 1, 0) + instruction(0x06, 0)
         )
-        self.group.filter(EGRESS, index, length + check + verdict + RETURN_A)
-        self.subscribe(client)
+        return length + check + verdict + RETURN_A
 
     def subscribe(self, client: Client) -> None:
         yes, no = instruction(0x06, YES), instruction(0x06, NO)
@@ -166,7 +96,7 @@ class World:
         if client.parity is None:
             match += instruction(0x15, client.topic or 99, 0, 1)
         else:
-            match += instruction(0x15, client.topic or 99, 0, 3) + instruction(0x30, 19)
+            match += instruction(0x15, client.topic or 99, 0, 3) + instruction(0x30, HEADER + 3)
             match += instruction(0x45, 1, 0 if client.parity else 1, 1 if client.parity else 0)
         self.group.filter(INGRESS, client.index, match + yes + no)
 
@@ -175,12 +105,55 @@ class World:
         client.parity = self.random.choice((None, None, 0, 1))
         self.subscribe(client)
 
+    def name_moves(self, client: Client) -> None:
+        name = self.random.choice(NAMES)
+        if self.random.random() < 0.2:
+            self.names.pop(name, None)
+            self.group.name(name, ANY)
+        else:
+            self.names[name] = client.index
+            self.group.name(name, client.index)
+
+    def class_changes(self, client: Client) -> None:
+        client.class_ = self.random.choice((None, 0, 1, 2, 0, 1, 2))
+        self.group.class_(client.index, ANY if client.class_ is None else client.class_)
+
+    def accepts_otherwise(self) -> None:
+        number = self.random.randrange(CLASSES)
+        self.accepts[number] = [
+            {one for one in range(CLASSES) if self.random.random() < 0.7} for _ in range(TOPICS)
+        ]
+        self.group.accept(number, self.accepts[number])
+
+    def policy_reloads(self) -> None:
+        """Takes back all filters and classes, and sets the filters anew."""
+        self.group.revoke()
+        for classes in self.accepts:
+            classes[:] = [set() for _ in range(TOPICS)]
+        self.group.filter(REST, ANY, instruction(0x06, NO))
+        for client in self.clients.values():
+            client.class_ = None
+            self.group.filter(EGRESS, client.index, self.own_verdict())
+            self.subscribe(client)
+
+    def something_named_changes(self, client: Client) -> None:
+        kind = self.random.randrange(20) if self.named else 19
+        if kind < 8:
+            self.name_moves(client)
+        elif kind < 14:
+            self.class_changes(client)
+        elif kind < 19:
+            self.accepts_otherwise()
+        else:
+            self.policy_reloads()
+
     def go(self, index: int) -> None:
         """The daemon removes it, reads what is left, and forgets it."""
         client = self.clients.pop(index)
         if self.random.random() < 0.5:
             client.socket.close()
         self.group.remove(index)
+        self.names = {name: owner for name, owner in self.names.items() if owner != index}
         while client.asked:
             self.dispatch(client, self.read(client.daemon, client.asked))
         client.socket.close()
@@ -198,13 +171,25 @@ class World:
     def wants(client: Client, topic: int, sequence: int) -> bool:
         return client.topic == topic and client.parity in (None, sequence % 2)
 
+    def resolve(self, sender: Client, verdict: int, name: bytes) -> int:
+        """The verdict, with the receiver instead of the name; 0: it asks."""
+        if verdict & KIND != NAMED:
+            return verdict
+        owner = self.clients.get(self.names.get(name, ANY))
+        if sender.class_ is None or owner is None or owner.class_ is None:
+            return 0
+        if sender.class_ not in self.accepts[owner.class_][verdict >> TOPIC_SHIFT & 3]:
+            return 0
+        self.found += 1
+        return UNICAST | verdict & (CALL | REPLY | 0x3FF << 14) | owner.index
+
     def receivers(self, sender: Client, verdict: int, topic: int) -> list[Client] | None:
         """The members that get it directly; None: it has to ask."""
         if sender.dirty or self.gate_closed:
             return None
-        if verdict & 0xF0000000 == MULTICAST:
+        if verdict & KIND == MULTICAST:
             found = [one for one in self.clients.values() if self.wants(one, topic, sender.sequence)]
-        elif verdict & 0xF0000000 == UNICAST:
+        elif verdict & KIND == UNICAST:
             found = [client for client in self.clients.values() if client.index == verdict & 0x3FFF]
             if not found:
                 return None
@@ -222,10 +207,13 @@ class World:
 
     def send(self, sender: Client, verdict: int, topic: int, key: int) -> None:
         sender.sequence += 1
-        body = struct.pack("<I", key) + struct.pack("!IH", sender.sequence, sender.life)
+        name = self.random.choice(NAMES)
+        body = struct.pack("<II", key, len(name)) + name
+        body += struct.pack("!IH", sender.sequence, sender.life)
         body += bytes(self.random.randrange(200))
         message = struct.pack("!III", verdict, 12 + len(body), topic) + body
         assert sender.socket.send(message) == len(message)
+        verdict = self.resolve(sender, verdict, name)
         found = self.receivers(sender, verdict, topic)
         if found is not None and not self.call_allows(sender, verdict, key):
             found = None
@@ -267,7 +255,7 @@ class World:
             self.nothing_there(client.socket)
             return
         message = self.read(client.socket, client.queue)
-        sequence, life = struct.unpack_from("!IH", message, 16)
+        sequence, life = struct.unpack_from("!IH", message, HEADER)
         # In its sender's order, and never twice.
         flow = (client.life, life, 0)
         assert sequence > self.seen.get(flow, 0), (sequence, self.seen.get(flow))
@@ -277,17 +265,20 @@ class World:
 
     def dispatch(self, sender: Client, message: bytes) -> None:
         verdict, _, topic = struct.unpack_from("!III", message)
-        sequence = struct.unpack_from("!I", message, 16)[0]
+        sequence = struct.unpack_from("!I", message, HEADER)[0]
         key = struct.unpack_from("<I", message, 12)[0]
+        if verdict & KIND == NAMED:
+            owner = self.names.get(message[20:24])
+            verdict = 0 if owner is None else UNICAST | verdict & (CALL | REPLY) | owner
         to = verdict & 0x3FFF
-        if verdict & 0xF0000000 == UNICAST and verdict & REPLY:
+        if verdict & KIND == UNICAST and verdict & REPLY:
             known = (to, sender.index, key) in self.calls
             assert self.group.take(to, sender.index, key) == known
             self.calls.discard((to, sender.index, key))
         self.relayed += 1
         for client in self.clients.values():
-            if (verdict & 0xF0000000 == MULTICAST and self.wants(client, topic, sequence)) or (
-                verdict & 0xF0000000 == UNICAST and client.index == to
+            if (verdict & KIND == MULTICAST and self.wants(client, topic, sequence)) or (
+                verdict & KIND == UNICAST and client.index == to
             ):
                 client.kept.append(message)
                 self.flush(client, self.random.random() < 0.7)
@@ -332,12 +323,17 @@ class World:
         kind = self.random.randrange(100)
         if kind < 20:
             self.send(client, UNICAST | other, 0, self.random.randrange(4))
+        elif kind < 21:
+            self.send(client, 0, 0, 0)
         elif kind < 35:
             self.send(client, MULTICAST, self.random.randrange(1, 3), self.random.randrange(4))
         elif kind < 37:
             self.changes_its_mind(client)
         elif kind < 38:
-            self.send(client, 0, 0, 0)
+            self.something_named_changes(client)
+        elif kind < 41:
+            flags = self.random.choice((0, 0, 0, 0, CALL | KEY, REPLY | KEY))
+            self.send(client, NAMED | flags | self.random.randrange(TOPICS) << TOPIC_SHIFT | 4, 0, 1)
         elif kind < 45:
             self.send(client, UNICAST | CALL | KEY | other, 0, self.random.randrange(4))
         elif kind < 52:
@@ -381,7 +377,7 @@ class World:
 def main() -> int:
     schedules = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    direct = relayed = 0
+    direct = relayed = found = 0
     for kind, name in ((socket.SOCK_STREAM, "stream"), (socket.SOCK_SEQPACKET, "seqpacket")):
         for number in range(seed, seed + schedules):
             world = World(kind, number)
@@ -397,8 +393,9 @@ def main() -> int:
                 return 1
             direct += world.direct
             relayed += world.relayed
+            found += world.found
         print(f"ok {name}/model")
-    print(f"# {schedules} schedules each: {direct} messages direct, {relayed} by the daemon")
+    print(f"# {schedules} schedules each: {direct} messages direct, {found} by name, {relayed} by the daemon")
     return 0
 
 

@@ -36,6 +36,7 @@ fi
 command="
 insmod $module/unix_multicast.ko || { echo 'not ok insmod'; exit 1; }
 $build/unix-multicast-test $smoke $*
+python3 $build/model.py $schedules || echo 'not ok model'
 (
 	cd /sys/module/unix_multicast/parameters
 	off() { for one in $LEVERS; do [ ! -e \$one ] || echo 0 >\$one; done; }
@@ -50,8 +51,8 @@ $build/unix-multicast-test $smoke $*
 		$build/unix-multicast-test -s $*
 	done
 	off
+	python3 $build/model.py $schedules || echo 'not ok model with all levers off'
 )
-python3 $build/model.py $schedules || echo 'not ok model'
 (${also:-true})
 echo module references after all: \$(cat /sys/module/unix_multicast/refcnt)
 rmmod unix_multicast && echo 'ok rmmod' || echo 'not ok rmmod'
