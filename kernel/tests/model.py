@@ -29,7 +29,6 @@ from model_group import (
     NO,
     REPLY,
     REST,
-    RETURN_A,
     SHARED,
     TOPIC_SHIFT,
     UNICAST,
@@ -37,6 +36,7 @@ from model_group import (
     Client,
     Group,
     instruction,
+    own_verdict,
 )
 
 CLIENTS = 6
@@ -66,9 +66,12 @@ class World:
         self.names: dict[bytes, int] = {}
         self.accepts: list[list[set[int]]] = [[set() for _ in range(TOPICS)] for _ in range(CLASSES)]
         if self.named:
-            self.group.filter(SHARED, ANY, self.own_verdict())
+            self.group.filter(SHARED, ANY, own_verdict())
         for index in range(CLIENTS):
             self.come(index)
+            if self.named:
+                self.name_moves(self.clients[index])
+                self.accepts_otherwise(index % CLASSES)
 
     # ---- clients come and go ----
 
@@ -78,17 +81,10 @@ class World:
         client.life = self.born
         self.clients[index] = client
         self.group.add(self.listener, client.daemon, index)
-        self.group.filter(EGRESS, index, self.own_verdict())
+        self.group.filter(EGRESS, index, own_verdict())
         self.subscribe(client)
-
-    @staticmethod
-    def own_verdict() -> bytes:
-        """The message's own verdict, if its length is right."""
-        length, verdict = instruction(0x80, 0), instruction(0x20, 0)
-        check = (
-            instruction(0x07, 0) + instruction(0x20, 4) + instruction(0x1D, 0, 1, 0) + instruction(0x06, 0)
-        )
-        return length + check + verdict + RETURN_A
+        if self.named:
+            self.class_changes(client)
 
     def subscribe(self, client: Client) -> None:
         yes, no = instruction(0x06, YES), instruction(0x06, NO)
@@ -118,8 +114,7 @@ class World:
         client.class_ = self.random.choice((None, 0, 1, 2, 0, 1, 2))
         self.group.class_(client.index, ANY if client.class_ is None else client.class_)
 
-    def accepts_otherwise(self) -> None:
-        number = self.random.randrange(CLASSES)
+    def accepts_otherwise(self, number: int) -> None:
         self.accepts[number] = [
             {one for one in range(CLASSES) if self.random.random() < 0.7} for _ in range(TOPICS)
         ]
@@ -133,8 +128,12 @@ class World:
         self.group.filter(REST, ANY, instruction(0x06, NO))
         for client in self.clients.values():
             client.class_ = None
-            self.group.filter(EGRESS, client.index, self.own_verdict())
+            self.group.filter(EGRESS, client.index, own_verdict())
             self.subscribe(client)
+            if self.named and self.random.random() < 0.8:
+                self.class_changes(client)
+        for number in range(CLASSES if self.named else 0):
+            self.accepts_otherwise(number)
 
     def something_named_changes(self, client: Client) -> None:
         kind = self.random.randrange(20) if self.named else 19
@@ -143,7 +142,7 @@ class World:
         elif kind < 14:
             self.class_changes(client)
         elif kind < 19:
-            self.accepts_otherwise()
+            self.accepts_otherwise(self.random.randrange(CLASSES))
         else:
             self.policy_reloads()
 
@@ -325,9 +324,9 @@ class World:
             self.send(client, UNICAST | other, 0, self.random.randrange(4))
         elif kind < 21:
             self.send(client, 0, 0, 0)
-        elif kind < 35:
+        elif kind < 34:
             self.send(client, MULTICAST, self.random.randrange(1, 3), self.random.randrange(4))
-        elif kind < 37:
+        elif kind < 36:
             self.changes_its_mind(client)
         elif kind < 38:
             self.something_named_changes(client)

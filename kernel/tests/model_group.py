@@ -31,6 +31,13 @@ def instruction(code: int, k: int, jt: int = 0, jf: int = 0) -> bytes:
 RETURN_A = instruction(0x16, 0)
 
 
+def own_verdict() -> bytes:
+    """The message's own verdict, if its length is right."""
+    length, verdict = instruction(0x80, 0), instruction(0x20, 0)
+    check = instruction(0x07, 0) + instruction(0x20, 4) + instruction(0x1D, 0, 1, 0) + instruction(0x06, 0)
+    return length + check + verdict + RETURN_A
+
+
 class Group:
     """The ioctls of a group."""
 

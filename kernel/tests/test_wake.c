@@ -241,6 +241,9 @@ TEST(burst_without_end_makes_no_reader_wait_long, SMOKE)
 
 	if (!appends())
 		test_skip("a queue has no room for so many");
+	/* With several CPUs a reader that the host does not run keeps the queue from being appended to. */
+	if (!getenv("UMC_EXACT"))
+		test_skip("only with one CPU that counts instructions");
 	e.fd = bus->client[1].fd;
 	CHECK(!setsockopt(e.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
 	CHECK(!pthread_create(&thread, NULL, read_all, &e));
@@ -253,9 +256,7 @@ TEST(burst_without_end_makes_no_reader_wait_long, SMOKE)
 	for (uint32_t i = 0; i < ENDLESS; i++)
 		if (e.read[i] - e.sent[i] > longest)
 			longest = e.read[i] - e.sent[i];
-	if (getenv("UMC_EXACT")) {
-		printf("longest time from a message of an endless burst to its reader: %.0f us\n", longest * 1e6);
-		CHECK(longest < 1200e-6);
-	}
+	printf("longest time from a message of an endless burst to its reader: %.0f us\n", longest * 1e6);
+	CHECK(longest < 1200e-6);
 	bus_free(bus);
 }
