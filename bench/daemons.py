@@ -53,7 +53,7 @@ class Daemon:
     @property
     def address(self) -> str:
         """The address it listens on."""
-        return f"unix:path={self.socket}"
+        return f"{self.setting.transport}:path={self.socket}"
 
     @property
     def starts(self) -> Path:
@@ -130,8 +130,9 @@ class Daemon:
 
     def _wait(self) -> None:
         end = time.monotonic() + START_DEADLINE
+        kind = socket.SOCK_STREAM if self.setting.transport == "unix" else socket.SOCK_SEQPACKET
         while True:
-            with socket.socket(socket.AF_UNIX) as probe:
+            with socket.socket(socket.AF_UNIX, kind) as probe:
                 try:
                     probe.connect(str(self.socket))
                     return

@@ -43,6 +43,8 @@ class Figures:
     costs: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     turns: dict[str, dict[str, float]] = field(default_factory=dict)
     passed: dict[str, busbench.Run] = field(default_factory=dict)
+    memory: dict[str, dict[int, float]] = field(default_factory=dict)
+    """Kernel memory in KiB for each connection, by bus and number of connections."""
     failures: list[str] = field(default_factory=list)
 
     def add(self, result: busbench.Run) -> None:
@@ -50,6 +52,10 @@ class Figures:
         case, bus = result["case"], result["bus"]
         if not result["ok"]:
             self.failures.append(f"{case} with {bus}: {result.get('error', '')}")
+            return
+        if case == "memory":
+            if "kernel_kib_per_connection" in result:
+                self.memory.setdefault(bus, {})[result["connections"]] = result["kernel_kib_per_connection"]
             return
         messages = result.get("received") or result["seconds"] * next(
             result[key] for key in RATES if key in result
@@ -84,6 +90,15 @@ class Figures:
             cells = [f"{buses[bus]:.4f}" if bus in buses else "" for bus in COMPARED]
             cells += self.ways(case)
             lines.append(f"| {case} | " + " | ".join(cells) + " |")
+        return lines
+
+    def kernel_memory(self) -> list[str]:
+        """Return a table of the kernel's memory for a connection."""
+        numbers = sorted({number for by_number in self.memory.values() for number in by_number})
+        lines = ["| | " + " | ".join(self.memory) + " |", "|---" * (1 + len(self.memory)) + "|"]
+        for number in numbers:
+            cells = [f"{by_number[number]:.1f}" for by_number in self.memory.values()]
+            lines.append(f"| of {number} | " + " | ".join(cells) + " |")
         return lines
 
     def ways(self, case: str) -> list[str]:
@@ -145,6 +160,10 @@ def report(instructions: Figures, wall: Figures) -> str:
             "Wake-ups of the daemon, a message delivered.",
             "",
             *instructions.woken(),
+            "",
+            "Kernel memory of a connection that has sent itself two messages, both ends together, in KiB.",
+            "",
+            *instructions.kernel_memory(),
             "",
             "Wall time a message delivered, in microseconds: two emulated CPUs, which means little.",
             "",

@@ -15,7 +15,7 @@ from . import busbench
 from .compare import Fleet
 from .daemons import BROKER, COMMANDS, OURS, Daemon
 from .replay import Replay, ReplayError, Script
-from .settings import SYSTEM, WIDE, Setting
+from .settings import PACKETS, SYSTEM, WIDE, Setting
 
 GROUP = "group"
 RELAY = "relay"
@@ -28,6 +28,8 @@ COMPARED = {
 SETTLING = 3.0  # seconds; omnibusd defers some work to the second after its start
 STATES = Path("/sys/kernel/debug/unix_multicast")
 DEADLINE = 300.0  # seconds of one log-in
+CGROUPS = Path("/run/cgroup")
+CGROUP = CGROUPS / "measured"  # of this program, the clients and the daemons
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,24 @@ CASES = {
     "rtt-system": Case((*TWO_USERS, "rtt"), SYSTEM),
     "pipeline-system": Case((*TWO_USERS, "pipeline"), SYSTEM),
     "fanout-8-system": Case((*TWO_USERS, "--subs", "8", "fanout"), SYSTEM),
+    "rtt-seqpacket": Case(("rtt",), PACKETS),
+    "pipeline-seqpacket": Case(("pipeline",), PACKETS),
+    "fanout-8-seqpacket": Case(("--subs", "8", "fanout"), PACKETS),
+    "memory": Case(("--kernel-memory", str(CGROUP / "memory.stat"), "--conns", "0,100,400", "memory")),
 }
 """The number behind ``of`` is that of the messages under way, 64 otherwise."""
+
+
+def plays(bus: str, setting: Setting) -> bool:
+    """Return whether the bus can have that setting; dbus-broker's controller here allows everything."""
+    return setting is WIDE or (setting is SYSTEM and bus != BROKER) or bus in (RELAY, GROUP)
+
+
+def enter_cgroup() -> None:
+    """Move this program into a cgroup that counts the kernel's memory."""
+    (CGROUPS / "cgroup.subtree_control").write_text("+memory")
+    CGROUP.mkdir()
+    (CGROUP / "cgroup.procs").write_text("0")
 
 
 class Counts:
@@ -108,8 +126,8 @@ class Measuring:
     def case(self, name: str, bus: str) -> None:
         """Run one case."""
         case = CASES[name]
-        if case.setting is SYSTEM and bus == BROKER:
-            return  # its controller here knows no policy but one that allows everything
+        if not plays(bus, case.setting):
+            return
         daemon = self.fleet.get(bus, case.setting)
         before = passed()
         pids = ",".join(map(str, daemon.pids()))
@@ -170,6 +188,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Measure all; each daemon starts once, but those of recorded log-ins."""
     arguments = parse()
+    enter_cgroup()
     directory = Path(tempfile.mkdtemp(prefix="bench-"))
     directory.chmod(0o755)
     fleet = Fleet(COMPARED, directory)
@@ -183,7 +202,8 @@ def main() -> None:
     try:
         for name in names:
             for setting in {CASES[case].setting for case in cases}:
-                fleet.get(name, setting)
+                if plays(name, setting):
+                    fleet.get(name, setting)
         time.sleep(SETTLING)
         for _ in range(arguments.rounds):
             for name in names:

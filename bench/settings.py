@@ -98,6 +98,7 @@ class Setting:
     ``broker`` holds the nearest quotas of dbus-broker as arguments of its command line: those of its
     launcher for the system bus, or far more. ``elements`` come last, with the bus's
     directory for {directory}. ``files`` are drop-ins with rules, ``services`` service files.
+    ``transport`` is ``unix`` or omnibus's own ``unix-seqpacket``.
     ``activatable`` are names that systemd would start: the unit of NAME is dbus-NAME.service.
     """
 
@@ -110,6 +111,7 @@ class Setting:
     elements: str = ""
     services: int = 0
     activatable: tuple[str, ...] = ()
+    transport: str = "unix"
 
     def write(self, directory: Path, socket: Path) -> Path:
         """Write the configuration for a bus at ``socket``; return the file to start with."""
@@ -131,7 +133,8 @@ class Setting:
         limits = "".join(f'  <limit name="{name}">{value}</limit>\n' for name, value in self.limits)
         path = directory / "bus.conf"
         path.write_text(
-            f"{HEAD}<busconfig>\n  <type>{self.type}</type>\n  <listen>unix:path={socket}</listen>\n"
+            f"{HEAD}<busconfig>\n  <type>{self.type}</type>\n"
+            f"  <listen>{self.transport}:path={socket}</listen>\n"
             f"  <auth>EXTERNAL</auth>\n{self.policy}{include}{limits}"
             f"{self.elements.format(directory=directory)}</busconfig>\n"
         )
@@ -145,6 +148,7 @@ NO_QUOTAS = (
 )
 
 WIDE = Setting("wide", NO_QUOTAS, tuple(WIDE_LIMITS.items()))
+PACKETS = Setting("packets", NO_QUOTAS, tuple(WIDE_LIMITS.items()), transport="unix-seqpacket")
 STOCK = Setting("stock", SYSTEM_QUOTAS)
 SYSTEM = Setting("system", SYSTEM_QUOTAS, tuple(WIDE_LIMITS.items()), SYSTEM_POLICY, type="system")
 MANY_FILES = Setting("300-files", SYSTEM_QUOTAS, files=300)

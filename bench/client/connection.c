@@ -39,7 +39,10 @@ bool connection_fill(struct connection *c, size_t want, int flags)
 {
     connection_room(c, want);
     for (;;) {
-        ssize_t n = recv(c->fd, c->in + c->size, c->capacity - c->size, flags);
+        const size_t room = c->capacity - c->size;
+        ssize_t n = recv(c->fd, c->in + c->size, room, flags | (c->packets ? MSG_TRUNC : 0));
+        if (n > 0 && (size_t)n > room)
+            die("a packet of %zd bytes: there is room for %zu", n, room);
         if (n > 0) {
             c->size += (size_t)n;
             return true;
@@ -90,12 +93,16 @@ void connection_next(struct connection *c, struct message *m)
         connection_fill(c, want, 0);
 }
 
-/* Unescapes the socket's address from unix:path= or unix:abstract=; returns its length. */
+#define PACKETS "unix-seqpacket:"
+
+/* Unescapes the socket's address from unix:path= or unix:abstract=, or the same of packets; returns its
+ * length. */
 static socklen_t parse_address(const char *address, struct sockaddr_un *out)
 {
     const char *path = address ? strstr(address, "path=") : NULL;
     const char *abstract = address ? strstr(address, "abstract=") : NULL;
-    if (!address || strncmp(address, "unix:", 5) || (!path && !abstract))
+    if (!address || (strncmp(address, "unix:", 5) && strncmp(address, PACKETS, sizeof(PACKETS) - 1)) ||
+        (!path && !abstract))
         die("an --address with unix:path= or unix:abstract= is needed");
     const char *from = path ? path + 5 : abstract + 9;
     size_t n = path ? 0 : 1;
@@ -111,11 +118,11 @@ static socklen_t parse_address(const char *address, struct sockaddr_un *out)
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + (path ? 1 : 0));
 }
 
-static int dial(void)
+static int dial(bool packets)
 {
     struct sockaddr_un address;
     socklen_t size = parse_address(options.address, &address);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, (packets ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC, 0);
     if (fd < 0)
         die("socket: %s", strerror(errno));
     while (connect(fd, (void *)&address, size) < 0) {
@@ -180,7 +187,8 @@ static void hello(struct connection *c)
 void connection_open(struct connection *c)
 {
     *c = (struct connection){.fd = -1, .in = c->in, .capacity = c->capacity};
-    c->fd = dial();
+    c->packets = options.address && !strncmp(options.address, PACKETS, sizeof(PACKETS) - 1);
+    c->fd = dial(c->packets);
     connection_room(c, LEAST_READ);
     authenticate(c);
     hello(c);

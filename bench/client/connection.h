@@ -15,7 +15,8 @@ struct connection {
     size_t at, size, capacity; /* of the received bytes: position of the next message, and the end */
     uint32_t serial;
     char name[48];
-    bool direct; /* without a bus: clients write the sender field themselves */
+    bool packets; /* the transport is unix-seqpacket: a message is one packet */
+    bool direct;  /* without a bus: clients write the sender field themselves */
     unsigned acquired, lost;
     char acquired_name[64], lost_name[64];
 };

@@ -12,6 +12,26 @@
 #define SETTLE_US 300000
 #define DEADLINE 120
 
+/* Sends the connection a message of its own: the first one between clients makes both members of a group. */
+static void talk_to_itself(struct connection *c)
+{
+    static struct buffer out;
+    struct message m;
+    header_write(&out, &(struct header){.type = SIGNAL,
+                                        .flags = NO_REPLY,
+                                        .path = "/org/busbench",
+                                        .interface = "org.busbench.Mem",
+                                        .member = "Self",
+                                        .destination = c->name});
+    write_u32(out.data + SERIAL_AT, ++c->serial);
+    for (int i = 0; i < 2; i++) {
+        connection_send(c, out.data, out.size);
+        connection_next(c, &m);
+        if (m.type != SIGNAL || !same(m.member, "Self") || !same(m.sender, c->name))
+            die("unexpected message: type %u member %s sender %s", m.type, shown(m.member), shown(m.sender));
+    }
+}
+
 /* Opens connections step by step, each with a rule, and keeps them. */
 static void holder(void *argument)
 {
@@ -25,6 +45,8 @@ static void holder(void *argument)
             connection_open(&c); /* the one before stays open until this process ends */
             snprintf(rule, sizeof(rule), "type='signal',interface='org.busbench.Mem%d'", have);
             driver_add_match(&c, rule);
+            if (options.kernel_memory)
+                talk_to_itself(&c);
         }
         atomic_store(&shared->step_done, (uint32_t)step + 1);
         while (atomic_load(&shared->step) < (uint32_t)step + 1 && !atomic_load(&shared->failed))
@@ -33,8 +55,21 @@ static void holder(void *argument)
 }
 
 struct memory { /* KiB */
-    double rss, pss;
+    double rss, pss, kernel;
 };
+
+static double read_kernel_memory(void)
+{
+    char text[256];
+    unsigned long long value = 0;
+    FILE *file = fopen(options.kernel_memory, "r");
+    if (!file)
+        die("%s: %s", options.kernel_memory, strerror(errno));
+    while (fgets(text, sizeof(text), file) && sscanf(text, "kernel %llu", &value) != 1)
+        continue;
+    fclose(file);
+    return (double)value / 1024;
+}
 
 static struct memory read_memory(void)
 {
@@ -54,6 +89,7 @@ static struct memory read_memory(void)
         }
         fclose(file);
     }
+    sum.kernel = options.kernel_memory ? read_kernel_memory() : 0;
     return sum;
 }
 
@@ -70,7 +106,7 @@ static bool wait_for_step(uint32_t step)
 
 void memory_run(void)
 {
-    double at_first = 0;
+    struct memory at_first = {0};
     if (!options.daemon.n)
         die("memory needs --pid");
     process_reset();
@@ -82,13 +118,15 @@ void memory_run(void)
         if (!well)
             break;
         struct memory memory = read_memory();
-        at_first = step ? at_first : memory.pss;
+        at_first = step ? at_first : memory;
         report_begin("memory");
         report_count("connections", (uint64_t)n);
         report_number("rss_kib", memory.rss);
         report_number("pss_kib", memory.pss);
         if (n)
-            report_number("pss_kib_per_connection", (memory.pss - at_first) / n);
+            report_number("pss_kib_per_connection", (memory.pss - at_first.pss) / n);
+        if (n && options.kernel_memory)
+            report_number("kernel_kib_per_connection", (memory.kernel - at_first.kernel) / n);
         report_end(true);
         atomic_store(&shared->step, (uint32_t)step + 1);
         futex_wake(&shared->step);

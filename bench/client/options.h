@@ -24,6 +24,7 @@ struct options {
     const char *address;
     const char *label;
     const char *rule_kind;
+    const char *kernel_memory; /* a cgroup's memory.stat */
     double seconds, warm;
     size_t size;
     int window, rules, idle, clients;
