@@ -48,10 +48,11 @@ SCRIPT = re.compile(r"(?:adduser|addgroup|useradd|groupadd)\b([^\n;&|]*)")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 VARIABLE = re.compile(r"(?:USER|GROUP|NAME|user|group)\w*=[\"']?([A-Za-z_][A-Za-z0-9_-]*)")
 FIRST_ID = 40_000
+MAKING_USERS = ("tpm-udev",)
+"""Packages that have no such files themselves, and make users for others that don't name them."""
 UNIT = re.compile(r"lib/systemd/((?:system|user)/[^/]+\.(?:service|socket))$")
 NEEDED = re.compile(r"^ +\|?(?:PreDepends|Depends|Recommends|Suggests): ([a-z0-9]\S*)$", re.MULTILINE)
 SYSTEMD_SERVICE = re.compile(r"^SystemdService\s*=\s*(\S+)", re.MULTILINE)
-CONTENTS = "Acquire::IndexTargets::deb::Contents-deb"
 KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 STOCK = "usr/share/dbus-1"
 BUSES = {"system": "system-services", "session": "services"}
@@ -66,7 +67,10 @@ class Apt:
         for name in ("lists/partial", "cache/archives/partial"):
             (self._state / name).mkdir(parents=True, exist_ok=True)
         (self._state / "status").touch()
-        (self._state / "sources.list").write_text(f"deb {self._source()} {suite} main\n")
+        self._suite = suite
+        self._address = self._mirror()
+        source = f"deb [signed-by={KEYS}] {self._address} {suite} main\n"
+        (self._state / "sources.list").write_text(source)
         options = {
             "Dir::Etc::SourceList": self._state / "sources.list",
             "Dir::Etc::SourceParts": "/dev/null",
@@ -74,22 +78,17 @@ class Apt:
             "Dir::State::status": self._state / "status",
             "Dir::Cache": self._state / "cache",
             "APT::Sandbox::User": "root",
-            f"{CONTENTS}::MetaKey": "$(COMPONENT)/Contents-$(ARCHITECTURE)",
-            f"{CONTENTS}::ShortDescription": "Contents-$(ARCHITECTURE)",
-            f"{CONTENTS}::Description": "$(RELEASE)/$(COMPONENT) $(ARCHITECTURE) Contents",
-            f"{CONTENTS}::KeepCompressed": "true",
-            f"{CONTENTS}::PDiffs": "false",
         }
         self._options = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
 
     @staticmethod
-    def _source() -> str:
-        """Return the options and the address of this machine's Debian."""
+    def _mirror() -> str:
+        """Return the address of this machine's Debian."""
         form = "$(REPO_URI) $(LABEL) $(COMPONENT)"
         command = ["apt-get", "indextargets", "--format", form, "Created-By: Packages"]
         listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        address = next(line for line in listed.splitlines() if line.endswith(" Debian main")).split()[0]
-        return f"[signed-by={KEYS}] {address}"
+        found = next(line for line in listed.splitlines() if line.endswith(" Debian main"))
+        return found.split()[0].rstrip("/")
 
     def run(self, *arguments: str, directory: str | None = None) -> str:
         command = ["apt-get", "-qq", *self._options, *arguments]
@@ -100,8 +99,8 @@ class Apt:
         self.run("update")
         found: set[str] = set()
         units: dict[str, str] = {}
-        for file in self.run("indextargets", "--format", "$(FILENAME)", "Identifier: Contents-deb").split():
-            command = ["/usr/lib/apt/apt-helper", "cat-file", file]
+        for architecture in ("all", "amd64"):
+            command = ["zcat", self._index(architecture)]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as reading:
                 assert reading.stdout is not None
                 for line in reading.stdout:
@@ -112,6 +111,19 @@ class Apt:
                     elif unit := UNIT.search(path.rstrip()):
                         units.setdefault(unit[1], packages[0])
         return sorted(found), units
+
+    def _index(self, architecture: str) -> Path:
+        """Download an index of contents.
+
+        Only names are taken from it, so it is not one of apt's lists: mirrors often have another version of
+        it than their Release file names, and then apt refuses all of them.
+        """
+        file = self._state / f"Contents-{architecture}.gz"
+        file.unlink(missing_ok=True)
+        address = f"{self._address}/dists/{self._suite}/main/{file.name}"
+        command = ["/usr/lib/apt/apt-helper", *self._options, "-qq", "download-file", address, str(file)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return file
 
     def needed_by(self, packages: Iterable[str]) -> list[str]:
         """Return what packages depend on or recommend."""
@@ -309,7 +321,7 @@ def main() -> None:
         findings = find(root)
         lacking = {root.package_of(one) or "" for _, one in findings if one.code == "W002"} - {""}
         if lacking:
-            needed = set(apt.needed_by(lacking)) - {*packages, *others}
+            needed = {*apt.needed_by(lacking), *MAKING_USERS} - {*packages, *others}
             for deb in apt.downloaded(sorted(needed)):
                 root.add(deb)
             findings = find(root)
