@@ -256,6 +256,12 @@ def know(principals: set[str]) -> None:
     pwd.getpwnam, grp.getgrnam = getpwnam, getgrnam
 
 
+def use_units(root: Root) -> None:
+    """Let checks look for units in the root instead of this machine."""
+    for scope in services.UNIT_DIRS:
+        services.UNIT_DIRS[scope] = tuple(f"{root.path}/{one.partition('/systemd')[0]}" for one in UNIT_DIRS)
+
+
 def find(root: Root) -> list[tuple[str, Finding]]:
     """Check the configuration of both buses, with all users that are known by now."""
     root.read_sysusers()
@@ -316,8 +322,7 @@ def main() -> None:
         others = {units[one] for one in root.absent_units() if one in units}
         for deb in apt.downloaded(sorted(others - set(packages))):
             root.add(deb)
-        for scope in services.UNIT_DIRS:
-            services.UNIT_DIRS[scope] = tuple(f"{path}/{one.partition('/systemd')[0]}" for one in UNIT_DIRS)
+        use_units(root)
         findings = find(root)
         lacking = {root.package_of(one) or "" for _, one in findings if one.code == "W002"} - {""}
         if lacking:
