@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ..record import Record
+from .subjects import user_name
+
+GROUPS: Final = ("name", "unit", "uid", "comm")
 
 
 class Connection(Record):
@@ -79,6 +82,14 @@ class Connection(Record):
         if not words and self.stalled is None:
             return None
         return ",".join(words) or "-"
+
+    def group(self, by: str) -> str:
+        """Return what connections are summed up by: one of GROUPS; "-" if it is not known."""
+        if by == "uid":
+            return "-" if self.uid is None else user_name(self.uid)
+        if by == "name":
+            return self.name
+        return (self.unit if by == "unit" else self.command) or "-"
 
     def plain(self) -> dict[str, Any]:
         """Return it for JSON."""

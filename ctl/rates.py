@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ..record import Record
 from .connection import Connection
 from .live import Live
 
 COUNTED = ("messages_in", "messages_out", "bytes_in", "bytes_out")
+STATES = ("stalled", "paused", "monitor")
 
 
 class Look(Record):
@@ -48,6 +51,29 @@ def rows(before: Look, after: Look) -> list[Row]:
             rates[field] = None if new is None else max(0, new - then) / seconds
         found.append(Row(one, **rates))
     return found
+
+
+def grouped(found: Iterable[Row], by: str) -> list[Row]:
+    """Return a row for each unit, user or program, in which connections stand for their number."""
+    groups: dict[str, list[Row]] = {}
+    for row in found:
+        groups.setdefault(row.connection.group(by), []).append(row)
+    return [_sum(name, rows) for name, rows in groups.items()]
+
+
+def _sum(name: str, found: Sequence[Row]) -> Row:
+    def added(of: Iterable[Any]) -> Any:
+        known = [value for value in of if value is not None]
+        return sum(known) if known else None
+
+    members = [row.connection for row in found]
+    values: dict[str, Any] = {
+        field: added(getattr(one, field) for one in members) for field in ("queued_bytes", "calls", "rules")
+    }
+    if any(one.stalled is not None for one in members):
+        values |= {field: any(getattr(one, field) for one in members) for field in STATES}
+    total = Connection(name, command=f"{len(members)} connections", **values)
+    return Row(total, **{field: added(getattr(row, field) for row in found) for field in COUNTED})
 
 
 def rate(before: Look, after: Look, key: str) -> float | None:

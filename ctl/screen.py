@@ -7,6 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from .connection import GROUPS
 from .output import aligned
 from .rates import Look, Row, rows
 from .verbs import show, top
@@ -25,7 +26,7 @@ SORT_KEYS: Final = {
     "r": "rules",
     "n": "name",
 }
-HELP: Final = "i o I O q c r n sort   / filter   Enter one connection   p pause   x end"
+HELP: Final = "i o I O q c r n sort  b sum up  / filter  Enter one of them  p pause  x end"
 ENTER: Final = (10, 13)
 ESCAPE: Final = 27
 REDRAW: Final = 12  # Ctrl-L
@@ -34,12 +35,13 @@ REDRAW: Final = 12  # Ctrl-L
 class Screen:
     """The table, a cursor, and what the keys have chosen."""
 
-    def __init__(self, target: Target, live: Live, delay: float, sort: str, text: str) -> None:
+    def __init__(self, target: Target, live: Live, delay: float, sort: str, text: str, by: str) -> None:
         self._target = target
         self._live = live
         self._delay = max(0.1, delay)
         self._sort = sort
         self._text = text
+        self._by = by
         self._at = 0
         self._paused = False
         self._detail: list[str] = []
@@ -78,13 +80,15 @@ class Screen:
             self._detail = []
         elif key == ord("/"):
             self._ask(window)
+        elif key == ord("b"):
+            self._by = GROUPS[(GROUPS.index(self._by) + 1) % len(GROUPS)]
         elif key == ord("p"):
             self._paused = not self._paused
         elif key == curses.KEY_DOWN:
             self._at += 1
         elif key == curses.KEY_UP:
             self._at = max(0, self._at - 1)
-        elif key in ENTER and self._rows:
+        elif key in ENTER and self._rows and self._by == "name":
             self._detail = show.lines(self._live, self._rows[self._at].connection.name)
         elif 0 < key < 256 and chr(key) in SORT_KEYS:
             self._sort = SORT_KEYS[chr(key)]
@@ -108,7 +112,7 @@ class Screen:
         self._text = text
 
     def _draw(self, window: Any) -> None:
-        self._rows = top.order(rows(self._before, self._after), self._sort, self._text)
+        self._rows = top.order(rows(self._before, self._after), self._sort, self._text, self._by)
         self._at = min(self._at, max(0, len(self._rows) - 1))
         window.erase()
         height = window.getmaxyx()[0]
@@ -121,6 +125,7 @@ class Screen:
         else:
             self._table(window, height)
             chosen = f"by {self._sort}" + (f", with {self._text!r}" if self._text else "")
+            chosen += f", each {self._by}" if self._by != "name" else ""
             self._line(window, height - 1, f"{HELP}   ({chosen})", curses.A_DIM)
         window.refresh()
 

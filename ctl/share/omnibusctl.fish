@@ -41,6 +41,7 @@ complete -c omnibusctl -n '__fish_seen_subcommand_from top' -l delay -r -d 'betw
 complete -c omnibusctl -n '__fish_seen_subcommand_from top' -l number -r -d 'tables to print instead of a screen'
 complete -c omnibusctl -n '__fish_seen_subcommand_from top' -l once -d 'print one table'
 complete -c omnibusctl -n '__fish_seen_subcommand_from top' -l sort -r -d 'what the order is by'
+complete -c omnibusctl -n '__fish_seen_subcommand_from top' -l by -r -d 'one line for each of these'
 complete -c omnibusctl -n '__fish_seen_subcommand_from top' -l filter -r -d 'only lines with this text'
 complete -c omnibusctl -n 'not __fish_seen_subcommand_from status list top show pending activation names matches monitor capture graph latency upgrade takeover metrics log log-level group why policy check reload help' -a show -d 'all that is known of one connection'
 complete -c omnibusctl -n '__fish_seen_subcommand_from show' -l help -d 'show this help message and exit'

@@ -16,7 +16,7 @@ _omnibusctl() {
         case $verb in
         status) options="--help --system --user --address= --json --color= --no-legend --timeout="; arguments="" ;;
         list) options="--help --system --user --address= --json --color= --no-legend --timeout= --sort= --by= --gone"; arguments="" ;;
-        top) options="--help --system --user --address= --json --color= --no-legend --timeout= --delay= --number= --once --sort= --filter="; arguments="" ;;
+        top) options="--help --system --user --address= --json --color= --no-legend --timeout= --delay= --number= --once --sort= --by= --filter="; arguments="" ;;
         show) options="--help --system --user --address= --json --color= --no-legend --timeout="; arguments="$(omnibusctl _complete 2>/dev/null)" ;;
         pending) options="--help --system --user --address= --json --color= --no-legend --timeout= --min="; arguments="$(omnibusctl _complete 2>/dev/null)" ;;
         activation) options="--help --system --user --address= --json --color= --no-legend --timeout= --failed"; arguments="" ;;

@@ -10,7 +10,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
-from ..connection import Connection
+from ..connection import GROUPS, Connection
 from ..exits import YES
 from ..live import Live
 from ..output import clock, seconds, size
@@ -29,7 +29,6 @@ SORTS = {
     "rules": "rules",
 }
 SUMS = ("messages_in", "messages_out", "queued_bytes", "calls", "rules")
-GROUPS = ("name", "unit", "uid", "comm")
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -94,16 +93,10 @@ def _row(one: Connection) -> tuple[Any, ...]:
     )
 
 
-def _group(one: Connection, by: str) -> str:
-    if by == "uid":
-        return "-" if one.uid is None else user_name(one.uid)
-    return (one.unit if by == "unit" else one.command) or "-"
-
-
 def _sums(target: Target, found: list[Connection], by: str, key: str | None) -> int:
     groups: dict[str, list[Connection]] = {}
     for one in found:
-        groups.setdefault(_group(one, by), []).append(one)
+        groups.setdefault(one.group(by), []).append(one)
     rows: list[dict[str, Any]] = [
         {by: name, "connections": len(members), **{field: _sum(members, field) for field in SUMS}}
         for name, members in groups.items()

@@ -1,7 +1,7 @@
 """Which connections keep the bus busy, and which don't read.
 
-  omnibusctl top            a screen; keys: i o I O q c r n sort, / filters, Enter shows one, p pauses, x ends
-  omnibusctl top --once     two looks, one table
+  omnibusctl top            a screen: i o I O q c r n sort, b sums up, / filters, Enter: one, p pauses, x ends
+  omnibusctl top --once     two looks, one table; --by=unit sums up by unit
   omnibusctl top -n 5       five tables
 
 It asks the bus for its counters and monitors nothing, so messages take the way that they take without it.
@@ -15,9 +15,10 @@ import time
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
+from ..connection import GROUPS
 from ..exits import YES
 from ..live import Live
-from ..rates import Look, Row, rate, rows
+from ..rates import Look, Row, grouped, rate, rows
 
 if TYPE_CHECKING:
     from ..buses import Target
@@ -56,6 +57,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("-n", "--number", type=int, metavar="N", help="tables to print instead of a screen")
     parser.add_argument("--once", action="store_true", help="print one table")
     parser.add_argument("--sort", choices=SORTS, default="in", help="what the order is by")
+    parser.add_argument("--by", choices=GROUPS, default="name", help="one line for each of these")
     parser.add_argument("--filter", default="", metavar="TEXT", help="only lines with this text")
 
 
@@ -66,7 +68,7 @@ def run(target: Target, options: Namespace) -> int:
     if number is None and not options.json and sys.stdout.isatty():
         from ..screen import Screen
 
-        Screen(target, live, options.delay, options.sort, options.filter).run()
+        Screen(target, live, options.delay, options.sort, options.filter, options.by).run()
         return YES
     before = Look.now(live)
     for _ in range(number or 1):
@@ -77,10 +79,12 @@ def run(target: Target, options: Namespace) -> int:
     return YES
 
 
-def order(found: list[Row], sort: str, text: str) -> list[Row]:
-    """Return the rows with this text, sorted."""
+def order(found: list[Row], sort: str, text: str, by: str = "name") -> list[Row]:
+    """Return the rows with this text, summed up and sorted."""
     key = SORTS[sort]
     shown = [row for row in found if text in row.connection.text or text in row.connection.name]
+    if by != "name":
+        shown = grouped(shown, by)
     if key is None:
         return sorted(shown, key=lambda row: row.connection.best_name)
     return sorted(shown, key=lambda row: -(key(row) or 0))
@@ -128,7 +132,7 @@ def cells(row: Row) -> tuple[Any, ...]:
 
 
 def _print(target: Target, live: Live, before: Look, after: Look, options: Namespace) -> None:
-    shown = order(rows(before, after), options.sort, options.filter)
+    shown = order(rows(before, after), options.sort, options.filter, options.by)
     output = target.output
     if output.as_json:
         output.event(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -234,6 +235,17 @@ class TestTop:
         assert len(lines) == 2
         assert '"messages_in_per_s": 0.0' in lines[0]
         assert f'"name": "{client.unique}"' in lines[0]
+
+    def test_sums(self, ctl: Ctl, any_bus: Daemon) -> None:
+        """One line for all connections of a program; what a bus does not tell stays unknown."""
+        for _ in range(3):
+            any_bus.connect().match("type='signal'")
+        done = ctl("--json", "--address", any_bus.address, "top", "--once", "-d", "0.1", "--by=comm")
+        rows = {one["name"]: one for one in json.loads(done.out)["connections"]}
+        ours = rows[Path("/proc/self/comm").read_text().strip()]
+        assert ours["rules"] == 3
+        assert (ours["messages_in_per_s"] is None) == (ours["stalled"] is None)
+        assert int(ours["command"].partition(" ")[0]) >= 3
 
     def test_table(self, ctl: Ctl, any_bus: Daemon) -> None:
         done = ask(ctl, any_bus, "top", "--once", "-d", "0.1")

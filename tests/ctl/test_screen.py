@@ -81,6 +81,12 @@ class TestScreen:
         terminal.wait_for(NAME)
         terminal.press("n")
         terminal.wait_for("by name")
+        for by in ("unit", "uid", "comm"):
+            terminal.press("b")
+            terminal.wait_for(f"each {by}")
+            assert " connections " in terminal.text
+        terminal.press("b")
+        terminal.wait_for(NAME)
         terminal.press("/Echo\n")
         terminal.wait_for("with 'Echo'")
         terminal.press("\n")
