@@ -231,6 +231,12 @@ def _inspected(row: dict[str, Any]) -> Connection:
     )
 
 
+def gone(row: dict[str, Any]) -> Connection:
+    """Return a connection that has ended, of which a row of Gone tells. Its pid may be in use again."""
+    command = process.command_of(row["Login"])
+    return Connection(row["UniqueName"], (), row.get("UnixUserID"), row.get("ProcessID"), command)
+
+
 def _connection(
     unique: str,
     names: list[str],

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..daemon.client import BUS_NAME, NotConnected
 from ..daemon.errors import DBusError
 from .buses import stop_for
 from .exits import NO_BUS, Stop
 from .filter import Filter
-from .live import INSPECT, Live
+from .live import INSPECT, Live, gone
 from .message import Ledger, Seen
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ class Watch:
         self._client = target.connect()
         self.traced = self._live.status is not None
         self._stamp: int | None = None
+        self._gone: dict[str, Any] = {}
+        self._latest = int(time.time() * 1e6)
         rules = wanted.rules(owners)
         try:
             if self.traced:
@@ -114,8 +116,19 @@ class Watch:
         if unique not in self.connections:
             if len(self.connections) >= MOST:
                 del self.connections[next(iter(self.connections))]
-            self.connections[unique] = self._live.find(unique)
+            self.connections[unique] = self._live.find(unique) or self._ended(unique)
         return self.connections[unique]
+
+    def _ended(self, unique: str) -> Connection | None:
+        """Return a connection that has ended before it was asked for, as short-lived programs' do."""
+        if self.traced:
+            for row in self._live.inspect("Gone", "t", self._latest):
+                self._latest = max(self._latest, row["Time"])
+                self._gone[row["UniqueName"]] = row
+            while len(self._gone) > MOST:
+                del self._gone[next(iter(self._gone))]
+        row = self._gone.get(unique)
+        return None if row is None else gone(row)
 
     def text(self, name: str | None, unique: str | None) -> str:
         """Return NAME command[pid]."""
@@ -128,6 +141,11 @@ class Watch:
         """Return the unit of a connection; None: it has none, or that is not known."""
         found = self.who(unique)
         return None if found is None else found.unit
+
+    def ended(self, unique: str) -> str | None:
+        """Return the command of a connection that has ended; None: it has not, or that is not known."""
+        found = self.who(unique)
+        return None if found is None or unique not in self._gone else found.command
 
     def close(self) -> None:
         """End the monitor."""

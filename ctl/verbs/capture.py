@@ -224,6 +224,10 @@ class Reading:
         process = self._senders.get(unique or "")
         return name if process is None else f"{name} {process}"
 
+    def ended(self, unique: str) -> str | None:
+        """A capture does not tell which connections have ended."""
+        return None
+
     def unit(self, unique: str) -> str | None:
         """Return the unit of a sender; None: it has none, or that is not known."""
         found = self._units.get(unique, "-")

@@ -90,6 +90,8 @@ class Graph:
             name = names.get(unique, unique)
             if unique == ALL or not with_process:
                 return name
+            if name == unique and (command := self._source.ended(unique)):
+                return command  # short-lived programs would be as many boxes as there were starts of them
             unit = self._source.unit(unique)
             return self._source.text(name, unique) + (f" {unit}" if unit else "")
 

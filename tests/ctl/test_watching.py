@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import threading
 import time
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -40,6 +41,9 @@ class Named:
 
     def unit(self, unique: str) -> str | None:
         return self._units.get(unique)
+
+    def ended(self, unique: str) -> str | None:
+        return None
 
 
 class TestGraph:
@@ -79,6 +83,26 @@ class TestGraph:
         seen = [ledger.see(call.encode(), 0, 0)]
         (((a, b, kind), n),) = graph.Graph(seen, Named({":1.2": "echo.service"})).edges(1)  # type: ignore[arg-type]
         assert (a, b, kind, n) == (":1.1 prog[1]", f"{NAME} prog[1] echo.service", "calls", 1)
+
+    def test_short_lived(self, start_bus: StartBus) -> None:
+        """Connections that are gone when they are asked for are their program's, together."""
+        bus = start_bus()
+        echo = Echo(bus.connect())
+        client = bus.connect()
+        with watching(bus.address, "--json", "graph", "-t", "2") as running:
+            for _ in range(10):
+                passing = Client(bus.address)
+                passing.call(NAME, "Get")
+                passing.close()
+            edges = json.loads(running.read_all())["data"]
+        echo.stop(client)
+        calls = {
+            one["from"]: one["messages"] for one in edges if one["kind"] == "calls" and NAME in one["to"]
+        }
+        assert list(calls.values()) == [10], calls
+        # The bus knows the program by its command line.
+        command = Path("/proc/self/cmdline").read_bytes().split(b"\0")[0].decode()
+        assert list(calls) == [Path(command).name]
 
     def test_progress(self, start_bus: StartBus) -> None:
         """On a terminal it is shown how far it is; the output itself is as ever."""

@@ -12,6 +12,8 @@ import pytest
 from support.daemon import Daemon
 from support.direct import GROUP, echo, needs_group, wait_until_direct
 
+from .conftest import Tell
+
 pytestmark = [needs_group, pytest.mark.deviation("multicast")]
 PROGRAM = Path(__file__).parents[2] / ".venv/bin/omnibusctl"
 CALLS = 20
@@ -25,7 +27,7 @@ def ctl(bus: Daemon, *arguments: str) -> Any:
     return json.loads(done.stdout)["data"]
 
 
-def test_group(bus: Daemon, way: str) -> None:
+def test_group(bus: Daemon, way: str, tell: Tell) -> None:
     """Members, and messages that went directly or came to the bus all the same, each with its reason."""
     asker, caller, callee = bus.connect(), bus.connect(), bus.connect()
     if way == GROUP:
@@ -46,6 +48,7 @@ def test_group(bus: Daemon, way: str) -> None:
         [PROGRAM, "--address", bus.address, "group"], capture_output=True, text=True, check=True
     )
     assert text.stdout.startswith(f"messages go {after['way']}\n")
+    tell(text.stdout)
 
 
 def test_other_verbs(bus: Daemon, way: str) -> None:

@@ -268,6 +268,8 @@ class TestUnits:
             text = listening.read_all()
         finally:
             listening.stop()
-        lines = [one for one in text.splitlines() if f'-> "{UNIT}\\ndbus-test-tool[' in one]
-        assert lines, text
-        assert all(f'\\n{unit_of(UNIT)}" [' in one for one in lines)
+        boxes = [one for one in text.splitlines() if f'"{UNIT}\\ndbus-test-tool[' in one]
+        assert len(boxes) == 1, text
+        assert f'\\n{unit_of(UNIT)}"];' in boxes[0]
+        # All callers are one box, since each has ended.
+        assert text.count('[label="dbus-send"];') == 1
