@@ -4,6 +4,7 @@
 #endif
 #include "api/standby.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <locale.h>
@@ -105,7 +106,8 @@ static int find_calls(struct dl_phdr_info *info, size_t size, void *context)
         const ElfW(Dyn) *at = (const void *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
         for (; at->d_tag != DT_NULL; at++) {
             table = at->d_tag == DT_PLTGOT ? at->d_un.d_ptr : table;
-            n = at->d_tag == DT_PLTRELSZ ? at->d_un.d_val / sizeof(ElfW(Rela)) : n;
+            /* of either size, so perhaps too many */
+            n = at->d_tag == DT_PLTRELSZ ? at->d_un.d_val / sizeof(ElfW(Rel)) : n;
         }
     }
     *calls = (struct range){table, table + (3 + n) * sizeof(uintptr_t)};
@@ -144,7 +146,7 @@ void standby_trim(const void *stack)
             of_file |= same_file(&mapping, &files[i]);
         bool keep = of_file || mapping.how[1] != 'w' || mapping.how[3] != 'p' ||
                     contains(&mapping, (uintptr_t)stack) ||
-                    contains(&mapping, (uintptr_t)__builtin_thread_pointer()) ||
+                    contains(&mapping, (uintptr_t)&errno) || /* what is the thread's own */
                     contains(&mapping, (uintptr_t)text) ||
                     (mapping.inode == 0 && mapping.begin == kept_to && kept_to != 0);
         if (of_file)
