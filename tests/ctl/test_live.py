@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
 import pytest
 
 from omnibus.ctl import process
+from omnibus.ctl.verbs import group
 from support.broker import broker
 from support.daemon import Daemon, config
 from support.raw import BUS, DEADLINE, Client
 
-from .conftest import Ctl, StartBus, ask, data
+from .conftest import ROOT, Ctl, StartBus, ask, data
 
 INSPECT = "org.omnibus.Inspect1"
 NAME = "com.example.Echo"
@@ -331,6 +333,13 @@ class TestActivation:
 
 
 class TestGroup:
+    def test_reasons(self) -> None:
+        """Each reason of the kernel's is explained."""
+        header = (ROOT / "kernel/include/uapi/linux/unix_multicast.h").read_text()
+        enum = header.split("enum {\n\tUMC_ASKED_")[1].split("};")[0]
+        names = set(re.findall(r"\b(?:UMC_ASKED_)?([A-Z]+)(?: = 1)?,", enum)) - {"REASONS"}
+        assert {name.lower() for name in names} == group.REASONS.keys()
+
     def test_off(self, ctl: Ctl, bus: Daemon) -> None:
         found = data(ctl, bus, "group")
         assert isinstance(found, dict)
