@@ -200,6 +200,14 @@ class Machine:
         """Return the main process of a unit, 0 if it has none."""
         return int(self.property(unit, "MainPID", *options, user=user))
 
+    def bus(self, *options: str, user: str = "root") -> str:
+        """Return the program that a bus is, by its unit's main process; that may be omnibusd's standby."""
+        pid = self.main_pid("dbus.service", *options, user=user)
+        if not pid:
+            return ""
+        name = self.outside(f"/proc/{pid}/comm").read_text().rstrip("\n")
+        return "omnibusd" if name == "omnibus-standby" else name
+
     def threads(self, pid: int) -> list[int]:
         """Return the threads of a process, the main thread first, by their IDs outside."""
         own = os.readlink(f"/proc/{self.leader}/ns/pid")
@@ -258,6 +266,12 @@ class Machine:
         assert self._process
         self._process.terminate()
         self._process.wait(BOOT_DEADLINE)
+
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal to process 1, and return its exit status."""
+        assert self._process
+        os.kill(self.leader, number)
+        return self._process.wait(BOOT_DEADLINE)
 
     def stop(self) -> None:
         """End it in whatever state it is in."""

@@ -55,12 +55,6 @@ def broken_own_file(overlay: Overlay) -> None:
     overlay.write("/etc/omnibus/session.conf", "<omnibusconfig>\n")
 
 
-def program(machine: Machine, *options: str, user: str = "root") -> str:
-    """Return the name of the process behind dbus.service, "" if there is none."""
-    pid = machine.main_pid("dbus.service", *options, user=user)
-    return machine.outside(f"/proc/{pid}/comm").read_text().rstrip("\n") if pid else ""
-
-
 def moment(machine: Machine, unit: str, name: str, *options: str, user: str = "root") -> float:
     """Return a time stamp of a unit, in seconds."""
     return int(machine.property(unit, f"{name}TimestampMonotonic", *options, user=user)) / 1e6
@@ -88,8 +82,8 @@ class TestBoot:
         with boot("omnibus", damage) as machine:
             wait_until(machine.bus_serves, "a bus with systemd on it")
             wait_until(lambda: user_bus_serves(machine), "a bus of the user with its systemd on it")
-            assert program(machine) == "dbus-daemon"
-            assert program(machine, "--user", user=USER) == "dbus-daemon"
+            assert machine.bus() == "dbus-daemon"
+            assert machine.bus("--user", user=USER) == "dbus-daemon"
             assert delay(machine) < AT_MOST
             assert delay(machine, "--user", user=USER) < AT_MOST
             assert machine.output(
@@ -106,7 +100,7 @@ class TestBoot:
             attempts = [machine.property("omnibus.service", one) for one in ("NRestarts", "ActiveState")]
             machine.run("systemctl", "reload", "dbus.service")
             machine.run("systemctl", "daemon-reload")
-            assert program(machine) == "dbus-daemon"
+            assert machine.bus() == "dbus-daemon"
             assert attempts == [
                 machine.property("omnibus.service", one) for one in ("NRestarts", "ActiveState")
             ]
@@ -125,12 +119,12 @@ class TestBoot:
     def test_next_boot(self, boot) -> None:
         """The fallback lasts for one boot: a repaired omnibusd serves after the next."""
         with boot("omnibus", broken_own_file) as machine:
-            wait_until(lambda: program(machine) == "dbus-daemon", "the fallback")
+            wait_until(lambda: machine.bus() == "dbus-daemon", "the fallback")
             for name in ("system", "session"):
                 machine.outside(f"/etc/omnibus/{name}.conf").unlink()
             machine.reboot()
             wait_until(machine.bus_serves, "a bus with systemd on it")
-            assert program(machine) == "omnibusd"
+            assert machine.bus() == "omnibusd"
 
 
 class TestRunning:
@@ -146,7 +140,7 @@ class TestRunning:
             wait_until(machine.bus_serves, "a bus with systemd on it")
             unit = "omnibus-fallback.service"
             wait_until(lambda: machine.property(unit, "ActiveState") == "inactive", "the end of the fallback")
-            assert program(machine) == "omnibusd"
+            assert machine.bus() == "omnibusd"
             assert machine.property(unit, "Result") == "success"
 
     def test_start_limit(self, boot) -> None:
@@ -158,7 +152,7 @@ class TestRunning:
             program_path.write_text("#!/bin/sh\nexit 1\n")
             program_path.chmod(0o755)
             machine.run("kill", "-SEGV", str(machine.main_pid("dbus.service")))
-            wait_until(lambda: program(machine) == "dbus-daemon", "the other bus")
+            wait_until(lambda: machine.bus() == "dbus-daemon", "the other bus")
             wait_until(machine.bus_serves, "a bus with systemd on it")
 
     def test_both_fail(self, boot) -> None:
@@ -170,7 +164,7 @@ class TestRunning:
             unit = "omnibus-fallback.service"
             wait_until(lambda: machine.property(unit, "ActiveState") == "failed", "the end of the attempts")
             assert "Neither" in machine.journal(f"--unit={unit}")
-            wait_until(lambda: program(machine) == "", "the end of what its socket has started")
+            wait_until(lambda: machine.bus() == "", "the end of what its socket has started")
             assert int(machine.property("omnibus.service", "NRestarts")) <= 5
             machine.outside(LOCAL).unlink()
             machine.run("systemctl", "reset-failed", "dbus.service", "dbus.socket")

@@ -39,9 +39,7 @@ def switch(machine: Machine, *arguments: str, status: int = 0) -> Done:
 def now(machine: Machine) -> tuple[str, str]:
     """Return the programs that are the buses of the system and of the user."""
     wait_until(lambda: "systemd1" in users(machine), "the bus of the user")
-    pids = machine.main_pid("dbus.service"), machine.main_pid("dbus.service", "--user", user=USER)
-    system, user = (machine.outside(f"/proc/{pid}/comm").read_text().rstrip("\n") for pid in pids)
-    return system, user
+    return machine.bus(), machine.bus("--user", user=USER)
 
 
 def changes(machine: Machine) -> set[str]:
@@ -86,7 +84,10 @@ class TestTo:
             machine.reboot()
             assert now(machine) == (will, will)
             assert machine.output("systemctl", "is-system-running") == "running"
-            assert "restart" not in switch(machine, "status").stdout
+            status = switch(machine, "status").stdout
+            assert "restart" not in status
+            assert f"system bus, now: {target} (" in status
+            assert f"session buses, now: {target} (" in status
         assert changes(machine) == before
 
     def test_change_of_mind(self, machine: Machine) -> None:
