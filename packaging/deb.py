@@ -9,43 +9,41 @@ builds them a second time and compares. Root only.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.append(str(CHECKOUT / "tests"))
 
-from support.debian import CACHE, Root  # noqa: E402
+from support.debian import CACHE, Root, copy_checkout, git  # noqa: E402
 
 # So that an upgrade of the distribution brings the package of the later release.
 RELEASES = {"bookworm": "~deb12", "trixie": "~deb13", "sid": ""}
 TOOLS = ("build-essential", "lintian")
+MAINTAINER = re.compile("^(Maintainer: ).*", re.MULTILINE)
 # Not understood by the setuptools of Debian 12, and of no effect on what is built.
 TOO_NEW = re.compile(r"^license(-files)? = .*\n", re.MULTILINE)
 
 
-def git(*arguments: str) -> str:
-    """Return the output of git in the checkout."""
-    command = ["git", "-C", str(CHECKOUT), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
 def copy_sources(suite: str, target: Path) -> None:
-    """Copy the files that git knows, and make a source package of them."""
-    shutil.rmtree(target, ignore_errors=True)
-    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
-    for name in filter(None, listed.split("\0")):
-        if (CHECKOUT / name).exists():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(CHECKOUT / name, target / name, follow_symlinks=False)
+    """Copy the checkout, and make a source package of it."""
+    copy_checkout(target)
     shutil.copytree(target / "packaging/debian", target / "debian", symlinks=True)
     (target / "debian/changelog").write_text(changelog(suite))
+    control = target / "debian/control"
+    control.write_text(MAINTAINER.sub(lambda found: f"{found[1]}{maintainer()}", control.read_text()))
     if suite == "bookworm":
         project = target / "pyproject.toml"
         project.write_text(TOO_NEW.sub("", project.read_text()))
+
+
+def maintainer() -> str:
+    """Return who builds the packages, by Debian's variables; otherwise an address that can't exist."""
+    name = os.environ.get("DEBFULLNAME", "omnibus developers")
+    return f"{name} <{os.environ.get('DEBEMAIL', 'omnibus@omnibus.invalid')}>"
 
 
 def changelog(suite: str) -> str:
@@ -55,16 +53,15 @@ def changelog(suite: str) -> str:
     return (
         f"omnibus ({version}{RELEASES[suite]}) unstable; urgency=medium\n\n"
         "  * See /usr/share/doc/omnibus-doc/CHANGELOG.md.\n\n"
-        f" -- The omnibus developers <omnibus@lists.example.org>  {date}\n"
+        f" -- {maintainer()}  {date}\n"
     )
 
 
 def build(root: Root) -> dict[str, bytes]:
-    """Build the packages in the root; return them by their names."""
+    """Build the packages in the root, of its copy of the sources; return them by their names."""
     place = root.path / "build"
     shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
-    copy_sources(root.suite, place / "omnibus")
+    shutil.copytree(root.path / "sources", place / "omnibus", symlinks=True)
     root.enter(
         "cd /build/omnibus\n"
         "export DEBIAN_FRONTEND=noninteractive\n"
@@ -92,6 +89,7 @@ def make(suite: str, twice: bool) -> bool:
     root = Root(suite, CACHE / "deb" / f"{suite}-build")
     root.make("ca-certificates")
     root.share()
+    copy_sources(suite, root.path / "sources")
     packages = build(root)
     good = check(root)
     target = CHECKOUT / "build/deb" / suite

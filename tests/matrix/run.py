@@ -19,24 +19,12 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.append(str(CHECKOUT / "tests"))
 
-from support.debian import CACHE, Root, run  # noqa: E402
+from support.debian import CACHE, Root, copy_checkout, run  # noqa: E402
 
 SUITES = ("bookworm", "trixie", "sid")
 PLACES = (*SUITES, "python3.12")
 # Packages beyond those in the project's lists: typical of a development machine.
 BASE = ("ca-certificates", "make", "procps")
-
-
-def copy_checkout(target: Path) -> None:
-    """Copy the tracked and new files of the working tree, replacing what was there before."""
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
-    names = subprocess.run(listing, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, names.split("\0")):
-        if (CHECKOUT / name).exists():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(CHECKOUT / name, target / name, follow_symlinks=False)
 
 
 class Suite(Root):

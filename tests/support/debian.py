@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "omnibus"
 # Copied from this machine: host names, and the certificates that pip trusts.
 SHARED = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf")
@@ -26,6 +27,23 @@ exec chroot . /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG
 def run(*command: str | Path) -> None:
     """Run a program that must succeed; its output is passed through."""
     subprocess.run([str(one) for one in command], check=True, stdin=subprocess.DEVNULL)
+
+
+def git(*arguments: str) -> str:
+    """Return the output of git in the checkout."""
+    command = ["git", "-C", str(CHECKOUT), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def copy_checkout(target: Path) -> None:
+    """Copy the tracked and new files of the working tree, replacing what was there before."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
+    for name in filter(None, listed.split("\0")):
+        if (CHECKOUT / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(CHECKOUT / name, target / name, follow_symlinks=False)
 
 
 class Root:
