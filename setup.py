@@ -135,5 +135,7 @@ class BuildScripts(Distribution().get_command_class("build_scripts")):
 
 setup(
     cffi_modules=[f"{path}:ffibuilder" for path in BUILDERS],
+    # All native modules keep to the limited API: one wheel for every Python from 3.11 on.
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
     cmdclass={"build_py": BuildPy, "build_ext": BuildExt, "build_scripts": BuildScripts},
 )

@@ -8,6 +8,8 @@
 #   make deb               build/deb/SUITE: Debian packages, each suite's in a root of its own; root only;
 #                          SUITES="bookworm sid": those only; TWICE=yes: built twice and compared
 #   make deb-test          installs them on booted machines, switches, upgrades, removes; root only
+#   make index             build/release: the source distribution and the wheels, built and tried in roots; root only
+#   make release           everything that a release consists of, after a check of what it needs; root only
 
 PREFIX ?= /usr/local
 AT = $(DESTDIR)$(PREFIX)
@@ -15,13 +17,20 @@ SUITES ?= bookworm trixie sid
 
 # The interpreter that builds, and how a foreign module that it uses gets into the installation: a copy of it, or, where
 # a package is responsible for it, a link.
-BUILDER ?= $(BIN)/python
+BUILDER ?= build/builder/bin/python
 BACKEND ?= cp
 PROGRAM = build/program
 HOME_OF = $(shell $(BUILDER) -c 'import os, sys; print(os.path.realpath(sys.executable))')
 SITE = $(AT)/lib/omnibus/lib/$(notdir $(HOME_OF))/site-packages
 
-program:
+# What the build needs, and nothing of what tests need.
+build/builder/bin/python: pyproject.toml
+	.ci/packages python3-venv python3-dev gcc
+	$(PYTHON) -m venv build/builder
+	build/builder/bin/pip install -q --disable-pip-version-check 'setuptools>=77,<90' 'wheel>=0.40,<1' 'cffi>=1.16,<3'
+	touch $@
+
+program: $(filter build/builder/bin/python,$(BUILDER))
 	$(BUILDER) setup.py -q build --build-base=$(PROGRAM) --build-lib=$(PROGRAM)/lib --build-scripts=$(PROGRAM)/bin
 
 # A virtual environment without pip. Only what belongs to omnibus is in it, so that no other package of the machine's
@@ -98,8 +107,18 @@ deb:
 	.ci/packages debootstrap
 	$(PYTHON) packaging/deb.py $(if $(TWICE),--twice) $(SUITES)
 
+index:
+	.ci/packages debootstrap qemu-user-static
+	$(PYTHON) packaging/wheels.py
+
+release:
+	$(PYTHON) packaging/release.py check
+	$(MAKE) index
+	$(MAKE) deb TWICE=yes
+	$(PYTHON) packaging/release.py collect
+
 deb-test:
 	.ci/packages debootstrap systemd-container
 	unshare --mount $(BIN)/pytest -q $(or $(TESTS),tests/deb)
 
-.PHONY: program install-program install-files install-module install uninstall-files uninstall deb deb-test
+.PHONY: program install-program install-files install-module install uninstall-files uninstall deb index release deb-test

@@ -4,9 +4,9 @@
 #   make systemd-test    boot systemd with omnibus in a container over this machine's root file system; root only;
 #                        TESTS=path some of its tests; SUITE=trixie over the root file system of that suite
 
-wheels: $(BUILT)
+wheels: build/builder/bin/python
 	rm -rf dist
-	$(BIN)/pip wheel -q --disable-pip-version-check --no-build-isolation --wheel-dir=dist .
+	build/builder/bin/pip wheel -q --disable-pip-version-check --no-build-isolation --wheel-dir=dist .
 
 # In its own mount namespace, so that no mount outlives it.
 systemd-test: wheels takeover

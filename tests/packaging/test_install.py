@@ -56,6 +56,14 @@ class TestInstallation:
         place = {"/usr": "usr/share", "/usr/local": "etc"}[prefix]
         assert (installed / place / "dbus-1/system.d/org.omnibus.conf").exists()
 
+    def test_manual(self, installed: Path, prefix: str) -> None:
+        """Each program has a page, and so have the own file and the module."""
+        places = installed / prefix.lstrip("/")
+        programs = {path.name for folder in ("sbin", "libexec") for path in (places / folder).iterdir()}
+        programs |= {"omnibusd", "omnibusctl", "omnibus-daemon-launch-helper", "omnibus-takeover"}
+        pages = {path.stem for path in places.glob("share/man/man[1-9]/*")}
+        assert pages == programs | {"omnibus.conf", "unix_multicast"}
+
     def test_switch(self, installed: Path, prefix: str) -> None:
         """omnibus-switch finds its own files beside it, and so knows its commands."""
         program = installed / f".{prefix}/sbin/omnibus-switch"
