@@ -8,6 +8,7 @@
 #   make deb               build/deb/SUITE: Debian packages, each suite's in a root of its own; root only;
 #                          SUITES="bookworm sid": those only; TWICE=yes: built twice and compared
 #   make deb-test          installs them on booted machines, switches, upgrades, removes; root only
+#   make docs              build/site: the documentation as a site, with every link checked
 #   make index             build/release: the source distribution and the wheels, built and tried in roots; root only
 #   make release           everything that a release consists of, after a check of what it needs; root only
 
@@ -107,6 +108,19 @@ deb:
 	.ci/packages debootstrap
 	$(PYTHON) packaging/deb.py $(if $(TWICE),--twice) $(SUITES)
 
+GENERATOR = build/mkdocs
+
+$(GENERATOR)/installed: packaging/site.txt
+	test -x $(GENERATOR)/bin/pip || $(PYTHON) -m venv $(GENERATOR)
+	$(GENERATOR)/bin/pip install -q --disable-pip-version-check -r packaging/site.txt
+	touch $@
+
+docs: $(GENERATOR)/installed
+	.ci/packages python3-venv mandoc
+	$(PYTHON) packaging/site_pages.py stage
+	$(GENERATOR)/bin/mkdocs -q build --strict --config-file build/site.yml
+	$(PYTHON) packaging/site_pages.py check
+
 index:
 	.ci/packages debootstrap qemu-user-static
 	$(PYTHON) packaging/wheels.py
@@ -115,10 +129,11 @@ release:
 	$(PYTHON) packaging/release.py check
 	$(MAKE) index
 	$(MAKE) deb TWICE=yes
+	$(MAKE) docs
 	$(PYTHON) packaging/release.py collect
 
 deb-test:
 	.ci/packages debootstrap systemd-container
 	unshare --mount $(BIN)/pytest -q $(or $(TESTS),tests/deb)
 
-.PHONY: program install-program install-files install-module install uninstall-files uninstall deb index release deb-test
+.PHONY: program install-program install-files install-module install uninstall-files uninstall deb docs index release deb-test
