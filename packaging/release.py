@@ -23,6 +23,8 @@ SUMS = "SHA256SUMS"
 VERSIONS = {
     "kernel/dkms.conf": r'^PACKAGE_VERSION="(.+)"$',
     "kernel/README.md": r"dkms install unix_multicast/(\S+?)`?$",
+    "packaging/fedora/omnibus.spec": r"^Version: +(.+)$",
+    "packaging/arch/PKGBUILD": r"^pkgver=(.+)$",
 }
 
 

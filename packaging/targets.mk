@@ -9,6 +9,7 @@
 #                          SUITES="bookworm sid": those only; TWICE=yes: built twice and compared
 #   make deb-test          installs them on booted machines, switches, upgrades, removes; root only
 #   make docs              build/site: the documentation as a site, with every link checked
+#   make rpm, make arch    the packages of Fedora and of Arch Linux, as far as Debian's tools can try the recipes
 #   make index             build/release: the source distribution and the wheels, built and tried in roots; root only
 #   make release           everything that a release consists of, after a check of what it needs; root only
 
@@ -121,6 +122,14 @@ docs: $(GENERATOR)/installed
 	$(GENERATOR)/bin/mkdocs -q build --strict --config-file build/site.yml
 	$(PYTHON) packaging/site_pages.py check
 
+rpm: build/builder/bin/python
+	.ci/packages rpm rpmlint
+	packaging/foreign.sh rpm
+
+arch: build/builder/bin/python
+	.ci/packages makepkg fakeroot libarchive-tools zstd
+	packaging/foreign.sh arch
+
 index:
 	.ci/packages debootstrap qemu-user-static
 	$(PYTHON) packaging/wheels.py
@@ -132,8 +141,9 @@ release:
 	$(MAKE) docs
 	$(PYTHON) packaging/release.py collect
 
-deb-test:
+# The blocks of the page that build are these.
+deb-test: wheels takeover
 	.ci/packages debootstrap systemd-container
 	unshare --mount $(BIN)/pytest -q $(or $(TESTS),tests/deb)
 
-.PHONY: program install-program install-files install-module install uninstall-files uninstall deb docs index release deb-test
+.PHONY: program install-program install-files install-module install uninstall-files uninstall deb docs rpm arch index release deb-test
