@@ -33,6 +33,12 @@ def memory() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", params=sorted(path.name for path in BUILT.glob("*")))
-def suite(request: pytest.FixtureRequest, memory: Path) -> Suite:
+def suite_name(request: pytest.FixtureRequest) -> str:
     """Each suite that packages were built for."""
-    return Suite(request.param, memory)
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def suite(suite_name: str, memory: Path) -> Suite:
+    """Machines with it."""
+    return Suite(suite_name, memory)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
+
+import pytest
 
 from support.debs import USER, Suite, buses, dpkg, next_version, packages, reload_managers
 from support.machine import Machine
@@ -24,6 +28,25 @@ def works(machine: Machine) -> None:
     machine.run("systemctl", "reload", "dbus.service")
     machine.run("loginctl", "list-sessions", user=USER)
     assert "systemd-nspawn" in machine.output("hostnamectl", user=USER)
+
+
+class TestPackages:
+    @pytest.mark.parametrize(
+        ("name", "compressed", "installed"), [(PROGRAM, 640 << 10, 2 << 20), (SWITCH, 8 << 10, 64 << 10)]
+    )
+    def test_size(self, suite_name: str, name: str, compressed: int, installed: int) -> None:
+        """In bytes, with and without compression."""
+        (package,) = packages(suite_name).glob(f"{name}_*.deb")
+        assert package.stat().st_size <= compressed
+        command = ["dpkg-deb", "--field", package, "Installed-Size"]
+        assert int(subprocess.run(command, check=True, capture_output=True).stdout) << 10 <= installed
+
+    def test_maintainer(self, suite_name: str) -> None:
+        """Never an address that belongs to a stranger: that of the builder, or one that can't exist."""
+        for package in packages(suite_name).glob("omnibus-*.deb"):
+            command = ["dpkg-deb", "--field", package, "Maintainer"]
+            text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            assert text.rstrip().endswith((".invalid>", f"{os.environ.get('DEBEMAIL')}>"))
 
 
 class TestInstallation:

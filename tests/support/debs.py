@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from support.debian import CACHE, Root
@@ -22,6 +22,7 @@ INIT = ("--boot", "--notify-ready=yes", "systemd.unit=multi-user.target")
 MACHINE = (
     *("systemd-sysv", "libpam-systemd", "dbus", "dbus-user-session", "polkitd"),
     *("python3", "python3-cffi-backend", "procps", "libglib2.0-bin"),
+    *("make", "python3-venv"),
 )
 
 
@@ -45,6 +46,26 @@ def next_version(package: Path, target: Path, version: str) -> Path:
     return target
 
 
+def next_wheel(wheel: Path, directory: Path, version: str) -> Path:
+    """Make of a wheel one of a later version in a directory, and return it."""
+    tool = [CHECKOUT / ".venv/bin/python", "-m", "wheel"]
+    with tempfile.TemporaryDirectory() as place:
+        subprocess.run([*tool, "unpack", "--dest", place, wheel], check=True, capture_output=True)
+        (root,) = Path(place).iterdir()
+        module = root / "omnibus/__init__.py"
+        module.write_text(re.sub('__version__ = ".*"', f'__version__ = "{version}"', module.read_text()))
+        (information,) = root.glob("*.dist-info")
+        metadata = information / "METADATA"
+        metadata.write_text(re.sub("^Version: .*", f"Version: {version}", metadata.read_text(), flags=re.M))
+        name = information.name.split("-")[0]
+        (data,) = root.glob("*.data")
+        information.rename(root / f"{name}-{version}.dist-info")
+        data.rename(root / f"{name}-{version}.data")
+        subprocess.run([*tool, "pack", "--dest-dir", directory, root], check=True, capture_output=True)
+    (made,) = directory.glob(f"{name}-{version}-*.whl")
+    return made
+
+
 class Suite:
     """Machines with a suite of Debian and a user; nothing of them remains."""
 
@@ -52,9 +73,13 @@ class Suite:
         self.name = name
         self._directory = directory
         self._root = Root(name, CACHE / "deb" / f"{name}-machine")
+        self.root = self._root.path
         self._root.make("ca-certificates")
         self._root.share()
-        if not all((self._root.path / one).exists() for one in ("usr/bin/dbus-daemon", "usr/bin/gdbus")):
+        if not all(
+            (self._root.path / one).exists()
+            for one in ("usr/bin/dbus-daemon", "usr/bin/gdbus", "usr/bin/make")
+        ):
             self._root.enter(
                 "printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d\n"
                 "apt-get -q update\nexport DEBIAN_FRONTEND=noninteractive\n"
@@ -63,23 +88,31 @@ class Suite:
 
     @contextlib.contextmanager
     def boot(
-        self, *installed: str, change: Callable[[Overlay], None] = lambda overlay: None
+        self,
+        *installed: str,
+        binds: Sequence[str] = (),
+        change: Callable[[Overlay], None] = lambda overlay: None,
     ) -> Iterator[Machine]:
-        """Boot a machine with these of our packages installed; they all are in /packages."""
+        """Boot a machine with these of our packages installed; they all are in /packages.
+
+        ``binds`` are further directories that it sees, as outside:inside.
+        """
         directory = Path(tempfile.mkdtemp(dir=self._directory))
         overlay = Overlay(directory, [self._root.path])
         overlay.remove("/usr/sbin/policy-rc.d")
         overlay.path("/packages").mkdir()
-        binds = [f"{packages(self.name)}:/packages"]
+        seen = [f"{packages(self.name)}:/packages"]
         script = f"set -eu\nuseradd --create-home --shell /bin/sh {USER}\n"
         script += f"mkdir -p /var/lib/systemd/linger; touch /var/lib/systemd/linger/{USER}\n"
         if installed:
             script += f"dpkg -i {' '.join(f'/packages/{one}_*.deb' for one in installed)}\n"
         overlay.write("/prepare", script)
-        run_in(overlay.root, "/bin/sh", "/prepare", binds=binds)
+        run_in(overlay.root, "/bin/sh", "/prepare", binds=seen)
+        for one in binds:
+            overlay.path(one.partition(":")[2]).mkdir(parents=True, exist_ok=True)
         change(overlay)
         try:
-            with running(overlay, binds, INIT) as machine:
+            with running(overlay, [*seen, *binds], INIT) as machine:
                 yield machine
         finally:
             overlay.unmount()
@@ -99,9 +132,7 @@ def buses(machine: Machine) -> tuple[str, str]:
         "the bus of the user",
     )
     machine.run("busctl", "list", user=USER)
-    pids = machine.main_pid("dbus.service"), machine.main_pid("dbus.service", "--user", user=USER)
-    system, user = (machine.outside(f"/proc/{pid}/comm").read_text().rstrip("\n") for pid in pids)
-    return system, user
+    return machine.bus(), machine.bus("--user", user=USER)
 
 
 def reload_managers(machine: Machine) -> None:

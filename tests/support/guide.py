@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from support.machine import Machine
 
@@ -11,12 +12,33 @@ CHECKOUT = Path(__file__).parent.parent.parent
 PAGES = sorted(CHECKOUT.glob("docs/using/*.md"))
 
 
+class Block(NamedTuple):
+    """A block of commands, with the heading that it is under."""
+
+    section: str
+    name: str
+    text: str
+
+
+LINES = re.compile(r"^## (?P<section>.*)$|^ *```sh ?(?P<name>.*)\n(?P<text>(?:.*\n)*?)^ *```$", re.MULTILINE)
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return a page's blocks of commands in their order; the name stands behind the language."""
+    found = []
+    section = ""
+    for match in LINES.finditer(page.read_text()):
+        section = match["section"] or section
+        if match["text"] is not None:
+            found.append(Block(section, match["name"], match["text"]))
+    return found
+
+
 def commands(name: str) -> str:
-    """Return the named block of commands: the text between ```sh name and the next ```."""
-    text = "".join(page.read_text() for page in PAGES)
-    found = re.findall(rf"^ *```sh {re.escape(name)}\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+    """Return the named block of commands of any page."""
+    found = [block.text for page in PAGES for block in blocks(page) if block.name == name]
     assert len(found) == 1, f"{len(found)} blocks {name}"
-    return str(found[0])
+    return found[0]
 
 
 def follow(machine: Machine, *names: str) -> None:
