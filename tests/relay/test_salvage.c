@@ -51,7 +51,13 @@ static void moment(void)
         crash_here();
 }
 
-int recvmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags, struct timespec *timeout)
+#ifdef __GLIBC__
+typedef int message_flags;
+#else /* musl */
+typedef unsigned int message_flags;
+#endif
+
+int recvmmsg(int fd, struct mmsghdr *messages, unsigned int n, message_flags flags, struct timespec *timeout)
 {
     moment();
     int result = (int)syscall(SYS_recvmmsg, fd, messages, n, flags, timeout);
@@ -59,7 +65,7 @@ int recvmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags, struct
     return result;
 }
 
-int sendmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags)
+int sendmmsg(int fd, struct mmsghdr *messages, unsigned int n, message_flags flags)
 {
     moment();
     int result = (int)syscall(SYS_sendmmsg, fd, messages, n, flags);
