@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.append(str(CHECKOUT / "tests"))
 
-from support.debian import CACHE, Root  # noqa: E402
+from support.debian import CACHE, Root, copy_checkout  # noqa: E402
 
 # What `make systemd-test` installs on this machine, what the guide needs, and what builds the wheels.
 PACKAGES = (
@@ -33,24 +32,13 @@ rm -rf /opt/build
 """
 
 
-def copy_source(target: Path) -> None:
-    """Copy the tracked and new files of the working tree."""
-    shutil.rmtree(target, ignore_errors=True)
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
-    names = subprocess.run(listing, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, names.split("\0")):
-        if not name.startswith("tests/") and (CHECKOUT / name).exists():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(CHECKOUT / name, target / name, follow_symlinks=False)
-
-
 def main(suite: str) -> None:
     """Make the root and the wheels."""
     root = Root(suite, CACHE / "boot" / suite)
     with contextlib.redirect_stdout(sys.stderr):
         root.make(*PACKAGES)
         root.share()
-        copy_source(root.path / "source")
+        copy_checkout(root.path / "source")
         root.enter(BUILD)
     (CHECKOUT / "dist").mkdir(exist_ok=True)
     for wheel in (root.path / "source/dist").iterdir():
