@@ -177,11 +177,16 @@ def _inspected(live: Live, status: Mapping[str, Any], connections: Iterable[Conn
         _seconds("omnibus_oldest_pending_call_seconds", "how long a call waits for its reply", calls),
         _one("omnibus_starts_running", "services being started", len(starts)),
         _seconds("omnibus_oldest_start_seconds", "how long a service is being started", starts),
-        _one("omnibus_connections_opened", "connections after Hello", status["Opened"], "counter"),
         _one("omnibus_config_warnings", "warnings about the configuration", len(status["Warnings"])),
         _one("omnibus_config_loaded_timestamp_seconds", "when it was loaded", status["LoadedAt"] / 1e6),
     ]
-    starts_ended = {"done": status["StartsDone"], "failed": status["StartsFailed"]}
+    # A bus that is yet to be upgraded may count less than this program knows.
+    if "Opened" in status:
+        found.append(
+            _one("omnibus_connections_opened", "connections after Hello", status["Opened"], "counter")
+        )
+    counted = {"done": "StartsDone", "failed": "StartsFailed"}
+    starts_ended = {result: status[key] for result, key in counted.items() if key in status}
     found.append(_by("omnibus_starts", "starts that have ended", "result", starts_ended, "counter"))
     reloads = {"done": status["Reloads"], "failed": status["ReloadsFailed"]}
     found.append(_by("omnibus_reloads", "reloads of the configuration", "result", reloads, "counter"))

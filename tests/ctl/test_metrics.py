@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnibus.ctl.connection import Connection
+from omnibus.ctl.live import Live
 from omnibus.ctl.metrics import MOST_UNITS, Family, _of_units, text_of
 from support.broker import broker
 from support.daemon import Daemon
@@ -122,6 +123,20 @@ class TestSocket:
         assert "\nAccept=yes\n" in socket_unit
         for unit in (ROOT / "systemd").glob("*/omnibus.service"):
             assert "metrics" not in unit.read_text()
+
+
+def test_earlier_bus(ctl: Ctl, bus: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bus that was started before the program was replaced tells less, and the rest all the same."""
+    whole = names(ctl("--address", bus.address, "metrics"))
+    of_now = Live.status.fget
+    assert of_now is not None
+    later = {"Opened", "StartsDone"}
+    monkeypatch.setattr(
+        Live, "status", property(lambda live: {k: v for k, v in of_now(live).items() if k not in later})
+    )
+    done = ctl("--address", bus.address, "metrics")
+    assert done.code == 0
+    assert whole - names(done) == {"omnibus_connections_opened_total"}
 
 
 class TestUnits:
