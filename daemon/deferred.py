@@ -1,4 +1,4 @@
-"""Modules that asyncio imports and the bus does not use, a third of the import of asyncio."""
+"""Modules that are imported and not used: a third of the import of asyncio, and what only upgrades need."""
 
 import sys
 from functools import partial
@@ -33,19 +33,21 @@ class Deferred(ModuleType):
         return module
 
 
-# For TLS, coroutines, add_signal_handler(), subprocesses in text mode, and exceptions. Python 3.14 uses
-# inspect at once. The function is fetched by asyncio's native module, which calls it in debug mode.
+# asyncio has them for TLS, coroutines, add_signal_handler(), subprocesses in text mode, and exceptions;
+# Python 3.14 uses inspect at once. The function is fetched by asyncio's native module, which calls it when
+# debugging. An upgrade and a standby write JSON.
 DEFERRED: Final[dict[str, tuple[str, ...]]] = {
     "asyncio.sslproto": (),
     "inspect": (),
+    "json": (),
     "linecache": (),
     "locale": (),
     "traceback": ("extract_stack",),
 }
 
 
-def spare_asyncio() -> None:
-    """Let asyncio be imported without these modules."""
+def spare() -> None:
+    """Let asyncio and our own modules be imported without these."""
     # As where Python is built without OpenSSL, which asyncio expects.
     sys.modules["ssl"] = None  # type: ignore[assignment]
     for name, functions in DEFERRED.items():

@@ -14,9 +14,9 @@ def main() -> None:
     """Run the daemon, and end with its exit code."""
     # There is no garbage yet, but every import would trigger a collection.
     gc.disable()
-    from .deferred import spare_asyncio
+    from .deferred import spare
 
-    spare_asyncio()
+    spare()
     from .cli import run
 
     code = run(sys.argv[1:])

@@ -8,7 +8,6 @@ from __future__ import annotations
 import binascii
 import json
 import math
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
@@ -67,7 +66,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Record):
         return {name: _plain(one) for name, one in vars(value).items()}
     if isinstance(value, bytes):
-        return b64encode(value).decode("ascii")
+        return binascii.b2a_base64(value, newline=False).decode("ascii")
     if isinstance(value, Mapping):
         return {name: _plain(one) for name, one in value.items()}
     if isinstance(value, tuple):
@@ -153,8 +152,8 @@ def _bool(plain: Any, name: str) -> bool:
 
 def _bytes(plain: Any, name: str) -> bytes:
     try:
-        return b64decode(_str(plain, name), validate=True)
-    except (ValueError, binascii.Error):
+        return binascii.a2b_base64(_str(plain, name), strict_mode=True)
+    except ValueError:
         raise _wrong(name, "base64", plain) from None
 
 

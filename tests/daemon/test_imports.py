@@ -100,7 +100,7 @@ class TestDeferred:
 
     def test_use(self) -> None:
         code = (
-            "import sys; from omnibus.daemon.deferred import Deferred, spare_asyncio; spare_asyncio();"
+            "import sys; from omnibus.daemon.deferred import Deferred, spare; spare();"
             " import asyncio, locale; assert type(locale) is Deferred;"
             " from subprocess import getoutput; assert getoutput('echo') == '';"
             " assert locale.getlocale(); import locale as real; assert type(real) is not Deferred"
@@ -110,7 +110,7 @@ class TestDeferred:
     def test_traceback(self) -> None:
         """It is imported for the first exception that is to be described."""
         code = (
-            "import sys; from omnibus.daemon.deferred import Deferred, spare_asyncio; spare_asyncio();"
+            "import sys; from omnibus.daemon.deferred import Deferred, spare; spare();"
             " import asyncio; assert type(sys.modules['traceback']) is Deferred;"
             " from traceback import format_exception;"
             " assert format_exception(OSError('x')) == ['OSError: x\\n'];"
@@ -121,7 +121,7 @@ class TestDeferred:
     def test_debug_mode(self) -> None:
         """asyncio keeps where a future was made, by the function that it has fetched before."""
         code = (
-            "from omnibus.daemon.deferred import spare_asyncio; spare_asyncio();"
+            "from omnibus.daemon.deferred import spare; spare();"
             " import asyncio; loop = asyncio.SelectorEventLoop(); loop.set_debug(True);"
             " assert loop.create_future()._source_traceback; loop.close()"
         )
@@ -130,7 +130,7 @@ class TestDeferred:
     def test_no_ssl(self) -> None:
         """Nothing can import it, so asyncio does as where Python is built without OpenSSL."""
         code = (
-            "from omnibus.daemon.deferred import spare_asyncio; spare_asyncio();"
+            "from omnibus.daemon.deferred import spare; spare();"
             " import asyncio.base_events, sys; assert asyncio.base_events.ssl is None;"
             " from omnibus.daemon.deferred import Deferred;"
             " assert type(sys.modules['asyncio.sslproto']) is Deferred"
