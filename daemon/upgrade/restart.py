@@ -39,7 +39,12 @@ def go_on(left: int, startup: Startup) -> NoReturn:
 
     Raises the exception of what fails, with nothing of it left; no client has been served then.
     """
-    with socket.socket(fileno=left) as sock:
+    try:
+        sock = socket.socket(fileno=left)
+    except OSError:
+        os.close(left)
+        raise
+    with sock:
         state = carrier.take(sock)
         fds: list[int] = []
         try:

@@ -342,6 +342,13 @@ class TestRefusals:
         self.replace(started, change)
         self.refuses(started, client)
 
+    def test_what_is_no_socket(self, started: Manager) -> None:
+        client = started.connect()
+        started.stop()
+        started.drop()
+        started.stored = os.memfd_create("file")
+        self.refuses(started, client)
+
     def test_another_socket(self, started: Manager) -> None:
         """The unit of the socket was restarted, too: no client would reach the old one."""
         client = started.connect()
