@@ -55,6 +55,11 @@ def broken_own_file(overlay: Overlay) -> None:
     overlay.write("/etc/omnibus/session.conf", "<omnibusconfig>\n")
 
 
+def crash(machine: Machine) -> None:
+    """Let the bus crash, and its standby with it."""
+    machine.run("systemctl", "kill", "--signal=SEGV", "dbus.service")
+
+
 def moment(machine: Machine, unit: str, name: str, *options: str, user: str = "root") -> float:
     """Return a time stamp of a unit, in seconds."""
     return int(machine.property(unit, f"{name}TimestampMonotonic", *options, user=user)) / 1e6
@@ -135,7 +140,7 @@ class TestRunning:
         with boot("omnibus") as machine:
             wait_until(machine.bus_serves, "a bus with systemd on it")
             pid = machine.main_pid("dbus.service")
-            machine.run("kill", "-SEGV", str(pid))
+            crash(machine)
             wait_until(lambda: machine.main_pid("dbus.service") not in (0, pid), "another bus")
             wait_until(machine.bus_serves, "a bus with systemd on it")
             unit = "omnibus-fallback.service"
@@ -151,7 +156,7 @@ class TestRunning:
             program_path.unlink()
             program_path.write_text("#!/bin/sh\nexit 1\n")
             program_path.chmod(0o755)
-            machine.run("kill", "-SEGV", str(machine.main_pid("dbus.service")))
+            crash(machine)
             wait_until(lambda: machine.bus() == "dbus-daemon", "the other bus")
             wait_until(machine.bus_serves, "a bus with systemd on it")
 
@@ -160,7 +165,7 @@ class TestRunning:
         with boot("omnibus") as machine:
             wait_until(machine.bus_serves, "a bus with systemd on it")
             machine.outside(LOCAL).write_text(BROKEN)
-            machine.run("kill", "-SEGV", str(machine.main_pid("dbus.service")))
+            crash(machine)
             unit = "omnibus-fallback.service"
             wait_until(lambda: machine.property(unit, "ActiveState") == "failed", "the end of the attempts")
             assert "Neither" in machine.journal(f"--unit={unit}")
