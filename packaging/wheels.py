@@ -75,6 +75,7 @@ def make_foreign_root() -> Path:
 def try_foreign(root: Root) -> None:
     """Install the aarch64 wheel under the emulator, and use it."""
     place = make_foreign_root()
+    Root(SUITE, place).share()
     for name in ("dist", "omnibus/packaging"):
         shutil.rmtree(place / "build" / name, ignore_errors=True)
         shutil.copytree(root.path / "build" / name, place / "build" / name)

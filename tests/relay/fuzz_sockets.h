@@ -224,7 +224,8 @@ static inline void give_fds(struct segment *segment, struct msghdr *header, size
         thing_unref(segment->fds[i]);
     }
     if (n > 0) {
-        *control = (struct cmsghdr){CMSG_LEN(n * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+        *control = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(n * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
         header->msg_controllen = CMSG_SPACE(n * sizeof(int)) < room ? CMSG_SPACE(n * sizeof(int)) : room;
     }
     header->msg_flags |= n < segment->n_fds ? MSG_CTRUNC : 0;

@@ -28,7 +28,8 @@ static void send_fds(struct client *c, const void *bytes, size_t size, uint32_t 
     struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control};
     header.msg_controllen = CMSG_SPACE(n * sizeof(int));
     struct cmsghdr *cmsg = CMSG_FIRSTHDR(&header);
-    *cmsg = (struct cmsghdr){CMSG_LEN(n * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+    *cmsg = (struct cmsghdr){
+        .cmsg_len = CMSG_LEN(n * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
     for (uint32_t i = 0; i < n; i++) {
         int fd = STDOUT_FILENO;
         memcpy(CMSG_DATA(cmsg) + i * sizeof(fd), &fd, sizeof(fd));
