@@ -185,7 +185,7 @@ def test_make_install(memory: Path, suite: Suite) -> None:
         removal = "".join(block.text for block in section("make install") if block.name == "make-uninstall")
         copy_checkout(overlay.path("/checkout"))
         root = Root(suite.name, overlay.root)
-        root.enter("cd /checkout\n" + script)
+        root.enter("cd /checkout; PATH=/usr/local/sbin:/usr/local/bin:$PATH\n" + script)
         assert overlay.path("/usr/local/bin/omnibusd").is_symlink()
         root.enter("cd /checkout\n" + removal)
         ours = re.compile("omnibus|unix_multicast")
