@@ -3,6 +3,7 @@
 #include "plane_fixture.h"
 
 #include "../../transport/relay/send/monitor.h"
+#include "../../transport/relay/wire/wire.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -387,7 +388,7 @@ static uint64_t client_stamp(struct client *c)
     CHECK_SPAN(m.sender, BUS);
     CHECK_SPAN(m.signature, "t");
     if (CHECK_EQUAL(m.body_size, sizeof(time)))
-        memcpy(&time, m.data + m.body_offset, sizeof(time));
+        time = wire_load64_le(m.data + m.body_offset);
     client_drop(c, &m);
     return time;
 }

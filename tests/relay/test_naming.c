@@ -2,6 +2,10 @@
 /* Names and classes of the group's members, which the kernel knows without any message. */
 #include "fake_plane.h"
 
+#include "../../transport/relay/wire/wire.h"
+
+#define FOREIGN "the clients' messages are little-endian, and only those in the host's order have classes"
+
 static void owns(struct client *c, const char *method, const char *name)
 {
     bool requests = strcmp(method, "RequestName") == 0;
@@ -72,6 +76,8 @@ static void names_are_handed_over(void)
 /* Between members to which the policy allows everything no filter is made. */
 static void nothing_is_learned_where_all_is_allowed(void)
 {
+    if (WIRE_HOST_BIG_ENDIAN)
+        SKIP(FOREIGN);
     struct plane p;
     fake_open_named(&p);
     struct client *a = enter(&p, 0), *b = enter(&p, 1);
@@ -93,6 +99,8 @@ static void nothing_is_learned_where_all_is_allowed(void)
 /* A new policy takes all classes back in one call; each comes again with the member's next message. */
 static void policy_takes_classes_back(void)
 {
+    if (WIRE_HOST_BIG_ENDIAN)
+        SKIP(FOREIGN);
     struct plane p;
     fake_open_named(&p);
     struct client *a = enter(&p, 0), *b = enter(&p, 1);
@@ -122,6 +130,8 @@ static void all_is_learned_without(unsigned long request, int error)
 
 static void learns_without_classes(void)
 {
+    if (WIRE_HOST_BIG_ENDIAN)
+        SKIP(FOREIGN);
     all_is_learned_without(UMC_SET_CLASS, EOPNOTSUPP);
     all_is_learned_without(UMC_SET_ACCEPT, ENOTTY);
 }
