@@ -61,6 +61,10 @@ class Client:
         if not answer.startswith(b"OK "):
             raise NotConnected(f"authentication was answered by {answer!r}")
         self.guid = answer[3:].decode("ascii", "replace")
+        # dbus-broker from 37 on disconnects those that ask for credentials, a process's descriptor among them, and
+        # could not receive that. recv(2) closes descriptors.
+        self._send(b"NEGOTIATE_UNIX_FD\r\n")
+        self._line()
         self._send(b"BEGIN\r\n")
         (name,) = self.call(BUS_NAME, "Hello")
         self.name = str(name)
