@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import socket
 import time
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ import pytest
 from support.daemon import DEADLINE, Daemon, start
 
 CONFIGURATIONS = Path(__file__).parents[2] / "daemon/conf"
-MOST = 12 * 1024  # KiB of its own
+# KiB of its own. The same modules take 2 MiB more in Python 3.14.
+MOST = (14 if sys.version_info >= (3, 14) else 12) * 1024
 QUIET = 1.0  # seconds without a wake-up after which a bus has settled
 SECONDS = float(os.environ.get("IDLE_SECONDS", "30"))
 OF_THE_MACHINE = (
@@ -91,7 +93,7 @@ def configuration(request: pytest.FixtureRequest) -> str:
 
 class TestMemory:
     def test_own(self, request: pytest.FixtureRequest, configuration: str) -> None:
-        """A bus with the configuration as installed keeps at most 12 MiB of its own."""
+        """A bus with the configuration as installed keeps at most 12 MiB of its own, 14 with Python 3.14."""
         bus = start_settled(str(request.config.option.daemon), configuration)
         try:
             assert own_memory(bus.pid) < MOST
