@@ -4,8 +4,9 @@
 #include <stdlib.h>
 
 /*
- * The queues of well-known names. The control plane writes them in an upgrade; after a crash, when it is no
- * longer there, they are written here.
+ * The queues of well-known names. The control plane writes them in an upgrade, as it alone knows in which
+ * order each peer has made its requests: a queue that it sets is made of new entries here (registry.c). After
+ * a crash, when it is no longer there, they are written here, in the order of those.
  */
 
 void dump_names(struct dump *d)
