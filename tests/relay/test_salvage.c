@@ -10,6 +10,7 @@
 
 #include "emulated.h"
 
+#include "../../transport/relay/match/match_internal.h"
 #include "../../transport/relay/resume/salvage.h"
 #include "../../transport/relay/route/input.h"
 #include "../../transport/relay/state/inbox.h"
@@ -433,6 +434,30 @@ static void before_its_sender_is_stopped(void)
     plane_close(&t.p);
 }
 
+/* The first of two match rules is in its list, and is not counted yet. */
+static void uncount(struct bus *bus)
+{
+    struct match_rule *rule =
+        (struct match_rule *)(uintptr_t)match_list_next(bus_peer(bus, 0)->matches, NULL);
+    CHECK_EQUAL(rule->copies, 1);
+    rule->copies = 0;
+}
+
+static void before_a_rule_is_counted(void)
+{
+    if (is_emulated())
+        SKIP(EMULATED);
+    struct traffic t;
+    memset(&t, 0, sizeof(t));
+    plane_open(&t.p);
+    t.a = plane_connect(&t.p, 0);
+    client_match(t.a, "type='signal',member='A'");
+    client_match(t.a, "type='signal',member='B'");
+    if (without_thread(&t.p) && renew(&t, uncount))
+        CHECK_EQUAL(match_list_count(bus_peer(&t.p.relay->bus, 0)->matches), 1);
+    plane_close(&t.p);
+}
+
 /* Lets the bus end by a fault of its own while it reads from a, and makes the next one. */
 static bool fault(struct traffic *t)
 {
@@ -484,8 +509,12 @@ static void when_idle(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(at_each_moment),           TEST(within_each_read),
-    TEST(lost_with_half_a_message), TEST(before_its_sender_is_stopped),
-    TEST(twice_with_one_client),    TEST(when_idle),
+    TEST(at_each_moment),
+    TEST(within_each_read),
+    TEST(lost_with_half_a_message),
+    TEST(before_its_sender_is_stopped),
+    TEST(before_a_rule_is_counted),
+    TEST(twice_with_one_client),
+    TEST(when_idle),
 };
 CHECK_MAIN(tests)

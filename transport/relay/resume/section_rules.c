@@ -7,11 +7,20 @@
 
 /* Match rules, and those of monitors, as texts in their order: other versions may have another index. */
 
+/* Without a rule that a bus was adding when it ended: it is not counted yet. */
+static const struct match_rule *next_rule(const struct match_list *list, const struct match_rule *rule)
+{
+    do
+        rule = match_list_next(list, rule);
+    while (rule && match_rule_copies(rule) == 0);
+    return rule;
+}
+
 /* The number of rules that follow, equal ones counted once. */
 static uint32_t distinct(const struct match_list *list)
 {
     uint32_t n = 0;
-    for (const struct match_rule *rule = NULL; (rule = match_list_next(list, rule));)
+    for (const struct match_rule *rule = NULL; (rule = next_rule(list, rule));)
         n++;
     return n;
 }
@@ -20,7 +29,7 @@ static void dump_list(struct dump *d, const struct match_list *list)
 {
     char text[MATCH_MAX_CANONICAL + 1];
     state_put32(d->w, distinct(list));
-    for (const struct match_rule *rule = NULL; (rule = match_list_next(list, rule));) {
+    for (const struct match_rule *rule = NULL; (rule = next_rule(list, rule));) {
         size_t n = match_rule_text(rule, text, sizeof(text));
         state_put32(d->w, match_rule_copies(rule));
         state_put_bytes(d->w, text, n);
