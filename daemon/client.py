@@ -61,8 +61,8 @@ class Client:
         if not answer.startswith(b"OK "):
             raise NotConnected(f"authentication was answered by {answer!r}")
         self.guid = answer[3:].decode("ascii", "replace")
-        # dbus-broker from 37 on disconnects a client that asks for credentials, which have the descriptor of a
-        # process, and can't receive that. recv(2) closes descriptors.
+        # Credentials have a process's descriptor. dbus-broker from 37 on disconnects a client that asks for
+        # them and can't receive that. recv(2) closes descriptors.
         self._send(b"NEGOTIATE_UNIX_FD\r\n")
         self._line()
         self._send(b"BEGIN\r\n")
