@@ -204,8 +204,8 @@ static int lay_all(struct layout *l)
 {
     const struct program *p = l->p;
     l->room = p->n_ops * LONGEST_OP;
-    l->out = calloc(l->room, sizeof(*l->out));
-    l->places = calloc(p->n_ops, sizeof(*l->places));
+    l->out = malloc(l->room * sizeof(*l->out));
+    l->places = malloc(p->n_ops * sizeof(*l->places));
     l->ways = malloc(p->n_labels * sizeof(*l->ways));
     if (!l->out || !l->places || !l->ways)
         return -ENOMEM;

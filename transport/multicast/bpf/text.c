@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "bpf/text.h"
 
+#include <endian.h>
+#include <string.h>
+
 uint32_t text_word(struct span text, uint32_t i)
 {
     uint32_t word = 0;
-    for (uint32_t at = 4 * i; at < 4 * i + 4; at++)
+    uint32_t at = 4 * i;
+    if (at < text.n && text.n - at >= 4) {
+        memcpy(&word, text.s + at, 4);
+        return be32toh(word);
+    }
+    for (; at < 4 * i + 4; at++)
         word = word << 8 | (at < text.n ? (uint8_t)text.s[at] : 0u);
     return word;
 }
