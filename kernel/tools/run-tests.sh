@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # run-tests.sh [-k SERIES] [-s] [-r RESULTS] [-d DIRECTORY] [-x COMMAND] [PATTERN...]: builds module and tests, boots a stock
 # kernel, runs them there. -s runs the smoke subset; -x a shell command too, while the module is there; -d is boot.sh's.
-# Without -s each lever is tested alone, with all others off; and how late a receiver is woken, a second guest shows, which counts instructions.
+# Without -s each lever is switched off alone, then all; and how late a receiver is woken, a second guest shows, which
+# counts instructions.
 # Prints the guest's result lines; fails if one is "not ok" or the kernel complained.
 set -eu
 . "$(dirname "$0")/common.sh"
@@ -39,18 +40,19 @@ $build/unix-multicast-test $smoke $*
 python3 $build/model.py $schedules || echo 'not ok model'
 (
 	cd /sys/module/unix_multicast/parameters
-	off() { for one in $LEVERS; do [ ! -e \$one ] || echo 0 >\$one; done; }
 	[ -z "$smoke" ] || exit 0
 	for lever in $LEVERS; do
 		[ -e \$lever ] || continue
-		echo == only \$lever
-		off
-		on=1
-		[ \$lever != run_long ] || on=3
-		echo \$on >\$lever
+		echo == without \$lever
+		was=\$(cat \$lever)
+		echo 0 >\$lever
 		$build/unix-multicast-test -s $*
+		python3 $build/model.py $schedules || echo not ok model without \$lever
+		echo \$was >\$lever
 	done
-	off
+	echo == without all
+	for lever in $LEVERS; do [ ! -e \$lever ] || echo 0 >\$lever; done
+	$build/unix-multicast-test -s $*
 	python3 $build/model.py $schedules || echo 'not ok model with all levers off'
 )
 (${also:-true})
@@ -62,6 +64,7 @@ insmod $inject/unix_multicast.ko || echo 'not ok insmod'
 $build/unix-multicast-test -i $*
 rmmod unix_multicast && echo 'ok rmmod after failures' || echo 'not ok rmmod after failures'
 "
+[ -n "$smoke" ] || options+=(-t 3600)
 "$TOOLS/boot.sh" "${options[@]}" "$kernel" "$results" "$command"
 cat "$results/output"
 if [ -z "$smoke" ]; then
