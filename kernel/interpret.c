@@ -13,7 +13,7 @@
 #define UMC_MARK_AT	((u32)(SKF_AD_OFF + SKF_AD_MARK))
 #define UMC_HASH_AT	((u32)(SKF_AD_OFF + SKF_AD_RXHASH))
 #define UMC_MOST_AT	0x7fffffffU
-/* Loads of these two have instructions of their own here, the last one with a shift and a mask behind it. */
+/* Loads of these two have instructions of their own; of the hash, with a shift and a mask too. */
 #define UMC_LD_MARK	0x1000
 #define UMC_LD_HASH	0x1001
 #define UMC_LD_FIELD	0x1002

@@ -29,7 +29,6 @@ SHORT = {
     "relay/state/source.h": "how each object begins that epoll knows",
     "relay/state/users.c": "a table of its own",
     "multicast/bpf/chain.h": "between filter.c and what each kind of filter writes",
-    "multicast/bpf/text.c": "the comparisons that all filters share",
 }
 """Files with fewer lines than SHORTEST, and why each is a file of its own."""
 
