@@ -155,7 +155,7 @@ static inline bool resume_same(const uint8_t *a, size_t a_size, const uint8_t *b
         at++;
     if (at == a_size && at == b_size)
         return true;
-    for (uint64_t size; head + STATE_SECTION_HEADER <= at; head += STATE_SECTION_HEADER + size) {
+    for (uint64_t size; head + STATE_SECTION_HEADER <= at; head += STATE_SECTION_HEADER + (size_t)size) {
         memcpy(&size, a + head + 8, sizeof(size));
         if (at - head < STATE_SECTION_HEADER + size)
             break;

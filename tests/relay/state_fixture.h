@@ -37,7 +37,7 @@ static inline void make_open(struct made *m)
     while (at < m->state.size) {
         const uint8_t *head = m->state.bytes + at;
         uint32_t type = (uint32_t)number_at(head, 2);
-        size_t size = number_at(head + 8, 8);
+        size_t size = (size_t)number_at(head + 8, 8);
         resume_put(&m->content[type], head + STATE_SECTION_HEADER, size);
         m->has[type] = true;
         at += STATE_SECTION_HEADER + size;

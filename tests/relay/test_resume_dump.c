@@ -60,7 +60,7 @@ static void dump_without_memory_fails(void)
         CHECK_EQUAL(relay_commit(p.relay), 0);
         upgrade_take(&p, RELAY_EVENT_DUMPED);
         check_allocations = -1;
-        error = p.event.serial;
+        error = (long)p.event.serial;
         CHECK(error == 0 || error == ENOMEM);
         CHECK(i > 0 || error == ENOMEM);
         upgrade_drain(&p);
