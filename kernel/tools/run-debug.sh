@@ -104,7 +104,7 @@ $LEAKS
 rmmod unix_multicast"
 	{ reports "$results"; grep 'comm "' "$results/output" || true; } | sort | uniq -c >"$results/seen"
 	# The last is kmemleak's: the origin of the allocation.
-	detectors=('circular locking' 'use-after-free' 'comm "unix-multicast')
+	detectors=('possible recursive locking' 'use-after-free' 'comm "unix-multicast')
 	# User Mode Linux has no preemption count.
 	[ "$flavour" = uml-debug ] || detectors+=('sleeping function')
 	for detector in "${detectors[@]}"; do
