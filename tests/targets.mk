@@ -16,6 +16,7 @@
 #   make upgrade-test    every test of upgrades, crashes, restarts and takeovers, with a hundred upgrades, a thousand kills
 #                        and 20 takeovers under load; prints tables; UPGRADES=100, CRASHES=1000, TAKEOVERS=20
 #   make record-state    the state of a bus, which later releases must resume, into tests/upgrade/states; for each release
+#   make peers           the peers of client libraries in C++, Go and Rust; tests of libraries skip them otherwise
 #   make idle-test       an hour in which nothing happens, and no bus is woken; IDLE_SECONDS=3600
 #   make cross-test      the C tests on other architectures and with another libc
 
@@ -117,6 +118,10 @@ desktop-takeover: wheels takeover
 idle-test: all test-packages
 	IDLE_SECONDS=$(or $(IDLE_SECONDS),3600) $(BIN)/pytest -q -n 3 tests/daemon/test_rest.py -k Idle
 
+peers:
+	.ci/packages tests/support/peers/packages.txt
+	$(MAKE) -s -C tests/support/peers BUILT=$(CURDIR)/$(VENV)/peers
+
 record-state: all test-packages
 	PYTHONPATH=tests $(BIN)/python -m tests.upgrade.record $(BIN)/omnibusd
 
@@ -129,11 +134,11 @@ crash-test: all test-packages
 	CRASHES=$(or $(CRASHES),1000) $(BIN)/pytest -q -s tests/crash
 
 # In this order: states and their reader, upgrades of every kind, crashes, takeovers, and on a booted machine both.
-upgrade-test: all test-packages
+upgrade-test: all test-packages peers
 	$(BIN)/pytest -q -n $(JOBS) tests/relay -k 'resume or salvage or caretaker or shared_heap or fuzz_state'
 	UPGRADES=$(or $(UPGRADES),100) $(BIN)/pytest -q -s tests/upgrade
 	$(MAKE) -s crash-test
 	$(MAKE) -s takeover-test
 	[ "$$(id -u)" != 0 ] || $(MAKE) -s systemd-test TESTS='tests/systemd_boot/test_standby.py tests/systemd_boot/test_restart.py'
 
-.PHONY: crash-test upgrade-test record-state idle-test desktop-takeover coverage structure personal-words sanitize-test attack-test bench-attacks guest-test matrix desktop-test cross-test
+.PHONY: crash-test upgrade-test peers record-state idle-test desktop-takeover coverage structure personal-words sanitize-test attack-test bench-attacks guest-test matrix desktop-test cross-test

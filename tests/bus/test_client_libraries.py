@@ -1,4 +1,4 @@
-"""GLib, libdbus, sd-bus and dbus-fast, unmodified, as services and as callers of one another."""
+"""The client libraries, unmodified, as services and as callers of one another."""
 
 from __future__ import annotations
 
@@ -9,15 +9,10 @@ import pytest
 
 from support.daemon import Daemon, config, start
 from support.message import Type
-from support.programs import Program, need_modules, peer_command, run
+from support.programs import LIBRARIES, Program, need_library, peer_command, run
 from support.raw import BusError, Client
 
-PEERS = ["glib", "libdbus", "sdbus", "fast"]
 PATH, INTERFACE = "/org/omnibus/Peer", "org.omnibus.Peer"
-
-
-def need(peer: str) -> None:
-    need_modules(*{"glib": ["gi"], "libdbus": ["dbus", "gi"]}.get(peer, []))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +33,7 @@ def services(library_bus: Daemon) -> Iterator[dict[str, Program]]:
 
 def service(peer: str, services: dict[str, Program], bus: Daemon) -> str:
     """Start a peer's service unless it is running, and return its name."""
-    need(peer)
+    need_library(peer)
     name = f"org.omnibus.{peer}"
     if peer not in services:
         services[peer] = Program(peer_command(peer, "service", name), bus.environment())
@@ -46,18 +41,18 @@ def service(peer: str, services: dict[str, Program], bus: Daemon) -> str:
     return name
 
 
-@pytest.mark.parametrize(("caller", "callee"), list(itertools.product(PEERS, PEERS)))
+@pytest.mark.parametrize(("caller", "callee"), list(itertools.product(LIBRARIES, LIBRARIES)))
 def test_one_calls_the_other(
     caller: str, callee: str, services: dict[str, Program], library_bus: Daemon
 ) -> None:
     """Arguments, errors, a signal that follows a new match rule, and descriptors both ways."""
-    need(caller)
+    need_library(caller)
     name = service(callee, services, library_bus)
     done = run(peer_command(caller, "call", name), library_bus.environment(), status=None)
     assert (done.returncode, done.stdout) == (0, "ok\n"), done
 
 
-@pytest.mark.parametrize("peer", PEERS)
+@pytest.mark.parametrize("peer", LIBRARIES)
 class TestService:
     @pytest.fixture
     def client(self, library_bus: Daemon) -> Iterator[Client]:
@@ -89,12 +84,12 @@ class TestService:
     ) -> None:
         """Replies that the library makes by itself arrive, too."""
         name = service(peer, services, library_bus)
-        with pytest.raises(BusError, match=r"UnknownMethod|NoReply|UnknownObject"):
+        with pytest.raises(BusError, match=r"UnknownMethod|UnknownInterface|UnknownObject|NoReply"):
             client.call(name, "NoSuchMethod", path="/nothing/here", interface="org.example.None")
 
     def test_end(self, peer: str, client: Client, library_bus: Daemon) -> None:
         """When a service ends, its name becomes free and can be requested again."""
-        need(peer)
+        need_library(peer)
         name = f"org.omnibus.Ending.{peer}"
         client.match(f"type='signal',member='NameOwnerChanged',arg0='{name}'")
         for _ in range(2):

@@ -14,7 +14,7 @@ from dbus_fast import MessageType
 
 from support.daemon import Daemon, config, private_directory, start
 from support.message import Message, Type
-from support.programs import Program, need_modules, need_programs, peer_command, run
+from support.programs import Program, need_library, need_programs, peer_command, run
 from support.raw import PACKET, Client, Closed, Wire
 from support.seqpacket import PacketBus
 
@@ -73,7 +73,7 @@ class TestAddress:
     @pytest.mark.parametrize("peer", ["glib", "libdbus", "sdbus"])
     def test_unmodified_libraries(self, daemon: Daemon, peer: str) -> None:
         """They connect to the first address, with the whole list in their environment."""
-        need_modules(*{"glib": ["gi"], "libdbus": ["dbus", "gi"]}.get(peer, []))
+        need_library(peer)
         name = f"org.omnibus.{peer}"
         service = Program(peer_command(peer, "service", name), daemon.environment())
         try:

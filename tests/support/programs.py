@@ -16,6 +16,18 @@ import pytest
 from support.raw import DEADLINE
 
 PEERS = Path(__file__).parent / "peers"
+# The client libraries, each with the modules of the system's Python that its peer needs; none: see ``BUILT``.
+LIBRARIES: dict[str, tuple[str, ...]] = {
+    "glib": ("gi",),
+    "libdbus": ("dbus", "gi"),
+    "sdbus": (),
+    "fast": (),
+    "qt": (),
+    "godbus": (),
+    "zbus": (),
+}
+BUILT = Path(__file__).parents[2] / ".venv/peers"  # by ``make peers``: in C++, Go and Rust
+COMPILED = ("qt", "godbus", "zbus")
 SYSTEM_PYTHON = "/usr/bin/python3"  # has the Python modules that Debian packages
 PACKAGES = {
     "dbus-send": "dbus-bin",
@@ -62,14 +74,18 @@ def run(
     return done
 
 
-def python_of(peer: str) -> str:
-    """Return the Python interpreter that runs a peer."""
-    return sys.executable if peer == "fast" else SYSTEM_PYTHON
+def need_library(peer: str) -> None:
+    """Skip the test unless the peer in this library can be run."""
+    if peer in COMPILED and not (BUILT / peer).exists():
+        pytest.skip(f"the peer {peer} is not built (make peers)")
+    need_modules(*LIBRARIES[peer])
 
 
 def peer_command(peer: str, role: str, name: str) -> list[str]:
     """Return the command that runs one of ``peers`` as a service or a caller."""
-    return [python_of(peer), str(PEERS / f"{peer}.py"), role, name]
+    if peer in COMPILED:
+        return [str(BUILT / peer), role, name]
+    return [sys.executable if peer == "fast" else SYSTEM_PYTHON, str(PEERS / f"{peer}.py"), role, name]
 
 
 class Program:

@@ -1,4 +1,4 @@
-"""GLib, libdbus, sd-bus and dbus-fast, unmodified, stay connected while the bus is upgraded."""
+"""Clients of every library, unmodified, stay connected while the bus is upgraded."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.programs import Program, need_modules, peer_command, run
+from support.programs import LIBRARIES, Program, need_library, peer_command, run
 
 from .conftest import Bus, StartBus
-
-PEERS = {"glib": ["gi"], "libdbus": ["dbus", "gi"], "sdbus": [], "fast": []}
 
 
 class Library:
@@ -28,9 +26,9 @@ class Library:
         return Program(peer_command(self.peer, "call", self.name), self.bus.daemon.environment())
 
 
-@pytest.fixture(params=PEERS)
+@pytest.fixture(params=LIBRARIES)
 def library(request: pytest.FixtureRequest, start_bus: StartBus) -> Iterator[Library]:
-    need_modules(*PEERS[request.param])
+    need_library(request.param)
     found = Library(start_bus(), request.param)
     yield found
     found.service.stop()

@@ -1,6 +1,6 @@
-"""The tasks of the four client libraries: the same service, the same caller.
+"""The tasks of the client libraries: the same service, the same caller.
 
-Each of these programs is run as ``PROGRAM service NAME`` or ``PROGRAM call NAME``, with the address of the
+Each of the programs here is run as ``PROGRAM service NAME`` or ``PROGRAM call NAME``, with the address of the
 bus in DBUS_SESSION_BUS_ADDRESS. A service prints "ready" once it owns its name, and ends with its standard
 input. A caller uses the whole service and prints "ok".
 """
