@@ -1,4 +1,4 @@
-"""The suite on other distributions and Python versions, each in its own root or copy of the checkout.
+"""The suite on other distributions and Python versions, each in its own root.
 
     run.py [--cache=DIRECTORY] [--jobs=N] [PLACE...] [-- PYTEST-ARGUMENT...]
 
@@ -19,12 +19,12 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.append(str(CHECKOUT / "tests"))
 
-from support.debian import CACHE, Root, copy_checkout, run  # noqa: E402
+from support.debian import CACHE, Root, copy_checkout  # noqa: E402
 
 SUITES = ("bookworm", "trixie", "sid")
 PLACES = (*SUITES, "python3.12")
 # Packages beyond those in the project's lists: typical of a development machine.
-BASE = ("ca-certificates", "make", "procps")
+BASE = ("ca-certificates", "git", "make", "procps")
 
 
 class Suite(Root):
@@ -39,9 +39,12 @@ class Suite(Root):
         self.share()
         self.enter(
             "export DEBIAN_FRONTEND=noninteractive; dpkg --configure -a;"  # an earlier run was interrupted
-            " apt-get -q update; apt-get -qy dist-upgrade; apt-get clean"
+            " apt-get -q update; apt-get -qy dist-upgrade;"
+            f" apt-get -qy install --no-install-recommends {' '.join(BASE)}; apt-get clean"
         )
         copy_checkout(self.path / "checkout")
+        # Tests of packages ask which files are tracked.
+        self.enter("cd /checkout; git init -q; git add --all")
 
     def test(self, jobs: int, arguments: list[str]) -> None:
         """Build, and run the tests."""
@@ -54,27 +57,38 @@ class Suite(Root):
         return f"{self.suite}, archive of {date[1] if date else 'no date'}"
 
 
-class Interpreter:
-    """A Python of this machine that no Debian suite has, with a copy of the checkout."""
+class Interpreter(Suite):
+    """A Python of this machine that no Debian suite has, copied into a root where every user may execute it.
+
+    A home directory is closed to the users as which many tests run.
+    """
 
     def __init__(self, name: str, cache: Path) -> None:
+        Root.__init__(self, SUITES[0], cache / f"{name}-root")
         self.name = name
-        self.copy = cache / name
         tried = (shutil.which(name), *sorted(glob.glob(f"{Path.home()}/.pyenv/versions/*/bin/{name}")))
-        self.path = next(filter(None, reversed(tried)), None)
+        self.original = next(filter(None, reversed(tried)), None)
 
     def prepare(self) -> None:
-        """Copy the checkout."""
-        copy_checkout(self.copy)
+        """Make or update the root, and copy the checkout and the interpreter into it."""
+        super().prepare()
+        assert self.original is not None
+        prefix = Path(self.original).resolve().parents[1]
+        copy = self.path / "opt" / self.name
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(
+            prefix, copy, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "site-packages")
+        )
+        (self.path / "etc/ld.so.conf.d/python.conf").write_text(f"/opt/{self.name}/lib\n")
+        self.enter("ldconfig")
 
     def test(self, jobs: int, arguments: list[str]) -> None:
         """Build, and run the tests."""
-        script = "cd " + str(self.copy) + " && " + command(jobs, arguments, f"PYTHON={self.path}")
-        run("sh", "-euc", script)
+        self.enter("cd /checkout && " + command(jobs, arguments, f"PYTHON=/opt/{self.name}/bin/{self.name}"))
 
     def describe(self) -> str:
         """Describe the system the tests ran on."""
-        return f"{self.name}, {self.path}"
+        return f"{self.name} in a root with {super().describe()}"
 
 
 def command(jobs: int, arguments: list[str], *settings: str) -> str:
@@ -101,7 +115,7 @@ def main() -> int:
     results = []
     for name in options.rest or PLACES:
         place = Suite(name, options.cache) if name in SUITES else Interpreter(name, options.cache)
-        if isinstance(place, Interpreter) and place.path is None:
+        if isinstance(place, Interpreter) and place.original is None:
             results.append(f"{name}: not on this machine, in none of {', '.join(SUITES)}; left out")
             continue
         print(f"==== {name}", flush=True)
