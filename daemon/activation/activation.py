@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from ...policy.settings import Settings
 from ...transport.relay import Event
-from .. import errors, signature
-from ..codec import read_body
-from ..driver.method import BUS_NAME, Call
+from .. import errors
+from ..driver.method import Call
 from ..errors import DBusError
 from ..guard import failure, ignored
 from ..logging import ACTIVATED, ACTIVATING, ACTIVATION_FAILED
@@ -20,11 +19,11 @@ from .catalog import Catalog
 from .command_line import InvalidCommandLine, split
 from .environment import Environment
 from .helper import helper_command
+from .manager import Manager, requested_by
 from .services import Services
 from .start import Start
 from .tools import CannotExecute, CannotFork, Program, Tools
-from .units import Units
-from .waiters import DriverMessage, ParkedMessage, StartCall, StartReply, Waiter
+from .waiters import ParkedMessage, StartCall, StartReply, Waiter
 
 if TYPE_CHECKING:
     from ..bus import Bus
@@ -46,7 +45,8 @@ class Activation:
         self._starts: dict[str, Start] = {}
         self._waiting = 0
         self._services = Services(bus.relay, tools, bus.log, bus.guard, bus.announce_services)
-        self.units = Units(bus.relay, tools, self._is_systemd_there, self._unit_failed)
+        self.manager = Manager(bus, tools, self)
+        self.units = self.manager.units
 
     @property
     def starts(self) -> Collection[Start]:
@@ -62,14 +62,14 @@ class Activation:
     def park(self, peer: Peer, event: Event) -> None:
         """Start the recipient of a parked message; the message is answered in any case."""
         waiter = ParkedMessage(peer, event.parked, event.denied)
-        self._ask(event.destination or "", waiter, current=event.current)
+        self.ask(event.destination or "", waiter, current=event.current)
 
     def start_by_name(self, call: Call) -> None:
         """Start a service, and answer StartServiceByName with the result."""
         name: str = call.args[0]
         waiter, current = StartCall(call), call.message.current
         if self._bus.owner(name) is None:
-            self._ask(name, waiter, current=current)
+            self.ask(name, waiter, current=current)
         elif self._needs_no_file(name):
             waiter.reply(StartReply.ALREADY_RUNNING)
         elif self._waiting >= self._limit:
@@ -86,10 +86,7 @@ class Activation:
     def update_environment(self, variables: Mapping[str, str]) -> None:
         """Set variables for services that are started from now on, by systemd, too; raises DBusError."""
         if self._bus.systemd_activation:
-            owner = self._bus.owner(systemd.MANAGER_NAME)
-            # As in the reference: addressed by the well-known name only while that has no owner.
-            destination = systemd.MANAGER_NAME if owner is None else owner.unique_name
-            self._send_to_systemd(systemd.set_environment(variables, destination))
+            self.manager.set_environment(variables)
         self.environment.update(variables)
         self._bus.changed = True
 
@@ -116,7 +113,7 @@ class Activation:
             lost, judged = start.leave(peer)
             self._count(-judged)
             self._fail_all(lost, error)
-        if self._bus.owner(systemd.MANAGER_NAME) is None:
+        if self.manager.peer is None:
             self.units.manager_gone()
 
     def receive(self, peer: Peer, event: Event) -> None:
@@ -124,29 +121,12 @@ class Activation:
         if event.reply_serial:
             self.units.answered(event.reply_serial, event)
         elif event.interface == systemd.ACTIVATOR_INTERFACE and event.member == "ActivationFailure":
-            self._receive_failure(peer, event)
+            self.manager.receive_failure(peer, event)
 
     def receive_failed(self, event: Event) -> None:
         """Handle a failed ``receive``: a unit whose state is unknown is left to its time-out."""
         if event.reply_serial:
             self.units.answered(event.reply_serial, None)
-
-    def _receive_failure(self, peer: Peer, event: Event) -> None:
-        self._bus.driver.check_privileged(self._bus, peer, "ActivationFailure")
-        log = self._bus.log
-        if self._bus.owner(systemd.MANAGER_NAME) is not peer:
-            log.security(
-                f"Ignoring forged ActivationFailure message from connection {peer.unique_name}"
-                f" ({peer.credentials.loginfo})"
-            )
-        elif not self._bus.systemd_activation:
-            log.warning("Ignoring unexpected ActivationFailure message while not using systemd activation")
-        elif not event.signature.startswith("sss"):
-            log.warning(f"Ignoring ActivationFailure message with wrong args ({event.signature})")
-        else:
-            unit, name, text = read_body("sss", event.body_view, event.big_endian)
-            valid = signature.is_error_name(name)
-            self._unit_failed(unit, DBusError(name if valid else errors.SPAWN_FAILED, text))
 
     # The life of a start.
 
@@ -161,7 +141,12 @@ class Activation:
             self._guard.run(lambda: self._bus.relay.count_starts(self._waiting), ignored)
             self._bus.changed = True
 
-    def _ask(self, name: str, waiter: Waiter, *, current: bool = False) -> None:
+    def check_limit(self, name: str) -> None:
+        """Raise DBusError if nothing more may wait for a start, here of ``name``."""
+        if self._waiting >= self._limit:
+            raise failures.too_many_starts(name, self._limit)
+
+    def ask(self, name: str, waiter: Waiter, *, current: bool = False) -> None:
         """Add a waiter for a name; ``current``: the catalogue need not be read again."""
         start = self._starts.get(name)
         if self._waiting >= self._limit:
@@ -208,7 +193,7 @@ class Activation:
             self._guard.run(partial(self._adopt, start, child), partial(self._abort, start))
 
     def _adopt(self, start: Start, child: int) -> None:
-        start.child = self._tools.adopt(child, partial(self._ended, start), partial(self._abort, start))
+        start.child = self._tools.adopt(child, partial(self._reaped, start), partial(self._abort, start))
 
     def _found(self, start: Start, catalog: Catalog) -> None:
         """Continue with the catalogue, unless the name has an owner or the start has timed out meanwhile."""
@@ -216,7 +201,7 @@ class Activation:
             return
         start.service = catalog.services.get(start.name)
         if start.service is None:
-            self._fail(start, failures.unknown_service(start.name))
+            self.fail(start, failures.unknown_service(start.name))
             return
         start.running = True
         self._judge(start)
@@ -226,7 +211,7 @@ class Activation:
         try:
             self._begin(start)
         except DBusError as error:
-            self._fail(start, error)
+            self.fail(start, error)
         self._begin_all(start)
 
     def _judge(self, start: Start) -> None:
@@ -254,59 +239,78 @@ class Activation:
             waiter.begun(self._bus.relay)
 
     def _begin(self, start: Start) -> None:
-        if self._bus.systemd_activation and start.unit is not None:
-            self._start_unit(start, start.unit)
-        else:
-            self._spawn(start)
+        """Start a service; raises DBusError."""
+        unit = start.unit
+        if unit is not None and self._bus.systemd_activation:
+            self.manager.start_unit(start, unit)
+            return
+        program = self.program(start)
+        try:
+            if self._bus.systemd_activation:
+                self.manager.run(start, program)
+            else:
+                self._spawn(start, program)
+        except CannotExecute as error:
+            self.program_failed(start, failures.cannot_execute(start.name, error))
 
-    def _spawn(self, start: Start) -> None:
-        """Start the program of the service, or the launch helper; raises DBusError."""
+    def program(self, start: Start) -> Program:
+        """Return the program of a service, or the launch helper for it; raises DBusError."""
         assert start.service is not None
-        command, suffix, helper = start.service.exec, "", self._bus.settings.servicehelper
+        command, how, helper = start.service.exec, "", self._bus.settings.servicehelper
         if helper is not None:
-            command, suffix = helper_command(helper, start.name)
+            command, how = helper_command(helper, start.name)
             if start.service.user is None:
                 raise failures.no_user()
         try:
-            program = Program(start.name, split(command), self.environment.for_program())
+            return Program(start.name, split(command), self.environment.for_program(), how)
         except InvalidCommandLine as error:
             raise DBusError(errors.INVALID_ARGS, str(error)) from error
-        text = f"Activating service name='{start.name}' {_requested_by(start)}{suffix}"
+
+    def _spawn(self, start: Start, program: Program) -> None:
+        """Start a program as a child of the bus; raises DBusError or CannotExecute."""
+        text = f"Activating service name='{start.name}' {requested_by(start)}{program.how}"
         self._bus.log.info(text, MESSAGE_ID=ACTIVATING, DBUS_SERVICE=start.name)
         try:
-            start.child = self._tools.spawn(program, partial(self._ended, start), partial(self._abort, start))
+            start.child = self._tools.spawn(
+                program, partial(self._reaped, start), partial(self._abort, start)
+            )
         except CannotFork as error:
             failure = failures.cannot_fork(error)
-            self._log_failure(start, f"Failed to activate service {start.name}: {failure.text}")
+            self.log_failure(start, f"Failed to activate service {start.name}: {failure.text}")
             raise failure from error
-        except CannotExecute as error:
-            self._program_failed(start, failures.cannot_execute(start.name, error))
 
-    def _ended(self, start: Start, status: int) -> None:
+    def _reaped(self, start: Start, status: int) -> None:
         start.child = None
         self._bus.changed = True
+        self.ended(start, status)
+
+    def ended(self, start: Start, status: int) -> None:
+        """Fail a start whose program has ended with a wait(2) status that is an error."""
         helper = self._bus.settings.servicehelper is not None
         error = failures.child_ended(start.name, status, helper=helper)
         if error is not None and self._starts.get(start.name) is start:
-            self._program_failed(start, error)
+            self.program_failed(start, error)
 
-    def _program_failed(self, start: Start, error: DBusError) -> None:
+    def program_failed(self, start: Start, error: DBusError) -> None:
         """Fail all starts that wait for the same program."""
-        self._log_failure(start, f"Activated service '{start.name}' failed: {error.text}")
+        self.log_failure(start, f"Activated service '{start.name}' failed: {error.text}")
         for other in list(self._starts.values()):
             if other is not start and other.running and other.exec == start.exec:
-                self._fail(other, error)
-        self._fail(start, error)
+                self.fail(other, error)
+        self.fail(start, error)
 
-    def _log_failure(self, start: Start, text: str) -> None:
+    def log_failure(self, start: Start, text: str) -> None:
+        """Log that a start has failed."""
         self._bus.log.info(text, MESSAGE_ID=ACTIVATION_FAILED, DBUS_SERVICE=start.name)
 
     def _timed_out(self, start: Start) -> None:
         if start.child is not None:
             start.child.kill()
+        if start.transient is not None:
+            self.manager.kill(start.transient)
         error = failures.timed_out(start.name, self._bus.limits.service_start_timeout)
         self._bus.log.warning(error.text, MESSAGE_ID=ACTIVATION_FAILED, DBUS_SERVICE=start.name)
-        self._fail(start, error)
+        self.fail(start, error)
 
     def _running(self, name: str, waiter: StartCall, catalog: Catalog) -> None:
         """Answer a call for a name that has an owner: "already running" only for a service with a file."""
@@ -320,11 +324,12 @@ class Activation:
     def _abort(self, start: Start, error: Exception) -> None:
         """Fail a start because of an exception (``guard.py``), unless it has ended."""
         if self._starts.get(start.name) is start:
-            self._fail(start, failure(error))
+            self.fail(start, failure(error))
         else:
             self._fail_all(start.take(), failure(error))
 
-    def _fail(self, start: Start, error: DBusError) -> None:
+    def fail(self, start: Start, error: DBusError) -> None:
+        """Fail a start: answer all that wait for it."""
         self._guard.run(partial(self._bus.history.failed, start, error), ignored)
         self._fail_all(self._close(start), error)
 
@@ -345,62 +350,14 @@ class Activation:
         return waiters
 
     def _clear(self, start: Start) -> None:
-        """Cancel the timer and the watch of a start."""
+        """Cancel the timer and the watch of a start, and let its transient unit go."""
         if start.timer is not None:
             start.timer.cancel()
         if start.unit is not None and all(other.unit != start.unit for other in self._starts.values()):
             self.units.forget(start.unit)
-
-    # systemd
+        if start.transient is not None:
+            self.manager.release(start.transient)
 
     def _needs_no_file(self, name: str) -> bool:
         """Return True for systemd's own name, which appears without being started."""
         return self._bus.systemd_activation and name == systemd.MANAGER_NAME
-
-    def _is_systemd_there(self) -> bool:
-        return systemd.is_systemd(self._bus.owner(systemd.MANAGER_NAME))
-
-    def _start_unit(self, start: Start, unit: str) -> None:
-        there = self._bus.owner(systemd.MANAGER_NAME) is not None
-        how = "Activating via systemd" if there else "Activating systemd to hand-off"
-        text = f"{how}: service name='{start.name}' unit='{unit}' {_requested_by(start)}"
-        self._bus.log.info(text, MESSAGE_ID=ACTIVATING, DBUS_SERVICE=start.name, UNIT=unit)
-        try:
-            self._send_to_systemd(self.request(unit))
-        except DBusError:
-            text = f"Failed to activate via systemd: service name='{start.name}' unit='{unit}'"
-            self._log_failure(start, text)
-            raise
-
-    def request(self, unit: str) -> DriverMessage:
-        """Return the message that requests the start of a unit, which is watched once it is sent."""
-        return systemd.activation_request(
-            unit, lambda: self._watch(unit), lambda error: self._unit_failed(unit, error)
-        )
-
-    def _send_to_systemd(self, message: DriverMessage) -> None:
-        """Send a message to systemd, once it is connected; raises DBusError."""
-        if self._bus.owner(systemd.MANAGER_NAME) is not None:
-            message.succeed(self._bus.relay)
-        elif self._waiting >= self._limit:
-            raise failures.too_many_starts(systemd.MANAGER_NAME, self._limit)
-        else:
-            self._ask(systemd.MANAGER_NAME, message.show(self._bus.relay))
-
-    def _watch(self, unit: str) -> None:
-        """Watch the unit that systemd has just been asked to start."""
-        if any(start.unit == unit for start in self._starts.values()):
-            self.units.watch(unit)
-
-    def _unit_failed(self, unit: str, error: DBusError) -> None:
-        text = f"Activation via systemd failed for unit '{unit}': {error.text}"
-        self._bus.log.info(text, MESSAGE_ID=ACTIVATION_FAILED, UNIT=unit)
-        for start in list(self._starts.values()):
-            if start.running and start.unit == unit:
-                self._fail(start, error)
-
-
-def _requested_by(start: Start) -> str:
-    peer = start.waiters[0].peer
-    name, loginfo = (BUS_NAME, "bus") if peer is None else (peer.unique_name, peer.credentials.loginfo)
-    return f"requested by '{name}' ({loginfo})"

@@ -20,7 +20,8 @@ class Start:
 
     ``running``: the service was found, the policy allows at least one waiter, and it is being started. Until
     then waiters are ``unjudged``; ``waiters`` are those that were allowed, and count against the limit. At
-    ``deadline``, in seconds of CLOCK_MONOTONIC, it fails.
+    ``deadline``, in seconds of CLOCK_MONOTONIC, it fails. ``child``: its program, ``transient``: the unit in
+    which systemd runs it instead.
     """
 
     def __init__(self, name: str) -> None:
@@ -32,6 +33,7 @@ class Start:
         self.service: ServiceFile | None = None
         self.running = False
         self.child: Running | None = None
+        self.transient: str | None = None
 
     def take(self) -> list[Waiter]:
         """Remove and return all waiters."""
@@ -62,5 +64,7 @@ class Start:
 
     @property
     def unit(self) -> str | None:
-        """The systemd unit of the service."""
-        return None if self.service is None else self.service.systemd_service
+        """The systemd unit of the service, named by its file or transient."""
+        if self.transient is not None or self.service is None:
+            return self.transient
+        return self.service.systemd_service

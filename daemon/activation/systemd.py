@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from ...record import Record
@@ -11,7 +11,6 @@ from ...transport.relay import Event
 from ...transport.relay.message import METHOD_CALL, METHOD_RETURN, SIGNAL
 from ..codec import make_body, read_body
 from ..driver.method import BUS_PATH
-from ..errors import DBusError
 from ..peers import Peer
 from .waiters import DriverMessage
 
@@ -20,15 +19,17 @@ MANAGER_PATH: Final = "/org/freedesktop/systemd1"
 MANAGER_INTERFACE: Final = "org.freedesktop.systemd1.Manager"
 ACTIVATOR_INTERFACE: Final = "org.freedesktop.systemd1.Activator"
 UNIT_INTERFACE: Final = "org.freedesktop.systemd1.Unit"
+SERVICE_INTERFACE: Final = "org.freedesktop.systemd1.Service"
 JOB: Final = "Job"
+EXEC_START: Final = "ExecStart"
 
 MAX_UNIT_STATE: Final = 2**18  # bytes; the properties of a unit have about 10,000
 NOT_FOR_PATHS: Final = rb"[^A-Za-z0-9]|\A[0-9]"
+COMMANDS: Final = "a(sasbttttuii)"
+EXITED, KILLED, DUMPED = 1, 2, 3  # CLD_ of siginfo_t
 
 
-def activation_request(
-    unit: str, sent: Callable[[], None], lost: Callable[[DBusError], None]
-) -> DriverMessage:
+def activation_request(unit: str) -> DriverMessage:
     """Return the signal that requests the start of a unit."""
     return DriverMessage(
         SIGNAL,
@@ -38,23 +39,19 @@ def activation_request(
         "ActivationRequest",
         "s",
         make_body("s", [unit]),
-        sent,
-        lost,
     )
 
 
 def set_environment(variables: Mapping[str, str], destination: str) -> DriverMessage:
     """Return the call that sets variables for units that are started from now on."""
     assignments = [f"{key}={value}" for key, value in variables.items()]
-    return DriverMessage(
-        METHOD_CALL,
-        destination,
-        MANAGER_PATH,
-        MANAGER_INTERFACE,
-        "SetEnvironment",
-        "as",
-        make_body("as", [assignments]),
-    )
+    return call("SetEnvironment", "as", assignments).replace(destination=destination)
+
+
+def call(member: str, signature: str, *arguments: Any) -> DriverMessage:
+    """Return a call of systemd's manager, whose reply is not needed."""
+    body = make_body(signature, arguments)
+    return DriverMessage(METHOD_CALL, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE, member, signature, body)
 
 
 def unit_path(unit: str) -> str:
@@ -80,6 +77,26 @@ def has_job(reply: Event) -> bool | None:
         return None
     ((kind, value),) = read_body("v", reply.body_view, reply.big_endian)
     return value[0] != 0 if kind == "(uo)" else None
+
+
+class ProgramEnd(Record):
+    """The end of a service's program; ``status`` is that of wait(2)."""
+
+    path: str
+    status: int
+
+    @classmethod
+    def from_reply(cls, reply: Event) -> ProgramEnd | None:
+        """Read the property ``EXEC_START``; None if nothing was executed, of an error, or if malformed."""
+        if reply.type != METHOD_RETURN or reply.signature != "v" or len(reply.body_view) > MAX_UNIT_STATE:
+            return None
+        ((kind, value),) = read_body("v", reply.body_view, reply.big_endian)
+        if kind != COMMANDS or len(value) != 1:
+            return None
+        path, *_, code, status = value[0]
+        if code == EXITED:
+            return cls(path, (status & 0xFF) << 8)
+        return cls(path, status & 0x7F) if code in (KILLED, DUMPED) else None
 
 
 class UnitState(Record):

@@ -13,11 +13,15 @@ if TYPE_CHECKING:
 
 
 class Program(Record):
-    """A program to start; ``name`` is the service's, for its output in the journal."""
+    """A program to start; ``name`` is the service's, for its output in the journal.
+
+    ``how`` is for the log: by which helper.
+    """
 
     name: str
     argv: Sequence[str]
     environment: Mapping[str, str]
+    how: str = ""
 
 
 class CannotFork(OSError):

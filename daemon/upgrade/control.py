@@ -95,7 +95,10 @@ class ServiceState(Record):
 
 
 class StartState(Record):
-    """A start under way, which fails at ``deadline``; ``child``: the pid of its program, if one runs."""
+    """A start under way, which fails at ``deadline``.
+
+    ``child``: the pid of its program, if one runs; ``transient``: the unit in which systemd runs it instead.
+    """
 
     name: str
     deadline: float
@@ -103,14 +106,16 @@ class StartState(Record):
     child: int | None
     calls: tuple[WaitingCall, ...]
     messages: tuple[WaitingMessage, ...]
+    transient: str | None = None
 
 
 class UnitWatch(Record):
-    """A unit that is watched; ``since`` in microseconds."""
+    """A unit that is watched; ``since`` in microseconds; ``transient``: the bus has made it."""
 
     unit: str
     since: int
     pause: float
+    transient: bool = False
 
 
 class Request(Record):

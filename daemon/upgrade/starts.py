@@ -10,6 +10,7 @@ from ..activation.activation import Activation
 from ..activation.service_file import ServiceFile
 from ..activation.start import Start
 from ..activation.systemd import ACTIVATOR_INTERFACE
+from ..activation.transient import START, kept
 from ..activation.waiters import DriverMessage, StartCall, StartReply, Waiter
 from ..codec import make_body, read_body
 from ..errors import DBusError
@@ -75,6 +76,7 @@ def _dump(start: Start) -> StartState:
         None if start.child is None else start.child.pid,
         tuple(WaitingCall(*one) for one in calls if one is not None),
         tuple(_message(one) for one in messages),
+        start.transient,
     )
 
 
@@ -103,6 +105,7 @@ def restore_starts(activation: Activation, relay: Relay, peers: Peers, states: S
         start = Start(state.name)
         start.running = True
         start.deadline = state.deadline
+        start.transient = state.transient
         if state.service is not None:
             start.service = ServiceFile(
                 state.service.path,
@@ -122,14 +125,7 @@ def restore_starts(activation: Activation, relay: Relay, peers: Peers, states: S
 def _restored(activation: Activation, state: WaitingMessage, name: str) -> DriverMessage:
     if not 0 < state.audience <= Audience.ALL:
         raise StateError(f"{name}.audience: {state.audience} is none")
-    audience = Audience(state.audience)
-    if state.interface == ACTIVATOR_INTERFACE:
-        try:
-            (unit,) = read_body("s", state.body, big_endian=False)
-        except ValueError as error:
-            raise StateError(f"{name}.body: {error}") from error
-        return activation.request(unit).replace(audience=audience)
-    return DriverMessage(
+    message = DriverMessage(
         state.type,
         state.destination,
         state.path,
@@ -137,5 +133,13 @@ def _restored(activation: Activation, state: WaitingMessage, name: str) -> Drive
         state.member,
         state.signature,
         state.body,
-        audience=audience,
+        audience=Audience(state.audience),
     )
+    transient = state.member == START
+    if not transient and state.interface != ACTIVATOR_INTERFACE:
+        return message
+    try:
+        (unit,) = read_body("s", state.body, big_endian=False)
+    except ValueError as error:
+        raise StateError(f"{name}.body: {error}") from error
+    return activation.manager.watched(message, kept(unit) if transient else unit, transient=transient)

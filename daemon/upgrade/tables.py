@@ -50,7 +50,9 @@ class Tables:
             looked_up=tuple(start.name for start in activation.starts if not start.running),
             children=tuple(self._spawner.children),
             unit_serial=activation.units.serial,
-            units=tuple(UnitWatch(one.unit, one.since, one.pause) for one in activation.units.watched),
+            units=tuple(
+                UnitWatch(one.unit, one.since, one.pause, one.transient) for one in activation.units.watched
+            ),
             bus_replies=bus.statistics.bus_replies,
             connection_replies=bus.statistics.connection_replies,
             settings=bus.settings,
@@ -69,7 +71,9 @@ class Tables:
             # Whatever waits for it is handed up again, and begins anew.
             bus.relay.await_name(name, False)
         restore_starts(activation, bus.relay, bus.peers, control.starts)
-        watches = [WatchedUnit(one.unit, one.since, one.pause) for one in control.units]
+        watches = [
+            WatchedUnit(one.unit, one.since, one.pause, transient=one.transient) for one in control.units
+        ]
         activation.units.restore(control.unit_serial, watches)
         of_starts = {one.child for one in control.starts}
         for pid in control.children:

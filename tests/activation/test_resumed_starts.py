@@ -137,6 +137,35 @@ class TestSystemd:
         assert new.plane.shown == []
         assert ("reply", caller.id, 5, "u", b"\1\0\0\0") in new.own(new.bus.peers[service.id], NAME)
 
+    def test_a_program_that_waits_for_systemd(self, upgraded: Upgraded) -> None:
+        """It is started once, and watched."""
+        upgraded.old.service(NAME)
+        caller, manager, service = upgraded.peers
+        upgraded.old.call(caller, "StartServiceByName", "su", NAME, 0, serial=5)
+        new = upgraded.upgrade()
+        assert new.tools.children == []
+        commands = new.own(new.bus.peers[manager.id], MANAGER)
+        assert [one[5] for one in commands if one[0] == "send"] == ["StartTransientUnit"]
+        commands = new.own(new.bus.peers[service.id], NAME)
+        assert ("reply", caller.id, 5, "u", b"\1\0\0\0") in commands
+        assert [one[5] for one in commands if one[0] == "send"] == ["StopUnit"]
+
+    def test_a_program_that_systemd_runs(self, upgraded: Upgraded, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is not started again; its unit is watched, and given up in the end."""
+        monkeypatch.setattr("omnibus.daemon.activation.systemd.is_systemd", lambda peer: peer is not None)
+        upgraded.old.service(NAME)
+        caller, manager, _ = upgraded.peers
+        upgraded.old.own(manager, MANAGER)
+        upgraded.old.call(caller, "StartServiceByName", "su", NAME, 0, serial=5)
+        (watch,) = upgraded.old.bus.activation.units.watched
+        new = upgraded.upgrade()
+        new.own(new.bus.peers[manager.id], MANAGER)
+        new.bus.activation.units.restore(7, [watch])
+        new.tools.pass_time()
+        assert [one[5] for one in new.take() if one[0] == "send"] == ["Get"]
+        new.tools.pass_time(new.tools.timers[0])
+        assert [one[5] for one in new.take() if one[0] == "send"] == ["KillUnit", "StopUnit"]
+
     def test_a_variable_that_waits_for_systemd(self, upgraded: Upgraded) -> None:
         root, manager, _ = (upgraded.old.attach(0), *upgraded.peers[1:])
         upgraded.old.call(root, "UpdateActivationEnvironment", "a{ss}", {"A": "b"})

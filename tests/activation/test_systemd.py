@@ -75,11 +75,6 @@ class TestRequest:
         desk.park(peer, NAME)
         assert ("deliver", 1) in desk.own(desk.attach(), NAME)
 
-    def test_service_without_a_unit(self, desk: Desk, systemd: Peer, peer: Peer) -> None:
-        desk.service(OTHER)
-        assert desk.park(peer, OTHER) == []
-        assert desk.child.program.name == OTHER
-
     def test_without_systemd_activation(self, make_desk: MakeDesk) -> None:
         desk = make_desk()
         desk.service(NAME, SystemdService=UNIT)

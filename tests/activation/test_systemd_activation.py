@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +23,9 @@ HERE = Path(__file__).parent
 NAME = "org.example.Service"
 SYSTEMD = "org.freedesktop.systemd1"
 SYSTEMD_PATH = "/org/freedesktop/systemd1"
+
+
+StartWithSystemd = Callable[..., tuple[Daemon, "Systemd"]]
 
 
 class Systemd:
@@ -81,6 +87,63 @@ class TestUnits:
         service.driver("RequestName", "su", NAME, 0)
         service.reply(service.take(member="Hello"))
         assert client.reply_to(serial)
+
+
+@pytest.mark.deviation("transient-unit")
+class TestTransientUnits:
+    """Programs that systemd runs for the bus: what the bus's own children have, they have too."""
+
+    @pytest.fixture
+    def start(self, services: Services) -> Iterator[StartWithSystemd]:
+        with contextlib.ExitStack() as stack:
+
+            def begin(exec: str, **settings: Any) -> tuple[Daemon, Systemd]:
+                services.add(NAME, exec)
+                daemon = services.start("--systemd-activation", **settings)
+                systemd = Systemd(daemon)
+                stack.callback(systemd.stop)
+                return daemon, systemd
+
+            yield begin
+
+    def test_service(self, start: StartWithSystemd) -> None:
+        """It gets its words and its environment; systemd may forget it when it has its name."""
+        words = f"{sys.executable} {HERE / 'service.py'}"
+        daemon, systemd = start(f"/bin/sh -c 'exec {words} $1$2' sh org.example. Service")
+        client = daemon.connect()
+        client.driver("UpdateActivationEnvironment", "a{ss}", {"A": "b c", "D%%": "systemd refuses it"})
+        environment = json.loads(client.call(NAME, "Environment").body[0])
+        unit = systemd.read()
+        assert unit.startswith(f"dbus-{NAME}@")
+        assert systemd.read() == f"StopUnit {unit.removesuffix('service')}timer"
+        assert environment["A"] == "b c"
+        assert environment["DBUS_STARTER_ADDRESS"] == daemon.address
+        assert "D%%" not in environment
+
+    @pytest.mark.parametrize(
+        ("exec", "error", "text"),
+        [
+            ("/bin/sh -c 'exit 3'", "Spawn.ChildExited", f"Process {NAME} exited with status 3"),
+            ("/bin/sh -c 'kill -9 $$'", "Spawn.ChildSignaled", f"Process {NAME} received signal 9"),
+            (
+                "/nonexistent",
+                "Spawn.ExecFailed",
+                f"Failed to execute program {NAME}: No such file or directory",
+            ),
+        ],
+    )
+    def test_failure(self, start: StartWithSystemd, exec: str, error: str, text: str) -> None:
+        daemon, systemd = start(exec)
+        assert failure(daemon.connect(deadline=scaled(10)), NAME) == (error, text)
+        unit = systemd.read()
+        assert systemd.read() == f"StopUnit {unit.removesuffix('service')}timer"
+
+    def test_time_out(self, start: StartWithSystemd) -> None:
+        """The program is killed."""
+        daemon, systemd = start("/bin/sleep 1000", limits={"service_start_timeout": 100})
+        assert failure(daemon.connect(), NAME)[0] == "TimedOut"
+        unit = systemd.read()
+        assert systemd.read() == f"KillUnit {unit}"
 
 
 class TestMessages:

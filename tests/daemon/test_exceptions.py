@@ -116,7 +116,6 @@ class ControlPlane:
             self.plane,
             self.settings,
             self.log,
-            systemd_activation=True,
             tools=Tools(self.loop, spawner),
             environment=Environment({}, "an:address", "session"),
         )
@@ -276,6 +275,9 @@ def unit_state(state: str) -> bytes:
     return marshal("a{sv}", (properties,))
 
 
+COMMANDS = marshal("v", (Variant("a(sasbttttuii)", [("/bin/x", ["/bin/x"], False, 0, 0, 0, 0, 1, 1, 3)]),))
+
+
 class Scenario:
     """Everything once."""
 
@@ -286,6 +288,8 @@ class Scenario:
         self.driver()
         self.names()
         self.starts()
+        self.world.bus.systemd_activation = True
+        self.transient_units()
         self.units()
         self.handshakes()
         self.reloads()
@@ -343,17 +347,36 @@ class Scenario:
         world.report(FakeEvent(EventKind.GONE, first))
         world.pass_time(15.0)
 
+    def transient_units(self) -> None:
+        """As ``starts``, but systemd runs the programs: one comes, one fails, one takes too long."""
+        world = self.world
+        manager, caller, service = world.admit(0), world.admit(), world.admit()
+        world.call(caller, "StartServiceByName", "su", "org.example.Started", 0)
+        world.own(manager, SYSTEMD)
+        world.own(service, "org.example.Started")
+        for name in ("org.example.Fails", "org.example.Slow"):
+            world.park(caller, name)
+        for signature, body in (("v", unit_job(0)), ("a{sv}", unit_state("failed")), ("v", COMMANDS)):
+            self.answer(manager, signature, body)
+        world.pass_time(15.0)
+        world.report(FakeEvent(EventKind.GONE, service))
+        world.report(FakeEvent(EventKind.GONE, manager))
+
+    def answer(self, manager: int, signature: str, body: bytes) -> None:
+        """Answer the latest query for a unit."""
+        activation: Any = self.world.bus.activation
+        serial = activation.units.serial
+        self.tell(manager, type=2, reply_serial=serial, signature=signature, body=body)
+
     def units(self) -> None:
         world = self.world
         manager, caller = world.admit(0), world.admit()
         world.park(caller, "org.example.Early")
         world.own(manager, SYSTEMD)
         world.park(caller, "org.example.Unit")
-        activation: Any = world.bus.activation
         for job, state in ((1, ""), (0, "activating"), (0, "failed"), (0, "failed"), (0, "failed")):
             for signature, body in (("v", unit_job(job)), ("a{sv}", unit_state(state)))[: 2 - job]:
-                serial = activation.units.serial
-                self.tell(manager, type=2, reply_serial=serial, signature=signature, body=body)
+                self.answer(manager, signature, body)
             world.pass_time(2.0)
         world.park(caller, "org.example.Unit")
         body = marshal("sss", ("unit.service", "a.b", "no"))

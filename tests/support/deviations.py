@@ -52,6 +52,9 @@ DEVIATIONS = {
     "unit-failure": Deviation(
         "a unit that was started for a name and fails, or whose condition is not met, is reported at once"
     ),
+    "transient-unit": Deviation(
+        "with --systemd-activation a service without a unit is run by systemd, in a transient one"
+    ),
     "watched-files": Deviation(
         "a change of any file that the configuration was read from means a reload, and a directory made "
         "later is watched too; the reference watches the directories that are there"

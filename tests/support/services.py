@@ -6,12 +6,22 @@ from support.machine import Done, Machine
 from support.overlay import Overlay
 
 ECHO = "/usr/bin/dbus-test-tool echo"
-DIRECT = "org.example.Direct"  # the bus starts it
+DIRECT = "org.example.Direct"  # without a unit
+EXITS = "org.example.Exits"  # without a unit: its program fails
+KILLED = "org.example.Killed"  # without a unit: its program is killed
+ABSENT = "org.example.Absent"  # without a unit, and without a program
 UNIT = "org.example.Unit"  # systemd starts it
 MISSING = "org.example.Missing"  # there is no such unit
 FAILS = "org.example.Fails"  # the unit starts and fails
 CONDITION = "org.example.Condition"  # the unit's condition is not met
-NAMES = (DIRECT, UNIT, MISSING, FAILS, CONDITION)
+NAMES = (DIRECT, EXITS, KILLED, ABSENT, UNIT, MISSING, FAILS, CONDITION)
+# The commands of those without a unit.
+PROGRAMS = {
+    DIRECT: ECHO + " --{bus} --name=" + DIRECT,
+    EXITS: "/bin/sh -c 'exit 3'",
+    KILLED: "/bin/sh -c 'kill -KILL $$'",
+    ABSENT: "/nonexistent/program",
+}
 
 POLICY = """<busconfig>
   <policy context="default">
@@ -39,8 +49,8 @@ def add_services(overlay: Overlay, user: str) -> None:
     for bus, directory in (("system", "system-services"), ("session", "services")):
         for name in NAMES:
             text = f"[D-BUS Service]\nName={name}\n"
-            if name == DIRECT:
-                text += f"Exec={ECHO} --{bus} --name={name}\n"
+            if name in PROGRAMS:
+                text += f"Exec={PROGRAMS[name].format(bus=bus)}\n"
             else:
                 text += f"Exec=/bin/false\nSystemdService={unit_of(name)}\n"
             if bus == "system":
@@ -71,3 +81,11 @@ def owner_pid(machine: Machine, name: str, *options: str, user: str = "root") ->
         name,
     ]
     return int(machine.output("busctl", *options, *call, user=user).split()[1])
+
+
+def transient_units(machine: Machine, name: str, *options: str, user: str = "root") -> list[str]:
+    """Return the units in which systemd runs, or has run, a service without a unit."""
+    listing = ["list-units", "--all", "--plain", "--no-legend", f"dbus-{name}@*"]
+    return [
+        line.split()[0] for line in machine.output("systemctl", *options, *listing, user=user).splitlines()
+    ]

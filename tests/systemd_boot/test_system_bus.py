@@ -11,9 +11,23 @@ import pytest
 from support.machine import Machine, wait_until
 from support.programs import Program
 from support.raw import Client
-from support.services import CONDITION, DIRECT, FAILS, MISSING, UNIT, echo, owner_pid, unit_of
+from support.services import (
+    ABSENT,
+    CONDITION,
+    DIRECT,
+    EXITS,
+    FAILS,
+    KILLED,
+    MISSING,
+    UNIT,
+    echo,
+    owner_pid,
+    transient_units,
+    unit_of,
+)
 
 USER = "tester"
+ERROR = "org.freedesktop.DBus.Error."
 PROGRAMS = {"dbus-daemon": "dbus-daemon", "omnibus": "omnibusd"}
 UNITS = {"dbus-daemon": "dbus.service", "omnibus": "omnibus.service"}
 
@@ -167,6 +181,28 @@ class TestActivation:
         done = echo(machine, MISSING, "system", USER, status=1)
         assert "not found" in done.stderr
         assert "org.freedesktop.systemd1.NoSuchUnit" in done.stderr
+
+
+class TestFailedPrograms:
+    """Services without a unit that fail: their errors are those of the reference."""
+
+    @pytest.mark.parametrize(
+        ("name", "error"),
+        [
+            (EXITS, "Spawn.ConfigInvalid: Invalid configuration (missing or empty <user>?)"),
+            (KILLED, f"Spawn.ChildSignaled: Process {KILLED} received signal 9"),
+            (ABSENT, "Spawn.ExecFailed: Cannot launch daemon, file not found or permissions invalid"),
+        ],
+    )
+    def test_error(self, machine: Machine, name: str, error: str) -> None:
+        """The launch helper's exit codes are the bus's only source, also when they are the program's."""
+        assert echo(machine, name, "system", USER, status=1).stderr.strip() == f"Error {ERROR}{error}"
+
+    def test_nothing_is_left(self, machine: Machine) -> None:
+        """systemd forgets the units of programs that have ended."""
+        echo(machine, EXITS, "system", USER, status=1)
+        wait_until(lambda: not transient_units(machine, EXITS), "the end of a unit")
+        assert machine.output("systemctl", "is-system-running") == "running"
 
 
 class TestFailedActivation:

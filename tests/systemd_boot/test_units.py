@@ -10,7 +10,7 @@ from support.freeze import frozen
 from support.guide import follow
 from support.machine import Machine, wait_until
 from support.raw import Client
-from support.services import DIRECT, FAILS, UNIT, echo, owner_pid
+from support.services import ABSENT, DIRECT, FAILS, KILLED, UNIT, echo, owner_pid, transient_units
 
 from .test_standby import Bus
 
@@ -119,6 +119,12 @@ class TestWatchdog:
         wait_until(machine.bus_serves, "another bus with systemd on it")
 
 
+def process_status(machine: Machine, pid: int) -> dict[str, str]:
+    """Return /proc/PID/status of a process of the machine."""
+    lines = machine.outside(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines)
+
+
 def test_launch_helper(boot) -> None:
     """Services without a unit are started by our helper where dbus-daemon's is missing."""
     with boot("omnibus") as machine:
@@ -153,11 +159,29 @@ class TestSandbox:
     def test_few_privileges(self, sandboxed: Machine) -> None:
         """The bus can neither change its user nor write files."""
         pid = sandboxed.main_pid("dbus.service")
-        status = dict(
-            line.split(":\t", 1) for line in sandboxed.outside(f"/proc/{pid}/status").read_text().splitlines()
-        )
+        status = process_status(sandboxed, pid)
         assert status["NoNewPrivs"] == "1"
         assert int(status["CapEff"], 16) & ~(1 << 29) == 0  # CAP_AUDIT_WRITE
         mounts = sandboxed.outside(f"/proc/{pid}/mountinfo").read_text()
         root = next(line for line in mounts.splitlines() if line.split()[4] == "/")
         assert "ro" in root.split()[5].split(",")
+
+    def test_service_without_a_unit(self, sandboxed: Machine) -> None:
+        """systemd starts the launch helper for it, outside of the sandbox, as the user of the bus."""
+        echo(sandboxed, DIRECT, "system", USER)
+        pid = owner_pid(sandboxed, DIRECT)
+        (unit,) = transient_units(sandboxed, DIRECT)
+        assert sandboxed.main_pid(unit) == pid
+        assert sandboxed.property(unit, "User") == str(sandboxed.uid("messagebus"))
+        status = process_status(sandboxed, pid)
+        assert status["Uid"].split() == [str(sandboxed.uid(USER))] * 4
+        assert status["NoNewPrivs"] == "0"
+        assert status["CapBnd"] == process_status(sandboxed, 1)["CapBnd"]
+        mine = sandboxed.outside(f"/proc/{pid}/ns/mnt").readlink()
+        assert mine == sandboxed.outside("/proc/1/ns/mnt").readlink()
+        assert sandboxed.outside(f"/proc/{pid}/oom_score_adj").read_text() == "0\n"
+
+    def test_service_that_fails(self, sandboxed: Machine) -> None:
+        """The errors are those of the helper."""
+        assert "Spawn.ChildSignaled" in echo(sandboxed, KILLED, "system", USER, status=1).stderr
+        assert "Spawn.ExecFailed" in echo(sandboxed, ABSENT, "system", USER, status=1).stderr

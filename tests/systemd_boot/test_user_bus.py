@@ -8,7 +8,20 @@ import time
 import pytest
 
 from support.machine import Machine, wait_until
-from support.services import CONDITION, DIRECT, FAILS, MISSING, UNIT, echo, owner_pid, unit_of
+from support.services import (
+    ABSENT,
+    CONDITION,
+    DIRECT,
+    EXITS,
+    FAILS,
+    KILLED,
+    MISSING,
+    UNIT,
+    echo,
+    owner_pid,
+    transient_units,
+    unit_of,
+)
 
 USER = "tester"
 PROGRAMS = {"dbus-daemon": "dbus-daemon", "omnibus": "omnibusd"}
@@ -85,6 +98,30 @@ class TestActivation:
         echo(machine, DIRECT, "session", USER)
         found = environment(machine, owner_pid(machine, DIRECT, "--user", user=USER))
         assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID"} & set(found)
+
+    def test_unit_of_its_own(self, machine: Machine, bus: str) -> None:
+        """omnibusd has it started by the user's systemd, so that it is not a part of the bus's own unit."""
+        if bus == "dbus-daemon":
+            pytest.skip("the reference has children")
+        echo(machine, DIRECT, "session", USER)
+        pid = owner_pid(machine, DIRECT, "--user", user=USER)
+        (unit,) = transient_units(machine, DIRECT, "--user", user=USER)
+        assert machine.main_pid(unit, "--user", user=USER) == pid
+        assert machine.property(unit, "Slice", "--user", user=USER) == "app.slice"
+
+    @pytest.mark.parametrize(
+        ("name", "error"),
+        [
+            (EXITS, f"Spawn.ChildExited: Process {EXITS} exited with status 3"),
+            (KILLED, f"Spawn.ChildSignaled: Process {KILLED} received signal 9"),
+            (ABSENT, f"Spawn.ExecFailed: Failed to execute program {ABSENT}: No such file or directory"),
+        ],
+    )
+    def test_failing_program(self, machine: Machine, name: str, error: str) -> None:
+        """The errors are the reference's, and systemd forgets the unit."""
+        done = echo(machine, name, "session", USER, status=1)
+        assert done.stderr.strip() == f"Error org.freedesktop.DBus.Error.{error}"
+        wait_until(lambda: not transient_units(machine, name, "--user", user=USER), "the end of a unit")
 
     def test_missing_unit(self, machine: Machine) -> None:
         assert (
