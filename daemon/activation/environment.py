@@ -7,16 +7,20 @@ from collections.abc import Mapping
 from typing import Final
 
 NOT_FOR_SERVICES: Final = (
-    # Set by the service manager for the bus: its log, sockets, notifications, invocation, watchdog. And by
-    # omnibusd: its own path.
+    # Set by the service manager for the bus: its log, sockets, notifications, invocation, watchdog, process,
+    # memory. And by omnibusd: its own path.
+    "FDSTORE",
     "JOURNAL_STREAM",
     "LISTEN_FDNAMES",
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_PIDFDID",
+    "MEMORY_PRESSURE_WATCH",
+    "MEMORY_PRESSURE_WRITE",
     "OMNIBUS_PROGRAM",
     "NOTIFY_SOCKET",
     "INVOCATION_ID",
+    "SYSTEMD_EXEC_PID",
     "WATCHDOG_PID",
     "WATCHDOG_USEC",
 )

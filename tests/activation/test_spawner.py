@@ -354,7 +354,17 @@ class TestInherited:
 
     @pytest.mark.parametrize(
         "variable",
-        ["JOURNAL_STREAM", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "NOTIFY_SOCKET", "INVOCATION_ID"],
+        [
+            *(
+                "JOURNAL_STREAM",
+                "LISTEN_FDS",
+                "LISTEN_FDNAMES",
+                "LISTEN_PID",
+                "NOTIFY_SOCKET",
+                "INVOCATION_ID",
+            ),
+            *("FDSTORE", "MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE", "SYSTEMD_EXEC_PID"),
+        ],
     )
     def test_variables_of_the_bus_are_removed(self, variable: str) -> None:
         environment = Environment({variable.encode(): b"1", b"MANAGERPID": b"1"}, "a", None)
