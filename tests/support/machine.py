@@ -201,11 +201,17 @@ class Machine:
         return int(self.property(unit, "MainPID", *options, user=user))
 
     def bus(self, *options: str, user: str = "root") -> str:
-        """Return the program that a bus is, by its unit's main process; that may be omnibusd's standby."""
+        """Return the program that a bus is, by its unit's main process; that may be omnibusd's standby.
+
+        Empty if there is none, or none any more.
+        """
         pid = self.main_pid("dbus.service", *options, user=user)
         if not pid:
             return ""
-        name = self.outside(f"/proc/{pid}/comm").read_text().rstrip("\n")
+        try:
+            name = self.outside(f"/proc/{pid}/comm").read_text().rstrip("\n")
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
         return "omnibusd" if name == "omnibus-standby" else name
 
     def threads(self, pid: int) -> list[int]:
