@@ -66,7 +66,6 @@ install-files:
 	        -e 's|^\(Exec[A-Za-z]*=\)omnibus-fallback|\1$(PREFIX)/libexec/omnibus-fallback|' \
 	        $$unit >$(AT)/lib/$$unit || exit; \
 	done
-	install -Dm644 -t $(AT)/lib/sysusers.d systemd/sysusers/omnibus.conf
 	install -Dm644 -t $(AT)/lib/tmpfiles.d systemd/tmpfiles/omnibus.conf
 	install -Dm644 ctl/share/omnibusctl.bash $(AT)/share/bash-completion/completions/omnibusctl
 	install -Dm644 ctl/share/omnibusctl.zsh $(AT)/share/zsh/site-functions/_omnibusctl
@@ -90,7 +89,7 @@ install-module:
 	install -Dm644 -t $(AT)/src/unix_multicast-$(MODULE_VERSION)/include/uapi/linux $(wildcard kernel/include/uapi/linux/*.h)
 
 uninstall-files:
-	rm -f $(addprefix $(AT)/lib/,$(UNITS) sysusers.d/omnibus.conf tmpfiles.d/omnibus.conf)
+	rm -f $(addprefix $(AT)/lib/,$(UNITS) tmpfiles.d/omnibus.conf)
 	rm -f $(addprefix $(AT)/,libexec/omnibus-fallback sbin/omnibus-switch sbin/omnibus-takeover)
 	rm -f $(addprefix $(AT)/share/,bash-completion/completions/omnibusctl zsh/site-functions/_omnibusctl)
 	rm -f $(AT)/share/fish/vendor_completions.d/omnibusctl.fish
