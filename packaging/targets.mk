@@ -63,7 +63,7 @@ install-files:
 	    install -d $(AT)/lib/$${unit%/*} && \
 	    sed -e 's|^ExecStart=omnibusd|ExecStart=$(PREFIX)/bin/omnibusd|' \
 	        -e 's|^ExecStart=omnibusctl|ExecStart=$(PREFIX)/bin/omnibusctl|' \
-	        -e 's|^\(Exec[A-Za-z]*=\)omnibus-fallback|\1$(PREFIX)/libexec/omnibus-fallback|' \
+	        -e 's|^\(Exec[A-Za-z]*=+\{0,1\}\)omnibus-fallback|\1$(PREFIX)/libexec/omnibus-fallback|' \
 	        $$unit >$(AT)/lib/$$unit || exit; \
 	done
 	install -Dm644 -t $(AT)/lib/tmpfiles.d systemd/tmpfiles/omnibus.conf

@@ -91,7 +91,7 @@ class TestSystemBus:
         wait_until(lambda: "org.freedesktop.login1" in names(machine), "logind on the bus")
 
     def test_unit_survives(self, machine: Machine) -> None:
-        """A service that is a unit outlives the bus; one that the bus has started ends with it."""
+        """A service outlives the bus, unless it ends with its connection as this one does."""
         for name in (UNIT, DIRECT):
             echo(machine, name, "system", USER)
         direct = owner_pid(machine, DIRECT)
