@@ -36,12 +36,15 @@ package_version=$(apt-cache show --no-all-versions "$image" | sed -n 's/^Version
 dir=$STOCK/$version.$package_version
 
 unpack() {
-	local work=$dir.tmp.$$ kbuild flavour=${version%-amd64}
+	local work=$dir.tmp.$$ kbuild flavour=${version%-amd64} parts image_file
 	kbuild=$(apt-cache depends "linux-headers-$version" | sed -n 's/.*Depends: \(linux-kbuild-.*\)/\1/p')
 	rm -rf "$dir" "$work"
 	mkdir -p "$work/debs"
 	say "fetching $image $package_version"
-	(cd "$work/debs" && apt-get download -qq "$image" "linux-headers-$version" \
+	# From 7.x on the image and the modules are packages of their own, which linux-image depends on.
+	parts=$(apt-cache depends "$image" | sed -n 's/.*Depends: \(linux-\(binary\|modules\)-.*\)/\1/p')
+	# shellcheck disable=SC2086
+	(cd "$work/debs" && apt-get download -qq ${parts:-"$image"} "linux-headers-$version" \
 		"linux-headers-$flavour-common" "$kbuild" 2>/dev/null) || die "apt-get download failed"
 	for deb in "$work"/debs/*.deb; do
 		dpkg-deb -x "$deb" "$work/root"
@@ -56,8 +59,11 @@ unpack() {
 			ln -sfn "../../lib/$kbuild/$link" "$work/root/usr/src/linux-headers-$version/$link"
 	done
 	ln -s "root/usr/src/linux-headers-$version" "$work/build"
-	"$TOOLS/extract-vmlinux.sh" "$work/root/boot/vmlinuz-$version" >"$work/vmlinux"
-	rm -rf "$work/root/boot" "$work/root/usr/share"
+	# There, files are in /usr; modprobe looks in /lib.
+	[ -e "$work/root/lib" ] || ln -s usr/lib "$work/root/lib"
+	image_file=$(ls "$work/root/boot/vmlinuz-$version" "$work/root/lib/modules/$version/vmlinuz" 2>/dev/null) || true
+	"$TOOLS/extract-vmlinux.sh" "$image_file" >"$work/vmlinux"
+	rm -rf "$work/root/boot" "$work/root/usr/share" "$image_file"
 	/sbin/depmod -b "$work/root" "$version"
 	for module in $GUEST_MODULES; do
 		/sbin/modprobe -d "$work/root" -S "$version" --show-depends "$module" | awk '/^insmod/ { print $2 }'
