@@ -21,6 +21,7 @@ from .errors import DBusError
 from .guard import Failed, Guard, failure, ignored
 from .history import History
 from .logging import DENIED, RELOAD_FAILED, RELOADED, Log
+from .mediation import set_contexts
 from .names import NameRegistry
 from .outlets import Field
 from .peers import Peer, Peers, TooManyConnections
@@ -106,6 +107,7 @@ class Bus:
         except Exception:
             self.relay.load_policy(self.settings.policy)
             raise
+        set_contexts(self.relay, settings)
         self.settings = settings
         self.limits = settings.limits
         self.policy = policy

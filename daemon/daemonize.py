@@ -160,8 +160,15 @@ def find_user(name: str) -> pwd.struct_passwd:
         raise ProcessError(f'Could not get UID and GID for username "{name}"') from None
 
 
-def become(user: pwd.struct_passwd) -> None:
-    """Drop all privileges but those of ``user``, permanently; raises ProcessError."""
+def become(user: pwd.struct_passwd, *, audit: bool = False) -> None:
+    """Drop all privileges but those of ``user``, permanently; raises ProcessError.
+
+    ``audit``: except for the right to write audit records, if there is one.
+    """
+    # Here, as a trial start has to report a data plane that can't be loaded.
+    from ..transport.relay import mediation
+
+    kept = audit and mediation.keep_audit_right()
     try:
         if os.geteuid() == 0:
             os.initgroups(user.pw_name, user.pw_gid)
@@ -172,6 +179,11 @@ def become(user: pwd.struct_passwd) -> None:
         os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
     except OSError as error:
         raise ProcessError(f"Failed to set UID to {user.pw_uid}: {error.strerror}") from error
+    if kept:
+        try:
+            mediation.settle_audit_right()
+        except OSError as error:
+            raise ProcessError(f"Failed to drop capabilities: {error.strerror}") from error
 
 
 def open_fds() -> Sequence[int]:

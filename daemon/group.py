@@ -36,6 +36,17 @@ def choose_group(
     return group, f"directly between clients: {how}"
 
 
+def relay_only(mode: str, module: str) -> tuple[None, str]:
+    """Return as ``choose_group`` for a bus that a security module mediates.
+
+    The module is asked about each message; what went directly it would not see.
+    """
+    reason = f"{module} mediates the bus"
+    if mode == "require":
+        raise Unavailable(f"multicast is required: {reason}")
+    return None, f"through the relay: {reason}"
+
+
 def begin_again(
     mode: str, settings: Settings, relay: Relay, log: Log, find: Callable[[int], Group] = find_group
 ) -> tuple[Group | None, str]:

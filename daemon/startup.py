@@ -23,13 +23,13 @@ from ..transport.address import AddressError
 from ..transport.listen import listen
 from ..transport.listener import Listener, ListenError, new_guid
 from ..transport.multicast.group import Group, Unavailable
-from ..transport.relay import Relay, share_heap
+from ..transport.relay import Module, Relay, share_heap
 from ..transport.unix import PACKETS, listen_beside
-from . import daemonize, pidfile
+from . import daemonize, mediation, pidfile
 from .activation.environment import inherited
 from .configuration import passed_over
 from .doors import open_doors
-from .group import begin_again, choose_group, hand_over
+from .group import begin_again, choose_group, hand_over, relay_only
 from .logging import Log
 from .options import Options
 from .upgrade.program import CLIENTS, installed
@@ -70,6 +70,7 @@ class Startup:
         self.announced: tuple[Listener, ...] = ()
         self.group: Group | None = None
         self.group_required = False
+        self.modules = Module(0)
         self.has_thread = True
         self.has_standby = False
         self.left: int | None = None
@@ -132,8 +133,7 @@ class Startup:
     def _prepare(self, settings: Settings) -> Mechanisms:
         """Check everything that can be checked without side effects."""
         self._configure_log(settings)
-        if settings.apparmor == "required":
-            raise daemonize.ProcessError("AppArmor mediation required but not present")
+        self.modules = mediation.find_modules(settings)
         self._claim(settings)
         return self._mechanisms(settings)
 
@@ -170,11 +170,17 @@ class Startup:
         """Make a group before privileges are dropped."""
         mode = self._multicast(settings)
         self.group_required = mode == "require"
-        self.group, self.way = choose_group(mode, settings.limits.max_replies_per_connection)
+        if self.modules:
+            self.group, self.way = relay_only(mode, mediation.describe(self.modules))
+        else:
+            self.group, self.way = choose_group(mode, settings.limits.max_replies_per_connection)
         self.log.note(f"Messages go {self.way}")
 
     def begin_group_again(self, settings: Settings, relay: Relay) -> None:
-        """Make a group for the clients that are connected."""
+        """Make a group for the clients that are connected, unless they are mediated."""
+        if relay.mediated:
+            self.way = relay_only("auto", mediation.describe(relay.mediated))[1]
+            return
         self.group, self.way = begin_again(self._multicast(settings), settings, relay, self.log)
 
     def _multicast(self, settings: Settings) -> str:
@@ -275,6 +281,7 @@ class Startup:
         if self.group is not None:
             failure = hand_over(self.group, relay, settings, self.log, required=self.group_required)
             self.way = failure or self.way
+        mediation.begin(relay, self.modules, settings, self.log)
         relay.load_policy(settings.policy)
         relay.set_limits(settings.limits)
         relay.commit()
@@ -325,7 +332,7 @@ class Startup:
             import_module(".upgrade.tables", __package__)
             if self.left is not None:
                 import_module(".upgrade.restart", __package__)
-            daemonize.become(user)
+            daemonize.become(user, audit=bool(self.modules))
 
     def _clean(self) -> None:
         for listener in self.listeners:

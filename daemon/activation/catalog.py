@@ -44,6 +44,11 @@ class Catalog(Record):
         """Return the answer of ListActivatableNames, which begins with the bus itself."""
         return make_body("as", [[BUS_NAME, *self.services]])
 
+    def labels(self) -> dict[str, str]:
+        """Return the AppArmor labels that services are assumed to have, by their names."""
+        found = ((name, service.assumed_apparmor_label) for name, service in self.services.items())
+        return {name: label for name, label in found if label is not None}
+
 
 EMPTY: Final = Catalog()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ...policy.settings import ServiceDir
-from ...transport.relay import Follower, Relay
+from ...transport.relay import Follower, Relay, Texts
 from ..guard import Failed, Guard, ignored
 from ..logging import Log
 from .catalog import EMPTY, Catalog, read
@@ -64,6 +64,8 @@ class Services:
     def _install(self, follower: Follower | None) -> None:
         """Hand the catalogue to the data plane."""
         self._guard.run(lambda: self._relay.set_catalog(self._catalog.names(), follower), ignored)
+        if self._relay.mediated:
+            self._guard.run(lambda: self._relay.set_texts(Texts.LABELS, self._catalog.labels()), ignored)
 
     def _read(self) -> None:
         self._reading, self._waiting = self._waiting, []

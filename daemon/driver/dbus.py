@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from ...transport.relay import Module
 from .. import errors
 from ..codec import STRINGS_AT_ONCE
 from ..errors import DBusError
@@ -78,12 +79,19 @@ def get_adt_audit_session_data(bus: Bus, call: Call) -> NoReturn:
     )
 
 
-def get_connection_selinux_security_context(bus: Bus, call: Call) -> NoReturn:
+def get_connection_selinux_security_context(bus: Bus, call: Call) -> Reply:
     """GetConnectionSELinuxSecurityContext(s name) → ay: an error unless SELinux mediates the bus."""
-    _find(bus, call, "security context")
+    owner = _find(bus, call, "security context")
+    if Module.SELinux in bus.relay.mediated:
+        return Reply((_own_context() if owner is None else owner.credentials.label,))
     raise DBusError(
         errors.SELINUX_SECURITY_CONTEXT_UNKNOWN, f"Could not determine security context for '{call.args[0]}'"
     )
+
+
+def _own_context() -> bytes:
+    with open("/proc/self/attr/current", "rb") as file:
+        return file.read().rstrip(b"\0")
 
 
 def update_activation_environment(bus: Bus, call: Call) -> None:
@@ -121,9 +129,10 @@ def _find(bus: Bus, call: Call, what: str) -> Peer | None:
 
 def _features(bus: Bus) -> Any:
     features = ["ActivatableServicesChanged", "HeaderFiltering"]
+    features += [name for module in bus.relay.mediated if (name := module.name)]
     if bus.systemd_activation:
         features.append("SystemdActivation")
-    return features
+    return sorted(features)
 
 
 def _interfaces(bus: Bus) -> Any:

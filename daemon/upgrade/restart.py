@@ -19,6 +19,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from ...transport.relay.mediation import pass_audit_right
 from ...transport.relay.resumption import LIBRARY as LIBRARY_PATH
 from ...transport.relay.state import Section, State, StateError
 from . import carrier
@@ -109,6 +110,7 @@ def _execute(startup: Startup, state: int, numbers: Sequence[int], fds: Sequence
         for number, fd in zip(numbers, fds, strict=True):
             os.dup2(fd, number)
         os.set_inheritable(state, True)
+        pass_audit_right()
         os.execve(command[0], command, successor_environment(startup))
     except OSError as error:
         text = f"omnibusd[{os.getpid()}]: can't go on with the clients: {error}\n"

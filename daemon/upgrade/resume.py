@@ -14,7 +14,7 @@ from ...policy.settings import Settings
 from ...systemd.notify import Notifier
 from ...transport.relay import Relay
 from ...transport.relay.state import Section, State, StateError
-from .. import daemonize, errors, pidfile
+from .. import daemonize, errors, mediation, pidfile
 from ..codec import make_body
 from ..configuration import ForkedReading
 from ..logging import RECOVERED, UPGRADED
@@ -119,6 +119,8 @@ class ResumedStart(Startup):
     def _configure_relay(self, settings: Settings) -> Relay:
         """Apply the configuration as a reload does."""
         relay = self._resumption.relay
+        mediation.begin(relay, self.modules, settings, self.log)
+        mediation.set_contexts(relay, settings)
         relay.load_policy(settings.policy)
         relay.set_limits(settings.limits)
         if self._resumption.crashed:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from ...transport.relay.mediation import hold_audit_right, pass_audit_right
 from ...transport.relay.message import NO_REPLY_EXPECTED
 from ...transport.relay.state import State, StateError
 from .. import errors
@@ -227,8 +228,10 @@ class Upgrader:
         try:
             for fd in kept:
                 os.set_inheritable(fd, True)
+            pass_audit_right()
             os.execve(command[0], command, successor_environment(self._startup))
         finally:
+            hold_audit_right()
             for fd in kept:
                 os.set_inheritable(fd, False)
             if self._standby is not None:

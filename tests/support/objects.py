@@ -13,7 +13,17 @@ from pathlib import Path
 CHECKOUT = Path(__file__).parents[2]
 RELAY_TESTS = CHECKOUT / "tests" / "relay"
 
-LAYERS = "base", "wire", "match policy bpf", "state", "send", "accept", "route", "resume group", "api"
+LAYERS = (
+    "base",
+    "wire",
+    "match policy mediation bpf",
+    "state",
+    "send",
+    "accept",
+    "route",
+    "resume group",
+    "api",
+)
 """The folders of the data plane by rank. A layer refers to itself and to those of a lower rank."""
 RANKS = {folder: rank for rank, folders in enumerate(LAYERS) for folder in folders.split()}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from omnibus.daemon.logging import Field, Log
 from omnibus.policy.settings import Limits
-from omnibus.transport.relay import Audience, Credentials, EventKind, Follower, LossReason
+from omnibus.transport.relay import Audience, Credentials, EventKind, Follower, LossReason, Module, Texts
 
 BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
@@ -60,6 +60,8 @@ class FakePlane:
     def __init__(self) -> None:
         self.waiting: list[FakeEvent] = []
         self.batch: list[tuple[Any, ...]] = []
+        self.mediated = Module(0)
+        self.texts: dict[Texts, dict[str, str]] = {}
         self.committed: list[tuple[Any, ...]] = []
         self.shown: list[str | int] = []
         self.awaited: set[str] = set()
@@ -147,6 +149,9 @@ class FakePlane:
 
     def set_catalog(self, names: bytes, follower: Follower | None) -> None:
         self.names, self.follower = names, follower
+
+    def set_texts(self, kind: Texts, texts: dict[str, str]) -> None:
+        self.texts[kind] = texts
 
     def export(self, kind: int, peers: Sequence[int] = ()) -> None:
         self.batch.append(("export", kind, tuple(peers)))

@@ -5,6 +5,7 @@ from .evaluator import Evaluator
 from .event import Audience, Event, EventKind, LossReason, Table
 from .follower import Follower
 from .identity import Identity, at_console, identify
+from .mediation import MediationError, Module, Texts
 from .relay import BROADCAST, MatchRuleError, Relay, share_heap
 
 __all__ = [
@@ -18,8 +19,11 @@ __all__ = [
     "Identity",
     "LossReason",
     "MatchRuleError",
+    "MediationError",
+    "Module",
     "Relay",
     "Table",
+    "Texts",
     "at_console",
     "identify",
     "share_heap",

@@ -49,6 +49,8 @@ def declarations(header: Path) -> str:
 
 HEADERS = [
     "api/relay.h",
+    "api/relay_mediate.h",
+    "mediation/mediation.h",
     "wire/message.h",
     "policy/policy.h",
     "base/follower.h",

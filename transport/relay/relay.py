@@ -11,6 +11,7 @@ from ._relay import ffi, lib
 from .credentials import Credentials
 from .event import Audience, Event
 from .follower import Follower
+from .mediation import MediationError, Module, Texts, body_of, null_or
 from .state import State, StateError
 
 BROADCAST: Final = 0xFFFF_FFFF_FFFF_FFFF
@@ -152,6 +153,24 @@ class Relay:
     def load_policy(self, block: bytes) -> None:
         """Applies a policy. Raises ValueError for anything but a block of omnibus.policy."""
         check(lib.relay_load_policy(self._relay, ffi.from_buffer(block), len(block)))
+
+    def mediate(self, modules: Module, bus_type: str | None) -> None:
+        """Lets security modules be asked, too; raises MediationError."""
+        why = ffi.new("char[]", _MAX_REASON)
+        result = lib.relay_mediate(self._relay, modules.value, null_or(bus_type), why, _MAX_REASON)
+        if result < 0:
+            text = str(ffi.string(why), "utf-8", "replace")
+            raise MediationError(text, missing=result == -errno.ENOENT)
+
+    @property
+    def mediated(self) -> Module:
+        """The modules that mediate this bus, also after `restore`."""
+        return Module(lib.relay_mediated(self._relay))
+
+    def set_texts(self, kind: Texts, texts: dict[str, str]) -> None:
+        """Sets what the modules are told of names; without effect if the bus is not mediated."""
+        body = body_of(texts)
+        check(lib.relay_set_texts(self._relay, kind.value, body, len(body)))
 
     def listen(self, fd: int, number: int, guid: str, *, simple: bool, only_external: bool) -> None:
         """Accepts clients from a socket, of which it keeps a duplicate.

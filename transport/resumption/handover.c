@@ -4,6 +4,8 @@
 #endif
 #include "resumption/handover.h"
 
+#include "mediation/audit_right.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -227,6 +229,7 @@ int handover_execute(const struct handover *h)
     for (uint32_t i = 0; i < h->n_fds; i++)
         fcntl(h->fds[i], F_SETFD, 0); /* some are closed by now */
     pthread_sigmask(SIG_SETMASK, &h->mask, NULL);
+    audit_right_pass();
     execve(h->previous, h->command, h->environment);
     return -errno;
 }

@@ -3,6 +3,7 @@
 
 #include "accept/door.h"
 #include "base/clock.h"
+#include "mediation/mediation.h"
 #include "send/monitor.h"
 
 #include <unistd.h>
@@ -41,6 +42,12 @@ void command_free(struct command *command)
     switch (command->kind) {
     case COMMAND_LOAD_POLICY:
         policy_free(command->policy);
+        break;
+    case COMMAND_MEDIATE:
+        mediation_free(command->mediation);
+        break;
+    case COMMAND_SET_TEXTS:
+        mediation_texts_free(command->texts);
         break;
     case COMMAND_LISTEN:
         door_free(command->door);

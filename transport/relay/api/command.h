@@ -8,6 +8,8 @@ struct door;
 
 enum command_kind {
     COMMAND_SET_LIMITS,
+    COMMAND_MEDIATE,
+    COMMAND_SET_TEXTS,
     COMMAND_LOAD_POLICY,
     COMMAND_LISTEN,
     COMMAND_STOP_LISTENING,
@@ -81,16 +83,18 @@ struct command {
             int fd; /* -1: taken */
             uint32_t max_members;
             bool trust_everybody;
-        } group;                 /* COMMAND_BEGIN_GROUP */
-        bool constant;           /* COMMAND_REPLY */
-        struct door *door;       /* COMMAND_LISTEN */
-        struct policy *policy;   /* COMMAND_LOAD_POLICY */
-        struct monitor *monitor; /* COMMAND_BECOME_MONITOR */
-        struct name *name;       /* COMMAND_SET_QUEUE, with its entries; body: the ids of their peers */
-        uint32_t n_log;          /* COMMAND_TAKEN: the log lines; body: the reports */
-        struct catalog *catalog; /* COMMAND_SET_CATALOG */
-        uint32_t n_starts;       /* COMMAND_COUNT_STARTS */
-        bool awaited;            /* COMMAND_AWAIT_NAME */
+        } group;                       /* COMMAND_BEGIN_GROUP */
+        bool constant;                 /* COMMAND_REPLY */
+        struct door *door;             /* COMMAND_LISTEN */
+        struct policy *policy;         /* COMMAND_LOAD_POLICY */
+        struct mediation *mediation;   /* COMMAND_MEDIATE */
+        struct mediation_texts *texts; /* COMMAND_SET_TEXTS, with what they refer to; id: which */
+        struct monitor *monitor;       /* COMMAND_BECOME_MONITOR */
+        struct name *name;             /* COMMAND_SET_QUEUE, with its entries; body: the ids of their peers */
+        uint32_t n_log;                /* COMMAND_TAKEN: the log lines; body: the reports */
+        struct catalog *catalog;       /* COMMAND_SET_CATALOG */
+        uint32_t n_starts;             /* COMMAND_COUNT_STARTS */
+        bool awaited;                  /* COMMAND_AWAIT_NAME */
     };
     uint8_t data[];
 };

@@ -8,6 +8,7 @@
 #include "api/export.h"
 #include "resume/resume.h"
 #include "route/route.h"
+#include "send/mediate.h"
 #include "send/monitor.h"
 #include "send/output.h"
 #include "send/say.h"
@@ -31,6 +32,25 @@ static void apply_load_policy(struct bus *bus, struct command *command)
     bus->policy->generation = old->generation + 1;
     command->policy = old;
     GROUP_CALL(bus, policy_changed, bus);
+}
+
+static void apply_mediate(struct bus *bus, struct command *command)
+{
+    int error = mediate_with(bus, command->mediation);
+    command->mediation = NULL;
+    if (error < 0)
+        log_line(bus, LOG_ERR, "Changes of security policies are not seen: %s", strerror(-error));
+}
+
+static void apply_set_texts(struct bus *bus, struct command *command)
+{
+    if (!bus->mediation)
+        return;
+    struct mediation_texts *to =
+        command->id == MEDIATION_LABELS ? &bus->mediation->labels : &bus->mediation->contexts;
+    const struct mediation_texts old = *to;
+    *to = *command->texts;
+    *command->texts = old;
 }
 
 static void apply_attach(struct bus *bus, struct command *command)
@@ -385,6 +405,8 @@ static void apply_stop(struct bus *bus, struct command *command)
 
 static void (*const appliers[COMMAND_COUNT])(struct bus *bus, struct command *command) = {
     [COMMAND_SET_LIMITS] = apply_set_limits,
+    [COMMAND_MEDIATE] = apply_mediate,
+    [COMMAND_SET_TEXTS] = apply_set_texts,
     [COMMAND_LOAD_POLICY] = apply_load_policy,
     [COMMAND_LISTEN] = apply_listen,
     [COMMAND_STOP_LISTENING] = apply_stop_listening,

@@ -5,6 +5,7 @@
 #include "accept/hello.h"
 #include "accept/incomplete.h"
 #include "accept/leave.h"
+#include "send/mediate.h"
 #include "send/monitor.h"
 #include "send/output.h"
 #include "state/group_ops.h"
@@ -82,6 +83,7 @@ int lifecycle_begin(struct bus *bus, struct events *events, const char *guid)
     memset(bus, 0, sizeof(*bus));
     bus->events = events;
     bus->lose = lose;
+    bus->mediating.kind = SOURCE_MEDIATION;
     bus->limits = first_limits;
     bus->tick = -1;
     bus->commanded = -1;
@@ -145,6 +147,7 @@ void lifecycle_end(struct bus *bus)
     if (bus->matches)
         match_index_free(bus->matches);
     monitors_free(&bus->monitors);
+    mediate_with(bus, NULL);
     policy_free(bus->policy);
     catalog_free(bus->catalog);
     prepared_free(&bus->prepared);

@@ -6,6 +6,7 @@
 #include "accept/incomplete.h"
 #include "accept/leave.h"
 #include "base/clock.h"
+#include "mediation/mediation.h"
 #include "resume/resume.h"
 #include "route/input.h"
 #include "send/judge.h"
@@ -119,6 +120,9 @@ static bool source_event(struct bus *bus, struct source *source, uint32_t events
         break;
     case SOURCE_DOOR:
         door_ready(bus, CONTAINER_OF(source, struct door, source));
+        break;
+    case SOURCE_MEDIATION:
+        mediation_changed(bus->mediation);
         break;
     }
     return false;

@@ -337,6 +337,7 @@ enum relay_state_section { /* never renumbered; below 64 */
                             * that the bus caused (0: it was killed).
                             */
                            RELAY_STATE_CRASHES,
+                           RELAY_STATE_MEDIATION, /* only of a bus that is mediated */
                            RELAY_STATE_END,
 };
 

@@ -35,6 +35,7 @@ struct relay {
     _Atomic(relay_successor) successor; /* what the thread does instead; NULL: nothing */
     struct kept_sections *kept;         /* NULL: none yet */
     struct standby *standby;            /* NULL: none was made */
+    uint32_t mediated;                  /* enum relay_module */
     bool started;                       /* the thread runs */
     bool turns;                         /* there is no thread: relay_turn is called */
 };

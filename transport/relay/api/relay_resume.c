@@ -2,6 +2,7 @@
 #include "api/relay_internal.h"
 
 #include "base/sealed.h"
+#include "mediation/mediation.h"
 #include "resume/resume.h"
 
 #include <errno.h>
@@ -110,6 +111,7 @@ int relay_restore(struct relay **out, const uint8_t *state, size_t size, bool re
         relay_free(relay);
         return error;
     }
+    relay->mediated = mediation_modules(relay->bus.mediation);
     *out = relay;
     return 0;
 }

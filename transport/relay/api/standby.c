@@ -6,6 +6,7 @@
 
 #include "api/relay_internal.h"
 #include "base/shared_heap.h"
+#include "mediation/audit_right.h"
 #include "resume/salvage.h"
 
 #include <errno.h>
@@ -221,6 +222,7 @@ static _Noreturn void become_bus(struct standby *s)
         drop_library(s->command);
     handle_signals(SIG_DFL);
     sigprocmask(SIG_SETMASK, &s->mask, NULL);
+    audit_right_pass();
     execve(s->command[0], s->command, s->environment);
     fail(s->command[0], strerror(errno));
 }

@@ -17,6 +17,7 @@ static const struct {
     {dump_bus, RELAY_STATE_BUS, 1, false, true},
     {dump_limits, RELAY_STATE_LIMITS, 1, false, true},
     {dump_policy, RELAY_STATE_POLICY, 1, false, true},
+    {dump_mediation, RELAY_STATE_MEDIATION, 1, false, true},
     {dump_catalog, RELAY_STATE_CATALOG, 1, false, true},
     {dump_doors, RELAY_STATE_DOORS, 1, false, true},
     {dump_peers, RELAY_STATE_PEERS, 1, false, true},
@@ -70,6 +71,8 @@ static void dump_all(struct dump *d, const uint8_t *sections, size_t size)
 {
     for (size_t i = 0; i < sizeof(sections_of_bus) / sizeof(*sections_of_bus); i++) {
         if (sections_of_bus[i].salvaged && !d->salvaged)
+            continue;
+        if (sections_of_bus[i].type == RELAY_STATE_MEDIATION && !d->bus->mediation)
             continue;
         state_section_begin(d->w, (uint16_t)sections_of_bus[i].type, sections_of_bus[i].version,
                             sections_of_bus[i].critical);

@@ -15,6 +15,7 @@ static const struct {
     {restore_bus, RELAY_STATE_BUS, 1, false, "bus"},
     {restore_limits, RELAY_STATE_LIMITS, 1, false, "limits"},
     {restore_policy, RELAY_STATE_POLICY, 1, false, "policy"},
+    {restore_mediation, RELAY_STATE_MEDIATION, 1, true, "mediation"},
     {restore_catalog, RELAY_STATE_CATALOG, 1, false, "catalog"},
     {restore_descriptor_table, RELAY_STATE_DESCRIPTORS, 1, false, "descriptors"},
     {restore_sets, RELAY_STATE_FDS, 1, false, "fds"},

@@ -4,7 +4,7 @@
 #include "route/activate.h"
 #include "route/credentials.h"
 #include "route/names_fast.h"
-#include "send/judge.h"
+#include "send/mediate.h"
 #include "send/say.h"
 #include "state/group_ops.h"
 #include "state/log.h"
@@ -144,6 +144,12 @@ static bool add_match(struct bus *bus, struct peer *sender, const struct message
         refuse_unprivileged(bus, sender, m);
         return true;
     }
+    struct denial denial;
+    if (bus->mediation && match_rule_eavesdrops(rule) && !mediate_eavesdrop(bus, sender, &denial)) {
+        match_rule_free(rule);
+        say_error(bus, sender, m->serial, denial.name, denial.text);
+        return true;
+    }
     if (!sender->matches)
         sender->matches = match_list_new(sender);
     struct match_rule *added = sender->matches ? match_index_add(bus->matches, sender->matches, rule) : NULL;
@@ -175,6 +181,18 @@ static bool remove_match(struct bus *bus, struct peer *sender, const struct mess
     return true;
 }
 
+/* The control plane has the rest of the answer, also for those without the privilege. */
+static bool refuses_monitor(struct bus *bus, struct peer *sender, const struct message *m, struct span none)
+{
+    struct denial denial;
+    (void)none;
+    if (!bus->mediation || !sender->credentials.privileged || !span_equal(m->path, BUS_PATH) ||
+        mediate_eavesdrop(bus, sender, &denial))
+        return false;
+    say_error(bus, sender, m->serial, denial.name, denial.text);
+    return true;
+}
+
 static const struct {
     struct span member, interface, signature;
     driver_method method;
@@ -192,6 +210,8 @@ static const struct {
     {{"GetConnectionUnixUser", 21}, {"org.freedesktop.DBus", 20}, {"s", 1}, credentials_user},
     {{"GetConnectionUnixProcessID", 26}, {"org.freedesktop.DBus", 20}, {"s", 1}, credentials_process},
     {{"GetConnectionCredentials", 24}, {"org.freedesktop.DBus", 20}, {"s", 1}, credentials_all},
+    {{"BecomeMonitor", 13}, {"org.freedesktop.DBus.Monitoring", 31}, {"asu", 3}, refuses_monitor},
+    {{"Trace", 5}, {"org.omnibus.Inspect1", 20}, {"as", 2}, refuses_monitor},
     {{"Ping", 4}, {"org.freedesktop.DBus.Peer", 25}, {"", 0}, ping},
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "route/names_fast.h"
 
-#include "send/judge.h"
+#include "send/mediate.h"
 #include "send/monitor.h"
 #include "send/say.h"
 #include "state/group_ops.h"
@@ -30,6 +30,7 @@ static bool decides_here(const struct bus *bus, const struct peer *sender, struc
 static bool refuses_request(struct bus *bus, struct peer *peer, uint32_t serial, struct span name)
 {
     struct policy_party side;
+    struct denial denial;
     if (!name_is_bus_name(name)) {
         say_error_about(bus, peer, serial, ERROR_INVALID_ARGS, "Requested bus name \"%s\" is not valid",
                         name.s);
@@ -42,6 +43,8 @@ static bool refuses_request(struct bus *bus, struct peer *peer, uint32_t serial,
                         "Connection \"%s\" is not allowed to own the service \"%s\"because it is reserved "
                         "for D-Bus' use only",
                         peer->unique_text, name.s);
+    } else if (bus->mediation && !mediate_own(bus, peer, name, &denial)) {
+        say_error(bus, peer, serial, denial.name, denial.text);
     } else if (!peer_party(peer, bus->policy, &side)) {
         say_error(bus, peer, serial, ERROR_NO_MEMORY, "Not enough memory");
     } else if (!policy_can_own(side.identity, name)) {

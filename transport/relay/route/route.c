@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "route/driver.h"
 #include "send/deliver.h"
-#include "send/judge.h"
+#include "send/mediate.h"
 #include "send/monitor.h"
 #include "send/output.h"
 #include "send/say.h"
@@ -170,9 +170,27 @@ static bool asks_before_hello(const struct transit *t)
            judge(t->bus, &c, &denial);
 }
 
+/* A connection without a label is closed; a module may deny it to speak to the bus. */
+static bool refuses_hello(struct transit *t)
+{
+    const struct policy_case c = {.m = t->m, .sender = t->sender};
+    struct denial denial;
+    if (!mediate_knows(t->bus, t->sender)) {
+        bus_lose(t->bus, t->sender, RELAY_GONE_INVALID);
+        return true;
+    }
+    if (mediate(t->bus, &c, &denial))
+        return false;
+    t->bus->totals.denied++;
+    say_error(t->bus, t->sender, t->m->serial, denial.name, denial.text);
+    return true;
+}
+
 static void route_inactive(struct transit *t)
 {
     if (bus_is_hello(t->m)) {
+        if (t->bus->mediation && refuses_hello(t))
+            return;
         if (!hello_answer(t->bus, t->sender, t->m))
             route_up(t->bus, t->sender, t->m, t->fds);
     } else if (!span_equal(t->m->destination, BUS_NAME)) {

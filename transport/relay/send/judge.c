@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "send/judge.h"
 
+#include "send/mediate.h"
 #include "state/log.h"
 
 #include <stdarg.h>
@@ -22,20 +23,46 @@ static const char *judge_or_unset(struct span span)
     return span.s ? span.s : "(unset)";
 }
 
+static const char *judge_name(const struct peer *sender)
+{
+    return !sender ? "(unset)" : sender->active ? sender->unique_text : "(null)";
+}
+
+static const char *judge_loginfo(const struct peer *sender)
+{
+    return !sender ? "(bus)" : sender->active ? sender->credentials.loginfo : "inactive";
+}
+
 /* The wording of the reference, which administrators search logs for. */
-static void describe(char *text, size_t size, const char *complaint, const struct policy_case *c,
-                     uint32_t matched)
+static void describe_about(char *text, size_t size, const char *complaint, const char *matched,
+                           const struct policy_case *c)
 {
     const struct message *m = c->m;
     snprintf(text, size,
-             "%s, %u matched rules; type=\"%s\", sender=\"%s\" (%s) "
+             "%s%s; type=\"%s\", sender=\"%s\" (%s) "
              "interface=\"%s\" member=\"%s\" "
              "error name=\"%s\" requested_reply=\"%d\" destination=\"%s\" (%s)",
-             complaint, matched, message_type_name(m->type), c->sender ? c->sender->unique_text : "(unset)",
-             c->sender ? c->sender->credentials.loginfo : "(bus)", judge_or_unset(m->interface),
-             judge_or_unset(m->member), judge_or_unset(m->error_name), c->requested_reply,
-             m->destination.s ? m->destination.s : BUS_NAME.s,
+             complaint, matched, message_type_name(m->type), judge_name(c->sender), judge_loginfo(c->sender),
+             judge_or_unset(m->interface), judge_or_unset(m->member), judge_or_unset(m->error_name),
+             c->requested_reply, m->destination.s ? m->destination.s : BUS_NAME.s,
              c->recipient ? c->recipient->credentials.loginfo : "bus");
+}
+
+static void describe(char *text, size_t size, const char *complaint, const struct policy_case *c,
+                     uint32_t matched)
+{
+    char rules[32];
+    snprintf(rules, sizeof(rules), ", %u matched rules", matched);
+    describe_about(text, size, complaint, rules, c);
+}
+
+void complain_without_rules(struct denial *denial, const char *name, const char *complaint,
+                            const struct policy_case *c)
+{
+    if (!denial)
+        return;
+    denial->name = name;
+    describe_about(denial->text, sizeof(denial->text), complaint, "", c);
 }
 
 void complain(struct denial *denial, const char *name, const char *complaint, const struct policy_case *c,
@@ -159,13 +186,21 @@ uint32_t judge_outcome(struct bus *bus, const struct policy_case *c)
 {
     struct policy_party sender, recipient;
     struct policy_class class;
-    return outcome_of(bus->policy, c, &sender, &recipient, &class);
+    uint32_t outcome = outcome_of(bus->policy, c, &sender, &recipient, &class);
+    if (!bus->mediation || outcome == 0)
+        return outcome;
+    uint32_t mediated = mediate_outcome(bus, c);
+    if (mediated & POLICY_DENIED)
+        outcome = POLICY_DENIED;
+    return outcome | (mediated & POLICY_LOGGED);
 }
 
 bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial)
 {
     if (c->alike && is_alike(bus->policy, c))
         return true;
+    if (bus->mediation && !mediate(bus, c, denial))
+        return false;
     if (c->m->type > MESSAGE_SIGNAL) {
         deny(denial, ERROR_ACCESS_DENIED, "Message bus will not accept messages of unknown type\n");
         return false;
@@ -179,7 +214,8 @@ bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial)
         return false;
     }
     if (outcome == POLICY_ALLOWED) {
-        if (c->alike)
+        /* a module knows labels, which the policy does not tell apart */
+        if (c->alike && !bus->mediation)
             *c->alike = (struct policy_alike){recipient.identity, recipient.role, bus->policy->generation};
         return true;
     }

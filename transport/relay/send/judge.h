@@ -47,6 +47,9 @@ uint32_t judge_outcome(struct bus *bus, const struct policy_case *c);
  */
 void complain(struct denial *denial, const char *name, const char *complaint, const struct policy_case *c,
               uint32_t matched);
+/* The same of what is no rule's matter. */
+void complain_without_rules(struct denial *denial, const char *name, const char *complaint,
+                            const struct policy_case *c);
 void deny(struct denial *denial, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

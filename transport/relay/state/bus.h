@@ -23,6 +23,7 @@
 
 struct group;
 struct group_ops;
+struct mediation;
 
 #define BUS_NAME SPAN("org.freedesktop.DBus")
 #define BUS_PATH SPAN("/org/freedesktop/DBus")
@@ -97,6 +98,8 @@ struct bus {
     void (*lose)(struct bus *bus, struct peer *peer, enum relay_gone reason); /* bus_lose */
     const struct group_ops *group_ops; /* see group_ops.h; NULL: all messages are relayed */
     struct group *group;               /* state of the group layer */
+    struct mediation *mediation;       /* security modules that are asked, too; NULL: none */
+    struct source mediating;           /* target for epoll events of mediation */
     bool stop;
     bool frozen;            /* see resume/resume.h; asked once per wake-up */
     struct event *freezing; /* to be pushed when the output of the freeze is written; NULL: none */

@@ -10,6 +10,7 @@ enum source_kind {
     SOURCE_GROUP,
     SOURCE_PEER,
     SOURCE_DOOR,
+    SOURCE_MEDIATION,
 };
 
 struct source {

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OMNIBUS_RELAY_MEDIATE_H
+#define OMNIBUS_RELAY_MEDIATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct relay;
+
+/*
+ * The part of the interface to the control plane that is about security modules of the kernel, which mediate
+ * names and messages besides the policy (mediation/).
+ */
+
+#pragma GCC visibility push(default)
+/* cffi: begin */
+/*
+ * Lets modules (enum mediation_module) be asked, from the next relay_commit on; the library of each is loaded
+ * at once. 0; or a negative errno, and why not: -ENOENT if a library is not there. bus_type: NULL: none is
+ * configured. A bus that is mediated has no group.
+ */
+int relay_mediate(struct relay *relay, uint32_t modules, const char *bus_type, char *why, size_t why_size);
+uint32_t relay_mediated(struct relay *relay); /* those of a bus, also after a restore */
+/*
+ * Sets the texts that modules are told of names (enum mediation_texts_kind). A body is name and text in turn,
+ * each with a NUL; -EINVAL. Without effect on a bus that is not mediated.
+ */
+int relay_set_texts(struct relay *relay, uint32_t kind, const uint8_t *body, size_t size);
+/*
+ * The right to write audit records (mediation/audit_right.h) of the calling thread, over a change of the user
+ * or an execve(2). KEEP returns 1 if there is one, and else 0; SETTLE 0 or a negative errno; the others 0.
+ */
+enum relay_audit_right {
+    RELAY_AUDIT_KEEP = 1,
+    RELAY_AUDIT_SETTLE = 2,
+    RELAY_AUDIT_PASS = 3,
+    RELAY_AUDIT_HOLD = 4,
+};
+int relay_audit_right(uint32_t step);
+/* cffi: end */
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+#include "send/mediate.h"
+
+#include "mediation/apparmor.h"
+#include "mediation/selinux.h"
+#include "state/group_ops.h"
+#include "state/log.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+#define APPARMOR_PREVENTS                                                                                    \
+    "An AppArmor policy prevents this sender from sending this message to this recipient"
+#define SELINUX_PREVENTS "An SELinux policy prevents this sender from sending this message to this recipient"
+
+static void mediate_log(void *context, int severity, const char *text)
+{
+    size_t size = strlen(text);
+    /* records for audit end with a newline, lines of a log don't */
+    log_line(context, severity, "%.*s", (int)(size > 0 && text[size - 1] == '\n' ? size - 1 : size), text);
+}
+
+int mediate_with(struct bus *bus, struct mediation *mediation)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &bus->mediating};
+    int fds[2];
+    mediation_free(bus->mediation);
+    bus->mediation = mediation;
+    if (!mediation)
+        return 0;
+    mediation_attach(mediation, mediate_log, bus);
+    /* what goes directly is not seen here, so that no module could be asked */
+    GROUP_CALL(bus, dissolve, bus);
+    for (uint32_t n = mediation_watched(mediation, fds); n > 0; n--) {
+        if (epoll_ctl(bus->epoll, EPOLL_CTL_ADD, fds[n - 1], &event) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+static struct mediation_end end_of(const struct peer *peer)
+{
+    const struct relay_credentials *who = &peer->credentials;
+    return (struct mediation_end){{who->label_size > 0 ? who->label : NULL, who->label_size}, who->pid};
+}
+
+bool mediate_knows(const struct bus *bus, const struct peer *peer)
+{
+    struct span label = end_of(peer).label;
+    const struct mediation *mediation = bus->mediation;
+    return label.s && (!mediation->apparmor || apparmor_knows(label)) &&
+           (!mediation->selinux || selinux_knows(mediation->selinux, label));
+}
+
+/* What a case is for the modules; the storage is for what it refers to. */
+struct mediate_parts {
+    struct mediation_end recipient;
+    struct span assumed;
+};
+
+static struct mediation_case mediate_case(const struct bus *bus, const struct policy_case *c,
+                                          struct mediate_parts *parts)
+{
+    struct mediation_case made = {.m = c->m,
+                                  .destination = c->m->destination.s ? c->m->destination : BUS_NAME,
+                                  .source = c->sender->active ? c->sender->unique : BUS_NAME,
+                                  .sender = end_of(c->sender),
+                                  .requested_reply = c->requested_reply && c->recipient};
+    if (c->recipient) {
+        parts->recipient = end_of(c->recipient);
+        made.recipient = &parts->recipient;
+    } else if (!span_equal(made.destination, BUS_NAME)) {
+        parts->assumed = mediation_text(&bus->mediation->labels, made.destination);
+        made.assumed = &parts->assumed;
+    }
+    return made;
+}
+
+/* Messages of the bus itself are not mediated, and those of unknown types are refused by all. */
+static bool is_exempt(const struct policy_case *c)
+{
+    return !c->sender || c->m->type > MESSAGE_SIGNAL;
+}
+
+static const char *errno_name(int error)
+{
+    switch (error) {
+    case EACCES:
+    case EPERM:
+        return ERROR_ACCESS_DENIED;
+    case ENOENT:
+        return "org.freedesktop.DBus.Error.FileNotFound";
+    case ENOBUFS:
+    case ENOMEM:
+        return ERROR_NO_MEMORY;
+    case EMFILE:
+    case ENFILE:
+        return ERROR_LIMITS_EXCEEDED;
+    default:
+        return ERROR_FAILED;
+    }
+}
+
+static void deny_unanswered(struct denial *denial, int error)
+{
+    deny(denial, errno_name(error), "Failed to query AppArmor policy: %s", strerror(error));
+}
+
+static bool ask_apparmor(struct bus *bus, const struct policy_case *c, const struct mediation_case *mc,
+                         struct denial *denial)
+{
+    struct apparmor_verdict verdict = apparmor_judge(bus->mediation->apparmor, mc);
+    int error = verdict.send.error ? verdict.send.error : verdict.receive.error;
+    if (verdict.send.audit || verdict.receive.audit)
+        apparmor_record(bus->mediation->apparmor, mc, &verdict);
+    if (verdict.send.allow && verdict.receive.allow)
+        return true;
+    if (error != 0)
+        deny_unanswered(denial, error);
+    else
+        complain_without_rules(denial, ERROR_ACCESS_DENIED, APPARMOR_PREVENTS, c);
+    return false;
+}
+
+bool mediate(struct bus *bus, const struct policy_case *c, struct denial *denial)
+{
+    struct mediate_parts parts;
+    if (is_exempt(c))
+        return true;
+    const struct mediation_case mc = mediate_case(bus, c, &parts);
+    if (bus->mediation->selinux && !selinux_send(bus->mediation->selinux, &mc)) {
+        /* the reference says false of any reply here */
+        struct policy_case told = *c;
+        told.requested_reply = false;
+        complain(denial, ERROR_ACCESS_DENIED, SELINUX_PREVENTS, &told, 0);
+        return false;
+    }
+    return !bus->mediation->apparmor || ask_apparmor(bus, c, &mc, denial);
+}
+
+uint32_t mediate_outcome(struct bus *bus, const struct policy_case *c)
+{
+    struct mediate_parts parts;
+    if (is_exempt(c) || !bus->mediation->apparmor)
+        return POLICY_ALLOWED;
+    const struct mediation_case mc = mediate_case(bus, c, &parts);
+    struct apparmor_verdict verdict = apparmor_judge(bus->mediation->apparmor, &mc);
+    uint32_t logged = verdict.send.audit || verdict.receive.audit ? POLICY_LOGGED : 0;
+    return logged | (verdict.send.allow && verdict.receive.allow ? POLICY_ALLOWED : POLICY_DENIED);
+}
+
+bool mediate_own(struct bus *bus, const struct peer *peer, struct span name, struct denial *denial)
+{
+    const struct mediation_end end = end_of(peer);
+    struct mediation *mediation = bus->mediation;
+    struct span context = mediation_text(&mediation->contexts, name);
+    if (mediation->selinux && !selinux_own(mediation->selinux, &end, name, context)) {
+        deny(denial, ERROR_ACCESS_DENIED,
+             "Connection \"%s\" is not allowed to own the service \"%s\" due to SELinux policy",
+             peer->unique_text, name.s);
+        return false;
+    }
+    if (!mediation->apparmor)
+        return true;
+    struct mediation_answer answer = apparmor_own(mediation->apparmor, &end, name);
+    if (answer.error != 0)
+        deny_unanswered(denial, answer.error);
+    else if (!answer.allow)
+        deny(denial, ERROR_ACCESS_DENIED,
+             "Connection \"%s\" is not allowed to own the service \"%s\" due to AppArmor policy",
+             peer->unique_text, name.s);
+    return answer.allow;
+}
+
+bool mediate_eavesdrop(struct bus *bus, const struct peer *peer, struct denial *denial)
+{
+    const struct mediation_end end = end_of(peer);
+    if (!bus->mediation->apparmor)
+        return true;
+    struct mediation_answer answer = apparmor_eavesdrop(bus->mediation->apparmor, &end);
+    if (answer.error != 0)
+        deny_unanswered(denial, answer.error);
+    else if (!answer.allow)
+        deny(denial, ERROR_ACCESS_DENIED,
+             "Connection \"%s\" is not allowed to eavesdrop due to AppArmor policy", peer->unique_text);
+    return answer.allow;
+}
