@@ -9,6 +9,8 @@
 #   make guest-test      the integration tests in a guest whose kernel has the group; the better part of an hour
 #   make attack-test     attacks on omnibusd, its sanitised build and dbus-daemon, each with a limit; ten minutes, as root
 #   make bench-attacks   what each attack costs a bystander, beside dbus-daemon and dbus-broker; into docs/contributing/attacks.md
+#   make mediation-test  AppArmor and SELinux in force in guests, omnibusd and dbus-daemon compared; the better part of an
+#                        hour, as root; MODULES=selinux POLICIES=100 MESSAGES=10000 SEED=1
 #   make matrix          the suite on Debian 12, 13 and sid, and with a Python that none of them has; root only
 #   make desktop-test    logs in to XFCE and uses it, on dbus-daemon and on omnibus, and compares; root only; RUNS=3
 #   make desktop-takeover   logs in to XFCE, takes all three buses over while it is used, and goes on; root only; RUNS=20
@@ -101,6 +103,10 @@ guest-test: all test-packages
 	$(MAKE) -s -C tests/guest/load BUILD=$(CURDIR)/build/load
 	$(PYTHON) tests/guest/run.py $(if $(MULTICAST),--multicast=$(MULTICAST)) $(if $(KERNEL),--kernel=$(KERNEL)) $(TESTS)
 
+mediation-test: all test-packages
+	cd tests && ../$(BIN)/python -m mediation.run $(if $(POLICIES),--policies=$(POLICIES)) \
+	    $(if $(MESSAGES),--messages=$(MESSAGES)) $(if $(SEED),--seed=$(SEED)) $(MODULES)
+
 # PLACES="sid python3.12": there only. TESTS=tests/bus: those only.
 matrix:
 	.ci/packages debootstrap
@@ -141,4 +147,4 @@ upgrade-test: all test-packages peers
 	$(MAKE) -s takeover-test
 	[ "$$(id -u)" != 0 ] || $(MAKE) -s systemd-test TESTS='tests/systemd_boot/test_standby.py tests/systemd_boot/test_restart.py'
 
-.PHONY: crash-test upgrade-test peers record-state idle-test desktop-takeover coverage structure personal-words sanitize-test attack-test bench-attacks guest-test matrix desktop-test cross-test
+.PHONY: crash-test upgrade-test peers record-state idle-test desktop-takeover coverage structure personal-words sanitize-test attack-test bench-attacks guest-test mediation-test matrix desktop-test cross-test

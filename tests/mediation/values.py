@@ -1,0 +1,13 @@
+"""What the random rules and the random messages of a run are made of: few values, so that they often meet."""
+
+from __future__ import annotations
+
+LABELS = ("one", "two", "three", "four")
+"""AppArmor's profiles, and SELinux's types: of one client each."""
+NAMES = ("org.example.A", "org.example.B", "org.example.A.C", "net.example.D")
+PATHS = ("/", "/org/example/Object", "/org/example/Object/Child")
+INTERFACES = ("org.example.Interface", "org.example.Other")
+MEMBERS = ("Member", "Other", "Third")
+ERRORS = ("org.example.Error.One", "org.example.Error.Two")
+LONG = "/" + "x" * 5000
+"""A path of which a question to AppArmor is longer than the kernel takes."""
