@@ -221,9 +221,9 @@ bool process_is_mediated(char *why, size_t why_size)
     bool apparmor = enabled && enabled[0] == 'Y' && is_there("/sys/kernel/security/apparmor/features/dbus");
     free(enabled);
     if (apparmor)
-        refuse(why, why_size, "AppArmor decides about messages, and omnibusd would not ask it");
+        refuse(why, why_size, "AppArmor decides about messages, and would not be asked at first");
     else if (is_there("/sys/fs/selinux/enforce"))
-        refuse(why, why_size, "SELinux decides about messages, and omnibusd would not ask it");
+        refuse(why, why_size, "SELinux decides about messages, and would not be asked at first");
     else
         return false;
     return true;

@@ -28,7 +28,7 @@ bool process_is_there(const struct process *p);
 void process_free(struct process *p);
 /* True if it has children: programs that are being started. */
 bool process_has_children(const struct process *p);
-/* True if a security module decides about messages of dbus-daemon, which omnibusd would not ask. */
+/* True if a security module decides about messages of dbus-daemon, which would not be asked at first. */
 bool process_is_mediated(char *why, size_t why_size);
 /*
  * The bits of epoll_ctl(2) that each descriptor is watched with by one epoll instance. False: they can't be

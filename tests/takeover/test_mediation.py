@@ -33,7 +33,7 @@ class TestMediation:
         before = bus.facts()
         ran = run_with(bus, files)
         assert ran.returncode == 1, ran.stdout + ran.stderr
-        assert f"{module} decides about messages, and omnibusd would not ask it" in ran.stderr
+        assert f"{module} decides about messages, and would not be asked at first" in ran.stderr
         assert bus.facts() == before
 
     def test_forced(self, bus: Bus) -> None:
