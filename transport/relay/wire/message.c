@@ -197,6 +197,26 @@ static enum message_error read_body(const struct header_reader *h)
     return r.at == r.end ? MESSAGE_OK : MESSAGE_BAD_BODY_LENGTH;
 }
 
+/* Reads the header of a message of that size; its body need not be there yet. */
+static enum message_error read_header(struct header_reader *h, const uint8_t *data, uint32_t size)
+{
+    struct message *m = h->m;
+    m->big_endian = data[0] == 'B';
+    h->swap = m->big_endian != WIRE_HOST_BIG_ENDIAN;
+    m->type = data[OFFSET_TYPE];
+    m->flags = data[OFFSET_FLAGS];
+    m->body_size = wire_load32(data + OFFSET_BODY_SIZE, h->swap);
+    m->body_offset = size - m->body_size;
+    m->serial = wire_load32(data + OFFSET_SERIAL, h->swap);
+    m->fields_size = wire_load32(data + OFFSET_FIELDS_SIZE, h->swap);
+    h->end = MESSAGE_FIXED_SIZE + m->fields_size;
+    if (m->type == 0)
+        return MESSAGE_BAD_TYPE;
+    if (m->serial == 0)
+        return MESSAGE_BAD_SERIAL;
+    return read_fields(h);
+}
+
 enum message_error message_parse(struct message *m, const uint8_t *data, uint32_t size)
 {
     uint32_t framed = 0;
@@ -208,22 +228,25 @@ enum message_error message_parse(struct message *m, const uint8_t *data, uint32_
         return framed > size ? MESSAGE_INCOMPLETE : MESSAGE_TOO_LONG;
 
     struct header_reader h;
-    m->big_endian = data[0] == 'B';
     h.m = m;
-    h.swap = m->big_endian != WIRE_HOST_BIG_ENDIAN;
-    m->type = data[OFFSET_TYPE];
-    m->flags = data[OFFSET_FLAGS];
-    m->body_size = wire_load32(data + OFFSET_BODY_SIZE, h.swap);
-    m->body_offset = size - m->body_size;
-    m->serial = wire_load32(data + OFFSET_SERIAL, h.swap);
-    m->fields_size = wire_load32(data + OFFSET_FIELDS_SIZE, h.swap);
-    h.end = MESSAGE_FIXED_SIZE + m->fields_size;
-    if (m->type == 0)
-        return MESSAGE_BAD_TYPE;
-    if (m->serial == 0)
-        return MESSAGE_BAD_SERIAL;
-    error = read_fields(&h);
+    error = read_header(&h, data, size);
     return error ? error : read_body(&h);
+}
+
+enum message_error message_parse_header(struct message *m, const uint8_t *data, size_t available)
+{
+    uint32_t size = 0;
+    *m = (struct message){.data = data};
+    enum message_error error = message_frame(data, available, MESSAGE_MAX_SIZE, &size);
+    if (error)
+        return error;
+    const bool swap = (data[0] == 'B') != WIRE_HOST_BIG_ENDIAN;
+    if (available < size - wire_load32(data + OFFSET_BODY_SIZE, swap))
+        return MESSAGE_INCOMPLETE;
+    struct header_reader h;
+    h.m = m;
+    m->size = size;
+    return read_header(&h, data, size);
 }
 
 static const char *const message_error_texts[] = {

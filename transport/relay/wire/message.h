@@ -107,6 +107,11 @@ enum message_error message_frame(const uint8_t *data, size_t available, uint32_t
  * rejects. size is the one of message_frame. data needs no alignment. m is zeroed first.
  */
 enum message_error message_parse(struct message *m, const uint8_t *data, uint32_t size);
+/*
+ * The same for the header alone, of a message that is too large to be kept: the body is neither read nor
+ * checked. MESSAGE_INCOMPLETE: the header is longer than what is available.
+ */
+enum message_error message_parse_header(struct message *m, const uint8_t *data, size_t available);
 
 /*
  * The forwarded message: SENDER is replaced by sender (a valid bus name), unknown fields and
