@@ -9,22 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from ..record import Record
+from ..openmetrics import CONTENT_OF, Family, text_of
 from .connection import Connection
 from .live import Live
 from .verbs.pending import calls_of
 
-CONTENT_OF: Final = ("openmetrics", "prometheus")
-
-
-class Family(Record):
-    """A metric: its name without _total, its type, a help text, and its samples by labels besides ``bus``."""
-
-    name: str
-    type: str
-    help: str
-    samples: tuple[tuple[dict[str, str], float], ...]
-
+__all__ = ["CONTENT_OF", "families", "of_absent_bus", "text_of"]
 
 # Name and help of counters, and the key of GetStats.
 COUNTERS: Final = {
@@ -208,30 +198,3 @@ def _by(name: str, text: str, label: str, values: Mapping[str, float], kind: str
 
 def _seconds(name: str, text: str, microseconds: Iterable[int]) -> Family:
     return _one(name, f"{text}, the longest", max(microseconds, default=0) / 1e6)
-
-
-def text_of(found: Iterable[Family], bus: str, form: str) -> str:
-    """Return the text in one of the two formats.
-
-    They differ in the name of a counter in TYPE and HELP, without which the textfile collector takes it for
-    untyped, and in the end.
-    """
-    lines = []
-    for family in found:
-        suffix = "_total" if family.type == "counter" else ""
-        head = family.name + (suffix if form == "prometheus" else "")
-        lines += [f"# TYPE {head} {family.type}", f"# HELP {head} {family.help}"]
-        for labels, value in family.samples:
-            pairs = ",".join(f'{key}="{_escape(one)}"' for key, one in {"bus": bus, **labels}.items())
-            lines.append(f"{family.name}{suffix}{{{pairs}}} {_number(value)}")
-    if form == "openmetrics":
-        lines.append("# EOF")
-    return "\n".join(lines) + "\n"
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else repr(float(value))
