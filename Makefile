@@ -15,15 +15,15 @@ BUILT = $(VENV)/built
 LINK = $(VENV)/link
 JOBS ?= 4
 
-ROOMS = auth ctl daemon policy systemd transport
-PYTHON_FILES = __init__.py record.py $(wildcard $(addsuffix /*.py,$(ROOMS)) $(addsuffix /*/*.py,$(ROOMS)))
-C_FILES = $(wildcard transport/*/*/*.[ch] transport/resumption/*.[ch] tests/relay/*.[ch] daemon/*.c daemon/launch/*.[ch])
-C_SOURCES = $(wildcard transport/*/*/*.[ch] transport/resumption/*.[ch] kernel/include/uapi/linux/*.h daemon/*.c daemon/launch/*.[ch])
+ROOMS = auth ctl daemon link policy systemd transport
+PYTHON_FILES = __init__.py openmetrics.py record.py $(wildcard $(addsuffix /*.py,$(ROOMS)) $(addsuffix /*/*.py,$(ROOMS)))
+C_FILES = $(wildcard link/*/*.[ch] transport/*/*/*.[ch] transport/resumption/*.[ch] tests/link/*.[ch] tests/relay/*.[ch] daemon/*.c daemon/launch/*.[ch])
+C_SOURCES = $(wildcard link/*/*.[ch] transport/*/*/*.[ch] transport/resumption/*.[ch] kernel/include/uapi/linux/*.h daemon/*.c daemon/launch/*.[ch])
 
 all: $(VENV)/compiled
 
 # The package is linked into the environment, not found by an import hook, which would cost every start 25 ms.
-$(VENV)/installed: pyproject.toml setup.py ctl/omnibusctl .ci/packages
+$(VENV)/installed: pyproject.toml setup.py ctl/omnibusctl link/omnibus-link .ci/packages
 	.ci/packages python3-venv python3-dev gcc
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check --upgrade 'setuptools>=77,<90' 'wheel>=0.40,<1' 'cffi>=1.16,<3'
@@ -60,8 +60,8 @@ lint: all
 # Six seconds. Not a part of lint, because each version of it has other checks.
 tidy:
 	.ci/packages clang-tidy
-	printf '%s\n' $(filter-out %.h $(wildcard transport/*/_*.c daemon/launch/_*.c),$(C_SOURCES)) | xargs -P$(JOBS) -n8 sh -c \
-	    'clang-tidy --quiet "$$@" -- -std=gnu11 -Itransport -Itransport/relay -Itransport/multicast -Ikernel/include/uapi 2>/dev/null' -
+	printf '%s\n' $(filter-out %.h $(wildcard link/*/_*.c transport/*/_*.c daemon/launch/_*.c),$(C_SOURCES)) | xargs -P$(JOBS) -n8 sh -c \
+	    'clang-tidy --quiet "$$@" -- -std=gnu11 -Ilink/wire -Itransport -Itransport/relay -Itransport/multicast -Ikernel/include/uapi 2>/dev/null' -
 
 test-packages: tests/packages.txt
 	@.ci/packages tests/packages.txt
@@ -82,7 +82,7 @@ fuzz-coverage:
 	@$(MAKE) -s -C tests/relay coverage
 
 clean:
-	rm -rf $(VENV) build *.egg-info transport/*/_*.c transport/*/_*.so tests/relay/build \
+	rm -rf $(VENV) build *.egg-info link/*/_*.c link/*/_*.so transport/*/_*.c transport/*/_*.so tests/relay/build \
 	    transport/relay/libomnibusrelay.so daemon/launch/_launch.*.so daemon/launch/omnibus-daemon-launch-helper \
 	    daemon/omnibusd
 

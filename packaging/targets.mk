@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Included by the Makefile of the project's root.
 #   make install           everything below $(DESTDIR)$(PREFIX), for the Python that builds it
+#                          LINK=yes: with the libraries of omnibus-link, from the index
 #   make install-files     all but the program: units, policy, manual pages, omnibus-switch, and
 #                          omnibus-takeover if it was built
 #   make install-module    the sources of the kernel module, for dkms
@@ -32,6 +33,12 @@ build/builder/bin/python: pyproject.toml
 	build/builder/bin/pip install -q --disable-pip-version-check 'setuptools>=77,<90' 'wheel>=0.40,<1' 'cffi>=1.16,<3'
 	touch $@
 
+# The extra "link" of pyproject.toml.
+LINK_LIBRARIES = import subprocess, sys, tomllib; \
+    extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target", sys.argv[1]]; \
+    subprocess.run(pip + extras["link"], check=True)
+
 program: $(filter build/builder/bin/python,$(BUILDER))
 	$(BUILDER) setup.py -q build --build-base=$(PROGRAM) --build-lib=$(PROGRAM)/lib --build-scripts=$(PROGRAM)/bin
 
@@ -45,6 +52,7 @@ install-program:
 	find $(SITE) -name '*.pyi' -delete
 	rm $(SITE)/omnibus/py.typed
 	$(BACKEND) $$($(BUILDER) -c 'import _cffi_backend; print(_cffi_backend.__file__)') $(SITE)/
+	$(if $(LINK),$(BUILDER) -c '$(LINK_LIBRARIES)' $(SITE))
 	printf 'home = %s\ninclude-system-site-packages = false\n' $(patsubst %/,%,$(dir $(HOME_OF))) >$(AT)/lib/omnibus/pyvenv.cfg
 	ln -s $(HOME_OF) $(AT)/lib/omnibus/bin/python3
 	install -m755 -t $(AT)/lib/omnibus/bin $(PROGRAM)/bin/*
@@ -63,6 +71,7 @@ install-files:
 	    install -d $(AT)/lib/$${unit%/*} && \
 	    sed -e 's|^ExecStart=omnibusd|ExecStart=$(PREFIX)/bin/omnibusd|' \
 	        -e 's|^ExecStart=omnibusctl|ExecStart=$(PREFIX)/bin/omnibusctl|' \
+        -e 's|^ExecStart=omnibus-link|ExecStart=$(PREFIX)/bin/omnibus-link|' \
 	        -e 's|^\(Exec[A-Za-z]*=+\{0,1\}\)omnibus-fallback|\1$(PREFIX)/libexec/omnibus-fallback|' \
 	        $$unit >$(AT)/lib/$$unit || exit; \
 	done

@@ -15,6 +15,7 @@ CODE = (
     "ctl",
     "daemon",
     "kernel",
+    "link",
     "packaging",
     "policy",
     "switch",

@@ -12,6 +12,8 @@ import pytest
 from omnibus.daemon.options import FLAGS, USAGE, WITH_VALUE
 from omnibus.daemon.upgrade.program import CAN_RESUME
 from omnibus.daemon.usage import explain
+from omnibus.link.cli import parser
+from omnibus.link.config import Limits
 from omnibus.policy.omnibus_conf import CHOICES
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +99,19 @@ class TestTakeover:
         source = (ROOT / "takeover/main.c").read_text()
         usage = source.split("usage[] =")[1].split(";")[0]
         assert options(section("omnibus-takeover.8", "OPTIONS")) == options(usage)
+
+
+class TestLink:
+    """omnibus-link(8)."""
+
+    def test_options(self) -> None:
+        assert options(section("omnibus-link.8", "OPTIONS")) == options(parser().format_help())
+
+    def test_limits(self) -> None:
+        """Each limit, with its default."""
+        page = section("omnibus-link.8", "FILE FORMAT")
+        for name, field in Limits.model_fields.items():
+            assert re.search(rf"^\.I {name}\n[^(]*\({field.default}\b", page, re.MULTILINE), name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

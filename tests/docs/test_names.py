@@ -13,7 +13,19 @@ from omnibus.policy.omnibus_conf import read_own
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-SOURCES = ("auth", "bench", "ctl", "daemon", "kernel", "policy", "systemd", "takeover", "tests", "transport")
+SOURCES = (
+    "auth",
+    "bench",
+    "ctl",
+    "daemon",
+    "kernel",
+    "link",
+    "policy",
+    "systemd",
+    "takeover",
+    "tests",
+    "transport",
+)
 ENDINGS = {".py", ".c", ".h", ".mk", ".sh", ".conf", ".service", ".txt", ".pyi"}
 FENCED = re.compile(r"^ *```(\w*).*?\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^ {4}.*$", re.MULTILINE)

@@ -40,7 +40,8 @@ class TestInstallation:
             programs |= set(OURS.findall(text))
             assert not re.search(r"^(Exec\w+=|OnFailure=/)omnibus", text, re.MULTILINE), unit
         assert programs == {
-            f"{prefix}/{one}" for one in ("bin/omnibusd", "bin/omnibusctl", "libexec/omnibus-fallback")
+            f"{prefix}/{one}"
+            for one in ("bin/omnibusd", "bin/omnibusctl", "bin/omnibus-link", "libexec/omnibus-fallback")
         }
         assert (installed / f".{prefix}/libexec/omnibus-fallback").stat().st_mode & 0o111
 
@@ -60,7 +61,8 @@ class TestInstallation:
         """Each program has a page, and so have the own file and the module."""
         places = installed / prefix.lstrip("/")
         programs = {path.name for folder in ("sbin", "libexec") for path in (places / folder).iterdir()}
-        programs |= {"omnibusd", "omnibusctl", "omnibus-daemon-launch-helper", "omnibus-takeover"}
+        programs |= {"omnibusd", "omnibusctl", "omnibus-link"}
+        programs |= {"omnibus-daemon-launch-helper", "omnibus-takeover"}
         pages = {path.stem for path in places.glob("share/man/man[1-9]/*")}
         assert pages == programs | {"omnibus.conf", "unix_multicast"}
 

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 NATIVE = {
     "omnibus/daemon/launch/_launch.abi3.so",
     "omnibus/daemon/launch/omnibus-daemon-launch-helper",
+    "omnibus/link/wire/_frame.abi3.so",
     "omnibus/transport/multicast/_uapi.abi3.so",
     "omnibus/transport/relay/_relay.abi3.so",
     "omnibus/transport/relay/libomnibusrelay.so",
@@ -50,9 +51,9 @@ def contents(wheel: Path) -> None:
     assert re.search("^Name: omnibus-dbus$", metadata, re.MULTILINE)
     assert re.fullmatch(r"omnibus_dbus-[\d.]+-cp311-abi3-linux_\w+\.whl", wheel.name)
     scripts = {name.rpartition("/")[2] for name in names if ".data/scripts/" in name}
-    assert scripts == {"omnibusd", "omnibusctl"}
+    assert scripts == {"omnibusd", "omnibusctl", "omnibus-link"}
     packed = {name for name in names if ".data/" not in name}
-    rooms = ("auth", "ctl", "daemon", "policy", "systemd", "transport")
+    rooms = ("auth", "ctl", "daemon", "link", "policy", "systemd", "transport")
     tracked = subprocess.run(
         ["git", "ls-files", *rooms], cwd=ROOT, check=True, capture_output=True, text=True
     )
@@ -60,7 +61,7 @@ def contents(wheel: Path) -> None:
         f"omnibus/{name}" for name in tracked.stdout.split() if re.search(r"\.pyi?$|^daemon/conf/", name)
     }
     modules = {name for name in modules if not name.endswith("/build.py")}
-    modules |= {f"omnibus/{name}" for name in ("__init__.py", "record.py", "py.typed")}
+    modules |= {f"omnibus/{name}" for name in ("__init__.py", "openmetrics.py", "record.py", "py.typed")}
     assert packed == modules | NATIVE
 
 

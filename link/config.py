@@ -1,0 +1,209 @@
+"""The file of a link: two buses, and which names of each the other has."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+LABEL = re.compile(r"[A-Za-z_-][A-Za-z0-9_-]*")
+HOST = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+NAME_LIMIT = 255
+NO_UID = 0xFFFFFFFF
+
+
+class ConfigError(Exception):
+    """The file is not one of a link; one problem in each line."""
+
+
+def _host(text: str) -> str:
+    if not HOST.fullmatch(text):
+        raise ValueError(f"{text!r} is not a host: letters, digits and _, as it becomes a part of names")
+    return text
+
+
+def _pattern(text: str) -> str:
+    """Check a well-known name, whose last element may be ``*`` and which may have ``%h``."""
+    parts = text.replace("%h", "h").removesuffix(".*").split(".")
+    if len(text) > NAME_LIMIT or not all(LABEL.fullmatch(part) for part in parts):
+        raise ValueError(f"{text!r} is not a well-known name, nor one that ends in .*")
+    if len(parts) < 2 and not text.endswith(".*"):
+        raise ValueError(f"{text!r} has one element only")
+    if text.startswith("org.freedesktop.DBus") and text in ("org.freedesktop.DBus", "org.freedesktop.DBus.*"):
+        raise ValueError("the bus's own name can't be linked")
+    return text
+
+
+def _is_fixed(text: str) -> str:
+    if "%h" in text:
+        raise ValueError(f"{text!r}: %h has a meaning in the names of imports only")
+    return text
+
+
+Host = Annotated[str, AfterValidator(_host)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Exported = Annotated[str, AfterValidator(_pattern), AfterValidator(_is_fixed)]
+User = Annotated[int, Field(ge=1, lt=NO_UID)] | Annotated[str, Field(min_length=1)]
+
+
+class Strict(BaseModel):
+    """A table of the file: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Export(Strict):
+    """One exported name, or all names below one."""
+
+    to: list[Host]
+    start: bool = False
+    """The service may be absent: it is there for importers, and the first call lets this bus start it."""
+
+
+class Import(Strict):
+    """One imported name, or all names below one."""
+
+    from_: Host | Literal["*"] = Field(alias="from")
+    name: Exported | None = None
+    """As it is called there; None: as here."""
+    prefer: Literal["local", "remote"] = "local"
+
+
+class Limits(Strict):
+    """Bounds for what one host may occupy on the other's bus."""
+
+    stand_ins: Annotated[int, Field(ge=1, le=65536)] = 200
+    calls: Annotated[int, Field(ge=1, le=1 << 20)] = 1024
+    """Calls of one stand-in without a reply, and as many to it."""
+    rules: Annotated[int, Field(ge=1, le=1 << 16)] = 512
+    """Match rules of one client that cross. A client with more gets all signals of the names it may hear."""
+    max_message: Annotated[int, Field(ge=1 << 12, le=128 << 20)] = 1 << 20
+    """Bytes of one message."""
+    queue: Annotated[int, Field(ge=1 << 16, le=1 << 30)] = 16 << 20
+    """Bytes that wait for a bus that does not read from a stand-in."""
+
+
+class Bus(Strict):
+    """One side of a link."""
+
+    address: str
+    user: User
+    """As which user everything of the other side appears on this bus."""
+    exports: dict[Exported, Export] = Field({}, alias="export")
+    imports: dict[Pattern, Import] = Field({}, alias="import")
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _check(self) -> Bus:
+        if not self.address.startswith(("unix:path=", "unix:abstract=")):
+            raise ValueError("the address has to be unix:path= or unix:abstract=")
+        for pattern, one in self.exports.items():
+            if one.start and pattern.endswith(".*"):
+                raise ValueError(f"{pattern}: a name that is to be started has to be complete")
+        for pattern, wanted in self.imports.items():
+            if pattern.endswith(".*") != (wanted.name or pattern).endswith(".*"):
+                raise ValueError(f"{pattern}: both names or none have to end in .*")
+            if wanted.name is None and "%h" in pattern:
+                raise ValueError(f"{pattern}: has %h, so `name` has to say what it is called there")
+        return self
+
+    @property
+    def socket(self) -> bytes:
+        """The name of the socket for connect(2)."""
+        kind, _, name = self.address.removeprefix("unix:").partition(",")[0].partition("=")
+        return (b"\0" if kind == "abstract" else b"") + os.fsencode(name)
+
+
+class Config(Strict):
+    """A link of two buses that one process can reach."""
+
+    bus: dict[Host, Bus]
+    metrics: Path | None = None
+    """Where metrics are to be read, a Unix socket; None: $RUNTIME_DIRECTORY/metrics, if there is one."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Config:
+        if len(self.bus) != 2:
+            raise ValueError(f"there have to be two buses, and not {len(self.bus)}")
+        for host, one in self.bus.items():
+            known = self.bus.keys() - {host}
+            named = {to for export in one.exports.values() for to in export.to}
+            named |= {wanted.from_ for wanted in one.imports.values()} - {"*"}
+            for unknown in sorted(named - known):
+                raise ValueError(f"bus.{host}: {unknown!r} is not the other bus")
+        return self
+
+
+def read(path: Path) -> Config:
+    """Read a file; raises ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, path: str) -> Config:
+    """Read the text of a file; raises ConfigError."""
+    try:
+        return Config.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except ValidationError as error:
+        lines = [f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        raise ConfigError("\n".join(lines)) from error
+
+
+def ids_of(user: User) -> tuple[int, int]:
+    """Return uid and gid of a user; raises ConfigError.
+
+    A number without an account is its own group: the users of a container with a user namespace have none
+    here. Root is refused, since policies let it do everything.
+    """
+    if isinstance(user, int):
+        try:
+            return user, pwd.getpwuid(user).pw_gid
+        except KeyError:
+            return user, user
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError as error:
+        raise ConfigError(f"there is no user {user!r}: see omnibus-link --print-policy") from error
+    if account.pw_uid == 0:
+        raise ConfigError(f"{user!r} is root")
+    return account.pw_uid, account.pw_gid
+
+
+def covers(pattern: str, name: str) -> bool:
+    """Tell whether a pattern is a name or has it below."""
+    return name.startswith(pattern[:-1]) if pattern.endswith(".*") else name == pattern
+
+
+def exported(bus: Bus, name: str, to: str) -> bool:
+    """Tell whether a bus exports a name to a host."""
+    return any(to in one.to and covers(pattern, name) for pattern, one in bus.exports.items())
+
+
+def started(bus: Bus, to: str) -> Iterator[str]:
+    """Yield names that a bus exports to a host whether or not they have an owner."""
+    return (name for name, one in bus.exports.items() if one.start and to in one.to)
+
+
+def imported(bus: Bus, name: str, from_: str) -> Iterator[tuple[str, bool]]:
+    """Yield under which names a bus has a name of a host, and whether it has precedence over local owners."""
+    for here, wanted in bus.imports.items():
+        there = wanted.name or here
+        if wanted.from_ in (from_, "*") and covers(there, name):
+            tail = name[len(there) - 1 :] if there.endswith(".*") else ""
+            yield (here[:-1] if tail else here).replace("%h", from_) + tail, wanted.prefer == "remote"
+
+
+def other(hosts: Sequence[str], host: str) -> str:
+    """Return the other of two."""
+    return hosts[1] if hosts[0] == host else hosts[0]

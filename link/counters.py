@@ -1,0 +1,31 @@
+"""What a link counts for each direction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Counters:
+    """Numbers since the start, of one host as seen on one bus; each has a metric of its name."""
+
+    sent: int = 0
+    received: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    denied: int = 0
+    refused: int = 0
+    lost: int = 0
+    widened: int = 0
+
+
+HELP = {
+    "sent": "messages to the other host",
+    "received": "messages from the other host",
+    "bytes_sent": "bytes of messages to the other host",
+    "bytes_received": "bytes of messages from the other host",
+    "denied": "messages that the export list or a missing call denied",
+    "refused": "messages refused by a limit",
+    "lost": "stand-ins that the bus has ended or refused",
+    "widened": "clients with too many rules, which get all signals of their names",
+}

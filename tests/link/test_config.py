@@ -1,0 +1,171 @@
+"""The file of a link: what it may say, the policy that is made of it, and what ``--check`` finds."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from omnibus.link import config
+from omnibus.link.config import Config, ConfigError
+
+from .conftest import NAME, PROGRAM, Linked, StartLink, text_of
+
+FILE = """
+[bus.host]
+address = "unix:path=/run/dbus/system_bus_socket"
+user = "link-web"
+[bus.host.export]
+"org.example.Sensor" = { to = ["web"], start = true }
+"org.example.cam.*" = { to = ["web"] }
+[bus.web]
+address = "unix:abstract=web"
+user = 70000
+[bus.web.import]
+"org.example.at_%h.Sensor" = { from = "*", name = "org.example.Sensor" }
+"org.example.cam.*" = { from = "host", prefer = "remote" }
+"""
+
+
+def read(text: str = FILE) -> Config:
+    return config.parse(text, "link.toml")
+
+
+class TestFile:
+    """What is in a file, and errors with their place."""
+
+    def test_names(self) -> None:
+        found = read()
+        host, web = found.bus["host"], found.bus["web"]
+        assert config.exported(host, "org.example.cam.One", "web")
+        assert not config.exported(host, "org.example.camera", "web")
+        assert not config.exported(host, "org.example.cam.One", "other")
+        assert list(config.started(host, "web")) == ["org.example.Sensor"]
+        assert list(config.imported(web, "org.example.Sensor", "host")) == [
+            ("org.example.at_host.Sensor", False)
+        ]
+        assert list(config.imported(web, "org.example.cam.a.b", "host")) == [("org.example.cam.a.b", True)]
+        assert list(config.imported(web, "org.example.Other", "host")) == []
+
+    def test_sockets(self) -> None:
+        found = read()
+        assert found.bus["host"].socket == b"/run/dbus/system_bus_socket"
+        assert found.bus["web"].socket == b"\0web"
+
+    @pytest.mark.parametrize(
+        ("old", "new", "why"),
+        [
+            ("[bus.web]", "[bus.we-b]", "not a host"),
+            ('"unix:abstract=web"', '"tcp:host=localhost,port=1"', "unix:path="),
+            ('to = ["web"] }', 'to = ["elsewhere"] }', "not the other bus"),
+            ("start = true", "begin = true", "Extra inputs"),
+            ('"org.example.Sensor" = {', '"org..Sensor" = {', "not a well-known name"),
+            ('"org.example.Sensor" = {', '"org.freedesktop.DBus" = {', "can't be linked"),
+            ('"org.example.Sensor" = {', '"org.example.*" = {', "has to be complete"),
+            ('"org.example.Sensor" = {', '"org.%h.Sensor" = {', "%h"),
+            ('name = "org.example.Sensor"', 'name = "org.example.*"', "both names or none"),
+            ("user = 70000", "user = 0", "user"),
+            ("user = 70000", "user = 4294967295", "user"),
+            ("user = 70000", "", "user"),
+            ("[bus.host]", "[bus.host.limits]\nstand_ins = 0\n[bus.host]", "stand_ins"),
+            (FILE, "[", "link.toml"),
+            (FILE, "", "bus"),
+            (
+                FILE,
+                FILE.replace("[bus.web", "[bus.host2") + "[bus.third]\naddress='unix:path=/x'\nuser=1\n",
+                "two",
+            ),
+        ],
+    )
+    def test_errors(self, old: str, new: str, why: str) -> None:
+        assert old in FILE
+        with pytest.raises(ConfigError, match=why):
+            read(FILE.replace(old, new, 1))
+
+    def test_users(self) -> None:
+        assert config.ids_of(70000) == (70000, 70000)
+        assert config.ids_of("daemon") == config.ids_of(config.ids_of("daemon")[0])
+        with pytest.raises(ConfigError, match="no user"):
+            config.ids_of("no-such-user")
+        with pytest.raises(ConfigError, match="is root"):
+            config.ids_of("root")
+
+
+def program(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PROGRAM, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+class TestProgram:
+    """The command line."""
+
+    def test_a_file_with_errors(self, tmp_path: Path) -> None:
+        path = tmp_path / "link.toml"
+        path.write_text(FILE.replace("unix:abstract=web", "tcp:"))
+        for option in ([], ["--check"], ["--print-policy"], ["--metrics"]):
+            done = program(path, *option)
+            assert (done.returncode, "bus.web" in done.stderr) == (2, True)
+
+    def test_no_file(self, tmp_path: Path) -> None:
+        assert program(tmp_path / "absent").returncode == 2
+        assert program().returncode == 2
+        assert program("--help").returncode == 0
+
+    def test_metrics_of_no_link(self, tmp_path: Path) -> None:
+        path = tmp_path / "link.toml"
+        path.write_text(FILE)
+        assert program(path, "--metrics").returncode == 1
+        path.write_text(f'metrics = "{tmp_path}/metrics"\n{FILE}')
+        assert program(path, "--metrics").returncode == 1
+
+    def test_policy(self, tmp_path: Path) -> None:
+        path = tmp_path / "link.toml"
+        path.write_text(FILE)
+        text = program(path, "--print-policy").stdout
+        for line in (
+            '<policy user="link-web">',
+            '<allow send_destination="org.example.Sensor"/>',
+            '<allow send_destination_prefix="org.example.cam"/>',
+            '<policy user="70000">',
+            '<allow own="org.example.at_host.Sensor"/>',
+            '<allow own_prefix="org.example.cam"/>',
+            'u link-web - "Connections of the D-Bus host web"',
+        ):
+            assert line in text
+
+
+class TestCheck:
+    """``--check`` says what is missing, and nothing where all is there."""
+
+    def test_nothing_is_missing(self, start_link: StartLink) -> None:
+        linked = start_link()
+        done = program(linked.link.file, "--check")
+        expected = "" if "broker" not in linked.a.address else "rules that clients have by now are unknown"
+        assert (expected in done.stdout) if expected else (done.stdout, done.returncode) == ("", 0)
+
+    def test_names_without_a_counterpart(self, linked: Linked, tmp_path: Path) -> None:
+        path = tmp_path / "link.toml"
+        path.write_text(
+            text_of(
+                linked.a,
+                linked.b,
+                exports='"org.example.Only" = { to = ["b"], start = true }',
+                imports=f'"{NAME}" = {{ from = "a" }}',
+            )
+        )
+        done = program(path, "--check")
+        assert done.returncode == 1
+        assert f"b: imports {NAME}, which a does not export to it" in done.stdout
+        assert "a: exports org.example.Only, which b does not import" in done.stdout
+        assert "a: org.example.Only is to be started, and this bus knows no such service" in done.stdout
+
+    def test_no_bus_and_no_user(self, linked: Linked, tmp_path: Path) -> None:
+        path = tmp_path / "link.toml"
+        text = text_of(linked.a, linked.b).replace('"bin"', '"no-such-user"')
+        path.write_text(text.replace(linked.b.address.partition("=")[2].partition(",")[0], "/nowhere"))
+        done = program(path, "--check")
+        assert done.returncode == 1
+        assert "a: there is no user 'no-such-user'" in done.stdout
+        assert "b: no bus at unix:path=/nowhere" in done.stdout
