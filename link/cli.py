@@ -28,7 +28,8 @@ def parser() -> ArgumentParser:
     found.add_argument("file", type=Path, metavar="FILE", help="the configuration of the link")
     what = found.add_mutually_exclusive_group()
     what.add_argument("--check", action="store_true", help="say what is missing, and end")
-    what.add_argument("--print-policy", action="store_true", help="print policy and users for both buses")
+    what.add_argument("--print-policy", metavar="BUS", help="print the policy file of one of the buses")
+    what.add_argument("--print-users", metavar="BUS", help="print its line of sysusers.d(5)")
     what.add_argument("--metrics", action="store_true", help="print the metrics of the running link")
     found.add_argument("--version", action="version", version=f"omnibus-link {__version__}")
     return found
@@ -56,7 +57,10 @@ def _act(options: Namespace) -> int:
     from . import check, config, policy, serve
 
     if options.print_policy:
-        sys.stdout.write(policy.text(config.read(options.file)))
+        sys.stdout.write(policy.policy_of(config.read(options.file), options.print_policy))
+        return 0
+    if options.print_users:
+        sys.stdout.write(policy.users_of(config.read(options.file), options.print_users))
         return 0
     if options.check:
         lines = asyncio.run(check.findings(config.read(options.file)))

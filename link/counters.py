@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Counters:
-    """Numbers since the start, of one host as seen on one bus; each has a metric of its name."""
+    """Numbers since the start, of one host as seen on one bus."""
 
     sent: int = 0
     received: int = 0
@@ -19,13 +19,14 @@ class Counters:
     widened: int = 0
 
 
-HELP = {
-    "sent": "messages to the other host",
-    "received": "messages from the other host",
-    "bytes_sent": "bytes of messages to the other host",
-    "bytes_received": "bytes of messages from the other host",
-    "denied": "messages that the export list or a missing call denied",
-    "refused": "messages refused by a limit",
-    "lost": "stand-ins that the bus has ended or refused",
-    "widened": "clients with too many rules, which get all signals of their names",
+METRICS = {
+    "sent": ("omnibus_link_sent", "messages to the other host"),
+    "received": ("omnibus_link_received", "messages from the other host"),
+    "bytes_sent": ("omnibus_link_bytes_sent", "bytes of messages to the other host"),
+    "bytes_received": ("omnibus_link_bytes_received", "bytes of messages from the other host"),
+    "denied": ("omnibus_link_denied", "messages that the export list or a missing call denied"),
+    "refused": ("omnibus_link_refused", "messages refused by a limit"),
+    "lost": ("omnibus_link_lost", "stand-ins that the bus has ended or refused"),
+    "widened": ("omnibus_link_widened", "clients with too many rules, which get all signals of their names"),
 }
+"""Name and help of the metric of each counter."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ..openmetrics import Family, text_of
-from .counters import HELP
+from .counters import METRICS
 from .pair import Pair
 from .standin import StandIn
 
@@ -27,22 +27,22 @@ def text(pair: Pair, form: str = "openmetrics") -> str:
     ]
     found += [
         Family(
-            f"omnibus_link_{key}",
+            name,
             "counter",
             help_text,
             tuple((labels, getattr(peer.counters, key)) for labels, peer in peers),
         )
-        for key, help_text in HELP.items()
+        for key, (name, help_text) in METRICS.items()
     ]
     gauges: dict[str, tuple[str, Callable[[StandIn], int]]] = {
-        "stand_ins": ("connections that stand for those of the peer", lambda one: 1),
-        "rules": ("match rules of stand-ins", lambda one: len(one.rules)),
-        "calls": ("calls of the peer without a reply", lambda one: one.calls),
-        "queued_bytes": ("bytes that the bus has not read", lambda one: one.client.queued),
+        "omnibus_link_stand_ins": ("connections that stand for those of the peer", lambda one: 1),
+        "omnibus_link_rules": ("match rules of stand-ins", lambda one: len(one.rules)),
+        "omnibus_link_calls": ("calls of the peer without a reply", lambda one: one.calls),
+        "omnibus_link_queued_bytes": ("bytes that the bus has not read", lambda one: one.client.queued),
     }
-    for key, (help_text, value) in gauges.items():
+    for name, (help_text, value) in gauges.items():
         samples = tuple((labels, sum(value(one) for one in peer.standins)) for labels, peer in peers)
-        found.append(Family(f"omnibus_link_{key}", "gauge", help_text, samples))
+        found.append(Family(name, "gauge", help_text, samples))
     return text_of(found, "link", form)
 
 

@@ -1,11 +1,11 @@
-"""The policy that a link needs on each bus, as XML and as lines of sysusers.d(5)."""
+"""The policy that a link needs on each bus, as XML, and the users, as lines of sysusers.d(5)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from xml.sax.saxutils import quoteattr
 
-from .config import Bus, Config, other
+from .config import Bus, Config, ConfigError, other
 
 DOCTYPE = (
     '<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"\n'
@@ -13,42 +13,54 @@ DOCTYPE = (
 )
 
 
-def text(config: Config) -> str:
-    """Return a file for each bus, one after the other, with where it belongs."""
-    hosts = list(config.bus)
-    return "\n".join(
-        _of(config.bus[host], host, config.bus[other(hosts, host)], other(hosts, host)) for host in hosts
-    )
-
-
-def _of(bus: Bus, host: str, far: Bus, other_host: str) -> str:
+def policy_of(config: Config, host: str) -> str:
+    """Return the policy file of a bus; raises ConfigError if there is no such bus."""
+    bus, far = _sides(config, host)
     lines = [
-        f"<!-- For the bus {host}: /etc/dbus-1/system.d/omnibus-link-{other_host}.conf -->",
         DOCTYPE,
+        f"<!-- Link with {far}. Rules to deny single methods go behind those that allow. -->",
         "<busconfig>",
         f"  <policy user={quoteattr(str(bus.user))}>",
-        *(f"    {rule}" for rule in _rules(bus, far, host, other_host)),
+        *(f"    {rule}" for rule in _of_the_other(bus, far)),
         "  </policy>",
-        "</busconfig>",
     ]
-    if isinstance(bus.user, str):
+    if bus.imports:
         lines += [
-            f"<!-- For the users of {host}: /etc/sysusers.d/omnibus-link-{other_host}.conf",
-            f'u {bus.user} - "Connections of the D-Bus host {other_host}"',
-            "-->",
+            '  <policy context="default">',
+            *(f"    {rule}" for rule in _of_clients(bus, far)),
+            "  </policy>",
         ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "</busconfig>", ""])
 
 
-def _rules(bus: Bus, far: Bus, host: str, other_host: str) -> Iterator[str]:
+def users_of(config: Config, host: str) -> str:
+    """Return the line for the user of the other bus on a bus; raises ConfigError as ``policy_of``."""
+    bus, far = _sides(config, host)
+    name, number = (f"link-{far}", str(bus.user)) if isinstance(bus.user, int) else (bus.user, "-")
+    return f'u {name} {number} "Connections of the D-Bus host {far}"\n'
+
+
+def _sides(config: Config, host: str) -> tuple[Bus, str]:
+    if host not in config.bus:
+        raise ConfigError(f"there is no bus {host!r}")
+    return config.bus[host], other(list(config.bus), host)
+
+
+def _of_the_other(bus: Bus, far: str) -> Iterator[str]:
     """Yield what the other host may call here, and be here."""
     for pattern, one in bus.exports.items():
-        if other_host in one.to:
-            key = "send_destination_prefix" if pattern.endswith(".*") else "send_destination"
-            name = quoteattr(pattern.removesuffix(".*"))
-            yield f"<!-- all of its methods; deny what {other_host} is not to do below -->"
-            yield f"<allow {key}={name}/>"
+        if far in one.to:
+            yield f"<allow {_attribute('send_destination', pattern)}/>"
     for pattern in bus.imports:
-        here = pattern.replace("%h", other_host)
-        key = "own_prefix" if here.endswith(".*") else "own"
-        yield f"<allow {key}={quoteattr(here.removesuffix('.*'))}/>"
+        yield f"<allow {_attribute('own', pattern.replace('%h', far))}/>"
+
+
+def _of_clients(bus: Bus, far: str) -> Iterator[str]:
+    """Yield that all users may call what is imported: what each may do there is up to the other bus."""
+    for pattern in bus.imports:
+        yield f"<allow {_attribute('send_destination', pattern.replace('%h', far))}/>"
+
+
+def _attribute(key: str, pattern: str) -> str:
+    is_space = pattern.endswith(".*")
+    return f"{key}{'_prefix' if is_space else ''}={quoteattr(pattern.removesuffix('.*'))}"

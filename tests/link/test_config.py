@@ -98,13 +98,17 @@ def program(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def rules(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip().startswith(("<allow", "<policy"))]
+
+
 class TestProgram:
     """The command line."""
 
     def test_a_file_with_errors(self, tmp_path: Path) -> None:
         path = tmp_path / "link.toml"
         path.write_text(FILE.replace("unix:abstract=web", "tcp:"))
-        for option in ([], ["--check"], ["--print-policy"], ["--metrics"]):
+        for option in ([], ["--check"], ["--print-policy=host"], ["--print-users=web"], ["--metrics"]):
             done = program(path, *option)
             assert (done.returncode, "bus.web" in done.stderr) == (2, True)
 
@@ -123,17 +127,26 @@ class TestProgram:
     def test_policy(self, tmp_path: Path) -> None:
         path = tmp_path / "link.toml"
         path.write_text(FILE)
-        text = program(path, "--print-policy").stdout
-        for line in (
+        assert rules(program(path, "--print-policy=host").stdout) == [
             '<policy user="link-web">',
             '<allow send_destination="org.example.Sensor"/>',
             '<allow send_destination_prefix="org.example.cam"/>',
+        ]
+        assert rules(program(path, "--print-policy=web").stdout) == [
             '<policy user="70000">',
             '<allow own="org.example.at_host.Sensor"/>',
             '<allow own_prefix="org.example.cam"/>',
-            'u link-web - "Connections of the D-Bus host web"',
-        ):
-            assert line in text
+            '<policy context="default">',
+            '<allow send_destination="org.example.at_host.Sensor"/>',
+            '<allow send_destination_prefix="org.example.cam"/>',
+        ]
+        assert program(path, "--print-policy=other").returncode == 2
+
+    def test_users(self, tmp_path: Path) -> None:
+        path = tmp_path / "link.toml"
+        path.write_text(FILE)
+        assert program(path, "--print-users=host").stdout.startswith("u link-web - ")
+        assert program(path, "--print-users=web").stdout.startswith("u link-host 70000 ")
 
 
 class TestCheck:
