@@ -2,6 +2,7 @@
 #   make bench   compare with the buses that are installed; writes bench/report.md. Half an hour, best as root
 #   make bench-login   only recorded log-ins, which writes nothing: TRACES="xfce-ref-session" RUNS=3, LOGIN_FLAGS="--speed 1"
 #   make bench-login-tables   the same, into bench/report.md, README.md and docs/understanding/performance.md
+#   make bench-link    calls through omnibus-link, beside calls on one bus; three minutes, as root
 #   make bench-guest   compare them in a guest with the kernel module; a quarter of an hour
 
 ROOMS += bench
@@ -24,7 +25,11 @@ bench-login-tables: all
 COMMA = ,
 SPACE = $(EMPTY) $(EMPTY)
 
+bench-link: all
+	$(MAKE) -s -C bench
+	nice -n -10 $(BIN)/python -m omnibus.bench.link
+
 bench-guest: all
 	$(BIN)/python -m omnibus.bench.guest $(if $(KERNEL),--kernel $(KERNEL))
 
-.PHONY: bench bench-login bench-login-tables bench-guest
+.PHONY: bench bench-login bench-login-tables bench-link bench-guest

@@ -10,8 +10,11 @@ import asyncio
 import os
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, Final, Protocol
+from weakref import WeakKeyDictionary
 
 from . import message
 from .message import Field, Frame
@@ -19,6 +22,7 @@ from .wire import ffi, lib
 
 RECEIVE: Final = 1 << 18
 AUTHENTICATION_LIMIT: Final = 4096
+MAX_PARTS: Final = 256  # of one sendmsg(2), which takes 1024
 MAX_SERIAL: Final = 0xFFFFFFFF
 
 Answer = Callable[[Frame], None]
@@ -26,6 +30,48 @@ Answer = Callable[[Frame], None]
 
 _buffer = ffi.new("uint8_t[]", RECEIVE)
 _view = ffi.buffer(_buffer)
+
+
+class Batch:
+    """The clients that have something to send, until what the loop is handling has been handled.
+
+    So several messages for one bus are one system call.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._due: list[Client] = []
+        self._depth = 0
+
+    def __enter__(self) -> None:
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self.flush()
+
+    def add(self, client: Client) -> None:
+        """Send for a client later."""
+        if not self._due and not self._depth:
+            self._loop.call_soon(self.flush)
+        self._due.append(client)
+
+    def flush(self) -> None:
+        """Send for all."""
+        due, self._due = self._due, []
+        for client in due:
+            client.flush()
+
+
+_batches: WeakKeyDictionary[asyncio.AbstractEventLoop, Batch] = WeakKeyDictionary()
+
+
+def batch_of(loop: asyncio.AbstractEventLoop) -> Batch:
+    """Return the one of a loop."""
+    if loop not in _batches:
+        _batches[loop] = Batch(loop)
+    return _batches[loop]
 
 
 class Receiver(Protocol):
@@ -62,11 +108,15 @@ class Client:
         self._max_message = max_message
         self._max_queued = max_queued
         self._frame = ffi.new("struct frame *")
-        self._tail = bytearray()
-        self._needed = 0
+        self._tail = b""
+        self._whole: bytearray | None = None
+        self._filled = 0
         self._skip = 0
-        self._out = bytearray()
-        self._writes = False
+        self._out: deque[memoryview] = deque()
+        self._queued = 0
+        self._is_blocked = False
+        self._is_due = False
+        self._batch = batch_of(self._loop)
         self._is_authenticated = False
         self._serial = 0
         self._answers: dict[int, Answer] = {}
@@ -98,17 +148,19 @@ class Client:
     @property
     def queued(self) -> int:
         """Bytes that the bus has not read."""
-        return len(self._out)
+        return self._queued
 
     def close(self) -> None:
         """End the connection; calls of its own are not answered any more."""
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
-            if self._writes:
+            if self._is_blocked:
                 self._loop.remove_writer(self._fd)
             self._fd = -1
             self._socket.close()
             self._answers.clear()
+            self._out.clear()
+            self._queued = 0
 
     def next_serial(self) -> int:
         """Return the serial of the next message; never one of a call of its own that has no reply yet."""
@@ -138,38 +190,54 @@ class Client:
         return len(data)
 
     def _write(self, data: Any) -> None:
+        """Send data at the end of what the loop is handling, with all else that is sent until then."""
         if self._fd < 0:
             return
-        sent = 0
-        if not self._out:
-            try:
-                sent = self._socket.send(data)
-            except BlockingIOError:
-                pass
-            except OSError as error:
-                self._fail(str(error))
-                return
-            if sent == len(data):
-                return
-        self._out += data[sent:]
-        if len(self._out) > self._max_queued:
-            self._fail(f"the bus leaves {len(self._out)} bytes unread")
-        elif not self._writes:
-            self._writes = True
-            self._loop.add_writer(self._fd, self._writable)
+        self._out.append(memoryview(data))
+        self._queued += len(data)
+        if self._is_blocked:
+            self._check_queue()
+        elif not self._is_due:
+            self._is_due = True
+            self._batch.add(self)
 
-    def _writable(self) -> None:
-        try:
-            sent = self._socket.send(self._out)
-        except BlockingIOError:
+    def flush(self) -> None:
+        """Send what is queued, as far as the bus reads."""
+        self._is_due = False
+        if self._fd < 0 or self._is_blocked:
             return
+        try:
+            self._send_queue()
+        except BlockingIOError:
+            self._is_blocked = True
+            self._loop.add_writer(self._fd, self._writable)
+            self._check_queue()
         except OSError as error:
             self._fail(str(error))
-            return
-        del self._out[:sent]
-        if not self._out:
-            self._writes = False
-            self._loop.remove_writer(self._fd)
+
+    def _send_queue(self) -> None:
+        out = self._out
+        while out:
+            sent = (
+                self._socket.send(out[0]) if len(out) == 1 else self._socket.sendmsg(islice(out, MAX_PARTS))
+            )
+            self._queued -= sent
+            while sent:
+                first = out[0]
+                if sent < len(first):
+                    out[0] = first[sent:]
+                    break
+                sent -= len(first)
+                out.popleft()
+
+    def _check_queue(self) -> None:
+        if self._queued > self._max_queued:
+            self._fail(f"the bus leaves {self._queued} bytes unread")
+
+    def _writable(self) -> None:
+        self._is_blocked = False
+        self._loop.remove_writer(self._fd)
+        self.flush()
 
     def _fail(self, why: str) -> None:
         if self._fd >= 0:
@@ -178,39 +246,41 @@ class Client:
             self._loop.call_soon(self._receiver.lost, why)
 
     def _readable(self) -> None:
-        self.read()
+        with self._batch:
+            self._read()
 
-    def read(self) -> bool:
-        """Handle what has been received, without waiting; return False if that is nothing."""
-        if self._fd < 0:
-            return False
+    def catch_up(self) -> None:
+        """Handle all that has been received by now."""
+        while self._fd >= 0 and lib.has_input(self._fd):
+            self._read()
+
+    def _read(self) -> None:
+        whole = self._whole
         try:
-            size = self._socket.recv_into(_view)
+            size = self._socket.recv_into(_view if whole is None else memoryview(whole)[self._filled :])
         except BlockingIOError:
-            return False
+            return
         except OSError as error:
             self._fail(str(error))
-            return False
+            return
         if not size:
             self._fail("the bus has closed the connection")
-            return False
-        self._take(size)
-        return True
+        elif whole is None:
+            self._take(size)
+        else:
+            self._filled += size
+            if self._filled == len(whole):
+                self._whole = None
+                self._split(whole)
 
     def _take(self, size: int) -> None:
         """Handle bytes in the common buffer, which a receiver may read into again: so they are copied."""
-        if self._tail or not self._is_authenticated:
-            self._tail += _view[:size]
-            if len(self._tail) < self._needed:
-                return
-            data = bytes(self._tail)
-            self._tail.clear()
-        else:
-            data = _view[:size]
+        data = bytes(self._tail) + _view[:size] if self._tail else _view[:size]
+        self._tail = b""
         if not self._is_authenticated:
             line, end, data = data.partition(b"\r\n")
             if not end:
-                self._tail += line
+                self._tail = line
                 if len(line) > AUTHENTICATION_LIMIT:
                     self._fail("an endless answer to the authentication")
                 return
@@ -220,8 +290,9 @@ class Client:
             self._is_authenticated = True
         self._split(data)
 
-    def _split(self, data: bytes) -> None:
-        at, end, self._needed = 0, len(data), 0
+    def _split(self, data: bytes | bytearray) -> None:
+        """Handle messages; keep the beginning of one whose end is to come."""
+        at, end = 0, len(data)
         pointer, frame = ffi.from_buffer(data), self._frame
         while at < end and self._fd >= 0:
             if self._skip:
@@ -231,8 +302,8 @@ class Client:
                 continue
             result = lib.frame_read(frame, pointer + at, end - at, self._max_message)
             if result == lib.FRAME_INCOMPLETE:
-                self._needed = frame.size if frame.size <= self._max_message else 0
-                break
+                self._keep(data[at:], frame.size)
+                return
             if result == lib.FRAME_WHOLE:
                 at += frame.size
                 self._handle(frame)
@@ -242,7 +313,15 @@ class Client:
             else:
                 self._fail(f"the bus has sent an invalid message: {message.error_text(result)}")
                 return
-        self._tail += data[at:]
+
+    def _keep(self, begin: bytes | bytearray, size: int) -> None:
+        """Keep the beginning of a message of that size; 0: it is unknown."""
+        if RECEIVE < size <= self._max_message:
+            self._whole = bytearray(size)
+            self._whole[: len(begin)] = begin
+            self._filled = len(begin)
+        else:
+            self._tail = bytes(begin)
 
     def _handle(self, frame: Frame) -> None:
         if frame.n_fds:

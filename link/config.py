@@ -88,6 +88,12 @@ class Limits(Strict):
     queue: Annotated[int, Field(ge=1 << 16, le=1 << 30)] = 16 << 20
     """Bytes that wait for a bus that does not read from a stand-in."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Limits:
+        if self.queue < self.max_message:
+            raise ValueError("`queue` has to have room for one message")
+        return self
+
 
 class Bus(Strict):
     """One side of a link."""

@@ -31,6 +31,9 @@ BUS_PATH: Final = "/org/freedesktop/DBus"
 ACCESS_DENIED: Final = "org.freedesktop.DBus.Error.AccessDenied"
 LIMITS_EXCEEDED: Final = "org.freedesktop.DBus.Error.LimitsExceeded"
 
+# Without zeros: it is written at once.
+_allocate = ffi.new_allocator(should_clear_after_alloc=False)
+
 Field = str | int
 Frame = Any
 """A ``struct frame``, see frame.h."""
@@ -56,7 +59,7 @@ def error_text(result: int) -> str:
 def forwarded(frame: Frame, serial: int, reply_serial: int, destination: bytes) -> Any:
     """Return the bytes of a message as they are to be sent; raises ValueError if they would be too many."""
     room = lib.frame_room(frame, len(destination))
-    out = ffi.new("uint8_t[]", room)
+    out = _allocate("uint8_t[]", room)
     size = lib.frame_forward(frame, serial, reply_serial, destination or ffi.NULL, len(destination), out)
     if not size:
         raise ValueError("the message would be too long")

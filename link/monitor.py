@@ -78,8 +78,7 @@ class Monitor:
 
     def catch_up(self) -> None:
         """Handle all that has been received by now."""
-        while self._client.read():
-            pass
+        self._client.catch_up()
 
     def close(self) -> None:
         """End it."""

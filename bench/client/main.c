@@ -60,22 +60,37 @@ static const char usage_text[] =
     "  --uid N           user of abusive clients (65534, if root runs it)\n"
     "  --two-users       every other client is of that user\n"
     "  --wellknown       rtt, pipeline: call a well-known name\n"
+    "  --service-address A   rtt, pipeline, bandwidth: the name is of a client of this bus, and has an owner "
+    "on\n"
+    "                    the other by omnibus-link\n"
     "  --auth-pipelined  authenticate in one write, as sd-bus does\n"
     "  --kernel-memory F memory: report the kernel's too, of the cgroup with this memory.stat\n"
     "  --json            one JSON object a line\n"
     "  --label TEXT      put into each JSON object";
 
-static const struct option long_options[] = {{"address", 1, 0, 'a'},   {"seconds", 1, 0, 's'},
-                                             {"warm", 1, 0, 'w'},      {"size", 1, 0, 'z'},
-                                             {"window", 1, 0, 'W'},    {"batch", 0, 0, 'b'},
-                                             {"subs", 1, 0, 'n'},      {"idle", 1, 0, 'i'},
-                                             {"rules", 1, 0, 'r'},     {"rule-kind", 1, 0, 'k'},
-                                             {"clients", 1, 0, 'C'},   {"conns", 1, 0, 'c'},
-                                             {"pid", 1, 0, 'p'},       {"uid", 1, 0, 'u'},
-                                             {"wellknown", 0, 0, 'K'}, {"auth-pipelined", 0, 0, 'A'},
-                                             {"two-users", 0, 0, 'U'}, {"kernel-memory", 1, 0, 'm'},
-                                             {"json", 0, 0, 'j'},      {"label", 1, 0, 'l'},
-                                             {"help", 0, 0, 'h'},      {0}};
+static const struct option long_options[] = {{"address", 1, 0, 'a'},
+                                             {"seconds", 1, 0, 's'},
+                                             {"warm", 1, 0, 'w'},
+                                             {"size", 1, 0, 'z'},
+                                             {"window", 1, 0, 'W'},
+                                             {"batch", 0, 0, 'b'},
+                                             {"subs", 1, 0, 'n'},
+                                             {"idle", 1, 0, 'i'},
+                                             {"rules", 1, 0, 'r'},
+                                             {"rule-kind", 1, 0, 'k'},
+                                             {"clients", 1, 0, 'C'},
+                                             {"conns", 1, 0, 'c'},
+                                             {"pid", 1, 0, 'p'},
+                                             {"uid", 1, 0, 'u'},
+                                             {"wellknown", 0, 0, 'K'},
+                                             {"service-address", 1, 0, 'L'},
+                                             {"auth-pipelined", 0, 0, 'A'},
+                                             {"two-users", 0, 0, 'U'},
+                                             {"kernel-memory", 1, 0, 'm'},
+                                             {"json", 0, 0, 'j'},
+                                             {"label", 1, 0, 'l'},
+                                             {"help", 0, 0, 'h'},
+                                             {0}};
 
 static _Noreturn void usage(int status)
 {
@@ -140,6 +155,10 @@ static void set_option(int option, char *value)
         o->uid = (uid_t)atol(value);
         break;
     case 'K':
+        o->wellknown = true;
+        break;
+    case 'L':
+        o->service_address = value;
         o->wellknown = true;
         break;
     case 'A':

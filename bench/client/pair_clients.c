@@ -13,6 +13,8 @@
 static void take_part(struct connection *c, struct pair *p, int which)
 {
     process_user(which);
+    if (which == 0 && options.service_address)
+        options.address = options.service_address;
     if (p->route == ROUTE_BUS) {
         connection_open(c);
     } else {
@@ -26,7 +28,8 @@ static void take_part(struct connection *c, struct pair *p, int which)
 struct end {
     struct pair *pair;
     struct connection c;
-    const char *peer;
+    const char *peer; /* NULL: a client of another bus, which is not known yet */
+    char linked_peer[48];
     struct buffer header, out;
 };
 
@@ -54,12 +57,27 @@ static void answer(struct end *e, const struct message *m, uint64_t number)
 
 static void check_call(const struct end *e, const struct message *m)
 {
-    const char *called = options.wellknown && !e->c.direct ? WELL_KNOWN : e->c.name;
+    /* A link calls the owner of the name. */
+    const bool by_name = options.wellknown && !options.service_address && !e->c.direct;
+    const char *called = by_name ? WELL_KNOWN : e->c.name;
     if (m->type != CALL || !same(m->sender, e->peer) || !same(m->destination, called) ||
         !same(m->path, PATH) || !same(m->interface, INTERFACE) || !same(m->member, "Echo") ||
         !same(m->signature, "ay"))
         die("wrong call: type %u sender %s destination %s member %s", m->type, shown(m->sender),
             shown(m->destination), shown(m->member));
+}
+
+static void begin_answers(struct end *e, const char *peer)
+{
+    snprintf(e->linked_peer, sizeof(e->linked_peer), "%s", peer);
+    e->peer = e->linked_peer;
+    header_write(&e->header, &(struct header){.type = RETURN,
+                                              .flags = NO_REPLY,
+                                              .reply_serial = 1,
+                                              .destination = e->peer,
+                                              .sender = e->c.direct ? e->c.name : NULL,
+                                              .signature = e->pair->echo ? "ay" : "t",
+                                              .body_size = e->pair->echo ? (uint32_t)e->pair->size : 8});
 }
 
 void pair_server(void *argument)
@@ -72,20 +90,16 @@ void pair_server(void *argument)
     if (options.wellknown && !e.c.direct)
         driver_request_name(&e.c, WELL_KNOWN);
     process_ready();
-    e.peer = shared->name[1];
-    header_write(&e.header, &(struct header){.type = RETURN,
-                                             .flags = NO_REPLY,
-                                             .reply_serial = 1,
-                                             .destination = e.peer,
-                                             .sender = e.c.direct ? e.c.name : NULL,
-                                             .signature = e.pair->echo ? "ay" : "t",
-                                             .body_size = e.pair->echo ? (uint32_t)e.pair->size : 8});
+    if (!options.service_address)
+        begin_answers(&e, shared->name[1]);
     for (bool quit = false; !quit;) {
         while (!quit && connection_buffered(&e.c, &m, &want)) {
             if (m.type == SIGNAL && !e.c.direct) {
                 driver_signal(&e.c, &m);
                 continue;
             }
+            if (!e.peer)
+                begin_answers(&e, shown(m.sender));
             check_call(&e, &m);
             quit = payload_number(&m) == QUIT;
             if (!quit)
@@ -189,6 +203,21 @@ static void measure(struct caller *r)
     }
 }
 
+/* Waits until a link has given the service's name to a stand-in, which is the peer here. */
+static void await_linked_peer(struct end *e)
+{
+    struct buffer name = {0};
+    struct message m;
+    buffer_string(&name, WELL_KNOWN);
+    for (uint32_t owned = 0; !owned; usleep(1000)) {
+        driver_call(&e->c, &m, "NameHasOwner", "s", &name, "b");
+        memcpy(&owned, m.body, sizeof(owned));
+    }
+    driver_call(&e->c, &m, "GetNameOwner", "s", &name, "s");
+    snprintf(e->linked_peer, sizeof(e->linked_peer), "%s", message_text(&m));
+    e->peer = e->linked_peer;
+}
+
 void pair_client(void *argument)
 {
     struct caller r = {.end = {.pair = argument}};
@@ -197,6 +226,8 @@ void pair_client(void *argument)
     take_part(&e->c, p, 1);
     process_ready();
     e->peer = shared->name[0];
+    if (options.service_address)
+        await_linked_peer(e);
     header_write(&e->header,
                  &(struct header){.type = CALL,
                                   .path = PATH,

@@ -15,7 +15,7 @@ ffibuilder.cdef(text.split("/* cffi: begin */", 1)[1].split("/* cffi: end */", 1
 ffibuilder.set_source(
     "omnibus.link.wire._frame",
     '#include "frame.h"\n',
-    sources=["link/wire/frame.c", "link/wire/connect_as.c", *PARSER],
+    sources=["link/wire/frame.c", "link/wire/socket.c", *PARSER],
     include_dirs=["link/wire", "transport/relay"],
     extra_compile_args=FLAGS,
     depends=["link/wire/frame.h", "transport/relay/wire/message.h", "transport/relay/wire/wire.h"],

@@ -54,6 +54,8 @@ size_t frame_room(const struct frame *frame, size_t destination_size);
 size_t frame_forward(const struct frame *frame, uint32_t serial, uint32_t reply_serial,
                      const char *destination, size_t destination_size, uint8_t *out);
 
+/* Whether a read from a socket would not block: there is data, or its end. */
+bool has_input(int fd);
 /*
  * Connects a Unix socket, with the ids that the kernel records in SO_PEERCRED. Only the calling thread has
  * them, and only during the call. 0, or a negative errno: -EPERM if the thread may not change them, and those

@@ -69,6 +69,7 @@ class TestFile:
             ("user = 70000", "user = 4294967295", "user"),
             ("user = 70000", "", "user"),
             ("[bus.host]", "[bus.host.limits]\nstand_ins = 0\n[bus.host]", "stand_ins"),
+            ("[bus.host]", "[bus.host.limits]\nqueue = 65536\n[bus.host]", "room for one message"),
             (FILE, "[", "link.toml"),
             (FILE, "", "bus"),
             (

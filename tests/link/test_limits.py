@@ -1,4 +1,4 @@
-"""What a link refuses because of its size or number, and to whom it says so."""
+"""What a link refuses because of its size or number, and which caller gets the error."""
 
 from __future__ import annotations
 

@@ -24,6 +24,12 @@
 #define KEEP ((uid_t)-1)
 #define MAX_GROUPS 65536
 
+bool has_input(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EINTR);
+}
+
 static int change_ids(uid_t uid, gid_t gid)
 {
     if (syscall(SET_GROUPS, 0, NULL) != 0)
