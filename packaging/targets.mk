@@ -71,7 +71,7 @@ install-files:
 	    install -d $(AT)/lib/$${unit%/*} && \
 	    sed -e 's|^ExecStart=omnibusd|ExecStart=$(PREFIX)/bin/omnibusd|' \
 	        -e 's|^ExecStart=omnibusctl|ExecStart=$(PREFIX)/bin/omnibusctl|' \
-        -e 's|^ExecStart=omnibus-link|ExecStart=$(PREFIX)/bin/omnibus-link|' \
+	        -e 's|^ExecStart=omnibus-link|ExecStart=$(PREFIX)/bin/omnibus-link|' \
 	        -e 's|^\(Exec[A-Za-z]*=+\{0,1\}\)omnibus-fallback|\1$(PREFIX)/libexec/omnibus-fallback|' \
 	        $$unit >$(AT)/lib/$$unit || exit; \
 	done

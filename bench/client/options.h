@@ -28,7 +28,7 @@ struct options {
     double seconds, warm;
     size_t size;
     int window, rules, idle, clients;
-    uid_t uid; /* of abusive clients, or of every other one */
+    uid_t uid;                   /* of abusive clients, or of every other one */
     const char *service_address; /* of the bus of the pair that answers; NULL: the same */
     bool size_given, window_given, batch, json, pipelined_auth, wellknown, two_users;
     struct steps subs, conns;
