@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 from .sid import compile_profiles
-from .values import INTERFACES, LABELS, MEMBERS, NAMES, PATHS
+from .values import ALL, INTERFACES, LABELS, MEMBERS, NAMES, NO_NAMES, PATHS
 
 SECURITYFS = Path("/sys/kernel/security")
 CONFINED = "  file,\n  network,\n  unix,\n  signal,\n  ptrace,\n  capability,\n  change_profile,\n"
@@ -53,14 +53,16 @@ def _profile(random: Random, name: str) -> str:
     return f"profile {name} flags=({flags}) {{\n{CONFINED}{''.join(rules)}}}\n"
 
 
+def _fixed(rule: str) -> str:
+    return "".join(f"profile {name} {{\n{CONFINED}  {rule},\n}}\n" for name in LABELS)
+
+
 def write_policies(seed: int, count: int, directory: Path) -> None:
-    """Compile a policy that allows all, as number 0, and ``count`` random ones."""
+    """Compile a policy that allows all, one that denies names only, and ``count`` random ones."""
     random = Random(seed)
-    for number in range(count + 1):
-        text = "".join(
-            f"profile {name} {{\n{CONFINED}  dbus,\n}}\n" if number == 0 else _profile(random, name)
-            for name in LABELS
-        )
+    texts = {ALL: _fixed("dbus"), NO_NAMES: _fixed("dbus (send, receive)")}
+    texts |= {number: "".join(_profile(random, name) for name in LABELS) for number in range(1, count + 1)}
+    for number, text in texts.items():
         (directory / f"{number}.profile").write_text(text)
         (directory / f"{number}.policy").write_bytes(compile_profiles(text))
 

@@ -24,7 +24,7 @@ from support.raw import BUS, BUS_PATH, Client
 from . import apparmor, selinux
 from .clients import UNCONFINED, Module, Seen, connect, drain
 from .records import Records
-from .values import ERRORS, INTERFACES, LABELS, LONG, MEMBERS, NAMES, PATHS
+from .values import ALL, ERRORS, INTERFACES, LABELS, LONG, MEMBERS, NAMES, PATHS
 
 BATCH = 20
 RULES = ("type='signal'", "interface='org.example.Interface'")
@@ -232,7 +232,7 @@ def main() -> int:
     name, directory, count, messages, seed = sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:6])
     module: Module = apparmor.AppArmor(directory) if name == "apparmor" else selinux.SELinux(directory)
     print(f"{module.name}: {module.prove()}", flush=True)
-    module.load(0)
+    module.load(ALL)
     comparison = Comparison(module, seed)
     print("connected", flush=True)
     each = -(-messages // count)

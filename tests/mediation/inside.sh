@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# inside.sh CHECKOUT ARGUMENT...: the part of run.py in the guest, as root: compare.py with these arguments.
+# inside.sh CHECKOUT ARGUMENT...: the part of run.py in the guest, as root: rights.py and compare.py with these arguments.
 set -u
 checkout=$1
 shift
-export PYTHONDONTWRITEBYTECODE=1 LANG=C.UTF-8 PYTHONPATH="$checkout/tests" OMNIBUS_TEST_PATIENCE=${PATIENCE:-3}
+export PYTHONDONTWRITEBYTECODE=1 LANG=C.UTF-8 PYTHONPATH="$checkout/tests" OMNIBUS_TEST_PATIENCE=6
 mkdir -p /dev/pts && mount -t devpts devpts /dev/pts
 cd "$checkout" || exit 1
+.venv/bin/python -m mediation.rights "$@" || exit 1
 exec .venv/bin/python -m mediation.compare "$@"

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from random import Random
 
-from .values import LABELS, NAMES
+from .values import ALL, LABELS, NAMES, NO_NAMES
 
 SELINUXFS = Path("/sys/fs/selinux")
 INITIAL = (
@@ -34,13 +34,17 @@ def context(type: str) -> str:
     return f"any_u:any_r:{type}_t"
 
 
-def _rules(random: Random, everything: bool) -> list[str]:
+def _rules(random: Random, number: int) -> list[str]:
+    everything = number == ALL
     rules = [f"allow kernel_t {target}_t:dbus {{ send_msg acquire_svc }};" for target in TYPES]
     for source in LABELS:
         for target in TYPES:
+            if number == NO_NAMES:
+                rules.append(f"allow {source}_t {target}_t:dbus send_msg;")
+                continue
             for permission in ("send_msg", "acquire_svc"):
                 rules += _rule(random, f"{source}_t {target}_t:dbus {permission};", everything)
-        if not everything and random.random() < 0.06:
+        if number > 0 and random.random() < 0.06:
             rules.append(f"permissive {source}_t;")
     return rules
 
@@ -53,12 +57,12 @@ def _rule(random: Random, what: str, everything: bool) -> list[str]:
     return rules
 
 
-def _policy(random: Random, everything: bool) -> str:
+def _policy(random: Random, number: int) -> str:
     lines = ["class process", "class dbus", *(f"sid {name}" for name in INITIAL)]
     # the kernel wants to know these of processes
     lines += ["class process { transition dyntransition }", "class dbus { acquire_svc send_msg }"]
     lines += [f"type {name}_t;" for name in TYPES]
-    lines += sorted(_rules(random, everything), key=lambda rule: rule.startswith("permissive"))
+    lines += sorted(_rules(random, number), key=lambda rule: rule.startswith("permissive"))
     lines.append("allow kernel_t kernel_t:process { transition dyntransition };")
     lines += ["role any_r;", f"role any_r types {{ {' '.join(f'{name}_t' for name in TYPES)} }};"]
     lines += ["user any_u roles any_r;", *(f"sid {name} {context('kernel')}" for name in INITIAL)]
@@ -66,11 +70,11 @@ def _policy(random: Random, everything: bool) -> str:
 
 
 def write_policies(seed: int, count: int, directory: Path) -> None:
-    """Compile a policy that allows all, as number 0, and ``count`` random ones."""
+    """Compile a policy that allows all, one that denies names only, and ``count`` random ones."""
     random = Random(seed)
-    for number in range(count + 1):
+    for number in (NO_NAMES, ALL, *range(1, count + 1)):
         source = directory / f"{number}.conf"
-        source.write_text(_policy(random, number == 0))
+        source.write_text(_policy(random, number))
         command = ["checkpolicy", "-U", "allow", "-c", "31", "-o", directory / f"{number}.policy", source]
         subprocess.run(command, check=True, capture_output=True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+ALL, NO_NAMES = 0, -1
+"""The numbers of the policies that are not random: one allows all, the other all but owning a name."""
 LABELS = ("one", "two", "three", "four")
 """AppArmor's profiles, and SELinux's types: of one client each."""
 NAMES = ("org.example.A", "org.example.B", "org.example.A.C", "net.example.D")
