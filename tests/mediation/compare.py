@@ -48,7 +48,14 @@ class Side:
             for rule in RULES:
                 client.match(rule)
             drain(client)
-        # From now on omnibusd knows at once what no service file provides.
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait for the reload that another policy of SELinux causes, and for the services to be known.
+
+        Until then omnibusd says later than other things that no service file provides a name.
+        """
+        self.clients[-1].driver("ReloadConfig")
         self.clients[-1].driver("ListActivatableNames")
 
 
@@ -80,6 +87,8 @@ class Comparison:
         self.number = number
         self.module.load(number)
         self.calls.clear()
+        for side in self.sides:
+            side.settle()
         self._give_up_names()
 
     def _give_up_names(self) -> None:
