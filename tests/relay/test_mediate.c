@@ -76,7 +76,7 @@ static void apparmor_denies_a_message(void)
                   "type=\"method_call\", sender=\":1.1\" (test) interface=\"i.f\" member=\"M\" error "
                   "name=\"(unset)\" requested_reply=\"0\" destination=\"a.b\" (test)"));
     CHECK(!judge(&f.bus, &c, NULL)); /* no error is sent for a broadcast */
-    CHECK_EQUAL(fake.questions, 2);
+    CHECK_EQUAL(fake.questions, 4);
     close_mediated(&f);
 }
 
@@ -216,6 +216,19 @@ static void a_label_has_to_be_known(void)
     close_mediated(&f);
 }
 
+/* A kernel whose announcements can't be waited for. */
+static void nothing_is_remembered_that_would_never_be_forgotten(void)
+{
+    struct bus_fixture f;
+    open_mediated(&f, MEDIATION_APPARMOR); /* epoll refuses the file of that test */
+    fake.allowed = 1;
+    const struct policy_case c = case_of(&f);
+    CHECK_EQUAL(apparmor_watched(f.bus.mediation->apparmor), -1);
+    CHECK(mediate(&f.bus, &c, NULL) && mediate(&f.bus, &c, NULL));
+    CHECK_EQUAL(fake.questions, 4);
+    close_mediated(&f);
+}
+
 static void texts_are_found_by_name(void)
 {
     static const uint8_t body[] = "b\0two\0a\0one\0ab\0three";
@@ -260,6 +273,7 @@ static const struct check_test tests[] = {
     TEST(a_start_is_asked_about_without_a_record),
     TEST(names_are_denied),
     TEST(a_label_has_to_be_known),
+    TEST(nothing_is_remembered_that_would_never_be_forgotten),
     TEST(texts_are_found_by_name),
     TEST(mediation_needs_memory),
 };

@@ -103,8 +103,7 @@ void apparmor_free(struct apparmor *apparmor)
 {
     if (!apparmor)
         return;
-    if (apparmor->revision_fd >= 0)
-        close(apparmor->revision_fd);
+    apparmor_unwatched(apparmor);
     free(apparmor->self);
     free(apparmor->memos);
     free(apparmor);
@@ -121,6 +120,13 @@ void apparmor_changed(struct apparmor *apparmor)
         return;
     read_revision(apparmor);
     apparmor->revision++;
+}
+
+void apparmor_unwatched(struct apparmor *apparmor)
+{
+    if (apparmor->revision_fd >= 0)
+        close(apparmor->revision_fd);
+    apparmor->revision_fd = -1;
 }
 
 bool apparmor_knows(struct span label)

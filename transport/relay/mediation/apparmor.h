@@ -18,6 +18,7 @@ int apparmor_new(struct apparmor **out, const struct library_apparmor *library, 
 void apparmor_free(struct apparmor *apparmor);
 int apparmor_watched(const struct apparmor *apparmor); /* -1: the kernel announces nothing */
 void apparmor_changed(struct apparmor *apparmor);      /* the descriptor above is readable */
+void apparmor_unwatched(struct apparmor *apparmor);    /* it is watched no more, so nothing is remembered */
 /* Whether the label is one of this module. */
 bool apparmor_knows(struct span label);
 /* What the module says of a message; nothing is recorded. */

@@ -96,6 +96,12 @@ void mediation_changed(struct mediation *mediation)
         selinux_changed(mediation->selinux);
 }
 
+void mediation_unwatched(struct mediation *mediation)
+{
+    if (mediation->apparmor)
+        apparmor_unwatched(mediation->apparmor);
+}
+
 static int compare_spans(struct span a, struct span b)
 {
     uint32_t n = a.n < b.n ? a.n : b.n;

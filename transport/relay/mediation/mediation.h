@@ -90,6 +90,8 @@ void mediation_free(struct mediation *mediation);
 /* Descriptors that are readable when a policy has changed; returns their number, at most two. */
 uint32_t mediation_watched(const struct mediation *mediation, int fds[2]);
 void mediation_changed(struct mediation *mediation); /* one of them is readable */
+/* They can't be watched: from now on nothing is remembered here. */
+void mediation_unwatched(struct mediation *mediation);
 /*
  * Replaces texts by those in a body: name and text in turn, each with a NUL. -EINVAL: it is none; -ENOMEM:
  * all is as before.

@@ -22,7 +22,8 @@ static void mediate_log(void *context, int severity, const char *text)
 
 int mediate_with(struct bus *bus, struct mediation *mediation)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &bus->mediating};
+    /* edge-triggered: a file that is always readable announces nothing more */
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = &bus->mediating};
     int fds[2];
     mediation_free(bus->mediation);
     bus->mediation = mediation;
@@ -32,8 +33,11 @@ int mediate_with(struct bus *bus, struct mediation *mediation)
     /* what goes directly is not seen here, so that no module could be asked */
     GROUP_CALL(bus, dissolve, bus);
     for (uint32_t n = mediation_watched(mediation, fds); n > 0; n--) {
-        if (epoll_ctl(bus->epoll, EPOLL_CTL_ADD, fds[n - 1], &event) < 0)
-            return -errno;
+        if (epoll_ctl(bus->epoll, EPOLL_CTL_ADD, fds[n - 1], &event) < 0) {
+            int error = -errno;
+            mediation_unwatched(mediation);
+            return error;
+        }
     }
     return 0;
 }
