@@ -182,3 +182,14 @@ class TestSandbox:
         """The errors are those of the helper."""
         assert "Spawn.ChildSignaled" in echo(sandboxed, KILLED, "system", USER, status=1).stderr
         assert "Spawn.ExecFailed" in echo(sandboxed, ABSENT, "system", USER, status=1).stderr
+
+    def test_drop_in(self, sandboxed: Machine) -> None:
+        """An administrator's settings for a service without a unit are those of its template."""
+        directory = sandboxed.outside(f"/etc/systemd/system/dbus-{DIRECT}@.service.d")
+        directory.mkdir()
+        (directory / "nice.conf").write_text("[Service]\nNice=5\n")
+        sandboxed.run("systemctl", "daemon-reload")
+        sandboxed.run("systemctl", "stop", f"dbus-{DIRECT}@*")
+        echo(sandboxed, DIRECT, "system", USER)
+        (unit,) = transient_units(sandboxed, DIRECT)
+        assert sandboxed.property(unit, "Nice") == "5"
