@@ -15,6 +15,8 @@ from support.packages import download, unpack
 from support.raw import BusError, Client
 from support.services import UNIT, echo
 
+from .conftest import BASE
+
 USER = "tester"
 FIRST = 253
 PACKAGES = ("systemd", "libsystemd-shared", "libsystemd0", "libpam-systemd", "libnss-systemd")
@@ -23,8 +25,9 @@ RULE = '<busconfig><policy user="root"><{} own="org.example.Denied"/></policy></
 
 
 def version() -> int:
-    """Return the release of this machine's systemd."""
-    text = subprocess.run(["systemctl", "--version"], capture_output=True, text=True).stdout
+    """Return the release of the machines' systemd."""
+    command = ["chroot", BASE, "systemctl", "--version"]
+    text = subprocess.run(command, capture_output=True, text=True).stdout
     found = re.match(r"systemd (\d+)", text)
     return int(found[1]) if found else 0
 
