@@ -92,6 +92,7 @@ clean:
 -include bench/targets.mk
 -include ctl/targets.mk
 -include kernel/targets.mk
+-include link/targets.mk
 -include packaging/targets.mk
 -include systemd/targets.mk
 -include takeover/targets.mk
