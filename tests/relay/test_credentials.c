@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "driver_fixture.h"
+#include "policy_draft.h"
+
+#include "../../transport/relay/api/relay_internal.h"
 
 static struct client *arrive(struct plane *p, uint64_t id, const struct relay_credentials *credentials)
 {
@@ -183,10 +186,34 @@ static void without_an_owner(void)
     plane_close(&p);
 }
 
+/* No user 7 is logged in where the tests run. */
+static void a_policy_that_depends_on_the_console_has_it_looked_up(void)
+{
+    static const struct rule_draft rules[] = {
+        {.kind = POLICY_SEND, .allow = true},
+        {.kind = POLICY_RECEIVE, .allow = true},
+        {.kind = POLICY_OWN, .allow = true, .context = POLICY_AT_CONSOLE},
+    };
+    static struct policy_draft draft;
+    struct plane p;
+    plane_open(&p);
+    struct relay_credentials seated = usual;
+    seated.at_console = true;
+    struct client *a = arrive(&p, 0, &seated);
+    for (size_t n = 2; n <= 3; n++) {
+        policy_draft(&draft, rules, n);
+        CHECK_EQUAL(relay_load_policy(p.relay, draft.data, draft.size), 0);
+        CHECK_EQUAL(relay_commit(p.relay), 0);
+        number_is(a, "GetConnectionUnixUser", ":1.0", 7);
+        CHECK_EQUAL(bus_peer(&p.relay->bus, 0)->credentials.at_console, n == 2);
+    }
+    plane_close(&p);
+}
+
 static const struct check_test tests[] = {
     TEST(what_is_known),     TEST(of_an_anonymous_client_nothing_is_known),
     TEST(of_the_bus_itself), TEST(by_a_well_known_name),
-    TEST(without_an_owner),
+    TEST(without_an_owner),  TEST(a_policy_that_depends_on_the_console_has_it_looked_up),
 };
 
 CHECK_MAIN(tests)

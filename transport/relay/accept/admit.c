@@ -10,6 +10,11 @@
 #define LOGIND_USERS "/run/systemd/users"
 #define LOGINFO_SIZE 5120u /* enough for a label of any length */
 
+bool admit_at_console(const struct bus *bus, uint32_t uid)
+{
+    return bus->policy->asks_console && relay_at_console(LOGIND_USERS, uid);
+}
+
 /* False: no memory. */
 static bool admit_identify(struct bus *bus, const struct admission *a, const struct relay_identity *identity,
                            const uint32_t *gids, uint32_t n_gids)
@@ -20,7 +25,7 @@ static bool admit_identify(struct bus *bus, const struct admission *a, const str
                                                   .pid = identity->pid,
                                                   .gids = gids,
                                                   .n_gids = n_gids,
-                                                  .at_console = relay_at_console(LOGIND_USERS, identity->uid),
+                                                  .at_console = admit_at_console(bus, identity->uid),
                                                   .fd_passing = a->fd_passing,
                                                   .privileged =
                                                       identity->uid == 0 || identity->uid == bus->owner,

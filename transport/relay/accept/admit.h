@@ -25,6 +25,8 @@ enum admitted {
     ADMIT_UNKNOWN, /* its groups have to be looked up by the control plane: nothing was done */
 };
 
+/* Whether a user is at the console: looked up only if the policy has rules that depend on it. */
+bool admit_at_console(const struct bus *bus, uint32_t uid);
 enum admitted admit_connection(struct bus *bus, const struct admission *admission);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/command.h"
 
+#include "accept/admit.h"
 #include "accept/door.h"
 #include "accept/hello.h"
 #include "accept/incomplete.h"
@@ -25,12 +26,24 @@ static void apply_set_limits(struct bus *bus, struct command *command)
     GROUP_CALL(bus, limits_changed, bus);
 }
 
+/* As the reference does with each policy; under the one before it may not have been looked up. */
+static void look_at_console(struct bus *bus)
+{
+    struct table_node *node = NULL;
+    while ((node = table_walk(&bus->peers, node))) {
+        struct peer *peer = CONTAINER_OF(node, struct peer, node);
+        peer->credentials.at_console = admit_at_console(bus, peer->credentials.uid);
+    }
+}
+
 static void apply_load_policy(struct bus *bus, struct command *command)
 {
     struct policy *old = bus->policy;
     bus->policy = command->policy;
     bus->policy->generation = old->generation + 1;
     command->policy = old;
+    if (bus->policy->asks_console)
+        look_at_console(bus);
     GROUP_CALL(bus, policy_changed, bus);
 }
 

@@ -98,6 +98,7 @@ struct policy {
     struct table symbols;
     uint32_t uses[POLICY_FIELDS]; /* number of symbols of each field */
     bool counts_fds;              /* a rule has min_fds or max_fds */
+    bool asks_console;            /* a rule is for users at the console, or for others */
     struct table identities, roles;
     uint32_t last_id;
     const struct role *bus_role; /* NULL: not created yet */

@@ -135,6 +135,7 @@ static int rules_read(struct policy *policy, const struct block *block)
         bool connects = rule->kind == POLICY_CONNECT_USER || rule->kind == POLICY_CONNECT_GROUP;
         if (connects && !policy_connect_add(policy, rule))
             return -ENOMEM;
+        policy->asks_console |= rule->context == POLICY_AT_CONSOLE || rule->context == POLICY_NO_CONSOLE;
         policy->n_rules += is_per_client(rule);
     }
     return 0;
