@@ -20,7 +20,7 @@ from pathlib import Path
 
 from . import busbench
 from .cases import FLOORS, GROUPS, MULTICASTS, chosen
-from .daemons import BROKER, COMMANDS, Daemon, installed
+from .daemons import BROKER, COMMANDS, Daemon, installed, version
 from .machine import Quiet, description, favour
 from .report import Report
 from .settings import WIDE, Setting
@@ -191,6 +191,7 @@ def main() -> int:
     report = Report(comparison.results, comparison.names, comparison.floors, arguments.baseline)
     facts = [
         description(),
+        "; ".join(version(name) for name in taking_part if name in COMMANDS),
         f"{arguments.rounds} rounds of {arguments.seconds:g} s a case; medians",
         f"{comparison.quiet.noisy} of {comparison.quiet.runs} runs began while the machine was busy",
     ]

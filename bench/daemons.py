@@ -33,6 +33,12 @@ def installed() -> list[str]:
     return [name for name, command in COMMANDS.items() if shutil.which(shlex.split(command)[0])]
 
 
+def version(name: str) -> str:
+    """Return the first line that a known daemon prints with --version."""
+    command = [shlex.split(COMMANDS[name])[0], "--version"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.partition("\n")[0]
+
+
 class Daemon:
     """One daemon with one configuration."""
 

@@ -89,10 +89,14 @@ class Report:
         value = self.results.median(case, name, metric.key)
         return metric.ratio(value, self.results.median(case, self.baseline, metric.key))
 
-    def _results(self, title: str, cases: Sequence[str]) -> Table:
-        columns = self.names + [
+    def _columns(self, cases: Sequence[str]) -> list[str]:
+        """Return the daemons, and the floors that one of the cases has."""
+        return self.names + [
             floor for floor in self.floors if any(floor in self.results.runs[c] for c in cases)
         ]
+
+    def _results(self, title: str, cases: Sequence[str]) -> Table:
+        columns = self._columns(cases)
         head = ["case", "figure", *columns, *(f"RATIO {name}" for name in self.others)]
         rows = []
         for case in cases:
@@ -107,11 +111,12 @@ class Report:
         return shown if spread is None else f"{shown} ±{100 * spread:.0f}%"
 
     def _costs(self) -> Table:
-        head = ["case", "figure", *self.names, *(f"RATIO {name}" for name in self.others)]
+        columns = self._columns(self.cases())
+        head = ["case", "figure", *columns, *(f"RATIO {name}" for name in self.others)]
         rows = []
         for case in self.cases():
             for metric in COSTS:
-                values = [self.results.median(case, name, metric.key) for name in self.names]
+                values = [self.results.median(case, name, metric.key) for name in columns]
                 if any(values):
                     ratios = [figure(self._ratio(case, name, metric)) for name in self.others]
                     what = metric.key.removeprefix("daemon_cpu_")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-#   make bench   compare with the buses that are installed; writes bench/report.md. Half an hour, best as root
+#   make bench   compare with the buses that are installed; writes bench/report.md. Half an hour, best as root.
+#                PEERS=trixie: with those of Debian 13, which bench/peers.sh gets
 #   make bench-login   only recorded log-ins, which writes nothing: TRACES="xfce-ref-session" RUNS=3, LOGIN_FLAGS="--speed 1"
 #   make bench-login-tables   the same, into bench/report.md, README.md and docs/understanding/performance.md
 #   make bench-link    calls through omnibus-link, beside calls on one bus; three minutes, as root
@@ -13,7 +14,7 @@ LOGIN_FLAGS ?= $(if $(filter 0,$(shell id -u)),--nice -10)
 LOGINS = $(BIN)/python -m omnibus.bench.logins --json bench/logins.json $(LOGIN_FLAGS)
 
 bench: all
-	$(BIN)/python -m omnibus.bench.compare $(BENCH_FLAGS) --json bench/report.json --report bench/report.md
+	$(if $(PEERS),peers=$$(bench/peers.sh $(PEERS)) && PATH=$$peers:$$PATH) $(BIN)/python -m omnibus.bench.compare $(BENCH_FLAGS) --json bench/report.json --report bench/report.md
 	$(LOGINS) --runs $(or $(RUNS),10) --report bench/report.md
 
 bench-login: all

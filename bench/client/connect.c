@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "connect.h"
+
 #include "cases.h"
 #include "clock.h"
 #include "connection.h"
@@ -44,13 +46,13 @@ static void connector(void *argument)
     latency_finish(&latency, &result->us);
 }
 
-void connect_run(void)
+/* floor: a process that is no client; 0: none. */
+static void connect_measure(const char *name, pid_t floor)
 {
     const struct result *r = &shared->result;
-    process_reset();
     process_spawn("connector", process_deadline(), connector, NULL);
-    bool well = process_start(1) && process_wait(0);
-    report_begin(options.pipelined_auth ? "connect-pipelined" : "connect");
+    bool well = process_start(floor ? 2 : 1) && process_wait(floor);
+    report_begin(name);
     if (well) {
         report_count("n", r->n);
         report_number("connects_per_s", (double)r->n / r->seconds);
@@ -60,4 +62,22 @@ void connect_run(void)
             report_cost("connect", &r->cost, (double)r->n);
     }
     report_end(well);
+}
+
+void connect_run(void)
+{
+    process_reset();
+    connect_measure(options.pipelined_auth ? "connect-pipelined" : "connect", 0);
+}
+
+void connect_floor_run(const char *name)
+{
+    const struct options before = options;
+    process_reset();
+    pid_t floor = connect_floor_spawn();
+    options.daemon = (struct pids){{floor}, 1};
+    options.pipelined_auth = false;
+    connect_measure(name, floor);
+    connect_floor_end();
+    options = before;
 }

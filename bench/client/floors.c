@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "floors.h"
 
+#include "connect.h"
 #include "fanout.h"
 #include "pair.h"
 #include "process.h"
@@ -44,6 +45,8 @@ static void run_route(enum route route)
     options.batch = false;
     pair_run(name_of("bandwidth-64K", floor), &(struct pair){.route = route, .size = 64 << 10, .window = 16});
     pair_run(name_of("bandwidth-1M", floor), &(struct pair){.route = route, .size = 1 << 20, .window = 4});
+    if (route == ROUTE_EPOLL)
+        connect_floor_run(name_of("connect", floor));
     for (int i = 0; route >= ROUTE_EPOLL && i < options.subs.n; i++)
         fanout_run(fanout_name(options.subs.at[i], floor), route, options.subs.at[i], 0, false);
 }

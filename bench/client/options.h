@@ -19,7 +19,10 @@ struct steps {
     int n;
 };
 
-/* The command line; read-only once the cases run, except batch, which the floors run both ways. */
+/*
+ * The command line; read-only once the cases run, except batch, which the floors run both ways, and what a
+ * floor that clients connect to replaces while it runs.
+ */
 struct options {
     const char *address;
     const char *label;
