@@ -54,7 +54,8 @@ static inline void attach(struct client *c, uint8_t what)
                                             .at_console = what & 8,
                                             .fd_passing = !(what & 16),
                                             .privileged = uids[what & 7] == 0,
-                                            .loginfo = "uid=1000 pid=42 comm=\"\1\""};
+                                            .loginfo = "uid=1000 pid=42 comm=\"\1\"",
+                                            .instance = (what & 7) == 6 ? "/c" : NULL};
     int ends[2];
     client_end(c);
     sockets_pair(ends, what & 32);

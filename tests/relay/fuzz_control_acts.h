@@ -134,7 +134,11 @@ static inline void act_order(struct input *in)
         CONTROL(relay_stop_listening(relay));
         break;
     default:
-        if (what & 64)
+        if ((what & 192) == 192)
+            CONTROL(relay_shut(relay, which));
+        else if (what & 128)
+            CONTROL(relay_name_instances(relay, which & 7));
+        else if (what & 64)
             catalog_configure(which);
         else
             CONTROL(relay_count_starts(relay, which & 7));

@@ -223,16 +223,25 @@ static inline bool client_expects(struct client *c, uint8_t type, const char *me
     return right;
 }
 
-static inline void plane_attach_as(struct plane *p, uint64_t id, bool privileged)
+static inline void plane_attach_to(struct plane *p, uint64_t id, bool privileged, const char *instance)
 {
     int ends[2];
     CHECK_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    struct relay_credentials credentials = {
-        .uid = 1000, .pid = 42, .fd_passing = true, .privileged = privileged, .loginfo = "uid=1000"};
+    struct relay_credentials credentials = {.uid = 1000,
+                                            .pid = 42,
+                                            .fd_passing = true,
+                                            .privileged = privileged,
+                                            .loginfo = "uid=1000",
+                                            .instance = instance};
     p->clients[id] = (struct client){.fd = ends[0]};
     CHECK_EQUAL(relay_attach(p->relay, id, ends[1], p->listener, clock_now(), &credentials, NULL, 0, NULL, 0),
                 0);
     CHECK_EQUAL(relay_commit(p->relay), 0);
+}
+
+static inline void plane_attach_as(struct plane *p, uint64_t id, bool privileged)
+{
+    plane_attach_to(p, id, privileged, NULL);
 }
 
 static inline void plane_attach(struct plane *p, uint64_t id)
@@ -240,11 +249,11 @@ static inline void plane_attach(struct plane *p, uint64_t id)
     plane_attach_as(p, id, false);
 }
 
-/* Attaches, calls Hello, and reads the reply. */
-static inline struct client *plane_connect(struct plane *p, uint64_t id)
+/* Attaches as a connection of a container instance, calls Hello, and reads the reply. */
+static inline struct client *plane_connect_to(struct plane *p, uint64_t id, const char *instance)
 {
     struct client *c = &p->clients[id];
-    plane_attach(p, id);
+    plane_attach_to(p, id, false, instance);
     struct marshal w = client_call(c, "org.freedesktop.DBus", "Hello", NULL);
     client_send(c, &w);
     if (!plane_event(p, RELAY_EVENT_CALL))
@@ -254,6 +263,12 @@ static inline struct client *plane_connect(struct plane *p, uint64_t id)
     client_expects(c, MESSAGE_METHOD_RETURN, NULL, "org.freedesktop.DBus");
     client_expects(c, MESSAGE_SIGNAL, "NameAcquired", "org.freedesktop.DBus");
     return c;
+}
+
+/* Attaches, calls Hello, and reads the reply. */
+static inline struct client *plane_connect(struct plane *p, uint64_t id)
+{
+    return plane_connect_to(p, id, NULL);
 }
 
 /* Returns after all earlier messages of the client have been routed. */

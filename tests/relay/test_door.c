@@ -267,6 +267,39 @@ static void other_doors_leave_handshakes_to_the_control_plane(void)
     accept_close(&h);
 }
 
+static void closed_door_accepts_no_more(void)
+{
+    struct accept_fixture h;
+    accept_open(&h, false);
+    doors_close(&h.bus, ACCEPT_NUMBER + 1);
+    accept_connect(&h);
+    accept_turn(&h);
+    REQUIRE(accept_event(&h));
+    CHECK_EQUAL(h.event.kind, RELAY_EVENT_HANDED_UP);
+    close(h.event.fd);
+    doors_close(&h.bus, ACCEPT_NUMBER);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK_EQUAL(connect(fd, (const struct sockaddr *)&h.address, h.address_size), -1);
+    CHECK_EQUAL(errno, ECONNREFUSED);
+    close(fd);
+    accept_close(&h);
+}
+
+/* Its handshakes refer to it. */
+static void simple_door_stays_open(void)
+{
+    struct accept_fixture h;
+    accept_open(&h, true);
+    accept_connect(&h);
+    accept_turn(&h);
+    doors_close(&h.bus, ACCEPT_NUMBER);
+    CHECK_EQUAL(h.bus.incompletes.n, 1);
+    accept_send(&h, "", 1);
+    accept_send(&h, "AUTH\r\n", 6);
+    accept_turn(&h);
+    accept_close(&h);
+}
+
 static void policy_denial_closes_the_connection_silently(void)
 {
     struct accept_fixture h;
@@ -296,6 +329,8 @@ static const struct check_test tests[] = {
     TEST(too_many_descriptors_end_the_handshake),
     TEST(long_handshake_goes_to_the_control_plane),
     TEST(other_doors_leave_handshakes_to_the_control_plane),
+    TEST(closed_door_accepts_no_more),
+    TEST(simple_door_stays_open),
     TEST(policy_denial_closes_the_connection_silently),
 };
 CHECK_MAIN(tests)

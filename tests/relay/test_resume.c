@@ -2,7 +2,12 @@
 
 /* Freeze, dump and restore of the main tables: what a client sees of an upgrade is nothing. */
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memmem */
+#endif
 #include "upgrade_fixture.h"
+
+#include "../../transport/relay/resume/state_read.h"
 
 #define BUS "org.freedesktop.DBus"
 
@@ -290,7 +295,68 @@ static void client_that_left_during_the_upgrade_is_lost(void)
     plane_close(&p);
 }
 
+/* Expects a signal with the field, or without it if instance is NULL. */
+static void expect_instance(struct client *c, const char *member, const char *instance)
+{
+    struct message m;
+    if (!client_expect(c, &m))
+        return;
+    CHECK_SPAN(m.member, member);
+    CHECK_EQUAL(m.rewrite, true); /* the fixture's parser is a bus's, which sees SENDER */
+    const uint8_t field[] = {FIELD_CONTAINER_INSTANCE, 1, 'o', 0};
+    const uint8_t *at = memmem(m.data, m.body_offset, field, sizeof(field));
+    CHECK_EQUAL(at != NULL, instance != NULL);
+    if (at && instance)
+        CHECK_SPAN(((struct span){(const char *)at + 8, at[4]}), instance);
+    client_drop(c, &m);
+}
+
+static void instances_go_on(void)
+{
+    struct plane p;
+    plane_open(&p);
+    struct client *contained = plane_connect_to(&p, 0, "/c7"), *asks = plane_connect(&p, 1);
+    struct client *other = plane_connect(&p, 2);
+    CHECK_EQUAL(relay_name_instances(p.relay, 1), 0);
+    plane_settle(&p);
+    for (int i = 0; i < 2; i++) {
+        struct client *const senders[] = {contained, other};
+        for (int k = 0; k < 2; k++) {
+            struct marshal w = client_signal(senders[k], ":1.1", "Go");
+            client_send(senders[k], &w);
+            expect_instance(asks, "Go", k == 0 ? "/c7" : "/");
+        }
+        struct marshal w = client_signal(contained, ":1.2", "Go");
+        client_send(contained, &w);
+        expect_instance(other, "Go", NULL);
+        if (i == 0)
+            REQUIRE(plane_upgrade(&p, 3));
+    }
+    CHECK_SPAN(span_of(bus_peer(&p.relay->bus, 0)->credentials.instance), "/c7");
+    CHECK_EQUAL(bus_peer(&p.relay->bus, 1)->listener, -1);
+    plane_close(&p);
+}
+
+/* So that a program that knows of no instances can read the state. */
+static void state_without_instances_has_no_section(void)
+{
+    struct plane p;
+    struct upgrade_state one = {.fd = -1};
+    struct state_view view;
+    char why[256];
+    plane_open(&p);
+    plane_connect(&p, 0);
+    REQUIRE(upgrade_freeze(&p) && upgrade_dump(&p, &one));
+    REQUIRE(CHECK_EQUAL(state_open(&view, one.bytes, one.size, true, why, sizeof(why)), 0));
+    CHECK(!view.places[RELAY_STATE_INSTANCES].content);
+    CHECK(view.places[RELAY_STATE_PEERS].content != NULL);
+    upgrade_end(&one);
+    plane_close(&p);
+}
+
 static const struct check_test tests[] = {
+    TEST(instances_go_on),
+    TEST(state_without_instances_has_no_section),
     TEST(connections_go_on),
     TEST(admitted_says_who_is_there),
     TEST(match_rules_go_on_with_their_copies),

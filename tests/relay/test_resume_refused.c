@@ -45,11 +45,11 @@ static void wrong_policy_or_catalogue_is_refused(void)
 
 static void count_beyond_the_end_is_refused(void)
 {
-    static const uint32_t counted[] = {RELAY_STATE_DESCRIPTORS, RELAY_STATE_FDS,    RELAY_STATE_DOORS,
-                                       RELAY_STATE_PEERS,       RELAY_STATE_RULES,  RELAY_STATE_MONITORS,
-                                       RELAY_STATE_REPLIES,     RELAY_STATE_QUEUES, RELAY_STATE_MESSAGES,
-                                       RELAY_STATE_HELD,        RELAY_STATE_PARKED, RELAY_STATE_AWAITED,
-                                       RELAY_STATE_HANDSHAKES,  RELAY_STATE_NAMES,  RELAY_STATE_HANDED_UP};
+    static const uint32_t counted[] = {
+        RELAY_STATE_DESCRIPTORS, RELAY_STATE_FDS,      RELAY_STATE_DOORS,     RELAY_STATE_PEERS,
+        RELAY_STATE_RULES,       RELAY_STATE_MONITORS, RELAY_STATE_REPLIES,   RELAY_STATE_QUEUES,
+        RELAY_STATE_MESSAGES,    RELAY_STATE_HELD,     RELAY_STATE_PARKED,    RELAY_STATE_AWAITED,
+        RELAY_STATE_HANDSHAKES,  RELAY_STATE_NAMES,    RELAY_STATE_HANDED_UP, RELAY_STATE_INSTANCES};
     for (size_t i = 0; i < CHECK_COUNT(counted); i++) {
         struct made m;
         make_open(&m);
@@ -309,7 +309,37 @@ static void wrong_awaited_names_are_refused(void)
     make_close(&m);
 }
 
+static void wrong_instances_are_refused(void)
+{
+    static const struct {
+        uint64_t peer;
+        uint8_t names;
+        const char *path;
+        uint32_t times;
+    } cases[] = {
+        {9, 1, "/c", 1},       /* there is no such peer */
+        {0, 2, "/c", 1},       /* no boolean */
+        {0, 1, "/c", 2},       /* twice */
+        {0, 0, "", 1},         /* for nothing */
+        {0, 0, "nonsense", 1}, /* no path */
+    };
+    struct made m;
+    make_open(&m);
+    for (size_t i = 0; i < CHECK_COUNT(cases); i++) {
+        struct resume_bytes *b = make_new(&m, RELAY_STATE_INSTANCES);
+        resume_number(b, cases[i].times, 4);
+        for (uint32_t k = 0; k < cases[i].times; k++) {
+            resume_number(b, cases[i].peer, 8);
+            resume_number(b, cases[i].names, 1);
+            resume_text(b, cases[i].path, strlen(cases[i].path));
+        }
+        make_refused(&m, "section: instances");
+    }
+    make_close(&m);
+}
+
 static const struct check_test tests[] = {
+    TEST(wrong_instances_are_refused),
     TEST(wrong_bus_is_refused),
     TEST(wrong_policy_or_catalogue_is_refused),
     TEST(count_beyond_the_end_is_refused),

@@ -5,6 +5,8 @@
 
 #include "message_draft.h"
 
+#include "../../transport/relay/wire/wire.h"
+
 static struct draft draft;
 
 struct sample {
@@ -144,6 +146,27 @@ static void prefixes_stitch(void)
     }
 }
 
+/* CONTAINER_INSTANCE is the last field, whatever the message claims itself. */
+static void names_the_instance(void)
+{
+    for (size_t i = 0; i < CHECK_COUNT(samples) * 2; i++) {
+        struct message m;
+        check_case = samples[i / 2].name;
+        make(&samples[i / 2], i & 1);
+        REQUIRE(CHECK_EQUAL(message_parse(&m, draft.data, draft.size), MESSAGE_OK));
+        const struct span sender = SPAN(":1.2"), path = SPAN("/org/example/c12");
+        const uint32_t size = message_stamp_instance(&m, sender, path, NULL);
+        uint8_t *header = malloc(size);
+        REQUIRE(header);
+        CHECK_EQUAL(message_stamp_instance(&m, sender, path, header), size);
+        check_result(&m, ":1.2", header, size, m.data + m.body_offset, m.body_size);
+        const uint8_t *field = header + size - wire_align(8 + path.n + 1, 8);
+        CHECK_EQUAL(field[0], FIELD_CONTAINER_INSTANCE);
+        CHECK_EQUAL(memcmp(field + 8, path.s, path.n + 1), 0);
+        free(header);
+    }
+}
+
 /* Without another field, the array must not count the padding after its only one. */
 static void stamps_a_header_without_fields(void)
 {
@@ -191,7 +214,7 @@ static void the_longest_sender_fits(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(stamped_messages_read_the_same), TEST(prefixes_stitch),         TEST(stamps_a_header_without_fields),
-    TEST(rewrites_a_header_to_nothing),   TEST(the_longest_sender_fits),
+    TEST(stamped_messages_read_the_same), TEST(names_the_instance),           TEST(prefixes_stitch),
+    TEST(stamps_a_header_without_fields), TEST(rewrites_a_header_to_nothing), TEST(the_longest_sender_fits),
 };
 CHECK_MAIN(tests)

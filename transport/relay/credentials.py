@@ -9,7 +9,7 @@ class Credentials(Record):
     Unknown fields are None or empty. `gids` are in the kernel's order, the primary group first: policy is
     evaluated in that order; None if they have yet to be looked up. `privileged`: it is root or the bus's own
     user. `loginfo` describes the connection in log lines and denials; `label` is that of a security module,
-    without a NUL.
+    without a NUL. `instance`: the object path of the container instance that it belongs to, if any.
     """
 
     uid: int | None
@@ -20,3 +20,4 @@ class Credentials(Record):
     privileged: bool = False
     loginfo: str = ""
     label: bytes = b""
+    instance: str | None = None

@@ -84,6 +84,7 @@ def _credentials(native: Any) -> Credentials:
         privileged=native.privileged,
         loginfo=_text(native.loginfo) or "",
         label=ffi.unpack(native.label, native.label_size) if native.label_size else b"",
+        instance=_text(native.instance),
     )
 
 

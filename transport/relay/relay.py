@@ -180,6 +180,10 @@ class Relay:
         """
         check(lib.relay_listen(self._relay, fd, number, guid.encode("ascii"), simple, only_external))
 
+    def shut(self, number: int) -> None:
+        """Closes the sockets with this number, whose connections were all HANDED_UP; some may follow."""
+        check(lib.relay_shut(self._relay, number))
+
     def stop_listening(self) -> None:
         """Stops accepting, and closes connections that have not authenticated yet."""
         check(lib.relay_stop_listening(self._relay))
@@ -225,7 +229,7 @@ class Relay:
     def _native(self, credentials: Credentials) -> tuple[Any, tuple[Any, ...]]:
         """Returns the credentials as a C struct, and the objects that own its memory."""
         gids = ffi.new("uint32_t[]", credentials.gids or ())
-        loginfo = ffi.from_buffer(credentials.loginfo.encode("utf-8", "replace") + b"\0")
+        loginfo = _c_text(credentials.loginfo)
         native = self._credentials
         native.uid = ANONYMOUS if credentials.uid is None else credentials.uid
         native.pid = credentials.pid or 0
@@ -234,11 +238,13 @@ class Relay:
         native.at_console = credentials.at_console
         native.fd_passing = credentials.fd_passing
         native.privileged = credentials.privileged
-        native.loginfo = ffi.cast("char *", loginfo)
+        native.loginfo = loginfo
         label = ffi.from_buffer(credentials.label)
         native.label = ffi.cast("char *", label)
         native.label_size = len(label)
-        return native, (gids, loginfo, label)
+        instance = ffi.NULL if credentials.instance is None else _c_text(credentials.instance)
+        native.instance = instance
+        return native, (gids, loginfo, label, instance)
 
     def welcome(self, peer: int, serial: int) -> None:
         """Answers Hello with the reply, NameOwnerChanged and NameAcquired; the sender is resumed."""
@@ -267,6 +273,10 @@ class Relay:
     def error(self, peer: int, serial: int, name: str, text: str) -> None:
         """Sends an error of the bus."""
         check(lib.relay_error(self._relay, peer, serial, name.encode("ascii"), _utf8(text)))
+
+    def name_instances(self, peer: int) -> None:
+        """Gives each later message for the connection the header field CONTAINER_INSTANCE."""
+        check(lib.relay_name_instances(self._relay, peer))
 
     def signal(self, peer: int, path: str, interface: str, member: str, signature: str, body: bytes) -> None:
         """Sends a signal of the bus to one connection or as a BROADCAST."""
@@ -419,6 +429,10 @@ def _texts(texts: Sequence[bytes]) -> tuple[Any, list[Any]]:
     strings = [ffi.new("char[]", text) for text in texts]
     array = ffi.new("char *[]", [*strings, ffi.NULL])
     return array, [array, *strings]
+
+
+def _c_text(text: str) -> Any:
+    return ffi.new("char[]", text.encode("utf-8", "replace"))
 
 
 def _utf8(text: str) -> bytes:

@@ -67,6 +67,17 @@ void door_open(struct bus *bus, struct door *door)
     door_watch(bus, door, EPOLL_CTL_ADD);
 }
 
+void doors_close(struct bus *bus, uint32_t number)
+{
+    LIST_FOR_SAFE (at, after, &bus->doors) {
+        struct door *door = CONTAINER_OF(at, struct door, in_doors);
+        if (door->number != number || door->simple)
+            continue;
+        epoll_ctl(bus->epoll, EPOLL_CTL_DEL, door->fd, NULL);
+        door_free(door);
+    }
+}
+
 void doors_shut(struct bus *bus)
 {
     LIST_FOR (at, &bus->doors)

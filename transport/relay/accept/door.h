@@ -46,6 +46,8 @@ struct door *door_new(int fd, uint32_t number, const char *guid, bool simple,
                       bool only_external); /* NULL: no memory */
 void door_free(struct door *door);
 void door_open(struct bus *bus, struct door *door); /* takes ownership of the door */
+/* Closes the doors with this number, none of which is simple: no handshake refers to them. */
+void doors_close(struct bus *bus, uint32_t number);
 /* Has epoll watch the doors of a bus that was made from a state. 0 or a negative errno. */
 int doors_watch(struct bus *bus);
 /* Stops accepting for good, and drops connections that have not authenticated. */

@@ -7,11 +7,14 @@
 #include "send/say.h"
 #include "state/report.h"
 
-/* With monitors, the control plane does all of it, in the order that monitors are to see. */
+/*
+ * With monitors, the control plane does all of it, in the order that monitors are to see. The end of a
+ * connection may be that of its container instance, which others wait for.
+ */
 static bool is_quiet(const struct bus *bus, const struct peer *peer)
 {
     return peer->admitted && !peer->reports.mentioned && !peer->reports.logged && !peer->monitor &&
-           list_empty(&peer->names.entries) && !monitored(bus) &&
+           !peer->credentials.instance && list_empty(&peer->names.entries) && !monitored(bus) &&
            match_index_eavesdroppers(bus->matches) == 0;
 }
 

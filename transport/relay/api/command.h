@@ -12,12 +12,14 @@ enum command_kind {
     COMMAND_SET_TEXTS,
     COMMAND_LOAD_POLICY,
     COMMAND_LISTEN,
+    COMMAND_SHUT,
     COMMAND_STOP_LISTENING,
     COMMAND_SETTLED,
     COMMAND_ATTACH,
     COMMAND_WELCOME,
     COMMAND_SET_QUEUE,
     COMMAND_LEAVE_QUEUE,
+    COMMAND_NAME_INSTANCES,
     COMMAND_REPLY,
     COMMAND_ERROR,
     COMMAND_SIGNAL,
@@ -95,6 +97,7 @@ struct command {
         struct catalog *catalog;       /* COMMAND_SET_CATALOG */
         uint32_t n_starts;             /* COMMAND_COUNT_STARTS */
         bool awaited;                  /* COMMAND_AWAIT_NAME */
+        uint32_t door_number;          /* COMMAND_SHUT */
     };
     uint8_t data[];
 };

@@ -81,6 +81,11 @@ static void apply_listen(struct bus *bus, struct command *command)
     command->door = NULL;
 }
 
+static void apply_shut(struct bus *bus, struct command *command)
+{
+    doors_close(bus, command->door_number);
+}
+
 static void apply_stop_listening(struct bus *bus, struct command *command)
 {
     (void)command;
@@ -219,6 +224,15 @@ static void apply_reply(struct bus *bus, struct command *command)
     const struct held *held = peer->calls.held;
     if (valid && command->constant && held && held->m.serial == command->serial)
         prepared_add(&bus->prepared, &held->m, command->text[0], command->body, command->size);
+}
+
+static void apply_name_instances(struct bus *bus, struct command *command)
+{
+    struct peer *peer = bus_peer(bus, command->id);
+    if (!peer)
+        return;
+    peer->names_instances = true;
+    peer->listener = -1; /* the kernel writes no such field, so it may not join a group later */
 }
 
 static void apply_error(struct bus *bus, struct command *command)
@@ -422,12 +436,14 @@ static void (*const appliers[COMMAND_COUNT])(struct bus *bus, struct command *co
     [COMMAND_SET_TEXTS] = apply_set_texts,
     [COMMAND_LOAD_POLICY] = apply_load_policy,
     [COMMAND_LISTEN] = apply_listen,
+    [COMMAND_SHUT] = apply_shut,
     [COMMAND_STOP_LISTENING] = apply_stop_listening,
     [COMMAND_SETTLED] = apply_settled,
     [COMMAND_ATTACH] = apply_attach,
     [COMMAND_WELCOME] = apply_welcome,
     [COMMAND_SET_QUEUE] = apply_set_queue,
     [COMMAND_LEAVE_QUEUE] = apply_leave_queue,
+    [COMMAND_NAME_INSTANCES] = apply_name_instances,
     [COMMAND_REPLY] = apply_reply,
     [COMMAND_ERROR] = apply_error,
     [COMMAND_SIGNAL] = apply_signal,

@@ -59,6 +59,8 @@ struct relay_credentials {
     uint32_t label_size; /* of the security module's label, without NUL; 0: none */
     const char *label;
     const char *loginfo; /* uid=0 pid=1 comm="init" ...: for log lines about denials */
+    /* object path of the container instance that it belongs to (daemon/containers/); NULL: none */
+    const char *instance;
 };
 
 enum relay_event_kind {
@@ -189,6 +191,11 @@ int relay_dissolve_group(struct relay *relay);
  */
 int relay_listen(struct relay *relay, int fd, uint32_t number, const char *guid, _Bool simple,
                  _Bool only_external);
+/*
+ * Stops accepting from the sockets with this number, whose connections were all handed up, and closes them.
+ * HANDED_UP of connections that it accepted before may follow.
+ */
+int relay_shut(struct relay *relay, uint32_t number);
 int relay_stop_listening(struct relay *relay);
 /* Ends the count of a handed-up connection, which was attached or closed. */
 int relay_settled(struct relay *relay);
@@ -217,6 +224,8 @@ int relay_leave_queue(struct relay *relay, const char *name, uint64_t peer);
 int relay_reply(struct relay *relay, uint64_t peer, uint32_t serial, const char *signature,
                 const uint8_t *body, size_t size, _Bool constant);
 int relay_error(struct relay *relay, uint64_t peer, uint32_t serial, const char *name, const char *text);
+/* From now on each message for the peer has the header field CONTAINER_INSTANCE. There may be no group. */
+int relay_name_instances(struct relay *relay, uint64_t peer);
 /* Sends a signal of the driver, to all peers whose rules match (peer 0xffffffffffffffff) or to one. */
 int relay_signal(struct relay *relay, uint64_t peer, const char *path, const char *interface,
                  const char *member, const char *signature, const uint8_t *body, size_t size);
@@ -338,6 +347,7 @@ enum relay_state_section { /* never renumbered; below 64 */
                             */
                            RELAY_STATE_CRASHES,
                            RELAY_STATE_MEDIATION, /* only of a bus that is mediated */
+                           RELAY_STATE_INSTANCES, /* the data plane's, if a connection has to do with any */
                            RELAY_STATE_END,
 };
 

@@ -48,6 +48,14 @@ int relay_listen(struct relay *relay, int fd, uint32_t number, const char *guid,
     return relay_push(relay, command);
 }
 
+int relay_shut(struct relay *relay, uint32_t number)
+{
+    struct command *command = command_new(COMMAND_SHUT, 0, NULL, NULL, 0);
+    if (command)
+        command->door_number = number;
+    return relay_push(relay, command);
+}
+
 int relay_stop_listening(struct relay *relay)
 {
     return relay_push_new(relay, COMMAND_STOP_LISTENING, 0, 0);
@@ -142,6 +150,11 @@ int relay_error(struct relay *relay, uint64_t peer, uint32_t serial, const char 
     if (command)
         command->serial = serial;
     return relay_push(relay, command);
+}
+
+int relay_name_instances(struct relay *relay, uint64_t peer)
+{
+    return relay_push_new(relay, COMMAND_NAME_INSTANCES, peer, 0);
 }
 
 int relay_signal(struct relay *relay, uint64_t peer, const char *path, const char *interface,

@@ -6,6 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static bool is_mediated(const struct dump *d)
+{
+    return d->bus->mediation != NULL;
+}
+
 /* In this order, as a section may refer to what the ones before it have noted. */
 static const struct {
     void (*dump)(struct dump *d);
@@ -13,27 +18,29 @@ static const struct {
     uint16_t version;
     bool salvaged; /* only in a state that is salvaged: in others the control plane's, or left out */
     bool critical; /* a reader that does not know it can't go on */
+    bool (*needed)(const struct dump *d); /* NULL: always */
 } sections_of_bus[] = {
-    {dump_bus, RELAY_STATE_BUS, 1, false, true},
-    {dump_limits, RELAY_STATE_LIMITS, 1, false, true},
-    {dump_policy, RELAY_STATE_POLICY, 1, false, true},
-    {dump_mediation, RELAY_STATE_MEDIATION, 1, false, true},
-    {dump_catalog, RELAY_STATE_CATALOG, 1, false, true},
-    {dump_doors, RELAY_STATE_DOORS, 1, false, true},
-    {dump_peers, RELAY_STATE_PEERS, 1, false, true},
-    {dump_rules, RELAY_STATE_RULES, 1, false, true},
-    {dump_monitors, RELAY_STATE_MONITORS, 1, false, true},
-    {dump_replies, RELAY_STATE_REPLIES, 1, false, true},
-    {dump_queues, RELAY_STATE_QUEUES, 1, false, true},
-    {dump_messages, RELAY_STATE_MESSAGES, 1, false, true},
-    {dump_held, RELAY_STATE_HELD, 1, false, true},
-    {dump_parked, RELAY_STATE_PARKED, 1, false, true},
-    {dump_awaited, RELAY_STATE_AWAITED, 1, false, true},
-    {dump_handshakes, RELAY_STATE_HANDSHAKES, 1, false, true},
-    {dump_sets, RELAY_STATE_FDS, 1, false, true},
-    {dump_names, RELAY_STATE_NAMES, 1, true, true},
-    {dump_crashes, RELAY_STATE_CRASHES, 1, true, false},
-    {dump_descriptors, RELAY_STATE_DESCRIPTORS, 1, false, true},
+    {dump_bus, RELAY_STATE_BUS, 1, false, true, NULL},
+    {dump_limits, RELAY_STATE_LIMITS, 1, false, true, NULL},
+    {dump_policy, RELAY_STATE_POLICY, 1, false, true, NULL},
+    {dump_mediation, RELAY_STATE_MEDIATION, 1, false, true, is_mediated},
+    {dump_catalog, RELAY_STATE_CATALOG, 1, false, true, NULL},
+    {dump_doors, RELAY_STATE_DOORS, 1, false, true, NULL},
+    {dump_peers, RELAY_STATE_PEERS, 1, false, true, NULL},
+    {dump_rules, RELAY_STATE_RULES, 1, false, true, NULL},
+    {dump_monitors, RELAY_STATE_MONITORS, 1, false, true, NULL},
+    {dump_replies, RELAY_STATE_REPLIES, 1, false, true, NULL},
+    {dump_queues, RELAY_STATE_QUEUES, 1, false, true, NULL},
+    {dump_messages, RELAY_STATE_MESSAGES, 1, false, true, NULL},
+    {dump_held, RELAY_STATE_HELD, 1, false, true, NULL},
+    {dump_parked, RELAY_STATE_PARKED, 1, false, true, NULL},
+    {dump_awaited, RELAY_STATE_AWAITED, 1, false, true, NULL},
+    {dump_handshakes, RELAY_STATE_HANDSHAKES, 1, false, true, NULL},
+    {dump_sets, RELAY_STATE_FDS, 1, false, true, NULL},
+    {dump_names, RELAY_STATE_NAMES, 1, true, true, NULL},
+    {dump_crashes, RELAY_STATE_CRASHES, 1, true, false, NULL},
+    {dump_instances, RELAY_STATE_INSTANCES, 1, false, true, has_instances},
+    {dump_descriptors, RELAY_STATE_DESCRIPTORS, 1, false, true, NULL},
 };
 
 static int refuse_dump(struct dump_result *result, int error, const char *why, uint32_t number)
@@ -72,7 +79,7 @@ static void dump_all(struct dump *d, const uint8_t *sections, size_t size)
     for (size_t i = 0; i < sizeof(sections_of_bus) / sizeof(*sections_of_bus); i++) {
         if (sections_of_bus[i].salvaged && !d->salvaged)
             continue;
-        if (sections_of_bus[i].type == RELAY_STATE_MEDIATION && !d->bus->mediation)
+        if (sections_of_bus[i].needed && !sections_of_bus[i].needed(d))
             continue;
         state_section_begin(d->w, (uint16_t)sections_of_bus[i].type, sections_of_bus[i].version,
                             sections_of_bus[i].critical);

@@ -122,6 +122,8 @@ void dump_awaited(struct dump *d);
 void dump_handshakes(struct dump *d);
 void dump_names(struct dump *d);
 void dump_crashes(struct dump *d);
+bool has_instances(const struct dump *d);
+void dump_instances(struct dump *d);
 int restore_bus(struct restore *s);
 int restore_limits(struct restore *s);
 int restore_policy(struct restore *s);
@@ -143,6 +145,7 @@ int restore_awaited(struct restore *s);
 int restore_handshakes(struct restore *s);
 int restore_handed_up(struct restore *s);
 int restore_crashes(struct restore *s);
+int restore_instances(struct restore *s);
 
 /*
  * The last step, when all is built: takes the descriptors over, or leaves all of them alone, and reports what

@@ -119,6 +119,14 @@ static void put_label(struct marshal *w, const struct relay_credentials *who)
     marshal_array_end(w, array, 1);
 }
 
+static void put_instance(struct marshal *w, const struct relay_credentials *who)
+{
+    if (!who->instance)
+        return;
+    put_key(w, SPAN("org.freedesktop.DBus.Containers1.Instance"), SPAN("o"));
+    marshal_string(w, span_of(who->instance));
+}
+
 /* A pidfd of the owner's process, for those that take descriptors; NULL: none. */
 static struct fds *process_of(const struct peer *owner, const struct peer *sender)
 {
@@ -141,6 +149,7 @@ bool credentials_all(struct bus *bus, struct peer *sender, const struct message 
     if (found.peer) {
         put_groups(w, &found.peer->credentials);
         put_label(w, &found.peer->credentials);
+        put_instance(w, &found.peer->credentials);
     }
     if (fds) {
         put_key(w, SPAN("ProcessFD"), SPAN("h"));

@@ -118,11 +118,13 @@ static struct match_rule *driver_rule_of(struct bus *bus, struct peer *sender, c
 /* Uses the wording of the control plane, which refuses its own methods likewise. */
 static void refuse_unprivileged(struct bus *bus, struct peer *sender, const struct message *m)
 {
-    char why[1024], uid[32] = "unknown uid";
-    if (sender->credentials.uid != NO_UID)
-        snprintf(uid, sizeof(uid), "uid %u", sender->credentials.uid);
-    snprintf(why, sizeof(why), "rejected attempt to call %s by connection %s (%s) with %s", m->member.s,
-             sender->unique_text, sender->credentials.loginfo, uid);
+    char why[1024], what[32] = "with unknown uid";
+    if (sender->credentials.instance)
+        snprintf(what, sizeof(what), "in container");
+    else if (sender->credentials.uid != NO_UID)
+        snprintf(what, sizeof(what), "with uid %u", sender->credentials.uid);
+    snprintf(why, sizeof(why), "rejected attempt to call %s by connection %s (%s) %s", m->member.s,
+             sender->unique_text, sender->credentials.loginfo, what);
     log_line(bus, LOG_NOTICE, "%s", why);
     say_error(bus, sender, m->serial, ERROR_ACCESS_DENIED, why);
 }

@@ -59,15 +59,16 @@ static bool stitch(struct transit *t)
     return true;
 }
 
-/* Rewrites a header with a SENDER or with unknown fields, without them. */
-static bool transit_rewrite(struct transit *t)
+/* Rewrites a header with a SENDER or with unknown fields, without them. instance: of CONTAINER_INSTANCE. */
+static bool transit_rewrite(struct transit *t, struct span instance)
 {
     const struct message *m = t->m;
-    size_t size = (size_t)message_stamped_header_size(m, peer_name(t->sender)) + m->body_size;
+    struct span sender = t->sender ? peer_name(t->sender) : m->sender;
+    size_t size = (size_t)message_stamp_instance(m, sender, instance, NULL) + m->body_size;
     uint8_t *to = size <= MESSAGE_MAX_SIZE + 512u ? head_memory(t, size) : NULL;
     if (!to)
         return false;
-    uint32_t n = message_stamp(m, peer_name(t->sender), to);
+    uint32_t n = message_stamp_instance(m, sender, instance, to);
     memcpy(to + n, m->data + m->body_offset, m->body_size);
     t->out->head = to;
     t->out->head_size = n + m->body_size;
@@ -76,10 +77,9 @@ static bool transit_rewrite(struct transit *t)
     return true;
 }
 
-static bool transit_prepare(struct transit *t)
+/* Begins the outgoing form. False: no memory. */
+static inline bool transit_begin(struct transit *t)
 {
-    if (t->out)
-        return true;
     struct outgoing *out = batch_outgoing(&t->bus->batch);
     if (!out)
         return false;
@@ -88,14 +88,36 @@ static bool transit_prepare(struct transit *t)
     out->payer = payer ? account_ref(payer) : NULL;
     out->uid = t->sender ? t->sender->credentials.uid : UINT32_MAX;
     t->out = out;
-    bool made = !t->sender ? copy_whole(t) : t->m->rewrite ? transit_rewrite(t) : stitch(t);
+    return true;
+}
+
+static bool transit_prepare(struct transit *t)
+{
+    if (t->out)
+        return true;
+    if (!transit_begin(t))
+        return false;
+    bool made = !t->sender ? copy_whole(t) : t->m->rewrite ? transit_rewrite(t, (struct span){0}) : stitch(t);
     if (!made)
         t->out = NULL;
     return made;
 }
 
+/* Delivers a form of its own, with CONTAINER_INSTANCE. False: no memory. Apart from the way of others. */
+__attribute__((cold, noinline)) static bool deliver_with_instance(const struct transit *t, struct peer *to)
+{
+    struct transit own = *t;
+    const char *instance = t->sender ? t->sender->credentials.instance : NULL;
+    if (!transit_begin(&own) || !transit_rewrite(&own, instance ? span_of(instance) : SPAN("/")))
+        return false;
+    output_add(t->bus, to, own.out);
+    return true;
+}
+
 bool transit_deliver(struct transit *t, struct peer *to)
 {
+    if (to->names_instances)
+        return deliver_with_instance(t, to);
     if (!transit_prepare(t))
         return false;
     output_add(t->bus, to, t->out);

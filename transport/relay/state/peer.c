@@ -35,7 +35,8 @@ static bool peer_set_credentials(struct peer *peer, const struct relay_credentia
     own->gids = peer_copy(credentials->gids, credentials->n_gids * sizeof(*own->gids));
     own->label = peer_copy(credentials->label, credentials->label_size);
     own->loginfo = loginfo_new(credentials->loginfo);
-    return own->gids && own->label && own->loginfo;
+    own->instance = credentials->instance ? strdup(credentials->instance) : NULL;
+    return own->gids && own->label && own->loginfo && (own->instance || !credentials->instance);
 }
 
 struct peer *peer_begin(void)
@@ -113,6 +114,7 @@ void peer_free(struct peer *peer)
     free((void *)peer->credentials.gids);
     free((void *)peer->credentials.label);
     free((void *)peer->credentials.loginfo);
+    free((void *)peer->credentials.instance);
     free(peer);
 }
 

@@ -160,6 +160,7 @@ struct peer {
     struct peer_reports reports;
     struct peer_policy policy;
     struct peer_group group;
+    bool names_instances;       /* its messages have CONTAINER_INSTANCE: api/command_apply.c */
     struct match_list *matches; /* NULL: no AddMatch yet: route/driver.c */
     struct monitor *monitor;    /* NULL: no monitor: send/monitor.c */
     uint64_t mark;              /* of the latest broadcast for it: send/deliver.c */

@@ -31,7 +31,7 @@ enum message_field {
     FIELD_SENDER = 7,
     FIELD_SIGNATURE = 8,
     FIELD_UNIX_FDS = 9,
-    FIELD_CONTAINER_INSTANCE = 10, /* known to libdbus since 1.13; a bus removes it */
+    FIELD_CONTAINER_INSTANCE = 10, /* known to libdbus since 1.13; a bus removes the sender's */
 };
 /* cffi: end */
 
@@ -127,6 +127,13 @@ uint32_t message_stamp(const struct message *m, struct span sender, uint8_t *out
  * bytes and returns how many; m->size - MESSAGE_FIXED_SIZE bytes at m->data + MESSAGE_FIXED_SIZE follow.
  */
 uint32_t message_stamp_prefix(const struct message *m, struct span sender, uint8_t *out);
+
+/*
+ * message_stamp with CONTAINER_INSTANCE, an object path, behind the other fields; returns the size of the
+ * header. NULL for out: it only counts. m->data may be a message of the bus.
+ */
+uint32_t message_stamp_instance(const struct message *m, struct span sender, struct span instance,
+                                uint8_t *out);
 
 /* An iterator over the arguments of a body, for match rules. The message must have passed message_parse. */
 struct message_args {

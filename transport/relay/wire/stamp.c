@@ -104,15 +104,22 @@ uint32_t message_stamp_prefix(const struct message *m, struct span sender, uint8
     return padded;
 }
 
-/* Rewrites the header; if out is NULL it only counts. */
-static uint32_t stamp_rewrite(const struct message *m, struct span sender, uint8_t *out)
+uint32_t message_stamp_instance(const struct message *m, struct span sender, struct span instance,
+                                uint8_t *out)
 {
     struct field_writer w = stamp_begin(m, out);
     stamp_put_text_field(&w, FIELD_SENDER, 's', sender);
     put_known_fields(&w, m);
+    stamp_put_text_field(&w, FIELD_CONTAINER_INSTANCE, 'o', instance);
     if (out)
         wire_store32(out + OFFSET_FIELDS_SIZE, w.end - MESSAGE_FIXED_SIZE, w.swap);
     return w.at;
+}
+
+/* Rewrites the header; if out is NULL it only counts. */
+static uint32_t stamp_rewrite(const struct message *m, struct span sender, uint8_t *out)
+{
+    return message_stamp_instance(m, sender, (struct span){0}, out);
 }
 
 uint32_t message_stamped_header_size(const struct message *m, struct span sender)
