@@ -10,10 +10,12 @@ from functools import partial
 from typing import Final
 
 from ..auth.mechanism import Mechanisms
+from ..auth.mechanisms import choose
 from ..auth.server import Authenticated, Server
 from ..transport.listener import Listener
 from ..transport.relay import Credentials, Event, Relay
 from .bus import Bus
+from .containers.instance import FIRST_DOOR
 from .credentials import at_console, from_socket, look_up_groups, socket_uid
 from .doors import places
 from .guard import ignored
@@ -52,6 +54,7 @@ class Acceptor:
         self._handshakes: set[Handshake] = set()
         self._timer: asyncio.TimerHandle | None = None
         bus.on_handed_up = self._begin
+        bus.on_drop = self._drop_peer
 
     def stop(self) -> None:
         """Stop accepting, and close the connections that have not authenticated yet."""
@@ -76,10 +79,19 @@ class Acceptor:
         except Exception:
             sock.detach()  # the event still owns its descriptors
             raise
+        if handshake is None:
+            for fd in event.fds:
+                os.close(fd)
+            sock.close()
+            self._relay.settled()
+            return
         self._handshakes.add(handshake)
         self._guard.run(partial(self._replay, handshake, event), partial(self._drop, handshake))
 
-    def _handshake(self, sock: socket.socket, event: Event) -> Handshake:
+    def _handshake(self, sock: socket.socket, event: Event) -> Handshake | None:
+        """Return the beginning of a handshake; None: the connection is to be closed."""
+        if event.listener >= FIRST_DOOR:
+            return self._handshake_of_container(sock, event)
         listener, accepted_from = self._places[event.listener]
         is_unix = sock.family == socket.AF_UNIX
         machine = Server(
@@ -93,6 +105,20 @@ class Acceptor:
         number = accepted_from.fileno() if is_unix else -1
         handshake = Handshake(sock, machine, max_fds, number, event.began, event.peer, place=event.listener)
         handshake.adopt(event.fds)
+        return handshake
+
+    def _handshake_of_container(self, sock: socket.socket, event: Event) -> Handshake | None:
+        containers = self._bus.containers
+        instance = None if containers is None else containers.accept(event.listener)
+        if instance is None or instance.server is None:
+            return None
+        mechanisms = choose(("EXTERNAL",), {})
+        machine = Server(instance.server.guid, mechanisms, socket_uid(sock), fd_passing=True)
+        max_fds = self._bus.limits.max_incoming_unix_fds
+        handshake = Handshake(sock, machine, max_fds, -1, event.began, event.peer, place=event.listener)
+        handshake.adopt(event.fds)
+        handshake.instance = instance
+        instance.connections.add(event.peer)
         return handshake
 
     def _replay(self, handshake: Handshake, event: Event) -> None:
@@ -143,17 +169,17 @@ class Acceptor:
 
     def _admit(self, handshake: Handshake, outcome: Authenticated, credentials: Credentials) -> None:
         """Attach the connection if the policy allows it to connect."""
-        if handshake not in self._handshakes or not self._may_connect(credentials):
+        if handshake not in self._handshakes or not self._may_connect(handshake, credentials):
             self._drop(handshake)
             return
-        peer = self._bus.peers.add(
-            handshake.peer,
-            credentials.replace(
-                fd_passing=outcome.fd_passing,
-                privileged=credentials.uid in (0, self._owner),
-                at_console=at_console(credentials.uid),
-            ),
+        credentials = credentials.replace(
+            fd_passing=outcome.fd_passing,
+            privileged=credentials.uid in (0, self._owner),
+            at_console=at_console(credentials.uid),
         )
+        if handshake.instance is not None:
+            credentials = handshake.instance.contain(credentials)
+        peer = self._bus.peers.add(handshake.peer, credentials)
         try:
             self._attach(handshake, outcome, peer)
         except Exception:
@@ -169,7 +195,9 @@ class Acceptor:
         listener, began = handshake.listener, handshake.began
         self._relay.attach(peer.id, fd, credentials, leftover, fds, listener=listener, began=began)
 
-    def _may_connect(self, credentials: Credentials) -> bool:
+    def _may_connect(self, handshake: Handshake, credentials: Credentials) -> bool:
+        if handshake.instance is not None:
+            return credentials.uid == handshake.instance.uid  # whatever the policy says, as in the reference
         if credentials.uid is None:
             return self._bus.settings.allow_anonymous
         assert credentials.gids is not None  # looked up by now
@@ -211,7 +239,15 @@ class Acceptor:
         if handshake.sock.fileno() >= 0:
             self._guard.run(partial(self._watch, handshake, Interest.NOTHING), ignored)
         self._guard.run(handshake.close, lambda error: handshake.close())
+        if handshake.instance is not None and self._bus.containers is not None:
+            lost = partial(self._bus.containers.lost, handshake.instance, handshake.peer)
+            self._guard.run(lost, ignored)
         self._settle(handshake)
+
+    def _drop_peer(self, peer: int) -> None:
+        """Close the connection with this id if it is authenticating."""
+        for handshake in [one for one in self._handshakes if one.peer == peer]:
+            self._drop(handshake)
 
     def _settle(self, handshake: Handshake) -> None:
         """End a handshake whose connection has been attached or closed."""

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..policy.error import ConfigError
 from ..policy.settings import Settings
@@ -16,7 +16,7 @@ from . import errors
 from .activation.activation import Activation
 from .activation.environment import Environment
 from .activation.tools import Tools
-from .driver import BUS_NAME, BUS_PATH, Call, Driver
+from .driver import BUS_NAME, BUS_PATH, Call, Driver, interfaces
 from .errors import DBusError
 from .guard import Failed, Guard, failure, ignored
 from .history import History
@@ -26,6 +26,9 @@ from .names import NameRegistry
 from .outlets import Field
 from .peers import Peer, Peers, TooManyConnections
 from .statistics import Statistics
+
+if TYPE_CHECKING:
+    from .containers.table import Containers
 
 ReloadFailure = ConfigError | OSError
 Reloaded = Callable[[ReloadFailure | None], None]
@@ -44,7 +47,8 @@ class Bus:
 
     The hooks are set by the creator of the bus: ``on_handed_up`` takes over a connection whose handshake the
     data plane does not support, ``on_reload`` reloads the configuration and calls its argument when done,
-    ``on_upgrade`` begins an upgrade that answers the call, ``on_change`` is called before a commit if
+    ``on_upgrade`` begins an upgrade that answers the call, ``on_drop`` closes a connection by its id if it is
+    in its handshake, ``on_change`` is called before a commit if
     ``changed`` is set: what only the control plane knows has changed.
     """
 
@@ -60,7 +64,7 @@ class Bus:
     ) -> None:
         self.relay = relay
         self.log = log
-        self.driver = Driver()
+        self.driver = Driver(interfaces(containers=settings.containers))
         self.names = NameRegistry()
         self.systemd_activation = systemd_activation
         self.guard = Guard(log)
@@ -70,6 +74,7 @@ class Bus:
         self.on_handed_up: Callable[[Event], None] = lambda event: None
         self.on_reload: Callable[[Reloaded, Failed], None] = lambda done, failed: None
         self.on_upgrade: Callable[[Call], None] = lambda call: None
+        self.on_drop: Callable[[int], None] = lambda peer: None
         self.on_change: Callable[[], None] = lambda: None
         self.changed = False
         # Keys are plain numbers, since members of an enumeration are slow to hash.
@@ -90,9 +95,20 @@ class Bus:
         self.limits = settings.limits
         self.policy = Evaluator(settings.policy)
         self.peers = Peers(self.limits)
+        self.containers: Containers | None = None
+        if settings.containers:
+            self.enable_containers()
         self.tools = tools
         self.activation = Activation(self, self.tools, environment)
         self.activation.configure(settings)
+
+    def enable_containers(self) -> Containers:
+        """Return the table of container instances, which most buses do without."""
+        if self.containers is None:
+            from .containers.table import Containers
+
+            self.containers = Containers(self)
+        return self.containers
 
     def configure(self, settings: Settings) -> None:
         """Apply limits and policy, to connected clients too; raises ValueError or MemoryError.
@@ -242,6 +258,8 @@ class Bus:
         """Record a connection that the data plane has admitted."""
         peer = self.peers.add(event.peer, event.credentials)
         peer.monitor = event.monitor
+        if self.containers is not None:
+            self.containers.rejoin(peer)
         if event.active:
             self.activate(peer)
 
@@ -251,9 +269,14 @@ class Bus:
         self.history.n_opened += 1
         self.log.debug("{} ({}) has connected", peer.unique_name, peer.credentials.loginfo)
 
+    def _remove(self, peer: Peer) -> None:
+        self.peers.remove(peer)
+        if self.containers is not None:
+            self.containers.gone(peer)
+
     def _forget_peer(self, peer: Peer, event: Event) -> None:
         """Record that a connection is gone."""
-        self.peers.remove(peer)
+        self._remove(peer)
         reason = event.reason.name.lower()
         self.history.left(peer, reason)
         self.log.debug("{} ({}) has ended: {}", peer.unique_name, peer.credentials.loginfo, reason)
@@ -360,7 +383,7 @@ class Bus:
         peer = self.peers.get(event.peer)
         if peer is not None:
             self.guard.run(partial(self.activation.gone, peer), ignored)
-            self.peers.remove(peer)
+            self._remove(peer)
         self.relay.forget(event.peer)
 
     def _close(self, event: Event, error: Exception) -> None:

@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
 
 def choose_group(
-    mode: str, max_pending: int, find: Callable[[int], Group] = find_group
+    mode: str, max_pending: int, find: Callable[[int], Group] = find_group, *, containers: bool = False
 ) -> tuple[Group | None, str]:
     """Return a group, None if ``mode`` is off or there is none; and a phrase on the way of messages.
 
-    ``max_pending`` is the maximum of pending calls per connection. Raises Unavailable if ``mode`` is require
-    and there is no group.
+    ``max_pending`` is the maximum of pending calls per connection. ``containers``: Containers1 is offered,
+    beside which there is no group. Raises Unavailable if ``mode`` is require and there is no group.
     """
     if mode == "off":
         return None, "through the relay: multicast is off"
     try:
+        if containers:
+            raise Unavailable("containers are on")
         group = find(max_pending)
     except Unavailable as reason:
         if mode == "require":
@@ -55,7 +57,8 @@ def begin_again(
     Without one everything is relayed, also if ``mode`` is require: clients are connected by now.
     """
     try:
-        group, way = choose_group(mode, settings.limits.max_replies_per_connection, find)
+        max_pending = settings.limits.max_replies_per_connection
+        group, way = choose_group(mode, max_pending, find, containers=settings.containers)
     except Unavailable as reason:
         log.warning(f"Messages go through the relay: {reason}")
         return None, f"through the relay: {reason}"

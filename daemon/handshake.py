@@ -1,13 +1,18 @@
 """The SASL handshake of one client, on its socket."""
 
+from __future__ import annotations
+
 import array
 import os
 import socket
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..auth.server import Authenticated, Server
 from .poller import Interest
+
+if TYPE_CHECKING:
+    from .containers.instance import Instance
 
 READ_SIZE: Final = 4096
 PACKET_SIZE: Final = 256 * 1024  # a packet is read as a whole, and may contain messages after BEGIN
@@ -30,7 +35,8 @@ class Handshake:
 
     The caller polls the socket, and keeps the event in ``interest``. ``listener`` is the Unix socket that
     accepted the connection, -1 for another family, ``place`` its number; ``began`` is the time of accept(2);
-    ``peer`` is the id that the connection will have. ``heard`` is all that was received, from the first byte,
+    ``peer`` is the id that the connection will have; ``instance`` the container instance that it belongs to.
+    ``heard`` is all that was received, from the first byte,
     and ``n_sent`` how much of the answers was sent.
     """
 
@@ -50,6 +56,7 @@ class Handshake:
         self.peer = peer
         self.place = place
         self.interest = Interest.NOTHING
+        self.instance: Instance | None = None
         self._machine = machine
         self._max_fds = max_fds
         self._read_size = PACKET_SIZE if sock.type == socket.SOCK_SEQPACKET else READ_SIZE

@@ -170,6 +170,8 @@ class Serving:
         self._loop.remove_reader(self._relay.event_fd)
         for listener in self._listeners:
             listener.close()
+        if self.bus.containers is not None:
+            self.bus.containers.close()
         if self._turns is not None:
             self._turns.stop()
         self._relay.close()

@@ -173,7 +173,8 @@ class Startup:
         if self.modules:
             self.group, self.way = relay_only(mode, mediation.describe(self.modules))
         else:
-            self.group, self.way = choose_group(mode, settings.limits.max_replies_per_connection)
+            max_pending = settings.limits.max_replies_per_connection
+            self.group, self.way = choose_group(mode, max_pending, containers=settings.containers)
         self.log.note(f"Messages go {self.way}")
 
     def begin_group_again(self, settings: Settings, relay: Relay) -> None:

@@ -4,6 +4,7 @@
   <multicast>auto</multicast>
   <trust>same-user</trust>
   <standby>auto</standby>
+  <containers>off</containers>
 </omnibusconfig>
 """
 
@@ -19,13 +20,18 @@ CHOICES = {
     "multicast": ("auto", "off", "require"),
     "trust": ("same-user", "everybody"),
     "standby": ("auto", "on", "off"),
+    "containers": ("off", "on"),
 }
 
 
 def apply_own(file: str, settings: Settings) -> Settings:
     """Return the settings with those of the file; raises ConfigError."""
     values = _read(file)
-    return settings.replace(multicast=_multicast(values), standby=values.get("standby", settings.standby))
+    return settings.replace(
+        multicast=_multicast(values),
+        standby=values.get("standby", settings.standby),
+        containers=values.get("containers") == "on",
+    )
 
 
 def read_own(file: str) -> Multicast:

@@ -86,8 +86,9 @@ class Settings(Record):
     policy: the rules as a block of policy.block.
     files: every file that was read; watched_dirs: directories in which a change triggers a reload.
     missing: files and directories that would have been read if they existed.
-    multicast, standby: from omnibus's own file, which is read at the start only. standby: "auto", "on" or
-    "off", whether a process stands by to go on after a crash.
+    multicast, standby, containers: from omnibus's own file, which is read at the start only. standby: "auto",
+    "on" or "off", whether a process stands by to go on after a crash. containers: whether Containers1 is
+    offered.
     """
 
     bus_type: str | None = None
@@ -111,6 +112,7 @@ class Settings(Record):
     warnings: tuple[ConfigWarning, ...] = ()
     multicast: Multicast = Multicast()
     standby: str = "auto"
+    containers: bool = False
 
     def to_plain(self) -> dict[str, Any]:
         """Return the settings as tuples, strings, numbers and bytes, which marshal can write."""

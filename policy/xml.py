@@ -71,7 +71,12 @@ SHAPES: dict[str, Shape] = _BUSCONFIG_CHILDREN | {
 }
 
 # omnibus's own file.
-_OMNIBUSCONFIG_CHILDREN: dict[str, Shape] = {"multicast": _TEXT, "trust": _TEXT, "standby": _TEXT}
+_OMNIBUSCONFIG_CHILDREN: dict[str, Shape] = {
+    "multicast": _TEXT,
+    "trust": _TEXT,
+    "standby": _TEXT,
+    "containers": _TEXT,
+}
 
 OWN_SHAPES: dict[str, Shape] = _OMNIBUSCONFIG_CHILDREN | {
     "omnibusconfig": Shape(children=frozenset(_OMNIBUSCONFIG_CHILDREN)),

@@ -16,7 +16,7 @@ plane, by ``methods`` in ``transport/relay/route/driver.c``; some have both, for
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from .. import errors
 from ..errors import DBusError
@@ -40,6 +40,16 @@ __all__ = ["BUS_NAME", "BUS_PATH", "INTERFACES", "Call", "Driver", "Interface", 
 
 INTERFACES: Final = (DBUS, PROPERTIES, INTROSPECTABLE, MONITORING, STATS, PEER, CONTROL, INSPECT)
 """Of the bus's own object, in the order of the search for the method of a call without an interface."""
+
+
+def interfaces(*, containers: bool) -> tuple[Interface, ...]:
+    """Return the interfaces of a bus; ``containers``: with Containers1."""
+    if not containers:
+        return INTERFACES
+    from .containers import CONTAINERS
+
+    at = INTERFACES.index(PEER)
+    return (*INTERFACES[:at], CONTAINERS, *INTERFACES[at:])
 
 
 class Driver:
@@ -112,6 +122,8 @@ class Driver:
         """Check the caller, the path and the signature, in the reference's order."""
         if method.privileged:
             self.check_privileged(bus, peer, method.name)
+        elif method.no_containers and peer.credentials.instance is not None:
+            self._refuse(bus, peer, method.name)
         if not method.any_path and message.path != BUS_PATH:
             raise DBusError(
                 errors.ACCESS_DENIED,
@@ -124,12 +136,15 @@ class Driver:
             )
 
     def check_privileged(self, bus: Bus, peer: Peer, member: str) -> None:
-        """Raise DBusError unless ``peer`` is of root or the bus's own user."""
-        if peer.credentials.privileged:
-            return
-        who = f"connection {peer.unique_name} ({peer.credentials.loginfo})"
-        uid = "unknown uid" if peer.credentials.uid is None else f"uid {peer.credentials.uid}"
-        text = f"rejected attempt to call {member} by {who} with {uid}"
+        """Raise DBusError unless ``peer`` is of root or the bus's own user, and in no container."""
+        if not peer.credentials.privileged:
+            self._refuse(bus, peer, member)
+
+    def _refuse(self, bus: Bus, peer: Peer, member: str) -> NoReturn:
+        who = peer.credentials
+        uid = "unknown uid" if who.uid is None else f"uid {who.uid}"
+        what = f"with {uid}" if who.instance is None else "in container"
+        text = f"rejected attempt to call {member} by connection {peer.unique_name} ({who.loginfo}) {what}"
         bus.log.security(text)
         raise DBusError(errors.ACCESS_DENIED, text)
 

@@ -73,7 +73,7 @@ def list_queued_owners(bus: Bus, call: Call) -> Reply:
 
 def get_adt_audit_session_data(bus: Bus, call: Call) -> NoReturn:
     """GetAdtAuditSessionData(s name) → ay: for Solaris only."""
-    _find(bus, call, "audit session data")
+    find_owner(bus, call, "audit session data")
     raise DBusError(
         errors.ADT_AUDIT_DATA_UNKNOWN, f"Could not determine audit session data for '{call.args[0]}'"
     )
@@ -81,7 +81,7 @@ def get_adt_audit_session_data(bus: Bus, call: Call) -> NoReturn:
 
 def get_connection_selinux_security_context(bus: Bus, call: Call) -> Reply:
     """GetConnectionSELinuxSecurityContext(s name) → ay: an error unless SELinux mediates the bus."""
-    owner = _find(bus, call, "security context")
+    owner = find_owner(bus, call, "security context")
     if Module.SELinux in bus.relay.mediated:
         return Reply((_own_context() if owner is None else owner.credentials.label,))
     raise DBusError(
@@ -116,7 +116,7 @@ def reload_config(bus: Bus, call: Call) -> None:
     bus.reload(call)
 
 
-def _find(bus: Bus, call: Call, what: str) -> Peer | None:
+def find_owner(bus: Bus, call: Call, what: str) -> Peer | None:
     """Return the owner of the name in the first argument, None for the bus itself."""
     name: str = call.args[0]
     if name == BUS_NAME:

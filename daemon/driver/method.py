@@ -146,7 +146,8 @@ class Method(Record):
     """One method.
 
     ``handler`` None: the data plane answers it. ``any_path``: at every path, not only at
-    /org/freedesktop/DBus. ``privileged``: for root and the bus's own user only. ``before_hello``: also for a
+    /org/freedesktop/DBus. ``privileged``: for root and the bus's own user only. ``no_containers``: not for
+    connections of a container instance, which are never privileged either. ``before_hello``: also for a
     connection of these that has no unique name, since the bus is full. ``constant``: a reply depends on
     nothing but path and arguments, so the data plane gives it to later calls; errors are not kept.
     """
@@ -157,6 +158,7 @@ class Method(Record):
     handler: Handler | None
     any_path: bool = True
     privileged: bool = False
+    no_containers: bool = False
     before_hello: bool = False
     constant: bool = False
 

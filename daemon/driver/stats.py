@@ -194,9 +194,17 @@ def uint64(value: int) -> Variant:
 STATS: Final = Interface(
     "org.freedesktop.DBus.Debug.Stats",
     (
-        Method("GetStats", "", "a{sv}", get_stats, any_path=False, before_hello=True),
-        Method("GetConnectionStats", "s", "a{sv}", get_connection_stats, any_path=False),
-        Method("GetAllMatchRules", "", "a{sas}", get_all_match_rules, any_path=False, before_hello=True),
+        Method("GetStats", "", "a{sv}", get_stats, any_path=False, no_containers=True, before_hello=True),
+        Method("GetConnectionStats", "s", "a{sv}", get_connection_stats, any_path=False, no_containers=True),
+        Method(
+            "GetAllMatchRules",
+            "",
+            "a{sas}",
+            get_all_match_rules,
+            any_path=False,
+            no_containers=True,
+            before_hello=True,
+        ),
     ),
     any_path=False,
     listed=True,

@@ -25,6 +25,7 @@ DEVIATIONS = {
     "journal": Deviation("the log goes to the journal with fields, not through syslog(3)"),
     "denial-place": Deviation("a denial in a log without fields ends with the place of the rule"),
     "multicast": Deviation("messages may go directly between clients, with options and a file of our own"),
+    "containers": Deviation("Containers1 is there if it is switched on; builds of the reference lack it"),
     "own-statistics": Deviation("Debug.Stats counts more"),
     "metrics-socket": Deviation("a passed socket that is named as that of the metrics is no bus's"),
     "unread-log": Deviation(
