@@ -64,6 +64,27 @@ class ListenerState(Record):
     announced: bool
 
 
+class ContainerState(Record):
+    """A container instance, without its connections. ``address``: of its server, None once that has stopped.
+
+    ``guid`` and ``files`` are the server's; ``uid`` to ``label`` the credentials of its manager's connection,
+    whose id ``creator`` is.
+    """
+
+    number: int
+    type: str
+    name: str
+    metadata: bytes
+    creator: int
+    uid: int
+    pid: int | None
+    gids: tuple[int, ...]
+    label: bytes
+    address: str | None
+    guid: str
+    files: tuple[OwnedFile, ...]
+
+
 class WaitingCall(Record):
     """A call of StartServiceByName that waits for a start, and whose sender goes on."""
 
@@ -132,7 +153,8 @@ class Control(Record):
     ``connections``: how many there are; ``looked_up``: the names whose services are being looked up;
     ``children``: the pids of all programs that the bus has to reap; ``unit_serial``: of the latest call to
     systemd; ``bus_replies`` and ``connection_replies``: the numbers of the next replies with statistics;
-    ``settings``: used if the configuration can't be read; ``forked``: no parent waits for the process.
+    ``settings``: used if the configuration can't be read; ``forked``: no parent waits for the process;
+    ``next_container``: the number of the next instance.
     """
 
     version: str
@@ -154,6 +176,8 @@ class Control(Record):
     connection_replies: int
     settings: Settings
     forked: bool = False
+    containers: tuple[ContainerState, ...] = ()
+    next_container: int = 0
 
     def encode(self, known: Known | None = None) -> bytes:
         """Return the content of the section; ``known``: the settings, if they were prepared."""

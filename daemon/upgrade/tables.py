@@ -14,6 +14,7 @@ from ...transport.listener import OwnedFile as File
 from ...transport.relay.state import StateError
 from ..activation.units import WatchedUnit
 from ..guard import ignored
+from .containers import dump_containers, restore_containers
 from .control import Control, Descriptor, ListenerState, OwnedFile, Request, UnitWatch
 from .starts import dump_starts, restore_starts
 
@@ -57,6 +58,8 @@ class Tables:
             connection_replies=bus.statistics.connection_replies,
             settings=bus.settings,
             forked=startup.forked,
+            containers=() if bus.containers is None else dump_containers(bus.containers),
+            next_container=0 if bus.containers is None else bus.containers.next,
         )
 
     def restore(self, control: Control) -> None:
@@ -71,6 +74,7 @@ class Tables:
             # Whatever waits for it is handed up again, and begins anew.
             bus.relay.await_name(name, False)
         restore_starts(activation, bus.relay, bus.peers, control.starts)
+        restore_containers(bus, control.containers, control.next_container)
         watches = [
             WatchedUnit(one.unit, one.since, one.pause, transient=one.transient) for one in control.units
         ]

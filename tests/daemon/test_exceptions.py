@@ -488,6 +488,7 @@ ELSEWHERE = (
     "serve.py",
     "turns.py",
     "activation/spawner.py",
+    "upgrade/containers.py",
     "upgrade/rehearsal.py",
     "upgrade/standby.py",
     "upgrade/upgrader.py",
