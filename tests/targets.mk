@@ -17,6 +17,7 @@
 #   make crash-test      a thousand kills of a bus under load, and every other test of crashes; CRASHES=1000
 #   make upgrade-test    every test of upgrades, crashes, restarts and takeovers, with a hundred upgrades, a thousand kills
 #                        and 20 takeovers under load; prints tables; UPGRADES=100, CRASHES=1000, TAKEOVERS=20
+#   make containers-test   the reference's own tests of Containers1, on a build of it that has that and on omnibusd; root only
 #   make record-state    the state of a bus, which later releases must resume, into tests/upgrade/states; for each release
 #   make peers           the peers of client libraries in C++, Go and Rust; tests of libraries skip them otherwise
 #   make idle-test       an hour in which nothing happens, and no bus is woken; IDLE_SECONDS=3600
@@ -128,6 +129,11 @@ peers:
 	.ci/packages tests/support/peers/packages.txt
 	$(MAKE) -s -C tests/support/peers BUILT=$(CURDIR)/$(VENV)/peers
 
+# In its own mount namespace, so that no mount outlives it.
+containers-test: all
+	.ci/packages tests/containers/packages.txt
+	unshare --mount $(PYTHON) tests/containers/run.py $(CURDIR)/$(BIN)/omnibusd
+
 record-state: all test-packages
 	PYTHONPATH=tests $(BIN)/python -m tests.upgrade.record $(BIN)/omnibusd
 
@@ -147,4 +153,4 @@ upgrade-test: all test-packages peers
 	$(MAKE) -s takeover-test
 	[ "$$(id -u)" != 0 ] || $(MAKE) -s systemd-test TESTS='tests/systemd_boot/test_standby.py tests/systemd_boot/test_restart.py'
 
-.PHONY: crash-test upgrade-test peers record-state idle-test desktop-takeover coverage structure personal-words sanitize-test attack-test bench-attacks guest-test mediation-test matrix desktop-test cross-test
+.PHONY: containers-test crash-test upgrade-test peers record-state idle-test desktop-takeover coverage structure personal-words sanitize-test attack-test bench-attacks guest-test mediation-test matrix desktop-test cross-test
