@@ -4,6 +4,8 @@
 #   make bench-login   only recorded log-ins, which writes nothing: TRACES="xfce-ref-session" RUNS=3, LOGIN_FLAGS="--speed 1"
 #   make bench-login-tables   the same, into bench/report.md, README.md and docs/understanding/performance.md
 #   make bench-link    calls through omnibus-link, beside calls on one bus; three minutes, as root
+#   make bench-footprint   only memory, start, rest and growth; FOOTPRINT_FLAGS="--scale 0.01 --endure 10": less of it,
+#                          which writes nothing. With --endure 3600 a long run is an hour for each bus
 #   make bench-guest   compare them in a guest with the kernel module; a quarter of an hour
 
 ROOMS += bench
@@ -13,12 +15,19 @@ BENCH_FLAGS ?= --rounds 5 --cpus 1 --syscalls $(if $(filter 0,$(shell id -u)),--
 LOGIN_FLAGS ?= $(if $(filter 0,$(shell id -u)),--nice -10)
 LOGINS = $(BIN)/python -m omnibus.bench.logins --json bench/logins.json $(LOGIN_FLAGS)
 
+FOOTPRINT_FLAGS ?= --report bench/report.md --json bench/footprint.json
+FOOTPRINT = $(BIN)/python -m omnibus.bench.footprint $(if $(filter 0,$(shell id -u)),--nice -10)
+
 bench: all
 	$(if $(PEERS),peers=$$(bench/peers.sh $(PEERS)) && PATH=$$peers:$$PATH) $(BIN)/python -m omnibus.bench.compare $(BENCH_FLAGS) --json bench/report.json --report bench/report.md
+	$(if $(PEERS),peers=$$(bench/peers.sh $(PEERS)) && PATH=$$peers:$$PATH) $(FOOTPRINT) $(FOOTPRINT_FLAGS)
 	$(LOGINS) --runs $(or $(RUNS),10) --report bench/report.md
 
 bench-login: all
 	$(LOGINS) --runs $(or $(RUNS),3) $(if $(TRACES),--traces $(subst $(SPACE),$(COMMA),$(strip $(TRACES))))
+
+bench-footprint: all
+	$(FOOTPRINT) $(FOOTPRINT_FLAGS)
 
 bench-login-tables: all
 	$(LOGINS) --runs $(or $(RUNS),10) --report bench/report.md README.md docs/understanding/performance.md
@@ -33,4 +42,4 @@ bench-link: all
 bench-guest: all
 	$(BIN)/python -m omnibus.bench.guest $(if $(KERNEL),--kernel $(KERNEL))
 
-.PHONY: bench bench-login bench-login-tables bench-link bench-guest
+.PHONY: bench bench-footprint bench-login bench-login-tables bench-link bench-guest
