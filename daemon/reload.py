@@ -141,12 +141,18 @@ class Reloader:
         answered, self._answering, self._busy = self._answering, [], False
         for done, failed in answered:
             self._guard.run(partial(done, failure), failed)
+        if not self._waiting:
+            status = self._status + passed_over(self._bus.settings.warnings)
+            if failure:
+                status = f"Still with the old configuration: {failure}"
+            report = partial(self._report, status)
+            self._guard.run(partial(self._bus.statistics.ping, report), lambda error: report())
         # Policy, limits and answers are one batch.
         self._guard.run(self._bus.relay.commit, ignored)
         if self._waiting:
             self._begin()
-        else:
-            status = self._status + passed_over(self._bus.settings.warnings)
-            if failure:
-                status = f"Still with the old configuration: {failure}"
+
+    def _report(self, status: str) -> None:
+        """Report the end to systemd when the data plane has the policy, unless another reload has begun."""
+        if not self._busy:
             self._guard.run(partial(self._notifier.ready, status), ignored)

@@ -16,10 +16,13 @@ from omnibus.policy.error import ConfigError
 from omnibus.policy.rules import Kind, Rule
 from omnibus.policy.settings import ConfigWarning, Settings
 from omnibus.systemd.notify import Notifier
+from omnibus.transport.relay import EventKind, Table
 from support.loop import Loop, guarded
+from support.plane import FakeEvent
 
 from .conftest import Desk
 
+PING = ("export", int(Table.TOTALS), ())
 BAD = ConfigError("/bus.conf", 3, "no")
 Result = Settings | ConfigError
 
@@ -78,11 +81,19 @@ class ReloadHarness:
         self.reloader.ask(self.told.append)
 
     def finish(self, result: Result) -> list[tuple[Any, ...]]:
-        """End the current reading; return the commands to the data plane."""
+        """End the current reading; return the commands to the data plane, which has answered the last one."""
         self.readings[-1].done(result)
         self.loop.turn()
         assert self.desk.plane.batch == []
-        return self.desk.plane.take()
+        commands = self.desk.plane.take()
+        if commands[-1] != PING:
+            return commands
+        self.answer()
+        return commands[:-1]
+
+    def answer(self) -> None:
+        """Answer the question whether the data plane has the policy."""
+        self.desk.happen(FakeEvent(EventKind.EXPORT, body=b"{}"))
 
 
 @pytest.fixture
@@ -115,6 +126,32 @@ class TestReload:
         assert [command[0] for command in commands] == ["load_policy", "set_limits", "signal"]
         assert reloading_bus.told == [None]
         assert reloading_bus.notifier.said == ["reloading", "Serving"]
+
+    def test_systemd_is_told_when_the_data_plane_has_it(self, reloading_bus: ReloadHarness) -> None:
+        """The reload is over when no message is judged by the old policy any more."""
+        bus = reloading_bus
+        bus.ask()
+        bus.readings[-1].done(new())
+        assert [command[0] for command in bus.desk.plane.take()] == [
+            "load_policy",
+            "set_limits",
+            "signal",
+            "export",
+        ]
+        assert bus.notifier.said == ["reloading"]
+        bus.answer()
+        assert bus.notifier.said == ["reloading", "Serving"]
+
+    def test_another_request_before_systemd_is_told(self, reloading_bus: ReloadHarness) -> None:
+        """Only the end of the last reload is reported."""
+        bus = reloading_bus
+        bus.ask()
+        bus.readings[-1].done(new())
+        bus.ask()
+        bus.answer()
+        assert bus.notifier.said == ["reloading", "reloading"]
+        bus.finish(new())
+        assert bus.notifier.said == ["reloading", "reloading", "Serving"]
 
     def test_invalid_configuration(self, reloading_bus: ReloadHarness) -> None:
         """The old configuration stays, and the service manager is notified."""
