@@ -208,6 +208,13 @@ class TestStandby:
         client.driver("GetId")
         assert bus.pid == standby
 
+    def test_reload(self, bus: Bus) -> None:
+        """SIGHUP reloads the configuration, as if the bus had got it, since to systemd this is the bus."""
+        bus.connect().sync()
+        for times in (1, 2):
+            os.kill(bus.standby, signal.SIGHUP)
+            bus.wait_for("Reloaded configuration", times)
+
     def test_the_end_of_the_bus(self, bus: Bus) -> None:
         """With a bus that ends in good order the standby ends, too."""
         standby = bus.standby

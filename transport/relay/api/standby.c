@@ -36,7 +36,8 @@
  *   standby before an upgrade.
  * - Everything it needs is prepared before: it allocates nothing from the C library, whose heap it gave up,
  * and calls nothing that does (qsort, stdio).
- * - It is not ended by what ends the bus in good order: such signals are ignored. SIGABRT, with which systemd
+ * - It is not ended by what ends the bus in good order: such signals are ignored. SIGHUP is passed on: under
+ *   systemd the standby is the unit's main process, which a reload signals. SIGABRT, with which systemd
  *   ends a bus that hangs, ends it too. If it fails or hangs itself, it ends, and the bus has crashed for
  * good.
  *
@@ -54,7 +55,7 @@
 #define MFD_NOEXEC_SEAL 8u
 #endif
 
-/* Ignored by a standby, and as usual in what it executes. */
+/* Ignored by a standby but for SIGHUP, and as usual in what it executes. */
 static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGUSR1, SIGQUIT, SIGPIPE};
 #define HELD 4 /* of these the bus holds until it is ready for them */
 
@@ -227,6 +228,15 @@ static _Noreturn void become_bus(struct standby *s)
     fail(s->command[0], strerror(errno));
 }
 
+static int watched_bus; /* pidfd; in the process of the standby only */
+
+static void pass_on(int number)
+{
+    int error = errno;
+    syscall(SYS_pidfd_send_signal, watched_bus, number, NULL, 0);
+    errno = error;
+}
+
 static int standby_run(void *context)
 {
     struct standby *s = context;
@@ -236,6 +246,8 @@ static int standby_run(void *context)
     for (int number = 1; number < NSIG; number++)
         sigaction(number, &by_default, NULL);
     handle_signals(SIG_IGN);
+    watched_bus = s->bus;
+    sigaction(SIGHUP, &(struct sigaction){.sa_handler = pass_on}, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     standby_trim(&end);
