@@ -161,7 +161,10 @@ class TestUser:
         daemon = start_daemon(config("unix:path={dir}/bus", extra=f"<user>{account.pw_name}</user>"))
         daemon.connect()
         for task in Path(f"/proc/{daemon.pid}/task").iterdir():
-            lines = (task / "status").read_text().splitlines()
+            try:
+                lines = (task / "status").read_text().splitlines()
+            except (FileNotFoundError, ProcessLookupError):  # a thread that is idle ends
+                continue
             assert f"Uid:\t{account.pw_uid}\t{account.pw_uid}\t{account.pw_uid}\t{account.pw_uid}" in lines
 
     def test_unprivileged_bus_keeps_its_user(self, start_daemon: StartDaemon, unprivileged: int) -> None:

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("auth", "ctl", "daemon", "policy", "systemd", "transport")
+ROOMS = ("auth", "ctl", "daemon", "link", "policy", "systemd", "transport")
 
 
 def test_every_package_is_listed() -> None:
