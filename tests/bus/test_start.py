@@ -160,12 +160,16 @@ class TestUser:
         """No thread keeps the privileges that the process has dropped."""
         daemon = start_daemon(config("unix:path={dir}/bus", extra=f"<user>{account.pw_name}</user>"))
         daemon.connect()
+        seen = set()
         for task in Path(f"/proc/{daemon.pid}/task").iterdir():
             try:
                 lines = (task / "status").read_text().splitlines()
             except (FileNotFoundError, ProcessLookupError):  # a thread that is idle ends
                 continue
             assert f"Uid:\t{account.pw_uid}\t{account.pw_uid}\t{account.pw_uid}\t{account.pw_uid}" in lines
+            seen.add(int(task.name))
+        assert daemon.pid in seen
+        assert len(seen) > 1
 
     def test_unprivileged_bus_keeps_its_user(self, start_daemon: StartDaemon, unprivileged: int) -> None:
         """A bus that isn't started by root keeps its user."""
