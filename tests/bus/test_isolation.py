@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.daemon import private_directory
+from support.installation import link_interpreter
 from support.namespace import namespace_script
 
 from .conftest import StartDaemon
@@ -106,13 +107,10 @@ class TestProgram:
         environment = directory / "moved to here"
         (environment / "bin").mkdir(parents=True)
         shutil.copy(executable, environment / "bin/omnibusd")
-        for name in ("pyvenv.cfg", "lib", "bin/python3"):
-            source = Path(executable).parent.parent / name
-            target = environment / name
-            if name == "lib":
-                target.symlink_to(source)
-            else:
-                shutil.copy(source, target, follow_symlinks=False)
+        old = Path(executable).parent.parent
+        shutil.copy(old / "pyvenv.cfg", environment)
+        (environment / "lib").symlink_to(old / "lib")
+        link_interpreter(old, environment)
         return environment
 
     def version(self, *command: str | Path, cwd: Path | None = None) -> str:

@@ -99,7 +99,7 @@ def command(jobs: int, arguments: list[str], *settings: str) -> str:
     """
     quoted = " ".join(f"'{one}'" for one in ("--ignore=tests/kernel", *arguments))
     return (
-        f"make -s {' '.join(settings)} all test-packages >build.log 2>&1 || {{ tail build.log; exit 1; }}; "
+        f"make -s {' '.join(settings)} all test-packages >/build.log 2>&1 || {{ tail /build.log; exit 1; }}; "
         f".venv/bin/python --version; .venv/bin/pytest -q -n {jobs} {quoted}"
     )
 

@@ -8,12 +8,17 @@ from pathlib import Path
 ROOMS = ("auth", "daemon", "policy", "systemd", "transport")
 
 
+def link_interpreter(old: Path, environment: Path) -> None:
+    """Give an environment the interpreter of another one, whose own link may be relative."""
+    (environment / "bin/python3").symlink_to((old / "bin/python3").resolve())
+
+
 def install(environment: Path, executable: Path) -> Path:
     """Make an environment with a copy of the package, which is returned; its dependencies are linked."""
     old = executable.parent.parent
     (environment / "bin").mkdir(parents=True)
     shutil.copy(executable, environment / "bin")
-    shutil.copy(old / "bin/python3", environment / "bin", follow_symlinks=False)
+    link_interpreter(old, environment)
     shutil.copy(old / "pyvenv.cfg", environment)
     (here,) = old.glob("lib/python3*/site-packages")
     site = environment / here.relative_to(old)
