@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.daemon import adoption, config, end_process, private_directory
+from support.daemon import DEADLINE, adoption, config, end_process, private_directory
 from support.message import Type
 from support.raw import BUS, BUS_PATH, Client, Wire
 
@@ -198,15 +198,34 @@ class TestStandby:
         bus.crash()
         client.driver("GetId")
 
-    def test_signals(self, bus: Bus) -> None:
-        """What ends a bus in good order does not end the standby alone."""
+    def test_ignored(self, bus: Bus) -> None:
+        """A signal that means nothing to a standby does not end it."""
         client = bus.connect()
         standby = bus.standby
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+        for number in (signal.SIGUSR2, signal.SIGUSR1, signal.SIGQUIT):
             os.kill(standby, number)
         bus.crash()
         client.driver("GetId")
         assert bus.pid == standby
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_end(self, bus: Bus, number: signal.Signals) -> None:
+        """What ends a bus in good order ends it, and then the standby, since to systemd this is the bus."""
+        client = bus.connect()
+        client.sync()
+        standby = bus.standby
+        os.kill(standby, number)
+        assert bus.daemon.process.wait(DEADLINE) == (-number if number == signal.SIGINT else 0)
+        client.expect_closed()
+        assert command_name(standby) == ""
+
+    def test_both(self, bus: Bus) -> None:
+        """The bus ends in good order, too, if each of the two gets the signal, as by "systemctl stop"."""
+        bus.connect().sync()
+        standby = bus.standby
+        os.kill(standby, signal.SIGTERM)
+        assert bus.daemon.terminate() == 0
+        assert command_name(standby) == ""
 
     def test_reload(self, bus: Bus) -> None:
         """SIGHUP reloads the configuration, as if the bus had got it, since to systemd this is the bus."""

@@ -36,10 +36,11 @@
  *   standby before an upgrade.
  * - Everything it needs is prepared before: it allocates nothing from the C library, whose heap it gave up,
  * and calls nothing that does (qsort, stdio).
- * - It is not ended by what ends the bus in good order: such signals are ignored. SIGHUP is passed on: under
- *   systemd the standby is the unit's main process, which a reload signals. SIGABRT, with which systemd
- *   ends a bus that hangs, ends it too. If it fails or hangs itself, it ends, and the bus has crashed for
- * good.
+ * - It is not ended by what ends the bus in good order, and waits for that end. Signals that mean the bus are
+ *   passed on: under systemd the standby is the unit's main process, so that a reload, KillMode=mixed and
+ *   "systemctl kill --kill-whom=main" signal it alone; the bus may get such a signal twice. SIGABRT, with
+ *   which systemd ends a bus that hangs, ends the standby too. If it fails or hangs itself, it ends, and the
+ *   bus has crashed for good.
  *
  * Rejected: a guard that runs the bus as its child, since an upgrade executes in the bus's process, after
  * which the two do not share descriptors any more. Descriptors kept by the service manager: a message for
@@ -55,8 +56,9 @@
 #define MFD_NOEXEC_SEAL 8u
 #endif
 
-/* Ignored by a standby but for SIGHUP, and as usual in what it executes. */
+/* Ignored by a standby or passed on, and as usual in what it executes. */
 static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGUSR1, SIGQUIT, SIGPIPE};
+static const int passed_on[] = {SIGTERM, SIGINT, SIGHUP};
 #define HELD 4 /* of these the bus holds until it is ready for them */
 
 /* In the shared heap, as long as there may be a standby. */
@@ -247,7 +249,8 @@ static int standby_run(void *context)
         sigaction(number, &by_default, NULL);
     handle_signals(SIG_IGN);
     watched_bus = s->bus;
-    sigaction(SIGHUP, &(struct sigaction){.sa_handler = pass_on}, NULL);
+    for (size_t i = 0; i < sizeof(passed_on) / sizeof(*passed_on); i++)
+        sigaction(passed_on[i], &(struct sigaction){.sa_handler = pass_on}, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     standby_trim(&end);
