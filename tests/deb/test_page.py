@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -142,13 +143,36 @@ def test_debian_packages(suite: Suite, tmp_path: Path) -> None:
         assert buses(machine) == ("dbus-daemon", "dbus-daemon")
 
 
-def test_wheels(suite: Suite, tmp_path: Path) -> None:
-    """The same with wheels, whose next version is in a directory of its own."""
+@contextmanager
+def with_compiler(memory: Path, suite: Suite) -> Iterator[Path]:
+    """Yield the checkout's copy on a machine that has what builds the packages, and what it built."""
+    directory = memory / f"compiler-{suite.name}"
+    overlay = Overlay(directory, [CACHE / "deb" / f"{suite.name}-build"])
+    try:
+        copy_checkout(overlay.path("/checkout"))
+        yield overlay.root
+    finally:
+        overlay.unmount()
+        shutil.rmtree(directory)
+
+
+@pytest.fixture
+def offered(memory: Path, suite: Suite, tmp_path: Path) -> Path:
+    """The wheels for the suite's Python, built where that is the Python of the machine."""
+    directory = tmp_path / "dist"
     python = next((suite.root / "usr/bin").glob("python3.[0-9]*")).name.removeprefix("python3.")
-    if not list(DIST.glob(f"cffi-*-cp3{python}-*.whl")):
-        pytest.skip(f"the wheels in dist/ are for another Python than 3.{python}")
-    offered = tmp_path / "dist"
-    shutil.copytree(DIST, offered)
+    if list(DIST.glob(f"cffi-*-cp3{python}-*.whl")):
+        shutil.copytree(DIST, directory)
+        return directory
+    (block,) = (block for block in BLOCKS if block.name == "wheels-build")
+    with with_compiler(memory, suite) as root:
+        Root(suite.name, root).enter("cd /checkout\n" + block.text)
+        shutil.copytree(root / "checkout/dist", directory)
+    return directory
+
+
+def test_wheels(suite: Suite, offered: Path) -> None:
+    """The same with wheels, whose next version is in a directory of its own."""
 
     def upgrade() -> None:
         (old,) = offered.glob("omnibus_dbus-*.whl")
@@ -178,19 +202,13 @@ def test_wheels(suite: Suite, tmp_path: Path) -> None:
 
 def test_make_install(memory: Path, suite: Suite) -> None:
     """Built and installed where the compiler is; removed, nothing of it is left."""
-    directory = memory / f"make-{suite.name}"
-    overlay = Overlay(directory, [CACHE / "deb" / f"{suite.name}-build"])
-    try:
-        script = "".join(block.text for block in section("make install") if block.name == "make-install")
-        removal = "".join(block.text for block in section("make install") if block.name == "make-uninstall")
-        copy_checkout(overlay.path("/checkout"))
-        root = Root(suite.name, overlay.root)
+    script = "".join(block.text for block in section("make install") if block.name == "make-install")
+    removal = "".join(block.text for block in section("make install") if block.name == "make-uninstall")
+    with with_compiler(memory, suite) as path:
+        root = Root(suite.name, path)
         root.enter("cd /checkout; PATH=/usr/local/sbin:/usr/local/bin:$PATH\n" + script)
-        assert overlay.path("/usr/local/bin/omnibusd").is_symlink()
+        assert (path / "usr/local/bin/omnibusd").is_symlink()
         root.enter("cd /checkout\n" + removal)
         ours = re.compile("omnibus|unix_multicast")
-        found = [path for path in overlay.path("/usr/local").rglob("*") if ours.search(path.name)]
-        assert [path for path in found if not path.is_dir()] == []
-    finally:
-        overlay.unmount()
-        shutil.rmtree(directory)
+        found = [one for one in (path / "usr/local").rglob("*") if ours.search(one.name)]
+        assert [one for one in found if not one.is_dir()] == []
