@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Included by the Makefile of the project's root.
 #   make install           everything below $(DESTDIR)$(PREFIX), for the Python that builds it
-#                          LINK=yes: with the libraries of omnibus-link, from the index
+#                          WITH_LINK=yes: with the libraries of omnibus-link, from the index
 #   make install-files     all but the program: units, policy, manual pages, omnibus-switch, and
 #                          omnibus-takeover if it was built
 #   make install-module    the sources of the kernel module, for dkms
@@ -52,7 +52,7 @@ install-program:
 	find $(SITE) -name '*.pyi' -delete
 	rm $(SITE)/omnibus/py.typed
 	$(BACKEND) $$($(BUILDER) -c 'import _cffi_backend; print(_cffi_backend.__file__)') $(SITE)/
-	$(if $(LINK),$(BUILDER) -c '$(LINK_LIBRARIES)' $(SITE))
+	$(if $(WITH_LINK),$(BUILDER) -c '$(LINK_LIBRARIES)' $(SITE))
 	printf 'home = %s\ninclude-system-site-packages = false\n' $(patsubst %/,%,$(dir $(HOME_OF))) >$(AT)/lib/omnibus/pyvenv.cfg
 	ln -s $(HOME_OF) $(AT)/lib/omnibus/bin/python3
 	install -m755 -t $(AT)/lib/omnibus/bin $(PROGRAM)/bin/*
@@ -150,7 +150,7 @@ release:
 	$(PYTHON) packaging/release.py collect
 
 # The blocks of the page that build are these.
-deb-test: wheels takeover
+deb-test: all test-packages wheels takeover
 	.ci/packages debootstrap systemd-container
 	unshare --mount $(BIN)/pytest -q $(or $(TESTS),tests/deb)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ def make(target: str, destination: Path, prefix: str) -> None:
     settings = (f"DESTDIR={destination}", f"PREFIX={prefix}")
     done = subprocess.run(["make", "-s", target, *settings], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("settings", [(), ("WITH_LINK=yes",)])
+def test_libraries_of_link(settings: tuple[str, ...]) -> None:
+    """Nothing is fetched from the index by an installation unless it is asked to."""
+    command = ["make", "-n", "install-program", f"BUILDER={sys.executable}", *settings]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ("pip" in done.stdout) == bool(settings)
 
 
 @pytest.fixture(params=["/usr", "/usr/local"])
