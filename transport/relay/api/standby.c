@@ -38,9 +38,9 @@
  * and calls nothing that does (qsort, stdio).
  * - It is not ended by what ends the bus in good order, and waits for that end. Signals that mean the bus are
  *   passed on: under systemd the standby is the unit's main process, and the only one that a reload,
- *   KillMode=mixed and systemctl kill signal; the bus may get such a signal twice. SIGABRT, with which systemd
- *   ends a bus that hangs, ends the standby too. If it fails or hangs itself, it ends, and the bus has crashed
- *   for good.
+ *   KillMode=mixed and systemctl kill signal; the bus may get such a signal twice. SIGABRT, with which
+ * systemd ends a bus that hangs, ends the standby too. If it fails or hangs itself, it ends, and the bus has
+ * crashed for good.
  *
  * Rejected: a guard that runs the bus as its child, since an upgrade executes in the bus's process, after
  * which the two do not share descriptors any more. Descriptors kept by the service manager: a message for
