@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..transport.relay import Event, Relay, Table
+from ..transport.relay import Event, Question, Relay, Table
 from . import errors
 from .driver.method import Call
 from .errors import DBusError
@@ -34,6 +34,11 @@ class Statistics:
         ``peers`` restricts CONNECTIONS and MATCHES; an empty sequence stands for all.
         """
         self._relay.export(int(table), peers)
+        self._asked.append((lambda body: done(_read(body)), call.failed))
+
+    def explain(self, call: Call, question: Question, done: Callable[[Any], None]) -> None:
+        """Ask the modules that mediate the bus. ``done`` gets what they say: an element for each question."""
+        self._relay.explain(question)
         self._asked.append((lambda body: done(_read(body)), call.failed))
 
     def ping(self, done: Callable[[], None]) -> None:

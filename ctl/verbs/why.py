@@ -7,13 +7,15 @@ omnibusctl why --last                    the latest denial, and what would allow
 
 omnibusd is asked for the rules in force; of other buses, and for users that may not ask, the files count.
 The receiver of a message is the owner of the name, if there is one; otherwise a process of the user of its
-service file that owns just this name.
+service file that owns just this name. AppArmor and SELinux, where they mediate the bus, know connections by
+their labels, and are asked about the one of --from.
 """
 
 from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...policy.evaluate import ClientPolicy, Verdict
@@ -22,6 +24,7 @@ from ...policy.rules import MESSAGE_TYPES, Rule
 from ..exits import NO, USAGE, YES, Stop
 from ..hint import ANY_PATH, Hint, hint_for
 from ..live import Live
+from ..mediation import Mediation, ask
 from ..output import Output, escape
 from ..source import Source, for_bus
 from ..subjects import find_user, identity_from, identity_of, principal, user_name
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from ..buses import Target
 
 BUS_NAME = "org.freedesktop.DBus"
+FIELDS = ("destination", "path", "interface", "member", "error_name")
+NO_MEDIATION = Mediation()
 ABOUT_USERS = True
 
 
@@ -67,7 +72,10 @@ def run(target: Target, options: Namespace) -> int:
     policy = source.policy.for_identity(identity)
     if options.own is not None:
         verdict = policy.can_own(options.own)
-        return tell(target.output, source, identity, {"own": options.own}, f"own {options.own}", own=verdict)
+        mediation = _mediation(target, options, BUS_NAME, 0, {"destination": options.own})
+        what = {"own": options.own}
+        text = f"own {options.own}"
+        return tell(target.output, source, identity, what, text, mediation=mediation, own=verdict)
     if options.destination is None:
         raise Stop(USAGE, "which message? omnibusctl why DESTINATION INTERFACE.MEMBER, or see --help")
     return _send(target, source, identity, own_names, options, policy)
@@ -112,11 +120,31 @@ def _send(
     what["type"] = options.type
     where = header.destination or "everything that listens"
     text = f"{options.type} {header.error_name or _full_member(header)} → {where}"
+    mediation = NO_MEDIATION
+    if header.destination is not None:
+        fields = {name: getattr(header, name) for name in FIELDS}
+        mediation = _mediation(target, options, header.destination, header.type, fields, requested=requested)
     if not send or to_bus:
-        return tell(target.output, source, identity, what, text, header, send=send)
+        return tell(target.output, source, identity, what, text, header, mediation=mediation, send=send)
     receive = source.policy.for_identity(receiver).can_receive(header, own_names, requested)
     what |= {"receiver_uid": receiver.uid, "receiver_from": found_in}
-    return tell(target.output, source, identity, what, text, header, receiver, send=send, receive=receive)
+    verdicts = {"send": send, "receive": receive}
+    return tell(target.output, source, identity, what, text, header, receiver, mediation, **verdicts)
+
+
+def _mediation(
+    target: Target,
+    options: Namespace,
+    receiver: str,
+    type_: int,
+    fields: Mapping[str, str | None],
+    *,
+    requested: bool = False,
+) -> Mediation:
+    """Return what the modules say that mediate a running bus."""
+    if options.config is not None or not target.is_there():
+        return NO_MEDIATION
+    return ask(Live(target), options.sender, receiver, type_, fields, requested=requested)
 
 
 def _full_member(header: Header) -> str:
@@ -182,11 +210,13 @@ def tell(
     text: str,
     header: Header | None = None,
     receiver: Identity | None = None,
+    mediation: Mediation = NO_MEDIATION,
     **verdicts: Verdict,
 ) -> int:
     """Print the verdicts; the last one is the answer, since a denial ends the questions."""
-    allowed = all(verdicts.values())
-    hint = None if allowed else hint_for(source, identity, receiver, header, what, verdicts)
+    permitted = all(verdicts.values())
+    allowed = permitted and mediation.allowed
+    hint = None if permitted else hint_for(source, identity, receiver, header, what, verdicts)
     if output.as_json:
         output.json(
             {
@@ -195,6 +225,7 @@ def tell(
                 "gids": list(identity.gids),
                 "message": what,
                 "policy": source.plain,
+                "mediation": mediation.plain(),
                 **{side: plain(verdict) for side, verdict in verdicts.items()},
                 "hint": None if hint is None else hint.plain(),
             }
@@ -208,8 +239,10 @@ def tell(
         output.line(
             f"  the receiver's user is {user_name(receiver.uid)}, as known from {what['receiver_from']}"
         )
-    elif header is not None and not allowed:
+    elif header is not None and not permitted:
         output.line("  receive: not asked")
+    for line in mediation.lines:
+        output.line(f"  {escape(line)}")
     if hint is not None:
         _tell_hint(output, hint)
     output.line(f"  policy: {source.text}")

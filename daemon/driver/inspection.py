@@ -15,9 +15,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from ... import __version__
-from ...transport.relay import Table
+from ...transport.relay import BROADCAST, Question, Table
+from ...transport.relay.message import SIGNAL
+from .. import errors
 from ..codec import Variant
-from .method import Call, Interface, Method, Reply, Signal
+from ..errors import DBusError
+from .method import BUS_NAME, Call, Interface, Method, Reply, Signal
 from .monitoring import watch
 from .stats import CONNECTION, OWN_CONNECTION, OWN_CONNECTION_STATES, take, uint64
 
@@ -48,6 +51,7 @@ def get_status(bus: Bus, call: Call) -> Reply:
                 "ProcessID": Variant("u", os.getpid()),
                 "Type": Variant("s", settings.bus_type or ""),
                 "Way": Variant("s", bus.statistics.way),
+                "Mediation": Variant("as", [one.name or "" for one in bus.relay.mediated]),
                 "Files": Variant("as", list(settings.files)),
                 "LoadedAt": _time(bus.loaded_at),
                 "Warnings": Variant("a(sus)", warnings),
@@ -235,6 +239,42 @@ def get_policy(bus: Bus, call: Call) -> Reply:
     return Reply((bus.settings.policy,))
 
 
+def mediation(bus: Bus, call: Call) -> None:
+    """Mediation(s sender, s receiver, u type, b requested, a{ss} fields) → aa{sv}: what the modules say.
+
+    Of a message with these header fields by their names; type 0: of owning the name ``destination``. A
+    receiver that has no owner is one yet to be started; none: the bus. There is an element for each question
+    to a module, and nothing is recorded.
+    """
+    sender, receiver, type_, requested, fields = call.args
+    asker, owner = bus.owner(sender), bus.owner(receiver)
+    if asker is None:
+        raise DBusError(errors.NAME_HAS_NO_OWNER, f"No connection has the name '{sender}'")
+    if type_ > SIGNAL:
+        raise DBusError(errors.INVALID_ARGS, f"No message has the type {type_}")
+    texts = {key: fields.get(key) for key in ("path", "interface", "member", "error_name")}
+    question = Question(
+        asker.id,
+        BROADCAST if owner is None else owner.id,
+        type_,
+        requested,
+        fields.get("destination", BUS_NAME),
+        **texts,
+    )
+
+    def answer(rows: Any) -> None:
+        call.reply([_opinion(row) for row in rows])
+
+    bus.statistics.explain(call, question, answer)
+
+
+def _opinion(row: dict[str, Any]) -> Values:
+    names = {"module": "Module", "permission": "Permission", "label": "Label", "peer_label": "PeerLabel"}
+    names["error"] = "Error"
+    found = {name: Variant("s", row[key]) for key, name in names.items() if key in row}
+    return found | {"Allowed": Variant("b", row["allowed"])}
+
+
 def group(bus: Bus, call: Call) -> None:
     """Group() → a{sv}: direct delivery through the kernel, and what came to the bus all the same."""
 
@@ -288,6 +328,7 @@ INSPECT: Final = Interface(
         _method("Denials", "t", "aa{sv}", denials),
         _method("Gone", "t", "aa{sv}", gone),
         _method("GetPolicy", "", "ay", get_policy),
+        _method("Mediation", "ssuba{ss}", "aa{sv}", mediation),
         _method("Group", "", "a{sv}", group),
         Method("Trace", "as", "", trace, any_path=False, privileged=True),
     ),

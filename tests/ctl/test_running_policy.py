@@ -28,6 +28,7 @@ class TestPermission:
         "Denials": ("t", (0,)),
         "Gone": ("t", (0,)),
         "GetPolicy": ("", ()),
+        "Mediation": ("ssuba{ss}", ("", "", 1, False, {})),
         "Group": ("", ()),
         "Trace": ("as", ([],)),
     }

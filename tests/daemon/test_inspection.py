@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -13,7 +13,7 @@ from omnibus.daemon.driver.stats import CONNECTION, OWN_CONNECTION, OWN_CONNECTI
 from omnibus.daemon.history import DENIALS
 from omnibus.daemon.peers import Peer
 from omnibus.policy.settings import ConfigWarning, Limits
-from omnibus.transport.relay import BROADCAST, EventKind, LossReason, Table
+from omnibus.transport.relay import BROADCAST, EventKind, LossReason, Module, Question, Table
 from support.plane import FakeEvent, make_credentials
 from support.wire import unmarshal
 
@@ -128,6 +128,58 @@ class TestPendingCalls:
             [*names, 2, 7000],
             [*names, 1, 5000],
         ]
+
+
+class TestMediation:
+    """What the modules say is asked of the data plane."""
+
+    ROW: ClassVar[dict[str, Any]] = {
+        "module": "AppArmor",
+        "permission": "send",
+        "label": "one",
+        "allowed": True,
+    }
+
+    def test_message(self, desk: Desk, root: Peer) -> None:
+        peer = desk.attach()
+        desk.call(peer, "RequestName", "su", "org.one", 0)
+        fields = {"destination": "org.one", "path": "/a", "interface": "a.b", "member": "C"}
+        arguments = (root.unique_name, "org.one", 1, False, fields)
+        question = Question(root.id, peer.id, 1, False, "org.one", "/a", "a.b", "C")
+        assert ask(desk, root, "Mediation", "ssuba{ss}", *arguments) == [("explain", question)]
+        denied = self.ROW | {"allowed": False, "peer_label": "two", "error": "no memory"}
+        assert value(answer(desk, [self.ROW, denied]), "aa{sv}") == [
+            {"Module": "AppArmor", "Permission": "send", "Label": "one", "Allowed": True},
+            {
+                "Module": "AppArmor",
+                "Permission": "send",
+                "Label": "one",
+                "PeerLabel": "two",
+                "Error": "no memory",
+                "Allowed": False,
+            },
+        ]
+
+    def test_receiver_yet_to_start(self, desk: Desk, root: Peer) -> None:
+        """A service that is yet to be started, or the bus."""
+        arguments = (root.unique_name, "org.one", 3, True, {"error_name": "a.E"})
+        question = Question(root.id, BROADCAST, 3, True, "org.freedesktop.DBus", error_name="a.E")
+        assert ask(desk, root, "Mediation", "ssuba{ss}", *arguments) == [("explain", question)]
+
+    @pytest.mark.parametrize(
+        ("sender", "type", "error"),
+        [(":1.999", 1, "NameHasNoOwner"), (None, 5, "InvalidArgs")],
+    )
+    def test_refused(self, desk: Desk, root: Peer, sender: str | None, type: int, error: str) -> None:
+        arguments = (sender or root.unique_name, "org.one", type, False, {})
+        reply, _ = ask(desk, root, "Mediation", "ssuba{ss}", *arguments)
+        assert (reply[0], reply[3]) == ("error", f"org.freedesktop.DBus.Error.{error}")
+
+    def test_modules(self, desk: Desk, root: Peer) -> None:
+        """The status names those that mediate the bus."""
+        assert value(ask(desk, root, "GetStatus"), "a{sv}")["Mediation"] == []
+        desk.plane.mediated = Module.AppArmor | Module.SELinux
+        assert value(ask(desk, root, "GetStatus"), "a{sv}")["Mediation"] == ["AppArmor", "SELinux"]
 
 
 class TestHistory:

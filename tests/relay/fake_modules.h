@@ -25,7 +25,7 @@ static struct {
     size_t size;
     const char *context; /* of the bus; NULL: there is none */
     /* SELinux */
-    bool no_class, no_permission, tolerant;
+    bool no_class, no_permission, tolerant, permissive, not_enforced;
     unsigned checks, opened;
     char source[64], target[64], permission_name[64], auxiliary[1024];
     int (*audit)(void *data, uint16_t class, char *text, size_t size);
@@ -221,10 +221,26 @@ static inline int fake_deny_unknown(void)
     return !fake.tolerant;
 }
 
+static inline int fake_compute_av_flags(const char *source, const char *target, uint16_t class,
+                                        uint32_t requested, struct library_decision *decision)
+{
+    CHECK(class == 7 && requested == 2);
+    fake.questions++;
+    snprintf(fake.source, sizeof(fake.source), "%s", source);
+    snprintf(fake.target, sizeof(fake.target), "%s", target);
+    *decision = (struct library_decision){.allowed = fake.allowed ? 2 : 1, .flags = fake.permissive};
+    return fake_fails("security_compute_av_flags") ? -1 : 0;
+}
+
+static inline int fake_getenforce(void)
+{
+    return !fake.not_enforced;
+}
+
 static const struct library_selinux fake_selinux = {
-    fake_getcon,   fake_freecon,    fake_avc_open,        fake_avc_destroy,   fake_context_to_sid,
-    fake_has_perm, fake_netlink_fd, fake_netlink_release, fake_netlink_check, fake_set_callback,
-    fake_class,    fake_permission, fake_deny_unknown,
+    fake_getcon,   fake_freecon,    fake_avc_open,        fake_avc_destroy,      fake_context_to_sid,
+    fake_has_perm, fake_netlink_fd, fake_netlink_release, fake_netlink_check,    fake_set_callback,
+    fake_class,    fake_permission, fake_deny_unknown,    fake_compute_av_flags, fake_getenforce,
 };
 
 #endif

@@ -306,6 +306,32 @@ static void a_failed_way_to_audit_is_logged(void)
     check_allocations = -1;
 }
 
+static void people_are_told_without_a_record(void)
+{
+    struct mediation_opinion opinions[MEDIATION_OPINIONS];
+    const struct span assumed = SPAN("service");
+    fake_begin();
+    fake.allowed = 1;
+    fake.refused = 1 << 2;
+    struct apparmor *apparmor = begin(REVISION, "session");
+    struct mediation_case c = case_of("one (enforce)");
+    CHECK_EQUAL(apparmor_explain(apparmor, &c, opinions), 2);
+    CHECK(!strcmp(opinions[0].permission, "send") && opinions[0].allow);
+    CHECK(!strcmp(opinions[1].permission, "receive") && !opinions[1].allow);
+    CHECK_SPAN(opinions[1].subject, "two");
+    CHECK_SPAN(opinions[1].object, "one");
+    c.recipient = NULL;
+    c.assumed = &assumed;
+    CHECK_EQUAL(apparmor_explain(apparmor, &c, opinions), 1);
+    CHECK_SPAN(opinions[0].object, "service");
+    fake.error = ENOENT;
+    CHECK_EQUAL(apparmor_explain_own(apparmor, &c.sender, SPAN("a.b"), opinions), 1);
+    CHECK(!strcmp(opinions[0].permission, "bind") && !opinions[0].allow && !opinions[0].object.s);
+    CHECK_EQUAL(opinions[0].error, ENOENT);
+    CHECK_EQUAL(fake.lines, 0);
+    end(apparmor);
+}
+
 static const struct check_test tests[] = {
     TEST(labels_are_split),
     TEST(what_is_unconfined_is_not_asked_about),
@@ -321,5 +347,6 @@ static const struct check_test tests[] = {
     TEST(a_bus_without_label_does_not_begin),
     TEST(a_confined_bus_is_asked_about),
     TEST(a_failed_way_to_audit_is_logged),
+    TEST(people_are_told_without_a_record),
 };
 CHECK_MAIN(tests)

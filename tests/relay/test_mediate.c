@@ -251,6 +251,27 @@ static void texts_are_found_by_name(void)
     mediation_texts_free(texts);
 }
 
+static void people_are_told_what_both_modules_say(void)
+{
+    static const uint8_t contexts[] = "a.b\0service";
+    struct mediation_opinion opinions[MEDIATION_OPINIONS];
+    struct bus_fixture f;
+    open_mediated(&f, MEDIATION_APPARMOR);
+    struct mediation *mediation = f.bus.mediation;
+    char why[256];
+    CHECK_EQUAL(selinux_new(&mediation->selinux, &fake_selinux, mediation->audit, why, sizeof(why)), 0);
+    CHECK_EQUAL(mediation_set_texts(&mediation->contexts, contexts, sizeof(contexts)), 0);
+    struct policy_case c = case_of(&f);
+    CHECK_EQUAL(mediate_explain(&f.bus, &c, (struct span){0}, opinions), 3);
+    CHECK(!strcmp(opinions[0].module, "SELinux") && !strcmp(opinions[1].module, "AppArmor"));
+    CHECK_EQUAL(mediate_explain(&f.bus, &c, SPAN("a.b"), opinions), 2);
+    CHECK_SPAN(opinions[0].object, "service");
+    CHECK(!strcmp(opinions[1].permission, "bind"));
+    c.sender = NULL;
+    CHECK_EQUAL(mediate_explain(&f.bus, &c, (struct span){0}, opinions), 0);
+    close_mediated(&f);
+}
+
 static void mediation_needs_memory(void)
 {
     struct mediation *mediation;
@@ -275,6 +296,7 @@ static const struct check_test tests[] = {
     TEST(a_label_has_to_be_known),
     TEST(nothing_is_remembered_that_would_never_be_forgotten),
     TEST(texts_are_found_by_name),
+    TEST(people_are_told_what_both_modules_say),
     TEST(mediation_needs_memory),
 };
 CHECK_MAIN(tests)

@@ -182,6 +182,66 @@ static void the_right_to_audit_is_passed_on_and_held(void)
     prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
 }
 
+static void explains(struct plane *p, const struct relay_question *question, const char *text)
+{
+    CHECK_EQUAL(relay_explain(p->relay, question), 0);
+    CHECK_EQUAL(relay_commit(p->relay), 0);
+    if (!plane_event(p, RELAY_EVENT_EXPORT))
+        return;
+    CHECK_EQUAL(p->event.serial, RELAY_EXPORT_MEDIATION);
+    CHECK_SPAN(((struct span){(const char *)p->event.body, p->event.body_size}), text);
+}
+
+static void people_are_told_what_modules_say(void)
+{
+    struct plane p;
+    const struct relay_limits limits = plane_limits();
+    struct relay_question question = {.sender = 0,
+                                      .recipient = 1,
+                                      .type = MESSAGE_METHOD_CALL,
+                                      .destination = "a.b",
+                                      .path = "/a",
+                                      .interface = "i.f",
+                                      .member = "M"};
+    open_mediated(&p, &limits);
+    enter(&p, 0, "one (enforce)");
+    enter(&p, 1, "two (enforce)");
+    fake.refused = 1 << 2;
+    explains(&p, &question,
+             "[{\"module\":\"AppArmor\",\"permission\":\"send\",\"label\":\"one\",\"peer_label\":\"two\","
+             "\"allowed\":true},{\"module\":\"AppArmor\",\"permission\":\"receive\",\"label\":\"two\","
+             "\"peer_label\":\"one\",\"allowed\":false}]");
+    question.type = 0;
+    fake.error = EACCES;
+    explains(&p, &question,
+             "[{\"module\":\"AppArmor\",\"permission\":\"bind\",\"label\":\"one\",\"allowed\":false,"
+             "\"error\":\"Permission denied\"}]");
+    question.sender = 99;
+    explains(&p, &question, "[]");
+    question.sender = 0;
+    question.type = MESSAGE_METHOD_RETURN;
+    question.requested = true; /* which no module is asked about */
+    explains(&p, &question,
+             "[{\"module\":\"AppArmor\",\"permission\":\"send\",\"label\":\"one\",\"peer_label\":\"two\","
+             "\"allowed\":true},{\"module\":\"AppArmor\",\"permission\":\"receive\",\"label\":\"two\","
+             "\"peer_label\":\"one\",\"allowed\":true}]");
+    plane_close(&p);
+}
+
+static void people_are_told_nothing_of_a_bus_without_modules(void)
+{
+    struct plane p;
+    const struct relay_question question = {.destination = "a.b"};
+    plane_open(&p);
+    explains(&p, &question, "[]");
+    for (long n = 0; n < 2; n++) {
+        check_allocations = n;
+        CHECK_EQUAL(relay_explain(p.relay, &question), -ENOMEM);
+        check_allocations = -1;
+    }
+    plane_close(&p);
+}
+
 static const struct check_test tests[] = {
     TEST(a_connection_without_label_is_closed),
     TEST(hello_may_be_denied),
@@ -189,6 +249,8 @@ static const struct check_test tests[] = {
     TEST(eavesdropping_may_be_denied),
     TEST(what_mediates_is_in_the_state),
     TEST(texts_need_a_mediated_bus),
+    TEST(people_are_told_what_modules_say),
+    TEST(people_are_told_nothing_of_a_bus_without_modules),
     TEST(the_right_to_audit_is_passed_on_and_held),
 };
 CHECK_MAIN(tests)

@@ -207,6 +207,66 @@ static void what_does_not_begin_is_refused(void)
     end(selinux);
 }
 
+static bool explains(const struct selinux *selinux, bool allow, const char *subject, const char *object)
+{
+    const struct mediation_case c = case_of(subject);
+    struct mediation_opinion opinion;
+    CHECK_EQUAL(selinux_explain(selinux, &c, &opinion), 1);
+    CHECK(!strcmp(opinion.module, "SELinux") && !strcmp(opinion.permission, "send_msg"));
+    CHECK_SPAN(opinion.subject, subject);
+    CHECK_SPAN(opinion.object, object);
+    return CHECK_EQUAL(opinion.allow, allow);
+}
+
+/* The cache is not asked, as it would remember that a denial that is not enforced was recorded. */
+static void people_are_told_without_a_record(void)
+{
+    fake_begin();
+    fake.audit_fd = 100;
+    struct selinux *selinux = begin();
+    explains(selinux, false, "u:r:one_t", "u:r:two_t");
+    CHECK(!strcmp(fake.source, "u:r:one_t") && !strcmp(fake.target, "u:r:two_t"));
+    fake.permissive = true;
+    explains(selinux, true, "u:r:one_t", "u:r:two_t");
+    fake.permissive = false;
+    fake.not_enforced = true;
+    explains(selinux, true, "u:r:one_t", "u:r:two_t");
+    fake.not_enforced = false;
+    fake.allowed = 1;
+    explains(selinux, true, "u:r:one_t", "u:r:two_t");
+    fake.fails = "security_compute_av_flags";
+    explains(selinux, false, "u:r:one_t", "u:r:two_t");
+    fake.fails = NULL;
+    fake.no_class = true;
+    explains(selinux, false, "u:r:one_t", "u:r:two_t");
+    fake.tolerant = true;
+    explains(selinux, true, "u:r:one_t", "u:r:two_t");
+    CHECK_EQUAL(fake.checks, 0);
+    CHECK_EQUAL(fake.records, 0);
+    end(selinux);
+}
+
+static void people_are_told_of_names(void)
+{
+    const struct mediation_end peer = {SPAN("u:r:one_t"), 11};
+    struct mediation_opinion opinion;
+    fake_begin();
+    struct selinux *selinux = begin();
+    CHECK_EQUAL(selinux_explain_own(selinux, &peer, SPAN("u:r:service_t"), &opinion), 1);
+    CHECK(!opinion.allow && !strcmp(opinion.permission, "acquire_svc"));
+    CHECK_SPAN(opinion.object, "u:r:service_t");
+    CHECK_EQUAL(selinux_explain_own(selinux, &peer, SPAN("no context"), &opinion), 1);
+    CHECK_SPAN(opinion.object, "u:r:bus_t"); /* as if there was none */
+    const struct span assumed = {NULL, 0};
+    struct mediation_case c = case_of("u:r:one_t");
+    c.recipient = NULL;
+    CHECK_EQUAL(selinux_explain(selinux, &c, &opinion), 1);
+    CHECK_SPAN(opinion.object, "u:r:bus_t");
+    c.assumed = &assumed;
+    CHECK_EQUAL(selinux_explain(selinux, &c, &opinion), 0);
+    end(selinux);
+}
+
 static const struct check_test tests[] = {
     TEST(messages_are_checked),
     TEST(starts_are_not_checked),
@@ -217,5 +277,7 @@ static const struct check_test tests[] = {
     TEST(a_loaded_policy_reloads_the_configuration),
     TEST(long_descriptions_are_left_out),
     TEST(what_does_not_begin_is_refused),
+    TEST(people_are_told_without_a_record),
+    TEST(people_are_told_of_names),
 };
 CHECK_MAIN(tests)

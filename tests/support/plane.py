@@ -7,7 +7,16 @@ from typing import Any
 
 from omnibus.daemon.logging import Field, Log
 from omnibus.policy.settings import Limits
-from omnibus.transport.relay import Audience, Credentials, EventKind, Follower, LossReason, Module, Texts
+from omnibus.transport.relay import (
+    Audience,
+    Credentials,
+    EventKind,
+    Follower,
+    LossReason,
+    Module,
+    Question,
+    Texts,
+)
 
 BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
@@ -152,6 +161,9 @@ class FakePlane:
 
     def set_texts(self, kind: Texts, texts: dict[str, str]) -> None:
         self.texts[kind] = texts
+
+    def explain(self, question: Question) -> None:
+        self.batch.append(("explain", question))
 
     def export(self, kind: int, peers: Sequence[int] = ()) -> None:
         self.batch.append(("export", kind, tuple(peers)))

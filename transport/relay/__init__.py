@@ -5,7 +5,7 @@ from .evaluator import Evaluator
 from .event import Audience, Event, EventKind, LossReason, Table
 from .follower import Follower
 from .identity import Identity, at_console, identify
-from .mediation import MediationError, Module, Texts
+from .mediation import MediationError, Module, Question, Texts
 from .relay import BROADCAST, MatchRuleError, Relay, share_heap
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "MatchRuleError",
     "MediationError",
     "Module",
+    "Question",
     "Relay",
     "Table",
     "Texts",

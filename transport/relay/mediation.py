@@ -2,6 +2,7 @@
 
 import os
 from enum import IntEnum, IntFlag
+from typing import Any, NamedTuple
 
 from ._relay import ffi, lib
 
@@ -28,6 +29,36 @@ class MediationError(Exception):
     def __init__(self, text: str, *, missing: bool) -> None:
         super().__init__(text)
         self.missing = missing
+
+
+class Question(NamedTuple):
+    """Whether modules allow a message, or a name.
+
+    `recipient` is a peer, or BROADCAST: the bus, or a service yet to start. `type` is that of the message; 0:
+    may the sender own the name `destination`? `requested`: it is the reply to a call.
+    """
+
+    sender: int
+    recipient: int
+    type: int
+    requested: bool
+    destination: str
+    path: str | None = None
+    interface: str | None = None
+    member: str | None = None
+    error_name: str | None = None
+
+    def native(self) -> tuple[Any, list[Any]]:
+        """Returns the question as a C struct, and the objects that own its memory."""
+        made = ffi.new("struct relay_question *")
+        made.sender, made.recipient, made.type, made.requested = self[:4]
+        kept = []
+        for name in self._fields[4:]:
+            text = getattr(self, name)
+            if text is not None:
+                kept.append(ffi.new("char[]", text.encode("utf-8", "replace")))
+                setattr(made, name, kept[-1])
+        return made, kept
 
 
 def keep_audit_right() -> bool:

@@ -11,7 +11,7 @@ from ._relay import ffi, lib
 from .credentials import Credentials
 from .event import Audience, Event
 from .follower import Follower
-from .mediation import MediationError, Module, Texts, body_of, null_or
+from .mediation import MediationError, Module, Question, Texts, body_of, null_or
 from .state import State, StateError
 
 BROADCAST: Final = 0xFFFF_FFFF_FFFF_FFFF
@@ -171,6 +171,12 @@ class Relay:
         """Sets what the modules are told of names; without effect if the bus is not mediated."""
         body = body_of(texts)
         check(lib.relay_set_texts(self._relay, kind.value, body, len(body)))
+
+    def explain(self, question: Question) -> None:
+        """Asks the modules, for people; EXPORT follows: an element for each question to a module."""
+        native, kept = question.native()
+        check(lib.relay_explain(self._relay, native))
+        del kept
 
     def listen(self, fd: int, number: int, guid: str, *, simple: bool, only_external: bool) -> None:
         """Accepts clients from a socket, of which it keeps a duplicate.

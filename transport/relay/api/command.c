@@ -67,6 +67,9 @@ void command_free(struct command *command)
     case COMMAND_EXPORT:
         free(command->export.event);
         break;
+    case COMMAND_EXPLAIN:
+        free(command->explain.event);
+        break;
     case COMMAND_BEGIN_GROUP:
         if (command->group.fd >= 0)
             close(command->group.fd);

@@ -32,6 +32,7 @@ enum command_kind {
     COMMAND_DISCONNECT,
     COMMAND_FORGET,
     COMMAND_EXPORT,
+    COMMAND_EXPLAIN,
     COMMAND_TAKEN,
     COMMAND_AWAIT_NAME,
     COMMAND_COUNT_STARTS,
@@ -76,6 +77,12 @@ struct command {
             struct event *event; /* for the answer */
             uint32_t kind;
         } export;
+        struct {
+            struct event *event; /* for the answer */
+            uint64_t recipient;
+            uint32_t type;
+            bool requested;
+        } explain; /* texts: those of struct relay_question */
         struct {
             struct event *event; /* for the answer, with room for a text behind it */
             int fd;

@@ -341,6 +341,12 @@ static void apply_export(struct bus *bus, struct command *command)
     command->export.event = NULL;
 }
 
+static void apply_explain(struct bus *bus, struct command *command)
+{
+    export_mediation(bus, command);
+    command->explain.event = NULL;
+}
+
 static void apply_taken(struct bus *bus, struct command *command)
 {
     bus->n_log -= command->n_log;
@@ -456,6 +462,7 @@ static void (*const appliers[COMMAND_COUNT])(struct bus *bus, struct command *co
     [COMMAND_DISCONNECT] = apply_disconnect,
     [COMMAND_FORGET] = apply_forget,
     [COMMAND_EXPORT] = apply_export,
+    [COMMAND_EXPLAIN] = apply_explain,
     [COMMAND_TAKEN] = apply_taken,
     [COMMAND_AWAIT_NAME] = apply_await_name,
     [COMMAND_COUNT_STARTS] = apply_count_starts,

@@ -2,7 +2,6 @@
 #include "api/export.h"
 
 #include "base/clock.h"
-#include "base/json.h"
 #include "state/group_ops.h"
 
 /* The requested connections, or all. */
@@ -213,14 +212,19 @@ void export_table(struct bus *bus, uint32_t kind, const uint8_t *ids, size_t n, 
     struct choice choice = {.ids = ids, .n = n};
     if (kind >= RELAY_EXPORT_CONNECTIONS && kind <= RELAY_EXPORT_TOTALS)
         exports[kind](bus, &json, &choice);
-    if (json.failed || json.size > UINT32_MAX) {
-        free(json.text);
-        json = (struct json){0};
+    export_push(bus, kind, &json, event);
+}
+
+void export_push(struct bus *bus, uint32_t kind, struct json *json, struct event *event)
+{
+    if (json->failed || json->size > UINT32_MAX) {
+        free(json->text);
+        *json = (struct json){0};
     }
     event->owned = true;
     event->view.kind = RELAY_EVENT_EXPORT;
     event->view.serial = kind;
-    event->view.body = (uint8_t *)json.text;
-    event->view.body_size = (uint32_t)json.size;
+    event->view.body = (uint8_t *)json->text;
+    event->view.body_size = (uint32_t)json->size;
     events_push(bus->events, event);
 }

@@ -138,6 +138,7 @@ enum relay_export_kind {
     RELAY_EXPORT_REPLIES,
     RELAY_EXPORT_PARKED,
     RELAY_EXPORT_TOTALS,
+    RELAY_EXPORT_MEDIATION, /* of relay_explain only */
 };
 
 struct relay_identity { /* credentials of the process that made a connection, as recorded by the kernel */

@@ -46,6 +46,24 @@ int relay_set_texts(struct relay *relay, uint32_t kind, const uint8_t *body, siz
     return relay_push(relay, command);
 }
 
+int relay_explain(struct relay *relay, const struct relay_question *q)
+{
+    const char *const texts[COMMAND_TEXTS] = {q->destination, q->path, q->interface, q->member,
+                                              q->error_name};
+    struct command *command = command_new(COMMAND_EXPLAIN, q->sender, texts, NULL, 0);
+    struct event *event = calloc(1, sizeof(*event)); /* allocated here, so that the answer cannot fail */
+    if (!command || !event) {
+        free(command);
+        free(event);
+        return -ENOMEM;
+    }
+    command->explain.event = event;
+    command->explain.recipient = q->recipient;
+    command->explain.type = q->type;
+    command->explain.requested = q->requested;
+    return relay_push(relay, command);
+}
+
 int relay_audit_right(uint32_t step)
 {
     switch (step) {

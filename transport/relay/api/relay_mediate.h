@@ -26,6 +26,18 @@ uint32_t relay_mediated(struct relay *relay); /* those of a bus, also after a re
  * each with a NUL; -EINVAL. Without effect on a bus that is not mediated.
  */
 int relay_set_texts(struct relay *relay, uint32_t kind, const uint8_t *body, size_t size);
+struct relay_question { /* whether modules allow a message, or a name; texts: NULL: absent */
+    uint64_t sender;    /* a peer */
+    uint64_t recipient; /* a peer; 0xffffffffffffffff: the bus, or a service yet to be started */
+    uint32_t type;      /* of the message; 0: may the sender own the name destination? */
+    _Bool requested;    /* it is the reply to a call */
+    const char *destination, *path, *interface, *member, *error_name;
+};
+/*
+ * Asks the modules, for people: nothing is recorded. RELAY_EVENT_EXPORT follows, with one element for each
+ * question to a module; none if the bus is not mediated, or the sender is gone.
+ */
+int relay_explain(struct relay *relay, const struct relay_question *question);
 /*
  * The right to write audit records (mediation/audit_right.h) of the calling thread, over a change of the user
  * or an execve(2). KEEP returns 1 if there is one, and else 0; SETTLE 0 or a negative errno; the others 0.

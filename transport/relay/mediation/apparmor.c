@@ -289,18 +289,50 @@ void apparmor_record(struct apparmor *apparmor, const struct mediation_case *c,
     }
 }
 
-/* Asks about one connection alone, and records. name.s is NULL: about no name. */
-static struct mediation_answer ask_alone(struct apparmor *apparmor, const struct mediation_end *peer,
-                                         uint32_t permission, const char *mask, struct span name)
+static struct mediation_opinion opinion_of(const char *permission, struct span subject, struct span object,
+                                           struct mediation_answer answer)
 {
-    struct apparmor_label label = apparmor_split(peer->label);
+    return (struct mediation_opinion){"AppArmor", permission, subject, object, answer.allow, answer.error};
+}
+
+uint32_t apparmor_explain(struct apparmor *apparmor, const struct mediation_case *c,
+                          struct mediation_opinion *opinions)
+{
+    struct apparmor_verdict verdict = apparmor_judge(apparmor, c);
+    struct span sender = apparmor_split(c->sender.label).name, recipient = recipient_of(apparmor, c).name;
+    opinions[0] = opinion_of("send", sender, recipient, verdict.send);
+    opinions[1] = opinion_of("receive", recipient, sender, verdict.receive);
+    return c->assumed ? 1 : 2;
+}
+
+/* Asks about one connection alone. name.s is NULL: about no name. */
+static struct mediation_answer ask_alone(struct apparmor *apparmor, const struct apparmor_label *label,
+                                         uint32_t permission, struct span name)
+{
     struct apparmor_question q;
-    if (apparmor_is_unconfined(&label))
+    if (apparmor_is_unconfined(label))
         return (struct mediation_answer){.allow = true};
-    question_begin(&q, label.name, apparmor->bus_type);
+    question_begin(&q, label->name, apparmor->bus_type);
     if (name.s)
         question_add(&q, name);
-    struct mediation_answer answer = ask(apparmor, &label, permission, &q);
+    return ask(apparmor, label, permission, &q);
+}
+
+uint32_t apparmor_explain_own(struct apparmor *apparmor, const struct mediation_end *peer, struct span name,
+                              struct mediation_opinion *opinion)
+{
+    const struct apparmor_label label = apparmor_split(peer->label);
+    struct mediation_answer answer = ask_alone(apparmor, &label, APPARMOR_BIND, name);
+    *opinion = opinion_of("bind", label.name, (struct span){0}, answer);
+    return 1;
+}
+
+/* The same, with a record. */
+static struct mediation_answer ask_recorded(struct apparmor *apparmor, const struct mediation_end *peer,
+                                            uint32_t permission, const char *mask, struct span name)
+{
+    const struct apparmor_label label = apparmor_split(peer->label);
+    struct mediation_answer answer = ask_alone(apparmor, &label, permission, name);
     if (!answer.audit)
         return answer;
     struct apparmor_text text;
@@ -317,10 +349,10 @@ static struct mediation_answer ask_alone(struct apparmor *apparmor, const struct
 struct mediation_answer apparmor_own(struct apparmor *apparmor, const struct mediation_end *peer,
                                      struct span name)
 {
-    return ask_alone(apparmor, peer, APPARMOR_BIND, "bind", name);
+    return ask_recorded(apparmor, peer, APPARMOR_BIND, "bind", name);
 }
 
 struct mediation_answer apparmor_eavesdrop(struct apparmor *apparmor, const struct mediation_end *peer)
 {
-    return ask_alone(apparmor, peer, APPARMOR_EAVESDROP, "eavesdrop", (struct span){0});
+    return ask_recorded(apparmor, peer, APPARMOR_EAVESDROP, "eavesdrop", (struct span){0});
 }

@@ -31,4 +31,13 @@ struct mediation_answer apparmor_own(struct apparmor *apparmor, const struct med
                                      struct span name);
 struct mediation_answer apparmor_eavesdrop(struct apparmor *apparmor, const struct mediation_end *peer);
 
+/*
+ * These ask for people, without a record: about a message, and about owning a name. They return the number of
+ * opinions, at most two and one.
+ */
+uint32_t apparmor_explain(struct apparmor *apparmor, const struct mediation_case *c,
+                          struct mediation_opinion *opinions);
+uint32_t apparmor_explain_own(struct apparmor *apparmor, const struct mediation_end *peer, struct span name,
+                              struct mediation_opinion *opinion);
+
 #endif

@@ -42,6 +42,8 @@ static const struct library_symbol selinux_symbols[] = {
     LIBRARY_SYMBOL(library_selinux, string_to_security_class, "string_to_security_class"),
     LIBRARY_SYMBOL(library_selinux, string_to_av_perm, "string_to_av_perm"),
     LIBRARY_SYMBOL(library_selinux, security_deny_unknown, "security_deny_unknown"),
+    LIBRARY_SYMBOL(library_selinux, security_compute_av_flags, "security_compute_av_flags"),
+    LIBRARY_SYMBOL(library_selinux, security_getenforce, "security_getenforce"),
 };
 
 static int library_load(const char *name, const struct library_symbol *symbols, size_t n, void *table,

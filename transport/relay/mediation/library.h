@@ -27,6 +27,12 @@ struct library_audit {
 
 typedef struct security_id *library_sid; /* of libselinux */
 
+struct library_decision { /* struct av_decision */
+    uint32_t allowed, decided, auditallow, auditdeny;
+    unsigned seqno;
+    unsigned flags; /* 1: the source is permissive */
+};
+
 struct library_selinux {
     int (*getcon)(char **context);
     void (*freecon)(char *context);
@@ -42,6 +48,9 @@ struct library_selinux {
     uint16_t (*string_to_security_class)(const char *name);
     uint32_t (*string_to_av_perm)(uint16_t class, const char *name);
     int (*security_deny_unknown)(void);
+    int (*security_compute_av_flags)(const char *source, const char *target, uint16_t class,
+                                     uint32_t requested, struct library_decision *decision);
+    int (*security_getenforce)(void);
 };
 
 /*

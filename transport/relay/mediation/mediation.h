@@ -63,6 +63,17 @@ struct mediation_answer {
     int error;  /* errno of a question that the module could not answer, which is a denial; 0: none */
 };
 
+/* A question to a module, and what it says, for people; nothing is recorded. */
+struct mediation_opinion {
+    const char *module, *permission;
+    struct span subject,
+        object; /* labels: of the permission, and of the other end; .s is NULL: there is none */
+    bool allow;
+    int error; /* as of struct mediation_answer */
+};
+
+#define MEDIATION_OPINIONS 3u /* about one message, at most */
+
 /* Texts by name, of service files or of <associate>. */
 struct mediation_texts {
     char *memory;

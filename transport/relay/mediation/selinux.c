@@ -19,6 +19,8 @@
 #define SELINUX_RECORD 8192u
 #define SELINUX_LABEL 4096u /* bytes of a context, with NUL; longer ones are unknown */
 
+#define SELINUX_IS_PERMISSIVE 1u /* SELINUX_AVD_FLAGS_PERMISSIVE */
+
 enum { SELINUX_CALL_LOG = 0, SELINUX_CALL_AUDIT = 1, SELINUX_CALL_POLICY_LOAD = 4 }; /* SELINUX_CB_* */
 enum { SELINUX_SAYS_ERROR = 0, SELINUX_SAYS_AVC = 3, SELINUX_SAYS_LOADED = 4, SELINUX_SAYS_ENFORCE = 5 };
 
@@ -182,16 +184,23 @@ void selinux_changed(struct selinux *selinux)
     audit_log(selinux->audit, LOG_WARNING, text);
 }
 
+/* Copies a label with NUL. False: it is unknown, or too long. */
+static bool selinux_copy(char context[SELINUX_LABEL], struct span label)
+{
+    if (!label.s || label.n >= SELINUX_LABEL)
+        return false;
+    memcpy(context, label.s, label.n);
+    context[label.n] = '\0';
+    return true;
+}
+
 /* NULL: the label is no context. */
 static library_sid sid_of(const struct selinux *selinux, struct span label)
 {
     char context[SELINUX_LABEL];
     library_sid sid;
-    if (!label.s || label.n >= sizeof(context))
-        return NULL;
-    memcpy(context, label.s, label.n);
-    context[label.n] = '\0';
-    return selinux->library.avc_context_to_sid(context, &sid) < 0 ? NULL : sid;
+    bool known = selinux_copy(context, label) && selinux->library.avc_context_to_sid(context, &sid) == 0;
+    return known ? sid : NULL;
 }
 
 bool selinux_knows(const struct selinux *selinux, struct span label)
@@ -249,6 +258,51 @@ bool selinux_own(struct selinux *selinux, const struct mediation_end *peer, stru
     library_sid target = context.s ? sid_of(selinux, context) : selinux->self;
     return selinux_check(selinux, sid_of(selinux, peer->label), target ? target : selinux->self,
                          "acquire_svc", &text);
+}
+
+/*
+ * What is in force. The access vector cache would remember the question, and where nothing is enforced no
+ * record of a later denial would be made.
+ */
+static bool selinux_would(const struct library_selinux *library, struct span subject, struct span object,
+                          const char *permission)
+{
+    char source[SELINUX_LABEL], target[SELINUX_LABEL];
+    struct library_decision decision;
+    uint16_t class = library->string_to_security_class(SELINUX_CLASS);
+    uint32_t requested = class ? library->string_to_av_perm(class, permission) : 0;
+    if (requested == 0)
+        return library->security_deny_unknown() == 0;
+    if (!selinux_copy(source, subject) || !selinux_copy(target, object) ||
+        library->security_compute_av_flags(source, target, class, requested, &decision) < 0)
+        return false;
+    return (decision.allowed & requested) == requested || decision.flags & SELINUX_IS_PERMISSIVE ||
+           library->security_getenforce() == 0;
+}
+
+static struct mediation_opinion selinux_opinion(const struct selinux *selinux, struct span subject,
+                                                struct span object, const char *permission)
+{
+    bool allow = selinux_would(&selinux->library, subject, object, permission);
+    return (struct mediation_opinion){"SELinux", permission, subject, object, allow, 0};
+}
+
+uint32_t selinux_explain(const struct selinux *selinux, const struct mediation_case *c,
+                         struct mediation_opinion *opinion)
+{
+    if (c->assumed)
+        return 0;
+    struct span object = c->recipient ? c->recipient->label : selinux_context(selinux);
+    *opinion = selinux_opinion(selinux, c->sender.label, object, "send_msg");
+    return 1;
+}
+
+uint32_t selinux_explain_own(const struct selinux *selinux, const struct mediation_end *peer,
+                             struct span context, struct mediation_opinion *opinion)
+{
+    struct span object = sid_of(selinux, context) ? context : selinux_context(selinux);
+    *opinion = selinux_opinion(selinux, peer->label, object, "acquire_svc");
+    return 1;
 }
 
 struct span selinux_context(const struct selinux *selinux)

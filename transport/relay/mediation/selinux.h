@@ -20,6 +20,14 @@ bool selinux_send(struct selinux *selinux, const struct mediation_case *c);
 /* context: that of the name; .s is NULL: that of the bus. */
 bool selinux_own(struct selinux *selinux, const struct mediation_end *peer, struct span name,
                  struct span context);
+/*
+ * The same for people, without a record and past what libselinux remembers. Returns the number of opinions,
+ * at most one.
+ */
+uint32_t selinux_explain(const struct selinux *selinux, const struct mediation_case *c,
+                         struct mediation_opinion *opinion);
+uint32_t selinux_explain_own(const struct selinux *selinux, const struct mediation_end *peer,
+                             struct span context, struct mediation_opinion *opinion);
 struct span selinux_context(const struct selinux *selinux); /* of the bus itself */
 
 #endif

@@ -189,3 +189,28 @@ bool mediate_eavesdrop(struct bus *bus, const struct peer *peer, struct denial *
              "Connection \"%s\" is not allowed to eavesdrop due to AppArmor policy", peer->unique_text);
     return answer.allow;
 }
+
+uint32_t mediate_explain(const struct bus *bus, const struct policy_case *c, struct span own,
+                         struct mediation_opinion opinions[MEDIATION_OPINIONS])
+{
+    struct mediate_parts parts;
+    struct mediation *mediation = bus->mediation;
+    uint32_t n = 0;
+    if (is_exempt(c))
+        return 0;
+    if (own.s) {
+        const struct mediation_end end = end_of(c->sender);
+        struct span context = mediation_text(&mediation->contexts, own);
+        if (mediation->selinux)
+            n += selinux_explain_own(mediation->selinux, &end, context, opinions);
+        if (mediation->apparmor)
+            n += apparmor_explain_own(mediation->apparmor, &end, own, opinions + n);
+        return n;
+    }
+    const struct mediation_case mc = mediate_case(bus, c, &parts);
+    if (mediation->selinux)
+        n += selinux_explain(mediation->selinux, &mc, opinions);
+    if (mediation->apparmor)
+        n += apparmor_explain(mediation->apparmor, &mc, opinions + n);
+    return n;
+}

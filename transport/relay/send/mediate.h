@@ -18,6 +18,12 @@ bool mediate(struct bus *bus, const struct policy_case *c, struct denial *denial
 uint32_t mediate_outcome(struct bus *bus, const struct policy_case *c);
 bool mediate_own(struct bus *bus, const struct peer *peer, struct span name, struct denial *denial);
 bool mediate_eavesdrop(struct bus *bus, const struct peer *peer, struct denial *denial);
+/*
+ * What the modules say of a message; own.s: instead of owning that name. Nothing is recorded. Returns the
+ * number of opinions; their labels are those of the parties and of the modules.
+ */
+uint32_t mediate_explain(const struct bus *bus, const struct policy_case *c, struct span own,
+                         struct mediation_opinion opinions[MEDIATION_OPINIONS]);
 /* Ends what mediates the bus, and begins another; NULL: none. */
 int mediate_with(struct bus *bus, struct mediation *mediation);
 
