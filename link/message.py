@@ -56,11 +56,12 @@ def error_text(result: int) -> str:
     return str(ffi.string(lib.frame_error(result)).decode())
 
 
-def forwarded(frame: Frame, serial: int, reply_serial: int, destination: bytes) -> Any:
+def forwarded(frame: Frame, serial: int, reply_serial: int, destination: bytes, sender: bytes = b"") -> Any:
     """Return the bytes of a message as they are to be sent; raises ValueError if they would be too many."""
-    room = lib.frame_room(frame, len(destination))
-    out = _allocate("uint8_t[]", room)
-    size = lib.frame_forward(frame, serial, reply_serial, destination or ffi.NULL, len(destination), out)
+    to_size, from_size = len(destination), len(sender)
+    out = _allocate("uint8_t[]", lib.frame_room(frame, to_size, from_size))
+    to, from_ = destination or ffi.NULL, sender or ffi.NULL
+    size = lib.frame_forward(frame, serial, reply_serial, to, to_size, from_, from_size, out)
     if not size:
         raise ValueError("the message would be too long")
     return ffi.buffer(out, size)

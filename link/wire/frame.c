@@ -6,7 +6,7 @@
 /* Of one field besides its text: alignment, code, signature, length, NUL. */
 #define FIELD_ROOM 24u
 
-enum { N_FIELDS = 7 };
+enum { N_FIELDS = 8 };
 
 const char *frame_error(int result)
 {
@@ -67,10 +67,10 @@ int frame_read(struct frame *frame, const uint8_t *data, size_t available, uint3
     return too_long ? FRAME_TOO_LONG : FRAME_WHOLE;
 }
 
-size_t frame_room(const struct frame *frame, size_t destination_size)
+size_t frame_room(const struct frame *frame, size_t destination_size, size_t sender_size)
 {
     const size_t texts = (size_t)frame->path_size + frame->interface_size + frame->member_size +
-                         frame->error_name_size + frame->signature_size + destination_size;
+                         frame->error_name_size + frame->signature_size + destination_size + sender_size;
     return MESSAGE_FIXED_SIZE + texts + N_FIELDS * FIELD_ROOM + (frame->size - frame->body_offset);
 }
 
@@ -117,10 +117,12 @@ static void frame_put_text(struct frame_writer *w, uint8_t field, char type, con
 }
 
 size_t frame_forward(const struct frame *frame, uint32_t serial, uint32_t reply_serial,
-                     const char *destination, size_t destination_size, uint8_t *out)
+                     const char *destination, size_t destination_size, const char *sender, size_t sender_size,
+                     uint8_t *out)
 {
     const uint32_t body_size = frame->size - frame->body_offset;
-    if (destination_size > MESSAGE_MAX_NAME || frame_room(frame, destination_size) > MESSAGE_MAX_SIZE)
+    if (destination_size > MESSAGE_MAX_NAME || sender_size > MESSAGE_MAX_NAME ||
+        frame_room(frame, destination_size, sender_size) > MESSAGE_MAX_SIZE)
         return 0;
     struct frame_writer w = {out, MESSAGE_FIXED_SIZE, frame->big_endian != WIRE_HOST_BIG_ENDIAN};
     memcpy(out, frame->data, 4); /* byte order, type, flags, version */
@@ -135,6 +137,7 @@ size_t frame_forward(const struct frame *frame, uint32_t serial, uint32_t reply_
         frame_put32(&w, reply_serial);
     }
     frame_put_text(&w, FIELD_DESTINATION, 's', destination, destination_size);
+    frame_put_text(&w, FIELD_SENDER, 's', sender, sender_size);
     frame_put_text(&w, FIELD_SIGNATURE, 'g', frame->signature, frame->signature_size);
     wire_store32(out + 12, w.at - MESSAGE_FIXED_SIZE, w.swap);
     frame_pad(&w, 8);

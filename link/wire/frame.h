@@ -45,14 +45,16 @@ enum frame_result {
 int frame_read(struct frame *frame, const uint8_t *data, size_t available, uint32_t max);
 const char *frame_error(int result);
 
-/* The most bytes that frame_forward writes for a destination of that many bytes. */
-size_t frame_room(const struct frame *frame, size_t destination_size);
+/* The most bytes that frame_forward writes for a destination and a sender of that many bytes. */
+size_t frame_room(const struct frame *frame, size_t destination_size, size_t sender_size);
 /*
- * Writes a whole message as it is to be sent: with another serial and destination, with a reply serial if
- * that is not 0, without SENDER and unknown fields. Returns its size; 0: it would be too long.
+ * Writes a whole message as it is to be sent: with another serial, destination and sender, with a reply serial
+ * if that is not 0, without unknown fields. To a bus there is no sender, which the bus itself adds; between
+ * hosts there is. Returns the size; 0: it would be too long.
  */
 size_t frame_forward(const struct frame *frame, uint32_t serial, uint32_t reply_serial,
-                     const char *destination, size_t destination_size, uint8_t *out);
+                     const char *destination, size_t destination_size, const char *sender, size_t sender_size,
+                     uint8_t *out);
 
 /* Whether a read from a socket would not block: there is data, or its end. */
 bool has_input(int fd);

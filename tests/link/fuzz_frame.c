@@ -2,7 +2,7 @@
 
 /*
  * For all bytes and limits: reading stays within them, and what is forwarded is the same message with another
- * serial, reply serial and destination.
+ * serial, reply serial, destination and sender.
  */
 
 #include "../../link/wire/frame.h"
@@ -20,6 +20,7 @@
 #define SERIAL 0x01020304u
 #define REPLY_SERIAL 0x05060708u
 #define DESTINATION ":1.42"
+#define SENDER "org.example.Sender"
 
 static bool same(const char *a, uint32_t a_size, const char *b, uint32_t b_size)
 {
@@ -36,22 +37,26 @@ static void assert_same(const struct frame *a, const struct frame *b)
     ASSERT(same(a->signature, a->signature_size, b->signature, b->signature_size));
     ASSERT(a->size - a->body_offset == b->size - b->body_offset);
     ASSERT(memcmp(a->data + a->body_offset, b->data + b->body_offset, a->size - a->body_offset) == 0);
-    ASSERT(!b->sender && b->n_fds == 0 && b->serial == SERIAL);
+    ASSERT(b->n_fds == 0 && b->serial == SERIAL);
 }
 
-static void try_forward(const struct frame *frame, uint32_t reply_serial, const char *destination)
+static void try_forward(const struct frame *frame, uint32_t reply_serial, const char *destination,
+                        const char *sender)
 {
     const size_t destination_size = destination ? strlen(destination) : 0;
-    const size_t room = frame_room(frame, destination_size);
+    const size_t sender_size = sender ? strlen(sender) : 0;
+    const size_t room = frame_room(frame, destination_size, sender_size);
     uint8_t *out = malloc(room);
     ASSERT(out);
-    const size_t size = frame_forward(frame, SERIAL, reply_serial, destination, destination_size, out);
+    const size_t size =
+        frame_forward(frame, SERIAL, reply_serial, destination, destination_size, sender, sender_size, out);
     ASSERT(size > 0 && size <= room);
     struct frame again;
     ASSERT(frame_read(&again, out, size, MESSAGE_MAX_SIZE) == FRAME_WHOLE && again.size == size);
     assert_same(frame, &again);
     ASSERT(again.reply_serial == reply_serial);
     ASSERT(same(again.destination, again.destination_size, destination, (uint32_t)destination_size));
+    ASSERT(same(again.sender, again.sender_size, sender, (uint32_t)sender_size));
     free(out);
 }
 
@@ -93,8 +98,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t *copy = copy_of(data, whole_size);
     ASSERT(frame_read(&frame, copy, whole_size, MESSAGE_MAX_SIZE) == FRAME_WHOLE);
     const bool is_reply = frame.type == MESSAGE_METHOD_RETURN || frame.type == MESSAGE_ERROR;
-    try_forward(&frame, is_reply ? REPLY_SERIAL : 0, DESTINATION);
-    try_forward(&frame, REPLY_SERIAL, NULL);
+    try_forward(&frame, is_reply ? REPLY_SERIAL : 0, DESTINATION, NULL);
+    try_forward(&frame, is_reply ? REPLY_SERIAL : 0, DESTINATION, SENDER);
+    try_forward(&frame, REPLY_SERIAL, NULL, NULL);
     try_limits(copy, whole_size, &frame);
     free(copy);
     return 0;
