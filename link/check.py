@@ -1,4 +1,4 @@
-"""What is missing for a link: users, privileges, buses, names, what the policies refuse.
+"""What is missing for a link: users, privileges, buses, names, certificates, what the policies refuse.
 
 Each finding is a line; the check changes nothing, but its connections are seen on the buses.
 """
@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
 
-from . import message
+from . import check_net, message
 from .client import Answer, Client, bus_error
-from .config import Bus, Config, ConfigError, ids_of, other
+from .config import Bus, Config, ConfigError, ids_of, user_of
 from .host import Host, Refused
 from .message import Frame
+from .policy import imports_of
 
 PATIENCE: Final = 10.0  # seconds
 CAP_SETGID, CAP_SETUID = 6, 7
@@ -23,23 +24,26 @@ CAP_SETGID, CAP_SETUID = 6, 7
 
 async def findings(config: Config) -> list[str]:
     """Return what is wrong."""
-    hosts = list(config.bus)
     found = list(_privileges(config))
     for name, bus in config.bus.items():
-        found += [f"{name}: {line}" async for line in _of_bus(name, bus, other(hosts, name))]
-    return found + list(_names(config))
+        found += [f"{name}: {line}" async for line in _of_bus(name, bus, config.others(name))]
+    if config.zenoh is None:
+        return found + list(_names(config))
+    return found + await check_net.findings(config.zenoh)
 
 
 def _privileges(config: Config) -> Iterator[str]:
     own = (os.geteuid(), os.getegid())
     for name, bus in config.bus.items():
-        try:
-            ids = ids_of(bus.user)
-        except ConfigError as error:
-            yield f"{name}: {error}"
-            continue
-        if ids != own and not _has(CAP_SETUID, CAP_SETGID):
-            yield f"{name}: needs CAP_SETUID and CAP_SETGID to connect as {bus.user}"
+        for far in config.others(name):
+            user = user_of(bus, far)
+            try:
+                ids = ids_of(user)
+            except ConfigError as error:
+                yield f"{name}: {error}"
+                continue
+            if ids != own and not _has(CAP_SETUID, CAP_SETGID):
+                yield f"{name}: needs CAP_SETUID and CAP_SETGID to connect as {user}"
 
 
 def _has(*capabilities: int) -> bool:
@@ -50,10 +54,9 @@ def _has(*capabilities: int) -> bool:
 
 
 def _names(config: Config) -> Iterator[str]:
-    """Yield imports that nothing exports, and exports that nothing imports."""
-    hosts = list(config.bus)
+    """Yield imports that nothing exports, and exports that nothing imports, of two buses."""
     for name, bus in config.bus.items():
-        far_name = other(hosts, name)
+        (far_name,) = config.others(name)
         far = config.bus[far_name]
         offered = {pattern for pattern, one in far.exports.items() if name in one.to}
         for pattern, wanted in bus.imports.items():
@@ -74,11 +77,11 @@ def _overlap(one: str, two: str) -> bool:
     return b.startswith(a) if one.endswith("*") else a.startswith(b) if two.endswith("*") else one == two
 
 
-async def _of_bus(name: str, bus: Bus, far: str) -> AsyncIterator[str]:
+async def _of_bus(name: str, bus: Bus, others: list[str]) -> AsyncIterator[str]:
     """Yield what is wrong with a bus, as a link sees it."""
     lines: list[str] = []
     try:
-        host = Host(name, far, bus, lines.append)
+        host = Host(name, others, bus, lines.append)
         await host.connect()
     except ConfigError:
         return  # reported before
@@ -86,7 +89,7 @@ async def _of_bus(name: str, bus: Bus, far: str) -> AsyncIterator[str]:
         yield f"no bus at {bus.address}: {error}"
         return
     try:
-        why = await _stand_in(bus, [pattern for pattern in bus.imports if not pattern.endswith(".*")], far)
+        why = [line for far in others for line in await _stand_in(bus, far)]
         names = set(await host.call("ListNames")) | set(await host.call("ListActivatableNames"))
         for line in [*(line.partition(": ")[2] for line in lines), *why]:
             yield line
@@ -97,24 +100,26 @@ async def _of_bus(name: str, bus: Bus, far: str) -> AsyncIterator[str]:
         host.close()
 
 
-async def _stand_in(bus: Bus, names: list[str], far: str) -> list[str]:
-    """Connect as the user of the other host and ask for names; return what is refused."""
+async def _stand_in(bus: Bus, far: str) -> list[str]:
+    """Connect as the user of another host and ask for names; return what is refused."""
     trial = _Trial()
     limits = bus.limits
+    user = user_of(bus, far)
     try:
         client = Client(
-            bus.socket, ids_of(bus.user), trial, max_message=limits.max_message, max_queued=limits.queue
+            bus.socket, ids_of(user), trial, max_message=limits.max_message, max_queued=limits.queue
         )
     except OSError as error:
-        return [f"no connection as {bus.user}: {error}"]
-    for name in names:
-        here = name.replace("%h", far)
+        return [f"no connection as {user}: {error}"]
+    for here in imports_of(bus, far):
+        if here.endswith(".*"):
+            continue
         client.call_bus("RequestName", here, 4, answer=trial.answer(here))  # 4: do not queue
     client.call_bus("GetId", answer=lambda _: trial.done.set())
     try:
         await asyncio.wait_for(trial.done.wait(), PATIENCE)
     except TimeoutError:
-        trial.refused.append(f"no answer to a connection as {bus.user}")
+        trial.refused.append(f"no answer to a connection as {user}")
     client.close()
     return trial.refused
 

@@ -32,15 +32,22 @@ _buffer = ffi.new("uint8_t[]", RECEIVE)
 _view = ffi.buffer(_buffer)
 
 
+class Sender(Protocol):
+    """What has something to send."""
+
+    def flush(self) -> None:
+        """Send it."""
+
+
 class Batch:
-    """The clients that have something to send, until what the loop is handling has been handled.
+    """The clients and flows that have something to send, until what the loop is handling has been handled.
 
     So several messages for one bus are one system call.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._due: list[Client] = []
+        self._due: list[Sender] = []
         self._depth = 0
 
     def __enter__(self) -> None:
@@ -51,17 +58,17 @@ class Batch:
         if not self._depth:
             self.flush()
 
-    def add(self, client: Client) -> None:
-        """Send for a client later."""
+    def add(self, sender: Sender) -> None:
+        """Send for a client or flow later."""
         if not self._due and not self._depth:
             self._loop.call_soon(self.flush)
-        self._due.append(client)
+        self._due.append(sender)
 
     def flush(self) -> None:
         """Send for all."""
         due, self._due = self._due, []
-        for client in due:
-            client.flush()
+        for sender in due:
+            sender.flush()
 
 
 _batches: WeakKeyDictionary[asyncio.AbstractEventLoop, Batch] = WeakKeyDictionary()
@@ -161,6 +168,16 @@ class Client:
             self._answers.clear()
             self._out.clear()
             self._queued = 0
+
+    def pause(self) -> None:
+        """Read nothing more, so that the bus holds back what is for this connection."""
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._fd >= 0:
+            self._loop.add_reader(self._fd, self._readable)
 
     def next_serial(self) -> int:
         """Return the serial of the next message; never one of a call of its own that has no reply yet."""

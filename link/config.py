@@ -1,4 +1,4 @@
-"""The file of a link: two buses, and which names of each the other has."""
+"""The file of a link: its buses, and which names of each the others have."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 import pwd
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .zenoh_config import Zenoh
 
 LABEL = re.compile(r"[A-Za-z_-][A-Za-z0-9_-]*")
 HOST = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -86,7 +88,7 @@ class Limits(Strict):
     max_message: Annotated[int, Field(ge=1 << 12, le=128 << 20)] = 1 << 20
     """Bytes of one message."""
     queue: Annotated[int, Field(ge=1 << 16, le=1 << 30)] = 16 << 20
-    """Bytes that wait for a bus that does not read from a stand-in."""
+    """Bytes that wait for a bus that does not read from a stand-in, or from a host for this one."""
 
     @model_validator(mode="after")
     def _check(self) -> Limits:
@@ -99,8 +101,8 @@ class Bus(Strict):
     """One side of a link."""
 
     address: str
-    user: User
-    """As which user everything of the other side appears on this bus."""
+    user: User | dict[Host, User]
+    """As which user everything of the other side appears on this bus, or of each host that is linked."""
     exports: dict[Exported, Export] = Field({}, alias="export")
     imports: dict[Pattern, Import] = Field({}, alias="import")
     limits: Limits = Limits()
@@ -127,23 +129,39 @@ class Bus(Strict):
 
 
 class Config(Strict):
-    """A link of two buses that one process can reach."""
+    """A link of two buses that one process can reach, or of one with those of other hosts."""
 
     bus: dict[Host, Bus]
+    zenoh: Zenoh | None = None
     metrics: Path | None = None
     """Where metrics are to be read, a Unix socket; None: $RUNTIME_DIRECTORY/metrics, if there is one."""
 
     @model_validator(mode="after")
     def _check(self) -> Config:
-        if len(self.bus) != 2:
-            raise ValueError(f"there have to be two buses, and not {len(self.bus)}")
+        if self.zenoh is None:
+            if len(self.bus) != 2:
+                raise ValueError(f"there have to be two buses, and not {len(self.bus)}")
+        elif len(self.bus) != 1:
+            raise ValueError(f"with [zenoh] there has to be one bus, and not {len(self.bus)}")
         for host, one in self.bus.items():
-            known = self.bus.keys() - {host}
+            if isinstance(one.user, dict) != (self.zenoh is not None):
+                raise ValueError(f"bus.{host}.user: a table of hosts with [zenoh], else one user")
+            known = set(self.others(host))
             named = {to for export in one.exports.values() for to in export.to}
             named |= {wanted.from_ for wanted in one.imports.values()} - {"*"}
             for unknown in sorted(named - known):
-                raise ValueError(f"bus.{host}: {unknown!r} is not the other bus")
+                which = "the other bus" if self.zenoh is None else "a host of `user`"
+                raise ValueError(f"bus.{host}: {unknown!r} is not {which}")
+            if host in known:
+                raise ValueError(f"bus.{host}.user: {host!r} is this host")
+            if self.zenoh is not None and self.zenoh.names.keys() - known:
+                raise ValueError("zenoh.names: has a host that is not one of `user`")
         return self
+
+    def others(self, host: str) -> list[str]:
+        """Return the hosts that the one of a bus is linked with."""
+        user = self.bus[host].user
+        return list(user) if isinstance(user, dict) else [one for one in self.bus if one != host]
 
 
 def read(path: Path) -> Config:
@@ -164,6 +182,11 @@ def parse(text: str, path: str) -> Config:
     except ValidationError as error:
         lines = [f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         raise ConfigError("\n".join(lines)) from error
+
+
+def user_of(bus: Bus, host: str) -> User:
+    """Return as which user a host appears on a bus."""
+    return bus.user[host] if isinstance(bus.user, dict) else bus.user
 
 
 def ids_of(user: User) -> tuple[int, int]:
@@ -208,8 +231,3 @@ def imported(bus: Bus, name: str, from_: str) -> Iterator[tuple[str, bool]]:
         if wanted.from_ in (from_, "*") and covers(there, name):
             tail = name[len(there) - 1 :] if there.endswith(".*") else ""
             yield (here[:-1] if tail else here).replace("%h", from_) + tail, wanted.prefer == "remote"
-
-
-def other(hosts: Sequence[str], host: str) -> str:
-    """Return the other of two."""
-    return hosts[1] if hosts[0] == host else hosts[0]

@@ -1,9 +1,9 @@
-"""One bus of a link: its names and its clients' rules, and the peer that stands for the other one."""
+"""One bus of a link: its names and its clients' rules, and the peers that stand for the other hosts."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from dbus_fast import BusType, Message, MessageType
@@ -11,9 +11,10 @@ from dbus_fast.aio import MessageBus
 from dbus_fast.errors import AuthError
 
 from . import message, rules
-from .config import Bus, covers, ids_of
+from .config import Bus, covers
 from .monitor import SNAPSHOT, STATS, Monitor
 from .peer import Peer
+from .standin import StandIn
 
 CALL_TIMEOUT: Final = 25.0  # seconds
 
@@ -25,11 +26,11 @@ class Refused(Exception):
 class Host:
     """A bus that is connected, until ``lost`` is set.
 
-    ``report`` writes a line to the log.
+    ``others`` are the hosts that it is linked with; ``report`` writes a line to the log.
     """
 
-    def __init__(self, name: str, other: str, bus: Bus, report: Callable[[str], None]) -> None:
-        """Look up the user; raises ConfigError."""
+    def __init__(self, name: str, others: Iterable[str], bus: Bus, report: Callable[[str], None]) -> None:
+        """Look up the users; raises ConfigError."""
         self.name = name
         self.bus = bus
         self.lost = asyncio.Event()
@@ -41,15 +42,19 @@ class Host:
         self._began = asyncio.Event()
         self._control: MessageBus | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.peer = Peer(
-            bus,
-            other,
-            ids_of(bus.user),
-            self._report,
-            self._catch_up,
-            self._owner_changed,
-            asyncio.get_running_loop().call_later,
-        )
+        self._standins: dict[bytes, StandIn] = {}
+        self.peers = [
+            Peer(
+                bus,
+                other,
+                self._standins,
+                self._report,
+                self._catch_up,
+                self._owner_changed,
+                asyncio.get_running_loop().call_later,
+            )
+            for other in others
+        ]
 
     def _report(self, text: str) -> None:
         self._write(f"{self.name}: {text}")
@@ -82,7 +87,8 @@ class Host:
 
     def close(self) -> None:
         """Disconnect."""
-        self.peer.end()
+        for peer in self.peers:
+            peer.end()
         if self._monitor:
             self._monitor.close()
         if self._control:
@@ -136,7 +142,7 @@ class Host:
         heard = {name: self._owners[name] for name in self._touched if name in self._owners}
         self._owners = {name: owner for name, owner in found.items() if name not in self._touched} | heard
         self._touched = None
-        self.peer.export(self._owners)
+        self._export()
 
     def _hear(self, heard: Message) -> None:
         is_change = heard.message_type is MessageType.SIGNAL and heard.member == "NameOwnerChanged"
@@ -156,7 +162,11 @@ class Host:
         else:
             self._owners.pop(name, None)
         if self._touched is None:
-            self.peer.export(self._owners)
+            self._export()
+
+    def _export(self) -> None:
+        for peer in self.peers:
+            peer.export(self._owners)
 
     # Rules of clients.
 
@@ -177,7 +187,8 @@ class Host:
         await asyncio.wait_for(self._began.wait(), CALL_TIMEOUT)
         if not self._monitor:
             return
-        self.peer.listen_to(self._monitor.rules)
+        for peer in self.peers:
+            peer.listen_to(self._monitor.rules)
         try:
             found = await self.call(SNAPSHOT, interface=STATS)
         except Refused as error:
@@ -187,11 +198,13 @@ class Host:
 
     def _is_ours(self, client: bytes) -> bool:
         control = self._control.unique_name if self._control else None
-        return client == (control or "").encode() or self.peer.is_standin(client)
+        return client == (control or "").encode() or client in self._standins
 
     def _rules_changed(self, client: bytes) -> None:
         if self._monitor:
-            self.peer.hear_rules(client, self._monitor.rules_of(client))
+            found = self._monitor.rules_of(client)
+            for peer in self.peers:
+                peer.hear_rules(client, found)
 
     def _catch_up(self) -> None:
         if self._monitor:
@@ -199,7 +212,9 @@ class Host:
 
     def reconfigure(self, bus: Bus) -> None:
         """Take a configuration that differs in names and limits only; ``watch_names`` has to follow."""
-        self.bus = self.peer.bus = bus
+        self.bus = bus
+        for peer in self.peers:
+            peer.bus = bus
 
 
 def _watch(pattern: str) -> str:

@@ -12,20 +12,17 @@ from typing import Final
 
 from ..openmetrics import Family, text_of
 from .counters import METRICS
-from .pair import Pair
+from .link import Link
+from .peer import Peer
 from .standin import StandIn
 
 MODE: Final = 0o660
 
 
-def text(pair: Pair, form: str = "openmetrics") -> str:
-    """Return all metrics; the label ``bus`` is that of a bus, and ``peer`` the one that it is linked with."""
-    peers = [({"bus": name, "peer": peer.host}, peer) for name, peer in pair.peers]
+def text(link: Link, form: str = "openmetrics") -> str:
+    """Return all metrics; the label ``bus`` is that of a bus, and ``peer`` a host that it is linked with."""
+    peers = [({"bus": name, "peer": peer.host}, peer) for name, peer in link.peers]
     found = [
-        Family("omnibus_link_up", "gauge", "1 while names cross", (({}, int(pair.is_up)),)),
-        Family("omnibus_links", "counter", "how often the buses were linked", (({}, pair.links),)),
-    ]
-    found += [
         Family(
             name,
             "counter",
@@ -40,6 +37,12 @@ def text(pair: Pair, form: str = "openmetrics") -> str:
         "omnibus_link_calls": ("calls of the peer without a reply", lambda one: one.calls),
         "omnibus_link_queued_bytes": ("bytes that the bus has not read", lambda one: one.client.queued),
     }
+    states: dict[str, tuple[str, Callable[[Peer], int]]] = {
+        "omnibus_link_up": ("1 while names cross", lambda one: int(one.remote is not None)),
+        "omnibus_link_paused": ("1 while the peer does not keep up", lambda one: int(one.is_paused)),
+    }
+    for name, (help_text, state) in states.items():
+        found.append(Family(name, "gauge", help_text, tuple((labels, state(peer)) for labels, peer in peers)))
     for name, (help_text, value) in gauges.items():
         samples = tuple((labels, sum(value(one) for one in peer.standins)) for labels, peer in peers)
         found.append(Family(name, "gauge", help_text, samples))
@@ -53,14 +56,14 @@ def place(configured: Path | None) -> Path | None:
 
 
 @contextlib.asynccontextmanager
-async def served(pair: Pair, path: Path | None) -> AsyncIterator[None]:
+async def served(link: Link, path: Path | None) -> AsyncIterator[None]:
     """Serve them at a path, for the owner and its group; None: nowhere."""
     if path is None:
         yield
         return
 
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(text(pair).encode())
+        writer.write(text(link).encode())
         writer.close()
 
     server = await asyncio.start_unix_server(answer, sock=_listener(path))

@@ -1,7 +1,7 @@
 """What one bus knows of the host on the other end of a link: its stand-ins, and what crosses.
 
-The two peers of a pair call one another directly. What carries messages between hosts would call the same
-methods of ``Remote``, in the same order.
+The two peers of a pair call one another directly. Between hosts, a flow calls the same methods of ``Remote``
+in the same order.
 
 An id is how a local connection is called on the other host: its unique name, or, of a service that may be
 absent, its well-known name, since its unique name changes with each start.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from . import message, rules
-from .config import Bus, exported, imported, started
+from .config import Bus, exported, ids_of, imported, started, user_of
 from .counters import Counters
 from .message import Frame
 from .standin import StandIn
@@ -47,30 +47,34 @@ class Peer:
     """The other host as this bus sees it.
 
     ``report`` writes a line to the log; ``catch_up`` makes the rules known that clients have added up to now;
-    ``owner_changed`` takes name, old and new owner; ``later`` calls a function after a delay in seconds.
+    ``owner_changed`` takes name, old and new owner; ``later`` calls a function after a delay in seconds;
+    ``standins`` are those of all hosts on this bus by their unique names: nothing passes from one to another.
     """
 
     def __init__(
         self,
         bus: Bus,
         host: str,
-        ids: tuple[int, int],
+        standins: dict[bytes, StandIn],
         report: Callable[[str], None],
         catch_up: Callable[[], None],
         owner_changed: Callable[[str, str, str], None],
         later: Callable[[float, Callable[[], None]], object],
     ) -> None:
+        """Look up the user of the host; raises ConfigError."""
         self.bus = bus
         self.host = host
-        self.ids = ids
+        self.ids = ids_of(user_of(bus, host))
         self.report = report
         self.catch_up = catch_up
         self.owner_changed = owner_changed
         self.counters = Counters()
         self.remote: Remote | None = None
+        self.is_paused = False
+        """Whether stand-ins read nothing, as the other host does not keep up."""
         self._later = later
         self._standins: dict[bytes, StandIn] = {}
-        self._by_name: dict[bytes, StandIn] = {}
+        self._by_name = standins
         self._exported: dict[bytes, frozenset[str]] = {}
         self._ids: dict[bytes, bytes] = {}
         self._met: dict[bytes, int] = {}
@@ -86,15 +90,31 @@ class Peer:
     def begin(self, remote: Remote) -> None:
         """Hear that the other host is there."""
         self.remote = remote
+        self.counters.links += 1
         remote.take_names(self._exported)
 
     def end(self) -> None:
         """Drop all that came from the other host: to clients here all its connections have ended."""
         self.remote = None
+        self.is_paused = False
         for one in list(self._standins.values()):
             one.close()
-        for table in (self._standins, self._by_name, self._met, self._told, self._imported):
+            self._forget_soon(one)
+        for table in (self._standins, self._met, self._told, self._imported):
             table.clear()
+
+    def pause(self) -> None:
+        """Read nothing more that would cross; the bus holds back those who send it."""
+        if not self.is_paused:
+            self.is_paused = True
+            for one in self._standins.values():
+                one.client.pause()
+
+    def resume(self) -> None:
+        """Read again."""
+        self.is_paused = False
+        for one in self._standins.values():
+            one.client.resume()
 
     def reconfigured(self) -> None:
         """Import what a new configuration says."""
@@ -125,7 +145,7 @@ class Peer:
         return local if local in self._exported else self._ids.get(local, local)
 
     def is_standin(self, local: bytes) -> bool:
-        """Tell whether a connection on this bus is a stand-in of the host."""
+        """Tell whether a connection on this bus is a stand-in, of this host or another."""
         return local in self._by_name
 
     def hear_rules(self, client: bytes, client_rules: Iterable[rules.Parsed]) -> None:
@@ -235,7 +255,10 @@ class Peer:
         standin.owned.clear()
         if had_names:
             self.owned_changed()
-        # Its name stays in the table for this turn: what it has sent may still be read.
+        self._forget_soon(standin)
+
+    def _forget_soon(self, standin: StandIn) -> None:
+        """Leave its name in the table for now: what it has sent may still be read."""
         self._later(REOPEN_DELAY, lambda: self._forget(standin))
 
     def _forget(self, standin: StandIn) -> None:
@@ -256,6 +279,8 @@ class Peer:
             self.counters.lost += 1
             return None
         self._standins[remote] = made
+        if self.is_paused:
+            made.client.pause()
         return made
 
     # From the other host: the methods of Remote.
@@ -301,6 +326,9 @@ class Peer:
             if exported(self.bus, name, self.host) and rules.is_valid(rule)
         )
         self.counters.denied += len(wanted) - len(valid)
+        if len(valid) > self.bus.limits.rules:
+            self.counters.widened += 1
+            valid = frozenset((name, frozenset()) for name, _ in valid)
         standin = self._standin(client) if valid else self._standins.get(client)
         if standin:
             standin.listen(valid)

@@ -12,6 +12,8 @@ from typing import Any
 from ..systemd.notify import Notifier
 from ..systemd.watchdog import Watchdog
 from . import config, metrics
+from .link import Link
+from .mesh import Mesh
 from .pair import Pair
 
 
@@ -29,8 +31,9 @@ async def serve(path: Path) -> None:
     """Link the buses of a file until SIGTERM or SIGINT; SIGHUP reads the file again. Raises ConfigError."""
     loop = asyncio.get_running_loop()
     notifier = Notifier()
-    pair = Pair(config.read(path), report, notifier.status)
-    task = asyncio.ensure_future(pair.run())
+    found = config.read(path)
+    link = (Mesh if found.zenoh else Pair)(found, report, notifier.status)
+    task = asyncio.ensure_future(link.run())
     faults: list[str] = []
 
     def fail(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -41,11 +44,11 @@ async def serve(path: Path) -> None:
     loop.set_exception_handler(fail)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
-    loop.add_signal_handler(signal.SIGHUP, lambda: _reload(pair, path, notifier))
+    loop.add_signal_handler(signal.SIGHUP, lambda: _reload(link, path, notifier))
     # The loop itself is what is watched: an alarm that it does not get to is late.
     watchdog = Watchdog(loop.call_later, notifier, lambda alive: alive())
     try:
-        async with metrics.served(pair, metrics.place(pair.config.metrics)):
+        async with metrics.served(link, metrics.place(found.metrics)):
             # Ready before there are buses: a container's comes and goes, and this is there for both.
             notifier.ready()
             with contextlib.suppress(asyncio.CancelledError):
@@ -58,11 +61,14 @@ async def serve(path: Path) -> None:
         raise Fault(faults[0])
 
 
-def _reload(pair: Pair, path: Path, notifier: Notifier) -> None:
+def _reload(link: Link, path: Path, notifier: Notifier) -> None:
     """Read the file again; a file with errors changes nothing."""
     notifier.reloading()
     try:
-        pair.reload(config.read(path))
+        found = config.read(path)
+        if bool(found.zenoh) != bool(link.config.zenoh):
+            raise config.ConfigError(f"{path}: [zenoh] can't come or go while the link runs")
+        link.reload(found)
         report("the configuration was read again")
     except config.ConfigError as error:
         report(f"the configuration is left as it was: {error}")

@@ -70,6 +70,7 @@ class StandIn:
     def finish(self) -> None:
         """End the connection once the bus has handled all that was sent on it."""
         self.is_ending = True
+        self.client.resume()
         self.client.call_bus("GetId", answer=lambda _: self.close())
 
     # From the other bus.

@@ -48,9 +48,9 @@ const char *frame_error(int result);
 /* The most bytes that frame_forward writes for a destination and a sender of that many bytes. */
 size_t frame_room(const struct frame *frame, size_t destination_size, size_t sender_size);
 /*
- * Writes a whole message as it is to be sent: with another serial, destination and sender, with a reply serial
- * if that is not 0, without unknown fields. To a bus there is no sender, which the bus itself adds; between
- * hosts there is. Returns the size; 0: it would be too long.
+ * Writes a whole message as it is to be sent: with another serial, destination and sender, with a reply
+ * serial if that is not 0, without unknown fields. To a bus there is no sender, which the bus itself adds;
+ * between hosts there is. Returns the size; 0: it would be too long.
  */
 size_t frame_forward(const struct frame *frame, uint32_t serial, uint32_t reply_serial,
                      const char *destination, size_t destination_size, const char *sender, size_t sender_size,

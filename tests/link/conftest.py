@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,12 +51,14 @@ class Bus:
 class Link:
     """A running omnibus-link."""
 
-    def __init__(self, text: str, directory: Path) -> None:
+    def __init__(self, text: str, directory: Path, prefix: Sequence[str] = ()) -> None:
         self.file = directory / "link.toml"
         self.log = directory / "link.log"
         self.file.write_text(text)
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen([PROGRAM, self.file], stderr=log, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen(
+                [*prefix, PROGRAM, self.file], stderr=log, stdin=subprocess.DEVNULL
+            )
 
     def wait_for(self, text: str, count: int = 1) -> None:
         """Wait until a line of the log has a text."""
