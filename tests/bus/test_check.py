@@ -133,7 +133,7 @@ class TestWouldNot:
     @pytest.mark.parametrize("name", ["_cffi_backend", "omnibus/daemon/watch"])
     def test_module_that_is_missing(self, omnibusd: str, directory: Path, name: str) -> None:
         """--version would not detect it."""
-        package = install(directory / "environment", Path(omnibusd))
+        package = install(directory / "environment", omnibusd)
         for lost in package.parent.glob(f"{name}.*"):
             lost.unlink()
         text = config("unix:path=/bus")
@@ -145,7 +145,7 @@ class TestWouldNot:
     def test_native_code_that_is_cut_short(
         self, omnibusd: str, directory: Path, size: float, name: str
     ) -> None:
-        package = install(directory / "environment", Path(omnibusd))
+        package = install(directory / "environment", omnibusd)
         (module,) = (package / "transport/relay").glob(name)
         os.truncate(module, int(module.stat().st_size * size))
         done = check_text(str(directory / "environment/bin/omnibusd"), directory, config("unix:path=/bus"))

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from support.daemon import private_directory
-from support.installation import link_interpreter
+from support.group import without_group
+from support.installation import is_in_environment, link_interpreter
 from support.namespace import namespace_script
 
 from .conftest import StartDaemon
@@ -102,12 +103,13 @@ class TestProgram:
     @pytest.fixture
     def installed(self, executable: str, directory: Path) -> Path:
         """An environment that was moved after its installation, to a path with spaces."""
-        if not (Path(executable).with_name("python3")).exists():
+        if not is_in_environment(executable):
             pytest.skip("not in a Python environment")
         environment = directory / "moved to here"
         (environment / "bin").mkdir(parents=True)
-        shutil.copy(executable, environment / "bin/omnibusd")
-        old = Path(executable).parent.parent
+        program = without_group(executable)
+        shutil.copy(program, environment / "bin/omnibusd")
+        old = program.parent.parent
         shutil.copy(old / "pyvenv.cfg", environment)
         (environment / "lib").symlink_to(old / "lib")
         link_interpreter(old, environment)
@@ -148,7 +150,7 @@ class TestProgram:
 
     def test_no_interpreter(self, executable: str, directory: Path) -> None:
         """PATH is not searched for another one."""
-        shutil.copy(executable, directory / "omnibusd")
+        shutil.copy(without_group(executable), directory / "omnibusd")
         script = namespace_script(
             directory / "script", str(directory / "omnibusd"), "mount --bind /dev/null /usr/bin/python3"
         )
@@ -158,7 +160,7 @@ class TestProgram:
 
     def test_interpreter_that_can_not_be_executed(self, executable: str, directory: Path) -> None:
         """That is an error, and no other one is tried."""
-        shutil.copy(executable, directory / "omnibusd")
+        shutil.copy(without_group(executable), directory / "omnibusd")
         (directory / "python3").write_text("broken")
         (directory / "python3").chmod(0o755)
         done = subprocess.run(

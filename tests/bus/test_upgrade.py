@@ -10,7 +10,7 @@ import pytest
 
 import omnibus
 from support.daemon import Daemon, config, private_directory, start
-from support.installation import install
+from support.installation import install, is_in_environment
 from support.raw import BusError
 
 
@@ -48,10 +48,10 @@ class Upgraded:
 
 @pytest.fixture
 def upgraded(executable: str) -> Iterator[Upgraded]:
-    if not Path(executable).with_name("python3").exists():
+    if not is_in_environment(executable):
         pytest.skip("not in a Python environment")
     directory = private_directory()
-    package = install(directory / "environment", Path(executable))
+    package = install(directory / "environment", executable)
     ours = str(directory / "environment/bin/omnibusd")
     daemon = start(ours, config("unix:path={dir}/bus"), directory=directory)
     yield Upgraded(daemon, package)

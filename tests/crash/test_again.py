@@ -25,7 +25,7 @@ class Held:
     def __init__(self, start_bus: StartBus, directory: Path, shell: str = "") -> None:
         self._gate = directory / "gate"
         os.mkfifo(self._gate)
-        package = install(directory / "installed", Path(start_bus.executable))
+        package = install(directory / "installed", start_bus.executable)
         start_bus.executable = str(directory / "installed/bin/omnibusd")
         self.bus: Bus = start_bus(shell=shell)
         assert self.bus.standby

@@ -9,6 +9,8 @@ from pathlib import Path
 MULTICAST = os.environ.get("OMNIBUS_MULTICAST", "")
 """``auto``, ``off`` or ``require``; without a value the option is left out."""
 
+WRAPPED = "wrapped"
+
 
 def entries(directory: Path) -> list[str]:
     """Return the names of a directory's entries without the sockets that a group adds."""
@@ -25,4 +27,11 @@ def with_group(executable: str) -> str:
         f'exec "{executable}" "$@"\n'
     )
     program.chmod(0o755)
+    (directory / WRAPPED).symlink_to(executable)
     return str(program)
+
+
+def without_group(executable: str) -> Path:
+    """Return the daemon that a wrapper starts, in its environment; any other as it is."""
+    link = Path(executable).with_name(WRAPPED)
+    return link.readlink() if link.is_symlink() else Path(executable)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from .group import without_group
+
 ROOMS = ("auth", "daemon", "policy", "systemd", "transport")
 
 
@@ -13,11 +15,20 @@ def link_interpreter(old: Path, environment: Path) -> None:
     (environment / "bin/python3").symlink_to((old / "bin/python3").resolve())
 
 
-def install(environment: Path, executable: Path) -> Path:
-    """Make an environment with a copy of the package, which is returned; its dependencies are linked."""
-    old = executable.parent.parent
+def is_in_environment(executable: str) -> bool:
+    """Return whether the program is in a Python environment, which can be copied."""
+    return without_group(executable).with_name("python3").exists()
+
+
+def install(environment: Path, executable: str) -> Path:
+    """Make an environment with a copy of the package, which is returned; its dependencies are linked.
+
+    The copy is started without the options that a wrapper of the executable would add.
+    """
+    program = without_group(executable)
+    old = program.parent.parent
     (environment / "bin").mkdir(parents=True)
-    shutil.copy(executable, environment / "bin")
+    shutil.copy(program, environment / "bin")
     link_interpreter(old, environment)
     shutil.copy(old / "pyvenv.cfg", environment)
     (here,) = old.glob("lib/python3*/site-packages")

@@ -69,7 +69,7 @@ class TestClients:
 
     def test_library_that_others_can_write(self, bus: Bus, tmp_path: Path) -> None:
         """It is not preloaded; Python, which is as the administrator has installed it, loads it then."""
-        package = install(tmp_path / "1", Path(bus.program))
+        package = install(tmp_path / "1", bus.program)
         tmp_path.chmod(0o755)
         (package / "transport/relay/libomnibusrelay.so").chmod(0o777)
         bus.program = str(tmp_path / "1/bin/omnibusd")

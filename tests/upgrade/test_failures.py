@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.installation import install
+from support.installation import install, is_in_environment
 from support.raw import BUS, BUS_PATH, DEADLINE, BusError, Client
 from support.sandbox import sandboxed
 
@@ -266,10 +266,10 @@ class Installations:
 
 @pytest.fixture
 def installations(start_bus: StartBus, executable: str, tmp_path: Path) -> Iterator[Installations]:
-    if not Path(executable).with_name("python3").exists():
+    if not is_in_environment(executable):
         pytest.skip("not in a Python environment")
     tmp_path.chmod(0o755)
-    packages = [install(tmp_path / name, Path(executable)) for name in ("1", "2")]
+    packages = [install(tmp_path / name, executable) for name in ("1", "2")]
     start_bus.executable = str(tmp_path / "1/bin/omnibusd")
     yield Installations(start_bus(), *packages)
 

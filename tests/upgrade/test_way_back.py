@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.daemon import private_directory
-from support.installation import install
+from support.installation import install, is_in_environment
 from support.raw import BUS, BUS_PATH, DEADLINE, Wire
 
 from .conftest import Bus, StartBus
@@ -50,7 +50,7 @@ class Two:
         directory.mkdir(exist_ok=True)
         directory.chmod(0o755)
         self.directory = directory
-        self.packages = [install(directory / name, Path(executable)) for name in ("1", "2")]
+        self.packages = [install(directory / name, executable) for name in ("1", "2")]
         start_bus.executable = self.program("1")
         self.bus: Bus = start_bus(options={"env": os.environ | variables})
         self.watched = Watched(self.bus)
@@ -100,7 +100,7 @@ MakeTwo = Callable[..., Two]
 
 @pytest.fixture
 def make_two(start_bus: StartBus, executable: str, tmp_path: Path) -> MakeTwo:
-    if not Path(executable).with_name("python3").exists():
+    if not is_in_environment(executable):
         pytest.skip("not in a Python environment")
     return lambda **variables: Two(start_bus, executable, tmp_path, variables)
 
@@ -156,7 +156,7 @@ class TestPreloading:
         self, start_bus: StartBus, executable: str, directory: Path, unprivileged: int
     ) -> None:
         """Its dynamic linker takes no library of a variable (AT_SECURE); Python loads it then."""
-        package = install(directory / "1", Path(executable))
+        package = install(directory / "1", executable)
         interpreter = directory / "1/bin/python3"
         if interpreter.is_symlink():
             target = interpreter.resolve()
