@@ -24,6 +24,7 @@ from .control import CONTROL
 from .dbus import DBUS
 from .inspection import INSPECT
 from .introspectable import INTROSPECTABLE, describe
+from .listeners import LISTENERS
 from .log_control import LOG_OBJECT, LOG_PATH
 from .method import BUS_NAME, BUS_PATH, Call, Interface, Method, Reply
 from .monitoring import MONITORING
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BUS_NAME", "BUS_PATH", "INTERFACES", "Call", "Driver", "Interface", "Method", "Reply"]
 
-INTERFACES: Final = (DBUS, PROPERTIES, INTROSPECTABLE, MONITORING, STATS, PEER, CONTROL, INSPECT)
+INTERFACES: Final = (DBUS, PROPERTIES, INTROSPECTABLE, MONITORING, STATS, PEER, CONTROL, INSPECT, LISTENERS)
 """Of the bus's own object, in the order of the search for the method of a call without an interface."""
 
 

@@ -45,11 +45,12 @@ static void wrong_policy_or_catalogue_is_refused(void)
 
 static void count_beyond_the_end_is_refused(void)
 {
-    static const uint32_t counted[] = {
-        RELAY_STATE_DESCRIPTORS, RELAY_STATE_FDS,      RELAY_STATE_DOORS,     RELAY_STATE_PEERS,
-        RELAY_STATE_RULES,       RELAY_STATE_MONITORS, RELAY_STATE_REPLIES,   RELAY_STATE_QUEUES,
-        RELAY_STATE_MESSAGES,    RELAY_STATE_HELD,     RELAY_STATE_PARKED,    RELAY_STATE_AWAITED,
-        RELAY_STATE_HANDSHAKES,  RELAY_STATE_NAMES,    RELAY_STATE_HANDED_UP, RELAY_STATE_INSTANCES};
+    static const uint32_t counted[] = {RELAY_STATE_DESCRIPTORS, RELAY_STATE_FDS,      RELAY_STATE_DOORS,
+                                       RELAY_STATE_PEERS,       RELAY_STATE_RULES,    RELAY_STATE_MONITORS,
+                                       RELAY_STATE_REPLIES,     RELAY_STATE_QUEUES,   RELAY_STATE_MESSAGES,
+                                       RELAY_STATE_HELD,        RELAY_STATE_PARKED,   RELAY_STATE_AWAITED,
+                                       RELAY_STATE_HANDSHAKES,  RELAY_STATE_NAMES,    RELAY_STATE_HANDED_UP,
+                                       RELAY_STATE_INSTANCES,   RELAY_STATE_OBSERVERS};
     for (size_t i = 0; i < CHECK_COUNT(counted); i++) {
         struct made m;
         make_open(&m);
@@ -338,7 +339,29 @@ static void wrong_instances_are_refused(void)
     make_close(&m);
 }
 
+static void wrong_observers_are_refused(void)
+{
+    static const uint64_t cases[][2] = {
+        {9, 0}, /* there is no such peer */
+        {1, 0}, /* it is not active */
+        {0, 0}, /* twice */
+    };
+    struct made m;
+    make_open(&m);
+    for (size_t i = 0; i < CHECK_COUNT(cases); i++) {
+        struct resume_bytes *b = make_new(&m, RELAY_STATE_OBSERVERS);
+        resume_number(b, 2, 4);
+        for (int k = 0; k < 2; k++)
+            resume_number(b, cases[i][k], 8);
+        make_refused(&m, "section: observers");
+    }
+    resume_number(make_new(&m, RELAY_STATE_OBSERVERS), 0, 4); /* for nothing */
+    make_refused(&m, "section: observers");
+    make_close(&m);
+}
+
 static const struct check_test tests[] = {
+    TEST(wrong_observers_are_refused),
     TEST(wrong_instances_are_refused),
     TEST(wrong_bus_is_refused),
     TEST(wrong_policy_or_catalogue_is_refused),

@@ -458,6 +458,22 @@ static void before_a_rule_is_counted(void)
     plane_close(&t.p);
 }
 
+/* An observer may have missed a change: it is told so, and is none any more. */
+static void before_an_observer_is_told(void)
+{
+    if (is_emulated())
+        SKIP(EMULATED);
+    struct traffic t;
+    if (two_clients(&t)) {
+        struct bus *bus = &t.p.relay->bus;
+        list_append(&bus->observers, &bus_peer(bus, 0)->in_observers);
+        CHECK(renew(&t, NULL) && CHECK_EQUAL(relay_start(t.p.relay), 0));
+        client_expects(t.a, MESSAGE_SIGNAL, "Lost", BUS);
+        CHECK(list_empty(&t.p.relay->bus.observers));
+    }
+    plane_close(&t.p);
+}
+
 /* Lets the bus end by a fault of its own while it reads from a, and makes the next one. */
 static bool fault(struct traffic *t)
 {
@@ -509,12 +525,9 @@ static void when_idle(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(at_each_moment),
-    TEST(within_each_read),
-    TEST(lost_with_half_a_message),
-    TEST(before_its_sender_is_stopped),
-    TEST(before_a_rule_is_counted),
-    TEST(twice_with_one_client),
-    TEST(when_idle),
+    TEST(at_each_moment),           TEST(within_each_read),
+    TEST(lost_with_half_a_message), TEST(before_its_sender_is_stopped),
+    TEST(before_a_rule_is_counted), TEST(before_an_observer_is_told),
+    TEST(twice_with_one_client),    TEST(when_idle),
 };
 CHECK_MAIN(tests)

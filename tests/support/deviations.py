@@ -26,6 +26,7 @@ DEVIATIONS = {
     "denial-place": Deviation("a denial in a log without fields ends with the place of the rule"),
     "multicast": Deviation("messages may go directly between clients, with options and a file of our own"),
     "containers": Deviation("Containers1 is there if it is switched on; builds of the reference lack it"),
+    "listeners": Deviation("the owner of a name can learn who listens to it"),
     "own-statistics": Deviation("Debug.Stats counts more"),
     "metrics-socket": Deviation("a passed socket that is named as that of the metrics is no bus's"),
     "unread-log": Deviation(

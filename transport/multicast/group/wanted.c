@@ -41,16 +41,11 @@ static void wanted_add_key(struct wanted *wanted, struct filter_rule *rule, uint
     }
 }
 
-/* A rule with a destination matches no broadcast, and messages of the bus come through the relay. */
+/* Messages of the bus come through the relay. */
 bool wants_of_members(const struct match_rule *rule)
 {
-    const struct match_pattern *pattern = rule->pattern;
-    for (uint32_t i = 0; i < pattern->form.n; i++) {
-        if (pattern->form.keys[i] == KEY_DESTINATION ||
-            (pattern->form.keys[i] == KEY_SENDER && span_equal(symbol_span(pattern->values[i]), BUS_NAME)))
-            return false;
-    }
-    return pattern->form.type == 0 || pattern->form.type == MESSAGE_SIGNAL;
+    struct span sender;
+    return match_rule_takes_broadcasts(rule, &sender) && !span_equal(sender, BUS_NAME);
 }
 
 static void add_rule(struct wanted *wanted, const struct match_rule *rule)

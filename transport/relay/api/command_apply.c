@@ -9,6 +9,7 @@
 #include "api/export.h"
 #include "resume/resume.h"
 #include "route/route.h"
+#include "send/listeners.h"
 #include "send/mediate.h"
 #include "send/monitor.h"
 #include "send/output.h"
@@ -196,6 +197,8 @@ static void apply_set_queue(struct bus *bus, struct command *command)
         say_handover(bus, text, old, new);
     registry_state(&bus->registry, command->name);
     command->name = NULL;
+    if (old != new)
+        listeners_name_changed(bus, text);
     GROUP_CALL(bus, name_changed, bus, text, old != new ? old : NULL);
 }
 
@@ -210,6 +213,8 @@ static void apply_leave_queue(struct bus *bus, struct command *command)
     if (owner)
         say_handover(bus, text, peer, name_second(name));
     registry_leave_queue(&bus->registry, name, peer);
+    if (owner)
+        listeners_name_changed(bus, text);
     GROUP_CALL(bus, name_changed, bus, text, owner ? peer : NULL);
 }
 

@@ -54,6 +54,7 @@ static void lose(struct bus *bus, struct peer *peer, enum relay_gone reason)
     list_unlink(&peer->input.in_paused);
     list_unlink(&peer->input.in_fd_waits);
     list_unlink(&peer->output.in_touched);
+    list_unlink(&peer->in_observers);
     incomplete_remove(bus, &peer->incomplete);
     /* as in the reference, which looks for rules that name the peer only if it has rules itself */
     if (match_list_count(peer->matches) > 0)
@@ -88,6 +89,7 @@ int lifecycle_begin(struct bus *bus, struct events *events, const char *guid)
     bus->tick = -1;
     bus->commanded = -1;
     list_init(&bus->touched);
+    list_init(&bus->observers);
     list_init(&bus->leaving);
     list_init(&bus->unsettled);
     list_init(&bus->doors);

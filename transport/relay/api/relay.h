@@ -349,6 +349,7 @@ enum relay_state_section { /* never renumbered; below 64 */
                            RELAY_STATE_CRASHES,
                            RELAY_STATE_MEDIATION, /* only of a bus that is mediated */
                            RELAY_STATE_INSTANCES, /* the data plane's, if a connection has to do with any */
+                           RELAY_STATE_OBSERVERS, /* the data plane's, if there are any: see listeners.h */
                            RELAY_STATE_END,
 };
 

@@ -39,6 +39,10 @@ int match_rule_parse_canonical(struct span text, struct match_rule **rule);
 void match_rule_free(struct match_rule *rule); /* NULL is fine; must not be in an index */
 bool match_rule_equal(const struct match_rule *a, const struct match_rule *b);
 bool match_rule_eavesdrops(const struct match_rule *rule);
+/*
+ * True if a broadcast can match. *sender is the name that its sender has to have; without text: any will do.
+ */
+bool match_rule_takes_broadcasts(const struct match_rule *rule, struct span *sender);
 /* Implies eavesdrop='true', for the rules of monitors. Only before the rule is added to an index. */
 void match_rule_set_eavesdrop(struct match_rule *rule);
 /* Writes the rule in the canonical form of the reference. Returns its length, like snprintf. */
@@ -76,6 +80,9 @@ struct match_rule *match_index_add(struct match_index *index, struct match_list 
 void match_index_repeat(struct match_index *index, struct match_rule *rule, uint32_t n);
 /* Removes one copy of the rule of the list (NULL: empty) that equals the given one. False: there is none. */
 bool match_index_remove(struct match_index *index, struct match_list *list, const struct match_rule *like);
+/* How many copies of the rule that equals the given one the list (NULL: empty) has. */
+uint32_t match_index_copies(const struct match_index *index, const struct match_list *list,
+                            const struct match_rule *like);
 /*
  * Ends the rules of an owner that is gone: they no longer match or count. Takes ownership of the list (NULL
  * is fine) in constant time; match_index_sweep removes the rules.

@@ -342,10 +342,24 @@ static struct match_pattern *pattern_like(const struct match_index *index, const
     return NULL;
 }
 
-bool match_index_remove(struct match_index *index, struct match_list *list, const struct match_rule *like)
+/* NULL: the list has no such rule. */
+static struct match_rule *rule_like(const struct match_index *index, const struct match_list *list,
+                                    const struct match_rule *like)
 {
     struct match_pattern *pattern = pattern_like(index, like);
-    struct match_rule *rule = pattern && list ? match_index_rule_of(index, list, pattern) : NULL;
+    return pattern && list ? match_index_rule_of(index, list, pattern) : NULL;
+}
+
+uint32_t match_index_copies(const struct match_index *index, const struct match_list *list,
+                            const struct match_rule *like)
+{
+    const struct match_rule *rule = rule_like(index, list, like);
+    return rule ? rule->copies : 0;
+}
+
+bool match_index_remove(struct match_index *index, struct match_list *list, const struct match_rule *like)
+{
+    struct match_rule *rule = rule_like(index, list, like);
     if (!rule)
         return false;
     rule_count(index, rule, -1);

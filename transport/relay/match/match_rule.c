@@ -109,6 +109,19 @@ bool match_rule_eavesdrops(const struct match_rule *rule)
     return rule->pattern->form.eavesdrop;
 }
 
+bool match_rule_takes_broadcasts(const struct match_rule *rule, struct span *sender)
+{
+    const struct match_pattern *pattern = rule->pattern;
+    *sender = (struct span){0};
+    for (unsigned i = 0; i < pattern->form.n; i++) {
+        if (pattern->form.keys[i] == KEY_DESTINATION)
+            return false;
+        if (pattern->form.keys[i] == KEY_SENDER)
+            *sender = symbol_span(pattern->values[i]);
+    }
+    return pattern->form.type == 0 || pattern->form.type == MESSAGE_SIGNAL;
+}
+
 void match_rule_set_eavesdrop(struct match_rule *rule)
 {
     rule->pattern->form.eavesdrop = true;

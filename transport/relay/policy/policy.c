@@ -123,6 +123,11 @@ static struct policy_verdict policy_decide(const struct policy *policy, const st
     return (struct policy_verdict){rule->allow, rule->flags & POLICY_LOG, search.matched, rule};
 }
 
+bool policy_names_interface(const struct policy_rule *rule)
+{
+    return rule && rule->interface != POLICY_ABSENT;
+}
+
 struct policy_place policy_place(const struct policy *policy, const struct policy_rule *rule)
 {
     if (!rule || rule->file == 0)

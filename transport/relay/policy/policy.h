@@ -146,6 +146,8 @@ struct policy_verdict policy_can_receive(const struct policy *policy, const stru
                                          const struct role *sender, const struct policy_class *class);
 /* True if it may own a well-known name. */
 bool policy_can_own(const struct rule_set *identity, struct span name);
+/* True if the rule (NULL: none) is about messages of one interface. */
+bool policy_names_interface(const struct policy_rule *rule);
 struct policy_place policy_place(const struct policy *policy, const struct policy_rule *rule);
 /*
  * The fields of a message of this type, as 1 << enum policy_field, that the rules of both parties filter by.

@@ -40,6 +40,7 @@ static const struct {
     {dump_names, RELAY_STATE_NAMES, 1, true, true, NULL},
     {dump_crashes, RELAY_STATE_CRASHES, 1, true, false, NULL},
     {dump_instances, RELAY_STATE_INSTANCES, 1, false, true, has_instances},
+    {dump_observers, RELAY_STATE_OBSERVERS, 1, false, true, has_observers},
     {dump_descriptors, RELAY_STATE_DESCRIPTORS, 1, false, true, NULL},
 };
 

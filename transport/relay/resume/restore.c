@@ -34,6 +34,7 @@ static const struct {
     {restore_handed_up, RELAY_STATE_HANDED_UP, 1, true, "handed up"},
     {restore_crashes, RELAY_STATE_CRASHES, 1, true, "crashes"},
     {restore_instances, RELAY_STATE_INSTANCES, 1, true, "instances"},
+    {restore_observers, RELAY_STATE_OBSERVERS, 1, true, "observers"},
 };
 
 #define SECTIONS_OF_STATE (sizeof(sections_of_state) / sizeof(*sections_of_state))

@@ -124,6 +124,8 @@ void dump_names(struct dump *d);
 void dump_crashes(struct dump *d);
 bool has_instances(const struct dump *d);
 void dump_instances(struct dump *d);
+bool has_observers(const struct dump *d);
+void dump_observers(struct dump *d);
 int restore_bus(struct restore *s);
 int restore_limits(struct restore *s);
 int restore_policy(struct restore *s);
@@ -146,6 +148,7 @@ int restore_handshakes(struct restore *s);
 int restore_handed_up(struct restore *s);
 int restore_crashes(struct restore *s);
 int restore_instances(struct restore *s);
+int restore_observers(struct restore *s);
 
 /*
  * The last step, when all is built: takes the descriptors over, or leaves all of them alone, and reports what

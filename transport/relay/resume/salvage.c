@@ -5,6 +5,7 @@
 #include "resume/resume_internal.h"
 #include "route/input.h"
 #include "send/judge.h"
+#include "send/listeners.h"
 #include "send/say.h"
 #include "state/held.h"
 #include "state/inbox.h"
@@ -278,6 +279,8 @@ static bool complete_tables(struct bus *bus, uint64_t culprit)
         peer->calls.stopped |= peer->calls.held != NULL;
         if (peer->life != PEER_CONNECTED || peer->id == culprit)
             shut(peer);
+        else if (list_linked(&peer->in_observers))
+            listeners_say_lost(bus, peer); /* a change may have been made and not told */
         done &= keep_pending(peer);
     }
     return done;

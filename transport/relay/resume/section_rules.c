@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "resume/resume_internal.h"
 
+#include "send/listeners.h"
 #include "state/monitor_rules.h"
 
 #include <stdlib.h>
 
-/* Match rules, and those of monitors, as texts in their order: other versions may have another index. */
+/*
+ * Match rules, and those of monitors, as texts in their order: other versions may have another index; and the
+ * connections that learn which rules there are.
+ */
 
 /* Without a rule that a bus was adding when it ended: it is not counted yet. */
 static const struct match_rule *next_rule(const struct match_list *list, const struct match_rule *rule)
@@ -155,5 +159,42 @@ int restore_monitors(struct restore *s)
             return error;
     }
     claim_unique_names(s->bus);
+    return 0;
+}
+
+/*
+ * The connections that learn who listens to them. The section is left out of most states, so that a program
+ * that does not know it can read these; it may not read others, since an observer would miss changes and not
+ * know. After a crash there are no observers: each was told that it has missed changes.
+ */
+
+bool has_observers(const struct dump *d)
+{
+    return !d->salvaged && !list_empty(&d->bus->observers);
+}
+
+void dump_observers(struct dump *d)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < d->n_peers; i++)
+        n += list_linked(&d->peers[i]->in_observers);
+    state_put32(d->w, n);
+    for (uint32_t i = 0; i < d->n_peers; i++) {
+        if (list_linked(&d->peers[i]->in_observers))
+            state_put64(d->w, d->peers[i]->id);
+    }
+}
+
+int restore_observers(struct restore *s)
+{
+    uint32_t n = state_count(&s->r, 8);
+    if (n == 0 || n > LISTENERS_MAX)
+        return -EINVAL;
+    for (; n > 0; n--) {
+        struct peer *peer = restore_peer(s);
+        if (!peer || !peer->active || peer->monitor || list_linked(&peer->in_observers))
+            return -EINVAL;
+        list_append(&s->bus->observers, &peer->in_observers);
+    }
     return 0;
 }

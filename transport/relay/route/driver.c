@@ -4,6 +4,8 @@
 #include "route/activate.h"
 #include "route/credentials.h"
 #include "route/names_fast.h"
+#include "send/judge.h"
+#include "send/listeners.h"
 #include "send/mediate.h"
 #include "send/say.h"
 #include "state/group_ops.h"
@@ -162,6 +164,7 @@ static bool add_match(struct bus *bus, struct peer *sender, const struct message
     }
     bus_count_matches(bus, sender);
     acknowledge(bus, sender, m);
+    listeners_rule_changed(bus, sender, added);
     GROUP_CALL(bus, rules_changed, bus, sender, added);
     return true;
 }
@@ -173,6 +176,7 @@ static bool remove_match(struct bus *bus, struct peer *sender, const struct mess
         return true;
     bool removed = match_index_remove(bus->matches, sender->matches, rule);
     if (removed) {
+        listeners_rule_changed(bus, sender, rule);
         GROUP_CALL(bus, rules_changed, bus, sender, rule);
         acknowledge(bus, sender, m);
     } else {
@@ -195,6 +199,41 @@ static bool refuses_monitor(struct bus *bus, struct peer *sender, const struct m
     return true;
 }
 
+/*
+ * Root and the bus's own user may, and others if a rule of the policy says so: one that names the interface,
+ * since many a policy allows all calls of the bus.
+ */
+static bool may_observe(struct bus *bus, struct peer *sender, const struct message *m)
+{
+    const struct policy_case c = {.m = m, .sender = sender};
+    return sender->credentials.privileged || (!sender->credentials.instance && judge_is_named(bus, &c));
+}
+
+static bool watch_listeners(struct bus *bus, struct peer *sender, const struct message *m, struct span none)
+{
+    (void)none;
+    if (!span_equal(m->path, BUS_PATH))
+        return false; /* the control plane refuses it */
+    if (!may_observe(bus, sender, m))
+        refuse_unprivileged(bus, sender, m);
+    else if (listeners_watch(bus, sender))
+        acknowledge(bus, sender, m);
+    else
+        say_error(bus, sender, m->serial, ERROR_LIMITS_EXCEEDED,
+                  "There are too many connections that watch, or too much is unread");
+    return true;
+}
+
+static bool unwatch_listeners(struct bus *bus, struct peer *sender, const struct message *m, struct span none)
+{
+    (void)none;
+    if (!span_equal(m->path, BUS_PATH))
+        return false;
+    list_unlink(&sender->in_observers);
+    acknowledge(bus, sender, m);
+    return true;
+}
+
 static const struct {
     struct span member, interface, signature;
     driver_method method;
@@ -214,6 +253,8 @@ static const struct {
     {{"GetConnectionCredentials", 24}, {"org.freedesktop.DBus", 20}, {"s", 1}, credentials_all},
     {{"BecomeMonitor", 13}, {"org.freedesktop.DBus.Monitoring", 31}, {"asu", 3}, refuses_monitor},
     {{"Trace", 5}, {"org.omnibus.Inspect1", 20}, {"as", 2}, refuses_monitor},
+    {{"Watch", 5}, {"org.omnibus.Listeners1", 22}, {"", 0}, watch_listeners},
+    {{"Unwatch", 7}, {"org.omnibus.Listeners1", 22}, {"", 0}, unwatch_listeners},
     {{"Ping", 4}, {"org.freedesktop.DBus.Peer", 25}, {"", 0}, ping},
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "route/names_fast.h"
 
+#include "send/listeners.h"
 #include "send/mediate.h"
 #include "send/monitor.h"
 #include "send/say.h"
@@ -118,6 +119,7 @@ static bool give(struct bus *bus, struct peer *peer, struct span name)
         return false;
     say_owner_changed(bus, name, SPAN(""), peer->unique);
     say_name_acquired(bus, peer, name);
+    listeners_name_changed(bus, name);
     GROUP_CALL(bus, name_changed, bus, name, NULL);
     return true;
 }

@@ -195,6 +195,15 @@ uint32_t judge_outcome(struct bus *bus, const struct policy_case *c)
     return outcome | (mediated & POLICY_LOGGED);
 }
 
+bool judge_is_named(struct bus *bus, const struct policy_case *c)
+{
+    struct policy_party sender, recipient;
+    struct policy_class class;
+    if (!(outcome_of(bus->policy, c, &sender, &recipient, &class) & POLICY_ALLOWED) || !sender.identity)
+        return false;
+    return policy_names_interface(policy_can_send(bus->policy, sender.identity, recipient.role, &class).rule);
+}
+
 bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial)
 {
     if (c->alike && is_alike(bus->policy, c))

@@ -41,6 +41,8 @@ struct policy_case {
 bool judge(struct bus *bus, const struct policy_case *c, struct denial *denial);
 /* The same verdict without a denial or a log line: enum policy_outcome, or 0 without memory. */
 uint32_t judge_outcome(struct bus *bus, const struct policy_case *c);
+/* True if a send rule allows it that is about messages of its interface, and not of others. */
+bool judge_is_named(struct bus *bus, const struct policy_case *c);
 /*
  * Fills a denial in the wording of the reference: the complaint, the number of rules that applied, and the
  * fields of the message.

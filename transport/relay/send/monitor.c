@@ -19,6 +19,7 @@ void monitor_watch(struct bus *bus, struct peer *peer)
     GROUP_CALL(bus, monitor, bus, peer);
     match_index_depart(bus->matches, peer->matches);
     peer->matches = NULL;
+    list_unlink(&peer->in_observers);
     match_index_forget(bus->matches, peer->unique);
 }
 

@@ -110,6 +110,7 @@ struct bus {
     struct registry registry;
     struct match_index *matches;
     struct monitors monitors;
+    struct list observers; /* peer.in_observers: learn who listens to them, see listeners.h */
     struct replies replies;
     struct parking parking;
     struct prepared prepared;

@@ -162,6 +162,8 @@ struct peer {
     struct peer_group group;
     bool names_instances;       /* its messages have CONTAINER_INSTANCE: api/command_apply.c */
     struct match_list *matches; /* NULL: no AddMatch yet: route/driver.c */
+    struct list in_observers;   /* bus.observers: send/listeners.c */
+    bool listens_widely;        /* has had too many rules to tell of each: send/listeners.c */
     struct monitor *monitor;    /* NULL: no monitor: send/monitor.c */
     uint64_t mark;              /* of the latest broadcast for it: send/deliver.c */
     struct peer_statistics statistics;
