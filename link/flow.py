@@ -314,7 +314,8 @@ class Flow:
             return
         self._is_due = False
         head = HEAD.pack(self._mine, self._sent_packets, self._handled)
-        self._lane.send(b"".join((head, *self._out)))
+        is_alone = bool(self._out) and self._sent == self._acknowledged
+        self._lane.send(b"".join((head, *self._out)), is_alone)
         self._sent_packets += 1
         self._sent += self._out_size
         self._told = self._handled

@@ -1,7 +1,9 @@
 """The way to and from one other host, whose two ends are threads.
 
 Zenoh blocks who puts something while a host takes nothing, so a thread of each host does that: no other host
-and nothing of this one waits for it. What comes arrives in a thread of Zenoh's, and waits in a bounded queue.
+and nothing of this one waits for it. Only what certainly finds room is put at once, which is most of what is
+said one after another: a switch of threads costs as much as all else. What comes arrives in a thread of
+Zenoh's, and waits in a bounded queue.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from .client import batch_of
 
 TURN: Final = 32
 """Packets that are handled before others get their turn."""
+AT_ONCE: Final = 48 << 10  # bytes: less than one batch of Zenoh's, which has two
 OVERHEAD: Final = 128  # bytes that a packet in the queue takes besides its own
 
 
@@ -35,6 +38,10 @@ class Lane:
         self._overflow: Callable[[], None] = _nothing
         self._out: SimpleQueue[tuple[int, bytes] | None] = SimpleQueue()
         self._turn = 0
+        self._put: Callable[[bytes], Any] = _nothing
+        # Packets for the thread, and those that it has put: each has one writer.
+        self._given = 0
+        self._done = 0
         self._inbox: deque[bytes] = deque()
         # Each has one writer: the thread of Zenoh's, and the loop.
         self._arrived = 0
@@ -52,17 +59,23 @@ class Lane:
 
     def start(self, put: Callable[[bytes], Any]) -> None:
         """Send from now on."""
-        self._thread = threading.Thread(target=self._run, args=(put,), name=f"to {self.host}", daemon=True)
+        self._put = put
+        self._thread = threading.Thread(target=self._run, name=f"to {self.host}", daemon=True)
         self._thread.start()
 
-    def _run(self, put: Callable[[bytes], Any]) -> None:
+    def _run(self) -> None:
         while (item := self._out.get()) is not None:
             turn, packet = item
             if turn == self._turn:
-                put(packet)
+                self._put(packet)
+            self._done += 1
 
-    def send(self, packet: bytes) -> None:
-        """Send a packet, after those before it."""
+    def send(self, packet: bytes, is_alone: bool = False) -> None:
+        """Send a packet, after those before it; ``is_alone``: the other host has handled them all."""
+        if is_alone and self._given == self._done and len(packet) < AT_ONCE:
+            self._put(packet)
+            return
+        self._given += 1
         self._out.put((self._turn, packet))
 
     def clear(self) -> None:
@@ -74,6 +87,11 @@ class Lane:
         self.clear()
         self._is_open = False
         self._out.put(None)
+
+    def join(self, timeout: float) -> None:
+        """Wait for the end of the thread, in seconds."""
+        if self._thread:
+            self._thread.join(timeout)
 
     # In.
 

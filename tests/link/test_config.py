@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from omnibus.link import config
+from omnibus.link import config, zenoh_config
 from omnibus.link.config import Config, ConfigError
 
 from .conftest import NAME, PROGRAM, Linked, StartLink, text_of
@@ -93,6 +93,102 @@ class TestFile:
             config.ids_of("root")
 
 
+HOSTS = """
+[bus.a]
+address = "unix:path=/run/dbus/system_bus_socket"
+user = { b = 70001, c = 70002 }
+[bus.a.export]
+"org.example.Sensor" = { to = ["b", "c"] }
+[bus.a.import]
+"org.example.at_%h.Sensor" = { from = "*", name = "org.example.Sensor" }
+"org.example.Display" = { from = "b" }
+[zenoh]
+listen = ["tls/0.0.0.0:7447"]
+connect = ["quic/[2001:db8::1]:7447"]
+ca = "ca.pem"
+certificate = "a.pem"
+key = "a.key"
+names = { c = "c.example.org" }
+"""
+
+
+class TestHosts:
+    """The file of a host that is linked with several others, and what Zenoh is told."""
+
+    def test_others(self) -> None:
+        found = read(HOSTS)
+        assert found.others("a") == ["b", "c"]
+        assert config.user_of(found.bus["a"], "c") == 70002
+
+    @pytest.mark.parametrize(
+        ("old", "new", "why"),
+        [
+            ('ca = "ca.pem"', "", "`ca` is missing, which tls/0.0.0.0:7447 needs"),
+            ('certificate = "a.pem"', "", "`certificate` is missing"),
+            ('key = "a.key"', "", "`key` is missing"),
+            ("tls/0.0.0.0", "tcp/0.0.0.0", "tcp/0.0.0.0:7447 leaves this machine"),
+            ("tls/0.0.0.0", "tcp/[::]", "leaves this machine"),
+            ("tls/0.0.0.0", "tcp/a.example", "leaves this machine"),
+            ("tls/0.0.0.0", "tcp/127.0.0.1", "without certificates"),
+            ("tls/0.0.0.0:7447", "tls/0.0.0.0:7447#verify_name_on_connect=false", "is not tls/"),
+            ("tls/0.0.0.0:7447", "tls/0.0.0.0:70000", "is not tls/"),
+            ("tls/0.0.0.0", "udp/0.0.0.0", "is not tls/"),
+            ('["tls/0.0.0.0:7447"]', "[]\nlease = 0", "lease"),
+            ('to = ["b", "c"]', 'to = ["b", "d"]', "'d' is not a host of `user`"),
+            ("user = { b = 70001, c = 70002 }", "user = 70001", "bus.a.user"),
+            ("user = { b = 70001, c = 70002 }", "user = { a = 1, b = 70001, c = 70002 }", "'a' is this host"),
+            ('names = { c = "c.example.org" }', 'names = { d = "d" }', "zenoh.names"),
+            (
+                "[bus.a.export]",
+                '[bus.b]\naddress = "unix:path=/b"\nuser = { a = 1 }\n[bus.a.export]',
+                "one bus",
+            ),
+            (HOSTS[HOSTS.index("[zenoh]") :], "", "two buses"),
+        ],
+    )
+    def test_errors(self, old: str, new: str, why: str) -> None:
+        assert old in HOSTS
+        with pytest.raises(ConfigError, match=why):
+            read(HOSTS.replace(old, new, 1))
+
+    def test_neither_end(self) -> None:
+        text = HOSTS.replace('["tls/0.0.0.0:7447"]', "[]").replace('["quic/[2001:db8::1]:7447"]', "[]")
+        with pytest.raises(ConfigError, match="both empty"):
+            read(text)
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "[::1]", "localhost"])
+    def test_loopback_needs_no_certificates(self, host: str) -> None:
+        text = HOSTS[: HOSTS.index("listen")] + f'listen = ["tcp/{host}:7447"]\n'
+        zenoh = read(text).zenoh
+        assert zenoh and not zenoh.is_secure
+        assert "access_control" not in zenoh_config.settings(zenoh, "a", ["b"], 1 << 20)
+
+    def test_access_control(self) -> None:
+        """Each host may say and hear its own, and is known by the name of its certificate."""
+        zenoh = read(HOSTS).zenoh
+        assert zenoh
+        found = zenoh_config.settings(zenoh, "a", ["b", "c"], 1 << 20)
+        assert found["transport/link/tls"]["enable_mtls"] is True
+        control = found["access_control"]
+        assert (control["enabled"], control["default_permission"]) == (True, "deny")
+        assert control["subjects"] == [
+            {"id": "b", "cert_common_names": ["b"]},
+            {"id": "c", "cert_common_names": ["c.example.org"]},
+        ]
+        rules = {one["id"]: one for one in control["rules"]}
+        for policy in control["policies"]:
+            (host,) = policy["subjects"]
+            keys = {key for name in policy["rules"] for key in rules[name]["key_exprs"]}
+            assert keys == {f"ob/{host}/to/a", f"ob/a/to/{host}", f"ob/{host}/alive", "ob/a/alive"}
+            puts = {
+                (*rules[name]["flows"], *rules[name]["key_exprs"])
+                for name in policy["rules"]
+                if "put" in rules[name]["messages"]
+            }
+            assert puts == {("ingress", f"ob/{host}/to/a"), ("egress", f"ob/a/to/{host}")}
+        assert {name for policy in control["policies"] for name in policy["rules"]} == rules.keys()
+
+
 def program(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [PROGRAM, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60
@@ -142,6 +238,25 @@ class TestProgram:
             '<allow send_destination_prefix="org.example.cam"/>',
         ]
         assert program(path, "--print-policy=other").returncode == 2
+
+    def test_policy_of_several_hosts(self, tmp_path: Path) -> None:
+        path = tmp_path / "link.toml"
+        path.write_text(HOSTS)
+        assert rules(program(path, "--print-policy=a").stdout) == [
+            '<policy user="70001">',
+            '<allow send_destination="org.example.Sensor"/>',
+            '<allow own="org.example.at_b.Sensor"/>',
+            '<allow own="org.example.Display"/>',
+            '<policy user="70002">',
+            '<allow send_destination="org.example.Sensor"/>',
+            '<allow own="org.example.at_c.Sensor"/>',
+            '<policy context="default">',
+            '<allow send_destination="org.example.at_b.Sensor"/>',
+            '<allow send_destination="org.example.Display"/>',
+            '<allow send_destination="org.example.at_c.Sensor"/>',
+        ]
+        users = program(path, "--print-users=a").stdout.splitlines()
+        assert [line.split()[:3] for line in users] == [["u", "link-b", "70001"], ["u", "link-c", "70002"]]
 
     def test_users(self, tmp_path: Path) -> None:
         path = tmp_path / "link.toml"

@@ -69,7 +69,7 @@ class Lane:
         self.is_open = False
         self._changed = asyncio.Event()
 
-    def send(self, packet: bytes) -> None:
+    def send(self, packet: bytes, is_alone: bool = False) -> None:
         self.sent.append(packet)
         self._changed.set()
 

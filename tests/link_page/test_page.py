@@ -113,6 +113,6 @@ class TestPage:
         assert len(denied) == 2, denied
         assert "Access denied" in denied[0]
         assert "nteractive authentication required" in denied[1]
-        assert 'omnibus_link_up{bus="link"} 1' in outputs["host-metrics"]
+        assert 'omnibus_link_up{bus="host",peer="web"} 1' in outputs["host-metrics"]
         wait_until(lambda: not is_linked(machine), "the end of the names")
         assert time.monotonic() - began < LIMIT
