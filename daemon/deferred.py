@@ -34,14 +34,15 @@ class Deferred(ModuleType):
 
 
 # asyncio has them for TLS, coroutines, add_signal_handler(), subprocesses in text mode, and exceptions;
-# Python 3.14 uses inspect at once. The function is fetched by asyncio's native module, which calls it when
-# debugging. An upgrade and a standby write JSON.
+# Python 3.14 uses inspect at once, which has tokenize for source code. The function is fetched by asyncio's
+# native module, which calls it when debugging. An upgrade and a standby write JSON.
 DEFERRED: Final[dict[str, tuple[str, ...]]] = {
     "asyncio.sslproto": (),
     "inspect": (),
     "json": (),
     "linecache": (),
     "locale": (),
+    "tokenize": (),
     "traceback": ("extract_stack",),
 }
 
