@@ -12,15 +12,10 @@ from typing import Any
 
 import pytest
 
-from support.daemon import Daemon, adoption, config, start
+from support.daemon import Daemon, adoption, children, config, start
 from support.raw import DEADLINE, Client
 
 STANDBY = "omnibus-standby"
-
-
-def children(pid: int) -> list[int]:
-    found = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    return [int(child) for text in found for child in text.split()]
 
 
 def command_name(pid: int) -> str:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from support.daemon import DEADLINE, adoption, config, end_process, private_directory
+from support.daemon import DEADLINE, adoption, children, config, end_process, private_directory
 from support.message import Type
 from support.raw import BUS, BUS_PATH, Client, Wire
 
-from .conftest import STANDBY, Bus, StartBus, children, command_name, standby_of, wait_until
+from .conftest import STANDBY, Bus, StartBus, command_name, standby_of, wait_until
 
 NAME = "org.example.Service"
 OTHER = "org.example.Other"

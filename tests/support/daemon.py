@@ -93,13 +93,13 @@ def read_line(fd: int, deadline: float = DEADLINE) -> str:
     return line.decode()
 
 
-def children() -> set[int]:
-    """Return our child processes."""
-    return {
-        int(pid)
-        for path in Path("/proc/self/task").iterdir()
-        for pid in (path / "children").read_text().split()
-    }
+def children(of: int | None = None) -> set[int]:
+    """Return the child processes of all threads of a process, ours by default; a thread may end meanwhile."""
+    found: set[int] = set()
+    for path in Path(f"/proc/{of or 'self'}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found |= set(map(int, path.read_text().split()))
+    return found
 
 
 @contextlib.contextmanager

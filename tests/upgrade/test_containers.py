@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from support.daemon import private_directory
+from support.daemon import children, private_directory
 from support.message import Type
 from support.raw import DEADLINE, BusError, Client, Wire
 from support.wire import Variant
@@ -52,8 +52,7 @@ def bus(start_bus: StartBus, directory: Path) -> Bus:
 
 
 def standby_of(pid: int) -> int | None:
-    children = " ".join(one.read_text() for one in Path(f"/proc/{pid}/task").glob("*/children"))
-    for child in map(int, children.split()):
+    for child in children(pid):
         if Path(f"/proc/{child}/comm").read_text().strip() == STANDBY:
             return child
     return None
