@@ -65,7 +65,8 @@ def certificate(name: str, directory: Path) -> str:
     ca, ca_key, own, key = (directory / one for one in ("ca.pem", "ca.key", f"{name}.pem", f"{name}.key"))
     if not ca.exists():
         openssl("req", "-x509", *ec, "-subj", "/CN=ca", "-keyout", str(ca_key), "-out", str(ca))
-    sign = ("-CA", str(ca), "-CAkey", str(ca_key), "-addext", "subjectAltName=IP:127.0.0.1")
+    sign: tuple[str, ...] = ("-CA", str(ca), "-CAkey", str(ca_key), "-addext", "subjectAltName=IP:127.0.0.1")
+    sign += ("-addext", "basicConstraints=critical,CA:FALSE")
     openssl("req", "-x509", *ec, "-subj", f"/CN={name}", *sign, "-keyout", str(key), "-out", str(own))
     return f'ca = "{ca}"\ncertificate = "{own}"\nkey = "{key}"\n'
 

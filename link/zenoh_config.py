@@ -103,6 +103,7 @@ def settings(zenoh: Zenoh, host: str, others: Iterable[str], max_message: int) -
         "mode": "peer",
         "scouting/multicast/enabled": False,
         "scouting/gossip/enabled": False,
+        "open/return_conditions/connect_scouted": False,
         "listen/endpoints": zenoh.listen,
         "listen/exit_on_failure": True,
         "connect/endpoints": zenoh.connect,

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -230,6 +231,7 @@ def linked_hosts(
     limits: str = "",
     lease: float = LEASE,
     start: str | None = None,
+    settings: dict[str, dict[str, Any]] | None = None,
 ) -> Iterator[Hosts]:
     """Hosts each of which exports org.example.NAME and org.example.common, and imports the others'."""
     needs_network()
@@ -239,7 +241,7 @@ def linked_hosts(
         hosts = Hosts(network, Authority(directory / "ca"))
         for name in names:
             others = [one for one in names if one != name]
-            bus = stack.enter_context(bus_of(kind, executable))
+            bus = stack.enter_context(bus_of(kind, executable, **(settings or {}).get(name, {})))
             each = "\n".join(f'"org.example.{one}" = {{ from = "{one}" }}' for one in others)
             text = text_of(
                 name,
