@@ -10,13 +10,16 @@ from dbus_fast import BusType, Message, MessageType
 from dbus_fast.aio import MessageBus
 from dbus_fast.errors import AuthError
 
-from . import message, rules
+from . import listeners, message, rules
 from .config import Bus, covers
+from .listeners import Told, Trial
 from .monitor import SNAPSHOT, STATS, Monitor
 from .peer import Peer
+from .policy import imports_of
 from .standin import StandIn
 
 CALL_TIMEOUT: Final = 25.0  # seconds
+PROPERTIES: Final = "org.freedesktop.DBus.Properties"
 
 
 class Refused(Exception):
@@ -55,9 +58,15 @@ class Host:
             )
             for other in others
         ]
+        for peer in self.peers:
+            peer.fail = self._fail
 
     def _report(self, text: str) -> None:
         self._write(f"{self.name}: {text}")
+
+    def _fail(self, why: str) -> None:
+        self._report(why)
+        self.lost.set()
 
     async def connect(self) -> None:
         """Connect, and learn names and rules; raises OSError and Refused."""
@@ -170,8 +179,27 @@ class Host:
 
     # Rules of clients.
 
+    async def _is_told(self) -> bool:
+        """Find out whether the bus tells stand-ins who listens to them; raises OSError."""
+        try:
+            found = await self.call("Get", message.BUS, "Interfaces", signature="ss", interface=PROPERTIES)
+        except Refused:
+            return False
+        if listeners.INTERFACE not in found.value:
+            return False
+        for ids in {peer.ids for peer in self.peers if any(imports_of(self.bus, peer.host))}:
+            why = await Trial(self.bus, ids).refusal(CALL_TIMEOUT)
+            if why:
+                self._report(f"needs a monitor, as the bus does not tell who listens: {why}")
+                return False
+        return True
+
     async def _learn_rules(self) -> None:
         """Begin to follow the rules of clients; report what can't be known."""
+        if await self._is_told():
+            for peer in self.peers:
+                peer.listen_to(Told(peer))
+            return
 
         def end(why: str) -> None:
             if self._began.is_set():
@@ -188,7 +216,7 @@ class Host:
         if not self._monitor:
             return
         for peer in self.peers:
-            peer.listen_to(self._monitor.rules)
+            peer.listen_to(self._monitor)
         try:
             found = await self.call(SNAPSHOT, interface=STATS)
         except Refused as error:
@@ -201,10 +229,8 @@ class Host:
         return client == (control or "").encode() or client in self._standins
 
     def _rules_changed(self, client: bytes) -> None:
-        if self._monitor:
-            found = self._monitor.rules_of(client)
-            for peer in self.peers:
-                peer.hear_rules(client, found)
+        for peer in self.peers:
+            peer.hear_rules(client)
 
     def _catch_up(self) -> None:
         if self._monitor:

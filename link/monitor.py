@@ -1,4 +1,4 @@
-"""Which match rules the clients of a bus have, learned by watching.
+"""Which match rules the clients of a bus have, learned by watching one that does not tell (listeners.py).
 
 A monitor sees AddMatch and RemoveMatch as the bus handles them. It needs the privilege of BecomeMonitor,
 which system buses give to root.
@@ -7,13 +7,16 @@ which system buses give to root.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Final
 
 from . import message
 from .client import Client, bus_error
 from .message import Frame
 from .rules import Parsed, parse
+
+if TYPE_CHECKING:
+    from .standin import StandIn
 
 STATS: Final = "org.freedesktop.DBus.Debug.Stats"
 SNAPSHOT: Final = "GetAllMatchRules"
@@ -59,11 +62,11 @@ class Monitor:
         else:
             self._began()
 
-    def rules(self) -> Mapping[bytes, list[Parsed]]:
-        """Return the rules of each client that has any."""
-        return {client: self.rules_of(client) for client in self._rules}
+    def clients(self) -> Iterable[bytes]:
+        """Return all clients that have rules."""
+        return list(self._rules)
 
-    def rules_of(self, client: bytes) -> list[Parsed]:
+    def of(self, _: StandIn, client: bytes) -> list[Parsed]:
         """Return the rules of a client, each once."""
         return [rule for rule, count in self._rules.get(client, Counter()).items() if count > 0]
 

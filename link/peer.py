@@ -9,20 +9,29 @@ absent, its well-known name, since its unique name changes with each start.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from . import message, rules
 from .config import Bus, exported, ids_of, imported, started, user_of
 from .counters import Counters
+from .listeners import Told
 from .message import Frame
 from .standin import StandIn
 
 Wanted = frozenset[tuple[str, rules.Rule]]
 """Names of the other host, with what is wanted of their signals."""
 
-ClientRules = Callable[[], Mapping[bytes, Iterable[rules.Parsed]]]
-"""Returns the match rules of each client."""
+
+class ClientRules(Protocol):
+    """The match rules of local clients, as far as they are known."""
+
+    def clients(self) -> Iterable[bytes]:
+        """Return all clients that have rules."""
+
+    def of(self, standin: StandIn, client: bytes) -> Iterable[rules.Parsed]:
+        """Return the rules of a client, or those of them that are about a stand-in."""
+
 
 REOPEN_DELAY: Final = 1.0  # seconds
 
@@ -80,7 +89,11 @@ class Peer:
         self._met: dict[bytes, int] = {}
         self._told: dict[bytes, Wanted] = {}
         self._imported: dict[bytes, frozenset[str]] = {}
-        self._client_rules: ClientRules = dict
+        self._client_rules: ClientRules | None = None
+        self.is_told = False
+        """The bus tells stand-ins which rules concern their signals."""
+        self.fail = report
+        """Is told why all has to begin anew."""
 
     @property
     def standins(self) -> Iterable[StandIn]:
@@ -148,13 +161,13 @@ class Peer:
         """Tell whether a connection on this bus is a stand-in, of this host or another."""
         return local in self._by_name
 
-    def hear_rules(self, client: bytes, client_rules: Iterable[rules.Parsed]) -> None:
-        """Take all rules of a local client; tell the other host those that are about its names."""
-        if not self.remote or self.is_standin(client):
+    def hear_rules(self, client: bytes) -> None:
+        """Hear that rules of a local client have changed; tell the other host those about its names."""
+        if not self.remote or not self._client_rules or self.is_standin(client):
             return
         found: set[tuple[str, rules.Rule]] = set()
         for standin in self._standins.values():
-            if standin.owned and (about := _about(client_rules, standin)):
+            if standin.owned and (about := _about(self._client_rules.of(standin, client), standin)):
                 standin.meet(client)
                 # Under any one of its names: they have one owner.
                 name = min(self._imported[standin.remote])
@@ -168,13 +181,15 @@ class Peer:
             self.remote.take_rules(client, wanted)
 
     def listen_to(self, client_rules: ClientRules) -> None:
-        """Set what returns all rules of all local clients."""
+        """Set where the rules of local clients are known."""
         self._client_rules = client_rules
+        self.is_told = isinstance(client_rules, Told)
 
     def owned_changed(self) -> None:
         """Tell the other host the rules anew, after a stand-in has acquired or lost a name."""
-        for client, some in list(self._client_rules().items()):
-            self.hear_rules(client, some)
+        known = self._client_rules.clients() if self._client_rules else ()
+        for client in {*known, *self._told}:
+            self.hear_rules(client)
 
     def met(self, local: bytes) -> None:
         """Count a stand-in that a local connection has to do with."""
@@ -342,5 +357,5 @@ class Peer:
 
 def _about(client_rules: Iterable[rules.Parsed], standin: StandIn) -> set[rules.Rule]:
     """Return what rules demand of signals of a stand-in."""
-    names = frozenset({*standin.owned, standin.name.decode()})
+    names = standin.names
     return {one for rule in client_rules if (one := rules.about(rule, names)) is not None}

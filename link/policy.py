@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.sax.saxutils import quoteattr
 
+from . import listeners, message
 from .config import Bus, Config, ConfigError, user_of
 
 DOCTYPE = (
@@ -55,7 +56,10 @@ def _of_the_other(bus: Bus, far: str) -> Iterator[str]:
     for pattern, one in bus.exports.items():
         if far in one.to:
             yield f"<allow {_attribute('send_destination', pattern)}/>"
-    for pattern in imports_of(bus, far):
+    imports = list(imports_of(bus, far))
+    if imports:
+        yield f'<allow send_destination="{message.BUS}" send_interface="{listeners.INTERFACE}"/>'
+    for pattern in imports:
         yield f"<allow {_attribute('own', pattern)}/>"
 
 

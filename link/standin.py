@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from . import message, rules
+from . import listeners, message, rules
 from .client import Client, bus_error
 from .message import Frame
 
@@ -45,6 +45,9 @@ class StandIn:
         self.is_ending = False
         self.known: set[bytes] = set()
         """Local connections that have to do with the remote one."""
+        self.heard = listeners.Heard()
+        """The rules of local connections, if the bus tells of them."""
+        self._is_told = False
         self._calls: dict[int, tuple[int, bytes]] = {}
         self._owed: set[tuple[bytes, int]] = set()
         limits = peer.bus.limits
@@ -55,6 +58,11 @@ class StandIn:
             max_message=limits.max_message,
             max_queued=limits.queue,
         )
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names that its signals have as sender."""
+        return frozenset({*self.owned, self.name.decode()})
 
     @property
     def calls(self) -> int:
@@ -77,6 +85,8 @@ class StandIn:
 
     def want(self, names: dict[str, bool]) -> None:
         """Request and release names until they are these."""
+        if names and self.peer.is_told and not self._is_told:
+            self._watch()
         for name in self.wanted.keys() - names.keys():
             self.owned.discard(name)
             self.client.call_bus("ReleaseName", name)
@@ -90,6 +100,18 @@ class StandIn:
             self.peer.report(f"a name is refused to the stand-in of {self.remote!r}: {bus_error(reply)}")
         elif message.body_number(reply) in NOT_OWNER:
             self.peer.report(f"the stand-in of {self.remote!r} waits for a name that has an owner here")
+
+    def _watch(self) -> None:
+        """Be told which rules concern this connection; what was told before is void."""
+        self._is_told = True
+        self.heard.clear()
+        self.client.call_bus("Watch", interface=listeners.INTERFACE, answer=self._watching)
+
+    def _watching(self, reply: Frame) -> None:
+        if reply.type == message.ERROR:
+            self.peer.fail(f"who listens to {message.bus_text(self.remote)} is not told: {bus_error(reply)}")
+        else:
+            self.peer.owned_changed()
 
     def listen(self, wanted: frozenset[tuple[str, rules.Rule]]) -> None:
         """Add and remove match rules until they are these, by the name of the sender."""
@@ -191,7 +213,9 @@ class StandIn:
     def _hear(self, frame: Frame) -> None:
         """Hear the bus: of names of its own, and of the owners of others."""
         member = message.text(frame.member, frame.member_size)
-        if member == b"NameAcquired":
+        if message.text(frame.interface, frame.interface_size) == listeners.INTERFACE.encode():
+            self._hear_listeners(member, frame)
+        elif member == b"NameAcquired":
             (name,) = message.body_strings(frame)
             if name in self.wanted:
                 self.owned.add(name)
@@ -199,6 +223,7 @@ class StandIn:
         elif member == b"NameLost":
             (name,) = message.body_strings(frame)
             self.owned.discard(name)
+            self.heard.lose_name(name)
             self.peer.owned_changed()
         elif member == b"NameOwnerChanged":
             name, old, new = message.body_strings(frame)
@@ -207,6 +232,22 @@ class StandIn:
                     self.forget(name.encode())
             else:
                 self.peer.owner_changed(name, old, new)
+
+    def _hear_listeners(self, member: bytes, frame: Frame) -> None:
+        """Hear by which rules local connections listen to this one."""
+        if member == b"Lost":
+            self._watch()
+            return
+        clients = set()
+        for client, text, copies in listeners.changes(frame):
+            rule = listeners.rule_of(text)
+            if rules.about(rule, self.names) is None or self.peer.is_standin(client):
+                continue
+            self.heard.put(client, rule, copies)
+            clients.add(client)
+            self.meet(client)  # with its end its rules end
+        for client in clients:
+            self.peer.hear_rules(client)
 
     def too_long(self, frame: Frame) -> None:
         """Answer what is larger than a message may be."""
@@ -249,6 +290,7 @@ class StandIn:
         """Take note that a local connection is gone: nothing more comes from it on this socket."""
         if local in self.known:
             self.known.discard(local)
+            self.heard.forget(local)
             self.client.call_bus("RemoveMatch", rules.owner_of(local.decode()))
             self._owed = {one for one in self._owed if one[0] != local}
             self.peer.unmet(local)

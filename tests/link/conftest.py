@@ -51,13 +51,13 @@ class Bus:
 class Link:
     """A running omnibus-link."""
 
-    def __init__(self, text: str, directory: Path, prefix: Sequence[str] = ()) -> None:
+    def __init__(self, text: str, directory: Path, prefix: Sequence[str] = (), **options: Any) -> None:
         self.file = directory / "link.toml"
         self.log = directory / "link.log"
         self.file.write_text(text)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*prefix, PROGRAM, self.file], stderr=log, stdin=subprocess.DEVNULL
+                [*prefix, PROGRAM, self.file], stderr=log, stdin=subprocess.DEVNULL, **options
             )
 
     def wait_for(self, text: str, count: int = 1) -> None:
@@ -158,6 +158,10 @@ user = "{USER_A}"
 """
 
 
+TELLS = f"""<policy context="mandatory">
+  <allow send_destination="{BUS}" send_interface="org.omnibus.Listeners1"/>
+</policy>"""
+"""What lets stand-ins learn who listens to them, with a bus that can tell."""
 KINDS = ("omnibusd", "dbus-daemon", "dbus-broker")
 
 
@@ -172,6 +176,8 @@ def bus_of(kind: str, executable: str, **settings: Any) -> Iterator[Bus]:
     if kind == "dbus-daemon" and not os.access(REFERENCE, os.X_OK):
         pytest.skip("dbus-daemon is not installed")
     program = REFERENCE if kind == "dbus-daemon" else executable
+    if kind == "omnibusd":
+        settings = {**settings, "extra": TELLS + settings.get("extra", "")}
     daemon = start(program, config("unix:path={dir}/bus", **settings))
     bus = Bus(daemon.address, daemon.stop, daemon.pid)
     try:

@@ -231,6 +231,7 @@ class TestProgram:
         ]
         assert rules(program(path, "--print-policy=web").stdout) == [
             '<policy user="70000">',
+            '<allow send_destination="org.freedesktop.DBus" send_interface="org.omnibus.Listeners1"/>',
             '<allow own="org.example.at_host.Sensor"/>',
             '<allow own_prefix="org.example.cam"/>',
             '<policy context="default">',
