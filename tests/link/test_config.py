@@ -199,6 +199,9 @@ def rules(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip().startswith(("<allow", "<policy"))]
 
 
+LISTENERS = '<allow send_destination="org.freedesktop.DBus" send_interface="org.omnibus.Listeners1"/>'
+
+
 class TestProgram:
     """The command line."""
 
@@ -231,7 +234,7 @@ class TestProgram:
         ]
         assert rules(program(path, "--print-policy=web").stdout) == [
             '<policy user="70000">',
-            '<allow send_destination="org.freedesktop.DBus" send_interface="org.omnibus.Listeners1"/>',
+            LISTENERS,
             '<allow own="org.example.at_host.Sensor"/>',
             '<allow own_prefix="org.example.cam"/>',
             '<policy context="default">',
@@ -246,10 +249,12 @@ class TestProgram:
         assert rules(program(path, "--print-policy=a").stdout) == [
             '<policy user="70001">',
             '<allow send_destination="org.example.Sensor"/>',
+            LISTENERS,
             '<allow own="org.example.at_b.Sensor"/>',
             '<allow own="org.example.Display"/>',
             '<policy user="70002">',
             '<allow send_destination="org.example.Sensor"/>',
+            LISTENERS,
             '<allow own="org.example.at_c.Sensor"/>',
             '<policy context="default">',
             '<allow send_destination="org.example.at_b.Sensor"/>',
