@@ -240,7 +240,7 @@ class TestTable:
         seen.append(crossed())
         assert seen == [0, 50, 0]
         table["signals"] = (
-            "50 signals, nobody listens",
+            "50 signals without a listener",
             "0 cross; with a match rule all; 0 again when it ends",
         )
 
