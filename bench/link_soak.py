@@ -31,7 +31,11 @@ def soak(bus: str, kind: str, seconds: float, messages: int) -> str:
             begin, sent, first = time.monotonic(), 0, 0
             for turn, (name, case) in enumerate(itertools.cycle(CASES.items())):
                 wait_for_absence(b.address)
-                found = run(case, b.address, pids, TURN, f"--service-address={a.address}")
+                try:
+                    found = run(case, b.address, pids, TURN, f"--service-address={a.address}")
+                except RuntimeError as error:
+                    logs = [log.read_text() for log in Path(place).glob("*.log")]
+                    return "\n".join([str(error), *logs])
                 sent += int(found["n"]) * (1 if case[0] == "bandwidth" else 2)
                 passed, memory = time.monotonic() - begin, pss(pids)
                 print(f"{passed:7.0f} s {sent:12,} messages {memory:8} KiB   {name}", flush=True)
