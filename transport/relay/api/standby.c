@@ -28,19 +28,19 @@
  * connections.
  *
  * - It shares the table of descriptors (CLONE_FILES), so it has whatever the bus opens later, and what the
- * bus closes is closed. Its memory is its own, apart from the shared heap: the OOM killer ends all processes
- *   with one memory.
+ *   bus closes is closed. Its memory is its own, apart from the shared heap: the OOM killer ends all
+ *   processes with one memory.
  * - It sleeps on a pidfd of the bus. When the bus has ended without relay_dismiss, it writes the state
  *   (resume/salvage.h) into a sealed memfd, as an upgrade does, and executes the program to go on with that.
- * - execve(2) ends the sharing of descriptors. So the next bus makes a standby of its own, and a bus ends its
- *   standby before an upgrade.
+ * - execve(2) ends the sharing of descriptors. So the next bus makes a standby of its own, and a bus ends
+ *   its standby before an upgrade.
  * - Everything it needs is prepared before: it allocates nothing from the C library, whose heap it gave up,
- * and calls nothing that does (qsort, stdio).
- * - It is not ended by what ends the bus in good order, and waits for that end. Signals that mean the bus are
- *   passed on: under systemd the standby is the unit's main process, and the only one that a reload,
+ *   and calls nothing that does (qsort, stdio).
+ * - It is not ended by what ends the bus in good order, and waits for that end. Signals that mean the bus
+ *   are passed on: under systemd the standby is the unit's main process, and the only one that a reload,
  *   KillMode=mixed and systemctl kill signal; the bus may get such a signal twice. SIGABRT, with which
- * systemd ends a bus that hangs, ends the standby too. If it fails or hangs itself, it ends, and the bus has
- * crashed for good.
+ *   systemd ends a bus that hangs, ends the standby too. If it fails or hangs itself, it ends, and the bus
+ *   has crashed for good.
  *
  * Rejected: a guard that runs the bus as its child, since an upgrade executes in the bus's process, after
  * which the two do not share descriptors any more. Descriptors kept by the service manager: a message for
