@@ -38,12 +38,13 @@ def choose_group(
     return group, f"directly between clients: {how}"
 
 
-def relay_only(mode: str, module: str) -> tuple[None, str]:
-    """Return as ``choose_group`` for a bus that a security module mediates.
+def relay_only(mode: str) -> tuple[None, str]:
+    """Return as ``choose_group`` for a bus that SELinux mediates.
 
-    The module is asked about each message; what went directly it would not see.
+    It is asked about each message; what went directly it would not see. AppArmor is not asked about clients
+    that it does not confine, and of its bus those alone are members.
     """
-    reason = f"{module} mediates the bus"
+    reason = "SELinux mediates the bus"
     if mode == "require":
         raise Unavailable(f"multicast is required: {reason}")
     return None, f"through the relay: {reason}"

@@ -170,17 +170,17 @@ class Startup:
         """Make a group before privileges are dropped."""
         mode = self._multicast(settings)
         self.group_required = mode == "require"
-        if self.modules:
-            self.group, self.way = relay_only(mode, mediation.describe(self.modules))
+        if Module.SELinux in self.modules:
+            self.group, self.way = relay_only(mode)
         else:
             max_pending = settings.limits.max_replies_per_connection
             self.group, self.way = choose_group(mode, max_pending, containers=settings.containers)
         self.log.note(f"Messages go {self.way}")
 
     def begin_group_again(self, settings: Settings, relay: Relay) -> None:
-        """Make a group for the clients that are connected, unless they are mediated."""
-        if relay.mediated:
-            self.way = relay_only("auto", mediation.describe(relay.mediated))[1]
+        """Make a group for the clients that are connected, unless SELinux mediates them."""
+        if Module.SELinux in relay.mediated:
+            self.way = relay_only("auto")[1]
             return
         self.group, self.way = begin_again(self._multicast(settings), settings, relay, self.log)
 

@@ -41,7 +41,7 @@ static struct {
     unsigned records, lines;
 } fake;
 
-static inline void fake_begin(void)
+static inline void modules_begin(void)
 {
     memset(&fake, 0, sizeof(fake));
     fake.audited = 1;
@@ -117,7 +117,7 @@ static inline void fake_log(void *context, int severity, const char *text)
 }
 
 /* True, with an errno, for the function that is to fail. */
-static inline bool fake_fails(const char *function)
+static inline bool modules_fail(const char *function)
 {
     errno = EACCES;
     return fake.fails && strcmp(fake.fails, function) == 0;
@@ -125,7 +125,7 @@ static inline bool fake_fails(const char *function)
 
 static inline int fake_getcon(char **context)
 {
-    *context = fake_fails("getcon") ? NULL : strdup("u:r:bus_t");
+    *context = modules_fail("getcon") ? NULL : strdup("u:r:bus_t");
     return *context ? 0 : -1;
 }
 
@@ -137,8 +137,8 @@ static inline void fake_freecon(char *context)
 static inline int fake_avc_open(void *options, unsigned n)
 {
     CHECK(!options && n == 0);
-    fake.opened += !fake_fails("avc_open");
-    return fake_fails("avc_open") ? -1 : 0;
+    fake.opened += !modules_fail("avc_open");
+    return modules_fail("avc_open") ? -1 : 0;
 }
 
 static inline void fake_avc_destroy(void)
@@ -151,7 +151,7 @@ static char fake_sids[16][64];
 
 static inline int fake_context_to_sid(const char *context, library_sid *sid)
 {
-    if (fake_fails("avc_context_to_sid") || strchr(context, ' '))
+    if (modules_fail("avc_context_to_sid") || strchr(context, ' '))
         return -1;
     for (size_t i = 0; i < CHECK_COUNT(fake_sids); i++) {
         if (fake_sids[i][0] == '\0')
@@ -181,7 +181,7 @@ static inline int fake_has_perm(library_sid source, library_sid target, uint16_t
 
 static inline int fake_netlink_fd(void)
 {
-    return fake_fails("avc_netlink_acquire_fd") ? -1 : dup(STDIN_FILENO);
+    return modules_fail("avc_netlink_acquire_fd") ? -1 : dup(STDIN_FILENO);
 }
 
 static inline void fake_netlink_release(void)
@@ -190,7 +190,7 @@ static inline void fake_netlink_release(void)
 
 static inline int fake_netlink_check(void)
 {
-    return fake_fails("avc_netlink_check_nb") ? -1 : 0;
+    return modules_fail("avc_netlink_check_nb") ? -1 : 0;
 }
 
 static inline void fake_set_callback(int type, void (*callback)(void))
@@ -229,7 +229,7 @@ static inline int fake_compute_av_flags(const char *source, const char *target, 
     snprintf(fake.source, sizeof(fake.source), "%s", source);
     snprintf(fake.target, sizeof(fake.target), "%s", target);
     *decision = (struct library_decision){.allowed = fake.allowed ? 2 : 1, .flags = fake.permissive};
-    return fake_fails("security_compute_av_flags") ? -1 : 0;
+    return modules_fail("security_compute_av_flags") ? -1 : 0;
 }
 
 static inline int fake_getenforce(void)

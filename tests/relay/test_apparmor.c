@@ -62,7 +62,7 @@ static void labels_are_split(void)
 
 static void what_is_unconfined_is_not_asked_about(void)
 {
-    fake_begin();
+    modules_begin();
     struct apparmor *apparmor = begin(REVISION, "session");
     static const struct mediation_end free_end = {{"unconfined", 10}, 0};
     struct mediation_case c = case_of("unconfined");
@@ -81,7 +81,7 @@ static void both_ends_are_asked_about(void)
 {
     static const char receive[] = "\0\0\0\0\0\0two\0\x20system\0:1.1\0one\0/a\0i.f\0M";
     static const char send[] = "\0\0\0\0\0\0one\0\x20system\0a.b\0two\0/a\0i.f\0M";
-    fake_begin();
+    modules_begin();
     fake.allowed = 1;
     struct apparmor *apparmor = begin(REVISION, "system");
     struct mediation_case c = case_of("one (enforce)");
@@ -104,7 +104,7 @@ static void both_ends_are_asked_about(void)
 
 static void a_requested_reply_passes(void)
 {
-    fake_begin();
+    modules_begin();
     struct apparmor *apparmor = begin(REVISION, NULL);
     struct mediation_case c = case_of("one (enforce)");
     c.requested_reply = true;
@@ -115,7 +115,7 @@ static void a_requested_reply_passes(void)
 
 static void answers_hold_until_the_policy_changes(void)
 {
-    fake_begin();
+    modules_begin();
     fake.allowed = 1;
     struct apparmor *apparmor = begin(REVISION, "session");
     const struct mediation_case c = case_of("one (enforce)");
@@ -135,7 +135,7 @@ static void answers_hold_until_the_policy_changes(void)
 
 static void nothing_is_remembered_without_announcements(void)
 {
-    fake_begin();
+    modules_begin();
     fake.allowed = 1;
     struct apparmor *apparmor = begin("/absent", "session");
     const struct mediation_case c = case_of("one (enforce)");
@@ -156,7 +156,7 @@ static void nothing_is_remembered_without_announcements(void)
 
 static void denials_are_recorded(void)
 {
-    fake_begin();
+    modules_begin();
     fake.audit_fd = 100;
     struct apparmor *apparmor = begin(REVISION, "session");
     struct mediation_case c = case_of("one (enforce)");
@@ -189,7 +189,7 @@ static void denials_are_recorded(void)
 
 static void names_and_eavesdropping_are_recorded(void)
 {
-    fake_begin();
+    modules_begin();
     struct apparmor *apparmor = begin(REVISION, NULL);
     const struct mediation_case c = case_of("one (enforce)");
     CHECK(!apparmor_own(apparmor, &c.sender, SPAN("a.b")).allow);
@@ -207,7 +207,7 @@ static void names_and_eavesdropping_are_recorded(void)
 
 static void complain_mode_denies_nothing(void)
 {
-    fake_begin();
+    modules_begin();
     struct apparmor *apparmor = begin(REVISION, "session");
     struct mediation_case c = case_of("one (complain)");
     fake.refused = 1 << 1;
@@ -221,7 +221,7 @@ static void complain_mode_denies_nothing(void)
 
 static void a_question_without_answer_is_a_denial(void)
 {
-    fake_begin();
+    modules_begin();
     fake.error = ENOENT; /* the profile was removed */
     struct apparmor *apparmor = begin(REVISION, "session");
     struct mediation_case c = case_of("one (complain)");
@@ -240,7 +240,7 @@ static void a_question_without_answer_is_a_denial(void)
 static void long_questions_are_refused(void)
 {
     static char path[2 * APPARMOR_QUESTION];
-    fake_begin();
+    modules_begin();
     fake.allowed = 1;
     struct apparmor *apparmor = begin(REVISION, "session");
     struct mediation_case c = case_of("one (enforce)");
@@ -263,7 +263,7 @@ static void a_bus_without_label_does_not_begin(void)
 {
     struct apparmor *apparmor;
     char why[256];
-    fake_begin();
+    modules_begin();
     fake.context = NULL;
     audit = audit_new(&fake_audit);
     CHECK_EQUAL(apparmor_new(&apparmor, &fake_apparmor, REVISION, NULL, audit, why, sizeof(why)), -EINVAL);
@@ -279,7 +279,7 @@ static void a_bus_without_label_does_not_begin(void)
 
 static void a_confined_bus_is_asked_about(void)
 {
-    fake_begin();
+    modules_begin();
     fake.allowed = 1;
     fake.context = "bus (enforce)";
     struct apparmor *apparmor = begin(REVISION, "session");
@@ -293,7 +293,7 @@ static void a_confined_bus_is_asked_about(void)
 
 static void a_failed_way_to_audit_is_logged(void)
 {
-    fake_begin();
+    modules_begin();
     fake.audit_error = EPERM;
     audit = audit_new(&fake_audit);
     audit_log(audit, 0, "before there is a log");
@@ -310,7 +310,7 @@ static void people_are_told_without_a_record(void)
 {
     struct mediation_opinion opinions[MEDIATION_OPINIONS];
     const struct span assumed = SPAN("service");
-    fake_begin();
+    modules_begin();
     fake.allowed = 1;
     fake.refused = 1 << 2;
     struct apparmor *apparmor = begin(REVISION, "session");

@@ -18,7 +18,7 @@ static void open_mediated(struct bus_fixture *f, uint32_t module)
 {
     static const uint32_t uids[PEERS] = {0};
     char why[256];
-    fake_begin();
+    modules_begin();
     bus_fixture_open(f, uids);
     struct mediation *mediation;
     CHECK_EQUAL(mediation_new(&mediation, 0, "system", why, sizeof(why)), 0);

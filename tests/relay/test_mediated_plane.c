@@ -16,7 +16,7 @@ static void open_mediated(struct plane *p, const struct relay_limits *limits)
 {
     struct mediation *mediation;
     char why[256];
-    fake_begin();
+    modules_begin();
     fake.allowed = 1;
     plane_prepare(p);
     CHECK_EQUAL(mediation_new(&mediation, 0, "session", why, sizeof(why)), 0);
@@ -139,7 +139,7 @@ static void what_mediates_is_in_the_state(void)
     struct plane p;
     struct upgrade_state state;
     char why[256];
-    fake_begin();
+    modules_begin();
     plane_open(&p);
     CHECK_EQUAL(relay_mediate(p.relay, 0, "system", why, sizeof(why)), 0);
     CHECK_EQUAL(relay_mediated(p.relay), 0);

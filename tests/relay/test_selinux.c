@@ -40,7 +40,7 @@ static struct mediation_case case_of(const char *label)
 
 static void messages_are_checked(void)
 {
-    fake_begin();
+    modules_begin();
     fake.audit_fd = 100;
     struct selinux *selinux = begin();
     struct mediation_case c = case_of("u:r:one_t");
@@ -60,7 +60,7 @@ static void messages_are_checked(void)
 static void starts_are_not_checked(void)
 {
     const struct span assumed = {NULL, 0};
-    fake_begin();
+    modules_begin();
     struct selinux *selinux = begin();
     struct mediation_case c = case_of("u:r:one_t");
     c.recipient = NULL;
@@ -72,7 +72,7 @@ static void starts_are_not_checked(void)
 
 static void names_are_checked(void)
 {
-    fake_begin();
+    modules_begin();
     struct selinux *selinux = begin();
     const struct mediation_end peer = {SPAN("u:r:one_t"), 11};
     CHECK(!selinux_own(selinux, &peer, SPAN("a.b"), SPAN("u:r:service_t")));
@@ -89,7 +89,7 @@ static void names_are_checked(void)
 static void labels_have_to_be_contexts(void)
 {
     static char longest[5000];
-    fake_begin();
+    modules_begin();
     fake.allowed = 1;
     struct selinux *selinux = begin();
     memset(longest, 'a', sizeof(longest) - 1);
@@ -104,7 +104,7 @@ static void labels_have_to_be_contexts(void)
 
 static void a_policy_decides_about_what_it_lacks(void)
 {
-    fake_begin();
+    modules_begin();
     struct selinux *selinux = begin();
     const struct mediation_case c = case_of("u:r:one_t");
     fake.no_class = true;
@@ -120,7 +120,7 @@ static void a_policy_decides_about_what_it_lacks(void)
 
 static void changes_are_recorded(void)
 {
-    fake_begin();
+    modules_begin();
     fake.audit_fd = 100;
     struct selinux *selinux = begin();
     fake.say(4, "avc:  received policyload notice (seqno=%d)\n", 2);
@@ -150,7 +150,7 @@ static void a_loaded_policy_reloads_the_configuration(void)
 {
     const struct sigaction action = {.sa_handler = count_reload};
     struct sigaction before;
-    fake_begin();
+    modules_begin();
     struct selinux *selinux = begin();
     sigaction(SIGHUP, &action, &before);
     CHECK_EQUAL(fake.loaded(1), 0);
@@ -162,7 +162,7 @@ static void a_loaded_policy_reloads_the_configuration(void)
 static void long_descriptions_are_left_out(void)
 {
     char few[40];
-    fake_begin();
+    modules_begin();
     fake.allowed = 1;
     struct selinux *selinux = begin();
     const struct mediation_case c = case_of("u:r:one_t");
@@ -188,7 +188,7 @@ static void what_does_not_begin_is_refused(void)
     };
     struct selinux *selinux, *other;
     char why[256];
-    fake_begin();
+    modules_begin();
     audit = audit_new(&fake_audit);
     for (size_t i = 0; i < CHECK_COUNT(cases); i++) {
         check_case = fake.fails = cases[i].fails;
@@ -221,7 +221,7 @@ static bool explains(const struct selinux *selinux, bool allow, const char *subj
 /* The cache is not asked, as it would remember that a denial that is not enforced was recorded. */
 static void people_are_told_without_a_record(void)
 {
-    fake_begin();
+    modules_begin();
     fake.audit_fd = 100;
     struct selinux *selinux = begin();
     explains(selinux, false, "u:r:one_t", "u:r:two_t");
@@ -250,7 +250,7 @@ static void people_are_told_of_names(void)
 {
     const struct mediation_end peer = {SPAN("u:r:one_t"), 11};
     struct mediation_opinion opinion;
-    fake_begin();
+    modules_begin();
     struct selinux *selinux = begin();
     CHECK_EQUAL(selinux_explain_own(selinux, &peer, SPAN("u:r:service_t"), &opinion), 1);
     CHECK(!opinion.allow && !strcmp(opinion.permission, "acquire_svc"));

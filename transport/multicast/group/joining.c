@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "group/group_peer.h"
+#include "send/mediate.h"
 #include "state/registry.h"
 #include "wire/wire.h"
 
@@ -7,11 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Lets a connection join at the end of the wake-up. */
+/* Lets a connection join at the end of the wake-up, unless a security module has a say about it. */
 void group_join(struct bus *bus, struct peer *peer)
 {
     struct group *group = bus->group;
-    if (!group->failed && peer->listener >= 0 && !peer->group.gp && !list_linked(&peer->group.in_joining))
+    if (!group->failed && peer->listener >= 0 && !peer->group.gp && !list_linked(&peer->group.in_joining) &&
+        mediate_spares(bus, peer))
         list_append(&group->joining, &peer->group.in_joining);
 }
 

@@ -2,6 +2,7 @@
 #include "send/mediate.h"
 
 #include "mediation/apparmor.h"
+#include "mediation/question.h"
 #include "mediation/selinux.h"
 #include "state/group_ops.h"
 #include "state/log.h"
@@ -20,6 +21,13 @@ static void mediate_log(void *context, int severity, const char *text)
     log_line(context, severity, "%.*s", (int)(size > 0 && text[size - 1] == '\n' ? size - 1 : size), text);
 }
 
+static bool has_members(const struct bus *bus)
+{
+    struct group_totals totals = {0};
+    GROUP_CALL(bus, totals, bus, &totals);
+    return totals.members > 0;
+}
+
 int mediate_with(struct bus *bus, struct mediation *mediation)
 {
     /* edge-triggered: a file that is always readable announces nothing more */
@@ -30,8 +38,9 @@ int mediate_with(struct bus *bus, struct mediation *mediation)
     if (!mediation)
         return 0;
     mediation_attach(mediation, mediate_log, bus);
-    /* what goes directly is not seen here, so that no module could be asked */
-    GROUP_CALL(bus, dissolve, bus);
+    /* what goes directly is not seen here, so that no module could be asked about those that are members */
+    if (mediation->selinux || has_members(bus))
+        GROUP_CALL(bus, dissolve, bus);
     for (uint32_t n = mediation_watched(mediation, fds); n > 0; n--) {
         if (epoll_ctl(bus->epoll, EPOLL_CTL_ADD, fds[n - 1], &event) < 0) {
             int error = -errno;
@@ -54,6 +63,15 @@ bool mediate_knows(const struct bus *bus, const struct peer *peer)
     const struct mediation *mediation = bus->mediation;
     return label.s && (!mediation->apparmor || apparmor_knows(label)) &&
            (!mediation->selinux || selinux_knows(mediation->selinux, label));
+}
+
+/* A connection that AppArmor does not confine stays so, and then nothing is asked about it. */
+bool mediate_spares(const struct bus *bus, const struct peer *peer)
+{
+    if (!bus->mediation)
+        return true;
+    const struct apparmor_label label = apparmor_split(end_of(peer).label);
+    return !bus->mediation->selinux && apparmor_is_unconfined(&label);
 }
 
 /* What a case is for the modules; the storage is for what it refers to. */

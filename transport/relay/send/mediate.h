@@ -12,6 +12,11 @@
 
 /* Whether the connection can be mediated: its label is known. Others are closed, as in the reference. */
 bool mediate_knows(const struct bus *bus, const struct peer *peer);
+/*
+ * Whether no module has a say about messages between this connection and others of which that is true,
+ * whatever policy is loaded: they may go directly.
+ */
+bool mediate_spares(const struct bus *bus, const struct peer *peer);
 /* Whether the modules allow a message; otherwise denial is filled, unless NULL. */
 bool mediate(struct bus *bus, const struct policy_case *c, struct denial *denial);
 /* The same for a message that starts a service, without a record: enum policy_outcome. */
