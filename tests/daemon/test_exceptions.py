@@ -70,6 +70,7 @@ SERVICES = {
 SAMPLES: dict[str, Any] = {
     "s": BUS,
     "u": 0,
+    "b": False,
     "t": 0,
     "v": Variant("u", 0),
     "as": ["type='signal'"] * 3,

@@ -24,7 +24,7 @@ from omnibus.daemon.guard import Failed, Guard
 from omnibus.daemon.logging import Field
 from omnibus.daemon.loop import Loop
 from omnibus.systemd.notify import Notifier
-from omnibus.transport.relay import EventKind, Table
+from omnibus.transport.relay import EventKind, Question, Table
 from support.plane import FakeEvent, FakePlane, Lines
 
 INFALLIBLE = ("events", "next_id", "incomplete", "take", "listen", "stop_listening")
@@ -221,6 +221,10 @@ class AccountingPlane(FakePlane):
 
     def _apply_forget(self, peer: int) -> None:
         self.gone.discard(peer)
+
+    def _apply_explain(self, question: Question) -> None:
+        row = {"module": "AppArmor", "permission": "send", "label": "one", "allowed": True}
+        self.report(FakeEvent(EventKind.EXPORT, body=json.dumps([row]).encode()))
 
     def _apply_export(self, kind: int, peers: tuple[int, ...]) -> None:
         columns: Any = {
