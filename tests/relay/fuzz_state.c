@@ -12,6 +12,8 @@
 #include "fuzz_control.h"
 #include "resume_fixture.h"
 
+#include "../../transport/relay/mediation/mediation.h"
+
 #define STATE_FDS 32u /* descriptors that a state may refer to, from DESCRIPTORS_FIRST on */
 #define STATE_TURNS 50
 
@@ -50,6 +52,13 @@ static inline void state_repair_descriptors(uint8_t *content, size_t size)
     }
 }
 
+/* A module would be that of the machine, whose library keeps what it allocates. */
+static inline void state_repair_mediation(uint8_t *content, size_t size)
+{
+    if (size > 0)
+        content[0] &= (uint8_t) ~(MEDIATION_APPARMOR | MEDIATION_SELINUX);
+}
+
 /* Makes all sums right, as far as there are whole sections; the last one ends with the input. */
 static inline void state_repair(uint8_t *state, size_t size)
 {
@@ -64,6 +73,8 @@ static inline void state_repair(uint8_t *state, size_t size)
             state[at + 8 + i] = (uint8_t)(length >> (8 * i));
         if (state_number(state + at, 2) == RELAY_STATE_DESCRIPTORS)
             state_repair_descriptors(state + at + STATE_SECTION_HEADER, length);
+        if (state_number(state + at, 2) == RELAY_STATE_MEDIATION)
+            state_repair_mediation(state + at + STATE_SECTION_HEADER, length);
         state_repair_section(state + at, length, &crc);
         at += STATE_SECTION_HEADER + length;
         n++;
