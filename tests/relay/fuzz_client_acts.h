@@ -146,15 +146,24 @@ static inline struct span body_signature(uint8_t what, struct input *in)
     return span_of(what == 7 ? CHOOSE(others, in) : signatures[what]);
 }
 
+/* Bytes from here on are other members than those of the table, so that inputs keep their meaning. */
+#define OBSERVING 250
+
 /* A call to the bus, with the arguments of the method. */
 static inline uint8_t driver_call(struct marshal_header *header, struct input *in)
 {
     static const uint8_t bodies[COUNT(word_members)] = {0, 3, 3, 1, 1, 2, 1, 0, 0, 1,
                                                         1, 1, 0, 0, 0, 1, 0, 2, 0};
-    uint8_t member = input_byte(in) % COUNT(word_members);
+    uint8_t byte = input_byte(in), member = byte % COUNT(word_members);
     header->type = MESSAGE_METHOD_CALL;
     header->destination = SPAN("org.freedesktop.DBus");
     header->path = SPAN("/");
+    if (byte >= OBSERVING) {
+        header->path = SPAN("/org/freedesktop/DBus");
+        header->interface = SPAN("org.omnibus.Listeners1");
+        header->member = byte % 2 ? SPAN("Unwatch") : SPAN("Watch");
+        return 0;
+    }
     header->member = span_of(word_members[member]);
     return bodies[member];
 }
