@@ -22,10 +22,24 @@ from support.daemon import private_directory
 from support.message import BIG, LITTLE, Message, Type
 from support.raw import BUS, BUS_PATH, DEADLINE, Client
 
-from .conftest import NAME, Bus, Link, Linked, StartLink, bus_of, needs_root, text_of, wait_for_owner
+from .conftest import (
+    NAME,
+    TELLS,
+    Bus,
+    Link,
+    Linked,
+    StartLink,
+    bus_of,
+    needs_root,
+    plain,
+    text_of,
+    wait_for_owner,
+)
 
 STATS = "org.freedesktop.DBus.Debug.Stats"
 USER = "daemon"
+OTHER = "org.example.Display"
+BOTH = f'"{NAME}" = {{ from = "a" }}\n"{OTHER}" = {{ from = "a" }}'
 
 
 @pytest.fixture(autouse=True)
@@ -149,6 +163,29 @@ class TestFallback:
         service, client = linked.service(), linked.b.connect()
         client.match(f"type='signal',sender='{NAME}'")
         hears(linked, service, client, "Changed")
+
+    def test_policy_that_changes(self, start_link: StartLink) -> None:
+        """The next stand-in is refused, and all begins anew with a monitor."""
+        linked = start_link(
+            exports=f'"{NAME}" = {{ to = ["b"] }}\n"{OTHER}" = {{ to = ["b"] }}', imports=BOTH
+        )
+        linked.service()
+        assert monitors(linked.b) == 0
+        file = Path(plain(linked.b.address).partition("=")[2]).parent / "bus.conf"
+        file.write_text(file.read_text().replace(TELLS, ""))
+        linked.b.connect().driver("ReloadConfig")
+        service, client = linked.service(OTHER), linked.b.connect()
+        linked.link.wait_for("who listens to .* is not told: .*AccessDenied")
+        linked.link.wait_for("are linked", 2)
+        linked.wait_for_owner(linked.b, OTHER)
+        assert monitors(linked.b) == 1
+        client.match(f"type='signal',sender='{OTHER}'")
+        serial = client.start_call(OTHER, "Sync")
+        call = service.take(member="Sync")
+        service.signal("Changed")
+        service.reply(call)
+        client.reply_to(serial)
+        client.take(member="Changed")
 
 
 class TestUnprivileged:
