@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -16,11 +15,6 @@ from .lane import Lane
 from .zenoh_config import alive, flow
 
 STOP_DELAY: Final = 2.0  # seconds
-# Two threads for all that Zenoh does, instead of two for each kind of work: a packet wakes fewer of them.
-RUNTIME: Final = (
-    "(rx: (handover: app), tx: (handover: app), acc: (handover: app), net: (handover: app),"
-    " app: (worker_threads: 2))"
-)
 
 
 class Engine:
@@ -47,7 +41,6 @@ class Engine:
 
     async def start(self) -> None:
         """Listen, and connect for as long as it takes; raises OSError."""
-        os.environ.setdefault("ZENOH_RUNTIME", RUNTIME)
         try:
             import zenoh
         except ImportError as error:

@@ -8,8 +8,8 @@ Invariants:
 - An epoch is one host's life as seen by one other. Both are new whenever a link begins, and packets of
   another epoch are nothing: so no reply reaches a process that has not made the call, and nothing is handled
   twice.
-- A missing packet ends the link, as does anything that no link would send. Both hosts then drop all stand-ins
-  of the other, which is what clients see when services end. Nothing is sent again.
+- A missing packet ends the link, as do silence and anything that no link would send. Both hosts then drop all
+  stand-ins of the other, which is what clients see when services end. Nothing is sent again.
 - No more is under way than the other host has room for. Over it, this one reads nothing more from the
   stand-ins on its bus, until the other one has caught up; so the bus holds back the clients.
 - Messages are D-Bus messages, and are read by the parser of the data plane.
@@ -41,6 +41,8 @@ HELLO, NAMES, RULES, GONE, MESSAGE = b"H", b"N", b"W", b"G", b"M"
 
 GREETING_DELAY: Final = 0.25  # seconds
 RELINK_DELAY: Final = 1.0  # seconds
+TICKS: Final = 8
+"""How often in a lease something is sent, and looked for."""
 MIN_WINDOW: Final = 1 << 14
 PACKET: Final = 1 << 16
 """Bytes after which a packet is not made longer."""
@@ -63,8 +65,10 @@ class Violation(Exception):
 class Flow:
     """The remote end of a peer, which is on another host. The methods of ``peer.Remote`` send to it."""
 
-    def __init__(self, peer: Peer, lane: Lane, report: Callable[[str], None]) -> None:
+    def __init__(self, peer: Peer, lane: Lane, report: Callable[[str], None], lease: float) -> None:
+        """``lease``: seconds after which the other host is lost if nothing comes from it."""
         self.peer = peer
+        self._lease = lease
         self._lane = lane
         self._report = report
         self._loop = asyncio.get_running_loop()
@@ -86,6 +90,8 @@ class Flow:
         self._is_due = False
         self._sent_packets = self._sent = self._acknowledged = 0
         self._taken_packets = self._handled = self._told = 0
+        self._heard = self._watched = self._loop.time()
+        self._watched_packets = 0
 
     @property
     def under_way(self) -> int:
@@ -168,10 +174,28 @@ class Flow:
             self._window = window
             self.is_up = True
             self._greet()  # before all else: the other one waits for it
+            self._heard = self._watched = self._loop.time()
+            self._timer = self._loop.call_later(self._lease / TICKS, self._watch)
             self._tell(f"linked with {self.peer.host}")
             self.peer.begin(self)
         elif is_new:
             self._greet()
+
+    def _watch(self) -> None:
+        """Lose a host that is silent, and be not silent.
+
+        Zenoh's own lease is not enough: it may end ten seconds later, and is about a process, not its loop.
+        """
+        tick, now = self._lease / TICKS, self._loop.time()
+        if now - self._watched > 2 * tick:
+            self._heard = now  # it is this process that stood still
+        if now - self._heard > self._lease - tick:
+            self.fail("it is silent")
+            return
+        if self._sent_packets == self._watched_packets:
+            self._put_due()
+        self._watched, self._watched_packets = now, self._sent_packets
+        self._timer = self._loop.call_later(tick, self._watch)
 
     def _tell(self, text: str) -> None:
         """Report a state once."""
@@ -207,6 +231,7 @@ class Flow:
         if not self._acknowledged <= acknowledged <= self._sent:
             raise Violation("it has handled what was not sent")
         self._taken_packets += 1
+        self._heard = self._loop.time()
         self._acknowledged = acknowledged
         if self.peer.is_paused and self.under_way <= self._window // 2:
             self.peer.resume()

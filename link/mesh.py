@@ -32,7 +32,7 @@ class Mesh(Link):
         lanes = {peer.host: Lane(peer.host, limits.queue + limits.max_message) for peer in host.peers}
         for peer in host.peers:
             lane = lanes[peer.host]
-            one = Flow(peer, lane, self._changed_flow)
+            one = Flow(peer, lane, self._changed_flow, zenoh.lease)
             overflow = functools.partial(one.fail, "it has sent more than there was room for", True)
             lane.connect(one.receive, overflow)
             self.flows[peer.host] = one

@@ -184,8 +184,9 @@ def text_of(
     """The file of a host that is linked with all others."""
     others = [one for one in network.hosts if one != name]
     users = ", ".join(f'{one} = "{USERS[one]}"' for one in others)
-    # Of two hosts the later one connects, too, as each has to find all.
-    connect = json.dumps([f"tls/{network.address(one)}:{PORT}" for one in others])
+    # Of two hosts the later one connects.
+    earlier = [one for one in others if one < name]
+    connect = json.dumps([f"tls/{network.address(one)}:{PORT}" for one in earlier])
     return f"""
 metrics = "{Path(plain(bus.address).partition("=")[2]).parent}/metrics"
 [bus.{name}]

@@ -92,9 +92,9 @@ class Lane:
 class End:
     """A flow with its surroundings."""
 
-    def __init__(self) -> None:
+    def __init__(self, lease: float = 60.0) -> None:
         self.peer, self.lane, self.log = Peer(), Lane(), list[str]()
-        self.flow = Flow(self.peer, self.lane, self.log.append)  # type: ignore[arg-type]
+        self.flow = Flow(self.peer, self.lane, self.log.append, lease)  # type: ignore[arg-type]
 
     def packets(self) -> list[bytes]:
         """Packets up to now; they count as sent."""
@@ -269,6 +269,38 @@ class TestEpochs:
             hand_over(two, one)
             hand_over(one, two)
         assert one.flow.is_up and two.flow.is_up
+
+
+class TestLease:
+    """A host that is silent is lost; one that has nothing to say is not silent."""
+
+    LEASE = 0.2  # seconds
+
+    async def test_silence(self) -> None:
+        one, two = End(self.LEASE), End()
+        link(one, two)
+        one.packets()
+        one.lane.is_open = True
+        begin = asyncio.get_running_loop().time()
+        ended = asyncio.Event()
+        one.peer.end = ended.set  # type: ignore[method-assign]
+        await asyncio.wait_for(ended.wait(), 20)
+        assert one.log[-1] == "b is lost: it is silent"
+        assert asyncio.get_running_loop().time() - begin >= self.LEASE / 2
+        one.flow.close()
+        two.flow.close()
+
+    async def test_nothing_to_say(self) -> None:
+        one, two = End(self.LEASE), End(self.LEASE)
+        link(one, two)
+        end = asyncio.get_running_loop().time() + 3 * self.LEASE
+        while asyncio.get_running_loop().time() < end:
+            await asyncio.wait({asyncio.ensure_future(one.lane.until(1))}, timeout=self.LEASE)
+            hand_over(one, two)
+            hand_over(two, one)
+        assert one.flow.is_up and two.flow.is_up
+        one.flow.close()
+        two.flow.close()
 
 
 class TestMessages:

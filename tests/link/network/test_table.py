@@ -61,8 +61,9 @@ class Table(dict[str, tuple[str, str]]):
         lines = ["", "| | seen |", "|---|---|", *(f"| {what} | {seen} |" for what, seen in self.values())]
         lines += ["", "| | **link** |", "|---|---|"]
         for claim, rows in COLUMN:
-            mark = "✔" if all(row in self for row in rows) else "not shown"
-            lines.append(f"| {claim} | {self['descriptors'][1] if claim == 'descriptors' else mark} |")
+            shown = "✔" if all(row in self for row in rows) else "not shown"
+            seen = self[claim][1] if claim == "descriptors" and claim in self else shown
+            lines.append(f"| {claim} | {seen} |")
         lines.append("| JSON for web, Home Assistant, history | – |")
         sys.__stdout__.write("\n".join([*lines, ""]))
 
