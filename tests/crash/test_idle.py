@@ -19,6 +19,7 @@ from .conftest import STANDBY, Bus, StartBus, command_name, standby_of, wait_unt
 NAME = "org.example.Service"
 OTHER = "org.example.Other"
 MONITORING = "org.freedesktop.DBus.Monitoring"
+LISTENERS = "org.omnibus.Listeners1"
 
 
 class TestConnections:
@@ -82,6 +83,19 @@ class TestConnections:
         bus.crash()
         assert third.driver("RequestName", "su", NAME, 2) == 1
         assert first.driver("RequestName", "su", OTHER, 2) == 2
+
+    def test_observers(self, bus: Bus) -> None:
+        """An observer is told that it may have missed a change, and asks again."""
+        observer, listener, rule = bus.connect(), bus.connect(), "type='signal',member='M'"
+        observer.driver("Watch", interface=LISTENERS)
+        listener.match(rule)
+        observer.expect(member="Changed", body=([(listener.unique, rule, 1)],))
+        bus.crash()
+        observer.expect(member="Lost", interface=LISTENERS)
+        listener.match(rule)
+        observer.expect_nothing(listener)
+        observer.driver("Watch", interface=LISTENERS)
+        observer.expect(member="Changed", body=([(listener.unique, rule, 2)],))
 
     def test_credentials(self, bus: Bus) -> None:
         client, other = bus.connect(), bus.connect()

@@ -18,6 +18,7 @@ from .conftest import CONTROL, Bus, StartBus
 NAME = "org.example.Service"
 SERVICE = Path(__file__).parents[1] / "activation/service.py"
 MONITORING = "org.freedesktop.DBus.Monitoring"
+LISTENERS = "org.omnibus.Listeners1"
 
 
 class TestConnections:
@@ -32,6 +33,17 @@ class TestConnections:
         assert watcher.driver("GetConnectionUnixProcessID", "s", BUS) in (bus.pid, os.getpid())
         names = {client.driver("GetNameOwner", "s", client.unique) for client in clients}
         assert names == {client.unique for client in clients}
+
+    def test_observers(self, bus: Bus) -> None:
+        """Who listens goes on being told, without a change that is missed."""
+        observer, listener, rule = bus.connect(), bus.connect(), "type='signal',member='M'"
+        observer.driver("Watch", interface=LISTENERS)
+        listener.match(rule)
+        bus.upgrade(listener)
+        listener.match(rule)
+        for copies in (1, 2):
+            observer.expect(member="Changed", body=([(listener.unique, rule, copies)],))
+        observer.expect_nothing(listener)
 
     def test_new_connections(self, bus: Bus) -> None:
         """Ids go on; the socket is the same, and so is the id of the bus."""
