@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -116,6 +117,27 @@ class TestCalls:
             assert time.monotonic() - begin < LEASE
             number += 1
         assert number > 3
+
+
+class TestStandstill:
+    """A link that stands still is as good as a pulled cable, though its connections are there."""
+
+    def test_lost_and_linked_again(self, hosts: Hosts) -> None:
+        service, client = service_and_client(hosts)
+        before = links(hosts)
+        serial = client.start_call("org.example.a", "Read")
+        service.take(member="Read")
+        hosts["a"].link.process.send_signal(signal.SIGSTOP)
+        try:
+            no_reply(client, serial)
+            hosts["b"].wait_for_owner("org.example.a", owner=False)
+        finally:
+            hosts["a"].link.process.send_signal(signal.SIGCONT)
+        hosts["b"].wait_for_links("a", count=before + 1)
+        hosts["b"].wait_for_owner("org.example.a")
+        serial = client.start_call("org.example.a", "Next")
+        service.reply(service.take(member="Next"))
+        client.reply_to(serial)
 
 
 def is_connected(hosts: Hosts) -> bool:
