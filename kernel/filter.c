@@ -186,6 +186,7 @@ int umc_filter_set(struct umc_group *group, const struct umc_filter *filter)
 {
 	bool of_group = filter->which >= UMC_FILTER_REST;
 	struct umc_chain __rcu **place;
+	struct umc_member *member;
 	struct umc_chain *chain;
 	int err = 0;
 
@@ -207,10 +208,13 @@ int umc_filter_set(struct umc_group *group, const struct umc_filter *filter)
 		if (chain)
 			chain->generation = group->generation;
 		chain = rcu_replace_pointer(*place, chain, lockdep_is_held(&group->lock));
-		if (filter->which == UMC_FILTER_INGRESS)
-			umc_wanted_changed(group, umc_member_locked(group, filter->index));
-		else if (filter->which == UMC_FILTER_REST)
+		if (filter->which == UMC_FILTER_INGRESS) {
+			member = umc_member_locked(group, filter->index);
+			WRITE_ONCE(member->quiet, false);
+			umc_wanted_changed(group, member);
+		} else if (filter->which == UMC_FILTER_REST) {
 			umc_wanted_changed(group, NULL);
+		}
 		umc_group_changed(group);
 	}
 	spin_unlock(&group->lock);

@@ -235,6 +235,7 @@ static int umc_add_peer(struct umc_group *group, const struct umc_add *add, stru
 	if (!member)
 		goto put_file;
 	member->mark = add->mark;
+	member->quiet = add->flags & UMC_ADD_QUIET;
 	member->sk = peer;
 	sock_hold(peer);
 	member->daemon = accepted->sk;
@@ -254,7 +255,7 @@ int umc_member_add(struct umc_group *group, const struct umc_add *add)
 	struct socket *listener, *accepted;
 	int err;
 
-	if (add->flags || add->reserved || add->index >= group->max_members)
+	if (add->flags & ~UMC_ADD_QUIET || add->reserved || add->index >= group->max_members)
 		return -EINVAL;
 	if (group->address)
 		return -EOPNOTSUPP;

@@ -98,6 +98,7 @@ struct umc_member {
 	bool dead;			/* and calls_lock; never cleared */
 	struct umc_chain __rcu *egress;
 	struct umc_chain __rcu *ingress;
+	bool quiet;			/* without it nothing is wanted, instead of asking */
 	u64 wanted;			/* group->wanted, when ingress was set */
 	u32 class;			/* or UMC_ANY: none */
 	u32 classed;			/* group->generation, when class was set */

@@ -28,7 +28,7 @@ static int umc_find_receivers(struct umc_send *send, u32 *found)
 	for (i = 0; i < top; i++) {
 		struct umc_member *to = srcu_dereference(group->table[i], &umc_srcu);
 
-		if (!to || READ_ONCE(to->dead))
+		if (!to || READ_ONCE(to->dead) || READ_ONCE(to->quiet))
 			continue;
 		chain = umc_chain(group, &to->ingress);
 		if (!umc_afford(group, chain, &work))

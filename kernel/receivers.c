@@ -80,7 +80,7 @@ static bool umc_list_update(struct umc_send *send)
 
 		if (!umc_afford(group, chain, &work))
 			return false;
-		if (!READ_ONCE(member->dead))
+		if (!READ_ONCE(member->dead) && !READ_ONCE(member->quiet))
 			verdict = umc_filter_run(chain, send->message, &send->looked);
 		verdict &= UMC_KIND_MASK;
 		if ((verdict != UMC_YES && verdict != UMC_NO) || send->looked > send->header ||

@@ -80,13 +80,16 @@ class World:
         self.born += 1
         client.life = self.born
         self.clients[index] = client
-        self.group.add(self.listener, client.daemon, index)
+        client.quiet = self.random.random() < 0.5
+        self.group.add(self.listener, client.daemon, index, client.quiet)
         self.group.filter(EGRESS, index, own_verdict())
-        self.subscribe(client)
+        if not client.quiet:
+            self.subscribe(client)
         if self.named:
             self.class_changes(client)
 
     def subscribe(self, client: Client) -> None:
+        client.quiet = False
         yes, no = instruction(0x06, YES), instruction(0x06, NO)
         match = instruction(0x20, 8)
         if client.parity is None:
@@ -129,7 +132,8 @@ class World:
         for client in self.clients.values():
             client.class_ = None
             self.group.filter(EGRESS, client.index, own_verdict())
-            self.subscribe(client)
+            if not client.quiet:
+                self.subscribe(client)
             if self.named and self.random.random() < 0.8:
                 self.class_changes(client)
         for number in range(CLASSES if self.named else 0):
@@ -168,7 +172,7 @@ class World:
 
     @staticmethod
     def wants(client: Client, topic: int, sequence: int) -> bool:
-        return client.topic == topic and client.parity in (None, sequence % 2)
+        return not client.quiet and client.topic == topic and client.parity in (None, sequence % 2)
 
     def resolve(self, sender: Client, verdict: int, name: bytes) -> int:
         """The verdict, with the receiver instead of the name; 0: it asks."""

@@ -64,8 +64,8 @@ class Group:
         program = bytearray(struct.pack("=QII", address_of(buffer), len(code) // 8, 0))
         self._call(1, 0x14, index, which, 1, 0, 0, 0, address_of(program), form="IIIIIiQ")
 
-    def add(self, listener: socket.socket, accepted: socket.socket, index: int) -> None:
-        self._call(1, 0x10, listener.fileno(), accepted.fileno(), index, index, 0, 0, form="iiIIII")
+    def add(self, listener: socket.socket, accepted: socket.socket, index: int, quiet: bool) -> None:
+        self._call(1, 0x10, listener.fileno(), accepted.fileno(), index, index, quiet, 0, form="iiIIII")
 
     def remove(self, index: int) -> None:
         self._call(1, 0x11, index, 0, form="II")
@@ -131,6 +131,7 @@ class Client:
         self.daemon.setblocking(False)
         self.dirty = True
         self.held = False
+        self.quiet = False  # it has no ingress filter yet, and wants nothing
         self.topic = random.randrange(3)  # 0: none wanted
         self.parity: int | None = None  # of the sequence number, which is behind the header; None: either
         self.class_: int | None = None

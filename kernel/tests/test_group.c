@@ -47,7 +47,7 @@ TEST(calls_refuse_unknown_flags, SMOKE | EACH_TYPE)
 {
 	struct bus *bus = bus_new(2);
 	struct umc_add add = {
-		.listener_fd = bus->listener, .accepted_fd = bus->client[0].daemon, .index = 9, .flags = 1,
+		.listener_fd = bus->listener, .accepted_fd = bus->client[0].daemon, .index = 9, .flags = 2,
 	};
 	struct umc_index index = { .index = 0, .flags = 1 };
 	struct umc_filter filter = { .index = 0, .prog_type = 1 };

@@ -36,6 +36,43 @@ TEST(a_rule_that_looks_into_the_body_is_asked_each_time, SMOKE | EACH_TYPE)
 	bus_free(bus);
 }
 
+/* One that is quiet does not make others ask; what it wants is for the rest filter to say. */
+TEST(a_quiet_member_wants_nothing_until_it_has_a_filter, SMOKE | EACH_TYPE)
+{
+	struct bus *bus = bus_new(2);
+	struct client *quiet = &bus->client[bus->clients++];
+	struct umc_add add = { .listener_fd = bus->listener, .index = 2, .flags = UMC_ADD_QUIET };
+	struct umc_filter none = { .index = 2, .which = UMC_FILTER_INGRESS };
+	uint32_t i = 1;
+
+	set_ingress_topic(bus, 0, 9);
+	set_ingress_topic(bus, 1, 1);
+	client_connect(bus, quiet);
+	quiet->index = 2;
+	add.accepted_fd = quiet->daemon;
+	EQUAL(ioctl(bus->group, UMC_ADD, &add), 0);
+	for (; i < 4; i++) {
+		send_topic(&bus->client[0], 1, i);
+		expect(bus->client[1].fd, i);
+		expect_nothing(quiet->fd);
+	}
+	set_verdict(bus, UMC_FILTER_REST, UMC_ANY, UMC_YES);
+	send_topic(&bus->client[0], 1, i);
+	expect(bus->client[0].daemon, i++);
+	EQUAL(release(bus, 0), 0);
+	set_verdict(bus, UMC_FILTER_REST, UMC_ANY, UMC_NO);
+	set_ingress_topic(bus, 2, 1);
+	send_topic(&bus->client[0], 1, i);
+	expect(bus->client[1].fd, i);
+	expect(quiet->fd, i++);
+	/* An empty filter makes them ask, as that of any other member does. */
+	EQUAL(ioctl(bus->group, UMC_SET_FILTER, &none), 0);
+	send_topic(&bus->client[0], 1, i);
+	expect(bus->client[0].daemon, i);
+	expect_nothing(bus->client[1].fd);
+	bus_free(bus);
+}
+
 /* In ingress, the length alone is something that differs between messages with the same header. */
 TEST(a_rule_that_asks_for_the_length_is_asked_each_time, SMOKE | EACH_TYPE)
 {

@@ -33,6 +33,7 @@ struct fake_member {
     uint32_t class_id; /* then */
     bool dead, held;
     bool egress, ingress;
+    bool quiet;                       /* without an ingress filter it wants nothing */
     uint32_t replaced, replaced_held; /* ingress filters while in use, and while the member was held */
 };
 
@@ -49,6 +50,7 @@ static struct fake_group {
     uint32_t filters_at_forget; /* the number of UMC_SET_FILTER before the last UMC_FORGET */
     bool named;                 /* it knows names and classes */
     bool shared;                /* there is a filter for all members */
+    bool rest;                  /* and one of what the others want */
     struct fake_name names[FAKE_NAMES];
     uint64_t accepts[UMC_MAX_CLASSES][UMC_TOPICS];
     bool gated;
@@ -87,7 +89,8 @@ static inline int fake_add(const struct umc_add *add)
 {
     if (add->index >= FAKE_MEMBERS || fake_group.members[add->index].accepted)
         return fake_error(EEXIST);
-    fake_group.members[add->index] = (struct fake_member){.accepted = add->accepted_fd};
+    fake_group.members[add->index] =
+        (struct fake_member){.accepted = add->accepted_fd, .quiet = add->flags & UMC_ADD_QUIET};
     return 0;
 }
 
@@ -99,6 +102,8 @@ static inline int fake_filter(const struct umc_filter *filter)
         return fake_group.named ? 0 : fake_error(EINVAL);
     }
     fake_group.emptied += filter->count == 0;
+    if (filter->which == UMC_FILTER_REST)
+        fake_group.rest = filter->count > 0;
     if (filter->which >= UMC_FILTER_REST)
         return 0;
     if (!member)
@@ -108,6 +113,7 @@ static inline int fake_filter(const struct umc_filter *filter)
         member->replaced_held += member->held;
     }
     *(filter->which == UMC_FILTER_EGRESS ? &member->egress : &member->ingress) = filter->count > 0;
+    member->quiet &= filter->which != UMC_FILTER_INGRESS;
     return 0;
 }
 
@@ -274,6 +280,7 @@ static inline int fake_call(unsigned long request, void *argument)
         for (uint32_t i = 0; i < FAKE_MEMBERS; i++)
             fake_group.members[i].egress = fake_group.members[i].ingress = fake_group.members[i].classed =
                 false;
+        fake_group.rest = false;
         memset(fake_group.accepts, 0, sizeof(fake_group.accepts));
         return 0;
     case UMC_GATE:
@@ -337,7 +344,7 @@ static inline void fake_begin(void)
     fake_group.error = fake_group.entry_error = 0;
     fake_group.after = 0;
     fake_group.times = 1;
-    fake_group.gated = fake_group.named = fake_group.shared = false;
+    fake_group.gated = fake_group.named = fake_group.shared = fake_group.rest = false;
     memset(fake_group.names, 0, sizeof(fake_group.names));
     memset(fake_group.accepts, 0, sizeof(fake_group.accepts));
     fake_group.emptied = 0;

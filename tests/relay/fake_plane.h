@@ -19,6 +19,7 @@ static inline void fake_start(struct plane *p)
     struct relay_limits limits = plane_limits();
     limits.max_completed_connections = limits.max_connections_per_user = PLANE_CLIENTS;
     limits.max_names_per_connection = PLANE_CLIENTS;
+    limits.max_match_rules_per_connection = 2 * GROUP_REST_RULES;
     CHECK_EQUAL(relay_set_limits(p->relay, &limits), 0);
     p->listener = 0;
     CHECK_EQUAL(relay_start(p->relay), 0);

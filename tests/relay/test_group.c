@@ -52,6 +52,13 @@ static void named_index_is_free_later(void)
     plane_close(&p);
 }
 
+/* A call and a signal, as a reason for filters of both kinds. */
+static void converse(struct plane *p)
+{
+    expects_reply(&p->clients[0], &p->clients[1], ":1.1", ":1.0");
+    hears(&p->clients[0], &p->clients[1], ":1.0");
+}
+
 /* A new policy takes all filters back in one call, however many there are, and direct delivery resumes. */
 static void policy_is_replaced_in_one_call(void)
 {
@@ -59,7 +66,7 @@ static void policy_is_replaced_in_one_call(void)
     fake_open(&p);
     live(&p);
     while (!(fake_look(0).egress && fake_look(1).ingress))
-        REQUIRE(client_sync(&p.clients[0]));
+        hears(&p.clients[0], &p.clients[1], ":1.0");
     uint32_t emptied = fake_group.emptied;
     CHECK_EQUAL(relay_load_policy(p.relay, plane_policy, sizeof(plane_policy)), 0);
     relay_commit(p.relay);
@@ -68,7 +75,7 @@ static void policy_is_replaced_in_one_call(void)
     CHECK(fake_calls(UMC_REVOKE) <= 2); /* the second if parties were looked up meanwhile */
     CHECK_EQUAL(fake_group.emptied, emptied);
     while (!(fake_look(0).egress && fake_look(1).ingress))
-        expects_reply(&p.clients[0], &p.clients[1], ":1.1", ":1.0");
+        converse(&p);
     plane_close(&p);
 }
 
@@ -96,7 +103,7 @@ static void members_are_served(void)
     live(&p);
     /* new filters take effect a moment later */
     while (!(fake_look(0).egress && fake_look(1).ingress && fake_calls(UMC_RELEASE) > 0))
-        REQUIRE(client_sync(&p.clients[0]));
+        hears(&p.clients[0], &p.clients[1], ":1.0");
     CHECK_EQUAL(fake_calls(UMC_ADD), 3);
     CHECK(fake_calls(UMC_WRITE) > 0);
     plane_close(&p);
@@ -111,7 +118,7 @@ static void rule_takes_effect_after_its_reply(void)
     struct client *b = &p.clients[1];
     /* a new filter is not replaced again at once */
     for (int64_t since = clock_now(); clock_now() < since + GROUP_PEER_REBUILD_MAX;) {
-        REQUIRE(client_sync(b));
+        hears(&p.clients[0], b, ":1.0");
         if (!fake_look(1).ingress)
             since = clock_now();
     }

@@ -230,8 +230,11 @@ void group_learn_broadcast(const struct transit *t, struct peer *to)
         from->misses += from->egress_stale;
         t->bus->group->misses++;
     }
-    if (to && to->group.gp && from->side != GROUP_NO_SIDE && from->side >= to->group.gp->sides_known)
-        group_peer_stale_ingress(t->bus, to->group.gp);
+    struct group_peer *receiver = to ? to->group.gp : NULL;
+    if (receiver && receiver->quiet)
+        group_peer_heard(t->bus, receiver);
+    else if (receiver && from->side != GROUP_NO_SIDE && from->side >= receiver->sides_known)
+        group_peer_stale_ingress(t->bus, receiver);
 }
 
 int egress_make(struct bus *bus, struct group_peer *gp, struct filter *filter)

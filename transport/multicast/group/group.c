@@ -279,11 +279,14 @@ void group_release(struct bus *bus)
         try_again(bus, entries, n);
 }
 
-/* Milliseconds until the filters of a group peer are due. */
+/* Milliseconds until the filters of a group peer are due; -1: when they are missed more. */
 static int64_t rebuild_wait(const struct group *group, const struct group_peer *gp, int64_t now)
 {
-    bool missed = (gp->egress_stale && gp->misses >= GROUP_PEER_MISSES) ||
-                  (gp->ingress_stale && group->misses >= group->n_stale_ingress * GROUP_MISSES);
+    bool missed =
+        (gp->egress_stale && gp->misses >= GROUP_PEER_MISSES) ||
+        (gp->ingress_stale && (gp->quiet || group->misses >= group->n_stale_ingress * GROUP_MISSES));
+    if (!missed && !gp->egress_stale && !gp->has_ingress)
+        return -1;
     int64_t at = missed ? gp->rebuild_at : gp->stale_since + GROUP_PEER_PATIENCE;
     return at > now ? at - now : 0;
 }
@@ -306,7 +309,8 @@ static void rebuild(struct bus *bus)
             continue;
         }
         ingress_left += gp->ingress_stale;
-        soonest = soonest < 0 || wait < soonest ? wait : soonest;
+        if (wait >= 0 && (soonest < 0 || wait < soonest))
+            soonest = wait;
     }
     group->rebuild_wait = (int)soonest;
     if (ingress_left == 0)

@@ -32,7 +32,13 @@ void group_peer_stale_ingress(struct bus *bus, struct group_peer *gp)
     stale(bus, gp);
 }
 
-/* Sets an ingress filter. The one for all connections outside the group belongs to no index. */
+void group_peer_heard(struct bus *bus, struct group_peer *gp)
+{
+    if (++gp->heard == GROUP_PEER_HEARD)
+        group_peer_stale_ingress(bus, gp);
+}
+
+/* Sets an ingress filter. The rest filter belongs to no index. */
 static int set_ingress(struct bus *bus, struct group_peer *gp, const struct filter *filter)
 {
     const struct group *group = bus->group;
@@ -119,6 +125,9 @@ static bool rebuild_ingress(struct bus *bus, struct group_peer *gp)
     filter_free(&filter);
     if (error == 0) {
         gp->has_ingress = true;
+        if (gp->quiet)
+            group_peer_stale_ingress(bus, &bus->group->rest);
+        gp->quiet = false;
         return true;
     }
     if (bus->group->failed)
@@ -235,7 +244,8 @@ void group_peer_set_side(struct bus *bus, struct group_peer *gp)
     gp->side = side;
     flows_drop_from(bus, gp);
     flows_drop_to(bus, gp, (struct span){0});
-    group_peer_ask_ingress(bus, gp);
+    if (!group->failed && !gp->quiet)
+        group_peer_ask_ingress(bus, gp);
     if (group->failed)
         return;
     uint32_t number = side == GROUP_NO_SIDE ? GROUP_SIDES : side;
@@ -279,8 +289,10 @@ void mentions_end(struct bus *bus, struct peer *peer)
                 group_peer_stale_ingress(bus, gp);
         }
     }
-    if (bus->group->rest.n_mentions > 0)
-        group_peer_stale_ingress(bus, &bus->group->rest);
+    for (uint32_t i = 0; i < n; i++) {
+        if (mentions(&bus->group->rest, hash_text(&bus->group->key, names[i])))
+            group_peer_stale_ingress(bus, &bus->group->rest);
+    }
 }
 
 /* Finds the parties of group peers whose names have changed, as far as the policy mentions them. */
@@ -324,8 +336,12 @@ void group_rules_changed(struct bus *bus, struct peer *peer, const struct match_
     struct group *group = bus->group;
     if (group->failed)
         return;
-    if (wants_of_members(rule))
-        renew_ingress(bus, peer->group.gp ? peer->group.gp : &group->rest);
+    struct group_peer *gp = peer->group.gp;
+    if (wants_of_members(rule)) {
+        if (gp && gp->quiet && group->rest.has_ingress)
+            group_peer_heard(bus, gp);
+        renew_ingress(bus, gp && !gp->quiet ? gp : &group->rest);
+    }
     group_watched(bus);
 }
 
@@ -335,7 +351,8 @@ static void revoked(struct bus *bus, struct group_peer *gp)
     gp->has_egress = gp->has_ingress = false;
     if (gp->peer)
         group_peer_stale_egress(bus, gp);
-    group_peer_stale_ingress(bus, gp);
+    if (!gp->quiet)
+        group_peer_stale_ingress(bus, gp);
 }
 
 /*

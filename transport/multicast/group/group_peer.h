@@ -9,12 +9,15 @@
 #include <errno.h>
 
 /*
- * Compiling a filter costs the kernel as much as a few dozen messages cost the relay. It is done once enough
- * messages have passed through the relay that need not have, or after a long time without a filter. One
- * missing ingress filter stops all broadcasts, so a few suffice for each missing one.
+ * Making a filter costs as much as a few messages cost the relay. It is done once enough messages have passed
+ * through the relay that need not have. One missing ingress filter stops all broadcasts, so a few suffice for
+ * each missing one. A filter in force that is out of date, and flows without a filter, are renewed after a
+ * long time anyway.
  */
 #define GROUP_PEER_MISSES 32u
 #define GROUP_MISSES 8u          /* broadcasts, for each missing ingress filter */
+#define GROUP_PEER_HEARD 8u      /* broadcasts, until a group peer has an ingress filter of its own */
+#define GROUP_REST_RULES 128u    /* beyond it a group peer has one from the beginning */
 #define GROUP_PEER_PATIENCE 1000 /* milliseconds */
 /*
  * The least time in milliseconds between two filters of a group peer. It doubles after a filter that did not
@@ -43,7 +46,10 @@ struct flow {
     char text[];
 };
 
-/* A connection in the group. The group peer without a peer stands for all connections outside the group. */
+/*
+ * A connection in the group. The group peer without a peer stands for all connections outside the group, and
+ * for those members that hear hardly any broadcasts, which are quiet.
+ */
 struct group_peer {
     struct peer *peer;
     uint32_t index;
@@ -56,6 +62,8 @@ struct group_peer {
     bool unnamed;    /* a name of it could not be told to the kernel */
     bool has_egress; /* the filter in the kernel is not empty */
     bool has_ingress;
+    bool quiet;     /* it has no ingress filter: the rest filter stands for its rules */
+    uint32_t heard; /* while it is quiet: broadcasts through the relay, and changes of its rules */
     bool egress_stale, ingress_stale;
     bool held;            /* by the kernel, as it has a queue in the relay */
     uint32_t sides_known; /* number of parties that its ingress filter covers */
@@ -147,6 +155,8 @@ void group_peer_ask_egress(struct bus *bus, struct group_peer *gp);
 void group_peer_ask_ingress(struct bus *bus, struct group_peer *gp);
 void group_peer_stale_egress(struct bus *bus, struct group_peer *gp);
 void group_peer_stale_ingress(struct bus *bus, struct group_peer *gp);
+/* A reason for a quiet group peer to have an ingress filter of its own. */
+void group_peer_heard(struct bus *bus, struct group_peer *gp);
 void group_peer_rebuild(struct bus *bus, struct group_peer *gp);
 /* Determines the party of a group peer anew, and revokes what depends on the old one. */
 void group_peer_set_side(struct bus *bus, struct group_peer *gp);
@@ -168,6 +178,8 @@ void mentions_end(struct bus *bus, struct peer *peer);
 
 /* True if a broadcast of a group peer can match the rule. */
 bool wants_of_members(const struct match_rule *rule);
+/* True if the rest filter has so many rules to stand for that no more members should be quiet. */
+bool rest_is_large(const struct bus *bus);
 
 int egress_make(struct bus *bus, struct group_peer *gp, struct filter *filter);
 int ingress_make(struct bus *bus, struct group_peer *gp, struct filter *filter);

@@ -75,7 +75,8 @@ static void group_peer_join(struct bus *bus, struct peer *peer)
         group_note(bus, GROUP_FULL, "No room for another member of the group", -ENOSPC);
         return;
     }
-    int error = umc_add(group->fd, peer->listener, peer->fd, gp->index, gp->index);
+    gp->quiet = !rest_is_large(bus);
+    int error = umc_add(group->fd, peer->listener, peer->fd, gp->index, gp->index, gp->quiet);
     if (error < 0) {
         group_note(bus, GROUP_ADD, "A connection can't become a member of the group", error);
         group_peer_free(gp);
@@ -96,9 +97,10 @@ static void group_peer_join(struct bus *bus, struct peer *peer)
     if (group->n_sides == GROUP_SIDES)
         group_policy_changed(bus);
     group_peer_set_side(bus, gp);
-    group_peer_stale_ingress(bus, gp);
-    if (match_list_count(peer->matches) > 0)
+    if (!gp->quiet) {
+        group_peer_stale_ingress(bus, gp);
         group_peer_stale_ingress(bus, &group->rest);
+    }
     group_dirty(bus, peer);
 }
 
@@ -124,11 +126,10 @@ void group_leave(struct bus *bus, struct peer *peer)
     struct group_peer *gp = peer->group.gp;
     if (group->failed)
         return;
-    if (!gp) {
-        if (match_list_count(peer->matches) > 0)
-            group_peer_stale_ingress(bus, &group->rest);
+    if ((!gp || gp->quiet) && match_list_count(peer->matches) > 0)
+        group_peer_stale_ingress(bus, &group->rest);
+    if (!gp)
         return;
-    }
     int error = umc_remove(group->fd, gp->index);
     /* -EBUSY: a delivery to it is still under way, and nothing else will be written to it. */
     if (error < 0 && error != -EBUSY) {

@@ -31,9 +31,13 @@ static int call(int group, unsigned long request, void *argument)
     return result < 0 ? -errno : result;
 }
 
-int umc_add(int group, int listener, int accepted, uint32_t index, uint32_t mark)
+int umc_add(int group, int listener, int accepted, uint32_t index, uint32_t mark, bool quiet)
 {
-    struct umc_add add = {.listener_fd = listener, .accepted_fd = accepted, .index = index, .mark = mark};
+    struct umc_add add = {.listener_fd = listener,
+                          .accepted_fd = accepted,
+                          .index = index,
+                          .mark = mark,
+                          .flags = quiet ? UMC_ADD_QUIET : 0};
     return call(group, UMC_ADD, &add);
 }
 

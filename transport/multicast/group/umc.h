@@ -14,7 +14,7 @@ struct filter;
 
 /* The ioctls of unix_multicast(7) on a group. All return 0 or what the comment says, or a negative errno. */
 
-int umc_add(int group, int listener, int accepted, uint32_t index, uint32_t mark);
+int umc_add(int group, int listener, int accepted, uint32_t index, uint32_t mark, bool quiet);
 int umc_remove(int group, uint32_t index);
 int umc_forget(int group, uint32_t index);
 int umc_set_mark(int group, uint32_t index, uint32_t mark);

@@ -83,15 +83,33 @@ static bool add_rules_of(struct wanted *wanted, const struct peer *peer)
     return true;
 }
 
-static bool add_rules_of_others(struct wanted *wanted)
+/* True if the rest filter stands for its rules. */
+static bool is_of_rest(const struct peer *peer)
+{
+    return (!peer->group.gp || peer->group.gp->quiet) && !peer_is_gone(peer);
+}
+
+static bool add_rules_of_rest(struct wanted *wanted)
 {
     struct table_node *node = NULL;
     while ((node = table_walk(&wanted->bus->peers, node))) {
         const struct peer *peer = CONTAINER_OF(node, struct peer, node);
-        if (!peer->group.gp && !peer_is_gone(peer) && !add_rules_of(wanted, peer))
+        if (is_of_rest(peer) && !add_rules_of(wanted, peer))
             return false;
     }
     return true;
+}
+
+/* Counts, until there are too many, the rules that the rest filter would have, if it were made now. */
+bool rest_is_large(const struct bus *bus)
+{
+    uint32_t n = 0;
+    struct table_node *node = NULL;
+    while (n <= GROUP_REST_RULES && (node = table_walk(&bus->peers, node))) {
+        const struct peer *peer = CONTAINER_OF(node, struct peer, node);
+        n += is_of_rest(peer) ? match_list_count(peer->matches) : 0;
+    }
+    return n > GROUP_REST_RULES;
 }
 
 /*
@@ -113,7 +131,7 @@ static enum filter_side wanted_decide(struct bus *bus, const struct side *side, 
     return allowed ? FILTER_SIDE_YES : FILTER_SIDE_ASK;
 }
 
-/* The verdicts on all parties. NULL: no memory. Connections outside the group ask about every sender. */
+/* The verdicts on all parties. NULL: no memory. The rest filter asks about every sender. */
 static uint8_t *decide_all(struct bus *bus, const struct group_peer *gp)
 {
     const struct group *group = bus->group;
@@ -152,7 +170,7 @@ int ingress_make(struct bus *bus, struct group_peer *gp, struct filter *filter)
         return -EIO;
     if (gp->peer && !peer_party(gp->peer, bus->policy, &side))
         return -ENOMEM;
-    bool added = gp->peer ? add_rules_of(&wanted, gp->peer) : add_rules_of_others(&wanted);
+    bool added = gp->peer ? add_rules_of(&wanted, gp->peer) : add_rules_of_rest(&wanted);
     int error = added ? wanted_compile(bus, gp, &wanted, filter) : -ENOMEM;
     free(wanted.rules);
     free(gp->mentions);

@@ -112,13 +112,15 @@ struct umc_create {
 	__u64 reserved;
 };
 
+#define UMC_ADD_QUIET	0x00000001U	/* wants no multicast, until it has an ingress filter */
+
 /**
  * struct umc_add - the peer of an accepted connection becomes a member
  * @listener_fd: listening socket that @accepted_fd was accepted from
  * @accepted_fd: the daemon's end
  * @index:	a free index
  * @mark:	what ingress filters see as the packet's mark
- * @flags:	0
+ * @flags:	UMC_ADD_*
  * @reserved:	0
  */
 struct umc_add {
