@@ -5,9 +5,13 @@
  * keeps memory, which its user's limits count, but it stops no call.
  */
 
+#include <linux/jiffies.h>
 #include <linux/workqueue.h>
 
 #include "umc.h"
+
+/* Jiffies: waiting costs more than what a change leaves behind, so that of many is freed together. */
+#define UMC_REAP_TIME	(HZ / 50)
 
 DEFINE_SRCU(umc_srcu);
 static LLIST_HEAD(umc_garbage);
@@ -24,17 +28,17 @@ static void umc_reap_work(struct work_struct *unused)
 		garbage->free(garbage);
 }
 
-static DECLARE_WORK(umc_reaper, umc_reap_work);
+static DECLARE_DELAYED_WORK(umc_reaper, umc_reap_work);
 
 void umc_reap(struct umc_garbage *garbage, void (*free)(struct umc_garbage *garbage))
 {
 	garbage->free = free;
 	if (llist_add(&garbage->node, &umc_garbage))
-		schedule_work(&umc_reaper);
+		schedule_delayed_work(&umc_reaper, UMC_REAP_TIME);
 }
 
 /* The module is being unloaded; what is freed puts nothing new here. */
 void umc_reap_all(void)
 {
-	flush_work(&umc_reaper);
+	flush_delayed_work(&umc_reaper);
 }
