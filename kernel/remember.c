@@ -209,7 +209,7 @@ static struct umc_memo *umc_memo_find(struct umc_memory *memory, struct umc_send
 /**
  * umc_recall - what did the egress filters say of a message with that header?
  * @send:	the message
- * @verdict:	out; UMC_ASK: it named a receiver that there is not, or not any more
+ * @verdict:	out; UMC_ASK also if it named a receiver that there is not, or not any more
  *
  * Return: it is known
  */
@@ -226,6 +226,12 @@ bool umc_recall(struct umc_send *send, u32 *verdict)
 	memory->last = memo;
 	*verdict = umc_memo_verdict(memo, send);
 	return true;
+}
+
+/* Neither filter has named a receiver. */
+bool umc_memo_asks(const struct umc_memo *memo)
+{
+	return memo->verdict == UMC_ASK;
 }
 
 /* The key of a reply differs each time, and must not be among the other words. */
@@ -266,8 +272,11 @@ void umc_remember(struct umc_send *send, u32 verdict)
 
 	/* Of the length it knows that it is what the header says. */
 	if (!send->header || (send->looked & ~UMC_LOOKED_LENGTH) > send->header || !memory ||
-	    (kind != UMC_UNICAST && kind != UMC_MULTICAST && kind != UMC_NAMED))
+	    (kind != UMC_UNICAST && kind != UMC_MULTICAST && kind != UMC_NAMED &&
+	     kind != UMC_ASK && kind != UMC_ASK_NOW))
 		return;
+	if (kind == UMC_ASK || kind == UMC_ASK_NOW)
+		verdict = UMC_ASK;
 	memo = memory->spare;
 	if (!memo || memo->room < send->header) {
 		WRITE_ONCE(send->member->memo_wanted, send->header);

@@ -197,16 +197,18 @@ bool umc_run_first(const struct umc_group *group, struct sk_buff *message)
 
 /*
  * The shared filter first, then the sender's own.  What is remembered is what they
- * said, and not whose a name is.
+ * said, and not whose a name is: a name that no member has yet is looked up anew.
  */
 static u32 umc_run_egress(struct umc_send *send)
 {
 	u32 said = umc_filter_run(send->shared, send->message, &send->looked);
-	u32 verdict = umc_name_resolve(send, said);
+	u32 verdict = umc_name_resolve(send, said), own;
 
 	if (send->own && verdict == UMC_ASK) {
-		said = umc_filter_run(send->own, send->message, &send->looked);
-		verdict = umc_name_resolve(send, said);
+		own = umc_filter_run(send->own, send->message, &send->looked);
+		verdict = umc_name_resolve(send, own);
+		if (own & UMC_KIND_MASK)
+			said = own;
 	}
 	if (!send->recalled)
 		umc_remember(send, said);
@@ -219,7 +221,8 @@ static u32 umc_judge(struct umc_send *send)
 	struct sk_buff *message = send->message;
 	u32 verdict = UMC_ASK;
 
-	if (umc_recall(send, &verdict) && verdict != UMC_ASK)
+	if (umc_recall(send, &verdict) &&
+	    (verdict != UMC_ASK || !send->own || umc_memo_asks(send->memo)))
 		return verdict;
 	send->memo = NULL;
 	message->sk = send->member->sk;

@@ -52,6 +52,7 @@ void umc_memory_free(struct umc_memory *memory);
 void umc_memory_prepare(struct umc_send *send, const struct umc_member *from);
 void umc_memory_finish(struct umc_send *send);
 bool umc_recall(struct umc_send *send, u32 *verdict);
+bool umc_memo_asks(const struct umc_memo *memo);
 void umc_remember(struct umc_send *send, u32 verdict);
 
 /* receivers.c */

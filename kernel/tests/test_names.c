@@ -191,6 +191,23 @@ TEST(what_is_not_accepted_is_for_the_senders_own_filter, SMOKE | EACH_TYPE)
 	bus_free(bus);
 }
 
+/* What is remembered of a name that no member has is not that the sender's own filter asks. */
+TEST(name_is_found_once_a_member_has_it, SMOKE | EACH_TYPE)
+{
+	struct bus *bus = named_bus(2);
+
+	set_verdict(bus, UMC_FILTER_EGRESS, 0, UMC_ASK);
+	for (uint32_t i = 1; i < 6; i++) {
+		send_named(&bus->client[0], "name", NAMED(0), i);
+		expect_named(bus->client[0].daemon, i);
+		EQUAL(release(bus, 0), 0);
+	}
+	CHECK(!give(bus, "name", 1));
+	send_named(&bus->client[0], "name", NAMED(0), 6);
+	expect_named(bus->client[1].fd, 6);
+	bus_free(bus);
+}
+
 TEST(shared_filter_is_of_members_with_a_class, SMOKE | EACH_TYPE)
 {
 	struct bus *bus = named_bus(3);

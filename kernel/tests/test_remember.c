@@ -42,6 +42,36 @@ TEST(a_verdict_is_remembered, SMOKE | EACH_TYPE)
 	bus_free(bus);
 }
 
+/* Asks if the key is below 100; otherwise to client 2. */
+static const struct sock_filter asks_by_key[] = {
+	BPF_STMT(BPF_LD | BPF_B | BPF_ABS, offsetof(struct message, key)),
+	BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 100, 0, 1),
+	BPF_STMT(BPF_RET | BPF_K, TO(2)),
+	BPF_STMT(BPF_RET | BPF_K, UMC_ASK),
+};
+
+TEST(that_a_filter_asks_is_remembered, SMOKE | EACH_TYPE)
+{
+	struct bus *bus = bus_new(3);
+
+	CHECK(!set_filter(bus, UMC_FILTER_EGRESS, 0, asks_by_key, ARRAY_SIZE(asks_by_key)));
+	for (uint32_t i = 1; i < 5; i++) {
+		send_key(&bus->client[0], 7, i, i);
+		expect(bus->client[0].daemon, i);
+		EQUAL(release(bus, 0), 0);
+	}
+	send_key(&bus->client[0], 7, 5, 101);
+	expect(remembers() ? bus->client[0].daemon : bus->client[2].fd, 5);
+	EQUAL(release(bus, 0), 0);
+	/* Another header, then the same filter, set anew. */
+	send_key(&bus->client[0], 8, 6, 101);
+	expect(bus->client[2].fd, 6);
+	CHECK(!set_filter(bus, UMC_FILTER_EGRESS, 0, asks_by_key, ARRAY_SIZE(asks_by_key)));
+	send_key(&bus->client[0], 7, 7, 101);
+	expect(bus->client[2].fd, 7);
+	bus_free(bus);
+}
+
 static void send_fields(struct client *from, uint32_t fields, uint32_t length, uint32_t key)
 {
 	struct message *message = message_new(7, length, 1);
