@@ -107,6 +107,7 @@ struct umc_member {
 	struct umc_mold __rcu *mold;
 	/* by tx */
 	u64 direct;
+	u64 released_at;		/* direct, when it was released the last time */
 	u64 multicast;
 	u64 copies;
 	u64 asked[UMC_ASKED_REASONS];

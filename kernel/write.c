@@ -231,6 +231,8 @@ int umc_write(struct umc_group *group, const struct umc_write *write)
 /*
  * Clean, if none of its messages is on the way to the daemon, or waits there unread.
  * The daemon vouches for what it has read already.  See umc_ask_begin().
+ *
+ * Return: 0 or a negative error; 1 if it has sent directly since the last time
  */
 static int umc_release_one(struct umc_group *group, u32 index)
 {
@@ -250,9 +252,11 @@ static int umc_release_one(struct umc_group *group, u32 index)
 			smp_mb();
 			if (!atomic_read(&hook->asking) &&
 			    skb_queue_empty_lockless(&member->daemon->sk_receive_queue))
-				err = 0;
+				err = member->direct != member->released_at;
 			else
 				WRITE_ONCE(hook->dirty, 1);
+			if (err >= 0)
+				member->released_at = member->direct;
 		}
 		mutex_unlock(&hook->tx);
 	}
@@ -275,7 +279,7 @@ int umc_release(struct umc_group *group, const struct umc_release *release)
 		if (copy_from_user(&entry, entries + i, sizeof(entry)))
 			return -EFAULT;
 		entry.result = umc_release_one(group, entry.index);
-		clean += !entry.result;
+		clean += entry.result >= 0;
 		if (put_user(entry.result, &entries[i].result))
 			return -EFAULT;
 	}

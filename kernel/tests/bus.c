@@ -118,14 +118,22 @@ void bus_free(struct bus *bus)
 	free(bus);
 }
 
-/* Returns 0, or minus the errno reported for this member. */
-int release(struct bus *bus, uint32_t index)
+/* Returns 0, 1 if it has sent directly since the last time, or minus the errno reported for this member. */
+int release_result(struct bus *bus, uint32_t index)
 {
 	struct umc_release_entry entry = { .index = index };
 	struct umc_release call = { .entries = (uintptr_t)&entry, .count = 1 };
 
-	EQUAL(ioctl(bus->group, UMC_RELEASE, &call), entry.result == 0);
+	EQUAL(ioctl(bus->group, UMC_RELEASE, &call), entry.result >= 0);
 	return entry.result;
+}
+
+/* Returns 0, or minus the errno. */
+int release(struct bus *bus, uint32_t index)
+{
+	int result = release_result(bus, index);
+
+	return result > 0 ? 0 : result;
 }
 
 void release_all(struct bus *bus)

@@ -93,7 +93,7 @@ class Group:
     def release(self, index: int) -> bool:
         entry = bytearray(struct.pack("=Ii", index, 0))
         self._entries(0x16, entry)
-        return struct.unpack("=Ii", entry)[1] == 0
+        return struct.unpack("=Ii", entry)[1] >= 0
 
     def write(self, index: int, data: bytes, hold: bool = False) -> int:
         buffer = bytearray(data)

@@ -60,6 +60,22 @@ TEST(release_reports_each_member, SMOKE | EACH_TYPE)
 	bus_free(bus);
 }
 
+TEST(release_tells_whether_there_were_direct_messages, SMOKE | EACH_TYPE)
+{
+	struct bus *bus = bus_new(2);
+
+	for (uint32_t i = 1; i < 8; i += 2) {
+		send_to(&bus->client[0], TO(1), i);
+		expect(bus->client[1].fd, i);
+		send_to(&bus->client[0], UMC_ASK, i + 1);
+		EQUAL(release_result(bus, 0), -EBUSY);
+		expect(bus->client[0].daemon, i + 1);
+		EQUAL(release_result(bus, 0), 1);
+		EQUAL(release_result(bus, 0), 0);
+	}
+	bus_free(bus);
+}
+
 TEST(held_receiver_gets_everything_through_the_daemon, SMOKE | EACH_TYPE)
 {
 	struct bus *bus = bus_new(2);

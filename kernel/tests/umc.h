@@ -152,6 +152,7 @@ void expect_nothing(int fd);
 bool readable(int fd, int ms);
 
 /* ioctls */
+int release_result(struct bus *bus, uint32_t index);
 int release(struct bus *bus, uint32_t index);
 void release_all(struct bus *bus);
 int set_filter(struct bus *bus, uint32_t which, uint32_t index, const struct sock_filter *code,

@@ -53,6 +53,7 @@ static struct fake_group {
     bool rest;                  /* and one of what the others want */
     struct fake_name names[FAKE_NAMES];
     uint64_t accepts[UMC_MAX_CLASSES][UMC_TOPICS];
+    int direct; /* result of UMC_RELEASE: 1 if the member has sent directly */
     bool gated;
     bool closed; /* by the data plane, as far as the calls show */
     struct umc_pending pending[FAKE_PENDING];
@@ -216,7 +217,7 @@ static inline int fake_release(const struct umc_release *release)
 {
     struct umc_release_entry *entries = (struct umc_release_entry *)(uintptr_t)release->entries;
     for (uint32_t i = 0; i < release->count; i++)
-        entries[i].result = fake_member(entries[i].index) ? 0 : -ENOENT;
+        entries[i].result = fake_member(entries[i].index) ? fake_group.direct : -ENOENT;
     return 0;
 }
 
@@ -348,6 +349,7 @@ static inline void fake_begin(void)
     memset(fake_group.names, 0, sizeof(fake_group.names));
     memset(fake_group.accepts, 0, sizeof(fake_group.accepts));
     fake_group.emptied = 0;
+    fake_group.direct = 0;
     fake_group.n_pending = 0;
     fake_group.spill_size = 0;
     fake_group.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

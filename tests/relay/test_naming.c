@@ -184,7 +184,32 @@ static void limits_are_shared(void)
     }
 }
 
+/*
+ * A member all of whose messages are the relay's stays so: it is not released for the next of them, until it
+ * sends one that might have gone directly.
+ */
+static void member_that_calls_the_bus_alone_is_not_released(void)
+{
+    struct plane p;
+    fake_open_named(&p);
+    struct client *a = enter(&p, 0), *b = enter(&p, 1);
+    REQUIRE(meet(a, ":1.0", b, ":1.1"));
+    for (int i = 0; i <= GROUP_PEER_VAIN; i++)
+        REQUIRE(client_sync(a));
+    uint32_t releases = fake_calls(UMC_RELEASE);
+    for (int i = 0; i < 10; i++)
+        REQUIRE(client_sync(a));
+    CHECK_EQUAL(fake_calls(UMC_RELEASE), releases);
+    fake_group.direct = 1; /* so from now on, as far as the kernel says */
+    expects_reply(a, b, ":1.1", ":1.0");
+    for (int i = 0; i < 10; i++)
+        REQUIRE(client_sync(a));
+    CHECK(fake_calls(UMC_RELEASE) >= releases + 10);
+    plane_close(&p);
+}
+
 static const struct check_test tests[] = {
+    TEST(member_that_calls_the_bus_alone_is_not_released),
     TEST(names_follow_their_owners),
     TEST(names_are_handed_over),
     TEST(nothing_is_learned_where_all_is_allowed),

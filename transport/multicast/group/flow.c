@@ -197,6 +197,8 @@ void group_learn(const struct transit *t, struct peer *to, bool requested_reply)
     struct group_peer *from = t->sender ? group_peer_of(t->bus, t->sender) : NULL;
     if (t->sender)
         group_peer_of(t->bus, to);
+    if (from && to->group.gp)
+        from->vain = 0;
     if (!from || !to->group.gp || t->fds || m->size > FILTER_MAX_MESSAGE || m->big_endian != from->big_endian)
         return;
     bool is_reply = m->type == MESSAGE_METHOD_RETURN || m->type == MESSAGE_ERROR;
@@ -228,6 +230,7 @@ void group_learn_broadcast(const struct transit *t, struct peer *to)
     }
     if (!to) {
         from->misses += from->egress_stale;
+        from->vain = t->bus->group->rest.has_ingress ? 0 : from->vain;
         t->bus->group->misses++;
     }
     struct group_peer *receiver = to ? to->group.gp : NULL;

@@ -113,6 +113,7 @@ static void rebuild_egress(struct bus *bus, struct group_peer *gp)
         return;
     }
     gp->has_egress = true;
+    gp->vain = 0;
     group_dirty(bus, gp->peer);
 }
 
@@ -156,12 +157,13 @@ static void pace(struct group_peer *gp, int64_t now, int64_t changed_at)
 /*
  * An ingress filter is replaced while it is in use, unless it changes often: an empty one would let all
  * broadcasts ask until the rebuild. Messages that depend on its new rules come after those already queued,
- * above all after the answer to AddMatch.
+ * above all after the answer to AddMatch. The rest filter is large, and others' rules come all the time.
  */
 static void renew_ingress(struct bus *bus, struct group_peer *gp)
 {
     int64_t now = clock_now();
-    if (gp->has_ingress && !gp->ingress_stale && now >= gp->rebuild_at && writing_hold(bus, &bus->touched)) {
+    if (gp->peer && gp->has_ingress && !gp->ingress_stale && now >= gp->rebuild_at &&
+        writing_hold(bus, &bus->touched)) {
         pace(gp, now, now);
         if (rebuild_ingress(bus, gp))
             return;
@@ -258,6 +260,7 @@ void group_peer_set_side(struct bus *bus, struct group_peer *gp)
     error = naming_set_class(group, gp);
     if (error < 0)
         give_up_names(bus, error);
+    gp->vain = 0;
     if (gp->named)
         group_dirty(bus, gp->peer);
 }

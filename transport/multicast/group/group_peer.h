@@ -15,10 +15,12 @@
  * long time anyway.
  */
 #define GROUP_PEER_MISSES 32u
-#define GROUP_MISSES 8u          /* broadcasts, for each missing ingress filter */
-#define GROUP_PEER_HEARD 8u      /* broadcasts, until a group peer has an ingress filter of its own */
-#define GROUP_REST_RULES 128u    /* beyond it a group peer has one from the beginning */
-#define GROUP_PEER_PATIENCE 1000 /* milliseconds */
+#define GROUP_MISSES 8u            /* broadcasts, for each missing ingress filter */
+#define GROUP_REST_RULES_A_MISS 4u /* rules in the rest filter that cost as much as one broadcast more */
+#define GROUP_PEER_HEARD 8u        /* broadcasts, until a group peer has an ingress filter of its own */
+#define GROUP_REST_RULES 128u      /* beyond it a group peer has one from the beginning */
+#define GROUP_PEER_PATIENCE 1000   /* milliseconds */
+#define GROUP_PEER_VAIN 2          /* releases in a row after which a group peer has sent nothing directly */
 /*
  * The least time in milliseconds between two filters of a group peer. It doubles after a filter that did not
  * last as long, as while a client starts.
@@ -66,6 +68,7 @@ struct group_peer {
     uint32_t heard; /* while it is quiet: broadcasts through the relay, and changes of its rules */
     bool egress_stale, ingress_stale;
     bool held;            /* by the kernel, as it has a queue in the relay */
+    uint32_t vain;        /* releases in a row after which it has sent nothing directly */
     uint32_t sides_known; /* number of parties that its ingress filter covers */
     uint32_t misses;      /* messages that a new egress filter would have passed */
     int64_t stale_since, rebuild_at, rebuild_time;
