@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ...policy.settings import Settings
-from ...transport.relay import Event
+from ...transport.relay import Event, Module
 from .. import errors
 from ..driver.method import Call
 from ..errors import DBusError
@@ -61,7 +61,9 @@ class Activation:
 
     def park(self, peer: Peer, event: Event) -> None:
         """Start the recipient of a parked message; the message is answered in any case."""
-        waiter = ParkedMessage(peer, event.parked, event.denied)
+        # AppArmor is asked about the label of the service file, of which the data plane may not know yet.
+        judged = event.current or event.again or Module.AppArmor not in self._bus.relay.mediated
+        waiter = ParkedMessage(peer, event.parked, event.denied, judged)
         self.ask(event.destination or "", waiter, current=event.current)
 
     def start_by_name(self, call: Call) -> None:
@@ -224,7 +226,7 @@ class Activation:
         """Queue a waiter for a service that is being started, if limit and policy allow it."""
         if self._waiting >= self._limit:
             waiter.fail(self._bus.relay, failures.too_many_starts(start.name, self._limit))
-        elif isinstance(waiter, ParkedMessage) and waiter.denied and start.service is not None:
+        elif isinstance(waiter, ParkedMessage) and waiter.is_to_be_judged and start.service is not None:
             waiter.succeed(self._bus.relay)
         else:
             start.waiters.append(waiter)

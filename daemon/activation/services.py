@@ -63,9 +63,10 @@ class Services:
 
     def _install(self, follower: Follower | None) -> None:
         """Hand the catalogue to the data plane."""
-        self._guard.run(lambda: self._relay.set_catalog(self._catalog.names(), follower), ignored)
+        # First the labels, so that they are not older than a catalogue by which a message is judged.
         if self._relay.mediated:
             self._guard.run(lambda: self._relay.set_texts(Texts.LABELS, self._catalog.labels()), ignored)
+        self._guard.run(lambda: self._relay.set_catalog(self._catalog.names(), follower), ignored)
 
     def _read(self) -> None:
         self._reading, self._waiting = self._waiting, []

@@ -46,11 +46,20 @@ class Waiter(Protocol):
 
 
 class ParkedMessage(Record):
-    """A message parked in the data plane; ``denied``: its sender's policy forbids it to start a service."""
+    """A message parked in the data plane; ``denied``: its sender's policy forbids it to start a service.
+
+    ``judged``: by the service files as they are; otherwise the label of the service was not known yet.
+    """
 
     peer: Peer
     parked: int
     denied: bool
+    judged: bool = True
+
+    @property
+    def is_to_be_judged(self) -> bool:
+        """True if the data plane has to decide about the start, before anything is started."""
+        return self.denied or not self.judged
 
     def begun(self, relay: Relay) -> None:
         """Show it to monitors, after the bus's own messages for the start."""

@@ -13,7 +13,7 @@ from omnibus.daemon.activation.tools import CannotExecute, CannotFork
 from omnibus.daemon.logging import ACTIVATED, ACTIVATING, ACTIVATION_FAILED
 from omnibus.daemon.peers import Peer
 from omnibus.policy.settings import Limits, ServiceDir, Settings
-from omnibus.transport.relay import BROADCAST, EventKind
+from omnibus.transport.relay import BROADCAST, EventKind, Module, Texts
 from support.plane import FakeEvent
 from support.wire import unmarshal
 
@@ -415,6 +415,38 @@ class TestPolicy:
         assert desk.take() == [("deliver", 1)]
         assert desk.park(forbidden, NAME, denied=True) == [("deliver", 3)]
         assert "requested by ':1.0'" in desk.log.lines[0]
+
+    def test_label_yet_unknown(self, desk: Desk, peer: Peer) -> None:
+        """AppArmor is asked about the label of a service file that the data plane has not known."""
+        desk.plane.mediated = Module.AppArmor
+        desk.service(NAME)
+        assert desk.park(peer, NAME) == [("deliver", 1)]
+        assert not desk.tools.children
+        desk.park(peer, NAME, again=True)
+        assert len(desk.tools.children) == 1
+
+    def test_label_known(self, desk: Desk, peer: Peer) -> None:
+        desk.plane.mediated = Module.AppArmor
+        desk.service(NAME)
+        desk.tools.read()
+        desk.park(peer, NAME, current=True)
+        assert len(desk.tools.children) == 1
+
+    def test_labels_precede_the_catalogue(self, desk: Desk, peer: Peer) -> None:
+        """A message that is judged by a current catalogue is judged by its labels."""
+        desk.plane.mediated = Module.AppArmor
+        known: list[bool] = []
+        desk.service(NAME)
+        set_catalog = desk.plane.set_catalog
+
+        def note(names: bytes, follower: Any) -> None:
+            known.append(Texts.LABELS in desk.plane.texts)
+            set_catalog(names, follower)
+
+        desk.plane.set_catalog = note  # type: ignore[method-assign]
+        desk.park(peer, NAME)
+        assert all(known)
+        assert known
 
 
 class TestDisconnect:

@@ -331,6 +331,23 @@ static void a_parked_sender_may_leave(void)
     plane_close(&p);
 }
 
+/* It is judged by what the commands before have changed. */
+static void a_message_without_owner_is_parked_again(void)
+{
+    struct plane p;
+    plane_open(&p);
+    struct client *a = plane_connect(&p, 0);
+    struct marshal w = client_signal(a, "a.name", "Early");
+    client_send(a, &w);
+    REQUIRE(plane_event(&p, RELAY_EVENT_PARKED));
+    CHECK(!p.event.again);
+    relay_deliver(p.relay, p.event.parked);
+    relay_commit(p.relay);
+    REQUIRE(plane_event(&p, RELAY_EVENT_PARKED));
+    CHECK(p.event.again);
+    plane_close(&p);
+}
+
 static void a_call_for_the_control_plane_stops_its_sender(void)
 {
     struct plane p;
@@ -637,6 +654,7 @@ static const struct check_test tests[] = {
     TEST(parked_messages_are_rejected_with_an_error),
     TEST(unknown_types_are_refused),
     TEST(a_parked_sender_may_leave),
+    TEST(a_message_without_owner_is_parked_again),
     TEST(a_call_for_the_control_plane_stops_its_sender),
     TEST(control_plane_call_is_answered_once),
     TEST(driver_returns_the_owner_of_a_name),

@@ -44,6 +44,7 @@ class FakeEvent:
     big_endian: bool = False
     current: bool = False
     denied: bool = False
+    again: bool = False
     active: bool = True
     monitor: bool = False
     credentials: Credentials = NO_CREDENTIALS

@@ -125,6 +125,8 @@ class Event:
     """For CALL and PARKED whether the catalogue is known to be current, so that it need not be read."""
     denied = Field(bool)
     """For PARKED whether the sender may not send it to a service that owns just the destination."""
+    again = Field(bool)
+    """For PARKED whether it was judged anew, by `deliver`."""
     n_fds = Field(int)
     """How many descriptors came with the message; for DUMPED how many the state has."""
     monitor = Field(bool)

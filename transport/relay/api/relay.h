@@ -109,6 +109,7 @@ struct relay_event { /* pointers are valid until the commit of the batch with th
     _Bool active;  /* the sender has sent Hello */
     _Bool current; /* of a call or parked message: the catalogue is current, so it need not be read again */
     _Bool denied;  /* RELAY_EVENT_PARKED: by the policy, as if the service owned only the destination */
+    _Bool again;   /* RELAY_EVENT_PARKED: it was judged anew, by relay_deliver */
     _Bool monitor; /* RELAY_EVENT_ADMITTED, of a resumed connection: it is a monitor */
     uint32_t n_fds;
     const char *path, *interface, *member, *error_name, *destination, *signature; /* NULL: absent */

@@ -16,7 +16,7 @@ static struct policy_case case_of(const struct parked *parked)
 }
 
 /* Returns enum policy_outcome, by which the message is judged at this moment. */
-static uint32_t tell(struct bus *bus, struct parked *parked, bool current)
+static uint32_t tell(struct bus *bus, struct parked *parked, bool current, bool again)
 {
     const struct policy_case c = case_of(parked);
     struct relay_event *view = &parked->event.view;
@@ -27,6 +27,7 @@ static uint32_t tell(struct bus *bus, struct parked *parked, bool current)
     view->parked = parked->id;
     view->active = true;
     view->current = current;
+    view->again = again;
     event_describe(&parked->event, &parked->held->m);
     report_of(bus, parked->sender, &parked->event);
     return outcome;
@@ -35,7 +36,7 @@ static uint32_t tell(struct bus *bus, struct parked *parked, bool current)
 /* Its outcome is as it was: what was logged once is not logged again. */
 void route_parked_again(struct bus *bus, struct parked *parked)
 {
-    tell(bus, parked, false);
+    tell(bus, parked, false, false);
 }
 
 /* Ends the report, as the control plane has decided. */
@@ -57,7 +58,7 @@ void route_park(struct transit *t)
         say_error(bus, sender, t->m->serial, ERROR_NO_MEMORY, "Not enough memory");
         return;
     }
-    parked->outcome = tell(bus, parked, current);
+    parked->outcome = tell(bus, parked, current, false);
     /*
      * Later messages of the sender must not overtake this one: neither for monitors, nor for an owner that
      * the name has by now (others' messages are parked for it), which can also be addressed by its unique
@@ -114,7 +115,7 @@ static void ask_again(struct bus *bus, struct parked *parked)
     struct denial denial;
     const struct policy_case c = case_of(parked);
     if (judge_outcome(bus, &c) & POLICY_ALLOWED || judge(bus, &c, &denial)) {
-        parked->outcome = tell(bus, parked, false);
+        parked->outcome = tell(bus, parked, false, true);
         return;
     }
     bus->totals.denied++;
