@@ -132,7 +132,7 @@ peers:
 # In its own mount namespace, so that no mount outlives it.
 containers-test: all
 	.ci/packages tests/containers/packages.txt
-	unshare --mount $(PYTHON) tests/containers/run.py $(CURDIR)/$(BIN)/omnibusd
+	cd tests && unshare --mount $(PYTHON) -m containers.run $(CURDIR)/$(BIN)/omnibusd
 
 record-state: all test-packages
 	PYTHONPATH=tests $(BIN)/python -m tests.upgrade.record $(BIN)/omnibusd

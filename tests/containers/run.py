@@ -4,14 +4,13 @@ The sources of dbus 1.14 have Containers1 and keep it from being built; later on
 come from Debian 12, and are built in the cache, outside the checkout: the clients twice, as Debian builds
 them for use and for debugging. Each test runs as root and as another user.
 
-    python3 tests/containers/run.py [OMNIBUSD]
+    cd tests && python3 -m containers.run [OMNIBUSD]
 """
 
 from __future__ import annotations
 
 import os
 import pwd
-import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
+
+from support.tap import Results, results, worse
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "omnibus" / "containers"
@@ -41,11 +42,7 @@ LIMITS: Final = {  # of which the tests speak, and which the release leaves out
     "max_connections_per_container": 3,
     "max_container_metadata_bytes": 4096,
 }
-RESULT: Final = re.compile(r"^(ok|not ok) \d+ (\S+)(.*)$", re.MULTILINE)
 DEADLINE: Final = 600  # seconds for all tests of one program
-
-Results = dict[str, str]
-"""The outcome of each test by its name: "passed", "failed" or "skipped"."""
 
 
 def run(*command: str | Path, directory: Path | None = None) -> None:
@@ -167,17 +164,11 @@ def test(directory: Path, daemon: Path, user: str) -> Results:
             check=False,
         )
     text = output.read_text(errors="replace")
-    found = {name: _outcome(ok, rest) for ok, name, rest in RESULT.findall(text)}
+    found = results(text)
     if "failed" in found.values() or not found:
         print(text)
     shutil.rmtree(home)
     return found
-
-
-def _outcome(ok: str, rest: str) -> str:
-    if ok != "ok":
-        return "failed"
-    return "skipped" if "# SKIP" in rest.upper() else "passed"
 
 
 def main() -> int:
@@ -187,7 +178,7 @@ def main() -> int:
     # As on a machine with dbus; in this process's own mount namespace.
     run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run/dbus")
     os.mkdir("/run/dbus/containers")
-    worse = []
+    fewer = []
     totals = {"reference": 0, "omnibusd": 0}
     for kind in BUILDS:
         directory = Path(tempfile.mkdtemp(prefix="containers-"))
@@ -196,19 +187,16 @@ def main() -> int:
         daemons = {"reference": directory / "dbus-daemon", "omnibusd": wrap(omnibusd, directory)}
         for user in USERS:
             found = {name: test(directory, daemon, user) for name, daemon in daemons.items()}
-            for name, results in found.items():
-                passed = list(results.values()).count("passed")
+            for name, outcomes in found.items():
+                passed = list(outcomes.values()).count("passed")
                 totals[name] += passed
-                print(f"{kind}, {user}, {name}: {passed} of {len(results)} passed", flush=True)
-            worse += [
-                f"{kind}, {user}: {one} {found['omnibusd'].get(one, 'did not run')}"
-                for one, outcome in found["reference"].items()
-                if outcome == "passed" and found["omnibusd"].get(one) != "passed"
-            ]
+                print(f"{kind}, {user}, {name}: {passed} of {len(outcomes)} passed", flush=True)
+            less = worse(found["reference"], found["omnibusd"])
+            fewer += [f"{kind}, {user}: {one} {outcome}" for one, outcome in less.items()]
         shutil.rmtree(directory)
     print(f"passed: reference {totals['reference']}, omnibusd {totals['omnibusd']}")
-    print(*worse, sep="\n")
-    return int(bool(worse) or not totals["reference"])
+    print(*fewer, sep="\n")
+    return int(bool(fewer) or not totals["reference"])
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from random import Random
@@ -14,6 +15,12 @@ SECURITYFS = Path("/sys/kernel/security")
 CONFINED = "  file,\n  network,\n  unix,\n  signal,\n  ptrace,\n  capability,\n  change_profile,\n"
 """What a client needs apart from D-Bus."""
 BUS = "org.freedesktop.DBus"
+INSTALLED = Path("/usr/lib/dbus-1.0")
+BUILDS = {
+    -2: INSTALLED / "installed-tests/dbus",
+    -3: INSTALLED / "debug-build/libexec/installed-tests/dbus",
+}
+"""The directories of dbus's own tests, of Debian's package, by the numbers of their policies."""
 
 
 def _rule(random: Random) -> str:
@@ -57,10 +64,17 @@ def _fixed(rule: str) -> str:
     return "".join(f"profile {name} {{\n{CONFINED}  {rule},\n}}\n" for name in LABELS)
 
 
+def _of_tests(directory: Path) -> str:
+    """Return the profile of dbus's own tests, for paths as the processes of a guest see them."""
+    text = (directory / "data/dbus-installed-tests.aaprofile").read_text()
+    return re.sub(r"^( *[/^]\S*) \{$", r"\1 flags=(chroot_relative) {", text, flags=re.MULTILINE)
+
+
 def write_policies(seed: int, count: int, directory: Path) -> None:
-    """Compile a policy that allows all, one that denies names only, and ``count`` random ones."""
+    """Compile a policy that allows all, one that denies names only, dbus's own, and ``count`` random ones."""
     random = Random(seed)
     texts = {ALL: _fixed("dbus"), NO_NAMES: _fixed("dbus (send, receive)")}
+    texts |= {number: _of_tests(directory) for number, directory in BUILDS.items()}
     texts |= {number: "".join(_profile(random, name) for name in LABELS) for number in range(1, count + 1)}
     for number, text in texts.items():
         (directory / f"{number}.profile").write_text(text)
@@ -72,6 +86,7 @@ class AppArmor:
 
     name = "AppArmor"
     configuration = ""
+    reloads = False
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -97,6 +112,16 @@ class AppArmor:
 
     def enter(self, label: str) -> None:
         """Confine this process, for ever."""
-        fd = os.open("/proc/self/attr/apparmor/current", os.O_WRONLY)
-        os.write(fd, f"changeprofile {label}".encode())
+        _write_attribute("current", f"changeprofile {label}")
+
+    def execute_as(self, label: str) -> None:
+        """Confine what this process executes next."""
+        _write_attribute("exec", f"exec {label}")
+
+
+def _write_attribute(name: str, text: str) -> None:
+    fd = os.open(f"/proc/self/attr/apparmor/{name}", os.O_WRONLY)
+    try:
+        os.write(fd, text.encode())
+    finally:
         os.close(fd)

@@ -18,6 +18,8 @@ class Module(Protocol):
 
     name: str
     configuration: str
+    reloads: bool
+    """Another policy lets a bus read its configuration again."""
 
     def prove(self) -> str: ...
     def load(self, number: int) -> None: ...

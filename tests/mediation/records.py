@@ -10,7 +10,9 @@ from collections import Counter
 
 NETLINK_AUDIT = 9
 AUDIT_SET = 1001
-USER_TYPES = {1107: "USER_AVC", 2310: "USER_MAC_POLICY_LOAD", 2311: "USER_MAC_STATUS"}
+USER_TYPES = (range(1100, 1200), range(2100, 3000))
+"""Those of records that processes write: all of them are compared."""
+NAMES = {1107: "USER_AVC", 2310: "USER_MAC_POLICY_LOAD", 2311: "USER_MAC_STATUS"}
 ENABLED, FAILURE, PID, RATE, BACKLOG = 1, 2, 4, 8, 16  # AUDIT_STATUS_*
 MESSAGE = re.compile(r"pid=(\d+) .*?msg='(.*?)\s*(?:exe=.*)?'", re.DOTALL)
 
@@ -42,6 +44,6 @@ class Records:
                 continue
             kind = struct.unpack_from("=IH", data)[1]
             match = MESSAGE.search(data[16:].decode("utf-8", "replace"))
-            if kind in USER_TYPES and match:
+            if match and any(kind in types for types in USER_TYPES):
                 pid, text = int(match[1]), match[2]
-                found.setdefault(pid, Counter())[f"{USER_TYPES[kind]} {text}"] += 1
+                found.setdefault(pid, Counter())[f"{NAMES.get(kind, kind)} {text}"] += 1

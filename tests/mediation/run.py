@@ -22,7 +22,7 @@ from . import apparmor, selinux, sid
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RESULTS = CHECKOUT / "build/mediation"
-PACKAGES = ("dbus-daemon", "libapparmor1", "libselinux1", "libaudit1", "checkpolicy")
+PACKAGES = ("dbus-daemon", "dbus-tests", "libapparmor1", "libselinux1", "libaudit1", "checkpolicy")
 PARAMETERS = {
     "apparmor": "apparmor=1 security=apparmor audit=1",
     "selinux": "selinux=1 security=selinux enforcing=0 audit=1",

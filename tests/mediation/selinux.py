@@ -83,6 +83,7 @@ class SELinux:
     """The module in the guest."""
 
     name = "SELinux"
+    reloads = True
     configuration = (
         "<selinux>"
         + "".join(
