@@ -60,6 +60,7 @@ class Host:
         ]
         for peer in self.peers:
             peer.fail = self._fail
+            peer.export_again = self._export
 
     def _report(self, text: str) -> None:
         self._write(f"{self.name}: {text}")
@@ -170,12 +171,14 @@ class Host:
             self._owners[name] = new
         else:
             self._owners.pop(name, None)
-        if self._touched is None:
-            self._export()
+        self._export()
 
     def _export(self) -> None:
+        if self._touched is not None:
+            return  # not all names are known yet
+        requested = set().union(*(peer.requested for peer in self.peers))
         for peer in self.peers:
-            peer.export(self._owners)
+            peer.export(self._owners, requested)
 
     # Rules of clients.
 

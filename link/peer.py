@@ -94,6 +94,9 @@ class Peer:
         """The bus tells stand-ins which rules concern their signals."""
         self.fail = report
         """Is told why all has to begin anew."""
+        self._unnamed: set[StandIn] = set()
+        self.export_again: Callable[[], None] = lambda: None
+        """Is called when the names may be exported that were held back."""
 
     @property
     def standins(self) -> Iterable[StandIn]:
@@ -135,12 +138,24 @@ class Peer:
 
     # Local names and clients.
 
-    def export(self, owners: dict[str, str]) -> None:
-        """Take the owners of all names that the configuration exports; tell the other host."""
+    @property
+    def requested(self) -> set[str]:
+        """The names that were requested by stand-ins whose unique name is not known yet."""
+        return {name for standin in self._unnamed for name in standin.wanted}
+
+    def export(self, owners: dict[str, str], requested: set[str]) -> None:
+        """Take the owners of all names that the configuration exports; tell the other host.
+
+        ``requested`` is that of all hosts on this bus. What a stand-in does is written at once, so that its
+        name may be heard of before its Hello is answered; a new owner of such a name waits for that.
+        """
         found: dict[bytes, set[str]] = {name.encode(): {name} for name in started(self.bus, self.host)}
         ids: dict[bytes, bytes] = {}
+        known = self._exported.keys() | self._ids.keys()
         for name, owner in sorted(owners.items()):
             if not exported(self.bus, name, self.host) or self.is_standin(owner.encode()):
+                continue
+            if name in requested and owner.encode() not in known:
                 continue
             if name.encode() in found:
                 ids.setdefault(owner.encode(), name.encode())
@@ -233,6 +248,12 @@ class Peer:
     def named(self, standin: StandIn) -> None:
         """Hear of the unique name of a stand-in."""
         self._by_name[standin.name] = standin
+        self._identified(standin)
+
+    def _identified(self, standin: StandIn) -> None:
+        self._unnamed.discard(standin)
+        if standin.wanted:
+            self.export_again()
 
     def standin_lost(self, standin: StandIn, why: str) -> None:
         """Hear that the bus has ended a stand-in, which to clients is the end of the remote connection."""
@@ -278,6 +299,8 @@ class Peer:
 
     def _forget(self, standin: StandIn) -> None:
         self._by_name.pop(standin.name, None)
+        if standin in self._unnamed:
+            self._identified(standin)
 
     def _standin(self, remote: bytes) -> StandIn | None:
         """Return the stand-in of an id, and connect it if there is none; None: that is not possible."""
@@ -294,6 +317,7 @@ class Peer:
             self.counters.lost += 1
             return None
         self._standins[remote] = made
+        self._unnamed.add(made)
         if self.is_paused:
             made.client.pause()
         return made
@@ -322,7 +346,7 @@ class Peer:
 
     def take_names(self, names: dict[bytes, frozenset[str]]) -> None:
         """Own here what is imported of these names, each by the stand-in of its owner."""
-        self._imported = names
+        self._imported = dict(names)
         for standin in list(self._standins.values()):
             if standin.wanted and not self._wanted(standin.remote):
                 if standin.is_client:
