@@ -147,9 +147,10 @@ static void sections_are_whole(void)
     begin(&bus);
     CHECK_EQUAL(write_state(&bus), 0);
     for (uint32_t type = 1; type < RELAY_STATE_END; type++) {
-        /* there are none where nothing has crashed, no module mediates and no container has a server */
-        bool none =
-            type == RELAY_STATE_CRASHES || type == RELAY_STATE_MEDIATION || type == RELAY_STATE_INSTANCES;
+        /* there are none where nothing has crashed or observes, no module mediates, no container has a server
+         */
+        bool none = type == RELAY_STATE_CRASHES || type == RELAY_STATE_MEDIATION ||
+                    type == RELAY_STATE_INSTANCES || type == RELAY_STATE_OBSERVERS;
         CHECK_EQUAL(bus.view.places[type].content == NULL, none);
     }
     struct state_reader r = state_section(&bus.view, RELAY_STATE_BUS);
