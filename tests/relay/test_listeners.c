@@ -8,6 +8,7 @@
 
 #include "../../transport/relay/resume/state_read.h"
 #include "../../transport/relay/send/listeners.h"
+#include "../../transport/relay/wire/wire.h"
 
 #define LISTENERS "org.omnibus.Listeners1"
 #define RULE "type='signal',sender=':1.0'"
@@ -50,13 +51,11 @@ static void is_told(struct client *c, const char *rule, uint32_t copies)
     CHECK_SPAN(m.member, "Changed");
     CHECK_SPAN(m.signature, "a(ssu)");
     const uint8_t *body = m.data + m.body_offset;
-    uint32_t n, size;
-    memcpy(&n, body + 8, 4);
-    CHECK_SPAN(((struct span){(const char *)body + 12, n}), ":1.1");
-    memcpy(&size, body + 20, 4);
+    bool swap = m.big_endian != WIRE_HOST_BIG_ENDIAN;
+    CHECK_SPAN(((struct span){(const char *)body + 12, wire_load32(body + 8, swap)}), ":1.1");
+    uint32_t size = wire_load32(body + 20, swap);
     CHECK_SPAN(((struct span){(const char *)body + 24, size}), rule);
-    memcpy(&n, body + 24 + ((size + 4) & ~3u), 4);
-    CHECK_EQUAL(n, copies);
+    CHECK_EQUAL(wire_load32(body + 24 + ((size + 4) & ~3u), swap), copies);
     client_drop(c, &m);
 }
 
