@@ -25,7 +25,7 @@ user = {uid}
 address = "unix:path={directory}/other"
 user = {uid}
 """
-NOBODY = 65534
+OTHER = 65534
 IMPORTED = {b":1.3": frozenset({"org.example.b.Service"})}
 
 
@@ -43,7 +43,7 @@ class Exporting:
     """A peer on a bus that answers nothing, and the owners of the bus's names."""
 
     def __init__(self, directory: str) -> None:
-        text = FILE.format(directory=directory, uid=os.getuid() or NOBODY)
+        text = FILE.format(directory=directory, uid=os.getuid() or OTHER)
         bus = config.parse(text, "link.toml").bus["a"]
         self.later: list[Any] = []
         self.peer = Peer(bus, "b", {}, print, print, print, lambda seconds, action: self.later.append(action))
