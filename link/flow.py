@@ -10,8 +10,9 @@ Invariants:
   twice.
 - A missing packet ends the link, as do silence and anything that no link would send. Both hosts then drop all
   stand-ins of the other, which is what clients see when services end. Nothing is sent again.
-- No more is under way than the other host has room for. Over it, this one reads nothing more from the
-  stand-ins on its bus, until the other one has caught up; so the bus holds back the clients.
+- No more is under way than the other host has room for, nor than this one has. Over it, this one reads
+  nothing more from the stand-ins on its bus, until the other one has caught up; so the bus holds back the
+  clients.
 - Messages are D-Bus messages, and are read by the parser of the data plane.
 """
 
@@ -77,6 +78,7 @@ class Flow:
         self._timer: asyncio.TimerHandle | None = None
         self._is_there = False
         self._mine = 0
+        self._began_anew = float("-inf")
         self.state = f"not linked with {peer.host}"
         self._forget()
 
@@ -167,11 +169,16 @@ class Flow:
             raise Violation("a greeting without an epoch or a window")
         if self.is_up and (epoch, mine) != (self._theirs, self._mine):
             # What is under way is for the one before, which is gone: so both begin anew.
+            last, self._began_anew = self._began_anew, self._loop.time()
+            if self._began_anew - last < RELINK_DELAY:
+                self.fail("it has begun anew")
+                return
             self._end("it has begun anew")
             self._begin()
         is_new, self._theirs = epoch != self._theirs, epoch
         if mine == self._mine and not self.is_up:
-            self._window = window
+            # What the other host has room for waits here if it takes nothing.
+            self._window = min(window, self.peer.bus.limits.queue)
             self.is_up = True
             self._greet()  # before all else: the other one waits for it
             self._heard = self._watched = self._loop.time()

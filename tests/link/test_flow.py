@@ -230,6 +230,15 @@ class TestEpochs:
         assert (new.peer.heard, two.peer.heard[-1]) == ([("begin",)], ("begin",))
         new.flow.close()
 
+    async def test_a_host_begins_anew_all_the_time(self, linked: tuple[End, End]) -> None:
+        """Once at once, then once a second: neither the log nor the bus is kept busy."""
+        _, two = linked
+        for epoch in range(1, 100):
+            for mine in (0, two.flow._mine):
+                greeting = flow.GREETING.pack(flow.VERSION, mine, 1 << 20)
+                two.flow.receive(HEAD.pack(epoch, 0, 0) + record(HELLO, greeting))
+        assert len(two.log) < 6
+
     async def test_the_host_goes(self, linked: tuple[End, End]) -> None:
         one, two = linked
         one.flow.set_there(False)
@@ -350,6 +359,17 @@ class TestWindow:
         hand_over(two, one)
         assert not one.peer.is_paused
         assert one.flow.under_way < 60_000
+
+    async def test_a_window_beyond_all_bounds(self, ends: tuple[End, End]) -> None:
+        """No more waits here than this host has room for, whatever the other one says that it takes."""
+        one, _ = ends
+        one.flow.set_there(True)
+        for greeting in ((flow.VERSION, 0, (1 << 32) - 1), (flow.VERSION, one.flow._mine, (1 << 32) - 1)):
+            one.flow.receive(HEAD.pack(7, 0, 0) + record(HELLO, flow.GREETING.pack(*greeting)))
+        assert one.flow.is_up
+        while not one.peer.is_paused:
+            one.call(size=60_000)
+            assert one.flow.under_way <= one.peer.bus.limits.queue + 65536
 
     async def test_rules_that_are_never_taken(self, linked: tuple[End, End]) -> None:
         """All but messages is said in spite of the pause, up to a limit."""
