@@ -22,6 +22,7 @@ from . import busbench
 from .cases import FLOORS, GROUPS, MULTICASTS, chosen
 from .daemons import BROKER, COMMANDS, Daemon, installed, version
 from .machine import Quiet, description, favour
+from .progress import say
 from .report import Report
 from .settings import WIDE, Setting
 from .syscalls import SYSCALL_GROUPS, count
@@ -111,11 +112,6 @@ class Comparison:
     def bus(daemon: Daemon) -> list[str]:
         """Return the arguments that select the bus."""
         return ["--address", daemon.address, "--pid", ",".join(map(str, daemon.pids()))]
-
-
-def say(text: str) -> None:
-    """Print progress."""
-    print(text, file=sys.stderr)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:

@@ -29,6 +29,7 @@ from .growth import Measure, Sample, Step, endure
 from .lines import Points, lines
 from .login_report import table
 from .machine import description, favour
+from .progress import say
 from .report import figure
 from .rest import Rest, Start, rest, start
 from .settings import WIDE
@@ -195,11 +196,6 @@ def replace(text: str, new: Sequence[str]) -> str:
     block = "\n".join(["<!-- footprint -->", *new, "<!-- footprint: end -->", ""])
     found = MARKS.search(text)
     return text[: found.start()] + block + text[found.end() :] if found else f"{text}\n{block}"
-
-
-def say(text: str) -> None:
-    """Print progress."""
-    print(text, file=sys.stderr)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:

@@ -23,6 +23,7 @@ from . import busbench
 from .daemons import COMMANDS, installed
 from .login_report import RUNNING, STARTING, LogInReport, replace
 from .machine import Quiet, description, favour
+from .progress import say
 from .replay import UNTIL, LogIn, Replay, ReplayError
 from .trace import TRACES, TraceError
 
@@ -46,11 +47,6 @@ def find(directory: Path, names: list[str]) -> list[Path]:
     if absent := [str(path) for path in paths if not path.exists()]:
         raise Missing(f"there is no {', '.join(absent)}")
     return paths
-
-
-def say(text: str) -> None:
-    """Print progress."""
-    print(text, file=sys.stderr)
 
 
 def prepare(arguments: argparse.Namespace, directory: Path) -> dict[tuple[str, str], LogIn]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -13,7 +14,7 @@ from .peer import Peer
 RETRY_DELAY: Final = 1.0  # seconds
 
 
-class Link:
+class Link(ABC):
     """A link. ``report`` writes a line to the log, ``changed`` takes a line about the state.
 
     A kind of link says in ``_begin`` and ``_end`` what connects the peers of its buses with others.
@@ -34,13 +35,13 @@ class Link:
         """The host of each bus, and what it knows of another."""
         return [(host.name, peer) for host in self._hosts for peer in host.peers]
 
+    @abstractmethod
     async def _begin(self) -> None:
         """Link the buses, all of which are connected; raises OSError."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _end(self) -> None:
         """Undo ``_begin``, also if it has failed."""
-        raise NotImplementedError
 
     async def run(self) -> None:
         """Link the buses, again whenever one of them comes back; raises ConfigError."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from support.raw import DEADLINE
+from support.raw import DEADLINE, Client
 
 from .conftest import Bus, Link, bus_of, plain, wait_for_owner
 
@@ -266,3 +266,11 @@ def linked_hosts(
             for host in hosts.values():
                 host.bus.close_clients()
                 host.stop()
+
+
+def service_and_client(hosts: Hosts) -> tuple[Client, Client]:
+    """Connect the owner of org.example.a on host a, and a client on host b, which has the name."""
+    service, client = hosts["a"].bus.connect(), hosts["b"].bus.connect(deadline=60)
+    service.own("org.example.a")
+    hosts["b"].wait_for_owner("org.example.a")
+    return service, client

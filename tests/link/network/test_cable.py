@@ -13,7 +13,7 @@ import pytest
 from support.message import Flag
 from support.raw import DEADLINE, BusError, Client
 
-from ..hosts import Hosts, linked_hosts
+from ..hosts import Hosts, linked_hosts, service_and_client
 
 LEASE = 2.0  # seconds
 NO_REPLY = "org.freedesktop.DBus.Error.NoReply"
@@ -39,13 +39,6 @@ def hosts(three: Hosts) -> Iterator[Hosts]:
 def links(hosts: Hosts) -> int:
     """How often b was linked with a, as b has seen it."""
     return hosts["b"].link.log.read_text().count("linked with a")
-
-
-def service_and_client(hosts: Hosts) -> tuple[Client, Client]:
-    service, client = hosts["a"].bus.connect(), hosts["b"].bus.connect(deadline=60)
-    service.own("org.example.a")
-    hosts["b"].wait_for_owner("org.example.a")
-    return service, client
 
 
 def no_reply(client: Client, serial: int) -> None:

@@ -21,7 +21,7 @@ from support.raw import BusError, Client
 from support.wire import Variant
 
 from ..conftest import plain
-from ..hosts import Hosts, linked_hosts
+from ..hosts import Hosts, linked_hosts, service_and_client
 from .test_impostors import assert_linked, stranger
 from .test_order import order_of
 
@@ -92,13 +92,6 @@ def hosts(three: Hosts) -> Iterator[Hosts]:
         host.bus.close_clients()
     for host in three.values():
         host.wait_for_owner("org.example.a", owner=False)
-
-
-def service_and_client(hosts: Hosts) -> tuple[Client, Client]:
-    service, client = hosts["a"].bus.connect(), hosts["b"].bus.connect(deadline=60)
-    service.own("org.example.a")
-    hosts["b"].wait_for_owner("org.example.a")
-    return service, client
 
 
 def answer(service: Client, call: Message) -> None:
