@@ -91,17 +91,22 @@ static inline bool awaits(struct plane *p, uint32_t kind)
     }
 }
 
-/* Hello, and the end of the wake-up in which it was answered. */
-static inline struct client *enter(struct plane *p, uint64_t id)
+/* Hello on a connection that is attached, and the end of the wake-up in which it was answered. */
+static inline struct client *greet(struct plane *p, uint64_t id)
 {
     struct client *c = &p->clients[id];
-    plane_attach(p, id);
     struct marshal w = client_call(c, BUS, "Hello", NULL);
     client_send(c, &w);
     client_expects(c, MESSAGE_METHOD_RETURN, NULL, BUS);
     client_expects(c, MESSAGE_SIGNAL, "NameAcquired", BUS);
     client_sync(c);
     return c;
+}
+
+static inline struct client *enter(struct plane *p, uint64_t id)
+{
+    plane_attach(p, id);
+    return greet(p, id);
 }
 
 /* Requests and releases a name that the data plane assigns by itself. */

@@ -249,11 +249,10 @@ static inline void plane_attach(struct plane *p, uint64_t id)
     plane_attach_as(p, id, false);
 }
 
-/* Attaches as a connection of a container instance, calls Hello, and reads the reply. */
-static inline struct client *plane_connect_to(struct plane *p, uint64_t id, const char *instance)
+/* Calls Hello on a connection that is attached, and reads the reply. */
+static inline struct client *plane_greet(struct plane *p, uint64_t id)
 {
     struct client *c = &p->clients[id];
-    plane_attach_to(p, id, false, instance);
     struct marshal w = client_call(c, "org.freedesktop.DBus", "Hello", NULL);
     client_send(c, &w);
     if (!plane_event(p, RELAY_EVENT_CALL))
@@ -263,6 +262,13 @@ static inline struct client *plane_connect_to(struct plane *p, uint64_t id, cons
     client_expects(c, MESSAGE_METHOD_RETURN, NULL, "org.freedesktop.DBus");
     client_expects(c, MESSAGE_SIGNAL, "NameAcquired", "org.freedesktop.DBus");
     return c;
+}
+
+/* Attaches as a connection of a container instance, calls Hello, and reads the reply. */
+static inline struct client *plane_connect_to(struct plane *p, uint64_t id, const char *instance)
+{
+    plane_attach_to(p, id, false, instance);
+    return plane_greet(p, id);
 }
 
 /* Attaches, calls Hello, and reads the reply. */

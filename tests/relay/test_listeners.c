@@ -26,20 +26,11 @@ static void ask(struct client *c, const char *member)
     client_send(c, &w);
 }
 
-/* Connects as root does, and reads the answer to Hello. */
+/* Connects as root does. */
 static struct client *connect_observer(struct plane *p)
 {
-    struct client *c = &p->clients[0];
     plane_attach_as(p, 0, true);
-    struct marshal w = client_call(c, BUS, "Hello", NULL);
-    client_send(c, &w);
-    if (!plane_event(p, RELAY_EVENT_CALL))
-        return c;
-    CHECK_EQUAL(relay_welcome(p->relay, p->event.peer, p->event.serial), 0);
-    CHECK_EQUAL(relay_commit(p->relay), 0);
-    client_expects(c, MESSAGE_METHOD_RETURN, NULL, BUS);
-    client_expects(c, MESSAGE_SIGNAL, "NameAcquired", BUS);
-    return c;
+    return plane_greet(p, 0);
 }
 
 /* The next message tells of one rule of :1.1. */

@@ -34,12 +34,7 @@ static struct client *enter_labelled(struct plane *p, uint64_t id, const char *l
     CHECK_EQUAL(relay_attach(p->relay, id, ends[1], p->listener, clock_now(), &credentials, NULL, 0, NULL, 0),
                 0);
     CHECK_EQUAL(relay_commit(p->relay), 0);
-    struct marshal w = client_call(c, BUS, "Hello", NULL);
-    client_send(c, &w);
-    client_expects(c, MESSAGE_METHOD_RETURN, NULL, BUS);
-    client_expects(c, MESSAGE_SIGNAL, "NameAcquired", BUS);
-    client_sync(c);
-    return c;
+    return greet(p, id);
 }
 
 /* AppArmor is asked about each message of the others, or for one of them. */

@@ -37,6 +37,21 @@ struct command *command_new(enum command_kind kind, uint64_t id, const char *con
     return command;
 }
 
+struct command *command_new_answered(enum command_kind kind, uint64_t id,
+                                     const char *const texts[COMMAND_TEXTS], const void *body, size_t size,
+                                     size_t room)
+{
+    struct command *command = command_new(kind, id, texts, body, size);
+    struct event *answer = calloc(1, sizeof(*answer) + room);
+    if (!command || !answer) {
+        free(command);
+        free(answer);
+        return NULL;
+    }
+    command->answer = answer;
+    return command;
+}
+
 void command_free(struct command *command)
 {
     switch (command->kind) {
@@ -64,23 +79,14 @@ void command_free(struct command *command)
     case COMMAND_BECOME_MONITOR:
         monitor_free(command->monitor);
         break;
-    case COMMAND_EXPORT:
-        free(command->export.event);
-        break;
-    case COMMAND_EXPLAIN:
-        free(command->explain.event);
-        break;
     case COMMAND_BEGIN_GROUP:
         if (command->group.fd >= 0)
             close(command->group.fd);
         break;
-    case COMMAND_FREEZE:
-    case COMMAND_DUMP:
-        free(command->dump.event);
-        break;
     default:
         break;
     }
+    free(command->answer);
     free(command);
 }
 

@@ -54,10 +54,13 @@ struct command_taken {
     uint64_t peer;
 };
 
-/* A command of the control plane. Texts and body point into data. It owns what its member of the union does.
+/*
+ * A command of the control plane. Texts and body point into data. It owns the event of its answer, and what
+ * its member of the union does.
  */
 struct command {
     struct command *next;
+    struct event *answer; /* NULL: there is none, or it was sent */
     enum command_kind kind;
     uint64_t id;     /* of a peer or of a parked message */
     uint32_t serial; /* of the call that is answered, or of a call of the bus */
@@ -73,20 +76,13 @@ struct command {
             uint32_t audience;
             uint8_t type;
         } send;
+        uint32_t export; /* COMMAND_EXPORT: which table */
         struct {
-            struct event *event; /* for the answer */
-            uint32_t kind;
-        } export;
-        struct {
-            struct event *event; /* for the answer */
             uint64_t recipient;
             uint32_t type;
             bool requested;
-        } explain; /* texts: those of struct relay_question */
-        struct {
-            struct event *event; /* for the answer, with room for a text behind it */
-            int fd;
-        } dump; /* body: the sections of the control plane. COMMAND_FREEZE: the event only */
+        } explain;   /* texts: those of struct relay_question */
+        int dump_fd; /* COMMAND_DUMP; body: the sections of the control plane */
         struct {
             int (*begin)(struct bus *bus, int fd, uint32_t max_members, bool trust_everybody);
             int fd; /* -1: taken */
@@ -117,10 +113,17 @@ struct command_batch {
 /* The texts may be NULL. NULL: no memory. */
 struct command *command_new(enum command_kind kind, uint64_t id, const char *const texts[COMMAND_TEXTS],
                             const void *body, size_t size);
+/* The same with an event for the answer, which has room for a text behind it; so the answer can't fail. */
+struct command *command_new_answered(enum command_kind kind, uint64_t id,
+                                     const char *const texts[COMMAND_TEXTS], const void *body, size_t size,
+                                     size_t room);
 void command_free(struct command *command); /* with what it still owns */
 void command_batch_free(struct command_batch *batch);
 /* Does what a command says; takes what the bus keeps of it, and leaves the rest to command_free. */
 void command_apply(struct bus *bus, struct command *command);
+/* The parts of it about the queue of a name. */
+void apply_set_queue(struct bus *bus, struct command *command);
+void apply_leave_queue(struct bus *bus, struct command *command);
 /*
  * Applies commands until a time (clock_microseconds) and frees them. True: all, and the batch. A client with
  * 50,000 names that leaves causes one for each.

@@ -9,7 +9,6 @@
 #include "api/export.h"
 #include "resume/resume.h"
 #include "route/route.h"
-#include "send/listeners.h"
 #include "send/mediate.h"
 #include "send/monitor.h"
 #include "send/output.h"
@@ -152,72 +151,6 @@ static void apply_welcome(struct bus *bus, struct command *command)
     resume(bus, peer);
 }
 
-static struct span owner_span(const struct peer *peer)
-{
-    return peer ? peer->unique : SPAN("");
-}
-
-/*
- * Sends the signals of a change before it is made, as the reference does: monitors identify the receivers by
- * the names of that moment.
- */
-static void say_handover(struct bus *bus, struct span name, struct peer *old, struct peer *new)
-{
-    if (old)
-        say_name_lost(bus, old, name);
-    say_owner_changed(bus, name, owner_span(old), owner_span(new));
-    if (new)
-        say_name_acquired(bus, new, name);
-}
-
-/* Fills the queue entries with the peers that still exist, and frees the other entries. */
-static void take_places(struct bus *bus, struct command *command)
-{
-    const uint8_t *at_id = command->body;
-    LIST_FOR_SAFE (at, after, &command->name->queue) {
-        struct queue_entry *entry = CONTAINER_OF(at, struct queue_entry, in_name);
-        uint64_t id;
-        memcpy(&id, at_id, sizeof(id));
-        at_id += sizeof(id);
-        entry->peer = bus_peer(bus, id);
-        if (entry->peer)
-            continue;
-        list_unlink(at);
-        free(entry);
-    }
-}
-
-static void apply_set_queue(struct bus *bus, struct command *command)
-{
-    struct span text = command->text[0];
-    take_places(bus, command);
-    struct peer *old = name_owner(registry_find(&bus->registry, text));
-    struct peer *new = name_owner(command->name);
-    if (old != new)
-        say_handover(bus, text, old, new);
-    registry_state(&bus->registry, command->name);
-    command->name = NULL;
-    if (old != new)
-        listeners_name_changed(bus, text);
-    GROUP_CALL(bus, name_changed, bus, text, old != new ? old : NULL);
-}
-
-static void apply_leave_queue(struct bus *bus, struct command *command)
-{
-    struct span text = command->text[0];
-    struct peer *peer = bus_peer(bus, command->id);
-    struct name *name = registry_find(&bus->registry, text);
-    if (!peer || !name)
-        return;
-    bool owner = name_owner(name) == peer;
-    if (owner)
-        say_handover(bus, text, peer, name_second(name));
-    registry_leave_queue(&bus->registry, name, peer);
-    if (owner)
-        listeners_name_changed(bus, text);
-    GROUP_CALL(bus, name_changed, bus, text, owner ? peer : NULL);
-}
-
 static void apply_reply(struct bus *bus, struct command *command)
 {
     struct peer *peer = bus_peer(bus, command->id);
@@ -342,14 +275,14 @@ static void apply_forget(struct bus *bus, struct command *command)
 static void apply_export(struct bus *bus, struct command *command)
 {
     size_t n = command->size / sizeof(uint64_t);
-    export_table(bus, command->export.kind, command->body, n, command->export.event);
-    command->export.event = NULL;
+    export_table(bus, command->export, command->body, n, command->answer);
+    command->answer = NULL;
 }
 
 static void apply_explain(struct bus *bus, struct command *command)
 {
     export_mediation(bus, command);
-    command->explain.event = NULL;
+    command->answer = NULL;
 }
 
 static void apply_taken(struct bus *bus, struct command *command)
@@ -411,8 +344,8 @@ static void apply_dissolve_group(struct bus *bus, struct command *command)
 
 static void apply_freeze(struct bus *bus, struct command *command)
 {
-    freeze(bus, command->dump.event);
-    command->dump.event = NULL;
+    freeze(bus, command->answer);
+    command->answer = NULL;
 }
 
 static void apply_thaw(struct bus *bus, struct command *command)
@@ -424,15 +357,15 @@ static void apply_thaw(struct bus *bus, struct command *command)
 static void apply_dump(struct bus *bus, struct command *command)
 {
     struct dump_result result = {0};
-    struct event *event = command->dump.event;
-    int error = dump(bus, command->dump.fd, command->body, command->size, &result);
+    struct event *event = command->answer;
+    int error = dump(bus, command->dump_fd, command->body, command->size, &result);
     event->view.serial = (uint32_t)-error;
     event->view.parked = result.size;
     event->view.n_fds = result.n_descriptors;
     event->view.body = memcpy(event + 1, result.why, sizeof(result.why));
     event->view.body_size = (uint32_t)strlen(result.why);
     events_push(bus->events, event);
-    command->dump.event = NULL;
+    command->answer = NULL;
 }
 
 static void apply_stop(struct bus *bus, struct command *command)

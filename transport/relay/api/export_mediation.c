@@ -50,5 +50,5 @@ void export_mediation(struct bus *bus, const struct command *command)
     for (uint32_t i = 0; i < n; i++)
         export_opinion(&json, &opinions[i]);
     json_close(&json, ']');
-    export_push(bus, RELAY_EXPORT_MEDIATION, &json, command->explain.event);
+    export_push(bus, RELAY_EXPORT_MEDIATION, &json, command->answer);
 }

@@ -251,15 +251,10 @@ int relay_await_name(struct relay *relay, const char *name, bool awaited)
 
 int relay_export(struct relay *relay, uint32_t kind, const uint64_t *peers, uint32_t n)
 {
-    struct command *command = command_new(COMMAND_EXPORT, 0, NULL, peers, (size_t)n * sizeof(*peers));
-    struct event *event = calloc(1, sizeof(*event)); /* allocated here, so that the answer cannot fail */
-    if (!command || !event) {
-        free(command);
-        free(event);
-        return -ENOMEM;
-    }
-    command->export.kind = kind;
-    command->export.event = event;
+    struct command *command =
+        command_new_answered(COMMAND_EXPORT, 0, NULL, peers, (size_t)n * sizeof(*peers), 0);
+    if (command)
+        command->export = kind;
     return relay_push(relay, command);
 }
 

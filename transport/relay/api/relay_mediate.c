@@ -50,14 +50,9 @@ int relay_explain(struct relay *relay, const struct relay_question *q)
 {
     const char *const texts[COMMAND_TEXTS] = {q->destination, q->path, q->interface, q->member,
                                               q->error_name};
-    struct command *command = command_new(COMMAND_EXPLAIN, q->sender, texts, NULL, 0);
-    struct event *event = calloc(1, sizeof(*event)); /* allocated here, so that the answer cannot fail */
-    if (!command || !event) {
-        free(command);
-        free(event);
+    struct command *command = command_new_answered(COMMAND_EXPLAIN, q->sender, texts, NULL, 0, 0);
+    if (!command)
         return -ENOMEM;
-    }
-    command->explain.event = event;
     command->explain.recipient = q->recipient;
     command->explain.type = q->type;
     command->explain.requested = q->requested;

@@ -10,20 +10,16 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-/* A command whose answer is an event, allocated here so that the answer cannot fail. NULL: no memory. */
+/* A command whose answer is an event of that kind. NULL: no memory. */
 static struct command *command_with_event(enum command_kind kind, enum relay_event_kind answer,
                                           const uint8_t *body, size_t size)
 {
-    struct command *command = command_new(kind, 0, NULL, body, size);
-    struct event *event = calloc(1, sizeof(*event) + sizeof(((struct dump_result *)NULL)->why));
-    if (!command || !event) {
-        free(command);
-        free(event);
+    const size_t room = sizeof(((struct dump_result *)NULL)->why);
+    struct command *command = command_new_answered(kind, 0, NULL, body, size, room);
+    if (!command)
         return NULL;
-    }
-    event->owned = true;
-    event->view.kind = answer;
-    command->dump.event = event;
+    command->answer->owned = true;
+    command->answer->view.kind = answer;
     return command;
 }
 
@@ -43,7 +39,7 @@ int relay_dump(struct relay *relay, int fd, const uint8_t *sections, size_t size
         return -EINVAL;
     struct command *command = command_with_event(COMMAND_DUMP, RELAY_EVENT_DUMPED, sections, size);
     if (command)
-        command->dump.fd = fd;
+        command->dump_fd = fd;
     return relay_push(relay, command);
 }
 
