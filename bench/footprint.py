@@ -5,7 +5,8 @@
     ... --report bench/report.md --json bench/footprint.json          into the report
 
 --scale makes the numbers of clients, match rules and names smaller; 1 stands for 10,000, 1,000,000 and
-100,000. --endure is how long 10,000 messages a second are sent to each bus, in seconds; an hour is 3600.
+100,000. --endure is how long 10,000 messages a second are sent to each bus, in seconds; an hour is 3600. All
+buses have theirs at the same time, so that none has a quieter hour than the others.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import resource
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -73,8 +76,8 @@ class Measurement:
             for kind in KINDS:
                 say(f"{name} with more {kind}")
                 found.growth[kind] = self._grow(name, kind)
-            say(f"{name} for {self._arguments.endure:g} seconds")
-            found.endurance = self._endure(name)
+        say(f"all of them for {self._arguments.endure:g} seconds")
+        self._endure()
 
     def _place(self) -> Path:
         self._n += 1
@@ -92,27 +95,33 @@ class Measurement:
             client.close()
             daemon.stop()
 
-    def _with(self, name: str, measure: Callable[[Daemon], Iterator[Step | Sample]]) -> list[Step | Sample]:
+    def _grow(self, name: str, kind: str) -> list[Step]:
+        steps = sorted({max(10, int(KINDS[kind] * part * self._arguments.scale)) for part in STEPS})
         daemon = Daemon(name, self._commands[name], WIDE, self._place())
         try:
-            return list(measure(daemon))
+            filling = Measure(daemon)
+            found = list(getattr(filling, kind)(steps))
+            filling.close()
+            return found
         finally:
             daemon.stop()
 
-    def _grow(self, name: str, kind: str) -> list[Step]:
-        steps = sorted({max(10, int(KINDS[kind] * part * self._arguments.scale)) for part in STEPS})
-
-        def measure(daemon: Daemon) -> Iterator[Step]:
-            filling = Measure(daemon)
-            yield from getattr(filling, kind)(steps)
-            filling.close()
-
-        return [one for one in self._with(name, measure) if isinstance(one, Step)]
-
-    def _endure(self, name: str) -> list[Sample]:
+    def _endure(self) -> None:
+        """Send to all daemons at the same time."""
         rate, seconds = self._arguments.rate, self._arguments.endure
-        found = self._with(name, lambda daemon: endure(daemon, rate, seconds, SAMPLES))
-        return [one for one in found if isinstance(one, Sample)]
+        with ExitStack() as stack:
+            daemons = []
+            for name in self.found:
+                daemons.append(Daemon(name, self._commands[name], WIDE, self._place()))
+                stack.callback(daemons[-1].stop)
+            pool = stack.enter_context(ThreadPoolExecutor(len(daemons)))
+            runs = [pool.submit(_samples, one, rate, seconds) for one in daemons]
+            for found, run in zip(self.found.values(), runs, strict=True):
+                found.endurance = run.result()
+
+
+def _samples(daemon: Daemon, rate: int, seconds: float) -> list[Sample]:
+    return list(endure(daemon, rate, seconds, SAMPLES))
 
 
 def rest_table(found: Mapping[str, Footprint]) -> list[str]:
@@ -238,7 +247,8 @@ def main() -> int:
         f"load {os.getloadavg()[0]:.2f} at the end; {arguments.starts} starts, medians",
         "CPU and memory are those of all processes of the bus, without its clients;"
         " dbus-broker is without its launcher, which reads the configuration",
-        f"a long run: {arguments.rate} signals a second to one client, for {arguments.endure:g} s",
+        f"a long run: {arguments.rate} signals a second to one client, for {arguments.endure:g} s,"
+        " all buses at the same time",
     ]
     report = section(found, facts, arguments.report or directory) if arguments.report else None
     print("\n".join([*rest_table(found), *(line for kind in KINDS for line in growth_table(found, kind))]))

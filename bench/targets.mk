@@ -5,7 +5,7 @@
 #   make bench-login-tables   the same, into bench/report.md, README.md and docs/understanding/performance.md
 #   make bench-link    calls through omnibus-link, beside calls on one bus; three minutes, as root
 #   make bench-footprint   only memory, start, rest and growth; FOOTPRINT_FLAGS="--scale 0.01 --endure 10": less of it,
-#                          which writes nothing. With --endure 3600 a long run is an hour for each bus
+#                          which writes nothing. With --endure 3600 the long run is an hour, as in the report that is checked in
 #   make bench-guest   compare them in a guest with the kernel module; a quarter of an hour
 
 ROOMS += bench
@@ -19,6 +19,7 @@ FOOTPRINT_FLAGS ?= --report bench/report.md --json bench/footprint.json
 FOOTPRINT = $(BIN)/python -m omnibus.bench.footprint $(if $(filter 0,$(shell id -u)),--nice -10)
 
 bench: all
+	$(if $(PEERS),.ci/packages debootstrap)
 	$(if $(PEERS),peers=$$(bench/peers.sh $(PEERS)) && PATH=$$peers:$$PATH) $(BIN)/python -m omnibus.bench.compare $(BENCH_FLAGS) --json bench/report.json --report bench/report.md
 	$(if $(PEERS),peers=$$(bench/peers.sh $(PEERS)) && PATH=$$peers:$$PATH) $(FOOTPRINT) $(FOOTPRINT_FLAGS)
 	$(LOGINS) --runs $(or $(RUNS),10) --report bench/report.md
