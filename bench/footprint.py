@@ -64,6 +64,10 @@ class Measurement:
         self._directory = directory
         self._n = 0
         self.found = {name: Footprint() for name in commands}
+        self.load = 0.0
+        """Of the machine, before the long run."""
+        self.limits: list[str] = []
+        """What a bus could not have."""
 
     def run(self) -> None:
         """Measure everything; starts are interleaved."""
@@ -76,7 +80,8 @@ class Measurement:
             for kind in KINDS:
                 say(f"{name} with more {kind}")
                 found.growth[kind] = self._grow(name, kind)
-        say(f"all of them for {self._arguments.endure:g} seconds")
+        self.load = os.getloadavg()[0]
+        say(f"all of them for {self._arguments.endure:g} seconds, load {self.load:.2f}")
         self._endure()
 
     def _place(self) -> Path:
@@ -98,13 +103,19 @@ class Measurement:
     def _grow(self, name: str, kind: str) -> list[Step]:
         steps = sorted({max(10, int(KINDS[kind] * part * self._arguments.scale)) for part in STEPS})
         daemon = Daemon(name, self._commands[name], WIDE, self._place())
+        found = []
+        filling = Measure(daemon)
         try:
-            filling = Measure(daemon)
-            found = list(getattr(filling, kind)(steps))
-            filling.close()
-            return found
+            for step in getattr(filling, kind)(steps):
+                found.append(step)
+        except OSError as error:
+            # Each connection takes a bus several descriptors, of which a machine allows a process so many.
+            self.limits.append(f"{name} could not have {steps[len(found)]} {kind}: {error.strerror}")
+            say(self.limits[-1])
         finally:
+            filling.close()
             daemon.stop()
+        return found
 
     def _endure(self) -> None:
         """Send to all daemons at the same time."""
@@ -244,9 +255,11 @@ def main() -> int:
     found = measurement.found
     facts = [
         description(),
-        f"load {os.getloadavg()[0]:.2f} at the end; {arguments.starts} starts, medians",
+        f"load {measurement.load:.2f} before the long run and {os.getloadavg()[0]:.2f} after it;"
+        f" {arguments.starts} starts, medians",
         "CPU and memory are those of all processes of the bus, without its clients;"
         " dbus-broker is without its launcher, which reads the configuration",
+        *measurement.limits,
         f"a long run: {arguments.rate} signals a second to one client, for {arguments.endure:g} s,"
         " all buses at the same time",
     ]

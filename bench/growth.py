@@ -11,9 +11,9 @@ from . import usage
 from .daemons import Daemon
 from .filler import Filler, signal_to
 
-RULES_OF_ONE: Final = 50_000
-NAMES_OF_ONE: Final = 50_000
-"""The limits of settings.WIDE for one connection."""
+RULES_OF_ONE: Final = 40_000
+NAMES_OF_ONE: Final = 40_000
+"""Less than the limits of settings.WIDE for one connection: its unique name is one of its names."""
 PROBES: Final = 2_000
 """Calls that are measured after each step."""
 PERIOD: Final = 0.01  # seconds
