@@ -83,8 +83,10 @@ class Limits(Strict):
     stand_ins: Annotated[int, Field(ge=1, le=65536)] = 200
     calls: Annotated[int, Field(ge=1, le=1 << 20)] = 1024
     """Calls of one stand-in without a reply, and as many to it."""
-    rules: Annotated[int, Field(ge=1, le=1 << 16)] = 512
-    """Match rules of one client that cross. A client with more gets all signals of the names it may hear."""
+    rules: Annotated[int, Field(ge=1, le=1 << 16)] = 384
+    """Match rules of one client that cross. A client with more gets all signals of the names it may hear.
+
+    A system bus allows a connection 512 by default, and a stand-in has some of its own."""
     max_message: Annotated[int, Field(ge=1 << 12, le=128 << 20)] = 1 << 20
     """Bytes of one message."""
     queue: Annotated[int, Field(ge=1 << 16, le=1 << 30)] = 16 << 20

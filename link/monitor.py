@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from . import message
 from .client import Client, bus_error
 from .message import Frame
-from .rules import Parsed, parse
+from .rules import ALL_ENDS, Parsed, parse
 
 if TYPE_CHECKING:
     from .standin import StandIn
@@ -24,7 +24,7 @@ WATCHED: Final = (
     "type='method_call',destination='org.freedesktop.DBus',member='AddMatch'",
     "type='method_call',destination='org.freedesktop.DBus',member='RemoveMatch'",
     f"type='method_call',destination='org.freedesktop.DBus',member='{SNAPSHOT}'",
-    "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg2=''",
+    ALL_ENDS,
 )
 MAX_MESSAGE: Final = 1 << 16
 MAX_QUEUED: Final = 1 << 16

@@ -95,6 +95,10 @@ def _quoted(value: str) -> str:
     return "'" + value.replace("'", "'\\''") + "'"
 
 
+ALL_ENDS: Final = "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg2=''"
+"""The rule for the ends of all connections and names."""
+
+
 def owner_of(name: str) -> str:
     """Return the rule for changes of a name's owner."""
     return f"type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='{name}'"

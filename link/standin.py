@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 BUS: Final = message.BUS.encode()
 QUEUE, REPLACE = 0, 2  # flags of RequestName
 NOT_OWNER: Final = (2, 3)  # its replies: in the queue, or the name is another's
+FOLLOWED: Final = 64
+"""Local connections with a rule each for their ends. For more there is one rule for all ends, since a system
+bus allows a connection 512 rules by default, and those of the remote client are among them."""
 
 
 class StandIn:
@@ -48,6 +51,9 @@ class StandIn:
         self.heard = listeners.Heard()
         """The rules of local connections, if the bus tells of them."""
         self._is_told = False
+        self._followed: set[bytes] = set()
+        """Those of ``known`` whose ends are heard by a rule of their own."""
+        self._hears_all_ends = False
         self._calls: dict[int, tuple[int, bytes]] = {}
         self._owed: set[tuple[bytes, int]] = set()
         limits = peer.bus.limits
@@ -278,7 +284,12 @@ class StandIn:
         self.known.add(local)
         self.peer.met(local)
         text = local.decode()
-        self.client.call_bus("AddMatch", rules.owner_of(text))
+        if len(self._followed) < FOLLOWED:
+            self._followed.add(local)
+            self.client.call_bus("AddMatch", rules.owner_of(text), answer=self._following)
+        elif not self._hears_all_ends:
+            self._hears_all_ends = True
+            self.client.call_bus("AddMatch", rules.ALL_ENDS, answer=self._following)
 
         def answered(reply: Frame) -> None:
             if reply.type == message.RETURN and not message.body_number(reply):
@@ -286,11 +297,17 @@ class StandIn:
 
         self.client.call_bus("NameHasOwner", text, answer=answered)
 
+    def _following(self, reply: Frame) -> None:
+        if reply.type == message.ERROR:
+            self.peer.report(f"the ends of clients of {self.remote!r} are not told: {bus_error(reply)}")
+
     def forget(self, local: bytes) -> None:
         """Take note that a local connection is gone: nothing more comes from it on this socket."""
         if local in self.known:
             self.known.discard(local)
             self.heard.forget(local)
-            self.client.call_bus("RemoveMatch", rules.owner_of(local.decode()))
+            if local in self._followed:
+                self._followed.discard(local)
+                self.client.call_bus("RemoveMatch", rules.owner_of(local.decode()))
             self._owed = {one for one in self._owed if one[0] != local}
             self.peer.unmet(local)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from omnibus.link.standin import FOLLOWED
 from support.message import Flag
-from support.raw import BusError, Client
+from support.raw import BUS, BusError, Client
 
 from .conftest import NAME, Linked, StartLink, wait_for_owner
 
@@ -91,6 +92,23 @@ class TestNumbers:
         wait_for_owner(linked.a, str(callers[0]), owner=False)
         clients[2].start_call(NAME, "Register")
         service.take(member="Register")
+
+    def test_each_of_many_clients_is_seen_to_end(self, start_link: StartLink) -> None:
+        """More clients than a stand-in may have rules: no bus has to allow it one for each."""
+        many = FOLLOWED + 10
+        linked = start_link(limits="stand_ins = 1000")
+        service = linked.service()
+        clients = [linked.b.connect() for _ in range(many)]
+        callers = set()
+        for client in clients:
+            client.start_call(NAME, "Register", flags=Flag.NO_REPLY_EXPECTED)
+            callers.add(service.take(member="Register").sender)
+        assert len(callers) == many
+        service.match(f"type='signal',sender='{BUS}',member='NameOwnerChanged',arg2=''")
+        for client in clients:
+            client.close()
+        while callers:
+            callers.discard(service.take(member="NameOwnerChanged").body[0])
 
     def test_many_rules_become_one(self, start_link: StartLink) -> None:
         """Never less than a client wants: one with more rules than may cross gets all signals."""
