@@ -23,11 +23,12 @@ static int free_slot(struct prng *p)
 }
 
 /* The bus accepts no connection while too many have not called Hello. */
-static struct client *arrive(struct world *w, uint32_t slot, uint32_t uid, uint32_t buffer)
+static struct client *arrive(struct world *w, uint32_t slot, uint32_t uid, uint32_t buffer,
+                             struct container_server server)
 {
     struct client *c;
     int64_t end = now_ms() + w->settings.patience;
-    while (!(c = world_connect(w, slot, uid))) {
+    while (!(c = world_connect(w, slot, uid, server))) {
         reached[REACHED_BACKLOG_FULL]++;
         pump(w, 1);
         if (now_ms() > end)
@@ -39,7 +40,7 @@ static struct client *arrive(struct world *w, uint32_t slot, uint32_t uid, uint3
         fail(w, "the socket's buffers can't be set");
     w->clients[w->n_clients++] = c;
     w->slots[slot] = c;
-    plan_slots[slot] = (struct plan_slot){true, c->id};
+    plan_slots[slot] = (struct plan_slot){.taken = true, .client = c->id};
     c->chunks = prng_of(w->settings.seed + w->round, c->id);
     return c;
 }
@@ -53,12 +54,26 @@ void act_connect(struct world *w, struct prng *p)
     if (slot < 0 || w->n_clients == CLIENTS_MAX)
         return;
     plan_note(w, (uint32_t)slot, uid, way | buffer << 8 | chunk << 24);
-    struct client *c = arrive(w, (uint32_t)slot, uid, buffer);
+    struct client *c = arrive(w, (uint32_t)slot, uid, buffer, (struct container_server){0});
     c->may_be_cut = w->settings.auth_timeout;
     if (chunk) {
         c->chunk = chunk;
         c->chunk_until = 400;
     }
+    handshake_send(c, way, NEVER);
+}
+
+/* As the user of a client that may have made a container's server, and through that. */
+void act_contained(struct world *w, struct prng *p)
+{
+    const struct client *manager = plan_manager(w);
+    int slot = free_slot(p);
+    uint32_t way = prng_below(p, HANDSHAKES);
+    if (!manager || slot < 0 || w->n_clients == CLIENTS_MAX)
+        return;
+    plan_note(w, (uint32_t)slot, manager->id, way);
+    struct client *c = arrive(w, (uint32_t)slot, manager->uid, 0, manager->server);
+    c->may_be_cut = c->instance[0] || w->settings.auth_timeout; /* with the instance */
     handshake_send(c, way, NEVER);
 }
 
@@ -72,7 +87,7 @@ void act_loiter(struct world *w, struct prng *p)
     if (slot < 0 || w->n_clients == CLIENTS_MAX)
         return;
     plan_note(w, uid, way, (uint32_t)most << 1 | ends);
-    struct client *c = arrive(w, (uint32_t)slot, uid, 0);
+    struct client *c = arrive(w, (uint32_t)slot, uid, 0, (struct container_server){0});
     plan_slots[slot].taken = false;
     c->loiterer = true;
     handshake_send(c, way, most);

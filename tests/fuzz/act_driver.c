@@ -27,6 +27,7 @@ static const struct {
     {"org.omnibus.Inspect1", "ListStarts", ""},
     {"org.omnibus.Inspect1", "GetPolicy", ""},
     {"org.omnibus.Inspect1", "Group", ""},
+    {BUS ".Containers1", "GetConnectionInstance", "s"},
     {NULL, "AddMatch", ""},
     {NULL, "StartServiceByName", "su"},
 };

@@ -57,9 +57,16 @@ class Run:
 
     def _start_bus(self) -> subprocess.Popen[bytes]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("DBUS_")}
+        environment["XDG_RUNTIME_DIR"] = str(self.directory)
         with (self.directory / "bus.log").open("wb") as log:
             process = subprocess.Popen(
-                [self.daemon, f"--config-file={self.directory}/bus.conf", "--nofork", "--print-address"],
+                [
+                    self.daemon,
+                    f"--config-file={self.directory}/bus.conf",
+                    f"--omnibus-config={self.directory}/omnibus.conf",
+                    "--nofork",
+                    "--print-address",
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

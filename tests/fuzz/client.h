@@ -2,6 +2,7 @@
 #ifndef FUZZ_CLIENT_H
 #define FUZZ_CLIENT_H
 
+#include "container.h"
 #include "names.h"
 #include "prng.h"
 #include "rules.h"
@@ -34,14 +35,17 @@ struct client {
     enum client_state state;
     char unique[24]; /* "": not known yet */
     bool fd_passing;
-    bool monitor;     /* from the call of BecomeMonitor on */
-    bool promiscuous; /* it may see messages for others */
-    bool wild;        /* it violated the protocol: no longer checked */
-    bool loiterer;    /* it never completes its handshake */
-    bool may_be_cut;  /* the bus may have a reason to disconnect it */
-    bool ended;       /* by the plan */
-    bool shut;        /* for writing */
-    bool receiving;   /* its messages are being taken */
+    bool monitor;                   /* from the call of BecomeMonitor on */
+    bool promiscuous;               /* it may see messages for others */
+    bool wild;                      /* it violated the protocol: no longer checked */
+    bool loiterer;                  /* it never completes its handshake */
+    bool may_be_cut;                /* the bus may have a reason to disconnect it */
+    bool ended;                     /* by the plan */
+    bool shut;                      /* for writing */
+    bool receiving;                 /* its messages are being taken */
+    struct container_server server; /* the latest that it has made */
+    char instance[INSTANCE_TEXT];   /* that it belongs to; "": none */
+    enum instance_header header;
 
     struct bytes out;
     size_t out_at;   /* written so far */

@@ -74,6 +74,9 @@ class Episode:
         for number, text in enumerate(self.texts):
             (directory / f"conf.{number}").write_text(text.replace("{dir}", str(directory)))
         (directory / "bus.conf").symlink_to("conf.0")
+        containers = "on" if self.settings["containers"] == "1" else "off"
+        own = f"<omnibusconfig><containers>{containers}</containers></omnibusconfig>\n"
+        (directory / "omnibus.conf").write_text(own)
 
 
 def episode(seed: int, number: int, root: bool, profile: str | None = None) -> Episode:
@@ -99,6 +102,7 @@ def episode(seed: int, number: int, root: bool, profile: str | None = None) -> E
         "reply_timeout": str(int("reply_timeout" in limits)),
         "strays": str(int(strays)),
         "services": "1",
+        "containers": str(int(number % 4 != 3)),
         "max_fds": str(limits["max_message_unix_fds"]),
         "configurations": str(len(made.texts)),
         "slots": str(dice.choice([8, 16, 32])),

@@ -65,7 +65,7 @@ const struct message *control_call(struct world *w, const char *member, const ch
 void control_connect(struct world *w)
 {
     int64_t end = now_ms() + w->settings.patience;
-    while (!(w->control = world_connect(w, 0, 0)) && now_ms() < end)
+    while (!(w->control = world_connect(w, 0, 0, (struct container_server){0})) && now_ms() < end)
         ;
     w->control->promiscuous = true;
     w->control->id = 0;

@@ -53,6 +53,7 @@ static bool take_setting(struct settings *s, char *argument)
         {"reply_timeout", NULL, &s->reply_timeout},
         {"strays", NULL, &s->strays},
         {"services", NULL, &s->services},
+        {"containers", NULL, &s->containers},
         {"trace", NULL, &s->trace},
         {"digests", NULL, &s->digests},
     };

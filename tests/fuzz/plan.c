@@ -11,14 +11,15 @@ static const struct {
     action act;
     uint32_t weight;
 } actions[] = {
-    {act_connect, 60},      {act_loiter, 6},        {act_kill, 6},         {act_close, 16},
-    {act_shut, 3},          {act_stop_reading, 20}, {act_read, 16},        {act_chunk, 12},
-    {act_hold, 10},         {act_release, 14},      {act_wild, 4},         {act_broadcast, 100},
-    {act_signal, 100},      {act_call, 120},        {act_unknown_type, 8}, {act_stray_reply, 6},
-    {act_again, 4},         {act_service, 8},       {act_flood, 16},       {act_driver, 30},
-    {act_driver_flood, 14}, {act_add_rule, 40},     {act_remove_rule, 16}, {act_request_name, 30},
-    {act_release_name, 14}, {act_monitor, 2},       {act_reload, 1},       {act_nap, 8},
-    {act_look, 4},
+    {act_connect, 60},       {act_loiter, 6},        {act_kill, 6},         {act_close, 16},
+    {act_shut, 3},           {act_stop_reading, 20}, {act_read, 16},        {act_chunk, 12},
+    {act_hold, 10},          {act_release, 14},      {act_wild, 4},         {act_broadcast, 100},
+    {act_signal, 100},       {act_call, 120},        {act_unknown_type, 8}, {act_stray_reply, 6},
+    {act_again, 4},          {act_service, 8},       {act_flood, 16},       {act_driver, 30},
+    {act_driver_flood, 14},  {act_add_rule, 40},     {act_remove_rule, 16}, {act_request_name, 30},
+    {act_release_name, 14},  {act_monitor, 2},       {act_reload, 1},       {act_nap, 8},
+    {act_look, 4},           {act_add_server, 24},   {act_stop_server, 3},  {act_contained, 40},
+    {act_request_header, 4},
 };
 #define ACTIONS (sizeof(actions) / sizeof(*actions))
 
@@ -56,6 +57,17 @@ struct client *plan_client(struct world *w)
             return w->clients[slot->client];
     }
     return NULL;
+}
+
+struct client *plan_manager(struct world *w)
+{
+    uint32_t first = prng_below(&w->plan, plan_n_slots);
+    for (uint32_t i = 0; i < plan_n_slots; i++) {
+        const struct plan_slot *slot = &plan_slots[(first + i) % plan_n_slots];
+        if (slot->taken && slot->serves)
+            return w->clients[slot->client];
+    }
+    return plan_client(w);
 }
 
 static void act(struct world *w, const struct mood *mood)

@@ -14,6 +14,7 @@ void plan_round(struct world *w);
 /* The plan's view of the state, whatever the bus has done. */
 struct plan_slot {
     bool taken;
+    bool serves; /* its client has asked for a container's server */
     uint32_t client;
 };
 extern struct plan_slot plan_slots[SLOTS_MAX];
@@ -21,12 +22,15 @@ extern uint32_t plan_n_slots; /* of this round */
 
 /* A random client; NULL: there is none. */
 struct client *plan_client(struct world *w);
+/* One that has asked for a container's server, if there is one. */
+struct client *plan_manager(struct world *w);
 /* The round's largest message and longest flood. */
 extern uint32_t plan_size_bits, plan_flood_bits;
 
 typedef void (*action)(struct world *w, struct prng *p);
 /* act_connection.c */
 void act_connect(struct world *w, struct prng *p);
+void act_contained(struct world *w, struct prng *p);
 void act_loiter(struct world *w, struct prng *p);
 void act_kill(struct world *w, struct prng *p);
 void act_close(struct world *w, struct prng *p);
@@ -54,6 +58,10 @@ void act_remove_rule(struct world *w, struct prng *p);
 void act_request_name(struct world *w, struct prng *p);
 void act_release_name(struct world *w, struct prng *p);
 void act_monitor(struct world *w, struct prng *p);
+/* act_container.c */
+void act_add_server(struct world *w, struct prng *p);
+void act_stop_server(struct world *w, struct prng *p);
+void act_request_header(struct world *w, struct prng *p);
 /* act_bus.c */
 void act_reload(struct world *w, struct prng *p);
 void act_nap(struct world *w, struct prng *p);

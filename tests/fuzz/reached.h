@@ -54,6 +54,9 @@
     X(NAMES_QUEUED, "queued for a name")                                                                     \
     X(RULES_ADDED, "match rules added")                                                                      \
     X(RULES_REMOVED, "match rules removed")                                                                  \
+    X(SERVERS, "container servers")                                                                          \
+    X(CONTAINED, "connections of containers")                                                                \
+    X(INSTANCES, "messages with an instance")                                                                \
     X(RELOADED, "configuration reloaded")                                                                    \
     X(OTHER_ERROR, "other errors")
 

@@ -92,6 +92,22 @@ static void check_content(struct world *w, struct client *c, const struct messag
         fail(w, "%s got message %u of %s with another body", c->unique, message->serial, sender->unique);
 }
 
+/* Checks the instance of the sender, which the bus adds for those who have asked, and no client can forge. */
+static void check_instance(const struct world *w, const struct client *c, const struct message *message,
+                           const struct client *sender)
+{
+    const char *instance = message->text[WIRE_CONTAINER_INSTANCE];
+    const char *wanted = sender->instance[0] ? sender->instance : "/";
+    if (c->promiscuous)
+        return;
+    if (!instance && c->header == HEADER_PRESENT)
+        fail(w, "%s got message %u of %s without an instance", c->unique, message->serial, sender->unique);
+    if (instance && (c->header == HEADER_NONE || strcmp(instance, wanted) != 0))
+        fail(w, "%s got message %u of %s with the instance %s, not %s", c->unique, message->serial,
+             sender->unique, instance, c->header == HEADER_NONE ? "none" : wanted);
+    reached[REACHED_INSTANCES] += instance != NULL;
+}
+
 /* Checks that it follows all earlier messages of the same sender to the same receiver. */
 static void check_order(struct world *w, struct client *c, struct record *record, const struct client *sender,
                         bool ours)
@@ -186,6 +202,7 @@ static void receive_client(struct world *w, struct client *c, const struct messa
         fail(w, "%s got message %u of %s, which sent none", c->unique, message->serial, sender->unique);
     if (record->to != TO_DRIVER)
         check_content(w, c, message, record, sender);
+    check_instance(w, c, message, sender);
     bool ours = is_for(w, c, message, record, sender);
     if (!ours && !c->promiscuous)
         fail(w, "%s got message %u of %s, which is not for it but for %x (%s)%s", c->unique, message->serial,

@@ -65,6 +65,23 @@ static void begin_watching(const struct world *w, struct client *c)
         c->since[i] = w->clients[i]->order;
 }
 
+/* The reply is "oays": instance, path of the socket with its NUL, address. */
+static void take_server(const struct world *w, struct client *c, const struct message *message)
+{
+    const char *path = (const char *)message->body + 4;
+    uint32_t n = message->body_size < 8 ? UINT32_MAX : wire_u32(message->body, message->big);
+    size_t at = ((size_t)n + 5 + 3) & ~(size_t)3;
+    if (n >= INSTANCE_TEXT || at + 4 > message->body_size)
+        fail(w, "%s got an answer to AddServer without an instance", c->unique);
+    uint32_t size = wire_u32(message->body + at, message->big);
+    if (size > sizeof(c->server.socket) || at + 4 + size > message->body_size ||
+        message->body[at + 4 + size - 1] != 0)
+        fail(w, "%s got an answer to AddServer without a socket", c->unique);
+    memcpy(c->server.instance, path, n + 1);
+    memcpy(c->server.socket, message->body + at + 4, size);
+    reached[REACHED_SERVERS]++;
+}
+
 static void take_verb(struct world *w, struct client *c, struct record *call, const struct message *message)
 {
     bool success = message->type == WIRE_RETURN;
@@ -92,6 +109,14 @@ static void take_verb(struct world *w, struct client *c, struct record *call, co
             begin_watching(w, c);
         else
             c->wild = true; /* its rules were assumed to be gone */
+        break;
+    case VERB_ADD_SERVER:
+        if (success)
+            take_server(w, c, message);
+        break;
+    case VERB_REQUEST_HEADER:
+        if (success)
+            c->header = HEADER_PRESENT;
         break;
     case VERB_SYNC:
         c->synced++;

@@ -23,7 +23,17 @@ static inline bool to_is_name(uint32_t to)
 enum mode { MODE_RETURN, MODE_ERROR, MODE_LATER, MODE_NEVER, MODE_TWICE, MODES };
 
 /* The change in the model after the reply to a driver call. */
-enum verb { VERB_NONE, VERB_ADD_RULE, VERB_REMOVE_RULE, VERB_REQUEST, VERB_RELEASE, VERB_MONITOR, VERB_SYNC };
+enum verb {
+    VERB_NONE,
+    VERB_ADD_RULE,
+    VERB_REMOVE_RULE,
+    VERB_REQUEST,
+    VERB_RELEASE,
+    VERB_MONITOR,
+    VERB_ADD_SERVER,
+    VERB_REQUEST_HEADER,
+    VERB_SYNC,
+};
 
 /* One message that a client has sent. */
 struct record {

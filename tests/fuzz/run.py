@@ -9,6 +9,7 @@ run.py --seed 1 --episode 7 --round 12 --rounds 1 --actions 300    repeats a par
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import secrets
 import subprocess
@@ -16,6 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from bus import Run, Trouble
@@ -24,6 +26,7 @@ from states import missing, table
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
+CONTAINERS = Path("/run/dbus/containers")  # where a bus of root has the sockets of containers
 EVERY = 10.0  # seconds between two lines
 
 
@@ -151,6 +154,20 @@ def build() -> Path:
     return directory / "converse"
 
 
+@contextlib.contextmanager
+def sockets_of_containers() -> Iterator[None]:
+    """Make the directory that the administrator makes, if there is none; it goes with the last run."""
+    made = os.geteuid() == 0 and not CONTAINERS.exists()
+    if made:
+        CONTAINERS.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        if made:
+            with contextlib.suppress(OSError):  # not empty: there is another run
+                CONTAINERS.rmdir()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -177,7 +194,8 @@ def main() -> int:
         options.lanes = 1
         options.episode_seconds = options.seconds
     print(f"seed {options.seed}", flush=True)
-    return Fuzz(options).play()
+    with sockets_of_containers():
+        return Fuzz(options).play()
 
 
 if __name__ == "__main__":

@@ -118,6 +118,7 @@ void send_wish(struct world *w, struct client *c, const struct wish *wish)
     struct message message = {.serial = c->planned.n, .reply_serial = wish->reply_serial};
     message.text[WIRE_DESTINATION] = to;
     message.text[WIRE_SENDER] = wish->forged ? ":1.1" : NULL;
+    message.text[WIRE_CONTAINER_INSTANCE] = wish->forged ? "/fuzz/forged" : NULL;
     message.unknown = wish->unknown ? "unknown to the specification" : NULL;
     send_record(w, c, record, &message, wish->size);
 }

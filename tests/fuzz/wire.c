@@ -38,7 +38,8 @@ static void put_text(struct bytes *b, bool big, uint8_t code, const char *text)
 {
     if (!text)
         return;
-    put_field(b, code, code == WIRE_PATH ? 'o' : code == WIRE_SIGNATURE ? 'g' : 's');
+    bool path = code == WIRE_PATH || code == WIRE_CONTAINER_INSTANCE;
+    put_field(b, code, path ? 'o' : code == WIRE_SIGNATURE ? 'g' : 's');
     if (code != WIRE_SIGNATURE) {
         wire_put_string(b, big, text);
         return;

@@ -19,6 +19,7 @@ enum wire_field {
     WIRE_SENDER,
     WIRE_SIGNATURE,
     WIRE_UNIX_FDS,
+    WIRE_CONTAINER_INSTANCE, /* of Containers1 */
     WIRE_FIELDS,
 };
 #define WIRE_NO_REPLY 1u

@@ -45,11 +45,11 @@ void plan_note(struct world *w, uint32_t a, uint32_t b, uint32_t c)
     }
 }
 
-/* The kernel records the credentials at connect. */
-static int connect_as(const struct world *w, uint32_t uid)
+/* The kernel records the credentials at connect. Returns -EAGAIN or, of a container's server, -1 as well. */
+static int connect_as(const struct world *w, const char *path, uint32_t uid)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", w->settings.path);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         fail(w, "no socket: %s", strerror(errno));
@@ -62,7 +62,9 @@ static int connect_as(const struct world *w, uint32_t uid)
     if (error == 0)
         return fd;
     close(fd);
-    if (error != EAGAIN)
+    if (error == EAGAIN)
+        return -EAGAIN;
+    if (path == w->settings.path)
         fail(w, "the bus is gone: %s", strerror(error));
     return -1;
 }
@@ -79,12 +81,19 @@ static void wait_for(struct world *w, struct client *c)
     c->events = events;
 }
 
-struct client *world_connect(struct world *w, uint32_t slot, uint32_t uid)
+struct client *world_connect(struct world *w, uint32_t slot, uint32_t uid, struct container_server server)
 {
-    int fd = connect_as(w, uid);
+    int fd = server.socket[0] ? connect_as(w, server.socket, uid) : -1;
+    bool contained = fd >= 0;
+    if (fd == -1)
+        fd = connect_as(w, w->settings.path, uid);
     if (fd < 0)
         return NULL;
     struct client *c = client_new(w->n_clients, slot, uid, fd);
+    if (contained) {
+        memcpy(c->instance, server.instance, sizeof(c->instance));
+        reached[REACHED_CONTAINED]++;
+    }
     struct epoll_event event = {.events = 0, .data.ptr = c};
     if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
         fail(w, "epoll_ctl: %s", strerror(errno));

@@ -27,6 +27,7 @@ struct settings {
     bool reply_timeout;
     bool strays; /* the policy allows replies without a pending call */
     bool services;
+    bool containers;
     uint32_t max_fds; /* of a message */
     uint32_t configurations;
     uint32_t slots;    /* limit of concurrent clients */
@@ -61,8 +62,11 @@ int64_t now_ms(void);
 void plan_note(struct world *w, uint32_t a, uint32_t b, uint32_t c);
 /* Waits at most so long for events, then reads and writes. */
 void pump(struct world *w, int milliseconds);
-/* Connects as the uid, as the next client in the slot; NULL: the bus accepts no connection for now. */
-struct client *world_connect(struct world *w, uint32_t slot, uint32_t uid);
+/*
+ * Connects as the uid, as the next client in the slot; through the container's server, if there is one and it
+ * still listens. NULL: the bus accepts no connection for now.
+ */
+struct client *world_connect(struct world *w, uint32_t slot, uint32_t uid, struct container_server server);
 /* Disconnects the client. */
 void world_end(struct world *w, struct client *c);
 /* Records the client's unique name. */
