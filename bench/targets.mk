@@ -21,7 +21,7 @@ FOOTPRINT = $(BIN)/python -m omnibus.bench.footprint $(if $(filter 0,$(shell id 
 bench: all
 	$(if $(PEERS),.ci/packages debootstrap)
 	$(if $(PEERS),peers=$$(bench/peers.sh $(PEERS)) && PATH=$$peers:$$PATH) $(BIN)/python -m omnibus.bench.compare $(BENCH_FLAGS) --json bench/report.json --report bench/report.md
-	$(LOGINS) --runs $(or $(RUNS),10) --report bench/report.md
+	$(if $(PEERS),peers=$$(bench/peers.sh $(PEERS)) && PATH=$$peers:$$PATH) $(LOGINS) --runs $(or $(RUNS),10) --report bench/report.md
 	$(if $(PEERS),peers=$$(bench/peers.sh $(PEERS)) && PATH=$$peers:$$PATH) $(FOOTPRINT) $(FOOTPRINT_FLAGS)
 
 bench-login: all
