@@ -36,14 +36,13 @@ def _privileges(config: Config) -> Iterator[str]:
     own = (os.geteuid(), os.getegid())
     for name, bus in config.bus.items():
         for far in config.others(name):
-            user = user_of(bus, far)
             try:
-                ids = ids_of(user)
+                ids = ids_of(bus, far)
             except ConfigError as error:
                 yield f"{name}: {error}"
                 continue
             if ids != own and not _has(CAP_SETUID, CAP_SETGID):
-                yield f"{name}: needs CAP_SETUID and CAP_SETGID to connect as {user}"
+                yield f"{name}: needs CAP_SETUID and CAP_SETGID to connect as {user_of(bus, far)}"
 
 
 def _has(*capabilities: int) -> bool:
@@ -107,7 +106,7 @@ async def _stand_in(bus: Bus, far: str) -> list[str]:
     user = user_of(bus, far)
     try:
         client = Client(
-            bus.socket, ids_of(user), trial, max_message=limits.max_message, max_queued=limits.queue
+            bus.socket, ids_of(bus, far), trial, max_message=limits.max_message, max_queued=limits.queue
         )
     except OSError as error:
         return [f"no connection as {user}: {error}"]

@@ -191,12 +191,15 @@ def user_of(bus: Bus, host: str) -> User:
     return bus.user[host] if isinstance(bus.user, dict) else bus.user
 
 
-def ids_of(user: User) -> tuple[int, int]:
-    """Return uid and gid of a user; raises ConfigError.
+def ids_of(bus: Bus, host: str) -> tuple[int, int]:
+    """Return uid and gid as which a host appears on a bus; raises ConfigError.
 
     A number without an account is its own group: the users of a container with a user namespace have none
-    here. Root is refused, since policies let it do everything.
+    here. Root is refused, since policies let it do everything, unless the other bus is on this machine and
+    this one exports nothing: then only services come from there, and reach only clients that call them or
+    listen to them.
     """
+    user = user_of(bus, host)
     if isinstance(user, int):
         try:
             return user, pwd.getpwuid(user).pw_gid
@@ -206,9 +209,19 @@ def ids_of(user: User) -> tuple[int, int]:
         account = pwd.getpwnam(user)
     except KeyError as error:
         raise ConfigError(f"there is no user {user!r}: see omnibus-link --print-policy") from error
-    if account.pw_uid == 0:
-        raise ConfigError(f"{user!r} is root")
+    if account.pw_uid == 0 and (bus.exports or isinstance(bus.user, dict)):
+        raise ConfigError(f"{user!r} is root, which takes a bus that exports nothing, and the other one here")
     return account.pw_uid, account.pw_gid
+
+
+def check_users(config: Config) -> None:
+    """Look up the users of all hosts; raises ConfigError."""
+    for name, bus in config.bus.items():
+        for host in config.others(name):
+            try:
+                ids_of(bus, host)
+            except ConfigError as error:
+                raise ConfigError(f"{name}: {error}") from error
 
 
 def covers(pattern: str, name: str) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from . import message, rules
-from .config import Bus, exported, ids_of, imported, started, user_of
+from .config import Bus, exported, ids_of, imported, started
 from .counters import Counters
 from .listeners import Told
 from .message import Frame
@@ -73,7 +73,7 @@ class Peer:
         """Look up the user of the host; raises ConfigError."""
         self.bus = bus
         self.host = host
-        self.ids = ids_of(user_of(bus, host))
+        self.ids = ids_of(bus, host)
         self.report = report
         self.catch_up = catch_up
         self.owner_changed = owner_changed

@@ -40,6 +40,8 @@ def users_of(config: Config, host: str) -> str:
     lines = []
     for far in others:
         user = user_of(bus, far)
+        if user == "root":
+            continue
         name, number = (f"link-{far}", str(user)) if isinstance(user, int) else (user, "-")
         lines.append(f'u {name} {number} "Connections of the D-Bus host {far}"\n')
     return "".join(lines)

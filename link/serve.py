@@ -32,6 +32,7 @@ async def serve(path: Path) -> None:
     loop = asyncio.get_running_loop()
     notifier = Notifier()
     found = config.read(path)
+    config.check_users(found)
     link = (Mesh if found.zenoh else Pair)(found, report, notifier.status)
     task = asyncio.ensure_future(link.run())
     faults: list[str] = []
@@ -68,6 +69,7 @@ def _reload(link: Link, path: Path, notifier: Notifier) -> None:
         found = config.read(path)
         if bool(found.zenoh) != bool(link.config.zenoh):
             raise config.ConfigError(f"{path}: [zenoh] can't come or go while the link runs")
+        config.check_users(found)
         link.reload(found)
         report("the configuration was read again")
     except config.ConfigError as error:

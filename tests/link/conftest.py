@@ -134,7 +134,16 @@ def plain(address: str) -> str:
     return f"{kind}:{name}={keys[name].decode()}"
 
 
-def text_of(a: Bus, b: Bus, *, exports: str = "", imports: str = "", more: str = "", limits: str = "") -> str:
+def text_of(
+    a: Bus,
+    b: Bus,
+    *,
+    exports: str = "",
+    imports: str = "",
+    more: str = "",
+    limits: str = "",
+    user_a: str = USER_A,
+) -> str:
     """A configuration in which a exports and b imports."""
     exports = exports or f'"{NAME}" = {{ to = ["b"] }}'
     imports = imports or f'"{NAME}" = {{ from = "a" }}'
@@ -149,7 +158,7 @@ user = "{USER_B}"
 {exports}
 [bus.b]
 address = "{plain(b.address)}"
-user = "{USER_A}"
+user = "{user_a}"
 [bus.b.limits]
 {limits}
 [bus.b.import]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 import subprocess
 from pathlib import Path
 
@@ -30,6 +31,11 @@ user = 70000
 
 def read(text: str = FILE) -> Config:
     return config.parse(text, "link.toml")
+
+
+def ids_of(user: str) -> tuple[int, int]:
+    """How the host appears on the bus of the container, whose ``user`` is this."""
+    return config.ids_of(read(FILE.replace("70000", user)).bus["web"], "host")
 
 
 class TestFile:
@@ -85,12 +91,20 @@ class TestFile:
             read(FILE.replace(old, new, 1))
 
     def test_users(self) -> None:
-        assert config.ids_of(70000) == (70000, 70000)
-        assert config.ids_of("daemon") == config.ids_of(config.ids_of("daemon")[0])
+        assert ids_of("70000") == (70000, 70000)
+        account = pwd.getpwnam("daemon")
+        assert ids_of('"daemon"') == ids_of(str(account.pw_uid)) == (account.pw_uid, account.pw_gid)
         with pytest.raises(ConfigError, match="no user"):
-            config.ids_of("no-such-user")
+            ids_of('"no-such-user"')
+
+    def test_root(self) -> None:
+        """Only where the other side can begin nothing, which is one of the same machine."""
+        assert ids_of('"root"') == (0, 0)
         with pytest.raises(ConfigError, match="is root"):
-            config.ids_of("root")
+            config.ids_of(read(FILE.replace("link-web", "root")).bus["host"], "web")
+        without = HOSTS.replace('"org.example.Sensor" = { to = ["b", "c"] }', "")
+        with pytest.raises(ConfigError, match="is root"):
+            config.ids_of(read(without.replace("70001", '"root"')).bus["a"], "b")
 
 
 HOSTS = """
@@ -110,7 +124,6 @@ certificate = "a.pem"
 key = "a.key"
 names = { c = "c.example.org" }
 """
-
 
 class TestHosts:
     """The file of a host that is linked with several others, and what Zenoh is told."""
@@ -269,6 +282,8 @@ class TestProgram:
         path.write_text(FILE)
         assert program(path, "--print-users=host").stdout.startswith("u link-web - ")
         assert program(path, "--print-users=web").stdout.startswith("u link-host 70000 ")
+        path.write_text(FILE.replace("70000", '"root"'))
+        assert program(path, "--print-users=web").stdout == ""
 
 
 class TestCheck:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pwd
+import signal
+import subprocess
 
 import pytest
 
 from support.message import Flag
-from support.raw import BusError
+from support.raw import DEADLINE, BusError
 
-from .conftest import NAME, USER_A, USER_B, Linked, StartLink
+from .conftest import NAME, PROGRAM, USER_A, USER_B, Linked, StartLink
 
 ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied"
 
@@ -41,6 +43,33 @@ class TestUsers:
         groups = found.get("UnixGroupIDs")
         if groups is not None:
             assert groups.value == [pwd.getpwnam(USER_B).pw_gid]
+
+    def test_root(self, start_link: StartLink) -> None:
+        """Agents of some services answer root only."""
+        linked = start_link(user_a="root")
+        service, agent = linked.service(), linked.b.connect()
+        assert agent.driver("GetConnectionUnixUser", "s", NAME) == 0
+        agent.start_call(NAME, "Register")
+        serial = service.start_call(str(service.take(member="Register").sender), "GetSecrets")
+        call = agent.take(member="GetSecrets")
+        assert call.sender == linked.stand_in()
+        agent.reply(call, "s", "secret")
+        assert service.reply_to(serial).body == ("secret",)
+
+    def test_no_root_where_something_is_exported(self, start_link: StartLink) -> None:
+        """A reload that would let root call services here is refused, and so is such a start."""
+        linked = start_link(user_a="root")
+        service, stand_in = linked.service(), linked.stand_in()
+        text = linked.link.file.read_text() + '[bus.b.export]\n"org.example.Other" = { to = ["a"] }\n'
+        linked.link.file.write_text(text)
+        linked.link.process.send_signal(signal.SIGHUP)
+        linked.link.wait_for("left as it was: b: 'root' is root")
+        client = linked.b.connect()
+        serial = client.start_call(NAME, "Read")
+        service.reply(service.take(member="Read"))
+        assert client.reply_to(serial).sender == stand_in
+        done = subprocess.run([PROGRAM, linked.link.file], capture_output=True, text=True, timeout=DEADLINE)
+        assert (done.returncode, "'root' is root" in done.stderr) == (2, True)
 
 
 class TestPolicy:
