@@ -93,7 +93,7 @@ class Link(ABC):
         self._tell(f"{' and '.join(gone)}: the bus is lost")
 
     def reload(self, config: Config) -> None:
-        """Use another configuration from now on."""
+        """Use another configuration from now on; raises ConfigError if it can't be used."""
         self.config = config
         self._reload.set()
 

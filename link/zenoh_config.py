@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -97,8 +97,13 @@ def alive(host: str) -> str:
     return f"{SPACE}/{host}/alive"
 
 
-def settings(zenoh: Zenoh, host: str, others: Iterable[str], max_message: int) -> dict[str, Any]:
-    """Return keys and values of Zenoh's configuration for a host that is linked with others."""
+def settings(
+    zenoh: Zenoh, host: str, others: Iterable[str], max_message: int, paths: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return keys and values of Zenoh's configuration for a host that is linked with others.
+
+    ``paths``: of the certificates that it is to use, by their fields.
+    """
     found = {
         "mode": "peer",
         "scouting/multicast/enabled": False,
@@ -118,19 +123,18 @@ def settings(zenoh: Zenoh, host: str, others: Iterable[str], max_message: int) -
         "transport/shared_memory/enabled": False,
     }
     if zenoh.is_secure:
-        found["transport/link/tls"] = _tls(zenoh)
+        found["transport/link/tls"] = _tls(paths)
         found["access_control"] = access_control(zenoh, host, others)
     return found
 
 
-def _tls(zenoh: Zenoh) -> dict[str, Any]:
-    certificate, key = str(zenoh.certificate), str(zenoh.key)
+def _tls(paths: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "root_ca_certificate": str(zenoh.ca),
-        "listen_certificate": certificate,
-        "listen_private_key": key,
-        "connect_certificate": certificate,
-        "connect_private_key": key,
+        "root_ca_certificate": paths["ca"],
+        "listen_certificate": paths["certificate"],
+        "listen_private_key": paths["key"],
+        "connect_certificate": paths["certificate"],
+        "connect_private_key": paths["key"],
         "enable_mtls": True,
         "verify_name_on_connect": True,
         "close_link_on_expiration": True,

@@ -117,6 +117,11 @@ class Authority:
 
     def issue(self, name: str, address: str, file: str = "") -> str:
         """Issue a certificate for a common name and an address; return the lines of it for a file."""
+        files = self.issue_files(name, address, file)
+        return "".join(f"{field} = {json.dumps(str(path))}\n" for field, path in files.items())
+
+    def issue_files(self, name: str, address: str, file: str = "") -> dict[str, Path]:
+        """Issue one, in place of one of the same name; return the files by their fields."""
         stem = self.directory / (file or name)
         key, request, certificate = (stem.with_suffix(end) for end in (".key", ".csr", ".pem"))
         run(
@@ -128,8 +133,7 @@ class Authority:
             *("openssl", "x509", "-req", "-in", str(request), "-copy_extensions", "copy", "-days", "2"),
             *("-CA", str(self.certificate), "-CAkey", str(self._key), "-out", str(certificate)),
         )
-        lines = {"ca": self.certificate, "certificate": certificate, "key": key}
-        return "".join(f"{field} = {json.dumps(str(path))}\n" for field, path in lines.items())
+        return {"ca": self.certificate, "certificate": certificate, "key": key}
 
 
 @dataclass

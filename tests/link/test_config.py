@@ -125,6 +125,9 @@ key = "a.key"
 names = { c = "c.example.org" }
 """
 
+PATHS = {"ca": "/ca", "certificate": "/certificate", "key": "/key"}
+
+
 class TestHosts:
     """The file of a host that is linked with several others, and what Zenoh is told."""
 
@@ -174,14 +177,17 @@ class TestHosts:
         text = HOSTS[: HOSTS.index("listen")] + f'listen = ["tcp/{host}:7447"]\n'
         zenoh = read(text).zenoh
         assert zenoh and not zenoh.is_secure
-        assert "access_control" not in zenoh_config.settings(zenoh, "a", ["b"], 1 << 20)
+        assert "access_control" not in zenoh_config.settings(zenoh, "a", ["b"], 1 << 20, {})
 
     def test_access_control(self) -> None:
         """Each host may say and hear its own, and is known by the name of its certificate."""
         zenoh = read(HOSTS).zenoh
         assert zenoh
-        found = zenoh_config.settings(zenoh, "a", ["b", "c"], 1 << 20)
-        assert found["transport/link/tls"]["enable_mtls"] is True
+        found = zenoh_config.settings(zenoh, "a", ["b", "c"], 1 << 20, PATHS)
+        tls = found["transport/link/tls"]
+        assert tls["enable_mtls"] is True
+        assert tls["listen_certificate"] == tls["connect_certificate"] == PATHS["certificate"]
+        assert tls["listen_private_key"] == tls["connect_private_key"] == PATHS["key"]
         control = found["access_control"]
         assert (control["enabled"], control["default_permission"]) == (True, "deny")
         assert control["subjects"] == [

@@ -26,7 +26,7 @@ class Node:
         self.packets: list[bytes] = []
         self.is_there = False
         self._changed = asyncio.Event()
-        found = settings(Zenoh(**ends), name, [other], 1 << 20)  # type: ignore[arg-type]
+        found = settings(Zenoh(**ends), name, [other], 1 << 20, {})  # type: ignore[arg-type]
         self.engine = Engine(name, {other: self.lane}, found, self._there)
 
     def _receive(self, packet: bytes) -> None:

@@ -29,7 +29,7 @@ class Stranger:
 
     def __init__(self, hosts: Hosts, at: str, tls: str, **options: Any) -> None:
         table = Zenoh(connect=[f"tls/{hosts.network.address('a')}:{PORT}"], **tomllib.loads(tls))
-        found = settings(table, at, [], 1 << 20)
+        found = settings(table, at, [], 1 << 20, {field: str(path) for field, path in table.files})
         del found["access_control"]
         found |= {"connect/timeout_ms": 0, "connect/exit_on_failure": True}
         command = [sys.executable, str(STRANGER), json.dumps({"settings": found, "other": "a", **options})]
