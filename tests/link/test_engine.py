@@ -1,4 +1,4 @@
-"""Packets between two sessions on loopback, and what keeps one from starting."""
+"""Packets between two sessions on loopback by each protocol, and what keeps one from starting."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,20 +15,25 @@ from omnibus.link.engine import Engine
 from omnibus.link.lane import Lane
 from omnibus.link.zenoh_config import Zenoh, settings
 
+from .hosts import Authority
+
+ADDRESS = "127.0.0.1"
 DEADLINE = 20.0  # seconds
 
 
 class Node:
     """An engine with one lane, and what has come by it."""
 
-    def __init__(self, name: str, other: str, **ends: list[str]) -> None:
+    def __init__(self, name: str, other: str, **table: Any) -> None:
         self.lane = Lane(other, 1 << 20)
         self.lane.connect(self._receive, lambda: None)
         self.lane.open()
         self.packets: list[bytes] = []
         self.is_there = False
         self._changed = asyncio.Event()
-        found = settings(Zenoh(**ends), name, [other], 1 << 20, {})  # type: ignore[arg-type]
+        zenoh = Zenoh(**table)
+        paths = {field: str(path) for field, path in zenoh.files}
+        found = settings(zenoh, name, [other], 1 << 20, paths)
         self.engine = Engine(name, {other: self.lane}, found, self._there)
 
     def _receive(self, packet: bytes) -> None:
@@ -44,10 +51,14 @@ class Node:
 
 
 class TestSessions:
-    async def test_packets_and_the_end(self) -> None:
+    @pytest.mark.parametrize("protocol", ["tcp", "tls", "quic"])
+    async def test_packets_and_the_end(self, protocol: str, tmp_path: Path) -> None:
         pytest.importorskip("zenoh")
-        place = f"tcp/127.0.0.1:{free_port()}"
-        a, b = Node("a", "b", listen=[place]), Node("b", "a", connect=[place])
+        place = f"{protocol}/{ADDRESS}:{free_port()}"
+        authority = Authority(tmp_path)
+        files = {name: {} if protocol == "tcp" else authority.issue_files(name, ADDRESS) for name in "ab"}
+        a = Node("a", "b", listen=[place], **files["a"])
+        b = Node("b", "a", connect=[place], **files["b"])
         await a.engine.start()
         await b.engine.start()
         await a.until(lambda one: one.is_there)
