@@ -86,7 +86,7 @@ int main(int argc, char **argv)
     }
     const unsigned times = (unsigned)atoi(argv[3]);
     bus.policy = policy_read(argv[1]);
-    if (registry_init(&bus.registry) < 0)
+    if (registry_init(&bus.registry, &bus.policy) < 0)
         abort();
     struct peer *service = peer_of(&bus, 0, 0, SERVICE);
     for (unsigned i = 0; i < SUBSCRIBERS; i++)

@@ -91,7 +91,7 @@ static void assert_judges(struct policy *policy, size_t strings, const uint8_t *
     struct bus bus = {.policy = policy, .n_log = UINT32_MAX};
     struct peer *peers[PEERS];
     const uint32_t gids[] = {data[size - 1], 0, 7, 0};
-    ASSERT(registry_init(&bus.registry) == 0);
+    ASSERT(registry_init(&bus.registry, &bus.policy) == 0);
     for (uint32_t i = 0; i < PEERS; i++) {
         const struct relay_credentials credentials = {
             .uid = i == 2 ? POLICY_ANY : i, .gids = gids, .n_gids = i * 2, .at_console = i == 1};

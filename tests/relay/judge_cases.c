@@ -207,7 +207,7 @@ static void take_connect(void)
 int main(void)
 {
     int command;
-    require(registry_init(&bus.registry) == 0, "no registry");
+    require(registry_init(&bus.registry, &bus.policy) == 0, "no registry");
     bus.n_log = UINT32_MAX; /* discard log lines */
     while ((command = getchar()) != EOF) {
         if (command == 'P')

@@ -36,7 +36,7 @@ static bool fixture_open(struct policy_fixture *fixture)
     fixture->bus.n_log = UINT32_MAX; /* discard log lines */
     policy_draft(&draft, rules, CHECK_COUNT(rules));
     if (policy_new(&fixture->bus.policy, draft.data, draft.size, 1) < 0 ||
-        registry_init(&fixture->bus.registry) < 0)
+        registry_init(&fixture->bus.registry, &fixture->bus.policy) < 0)
         return CHECK(false && "no fixture");
     for (uint32_t i = 0; i < PEERS; i++) {
         const struct relay_credentials credentials = {.uid = i, .loginfo = "uid=0"};
@@ -154,6 +154,43 @@ static void name_changes_affect_verdicts_at_once(void)
     fixture_close(&fixture);
 }
 
+/* Otherwise each request would cost a connection as much as it has names. */
+static void names_without_rules_leave_the_role(void)
+{
+    struct policy_fixture fixture;
+    REQUIRE(fixture_open(&fixture));
+    CHECK(fixture_judge(&fixture, 0, 1));
+    const struct role *role = fixture.peers[1]->policy.role;
+    fixture_own(&fixture, "org.example.B", 1);
+    fixture_own(&fixture, "org.example.A.C", 1); /* no rule is about a prefix */
+    fixture_own(&fixture, "org.example.B", PEERS);
+    CHECK_EQUAL(fixture.peers[1]->policy.generation, fixture.bus.policy->generation);
+    fixture_own(&fixture, A, 1);
+    CHECK(fixture.peers[1]->policy.generation != fixture.bus.policy->generation);
+    CHECK(!fixture_judge(&fixture, 0, 1));
+    CHECK(fixture.peers[1]->policy.role != role);
+    fixture_close(&fixture);
+}
+
+/* A rule about a prefix is about all names below it. */
+static void names_below_a_prefix_change_the_role(void)
+{
+    static const struct rule_draft prefix[] = {
+        {.kind = POLICY_SEND, .allow = true},
+        {.kind = POLICY_SEND, .destination = A, .flags = POLICY_PREFIX, .interface = "An.Interface"},
+    };
+    struct policy_fixture fixture;
+    REQUIRE(fixture_open(&fixture));
+    policy_free(fixture.bus.policy);
+    policy_draft(&draft, prefix, CHECK_COUNT(prefix));
+    REQUIRE(policy_new(&fixture.bus.policy, draft.data, draft.size, 2) == 0);
+    CHECK(policy_mentions(fixture.bus.policy, SPAN(A)));
+    CHECK(policy_mentions(fixture.bus.policy, SPAN(A ".C.D")));
+    CHECK(!policy_mentions(fixture.bus.policy, SPAN("org.example.AC")));
+    CHECK(!policy_mentions(fixture.bus.policy, SPAN("org.example")));
+    fixture_close(&fixture);
+}
+
 static void absent_recipient_is_judged_by_its_destination(void)
 {
     struct policy_fixture fixture;
@@ -256,6 +293,8 @@ static const struct check_test tests[] = {
     TEST(policy_load_without_memory_fails),
     TEST(verdict_without_memory_is_a_denial),
     TEST(name_changes_affect_verdicts_at_once),
+    TEST(names_without_rules_leave_the_role),
+    TEST(names_below_a_prefix_change_the_role),
     TEST(absent_recipient_is_judged_by_its_destination),
     TEST(unused_roles_are_dropped),
     TEST(identities_are_shared),

@@ -121,6 +121,8 @@ _Bool policy_can_connect(const struct policy *policy, uint32_t uid, const uint32
 /* These return NULL without memory. */
 const struct rule_set *policy_rule_set(struct policy *policy, uint32_t uid, const uint32_t *gids,
                                        uint32_t n_gids, bool at_console);
+/* False: a role is the same with the name and without it. */
+bool policy_mentions(const struct policy *policy, struct span name);
 /* The role of a peer with certain names: begin, add each name, find. */
 void policy_role_begin(struct policy *policy);
 void policy_role_add(struct policy *policy, struct span name);

@@ -3,6 +3,19 @@
 
 #include <stdlib.h>
 
+/* True if the policy has a rule about the name, or about a prefix of it that ends before a dot. */
+bool policy_mentions(const struct policy *policy, struct span name)
+{
+    if (policy_symbol(policy, POLICY_NAME, name) > POLICY_OTHER)
+        return true;
+    for (uint32_t i = 0; i <= name.n && policy->uses[POLICY_NAME_PREFIX] > 0; i++) {
+        if ((i == name.n || name.s[i] == '.') &&
+            policy_symbol(policy, POLICY_NAME_PREFIX, (struct span){name.s, i}) > POLICY_OTHER)
+            return true;
+    }
+    return false;
+}
+
 static void role_add(struct policy *policy, enum policy_field field, struct span name)
 {
     uint32_t *names = policy->scratch;

@@ -6,17 +6,21 @@
 #include <errno.h>
 #include <stdlib.h>
 
-int registry_init(struct registry *registry)
+int registry_init(struct registry *registry, struct policy *const *policy)
 {
+    registry->policy = policy;
     if (table_init(&registry->names) < 0)
         return -1;
     return table_init(&registry->handed);
 }
 
-static void names_changed(struct peer *peer)
+/* A role is looked up by all names of a peer, of which there may be thousands, and hardly any is in a rule.
+ */
+static void names_changed(const struct registry *registry, struct peer *peer, const struct name *name)
 {
     peer->names.known_valid = false;
-    peer->policy.generation = 0; /* its role is looked up again */
+    if (!*registry->policy || policy_mentions(*registry->policy, name_span(name)))
+        peer->policy.generation = 0;
 }
 
 void registry_enter(struct registry *registry, struct peer *peer)
@@ -40,7 +44,7 @@ void registry_give_up(struct registry *registry, struct peer *peer)
 
 static void queue_entry_free(struct registry *registry, struct queue_entry *entry)
 {
-    names_changed(entry->peer);
+    names_changed(registry, entry->peer, entry->name);
     registry_give_up(registry, entry->peer);
     list_unlink(&entry->in_name);
     list_unlink(&entry->in_peer);
@@ -150,7 +154,7 @@ void registry_state(struct registry *registry, struct name *name)
         struct queue_entry *entry = CONTAINER_OF(at, struct queue_entry, in_name);
         list_append(&entry->peer->names.entries, &entry->in_peer);
         registry_enter(registry, entry->peer);
-        names_changed(entry->peer);
+        names_changed(registry, entry->peer, name);
     }
 }
 
@@ -178,7 +182,7 @@ void registry_leave_queue(struct registry *registry, struct name *name, struct p
     if (list_empty(&name->queue))
         name_drop(registry, name);
     else if (owned)
-        names_changed(name_owner(name));
+        names_changed(registry, name_owner(name), name);
 }
 
 void registry_leave(struct registry *registry, struct peer *peer)

@@ -76,13 +76,15 @@ struct handed {
 
 /* The well-known names of the bus. A unique name is kept in its peer only. */
 struct registry {
+    struct policy *const *policy; /* in force */
     struct table names, handed;
     /* of all connections: their unique names, and their entries in the queues of well-known names */
     uint32_t n_claims, peak_claims;
     uint32_t peak_claims_of_one;
 };
 
-int registry_init(struct registry *registry);
+/* policy: where the policy in force is; NULL there: none is yet. */
+int registry_init(struct registry *registry, struct policy *const *policy);
 void registry_free(struct registry *registry);
 /* Count the unique name as a claim; it is given up once. */
 void registry_enter(struct registry *registry, struct peer *peer);
