@@ -225,15 +225,21 @@ int umc_filter_set(struct umc_group *group, const struct umc_filter *filter)
 	return err;
 }
 
-/* Not the first filter, which says nothing about members. */
+/* Not the first filter, which says nothing about members.  1: the gate stays closed. */
 int umc_revoke(struct umc_group *group)
 {
+	u64 alarms;
+	bool read;
+
 	if (group->address)
 		return -EOPNOTSUPP;
+	read = umc_watch_read(group, &alarms);
 	spin_lock(&group->lock);
 	WRITE_ONCE(group->generation, group->generation + 1);
 	umc_wanted_changed(group, NULL);
+	if (read)
+		WRITE_ONCE(group->answered, alarms);
 	umc_group_changed(group);
 	spin_unlock(&group->lock);
-	return 0;
+	return umc_alarmed(group);
 }

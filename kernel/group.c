@@ -70,7 +70,9 @@ static struct umc_group *umc_group_new(const struct umc_create *create, struct u
 	mutex_init(&group->multicast);
 	spin_lock_init(&group->spill_lock);
 	spin_lock_init(&group->calls_lock);
-	init_waitqueue_head(&group->spill_wait);
+	init_waitqueue_head(&group->event_wait);
+	mutex_init(&group->watch);
+	INIT_LIST_HEAD(&group->watchers);
 	INIT_LIST_HEAD(&group->spills);
 	INIT_LIST_HEAD(&group->call_ages);
 	INIT_LIST_HEAD(&group->names);
@@ -201,6 +203,7 @@ static int umc_group_release(struct inode *inode, struct file *file)
 	list_del_init(&group->names);
 	mutex_unlock(&umc_names_mutex);
 	umc_debugfs_remove(group);
+	umc_watch_end(group);
 	spin_lock(&group->lock);
 	WRITE_ONCE(group->closed, true);
 	spin_unlock(&group->lock);
@@ -275,6 +278,8 @@ static long umc_group_call(struct umc_group *group, unsigned int cmd, void *argu
 		return umc_accept_set(group, argument);
 	case UMC_REVOKE:
 		return umc_revoke(group);
+	case UMC_WATCH:
+		return umc_watch(group, argument);
 	case UMC_PENDING_ADD:
 		return umc_pending_add(group, argument);
 	case UMC_PENDING_TAKE:
@@ -323,8 +328,9 @@ static __poll_t umc_group_poll(struct file *file, struct poll_table_struct *wait
 {
 	struct umc_group *group = file->private_data;
 
-	poll_wait(file, &group->spill_wait, wait);
-	return list_empty_careful(&group->spills) ? 0 : EPOLLIN | EPOLLRDNORM;
+	poll_wait(file, &group->event_wait, wait);
+	return (list_empty_careful(&group->spills) ? 0 : EPOLLIN | EPOLLRDNORM) |
+	       (umc_alarmed(group) ? EPOLLPRI : 0);
 }
 
 const struct file_operations umc_group_fops = {

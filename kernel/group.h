@@ -31,6 +31,8 @@ struct umc_group {
 	/* by lock; senders read them, inside umc_srcu */
 	spinlock_t lock;
 	atomic_t epoch;			/* counts changes */
+	atomic64_t alarms;		/* of watched descriptors; without lock */
+	u64 answered;			/* alarms; another number than that: the gate is closed */
 	u32 generation;			/* filters of another are revoked */
 	struct umc_member __rcu **table;	/* dead ones too, until they are forgotten */
 	u32 top;			/* above the highest index in use */
@@ -54,7 +56,10 @@ struct umc_group {
 	struct umc_member **hits;	/* multicast: the receivers */
 	spinlock_t spill_lock;		/* spills */
 	struct list_head spills;
-	wait_queue_head_t spill_wait;
+	wait_queue_head_t event_wait;	/* for a spill or an alarm */
+	struct mutex watch;		/* watched descriptors */
+	struct list_head watchers;
+	u32 watched;
 	spinlock_t calls_lock;		/* see struct umc_call */
 	struct list_head call_ages;	/* oldest first */
 	u32 calls;
@@ -76,11 +81,17 @@ bool umc_address_is(const struct sock *sk, const void *name, u32 length);
 struct umc_group *umc_group_get_by_address(struct net *net, const struct umc_join *join);
 void umc_group_put(struct umc_group *group);
 
-/* A change that senders must not overlook; group->lock held, after the change. */
+/* A change that senders must not overlook; group->lock held, after the change.  Or an alarm. */
 static inline void umc_group_changed(struct umc_group *group)
 {
 	/* Fully ordered: pairs with umc_committed(). */
 	atomic_inc_return(&group->epoch);
+}
+
+/* Is the gate closed by a watched descriptor? */
+static inline bool umc_alarmed(const struct umc_group *group)
+{
+	return unlikely(atomic64_read(&group->alarms) != READ_ONCE(group->answered));
 }
 
 /* A filter of a member or of the rest, if it is in force.  Inside umc_srcu. */
@@ -109,6 +120,11 @@ const struct umc_chain *umc_shared(const struct umc_member *from);
 /* write.c */
 int umc_write(struct umc_group *group, const struct umc_write *write);
 int umc_release(struct umc_group *group, const struct umc_release *release);
+
+/* watch.c */
+int umc_watch(struct umc_group *group, const struct umc_watch *watch);
+bool umc_watch_read(struct umc_group *group, u64 *alarms);
+void umc_watch_end(struct umc_group *group);
 
 /* spill.c */
 void umc_spill(struct umc_member *from, struct sk_buff *message, struct umc_member *to,

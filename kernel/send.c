@@ -247,7 +247,7 @@ static int umc_direct(struct umc_send *send)
 	send->epoch = atomic_read_acquire(&from->group->epoch);
 	if (READ_ONCE(send->hook->dirty))
 		return UMC_ASKED_DIRTY;
-	if (READ_ONCE(from->group->gated))
+	if (READ_ONCE(from->group->gated) || umc_alarmed(from->group))
 		return UMC_ASKED_GATE;
 	if (READ_ONCE(from->dead) || READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN ||
 	    READ_ONCE(sk->sk_err))

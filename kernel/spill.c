@@ -33,7 +33,7 @@ void umc_spill(struct umc_member *from, struct sk_buff *message, struct umc_memb
 	spin_lock(&group->spill_lock);
 	list_add_tail(&to->spilled.node, &group->spills);
 	spin_unlock(&group->spill_lock);
-	wake_up_interruptible_poll(&group->spill_wait, EPOLLIN | EPOLLRDNORM);
+	wake_up_interruptible_poll(&group->event_wait, EPOLLIN | EPOLLRDNORM);
 }
 
 static struct umc_member *umc_spill_first(struct umc_group *group)
@@ -105,7 +105,7 @@ ssize_t umc_spill_read(struct umc_group *group, char __user *buf, size_t size, b
 	while (!(to = umc_spill_first(group))) {
 		if (nonblock)
 			return -EAGAIN;
-		ret = wait_event_interruptible(group->spill_wait,
+		ret = wait_event_interruptible(group->event_wait,
 					       !list_empty_careful(&group->spills));
 		if (ret)
 			return ret;

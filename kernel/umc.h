@@ -11,6 +11,7 @@
  * Lock order:
  *
  *   group->write		UMC_WRITE
+ *   group->watch		watched descriptors, and what their poll takes
  *   hook->tx			one sender's direct deliveries
  *     group->multicast		multicasts
  *       member->rx		deliveries to one receiver
@@ -22,6 +23,8 @@
  *       sk_callback_lock, umc_ends_lock
  *   rx or group->lock
  *     group->calls_lock
+ *   wait queue of a watched descriptor
+ *     wait queue of the group
  *   umc_users_lock, umc_waker.lock	leaves
  *
  * A sender may be throttled or pre-empted while it holds tx, multicast and rx,
@@ -35,7 +38,8 @@
  * it looks at anything, and once it has rx of all its receivers it looks again
  * (umc_committed()).  If the epoch has changed, it asks.  If not, its deliveries
  * come before the change: whatever the owner writes to these receivers from now
- * on finds rx taken, and waits in the daemon.
+ * on finds rx taken, and waits in the daemon.  An alarm (watch.c) is such a change,
+ * which takes no lock, as it comes from somewhere in the kernel.
  *
  * What a sender finds (members, filters, stamps, names) it uses inside umc_srcu, and it
  * is freed after all who may have found it have left (reap.c).

@@ -42,6 +42,7 @@ from model_group import (
 CLIENTS = 6
 CLASSES, TOPICS = 3, 4
 NAMES = [b"abcd", b"efgh", b"ijkl", b"mnop"]
+NETLINK_USERSOCK = 2
 NAMES_ARE_ON = Path("/sys/module/unix_multicast/parameters/names")
 
 
@@ -58,6 +59,11 @@ class World:
         self.clients: dict[int, Client] = {}
         self.dead: set[int] = set()
         self.gate_closed = False
+        self.news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_USERSOCK)
+        self.news.bind((0, 0))
+        self.news.setblocking(False)
+        self.group.watch(self.news)
+        self.alarmed = self.unread = False
         self.calls: set[tuple[int, int, int]] = set()
         self.seen: dict[tuple[int, int, int], int] = {}
         self.born = 0
@@ -125,7 +131,8 @@ class World:
 
     def policy_reloads(self) -> None:
         """Takes back all filters and classes, and sets the filters anew."""
-        self.group.revoke()
+        assert self.group.revoke() == (not self.unread)
+        self.alarmed = self.unread
         for classes in self.accepts:
             classes[:] = [set() for _ in range(TOPICS)]
         self.group.filter(REST, ANY, instruction(0x06, NO))
@@ -138,6 +145,29 @@ class World:
                 self.class_changes(client)
         for number in range(CLASSES if self.named else 0):
             self.accepts_otherwise(number)
+
+    def announced(self) -> None:
+        """The gate closes, until the owner has read this and taken back all."""
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_USERSOCK) as sender:
+            sender.sendto(struct.pack("=IHHII", 16, 16, 0, 0, 0), self.news.getsockname())
+        self.alarmed = self.unread = True
+        assert self.group.alarmed()
+
+    def announcements_are_read(self) -> None:
+        while self.unread:
+            try:
+                self.news.recv(100)
+            except BlockingIOError:
+                self.unread = False
+        assert self.group.alarmed() == self.alarmed
+
+    def policy_changes(self) -> None:
+        if not self.alarmed:
+            self.announced()
+        elif self.unread and self.random.random() < 0.7:
+            self.announcements_are_read()
+        else:
+            self.policy_reloads()
 
     def something_named_changes(self, client: Client) -> None:
         kind = self.random.randrange(20) if self.named else 19
@@ -188,7 +218,7 @@ class World:
 
     def receivers(self, sender: Client, verdict: int, topic: int) -> list[Client] | None:
         """The members that get it directly; None: it has to ask."""
-        if sender.dirty or self.gate_closed:
+        if sender.dirty or self.gate_closed or self.alarmed:
             return None
         if verdict & KIND == MULTICAST:
             found = [one for one in self.clients.values() if self.wants(one, topic, sender.sequence)]
@@ -355,8 +385,10 @@ class World:
         elif kind < 97 or self.gate_closed:
             self.gate_closed = not self.gate_closed
             self.group.gate(self.gate_closed)
-        elif kind < 98:
+        elif kind < 98 and not self.alarmed:
             self.go(client.index)
+        elif kind < 99 or self.alarmed:
+            self.policy_changes()
         assert self.group.pending() == len(self.calls)
 
     def finish(self) -> None:
@@ -375,6 +407,7 @@ class World:
             client.daemon.close()
         os.close(self.group.fd)
         self.listener.close()
+        self.news.close()
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ import ctypes
 import fcntl
 import os
 import random
+import select
 import socket
 import struct
 from collections import deque
@@ -76,8 +77,17 @@ class Group:
     def gate(self, closed: bool) -> None:
         self._call(1, 0x18, closed, 0, form="II")
 
-    def revoke(self) -> None:
-        fcntl.ioctl(self.fd, ioctl_number(0, 0x1E, 0))
+    def revoke(self) -> bool:
+        """Takes back all; False: what is watched is still readable, so that the gate stays closed."""
+        return fcntl.ioctl(self.fd, ioctl_number(0, 0x1E, 0)) == 0
+
+    def watch(self, watched: socket.socket) -> None:
+        self._call(1, 0x23, watched.fileno(), 0, form="iI")
+
+    def alarmed(self) -> bool:
+        poll = select.poll()
+        poll.register(self.fd, select.POLLPRI)
+        return bool(poll.poll(0))
 
     def name(self, name: bytes, index: int) -> None:
         buffer = bytearray(name)

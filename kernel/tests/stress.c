@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include <linux/netlink.h>
+
 #include "umc.h"
 
 #define SLOTS	8
@@ -18,6 +20,7 @@ int socket_type = SOCK_STREAM;
 
 static struct bus bus;
 static pid_t children[SLOTS], daemon_pid;
+static int watched = -1;	/* a netlink socket that sends to itself */
 static unsigned long long added, direct, multicast, asked_for, written, spilled;
 
 /* Called by CHECK of bus.c, which is also used here. */
@@ -168,6 +171,7 @@ static void group_again(void)
 	while (bus.group < 0);
 	fcntl(bus.group, F_SETFL, O_NONBLOCK);
 	set_shape(bus.group, HEADER);
+	ioctl(bus.group, UMC_WATCH, &(struct umc_watch){ .fd = watched });
 	set_filter(&bus, UMC_FILTER_REST, UMC_ANY, &no, 1);
 	for (uint32_t i = 0; i < SLOTS; i++)
 		if (bus.client[i].daemon >= 0 && !client_add(&bus, &bus.client[i], i))
@@ -205,6 +209,35 @@ static void add_again(uint32_t slot)
 		attach(slot);
 }
 
+static void watched_new(void)
+{
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
+	socklen_t length = sizeof(address);
+
+	watched = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_USERSOCK);
+	if (watched < 0)
+		return;
+	CHECK(!bind(watched, (struct sockaddr *)&address, length));
+	CHECK(!getsockname(watched, (struct sockaddr *)&address, &length));
+	CHECK(!connect(watched, (struct sockaddr *)&address, length));
+}
+
+/* What a group watches is announced to, perhaps read, and then all is taken back and set anew. */
+static void policy_changes(void)
+{
+	struct nlmsghdr header = { .nlmsg_len = NLMSG_LENGTH(0), .nlmsg_type = NLMSG_MIN_TYPE };
+	char byte;
+
+	if (watched >= 0)
+		send(watched, &header, sizeof(header), MSG_DONTWAIT);
+	while (watched >= 0 && rand() % 8 && recv(watched, &byte, 1, MSG_DONTWAIT) > 0)
+		;
+	if (ioctl(bus.group, UMC_REVOKE) < 0)
+		return;
+	for (uint32_t i = 0; i < SLOTS; i++)
+		attach(i);
+}
+
 static void reconfigure(uint32_t slot)
 {
 	struct umc_stats stats = { .index = UMC_ANY };
@@ -223,6 +256,7 @@ static void reconfigure(uint32_t slot)
 	case 8: add_again(slot); break;
 	case 10: pending_add(&bus, slot, rand() % SLOTS, 1 + rand() % 8); break;
 	case 9: pending_take(&bus, slot, rand() % SLOTS, 1 + rand() % 8); break;
+	case 11: policy_changes(); break;
 	}
 }
 
@@ -252,6 +286,7 @@ int main(int argc, char **argv)
 	CHECK(!listen(bus.listener, 64));
 	for (uint32_t i = 0; i < SLOTS; i++)
 		bus.client[i].daemon = -1;
+	watched_new();
 	group_again();
 	for (uint32_t i = 0; i < SLOTS; i++)
 		join_member(i);

@@ -169,6 +169,7 @@ TEST(dgram_ask_is_refused, SMOKE)
 	FAILS(ioctl(g.group, UMC_ADD, &add), EOPNOTSUPP);
 	FAILS(ioctl(g.group, UMC_RELEASE, &call_release), EOPNOTSUPP);
 	FAILS(ioctl(g.group, UMC_WRITE, &call_write), EOPNOTSUPP);
+	FAILS(ioctl(g.group, UMC_WATCH, &(struct umc_watch){ .fd = g.device }), EOPNOTSUPP);
 	FAILS(set_filter(&bus, UMC_FILTER_EGRESS, 0, &no, 1), EOPNOTSUPP);
 	FAILS(set_filter(&bus, UMC_FILTER_REST, UMC_ANY, &no, 1), EOPNOTSUPP);
 	FAILS(set_filter(&bus, UMC_FILTER_FIRST, UMC_ANY, &no, 1), EOPNOTSUPP);

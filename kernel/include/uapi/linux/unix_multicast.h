@@ -24,6 +24,7 @@
 #define UMC_MAX_NAME		255	/* bytes of a name */
 #define UMC_MAX_CLASSES		64
 #define UMC_TOPICS		4
+#define UMC_MAX_WATCHED		4	/* descriptors, for a group */
 
 /* Stands for the group, or for every member, where an index is expected. */
 #define UMC_ANY		0xffffffffU
@@ -336,6 +337,20 @@ struct umc_gate {
 	__u32 flags;
 };
 
+/**
+ * struct umc_watch - what becomes readable when another has changed what decisions rest on
+ * @fd:		a netlink socket
+ * @flags:	0
+ *
+ * As soon as it is readable the gate is closed, and poll(2) on the group reports
+ * POLLPRI, until UMC_REVOKE finds it not readable.  That returns 1 if it still is,
+ * or is again: all is taken back, but the gate stays closed.
+ */
+struct umc_watch {
+	__s32 fd;
+	__u32 flags;
+};
+
 struct umc_pending {
 	__u32 caller;
 	__u32 callee;
@@ -461,5 +476,6 @@ struct umc_leave {
 #define UMC_SET_NAME		_IOW(UMC_IOC, 0x20, struct umc_name)
 #define UMC_SET_CLASS		_IOW(UMC_IOC, 0x21, struct umc_class)
 #define UMC_SET_ACCEPT		_IOW(UMC_IOC, 0x22, struct umc_accept)
+#define UMC_WATCH		_IOW(UMC_IOC, 0x23, struct umc_watch)
 
 #endif /* _UAPI_LINUX_UNIX_MULTICAST_H */
