@@ -10,6 +10,7 @@
 #include "../../transport/multicast/group/group_peer.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,10 +57,13 @@ static struct fake_group {
     int direct; /* result of UMC_RELEASE: 1 if the member has sent directly */
     bool gated;
     bool closed; /* by the data plane, as far as the calls show */
+    int watched; /* what becomes readable to stop the group; -1: nothing */
     struct umc_pending pending[FAKE_PENDING];
     uint32_t n_pending;
     uint8_t spill[512];
     size_t spill_size;
+    bool stopped;   /* until UMC_REVOKE */
+    bool stoppable; /* its descriptor is a socket, on which a byte out of band is the event of a stop */
 } fake_group = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static inline bool fake_fails(unsigned long request)
@@ -258,6 +262,24 @@ static inline int fake_pending_list(struct umc_pending_list *list)
     return 0;
 }
 
+static inline bool fake_is_readable(int fd, short events)
+{
+    struct pollfd polled = {.fd = fd, .events = events};
+    return poll(&polled, 1, 0) > 0 && polled.revents & events;
+}
+
+/* The group goes on if what it watches is read. */
+static inline int fake_answer(void)
+{
+    char byte;
+    if (fake_is_readable(fake_group.watched, POLLIN))
+        return 1;
+    fake_group.stopped = false;
+    if (fake_group.stoppable)
+        recv(fake_group.fd, &byte, 1, MSG_OOB | MSG_DONTWAIT);
+    return 0;
+}
+
 static inline int fake_call(unsigned long request, void *argument)
 {
     const struct umc_index *index = argument;
@@ -277,13 +299,16 @@ static inline int fake_call(unsigned long request, void *argument)
         return fake_write(argument);
     case UMC_RELEASE:
         return fake_release(argument);
+    case UMC_WATCH:
+        fake_group.watched = ((struct umc_watch *)argument)->fd;
+        return 0;
     case UMC_REVOKE:
         for (uint32_t i = 0; i < FAKE_MEMBERS; i++)
             fake_group.members[i].egress = fake_group.members[i].ingress = fake_group.members[i].classed =
                 false;
         fake_group.rest = false;
         memset(fake_group.accepts, 0, sizeof(fake_group.accepts));
-        return 0;
+        return fake_answer();
     case UMC_GATE:
         fake_group.gated = ((struct umc_gate *)argument)->closed;
         return 0;
@@ -326,6 +351,8 @@ static int fake_ioctl(int fd, unsigned long request, void *argument)
 static ssize_t fake_read(int fd, void *bytes, size_t size)
 {
     uint64_t count;
+    if (fake_group.stoppable)
+        return fake_error(EAGAIN); /* to read the socket would end its event */
     pthread_mutex_lock(&fake_group.mutex);
     ssize_t n = read(fd, &count, sizeof(count)) < 0 ? -1 : (ssize_t)fake_group.spill_size;
     if (n > 0 && (size_t)n <= size)
@@ -350,6 +377,8 @@ static inline void fake_begin(void)
     memset(fake_group.accepts, 0, sizeof(fake_group.accepts));
     fake_group.emptied = 0;
     fake_group.direct = 0;
+    fake_group.watched = -1;
+    fake_group.stopped = fake_group.stoppable = false;
     fake_group.n_pending = 0;
     fake_group.spill_size = 0;
     fake_group.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -22,7 +22,7 @@ static inline uint32_t readiness(const struct thing *thing)
 {
     switch (thing->kind) {
     case THING_COUNTER:
-        return EPOLLOUT | (thing->count ? EPOLLIN : 0);
+        return EPOLLOUT | (thing->count ? EPOLLIN : 0) | (thing->urgent && *thing->urgent ? EPOLLPRI : 0);
     case THING_LISTENER:
         return thing->n_backlog ? EPOLLIN : 0;
     case THING_SOCKET: {

@@ -94,7 +94,7 @@ static inline void act_group(struct input *in)
     static const unsigned long requests[] = {
         UMC_ADD,     UMC_REMOVE,   UMC_FORGET,    UMC_SET_FILTER,  UMC_SET_MARK,     UMC_SET_STAMP,
         UMC_RELEASE, UMC_WRITE,    UMC_GATE,      UMC_PENDING_ADD, UMC_PENDING_TAKE, UMC_PENDING_LIST,
-        UMC_REVOKE,  UMC_SET_NAME, UMC_SET_CLASS, UMC_SET_ACCEPT};
+        UMC_REVOKE,  UMC_SET_NAME, UMC_SET_CLASS, UMC_SET_ACCEPT,  UMC_WATCH};
     static const int errors[] = {ENOENT, EAGAIN, EBUSY, ENOMEM, EPIPE, EINTR, EBADF, E2BIG};
     uint8_t what = input_byte(in), how = input_byte(in);
     if (!control.relay->bus.group)
@@ -102,6 +102,13 @@ static inline void act_group(struct input *in)
     if (what & 1) {
         fake_fail(CHOOSE(requests, in), errors[how & 7], how >> 3 & 3, 1 + (how >> 5));
         fake_group.entry_error = what & 2 && fake_group.failing == UMC_WRITE ? errors[how & 7] : 0;
+        return;
+    }
+    if ((what & 6) == 6) {
+        struct thing *thing = thing_of(fake_group.fd);
+        thing->urgent = &fake_group.stopped;
+        fake_group.stopped = true;
+        control_turn();
         return;
     }
     if (what & 2) {

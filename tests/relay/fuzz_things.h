@@ -56,6 +56,7 @@ struct thing {
     uint32_t references;              /* references by descriptors, including those in messages */
     void (*end)(struct thing *thing); /* when the last reference is gone; NULL: nothing to do */
     uint64_t count;                   /* THING_COUNTER */
+    const bool *urgent;               /* THING_COUNTER: it has EPOLLPRI as well; NULL: never */
     struct notifier *notifier;        /* THING_NOTIFIER */
     struct thing *backlog[SOCKETS_BACKLOG];
     uint32_t n_backlog;
@@ -87,6 +88,7 @@ static inline struct thing *thing_new(enum thing_kind kind)
         thing->end = NULL;
         thing->count = 0;
         thing->notifier = NULL;
+        thing->urgent = NULL;
         thing->other = NULL;
         thing->packets = thing->no_reading = thing->no_writing = false;
         thing->error = 0;

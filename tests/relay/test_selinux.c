@@ -267,6 +267,74 @@ static void people_are_told_of_names(void)
     end(selinux);
 }
 
+static bool passes(struct selinux *selinux)
+{
+    return selinux_passes(selinux, SPAN("u:r:one_t"), SPAN("u:r:two_t"));
+}
+
+/* What passes without the bus is remembered until the next change. */
+static void what_passes_is_asked_once(void)
+{
+    modules_begin();
+    struct selinux *selinux = begin();
+    fake.allowed = 1;
+    CHECK(passes(selinux) && passes(selinux));
+    CHECK_EQUAL(fake.questions, 2); /* about the message, and about the kernel's delivery */
+    CHECK(!strcmp(fake.source, "u:r:one_t") && !strcmp(fake.target, "u:r:two_t"));
+    CHECK(selinux_passes(selinux, SPAN("u:r:two_t"), SPAN("u:r:one_t")));
+    CHECK_EQUAL(fake.questions, 4);
+    fake.allowed = 0;
+    CHECK(passes(selinux));
+    selinux_changed(selinux);
+    CHECK(!passes(selinux) && !passes(selinux));
+    CHECK_EQUAL(fake.questions, 5);
+    CHECK(!selinux_passes(selinux, SPAN("no context"), SPAN("u:r:two_t")));
+    CHECK(!selinux_passes(selinux, SPAN("u:r:one_t"), (struct span){0}));
+    CHECK_EQUAL(fake.checks, 0);
+    CHECK_EQUAL(fake.records + fake.lines, 0);
+    end(selinux);
+}
+
+/* Each message of these would be recorded, or denied by the kernel. */
+static void what_is_recorded_does_not_pass(void)
+{
+    modules_begin();
+    struct selinux *selinux = begin();
+    fake.permissive = fake.not_enforced = true;
+    CHECK(!passes(selinux));
+    fake.allowed = 1;
+    selinux_changed(selinux);
+    CHECK(passes(selinux));
+    fake.recorded = "u:r:one_t";
+    selinux_changed(selinux);
+    CHECK(!passes(selinux));
+    fake.recorded = NULL;
+    fake.kernel_denies = true;
+    selinux_changed(selinux);
+    CHECK(!passes(selinux));
+    fake.kernel_denies = false;
+    fake.fails = "security_compute_av_flags";
+    selinux_changed(selinux);
+    CHECK(!passes(selinux));
+    end(selinux);
+}
+
+static void what_the_policy_lacks_passes_if_nothing_is_said_of_it(void)
+{
+    modules_begin();
+    struct selinux *selinux = begin();
+    fake.allowed = 1;
+    fake.no_sockets = true;
+    CHECK(!passes(selinux));
+    fake.tolerant = true;
+    selinux_changed(selinux);
+    CHECK(passes(selinux));
+    fake.no_class = true;
+    selinux_changed(selinux);
+    CHECK(!passes(selinux));
+    end(selinux);
+}
+
 static const struct check_test tests[] = {
     TEST(messages_are_checked),
     TEST(starts_are_not_checked),
@@ -279,5 +347,8 @@ static const struct check_test tests[] = {
     TEST(what_does_not_begin_is_refused),
     TEST(people_are_told_without_a_record),
     TEST(people_are_told_of_names),
+    TEST(what_passes_is_asked_once),
+    TEST(what_is_recorded_does_not_pass),
+    TEST(what_the_policy_lacks_passes_if_nothing_is_said_of_it),
 };
 CHECK_MAIN(tests)

@@ -207,7 +207,8 @@ void group_learn(const struct transit *t, struct peer *to, bool requested_reply)
     struct group *group = t->bus->group;
     if (group->generation != t->bus->policy->generation)
         group_policy_changed(t->bus);
-    if (group->failed || !group_trusts(group, t->sender->credentials.uid, to->credentials.uid) ||
+    const struct subject sender = subject_of(t->bus, t->sender), recipient = subject_of(t->bus, to);
+    if (group->failed || !subject_may_send(t->bus, &sender, &recipient) ||
         naming_covers(group, from, to->group.gp, m->type))
         return;
     if (flow_find(from, m))

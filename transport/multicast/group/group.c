@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/clock.h"
 #include "group/group_peer.h"
+#include "send/mediate.h"
 #include "send/monitor.h"
 #include "state/log.h"
 
@@ -29,6 +30,8 @@ static void group_free(struct group *group)
     free(group->peers);
     free(group->indices);
     free(group->dead);
+    if (group->sides)
+        sides_end(group);
     free(group->sides);
     free(group->writing);
     free(group);
@@ -59,6 +62,18 @@ static int set_first(int group)
     return error;
 }
 
+/* Has the kernel stop the group as soon as another policy of SELinux is announced. */
+static int watch_policy(const struct bus *bus, int group)
+{
+    int announces = mediate_announces(bus);
+    return announces < 0 ? 0 : umc_watch(group, announces);
+}
+
+int group_mediated(struct bus *bus)
+{
+    return bus->group->failed ? 0 : watch_policy(bus, bus->group->fd);
+}
+
 static const struct group_ops group_functions = {
     .end = group_end,
     .dissolve = group_dissolve,
@@ -70,6 +85,7 @@ static const struct group_ops group_functions = {
     .policy_changed = group_policy_changed,
     .limits_changed = group_limits_changed,
     .watched = group_watched,
+    .mediated = group_mediated,
     .learn = group_learn,
     .learn_broadcast = group_learn_broadcast,
     .note_call = group_note_call,
@@ -103,12 +119,14 @@ int group_begin(struct bus *bus, int fd, uint32_t max_members, bool trust_everyb
     list_init(&group->retry);
     group->source.kind = SOURCE_GROUP;
     list_init(&group->joining);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &group->source};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLPRI, .data.ptr = &group->source};
     int error = group_allocate(group) ? hash_key_draw(&group->key) : -ENOMEM;
     if (error == 0)
         error = set_first(fd);
     if (error == 0)
         error = umc_set_shape(fd);
+    if (error == 0)
+        error = watch_policy(bus, fd);
     group->nameless = error == 0 && naming_set_shared(bus, group) < 0;
     if (error == 0 &&
         (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || epoll_ctl(bus->epoll, EPOLL_CTL_ADD, fd, &event) < 0))

@@ -42,6 +42,7 @@ void group_name_changed(struct bus *bus, struct span name, struct peer *old_owne
 void group_policy_changed(struct bus *bus);
 void group_limits_changed(struct bus *bus);
 void group_watched(struct bus *bus);
+int group_mediated(struct bus *bus);
 void group_learn(const struct transit *t, struct peer *to, bool requested_reply);
 void group_learn_broadcast(const struct transit *t, struct peer *to);
 int group_note_call(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial);

@@ -207,26 +207,16 @@ static void give_up_names(struct bus *bus, int error)
 static uint32_t find_side(struct bus *bus, struct peer *peer)
 {
     struct group *group = bus->group;
-    struct policy_party found;
-    if (!peer_party(peer, bus->policy, &found))
-        return GROUP_NO_SIDE;
-    for (uint32_t i = 0; i < group->n_sides; i++) {
-        const struct side *side = &group->sides[i];
-        if (side->identity == found.identity && side->role == found.role &&
-            side->uid == peer->credentials.uid)
-            return i;
-    }
-    if (group->n_sides == GROUP_SIDES)
-        return GROUP_NO_SIDE;
-    uint32_t added = group->n_sides++;
-    group->sides[added] =
-        (struct side){.identity = found.identity, .role = found.role, .uid = peer->credentials.uid};
+    bool added = false;
+    uint32_t side = side_find(bus, peer, &added);
+    if (!added)
+        return side;
     if (group->rest.n_rules > 0)
         group_peer_stale_ingress(bus, &group->rest);
-    int error = naming_side_added(bus, added);
+    int error = naming_side_added(bus, side);
     if (error < 0)
         give_up_names(bus, error);
-    return added;
+    return side;
 }
 
 /*
@@ -359,7 +349,8 @@ static void revoked(struct bus *bus, struct group_peer *gp)
 }
 
 /*
- * One call empties all filters, however many group peers there are. The numbers of parties become invalid,
+ * One call empties all filters, however many group peers there are, and lets the group go on after another
+ * policy of SELinux was announced and read. The numbers of parties become invalid,
  * and a group peer gets its new one before its first filter.
  */
 void group_policy_changed(struct bus *bus)
@@ -369,8 +360,11 @@ void group_policy_changed(struct bus *bus)
         return;
     group->generation = bus->policy->generation;
     group->numbering++;
-    group->n_sides = 0;
+    sides_end(group);
     int error = umc_revoke(group->fd);
+    group->unread = error > 0 ? group->unread + 1 : 0;
+    if (group->unread > GROUP_UNREAD_MAX)
+        error = -EIO;
     if (error < 0) {
         group_fail(bus, "The filters of the group can't be taken back", error);
         return;

@@ -32,6 +32,7 @@
 #define GROUP_PEER_RETRY_TIME 1 /* milliseconds until a busy group peer is written to again */
 #define GROUP_SIDES 4096u       /* beyond this, parties are numbered anew */
 #define GROUP_NO_SIDE UINT32_MAX
+#define GROUP_UNREAD_MAX 100u /* revocations in vain */
 #define GROUP_EXPIRY_TIME 100 /* milliseconds between searches for calls past reply_timeout */
 
 enum flow_field { FLOW_PATH, FLOW_INTERFACE, FLOW_MEMBER, FLOW_ERROR_NAME, FLOW_FIELDS };
@@ -86,11 +87,18 @@ struct group_peer {
     uint32_t n_mentions;
 };
 
-/* Senders that the policy does not distinguish. */
+/* What decides about a connection besides its part in the policy. */
+struct subject {
+    uint32_t uid;
+    struct span context; /* where SELinux mediates; s is NULL: it does not */
+};
+
+/* Senders that neither the policy nor what is said of their subjects distinguishes. */
 struct side {
     const struct rule_set *identity;
     const struct role *role;
-    uint32_t uid;
+    struct subject subject;
+    char *text;                   /* of its context */
     uint64_t accepts[UMC_TOPICS]; /* by topic: 1 << a party whose messages the policy allows as a whole */
 };
 
@@ -125,6 +133,7 @@ struct group {
     struct side *sides;
     uint32_t n_sides;
     uint64_t generation; /* of the policy that the parties belong to */
+    uint32_t unread;     /* revocations in a row after which what stops the group was still readable */
     uint64_t numbering;  /* counts how often the parties were numbered anew */
     struct hash_key key; /* of mentions */
     uint32_t misses;     /* broadcasts that new ingress filters would have passed */
@@ -186,7 +195,13 @@ bool rest_is_large(const struct bus *bus);
 
 int egress_make(struct bus *bus, struct group_peer *gp, struct filter *filter);
 int ingress_make(struct bus *bus, struct group_peer *gp, struct filter *filter);
-bool group_trusts(const struct group *group, uint32_t sender_uid, uint32_t recipient_uid);
+
+struct subject subject_of(const struct bus *bus, const struct peer *peer);
+/* True if trust and SELinux let all messages pass between two subjects, as far as the policy allows them. */
+bool subject_may_send(const struct bus *bus, const struct subject *sender, const struct subject *recipient);
+/* The number of a peer's party, which may be added now; GROUP_NO_SIDE: no room, or no memory. */
+uint32_t side_find(struct bus *bus, struct peer *peer, bool *added);
+void sides_end(struct group *group); /* all numbers become invalid */
 
 /* Sets the egress filter that all group peers share. */
 int naming_set_shared(const struct bus *bus, const struct group *group);

@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Lets a connection join at the end of the wake-up, unless a security module has a say about it. */
+/* Lets a connection join at the end of the wake-up, unless a security module has to see all its messages. */
 void group_join(struct bus *bus, struct peer *peer)
 {
     struct group *group = bus->group;
     if (!group->failed && peer->listener >= 0 && !peer->group.gp && !list_linked(&peer->group.in_joining) &&
-        mediate_spares(bus, peer))
+        mediate_may_join(bus, peer))
         list_append(&group->joining, &peer->group.in_joining);
 }
 

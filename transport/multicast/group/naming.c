@@ -31,13 +31,6 @@ int naming_set_shared(const struct bus *bus, const struct group *group)
     return error;
 }
 
-bool group_trusts(const struct group *group, uint32_t sender_uid, uint32_t recipient_uid)
-{
-    if (group->trust_everybody || sender_uid == 0)
-        return true;
-    return sender_uid == recipient_uid && sender_uid != UINT32_MAX;
-}
-
 /* True if the policy allows all messages of the type, and lets them go unlogged. */
 static bool allows_all(struct bus *bus, const struct side *from, const struct side *to, uint8_t type)
 {
@@ -59,7 +52,7 @@ static bool accept_from(struct bus *bus, uint32_t from, uint32_t to)
     const struct group *group = bus->group;
     struct side *sides = group->sides;
     bool any = false;
-    if (!group_trusts(group, sides[from].uid, sides[to].uid))
+    if (!subject_may_send(bus, &sides[from].subject, &sides[to].subject))
         return false;
     for (uint32_t i = 0; i < UMC_TOPICS; i++) {
         if (!allows_all(bus, &sides[from], &sides[to], topic_types[i]))

@@ -139,6 +139,12 @@ int umc_gate(int group, bool closed)
     return call(group, UMC_GATE, &gate);
 }
 
+int umc_watch(int group, int fd)
+{
+    struct umc_watch watch = {.fd = fd};
+    return call(group, UMC_WATCH, &watch);
+}
+
 int umc_revoke(int group)
 {
     return call(group, UMC_REVOKE, NULL);

@@ -32,7 +32,9 @@ int umc_set_accept(int group, uint32_t class, const uint64_t from[UMC_TOPICS]);
 int umc_release(int group, struct umc_release_entry *entries, uint32_t count);
 int umc_write(int group, struct umc_write_entry *entries, uint32_t count);
 int umc_gate(int group, bool closed);
-/* Empties all filters but the first. */
+/* Has a netlink socket close the gate as soon as it is readable, until umc_revoke. */
+int umc_watch(int group, int fd);
+/* Empties all filters but the first. 1: the gate stays closed, as what is watched is readable. */
 int umc_revoke(int group);
 int umc_pending_add(int group, uint32_t caller, uint32_t callee, uint32_t key);
 int umc_pending_take(int group, uint32_t caller, uint32_t callee, uint32_t key);

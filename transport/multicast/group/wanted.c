@@ -124,7 +124,8 @@ static enum filter_side wanted_decide(struct bus *bus, const struct side *side, 
                                        .path = POLICY_OTHER,
                                        .bits = (uint32_t)MESSAGE_SIGNAL | POLICY_IS_BROADCAST};
     const struct policy_party recipient = {to->policy.identity, to->policy.role};
-    if (!group_trusts(bus->group, side->uid, to->credentials.uid) ||
+    const struct subject subject = subject_of(bus, to);
+    if (!subject_may_send(bus, &side->subject, &subject) ||
         policy_looks_at(bus->policy, &sender, &recipient, MESSAGE_SIGNAL) != 0)
         return FILTER_SIDE_ASK;
     bool allowed = policy_outcome(bus->policy, &sender, &recipient, &class) == POLICY_ALLOWED;

@@ -10,6 +10,7 @@
 #include "resume/resume.h"
 #include "route/input.h"
 #include "send/judge.h"
+#include "send/mediate.h"
 #include "send/output.h"
 #include "send/say.h"
 #include "state/group_ops.h"
@@ -113,6 +114,8 @@ static bool source_event(struct bus *bus, struct source *source, uint32_t events
     case SOURCE_COMMANDS:
         return true;
     case SOURCE_GROUP:
+        if (events & EPOLLPRI)
+            mediate_again(bus);
         GROUP_CALL(bus, spilled, bus);
         break;
     case SOURCE_PEER:

@@ -17,8 +17,7 @@ struct relay;
 /*
  * Lets modules (enum mediation_module) be asked, from the next relay_commit on; the library of each is loaded
  * at once. 0; or a negative errno, and why not: -ENOENT if a library is not there. bus_type: NULL: none is
- * configured. A bus that SELinux mediates has no group, and of one that AppArmor mediates those are members
- * that it does not confine.
+ * configured. Of a bus that AppArmor mediates those are members of the group that it does not confine.
  */
 int relay_mediate(struct relay *relay, uint32_t modules, const char *bus_type, char *why, size_t why_size);
 uint32_t relay_mediated(struct relay *relay); /* those of a bus, also after a restore */

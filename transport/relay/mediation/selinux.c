@@ -19,10 +19,19 @@
 #define SELINUX_RECORD 8192u
 #define SELINUX_LABEL 4096u /* bytes of a context, with NUL; longer ones are unknown */
 
+#define SELINUX_MEMOS 1024u
+
 #define SELINUX_IS_PERMISSIVE 1u /* SELINUX_AVD_FLAGS_PERMISSIVE */
 
 enum { SELINUX_CALL_LOG = 0, SELINUX_CALL_AUDIT = 1, SELINUX_CALL_POLICY_LOAD = 4 }; /* SELINUX_CB_* */
 enum { SELINUX_SAYS_ERROR = 0, SELINUX_SAYS_AVC = 3, SELINUX_SAYS_LOADED = 4, SELINUX_SAYS_ENFORCE = 5 };
+
+/* Whether all passes from one context to another. */
+struct selinux_memo {
+    uint64_t changes; /* 0: empty */
+    library_sid source, target;
+    bool passes;
+};
 
 struct selinux {
     struct library_selinux library;
@@ -31,6 +40,8 @@ struct selinux {
     library_sid self;
     int netlink;
     bool opened;
+    uint64_t changes; /* of the policy that were announced, from 1 */
+    struct selinux_memo memos[SELINUX_MEMOS];
 };
 
 /* libselinux gives its callbacks no context. */
@@ -132,6 +143,7 @@ int selinux_new(struct selinux **out, const struct library_selinux *library, str
         return selinux ? -EBUSY : -ENOMEM;
     }
     selinux->netlink = -1;
+    selinux->changes = 1;
     selinux->audit = audit;
     if (library)
         selinux->library = *library;
@@ -177,6 +189,7 @@ int selinux_watched(const struct selinux *selinux)
 
 void selinux_changed(struct selinux *selinux)
 {
+    selinux->changes++;
     if (selinux->library.avc_netlink_check_nb() == 0)
         return;
     char text[256];
@@ -278,6 +291,45 @@ static bool selinux_would(const struct library_selinux *library, struct span sub
         return false;
     return (decision.allowed & requested) == requested || decision.flags & SELINUX_IS_PERMISSIVE ||
            library->security_getenforce() == 0;
+}
+
+/* unknown: what a policy that does not know the permission says of it. */
+static bool selinux_grants(const struct library_selinux *library, struct span source, struct span target,
+                           const char *class_name, const char *permission, bool unknown)
+{
+    char subject[SELINUX_LABEL], object[SELINUX_LABEL];
+    struct library_decision decision = {0};
+    uint16_t class = library->string_to_security_class(class_name);
+    uint32_t requested = class ? library->string_to_av_perm(class, permission) : 0;
+    if (requested == 0)
+        return unknown;
+    return selinux_copy(subject, source) && selinux_copy(object, target) &&
+           library->security_compute_av_flags(subject, object, class, requested, &decision) == 0 &&
+           (decision.allowed & requested) == requested && (decision.auditallow & requested) == 0;
+}
+
+/*
+ * A domain that is only permissive is denied each message, and the record says so. That a policy does not
+ * know the class of D-Bus is said of each message as well; of the kernel's own classes it says nothing.
+ */
+static bool selinux_ask_passes(const struct library_selinux *library, struct span source, struct span target)
+{
+    return selinux_grants(library, source, target, SELINUX_CLASS, "send_msg", false) &&
+           selinux_grants(library, source, target, "unix_stream_socket", "sendto",
+                          library->security_deny_unknown() == 0);
+}
+
+bool selinux_passes(struct selinux *selinux, struct span source, struct span target)
+{
+    library_sid from = sid_of(selinux, source), to = sid_of(selinux, target);
+    if (!from || !to)
+        return false;
+    uint64_t mixed = ((uintptr_t)from * 31 + (uintptr_t)to) * UINT64_C(0x9e3779b97f4a7c15);
+    struct selinux_memo *memo = &selinux->memos[(mixed >> 32) % SELINUX_MEMOS];
+    if (memo->changes != selinux->changes || memo->source != from || memo->target != to)
+        *memo = (struct selinux_memo){selinux->changes, from, to,
+                                      selinux_ask_passes(&selinux->library, source, target)};
+    return memo->passes;
 }
 
 static struct mediation_opinion selinux_opinion(const struct selinux *selinux, struct span subject,

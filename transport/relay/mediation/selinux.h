@@ -21,8 +21,13 @@ bool selinux_send(struct selinux *selinux, const struct mediation_case *c);
 bool selinux_own(struct selinux *selinux, const struct mediation_end *peer, struct span name,
                  struct span context);
 /*
- * The same for people, without a record and past what libselinux remembers. Returns the number of opinions,
- * at most one.
+ * Whether all messages from one context to another pass without a record, until the policy changes; nothing
+ * is recorded. That includes what the kernel asks when it delivers from one socket to the other.
+ */
+bool selinux_passes(struct selinux *selinux, struct span source, struct span target);
+/*
+ * The same as selinux_send and selinux_own for people, without a record and past what libselinux remembers.
+ * Returns the number of opinions, at most one.
  */
 uint32_t selinux_explain(const struct selinux *selinux, const struct mediation_case *c,
                          struct mediation_opinion *opinion);

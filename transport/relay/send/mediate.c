@@ -28,6 +28,23 @@ static bool has_members(const struct bus *bus)
     return totals.members > 0;
 }
 
+/*
+ * What goes directly is not seen here, so that no module could be asked about those that are members. Those
+ * that join later know of it.
+ */
+static void mediate_group(struct bus *bus)
+{
+    if (!bus->group_ops)
+        return;
+    int error = has_members(bus) ? 0 : bus->group_ops->mediated(bus);
+    if (error < 0)
+        log_line(bus, LOG_WARNING,
+                 "Another SELinux policy can't stop the group: %s; all messages go through the relay",
+                 strerror(-error));
+    if (error < 0 || has_members(bus))
+        bus->group_ops->dissolve(bus);
+}
+
 int mediate_with(struct bus *bus, struct mediation *mediation)
 {
     /* edge-triggered: a file that is always readable announces nothing more */
@@ -38,9 +55,7 @@ int mediate_with(struct bus *bus, struct mediation *mediation)
     if (!mediation)
         return 0;
     mediation_attach(mediation, mediate_log, bus);
-    /* what goes directly is not seen here, so that no module could be asked about those that are members */
-    if (mediation->selinux || has_members(bus))
-        GROUP_CALL(bus, dissolve, bus);
+    mediate_group(bus);
     for (uint32_t n = mediation_watched(mediation, fds); n > 0; n--) {
         if (epoll_ctl(bus->epoll, EPOLL_CTL_ADD, fds[n - 1], &event) < 0) {
             int error = -errno;
@@ -66,12 +81,41 @@ bool mediate_knows(const struct bus *bus, const struct peer *peer)
 }
 
 /* A connection that AppArmor does not confine stays so, and then nothing is asked about it. */
-bool mediate_spares(const struct bus *bus, const struct peer *peer)
+bool mediate_may_join(const struct bus *bus, const struct peer *peer)
 {
-    if (!bus->mediation)
+    if (!bus->mediation || !bus->mediation->apparmor)
         return true;
     const struct apparmor_label label = apparmor_split(end_of(peer).label);
-    return !bus->mediation->selinux && apparmor_is_unconfined(&label);
+    return apparmor_is_unconfined(&label);
+}
+
+static struct selinux *mediate_selinux(const struct bus *bus)
+{
+    return bus->mediation ? bus->mediation->selinux : NULL;
+}
+
+struct span mediate_context(const struct bus *bus, const struct peer *peer)
+{
+    return mediate_selinux(bus) ? end_of(peer).label : (struct span){0};
+}
+
+bool mediate_passes(const struct bus *bus, struct span source, struct span target)
+{
+    struct selinux *selinux = mediate_selinux(bus);
+    return !selinux || selinux_passes(selinux, source, target);
+}
+
+int mediate_announces(const struct bus *bus)
+{
+    const struct selinux *selinux = mediate_selinux(bus);
+    return selinux ? selinux_watched(selinux) : -1;
+}
+
+void mediate_again(struct bus *bus)
+{
+    if (bus->mediation)
+        mediation_changed(bus->mediation);
+    GROUP_CALL(bus, policy_changed, bus);
 }
 
 /* What a case is for the modules; the storage is for what it refers to. */

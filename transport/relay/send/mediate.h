@@ -13,10 +13,18 @@
 /* Whether the connection can be mediated: its label is known. Others are closed, as in the reference. */
 bool mediate_knows(const struct bus *bus, const struct peer *peer);
 /*
- * Whether no module has a say about messages between this connection and others of which that is true,
- * whatever policy is loaded: they may go directly.
+ * Whether messages between this connection and others of which that is true may go directly, as far as
+ * mediate_passes says: AppArmor has no say about them, whatever policy is loaded.
  */
-bool mediate_spares(const struct bus *bus, const struct peer *peer);
+bool mediate_may_join(const struct bus *bus, const struct peer *peer);
+/* What SELinux knows a connection by; .s is NULL: SELinux does not mediate the bus. */
+struct span mediate_context(const struct bus *bus, const struct peer *peer);
+/* Whether SELinux lets all messages pass between two contexts, without a record, until its policy changes. */
+bool mediate_passes(const struct bus *bus, struct span source, struct span target);
+/* The descriptor that announces such a change; -1: none. */
+int mediate_announces(const struct bus *bus);
+/* Another policy was announced; the group has stopped if it rests on that. */
+void mediate_again(struct bus *bus);
 /* Whether the modules allow a message; otherwise denial is filled, unless NULL. */
 bool mediate(struct bus *bus, const struct policy_case *c, struct denial *denial);
 /* The same for a message that starts a service, without a record: enum policy_outcome. */

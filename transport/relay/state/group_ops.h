@@ -49,10 +49,16 @@ struct group_ops {
     /* A match rule of the connection was added or removed. */
     void (*rules_changed)(struct bus *bus, struct peer *peer, const struct match_rule *rule);
     void (*name_changed)(struct bus *bus, struct span name, struct peer *old_owner);
-    void (*policy_changed)(struct bus *bus);
+    void (*policy_changed)(struct bus *bus); /* this one's, or a module's */
     void (*limits_changed)(struct bus *bus);
     /* There is a monitor or an eavesdropper, which has to see all messages from now on. */
     void (*watched)(struct bus *bus);
+    /*
+     * A security module mediates the bus from now on, and no connection is in the group. When the module
+     * announces another policy the kernel stops the group, and policy_changed lets it go on. A negative
+     * errno: it can't.
+     */
+    int (*mediated)(struct bus *bus);
 
     /* The relay delivers a message of a client to the addressed peer. Both may join the group. */
     void (*learn)(const struct transit *t, struct peer *to, bool requested_reply);
