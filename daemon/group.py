@@ -6,10 +6,12 @@ It is made at the start. An upgrade dissolves the group before it freezes the bu
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..policy.settings import Settings
 from ..transport.multicast.group import Group, Unavailable, find_group
+from ..transport.relay import Module
 
 if TYPE_CHECKING:
     from ..transport.relay import Relay
@@ -38,16 +40,13 @@ def choose_group(
     return group, f"directly between clients: {how}"
 
 
-def relay_only(mode: str) -> tuple[None, str]:
-    """Return as ``choose_group`` for a bus that SELinux mediates.
+def finder(modules: Module) -> Callable[[int], Group]:
+    """Return what finds a group for a bus that the modules mediate.
 
-    It is asked about each message; what went directly it would not see. AppArmor is not asked about clients
-    that it does not confine, and of its bus those alone are members.
+    What goes directly no module is asked about. Another policy of SELinux stops the group before it is in
+    force; of a bus that AppArmor mediates those alone are members that it does not confine.
     """
-    reason = "SELinux mediates the bus"
-    if mode == "require":
-        raise Unavailable(f"multicast is required: {reason}")
-    return None, f"through the relay: {reason}"
+    return partial(find_group, selinux=Module.SELinux in modules)
 
 
 def begin_again(

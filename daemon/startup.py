@@ -29,7 +29,7 @@ from . import daemonize, mediation, pidfile
 from .activation.environment import inherited
 from .configuration import passed_over
 from .doors import open_doors
-from .group import begin_again, choose_group, hand_over, relay_only
+from .group import begin_again, choose_group, finder, hand_over
 from .logging import Log
 from .options import Options
 from .upgrade.program import CLIENTS, installed
@@ -170,19 +170,15 @@ class Startup:
         """Make a group before privileges are dropped."""
         mode = self._multicast(settings)
         self.group_required = mode == "require"
-        if Module.SELinux in self.modules:
-            self.group, self.way = relay_only(mode)
-        else:
-            max_pending = settings.limits.max_replies_per_connection
-            self.group, self.way = choose_group(mode, max_pending, containers=settings.containers)
+        max_pending = settings.limits.max_replies_per_connection
+        find = finder(self.modules)
+        self.group, self.way = choose_group(mode, max_pending, find, containers=settings.containers)
         self.log.note(f"Messages go {self.way}")
 
     def begin_group_again(self, settings: Settings, relay: Relay) -> None:
-        """Make a group for the clients that are connected, unless SELinux mediates them."""
-        if Module.SELinux in relay.mediated:
-            self.way = relay_only("auto")[1]
-            return
-        self.group, self.way = begin_again(self._multicast(settings), settings, relay, self.log)
+        """Make a group for the clients that are connected."""
+        mode, find = self._multicast(settings), finder(relay.mediated)
+        self.group, self.way = begin_again(mode, settings, relay, self.log, find)
 
     def _multicast(self, settings: Settings) -> str:
         """Return the mode; the command line has precedence."""

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from omnibus.daemon.group import begin_again, choose_group, hand_over
+from omnibus.daemon.group import begin_again, choose_group, finder, hand_over
 from omnibus.daemon.options import Options
 from omnibus.daemon.startup import Startup
 from omnibus.policy.settings import Multicast, Settings
 from omnibus.transport.multicast.group import Group, Unavailable
+from omnibus.transport.relay import Module
 
 GROUP = Group(fd=99, version=1, max_members=1024)
 
@@ -52,6 +53,25 @@ def test_off() -> None:
 def test_required() -> None:
     with pytest.raises(Unavailable, match=r"^multicast is required: this system has no unix_multicast$"):
         choose_group("require", 128, unavailable)
+
+
+@pytest.mark.parametrize(
+    ("modules", "selinux"),
+    [
+        (Module(0), False),
+        (Module.AppArmor, False),
+        (Module.SELinux, True),
+        (Module.SELinux | Module.AppArmor, True),
+    ],
+)
+def test_mediated(monkeypatch: pytest.MonkeyPatch, modules: Module, selinux: bool) -> None:
+    """Another policy of SELinux has to stop the group."""
+
+    def find(max_pending: int, *, selinux: bool) -> Group:
+        return Group(fd=max_pending, version=1, max_members=int(selinux))
+
+    monkeypatch.setattr("omnibus.daemon.group.find_group", find)
+    assert finder(modules)(128) == Group(fd=128, version=1, max_members=int(selinux))
 
 
 class TestHandOver:

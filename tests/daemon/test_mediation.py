@@ -9,9 +9,7 @@ import pytest
 
 from omnibus.daemon import mediation
 from omnibus.daemon.daemonize import ProcessError
-from omnibus.daemon.group import relay_only
 from omnibus.policy.settings import Settings
-from omnibus.transport.multicast.group import Unavailable
 from omnibus.transport.relay import MediationError, Module, Texts
 from support.plane import FakePlane, Lines
 
@@ -105,17 +103,6 @@ class TestBeginning:
         plane = Plane(MediationError("Error getting context of bus", missing=False))
         with pytest.raises(ProcessError, match="Error getting context of bus"):
             mediation.begin(plane, Module.SELinux, Settings(), Lines())  # type: ignore[arg-type]
-
-
-class TestGroup:
-    """A bus that SELinux mediates relays all messages: it is not asked about those that go directly."""
-
-    def test_relayed(self) -> None:
-        assert relay_only("auto") == (None, "through the relay: SELinux mediates the bus")
-
-    def test_required(self) -> None:
-        with pytest.raises(Unavailable, match="multicast is required: SELinux mediates the bus"):
-            relay_only("require")
 
 
 class TestTexts:

@@ -32,6 +32,7 @@ class Kernel(Uapi):
         self.kernel_version = 1
         self.most = 4096
         self.clean = True
+        self.watches = True
         self.delivered: bytes | None = MESSAGE
         self.calls: list[str] = []
         self.asked_for: list[tuple[int, int]] = []
@@ -57,6 +58,10 @@ class Kernel(Uapi):
         if max_members > self.most:
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
         return os.open(os.devnull, os.O_RDWR)
+
+    def can_watch(self, group: int) -> bool:
+        self._called("can_watch")
+        return self.watches
 
     def add(self, group: int, index: int, *, listener: int, accepted: int) -> None:
         self._called("add")
@@ -93,9 +98,9 @@ def kernel() -> Iterator[Kernel]:
     assert open_fds() == before
 
 
-def refusal(kernel: Kernel) -> str:
+def refusal(kernel: Kernel, *, selinux: bool = False) -> str:
     with pytest.raises(Unavailable) as caught:
-        probe(128, kernel)
+        probe(128, kernel, selinux=selinux)
     return str(caught.value)
 
 
@@ -121,6 +126,43 @@ class TestGroup:
     def test_more_pending_than_the_kernel_has(self, kernel: Kernel) -> None:
         os.close(probe(50_000_000, kernel).fd)
         assert kernel.asked_for == [(4096, 65536)]
+
+
+class TestSELinux:
+    """A bus that SELinux mediates needs a group that another policy stops."""
+
+    def test_found(self, kernel: Kernel) -> None:
+        """No message is sent: the policy may deny that."""
+        kernel.delivered = None
+        os.close(probe(128, kernel, selinux=True).fd)
+        assert kernel.calls == ["open", "version", "create", "can_watch", *CALLS[3:]]
+
+    def test_earlier_module(self, kernel: Kernel) -> None:
+        kernel.watches = False
+        reason = "this unix_multicast is not stopped by another SELinux policy"
+        assert refusal(kernel, selinux=True) == reason
+        assert kernel.calls[-1] == "can_watch"
+
+    def test_failure(self, kernel: Kernel) -> None:
+        kernel.failures["can_watch"] = errno.ENOMEM
+        reason = "The group does not tell what can stop it: Cannot allocate memory"
+        assert refusal(kernel, selinux=True) == reason
+
+    @pytest.mark.parametrize(
+        ("number", "found"), [(errno.EBADF, True), (errno.ENOTTY, False), (errno.EPERM, None)]
+    )
+    def test_question(self, monkeypatch: pytest.MonkeyPatch, number: int, found: bool | None) -> None:
+        """A module that knows the call refuses this descriptor."""
+
+        def ioctl(fd: int, request: int, argument: object, mutate: bool) -> int:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr("fcntl.ioctl", ioctl)
+        if found is None:
+            with pytest.raises(PermissionError):
+                Uapi().can_watch(0)
+        else:
+            assert Uapi().can_watch(0) == found
 
 
 class TestReasons:

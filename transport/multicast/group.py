@@ -20,8 +20,10 @@ class Group(Record):
     max_members: int
 
 
-def find_group(max_pending: int) -> Group:
+def find_group(max_pending: int, *, selinux: bool = False) -> Group:
     """Make a group with at most ``max_pending`` pending calls per connection; raises Unavailable.
+
+    ``selinux``: it has to stop as soon as another policy of SELinux is announced.
 
     Opening the device and more than 1,024 members may need privileges that are dropped later.
     """
@@ -29,4 +31,4 @@ def find_group(max_pending: int) -> Group:
         raise Unavailable("this system has no unix_multicast")
     from .probe import probe
 
-    return probe(max_pending)
+    return probe(max_pending, selinux=selinux)

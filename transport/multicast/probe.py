@@ -19,8 +19,12 @@ STRANGERS: Final = 16
 PEER_CREDENTIALS: Final = struct.Struct("iII")
 
 
-def probe(max_pending: int, uapi: Uapi | None = None) -> Group:
-    """Make a group and send a message through it, without blocking; raises Unavailable."""
+def probe(max_pending: int, uapi: Uapi | None = None, *, selinux: bool = False) -> Group:
+    """Make a group and send a message through it, without blocking; raises Unavailable.
+
+    ``selinux``: as of ``find_group``. Then no message is sent: whether this process may send to itself is
+    for the policy to say.
+    """
     uapi = uapi or Uapi()
     with _step(f"{DEVICE} can't be opened"):
         device = uapi.open()
@@ -33,7 +37,9 @@ def probe(max_pending: int, uapi: Uapi | None = None) -> Group:
     finally:
         os.close(device)
     try:
-        _try_out(uapi, fd)
+        if selinux:
+            _try_to_watch(uapi, fd)
+        _try_out(uapi, fd, exchange=not selinux)
     except BaseException:
         os.close(fd)
         raise
@@ -59,8 +65,14 @@ def _create(uapi: Uapi, device: int, max_pending: int) -> tuple[int, int]:
         return uapi.create(device, max_members=MEMBERS[-1], max_pending=max_pending), MEMBERS[-1]
 
 
-def _try_out(uapi: Uapi, group: int) -> None:
-    """Send a message from a member to itself; leave the group as it was."""
+def _try_to_watch(uapi: Uapi, group: int) -> None:
+    with _step("The group does not tell what can stop it"):
+        if not uapi.can_watch(group):
+            raise Unavailable("this unix_multicast is not stopped by another SELinux policy")
+
+
+def _try_out(uapi: Uapi, group: int, *, exchange: bool) -> None:
+    """Send a message from a member to itself, if wanted; leave the group as it was."""
     with ExitStack() as stack:
         with _step("A connection to try it with can't be made"):
             listener, client, accepted = _connect(stack)
@@ -72,7 +84,8 @@ def _try_out(uapi: Uapi, group: int) -> None:
             released = uapi.release(group, INDEX)
         if not released:
             raise Unavailable("A member that has sent nothing can't be released")
-        _exchange(client)
+        if exchange:
+            _exchange(client)
         with _step("A member can't be removed from the group"):
             uapi.remove(group, INDEX)
             uapi.forget(group, INDEX)

@@ -3,6 +3,7 @@
 Each is one ioctl(2), and raises OSError as documented in the manual page.
 """
 
+import errno
 import fcntl
 import os
 from collections.abc import Sequence
@@ -50,6 +51,17 @@ class Uapi:
             },
         )
         return _call(device, lib.UMC_CREATE, create)
+
+    def can_watch(self, group: int) -> bool:
+        """Return whether a descriptor can stop the group; an earlier module has no such call."""
+        try:
+            _call(group, lib.UMC_WATCH, ffi.new("struct umc_watch *", {"fd": -1}))
+        except OSError as error:
+            if error.errno == errno.ENOTTY:
+                return False
+            if error.errno != errno.EBADF:
+                raise
+        return True
 
     def add(self, group: int, index: int, *, listener: int, accepted: int) -> None:
         """Make the peer of an accepted connection a member."""
