@@ -105,7 +105,7 @@ guest-test: all test-packages
 	$(PYTHON) tests/guest/run.py $(if $(MULTICAST),--multicast=$(MULTICAST)) $(if $(KERNEL),--kernel=$(KERNEL)) $(TESTS)
 
 mediation-test: all test-packages
-	cd tests && ../$(BIN)/python -m mediation.run $(if $(POLICIES),--policies=$(POLICIES)) \
+	cd tests && ../$(BIN)/python -m mediation.run $(if $(POLICIES),--policies=$(POLICIES)) $(if $(CHANGES),--changes=$(CHANGES)) \
 	    $(if $(MESSAGES),--messages=$(MESSAGES)) $(if $(SEED),--seed=$(SEED)) $(MODULES)
 
 # PLACES="sid python3.12": there only. TESTS=tests/bus: those only.

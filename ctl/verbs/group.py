@@ -22,7 +22,7 @@ REASONS: Final = {
     "full": "the queue of a receiver is full",
     "held": "a receiver is stopped by the bus",
     "busy": "another CPU delivers to the same receivers",
-    "gate": "a monitor is there, or the bus changes the rules",
+    "gate": "a monitor is there, or another SELinux policy",
     "dead": "a receiver is no member, or has gone",
     "reply": "a reply to a call that the kernel does not know, or a call beyond the limit",
     "credentials": "a receiver wants the sender's credentials with each message",

@@ -87,6 +87,7 @@ class AppArmor:
     name = "AppArmor"
     configuration = ""
     reloads = False
+    direct = False
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

@@ -20,6 +20,8 @@ class Module(Protocol):
     configuration: str
     reloads: bool
     """Another policy lets a bus read its configuration again."""
+    direct: bool
+    """Messages may go directly, unless a client eavesdrops."""
 
     def prove(self) -> str: ...
     def load(self, number: int) -> None: ...

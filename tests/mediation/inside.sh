@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # inside.sh CHECKOUT MODULE POLICIES ARGUMENT...: the part of run.py in the guest, as root: rights.py, for AppArmor
-# reference.py, and compare.py with these arguments.
+# reference.py, for SELinux group.py with $CHANGES, and compare.py with these arguments.
 set -u
 checkout=$1
 shift
@@ -11,5 +11,6 @@ cd "$checkout" || exit 1
 status=0
 .venv/bin/python -m mediation.rights "$@" || status=1
 [ "$1" != apparmor ] || .venv/bin/python -m mediation.reference "$2" || status=1
+[ "$1" != selinux ] || .venv/bin/python -m mediation.group "$2" "$CHANGES" || status=1
 .venv/bin/python -m mediation.compare "$@" || status=1
 exit $status

@@ -5,7 +5,8 @@
 
 AppArmor: sid's kernel, and profiles compiled by sid's parser (sid.py). SELinux: a stock kernel of Debian 12,
 enforcing a policy that has nothing but D-Bus. The host's files are the guest's, dbus-daemon and the libraries
-included. Root only, as the parser runs in a root directory of its own. Results are left in build/mediation.
+included. SELinux's guest has the group, so that messages go directly there (group.py). Root only, as the
+parser runs in a root directory of its own. Results are left in build/mediation.
 """
 
 from __future__ import annotations
@@ -48,9 +49,17 @@ def run(module: str, arguments: argparse.Namespace) -> bool:
     ).stdout.strip()
     words = [CHECKOUT / "tests/mediation/inside.sh", CHECKOUT, module, policies]
     words += [arguments.policies, arguments.messages, arguments.seed]
-    boot = [tools / "boot.sh", "-c", "2", "-m", "1024", "-t", str(60 * arguments.minutes), "-d", CHECKOUT]
+    command = shlex.join(map(str, words))
+    directories = ["-d", CHECKOUT]
+    if module == "selinux":
+        built = subprocess.run(
+            [tools / "build-module.sh", kernel], check=True, stdout=subprocess.PIPE, text=True
+        ).stdout.strip()
+        command = f"insmod {shlex.quote(built)}/unix_multicast.ko && CHANGES={arguments.changes} {command}"
+        directories += ["-d", built]
+    boot = [tools / "boot.sh", "-c", "2", "-m", "1024", "-t", str(60 * arguments.minutes), *directories]
     subprocess.run(
-        ["nice", "-n", "10", *boot, kernel, results, shlex.join(map(str, words))],
+        ["nice", "-n", "10", *boot, kernel, results, command],
         check=False,
         env={**os.environ, "APPEND": PARAMETERS[module]},
     )
@@ -68,6 +77,7 @@ def main() -> int:
     parser.add_argument("--policies", type=int, default=100)
     parser.add_argument("--messages", type=int, default=10000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--changes", type=int, default=350, help="of each kind, while messages go directly")
     parser.add_argument("--minutes", type=int, default=120, help="after which a guest is switched off")
     parser.add_argument("modules", nargs="*", default=list(PARAMETERS), help="apparmor, selinux")
     arguments = parser.parse_args()

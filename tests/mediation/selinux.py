@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from random import Random
 
-from .values import ALL, LABELS, NAMES, NO_NAMES
+from .values import ALL, LABELS, MUTE, NAMES, NO_NAMES, SWITCHED
 
 SELINUXFS = Path("/sys/fs/selinux")
 INITIAL = (
@@ -27,6 +27,7 @@ SERVICES = ("service", "other")
 """Types of names, by <associate>."""
 TYPES = ("kernel", *LABELS, *SERVICES)
 """The bus has the kernel's type, which is that of the first process and its children."""
+TALK = f"allow {LABELS[0]}_t {LABELS[1]}_t:dbus send_msg;"
 
 
 def context(type: str) -> str:
@@ -35,7 +36,7 @@ def context(type: str) -> str:
 
 
 def _rules(random: Random, number: int) -> list[str]:
-    everything = number == ALL
+    everything = number in (ALL, MUTE, SWITCHED)
     rules = [f"allow kernel_t {target}_t:dbus {{ send_msg acquire_svc }};" for target in TYPES]
     for source in LABELS:
         for target in TYPES:
@@ -46,7 +47,20 @@ def _rules(random: Random, number: int) -> list[str]:
                 rules += _rule(random, f"{source}_t {target}_t:dbus {permission};", everything)
         if number > 0 and random.random() < 0.06:
             rules.append(f"permissive {source}_t;")
+    if number in (MUTE, SWITCHED):
+        rules.remove(TALK)
     return rules
+
+
+def _deliveries(random: Random, number: int) -> list[str]:
+    """What the kernel is asked when a message goes from one socket to another."""
+    types = ("kernel", *LABELS)
+    pairs = [(source, target) for source in types for target in types]
+    return [
+        f"allow {source}_t {target}_t:unix_stream_socket sendto;"
+        for source, target in pairs
+        if number <= 0 or random.random() < 0.8
+    ]
 
 
 def _rule(random: Random, what: str, everything: bool) -> list[str]:
@@ -58,11 +72,15 @@ def _rule(random: Random, what: str, everything: bool) -> list[str]:
 
 
 def _policy(random: Random, number: int) -> str:
-    lines = ["class process", "class dbus", *(f"sid {name}" for name in INITIAL)]
+    lines = ["class process", "class dbus", "class unix_stream_socket", *(f"sid {name}" for name in INITIAL)]
     # the kernel wants to know these of processes
     lines += ["class process { transition dyntransition }", "class dbus { acquire_svc send_msg }"]
+    lines += ["class unix_stream_socket { sendto }"]
     lines += [f"type {name}_t;" for name in TYPES]
     lines += sorted(_rules(random, number), key=lambda rule: rule.startswith("permissive"))
+    lines += _deliveries(random, number)
+    if number == SWITCHED:
+        lines += ["bool talks true;", f"if (talks) {{ {TALK} }}"]
     lines.append("allow kernel_t kernel_t:process { transition dyntransition };")
     lines += ["role any_r;", f"role any_r types {{ {' '.join(f'{name}_t' for name in TYPES)} }};"]
     lines += ["user any_u roles any_r;", *(f"sid {name} {context('kernel')}" for name in INITIAL)]
@@ -70,9 +88,9 @@ def _policy(random: Random, number: int) -> str:
 
 
 def write_policies(seed: int, count: int, directory: Path) -> None:
-    """Compile a policy that allows all, one that denies names only, and ``count`` random ones."""
+    """Compile the policies that are not random, and ``count`` random ones."""
     random = Random(seed)
-    for number in (NO_NAMES, ALL, *range(1, count + 1)):
+    for number in (SWITCHED, MUTE, NO_NAMES, ALL, *range(1, count + 1)):
         source = directory / f"{number}.conf"
         source.write_text(_policy(random, number))
         command = ["checkpolicy", "-U", "allow", "-c", "31", "-o", directory / f"{number}.policy", source]
@@ -84,6 +102,7 @@ class SELinux:
 
     name = "SELinux"
     reloads = True
+    direct = True
     configuration = (
         "<selinux>"
         + "".join(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-ALL, NO_NAMES = 0, -1
-"""The numbers of the policies that are not random: one allows all, the other all but owning a name."""
+ALL, NO_NAMES, MUTE, SWITCHED = 0, -1, -2, -3
+"""The numbers of the policies that are not random: one allows all; the others all but owning a name, all but
+messages of the first label to the second, and these if a boolean says so."""
 LABELS = ("one", "two", "three", "four")
 """AppArmor's profiles, and SELinux's types: of one client each."""
 NAMES = ("org.example.A", "org.example.B", "org.example.A.C", "net.example.D")
