@@ -4,9 +4,12 @@
 #include "fake_modules.h"
 
 #include "../../transport/relay/mediation/mediation.h"
+#include "../../transport/relay/route/input.h"
 #include "../../transport/relay/route/names_fast.h"
 #include "../../transport/relay/route/route.h"
 #include "../../transport/relay/send/mediate.h"
+
+#include <fcntl.h>
 
 #define SENDER 1
 #define RECEIVER 2
@@ -14,12 +17,15 @@
 static const char *labels_before[PEERS]; /* which the peers free */
 static char label_of_sender[] = "one (enforce)", label_of_receiver[] = "two (enforce)";
 
+static int announces; /* what SELinux's changes make readable; 0: nothing */
+
 /* A bus whose policy allows all, mediated by a module of fake_modules.h. */
 static void open_mediated(struct bus_fixture *f, uint32_t module)
 {
     static const uint32_t uids[PEERS] = {0};
     char why[256];
     modules_begin();
+    fake.netlink = announces;
     bus_fixture_open(f, uids);
     struct mediation *mediation;
     CHECK_EQUAL(mediation_new(&mediation, 0, "system", why, sizeof(why)), 0);
@@ -230,6 +236,28 @@ static void nothing_is_remembered_that_would_never_be_forgotten(void)
     close_mediated(&f);
 }
 
+/*
+ * What was announced before a message was sent is in force for it, also if both come after the events of this
+ * wake-up.
+ */
+static void an_announcement_is_read_before_what_was_sent_after_it(void)
+{
+    struct bus_fixture f;
+    int announced[2];
+    char byte;
+    CHECK_EQUAL(pipe2(announced, O_CLOEXEC | O_NONBLOCK), 0);
+    announces = announced[0];
+    open_mediated(&f, MEDIATION_SELINUX);
+    CHECK_EQUAL(write(announced[1], "x", 1), 1);
+    CHECK_EQUAL(write(f.ends[SENDER], "l", 1), 1); /* the beginning of a message */
+    input_read(&f.bus, f.peers[SENDER]);
+    CHECK_EQUAL(f.bus.totals.bytes_in, 1);
+    CHECK_EQUAL(read(announced[0], &byte, 1), -1);
+    close_mediated(&f);
+    close(announced[1]);
+    announces = 0;
+}
+
 static void texts_are_found_by_name(void)
 {
     static const uint8_t body[] = "b\0two\0a\0one\0ab\0three";
@@ -296,6 +324,7 @@ static const struct check_test tests[] = {
     TEST(names_are_denied),
     TEST(a_label_has_to_be_known),
     TEST(nothing_is_remembered_that_would_never_be_forgotten),
+    TEST(an_announcement_is_read_before_what_was_sent_after_it),
     TEST(texts_are_found_by_name),
     TEST(people_are_told_what_both_modules_say),
     TEST(mediation_needs_memory),

@@ -14,8 +14,8 @@
 /*
  * Each question is a label and the fields that its profile may have rules about (question.h). An answer
  * depends on nothing else but the loaded policy, so it is remembered under the bytes of the question until
- * the policy's revision changes. The kernel announces that by a file that becomes readable, which the loop
- * sees before any message that was sent later. A label of another namespace (":namespace:profile") has a
+ * the policy's revision changes. The kernel announces that by a file that becomes readable, which is looked
+ * at after each read from a client. A label of another namespace (":namespace:profile") has a
  * policy with a revision of its own, and is asked about each time.
  */
 

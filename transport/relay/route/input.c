@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "route/route.h"
+#include "send/mediate.h"
 #include "send/output.h"
 #include "state/group_ops.h"
 #include "state/inbox.h"
@@ -139,6 +140,8 @@ static size_t input_receive(struct bus *bus, struct peer *peer, uint8_t *data, s
         return 0;
     }
     GROUP_CALL(bus, dirty, bus, peer);
+    if (bus->mediation)
+        mediate_look(bus);
     peer->statistics.bytes_in += n;
     bus->totals.bytes_in += n;
     return n;

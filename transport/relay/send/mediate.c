@@ -8,6 +8,7 @@
 #include "state/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/epoll.h>
 
 #define APPARMOR_PREVENTS                                                                                    \
@@ -109,6 +110,17 @@ int mediate_announces(const struct bus *bus)
 {
     const struct selinux *selinux = mediate_selinux(bus);
     return selinux ? selinux_watched(selinux) : -1;
+}
+
+void mediate_look(struct bus *bus)
+{
+    struct pollfd announces[2];
+    int fds[2];
+    uint32_t n = mediation_watched(bus->mediation, fds);
+    for (uint32_t i = 0; i < n; i++)
+        announces[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+    if (poll(announces, n, 0) > 0)
+        mediation_changed(bus->mediation);
 }
 
 void mediate_again(struct bus *bus)

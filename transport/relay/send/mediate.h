@@ -23,6 +23,11 @@ struct span mediate_context(const struct bus *bus, const struct peer *peer);
 bool mediate_passes(const struct bus *bus, struct span source, struct span target);
 /* The descriptor that announces such a change; -1: none. */
 int mediate_announces(const struct bus *bus);
+/*
+ * Looks for an announcement, which was made before what was read from a client just now was sent, and after
+ * the events of this wake-up.
+ */
+void mediate_look(struct bus *bus);
 /* Another policy was announced; the group has stopped if it rests on that. */
 void mediate_again(struct bus *bus);
 /* Whether the modules allow a message; otherwise denial is filled, unless NULL. */
