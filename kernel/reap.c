@@ -10,7 +10,7 @@
 
 #include "umc.h"
 
-/* Jiffies: waiting costs more than what a change leaves behind, so that of many is freed together. */
+/* Jiffies: waiting costs more than what a change leaves behind; of many it is freed together. */
 #define UMC_REAP_TIME	(HZ / 50)
 
 DEFINE_SRCU(umc_srcu);

@@ -288,7 +288,7 @@ struct umc_stamp {
 
 struct umc_release_entry {
 	__u32 index;
-	__s32 result;		/* 0, or 1: it has sent directly since the last; -EBUSY or -ENOENT */
+	__s32 result;		/* 0; 1: it has sent directly since the last; -EBUSY or -ENOENT */
 };
 
 /* The ioctl returns how many members are clean now. */
