@@ -105,10 +105,10 @@ int lifecycle_begin(struct bus *bus, struct events *events, const char *guid)
     bus->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (bus->epoll < 0)
         return -errno;
-    if (table_init(&bus->peers) < 0 || table_init(&bus->users) < 0 || registry_init(&bus->registry, &bus->policy) < 0 ||
-        replies_init(&bus->replies) < 0 || parking_init(&bus->parking, &bus->registry) < 0 ||
-        batch_init(&bus->batch) < 0 || match_index_new(&bus->matches) < 0 ||
-        monitors_init(&bus->monitors) < 0 ||
+    if (table_init(&bus->peers) < 0 || table_init(&bus->users) < 0 ||
+        registry_init(&bus->registry, &bus->policy) < 0 || replies_init(&bus->replies) < 0 ||
+        parking_init(&bus->parking, &bus->registry) < 0 || batch_init(&bus->batch) < 0 ||
+        match_index_new(&bus->matches) < 0 || monitors_init(&bus->monitors) < 0 ||
         policy_new(&bus->policy, empty_policy, sizeof(empty_policy), 1) < 0)
         return -ENOMEM;
     return 0;
