@@ -151,9 +151,12 @@ static void complete_read(struct bus *bus, struct read_note *reading)
 static bool keep_pending(struct peer *peer)
 {
     struct peer_output *out = &peer->output;
-    if (out->pending.first && !out->queue.first)
+    const struct delivery *at = out->pending.first;
+    if (at && !out->queue.first)
         out->progress = clock_now();
-    for (const struct delivery *at = out->pending.first; at; at = at->next) {
+    if (at && at->out->kept && out->queue.last && out->queue.last->out == at->out->kept)
+        at = at->next; /* it was being moved there */
+    for (; at; at = at->next) {
         struct delivery *delivery = malloc(sizeof(*delivery));
         if (!delivery || !(delivery->out = outgoing_keep(at->out)))
             return false;

@@ -165,10 +165,14 @@ enum refused output_refused(int error)
     }
 }
 
-static void keep(struct bus *bus, struct peer *peer, struct outgoing *out)
+/*
+ * Moves the first pending message to the queue. A process that ends in between leaves it in both, and never
+ * in none: the queue's offset may be that of this message.
+ */
+static void keep(struct bus *bus, struct peer *peer)
 {
     struct delivery *delivery = malloc(sizeof(*delivery));
-    struct outgoing *kept = delivery ? outgoing_keep(out) : NULL;
+    struct outgoing *kept = delivery ? outgoing_keep(peer->output.pending.first->out) : NULL;
     if (!kept) {
         free(delivery);
         bus_lose(bus, peer, RELAY_GONE_MEMORY);
@@ -176,6 +180,7 @@ static void keep(struct bus *bus, struct peer *peer, struct outgoing *out)
     }
     delivery->out = kept;
     delivery_append(&peer->output.queue, delivery);
+    delivery_take(&peer->output.pending);
     token_add(&kept->token, DELIVERY_COST);
     quota_keep(bus, peer, kept);
 }
@@ -194,7 +199,7 @@ static void widen(struct peer *peer)
 void output_keep_pending(struct bus *bus, struct peer *peer)
 {
     while (peer->output.pending.first && !peer_is_gone(peer))
-        keep(bus, peer, delivery_take(&peer->output.pending)->out);
+        keep(bus, peer);
     peer->output.pending_bytes = peer->output.pending_fds = 0;
     if (peer->output.queued_bytes > OUTPUT_WIDE && !peer->output.wide)
         widen(peer);
