@@ -60,6 +60,7 @@ static struct fake_group {
     int watched; /* what becomes readable to stop the group; -1: nothing */
     struct umc_pending pending[FAKE_PENDING];
     uint32_t n_pending;
+    struct umc_pending arriving; /* recorded when a write is refused for its delivery; key 0: none */
     uint8_t spill[512];
     size_t spill_size;
     bool stopped;   /* until UMC_REVOKE */
@@ -189,6 +190,10 @@ static inline int64_t fake_write_entry(struct umc_write_entry *entry, bool fails
     if (!member)
         return -ENOENT;
     member->held = true;
+    if (fails && fake_group.arriving.key) {
+        fake_group.pending[fake_group.n_pending++] = fake_group.arriving;
+        fake_group.arriving.key = 0;
+    }
     if (fails)
         return -fake_group.entry_error;
     struct msghdr header = {.msg_iov = (struct iovec *)(uintptr_t)entry->iov,
@@ -233,13 +238,14 @@ static inline int fake_pending_add(const struct umc_pending *pending)
     return 0;
 }
 
-static inline int fake_pending_take(const struct umc_pending *wanted)
+static inline int fake_pending_take(struct umc_pending *wanted)
 {
     for (uint32_t i = 0; i < fake_group.n_pending; i++) {
         const struct umc_pending *at = &fake_group.pending[i];
         if (at->caller != wanted->caller || at->callee != wanted->callee || at->key != wanted->key)
             continue;
         fake_group.pending[i] = fake_group.pending[--fake_group.n_pending];
+        wanted->age_ms = 0;
         return 0;
     }
     return fake_error(ENOENT);
@@ -362,6 +368,8 @@ static ssize_t fake_read(int fd, void *bytes, size_t size)
     return n;
 }
 
+static struct umc_kernel fake_kernel = {fake_ioctl, fake_read};
+
 /* Directs the relay's calls to a new group without members. */
 static inline void fake_begin(void)
 {
@@ -380,11 +388,11 @@ static inline void fake_begin(void)
     fake_group.watched = -1;
     fake_group.stopped = fake_group.stoppable = false;
     fake_group.n_pending = 0;
+    fake_group.arriving.key = 0;
     fake_group.spill_size = 0;
     fake_group.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_unlock(&fake_group.mutex);
-    umc_kernel.ioctl = fake_ioctl;
-    umc_kernel.read = fake_read;
+    umc_kernel = fake_kernel;
 }
 
 static inline void fake_fail(unsigned long request, int error, uint32_t after, uint32_t times)

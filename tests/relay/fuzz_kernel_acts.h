@@ -122,7 +122,10 @@ static inline void act_group(struct input *in)
     uint64_t one = 1;
     *spill = (struct umc_spill){
         .receiver = how & 7, .sender = how >> 3, .length = input_byte(in), .written = what >> 4};
-    memset(spill + 1, 'x', 256);
+    uint8_t *message = (uint8_t *)(spill + 1);
+    memset(message, 'x', 256);
+    memcpy(message, "l\4\0\1\0\0\0\0\1\0\0\0\0\0\0\0", MESSAGE_FIXED_SIZE);
+    message[4] = (uint8_t)(spill->length - MESSAGE_FIXED_SIZE); /* a frame, if it is that long */
     fake_group.spill_size = sizeof(*spill) + (what & 4 ? 256u : 16u) - (what & 8);
     for (int i = 0; i < CLIENTS; i++)
         clients[i].unchecked = true;

@@ -10,7 +10,10 @@
  * The objects of the relay are compiled to call edge() at each branch (-fsanitize-coverage=trace-pc).
  */
 
-#define FUZZ_GROUP 0
+#include <stdbool.h>
+
+static bool grouped; /* there is a group, by the first byte of an input */
+#define FUZZ_GROUP grouped
 #define FUZZ_OWN_RUN
 #include "fuzz_bus.h"
 
@@ -23,6 +26,7 @@
 #define SALVAGE_CRASHES 3 /* in one input, at most */
 #define SALVAGE_KEPT 256
 #define FAULTS BEGIN_ABRUPT_END /* the bus ends by faults of its own */
+#define GROUPED BEGIN_THREAD
 
 static struct {
     jmp_buf point;
@@ -52,6 +56,29 @@ void __wrap___sanitizer_cov_trace_pc(void);
 void __wrap___sanitizer_cov_trace_pc(void)
 {
     world_moment();
+}
+
+/* A process that is killed ends after an ioctl that it is in. */
+static int whole_ioctl(int fd, unsigned long request, void *argument)
+{
+    void (*at)(void) = world.moment;
+    world_moment();
+    world.moment = NULL;
+    int result = fake_ioctl(fd, request, argument);
+    world.moment = at;
+    world_moment();
+    return result;
+}
+
+static ssize_t whole_read(int fd, void *bytes, size_t size)
+{
+    void (*at)(void) = world.moment;
+    world_moment();
+    world.moment = NULL;
+    ssize_t n = fake_read(fd, bytes, size);
+    world.moment = at;
+    world_moment();
+    return n;
 }
 
 int __wrap_shutdown(int fd, int how);
@@ -209,6 +236,7 @@ static void go_on(void)
 static void act_until_the_end(void)
 {
     world.moment = moment;
+    fake_kernel = (struct umc_kernel){whole_ioctl, whole_read};
     if (crash.n == 0)
         begin(crash.how & (BEGIN_DOOR | BEGIN_PEERS));
     arm();
@@ -223,6 +251,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     crash.in = (struct input){data, data + size};
     crash.how = input_byte(&crash.in);
+    grouped = crash.how & GROUPED;
     crash.open = descriptors_count();
     crash.armed = false;
     crash.n = 0;

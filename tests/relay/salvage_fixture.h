@@ -32,6 +32,8 @@ static struct {
     long left;                          /* moments before the crash */
     int state;                          /* the file for the state */
     void (*half_done)(struct bus *bus); /* what the bus was doing there, which no call shows; NULL: nothing */
+    void (*half_way)(struct bus *bus);  /* what happens between two of its turns; NULL: nothing */
+    void (*forget)(struct bus *bus);    /* lets go of what the child has closed; NULL: nothing */
 } crash;
 
 static bool survived; /* the moment was not reached: the bus ended idle */
@@ -84,6 +86,7 @@ struct traffic {
     uint32_t calls[CALLS]; /* their serials, of a */
     uint32_t n_calls;
     uint32_t answered[CALLS]; /* answers to each */
+    uint32_t late;            /* a call that b answers when the next bus is there; 0: none */
     uint32_t refused;         /* of them, errors */
     uint32_t last;            /* number of the latest signal */
     uint32_t sent, came;      /* signals */
@@ -205,13 +208,18 @@ static bool run_to(struct traffic *t, long when, int state)
         crash.left = when;
         crash.state = state;
         check_allocating = moment;
-        for (int i = 0; i < TURNS; i++)
+        for (int i = 0; i < TURNS; i++) {
             relay_turn(t->p.relay);
+            if (i == TURNS / 2 && crash.half_way)
+                crash.half_way(crash.bus);
+        }
         survived = true;
         crash_here();
     }
     int status = -1;
     CHECK_EQUAL(waitpid(pid, &status, 0), pid);
+    if (crash.forget)
+        crash.forget(&t->p.relay->bus);
     survived = status == SURVIVED << 8;
     return survived || CHECK_EQUAL(status, 0);
 }
@@ -281,6 +289,8 @@ static void go_on(struct traffic *t)
         sent += n > 0 ? (size_t)n : 0;
         take(t, t->c, 1);
     }
+    if (t->late)
+        reply(t->b, &(struct message){.serial = t->late, .sender = SPAN(":1.0")});
     call(t, ":1.1"); /* the last one */
     const uint32_t *last = &t->answered[t->n_calls - 1];
     for (int64_t end = clock_now() + PLANE_DEADLINE; *last == 0 && clock_now() < end;) {

@@ -90,6 +90,7 @@ static void revoking_fails(void)
     relay_commit(p.relay);
     while (fake_calls(UMC_REVOKE) == 0)
         REQUIRE(client_sync(&p.clients[0]));
+    REQUIRE(client_sync(&p.clients[0])); /* the members were held before they left */
     uint32_t writes = fake_calls(UMC_WRITE);
     expects_reply(&p.clients[0], &p.clients[1], ":1.1", ":1.0");
     CHECK_EQUAL(fake_calls(UMC_WRITE), writes);
@@ -321,6 +322,30 @@ static void direct_calls_are_tracked(void)
     }
 }
 
+/* A call that is on its way when the group ends is recorded first. */
+static void group_is_dissolved_after_a_delivery(void)
+{
+    struct plane p;
+    fake_open(&p);
+    struct client *a = enter(&p, 0), *b = enter(&p, 1);
+    REQUIRE(meet(a, ":1.0", b, ":1.1"));
+    fake_group.arriving = (struct umc_pending){.caller = 0, .callee = 1, .key = 77};
+    fake_group.entry_error = EBUSY;
+    fake_fail(UMC_WRITE, 0, 0, 1);
+    CHECK_EQUAL(relay_dissolve_group(p.relay), 0);
+    CHECK_EQUAL(relay_commit(p.relay), 0);
+    REQUIRE(client_sync(a));
+    struct marshal w = {0};
+    struct marshal_header header = {.type = MESSAGE_METHOD_RETURN,
+                                    .serial = ++b->serial,
+                                    .reply_serial = 77,
+                                    .destination = SPAN(":1.0")};
+    marshal_begin(&w, &header);
+    client_send(b, &w);
+    client_expects(a, MESSAGE_METHOD_RETURN, NULL, ":1.1");
+    plane_close(&p);
+}
+
 /* Members go back to the relay, which has their pending replies then, and join a new group with traffic. */
 static void group_is_dissolved_and_begins_again(void)
 {
@@ -410,6 +435,7 @@ static const struct check_test tests[] = {
     TEST(gating_fails),
     TEST(spilled_message_is_written_first),
     TEST(direct_calls_are_tracked),
+    TEST(group_is_dissolved_after_a_delivery),
     TEST(group_is_dissolved_and_begins_again),
     TEST(second_group_is_not_begun),
 };

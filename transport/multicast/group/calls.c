@@ -30,17 +30,39 @@ int group_note_call(struct bus *bus, struct peer *caller, struct peer *callee, u
     return error;
 }
 
-/* Moves a pending reply from the group to the relay. 0, or the reason why the group refuses. */
-static int calls_take(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
+/* Removes a pending reply in the kernel. calls_taken is due when it is recorded, or answered. */
+static int calls_remove(struct group *group, const struct umc_pending *call)
 {
-    const struct group *group = bus->group;
-    int error = umc_pending_take(group->fd, caller->group.gp->index, callee->group.gp->index, serial);
-    if (error == -ENOENT)
-        return error;
+    struct taking *taking = &group->taking;
+    taking->call = *call;
+    taking->call.age_ms = GROUP_NOT_TAKEN;
+    taking->callee = peer_at(group, call->callee);
+    atomic_store_explicit(&taking->caller, peer_at(group, call->caller), memory_order_release);
+    return umc_pending_take(group->fd, &taking->call);
+}
+
+static void calls_taken(struct group *group)
+{
+    atomic_store_explicit(&group->taking.caller, NULL, memory_order_release);
+}
+
+static void calls_record(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
+{
     int64_t now = bus->limits.reply_timeout > 0 ? clock_now() : 0;
     if (!replies_find(&bus->replies, caller, callee, serial) &&
         !replies_add(&bus->replies, caller, callee, serial, now))
         log_memory(bus, "for a call of", caller->unique_text);
+}
+
+/* Moves a pending reply from the group to the relay. 0, or the reason why the group refuses. */
+static int calls_take(struct bus *bus, const struct umc_pending *call)
+{
+    struct group *group = bus->group;
+    struct peer *caller = peer_at(group, call->caller), *callee = peer_at(group, call->callee);
+    int error = calls_remove(group, call);
+    if (error != -ENOENT && caller && callee)
+        calls_record(bus, caller, callee, call->key);
+    calls_taken(group);
     return error;
 }
 
@@ -48,7 +70,9 @@ bool group_take_call(struct bus *bus, struct peer *caller, struct peer *callee, 
 {
     if (!caller->group.gp || !callee->group.gp || !caller->group.gp->calls || bus->group->failed)
         return false;
-    int error = calls_take(bus, caller, callee, serial);
+    const struct umc_pending call = {
+        .caller = caller->group.gp->index, .callee = callee->group.gp->index, .key = serial};
+    int error = calls_take(bus, &call);
     if (error < 0 && error != -ENOENT)
         group_fail(bus, "The group does not say who waits for a reply", error);
     return error != -ENOENT;
@@ -77,16 +101,10 @@ static uint32_t list_calls(struct bus *bus, uint32_t callee, uint32_t min_age,
 void group_take_calls(struct bus *bus, uint32_t callee)
 {
     struct umc_pending calls[CALLS];
-    struct group *group = bus->group;
     bool taken = true;
     for (uint32_t n; taken && (n = list_calls(bus, callee, 0, calls)) > 0;) {
-        for (uint32_t i = 0; i < n; i++) {
-            struct peer *caller = peer_at(group, calls[i].caller), *to = peer_at(group, calls[i].callee);
-            if (caller && to)
-                taken &= calls_take(bus, caller, to, calls[i].key) == 0;
-            else
-                taken &= umc_pending_take(group->fd, calls[i].caller, calls[i].callee, calls[i].key) == 0;
-        }
+        for (uint32_t i = 0; i < n; i++)
+            taken &= calls_take(bus, &calls[i]) == 0;
     }
 }
 
@@ -102,8 +120,9 @@ void group_expire_calls(struct bus *bus)
     uint32_t n = list_calls(bus, UMC_ANY, timeout > UINT32_MAX ? UINT32_MAX : (uint32_t)timeout, calls);
     for (uint32_t i = 0; i < n; i++) {
         struct peer *caller = peer_at(group, calls[i].caller);
-        if (umc_pending_take(group->fd, calls[i].caller, calls[i].callee, calls[i].key) == 0 && caller)
+        if (calls_remove(group, &calls[i]) == 0 && caller)
             say_error(bus, caller, calls[i].key, ERROR_NO_REPLY,
                       "Message did not receive a reply (timeout by message bus)");
+        calls_taken(group);
     }
 }

@@ -34,6 +34,7 @@ static void group_free(struct group *group)
         sides_end(group);
     free(group->sides);
     free(group->writing);
+    free(group->spilled);
     free(group);
 }
 
@@ -49,7 +50,7 @@ static bool group_allocate(struct group *group)
     for (uint32_t i = 0; i < n; i++)
         group->indices[i] = n - 1 - i;
     group->n_indices = n;
-    return writing_new(&group->writing) == 0;
+    return writing_new(&group->writing) == 0 && spilled_new(&group->spilled) == 0;
 }
 
 static int set_first(int group)
@@ -77,6 +78,7 @@ int group_mediated(struct bus *bus)
 static const struct group_ops group_functions = {
     .end = group_end,
     .dissolve = group_dissolve,
+    .salvage = group_salvage,
     .leave = group_leave,
     .monitor = group_monitor,
     .dirty = group_dirty,
@@ -158,11 +160,12 @@ static void forget_members(struct bus *bus)
 
 void group_end(struct bus *bus)
 {
-    bus->group->failed = true; /* no further calls to the kernel */
+    struct group *group = bus->group;
+    group->failed = true; /* no further calls to the kernel */
     forget_members(bus);
-    group_free(bus->group);
-    bus->group = NULL;
     bus->group_ops = NULL;
+    bus->group = NULL;
+    group_free(group);
 }
 
 void group_note(struct bus *bus, enum group_trouble trouble, const char *what, int error)
@@ -174,13 +177,19 @@ void group_note(struct bus *bus, enum group_trouble trouble, const char *what, i
              strerror(-error));
 }
 
+static bool read_spilled(struct bus *bus)
+{
+    group_spilled(bus);
+    return !bus->group->failed;
+}
+
 /* All members leave. What is under way between them is the relay's. */
 static void close_group(struct bus *bus)
 {
     struct group *group = bus->group;
     umc_gate(group->fd, true);
+    group_quiesce(bus, read_spilled);
     group_take_calls(bus, UMC_ANY);
-    group_spilled(bus);
     group->failed = true;
     epoll_ctl(bus->epoll, EPOLL_CTL_DEL, group->fd, NULL);
     close(group->fd);

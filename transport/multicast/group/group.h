@@ -34,6 +34,7 @@ int group_begin(struct bus *bus, int fd, uint32_t max_members, bool trust_everyb
 /* Implementations of struct group_ops. */
 void group_end(struct bus *bus);
 void group_dissolve(struct bus *bus);
+bool group_salvage(struct bus *bus, bool (*keep)(struct bus *bus, const struct group_call *call));
 void group_leave(struct bus *bus, struct peer *peer);
 void group_monitor(struct bus *bus, struct peer *peer);
 void group_dirty(struct bus *bus, struct peer *peer);

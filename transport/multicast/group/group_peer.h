@@ -108,6 +108,18 @@ struct departure {
     uint64_t number;
 };
 
+/*
+ * A pending reply that is taken from the kernel and not recorded or answered by the relay yet, so that a
+ * standby can do so. The kernel stores the age of the call within the ioctl that removes it.
+ */
+struct taking {
+    struct peer *_Atomic caller; /* NULL: none */
+    struct peer *callee;
+    struct umc_pending call; /* age_ms: GROUP_NOT_TAKEN before the ioctl */
+};
+
+#define GROUP_NOT_TAKEN UINT32_MAX
+
 enum group_trouble { GROUP_ADD, GROUP_FILTER, GROUP_FULL, GROUP_NAMES, GROUP_TROUBLES };
 
 struct group {
@@ -140,7 +152,9 @@ struct group {
     uint32_t n_stale_ingress;
     int64_t calls_failed; /* see log_recurs */
     int64_t expired_at;   /* time of the last search for calls past reply_timeout */
+    struct taking taking;
     struct writing *writing;
+    struct spilled *spilled;
 };
 
 /* Closes the group after an error; the relay serves every connection again. */
@@ -226,5 +240,21 @@ void group_take_calls(struct bus *bus, uint32_t callee);
 int writing_new(struct writing **out);
 /* Holds the group peers with pending messages. False: not all of them. */
 bool writing_hold(struct bus *bus, const struct list *peers);
+/*
+ * With the gate closed: lets what goes directly arrive. Spilled messages are read by a function, which
+ * returns false to give up, as this does then. The pending replies in the kernel are complete on return: a
+ * delivery that had begun may record one until it is over.
+ */
+bool group_quiesce(struct bus *bus, bool (*read_spilled)(struct bus *bus));
+/* Writes to a group peer again later, without an event. */
+static inline void group_peer_retry(struct group *group, struct peer *peer)
+{
+    if (peer->group.gp && !list_linked(&peer->group.gp->in_retry))
+        list_append(&group->retry, &peer->group.gp->in_retry);
+}
+
+int spilled_new(struct spilled **out);
+/* In a standby: queues the message that was read and those that are left. False: no memory. */
+bool spilled_salvage(struct bus *bus);
 
 #endif

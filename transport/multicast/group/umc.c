@@ -156,10 +156,9 @@ int umc_pending_add(int group, uint32_t caller, uint32_t callee, uint32_t key)
     return call(group, UMC_PENDING_ADD, &pending);
 }
 
-int umc_pending_take(int group, uint32_t caller, uint32_t callee, uint32_t key)
+int umc_pending_take(int group, struct umc_pending *pending)
 {
-    struct umc_pending pending = {.caller = caller, .callee = callee, .key = key};
-    return call(group, UMC_PENDING_TAKE, &pending);
+    return call(group, UMC_PENDING_TAKE, pending);
 }
 
 int umc_pending_list(int group, uint32_t caller, uint32_t callee, uint32_t min_age,

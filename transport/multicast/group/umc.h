@@ -37,7 +37,8 @@ int umc_watch(int group, int fd);
 /* Empties all filters but the first. 1: the gate stays closed, as what is watched is readable. */
 int umc_revoke(int group);
 int umc_pending_add(int group, uint32_t caller, uint32_t callee, uint32_t key);
-int umc_pending_take(int group, uint32_t caller, uint32_t callee, uint32_t key);
+/* Removes it, and stores its age within the call. */
+int umc_pending_take(int group, struct umc_pending *pending);
 /* Returns the number of pending replies, which may exceed room. */
 int umc_pending_list(int group, uint32_t caller, uint32_t callee, uint32_t min_age,
                      struct umc_pending *entries, uint32_t room);

@@ -6,7 +6,9 @@
 #include "route/input.h"
 #include "send/judge.h"
 #include "send/listeners.h"
+#include "send/output_internal.h"
 #include "send/say.h"
+#include "state/group_ops.h"
 #include "state/held.h"
 #include "state/inbox.h"
 #include "state/log.h"
@@ -21,14 +23,13 @@ static void complete_write(struct write_note *writing)
     struct peer *peer = atomic_load(&writing->peer);
     if (!peer || peer_is_gone(peer))
         return;
-    size_t sent = writing->offset + writing->call.moved;
-    struct delivery *at = writing->first;
-    while (at && sent >= outgoing_size(at->out)) {
-        sent -= outgoing_size(at->out);
-        at = at->next;
-    }
-    writing->list->first = at;
-    peer->output.queue_offset = at ? sent : 0;
+    output_written(peer, writing->list, writing->first, writing->offset + writing->call.moved);
+}
+
+/* False: it is forgotten, or about to be. */
+static bool is_in_table(const struct bus *bus, const struct peer *peer)
+{
+    return bus_peer(bus, peer->id) == peer;
 }
 
 /* Copies a message to one piece. NULL: no memory. */
@@ -75,6 +76,81 @@ static struct reply *pending_reply(struct peer *caller, const struct peer *calle
             return reply;
     }
     return NULL;
+}
+
+/* A list that is whole forwards only, as the bus may have ended in the middle of a change, is whole again. */
+static void mend(struct list *head)
+{
+    struct list *last = head;
+    LIST_FOR (at, head) {
+        at->previous = last;
+        last = at;
+    }
+    head->previous = last;
+}
+
+static bool is_owed(const struct peer *callee, const struct reply *reply)
+{
+    LIST_FOR (at, &callee->calls.owed) {
+        if (at == &reply->in_callee)
+            return true;
+    }
+    return false;
+}
+
+/* NULL: no memory. */
+static struct reply *new_reply(const struct bus *bus, const struct group_call *call)
+{
+    struct reply *reply = calloc(1, sizeof(*reply));
+    if (!reply)
+        return NULL;
+    int64_t since = clock_now() - call->age;
+    reply->caller = call->caller;
+    reply->callee = call->callee;
+    reply->serial = call->serial;
+    reply->since = bus->limits.reply_timeout > 0 ? (since > 0 ? since : 1) : 0;
+    list_append(&call->caller->calls.made, &reply->in_caller);
+    return reply;
+}
+
+/* A call that the kernel's group had recorded is the relay's, to be answered by the callee as before. */
+static bool keep_call(struct bus *bus, const struct group_call *call)
+{
+    struct peer *caller = call->caller, *callee = call->callee;
+    if (!caller || !is_in_table(bus, caller))
+        return true;
+    if (!callee || !is_in_table(bus, callee)) {
+        answer_interrupted(bus, caller, call->serial);
+        return true;
+    }
+    if (call->doubtful ? is_answered(caller, call->serial)
+                       : replies_find(&bus->replies, caller, callee, call->serial) != NULL)
+        return true;
+    /* the bus may have recorded it in part */
+    struct reply *reply = call->doubtful ? pending_reply(caller, callee, call->serial) : NULL;
+    if (!reply && !(reply = new_reply(bus, call)))
+        return false;
+    if (!call->doubtful || !is_owed(callee, reply))
+        list_append(&callee->calls.owed, &reply->in_callee);
+    return true;
+}
+
+/*
+ * What the kernel knows comes first: a call or a reply in whose middle the bus ended may be one whose pending
+ * reply is recorded there. False: no memory.
+ */
+static bool complete_group(struct bus *bus)
+{
+    if (!bus->group_ops)
+        return true;
+    for (struct table_node *node = NULL; (node = table_walk(&bus->peers, node));) {
+        struct peer *peer = CONTAINER_OF(node, struct peer, node);
+        mend(&peer->calls.made);
+        mend(&peer->calls.owed);
+    }
+    bool done = bus->group_ops->salvage(bus, keep_call);
+    bus->group_ops = NULL; /* it has ended */
+    return done;
 }
 
 /* True if the control plane has the call, and gets it once more. */
@@ -193,12 +269,6 @@ static void shut(struct peer *peer)
         peer->monitor->list = match_list_new(peer);
 }
 
-/* False: it is forgotten, or about to be. */
-static bool is_in_table(const struct bus *bus, const struct peer *peer)
-{
-    return bus_peer(bus, peer->id) == peer;
-}
-
 /* Calls of connections that have been forgotten, and those made to them. */
 static void settle_forgotten(struct bus *bus)
 {
@@ -272,10 +342,10 @@ static void forget_connections(struct bus *bus)
 /* Makes the tables say what has happened. False: no memory. */
 static bool complete_tables(struct bus *bus, uint64_t culprit)
 {
-    settle_forgotten(bus);
     complete_write(&bus->under_way.writing);
+    bool done = complete_group(bus);
+    settle_forgotten(bus);
     complete_read(bus, &bus->under_way.reading);
-    bool done = true;
     for (struct table_node *node = NULL; (node = table_walk(&bus->peers, node));) {
         struct peer *peer = CONTAINER_OF(node, struct peer, node);
         count_queue(&peer->output.queue);

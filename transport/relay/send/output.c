@@ -215,6 +215,16 @@ size_t output_take_sent(struct delivery_list *list, size_t sent)
     return sent;
 }
 
+void output_written(struct peer *peer, struct delivery_list *list, struct delivery *first, size_t sent)
+{
+    while (first && sent >= outgoing_size(first->out)) {
+        sent -= outgoing_size(first->out);
+        first = first->next;
+    }
+    list->first = first;
+    peer->output.queue_offset = first ? sent : 0;
+}
+
 void output_count(struct bus *bus, struct peer *peer, size_t sent)
 {
     peer->statistics.bytes_out += sent;

@@ -40,6 +40,9 @@ size_t output_take_sent(struct delivery_list *list, size_t sent);
 /* The same for the queue of kept messages. */
 void output_queue_take_sent(struct bus *bus, struct peer *peer, size_t sent);
 void output_queue_take(struct peer *peer);
+/* For a standby: lets a list begin where a write ended that has sent these bytes of first and what follows.
+ */
+void output_written(struct peer *peer, struct delivery_list *list, struct delivery *first, size_t sent);
 /* Moves pending messages to the queue, until the socket is writable. */
 void output_keep_pending(struct bus *bus, struct peer *peer);
 void output_want_writable(struct bus *bus, struct peer *peer, bool want);

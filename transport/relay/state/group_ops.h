@@ -14,6 +14,13 @@ struct group_counts {
     uint32_t calls;      /* pending replies */
 };
 
+/* A pending reply that the kernel has recorded. */
+struct group_call {
+    struct peer *caller, *callee; /* NULL: not a member any more */
+    uint32_t serial, age;         /* milliseconds since the call */
+    bool doubtful;                /* the bus was about to record it, or to answer it */
+};
+
 #define GROUP_REASONS 32
 
 struct group_totals {
@@ -35,6 +42,12 @@ struct group_ops {
     void (*end)(struct bus *bus);
     /* All members leave the group, and it ends. What was under way between them is the relay's. */
     void (*dissolve)(struct bus *bus);
+    /*
+     * In the standby of a dead bus, as dissolve, with what was under way between the bus and the kernel
+     * completed in the lists of peers; keep takes each pending reply. No other function is called any more.
+     * False: no memory.
+     */
+    bool (*salvage)(struct bus *bus, bool (*keep)(struct bus *bus, const struct group_call *call));
     /*
      * The connection is lost. On return no message begins to go from it or to it directly, and the pending
      * replies that it owes are the relay's.

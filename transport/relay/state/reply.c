@@ -72,11 +72,12 @@ struct reply *replies_add(struct replies *replies, struct peer *caller, struct p
     reply->serial = serial;
     reply->since = now;
     caller->calls.n_made++;
+    /* first: a standby looks here for what is in the lists already */
+    table_insert(&replies->table, &reply->node, reply_hash(replies, caller, callee, serial));
     list_append(&caller->calls.made, &reply->in_caller);
     list_append(&callee->calls.owed, &reply->in_callee);
     if (now > 0)
         list_append(&replies->by_time, &reply->in_time);
-    table_insert(&replies->table, &reply->node, reply_hash(replies, caller, callee, serial));
     return reply;
 }
 
