@@ -1,6 +1,7 @@
 """The choice between the kernel's group and the relay for messages between clients.
 
-It is made at the start. An upgrade dissolves the group before it freezes the bus, and begins another one.
+It is made at the start. An upgrade dissolves the group before it freezes the bus, a standby does so after a
+crash; then another one begins.
 """
 
 from __future__ import annotations

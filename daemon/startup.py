@@ -293,7 +293,7 @@ class Startup:
         that does not allow for it.
         """
         wanted = self.options.standby or settings.standby
-        if self.group is not None or not (wanted == "on" or (wanted == "auto" and self.forked)):
+        if not (wanted == "on" or (wanted == "auto" and self.forked)):
             return
         try:
             share_heap()

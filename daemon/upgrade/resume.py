@@ -123,11 +123,10 @@ class ResumedStart(Startup):
         mediation.set_contexts(relay, settings)
         relay.load_policy(settings.policy)
         relay.set_limits(settings.limits)
+        self.begin_group_again(settings, relay)
         if self._resumption.crashed:
-            self.has_standby = True  # one was made before, which knows of no group
-            self.way = "through the relay, after a crash"
+            self.has_standby = True  # one was made before
         else:
-            self.begin_group_again(settings, relay)
             self._share_heap(settings)
         relay.commit()
         self.has_thread = relay.has_thread

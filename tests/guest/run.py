@@ -24,7 +24,7 @@ TOOL = CHECKOUT / "kernel/tools/run-in-guest.sh"
 RESULTS = CHECKOUT / "build/guest"
 CONFORMANCE = CHECKOUT.parent / "shared/conformance"
 CONFORMANCE_PACKAGES = ("dbus-daemon", "systemd-tests")
-TESTS = ("tests/guest", "tests/bus", "tests/activation/test_services.py")
+TESTS = ("tests/guest", "tests/bus", "tests/activation/test_services.py", "tests/crash")
 PATIENCE = 6
 """Tests' deadlines are stretched by this. They are generous; the CPU is ten to thirty times slower."""
 

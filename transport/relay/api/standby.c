@@ -321,7 +321,7 @@ int relay_keep(struct relay *relay, const uint8_t *sections, size_t size)
 
 int64_t relay_standby(struct relay *relay, const struct relay_standby *how, int *pidfd)
 {
-    if (!shared_heap_owns(relay) || relay->bus.group_ops)
+    if (!shared_heap_owns(relay))
         return -EOPNOTSUPP;
     struct standby *s = standby_new(relay, how);
     if (!s)
