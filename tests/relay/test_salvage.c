@@ -139,6 +139,28 @@ static void before_its_sender_is_stopped(void)
     plane_close(&t.p);
 }
 
+/* The call is answered, and its sender is still stopped. */
+static void end_call(struct bus *bus)
+{
+    struct peer *peer = bus_peer(bus, 0);
+    CHECK(peer->calls.held && peer->calls.stopped);
+    peer_end_call(peer);
+}
+
+static void before_its_sender_goes_on(void)
+{
+    if (is_emulated())
+        SKIP(EMULATED);
+    struct traffic t;
+    if (two_clients(&t)) {
+        struct marshal w = client_call(t.a, BUS, "ListActivatableNames", NULL);
+        client_send(t.a, &w);
+        if (renew(&t, end_call) && CHECK_EQUAL(relay_start(t.p.relay), 0))
+            client_sync(t.a);
+    }
+    plane_close(&t.p);
+}
+
 /* The first of two match rules is in its list, and is not counted yet. */
 static void uncount(struct bus *bus)
 {
@@ -230,9 +252,14 @@ static void when_idle(void)
 }
 
 static const struct check_test tests[] = {
-    TEST(at_each_moment),           TEST(within_each_read),
-    TEST(lost_with_half_a_message), TEST(before_its_sender_is_stopped),
-    TEST(before_a_rule_is_counted), TEST(before_an_observer_is_told),
-    TEST(twice_with_one_client),    TEST(when_idle),
+    TEST(at_each_moment),
+    TEST(within_each_read),
+    TEST(lost_with_half_a_message),
+    TEST(before_its_sender_is_stopped),
+    TEST(before_its_sender_goes_on),
+    TEST(before_a_rule_is_counted),
+    TEST(before_an_observer_is_told),
+    TEST(twice_with_one_client),
+    TEST(when_idle),
 };
 CHECK_MAIN(tests)

@@ -252,6 +252,15 @@ static void count_queue(struct delivery_list *queue)
     }
 }
 
+/* The control plane has a message of it; the flag is set, and taken back, a moment later. */
+static bool is_stopped(const struct peer *peer)
+{
+    bool stopped = peer->calls.held != NULL;
+    LIST_FOR (at, &peer->calls.parked)
+        stopped |= CONTAINER_OF(at, struct parked, in_sender)->stops;
+    return stopped;
+}
+
 /* What remains of a connection that is lost, or that is to be. */
 static void shut(struct peer *peer)
 {
@@ -349,7 +358,7 @@ static bool complete_tables(struct bus *bus, uint64_t culprit)
     for (struct table_node *node = NULL; (node = table_walk(&bus->peers, node));) {
         struct peer *peer = CONTAINER_OF(node, struct peer, node);
         count_queue(&peer->output.queue);
-        peer->calls.stopped |= peer->calls.held != NULL;
+        peer->calls.stopped = is_stopped(peer);
         if (peer->life != PEER_CONNECTED || peer->id == culprit)
             shut(peer);
         else if (list_linked(&peer->in_observers))
