@@ -77,6 +77,8 @@ class Bus:
         self.on_drop: Callable[[int], None] = lambda peer: None
         self.on_change: Callable[[], None] = lambda: None
         self.changed = False
+        self.restored_metadata: dict[int, bytes] = {}
+        """Of the previous program, by connections that are yet to be reported."""
         # Keys are plain numbers, since members of an enumeration are slow to hash.
         self.handlings: dict[int, Handling] = {
             EventKind.CALL.value: Handling(self._called, self._fail_call),
@@ -258,6 +260,7 @@ class Bus:
         """Record a connection that the data plane has admitted."""
         peer = self.peers.add(event.peer, event.credentials)
         peer.monitor = event.monitor
+        peer.metadata = self.restored_metadata.pop(peer.id, b"")
         if self.containers is not None:
             self.containers.rejoin(peer)
         if event.active:

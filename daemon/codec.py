@@ -36,6 +36,15 @@ class Variant(NamedTuple):
     value: Any
 
 
+def has_descriptors(value: Any) -> bool:
+    """Return whether there is an index of a descriptor, which would be one of another message later."""
+    if isinstance(value, Variant):
+        return "h" in value.signature or has_descriptors(value.value)
+    if isinstance(value, dict):
+        return any(map(has_descriptors, value.values()))
+    return isinstance(value, list) and any(map(has_descriptors, value))
+
+
 def make_body(signature: str, values: Sequence[Any]) -> bytes:
     """Marshal one value for each complete type in ``signature``, in little endian."""
     out = bytearray()

@@ -15,16 +15,18 @@ class Peer:
     """One connection.
 
     ``active``: Hello was answered. ``monitor``: a monitor, which has released its names, the unique one
-    included. ``since``: when this program learned of it, in seconds of CLOCK_MONOTONIC.
+    included. ``since``: when this program learned of it, in seconds of CLOCK_MONOTONIC. ``metadata``: what it
+    says of itself, as marshalled a{sv}; empty: nothing.
     """
 
-    __slots__ = ("active", "credentials", "id", "monitor", "since")
+    __slots__ = ("active", "credentials", "id", "metadata", "monitor", "since")
 
     def __init__(self, id: int, credentials: Credentials) -> None:
         self.id = id
         self.credentials = credentials
         self.active = False
         self.monitor = False
+        self.metadata = b""
         self.since = time.monotonic()
 
     @property

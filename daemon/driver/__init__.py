@@ -26,6 +26,7 @@ from .inspection import INSPECT
 from .introspectable import INTROSPECTABLE, describe
 from .listeners import LISTENERS
 from .log_control import LOG_OBJECT, LOG_PATH
+from .metadata import METADATA
 from .method import BUS_NAME, BUS_PATH, Call, Interface, Method, Reply
 from .monitoring import MONITORING
 from .peer import PEER, PEER_NAME
@@ -39,7 +40,10 @@ if TYPE_CHECKING:
 
 __all__ = ["BUS_NAME", "BUS_PATH", "INTERFACES", "Call", "Driver", "Interface", "Method", "Reply"]
 
-INTERFACES: Final = (DBUS, PROPERTIES, INTROSPECTABLE, MONITORING, STATS, PEER, CONTROL, INSPECT, LISTENERS)
+INTERFACES: Final = (
+    *(DBUS, PROPERTIES, INTROSPECTABLE, MONITORING, STATS, PEER),
+    *(CONTROL, INSPECT, LISTENERS, METADATA),
+)
 """Of the bus's own object, in the order of the search for the method of a call without an interface."""
 
 

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import errors
-from ..codec import Reader, Variant, make_body, read_body
+from ..codec import Reader, Variant, has_descriptors, make_body, read_body
 from ..containers.instance import Description, Instance
 from ..containers.table import INTERFACE, Containers
 from ..errors import DBusError
@@ -50,18 +50,9 @@ def _description(containers: Containers, call: Call) -> Description:
         reader.align(8)
         text = f"Named parameter {reader.value('s')} is not understood"
         raise DBusError(errors.INVALID_ARGS, text)
-    if _has_descriptors(metadata):
+    if has_descriptors(metadata):
         raise DBusError(errors.INVALID_ARGS, "Container metadata can't have descriptors")
     return Description(kind, name, make_body(METADATA, (metadata,)))
-
-
-def _has_descriptors(value: Any) -> bool:
-    """Return whether there is an index of a descriptor, which would be one of another message later."""
-    if isinstance(value, Variant):
-        return "h" in value.signature or _has_descriptors(value.value)
-    if isinstance(value, dict):
-        return any(map(_has_descriptors, value.values()))
-    return isinstance(value, list) and any(map(_has_descriptors, value))
 
 
 def stop_instance(bus: Bus, call: Call) -> Reply:

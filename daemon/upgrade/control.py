@@ -85,6 +85,13 @@ class ContainerState(Record):
     files: tuple[OwnedFile, ...]
 
 
+class MetadataState(Record):
+    """What a connection says of itself: marshalled a{sv}."""
+
+    peer: int
+    body: bytes
+
+
 class WaitingCall(Record):
     """A call of StartServiceByName that waits for a start, and whose sender goes on."""
 
@@ -178,6 +185,7 @@ class Control(Record):
     forked: bool = False
     containers: tuple[ContainerState, ...] = ()
     next_container: int = 0
+    metadata: tuple[MetadataState, ...] = ()
 
     def encode(self, known: Known | None = None) -> bytes:
         """Return the content of the section; ``known``: the settings, if they were prepared."""

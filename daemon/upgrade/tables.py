@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,10 @@ from ...transport.listener import Listener
 from ...transport.listener import OwnedFile as File
 from ...transport.relay.state import StateError
 from ..activation.units import WatchedUnit
+from ..codec import read_body
 from ..guard import ignored
 from .containers import dump_containers, restore_containers
-from .control import Control, Descriptor, ListenerState, OwnedFile, Request, UnitWatch
+from .control import Control, Descriptor, ListenerState, MetadataState, OwnedFile, Request, UnitWatch
 from .starts import dump_starts, restore_starts
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ class Tables:
             forked=startup.forked,
             containers=() if bus.containers is None else dump_containers(bus.containers),
             next_container=0 if bus.containers is None else bus.containers.next,
+            metadata=tuple(MetadataState(one.id, one.metadata) for one in bus.peers if one.metadata),
         )
 
     def restore(self, control: Control) -> None:
@@ -75,6 +78,7 @@ class Tables:
             bus.relay.await_name(name, False)
         restore_starts(activation, bus.relay, bus.peers, control.starts)
         restore_containers(bus, control.containers, control.next_container)
+        bus.restored_metadata = metadata_of(control.metadata)
         watches = [
             WatchedUnit(one.unit, one.since, one.pause, transient=one.transient) for one in control.units
         ]
@@ -94,6 +98,16 @@ def _listener(listener: Listener, announced: bool) -> ListenerState:
         tuple(OwnedFile(*vars(file).values()) for file in listener.files),
         announced,
     )
+
+
+def metadata_of(states: Iterable[MetadataState]) -> dict[int, bytes]:
+    """Return metadata by connections; raises StateError."""
+    for one in states:
+        try:
+            read_body("a{sv}", one.body, False)
+        except ValueError as error:
+            raise StateError(f"control.metadata[{one.peer}]: {error}") from error
+    return {one.peer: one.body for one in states}
 
 
 def restore_listeners(control: Control) -> list[Listener]:

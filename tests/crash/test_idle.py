@@ -13,6 +13,7 @@ import pytest
 from support.daemon import DEADLINE, adoption, children, config, end_process, private_directory
 from support.message import Type
 from support.raw import BUS, BUS_PATH, Client, Wire
+from support.wire import Variant
 
 from .conftest import STANDBY, Bus, StartBus, command_name, standby_of, wait_until
 
@@ -20,6 +21,7 @@ NAME = "org.example.Service"
 OTHER = "org.example.Other"
 MONITORING = "org.freedesktop.DBus.Monitoring"
 LISTENERS = "org.omnibus.Listeners1"
+METADATA = "org.omnibus.Metadata1"
 
 
 class TestConnections:
@@ -96,6 +98,15 @@ class TestConnections:
         observer.expect_nothing(listener)
         observer.driver("Watch", interface=LISTENERS)
         observer.expect(member="Changed", body=([(listener.unique, rule, 2)],))
+
+    def test_metadata(self, bus: Bus) -> None:
+        """What was said before the reply is there."""
+        client, other = bus.connect(), bus.connect()
+        for number in (1, 2):
+            metadata = {"org.example.Number": Variant("u", number)}
+            client.driver("SetMetadata", "a{sv}", metadata, interface=METADATA)
+        bus.crash()
+        assert other.driver("GetMetadata", "s", client.unique, interface=METADATA) == metadata
 
     def test_credentials(self, bus: Bus) -> None:
         client, other = bus.connect(), bus.connect()

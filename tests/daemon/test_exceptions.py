@@ -74,6 +74,7 @@ SAMPLES: dict[str, Any] = {
     "t": 0,
     "v": Variant("u", 0),
     "as": ["type='signal'"] * 3,
+    "a{sv}": {"org.example.Key": Variant("s", "value")},
     "a{ss}": {"KEY": "value", "MORE": "values"},
 }
 RULES = [

@@ -28,6 +28,7 @@ static const struct {
     {"org.omnibus.Inspect1", "GetPolicy", ""},
     {"org.omnibus.Inspect1", "Group", ""},
     {BUS ".Containers1", "GetConnectionInstance", "s"},
+    {"org.omnibus.Metadata1", "GetMetadata", "s"},
     {NULL, "AddMatch", ""},
     {NULL, "StartServiceByName", "su"},
 };

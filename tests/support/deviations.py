@@ -27,6 +27,7 @@ DEVIATIONS = {
     "multicast": Deviation("messages may go directly between clients, with options and a file of our own"),
     "containers": Deviation("Containers1 is there if it is switched on; builds of the reference lack it"),
     "listeners": Deviation("the owner of a name can learn who listens to it"),
+    "metadata": Deviation("a connection can say something of itself"),
     "own-statistics": Deviation("Debug.Stats counts more"),
     "metrics-socket": Deviation("a passed socket that is named as that of the metrics is no bus's"),
     "unread-log": Deviation(

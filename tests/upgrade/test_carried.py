@@ -12,6 +12,7 @@ import pytest
 from support.daemon import STRICT_POLICY
 from support.message import Type
 from support.raw import BUS, BUS_PATH, BusError, Client, Wire
+from support.wire import Variant
 
 from .conftest import CONTROL, Bus, StartBus
 
@@ -19,6 +20,7 @@ NAME = "org.example.Service"
 SERVICE = Path(__file__).parents[1] / "activation/service.py"
 MONITORING = "org.freedesktop.DBus.Monitoring"
 LISTENERS = "org.omnibus.Listeners1"
+METADATA = "org.omnibus.Metadata1"
 
 
 class TestConnections:
@@ -44,6 +46,20 @@ class TestConnections:
         for copies in (1, 2):
             observer.expect(member="Changed", body=([(listener.unique, rule, copies)],))
         observer.expect_nothing(listener)
+
+    def test_metadata(self, bus: Bus) -> None:
+        """Those of connections that are still there, also across the next upgrade."""
+        client, gone, other = bus.connect(), bus.connect(), bus.connect()
+        metadata = {"org.example.Host": Variant("s", "web")}
+        for one in (client, gone):
+            one.driver("SetMetadata", "a{sv}", metadata, interface=METADATA)
+        other.match(f"type='signal',member='NameOwnerChanged',arg0='{gone.unique}'")
+        gone.close()
+        other.take(member="NameOwnerChanged")
+        for _ in range(2):
+            bus.upgrade(other)
+            assert other.driver("GetMetadata", "s", client.unique, interface=METADATA) == metadata
+            assert other.driver("GetMetadata", "s", other.unique, interface=METADATA) == {}
 
     def test_new_connections(self, bus: Bus) -> None:
         """Ids go on; the socket is the same, and so is the id of the bus."""

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from omnibus.daemon.upgrade.control import Control, Descriptor, WaitingCall
+from omnibus.daemon.codec import Variant, make_body
+from omnibus.daemon.upgrade.control import Control, Descriptor, MetadataState, WaitingCall
 from omnibus.daemon.upgrade.plain import read, write
+from omnibus.daemon.upgrade.tables import metadata_of
 from omnibus.policy.settings import Settings
 from omnibus.record import Record
 from omnibus.transport.relay.state import StateError
@@ -166,3 +168,14 @@ class TestDescriptors:
         listed = [descriptor for _, descriptor in control.descriptors()]
         text = control.encode().decode()
         assert len(listed) == text.count('"inode":') - text.count('"with_directory":')
+
+
+class TestMetadata:
+    def test_by_connection(self) -> None:
+        body = make_body("a{sv}", ({"a": Variant("u", 1)},))
+        assert metadata_of([MetadataState(7, body), MetadataState(9, body)]) == {7: body, 9: body}
+
+    @pytest.mark.parametrize("body", [b"", b"\xff\xff\xff\xff", b"\1\0\0\0\0\0\0\0a"])
+    def test_broken(self, body: bytes) -> None:
+        with pytest.raises(StateError, match=r"control\.metadata\[7\]: "):
+            metadata_of([MetadataState(7, body)])

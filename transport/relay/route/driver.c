@@ -203,7 +203,7 @@ static bool refuses_monitor(struct bus *bus, struct peer *sender, const struct m
  * Root and the bus's own user may, and others if a rule of the policy says so: one that names the interface,
  * since many a policy allows all calls of the bus.
  */
-static bool may_observe(struct bus *bus, struct peer *sender, const struct message *m)
+static bool may_by_interface(struct bus *bus, struct peer *sender, const struct message *m)
 {
     const struct policy_case c = {.m = m, .sender = sender};
     return sender->credentials.privileged || (!sender->credentials.instance && judge_is_named(bus, &c));
@@ -214,7 +214,7 @@ static bool watch_listeners(struct bus *bus, struct peer *sender, const struct m
     (void)none;
     if (!span_equal(m->path, BUS_PATH))
         return false; /* the control plane refuses it */
-    if (!may_observe(bus, sender, m))
+    if (!may_by_interface(bus, sender, m))
         refuse_unprivileged(bus, sender, m);
     else if (listeners_watch(bus, sender))
         acknowledge(bus, sender, m);
@@ -231,6 +231,16 @@ static bool unwatch_listeners(struct bus *bus, struct peer *sender, const struct
         return false;
     list_unlink(&sender->in_observers);
     acknowledge(bus, sender, m);
+    return true;
+}
+
+/* The control plane has the rest of the answer, but does not judge. */
+static bool refuses_metadata(struct bus *bus, struct peer *sender, const struct message *m, struct span none)
+{
+    (void)none;
+    if (!span_equal(m->path, BUS_PATH) || may_by_interface(bus, sender, m))
+        return false;
+    refuse_unprivileged(bus, sender, m);
     return true;
 }
 
@@ -255,6 +265,7 @@ static const struct {
     {{"Trace", 5}, {"org.omnibus.Inspect1", 20}, {"as", 2}, refuses_monitor},
     {{"Watch", 5}, {"org.omnibus.Listeners1", 22}, {"", 0}, watch_listeners},
     {{"Unwatch", 7}, {"org.omnibus.Listeners1", 22}, {"", 0}, unwatch_listeners},
+    {{"SetMetadata", 11}, {"org.omnibus.Metadata1", 21}, {"a{sv}", 5}, refuses_metadata},
     {{"Ping", 4}, {"org.freedesktop.DBus.Peer", 25}, {"", 0}, ping},
 };
 
