@@ -14,6 +14,7 @@ from .connection import Connection
 from .exits import CANNOT, NOT_PERMITTED, Stop
 
 INSPECT: Final = "org.omnibus.Inspect1"
+METADATA: Final = "org.omnibus.Metadata1"
 STATS: Final = "org.freedesktop.DBus.Debug.Stats"
 BROKER: Final = "org.bus1.DBus.Debug.Stats"
 DROP_IN: Final = "/usr/share/dbus-1/system.d/org.omnibus.conf"
@@ -195,6 +196,10 @@ class Live:
         if who is None:
             return None
         return _connection(unique, [], who.get("UnixUserID"), who.get("ProcessID"))
+
+    def metadata(self, name: str) -> dict[str, Any] | None:
+        """Return what the owner of a name says of itself; None: the bus can't tell."""
+        return None if self.status is None else self._ask_about(name, METADATA, "GetMetadata")
 
     def queues(self) -> dict[str, list[str]]:
         """Return the unique names for each well-known name, the owner first."""

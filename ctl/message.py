@@ -111,7 +111,7 @@ class Seen(Record):
             "size": len(self.data),
         }
         if with_body:
-            found["body"] = _for_json(self.body())
+            found["body"] = for_json(self.body())
         return found
 
 
@@ -123,12 +123,13 @@ def _value_text(value: Any) -> str:
     return str(value)
 
 
-def _for_json(value: Any) -> Any:
+def for_json(value: Any) -> Any:
+    """Return a value with bytes as hexadecimal text."""
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, dict):
-        return {str(key): _for_json(one) for key, one in value.items()}
-    return [_for_json(one) for one in value] if isinstance(value, list) else value
+        return {str(key): for_json(one) for key, one in value.items()}
+    return [for_json(one) for one in value] if isinstance(value, list) else value
 
 
 class Ledger:

@@ -1,4 +1,4 @@
-"""All that is known of one connection: process, names, queues, calls in both ways, match rules.
+"""All that is known of one connection: process, names, what it says of itself, queues, calls, match rules.
 
 omnibusctl show org.example.Service
 omnibusctl show :1.5
@@ -13,6 +13,7 @@ from ...daemon.client import BUS_NAME
 from ..connection import Connection
 from ..exits import NO, YES, Stop
 from ..live import Live
+from ..message import for_json
 from ..output import escape, seconds, size
 from ..subjects import user_name
 from .pending import calls_of
@@ -36,7 +37,9 @@ def run(target: Target, options: Namespace) -> int:
         return YES
     found = find(live, options.name)
     rules = _rules(live, found)
-    output.json({**found.plain(), "match_rules": rules, "pending": _pending(live, found)})
+    metadata = for_json(live.metadata(found.name))
+    pending = _pending(live, found)
+    output.json({**found.plain(), "metadata": metadata, "match_rules": rules, "pending": pending})
     return YES
 
 
@@ -71,6 +74,8 @@ def lines(live: Live, name: str) -> list[str]:
         f" {_known(one.parked)} messages wait for a start",
     ]
     found += [f"    {text}" for text in _calls(live, one)]
+    metadata = for_json(live.metadata(one.name) or {})
+    found[2:2] = [f"  says      {key}: {value}" for key, value in metadata.items()]
     rules = _rules(live, one)
     found.append(f"  rules     {of(one.rules, 'max_match_rules_per_connection')}")
     found += [f"    {rule or '(everything)'}" for rule in rules or ()]

@@ -15,6 +15,7 @@ from omnibus.ctl.verbs import group
 from support.broker import broker
 from support.daemon import Daemon, config
 from support.raw import BUS, DEADLINE, Client
+from support.wire import Variant
 
 from .conftest import ROOT, Ctl, StartBus, ask, data
 
@@ -136,6 +137,17 @@ class TestShow:
         assert f"owes {other.unique} a reply since " in done.out
         assert "\n    type='signal',member='M'\n" in done.out
         assert f"waits for {client.unique} since " in ask(ctl, bus, "show", other.unique).out
+
+    def test_metadata(self, ctl: Ctl, bus: Daemon) -> None:
+        """What a client says of itself is escaped like all that comes from clients."""
+        client = bus.connect()
+        metadata = {"a.Host": Variant("s", "web\x1b"), "a.Id": Variant("ay", b"\1\xff")}
+        client.driver("SetMetadata", "a{sv}", metadata, interface="org.omnibus.Metadata1")
+        done = ask(ctl, bus, "show", client.unique)
+        assert "\n  says      a.Host: web\\x1b\n  says      a.Id: 01ff\n" in done.out
+        found = data(ctl, bus, "show", client.unique)
+        assert isinstance(found, dict)
+        assert found["metadata"] == {"a.Host": "web\x1b", "a.Id": "01ff"}
 
     def test_json(self, ctl: Ctl, any_bus: Daemon) -> None:
         client = any_bus.connect()
