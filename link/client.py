@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
 from . import message
-from .message import Field, Frame
+from .message import Frame, Value
 from .wire import ffi, lib
 
 RECEIVE: Final = 1 << 18
@@ -187,7 +187,7 @@ class Client:
         return self._serial
 
     def call_bus(
-        self, member: str, *values: Field, interface: str = message.BUS, answer: Answer | None = None
+        self, member: str, *values: Value, interface: str = message.BUS, answer: Answer | None = None
     ) -> None:
         """Call a method of the bus."""
         serial = self.next_serial()

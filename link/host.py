@@ -10,13 +10,14 @@ from dbus_fast import BusType, Message, MessageType
 from dbus_fast.aio import MessageBus
 from dbus_fast.errors import AuthError
 
-from . import listeners, message, rules
+from . import listeners, message, metadata, rules
 from .config import Bus, covers
-from .listeners import Told, Trial
+from .listeners import Told
 from .monitor import SNAPSHOT, STATS, Monitor
 from .peer import Peer
 from .policy import imports_of
 from .standin import StandIn
+from .trial import Trial
 
 CALL_TIMEOUT: Final = 25.0  # seconds
 PROPERTIES: Final = "org.freedesktop.DBus.Properties"
@@ -80,8 +81,11 @@ class Host:
         control.add_message_handler(self._hear)
         self._watch_end(control)
         await self.watch_names()
+        interfaces = await self._interfaces()
+        if metadata.INTERFACE in interfaces:
+            await self._let_describe()
         if self.bus.imports:
-            await self._learn_rules()
+            await self._learn_rules(listeners.INTERFACE in interfaces)
 
     def _watch_end(self, control: Any) -> None:
         async def wait() -> None:
@@ -180,26 +184,39 @@ class Host:
         for peer in self.peers:
             peer.export(self._owners, requested)
 
-    # Rules of clients.
+    # What omnibusd does for stand-ins.
 
-    async def _is_told(self) -> bool:
-        """Find out whether the bus tells stand-ins who listens to them; raises OSError."""
+    async def _interfaces(self) -> list[str]:
+        """Return the interfaces of the bus, as far as it tells them; raises OSError."""
         try:
             found = await self.call("Get", message.BUS, "Interfaces", signature="ss", interface=PROPERTIES)
         except Refused:
-            return False
-        if listeners.INTERFACE not in found.value:
-            return False
+            return []
+        return list(found.value)
+
+    async def _let_describe(self) -> None:
+        """Let stand-ins say for which connections they stand, if the bus allows it; raises OSError."""
+        for peer in self.peers:
+            trial = Trial(self.bus, peer.ids, metadata.SET, {}, interface=metadata.INTERFACE)
+            why = await trial.refusal(CALL_TIMEOUT)
+            peer.describes = not why
+            if why:
+                self._report(f"stand-ins of {peer.host} do not say for which connections they stand: {why}")
+
+    async def _is_told(self) -> bool:
+        """Find out whether the bus tells stand-ins who listens to them; raises OSError."""
         for ids in {peer.ids for peer in self.peers if any(imports_of(self.bus, peer.host))}:
-            why = await Trial(self.bus, ids).refusal(CALL_TIMEOUT)
+            why = await Trial(self.bus, ids, "Watch", interface=listeners.INTERFACE).refusal(CALL_TIMEOUT)
             if why:
                 self._report(f"needs a monitor, as the bus does not tell who listens: {why}")
                 return False
         return True
 
-    async def _learn_rules(self) -> None:
+    # Rules of clients.
+
+    async def _learn_rules(self, can_tell: bool) -> None:
         """Begin to follow the rules of clients; report what can't be known."""
-        if await self._is_told():
+        if can_tell and await self._is_told():
             for peer in self.peers:
                 peer.listen_to(Told(peer))
             return

@@ -7,18 +7,15 @@ that the policy of the bus allows the call, and keeps no message from direct del
 
 from __future__ import annotations
 
-import asyncio
 import struct
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from . import message
-from .client import Client, bus_error
 from .message import Frame
 from .rules import Parsed, parse
 
 if TYPE_CHECKING:
-    from .config import Bus
     from .peer import Peer
     from .standin import StandIn
 
@@ -105,45 +102,3 @@ class Told:
     def of(self, standin: StandIn, client: bytes) -> Iterable[Parsed]:
         """Return the rules of a client that are about a stand-in."""
         return standin.heard.of(client)
-
-
-class Trial:
-    """A connection as the user of the stand-ins, which tells whether the bus lets these call Watch."""
-
-    def __init__(self, bus: Bus, ids: tuple[int, int]) -> None:
-        """Connect and call; raises OSError."""
-        self._refusal: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        limits = bus.limits
-        self._client = Client(bus.socket, ids, self, max_message=limits.max_message, max_queued=limits.queue)
-        self._client.call_bus("Watch", interface=INTERFACE, answer=self._answered)
-
-    async def refusal(self, timeout: float) -> str:
-        """Return why the bus refuses it, "" if it does not; raises OSError."""
-        try:
-            return await asyncio.wait_for(self._refusal, timeout)
-        except TimeoutError as error:
-            raise OSError("Watch: the bus has not answered") from error
-        finally:
-            self._client.close()
-
-    def _answered(self, reply: Frame) -> None:
-        self._end(bus_error(reply) if reply.type == message.ERROR else "")
-
-    def _end(self, why: str) -> None:
-        if not self._refusal.done():
-            self._refusal.set_result(why)
-
-    # The methods of client.Receiver.
-
-    def named(self, name: bytes) -> None:
-        """Take no note."""
-
-    def receive(self, frame: Frame) -> None:
-        """Take no note: what the bus tells here is for stand-ins."""
-
-    def too_long(self, frame: Frame) -> None:
-        """Take no note."""
-
-    def lost(self, why: str) -> None:
-        """Hear that the bus has ended it."""
-        self._end(why)

@@ -35,6 +35,8 @@ LIMITS_EXCEEDED: Final = "org.freedesktop.DBus.Error.LimitsExceeded"
 _allocate = ffi.new_allocator(should_clear_after_alloc=False)
 
 Field = str | int
+Value = Field | dict[str, str]
+"""An argument of a call of the bus: ``s``, ``u``, or ``a{sv}`` with strings."""
 Frame = Any
 """A ``struct frame``, see frame.h."""
 
@@ -98,14 +100,35 @@ def body_number(frame: Frame) -> int:
     return int(value)
 
 
-def make(kind: int, serial: int, fields: dict[int, Field], *values: Field) -> bytes:
-    """Return a message, little-endian, whose body has these values as ``s`` and ``u``."""
+def make(kind: int, serial: int, fields: dict[int, Field], *values: Value) -> bytes:
+    """Return a message, little-endian, whose body has these values."""
     if values:
-        fields = fields | {SIGNATURE: "".join("u" if isinstance(one, int) else "s" for one in values)}
+        fields = fields | {SIGNATURE: "".join(map(_type, values))}
     body = bytearray()
     for value in values:
-        _put(body, b"u" if isinstance(value, int) else b"s", value)
+        if isinstance(value, dict):
+            _put_texts(body, value)
+        else:
+            _put(body, _type(value).encode(), value)
     return _message(kind, serial, fields, bytes(body))
+
+
+def _type(value: Value) -> str:
+    return "a{sv}" if isinstance(value, dict) else "u" if isinstance(value, int) else "s"
+
+
+def _put_texts(out: bytearray, texts: dict[str, str]) -> None:
+    out += b"\0" * (-len(out) % 4)
+    at = len(out)
+    out += bytes(4)
+    out += b"\0" * (-len(out) % 8)
+    begin = len(out)
+    for key, text in texts.items():
+        out += b"\0" * (-len(out) % 8)
+        _put(out, b"s", key)
+        _put(out, b"g", "s")
+        _put(out, b"s", text)
+    struct.pack_into("<I", out, at, len(out) - begin)
 
 
 def _message(kind: int, serial: int, fields: dict[int, Field], body: bytes) -> bytes:
@@ -132,7 +155,7 @@ def _put(out: bytearray, kind: bytes, value: Field) -> None:
         out += struct.pack("<I", len(encoded)) + encoded + b"\0"
 
 
-def bus_call(serial: int, member: str, *values: Field, interface: str = BUS) -> bytes:
+def bus_call(serial: int, member: str, *values: Value, interface: str = BUS) -> bytes:
     """Return a call of a method of the bus."""
     fields: dict[int, Field] = {PATH: BUS_PATH, INTERFACE: interface, MEMBER: member, DESTINATION: BUS}
     return make(CALL, serial, fields, *values)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from . import message, rules
+from . import message, metadata, rules
 from .config import Bus, exported, ids_of, imported, started
 from .counters import Counters
 from .listeners import Told
@@ -92,6 +92,8 @@ class Peer:
         self._client_rules: ClientRules | None = None
         self.is_told = False
         """The bus tells stand-ins which rules concern their signals."""
+        self.describes = False
+        """Stand-ins say for which connections they stand."""
         self.fail = report
         """Is told why all has to begin anew."""
         self._unnamed: set[StandIn] = set()
@@ -316,6 +318,9 @@ class Peer:
             self.report(f"no stand-in for {message.bus_text(remote)}: {error}")
             self.counters.lost += 1
             return None
+        if self.describes:
+            said = metadata.of(self.host, remote)
+            made.client.call_bus(metadata.SET, said, interface=metadata.INTERFACE)
         self._standins[remote] = made
         self._unnamed.add(made)
         if self.is_paused:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.sax.saxutils import quoteattr
 
-from . import listeners, message
+from . import listeners, message, metadata
 from .config import Bus, Config, ConfigError, user_of
 
 DOCTYPE = (
@@ -58,6 +58,7 @@ def _of_the_other(bus: Bus, far: str) -> Iterator[str]:
     for pattern, one in bus.exports.items():
         if far in one.to:
             yield f"<allow {_attribute('send_destination', pattern)}/>"
+    yield f'<allow send_destination="{message.BUS}" send_interface="{metadata.INTERFACE}"/>'
     imports = list(imports_of(bus, far))
     if imports:
         yield f'<allow send_destination="{message.BUS}" send_interface="{listeners.INTERFACE}"/>'

@@ -169,8 +169,9 @@ user = "{user_a}"
 
 TELLS = f"""<policy context="mandatory">
   <allow send_destination="{BUS}" send_interface="org.omnibus.Listeners1"/>
+  <allow send_destination="{BUS}" send_interface="org.omnibus.Metadata1"/>
 </policy>"""
-"""What lets stand-ins learn who listens to them, with a bus that can tell."""
+"""What lets stand-ins learn who listens to them, and say who they are, with a bus that can do that."""
 KINDS = ("omnibusd", "dbus-daemon", "dbus-broker")
 
 

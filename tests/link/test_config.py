@@ -218,6 +218,7 @@ def rules(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip().startswith(("<allow", "<policy"))]
 
 
+METADATA = '<allow send_destination="org.freedesktop.DBus" send_interface="org.omnibus.Metadata1"/>'
 LISTENERS = '<allow send_destination="org.freedesktop.DBus" send_interface="org.omnibus.Listeners1"/>'
 
 
@@ -250,9 +251,11 @@ class TestProgram:
             '<policy user="link-web">',
             '<allow send_destination="org.example.Sensor"/>',
             '<allow send_destination_prefix="org.example.cam"/>',
+            METADATA,
         ]
         assert rules(program(path, "--print-policy=web").stdout) == [
             '<policy user="70000">',
+            METADATA,
             LISTENERS,
             '<allow own="org.example.at_host.Sensor"/>',
             '<allow own_prefix="org.example.cam"/>',
@@ -268,11 +271,13 @@ class TestProgram:
         assert rules(program(path, "--print-policy=a").stdout) == [
             '<policy user="70001">',
             '<allow send_destination="org.example.Sensor"/>',
+            METADATA,
             LISTENERS,
             '<allow own="org.example.at_b.Sensor"/>',
             '<allow own="org.example.Display"/>',
             '<policy user="70002">',
             '<allow send_destination="org.example.Sensor"/>',
+            METADATA,
             LISTENERS,
             '<allow own="org.example.at_c.Sensor"/>',
             '<policy context="default">',
