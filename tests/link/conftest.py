@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import time
@@ -180,8 +181,11 @@ def bus_of(kind: str, executable: str, **settings: Any) -> Iterator[Bus]:
     """Start a bus of a kind."""
     if kind == "dbus-broker":
         directory = private_directory()
-        with broker(directory) as found:
-            yield Bus(found.address, found.stop, found.pid)
+        try:
+            with broker(directory) as found:
+                yield Bus(found.address, found.stop, found.pid)
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
         return
     if kind == "dbus-daemon" and not os.access(REFERENCE, os.X_OK):
         pytest.skip("dbus-daemon is not installed")
