@@ -198,8 +198,13 @@ class Live:
         return _connection(unique, [], who.get("UnixUserID"), who.get("ProcessID"))
 
     def metadata(self, name: str) -> dict[str, Any] | None:
-        """Return what the owner of a name says of itself; None: the bus can't tell."""
-        return None if self.status is None else self._ask_about(name, METADATA, "GetMetadata")
+        """Return what the owner of a name says of itself; None: the bus can't tell, or has no room to ask."""
+        if self.status is None:
+            return None
+        try:
+            return self._ask_about(name, METADATA, "GetMetadata")
+        except Stop:
+            return None
 
     def queues(self) -> dict[str, list[str]]:
         """Return the unique names for each well-known name, the owner first."""

@@ -130,7 +130,7 @@ void act_close(struct world *w, struct prng *p)
                         .topic = back % TOPICS,
                         .n_fds = (uint8_t)(back % 3 ? 0 : 1)};
     c->close_at = NEVER;
-    send_wish(w, c, &wish);
+    send_more(w, c, &wish);
     if (!client_alive(c))
         return;
     c->close_at = c->out.size - back;
@@ -223,7 +223,7 @@ static void send_malformed(struct world *w, struct client *c, uint32_t how, stru
         client_send_raw(c, noise, sizeof(noise));
         return;
     }
-    send_wish(w, c, &wish);
+    send_more(w, c, &wish);
     if (!client_alive(c) || c->out.size <= before + at)
         return;
     if (how < 5) /* one flipped bit, anywhere in a valid message */

@@ -38,6 +38,7 @@ static void ask(struct world *w, struct client *c, uint32_t which, uint32_t name
 {
     struct bytes body = {0};
     char text[NAME_TEXT];
+    plan_note(w, c->id, which | (uint32_t)flags << 16, name);
     name_text(name, text);
     if (questions[which].signature[0] == 's')
         wire_put_string(&body, false, text);

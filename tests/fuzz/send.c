@@ -81,7 +81,6 @@ static void send_record(struct world *w, struct client *c, struct record *record
 
 void send_wish(struct world *w, struct client *c, const struct wish *wish)
 {
-    char name[NAME_TEXT];
     plan_note(w, c->id,
               wish->type | (uint32_t)wish->flags << 8 | (uint32_t)wish->mode << 16 |
                   (uint32_t)wish->topic << 24,
@@ -89,6 +88,12 @@ void send_wish(struct world *w, struct client *c, const struct wish *wish)
     plan_note(w, wish->size, wish->n_fds,
               wish->tagged | (uint32_t)wish->big << 1 | (uint32_t)wish->forged << 2 |
                   (uint32_t)wish->unknown << 3);
+    send_more(w, c, wish);
+}
+
+void send_more(struct world *w, struct client *c, const struct wish *wish)
+{
+    char name[NAME_TEXT];
     if (!client_alive(c))
         return;
     const char *to = destination(w, wish->to, name);
@@ -185,8 +190,7 @@ static struct record *call_driver(struct client *c, struct records *records, uin
 struct record *send_driver(struct world *w, struct client *c, const char *interface, const char *member,
                            const char *signature, const struct bytes *body, uint8_t flags)
 {
-    for (const char *at = member; *at; at++)
-        plan_note(w, c->id, (uint32_t)*at, flags);
+    (void)w;
     if (!client_alive(c))
         return NULL;
     return call_driver(c, &c->planned, 1, interface, member, signature, body, flags);

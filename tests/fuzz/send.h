@@ -18,8 +18,10 @@ struct wish {
     uint32_t reply_serial; /* of a reply without a call; its mode is MODE_TWICE */
 };
 
-/* Part of the plan. */
+/* Part of the plan, whether or not the bus has disconnected the client. */
 void send_wish(struct world *w, struct client *c, const struct wish *wish);
+/* The same for an action that has noted what it does, and looks at the client first. */
+void send_more(struct world *w, struct client *c, const struct wish *wish);
 /* Sends the same message again, with the same serial. */
 void send_again(struct world *w, struct client *c);
 /* Sends the reply to a call: MODE_RETURN, MODE_ERROR, or MODE_TWICE for the second one. */
