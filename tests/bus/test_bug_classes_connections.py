@@ -15,7 +15,7 @@ import pytest
 from support.daemon import Daemon, config
 from support.driver import refused
 from support.message import Message, Type
-from support.raw import BUS, BUS_PATH, ERROR, BusError, Client, Closed, Wire
+from support.raw import BUS, BUS_PATH, DEADLINE, ERROR, BusError, Client, Closed, Wire
 from support.rlimits import cpu_time, limited_daemon
 from support.timeouts import scaled
 
@@ -96,7 +96,10 @@ class TestConnectionFlood:
         with contextlib.suppress(BlockingIOError):
             while len(flood) < 100:
                 flood.append(Wire(daemon.address))
-        assert self.cost(daemon, client) < 4 * quiet
+        # At first the bus also accepts those that there are descriptors for, and is still at its start.
+        end = time.monotonic() + DEADLINE
+        while self.cost(daemon, client) >= 4 * quiet:
+            assert time.monotonic() < end
         with contextlib.suppress(BusError):
             client.driver("ReloadConfig")
         assert daemon.stderr.count("Failed to accept") <= 1
