@@ -42,6 +42,25 @@ void act_add_server(struct world *w, struct prng *p)
     bytes_free(&body);
 }
 
+/* What a client says of itself, which the policy may refuse, or which is too long. */
+void act_metadata(struct world *w, struct prng *p)
+{
+    struct client *c = plan_client(w);
+    struct bytes body = {0};
+    char text[5000];
+    uint32_t n = prng_one_in(p, 4) ? prng_between(p, 4000, sizeof(text) - 1) : prng_below(p, 100);
+    if (!c)
+        return;
+    plan_note(w, c->id, n, 0);
+    if (!client_alive(c) || c->monitor)
+        return;
+    memset(text, 'x', n);
+    text[n] = 0;
+    put_metadata(&body, n ? text : NULL);
+    send_driver(w, c, "org.omnibus.Metadata1", "SetMetadata", "a{sv}", &body, 0);
+    bytes_free(&body);
+}
+
 /* That of another client, perhaps of another user; its connections may go with it. */
 void act_stop_server(struct world *w, struct prng *p)
 {

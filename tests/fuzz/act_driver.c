@@ -29,6 +29,7 @@ static const struct {
     {"org.omnibus.Inspect1", "Group", ""},
     {BUS ".Containers1", "GetConnectionInstance", "s"},
     {"org.omnibus.Metadata1", "GetMetadata", "s"},
+    {"org.omnibus.Metadata1", "GetMetadata", "s"},
     {NULL, "AddMatch", ""},
     {NULL, "StartServiceByName", "su"},
 };

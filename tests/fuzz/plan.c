@@ -19,7 +19,7 @@ static const struct {
     {act_driver_flood, 14},  {act_add_rule, 40},     {act_remove_rule, 16}, {act_request_name, 30},
     {act_release_name, 14},  {act_monitor, 2},       {act_reload, 1},       {act_nap, 8},
     {act_look, 4},           {act_add_server, 24},   {act_stop_server, 3},  {act_contained, 40},
-    {act_request_header, 4},
+    {act_request_header, 4}, {act_metadata, 4},
 };
 #define ACTIONS (sizeof(actions) / sizeof(*actions))
 

@@ -62,6 +62,7 @@ void act_monitor(struct world *w, struct prng *p);
 void act_add_server(struct world *w, struct prng *p);
 void act_stop_server(struct world *w, struct prng *p);
 void act_request_header(struct world *w, struct prng *p);
+void act_metadata(struct world *w, struct prng *p);
 /* act_bus.c */
 void act_reload(struct world *w, struct prng *p);
 void act_nap(struct world *w, struct prng *p);

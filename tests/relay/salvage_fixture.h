@@ -124,6 +124,17 @@ static void numbered(struct client *c, uint32_t number)
     client_send(c, &w);
 }
 
+/* A bus with three clients, of which c listens to numbered signals. */
+static void traffic_open(struct traffic *t)
+{
+    memset(t, 0, sizeof(*t));
+    plane_open(&t->p);
+    t->a = plane_connect(&t->p, 0);
+    t->b = plane_connect(&t->p, 1);
+    t->c = plane_connect(&t->p, 2);
+    client_match(t->c, "type='signal',interface='test.Numbers',member='Number'");
+}
+
 static void call(struct traffic *t, const char *destination)
 {
     struct marshal w = client_call(t->a, destination, "GetId", NULL);

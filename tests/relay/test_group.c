@@ -290,6 +290,19 @@ static void spilled_message_is_written_first(void)
     }
 }
 
+/* b, which is :1.1, answers a call of a, which is :1.0 and gets that. */
+static void answers(struct client *b, struct client *a, uint32_t serial)
+{
+    struct marshal w = {0};
+    struct marshal_header header = {.type = MESSAGE_METHOD_RETURN,
+                                    .serial = ++b->serial,
+                                    .reply_serial = serial,
+                                    .destination = SPAN(":1.0")};
+    marshal_begin(&w, &header);
+    client_send(b, &w);
+    client_expects(a, MESSAGE_METHOD_RETURN, NULL, ":1.1");
+}
+
 /* A direct call that is answered through the relay; and one with a callee that leaves without a reply. */
 static void direct_calls_are_tracked(void)
 {
@@ -302,14 +315,7 @@ static void direct_calls_are_tracked(void)
         fake_group.pending[fake_group.n_pending++] =
             (struct umc_pending){.caller = 0, .callee = 1, .key = 77};
         if (answered) {
-            struct marshal w = {0};
-            struct marshal_header header = {.type = MESSAGE_METHOD_RETURN,
-                                            .serial = ++b->serial,
-                                            .reply_serial = 77,
-                                            .destination = SPAN(":1.0")};
-            marshal_begin(&w, &header);
-            client_send(b, &w);
-            client_expects(a, MESSAGE_METHOD_RETURN, NULL, ":1.1");
+            answers(b, a, 77);
             CHECK_EQUAL(fake_group.n_pending, 0);
         } else {
             client_close(b);
@@ -335,14 +341,7 @@ static void group_is_dissolved_after_a_delivery(void)
     CHECK_EQUAL(relay_dissolve_group(p.relay), 0);
     CHECK_EQUAL(relay_commit(p.relay), 0);
     REQUIRE(client_sync(a));
-    struct marshal w = {0};
-    struct marshal_header header = {.type = MESSAGE_METHOD_RETURN,
-                                    .serial = ++b->serial,
-                                    .reply_serial = 77,
-                                    .destination = SPAN(":1.0")};
-    marshal_begin(&w, &header);
-    client_send(b, &w);
-    client_expects(a, MESSAGE_METHOD_RETURN, NULL, ":1.1");
+    answers(b, a, 77);
     plane_close(&p);
 }
 
@@ -364,14 +363,7 @@ static void group_is_dissolved_and_begins_again(void)
     fake_begin();
     CHECK_EQUAL(relay_begin_group(p.relay, fake_group.fd, FAKE_MEMBERS, true), 0);
     CHECK_EQUAL(relay_commit(p.relay), 0);
-    struct marshal w = {0};
-    struct marshal_header header = {.type = MESSAGE_METHOD_RETURN,
-                                    .serial = ++b->serial,
-                                    .reply_serial = 77,
-                                    .destination = SPAN(":1.0")};
-    marshal_begin(&w, &header);
-    client_send(b, &w);
-    client_expects(a, MESSAGE_METHOD_RETURN, NULL, ":1.1");
+    answers(b, a, 77);
     REQUIRE(meet(a, ":1.0", b, ":1.1"));
     CHECK_EQUAL(fake_calls(UMC_ADD), 2);
     plane_close(&p);

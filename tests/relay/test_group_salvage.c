@@ -62,17 +62,6 @@ static bool join(struct traffic *t)
     return client_expects(t->b, MESSAGE_SIGNAL, "Meet", ":1.0") && CHECK_EQUAL(fake_calls(UMC_ADD), 2);
 }
 
-static bool enter(struct traffic *t)
-{
-    memset(t, 0, sizeof(*t));
-    plane_open(&t->p);
-    t->a = plane_connect(&t->p, 0);
-    t->b = plane_connect(&t->p, 1);
-    t->c = plane_connect(&t->p, 2);
-    client_match(t->c, "type='signal',interface='test.Numbers',member='Number'");
-    return true;
-}
-
 /* A call of a to b that went directly. */
 static struct message call_directly(struct traffic *t)
 {
@@ -114,7 +103,7 @@ static void continue_big(struct bus *bus)
 static bool prepare(struct traffic *t)
 {
     struct message m;
-    enter(t);
+    traffic_open(t);
     call(t, ":1.1");
     if (!client_expect(t->b, &m))
         return false;
@@ -163,7 +152,7 @@ static void when_idle(void)
 static bool prepare_wrong_answers(struct traffic *t)
 {
     struct message m;
-    enter(t);
+    traffic_open(t);
     call(t, ":1.1");
     if (!client_expect(t->b, &m) || !CHECK_EQUAL(m.serial, t->calls[0]))
         return false;
@@ -224,7 +213,7 @@ static void with_wrong_answers(void)
 /* A direct call is on its way, and not recorded yet. */
 static bool prepare_arriving(struct traffic *t)
 {
-    enter(t);
+    traffic_open(t);
     if (!without_thread(&t->p) || !join(t))
         return false;
     t->late = t->calls[t->n_calls++] = ++t->a->serial;
@@ -252,7 +241,7 @@ static void while_a_call_arrives(void)
 /* A direct call is past reply_timeout. */
 static bool prepare_expiry(struct traffic *t)
 {
-    enter(t);
+    traffic_open(t);
     if (!without_thread(&t->p) || !join(t))
         return false;
     call_directly(t);

@@ -10,12 +10,7 @@
 
 static bool prepare(struct traffic *t)
 {
-    memset(t, 0, sizeof(*t));
-    plane_open(&t->p);
-    t->a = plane_connect(&t->p, 0);
-    t->b = plane_connect(&t->p, 1);
-    t->c = plane_connect(&t->p, 2);
-    client_match(t->c, "type='signal',interface='test.Numbers',member='Number'");
+    traffic_open(t);
     struct message m;
     call(t, ":1.1"); /* is answered while the bus ends */
     if (!client_expect(t->b, &m))
