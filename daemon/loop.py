@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import NoReturn, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 from .guard import Action, Failed, Guard, ignored
 
 Result = TypeVar("Result")
+
+WAKE_UPS: Final = 64  # bytes of the wake-up pipe that are read at once, one for each signal
 
 
 class Loop:
@@ -27,6 +30,7 @@ class Loop:
         self._loop = loop
         self._guard = guard
         self._commit = commit
+        self._wakes_at_signals = False
 
     def time(self) -> float:
         """Return the time in seconds of CLOCK_MONOTONIC."""
@@ -41,9 +45,12 @@ class Loop:
         self._loop.remove_reader(fd)
 
     def signal(self, number: int, action: Action, failed: Failed) -> None:
-        """Call ``action`` whenever the signal is received."""
+        """Call ``action`` whenever the signal is received. Raises OSError."""
+        if not self._wakes_at_signals:
+            self._wake_at_signals()
+            self._wakes_at_signals = True
         # Not by add_signal_handler(), which needs the module inspect only to refuse coroutines.
-        signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(self.run, action, failed))
+        signal.signal(number, lambda *_: self._from_elsewhere(action, failed))
 
     def soon(self, action: Action, failed: Failed) -> None:
         """Call ``action`` in the next iteration."""
@@ -73,14 +80,29 @@ class Loop:
         self._guard.run(action, failed)
         self._guard.run(self._commit, ignored)
 
+    def _wake_at_signals(self) -> None:
+        """Let each signal end the wait for events, after which Python calls its handler.
+
+        Without this, a signal ends the wait only if it arrives during the wait and in this thread. One that
+        arrives after Python's last look for signals and before epoll_wait(2) would be noticed at the next
+        event, hence never on an idle bus.
+        """
+        reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self.reader(reading, partial(os.read, reading, WAKE_UPS), ignored)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)  # a full pipe wakes, too
+
     def _work(self, work: Callable[[], Result], done: Callable[[Result], object], failed: Failed) -> None:
         result: Callable[[], Result]
         try:
             result = partial(_same, work())
         except Exception as error:
             result = partial(_raise, error)
+        self._from_elsewhere(lambda: done(result()), failed)
+
+    def _from_elsewhere(self, action: Action, failed: Failed) -> None:
+        """Call ``action`` soon, from a thread or a signal handler."""
         try:
-            self._loop.call_soon_threadsafe(self.run, lambda: done(result()), failed)
+            self._loop.call_soon_threadsafe(self.run, action, failed)
         except RuntimeError:
             pass  # the loop is closed
 
