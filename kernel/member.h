@@ -105,6 +105,7 @@ struct umc_member {
 	struct list_head named;		/* its names */
 	struct list_head recent;	/* in group->recent */
 	struct umc_mold __rcu *mold;
+	atomic64_t unjudged;		/* messages that asked since it was dirty, without tx */
 	/* by tx */
 	u64 direct;
 	u64 released_at;		/* direct, when it was released the last time */

@@ -322,28 +322,14 @@ static int umc_try_direct(struct umc_send *send, struct msghdr *msg, size_t len)
 	return reason;
 }
 
-/**
- * umc_sendmsg - proto_ops of a member that has a daemon's end
- * @sock:	member's
- * @msg:	advanced by what is returned
- * @len:	bytes
- *
- * Return: as sendmsg(2)
- */
-int umc_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
+/* Not inlined: most messages of a member that only asks never come here. */
+static noinline int umc_send_judged(struct umc_hook *hook, struct socket *sock, struct msghdr *msg,
+				    size_t len)
 {
-	struct umc_hook *hook = umc_hook(sock);
 	struct umc_send send = { .hook = hook };
 	struct iov_iter saved = msg->msg_iter;
 	int err;
 
-	if (!rcu_access_pointer(hook->member))
-		return hook->original->sendmsg(sock, msg, len);
-	if (umc_foreign_context(sock->sk)) {
-		atomic64_inc(&hook->foreign);
-		umc_ask_begin(hook);
-		return umc_ask(hook, sock, msg, len);
-	}
 	send.timeout = sock_sndtimeo(sock->sk, msg->msg_flags & MSG_DONTWAIT);
 	do {
 		err = umc_try_direct(&send, msg, len);
@@ -358,4 +344,45 @@ int umc_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 	if (err > 0)
 		return umc_ask(hook, sock, msg, len);
 	return err;
+}
+
+/*
+ * A dirty member's message asks, whatever it says.  That needs no tx: if the member is
+ * released just now, what another thread sends directly is sent at the same time
+ * as this message; what this one sends after it finds the member dirty.
+ */
+static bool umc_asks_unjudged(struct umc_hook *hook)
+{
+	struct umc_member *member;
+
+	if (!READ_ONCE(hook->dirty))
+		return false;
+	rcu_read_lock();
+	member = rcu_dereference(hook->member);
+	if (member)
+		atomic64_inc(&member->unjudged);
+	rcu_read_unlock();
+	return member;
+}
+
+/**
+ * umc_sendmsg - proto_ops of a member that has a daemon's end
+ * @sock:	member's
+ * @msg:	advanced by what is returned
+ * @len:	bytes
+ *
+ * Return: as sendmsg(2)
+ */
+int umc_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
+{
+	struct umc_hook *hook = umc_hook(sock);
+
+	if (!rcu_access_pointer(hook->member))
+		return hook->original->sendmsg(sock, msg, len);
+	if (umc_foreign_context(sock->sk))
+		atomic64_inc(&hook->foreign);
+	else if (!umc_asks_unjudged(hook))
+		return umc_send_judged(hook, sock, msg, len);
+	umc_ask_begin(hook);
+	return umc_ask(hook, sock, msg, len);
 }

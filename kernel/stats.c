@@ -45,6 +45,7 @@ void umc_stats_add(struct umc_stats *stats, const struct umc_member *member)
 	stats->spilled += READ_ONCE(member->spills);
 	for (i = 0; i < UMC_ASKED_REASONS; i++)
 		stats->asked[i] += READ_ONCE(member->asked[i]);
+	stats->asked[UMC_ASKED_DIRTY] += atomic64_read(&member->unjudged);
 	stats->asked[UMC_ASKED_CONTEXT] += atomic64_read(&member->hook->foreign);
 }
 
