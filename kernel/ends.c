@@ -5,7 +5,7 @@
  * At the daemon's end it makes the member dirty before its sender goes on.
  * Counting sends in our sendmsg is not enough: a thread may have been inside the
  * original sendmsg when its socket became a member, and may queue its message
- * after UMC_RELEASE saw an empty queue.  af_unix calls sk_data_ready after it
+ * after umc_release_one() saw an empty queue.  af_unix calls sk_data_ready after it
  * has queued, in the sender's context, for every way there is to send.  The
  * member's own socket, which such a sender has open, pins this module.  The
  * daemon itself hears of it a little later, see umc_ask().

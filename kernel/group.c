@@ -262,10 +262,6 @@ static long umc_group_call(struct umc_group *group, unsigned int cmd, void *argu
 		return umc_filter_set(group, argument);
 	case UMC_SET_STAMP:
 		return umc_stamp_set(group, argument);
-	case UMC_RELEASE:
-		return umc_release(group, argument);
-	case UMC_WRITE:
-		return umc_write(group, argument);
 	case UMC_GATE:
 		return gate->flags || gate->closed > 1 ? -EINVAL : umc_gate(group, gate->closed);
 	case UMC_SET_SHAPE:
@@ -294,7 +290,8 @@ static long umc_group_call(struct umc_group *group, unsigned int cmd, void *argu
 	return -ENOTTY;
 }
 
-static long umc_group_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+/* Not inlined: the compiler clears the argument, which is large. */
+static noinline long umc_group_change(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	union {
 		struct umc_add add;
@@ -317,6 +314,17 @@ static long umc_group_ioctl(struct file *file, unsigned int cmd, unsigned long a
 	    copy_to_user((void __user *)arg, argument.bytes, size))
 		return -EFAULT;
 	return ret;
+}
+
+static long umc_group_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct umc_write write;
+
+	if (cmd != UMC_WRITE)
+		return umc_group_change(file, cmd, arg);
+	if (copy_from_user(&write, (void __user *)arg, sizeof(write)))
+		return -EFAULT;
+	return umc_write(file->private_data, &write);
 }
 
 static ssize_t umc_group_read(struct file *file, char __user *buf, size_t size, loff_t *pos)

@@ -5,13 +5,22 @@
 
 #include <linux/fs.h>
 #include <linux/uidgid.h>
+#include <linux/uio.h>
 
 #include "member.h"
+
+#define UMC_FEW		8
 
 /* Messages of which classes one accepts. */
 struct umc_accepts {
 	u32 generation;			/* of the group, when this was set */
 	u64 from[UMC_TOPICS];		/* 1 << class */
+};
+
+/* An entry of UMC_WRITE. */
+struct umc_writing {
+	struct umc_write_entry entry;
+	struct umc_member *member;	/* NULL: no such member */
 };
 
 struct umc_group {
@@ -52,6 +61,8 @@ struct umc_group {
 	struct umc_accepts accepts[UMC_MAX_CLASSES];
 	struct umc_stats retired;	/* of members that are forgotten */
 	struct mutex write;		/* one UMC_WRITE at a time */
+	struct umc_writing few[UMC_FEW];	/* its entries, unless there are more */
+	struct iovec parts[UMC_FEW];	/* of an entry, likewise */
 	struct mutex multicast;		/* one multicast at a time */
 	struct umc_member **hits;	/* multicast: the receivers */
 	spinlock_t spill_lock;		/* spills */
@@ -119,7 +130,6 @@ const struct umc_chain *umc_shared(const struct umc_member *from);
 
 /* write.c */
 int umc_write(struct umc_group *group, const struct umc_write *write);
-int umc_release(struct umc_group *group, const struct umc_release *release);
 
 /* watch.c */
 int umc_watch(struct umc_group *group, const struct umc_watch *watch);

@@ -19,7 +19,7 @@ static bool umc_foreign_context(const struct sock *sk)
 }
 
 /*
- * UMC_RELEASE clears dirty first and looks at asking afterwards; here it is the
+ * umc_release_one() clears dirty first and looks at asking afterwards; here it is the
  * other way round, so one of the two sees the other.
  */
 static void umc_ask_begin(struct umc_hook *hook)
@@ -33,7 +33,7 @@ static void umc_ask_begin(struct umc_hook *hook)
 /*
  * May block as ever, therefore without tx.  The daemon hears of the message once
  * this send is no longer under way: told by af_unix it might run before that, and
- * would have to try UMC_RELEASE again.
+ * would have to try to release its sender again.
  */
 static int umc_ask(struct umc_hook *hook, struct socket *sock, struct msghdr *msg, size_t len)
 {

@@ -30,8 +30,8 @@
  * A sender may be throttled or pre-empted while it holds tx, multicast and rx,
  * since its filters and the original sendmsg may sleep.  So no other task
  * waits for them: other senders try, and ask; the owner of the group never
- * takes tx or multicast but by trying (UMC_RELEASE), and finds rx taken or not
- * (UMC_WRITE).  All others are spinlocks, or taken by the owner alone.
+ * takes tx or multicast but by trying, to release a member, and finds rx taken or
+ * not (both UMC_WRITE).  All others are spinlocks, or taken by the owner alone.
  *
  * The owner's changes therefore don't wait for senders: under group->lock they
  * replace pointers and increment group->epoch.  A sender notes the epoch before

@@ -8,15 +8,8 @@
 
 #include "umc.h"
 
-#define UMC_FEW		8
 /* Entries written before their receivers are woken: this delays no receiver by more than 200 us. */
 #define UMC_UNWOKEN	64
-
-/* One entry on its way. */
-struct umc_writing {
-	struct umc_write_entry entry;
-	struct umc_member *member;	/* NULL: no such member */
-};
 
 /*
  * Held first, then check for a delivery under way: none begins after that.
@@ -56,12 +49,12 @@ static ssize_t umc_write_one(struct umc_member *member, const struct umc_write_e
 			     size_t *length)
 {
 	struct msghdr msg = { .msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL };
-	struct iovec few[UMC_FEW], *iov = few;
+	struct iovec *iov = member->group->parts;
 	struct file *file;
 	ssize_t ret;
 
 	ret = import_iovec(ITER_SOURCE, u64_to_user_ptr(entry->iov), entry->iov_count,
-			   ARRAY_SIZE(few), &iov, &msg.msg_iter);
+			   UMC_FEW, &iov, &msg.msg_iter);
 	if (ret <= 0)
 		goto free_iov;
 	*length = ret;
@@ -187,47 +180,6 @@ static int umc_write_report(const struct umc_write *write, const struct umc_writ
 	return 0;
 }
 
-/**
- * umc_write - UMC_WRITE
- * @group:	of connections
- * @write:	entries
- *
- * Holds every receiver before it writes to the first, so that a reaction to one
- * of these messages can't reach another receiver before that has got its own.
- *
- * Return: number of entries written completely, or a negative error
- */
-int umc_write(struct umc_group *group, const struct umc_write *write)
-{
-	struct umc_writing few[UMC_FEW] = {}, *batch = few;
-	int ret;
-	u32 i;
-
-	if (write->flags || write->count > UMC_MAX_ENTRIES)
-		return -EINVAL;
-	if (group->address)
-		return -EOPNOTSUPP;
-	if (write->count > UMC_FEW) {
-		batch = kvcalloc(write->count, sizeof(*batch), GFP_KERNEL_ACCOUNT);
-		if (!batch)
-			return -ENOMEM;
-	}
-	mutex_lock(&group->write);
-	ret = umc_write_fetch(group, write, batch);
-	if (!ret) {
-		ret = umc_write_batch(batch, write->count);
-		if (umc_write_report(write, batch))
-			ret = -EFAULT;
-	}
-	mutex_unlock(&group->write);
-	for (i = 0; i < write->count; i++)
-		if (batch[i].member)
-			umc_member_put(batch[i].member);
-	if (batch != few)
-		kvfree(batch);
-	return ret;
-}
-
 /*
  * Clean, if none of its messages is on the way to the daemon, or waits there unread.
  * The daemon vouches for what it has read already.  See umc_ask_begin().
@@ -264,24 +216,70 @@ static int umc_release_one(struct umc_group *group, u32 index)
 	return err;
 }
 
-int umc_release(struct umc_group *group, const struct umc_release *release)
+static int umc_release(struct umc_group *group, const struct umc_write *write)
 {
-	struct umc_release_entry __user *entries = u64_to_user_ptr(release->entries);
+	struct umc_release_entry __user *entries = u64_to_user_ptr(write->releases);
 	struct umc_release_entry entry;
-	int clean = 0;
 	u32 i;
 
-	if (release->flags || release->count > UMC_MAX_ENTRIES)
+	for (i = 0; i < write->release_count; i++) {
+		if (copy_from_user(&entry, entries + i, sizeof(entry)))
+			return -EFAULT;
+		if (put_user(umc_release_one(group, entry.index), &entries[i].result))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+/* group->write held. */
+static int umc_write_all(struct umc_group *group, const struct umc_write *write,
+			 struct umc_writing *batch)
+{
+	int ret = umc_write_fetch(group, write, batch);
+	u32 i, complete;
+
+	if (ret)
+		return ret;
+	ret = umc_release(group, write);
+	complete = umc_write_batch(batch, write->count);
+	if (umc_write_report(write, batch))
+		ret = -EFAULT;
+	for (i = 0; i < write->count; i++)
+		if (batch[i].member)
+			umc_member_put(batch[i].member);
+	return ret ? ret : complete;
+}
+
+/**
+ * umc_write - UMC_WRITE
+ * @group:	of connections
+ * @write:	entries
+ *
+ * Holds every receiver before it writes to the first, so that a reaction to one
+ * of these messages can't reach another receiver before that has got its own.
+ * Releases members in between, so that they find the others held, and a member
+ * that reacts to what is written finds itself released.
+ *
+ * Return: number of entries written completely, or a negative error
+ */
+int umc_write(struct umc_group *group, const struct umc_write *write)
+{
+	struct umc_writing *many = NULL;
+	int ret;
+
+	if (write->flags || write->reserved || write->count > UMC_MAX_ENTRIES ||
+	    write->release_count > UMC_MAX_ENTRIES)
 		return -EINVAL;
 	if (group->address)
 		return -EOPNOTSUPP;
-	for (i = 0; i < release->count; i++) {
-		if (copy_from_user(&entry, entries + i, sizeof(entry)))
-			return -EFAULT;
-		entry.result = umc_release_one(group, entry.index);
-		clean += entry.result >= 0;
-		if (put_user(entry.result, &entries[i].result))
-			return -EFAULT;
+	if (write->count > UMC_FEW) {
+		many = kvmalloc_array(write->count, sizeof(*many), GFP_KERNEL_ACCOUNT);
+		if (!many)
+			return -ENOMEM;
 	}
-	return clean;
+	mutex_lock(&group->write);
+	ret = umc_write_all(group, write, many ? many : group->few);
+	mutex_unlock(&group->write);
+	kvfree(many);
+	return ret;
 }

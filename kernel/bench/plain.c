@@ -249,9 +249,9 @@ static void set_filter(uint32_t which, uint32_t index, const struct sock_filter 
 static void group_release(int client)
 {
 	struct umc_release_entry entry = { .index = client };
-	struct umc_release call = { .entries = (uintptr_t)&entry, .count = 1 };
+	struct umc_write call = { .releases = (uintptr_t)&entry, .release_count = 1 };
 
-	ioctl(group_fd, UMC_RELEASE, &call);
+	ioctl(group_fd, UMC_WRITE, &call);
 }
 
 static void group_add(int listener, int client)

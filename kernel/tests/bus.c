@@ -122,9 +122,9 @@ void bus_free(struct bus *bus)
 int release_result(struct bus *bus, uint32_t index)
 {
 	struct umc_release_entry entry = { .index = index };
-	struct umc_release call = { .entries = (uintptr_t)&entry, .count = 1 };
+	struct umc_write call = { .releases = (uintptr_t)&entry, .release_count = 1 };
 
-	EQUAL(ioctl(bus->group, UMC_RELEASE, &call), entry.result >= 0);
+	EQUAL(ioctl(bus->group, UMC_WRITE, &call), 0);
 	return entry.result;
 }
 

@@ -56,9 +56,9 @@ class Group:
         fcntl.ioctl(self.fd, ioctl_number(direction, number, len(argument)), argument)
         return struct.unpack("=" + form, argument)
 
-    def _entries(self, number: int, entry: bytearray, count: int = 1) -> None:
-        address = address_of(entry)
-        self._call(3, number, address, count, 0, form="QII")
+    def _write(self, entries: bytearray, count: int, releases: bytearray, release_count: int) -> None:
+        addresses = address_of(entries), address_of(releases)
+        self._call(1, 0x17, addresses[0], count, 0, addresses[1], release_count, 0, form="QIIQII")
 
     def filter(self, which: int, index: int, code: bytes) -> None:
         buffer = bytearray(code)
@@ -102,17 +102,24 @@ class Group:
 
     def release(self, index: int) -> bool:
         entry = bytearray(struct.pack("=Ii", index, 0))
-        self._entries(0x16, entry)
+        self._write(bytearray(), 0, entry, 1)
         return struct.unpack("=Ii", entry)[1] >= 0
 
     def write(self, index: int, data: bytes, hold: bool = False) -> int:
+        return self.write_and_release(index, data, None, hold)[0]
+
+    def write_and_release(
+        self, index: int, data: bytes, released: int | None, hold: bool = False
+    ) -> tuple[int, bool]:
+        """Both with one call; a member to be released is None or an index."""
         buffer = bytearray(data)
         vector = bytearray(struct.pack("=QQ", address_of(buffer), len(data)))
         entry = bytearray(
             struct.pack("=IIQIIQq", index, HOLD * hold, address_of(vector), 1 if data else 0, 0, 0, 0)
         )
-        self._entries(0x17, entry)
-        return struct.unpack("=IIQIIQq", entry)[6]
+        release = bytearray(struct.pack("=Ii", released or 0, 0))
+        self._write(entry, 1, release, 0 if released is None else 1)
+        return struct.unpack("=IIQIIQq", entry)[6], struct.unpack("=Ii", release)[1] >= 0
 
     def pending(self) -> int:
         return self._call(3, 0x1A, 0, 0, ANY, ANY, 0, 0, 0, form="QIIIIII")[1]

@@ -184,7 +184,7 @@ static void serve(uint32_t slot)
 	static char buffer[70000];
 	int fd = bus.client[slot].daemon, n;
 	struct umc_release_entry entry = { .index = slot };
-	struct umc_release call = { .entries = (uintptr_t)&entry, .count = 1 };
+	struct umc_write call = { .releases = (uintptr_t)&entry, .release_count = 1 };
 
 	if (fd < 0)
 		return;
@@ -193,7 +193,7 @@ static void serve(uint32_t slot)
 		if (daemon_write(&bus, rand() % SLOTS, buffer, n, rand() % 64 ? 0 : UMC_WRITE_HOLD) > 0)
 			written++;
 	}
-	ioctl(bus.group, UMC_RELEASE, &call);
+	ioctl(bus.group, UMC_WRITE, &call);
 	while (read(bus.group, buffer, sizeof(buffer)) > 0)
 		spilled++;
 }

@@ -155,7 +155,6 @@ TEST(dgram_ask_is_refused, SMOKE)
 	const struct sock_filter no = BPF_STMT(BPF_RET | BPF_K, UMC_NO);
 	struct bus bus = { .group = g.group, .device = g.device };
 	struct umc_add add = { .listener_fd = g.address_fd, .accepted_fd = g.address_fd };
-	struct umc_release call_release = {};
 	struct umc_write call_write = {};
 	int a = joined(&g), b = joined(&g);
 
@@ -167,7 +166,6 @@ TEST(dgram_ask_is_refused, SMOKE)
 	create.address_fd = g.device;
 	FAILS(ioctl(g.device, UMC_CREATE, &create), ENOTSOCK);
 	FAILS(ioctl(g.group, UMC_ADD, &add), EOPNOTSUPP);
-	FAILS(ioctl(g.group, UMC_RELEASE, &call_release), EOPNOTSUPP);
 	FAILS(ioctl(g.group, UMC_WRITE, &call_write), EOPNOTSUPP);
 	FAILS(ioctl(g.group, UMC_WATCH, &(struct umc_watch){ .fd = g.device }), EOPNOTSUPP);
 	FAILS(set_filter(&bus, UMC_FILTER_EGRESS, 0, &no, 1), EOPNOTSUPP);

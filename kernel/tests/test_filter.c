@@ -229,7 +229,7 @@ TEST(member_can_not_touch_its_filters, SMOKE | EACH_TYPE)
 	send_to(&bus->client[0], 0, 2);
 	expect(bus->client[1].fd, 2);
 	/* The member has no way to the group's ioctls either. */
-	FAILS(ioctl(fd, UMC_RELEASE, &zero), ENOTTY);
+	FAILS(ioctl(fd, UMC_WRITE, &zero), ENOTTY);
 	bus_free(bus);
 }
 

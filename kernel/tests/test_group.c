@@ -52,7 +52,6 @@ TEST(calls_refuse_unknown_flags, SMOKE | EACH_TYPE)
 	struct umc_index index = { .index = 0, .flags = 1 };
 	struct umc_filter filter = { .index = 0, .prog_type = 1 };
 	struct umc_stamp stamp = { .flags = 2 };
-	struct umc_release call_release = { .flags = 1 };
 	struct umc_write call_write = { .flags = 1 };
 	struct umc_gate call_gate = { .flags = 1 };
 	struct umc_pending_list list = { .flags = 1 };
@@ -69,7 +68,8 @@ TEST(calls_refuse_unknown_flags, SMOKE | EACH_TYPE)
 	filter = (struct umc_filter){ .which = 3 };
 	FAILS(ioctl(bus->group, UMC_SET_FILTER, &filter), EINVAL);
 	FAILS(ioctl(bus->group, UMC_SET_STAMP, &stamp), EINVAL);
-	FAILS(ioctl(bus->group, UMC_RELEASE, &call_release), EINVAL);
+	FAILS(ioctl(bus->group, UMC_WRITE, &call_write), EINVAL);
+	call_write = (struct umc_write){ .reserved = 1 };
 	FAILS(ioctl(bus->group, UMC_WRITE, &call_write), EINVAL);
 	FAILS(ioctl(bus->group, UMC_GATE, &call_gate), EINVAL);
 	FAILS(ioctl(bus->group, UMC_PENDING_LIST, &list), EINVAL);

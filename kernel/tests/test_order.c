@@ -47,16 +47,18 @@ TEST(after_an_ask_everything_asks_until_released, SMOKE | EACH_TYPE)
 TEST(release_reports_each_member, SMOKE | EACH_TYPE)
 {
 	struct umc_release_entry entries[3] = { { .index = 0 }, { .index = 1 }, { .index = 40 } };
-	struct umc_release call = { .entries = (uintptr_t)entries, .count = 3 };
+	struct umc_write call = { .releases = (uintptr_t)entries, .release_count = 3 };
 	struct bus *bus = bus_new(2);
 
 	send_to(&bus->client[1], UMC_ASK, 1);
-	EQUAL(ioctl(bus->group, UMC_RELEASE, &call), 1);
+	EQUAL(ioctl(bus->group, UMC_WRITE, &call), 0);
 	EQUAL(entries[0].result, 0);
 	EQUAL(entries[1].result, -EBUSY);
 	EQUAL(entries[2].result, -ENOENT);
-	call.count = UMC_MAX_ENTRIES + 1;
-	FAILS(ioctl(bus->group, UMC_RELEASE, &call), EINVAL);
+	call.release_count = UMC_MAX_ENTRIES + 1;
+	FAILS(ioctl(bus->group, UMC_WRITE, &call), EINVAL);
+	call = (struct umc_write){ .release_count = 1 };
+	FAILS(ioctl(bus->group, UMC_WRITE, &call), EFAULT);
 	bus_free(bus);
 }
 

@@ -159,7 +159,7 @@ static const struct {
 	{ "UMC_GATE", close_gate, NULL },
 	{ "UMC_WRITE", write_to_all, NULL },
 	{ "UMC_REMOVE, UMC_FORGET, UMC_ADD", leave_and_come, new_ingress },
-	{ "UMC_RELEASE", let_go, NULL },
+	{ "UMC_WRITE, which releases", let_go, NULL },
 };
 
 /* A thread that sleeps in a call has waited for another. */

@@ -66,6 +66,48 @@ TEST(an_entry_stops_later_ones_for_its_member, EACH_TYPE)
 	bus_free(bus);
 }
 
+/* What a released member sends comes behind what the same call writes to its receiver. */
+TEST(one_call_releases_and_writes, SMOKE | EACH_TYPE)
+{
+	struct bus *bus = bus_new(3);
+	struct message *small = message_new(0, MINIMUM, 5);
+	struct iovec iov = { small, MINIMUM };
+	struct umc_write_entry entries[2] = {
+		{ .index = 1, .iov = (uintptr_t)&iov, .iov_count = 1 },
+		{ .index = 2, .flags = UMC_WRITE_HOLD },
+	};
+	struct umc_release_entry releases[3] = { { .index = 0 }, { .index = 2 }, { .index = 40 } };
+	struct umc_write call = {
+		.entries = (uintptr_t)entries, .count = 2,
+		.releases = (uintptr_t)releases, .release_count = 3,
+	};
+
+	send_to(&bus->client[0], UMC_ASK, 1);
+	expect(bus->client[0].daemon, 1);
+	send_to(&bus->client[2], UMC_ASK, 2);
+	EQUAL(ioctl(bus->group, UMC_WRITE, &call), 2);
+	EQUAL(entries[0].result, MINIMUM);
+	EQUAL(entries[1].result, 0);
+	EQUAL(releases[0].result, 0);
+	EQUAL(releases[1].result, -EBUSY);
+	EQUAL(releases[2].result, -ENOENT);
+	CHECK(!(state_of(bus, 1) & UMC_STATE_HELD));
+	CHECK(state_of(bus, 2) & UMC_STATE_HELD);
+	send_to(&bus->client[0], TO(1), 6);
+	expect(bus->client[1].fd, 5);
+	expect(bus->client[1].fd, 6);
+	/* Releases that can't be read don't stop the entries. */
+	send_to(&bus->client[0], UMC_ASK, 7);
+	expect(bus->client[0].daemon, 7);
+	call.releases = 8;
+	FAILS(ioctl(bus->group, UMC_WRITE, &call), EFAULT);
+	EQUAL(entries[0].result, MINIMUM);
+	expect(bus->client[1].fd, 5);
+	EQUAL(release(bus, 0), 0);
+	free(small);
+	bus_free(bus);
+}
+
 TEST(write_passes_descriptors, SMOKE | EACH_TYPE)
 {
 	struct bus *bus = bus_new(1);

@@ -54,7 +54,8 @@ static struct fake_group {
     bool rest;                  /* and one of what the others want */
     struct fake_name names[FAKE_NAMES];
     uint64_t accepts[UMC_MAX_CLASSES][UMC_TOPICS];
-    int direct; /* result of UMC_RELEASE: 1 if the member has sent directly */
+    int direct;        /* result of a release: 1 if the member has sent directly */
+    uint32_t releases; /* that succeeded */
     bool gated;
     bool closed; /* by the data plane, as far as the calls show */
     int watched; /* what becomes readable to stop the group; -1: nothing */
@@ -207,8 +208,19 @@ static inline int64_t fake_write_entry(struct umc_write_entry *entry, bool fails
     return n;
 }
 
+static inline void fake_release(const struct umc_write *write)
+{
+    struct umc_release_entry *entries = (struct umc_release_entry *)(uintptr_t)write->releases;
+    for (uint32_t i = 0; i < write->release_count; i++) {
+        bool known = fake_member(entries[i].index);
+        entries[i].result = known ? fake_group.direct : -ENOENT;
+        fake_group.releases += known;
+    }
+}
+
 static inline int fake_write(const struct umc_write *write)
 {
+    fake_release(write);
     struct umc_write_entry *entries = (struct umc_write_entry *)(uintptr_t)write->entries;
     bool stopped[FAKE_MEMBERS] = {false};
     for (uint32_t i = 0; i < write->count; i++) {
@@ -219,14 +231,6 @@ static inline int fake_write(const struct umc_write *write)
         if (known && entry->result < 0)
             stopped[entry->index] = true;
     }
-    return 0;
-}
-
-static inline int fake_release(const struct umc_release *release)
-{
-    struct umc_release_entry *entries = (struct umc_release_entry *)(uintptr_t)release->entries;
-    for (uint32_t i = 0; i < release->count; i++)
-        entries[i].result = fake_member(entries[i].index) ? fake_group.direct : -ENOENT;
     return 0;
 }
 
@@ -303,8 +307,6 @@ static inline int fake_call(unsigned long request, void *argument)
         return fake_filter(argument);
     case UMC_WRITE:
         return fake_write(argument);
-    case UMC_RELEASE:
-        return fake_release(argument);
     case UMC_WATCH:
         fake_group.watched = ((struct umc_watch *)argument)->fd;
         return 0;
@@ -427,6 +429,14 @@ static inline uint32_t fake_calls(unsigned long request)
 {
     pthread_mutex_lock(&fake_group.mutex);
     uint32_t n = fake_group.calls[_IOC_NR(request) % FAKE_REQUESTS];
+    pthread_mutex_unlock(&fake_group.mutex);
+    return n;
+}
+
+static inline uint32_t fake_releases(void)
+{
+    pthread_mutex_lock(&fake_group.mutex);
+    uint32_t n = fake_group.releases;
     pthread_mutex_unlock(&fake_group.mutex);
     return n;
 }

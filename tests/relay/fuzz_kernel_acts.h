@@ -92,9 +92,9 @@ static inline void act_file(struct input *in)
 static inline void act_group(struct input *in)
 {
     static const unsigned long requests[] = {
-        UMC_ADD,     UMC_REMOVE,   UMC_FORGET,    UMC_SET_FILTER,  UMC_SET_MARK,     UMC_SET_STAMP,
-        UMC_RELEASE, UMC_WRITE,    UMC_GATE,      UMC_PENDING_ADD, UMC_PENDING_TAKE, UMC_PENDING_LIST,
-        UMC_REVOKE,  UMC_SET_NAME, UMC_SET_CLASS, UMC_SET_ACCEPT,  UMC_WATCH};
+        UMC_ADD,      UMC_REMOVE,    UMC_FORGET,      UMC_SET_FILTER,   UMC_SET_MARK,     UMC_SET_STAMP,
+        UMC_WRITE,    UMC_GATE,      UMC_PENDING_ADD, UMC_PENDING_TAKE, UMC_PENDING_LIST, UMC_REVOKE,
+        UMC_SET_NAME, UMC_SET_CLASS, UMC_SET_ACCEPT,  UMC_WATCH};
     static const int errors[] = {ENOENT, EAGAIN, EBUSY, ENOMEM, EPIPE, EINTR, EBADF, E2BIG};
     uint8_t what = input_byte(in), how = input_byte(in);
     if (!control.relay->bus.group)

@@ -83,7 +83,7 @@ static void nothing_is_learned_where_all_is_allowed(void)
     struct client *a = enter(&p, 0), *b = enter(&p, 1);
     REQUIRE(meet(a, ":1.0", b, ":1.1"));
     CHECK(is_classed(0) && is_classed(1));
-    CHECK(fake_calls(UMC_RELEASE) > 0);
+    CHECK(fake_releases() > 0);
     for (uint32_t topic = 0; topic < UMC_TOPICS; topic++)
         CHECK_EQUAL(fake_group.accepts[fake_look(1).class_id][topic], 1u << fake_look(0).class_id);
     client_match(b, RULE);
@@ -198,15 +198,15 @@ static void member_that_calls_the_bus_alone_is_not_released(void)
     REQUIRE(meet(a, ":1.0", b, ":1.1"));
     for (int i = 0; i <= GROUP_PEER_VAIN; i++)
         REQUIRE(client_sync(a));
-    uint32_t releases = fake_calls(UMC_RELEASE);
+    uint32_t releases = fake_releases();
     for (int i = 0; i < 10; i++)
         REQUIRE(client_sync(a));
-    CHECK_EQUAL(fake_calls(UMC_RELEASE), releases);
+    CHECK_EQUAL(fake_releases(), releases);
     fake_group.direct = 1; /* so from now on, as far as the kernel says */
     expects_reply(a, b, ":1.1", ":1.0");
     for (int i = 0; i < 10; i++)
         REQUIRE(client_sync(a));
-    CHECK(fake_calls(UMC_RELEASE) >= releases + 10);
+    CHECK(fake_releases() >= releases + 10);
     plane_close(&p);
 }
 

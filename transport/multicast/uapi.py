@@ -86,8 +86,9 @@ class Uapi:
     def release(self, group: int, index: int) -> bool:
         """Let a member send directly; return False while data from it is queued for the daemon."""
         entry = ffi.new("struct umc_release_entry *", {"index": index})
-        fields = {"entries": int(ffi.cast("uintptr_t", entry)), "count": 1}
-        return _call(group, lib.UMC_RELEASE, ffi.new("struct umc_release *", fields)) == 1
+        fields = {"releases": int(ffi.cast("uintptr_t", entry)), "release_count": 1}
+        _call(group, lib.UMC_WRITE, ffi.new("struct umc_write *", fields))
+        return bool(entry.result >= 0)
 
     def remove(self, group: int, index: int) -> None:
         """Turn a member back into an ordinary socket; its index stays in use."""

@@ -176,8 +176,8 @@ static void learn(const struct transit *t, struct group_peer *from, struct group
     list_append(&to->arriving, &flow->in_to);
     from->n_flows++;
     from->calls |= m->type == MESSAGE_METHOD_CALL;
-    from->misses++;
     group_peer_stale_egress(bus, from);
+    group_peer_missed(bus, from);
 }
 
 /* The group peer that a connection is, its party known. NULL: none; it joins at the end of the wake-up. */
@@ -212,7 +212,7 @@ void group_learn(const struct transit *t, struct peer *to, bool requested_reply)
         naming_covers(group, from, to->group.gp, m->type))
         return;
     if (flow_find(from, m))
-        from->misses += from->egress_stale;
+        group_peer_missed(t->bus, from);
     else
         learn(t, from, to->group.gp, requested_reply);
 }
@@ -230,9 +230,9 @@ void group_learn_broadcast(const struct transit *t, struct peer *to)
             group_peer_stale_egress(t->bus, from);
     }
     if (!to) {
-        from->misses += from->egress_stale;
+        group_peer_missed(t->bus, from);
         from->vain = t->bus->group->rest.has_ingress ? 0 : from->vain;
-        t->bus->group->misses++;
+        group_missed(t->bus);
     }
     struct group_peer *receiver = to ? to->group.gp : NULL;
     if (receiver && receiver->quiet)

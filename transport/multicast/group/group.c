@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/clock.h"
 #include "group/group_peer.h"
 #include "send/mediate.h"
 #include "send/monitor.h"
@@ -10,9 +9,6 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
-
-#define RELEASES 1024u    /* group peers released in one call */
-#define GROUP_REBUILDS 8u /* group peers whose filters are made in one wake-up */
 
 static void group_free(struct group *group)
 {
@@ -95,7 +91,6 @@ static const struct group_ops group_functions = {
     .calls = group_calls,
     .expire_calls = group_expire_calls,
     .spilled = group_spilled,
-    .release = group_release,
     .settle = group_settle,
     .timeout = group_timeout,
     .flush = group_flush,
@@ -114,7 +109,7 @@ int group_begin(struct bus *bus, int fd, uint32_t max_members, bool trust_everyb
     group->fd = fd;
     group->max_members = max_members < UMC_MAX_MEMBERS ? max_members : UMC_MAX_MEMBERS;
     group->trust_everybody = trust_everybody;
-    group->rebuild_wait = -1;
+    group->rebuild_at = group->rebuild_wait = -1;
     list_init(&group->all);
     list_init(&group->stale);
     list_init(&group->dirty);
@@ -250,14 +245,15 @@ static bool is_drained(const struct peer *peer)
 }
 
 /*
- * Collects drained group peers. A group peer without a filter needs no release; making its filter lists it
- * again. One whose messages are all the relay's anyway, such as calls to the bus, is not released until it
- * sends one that might have gone directly: judging them in the kernel first, and releasing it after each,
- * costs a third of what relaying does.
+ * A group peer without a filter needs no release; making its filter lists it again. One whose messages are
+ * all the relay's anyway, such as calls to the bus, is not released until it sends one that might have gone
+ * directly: judging them in the kernel first, and releasing it after each, costs a third of what relaying
+ * does.
  */
-static uint32_t collect_drained(struct group *group, struct umc_release_entry entries[RELEASES])
+uint32_t group_collect_drained(struct group *group, struct umc_release_entry *entries, uint32_t room)
 {
     uint32_t n = 0;
+    group->release_waits = false;
     LIST_FOR_SAFE (at, after, &group->dirty) {
         struct group_peer *gp = CONTAINER_OF(at, struct group_peer, in_dirty);
         if (!is_drained(gp->peer))
@@ -266,17 +262,17 @@ static uint32_t collect_drained(struct group *group, struct umc_release_entry en
         if ((!gp->has_egress && !gp->named) || gp->vain >= GROUP_PEER_VAIN)
             continue;
         entries[n++] = (struct umc_release_entry){.index = gp->index};
-        if (n == RELEASES)
+        if (n == room)
             break;
     }
     return n;
 }
 
 /*
- * Notes what came of it. A group peer that the kernel reports as busy is retried: the client may not have
- * returned yet from the system call that sent what was read.
+ * A group peer that the kernel reports as busy is retried: the client may not have returned yet from the
+ * system call that sent what was read.
  */
-static void released(struct bus *bus, const struct umc_release_entry *entries, uint32_t n)
+void group_released(struct bus *bus, const struct umc_release_entry *entries, uint32_t n)
 {
     struct group *group = bus->group;
     for (uint32_t i = 0; i < n; i++) {
@@ -289,70 +285,6 @@ static void released(struct bus *bus, const struct umc_release_entry *entries, u
             continue;
         group_dirty(bus, gp->peer);
         group->release_waits = true;
-    }
-}
-
-void group_release(struct bus *bus)
-{
-    struct group *group = bus->group;
-    struct umc_release_entry entries[RELEASES];
-    uint32_t n = group->failed ? 0 : collect_drained(group, entries);
-    group->release_waits = false;
-    if (n == 0)
-        return;
-    if (!writing_hold(bus, &bus->touched)) {
-        for (uint32_t i = 0; i < n && !group->failed; i++)
-            group_dirty(bus, group->peers[entries[i].index]->peer);
-        return;
-    }
-    int error = umc_release(group->fd, entries, n);
-    if (error < 0)
-        group_fail(bus, "Members of the group can't be released", error);
-    else
-        released(bus, entries, n);
-}
-
-/* Milliseconds until the filters of a group peer are due; -1: when they are missed more. */
-static int64_t rebuild_wait(const struct group *group, const struct group_peer *gp, int64_t now)
-{
-    uint32_t enough = group->n_stale_ingress * GROUP_MISSES;
-    if (gp == &group->rest)
-        enough += gp->n_rules / GROUP_REST_RULES_A_MISS;
-    bool missed = (gp->egress_stale && gp->misses >= GROUP_PEER_MISSES) ||
-                  (gp->ingress_stale && (gp->quiet || group->misses >= enough));
-    if (!missed && !gp->egress_stale && !gp->has_ingress)
-        return -1;
-    int64_t at = missed ? gp->rebuild_at : gp->stale_since + GROUP_PEER_PATIENCE;
-    return at > now ? at - now : 0;
-}
-
-/* Rebuilds the filters of some group peers per wake-up. */
-static void rebuild(struct bus *bus)
-{
-    struct group *group = bus->group;
-    struct group_peer *due[GROUP_REBUILDS];
-    int64_t now = list_empty(&group->stale) ? 0 : clock_now(), soonest = -1;
-    uint32_t n = 0, ingress_left = 0;
-    group->n_stale_ingress = 0;
-    LIST_FOR (at, &group->stale)
-        group->n_stale_ingress += CONTAINER_OF(at, struct group_peer, in_stale)->ingress_stale;
-    LIST_FOR (at, &group->stale) {
-        struct group_peer *gp = CONTAINER_OF(at, struct group_peer, in_stale);
-        int64_t wait = rebuild_wait(group, gp, now);
-        if (wait == 0 && n < GROUP_REBUILDS) {
-            due[n++] = gp;
-            continue;
-        }
-        ingress_left += gp->ingress_stale;
-        if (wait >= 0 && (soonest < 0 || wait < soonest))
-            soonest = wait;
-    }
-    group->rebuild_wait = (int)soonest;
-    if (ingress_left == 0)
-        group->misses = 0;
-    for (uint32_t i = 0; i < n && !group->failed; i++) {
-        if (list_linked(&due[i]->in_stale))
-            group_peer_rebuild(bus, due[i]);
     }
 }
 
@@ -377,11 +309,11 @@ void group_settle(struct bus *bus)
     struct group *group = bus->group;
     if (!group->failed) {
         group_peers_join(bus);
-        rebuild(bus);
+        group_rebuild(bus);
     }
     if (!group->failed) {
         retry(bus);
-        group_release(bus);
+        writing_release(bus, &bus->touched);
         set_gate(bus, false);
         group_peers_forget(bus);
     }

@@ -51,7 +51,6 @@ bool group_take_call(struct bus *bus, struct peer *caller, struct peer *callee, 
 uint32_t group_calls(const struct bus *bus, const struct peer *caller); /* NULL: all callers */
 void group_expire_calls(struct bus *bus);
 void group_spilled(struct bus *bus);
-void group_release(struct bus *bus);
 void group_settle(struct bus *bus);
 int group_timeout(const struct bus *bus);
 void group_flush(struct bus *bus, struct list *peers);

@@ -6,38 +6,6 @@
 
 #include <stdlib.h>
 
-static struct group *group_of(const struct bus *bus)
-{
-    return bus->group;
-}
-
-static void stale(struct bus *bus, struct group_peer *gp)
-{
-    if (list_linked(&gp->in_stale))
-        return;
-    gp->stale_since = clock_now();
-    gp->stale_at = group_of(bus)->departures;
-    list_append(&group_of(bus)->stale, &gp->in_stale);
-}
-
-void group_peer_stale_egress(struct bus *bus, struct group_peer *gp)
-{
-    gp->egress_stale = true;
-    stale(bus, gp);
-}
-
-void group_peer_stale_ingress(struct bus *bus, struct group_peer *gp)
-{
-    gp->ingress_stale = true;
-    stale(bus, gp);
-}
-
-void group_peer_heard(struct bus *bus, struct group_peer *gp)
-{
-    if (++gp->heard == GROUP_PEER_HEARD)
-        group_peer_stale_ingress(bus, gp);
-}
-
 /* Sets an ingress filter. The rest filter belongs to no index. */
 static int set_ingress(struct bus *bus, struct group_peer *gp, const struct filter *filter)
 {

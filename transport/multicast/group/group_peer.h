@@ -11,8 +11,9 @@
 /*
  * Making a filter costs as much as a few messages cost the relay. It is done once enough messages have passed
  * through the relay that need not have. One missing ingress filter stops all broadcasts, so a few suffice for
- * each missing one. A filter in force that is out of date, and flows without a filter, are renewed after a
- * long time anyway.
+ * each missing one; but they have to come without another change of rules, as a filter that lasts for fewer
+ * is not worth its cost. A filter in force that is out of date, and flows without a filter, are renewed after
+ * a long time anyway.
  */
 #define GROUP_PEER_MISSES 32u
 #define GROUP_MISSES 8u            /* broadcasts, for each missing ingress filter */
@@ -131,7 +132,9 @@ struct group {
     bool gated;
     bool nameless;      /* the kernel finds no member by name: all is learned */
     bool release_waits; /* a group peer could not be released */
+    bool stale_changed; /* a stale filter may be due */
     int rebuild_wait;   /* milliseconds until a filter is due; -1: none */
+    int64_t rebuild_at; /* when it is; -1: none */
     bool told[GROUP_TROUBLES];
     struct list all, stale, dirty, retry;
     struct list joining;       /* list of peer.in_joining */
@@ -144,11 +147,12 @@ struct group {
     struct group_peer rest;
     struct side *sides;
     uint32_t n_sides;
-    uint64_t generation; /* of the policy that the parties belong to */
-    uint32_t unread;     /* revocations in a row after which what stops the group was still readable */
-    uint64_t numbering;  /* counts how often the parties were numbered anew */
-    struct hash_key key; /* of mentions */
-    uint32_t misses;     /* broadcasts that new ingress filters would have passed */
+    uint64_t generation;    /* of the policy that the parties belong to */
+    uint32_t unread;        /* revocations in a row after which what stops the group was still readable */
+    uint64_t numbering;     /* counts how often the parties were numbered anew */
+    struct hash_key key;    /* of mentions */
+    uint32_t misses;        /* broadcasts that new ingress filters would have passed */
+    uint32_t enough_misses; /* with which an ingress filter is due */
     uint32_t n_stale_ingress;
     int64_t calls_failed; /* see log_recurs */
     int64_t expired_at;   /* time of the last search for calls past reply_timeout */
@@ -181,6 +185,11 @@ void group_peer_ask_egress(struct bus *bus, struct group_peer *gp);
 void group_peer_ask_ingress(struct bus *bus, struct group_peer *gp);
 void group_peer_stale_egress(struct bus *bus, struct group_peer *gp);
 void group_peer_stale_ingress(struct bus *bus, struct group_peer *gp);
+/* Makes the filters that are due, a few per wake-up. */
+void group_rebuild(struct bus *bus);
+/* A message went through the relay that a new egress filter, or new ingress filters, would have passed. */
+void group_peer_missed(struct bus *bus, struct group_peer *gp);
+void group_missed(struct bus *bus);
 /* A reason for a quiet group peer to have an ingress filter of its own. */
 void group_peer_heard(struct bus *bus, struct group_peer *gp);
 void group_peer_rebuild(struct bus *bus, struct group_peer *gp);
@@ -240,6 +249,11 @@ void group_take_calls(struct bus *bus, uint32_t callee);
 int writing_new(struct writing **out);
 /* Holds the group peers with pending messages. False: not all of them. */
 bool writing_hold(struct bus *bus, const struct list *peers);
+/* Releases the group peers that are drained, while those with pending messages are held. */
+void writing_release(struct bus *bus, const struct list *peers);
+/* The group peers from which all is dispatched, at most room of them, and what the kernel says of each. */
+uint32_t group_collect_drained(struct group *group, struct umc_release_entry *entries, uint32_t room);
+void group_released(struct bus *bus, const struct umc_release_entry *entries, uint32_t n);
 /*
  * With the gate closed: lets what goes directly arrive. Spilled messages are read by a function, which
  * returns false to give up, as this does then. The pending replies in the kernel are complete on return: a

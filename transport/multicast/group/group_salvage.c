@@ -36,7 +36,7 @@ static bool hold_some(const struct group *group, uint32_t *next)
             entries[n++] = (struct umc_write_entry){.index = *next, .flags = UMC_WRITE_HOLD};
     }
     bool busy = false;
-    if (n == 0 || umc_write(group->fd, entries, n) < 0)
+    if (n == 0 || umc_write(group->fd, entries, n, NULL, 0) < 0)
         return false;
     for (uint32_t i = 0; i < n; i++)
         busy |= entries[i].result == -EBUSY;

@@ -44,8 +44,9 @@ static struct group_peer *group_peer_new(struct bus *bus, struct peer *peer)
     return gp;
 }
 
-static void group_peer_free(struct group_peer *gp)
+static void group_peer_free(struct group *group, struct group_peer *gp)
 {
+    group->stale_changed |= list_linked(&gp->in_stale);
     list_unlink(&gp->in_all);
     list_unlink(&gp->in_stale);
     list_unlink(&gp->in_dirty);
@@ -79,7 +80,7 @@ static void group_peer_join(struct bus *bus, struct peer *peer)
     int error = umc_add(group->fd, peer->listener, peer->fd, gp->index, gp->index, gp->quiet);
     if (error < 0) {
         group_note(bus, GROUP_ADD, "A connection can't become a member of the group", error);
-        group_peer_free(gp);
+        group_peer_free(group, gp);
         return;
     }
     group->n_indices--;
@@ -145,7 +146,7 @@ void group_leave(struct bus *bus, struct peer *peer)
         return; /* freed with all others */
     group->peers[gp->index] = NULL;
     group->dead[group->n_dead++] = (struct departure){gp->index, group->departures++};
-    group_peer_free(gp);
+    group_peer_free(group, gp);
 }
 
 /*

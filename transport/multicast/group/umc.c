@@ -120,15 +120,13 @@ int umc_set_accept(int group, uint32_t class, const uint64_t from[UMC_TOPICS])
     return call(group, UMC_SET_ACCEPT, &change);
 }
 
-int umc_release(int group, struct umc_release_entry *entries, uint32_t count)
+int umc_write(int group, struct umc_write_entry *entries, uint32_t count, struct umc_release_entry *releases,
+              uint32_t release_count)
 {
-    struct umc_release release = {.entries = address(entries), .count = count};
-    return call(group, UMC_RELEASE, &release);
-}
-
-int umc_write(int group, struct umc_write_entry *entries, uint32_t count)
-{
-    struct umc_write write = {.entries = address(entries), .count = count};
+    struct umc_write write = {.entries = address(entries),
+                              .count = count,
+                              .releases = address(releases),
+                              .release_count = release_count};
     int result = umc_kernel.ioctl(group, UMC_WRITE, &write);
     return result < 0 ? -errno : result;
 }

@@ -29,8 +29,9 @@ int umc_set_name(int group, struct span name, uint32_t index);
 int umc_set_class(int group, uint32_t index, uint32_t class);
 /* What members of a class accept: classes of senders, by topic. */
 int umc_set_accept(int group, uint32_t class, const uint64_t from[UMC_TOPICS]);
-int umc_release(int group, struct umc_release_entry *entries, uint32_t count);
-int umc_write(int group, struct umc_write_entry *entries, uint32_t count);
+/* Holds the receivers of all entries, releases members, then writes the entries. */
+int umc_write(int group, struct umc_write_entry *entries, uint32_t count, struct umc_release_entry *releases,
+              uint32_t release_count);
 int umc_gate(int group, bool closed);
 /* Has a netlink socket close the gate as soon as it is readable, until umc_revoke. */
 int umc_watch(int group, int fd);

@@ -32,7 +32,7 @@ static void writing_end(struct writing *writing)
 
 static void writing_begin(struct writing *writing)
 {
-    writing->n = writing->n_iov = writing->n_controls = 0;
+    writing->n = writing->n_iov = writing->n_controls = writing->n_releases = 0;
 }
 
 static bool writing_has_room(const struct writing *writing)
@@ -71,6 +71,13 @@ static struct delivery *add(struct writing *writing, struct peer *peer, struct d
     return (struct delivery *)g.next;
 }
 
+/* The group peers of the call are released later. */
+static void release_later(struct bus *bus, const struct writing *writing)
+{
+    for (uint32_t i = 0; i < writing->n_releases && !bus->group->failed; i++)
+        group_dirty(bus, bus->group->peers[writing->releases[i].index]->peer);
+}
+
 /*
  * Performs the call, which succeeds or fails as a whole. True: the results are there, and writing_end is due
  * when the lists say them. False: nothing was written, the receivers are retried.
@@ -81,9 +88,12 @@ static bool perform(struct bus *bus, struct writing *writing)
     if (group->failed)
         return false;
     atomic_store_explicit(&writing->noted, writing->n, memory_order_release);
-    int error = writing->n > 0 ? umc_write(group->fd, writing->entries, writing->n) : 0;
+    int error = 0;
+    if (writing->n > 0 || writing->n_releases > 0)
+        error = umc_write(group->fd, writing->entries, writing->n, writing->releases, writing->n_releases);
     if (error >= 0) {
         writing->failures = 0;
+        group_released(bus, writing->releases, writing->n_releases);
         return true;
     }
     writing_end(writing);
@@ -93,6 +103,7 @@ static bool perform(struct bus *bus, struct writing *writing)
     }
     for (uint32_t i = 0; i < writing->n; i++)
         group_peer_retry(bus->group, writing->parts[i].peer);
+    release_later(bus, writing);
     return false;
 }
 
@@ -147,14 +158,14 @@ static bool is_ready(const struct peer *peer)
            !peer->output.queue.first;
 }
 
-/* Writes to all receivers with one call. A receiver whose messages do not fit is held until the next call. */
-static bool flush_round(struct bus *bus, struct list *peers)
+/* Adds entries for all receivers, as far as there is room. False: some have none. */
+static bool add_pending(struct writing *writing, struct list *peers)
 {
-    struct writing *writing = bus->group->writing;
-    writing_begin(writing);
+    bool all = true;
     LIST_FOR (at, peers) {
         struct peer *peer = CONTAINER_OF(at, struct peer, output.in_touched);
         struct delivery *next = is_ready(peer) ? peer->output.pending.first : NULL;
+        all = all && !(next && writing->n == UMC_MAX_ENTRIES);
         if (!next || writing->n == UMC_MAX_ENTRIES)
             continue;
         if (!writing_has_room(writing))
@@ -163,7 +174,20 @@ static bool flush_round(struct bus *bus, struct list *peers)
         while (next && writing_has_room(writing))
             next = add(writing, peer, &peer->output.pending, next, &offset);
     }
-    if (writing->n == 0 || !perform(bus, writing))
+    return all;
+}
+
+/*
+ * Writes to all receivers with one call. A receiver whose messages do not fit is held until the next call.
+ * With the first, group peers are released: each finds the receivers held, as none was written to yet.
+ */
+static bool flush_round(struct bus *bus, struct list *peers, bool first)
+{
+    struct writing *writing = bus->group->writing;
+    writing_begin(writing);
+    if (add_pending(writing, peers) && first)
+        writing->n_releases = group_collect_drained(bus->group, writing->releases, WRITING_RELEASES);
+    if ((writing->n == 0 && writing->n_releases == 0) || !perform(bus, writing))
         return false;
     for (uint32_t i = 0; i < writing->n; i++)
         settle_pending(bus, &writing->parts[i], writing->entries[i].result);
@@ -171,10 +195,9 @@ static bool flush_round(struct bus *bus, struct list *peers)
     return true;
 }
 
-bool writing_hold(struct bus *bus, const struct list *peers)
+/* Holds the receivers with pending messages by entries. False: there are too many. */
+static bool add_holds(struct writing *writing, const struct list *peers)
 {
-    struct writing *writing = bus->group->writing;
-    writing_begin(writing);
     LIST_FOR (at, peers) {
         struct peer *peer = CONTAINER_OF(at, struct peer, output.in_touched);
         if (!is_ready(peer))
@@ -183,15 +206,37 @@ bool writing_hold(struct bus *bus, const struct list *peers)
             return false;
         add_entry(writing, peer)->flags = UMC_WRITE_HOLD;
     }
-    bool held = perform(bus, writing);
+    return true;
+}
+
+bool writing_hold(struct bus *bus, const struct list *peers)
+{
+    struct writing *writing = bus->group->writing;
+    writing_begin(writing);
+    bool held = add_holds(writing, peers) && perform(bus, writing);
     writing_end(writing);
     return held;
 }
 
+void writing_release(struct bus *bus, const struct list *peers)
+{
+    struct writing *writing = bus->group->writing;
+    writing_begin(writing);
+    writing->n_releases = group_collect_drained(bus->group, writing->releases, WRITING_RELEASES);
+    if (writing->n_releases == 0)
+        return;
+    if (add_holds(writing, peers))
+        perform(bus, writing);
+    else
+        release_later(bus, writing);
+    writing_end(writing);
+}
+
 void group_flush(struct bus *bus, struct list *peers)
 {
-    while (!bus->group->failed && flush_round(bus, peers))
-        continue;
+    bool first = true;
+    while (!bus->group->failed && flush_round(bus, peers, first))
+        first = false;
     LIST_FOR_SAFE (at, after, peers) {
         struct peer *peer = CONTAINER_OF(at, struct peer, output.in_touched);
         if (peer_is_gone(peer))

@@ -176,7 +176,6 @@ void loop_once(struct bus *bus, int timeout, loop_commands commands, void *conte
     ready_turns(bus);
     expire_replies(bus);
     int64_t doors = accept_tick(bus);
-    GROUP_CALL(bus, release, bus);
     output_flush(bus);
     if ((!list_empty(&bus->leaving) || !list_empty(&bus->unsettled)) && leave_turn(bus))
         output_flush(bus);

@@ -92,17 +92,18 @@ struct group_ops {
     /* Takes messages that the group spilled, on an event of its descriptor. */
     void (*spilled)(struct bus *bus);
     /*
-     * At the end of a wake-up, lets members send directly whose input was read and dispatched. Members with
-     * pending messages are held first, so that a member can be released before these are written and react
-     * without delay.
+     * After the output was written, lets members join, builds filters, and lets members send directly whose
+     * input was read and dispatched.
      */
-    void (*release)(struct bus *bus);
-    /* After the output was written, builds filters. */
     void (*settle)(struct bus *bus);
     /* Milliseconds until settle is due; -1: never. */
     int (*timeout)(const struct bus *bus);
 
-    /* Writes pending messages to members, which are linked by in_touched. */
+    /*
+     * Writes pending messages to members, which are linked by in_touched. Members whose input was read and
+     * dispatched may send directly from then on: they are released when the receivers are held and nothing is
+     * written, so that each can react without delay.
+     */
     void (*flush)(struct bus *bus, struct list *peers);
     /* Writes the queue of a member whose socket has become writable. */
     void (*writable)(struct bus *bus, struct peer *peer);

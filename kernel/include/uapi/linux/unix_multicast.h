@@ -19,7 +19,7 @@
 #define UMC_MAX_PROGRAMS	64	/* in one filter */
 #define UMC_MAX_STAMP		256	/* bytes inserted, and the offset */
 #define UMC_MAX_MESSAGE		65536	/* larger ones ask */
-#define UMC_MAX_ENTRIES		4096	/* in one UMC_WRITE or UMC_RELEASE */
+#define UMC_MAX_ENTRIES		4096	/* of each kind in one UMC_WRITE */
 #define UMC_MAX_CONTROL		4096	/* control data of one UMC_WRITE entry */
 #define UMC_MAX_NAME		255	/* bytes of a name */
 #define UMC_MAX_CLASSES		64
@@ -286,16 +286,15 @@ struct umc_stamp {
 	__u8 bytes[UMC_MAX_STAMP];
 };
 
+/**
+ * struct umc_release_entry - a member that may send directly again
+ * @index:	member
+ * @result:	0; 1: it has sent directly since the last time.  -EBUSY: a message of it
+ *		is on its way to the daemon, or unread there; -ENOENT
+ */
 struct umc_release_entry {
 	__u32 index;
-	__s32 result;		/* 0; 1: it has sent directly since the last; -EBUSY or -ENOENT */
-};
-
-/* The ioctl returns how many members are clean now. */
-struct umc_release {
-	__u64 entries;
-	__u32 count;
-	__u32 flags;
+	__s32 result;
 };
 
 #define UMC_WRITE_HOLD	0x00000001U	/* stay held even after a full write */
@@ -321,14 +320,26 @@ struct umc_write_entry {
 	__s64 result;
 };
 
-/*
- * The ioctl returns how many entries were written completely.  Receivers that
- * sleep are woken after all of them, or after every 64.
+/**
+ * struct umc_write - what the daemon writes, and which members it releases
+ * @entries:	pointer to struct umc_write_entry
+ * @count:	number of them
+ * @flags:	0
+ * @releases:	pointer to struct umc_release_entry
+ * @release_count: number of them
+ * @reserved:	0
+ *
+ * First all receivers are held, then members are released, then receivers are
+ * written to.  Those that sleep are woken after all entries, or after every 64.
+ * The ioctl returns how many entries were written completely.
  */
 struct umc_write {
 	__u64 entries;
 	__u32 count;
 	__u32 flags;
+	__u64 releases;
+	__u32 release_count;
+	__u32 reserved;
 };
 
 /* No direct delivery that was decided under an open gate takes effect on return. */
@@ -463,8 +474,7 @@ struct umc_leave {
 #define UMC_SET_MARK		_IOW(UMC_IOC, 0x13, struct umc_mark)
 #define UMC_SET_FILTER		_IOW(UMC_IOC, 0x14, struct umc_filter)
 #define UMC_SET_STAMP		_IOW(UMC_IOC, 0x15, struct umc_stamp)
-#define UMC_RELEASE		_IOWR(UMC_IOC, 0x16, struct umc_release)
-#define UMC_WRITE		_IOWR(UMC_IOC, 0x17, struct umc_write)
+#define UMC_WRITE		_IOW(UMC_IOC, 0x17, struct umc_write)
 #define UMC_GATE		_IOW(UMC_IOC, 0x18, struct umc_gate)
 #define UMC_PENDING_TAKE	_IOWR(UMC_IOC, 0x19, struct umc_pending)
 #define UMC_PENDING_LIST	_IOWR(UMC_IOC, 0x1a, struct umc_pending_list)
