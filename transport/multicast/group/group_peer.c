@@ -48,6 +48,7 @@ void group_peer_ask_egress(struct bus *bus, struct group_peer *gp)
 void group_peer_ask_ingress(struct bus *bus, struct group_peer *gp)
 {
     take_back_ingress(bus, gp);
+    bus->group->misses = 0;
     if (!bus->group->failed)
         group_peer_stale_ingress(bus, gp);
 }
