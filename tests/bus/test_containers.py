@@ -41,14 +41,17 @@ def directory_for(user: int | None) -> Path:
 
 
 def begin(start_daemon: StartDaemon, text: str | None = None, *arguments: str, **limits: int) -> Daemon:
-    """Start a bus with containers; another user's than root's, the sockets of whose buses have one place."""
+    """Start a bus with containers; another user's than root's, the sockets of whose buses have one place.
+
+    It has no group, so it can't be started with one required, as others are in the guest.
+    """
     user = UNPRIVILEGED if os.geteuid() == 0 else None
     directory = directory_for(user)
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(directory)}
     options: dict[str, Any] = {} if user is None else {"user": user}
     text = text or config("unix:path={dir}/bus", limits=limits)
-    own = "--omnibus-config={dir}/omnibus.conf"
-    return start_daemon(text, own, *arguments, directory=directory, env=environment, **options)
+    own = ("--omnibus-config={dir}/omnibus.conf", "--multicast=auto")
+    return start_daemon(text, *own, *arguments, directory=directory, env=environment, **options)
 
 
 @pytest.fixture
