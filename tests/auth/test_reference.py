@@ -136,7 +136,7 @@ def test_same_replies(reference: Reference, transcript: str) -> None:
     """A probe at the end shows that no further replies come."""
     data = transcript.encode("latin-1") + PROBE
     expected, server = reference.answer_of_ours(data)
-    with closing(Wire(reference.daemon.address, deadline=5)) as client:
+    with closing(Wire(reference.daemon.address)) as client:
         client.send_bytes(data)
         assert replies(client, len(expected)) == expected
         assert not isinstance(server.outcome, Authenticated)
@@ -151,7 +151,7 @@ def test_same_begin(reference: Reference, negotiation: str) -> None:
     expected, server = reference.answer_of_ours(data)
     assert isinstance(server.outcome, Authenticated)
     assert server.outcome.leftover == PROBE * 4
-    with closing(Wire(reference.daemon.address, deadline=5)) as client:
+    with closing(Wire(reference.daemon.address)) as client:
         client.send_bytes(data)
         assert replies(client, len(expected)) == expected
         client.expect_closed()

@@ -99,7 +99,7 @@ class TestDifferences:
             clock(), tmp_path, lambda text: text.replace("\t2\t2\t\tm\t4\t4\n", "\t3\t3\t\tm\t4\t4\n")
         )
         with pytest.raises(ReplayError, match=r"line \d+ \(m 4 4\) was received 2 of 3 times"):
-            Replay(deadline=2).run(login, OURS)
+            Replay(deadline=6).run(login, OURS)
 
     def test_too_many_receivers_are_found(self, tmp_path: Path) -> None:
         login = log_in(
@@ -128,7 +128,7 @@ class TestDifferences:
         plan[call] = "\t".join(words)
         login = log_in(clock(), tmp_path, lambda _: "\n".join(plan) + "\n")
         with pytest.raises(ReplayError) as raised:
-            Replay(deadline=2).run(login, OURS)
+            Replay(deadline=6).run(login, OURS)
         assert f"connection 5, line {words[2]} (c Get) waits for" in str(raised.value)
         assert f"(u {NAME} 1)" in str(raised.value)
 

@@ -132,7 +132,7 @@ class TestUnread:
 
     def flood(self, daemon: Daemon) -> None:
         """Cause more lines than fit into a pipe or a socket."""
-        client, other = daemon.connect(deadline=2.0), daemon.connect()
+        client, other = daemon.connect(), daemon.connect()
         for _ in range(1500):
             client.start_call(
                 other.unique, "Ask", interface="org.example.Forbidden", flags=Flag.NO_REPLY_EXPECTED
@@ -141,7 +141,7 @@ class TestUnread:
 
     def check(self, daemon: Daemon) -> None:
         """Each plane replies, and the bus ends on request."""
-        client = daemon.connect(deadline=2.0)
+        client = daemon.connect()
         assert client.driver("ListActivatableNames")
         assert client.driver("GetId")
         assert daemon.terminate() == 0
@@ -151,7 +151,7 @@ class TestUnread:
         text = config("unix:path={dir}/bus", extra=self.DENY)
         daemon = start_daemon(text, shell=f"exec 2>&{write} {write}>&-", pass_fds=(write,))
         self.flood(daemon)
-        client = daemon.connect(deadline=2.0)
+        client = daemon.connect()
         assert client.driver("ListActivatableNames")
         os.set_blocking(read, True)
         with open(os.dup(read), encoding="utf-8") as lines:
@@ -162,7 +162,7 @@ class TestUnread:
     def test_system_log(self, begin: Begin, journal: bool) -> None:
         daemon, logs = begin("--syslog-only", journal=journal, extra=self.DENY)
         self.flood(daemon)
-        client = daemon.connect(deadline=2.0)
+        client = daemon.connect()
         assert client.driver("ListActivatableNames")
         (logs.journal or logs.syslog).wait_for(self.LOST)
         self.check(daemon)
