@@ -284,12 +284,22 @@ static inline bool client_sync(struct client *c)
     return client_send(c, &w) && client_expects(c, MESSAGE_METHOD_RETURN, NULL, "org.freedesktop.DBus");
 }
 
-static inline void client_match(struct client *c, const char *rule)
+static inline void client_change_rules(struct client *c, const char *member, const char *rule)
 {
-    struct marshal w = client_call(c, "org.freedesktop.DBus", "AddMatch", "s");
+    struct marshal w = client_call(c, "org.freedesktop.DBus", member, "s");
     marshal_string(&w, span_of(rule));
     client_send(c, &w);
     client_expects(c, MESSAGE_METHOD_RETURN, NULL, "org.freedesktop.DBus");
+}
+
+static inline void client_match(struct client *c, const char *rule)
+{
+    client_change_rules(c, "AddMatch", rule);
+}
+
+static inline void client_unmatch(struct client *c, const char *rule)
+{
+    client_change_rules(c, "RemoveMatch", rule);
 }
 
 #endif

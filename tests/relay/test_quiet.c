@@ -68,7 +68,102 @@ static void rest_filter_is_bounded(void)
     plane_close(&p);
 }
 
+#define TICK "type='signal',member='Tick'"
+
+/* Sends broadcasts that nothing wants, until the rest filter is in force. */
+static void make_rest_filter(struct client *from)
+{
+    for (uint32_t n = 0; !fake_group.rest && n < 1000; n++) {
+        struct marshal w = client_signal(from, NULL, "Other");
+        client_send(from, &w);
+        REQUIRE(client_sync(from));
+    }
+    REQUIRE(fake_group.rest);
+}
+
+/* A rule is in the rest filter if another connection has it for which that filter stands, too. */
+static void equal_rules_leave_the_rest_filter(void)
+{
+    struct plane p;
+    fake_open(&p);
+    struct client *a = enter(&p, 0), *b = enter(&p, 1), *c = enter(&p, 2), *d = enter(&p, 3);
+    client_match(c, TICK);
+    client_match(c, "type='signal',member='Tock'");
+    REQUIRE(meet(a, ":1.0", b, ":1.1"));
+    make_rest_filter(a);
+    uint32_t filters = fake_calls(UMC_SET_FILTER);
+    client_match(c, TICK);
+    client_match(d, TICK);
+    client_match(b, TICK);
+    CHECK(fake_group.rest);
+    CHECK_EQUAL(fake_calls(UMC_SET_FILTER), filters);
+    hears(a, d, ":1.0");
+    client_match(d, "type='signal',member='Tack'");
+    CHECK(!fake_group.rest);
+    plane_close(&p);
+}
+
+/* The rules of a member with a filter of its own are not in the rest filter. */
+static void equal_rule_elsewhere_is_not_in_the_rest_filter(void)
+{
+    struct plane p;
+    fake_open(&p);
+    struct client *a = enter(&p, 0), *b = enter(&p, 1), *c = enter(&p, 2), *d = enter(&p, 3);
+    client_match(b, RULE);
+    client_match(c, "type='signal',member='Tock'");
+    REQUIRE(meet(a, ":1.0", b, ":1.1"));
+    while (!(fake_look(1).ingress && fake_group.rest))
+        hears(a, b, ":1.0");
+    client_match(d, RULE);
+    CHECK(!fake_group.rest && fake_look(1).ingress);
+    plane_close(&p);
+}
+
+/* A rule that is removed leaves the rest filter in force, which says that more is wanted than is. */
+static void removed_rules_leave_the_rest_filter(void)
+{
+    struct plane p;
+    fake_open(&p);
+    struct client *a = enter(&p, 0), *b = enter(&p, 1), *c = enter(&p, 2);
+    client_match(c, TICK);
+    client_match(c, "type='signal',member='Tock'");
+    REQUIRE(meet(a, ":1.0", b, ":1.1"));
+    make_rest_filter(a);
+    client_unmatch(c, TICK);
+    CHECK(fake_group.rest);
+    uint32_t filters = fake_calls(UMC_SET_FILTER);
+    client_match(c, TICK); /* it may have been made anew without the rule */
+    CHECK(!fake_group.rest && fake_calls(UMC_SET_FILTER) > filters);
+    plane_close(&p);
+}
+
+/* The rest filter is made after broadcasts between which no rule has changed. */
+static void changing_rules_put_the_rest_filter_off(void)
+{
+    struct plane p;
+    fake_open(&p);
+    struct client *a = enter(&p, 0), *b = enter(&p, 1), *c = enter(&p, 2);
+    REQUIRE(meet(a, ":1.0", b, ":1.1"));
+    for (int i = 0; i < 40; i++) {
+        char rule[64];
+        snprintf(rule, sizeof(rule), "type='signal',member='Other%d'", i);
+        client_match(c, rule);
+        for (uint32_t n = 0; n < GROUP_MISSES - 2; n++) {
+            struct marshal w = client_signal(a, NULL, "Other");
+            client_send(a, &w);
+            REQUIRE(client_sync(a));
+        }
+        CHECK(!fake_group.rest);
+    }
+    make_rest_filter(a);
+    plane_close(&p);
+}
+
 static const struct check_test tests[] = {
+    TEST(changing_rules_put_the_rest_filter_off),
+    TEST(equal_rules_leave_the_rest_filter),
+    TEST(equal_rule_elsewhere_is_not_in_the_rest_filter),
+    TEST(removed_rules_leave_the_rest_filter),
     TEST(member_that_hears_little_has_no_filter),
     TEST(member_that_changes_its_rules_gets_a_filter),
     TEST(rest_filter_is_bounded),

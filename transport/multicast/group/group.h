@@ -38,7 +38,8 @@ bool group_salvage(struct bus *bus, bool (*keep)(struct bus *bus, const struct g
 void group_leave(struct bus *bus, struct peer *peer);
 void group_monitor(struct bus *bus, struct peer *peer);
 void group_dirty(struct bus *bus, struct peer *peer);
-void group_rules_changed(struct bus *bus, struct peer *peer, const struct match_rule *rule);
+void group_rule_added(struct bus *bus, struct peer *peer, const struct match_rule *rule);
+void group_rule_removed(struct bus *bus, struct peer *peer, const struct match_rule *rule);
 void group_name_changed(struct bus *bus, struct span name, struct peer *old_owner);
 void group_policy_changed(struct bus *bus);
 void group_limits_changed(struct bus *bus);

@@ -293,17 +293,33 @@ void group_name_changed(struct bus *bus, struct span name, struct peer *old_owne
         give_up_names(bus, error);
 }
 
-void group_rules_changed(struct bus *bus, struct peer *peer, const struct match_rule *rule)
+static void rule_changed(struct bus *bus, struct group_peer *gp)
 {
-    struct group *group = bus->group;
-    if (group->failed)
-        return;
+    if (gp && gp->quiet && bus->group->rest.has_ingress)
+        group_peer_heard(bus, gp);
+    renew_ingress(bus, gp && !gp->quiet ? gp : &bus->group->rest);
+}
+
+void group_rule_added(struct bus *bus, struct peer *peer, const struct match_rule *rule)
+{
     struct group_peer *gp = peer->group.gp;
-    if (wants_of_members(rule)) {
-        if (gp && gp->quiet && group->rest.has_ingress)
-            group_peer_heard(bus, gp);
-        renew_ingress(bus, gp && !gp->quiet ? gp : &group->rest);
-    }
+    if (bus->group->failed)
+        return;
+    if (wants_of_members(rule) && !wanted_already(gp, rule))
+        rule_changed(bus, gp);
+    group_watched(bus);
+}
+
+/* The rest filter may say that more is wanted than is: that goes through the relay. */
+void group_rule_removed(struct bus *bus, struct peer *peer, const struct match_rule *rule)
+{
+    struct group_peer *gp = peer->group.gp;
+    if (bus->group->failed)
+        return;
+    if (wants_of_members(rule) && gp && !gp->quiet)
+        rule_changed(bus, gp);
+    else if (wants_of_members(rule))
+        group_peer_stale_ingress(bus, &bus->group->rest);
     group_watched(bus);
 }
 

@@ -213,6 +213,8 @@ void mentions_end(struct bus *bus, struct peer *peer);
 
 /* True if a broadcast of a group peer can match the rule. */
 bool wants_of_members(const struct match_rule *rule);
+/* True if the filter that stands for the rules of a group peer (NULL: none) had a new rule before. */
+bool wanted_already(const struct group_peer *gp, const struct match_rule *rule);
 /* True if the rest filter has so many rules to stand for that no more members should be quiet. */
 bool rest_is_large(const struct bus *bus);
 

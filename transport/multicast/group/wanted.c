@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define WANTED_LOOKED_AT 16u /* equal rules of others */
+
 /* The broadcasts that a connection wants, for its ingress filter. */
 struct wanted {
     struct bus *bus;
@@ -48,6 +50,34 @@ bool wants_of_members(const struct match_rule *rule)
     return match_rule_takes_broadcasts(rule, &sender) && !span_equal(sender, BUS_NAME);
 }
 
+/* True if the rest filter stands for its rules. */
+static bool is_of_rest(const struct peer *peer)
+{
+    return (!peer->group.gp || peer->group.gp->quiet) && !peer_is_gone(peer);
+}
+
+/* True if another connection that the rest filter stands for has an equal rule. */
+static bool rest_wants(const struct match_rule *rule)
+{
+    uint32_t looked = 0;
+    LIST_FOR (at, &rule->pattern->rules) {
+        const struct match_rule *other = CONTAINER_OF(at, struct match_rule, in_pattern);
+        const struct peer *owner = other->list->owner;
+        if (other != rule && owner && is_of_rest(owner))
+            return true;
+        if (++looked == WANTED_LOOKED_AT)
+            break;
+    }
+    return false;
+}
+
+bool wanted_already(const struct group_peer *gp, const struct match_rule *rule)
+{
+    if (rule->copies > 1)
+        return true;
+    return (!gp || gp->quiet) && rest_wants(rule);
+}
+
 static void add_rule(struct wanted *wanted, const struct match_rule *rule)
 {
     const struct match_pattern *pattern = rule->pattern;
@@ -81,12 +111,6 @@ static bool add_rules_of(struct wanted *wanted, const struct peer *peer)
     while ((rule = match_list_next(peer->matches, rule)))
         add_rule(wanted, rule);
     return true;
-}
-
-/* True if the rest filter stands for its rules. */
-static bool is_of_rest(const struct peer *peer)
-{
-    return (!peer->group.gp || peer->group.gp->quiet) && !peer_is_gone(peer);
 }
 
 static bool add_rules_of_rest(struct wanted *wanted)

@@ -165,7 +165,7 @@ static bool add_match(struct bus *bus, struct peer *sender, const struct message
     bus_count_matches(bus, sender);
     acknowledge(bus, sender, m);
     listeners_rule_changed(bus, sender, added);
-    GROUP_CALL(bus, rules_changed, bus, sender, added);
+    GROUP_CALL(bus, rule_added, bus, sender, added);
     return true;
 }
 
@@ -177,7 +177,7 @@ static bool remove_match(struct bus *bus, struct peer *sender, const struct mess
     bool removed = match_index_remove(bus->matches, sender->matches, rule);
     if (removed) {
         listeners_rule_changed(bus, sender, rule);
-        GROUP_CALL(bus, rules_changed, bus, sender, rule);
+        GROUP_CALL(bus, rule_removed, bus, sender, rule);
         acknowledge(bus, sender, m);
     } else {
         say_error(bus, sender, m->serial, ERROR_MATCH_RULE_NOT_FOUND,

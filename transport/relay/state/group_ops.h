@@ -59,8 +59,9 @@ struct group_ops {
     /* Bytes were received from the connection. */
     void (*dirty)(struct bus *bus, struct peer *peer);
 
-    /* A match rule of the connection was added or removed. */
-    void (*rules_changed)(struct bus *bus, struct peer *peer, const struct match_rule *rule);
+    /* A match rule of the connection was added, or removed. */
+    void (*rule_added)(struct bus *bus, struct peer *peer, const struct match_rule *rule);
+    void (*rule_removed)(struct bus *bus, struct peer *peer, const struct match_rule *rule);
     void (*name_changed)(struct bus *bus, struct span name, struct peer *old_owner);
     void (*policy_changed)(struct bus *bus); /* this one's, or a module's */
     void (*limits_changed)(struct bus *bus);
