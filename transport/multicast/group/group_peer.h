@@ -18,7 +18,7 @@
 #define GROUP_PEER_MISSES 32u
 #define GROUP_MISSES 8u            /* broadcasts, for each missing ingress filter */
 #define GROUP_REST_RULES_A_MISS 4u /* rules in the rest filter that cost as much as one broadcast more */
-#define GROUP_PEER_HEARD 8u        /* broadcasts, until a group peer has an ingress filter of its own */
+#define GROUP_PEER_HEARD 16u       /* broadcasts, until a group peer has an ingress filter of its own */
 #define GROUP_REST_RULES 128u      /* beyond it a group peer has one from the beginning */
 #define GROUP_PEER_PATIENCE 1000   /* milliseconds */
 #define GROUP_PEER_VAIN 2          /* releases in a row after which a group peer has sent nothing directly */

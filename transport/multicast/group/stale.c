@@ -60,8 +60,9 @@ static uint32_t enough_misses(const struct group *group, const struct group_peer
 /* Milliseconds until the filters of a group peer are due; -1: when they are missed more. */
 static int64_t rebuild_wait(const struct group *group, const struct group_peer *gp, int64_t now)
 {
-    bool missed = (gp->egress_stale && gp->misses >= GROUP_PEER_MISSES) ||
-                  (gp->ingress_stale && (gp->quiet || group->misses >= enough_misses(group, gp)));
+    if (gp->ingress_stale && (gp->quiet || group->misses >= enough_misses(group, gp)))
+        return 0;
+    bool missed = gp->egress_stale && gp->misses >= GROUP_PEER_MISSES;
     if (!missed && !gp->egress_stale && !gp->has_ingress)
         return -1;
     int64_t at = missed ? gp->rebuild_at : gp->stale_since + GROUP_PEER_PATIENCE;
