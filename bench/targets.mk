@@ -6,7 +6,7 @@
 #   make bench-link    calls through omnibus-link, beside calls on one bus; three minutes, as root
 #   make bench-footprint   only memory, start, rest and growth; FOOTPRINT_FLAGS="--scale 0.01 --endure 10": less of it,
 #                          which writes nothing. With --endure 3600 the long run is an hour, as in the report that is checked in
-#   make bench-guest   compare them in a guest with the kernel module; a quarter of an hour
+#   make bench-guest   compare them in a guest with the kernel module; twenty minutes
 
 ROOMS += bench
 C_FILES += $(wildcard bench/*/*.[ch])
