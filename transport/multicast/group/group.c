@@ -289,6 +289,16 @@ void group_released(struct bus *bus, const struct umc_release_entry *entries, ui
     }
 }
 
+static void rebuild(struct bus *bus)
+{
+    struct group_peer *due[GROUP_REBUILDS];
+    uint32_t n = group_due(bus->group, due);
+    for (uint32_t i = 0; i < n && !bus->group->failed; i++) {
+        if (list_linked(&due[i]->in_stale))
+            group_peer_rebuild(bus, due[i]);
+    }
+}
+
 static void retry(struct bus *bus)
 {
     struct list busy;
@@ -310,7 +320,7 @@ void group_settle(struct bus *bus)
     struct group *group = bus->group;
     if (!group->failed) {
         group_peers_join(bus);
-        group_rebuild(bus);
+        rebuild(bus);
     }
     if (!group->failed) {
         retry(bus);

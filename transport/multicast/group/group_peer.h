@@ -21,6 +21,7 @@
 #define GROUP_PEER_HEARD 16u       /* broadcasts, until a group peer has an ingress filter of its own */
 #define GROUP_REST_RULES 128u      /* beyond it a group peer has one from the beginning */
 #define GROUP_PEER_PATIENCE 1000   /* milliseconds */
+#define GROUP_REBUILDS 8u          /* group peers whose filters are made in one wake-up */
 #define GROUP_PEER_VAIN 2          /* releases in a row after which a group peer has sent nothing directly */
 /*
  * The least time in milliseconds between two filters of a group peer. It doubles after a filter that did not
@@ -185,8 +186,8 @@ void group_peer_ask_egress(struct bus *bus, struct group_peer *gp);
 void group_peer_ask_ingress(struct bus *bus, struct group_peer *gp);
 void group_peer_stale_egress(struct bus *bus, struct group_peer *gp);
 void group_peer_stale_ingress(struct bus *bus, struct group_peer *gp);
-/* Makes the filters that are due, a few per wake-up. */
-void group_rebuild(struct bus *bus);
+/* The group peers whose filters are to be made now, and in group when the next ones are. */
+uint32_t group_due(struct group *group, struct group_peer *due[GROUP_REBUILDS]);
 /* A message went through the relay that a new egress filter, or new ingress filters, would have passed. */
 void group_peer_missed(struct bus *bus, struct group_peer *gp);
 void group_missed(struct bus *bus);

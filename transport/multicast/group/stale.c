@@ -2,8 +2,6 @@
 #include "base/clock.h"
 #include "group/group_peer.h"
 
-#define GROUP_REBUILDS 8u /* group peers whose filters are made in one wake-up */
-
 static void stale(struct bus *bus, struct group_peer *gp)
 {
     struct group *group = bus->group;
@@ -100,29 +98,26 @@ static uint32_t find_due(struct group *group, struct group_peer *due[GROUP_REBUI
     return n;
 }
 
-static void rebuild_due(struct bus *bus, int64_t now)
+/* Notes when the next one is due. */
+static void set_wait(struct group *group, int64_t now)
 {
-    struct group *group = bus->group;
-    struct group_peer *due[GROUP_REBUILDS];
-    count_stale_ingress(group);
-    uint32_t n = find_due(group, due, now);
-    group->stale_changed = n > 0;
-    for (uint32_t i = 0; i < n && !group->failed; i++) {
-        if (list_linked(&due[i]->in_stale))
-            group_peer_rebuild(bus, due[i]);
-    }
+    int64_t wait = group->rebuild_at < 0 ? -1 : group->rebuild_at - now;
+    group->rebuild_wait = (int)(group->rebuild_at >= 0 && wait < 0 ? 0 : wait);
 }
 
 /*
  * Looks at the stale filters only if one may be due: in a log-in there are some thirty, of which few are ever
  * made, and wake-ups by the thousand.
  */
-void group_rebuild(struct bus *bus)
+uint32_t group_due(struct group *group, struct group_peer *due[GROUP_REBUILDS])
 {
-    struct group *group = bus->group;
+    uint32_t n = 0;
     int64_t now = group->stale_changed || group->rebuild_at >= 0 ? clock_now() : 0;
-    if (group->stale_changed || (group->rebuild_at >= 0 && group->rebuild_at <= now))
-        rebuild_due(bus, now);
-    int64_t wait = group->rebuild_at < 0 ? -1 : group->rebuild_at - now;
-    group->rebuild_wait = (int)(group->rebuild_at >= 0 && wait < 0 ? 0 : wait);
+    if (group->stale_changed || (group->rebuild_at >= 0 && group->rebuild_at <= now)) {
+        count_stale_ingress(group);
+        n = find_due(group, due, now);
+        group->stale_changed = n > 0;
+    }
+    set_wait(group, now);
+    return n;
 }
