@@ -236,6 +236,11 @@ static inline int fake_write(const struct umc_write *write)
 
 static inline int fake_pending_add(const struct umc_pending *pending)
 {
+    for (uint32_t i = 0; i < fake_group.n_pending; i++) {
+        const struct umc_pending *at = &fake_group.pending[i];
+        if (at->caller == pending->caller && at->callee == pending->callee && at->key == pending->key)
+            return fake_error(EEXIST);
+    }
     if (fake_group.n_pending == FAKE_PENDING)
         return fake_error(EDQUOT);
     fake_group.pending[fake_group.n_pending++] = *pending;

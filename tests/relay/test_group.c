@@ -110,6 +110,25 @@ static void members_are_served(void)
     plane_close(&p);
 }
 
+/* The call with which two clients become members is pending in the group, which counts a caller's calls. */
+static void first_call_is_handed_over(void)
+{
+    struct plane p;
+    struct message m;
+    fake_open(&p);
+    struct client *a = enter(&p, 0), *b = enter(&p, 1);
+    struct marshal w = client_call(a, ":1.1", "Question", NULL);
+    client_send(a, &w);
+    REQUIRE(client_expect(b, &m));
+    uint32_t serial = m.serial;
+    client_drop(b, &m);
+    REQUIRE(client_sync(b));
+    CHECK_EQUAL(fake_calls(UMC_ADD), 2);
+    CHECK_EQUAL(fake_group.n_pending, 1);
+    CHECK_EQUAL(fake_group.pending[0].key, serial);
+    plane_close(&p);
+}
+
 /* Specification, "Message Bus Messages": a rule's first signal comes after the reply to AddMatch. */
 static void rule_takes_effect_after_its_reply(void)
 {
@@ -401,6 +420,7 @@ static void relay_end_frees_log_lines(void)
 }
 
 static const struct check_test tests[] = {
+    TEST(first_call_is_handed_over),
     TEST(relay_end_frees_log_lines),
     TEST(clients_of_the_bus_alone_do_not_join),
     TEST(unnamed_index_is_free_at_once),

@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-#define CALLS 64u /* calls listed at a time */
+#define CALLS 64u /* calls listed at a time, and handed over when a group peer joins */
 
 /* Pending replies to calls between group peers, which the group in the kernel records until the answer. */
 
@@ -28,6 +28,27 @@ int group_note_call(struct bus *bus, struct peer *caller, struct peer *callee, u
         return -ENOENT;
     caller->group.gp->calls = true;
     return error;
+}
+
+/* One whose time-out has begun stays with the relay, as the kernel counts from now on. */
+static void hand_over(struct bus *bus, struct reply *reply, int64_t since)
+{
+    if (reply->since >= since && group_note_call(bus, reply->caller, reply->callee, reply->serial) == 0)
+        replies_remove(&bus->replies, reply);
+}
+
+void group_hand_over_calls(struct bus *bus, struct peer *peer)
+{
+    int64_t since = bus->limits.reply_timeout > 0 ? clock_now() - GROUP_EXPIRY_TIME : 0;
+    uint32_t n = 0;
+    LIST_FOR_SAFE (at, after, &peer->calls.made) {
+        if (n++ < CALLS)
+            hand_over(bus, CONTAINER_OF(at, struct reply, in_caller), since);
+    }
+    LIST_FOR_SAFE (at, after, &peer->calls.owed) {
+        if (n++ < CALLS)
+            hand_over(bus, CONTAINER_OF(at, struct reply, in_callee), since);
+    }
 }
 
 /* Removes a pending reply in the kernel. calls_taken is due when it is recorded, or answered. */

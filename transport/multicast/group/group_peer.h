@@ -246,6 +246,11 @@ int naming_name_changed(const struct bus *bus, struct span name, const struct pe
 bool naming_covers(const struct group *group, const struct group_peer *from, const struct group_peer *to,
                    uint8_t type);
 
+/*
+ * Moves the pending replies of calls that were relayed before both ends were group peers to the group, which
+ * counts those of a caller, and lets the replies go directly.
+ */
+void group_hand_over_calls(struct bus *bus, struct peer *peer);
 /* Moves the pending replies that a callee owes to the relay. */
 void group_take_calls(struct bus *bus, uint32_t callee);
 

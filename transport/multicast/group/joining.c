@@ -98,6 +98,7 @@ static void group_peer_join(struct bus *bus, struct peer *peer)
     if (group->n_sides == GROUP_SIDES)
         group_policy_changed(bus);
     group_peer_set_side(bus, gp);
+    group_hand_over_calls(bus, peer);
     if (!gp->quiet) {
         group_peer_stale_ingress(bus, gp);
         group_peer_stale_ingress(bus, &group->rest);
