@@ -14,12 +14,18 @@ static inline void fake_prepare(struct plane *p)
     plane_prepare(p);
 }
 
-static inline void fake_start(struct plane *p)
+static inline struct relay_limits fake_limits(void)
 {
     struct relay_limits limits = plane_limits();
     limits.max_completed_connections = limits.max_connections_per_user = PLANE_CLIENTS;
     limits.max_names_per_connection = PLANE_CLIENTS;
     limits.max_match_rules_per_connection = 2 * GROUP_REST_RULES;
+    return limits;
+}
+
+static inline void fake_start(struct plane *p)
+{
+    struct relay_limits limits = fake_limits();
     CHECK_EQUAL(relay_set_limits(p->relay, &limits), 0);
     p->listener = 0;
     CHECK_EQUAL(relay_start(p->relay), 0);

@@ -129,6 +129,36 @@ static void first_call_is_handed_over(void)
     plane_close(&p);
 }
 
+/* dbus-daemon(1), reply_timeout: a call that was made without one does not expire when there is one. */
+static void call_without_timeout_never_expires(void)
+{
+    struct plane p;
+    struct message m;
+    fake_open(&p);
+    struct client *a = enter(&p, 0), *b = enter(&p, 1);
+    struct marshal w = client_call(a, ":1.1", "Question", NULL);
+    client_send(a, &w);
+    REQUIRE(client_expect(b, &m));
+    struct marshal_header header = {.type = MESSAGE_METHOD_RETURN,
+                                    .serial = ++b->serial,
+                                    .reply_serial = m.serial,
+                                    .destination = SPAN(":1.0")};
+    client_drop(b, &m);
+    REQUIRE(client_sync(b));
+    CHECK_EQUAL(fake_group.n_pending, 1);
+    struct relay_limits limits = fake_limits();
+    limits.reply_timeout = 1;
+    relay_set_limits(p.relay, &limits);
+    relay_commit(p.relay);
+    REQUIRE(client_sync(b));
+    CHECK_EQUAL(fake_group.n_pending, 0);
+    memset(&w, 0, sizeof(w));
+    marshal_begin(&w, &header);
+    client_send(b, &w);
+    client_expects(a, MESSAGE_METHOD_RETURN, NULL, ":1.1");
+    plane_close(&p);
+}
+
 /* Specification, "Message Bus Messages": a rule's first signal comes after the reply to AddMatch. */
 static void rule_takes_effect_after_its_reply(void)
 {
@@ -421,6 +451,7 @@ static void relay_end_frees_log_lines(void)
 
 static const struct check_test tests[] = {
     TEST(first_call_is_handed_over),
+    TEST(call_without_timeout_never_expires),
     TEST(relay_end_frees_log_lines),
     TEST(clients_of_the_bus_alone_do_not_join),
     TEST(unnamed_index_is_free_at_once),

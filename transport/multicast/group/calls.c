@@ -69,7 +69,7 @@ static void calls_taken(struct group *group)
 
 static void calls_record(struct bus *bus, struct peer *caller, struct peer *callee, uint32_t serial)
 {
-    int64_t now = bus->limits.reply_timeout > 0 ? clock_now() : 0;
+    int64_t now = bus->group->timed ? clock_now() : 0;
     if (!replies_find(&bus->replies, caller, callee, serial) &&
         !replies_add(&bus->replies, caller, callee, serial, now))
         log_memory(bus, "for a call of", caller->unique_text);
@@ -127,6 +127,16 @@ void group_take_calls(struct bus *bus, uint32_t callee)
         for (uint32_t i = 0; i < n; i++)
             taken &= calls_take(bus, &calls[i]) == 0;
     }
+}
+
+/* A call made without a time-out never has one, which the kernel, where all calls have an age, can't say. */
+void group_time_calls(struct bus *bus)
+{
+    struct group *group = bus->group;
+    bool timed = bus->limits.reply_timeout > 0;
+    if (timed && !group->timed && !group->failed)
+        group_take_calls(bus, UMC_ANY);
+    group->timed = timed;
 }
 
 void group_expire_calls(struct bus *bus)

@@ -135,6 +135,7 @@ int group_begin(struct bus *bus, int fd, uint32_t max_members, bool trust_everyb
     }
     bus->group = group;
     bus->group_ops = &group_functions;
+    group->timed = bus->limits.reply_timeout > 0;
     group_peer_stale_ingress(bus, &group->rest);
     return 0;
 }

@@ -367,6 +367,7 @@ void group_policy_changed(struct bus *bus)
 void group_limits_changed(struct bus *bus)
 {
     struct group *group = bus->group;
+    group_time_calls(bus);
     LIST_FOR (at, &group->all) {
         if (!group->failed)
             group_peer_ask_egress(bus, CONTAINER_OF(at, struct group_peer, in_all));

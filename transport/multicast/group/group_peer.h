@@ -133,6 +133,7 @@ struct group {
     bool gated;
     bool nameless;      /* the kernel finds no member by name: all is learned */
     bool release_waits; /* a group peer could not be released */
+    bool timed;         /* there is a reply_timeout */
     bool stale_changed; /* a stale filter may be due */
     int rebuild_wait;   /* milliseconds until a filter is due; -1: none */
     int64_t rebuild_at; /* when it is; -1: none */
@@ -251,6 +252,8 @@ bool naming_covers(const struct group *group, const struct group_peer *from, con
  * counts those of a caller, and lets the replies go directly.
  */
 void group_hand_over_calls(struct bus *bus, struct peer *peer);
+/* The reply_timeout may have changed. */
+void group_time_calls(struct bus *bus);
 /* Moves the pending replies that a callee owes to the relay. */
 void group_take_calls(struct bus *bus, uint32_t callee);
 
