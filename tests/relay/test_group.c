@@ -110,20 +110,28 @@ static void members_are_served(void)
     plane_close(&p);
 }
 
+/* Has one client call another, with which both become members. Returns the serial of the call. */
+static uint32_t ask_first(struct client *a, struct client *b)
+{
+    struct message m;
+    struct marshal w = client_call(a, ":1.1", "Question", NULL);
+    client_send(a, &w);
+    if (!CHECK(client_expect(b, &m)))
+        return 0;
+    uint32_t serial = m.serial;
+    client_drop(b, &m);
+    CHECK(client_sync(b)); /* to the end of the wake-up */
+    CHECK_EQUAL(fake_calls(UMC_ADD), 2);
+    return serial;
+}
+
 /* The call with which two clients become members is pending in the group, which counts a caller's calls. */
 static void first_call_is_handed_over(void)
 {
     struct plane p;
-    struct message m;
     fake_open(&p);
     struct client *a = enter(&p, 0), *b = enter(&p, 1);
-    struct marshal w = client_call(a, ":1.1", "Question", NULL);
-    client_send(a, &w);
-    REQUIRE(client_expect(b, &m));
-    uint32_t serial = m.serial;
-    client_drop(b, &m);
-    REQUIRE(client_sync(b));
-    CHECK_EQUAL(fake_calls(UMC_ADD), 2);
+    uint32_t serial = ask_first(a, b);
     CHECK_EQUAL(fake_group.n_pending, 1);
     CHECK_EQUAL(fake_group.pending[0].key, serial);
     plane_close(&p);
@@ -133,18 +141,10 @@ static void first_call_is_handed_over(void)
 static void call_without_timeout_never_expires(void)
 {
     struct plane p;
-    struct message m;
     fake_open(&p);
     struct client *a = enter(&p, 0), *b = enter(&p, 1);
-    struct marshal w = client_call(a, ":1.1", "Question", NULL);
-    client_send(a, &w);
-    REQUIRE(client_expect(b, &m));
-    struct marshal_header header = {.type = MESSAGE_METHOD_RETURN,
-                                    .serial = ++b->serial,
-                                    .reply_serial = m.serial,
-                                    .destination = SPAN(":1.0")};
-    client_drop(b, &m);
-    REQUIRE(client_sync(b));
+    struct marshal_header header = {
+        .type = MESSAGE_METHOD_RETURN, .reply_serial = ask_first(a, b), .destination = SPAN(":1.0")};
     CHECK_EQUAL(fake_group.n_pending, 1);
     struct relay_limits limits = fake_limits();
     limits.reply_timeout = 1;
@@ -152,7 +152,8 @@ static void call_without_timeout_never_expires(void)
     relay_commit(p.relay);
     REQUIRE(client_sync(b));
     CHECK_EQUAL(fake_group.n_pending, 0);
-    memset(&w, 0, sizeof(w));
+    header.serial = ++b->serial;
+    struct marshal w = {0};
     marshal_begin(&w, &header);
     client_send(b, &w);
     client_expects(a, MESSAGE_METHOD_RETURN, NULL, ":1.1");
